@@ -1,0 +1,103 @@
+"""Refusals: every answer that the gateway gives instead of passing a request on.
+
+A refusal has a status, a stable machine-readable reason and a title for people. It is rendered as a
+JSON problem (RFC 9457). Refusals are told apart by identity or by `reason`, never by their title.
+A refusal never contains anything that the client sent: a secret in a malformed field must be
+neither in the answer nor in a log.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Literal
+
+Blame = Literal["client", "gateway", "upstream", "store"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One kind of refusal.
+
+    `status` is the HTTP status, `reason` the stable word for programs and logs, `title` one
+    sentence for people, `blame` who is at fault, and `fields` are extra response fields.
+    """
+
+    status: int
+    reason: str
+    title: str
+    blame: Blame = "client"
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    def body(self, request_id: str | None = None) -> bytes:
+        """The RFC 9457 problem document, UTF-8 JSON with a newline at the end."""
+        problem: dict[str, object] = {
+            "type": "about:blank",
+            "title": self.title,
+            "status": self.status,
+            "reason": self.reason,
+        }
+        if request_id is not None:
+            problem["request_id"] = request_id
+        return json.dumps(problem).encode() + b"\n"
+
+    @property
+    def phrase(self) -> str:
+        """The status's reason phrase, RFC 9110 §15."""
+        return HTTPStatus(self.status).phrase
+
+
+PROBLEM_TYPE = "application/problem+json"
+
+# What a client can do wrong.
+MALFORMED = Refusal(400, "malformed_request", "The request is not valid HTTP/1.1.")
+AMBIGUOUS_PATH = Refusal(400, "ambiguous_path", "The path can be read in more than one way.")
+AMBIGUOUS_KEY = Refusal(400, "ambiguous_key", "The request carries more than one key.")
+NO_KEY = Refusal(401, "no_key", "Log in first: this request carries no key.")
+BAD_KEY = Refusal(401, "invalid_key", "The key is unknown or its session has ended.")
+FORBIDDEN = Refusal(403, "forbidden", "The session does not allow this.")
+CROSS_SITE = Refusal(403, "cross_site", "A request from another site cannot do this.")
+NO_ROUTE = Refusal(404, "no_route", "Nothing is served at this path.")
+METHOD = Refusal(405, "method_not_allowed", "This method is not served at this path.")
+HEAD_TIMEOUT = Refusal(408, "head_timeout", "The request's head took too long.")
+BODY_TIMEOUT = Refusal(408, "body_timeout", "The request's body took too long.")
+BODY_TOO_LARGE = Refusal(413, "body_too_large", "The request's body is over the limit.")
+TARGET_TOO_LONG = Refusal(414, "target_too_long", "The request's target is over the limit.")
+EXPECTATION = Refusal(417, "unknown_expectation", "Only 100-continue can be expected.")
+HEAD_TOO_LARGE = Refusal(431, "head_too_large", "The request's header section is over the limit.")
+UNKNOWN_CODING = Refusal(501, "unknown_coding", "Only the transfer coding 'chunked' is known.")
+VERSION = Refusal(505, "unknown_version", "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+
+# What an upstream can do wrong.
+UPSTREAM_REFUSED = Refusal(
+    502, "upstream_unreachable", "The upstream cannot be reached.", blame="upstream"
+)
+UPSTREAM_BROKEN = Refusal(
+    502, "upstream_invalid", "The upstream's answer is not valid HTTP/1.1.", blame="upstream"
+)
+UPSTREAM_CLOSED = Refusal(
+    502, "upstream_closed", "The upstream closed before it had answered.", blame="upstream"
+)
+UPSTREAM_SILENT = Refusal(
+    504, "upstream_timeout", "The upstream did not answer in time.", blame="upstream"
+)
+NO_TOKEN = Refusal(
+    502, "no_token", "The login succeeded but its reply holds no usable token.", blame="upstream"
+)
+LOGIN_REPLY = Refusal(502, "login_reply", "The login's reply cannot be read.", blame="upstream")
+
+# What the gateway or its store cannot do now. The user is not logged out by any of these.
+BUSY = Refusal(
+    503, "busy", "The gateway is at its limit.", blame="gateway", fields={"Retry-After": "1"}
+)
+STORE_DOWN = Refusal(
+    503,
+    "store_unavailable",
+    "Sessions cannot be checked at the moment.",
+    blame="store",
+    fields={"Retry-After": "1"},
+)
+LOOP = Refusal(508, "loop", "The request has passed through this gateway before.", blame="gateway")
+INTERNAL = Refusal(500, "internal_error", "The gateway failed.", blame="gateway")
