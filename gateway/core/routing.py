@@ -1,0 +1,65 @@
+"""Which rule serves a path: the most specific one, found without looking at the others.
+
+A pattern is an exact path, or a prefix when it ends in `/*`. An exact path beats a prefix and a
+longer prefix beats a shorter one; rules of the same pattern share it by method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Methods(Generic[T]):
+    """The rules of one pattern: `named` by method, and one for every other method if there is."""
+
+    named: dict[bytes, T] = field(default_factory=dict)
+    other: list[T] = field(default_factory=list)
+
+    def pick(self, method: bytes) -> T | None:
+        """The rule for this method (case-sensitive, RFC 9110 §9.1), or None: not allowed here."""
+        rule = self.named.get(method)
+        if rule is None and self.other:
+            return self.other[0]
+        return rule
+
+    @property
+    def allowed(self) -> list[str]:
+        """What an `Allow` field says; empty when every method is served."""
+        return [] if self.other else sorted(method.decode("ascii") for method in self.named)
+
+
+class Table(Generic[T]):
+    """Patterns and their rules; built once, then only read."""
+
+    def __init__(self, rules: Iterable[tuple[str, Iterable[str] | None, T]]) -> None:
+        """`rules` are (pattern, methods or None for all, rule). Clashes are the config's affair."""
+        self._exact: dict[bytes, Methods[T]] = {}
+        self._prefixes: dict[bytes, Methods[T]] = {}
+        for pattern, methods, rule in rules:
+            text = pattern.encode("ascii")
+            where, path = (
+                (self._prefixes, text[:-1]) if text.endswith(b"/*") else (self._exact, text)
+            )
+            entry = where.setdefault(path, Methods())
+            if methods is None:
+                entry.other.append(rule)
+            else:
+                entry.named.update((method.encode("ascii"), rule) for method in methods)
+
+    def match(self, path: bytes) -> Methods[T] | None:
+        """The rules of the most specific pattern that fits `path`, or None."""
+        found = self._exact.get(path)
+        if found is not None:
+            return found
+        slash = path.rfind(b"/")
+        while slash >= 0:
+            found = self._prefixes.get(path[: slash + 1])
+            if found is not None:
+                return found
+            slash = path.rfind(b"/", 0, slash)
+        return None

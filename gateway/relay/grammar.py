@@ -1,0 +1,91 @@
+"""The grammar of HTTP/1.1 heads: the one module that knows how a head is spelled.
+
+Theory: a head is accepted only if every byte of it is described by RFC 9112 §3 and §5; there is
+no recovery and no leniency, since two parsers that forgive differently are what request smuggling
+is made of. Whatever the field pattern does not describe turns up as a match with an empty name.
+
+Precedent: nginx and h11 refuse the same; llhttp is kept in the tests as an oracle. It is not used
+here, because it reports neither where a head ends nor the bytes of a field as they came, and a
+relay needs both to pass fields byte for byte and bodies without parsing them.
+"""
+
+from __future__ import annotations
+
+import re
+
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+
+_REQUEST_LINE = re.compile(rb"(%b{1,64}+) ([\x21\x22\x24-\x7e]++) HTTP/1\.([01])\r\n" % TOKEN)
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])( [\t\x20-\x7e\x80-\xff]*+)?\r\n")
+_FIELDS = re.compile(rb"((%b++):[\t\x20-\x7e\x80-\xff]*+\r\n)|[\s\S]" % TOKEN)
+
+# Why a request line is not one, for the status that the client gets.
+_OTHER_VERSION = re.compile(rb"%b+ [\x21\x22\x24-\x7e]+ HTTP/[0-9]+(?:\.[0-9]+)?\r\n" % TOKEN)
+_BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)")
+_NO_TOKEN_START = re.compile(rb"(?!%b)" % TOKEN)
+_LENGTH = re.compile(rb"[0-9]{1,19}")
+
+# RFC 9110 §8.6 sets no limit; a signed 64-bit number is what every backend can count.
+_LARGEST_LENGTH = 2**63 - 1
+
+HEAD_END = b"\r\n\r\n"
+
+
+class Malformed(Exception):
+    """The bytes are no HTTP/1.1 head. Carries no part of them."""
+
+
+class OtherVersion(Malformed):
+    """A well-formed request line of another HTTP version."""
+
+
+def request_line(data: bytes) -> tuple[bytes, bytes, bytes, int]:
+    """(method, target, minor version, where the fields begin) of a whole head."""
+    line = _REQUEST_LINE.match(data)
+    if line is None:
+        raise OtherVersion if _OTHER_VERSION.match(data) else Malformed
+    method, target, minor = line.groups()
+    return method, target, minor, line.end()
+
+
+def status_line(data: bytes) -> tuple[bytes, int, bytes, int]:
+    """(minor version, status, reason with its leading space, where the fields begin)."""
+    line = _STATUS_LINE.match(data)
+    if line is None:
+        raise Malformed
+    minor, status, reason = line.groups()
+    return minor, int(status), reason or b" ", line.end()
+
+
+def fields(data: bytes, start: int, end: int) -> list[tuple[bytes, bytes]]:
+    """The field lines between two offsets as (line with its CRLF, name).
+
+    A byte that is part of no field line comes as a pair with an empty name.
+    """
+    return _FIELDS.findall(data, start, end)
+
+
+def value(line: bytes, name: bytes) -> bytes:
+    """The field's value without the white space around it (RFC 9112 §5)."""
+    return line[len(name) + 1 : -2].strip(b" \t")
+
+
+def length(text: bytes) -> int:
+    """A Content-Length (RFC 9110 §8.6), strictly digits."""
+    if not _LENGTH.fullmatch(text) or int(text) > _LARGEST_LENGTH:
+        raise Malformed
+    return int(text)
+
+
+def tokens(text: bytes) -> list[bytes]:
+    """The lower-cased members of a comma-separated list (RFC 9110 §5.6.1)."""
+    return [member for part in text.lower().split(b",") if (member := part.strip(b" \t"))]
+
+
+def check_beginning(data: bytes) -> None:
+    """Raises `Malformed` as soon as an unfinished head can no longer become a valid one.
+
+    Without it, a client that ends its lines with LF alone would wait for the head timeout.
+    """
+    if _BARE_LINE_END.search(data) or _NO_TOKEN_START.match(data):
+        raise Malformed
