@@ -27,6 +27,10 @@ class Methods(Generic[T]):
             return self.other[0]
         return rule
 
+    def all(self) -> Iterable[T]:
+        """Every rule of the pattern."""
+        return [*self.named.values(), *self.other]
+
     @property
     def allowed(self) -> list[str]:
         """What an `Allow` field says; empty when every method is served."""

@@ -7,8 +7,10 @@ apart and chunked anew: chunk extensions and the peer's chunk sizes stay on thei
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-from gateway.core.fields import FORWARDING_PREFIX, NEVER_TRAILERS, OWN_PREFIX, fold
+from gateway.core.fields import fold
+from gateway.core.keys import KEY_PATTERN
 from gateway.relay import grammar
 from gateway.relay.grammar import Malformed
 
@@ -116,23 +118,24 @@ def chunk(pieces: list[bytes]) -> list[bytes]:
     return [b"%x\r\n" % size, *pieces, b"\r\n"] if size else []
 
 
-def last_chunk(trailers: list[tuple[bytes, bytes]], secret: bytes | None) -> bytes:
+def last_chunk(
+    trailers: list[tuple[bytes, bytes]],
+    may_trail: Callable[[bytes], bool] | None,
+    secret: bytes | None,
+) -> bytes:
     """The end of a chunked body with those trailers that may pass.
 
-    A trailer that would change framing, routing or identity (RFC 9110 §6.5.1), or that holds the
-    `secret` (a token), is left out.
+    `may_trail` judges a folded name, and None lets no trailer pass (RFC 9110 §6.5.1: they may be
+    dropped unless the recipient has said that it reads them). A trailer with a key or with the
+    `secret` (the session's token) in it never passes.
     """
-    if not trailers:
+    if not trailers or may_trail is None:
         return LAST_CHUNK
-    passed = [line for line, name in trailers if _may_trail(line, name, secret)]
-    return b"0\r\n" + b"".join(passed) + b"\r\n"
-
-
-def _may_trail(line: bytes, name: bytes, secret: bytes | None) -> bool:
-    folded = fold(name)
-    return (
-        folded not in NEVER_TRAILERS
-        and not folded.startswith((OWN_PREFIX, FORWARDING_PREFIX))
-        and b"lk_" not in line
+    passed = [
+        line
+        for line, name in trailers
+        if may_trail(fold(name))
+        and not KEY_PATTERN.search(line)
         and (secret is None or secret not in line)
-    )
+    ]
+    return b"0\r\n" + b"".join(passed) + b"\r\n"

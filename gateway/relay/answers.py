@@ -1,0 +1,56 @@
+"""The answers that the relay gives by itself: refusals, and OPTIONS for the gateway as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from email.utils import formatdate
+
+from gateway.core import refusals
+from gateway.core.refusals import PROBLEM_TYPE, Refusal
+
+REALM = "latchkey"
+
+
+def refusal(
+    kind: Refusal, *, request_id: bytes, head_only: bool, close: bool, fields: Mapping[str, str]
+) -> bytes:
+    """A whole answer. It carries nothing of the request but the id that the gateway gave it."""
+    body = kind.body(request_id.decode("ascii"))
+    lines = {
+        "Content-Type": PROBLEM_TYPE,
+        "Content-Length": str(len(body)),
+        "Cache-Control": "no-store",
+        **kind.fields,
+        **fields,
+    }
+    if kind.status == 401:
+        lines["WWW-Authenticate"] = challenge(kind)
+    head = _head(kind.status, kind.phrase, lines, request_id, close=close)
+    return head if head_only else head + body
+
+
+def challenge(kind: Refusal) -> str:
+    """RFC 6750 §3: `error` is said only when a key was sent."""
+    error = ', error="invalid_token"' if kind is refusals.BAD_KEY else ""
+    return f'Bearer realm="{REALM}"{error}'
+
+
+def options(*, request_id: bytes, close: bool) -> bytes:
+    """RFC 9110 §9.3.7: what `OPTIONS *`, or an OPTIONS that may not be forwarded, is told."""
+    methods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+    return _head(204, "No Content", {"Allow": methods}, request_id, close=close)
+
+
+def _head(
+    status: int, phrase: str, fields: Mapping[str, str], request_id: bytes, *, close: bool
+) -> bytes:
+    lines = {
+        **fields,
+        "Date": formatdate(usegmt=True),
+        "Via": "1.1 latchkey",
+        "X-Request-Id": request_id.decode("ascii"),
+    }
+    if close:
+        lines["Connection"] = "close"
+    text = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return f"HTTP/1.1 {status} {phrase}\r\n{text}\r\n".encode()

@@ -1,0 +1,300 @@
+"""The client side: one connection, the requests that come over it, and its end.
+
+One exchange at a time: pipelined requests wait in the buffer, so answers leave in order. What is
+read ahead is bounded, and the client is not read while it does not take its answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+from gateway.core import refusals
+from gateway.core.refusals import Refusal
+from gateway.observe.access_log import refused_record
+from gateway.relay import answers, grammar
+from gateway.relay.exchange import Exchange
+from gateway.relay.grammar import HEAD_END, Malformed
+from gateway.relay.requests import Refused
+
+if TYPE_CHECKING:
+    from gateway.relay.context import Context
+    from gateway.relay.outgoing import Peer
+
+# What is read ahead of the present exchange: pipelined requests, or a body without an upstream.
+_MOST_AHEAD = 65536
+
+# A client that is still sending when it has been refused is listened to for this much longer, so
+# that the refusal is not destroyed by a reset (RFC 9112 §9.6).
+_MOST_LINGERED = 1024 * 1024
+
+_RESET = struct.pack("ii", 1, 0)
+
+
+class ClientConnection(asyncio.Protocol):
+    """One client's connection."""
+
+    __slots__ = (
+        "_context",
+        "_lingered",
+        "_paused",
+        "_pumping",
+        "blocked",
+        "buffer",
+        "deadline",
+        "exchange",
+        "peer",
+        "stall",
+        "transport",
+    )
+
+    peer: Peer
+
+    def __init__(self, context: Context) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.exchange: Exchange | None = None
+        self.buffer = b""  # what has been read and belongs to nobody yet
+        self.blocked = False  # the client does not take what is written
+        self.stall: tuple[int, float] | None = None  # for the sweeper
+        self.deadline = math.inf
+        self._context = context
+        self._paused = False
+        self._pumping = False
+        self._lingered = -1  # bytes thrown away since the connection began to close; -1: it has not
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        context = self._context
+        self.transport = transport  # type: ignore[assignment]
+        self.peer = context.peer(transport.get_extra_info("peername"))
+        if len(context.clock.clients) >= context.settings.connections:
+            self._refuse(refusals.BUSY)
+        context.clock.clients.add(self)
+        if self._lingered < 0:
+            self.deadline = context.clock.now + context.settings.head
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self.exchange
+        if exchange is None:
+            if self._lingered >= 0:
+                self._throw_away(len(data))
+                return
+            self.buffer = self.buffer + data if self.buffer else data
+            self._pump()
+        elif exchange.takes_body:
+            exchange.upload(data)
+        else:
+            self.buffer += data
+            self.update_reading()
+
+    def eof_received(self) -> bool:
+        """A client that has closed its side has gone, as for nginx: it expects no answer."""
+        if self.exchange is not None:
+            self.exchange.client_gone()
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._context.clock.clients.discard(self)
+        self.deadline = math.inf
+        self.blocked = False
+        if self.exchange is not None:
+            self.exchange.client_gone()
+
+    def pause_writing(self) -> None:
+        self.blocked = True
+        if self.exchange is not None:
+            self.exchange.client_blocked()
+
+    def resume_writing(self) -> None:
+        self.blocked = False
+        self.stall = None
+        if self.exchange is not None:
+            self.exchange.client_resumed()
+        else:
+            self._pump()
+
+    def expire(self) -> None:
+        """The deadline has passed, or the client has stopped to take what is written."""
+        exchange = self.exchange
+        if self.blocked or self._lingered >= 0:
+            self.cut(reset=True)
+        elif exchange is not None:
+            exchange.fail(refusals.BODY_TIMEOUT)
+        elif self.buffer:
+            self._refuse(refusals.HEAD_TIMEOUT)
+        else:
+            self.close()
+
+    # What the exchange calls.
+
+    def write(self, data: bytes) -> None:
+        assert self.transport is not None
+        self.transport.write(data)
+
+    def take(self) -> bytes:
+        """Hands over what has been read ahead."""
+        taken, self.buffer = self.buffer, b""
+        return taken
+
+    def await_body(self) -> None:
+        """More of the body must come within the body's idle timeout, unless we do not read."""
+        self.update_reading()
+        settings = self._context.settings
+        self.deadline = math.inf if self._paused else self._context.clock.now + settings.body_idle
+
+    def body_ended(self, rest: bytes) -> None:
+        """The request has been read; `rest` may begin the next one."""
+        self.buffer = rest
+        self.deadline = math.inf
+        self.update_reading()
+
+    def update_reading(self) -> None:
+        """Reads on or stops, as the other side and the buffer have room."""
+        assert self.transport is not None
+        exchange = self.exchange
+        if exchange is not None and exchange.takes_body:
+            assert exchange.upstream is not None
+            pause = exchange.upstream.blocked
+        else:
+            pause = len(self.buffer) >= _MOST_AHEAD
+        if pause != self._paused and not self.transport.is_closing():
+            self._paused = pause
+            if pause:
+                self.transport.pause_reading()
+                self.deadline = math.inf
+            else:
+                self.transport.resume_reading()
+                if exchange is not None and exchange.uploading:
+                    self.deadline = self._context.clock.now + self._context.settings.body_idle
+
+    def exchange_ended(self, exchange: Exchange) -> None:
+        """Goes on with the next request, or closes."""
+        self.exchange = None
+        if exchange.close:
+            if exchange.uploading:
+                self._linger()
+            else:
+                self.close()
+            return
+        self.deadline = self._context.clock.now + self._context.settings.idle
+        if self.buffer:
+            self._pump()
+        elif self._paused:
+            self.update_reading()
+
+    def close(self) -> None:
+        """Closes when everything written has left."""
+        self._lingered = max(self._lingered, 0)
+        if self.transport is not None:
+            self.transport.close()
+
+    def cut(self, *, reset: bool) -> None:
+        """Closes at once. With `reset`, so that nobody takes a partial body for a whole one."""
+        transport = self.transport
+        assert transport is not None
+        self._lingered = max(self._lingered, 0)
+        if not reset:
+            transport.close()
+            return
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        transport.abort()
+
+    # How requests are found.
+
+    def _pump(self) -> None:
+        """Starts the requests in the buffer, one after the other."""
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            while self.buffer and self.exchange is None and self._lingered < 0 and not self.blocked:
+                if not self._next_request():
+                    break
+        finally:
+            self._pumping = False
+        self.update_reading()
+
+    def _next_request(self) -> bool:
+        """Starts one request; False when its head is not all there."""
+        context, data = self._context, self.buffer
+        if data[:2] == b"\r\n":
+            # RFC 9112 §2.2: an empty line before the request line is to be ignored.
+            self.buffer = data[2:]
+            return True
+        end = data.find(HEAD_END)
+        if end < 0:
+            self._await_head(data)
+            return False
+        try:
+            self._check_size(data, end)
+            head = context.requests.read(data, end)
+        except Refused as refused:
+            self._refuse(refused.refusal)
+            return False
+        self.buffer = data[end + 4 :]
+        self.deadline = math.inf
+        exchange = self.exchange = Exchange(self, head, context)
+        exchange.start()
+        return True
+
+    def _await_head(self, data: bytes) -> None:
+        try:
+            self._check_size(data, len(data))
+            if data != b"\r":
+                grammar.check_beginning(data)
+        except Refused as refused:
+            self._refuse(refused.refusal)
+        except Malformed:
+            self._refuse(refusals.MALFORMED)
+        else:
+            limit = self._context.clock.now + self._context.settings.head
+            self.deadline = min(self.deadline, limit)
+
+    def _check_size(self, data: bytes, size: int) -> None:
+        settings = self._context.settings
+        if size > settings.target_size:
+            line = data.find(b"\r\n", 0, size)
+            if line > settings.target_size or line < 0:
+                raise Refused(refusals.TARGET_TOO_LONG)
+        if size > settings.head_size:
+            raise Refused(refusals.HEAD_TOO_LARGE)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answers what is no request, and closes. Nothing of it is repeated anywhere."""
+        context = self._context
+        request_id = context.names.request_id()
+        self.buffer = b""
+        self.write(
+            answers.refusal(
+                refusal, request_id=request_id, head_only=False, close=True, fields={}
+            )
+        )
+        context.access_log.add(refused_record(refusal, self.peer.address, request_id))
+        self._linger()
+
+    # How a connection ends while the client is still sending.
+
+    def _linger(self) -> None:
+        """Stops writing, and throws away what the client still sends for a moment."""
+        assert self.transport is not None
+        self._lingered = 0
+        self.buffer = b""
+        if self.transport.is_closing():
+            return
+        self.deadline = self._context.clock.now + self._context.settings.linger
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        if self._paused:
+            self._paused = False
+            self.transport.resume_reading()
+
+    def _throw_away(self, size: int) -> None:
+        self._lingered += size
+        if self._lingered > _MOST_LINGERED:
+            self.cut(reset=True)

@@ -1,0 +1,49 @@
+"""What all connections of one worker share."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.observe.access_log import AccessLog
+from gateway.relay.clock import Clock
+from gateway.relay.decision import Decider, Load
+from gateway.relay.outgoing import Names, Peer
+from gateway.relay.requests import RequestReader
+from gateway.relay.settings import Settings
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(slots=True)
+class Context:
+    """The rules, the numbers and the sinks that a request meets on its way."""
+
+    settings: Settings
+    clock: Clock
+    requests: RequestReader
+    decider: Decider
+    load: Load
+    names: Names
+    access_log: AccessLog
+    instance: str
+    trusted: Sequence[Network]
+    draining: bool = False
+    log: logging.Logger = field(default_factory=lambda: logging.getLogger("gateway.relay"))
+
+    def peer(self, peername: Any) -> Peer:
+        """What is told of a client connection; `peername` is the socket's."""
+        address = peername[0].partition("%")[0] if isinstance(peername, tuple) else "unknown"
+        return Peer(address, instance=self.instance, trusted=self._trusts(address))
+
+    def may_trail(self, name: bytes) -> bool:
+        return self.requests.may_trail(name)
+
+    def _trusts(self, address: str) -> bool:
+        if not self.trusted or address == "unknown":
+            return False
+        ip = ipaddress.ip_address(address)
+        return any(ip in network for network in self.trusted)

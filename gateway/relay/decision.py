@@ -1,0 +1,117 @@
+"""The decision: which requests pass, as whom, and with what head. One function tells the story.
+
+It is an `async def` that seldom waits: when the near cache answers, it ends without a suspension,
+so the relay drives it by hand and makes no task (see `eager`). Authentication is a fixed phase of
+it and not a filter that a route could forget.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gateway.core import refusals
+from gateway.core.refusals import Refusal
+from gateway.relay import outgoing
+from gateway.relay.outgoing import Names, Peer
+from gateway.relay.requests import Refused, RequestHead
+from gateway.relay.routes import Auth, Route, RouteTable
+from gateway.store.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from gateway.store.sessions import Entry, Sessions
+
+_NEVER = frozenset({b"TRACE", b"CONNECT"})
+
+
+@dataclass(slots=True)
+class Forward:
+    """The request may pass: by this route, as this session's (or nobody's), with this head."""
+
+    route: Route
+    entry: Entry | None
+    head: bytes
+
+
+class Load:
+    """How much is in flight in this worker, against its limit."""
+
+    __slots__ = ("limit", "requests")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.requests = 0
+
+
+class Decider:
+    """Decides over requests by one configuration."""
+
+    def __init__(self, table: RouteTable, sessions: Sessions, load: Load, names: Names) -> None:
+        self._table = table
+        self._sessions = sessions
+        self._near = sessions.near
+        self._load = load
+        self._names = names
+
+    async def decide(self, head: RequestHead, peer: Peer, request_id: bytes) -> Forward:
+        """match → admit → identify → authorise → prepare. Raises `Refused`."""
+        route = self._match(head)
+        self._admit(route, head)
+        entry = None
+        if route.identifies and head.credential is not None:
+            entry = self._near.get(head.credential, time.time())
+            if entry is None or head.ambiguous:
+                entry = await self._identify(route, head)
+        if entry is None and route.auth is Auth.REQUIRED:
+            raise Refused(refusals.NO_KEY)
+        if route.claims:
+            _authorise(route, entry)
+        prepared = outgoing.request_head(head, route, entry, peer, request_id, self._names)
+        return Forward(route, entry, prepared)
+
+    def _match(self, head: RequestHead) -> Route:
+        if head.loop:
+            raise Refused(refusals.LOOP)
+        if head.method in _NEVER:
+            raise Refused(refusals.METHOD)
+        found = self._table.match(head.path)
+        if isinstance(found, Refusal):
+            raise Refused(found)
+        route = found.pick(head.method)
+        if route is None:
+            raise Refused(refusals.METHOD, {"Allow": ", ".join(found.allowed)})
+        return route
+
+    def _admit(self, route: Route, head: RequestHead) -> None:
+        if self._load.requests > self._load.limit:
+            raise Refused(refusals.BUSY)
+        if head.length > route.body_limit:
+            raise Refused(refusals.BODY_TOO_LARGE)
+        if head.upgrade is not None and route.websocket and head.has_body:
+            raise Refused(refusals.MALFORMED)  # rule E9: a body would be read as tunnel bytes
+
+    async def _identify(self, route: Route, head: RequestHead) -> Entry | None:
+        """Resolves a key that the near cache does not know."""
+        if head.ambiguous:
+            raise Refused(refusals.AMBIGUOUS_KEY)
+        assert head.credential is not None
+        try:
+            entry = await self._sessions.resolve(head.credential)
+        except StoreUnavailable:
+            raise Refused(refusals.STORE_DOWN) from None
+        if not hasattr(entry, "lines"):
+            if route.auth is Auth.OFFERED or route.bad_key_is_anonymous:
+                return None
+            raise Refused(refusals.BAD_KEY)
+        return entry
+
+
+def _authorise(route: Route, entry: Entry | None) -> None:
+    claims: Mapping[str, Any] = {} if entry is None else entry.session.claims
+    for name, allowed in route.claims.items():
+        held = claims.get(name)
+        values = held if isinstance(held, list) else [held]
+        if not any(value in allowed for value in values):
+            raise Refused(refusals.FORBIDDEN)

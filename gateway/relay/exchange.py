@@ -1,0 +1,407 @@
+"""One request and its answer, from the head to the record: what joins the two sides.
+
+The client side feeds the request's body in, the upstream side the answer; each side is paused
+while the other one is full. Every exchange ends once, in `_end`, and leaves one record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from gateway.core import refusals
+from gateway.core.refusals import Refusal
+from gateway.observe.access_log import Record
+from gateway.relay import answers, bodies, eager, outgoing
+from gateway.relay.bodies import ChunkedBody
+from gateway.relay.decision import Forward
+from gateway.relay.grammar import Malformed
+from gateway.relay.requests import Refused, RequestHead
+from gateway.relay.responses import ResponseHead
+
+if TYPE_CHECKING:
+    from gateway.relay.client import ClientConnection
+    from gateway.relay.context import Context
+    from gateway.relay.pool import Server
+    from gateway.relay.upstream import UpstreamConnection
+    from gateway.store.sessions import Entry
+
+# RFC 9110 §9.2.2: doing it twice is the same as doing it once.
+_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
+
+# A client that went away before its answer; nginx's number for it, seen in the log alone.
+_CLIENT_GONE = 499
+
+
+class Exchange:
+    """One request on its way through the gateway.
+
+    Defaults stand on the class: most exchanges need few of the unusual ones.
+    """
+
+    forward: Forward | None = None
+    upstream: UpstreamConnection | None = None
+    tried: set[Server]
+    close = False  # the client's connection ends with this exchange
+    responding = False  # the answer's head has left
+    uploading = False  # the request's body is still to come
+    tunnelling = False
+    waits = False  # for an upstream connection
+    ended = False
+    status = 0
+    received = 0  # bytes of the request's body
+    delivered = 0  # bytes of the answer's body
+    reason = ""  # why it ended otherwise than by an answer
+    _chunks: ChunkedBody | None = None
+    _left = 0
+    _rechunked = False  # the answer's body goes out in chunks
+    _until_close = False  # the answer's body ends with the connection
+    _silent = False  # the answer's body is read but not sent (205)
+    _continued = False  # the client has been told to go on with the body
+    _interim = False  # the upstream has spoken already
+    _task: asyncio.Task[None] | None = None
+    _timer: asyncio.TimerHandle | None = None
+
+    def __init__(self, client: ClientConnection, head: RequestHead, context: Context) -> None:
+        self.client = client
+        self.head = head
+        self.context = context
+        self.request_id = context.names.request_id()
+        self.began = time.monotonic()
+        self.tried = set()
+        self.close = head.close or (head.old and b"keep-alive" not in head.named)
+        if head.chunked:
+            self.uploading, self._chunks = True, ChunkedBody()
+        elif head.length:
+            self.uploading, self._left = True, head.length
+
+    # From the head to an upstream connection.
+
+    def start(self) -> None:
+        """Decides; at once when the near cache knows the key, else when the store has answered."""
+        self.context.load.requests += 1
+        if self.head.path == b"*" or self.head.max_forwards == 0:
+            self._answer_options()
+            return
+        decide = self.context.decider.decide(self.head, self.client.peer, self.request_id)
+        try:
+            decision = eager.begin(decide)
+        except Refused as refused:
+            self.fail(refused.refusal, refused.fields)
+            return
+        if isinstance(decision, Forward):
+            self._go(decision)
+        else:
+            self._task = asyncio.get_running_loop().create_task(self._decide_later(decision))
+
+    async def _decide_later(self, suspended: eager.Suspended[Forward]) -> None:
+        try:
+            decision = await suspended.rest()
+        except Refused as refused:
+            self.fail(refused.refusal, refused.fields)
+        except Exception:
+            self.context.log.exception("the decision on a request failed")
+            self.fail(refusals.INTERNAL)
+        else:
+            if not self.ended:
+                self._go(decision)
+
+    def _go(self, decision: Forward) -> None:
+        self.forward = decision
+        self.waits = True
+        decision.route.pool.acquire(self)
+
+    def begin(self, upstream: UpstreamConnection) -> None:
+        """The pool's answer: the head leaves, in one write with what is there of the body."""
+        forward = self.forward
+        assert forward is not None
+        self.waits = False
+        self.upstream = upstream
+        upstream.carry(self)
+        if not self.uploading:
+            upstream.send([forward.head])
+            upstream.await_answer(forward.route.response_timeout)
+            return
+        if self.head.expects_continue and not self.client.buffer:
+            self._timer = asyncio.get_running_loop().call_later(
+                self.context.settings.continue_, self._ask_for_body
+            )
+        self._upload(self.client.take(), [forward.head])
+
+    # The request's body.
+
+    @property
+    def takes_body(self) -> bool:
+        """Whether bytes from the client are this exchange's and can be passed on now."""
+        return self.upstream is not None and (self.uploading or self.tunnelling)
+
+    def upload(self, data: bytes) -> None:
+        """Passes bytes from the client on; those behind the body go back to the client side."""
+        self._upload(data, [])
+
+    def _upload(self, data: bytes, out: list[bytes]) -> None:
+        upstream, forward = self.upstream, self.forward
+        assert upstream is not None
+        assert forward is not None
+        if self.tunnelling:
+            self.received += len(data)
+            upstream.deadline = self.context.clock.now + self.context.settings.tunnel_idle
+            upstream.send([data])
+            return
+        try:
+            rest = self._take_chunks(data, out) if self._chunks else self._take_length(data, out)
+        except Malformed:
+            self.fail(refusals.MALFORMED)
+            return
+        if self.received > forward.route.body_limit:
+            self.fail(refusals.BODY_TOO_LARGE)
+            return
+        if out:
+            upstream.send(out)
+        if self.uploading:
+            self.client.await_body()
+        else:
+            self.client.body_ended(rest)
+            upstream.await_answer(forward.route.response_timeout)
+
+    def _take_length(self, data: bytes, out: list[bytes]) -> bytes:
+        left = self._left
+        size = len(data)
+        if size < left:
+            self._left = left - size
+            self.received += size
+            if data:
+                out.append(data)
+            return b""
+        self._left, self.uploading = 0, False
+        self.received += left
+        out.append(data if size == left else data[:left])
+        return data[left:]
+
+    def _take_chunks(self, data: bytes, out: list[bytes]) -> bytes:
+        chunks = self._chunks
+        assert chunks is not None
+        pieces = chunks.feed(data)
+        self.received += sum(map(len, pieces))
+        out += bodies.chunk(pieces)
+        if not chunks.done:
+            return b""
+        self.uploading = False
+        may_trail = self.context.may_trail if self.head.trailers else None
+        out.append(bodies.last_chunk(chunks.trailers, may_trail, self._token))
+        return chunks.rest
+
+    def _ask_for_body(self) -> None:
+        """The upstream neither asks for the body nor answers: so we ask (RFC 9110 §10.1.1)."""
+        if not (self._continued or self.responding or self.ended):
+            self._continued = True
+            self.client.write(outgoing.CONTINUE)
+
+    def upstream_blocked(self) -> None:
+        self.client.update_reading()
+
+    def upstream_resumed(self) -> None:
+        self.client.update_reading()
+
+    # The answer.
+
+    def interim(self, head: ResponseHead) -> None:
+        """A 1xx: 100 answers an expectation, others go on to clients that know them."""
+        self._interim = True
+        if head.status == 100:
+            if not self.head.expects_continue or self._continued:
+                return
+            self._continued = True
+            self.client.write(outgoing.CONTINUE)
+        elif not self.head.old:
+            self.client.write(outgoing.interim_head(head, self._entry, self.head))
+
+    def respond(self, response: ResponseHead, *, with_body: bool) -> bytes:
+        """The answer's head, ready to be written, with its framing chosen for the client."""
+        self.responding = True
+        self.status = response.status
+        if self.uploading or self.head.upgrade is not None:
+            # An answer before the body's end (rule A13), or a refused upgrade (rule E9).
+            self.close = True
+        framing = b""
+        if response.status == 205:
+            self._silent, framing = True, b"Content-Length: 0\r\n"
+        elif response.length is not None:
+            if response.status != 204:
+                framing = b"Content-Length: %d\r\n" % response.length
+        elif with_body:
+            if self.head.old:
+                self.close = self._until_close = True
+            else:
+                self._rechunked, framing = True, b"Transfer-Encoding: chunked\r\n"
+        self.close = self.close or self.context.draining
+        return outgoing.response_head(
+            response, self.head, self._entry, self.request_id, framing, close=self.close
+        )
+
+    def deliver(self, out: list[bytes], pieces: list[bytes]) -> None:
+        """Writes body bytes to the client, behind the head if it is in `out`."""
+        size = sum(map(len, pieces))
+        if size and not self._silent:
+            self.delivered += size
+            out += bodies.chunk(pieces) if self._rechunked else pieces
+        if out:
+            self.client.write(out[0] if len(out) == 1 else b"".join(out))
+
+    def answered(self, trailers: list[tuple[bytes, bytes]], *, reusable: bool) -> None:
+        """The answer is complete."""
+        if self._rechunked:
+            may_trail = self.context.may_trail if self.head.trailers else None
+            self.client.write(bodies.last_chunk(trailers, may_trail, self._token))
+        self._end(reusable=reusable and not self.uploading)
+
+    def client_blocked(self) -> None:
+        """The client does not take what is written to it."""
+        if self.upstream is not None:
+            self.upstream.pause()
+
+    def client_resumed(self) -> None:
+        if self.upstream is not None:
+            self.upstream.resume()
+
+    # Upgrades.
+
+    def switches(self, response: ResponseHead) -> bool:
+        """Whether this 101 is an answer to what the client asked for and the route allows."""
+        return (
+            self.forward is not None
+            and self.forward.route.websocket
+            and self.head.upgrade is not None
+            and response.upgrade == self.head.upgrade
+        )
+
+    def tunnel(self, response: ResponseHead) -> None:
+        """From here on both directions are bytes."""
+        self.responding = self.tunnelling = self.close = True
+        self.status = 101
+        self.client.write(outgoing.upgraded_head(response, self._entry, self.head))
+        held = self.client.take()
+        if held:
+            self.upload(held)
+        self.client.update_reading()
+
+    def tunnelled(self, data: bytes) -> None:
+        assert self.upstream is not None
+        self.upstream.deadline = self.context.clock.now + self.context.settings.tunnel_idle
+        self.delivered += len(data)
+        self.client.write(data)
+
+    def tunnel_ended(self) -> None:
+        self._end(reusable=False)
+
+    # Ends that are no answers.
+
+    def fail(self, refusal: Refusal, fields: Mapping[str, str] | None = None) -> None:
+        """Refuses the request, or cuts the answer if it has begun."""
+        if self.ended:
+            return
+        self.reason = refusal.reason
+        if self.responding:
+            self._cut()
+            return
+        self.status = refusal.status
+        self.close = (
+            self.close
+            or self.uploading
+            or self.head.upgrade is not None
+            or self.context.draining
+            or refusal.status == 400
+        )
+        self.client.write(
+            answers.refusal(
+                refusal,
+                request_id=self.request_id,
+                head_only=self.head.method == b"HEAD",
+                close=self.close,
+                fields=fields or {},
+            )
+        )
+        self._end(reusable=False)
+
+    def broken(self, refusal: Refusal) -> None:
+        """The upstream's answer failed: before its head that is a refusal, after it a cut."""
+        self.fail(refusal)
+
+    def unanswered(self) -> None:
+        """The upstream closed without a byte. On a pooled connection it may just have been stale:
+        a request that can be repeated, of which no body was sent, goes once more (rule D6).
+        """
+        upstream, forward = self.upstream, self.forward
+        assert upstream is not None
+        assert forward is not None
+        repeatable = self.head.method in _IDEMPOTENT and not self.head.has_body
+        if upstream.fresh or not repeatable or self._interim:
+            self.fail(refusals.UPSTREAM_CLOSED)
+            return
+        forward.route.pool.release(upstream, reusable=False)
+        self.upstream, self.waits = None, True
+        forward.route.pool.dial(self, upstream.server)
+
+    def client_gone(self) -> None:
+        """The client went away: the upstream's work is cancelled at once (rule D5)."""
+        if self.ended:
+            return
+        if not self.tunnelling:
+            self.status, self.reason = _CLIENT_GONE, "client_gone"
+        if self._task is not None:
+            self._task.cancel()
+        self._end(reusable=False)
+
+    def _cut(self) -> None:
+        """Ends the connection so that a truncated body is not mistaken for a whole one."""
+        self.client.cut(reset=self._until_close)
+        self._end(reusable=False)
+
+    def _answer_options(self) -> None:
+        self.status = 204
+        self.close = self.close or self.uploading
+        self.client.write(answers.options(request_id=self.request_id, close=self.close))
+        self._end(reusable=False)
+
+    def _end(self, *, reusable: bool) -> None:
+        """The one end of every exchange: the record, the connection back, the next request."""
+        if self.ended:
+            return
+        self.ended, self.waits = True, False
+        context, upstream, forward = self.context, self.upstream, self.forward
+        context.load.requests -= 1
+        if self._timer is not None:
+            self._timer.cancel()
+        context.access_log.add(self._record())
+        if upstream is not None and forward is not None:
+            forward.route.pool.release(upstream, reusable=reusable)
+        self.client.exchange_ended(self)
+
+    @property
+    def _entry(self) -> Entry | None:
+        return None if self.forward is None else self.forward.entry
+
+    @property
+    def _token(self) -> bytes | None:
+        entry = self._entry
+        return None if entry is None else entry.token
+
+    def _record(self) -> Record:
+        forward, entry, upstream = self.forward, self._entry, self.upstream
+        return Record(
+            time.time(),
+            outgoing.client_address(self.head, self.client.peer),
+            self.head.method,
+            "" if forward is None else forward.route.name,
+            self.head.path,
+            self.status,
+            self.received,
+            self.delivered,
+            time.monotonic() - self.began,
+            "" if upstream is None else upstream.server.name,
+            "" if entry is None else entry.session.id,
+            self.request_id,
+            self.reason,
+        )

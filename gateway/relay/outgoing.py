@@ -1,0 +1,201 @@
+"""The heads that leave the gateway: to an upstream, and back to a client.
+
+What a peer must not decide is removed while its head is read (`requests`, `responses`); here the
+gateway's own fields are added. So nothing that a peer names in `Connection` can strip ours.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from random import Random
+from typing import TYPE_CHECKING
+
+from gateway.relay.requests import RequestHead
+from gateway.relay.responses import ResponseHead, cookie_name
+
+if TYPE_CHECKING:
+    from gateway.relay.routes import Route
+    from gateway.store.sessions import Entry
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Peer:
+    """What one client connection tells of its other end, rendered once for all its requests."""
+
+    __slots__ = ("address", "forwarded", "trusted")
+
+    def __init__(self, address: str, *, instance: str, trusted: bool) -> None:
+        """`address` is the peer's IP address, or "unknown" on a unix socket."""
+        self.address = address
+        self.trusted = trusted
+        self.forwarded = (
+            f"X-Forwarded-For: {address}\r\nX-Real-IP: {address}\r\n"
+            f"X-Forwarded-Proto: http\r\nVia: 1.1 latchkey ({instance})\r\n"
+        ).encode()
+
+
+class Names:
+    """Names requests: the request id and the trace context that upstreams get."""
+
+    def __init__(self, random: Random) -> None:
+        self._bits = random.getrandbits
+        self._prefix = b"%016x" % self._bits(64)
+        self._count = 0
+
+    def request_id(self) -> bytes:
+        """Unique over all gateways: 64 random bits a worker, and a counter."""
+        self._count += 1
+        return b"%b%08x" % (self._prefix, self._count)
+
+    def traceparent(self, head: RequestHead) -> bytes:
+        """W3C Trace Context §3.2: the caller's trace with a new parent, or a new trace.
+
+        A new trace is marked as sampled: backends that sample "as the parent says" would
+        otherwise record nothing at all.
+        """
+        if head.trace is None:
+            return b"traceparent: 00-%032x-%016x-01\r\n" % (self._bits(128) or 1, self._bits(64) or 1)
+        return b"traceparent: 00-%b-%016x-%b\r\n" % (head.trace[0], self._bits(64) or 1, head.trace[1])
+
+
+def request_head(
+    head: RequestHead, route: Route, entry: Entry | None, peer: Peer, request_id: bytes, names: Names
+) -> bytes:
+    """The head as the upstream gets it."""
+    host = head.host or b""
+    parts = [
+        head.method,
+        b" ",
+        route.target(head),
+        b" HTTP/1.1\r\nHost: ",
+        host if route.keeps_host else route.pool.host,
+        b"\r\n",
+        *head.passed,
+    ]
+    if head.has_length:
+        parts.append(b"Content-Length: %d\r\n" % head.length)
+    elif head.chunked:
+        parts.append(b"Transfer-Encoding: chunked\r\n")
+    if head.upgrade is not None and route.websocket:
+        parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.upgrade)
+    elif head.trailers:
+        parts.append(b"Connection: TE\r\nTE: trailers\r\n")
+    if head.expects_continue and head.has_body:
+        parts.append(b"Expect: 100-continue\r\n")
+    if head.max_forwards is not None:
+        parts.append(b"Max-Forwards: %d\r\n" % (head.max_forwards - 1))
+    if peer.trusted and head.forwarding:
+        parts.append(_merged(head, peer))
+    else:
+        parts += (peer.forwarded, b"X-Forwarded-Host: ", host, b"\r\n")
+    parts += (b"X-Request-Id: ", request_id, b"\r\n", names.traceparent(head))
+    if entry is not None:
+        parts.append(entry.lines)
+    if route.is_endpoint:
+        parts.append(_endpoint_lines(head, entry))
+    parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+def _endpoint_lines(head: RequestHead, entry: Entry | None) -> bytes:
+    """What the gateway's own endpoints are told: which session, and how its key came.
+
+    A login may carry an Authorization of its own (Basic, say), which goes on unless it is a key.
+    """
+    if entry is None:
+        return head.authorization if head.authorization and not head.credential else b""
+    session = b"X-Latchkey-Session: %b\r\n" % entry.session.id.encode()
+    if head.cookie is None:
+        return session + b"X-Latchkey-Carrier: header\r\n"
+    return session + b"X-Latchkey-Carrier: cookie\r\nX-Latchkey-Cookie: %b\r\n" % head.cookie
+
+
+def _merged(head: RequestHead, peer: Peer) -> bytes:
+    """A trusted proxy's forwarding fields, with the proxy itself appended (RFC 7239 §5)."""
+    fields: dict[bytes, list[bytes]] = {}
+    for name, value in head.forwarding:
+        fields.setdefault(name, []).append(value)
+    own = peer.address.encode()
+    chain = b", ".join([*fields.pop(b"x-forwarded-for", []), own])
+    lines = [
+        b"X-Forwarded-For: " + chain,
+        b"X-Real-IP: " + (fields.pop(b"x-real-ip", [b""])[-1] or client_address(head, peer).encode()),
+        b"X-Forwarded-Proto: " + fields.pop(b"x-forwarded-proto", [b"http"])[-1],
+        b"X-Forwarded-Host: " + fields.pop(b"x-forwarded-host", [head.host or b""])[-1],
+    ]
+    forwarded = fields.pop(b"forwarded", [])
+    if forwarded:
+        node = b'"[%b]"' % own if b":" in own else own
+        lines.append(b"Forwarded: " + b", ".join([*forwarded, b"for=" + node]))
+    fields.pop(b"x-request-id", None)
+    lines += [name + b": " + b", ".join(values) for name, values in fields.items()]
+    via = peer.forwarded[peer.forwarded.index(b"Via:") :]
+    return b"\r\n".join(lines) + b"\r\n" + via
+
+
+def client_address(head: RequestHead, peer: Peer) -> str:
+    """Who asked: the connection's peer, or whom a trusted peer names last."""
+    if peer.trusted:
+        for name, value in head.forwarding:
+            if name == b"x-forwarded-for":
+                try:
+                    last = value.rpartition(b",")[2].strip().decode("ascii")
+                    return str(ipaddress.ip_address(last))
+                except ValueError:
+                    break
+    return peer.address
+
+
+def response_head(
+    response: ResponseHead,
+    request: RequestHead,
+    entry: Entry | None,
+    request_id: bytes,
+    framing: bytes,
+    *,
+    close: bool,
+) -> bytes:
+    """The head as the client gets it; `framing` is its framing line, or nothing."""
+    lines = response.passed
+    if entry is not None:
+        lines = _without_secrets(lines, entry, request)
+    parts = [b"HTTP/1.1 %d%b\r\n" % (response.status, response.reason), *lines, framing]
+    if entry is not None and request.cookie is not None and not response.has_cache_control:
+        # RFC 9111 §3.5 makes answers to `Authorization` private. The swap from a cookie takes
+        # that away from the shared caches in front of us, so it is said here (rule B15).
+        parts.append(b"Cache-Control: private\r\nVary: Cookie\r\n")
+    parts += (b"Via: 1.1 latchkey\r\nX-Request-Id: ", request_id, b"\r\n")
+    if close:
+        parts.append(b"Connection: close\r\n")
+    elif request.old:
+        parts.append(b"Connection: keep-alive\r\n")
+    parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+def interim_head(response: ResponseHead, entry: Entry | None, request: RequestHead) -> bytes:
+    """A 1xx on its way to the client (RFC 9110 §15.2)."""
+    lines = response.passed if entry is None else _without_secrets(response.passed, entry, request)
+    return b"HTTP/1.1 %d%b\r\n%b\r\n" % (response.status, response.reason, b"".join(lines))
+
+
+def upgraded_head(response: ResponseHead, entry: Entry | None, request: RequestHead) -> bytes:
+    """The 101 that opens a tunnel (RFC 9110 §7.8)."""
+    lines = response.passed if entry is None else _without_secrets(response.passed, entry, request)
+    switch = b"Connection: Upgrade\r\nUpgrade: %b\r\nVia: 1.1 latchkey\r\n\r\n"
+    return b"HTTP/1.1 101%b\r\n%b" % (response.reason, b"".join(lines)) + switch % response.upgrade
+
+
+def _without_secrets(lines: list[bytes], entry: Entry, request: RequestHead) -> list[bytes]:
+    """Leaves out a line that holds the session's token, or that would replace the key's cookie."""
+    token = entry.token
+    if any(token in line for line in lines):
+        lines = [line for line in lines if token not in line]
+    if request.cookie is not None:
+        lines = [
+            line
+            for line in lines
+            if line[:11].lower() != b"set-cookie:" or cookie_name(line) != request.cookie
+        ]
+    return lines

@@ -1,0 +1,169 @@
+"""Upstreams as the relay sees them: servers, their open connections, and who waits for one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING
+
+from gateway.core import balancing, refusals
+from gateway.core.balancing import Standing
+
+if TYPE_CHECKING:
+    from gateway.relay.exchange import Exchange
+    from gateway.relay.upstream import UpstreamConnection
+
+# Opens a connection to one server.
+Connect = Callable[[Callable[[], "UpstreamConnection"]], Awaitable[object]]
+
+# A server that could not be reached is passed over for this long, while others are there.
+_SHUNNED_SECONDS = 2.0
+
+
+class Server:
+    """One address of an upstream, with the connections to it."""
+
+    __slots__ = ("connect", "idle", "name", "standing")
+
+    def __init__(self, name: str, connect: Connect) -> None:
+        """`name` is what logs call it."""
+        self.name = name
+        self.connect = connect
+        self.idle: list[UpstreamConnection] = []
+        self.standing = Standing()  # how many connections are busy or being opened
+
+
+class Pool:
+    """The servers of one upstream. An exchange asks for a connection and gets `begin` or `fail`."""
+
+    def __init__(
+        self,
+        name: str,
+        servers: Iterable[Server],
+        *,
+        host: bytes,
+        guarded: frozenset[bytes],
+        most: int,
+        connect_timeout: float,
+        new_connection: Callable[[Server, Pool], UpstreamConnection],
+    ) -> None:
+        """`host` is the upstream's own Host value; `guarded` are paths that no route may reach, in
+        their guard form; `most` limits the connections per server; timeouts are in seconds.
+        """
+        self.name = name
+        self.host = host
+        self.guarded = guarded
+        self.servers = tuple(servers)
+        self._most = most
+        self._connect_timeout = connect_timeout
+        self._new_connection = new_connection
+        self._turn = 0
+        self._waiting: deque[tuple[float, Exchange]] = deque()
+        self._dials: set[asyncio.Task[None]] = set()
+
+    def acquire(self, exchange: Exchange) -> None:
+        """Gives the exchange a connection: an idle one now, a new one soon, or one that frees."""
+        server = self._pick()
+        while server.idle:
+            connection = server.idle.pop()
+            if connection.usable:
+                server.standing.busy += 1
+                exchange.begin(connection)
+                return
+        if server.standing.busy < self._most:
+            self.dial(exchange, server)
+        else:
+            self._waiting.append((time.monotonic() + self._connect_timeout, exchange))
+
+    def dial(self, exchange: Exchange, server: Server) -> None:
+        """Opens a new connection for the exchange."""
+        server.standing.busy += 1
+        task = asyncio.get_running_loop().create_task(self._dial(exchange, server))
+        self._dials.add(task)
+        task.add_done_callback(self._dials.discard)
+
+    def release(self, connection: UpstreamConnection, *, reusable: bool) -> None:
+        """Takes a connection back after its exchange."""
+        server = connection.server
+        connection.fresh = False
+        while reusable and connection.usable and self._waiting:
+            _, exchange = self._waiting.popleft()
+            if exchange.waits:
+                exchange.begin(connection)
+                return
+        server.standing.busy -= 1
+        if reusable and connection.usable:
+            connection.rest()
+            server.idle.append(connection)
+        else:
+            connection.abort()
+            self._serve_waiting()
+
+    def lost(self, connection: UpstreamConnection) -> None:
+        """Forgets an idle connection that its server has closed."""
+        if connection in connection.server.idle:
+            connection.server.idle.remove(connection)
+
+    def sweep(self, now: float) -> None:
+        """Refuses those that have waited too long; `now` is monotonic seconds."""
+        while self._waiting and (self._waiting[0][0] < now or not self._waiting[0][1].waits):
+            _, exchange = self._waiting.popleft()
+            if exchange.waits:
+                exchange.fail(refusals.BUSY)
+
+    def close(self) -> None:
+        """Closes what is idle and stops what is being opened."""
+        for server in self.servers:
+            for connection in server.idle:
+                connection.abort()
+            server.idle.clear()
+        for task in self._dials:
+            task.cancel()
+
+    def _pick(self) -> Server:
+        if len(self.servers) == 1:
+            return self.servers[0]
+        self._turn += 1
+        standings = [server.standing for server in self.servers]
+        return self.servers[balancing.pick(standings, self._turn, time.monotonic())]
+
+    async def _dial(self, exchange: Exchange, server: Server) -> None:
+        connection = self._new_connection(server, self)
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                await server.connect(lambda: connection)
+        except (OSError, TimeoutError) as error:
+            server.standing.busy -= 1
+            server.standing.shunned_until = time.monotonic() + _SHUNNED_SECONDS
+            self._undialled(exchange, server, timed_out=isinstance(error, TimeoutError))
+            return
+        except BaseException:
+            server.standing.busy -= 1
+            connection.abort()
+            raise
+        server.standing.shunned_until = 0.0
+        if exchange.waits:
+            exchange.begin(connection)
+        else:
+            self.release(connection, reusable=True)
+
+    def _undialled(self, exchange: Exchange, failed: Server, *, timed_out: bool) -> None:
+        """Nothing has been sent, so any other server may be tried; each is tried once."""
+        if not exchange.waits:
+            return
+        exchange.tried.add(failed)
+        for server in self.servers:
+            if server not in exchange.tried:
+                self.dial(exchange, server)
+                return
+        exchange.fail(refusals.UPSTREAM_SILENT if timed_out else refusals.UPSTREAM_REFUSED)
+
+    def _serve_waiting(self) -> None:
+        """A place has become free, although its connection has not."""
+        while self._waiting:
+            _, exchange = self._waiting.popleft()
+            if exchange.waits:
+                self.acquire(exchange)
+                return

@@ -1,0 +1,138 @@
+"""Reading an upstream's response head, and deciding how its body is framed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+
+from gateway.core.fields import HOP_BY_HOP, OWN_PREFIX, fold
+from gateway.relay import grammar
+from gateway.relay.grammar import Malformed
+
+# Names are the upstream's to choose, so the memo must not grow with them.
+_MOST_NAMES = 2048
+_LONGEST_NAME = 64
+
+
+class ResponseHead:
+    """One response's head. Defaults stand on the class, as on `RequestHead`."""
+
+    passed: list[bytes]
+    length: int | None = None
+    chunked = False
+    close = False
+    named: tuple[bytes, ...] = ()
+    upgrade: bytes | None = None
+    has_cache_control = False
+
+    def __init__(self, minor: bytes, status: int, reason: bytes) -> None:
+        self.old = minor == b"0"
+        self.status = status
+        self.reason = reason  # with its leading space
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the upstream keeps the connection open after the body (RFC 9112 §9.3)."""
+        if self.old:
+            return b"keep-alive" in self.named and not self.close
+        return not self.close
+
+
+Rule = Callable[[ResponseHead, bytes, bytes], None]
+
+
+class ResponseReader:
+    """Reads response heads by one gateway's rules."""
+
+    def __init__(self, *, own_cookies: Container[bytes]) -> None:
+        """`own_cookies` are names of cookies that hold keys: no upstream may set one (rule E7)."""
+        self._own_cookies = own_cookies
+        self._by_name: dict[bytes, Rule] = {
+            b"content-length": _content_length,
+            b"transfer-encoding": _transfer_encoding,
+            b"connection": _connection,
+            b"upgrade": _upgrade,
+            b"cache-control": _cache_control,
+            b"set-cookie": self._set_cookie,
+        }
+        self._rules: dict[bytes, Rule | None] = {b"": _malformed}
+
+    def read(self, data: bytes, end: int) -> ResponseHead:
+        """The head that ends (before its empty line) at `end`. Raises `Malformed`."""
+        minor, status, reason, start = grammar.status_line(data)
+        head = ResponseHead(minor, status, reason)
+        passed = head.passed = []
+        rules, unseen = self._rules, self._unseen
+        for line, name in grammar.fields(data, start, end + 2):
+            rule = rules.get(name, unseen)
+            if rule is None:
+                passed.append(line)
+            else:
+                rule(head, name, line)
+        if head.chunked and (head.length is not None or head.old):
+            raise Malformed
+        if head.named:
+            head.passed = [
+                line for line in passed if line.partition(b":")[0].lower() not in head.named
+            ]
+        return head
+
+    def _unseen(self, head: ResponseHead, name: bytes, line: bytes) -> None:
+        rule = self._classify(name)
+        if len(self._rules) < _MOST_NAMES and len(name) <= _LONGEST_NAME:
+            self._rules[name] = rule
+        if rule is None:
+            head.passed.append(line)
+        else:
+            rule(head, name, line)
+
+    def _classify(self, name: bytes) -> Rule | None:
+        lower = name.lower()
+        if lower in self._by_name:
+            return self._by_name[lower]
+        if lower in HOP_BY_HOP or lower == b"x-request-id" or fold(name).startswith(OWN_PREFIX):
+            return _drop
+        return None
+
+    def _set_cookie(self, head: ResponseHead, name: bytes, line: bytes) -> None:
+        if cookie_name(line) not in self._own_cookies:
+            head.passed.append(line)
+
+
+def cookie_name(line: bytes) -> bytes:
+    """The name of the cookie that a Set-Cookie line sets (RFC 6265 §4.1.1)."""
+    return line.partition(b":")[2].partition(b"=")[0].strip(b" \t")
+
+
+def _malformed(head: ResponseHead, name: bytes, line: bytes) -> None:
+    raise Malformed
+
+
+def _drop(head: ResponseHead, name: bytes, line: bytes) -> None:
+    pass
+
+
+def _content_length(head: ResponseHead, name: bytes, line: bytes) -> None:
+    if head.length is not None:
+        raise Malformed
+    head.length = grammar.length(grammar.value(line, name))
+
+
+def _transfer_encoding(head: ResponseHead, name: bytes, line: bytes) -> None:
+    if head.chunked or grammar.value(line, name).lower() != b"chunked":
+        raise Malformed
+    head.chunked = True
+
+
+def _connection(head: ResponseHead, name: bytes, line: bytes) -> None:
+    named = grammar.tokens(grammar.value(line, name))
+    head.named += tuple(named)
+    head.close = head.close or b"close" in named
+
+
+def _upgrade(head: ResponseHead, name: bytes, line: bytes) -> None:
+    head.upgrade = grammar.value(line, name).lower()
+
+
+def _cache_control(head: ResponseHead, name: bytes, line: bytes) -> None:
+    head.has_cache_control = True
+    head.passed.append(line)

@@ -1,0 +1,116 @@
+"""The rules of config.yaml in the form in which requests meet them."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.core import paths, refusals
+from gateway.core.refusals import Refusal
+from gateway.core.routing import Methods, Table
+from gateway.relay.pool import Pool
+from gateway.relay.requests import RequestHead
+
+# How many paths are remembered, and how long they may be: at most about 2 MiB of a client's choice.
+_MOST_PATHS = 4096
+_LONGEST_PATH = 256
+
+
+class Auth(enum.Enum):
+    """Who may pass. `OFFERED` is for endpoints: a key is looked up, but none is asked for."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+    PUBLIC = "public"
+    OFFERED = "offered"
+
+
+@dataclass(slots=True, eq=False)
+class Route:
+    """One rule: where it goes, who may pass, and what is different on the way."""
+
+    name: str  # the pattern; names the route in logs
+    pool: Pool
+    auth: Auth
+    keeps_host: bool = True  # the client's Host goes upstream, else the upstream's own
+    strip_prefix: bytes = b""
+    fixed_target: bytes | None = None  # an endpoint's own path, whatever spelling was asked for
+    websocket: bool = False
+    claims: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    bad_key_is_anonymous: bool = False
+    response_timeout: float = 60.0
+    body_limit: int = 2**63
+    identifies: bool = True  # whether a key is looked at
+
+    def __post_init__(self) -> None:
+        self.identifies = self.auth is not Auth.PUBLIC
+
+    @property
+    def is_endpoint(self) -> bool:
+        return self.fixed_target is not None
+
+    def target(self, head: RequestHead) -> bytes:
+        """The request target that the upstream gets: as it came, but for configured rewriting."""
+        if self.fixed_target is not None:
+            return self.fixed_target + head.query
+        if self.strip_prefix:
+            return self.upstream_path(head.path) + head.query
+        return head.target
+
+    def upstream_path(self, path: bytes) -> bytes:
+        """The path after rewriting. A prefix that is spelled in escapes is cut off all the same."""
+        if not self.strip_prefix:
+            return path
+        if not path.startswith(self.strip_prefix):
+            path = paths.read(path).strict
+        rest = path[len(self.strip_prefix) :]
+        return rest if rest.startswith(b"/") else b"/" + rest
+
+
+class RouteTable:
+    """Finds the route of a path, and remembers what it found."""
+
+    def __init__(
+        self,
+        endpoints: Iterable[Route],
+        routes: Iterable[tuple[str, Iterable[str] | None, Route]],
+    ) -> None:
+        """`routes` are (pattern, methods or None for every method, route)."""
+        self._endpoints = Table((route.name, None, route) for route in endpoints)
+        self._routes = Table(routes)
+        self._memo: dict[bytes, Methods[Route] | Refusal] = {}
+
+    def match(self, path: bytes) -> Methods[Route] | Refusal:
+        """The routes of a path as it came (without its query), or why there is none."""
+        found = self._memo.get(path)
+        if found is None:
+            found = self._look_up(path)
+            if len(path) <= _LONGEST_PATH:
+                if len(self._memo) >= _MOST_PATHS:
+                    self._memo.clear()
+                self._memo[path] = found
+        return found
+
+    def _look_up(self, path: bytes) -> Methods[Route] | Refusal:
+        try:
+            readings = paths.read(path)
+            found = self._match(readings.strict)
+            if found is not self._match(readings.loose):
+                return refusals.AMBIGUOUS_PATH
+            if found is None or any(self._is_guarded(route, path) for route in found.all()):
+                return refusals.NO_ROUTE
+        except paths.AmbiguousPath:
+            return refusals.AMBIGUOUS_PATH
+        return found
+
+    def _match(self, path: bytes) -> Methods[Route] | None:
+        return self._endpoints.match(path) or self._routes.match(path)
+
+    @staticmethod
+    def _is_guarded(route: Route, path: bytes) -> bool:
+        """Whether this would reach a backend's own login and its token (rule E1)."""
+        if route.is_endpoint or not route.pool.guarded:
+            return False
+        return paths.guard_form(route.upstream_path(path)) in route.pool.guarded

@@ -1,0 +1,23 @@
+"""The numbers that the relay works with, taken from config.yaml's `timeouts` and `limits`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Times in seconds, sizes in bytes; config.yaml's documentation says what each is for."""
+
+    head: float
+    idle: float
+    body_idle: float
+    write: float
+    continue_: float
+    upstream_idle: float
+    tunnel_idle: float
+    linger: float
+    head_size: int
+    target_size: int
+    response_head_size: int
+    connections: int

@@ -1,0 +1,271 @@
+"""The upstream side: one connection to a server, and the answers that come over it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING
+
+from gateway.core import refusals
+from gateway.relay import bodies, grammar
+from gateway.relay.bodies import ChunkedBody
+from gateway.relay.grammar import HEAD_END, Malformed
+from gateway.relay.responses import ResponseHead, ResponseReader
+
+if TYPE_CHECKING:
+    from gateway.relay.clock import Clock
+    from gateway.relay.exchange import Exchange
+    from gateway.relay.pool import Pool, Server
+    from gateway.relay.settings import Settings
+
+# RFC 9110 §6.4.1: these answers have no body, whatever their fields say.
+_BODILESS = frozenset({204, 304})
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """One connection to a server. It carries one exchange at a time.
+
+    An answer is in one of these states: its head is awaited, or its body is being read by length,
+    by chunks or until the connection closes, or there is no answer to read any more.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_clock",
+        "_head",
+        "_left",
+        "_pool",
+        "_reader",
+        "_settings",
+        "_state",
+        "blocked",
+        "deadline",
+        "exchange",
+        "fresh",
+        "paused",
+        "server",
+        "stall",
+        "transport",
+    )
+
+    def __init__(
+        self, server: Server, pool: Pool, reader: ResponseReader, settings: Settings, clock: Clock
+    ) -> None:
+        self.server = server
+        self.exchange: Exchange | None = None
+        self.transport: asyncio.Transport | None = None
+        self.fresh = True  # has carried nothing yet
+        self.paused = False  # the client does not take what has come already
+        self.blocked = False  # the server does not take what is written
+        self.stall: tuple[int, float] | None = None  # for the sweeper: see `stalls`
+        self.deadline = math.inf
+        self._pool = pool
+        self._reader = reader
+        self._settings = settings
+        self._clock = clock
+        self._state = _IDLE
+        self._head = b""  # the part of an answer's head that is there
+        self._left = 0
+        self._chunks: ChunkedBody | None = None
+
+    # What the exchange and the pool call.
+
+    @property
+    def usable(self) -> bool:
+        """Whether a request can be sent over it."""
+        return self.transport is not None and not self.transport.is_closing()
+
+    def carry(self, exchange: Exchange) -> None:
+        """Begins an exchange: what is sent next is its request, what comes next its answer."""
+        self.exchange = exchange
+        self._state = _HEAD
+        self.resume()
+
+    def send(self, parts: list[bytes]) -> None:
+        assert self.transport is not None
+        self.transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+
+    def await_answer(self, timeout: float) -> None:
+        """The request has been sent as a whole: from now on the server has `timeout` seconds."""
+        if self._state is _HEAD:
+            self.deadline = self._clock.now + timeout
+
+    def rest(self) -> None:
+        """Waits in the pool for the next exchange."""
+        self.exchange = None
+        self._state = _IDLE
+        self.resume()
+        self.deadline = self._clock.now + self._settings.upstream_idle
+
+    def abort(self) -> None:
+        self.exchange = None
+        self._state = _IDLE
+        self.deadline = math.inf
+        if self.transport is not None:
+            self.transport.abort()
+
+    def pause(self) -> None:
+        """The client does not take what has come already."""
+        if self.usable and not self.paused:
+            assert self.transport is not None
+            self.paused = True
+            self.transport.pause_reading()
+            self.deadline = math.inf
+
+    def resume(self) -> None:
+        if self.paused and self.usable:
+            assert self.transport is not None
+            self.paused = False
+            self.transport.resume_reading()
+            self.deadline = self._clock.now + self._settings.body_idle
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+        self._clock.upstreams.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self.exchange
+        if exchange is None:
+            # Nobody asked for this. It must never become the next client's answer (rule A14).
+            self.abort()
+            return
+        state = self._state
+        try:
+            if state is _HEAD:
+                self._read_heads(exchange, data)
+            elif state is _TUNNEL:
+                exchange.tunnelled(data)
+            else:
+                self.deadline = self._clock.now + self._settings.body_idle
+                self._read_body(exchange, data, [])
+        except Malformed:
+            exchange.broken(refusals.UPSTREAM_BROKEN)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._clock.upstreams.discard(self)
+        exchange, state = self.exchange, self._state
+        self.exchange, self._state = None, _IDLE
+        if exchange is None:
+            self._pool.lost(self)
+        elif state is _CLOSE and error is None:
+            exchange.answered([], reusable=False)
+        elif state is _TUNNEL:
+            exchange.tunnel_ended()
+        elif state is _HEAD and not self._head:
+            exchange.unanswered()
+        else:
+            exchange.broken(refusals.UPSTREAM_CLOSED)
+
+    def pause_writing(self) -> None:
+        self.blocked = True
+        if self.exchange is not None:
+            self.exchange.upstream_blocked()
+
+    def resume_writing(self) -> None:
+        self.blocked = False
+        self.stall = None
+        if self.exchange is not None:
+            self.exchange.upstream_resumed()
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+        exchange = self.exchange
+        if exchange is None:
+            self.abort()
+        elif self._state is _TUNNEL:
+            exchange.tunnel_ended()
+        else:
+            exchange.broken(refusals.UPSTREAM_SILENT)
+
+    # How an answer is read.
+
+    def _read_heads(self, exchange: Exchange, data: bytes) -> None:
+        """Reads interim heads and the final one, which may all come at once."""
+        if self._head:
+            data, self._head = self._head + data, b""
+        while True:
+            end = data.find(HEAD_END)
+            if end < 0:
+                if data:
+                    grammar.check_beginning(data)
+                if len(data) > self._settings.response_head_size:
+                    raise Malformed
+                self._head = data
+                return
+            if end > self._settings.response_head_size:
+                raise Malformed
+            head = self._reader.read(data, end)
+            rest = data[end + 4 :]
+            if head.status == 101:
+                self._switch(exchange, head, rest)
+                return
+            if head.status >= 200:
+                break
+            exchange.interim(head)
+            data = rest
+        self._begin_answer(exchange, head, rest)
+
+    def _begin_answer(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
+        if exchange.head.method == b"HEAD" or head.status in _BODILESS:
+            self._state = _LENGTH
+            self._left = 0
+            out = exchange.respond(head, with_body=False)
+        else:
+            if head.chunked:
+                self._state, self._chunks = _CHUNKED, ChunkedBody()
+            elif head.length is not None:
+                self._state, self._left = _LENGTH, head.length
+            else:
+                self._state = _CLOSE
+            out = exchange.respond(head, with_body=True)
+        self.deadline = self._clock.now + self._settings.body_idle
+        self._read_body(exchange, rest, [out])
+
+    def _read_body(self, exchange: Exchange, data: bytes, out: list[bytes]) -> None:
+        """Hands on body bytes, behind what is in `out` already, and ends the answer at its end."""
+        state = self._state
+        if state is _LENGTH:
+            left = self._left
+            size = len(data)
+            if size < left:
+                self._left = left - size
+                exchange.deliver(out, [data])
+            else:
+                self._left = 0
+                rest = size > left
+                exchange.deliver(out, [data[:left] if rest else data])
+                exchange.answered([], reusable=not rest)
+        elif state is _CHUNKED:
+            chunks = self._chunks
+            assert chunks is not None
+            pieces = chunks.feed(data)
+            exchange.deliver(out, pieces)
+            if chunks.done:
+                exchange.answered(chunks.trailers, reusable=not chunks.rest)
+        else:
+            exchange.deliver(out, [data])
+
+    def _switch(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
+        """RFC 9110 §15.2.2: from here on the connection is a tunnel, if one was asked for."""
+        if not exchange.switches(head):
+            raise Malformed
+        self._state = _TUNNEL
+        self.deadline = self._clock.now + self._settings.tunnel_idle
+        exchange.tunnel(head)
+        if rest:
+            exchange.tunnelled(rest)
+
+
+_IDLE, _HEAD, _LENGTH, _CHUNKED, _CLOSE, _TUNNEL = (
+    "idle",
+    "head",
+    "length",
+    "chunked",
+    "close",
+    "tunnel",
+)
