@@ -6,7 +6,6 @@ anything of a request that could not be read; a key or a token in a path is blot
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
@@ -72,8 +71,12 @@ class AccessLog:
         """Writes what has been collected. A log that cannot be written loses lines, not requests."""
         records, self._records = self._records, []
         batch = b""
+        second, stamp = 0, ""
         for record in records:
-            line = render(record)
+            if int(record.time) != second:
+                second = int(record.time)
+                stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            line = render(record, stamp)
             if batch and len(batch) + len(line) > _ATOMIC:
                 self._write(batch)
                 batch = b""
@@ -98,34 +101,28 @@ def open_log(where: str) -> AccessLog:
     return AccessLog(os.open(where, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640))
 
 
-def render(record: Record) -> bytes:
-    """One JSON line. Written by hand, since all but three values need no escaping: 2 µs less."""
-    seconds = int(record.time)
-    millis = int((record.time - seconds) * 1000)
-    stamp = _stamp(seconds)
-    reason = f', "reason": "{record.reason}"' if record.reason else ""
-    return (
-        f'{{"time": "{stamp}.{millis:03d}Z", "client": "{record.client}", '
-        f'"method": "{record.method.decode("ascii")}", "route": {_text(record.route)}, '
-        f'"path": {_path(record.path)}, "status": {record.status}, '
-        f'"bytes_in": {record.bytes_in}, "bytes_out": {record.bytes_out}, '
-        f'"duration_ms": {record.duration * 1000:.3f}, "upstream": "{record.upstream}", '
-        f'"session": "{record.session[:_SESSION_CHARACTERS]}", '
-        f'"request_id": "{record.request_id.decode("ascii")}"{reason}}}\n'
-    ).encode()
+def render(record: Record, stamp: str) -> bytes:
+    """One JSON line. `stamp` is the record's second as UTC, made once for many records.
 
-
-def _stamp(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-
-
-def _text(text: str) -> str:
-    return json.dumps(text)
-
-
-def _path(path: bytes) -> str:
+    Written by hand: nothing but the path and the route can need escaping, and of those only the
+    quotation mark and the backslash, since the grammar lets no control byte this far.
+    """
+    path = record.path
     if b"lk_" in path:
         path = KEY_PATTERN.sub(b"[key]", path)
     if b"eyJ" in path:
         path = _TOKEN.sub(b"[token]", path)
-    return json.dumps(path.decode("ascii", "replace"))
+    reason = f', "reason": "{record.reason}"' if record.reason else ""
+    return (
+        f'{{"time": "{stamp}.{int(record.time % 1 * 1000):03d}Z", "client": "{record.client}", '
+        f'"method": "{record.method.decode()}", "route": "{_escaped(record.route)}", '
+        f'"path": "{_escaped(path.decode())}", "status": {record.status}, '
+        f'"bytes_in": {record.bytes_in}, "bytes_out": {record.bytes_out}, '
+        f'"duration_ms": {record.duration * 1000:.3f}, "upstream": "{record.upstream}", '
+        f'"session": "{record.session[:_SESSION_CHARACTERS]}", '
+        f'"request_id": "{record.request_id.decode()}"{reason}}}\n'
+    ).encode()
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')

@@ -218,7 +218,8 @@ class ClientConnection(asyncio.Protocol):
                     break
         finally:
             self._pumping = False
-        self.update_reading()
+        if self.buffer or self._paused:
+            self.update_reading()
 
     def _next_request(self) -> bool:
         """Starts one request; False when its head is not all there."""
@@ -232,7 +233,8 @@ class ClientConnection(asyncio.Protocol):
             self._await_head(data)
             return False
         try:
-            self._check_size(data, end)
+            if end > context.settings.target_size:
+                self._check_size(data, end)
             head = context.requests.read(data, end)
         except Refused as refused:
             self._refuse(refused.refusal)

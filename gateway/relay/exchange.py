@@ -71,7 +71,7 @@ class Exchange:
         self.request_id = context.names.request_id()
         self.began = time.monotonic()
         self.tried = set()
-        self.close = head.close or (head.old and b"keep-alive" not in head.named)
+        self.close = head.close or (head.old and not head.keep_alive)
         if head.chunked:
             self.uploading, self._chunks = True, ChunkedBody()
         elif head.length:

@@ -157,10 +157,11 @@ def response_head(
     close: bool,
 ) -> bytes:
     """The head as the client gets it; `framing` is its framing line, or nothing."""
-    lines = response.passed
-    if entry is not None:
-        lines = _without_secrets(lines, entry, request)
-    parts = [b"HTTP/1.1 %d%b\r\n" % (response.status, response.reason), *lines, framing]
+    parts = [
+        b"HTTP/1.1 %d%b\r\n" % (response.status, response.reason),
+        passed_lines(response, entry, request),
+        framing,
+    ]
     if entry is not None and request.cookie is not None and not response.has_cache_control:
         # RFC 9111 §3.5 makes answers to `Authorization` private. The swap from a cookie takes
         # that away from the shared caches in front of us, so it is said here (rule B15).
@@ -176,26 +177,32 @@ def response_head(
 
 def interim_head(response: ResponseHead, entry: Entry | None, request: RequestHead) -> bytes:
     """A 1xx on its way to the client (RFC 9110 §15.2)."""
-    lines = response.passed if entry is None else _without_secrets(response.passed, entry, request)
-    return b"HTTP/1.1 %d%b\r\n%b\r\n" % (response.status, response.reason, b"".join(lines))
+    lines = passed_lines(response, entry, request)
+    return b"HTTP/1.1 %d%b\r\n%b\r\n" % (response.status, response.reason, lines)
 
 
 def upgraded_head(response: ResponseHead, entry: Entry | None, request: RequestHead) -> bytes:
     """The 101 that opens a tunnel (RFC 9110 §7.8)."""
-    lines = response.passed if entry is None else _without_secrets(response.passed, entry, request)
-    switch = b"Connection: Upgrade\r\nUpgrade: %b\r\nVia: 1.1 latchkey\r\n\r\n"
-    return b"HTTP/1.1 101%b\r\n%b" % (response.reason, b"".join(lines)) + switch % response.upgrade
+    return b"HTTP/1.1 101%b\r\n%bConnection: Upgrade\r\nUpgrade: %b\r\nVia: 1.1 latchkey\r\n\r\n" % (
+        response.reason,
+        passed_lines(response, entry, request),
+        response.upgrade,
+    )
 
 
-def _without_secrets(lines: list[bytes], entry: Entry, request: RequestHead) -> list[bytes]:
-    """Leaves out a line that holds the session's token, or that would replace the key's cookie."""
-    token = entry.token
-    if any(token in line for line in lines):
-        lines = [line for line in lines if token not in line]
+def passed_lines(response: ResponseHead, entry: Entry | None, request: RequestHead) -> bytes:
+    """The upstream's lines, but for one that holds the session's token (rule C4) or that would
+    replace the key's cookie (rule E7).
+    """
+    lines = response.passed
+    joined = b"".join(lines)
+    if entry is None or (request.cookie is None and entry.token not in joined):
+        return joined
+    lines = [line for line in lines if entry.token not in line]
     if request.cookie is not None:
         lines = [
             line
             for line in lines
             if line[:11].lower() != b"set-cookie:" or cookie_name(line) != request.cookie
         ]
-    return lines
+    return b"".join(lines)

@@ -59,6 +59,7 @@ class RequestHead:
     has_length = False
     chunked = False
     close = False  # the client wants the connection closed after the answer
+    keep_alive = False  # an HTTP/1.0 client wants it kept open
     named: tuple[bytes, ...] = ()  # what Connection names besides
     upgrade: bytes | None = None  # an upgrade that could be granted, lower-cased
     trailers = False  # TE: trailers
@@ -250,12 +251,15 @@ def _transfer_encoding(head: RequestHead, name: bytes, line: bytes) -> None:
 
 def _connection(head: RequestHead, name: bytes, line: bytes) -> None:
     value = grammar.value(line, name).lower()
-    if value == b"keep-alive" and not head.close:
-        head.named += (b"keep-alive",) if head.old else ()
-        return
-    named = grammar.tokens(value)
-    head.named += tuple(named)
-    head.close = head.close or b"close" in named
+    if value == b"keep-alive":
+        head.keep_alive = True
+    elif value == b"close":
+        head.close = True
+    else:
+        named = grammar.tokens(value)
+        head.named += tuple(named)
+        head.close = head.close or b"close" in named
+        head.keep_alive = head.keep_alive or b"keep-alive" in named
 
 
 def _authorization(head: RequestHead, name: bytes, line: bytes) -> None:

@@ -20,6 +20,7 @@ class ResponseHead:
     length: int | None = None
     chunked = False
     close = False
+    keep_alive = False
     named: tuple[bytes, ...] = ()
     upgrade: bytes | None = None
     has_cache_control = False
@@ -33,7 +34,7 @@ class ResponseHead:
     def reusable(self) -> bool:
         """Whether the upstream keeps the connection open after the body (RFC 9112 §9.3)."""
         if self.old:
-            return b"keep-alive" in self.named and not self.close
+            return self.keep_alive and not self.close
         return not self.close
 
 
@@ -124,9 +125,16 @@ def _transfer_encoding(head: ResponseHead, name: bytes, line: bytes) -> None:
 
 
 def _connection(head: ResponseHead, name: bytes, line: bytes) -> None:
-    named = grammar.tokens(grammar.value(line, name))
-    head.named += tuple(named)
-    head.close = head.close or b"close" in named
+    value = grammar.value(line, name).lower()
+    if value == b"keep-alive":
+        head.keep_alive = True
+    elif value == b"close":
+        head.close = True
+    else:
+        named = grammar.tokens(value)
+        head.named += tuple(named)
+        head.close = head.close or b"close" in named
+        head.keep_alive = head.keep_alive or b"keep-alive" in named
 
 
 def _upgrade(head: ResponseHead, name: bytes, line: bytes) -> None:

@@ -46,6 +46,7 @@ class UpstreamConnection(asyncio.Protocol):
         "server",
         "stall",
         "transport",
+        "usable",
     )
 
     def __init__(
@@ -54,6 +55,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.server = server
         self.exchange: Exchange | None = None
         self.transport: asyncio.Transport | None = None
+        self.usable = False  # open: a request can be sent over it
         self.fresh = True  # has carried nothing yet
         self.paused = False  # the client does not take what has come already
         self.blocked = False  # the server does not take what is written
@@ -70,16 +72,12 @@ class UpstreamConnection(asyncio.Protocol):
 
     # What the exchange and the pool call.
 
-    @property
-    def usable(self) -> bool:
-        """Whether a request can be sent over it."""
-        return self.transport is not None and not self.transport.is_closing()
-
     def carry(self, exchange: Exchange) -> None:
         """Begins an exchange: what is sent next is its request, what comes next its answer."""
         self.exchange = exchange
         self._state = _HEAD
-        self.resume()
+        if self.paused:
+            self.resume()
 
     def send(self, parts: list[bytes]) -> None:
         assert self.transport is not None
@@ -94,13 +92,15 @@ class UpstreamConnection(asyncio.Protocol):
         """Waits in the pool for the next exchange."""
         self.exchange = None
         self._state = _IDLE
-        self.resume()
+        if self.paused:
+            self.resume()
         self.deadline = self._clock.now + self._settings.upstream_idle
 
     def abort(self) -> None:
         self.exchange = None
         self._state = _IDLE
         self.deadline = math.inf
+        self.usable = False
         if self.transport is not None:
             self.transport.abort()
 
@@ -123,6 +123,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
+        self.usable = True
         self._clock.upstreams.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -147,6 +148,7 @@ class UpstreamConnection(asyncio.Protocol):
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
+        self.usable = False
         self._clock.upstreams.discard(self)
         exchange, state = self.exchange, self._state
         self.exchange, self._state = None, _IDLE

@@ -1,0 +1,248 @@
+"""The relay as a whole: built from a configuration, listening on sockets, drained at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable, Iterable
+from random import Random, SystemRandom
+from typing import TYPE_CHECKING
+
+from gateway.config.model import Config, Route as RouteConfig, Upstream
+from gateway.core import paths
+from gateway.core.addresses import ServerUrl
+from gateway.observe.access_log import AccessLog
+from gateway.relay.client import ClientConnection
+from gateway.relay.clock import Clock
+from gateway.relay.context import Context
+from gateway.relay.decision import Decider, Load
+from gateway.relay.outgoing import Names
+from gateway.relay.pool import Connect, Pool, Server
+from gateway.relay.requests import RequestReader
+from gateway.relay.responses import ResponseReader
+from gateway.relay.routes import Auth, Route, RouteTable
+from gateway.relay.settings import Settings
+from gateway.relay.upstream import UpstreamConnection
+
+if TYPE_CHECKING:
+    from gateway.store.sessions import Sessions
+
+# How many connections the kernel keeps until they are accepted.
+_BACKLOG = 1024
+
+# How often a draining relay looks whether its last exchanges have ended, in seconds.
+_DRAIN_STEP = 0.05
+
+
+class Relay:
+    """Owns the listening sockets, the pools and everything in flight."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        sessions: Sessions,
+        endpoints: dict[str, Connect],
+        access_log: AccessLog,
+        instance: str,
+    ) -> None:
+        """`endpoints` are the gateway's own paths, with what connects to who answers them."""
+        self._clock = Clock(config.timeouts.write)
+        settings = _settings(config)
+        builder = _Builder(config, settings, self._clock)
+        table = RouteTable(
+            [builder.endpoint(path, connect) for path, connect in endpoints.items()],
+            [(rule.path, rule.methods, builder.route(rule)) for rule in config.routes],
+        )
+        names = Names(Random(SystemRandom().getrandbits(256)))
+        load = Load(config.limits.requests)
+        self._pools = builder.pools
+        self._servers: list[asyncio.Server] = []
+        self._context = Context(
+            settings=settings,
+            clock=self._clock,
+            requests=RequestReader(
+                instance=instance, identity=config.identity, most_fields=config.limits.fields
+            ),
+            decider=Decider(table, sessions, load, names),
+            load=load,
+            names=names,
+            access_log=access_log,
+            instance=instance,
+            trusted=config.trusted_proxies,
+        )
+
+    async def start(self, listeners: Iterable[socket.socket]) -> None:
+        """Begins to accept on sockets that are bound already."""
+        loop = asyncio.get_running_loop()
+        self._clock.sweeps += [pool.sweep for pool in self._pools]
+        self._clock.sweeps.append(lambda _now: self._context.access_log.flush())
+        self._clock.start()
+        for listener in listeners:
+            create = (
+                loop.create_unix_server
+                if listener.family == socket.AF_UNIX
+                else loop.create_server
+            )
+            self._servers.append(
+                await create(  # type: ignore[operator]
+                    lambda: ClientConnection(self._context), sock=listener, backlog=_BACKLOG
+                )
+            )
+
+    async def drain(self, seconds: float) -> None:
+        """Accepts nothing more, lets what is in flight end, and cuts what is left after `seconds`."""
+        context = self._context
+        context.draining = True
+        for server in self._servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while loop.time() < until and self._clock.clients:
+            for client in list(self._clock.clients):
+                if client.exchange is None and not client.buffer:
+                    client.close()
+            await asyncio.sleep(_DRAIN_STEP)
+        for client in list(self._clock.clients):
+            client.cut(reset=True)
+        for pool in self._pools:
+            pool.close()
+        await asyncio.sleep(0)
+        self._clock.stop()
+        context.access_log.flush()
+
+
+def _settings(config: Config) -> Settings:
+    timeouts, limits = config.timeouts, config.limits
+    return Settings(
+        head=timeouts.head,
+        idle=timeouts.idle,
+        body_idle=timeouts.body_idle,
+        write=timeouts.write,
+        continue_=timeouts.continue_,
+        upstream_idle=timeouts.upstream_idle,
+        tunnel_idle=timeouts.tunnel_idle,
+        linger=timeouts.linger,
+        head_size=limits.head_size,
+        target_size=limits.target_size,
+        response_head_size=limits.response_head_size,
+        connections=limits.connections,
+    )
+
+
+class _Builder:
+    """Turns the rules of config.yaml into routes and pools."""
+
+    def __init__(self, config: Config, settings: Settings, clock: Clock) -> None:
+        self._config = config
+        self._settings = settings
+        self._clock = clock
+        self._reader = ResponseReader(own_cookies=_own_cookies(config))
+        guarded = _guarded(config)
+        self._upstreams = {
+            name: self._upstream(name, upstream, guarded[name])
+            for name, upstream in config.upstreams.items()
+        }
+        self.pools = list(self._upstreams.values())
+
+    def route(self, rule: RouteConfig) -> Route:
+        timeouts, limits = self._config.timeouts, self._config.limits
+        return Route(
+            name=rule.path,
+            pool=self._upstreams[rule.upstream],
+            auth=Auth(rule.auth),
+            keeps_host=self._config.upstreams[rule.upstream].host == "client",
+            strip_prefix=(rule.strip_prefix or "").encode().rstrip(b"/"),
+            websocket=rule.websocket,
+            claims=rule.claims,
+            bad_key_is_anonymous=rule.bad_key == "anonymous",
+            response_timeout=(
+                timeouts.response if rule.response_timeout is None else rule.response_timeout
+            ),
+            body_limit=limits.body_size if rule.body_size is None else rule.body_size,
+        )
+
+    def endpoint(self, path: str, connect: Connect) -> Route:
+        """One of the gateway's own paths. Its answers may set the cookies that others must not."""
+        pool = self._pool(
+            "gateway", [Server("gateway", connect)], b"", frozenset(), ResponseReader(own_cookies=())
+        )
+        self.pools.append(pool)
+        return Route(
+            name=path,
+            pool=pool,
+            auth=Auth.OFFERED,
+            fixed_target=path.encode(),
+            response_timeout=self._config.timeouts.response,
+            body_limit=self._config.limits.body_size,
+        )
+
+    def _upstream(self, name: str, upstream: Upstream, guarded: frozenset[bytes]) -> Pool:
+        servers = [Server(str(url), _connect(url, upstream)) for url in upstream.servers]
+        host = upstream.servers[0].authority.encode()
+        return self._pool(name, servers, host, guarded, self._reader, upstream.max_connections)
+
+    def _pool(
+        self,
+        name: str,
+        servers: list[Server],
+        host: bytes,
+        guarded: frozenset[bytes],
+        reader: ResponseReader,
+        most: int = 256,
+    ) -> Pool:
+        return Pool(
+            name,
+            servers,
+            host=host,
+            guarded=guarded,
+            most=most,
+            connect_timeout=self._config.timeouts.connect,
+            new_connection=lambda server, pool: UpstreamConnection(
+                server, pool, reader, self._settings, self._clock
+            ),
+        )
+
+
+def _own_cookies(config: Config) -> frozenset[bytes]:
+    """The cookies in which logins are configured to hand out keys."""
+    names = (getattr(login.token, "name", None) for login in config.login)
+    return frozenset(name.encode() for name in names if name is not None)
+
+
+def _guarded(config: Config) -> dict[str, frozenset[bytes]]:
+    """By upstream: the paths of backend logins, on every upstream that shares a server with one."""
+
+    def places(upstream: Upstream) -> set[tuple[str, int, str]]:
+        return {
+            ("127.0.0.1" if url.host == "localhost" else url.host, url.port, url.path)
+            for url in upstream.servers
+        }
+
+    return {
+        name: frozenset(
+            paths.guard_form(login.backend_path.encode())
+            for login in config.login
+            if places(upstream) & places(config.upstreams[login.upstream])
+        )
+        for name, upstream in config.upstreams.items()
+    }
+
+
+def _connect(url: ServerUrl, upstream: Upstream) -> Connect:
+    """What opens a connection to one server."""
+    context: ssl.SSLContext | None = None
+    if url.tls:
+        context = ssl.create_default_context(cafile=upstream.tls.ca_file)
+        if not upstream.tls.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+
+    async def connect(factory: Callable[[], UpstreamConnection]) -> object:
+        loop = asyncio.get_running_loop()
+        if url.scheme == "unix":
+            return await loop.create_unix_connection(factory, url.path)
+        return await loop.create_connection(factory, url.host, url.port, ssl=context)
+
+    return connect
