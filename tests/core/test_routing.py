@@ -1,0 +1,49 @@
+"""Which rule serves a path."""
+
+from gateway.core.routing import Table
+
+TABLE = Table(
+    [
+        ("/*", None, "all"),
+        ("/api/*", ["GET", "POST"], "api"),
+        ("/api/*", ["DELETE"], "api delete"),
+        ("/api/admin/*", None, "admin"),
+        ("/api/admin/health", ["GET"], "health"),
+    ]
+)
+
+
+def pick(path: bytes, method: bytes = b"GET") -> str | None:
+    found = TABLE.match(path)
+    assert found is not None
+    return found.pick(method)
+
+
+def test_the_most_specific_pattern_wins() -> None:
+    """Exact beats prefix; a longer prefix beats a shorter one."""
+    assert pick(b"/") == "all"
+    assert pick(b"/api") == "all"  # `/api/*` begins behind the slash
+    assert pick(b"/api/") == "api"
+    assert pick(b"/api/x/y") == "api"
+    assert pick(b"/api/admin/x") == "admin"
+    assert pick(b"/api/admin/health") == "health"
+    assert pick(b"/api/admin/health/") == "admin"
+
+
+def test_rules_of_one_pattern_share_it_by_method() -> None:
+    """A method that none of them names is not passed on to a less specific rule."""
+    assert pick(b"/api/x", b"DELETE") == "api delete"
+    assert pick(b"/api/x", b"PUT") is None
+    found = TABLE.match(b"/api/x")
+    assert found is not None
+    assert found.allowed == ["DELETE", "GET", "POST"]
+
+
+def test_methods_are_compared_with_case() -> None:
+    """RFC 9110 §9.1."""
+    assert pick(b"/api/x", b"get") is None
+
+
+def test_nothing_matches_without_a_rule() -> None:
+    """A table without a rule for everything leaves paths unmatched."""
+    assert Table([("/a", None, 1)]).match(b"/b") is None
