@@ -1,0 +1,98 @@
+"""Addresses as config.yaml spells them: where to listen, and where upstream servers are."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+_HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*):(?P<port>[0-9]{1,5})")
+_URL = re.compile(r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?/?")
+_LARGEST_PORT = 65535
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+# sun_path holds 108 bytes with its NUL (unix(7)).
+LONGEST_UNIX_PATH = 107
+
+
+class BadAddress(ValueError):
+    """The text is no address; the message says what would be one."""
+
+
+@dataclass(frozen=True, slots=True)
+class TcpAddress:
+    """A host (empty for every interface) and a port to listen on."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnixAddress:
+    """The path of a unix socket to listen on."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+Address = TcpAddress | UnixAddress
+
+
+@dataclass(frozen=True, slots=True)
+class ServerUrl:
+    """One server of an upstream. `path` is a unix socket's, `host` and `port` are the others'."""
+
+    scheme: Literal["http", "https", "unix"]
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}" if self.scheme == "unix" else f"{self.scheme}://{self.authority}"
+
+    @property
+    def tls(self) -> bool:
+        return self.scheme == "https"
+
+    @property
+    def authority(self) -> str:
+        """What a Host field says of it (RFC 9110 §7.2); a unix socket is called localhost."""
+        if self.scheme == "unix":
+            return "localhost"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+def parse_address(text: str) -> Address:
+    """`127.0.0.1:8080`, `[::1]:8080`, `:8080` (every interface) or `unix:/path`."""
+    if text.startswith("unix:"):
+        return UnixAddress(_unix_path(text[5:]))
+    found = _HOST_PORT.fullmatch(text)
+    if found is None or int(found["port"]) > _LARGEST_PORT:
+        raise BadAddress("is no address: write host:port, :port or unix:/path")
+    return TcpAddress(found["host"].strip("[]"), int(found["port"]))
+
+
+def parse_server(text: str) -> ServerUrl:
+    """`http://host:port`, `https://host` or `unix:/path`; nothing behind the port."""
+    if text.startswith("unix:"):
+        return ServerUrl("unix", path=_unix_path(text[5:].removeprefix("//")))
+    found = _URL.fullmatch(text)
+    if found is None or int(found["port"] or 1) > _LARGEST_PORT:
+        raise BadAddress("is no server: write http://host:port, https://host or unix:/path")
+    scheme: Literal["http", "https"] = "https" if found["scheme"] == "https" else "http"
+    port = int(found["port"] or _DEFAULT_PORTS[scheme])
+    return ServerUrl(scheme, found["host"].strip("[]"), port)
+
+
+def _unix_path(path: str) -> str:
+    if not path.startswith("/"):
+        raise BadAddress("is no unix socket: write unix:/absolute/path")
+    if len(path.encode()) > LONGEST_UNIX_PATH:
+        raise BadAddress(f"is too long for a unix socket: at most {LONGEST_UNIX_PATH} bytes")
+    return path

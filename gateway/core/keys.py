@@ -1,0 +1,72 @@
+"""Keys: the opaque secret that a device holds, in the manner of GitHub's tokens.
+
+A key is `lk_`, 32 random bytes in base64url, and a checksum. The prefix lets secret scanners find
+a leaked one; the checksum lets a mistyped or made-up one be refused without asking the store.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+
+PREFIX = "lk_"
+_RANDOM_BYTES = 32
+_BODY_CHARACTERS = 43  # 32 bytes in unpadded base64url
+_CHECKSUM_CHARACTERS = 6  # a CRC-32 in unpadded base64url
+
+# Finds what has a key's shape, wherever it stands.
+KEY_PATTERN = re.compile(
+    rb"lk_[A-Za-z0-9_-]{%d}" % (_BODY_CHARACTERS + _CHECKSUM_CHARACTERS)
+)
+
+
+class Key:
+    """A key. Its repr and str tell nothing; `reveal` gives the text to the one who may have it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Key(…)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Key) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+def new_key(random: bytes) -> Key:
+    """A key of 32 random bytes, which the caller takes from the operating system."""
+    if len(random) != _RANDOM_BYTES:
+        raise ValueError(f"a key is made of {_RANDOM_BYTES} random bytes")
+    body = PREFIX.encode() + _base64url(random)
+    return Key((body + _checksum(body)).decode("ascii"))
+
+
+def parse_key(text: bytes) -> Key | None:
+    """The key that `text` is, or None if its shape or its checksum is wrong."""
+    if not KEY_PATTERN.fullmatch(text):
+        return None
+    body = text[:-_CHECKSUM_CHARACTERS]
+    return Key(text.decode("ascii")) if _checksum(body) == text[-_CHECKSUM_CHARACTERS:] else None
+
+
+def session_id(key: Key) -> str:
+    """The digest that names the key's session: SHA-256 in hexadecimal."""
+    return hashlib.sha256(key.reveal().encode("ascii")).hexdigest()
+
+
+def _checksum(body: bytes) -> bytes:
+    return _base64url(binascii.crc32(body).to_bytes(4, "big"))
+
+
+def _base64url(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")

@@ -1,0 +1,86 @@
+"""Sessions: what is kept of a login, how long it lasts, and how it is written down."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+
+class Token:
+    """A JWT. Its repr and str tell nothing; `reveal` gives the text."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Token(…)"
+
+
+@dataclass(frozen=True)
+class Session:
+    """One key's session. Times are UNIX seconds; `id` is the key's digest."""
+
+    id: str
+    subject: str
+    token: Token
+    login: str  # the kind of login it came from
+    issued_at: float
+    ends_at: float  # whatever happens: the absolute timeout or the token's expiry
+
+    @cached_property
+    def claims(self) -> Mapping[str, Any]:
+        """The token's payload, as the backend wrote it; unverified, since the backend verifies it."""
+        payload = self.token.reveal().split(".")[1]
+        padded = payload + "=" * (-len(payload) % 4)
+        claims = json.loads(base64.urlsafe_b64decode(padded))
+        return claims if isinstance(claims, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Who holds a key, as far as the login's request tells: for the list of one's devices."""
+
+    label: str
+    address: str
+
+
+class Unreadable(ValueError):
+    """The bytes are no session that this version knows."""
+
+
+def ends_at(now: float, max_age: float, token_expiry: float | None) -> float:
+    """When a session issued now ends at the latest, in UNIX seconds."""
+    latest = now + max_age
+    return latest if token_expiry is None else min(latest, token_expiry)
+
+
+def dump(session: Session) -> bytes:
+    """The session as it is sealed; its id is not in it, for the key tells that."""
+    fields = [
+        session.subject,
+        session.token.reveal(),
+        session.login,
+        round(session.issued_at, 3),
+        round(session.ends_at, 3),
+    ]
+    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def load(session_id: str, data: bytes) -> Session:
+    """The session that was dumped. Raises `Unreadable`."""
+    try:
+        subject, token, login, issued_at, end = json.loads(data)
+        return Session(
+            session_id, str(subject), Token(str(token)), str(login), float(issued_at), float(end)
+        )
+    except (ValueError, TypeError) as error:
+        raise Unreadable from error

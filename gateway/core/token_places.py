@@ -1,0 +1,52 @@
+"""Where in a login's reply the token is: what `token` may say in config.yaml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Auto:
+    """Wherever a JWT is found: the JSON body first, then the fields, then the cookies."""
+
+
+@dataclass(frozen=True, slots=True)
+class JsonPointer:
+    """A place in a JSON body (RFC 6901)."""
+
+    pointer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A field of the reply; an authentication scheme before the token is kept."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cookie:
+    """A cookie that the reply sets."""
+
+    name: str
+
+
+TokenPlace = Auto | JsonPointer | Header | Cookie
+
+
+class BadTokenPlace(ValueError):
+    """The text names no place; the message says what would."""
+
+
+def parse_token_place(text: str) -> TokenPlace:
+    """`auto`, a JSON pointer such as `/data/token`, `header:Name` or `cookie:name`."""
+    if text == "auto":
+        return Auto()
+    if text.startswith("/"):
+        return JsonPointer(text)
+    kind, _, name = text.partition(":")
+    if kind == "header" and name:
+        return Header(name)
+    if kind == "cookie" and name:
+        return Cookie(name)
+    raise BadTokenPlace("names no place: write auto, /a/json/pointer, header:Name or cookie:name")

@@ -1,0 +1,80 @@
+"""The near cache: the sessions that one worker remembers, until Redis says that they changed.
+
+Keyed by the credential's bytes as received, so a request that is known costs one look-up and no
+digest. Bounded by count and by age; bypassed while nobody would tell it of a change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.core.sessions import Session
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A resolved session, with what a request needs of it ready-made."""
+
+    session: Session
+    lines: bytes  # the finished fields for upstreams
+    token: bytes
+    expires: float  # UNIX seconds from which on it must be looked up again
+
+
+class NearCache:
+    """Remembered entries. `trusted` says whether somebody tells us of changes."""
+
+    def __init__(self, entries: int, ttl: float) -> None:
+        """At most `entries` (0: off), each for at most `ttl` seconds."""
+        self._most = entries
+        self._ttl = ttl
+        self._entries: dict[bytes, Entry] = {}
+        self._credentials: dict[str, bytes] = {}  # session id → credential
+        self._asked: dict[str, bool] = {}  # ids being looked up → changed meanwhile
+        self.trusted = False
+
+    def get(self, credential: bytes, now: float) -> Entry | None:
+        """The entry of a credential, if it may be used at `now` (UNIX seconds)."""
+        entry = self._entries.get(credential)
+        if entry is not None and entry.expires > now:
+            return entry
+        return None
+
+    def expects(self, session_id: str) -> None:
+        """A look-up begins: a change from now on makes its result too old to be remembered."""
+        self._asked[session_id] = False
+
+    def learned(self, credential: bytes, entry: Entry | None, session_id: str, now: float) -> None:
+        """A look-up ended; what it found is remembered unless the session changed meanwhile."""
+        changed = self._asked.pop(session_id, True)
+        if entry is None or changed or not self.trusted or not self._most:
+            return
+        if len(self._entries) >= self._most:
+            self._drop_oldest()
+        entry.expires = min(now + self._ttl, entry.session.ends_at)
+        self._entries[credential] = entry
+        self._credentials[session_id] = credential
+
+    def forget(self, session_id: str) -> None:
+        """The session changed, or ended."""
+        if session_id in self._asked:
+            self._asked[session_id] = True
+        credential = self._credentials.pop(session_id, None)
+        if credential is not None:
+            self._entries.pop(credential, None)
+
+    def clear(self) -> None:
+        """Anything may have changed."""
+        self._entries.clear()
+        self._credentials.clear()
+        for session_id in self._asked:
+            self._asked[session_id] = True
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def _drop_oldest(self) -> None:
+        """Dicts keep their order: what was learned first goes first."""
+        credential = next(iter(self._entries))
+        entry = self._entries.pop(credential)
+        self._credentials.pop(entry.session.id, None)
