@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
@@ -28,6 +29,7 @@ _DEFAULT_SENTINEL_PORT = 26379
 _SERVICE = "mymaster"
 
 Client = Redis | RedisCluster
+Connection = AbstractConnection
 
 
 def options(timeout: float) -> dict[str, Any]:
@@ -92,3 +94,17 @@ def _hosts(url: str, default_port: int) -> list[tuple[str, int]]:
     names = urlsplit(url).netloc.rpartition("@")[2].split(",")
     split = [name.rpartition(":") if ":" in name else (name, "", "") for name in names]
     return [(host, int(port or default_port)) for host, _, port in split]
+
+
+async def dedicated(client: Client) -> list[Connection]:
+    """A connection of its own to the server that takes writes, or to each primary of a cluster."""
+    if isinstance(client, RedisCluster):
+        await client.initialize()
+        connections = [
+            node.connection_class(**node.connection_kwargs) for node in client.get_primaries()
+        ]
+    else:
+        connections = [client.connection_pool.make_connection()]
+    for connection in connections:
+        await connection.connect()
+    return connections

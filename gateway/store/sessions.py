@@ -1,0 +1,210 @@
+"""Sessions at rest: issue, resolve and revoke, over one store that speaks the Redis protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from redis.exceptions import RedisError
+
+from gateway.config.model import Config
+from gateway.core import keys, sessions
+from gateway.core.keys import Key
+from gateway.core.sealing import NONCE_BYTES, Sealer, Unsealable
+from gateway.core.sessions import Device, Session, Token, Unreadable
+from gateway.store.connect import Client, connect
+from gateway.store.errors import StoreUnavailable
+from gateway.store.layout import Layout
+from gateway.store.lookups import Lookups
+from gateway.store.near_cache import Entry, NearCache
+from gateway.store.tracking import Tracking
+
+_log = logging.getLogger("gateway.store")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """The credential names no session that lives."""
+
+    reason: Literal["malformed_key", "unknown_key"]
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A new session, and the one key that opens it."""
+
+    key: Key
+    session: Session
+
+
+class Sessions:
+    """The four things that happen to a session, but for renewal.
+
+    Whatever raises `StoreUnavailable` has done nothing that anybody may rely on.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        sealer: Sealer,
+        layout: Layout,
+        near: NearCache,
+        idle_timeout: float,
+        max_age: float,
+        timeout: float,
+        render: Callable[[Session], bytes],
+    ) -> None:
+        """Times in seconds; `render` makes the fields that upstreams get for a session."""
+        self.near = near
+        self._client = client
+        self._sealer = sealer
+        self._layout = layout
+        self._idle = idle_timeout
+        self._max_age = max_age
+        self._timeout = timeout
+        self._render = render
+        self._lookups = Lookups(client, layout, idle_timeout, timeout)
+        self._tracking = Tracking(client, near, layout.sessions, timeout)
+
+    async def start(self) -> None:
+        """Begins to follow changes; waits a moment for it, but works without."""
+        self._tracking.start()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._timeout):
+                await self._tracking.ready.wait()
+
+    async def close(self) -> None:
+        await self._tracking.stop()
+        await self._lookups.close()
+        await self._client.aclose()
+
+    @property
+    def available(self) -> bool:
+        """Whether the store answers, as far as the tracking connection knows."""
+        return self._tracking.ready.is_set()
+
+    async def resolve(self, credential: bytes) -> Entry | Unresolved:
+        """The session that a credential opens. Raises `StoreUnavailable`."""
+        key = keys.parse_key(credential)
+        if key is None:
+            return Unresolved("malformed_key")
+        session_id = keys.session_id(key)
+        self.near.expects(session_id)
+        entry = None
+        try:
+            sealed = await self._lookups.get(session_id)
+            entry = None if sealed is None else self._open(key, session_id, sealed)
+        finally:
+            self.near.learned(credential, entry, session_id, time.time())
+        return Unresolved("unknown_key") if entry is None else entry
+
+    async def issue(
+        self, *, token: str, subject: str, login: str, device: Device, token_expiry: float | None
+    ) -> Issued:
+        """A new session under a new key. Raises `StoreUnavailable`; then there is no session."""
+        now = time.time()
+        key = keys.new_key(secrets.token_bytes(32))
+        session = Session(
+            keys.session_id(key),
+            subject,
+            Token(token),
+            login,
+            now,
+            sessions.ends_at(now, self._max_age, token_expiry),
+        )
+        sealed = self._sealer.seal(
+            key, session.id, sessions.dump(session), secrets.token_bytes(NONCE_BYTES)
+        )
+        await self._bounded(self._write(session, device, sealed, now))
+        return Issued(key, session)
+
+    async def revoke(self, session_id: str) -> bool:
+        """Ends a session, here at once and everywhere within a push; False if there was none.
+
+        Raises `StoreUnavailable` when it is not certain that the session is gone.
+        """
+        self.near.forget(session_id)
+        return await self._bounded(self._delete(session_id))
+
+    def _open(self, key: Key, session_id: str, sealed: bytes) -> Entry | None:
+        try:
+            session = sessions.load(session_id, self._sealer.open(key, session_id, sealed))
+            entry = Entry(session, self._render(session), session.token.reveal().encode(), 0.0)
+        except (Unsealable, Unreadable, ValueError, IndexError) as error:
+            _log.error("session %s cannot be opened: %s", session_id[:12], type(error).__name__)
+            return None
+        return entry if session.ends_at > time.time() else None
+
+    async def _write(self, session: Session, device: Device, sealed: bytes, now: float) -> None:
+        """The index first: a stale entry in it heals, a session outside it could not be listed."""
+        ends, layout = session.ends_at, self._layout
+        index = layout.subject(session.subject)
+        async with self._client.pipeline(transaction=False) as pipe:
+            pipe.zremrangebyscore(index, "-inf", now)
+            pipe.zadd(index, {session.id: ends})
+            pipe.expireat(index, int(ends) + 1, gt=True)
+            pipe.expireat(index, int(ends) + 1, nx=True)
+            await pipe.execute()
+        lasts = max(1, int(min(self._idle, ends - now) * 1000))
+        async with self._client.pipeline(transaction=True) as pipe:
+            pipe.set(layout.session(session.id), sealed, px=lasts)
+            pipe.hset(
+                layout.device(session.id),
+                mapping={
+                    "subject": session.subject,
+                    "label": device.label,
+                    "address": device.address,
+                    "created": int(now * 1000),
+                    "seen": int(now * 1000),
+                    "ends": int(ends * 1000),
+                },
+            )
+            pipe.pexpireat(layout.device(session.id), int(ends * 1000))
+            await pipe.execute()
+
+    async def _delete(self, session_id: str) -> bool:
+        session, device = self._layout.pair(session_id)
+        async with self._client.pipeline(transaction=True) as pipe:
+            pipe.delete(session)
+            pipe.hget(device, "subject")
+            pipe.delete(device)
+            deleted, subject, _ = await pipe.execute()
+        if subject is not None:
+            # The session is gone already; a stale entry in the index heals at the next login.
+            with contextlib.suppress(RedisError, OSError):
+                await self._client.zrem(self._layout.subject(subject.decode()), session_id)
+        return bool(deleted)
+
+    async def _bounded(self, work: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await work
+        except (RedisError, OSError, TimeoutError) as error:
+            _log.warning("the store is unavailable: %s", type(error).__name__)
+            raise StoreUnavailable from None
+
+
+def open_sessions(
+    config: Config, *, url: str, secrets: tuple[str, ...], render: Callable[[Session], bytes]
+) -> Sessions:
+    """The sessions of a configuration, in the store at `url`."""
+    near = config.store.near_cache
+    return Sessions(
+        connect(url, config.store.timeout),
+        sealer=Sealer(secrets),
+        layout=Layout(config.store.prefix),
+        near=NearCache(near.entries, near.ttl),
+        idle_timeout=config.session.idle_timeout,
+        max_age=config.session.max_age,
+        timeout=config.store.timeout,
+        render=render,
+    )
