@@ -42,7 +42,7 @@ class NearCache:
 
     def expects(self, session_id: str) -> None:
         """A look-up begins: a change from now on makes its result too old to be remembered."""
-        self._asked[session_id] = False
+        self._asked.setdefault(session_id, False)
 
     def learned(self, credential: bytes, entry: Entry | None, session_id: str, now: float) -> None:
         """A look-up ended; what it found is remembered unless the session changed meanwhile."""

@@ -1,0 +1,297 @@
+"""What config.yaml may say. Everything is frozen, and an unknown key is an error.
+
+Times are seconds and sizes bytes once they are read, whatever unit they were written in.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from ipaddress import IPv4Network, IPv6Network
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    WithJsonSchema,
+    model_validator,
+)
+
+from gateway.config.units import Duration, Size
+from gateway.core.addresses import Address, ServerUrl, parse_address, parse_server
+from gateway.core.token_places import TokenPlace, parse_token_place
+
+_PATH = re.compile(r"/[A-Za-z0-9_.~!$&'()+,=:@/-]*(?<!/)\*?|/[A-Za-z0-9_.~!$&'()+,=:@/-]*/\*?|/\*?")
+_METHOD = re.compile(r"[A-Z][A-Z-]*")
+_FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_STORE_SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://", "redis+cluster://")
+
+
+def _listed(value: Any) -> Any:
+    """One value stands for a list of one."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _path(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError("is no path: it begins with a slash")
+    if "*" in value and (not value.endswith("/*") or value.count("*") > 1):
+        raise ValueError("is no path: a star stands only at the end, as in /api/*")
+    if not _PATH.fullmatch(value) or "//" in value or "/./" in value or "/../" in value:
+        raise ValueError("is no plain path: write it decoded, without //, dots or a query")
+    return value
+
+
+def _exact_path(value: str) -> str:
+    if value.endswith("*"):
+        raise ValueError("is one path: it cannot end in a star")
+    return _path(value)
+
+
+def _method(value: str) -> str:
+    if not _METHOD.fullmatch(value):
+        raise ValueError("is no method: write it in capitals, as in GET")
+    if value in ("CONNECT", "TRACE"):
+        raise ValueError("is never served")
+    return value
+
+
+def _field_name(value: str) -> str:
+    if not _FIELD_NAME.fullmatch(value):
+        raise ValueError("is no field name")
+    return value
+
+
+def _store_url(value: str) -> str:
+    if value != "embedded" and not value.startswith(_STORE_SCHEMES):
+        raise ValueError(f"is no store: write embedded or one of {', '.join(_STORE_SCHEMES)}…")
+    return value
+
+
+def _parsed(parse: Any, schema: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """How a text becomes a value of `core`, which knows nothing of pydantic."""
+    return (
+        BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value),
+        PlainSerializer(str),
+        WithJsonSchema(schema),
+    )
+
+
+_TEXT = {"type": "string"}
+Path = Annotated[str, AfterValidator(_path)]
+ExactPath = Annotated[str, AfterValidator(_exact_path)]
+Method = Annotated[str, AfterValidator(_method)]
+FieldName = Annotated[str, AfterValidator(_field_name)]
+Listen = Annotated[Address, *_parsed(parse_address, _TEXT)]
+Listens = Annotated[tuple[Listen, ...], BeforeValidator(_listed), Field(min_length=1)]
+ServerAddress = Annotated[ServerUrl, *_parsed(parse_server, _TEXT)]
+Place = Annotated[TokenPlace, *_parsed(parse_token_place, _TEXT)]
+
+
+class Model(BaseModel):
+    """The habits of every section."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
+
+
+class Admin(Model):
+    """The listener for operators: health now, more later. Keep it away from the public."""
+
+    listen: Listens = (parse_address("127.0.0.1:8081"),)
+
+
+class NearCache(Model):
+    """What each worker remembers of the sessions that it has seen."""
+
+    entries: Annotated[int, Field(ge=0)] = 20_000
+    ttl: Duration = 30.0
+
+
+class Store(Model):
+    """Where sessions are kept. A plain text is short for its `url`."""
+
+    url: Annotated[str, AfterValidator(_store_url)] = "embedded"
+    data_dir: str = ".latchkey"
+    timeout: Annotated[Duration, Field(gt=0)] = 1.0
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9:._-]*$")] = "latchkey:"
+    near_cache: NearCache = NearCache()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"url": value} if isinstance(value, str) else value
+
+
+class SessionSettings(Model):
+    """How long sessions last, and the secrets that are mixed into their seals."""
+
+    idle_timeout: Annotated[Duration, Field(gt=0)] = 1800.0
+    max_age: Annotated[Duration, Field(gt=0)] = 43200.0
+    secrets: tuple[SecretStr, ...] = ()
+    secrets_file: str | None = None
+
+
+class UpstreamTls(Model):
+    """How https servers are checked."""
+
+    ca_file: str | None = None
+    verify: bool = True
+
+
+class Upstream(Model):
+    """A named backend: its servers, and how they are spoken to. A text is short for one server."""
+
+    servers: Annotated[tuple[ServerAddress, ...], Field(min_length=1)]
+    host: Literal["client", "upstream"] = "client"
+    max_connections: Annotated[int, Field(ge=1)] = 256
+    tls: UpstreamTls = UpstreamTls()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"servers": [value]} if isinstance(value, str) else value
+
+
+class BackendLogin(Model):
+    """A login by the backend's own login: its reply's token becomes a key."""
+
+    kind: Literal["backend"]
+    path: ExactPath
+    upstream: str
+    backend_path: ExactPath = ""
+    token: Place = parse_token_place("auto")
+    methods: Annotated[tuple[Method, ...], BeforeValidator(_listed), Field(min_length=1)] = ("POST",)
+    subject: Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)] = (
+        "sub",
+        "user_id",
+        "uid",
+        "username",
+        "email",
+    )
+    timeout: Annotated[Duration, Field(gt=0)] = 15.0
+    max_body: Size = 2**20
+    max_reply: Size = 2**20
+
+    @model_validator(mode="before")
+    @classmethod
+    def _same_path(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "backend_path" not in value and "path" in value:
+            return {**value, "backend_path": value["path"]}
+        return value
+
+
+class Logout(Model):
+    """The gateway's logout, and the backend's own if it is to be told."""
+
+    path: ExactPath = "/logout"
+    upstream: str | None = None
+    backend_path: ExactPath | None = None
+    method: Method = "POST"
+    timeout: Annotated[Duration, Field(gt=0)] = 5.0
+
+    @model_validator(mode="after")
+    def _both(self) -> Logout:
+        if (self.upstream is None) != (self.backend_path is None):
+            raise ValueError("upstream and backend_path go together")
+        return self
+
+
+class Route(Model):
+    """One rule: what it matches, where it goes, who may pass."""
+
+    path: Path
+    upstream: str
+    auth: Literal["required", "optional", "public"] = "required"
+    methods: Annotated[tuple[Method, ...], BeforeValidator(_listed), Field(min_length=1)] | None = None
+    strip_prefix: ExactPath | None = None
+    websocket: bool = False
+    claims: dict[
+        str, Annotated[tuple[str | int | bool, ...], BeforeValidator(_listed), Field(min_length=1)]
+    ] = {}
+    bad_key: Literal["refuse", "anonymous"] = "refuse"
+    response_timeout: Annotated[Duration, Field(gt=0)] | None = None
+    body_size: Size | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Route:
+        prefix = (self.strip_prefix or "").rstrip("/")
+        if prefix and not (self.path == prefix or self.path.startswith(prefix + "/")):
+            raise ValueError(f"strip_prefix {prefix} is not what path {self.path} begins with")
+        if self.claims and self.auth == "public":
+            raise ValueError("claims need a session: auth cannot be public")
+        if self.bad_key == "anonymous" and self.auth != "optional":
+            raise ValueError("bad_key: anonymous goes with auth: optional")
+        return self
+
+
+class Timeouts(Model):
+    """How long the relay waits for what."""
+
+    head: Annotated[Duration, Field(gt=0)] = 10.0
+    idle: Annotated[Duration, Field(gt=0)] = 75.0
+    connect: Annotated[Duration, Field(gt=0)] = 5.0
+    response: Annotated[Duration, Field(gt=0)] = 60.0
+    body_idle: Annotated[Duration, Field(gt=0)] = 30.0
+    write: Annotated[Duration, Field(gt=0)] = 30.0
+    continue_: Annotated[Duration, Field(gt=0, alias="continue")] = 1.0
+    upstream_idle: Annotated[Duration, Field(gt=0)] = 4.0
+    tunnel_idle: Annotated[Duration, Field(gt=0)] = 3600.0
+    linger: Annotated[Duration, Field(gt=0)] = 2.0
+    drain: Duration = 30.0
+
+
+class Limits(Model):
+    """How much of what the relay takes."""
+
+    head_size: Annotated[Size, Field(ge=1024)] = 32 * 1024
+    target_size: Annotated[Size, Field(ge=256)] = 8 * 1024
+    fields: Annotated[int, Field(ge=8)] = 100
+    body_size: Size = 8 * 2**30
+    response_head_size: Annotated[Size, Field(ge=1024)] = 64 * 1024
+    connections: Annotated[int, Field(ge=1)] = 10_000
+    requests: Annotated[int, Field(ge=1)] = 5_000
+
+
+def _workers(value: Any) -> Any:
+    return os.cpu_count() or 1 if value == "auto" else value
+
+
+class Config(Model):
+    """All of config.yaml."""
+
+    version: Literal[1]
+    listen: Listens = (parse_address("127.0.0.1:8080"),)
+    admin: Admin = Admin()
+    workers: Annotated[
+        int,
+        BeforeValidator(_workers),
+        Field(ge=1, le=256),
+        WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]}),
+    ] = 1
+    store: Annotated[
+        Store, WithJsonSchema({"anyOf": [{"type": "string"}, Store.model_json_schema()]})
+    ] = Store()
+    session: SessionSettings = SessionSettings()
+    upstreams: dict[
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")],
+        Annotated[
+            Upstream, WithJsonSchema({"anyOf": [{"type": "string"}, Upstream.model_json_schema()]})
+        ],
+    ]
+    login: Annotated[tuple[BackendLogin, ...], BeforeValidator(_listed)] = ()
+    logout: Logout = Logout()
+    routes: tuple[Route, ...]
+    timeouts: Timeouts = Timeouts()
+    limits: Limits = Limits()
+    trusted_proxies: Annotated[
+        tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_listed)
+    ] = ()
+    identity: dict[FieldName, str] = {"X-User-Id": "sub"}
+    access_log: str = "stdout"

@@ -1,0 +1,62 @@
+"""Durations and sizes as people write them: `1h30m`, `500ms`, `10MiB`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
+_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_BYTES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+_BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_SIZE = re.compile(r"([0-9]+)\s*([KMG]i?B|B)?")
+
+
+def parse_duration(value: Any) -> float:
+    """Seconds, from a number of seconds or from text such as `30m`."""
+    if isinstance(value, bool):
+        raise ValueError("is no duration: write 30s, 5m, 1h30m or a number of seconds")
+    if isinstance(value, int | float) and value >= 0:
+        return float(value)
+    if isinstance(value, str) and _DURATION.fullmatch(value):
+        return sum(float(n) * _SECONDS[unit] for n, unit in _DURATION_PART.findall(value))
+    raise ValueError("is no duration: write 30s, 5m, 1h30m or a number of seconds")
+
+
+def parse_size(value: Any) -> int:
+    """Bytes, from a number of bytes or from text such as `10MiB`."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("is no size: write 64KiB, 10MiB, 2GB or a number of bytes")
+    return int(found[1]) * _BYTES[found[2] or ""]
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0},
+                {"type": "string", "pattern": "^([0-9]+(\\.[0-9]+)?(ms|s|m|h|d))+$"},
+            ]
+        }
+    ),
+]
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0},
+                {"type": "string", "pattern": "^[0-9]+\\s*([KMG]i?B|B)?$"},
+            ]
+        }
+    ),
+]
