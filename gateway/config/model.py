@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from ipaddress import IPv4Network, IPv6Network
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -16,11 +16,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     PlainSerializer,
     SecretStr,
     WithJsonSchema,
     model_validator,
 )
+from pydantic_core import core_schema
 
 from gateway.config.units import Duration, Size
 from gateway.core.addresses import Address, ServerUrl, parse_address, parse_server
@@ -32,9 +35,19 @@ _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _STORE_SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://", "redis+cluster://")
 
 
-def _listed(value: Any) -> Any:
-    """One value stands for a list of one."""
-    return value if isinstance(value, list | tuple) else [value]
+class OneOrMany:
+    """Marks a list for which one value may stand."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        return core_schema.no_info_before_validator_function(self._listed, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> Any:
+        many = handler(schema)
+        return {"anyOf": [handler.resolve_ref_schema(many).get("items", {}), many]}
+
+    @staticmethod
+    def _listed(value: Any) -> Any:
+        return value if isinstance(value, list | tuple) else [value]
 
 
 def _path(value: str) -> str:
@@ -88,7 +101,7 @@ ExactPath = Annotated[str, AfterValidator(_exact_path)]
 Method = Annotated[str, AfterValidator(_method)]
 FieldName = Annotated[str, AfterValidator(_field_name)]
 Listen = Annotated[Address, *_parsed(parse_address, _TEXT)]
-Listens = Annotated[tuple[Listen, ...], BeforeValidator(_listed), Field(min_length=1)]
+Listens = Annotated[tuple[Listen, ...], OneOrMany(), Field(min_length=1)]
 ServerAddress = Annotated[ServerUrl, *_parsed(parse_server, _TEXT)]
 Place = Annotated[TokenPlace, *_parsed(parse_token_place, _TEXT)]
 
@@ -99,6 +112,21 @@ class Model(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True
     )
+
+
+class Shorthand(Model):
+    """A section for which a text may stand: the value of its field `_short_for`."""
+
+    _short_for: ClassVar[str]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lengthen(cls, value: Any) -> Any:
+        return {cls._short_for: value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: GetJsonSchemaHandler) -> Any:
+        return {"anyOf": [{"type": "string"}, handler(schema)]}
 
 
 class Admin(Model):
@@ -114,19 +142,16 @@ class NearCache(Model):
     ttl: Duration = 30.0
 
 
-class Store(Model):
+class Store(Shorthand):
     """Where sessions are kept. A plain text is short for its `url`."""
+
+    _short_for = "url"
 
     url: Annotated[str, AfterValidator(_store_url)] = "embedded"
     data_dir: str = ".latchkey"
     timeout: Annotated[Duration, Field(gt=0)] = 1.0
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9:._-]*$")] = "latchkey:"
     near_cache: NearCache = NearCache()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short(cls, value: Any) -> Any:
-        return {"url": value} if isinstance(value, str) else value
 
 
 class SessionSettings(Model):
@@ -145,18 +170,15 @@ class UpstreamTls(Model):
     verify: bool = True
 
 
-class Upstream(Model):
+class Upstream(Shorthand):
     """A named backend: its servers, and how they are spoken to. A text is short for one server."""
 
-    servers: Annotated[tuple[ServerAddress, ...], Field(min_length=1)]
+    _short_for = "servers"
+
+    servers: Annotated[tuple[ServerAddress, ...], Field(min_length=1), OneOrMany()]
     host: Literal["client", "upstream"] = "client"
     max_connections: Annotated[int, Field(ge=1)] = 256
     tls: UpstreamTls = UpstreamTls()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short(cls, value: Any) -> Any:
-        return {"servers": [value]} if isinstance(value, str) else value
 
 
 class BackendLogin(Model):
@@ -167,8 +189,8 @@ class BackendLogin(Model):
     upstream: str
     backend_path: ExactPath = ""
     token: Place = parse_token_place("auto")
-    methods: Annotated[tuple[Method, ...], BeforeValidator(_listed), Field(min_length=1)] = ("POST",)
-    subject: Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)] = (
+    methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] = ("POST",)
+    subject: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)] = (
         "sub",
         "user_id",
         "uid",
@@ -209,11 +231,11 @@ class Route(Model):
     path: Path
     upstream: str
     auth: Literal["required", "optional", "public"] = "required"
-    methods: Annotated[tuple[Method, ...], BeforeValidator(_listed), Field(min_length=1)] | None = None
+    methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] | None = None
     strip_prefix: ExactPath | None = None
     websocket: bool = False
     claims: dict[
-        str, Annotated[tuple[str | int | bool, ...], BeforeValidator(_listed), Field(min_length=1)]
+        str, Annotated[tuple[str | int | bool, ...], OneOrMany(), Field(min_length=1)]
     ] = {}
     bad_key: Literal["refuse", "anonymous"] = "refuse"
     response_timeout: Annotated[Duration, Field(gt=0)] | None = None
@@ -275,23 +297,19 @@ class Config(Model):
         Field(ge=1, le=256),
         WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]}),
     ] = 1
-    store: Annotated[
-        Store, WithJsonSchema({"anyOf": [{"type": "string"}, Store.model_json_schema()]})
-    ] = Store()
+    store: Store = Store()
     session: SessionSettings = SessionSettings()
     upstreams: dict[
         Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")],
-        Annotated[
-            Upstream, WithJsonSchema({"anyOf": [{"type": "string"}, Upstream.model_json_schema()]})
-        ],
+        Upstream,
     ]
-    login: Annotated[tuple[BackendLogin, ...], BeforeValidator(_listed)] = ()
+    login: Annotated[tuple[BackendLogin, ...], OneOrMany()] = ()
     logout: Logout = Logout()
     routes: tuple[Route, ...]
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     trusted_proxies: Annotated[
-        tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_listed)
+        tuple[IPv4Network | IPv6Network, ...], OneOrMany()
     ] = ()
     identity: dict[FieldName, str] = {"X-User-Id": "sub"}
     access_log: str = "stdout"

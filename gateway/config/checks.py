@@ -1,0 +1,93 @@
+"""What no single field can tell: names that must exist, rules that must not clash."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import replace
+
+from gateway.config.document import Document, Where
+from gateway.config.model import Config, Route
+from gateway.config.problems import Problem
+
+# The endpoints are an upstream of this name.
+_RESERVED = "gateway"
+
+# A secret shorter than this can be guessed (NIST SP 800-107: as many bits as the digest is worth).
+_SHORTEST_SECRET = 16
+
+
+def check(config: Config, document: Document) -> list[Problem]:
+    """Everything that is wrong between the parts of a configuration."""
+    return [
+        *_upstream_names(config, document),
+        *_clashes(config, document),
+        *_endpoint_paths(config, document),
+        *_secrets(config, document),
+    ]
+
+
+def _upstream_names(config: Config, document: Document) -> Iterator[Problem]:
+    if _RESERVED in config.upstreams:
+        yield document.problem(("upstreams", _RESERVED), "is the gateway's own name", key=True)
+    used: list[tuple[Where, str]] = [
+        (("routes", at, "upstream"), route.upstream) for at, route in enumerate(config.routes)
+    ]
+    many = isinstance(document.data.get("login"), list)
+    for at, login in enumerate(config.login):
+        used.append((("login", at, "upstream") if many else ("login", "upstream"), login.upstream))
+    if config.logout.upstream is not None:
+        used.append((("logout", "upstream"), config.logout.upstream))
+    for where, name in used:
+        if name not in config.upstreams:
+            near = difflib.get_close_matches(name, config.upstreams, n=1)
+            known = ", ".join(sorted(config.upstreams)) or "none"
+            hint = f"did you mean {near[0]}?" if near else f"known are {known}"
+            yield replace(document.problem(where, "names no upstream"), hint=hint)
+
+
+def _clashes(config: Config, document: Document) -> Iterator[Problem]:
+    """Two rules that match the same request: neither could be called the more specific one."""
+    for at, route in enumerate(config.routes):
+        for before, other in enumerate(config.routes[:at]):
+            if route.path == other.path and _share_a_method(route, other):
+                yield document.problem(
+                    ("routes", at, "path"), f"matches the same requests as routes[{before}]"
+                )
+
+
+def _share_a_method(one: Route, other: Route) -> bool:
+    if one.methods is None or other.methods is None:
+        # A rule for every method is the fallback of those that name some.
+        return one.methods is None and other.methods is None
+    return bool(set(one.methods) & set(other.methods))
+
+
+def _endpoint_paths(config: Config, document: Document) -> Iterator[Problem]:
+    """The gateway's own paths win over any route, so a route there would never be reached."""
+    taken: dict[str, str] = {config.logout.path: "logout"}
+    many = isinstance(document.data.get("login"), list)
+    for at, login in enumerate(config.login):
+        where: Where = ("login", at, "path") if many else ("login", "path")
+        if login.path in taken:
+            yield document.problem(where, f"is the path of {taken[login.path]} as well")
+        taken[login.path] = f"login[{at}]"
+    for at, route in enumerate(config.routes):
+        if route.path in taken:
+            yield document.problem(
+                ("routes", at, "path"), f"is never reached: {taken[route.path]} answers there"
+            )
+
+
+def _secrets(config: Config, document: Document) -> Iterator[Problem]:
+    secrets = config.session.secrets
+    if not secrets and config.store.url != "embedded":
+        yield document.problem(
+            ("session",), "needs secrets: a Redis that others can read must not hold all there is"
+        )
+    for at, secret in enumerate(secrets):
+        if len(secret.get_secret_value()) < _SHORTEST_SECRET:
+            yield document.problem(
+                ("session", "secrets", at),
+                f"is too short: at least {_SHORTEST_SECRET} characters, better 32 random ones",
+            )

@@ -1,0 +1,139 @@
+"""A YAML document with the place of every value, and `${VAR}` put in after parsing.
+
+Substitution on scalars after parsing means that a value can never change the document's structure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gateway.config.problems import ConfigError, Problem
+
+Where = tuple[str | int, ...]
+
+_VARIABLE = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)([^}]*))?\}|\$")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A line and a column, both from 1."""
+
+    line: int
+    column: int
+
+
+@dataclass
+class Document:
+    """The document's data, and where each part of it stands."""
+
+    file: str
+    data: Any = None
+    values: dict[Where, Position] = field(default_factory=dict)
+    keys: dict[Where, Position] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def problem(self, where: Where, message: str, *, key: bool = False) -> Problem:
+        """A problem at a place, or at the nearest one around it that is in the file."""
+        name = ""
+        for part in where:
+            name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else str(part)
+        places = self.keys if key else self.values
+        while where not in places and where:
+            where = where[:-1]
+        at = places.get(where) or self.values.get(where, Position(1, 1))
+        return Problem(self.file, at.line, at.column, name, message)
+
+
+def read(file: Path, env: Mapping[str, str]) -> Document:
+    """Parses a file. Raises `ConfigError` if it is no YAML at all."""
+    document = Document(str(file))
+    try:
+        node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except OSError as error:
+        raise ConfigError([Problem(str(file), 1, 1, "", f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([Problem(str(file), 1, 1, "", "is not UTF-8 text")]) from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        raise ConfigError(
+            [Problem(str(file), line, column, "", f"is no YAML: {error.problem}")]
+        ) from None
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigError([Problem(str(file), 1, 1, "", "must be a mapping that begins version: 1")])
+    document.data = _Builder(document, env).build(node, ())
+    return document
+
+
+class _Builder:
+    """Builds plain data from YAML nodes and notes where they stand."""
+
+    def __init__(self, document: Document, env: Mapping[str, str]) -> None:
+        self._document = document
+        self._env = env
+        self._constructor = yaml.SafeLoader("")
+
+    def build(self, node: yaml.Node, where: Where) -> Any:
+        mark = node.start_mark
+        self._document.values[where] = Position(mark.line + 1, mark.column + 1)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, where)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(each, (*where, at)) for at, each in enumerate(node.value)]
+        assert isinstance(node, yaml.ScalarNode)
+        if "$" in node.value:
+            text = self._substituted(node.value, where)
+            tag = self._constructor.resolve(yaml.ScalarNode, text, (node.style is None, False))
+            node = yaml.ScalarNode(tag, text, node.start_mark, node.end_mark, node.style)
+        try:
+            return self._constructor.construct_object(node)
+        except (yaml.YAMLError, ValueError):
+            self._document.problems.append(self._document.problem(where, "is no plain value"))
+            return None
+
+    def _mapping(self, node: yaml.MappingNode, where: Where) -> dict[str, Any]:
+        built: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else ""
+            place = (*where, key)
+            mark = key_node.start_mark
+            position = Position(mark.line + 1, mark.column + 1)
+            if key in built:
+                first = self._document.keys[place].line
+                self._document.keys[place] = position
+                self._document.problems.append(
+                    self._document.problem(place, f"stands twice; first in line {first}", key=True)
+                )
+            self._document.keys[place] = position
+            built[key] = self.build(value_node, place)
+        return built
+
+    def _substituted(self, text: str, where: Where) -> str:
+        def put_in(found: re.Match[str]) -> str:
+            if found[0] == "$$":
+                return "$"
+            if found[0] == "$":
+                self._complain(where, "has a lone $: write $$, or ${NAME}")
+                return "$"
+            name, kind, rest = found[1], found[2], found[3]
+            value = self._env.get(name, "")
+            if value:
+                return value
+            if kind == ":-":
+                return rest
+            if kind == ":?":
+                self._complain(where, f"needs the environment variable {name}: {rest}")
+            elif name not in self._env:
+                self._complain(where, f"needs the environment variable {name}, which is not set")
+            return ""
+
+        return _VARIABLE.sub(put_in, text)
+
+    def _complain(self, where: Where, message: str) -> None:
+        self._document.problems.append(self._document.problem(where, message))

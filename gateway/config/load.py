@@ -1,0 +1,121 @@
+"""Reading config.yaml: positions, substitution, validation, and all errors at once."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from gateway.config.checks import check
+from gateway.config.document import Document, Position, read
+from gateway.config.model import Config
+from gateway.config.problems import ConfigError, Problem
+
+
+def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> Config:
+    """The configuration in a file. Raises `ConfigError`, which lists everything that is wrong.
+
+    `env` is what `${VAR}` refers to; the process's environment by default.
+    """
+    file = Path(path)
+    document = read(file, os.environ if env is None else env)
+    try:
+        config = Config.model_validate(document.data)
+    except ValidationError as error:
+        problems = [_explain(each, document) for each in error.errors(include_url=False)]
+        raise ConfigError([*document.problems, *_unique(problems)]) from None
+    config, file_problems = _with_files(config, file.parent, document)
+    problems = [*document.problems, *file_problems, *check(config, document)]
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _with_files(
+    config: Config, folder: Path, document: Document
+) -> tuple[Config, list[Problem]]:
+    """Puts in what stands in other files, and makes relative paths absolute."""
+    store = config.store.model_copy(
+        update={"data_dir": str((folder / config.store.data_dir).absolute())}
+    )
+    config = config.model_copy(update={"store": store})
+    name = config.session.secrets_file
+    if name is None:
+        return config, []
+    try:
+        lines = (folder / name).read_text().split()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        message = f"cannot be read: {reason}"
+        return config, [document.problem(("session", "secrets_file"), message)]
+    secrets = (*config.session.secrets, *(SecretStr(line) for line in lines))
+    session = config.session.model_copy(update={"secrets": secrets})
+    return config.model_copy(update={"session": session}), []
+
+
+def _explain(error: Any, document: Document) -> Problem:
+    """One of pydantic's errors in the words of this file."""
+    where = tuple(part for part in error["loc"] if isinstance(part, str | int))
+    kind, message = error["type"], error["msg"]
+    if kind == "extra_forbidden":
+        known = _known_fields(where[:-1])
+        return replace(
+            document.problem(where, "is not known here", key=True), hint=suggest(where[-1], known)
+        )
+    if kind == "missing":
+        return document.problem(where[:-1], f"needs {where[-1]}")
+    if kind == "value_error":
+        message = str(error["ctx"]["error"])
+    elif kind == "literal_error":
+        message = f"must be {error['ctx']['expected']}"
+    else:
+        message = message[:1].lower() + message[1:]
+    return document.problem(where, message)
+
+
+def _known_fields(where: tuple[str | int, ...]) -> list[str]:
+    """The keys that config.yaml may have at a place."""
+    model: Any = Config
+    for part in where:
+        if isinstance(part, int) or not _is_model(model):
+            continue
+        field = model.model_fields.get(part)
+        model = None if field is None else _model_in(field.annotation)
+    if not _is_model(model):
+        return []
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _is_model(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseModel)
+
+
+def _model_in(annotation: Any) -> Any:
+    """The section inside an annotation such as `dict[str, Upstream]` or `tuple[Route, ...]`."""
+    if _is_model(annotation):
+        return annotation
+    inner = [_model_in(each) for each in getattr(annotation, "__args__", ())]
+    return next((each for each in inner if each is not None), None)
+
+
+def suggest(word: object, known: list[str]) -> str:
+    """Did you mean …? With the whole list when nothing is near."""
+    near = difflib.get_close_matches(str(word), known, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"known are {', '.join(sorted(known))}" if known else ""
+
+
+def _unique(problems: list[Problem]) -> list[Problem]:
+    """Alternatives of a union complain of the same place; one complaint is enough."""
+    seen: dict[Position, Problem] = {}
+    for problem in problems:
+        seen.setdefault(Position(problem.line, problem.column), problem)
+    return list(seen.values())
+
+

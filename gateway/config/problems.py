@@ -1,0 +1,31 @@
+"""What is wrong with a config.yaml, said so that it can be put right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong. Lines and columns count from 1; no value is ever repeated."""
+
+    file: str
+    line: int
+    column: int
+    field: str  # as in routes[2].path; empty for the whole document
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}: "
+        hint = f" ({self.hint})" if self.hint else ""
+        return place + (f"{self.field}: " if self.field else "") + self.message + hint
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. Its text has one line for each problem."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = sorted(problems, key=lambda each: (each.line, each.column))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
