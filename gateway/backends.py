@@ -1,0 +1,193 @@
+"""Calls that the gateway makes to backends by itself: for logins and logouts, not for requests.
+
+Made with aiohttp's client, which is told to add nothing, to keep nothing and to follow nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import ssl
+from collections.abc import AsyncIterator, Iterable
+from itertools import cycle
+
+import aiohttp
+from yarl import URL
+
+from gateway.config.model import Config, Upstream
+from gateway.core import refusals
+from gateway.core.addresses import ServerUrl
+from gateway.core.fields import HOP_BY_HOP
+from gateway.core.refusals import Refusal
+from gateway.core.tokens import Reply
+
+_log = logging.getLogger("gateway.backends")
+
+# The codings that aiohttp undoes; in any other a token could hide.
+_KNOWN_CODINGS = frozenset({"", "identity", "gzip", "deflate", "br"})
+
+# Framing and coding are done anew towards the backend and towards the client.
+_REFRAMED = frozenset({"content-length", "content-encoding", "accept-encoding", "expect"})
+
+_PIECE = 65536
+
+
+class BackendFailed(Exception):
+    """The call got no reply that can be used; `refusal` is what the client is told."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.reason)
+        self.refusal = refusal
+
+
+class Backends:
+    """The upstreams of a configuration, as things to be called."""
+
+    def __init__(self, config: Config) -> None:
+        self._upstreams = config.upstreams
+        self._turns = {name: cycle(each.servers) for name, each in config.upstreams.items()}
+        self._sessions: dict[tuple[str, ServerUrl], aiohttp.ClientSession] = {}
+
+    async def call(
+        self,
+        upstream: str,
+        method: str,
+        target: str,
+        *,
+        fields: Iterable[tuple[str, str]],
+        body: bytes,
+        timeout: float,
+        max_reply: int,
+    ) -> Reply:
+        """Sends one request and reads its whole reply, decoded. Raises `BackendFailed`.
+
+        `target` is a path with its query, as it is to be sent; `timeout` in seconds is for all of
+        it; `max_reply` in bytes is for the decoded body.
+        """
+        servers = self._upstreams[upstream].servers
+        for _ in servers:
+            server = next(self._turns[upstream])
+            try:
+                return await self._call(
+                    self._session(upstream, server),
+                    method,
+                    URL(_base(server) + target, encoded=True),
+                    fields=self._fields(fields, upstream, server),
+                    body=body,
+                    timeout=timeout,
+                    max_reply=max_reply,
+                )
+            except aiohttp.ClientConnectorError:
+                continue  # nothing has been sent: another server may be asked
+        raise BackendFailed(refusals.UPSTREAM_REFUSED)
+
+    async def close(self) -> None:
+        for session in self._sessions.values():
+            await session.close()
+
+    async def _call(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        url: URL,
+        *,
+        fields: list[tuple[str, str]],
+        body: bytes,
+        timeout: float,
+        max_reply: int,
+    ) -> Reply:
+        try:
+            async with session.request(
+                method,
+                url,
+                headers=fields,
+                data=body or None,
+                allow_redirects=False,
+                skip_auto_headers=("User-Agent", "Accept", "Content-Type"),
+                timeout=aiohttp.ClientTimeout(total=timeout),
+            ) as response:
+                return Reply(
+                    response.status,
+                    tuple(_passed(response)),
+                    await _read(response, max_reply),
+                )
+        except aiohttp.ClientConnectorError:
+            raise
+        except TimeoutError:
+            raise BackendFailed(refusals.UPSTREAM_SILENT) from None
+        except aiohttp.ClientPayloadError:
+            raise BackendFailed(refusals.LOGIN_REPLY) from None
+        except (aiohttp.ClientError, ValueError) as error:
+            _log.warning("a backend's reply is broken: %s", type(error).__name__)
+            raise BackendFailed(refusals.UPSTREAM_BROKEN) from None
+
+    def _session(self, upstream: str, server: ServerUrl) -> aiohttp.ClientSession:
+        name = (upstream, server)
+        if name not in self._sessions:
+            self._sessions[name] = aiohttp.ClientSession(
+                connector=_connector(server, self._upstreams[upstream]),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+            )
+        return self._sessions[name]
+
+    def _fields(
+        self, fields: Iterable[tuple[str, str]], upstream: str, server: ServerUrl
+    ) -> list[tuple[str, str]]:
+        kept = [
+            (name, value)
+            for name, value in fields
+            if name.lower() not in _REFRAMED and name.lower().encode() not in HOP_BY_HOP
+        ]
+        if self._upstreams[upstream].host == "upstream":
+            kept = [(name, value) for name, value in kept if name.lower() != "host"]
+            kept.append(("Host", server.authority))
+        return [*kept, ("Accept-Encoding", "identity")]
+
+
+@contextlib.asynccontextmanager
+async def backends(config: Config) -> AsyncIterator[Backends]:
+    """The backends of a configuration, closed at the end."""
+    calls = Backends(config)
+    try:
+        yield calls
+    finally:
+        await calls.close()
+
+
+def _base(server: ServerUrl) -> str:
+    return f"{'https' if server.tls else 'http'}://{server.authority}"
+
+
+def _connector(server: ServerUrl, upstream: Upstream) -> aiohttp.BaseConnector:
+    if server.scheme == "unix":
+        return aiohttp.UnixConnector(server.path)
+    if not server.tls:
+        return aiohttp.TCPConnector()
+    if not upstream.tls.verify:
+        return aiohttp.TCPConnector(ssl=False)
+    return aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=upstream.tls.ca_file))
+
+
+def _passed(response: aiohttp.ClientResponse) -> Iterable[tuple[str, str]]:
+    """The reply's fields as they came, without those of one connection and of the framing."""
+    named = {each.strip().lower() for each in response.headers.get("Connection", "").split(",")}
+    for raw_name, raw_value in response.raw_headers:
+        name = raw_name.decode("latin-1")
+        lower = name.lower()
+        if lower not in _REFRAMED and lower not in named and lower.encode() not in HOP_BY_HOP:
+            yield name, raw_value.decode("latin-1")
+
+
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """The decoded body. A small body that unpacks to a large one is cut off at `most` as well."""
+    if response.headers.get("Content-Encoding", "").strip().lower() not in _KNOWN_CODINGS:
+        raise BackendFailed(refusals.LOGIN_REPLY)
+    body = b""
+    async for piece in response.content.iter_chunked(_PIECE):
+        body += piece
+        if len(body) > most:
+            raise BackendFailed(refusals.LOGIN_REPLY)
+    return body
+
+

@@ -1,0 +1,37 @@
+"""The admin listener: whether this worker lives, and whether it can do its work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from gateway import __version__
+from gateway.endpoints.answers import without_server_field
+from gateway.store.sessions import Sessions
+
+
+def build_admin(sessions: Sessions, is_draining: Callable[[], bool]) -> web.Application:
+    """`/healthz` is for who restarts the process, `/readyz` for who sends it traffic.
+
+    A store that is down makes the gateway unready, and not unhealthy: a restart would not help.
+    """
+
+    async def healthz(_request: web.Request) -> web.Response:
+        return web.json_response(
+            {
+                "status": "draining" if is_draining() else "ok",
+                "store": "up" if sessions.available else "down",
+                "version": __version__,
+            }
+        )
+
+    async def readyz(_request: web.Request) -> web.Response:
+        ready = sessions.available and not is_draining()
+        return web.json_response({"ready": ready}, status=200 if ready else 503)
+
+    app = web.Application()
+    app.on_response_prepare.append(without_server_field)
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    return app

@@ -1,0 +1,53 @@
+"""Answers of the endpoints: refusals as JSON problems, and a header section without boasting."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from gateway.backends import BackendFailed
+from gateway.core import refusals
+from gateway.core.refusals import PROBLEM_TYPE, Refusal
+from gateway.store.errors import StoreUnavailable
+
+_log = logging.getLogger("gateway.endpoints")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_BY_STATUS = {404: refusals.NO_ROUTE, 405: refusals.METHOD, 413: refusals.BODY_TOO_LARGE}
+
+
+def refuse(
+    request: web.Request, refusal: Refusal, fields: Mapping[str, str] | None = None
+) -> web.Response:
+    """A refusal as a response."""
+    headers = CIMultiDict({**refusal.fields, **(fields or {}), "Cache-Control": "no-store"})
+    headers["Content-Type"] = PROBLEM_TYPE
+    body = refusal.body(request.headers.get("X-Request-Id"))
+    return web.Response(status=refusal.status, headers=headers, body=body)
+
+
+@web.middleware
+async def refusals_as_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turns what handlers raise into refusals; a fault in one never shows its inside."""
+    try:
+        return await handler(request)
+    except BackendFailed as failed:
+        return refuse(request, failed.refusal)
+    except StoreUnavailable:
+        return refuse(request, refusals.STORE_DOWN)
+    except web.HTTPException as error:
+        allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+        return refuse(request, _BY_STATUS.get(error.status, refusals.MALFORMED), allow)
+    except Exception:
+        _log.exception("an endpoint failed")
+        return refuse(request, refusals.INTERNAL)
+
+
+async def without_server_field(_request: web.Request, response: web.StreamResponse) -> None:
+    """`Server` is the upstream's to say (rule B14), so aiohttp does not say its own name."""
+    if response.headers.get("Server", "").startswith("Python/"):
+        del response.headers["Server"]

@@ -1,0 +1,49 @@
+"""The endpoints as one aiohttp application. To the relay it is one more upstream."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from gateway.backends import Backends, backends
+from gateway.config.model import Config
+from gateway.endpoints.answers import refusals_as_problems, without_server_field
+from gateway.endpoints.login import LoginEndpoint
+from gateway.endpoints.logout import LogoutEndpoint
+from gateway.logins.backend import Login
+from gateway.store.sessions import Sessions
+
+
+def paths(config: Config) -> list[str]:
+    """The paths at which the endpoints answer; they win over any route."""
+    return [*(login.path for login in config.login), config.logout.path]
+
+
+def build(config: Config, sessions: Sessions, calls: Backends) -> web.Application:
+    """The application. Every method comes in: which ones are served is the endpoint's to say."""
+    most = max((login.max_body for login in config.login), default=0)
+    app = web.Application(middlewares=[refusals_as_problems], client_max_size=most + 1)
+    app.on_response_prepare.append(without_server_field)
+    for login in config.login:
+        endpoint = LoginEndpoint(login, Login(login, calls, sessions))
+        app.router.add_route("*", login.path, endpoint.__call__)
+    logout = LogoutEndpoint(config.logout, sessions, calls)
+    app.router.add_route("*", config.logout.path, logout.__call__)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def run(config: Config, sessions: Sessions) -> AsyncIterator[web.Server]:
+    """The running application as a server without a socket: the relay hands it its own."""
+    async with backends(config) as calls:
+        runner = web.AppRunner(
+            build(config, sessions, calls), access_log=None, handle_signals=False
+        )
+        await runner.setup()
+        assert runner.server is not None
+        try:
+            yield runner.server
+        finally:
+            await runner.cleanup()

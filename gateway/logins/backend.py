@@ -1,0 +1,101 @@
+"""`kind: backend`: a login by the backend's own login, whose token becomes a key.
+
+The client's request goes to the backend as it came. A refusal comes back as it came. On success
+the reply's token is kept, and the reply goes to the client with the key in the token's place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Sequence
+
+from gateway.backends import BackendFailed, Backends
+from gateway.config.model import BackendLogin
+from gateway.core import refusals, tokens
+from gateway.core.fields import OWN_PREFIX, fold
+from gateway.core.sessions import Device
+from gateway.core.tokens import BadToken, Claims, Reply, UnreadableReply
+from gateway.logins.attempt import Attempt
+from gateway.store.sessions import Sessions
+
+_log = logging.getLogger("gateway.logins")
+
+
+class Login:
+    """One configured login."""
+
+    def __init__(self, config: BackendLogin, backends: Backends, sessions: Sessions) -> None:
+        self._config = config
+        self._backends = backends
+        self._sessions = sessions
+
+    async def __call__(self, attempt: Attempt) -> Reply:
+        """The reply for the client. Raises `BackendFailed` and `StoreUnavailable`."""
+        reply = await self._ask(attempt)
+        try:
+            token = None if reply.status >= 400 else tokens.find(reply, self._config.token)
+            if token is None:
+                return self._without_token(reply, attempt)
+            claims = tokens.read_claims(token, time.time())
+            # The swap is tried before anything is issued: what cannot be rewritten is refused.
+            tokens.swap(reply, token, "")
+        except BadToken as error:
+            _log.error("login %s: the token is unusable: %s", attempt.request_id, error)
+            raise BackendFailed(refusals.NO_TOKEN) from None
+        except UnreadableReply:
+            _log.error("login %s: the reply's text cannot be read", attempt.request_id)
+            raise BackendFailed(refusals.LOGIN_REPLY) from None
+        return await self._issue(attempt, reply, token, claims)
+
+    async def _ask(self, attempt: Attempt) -> Reply:
+        config = self._config
+        reply = await self._backends.call(
+            config.upstream,
+            attempt.method,
+            config.backend_path + attempt.query,
+            fields=_passed(attempt.fields),
+            body=attempt.body,
+            timeout=config.timeout,
+            max_reply=config.max_reply,
+        )
+        return Reply(reply.status, tuple(_passed(reply.fields)), reply.body)
+
+    def _without_token(self, reply: Reply, attempt: Attempt) -> Reply:
+        """A refusal, or a redirect that hands nothing out, passes; a success must have a token."""
+        if reply.status < 300:
+            _log.error(
+                "login %s: the backend answered %d without a token", attempt.request_id, reply.status
+            )
+            raise BackendFailed(refusals.NO_TOKEN)
+        return tokens.scrub(reply)
+
+    async def _issue(self, attempt: Attempt, reply: Reply, token: str, claims: Claims) -> Reply:
+        if attempt.replaces is not None:
+            # The same browser logs in anew: its former key must not stay good (rule E5).
+            await self._sessions.revoke(attempt.replaces)
+        issued = await self._sessions.issue(
+            token=token,
+            subject=claims.subject(self._config.subject) or _nameless(token),
+            login=self._config.kind,
+            device=Device(attempt.device, attempt.address),
+            token_expiry=claims.expires,
+        )
+        swapped = tokens.swap(reply, token, issued.key.reveal())
+        kept = [each for each in swapped.fields if each[0].lower() not in ("cache-control", "etag")]
+        return Reply(swapped.status, (*kept, ("Cache-Control", "no-store")), swapped.body)
+
+
+def _passed(fields: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Without what the relay and the endpoints say to each other."""
+    return [
+        (name, value)
+        for name, value in fields
+        if not fold(name.encode("latin-1", "replace")).startswith(OWN_PREFIX)
+    ]
+
+
+def _nameless(token: str) -> str:
+    """A token that names nobody is nobody else's: its digest stands for the subject."""
+    return "token:" + hashlib.sha256(token.encode()).hexdigest()[:32]
