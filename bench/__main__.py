@@ -1,0 +1,108 @@
+"""`python -m bench`: measures, prints the tables, and says which targets were met."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from bench import gateways, modes, report
+from bench.gateways import Gateway
+from bench.ground import Ground, prepared
+from bench.machine import BenchError, description, missing_packages
+from bench.modes import Effort
+
+# Who can do what a mode asks for. The auth service behind Caddy knows one key only, so the cold
+# walk is for those that look sessions up in Redis.
+_TAKES_PART = {
+    "warm": gateways.ALL,
+    "cold": (gateways.LATCHKEY, gateways.NGINX_LUA, gateways.NAIVE),
+    "download": (
+        gateways.LATCHKEY,
+        gateways.NGINX,
+        gateways.NGINX_LUA,
+        gateways.CADDY,
+        gateways.NAIVE,
+    ),
+    "memory": gateways.ALL,
+}
+_LOADS = {"warm": modes.warm, "cold": modes.cold, "download": modes.download}
+
+
+def main() -> int:
+    """The exit code tells whether it could be measured, not whether the targets were met."""
+    options = _options()
+    missing = missing_packages()
+    if missing:
+        print(f"install these Debian packages first (bench/install): {' '.join(missing)}")
+        return 2
+    # A polite kill unwinds like an interrupt, so that every server is ended by its own pid.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        _run(options)
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    effort = Effort(options.seconds, options.rounds, options.sessions)
+    print(f"{description()}\n{effort.rounds} rounds of {effort.seconds} s")
+    verdicts: list[str] = []
+    figures: dict[str, object] = {"machine": description(), "effort": asdict(effort)}
+    with prepared() as ground:
+        for mode in options.mode or _TAKES_PART:
+            taking_part = [each for each in _TAKES_PART[mode] if each.name in options.peers]
+            table, met, figures[mode] = _one(mode, ground, taking_part, effort)
+            print(f"\n## {mode}\n\n{table}", flush=True)
+            verdicts += met
+    print("\n## targets\n")
+    print("\n".join(verdicts) or "none of those that were measured has a target")
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def _one(
+    mode: str, ground: Ground, taking_part: Sequence[Gateway], effort: Effort
+) -> tuple[str, list[str], object]:
+    """The table, the verdicts and the bare figures of a mode."""
+    if mode == "memory":
+        held = modes.memory(ground, taking_part)
+        return (
+            report.memory_table(held, taking_part),
+            report.memory_verdicts(held),
+            {name: asdict(one) for name, one in held.items()},
+        )
+    samples = _LOADS[mode](ground, taking_part, effort)
+    return (
+        report.load_table(samples, taking_part),
+        report.load_verdicts(mode, samples),
+        {name: [asdict(sample) for sample in rounds] for name, rounds in samples.items()},
+    )
+
+
+def _options() -> argparse.Namespace:
+    names = [gateway.name for gateway in gateways.ALL]
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--mode", action="append", choices=list(_TAKES_PART), help="all by default")
+    parser.add_argument("--seconds", type=int, default=5, help="of each measured burst")
+    parser.add_argument("--rounds", type=int, default=3, help="bursts for each gateway")
+    parser.add_argument("--sessions", type=int, default=100_000, help="in the cold walk")
+    parser.add_argument(
+        "--peers", type=lambda text: text.split(","), default=names, help=",".join(names)
+    )
+    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
+    options = parser.parse_args()
+    unknown = set(options.peers) - set(names)
+    if unknown:
+        parser.error(f"no such gateway: {', '.join(sorted(unknown))}")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

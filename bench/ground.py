@@ -1,0 +1,119 @@
+"""What all gateways share: the upstream, Redis, the auth service, a key and its token."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jwt
+import redis
+
+from bench.machine import Cores, cores, free_port, running
+from gateway.core import keys
+
+_PEERS = Path(__file__).with_name("peers")
+_DOWNLOAD = 10 * 1024 * 1024  # bytes
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Addresses and secrets of one run; all files are in its directory."""
+
+    directory: Path
+    cores: Cores
+    upstream_port: int = field(default_factory=free_port)
+    auth_port: int = field(default_factory=free_port)
+    secret: str = field(default_factory=lambda: secrets.token_hex(32))
+    token: str = field(default_factory=lambda: new_token("ada"))
+    key: str = field(default_factory=lambda: new_key())
+
+    @property
+    def redis_socket(self) -> Path:
+        return self.directory / "redis.sock"
+
+    def redis(self) -> redis.Redis:
+        return redis.Redis(unix_socket_path=str(self.redis_socket))
+
+    def redis_hits(self) -> int:
+        """How many look-ups have found something, ever."""
+        with self.redis() as client:
+            return int(client.info("stats")["keyspace_hits"])
+
+    def config(self, template: str, name: str, **more: object) -> Path:
+        """A file of `peers/` with its values filled in: `@word@` stands for one."""
+        values: Mapping[str, object] = {
+            **more,  # first, since these may name others of the values
+            "dir": self.directory,
+            "user": f"user {getpass.getuser()};" if os.geteuid() == 0 else "",
+            "upstream_port": self.upstream_port,
+            "auth_port": self.auth_port,
+            "redis_socket": self.redis_socket,
+            "secret": self.secret,
+            "token": self.token,
+            "key": self.key,
+            "peers": _PEERS,
+            "name": name,
+        }
+        text = (_PEERS / template).read_text()
+        for word, value in values.items():
+            text = text.replace(f"@{word}@", str(value))
+        path = self.directory / f"{name}.conf"
+        path.write_text(text)
+        return path
+
+
+@contextmanager
+def prepared() -> Iterator[Ground]:
+    """The ground, with its servers running on the core for the load until the block ends."""
+    with tempfile.TemporaryDirectory(prefix="latchkey-bench-") as name, ExitStack() as stack:
+        ground = Ground(Path(name), cores())
+        (ground.directory / "10m").write_bytes(os.urandom(_DOWNLOAD))
+        upstream = ["nginx", "-c", str(ground.config("upstream.conf", "upstream"))]
+        auth = ["nginx", "-c", str(ground.config("auth.conf", "auth"))]
+        store = ["redis-server", "--port", "0", "--save", "", "--dir", str(ground.directory)]
+        store += ["--unixsocket", str(ground.redis_socket)]
+        for command, address in (
+            (upstream, ground.upstream_port),
+            (auth, ground.auth_port),
+            (store, ground.redis_socket),
+        ):
+            output = ground.directory / "ground.log"
+            stack.enter_context(
+                running(command, core=ground.cores.load, output=output, address=address)
+            )
+        give_to_peers(ground, {ground.key: ground.token})
+        yield ground
+
+
+def give_to_peers(ground: Ground, tokens: Mapping[str, str]) -> None:
+    """Makes keys known to the peers: the token in the open, under the key itself."""
+    with ground.redis() as client:
+        client.mset({f"peer:{key}": token for key, token in tokens.items()})
+
+
+def new_key() -> str:
+    """As long as any key of Latchkey's, so that peers and Latchkey read as many bytes."""
+    return keys.new_key(secrets.token_bytes(32)).reveal()
+
+
+def new_token(subject: str) -> str:
+    """A JWT of a common size, about 400 characters, good for a day."""
+    now = int(time.time())
+    payload = {
+        "iss": "https://accounts.example.com",
+        "aud": "https://api.example.com",
+        "sub": subject,
+        "email": f"{subject}@example.com",
+        "scope": "openid profile email orders:read orders:write",
+        "iat": now,
+        "exp": now + 86_400,
+        "jti": secrets.token_hex(16),
+    }
+    return jwt.encode(payload, "a secret that only the backend would know", algorithm="HS256")

@@ -1,0 +1,181 @@
+"""Processes on chosen cores, and what the operating system says that they cost."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_STARTUP = 20.0  # s until a server must accept connections
+_GOODBYE = 10.0  # s until one that was asked to end is killed
+
+NEEDED = {
+    "nginx": "nginx",
+    "redis-server": "redis-server",
+    "caddy": "caddy",
+    "wrk": "wrk",
+    "/usr/lib/nginx/modules/ngx_http_lua_module.so": "libnginx-mod-http-lua",
+    "/usr/share/lua/5.1/nginx/redis.lua": "lua-nginx-redis",
+}
+
+
+class BenchError(Exception):
+    """The bench cannot measure: something is missing, does not start, or answers wrongly."""
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Which core the gateway under test has to itself, and which one carries all the rest."""
+
+    gateway: int
+    load: int
+
+
+def cores() -> Cores:
+    """The first two cores that this process may use."""
+    usable = sorted(os.sched_getaffinity(0))
+    if len(usable) < 2:
+        raise BenchError("two cores are needed: one for the gateway, one for the load")
+    return Cores(gateway=usable[0], load=usable[1])
+
+
+def missing_packages() -> list[str]:
+    """The Debian packages that must be installed first."""
+    return [
+        package for what, package in NEEDED.items() if not shutil.which(what) and not _file(what)
+    ]
+
+
+def _file(what: str) -> bool:
+    return what.startswith("/") and Path(what).exists()
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a process and all its descendants used since they began, and what they hold."""
+
+    cpu: float  # s, user and system
+    rss: int  # bytes, all processes
+    largest_rss: int  # bytes, of the largest process: the worker, beside its supervisor
+
+
+def cost(pid: int) -> Cost:
+    """Sums /proc/<pid>/stat of a whole tree, supervisors and masters included."""
+    cpu, sizes = 0, []
+    for each in _tree(pid):
+        # proc(5): the command in parentheses may hold spaces; utime and stime are fields 14, 15.
+        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        cpu += int(fields[11]) + int(fields[12])
+        sizes.append(int(fields[21]) * os.sysconf("SC_PAGE_SIZE"))
+    return Cost(cpu / _TICKS, sum(sizes), max(sizes))
+
+
+def _tree(pid: int) -> Iterator[int]:
+    yield pid
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        for child in (thread / "children").read_text().split():
+            yield from _tree(int(child))
+
+
+@contextmanager
+def running(
+    command: Sequence[str],
+    *,
+    core: int,
+    output: Path,
+    address: int | Path,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[int]:
+    """A server on one core, from when it accepts connections until the block ends. Gives its pid.
+
+    It is told to end if this process dies, however that happens. `address` is a loopback port or
+    a unix socket's path.
+    """
+    with output.open("ab") as log:
+        process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "TERM", "taskset", "-c", str(core), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, **environment},
+        )
+    try:
+        _await_listener(process, address, output)
+        yield process.pid
+    finally:
+        _end(process)
+
+
+def _await_listener(process: subprocess.Popen[bytes], address: int | Path, output: Path) -> None:
+    deadline = time.monotonic() + _STARTUP
+    while not _accepts(address):
+        if process.poll() is not None or time.monotonic() > deadline:
+            said = output.read_text(errors="replace")[-2000:]
+            raise BenchError(f"{process.args!r} does not serve:\n{said}")
+        time.sleep(0.05)
+
+
+def _accepts(address: int | Path) -> bool:
+    family = socket.AF_INET if isinstance(address, int) else socket.AF_UNIX
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(("127.0.0.1", address) if isinstance(address, int) else str(address))
+        except OSError:
+            return False
+        return True
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Asks the server to end, and takes down what is left of it when it does not."""
+    family = list(_tree(process.pid)) if process.poll() is None else []
+    process.terminate()
+    try:
+        process.wait(_GOODBYE)
+    except subprocess.TimeoutExpired:
+        for pid in family:
+            with suppress(ProcessLookupError):
+                os.kill(pid, 9)
+        process.wait()
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    assert isinstance(port, int)
+    return port
+
+
+def description() -> str:
+    """The machine and the versions, for those who compare tables."""
+    models = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    return ", ".join(
+        [
+            f"{len(models)} x {models[0] if models else platform.machine()}",
+            f"Linux {platform.release()}",
+            f"Python {platform.python_version()}",
+            _version("nginx", "-v").removeprefix("nginx version: "),
+            f"Caddy {_version('caddy', 'version').split()[0]}",
+            _version("redis-server", "--version").partition(" sha=")[0],
+        ]
+    )
+
+
+def _version(*command: str) -> str:
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    return (ran.stdout + ran.stderr).strip()

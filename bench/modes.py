@@ -1,0 +1,123 @@
+"""The kinds of load. Each starts its own gateways, so that none inherits another's memory."""
+
+from __future__ import annotations
+
+import resource
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from bench.gateways import Gateway, Running, serving
+from bench.ground import Ground
+from bench.keys import issue
+from bench.load import Load, Sample, measure
+from bench.machine import BenchError, cost
+
+_WARM_UP = 1  # s before each measured burst
+_CONNECTIONS = 32
+_DOWNLOADS = 8  # at a time
+_IDLE_CONNECTIONS = 2000
+_SETTLE = 1.5  # s until timers and garbage have had their turn
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure."""
+
+    seconds: int
+    rounds: int
+    sessions: int  # of the cold walk
+
+
+Samples = dict[str, list[Sample]]  # one sample a round, by the gateway's name
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What one gateway holds."""
+
+    idle_worker: int  # bytes, the largest process, before any request
+    per_connection: float  # bytes more for each idle keep-alive connection, all processes
+
+
+def warm(ground: Ground, gateways: Sequence[Gateway], effort: Effort) -> Samples:
+    """One session, again and again: what a user's next click costs."""
+    return _rounds(ground, gateways, Load("/api/small", _CONNECTIONS, effort.seconds), effort)
+
+
+def cold(ground: Ground, gateways: Sequence[Gateway], effort: Effort) -> Samples:
+    """Another session with every request, far more of them than a near cache holds."""
+    load = Load("/api/small", _CONNECTIONS, effort.seconds, issue(ground, effort.sessions))
+    samples = _rounds(ground, gateways, load, effort)
+    for name, rounds in samples.items():
+        for sample in rounds:
+            if not 0.98 < sample.lookups < 1.5:
+                raise BenchError(f"{name}: {sample.lookups:.2f} look-ups for a cold request")
+    return samples
+
+
+def download(ground: Ground, gateways: Sequence[Gateway], effort: Effort) -> Samples:
+    """10 MiB at a time."""
+    return _rounds(ground, gateways, Load("/api/10m", _DOWNLOADS, effort.seconds), effort)
+
+
+def memory(ground: Ground, gateways: Sequence[Gateway]) -> dict[str, Memory]:
+    """A worker that has just started, and what idle clients add to it."""
+    held = {}
+    for gateway in gateways:
+        _say(f"memory: {gateway.title}")
+        with serving(gateway, ground) as up:
+            held[gateway.name] = _memory(up)
+    return held
+
+
+def _rounds(ground: Ground, gateways: Sequence[Gateway], load: Load, effort: Effort) -> Samples:
+    """Every gateway in turn, and that several times: whatever disturbs the machine hits all."""
+    samples: Samples = {gateway.name: [] for gateway in gateways}
+    warm_up = Load(load.path, load.connections, _WARM_UP, load.keys)
+    with ExitStack() as stack:
+        up = [stack.enter_context(serving(gateway, ground)) for gateway in gateways]
+        for number in range(effort.rounds):
+            turn = number % len(up)
+            for each in up[turn:] + up[:turn]:
+                measure(ground, each, warm_up)
+                sample = measure(ground, each, load)
+                samples[each.name].append(sample)
+                _say(f"{load.path} round {number + 1}: {each.name} {sample.cpu_us:.1f} µs")
+    return samples
+
+
+def _memory(up: Running) -> Memory:
+    time.sleep(_SETTLE)
+    idle = cost(up.pid).largest_rss
+    with _idle_connections(up, 50):
+        time.sleep(_SETTLE)
+    before = cost(up.pid).rss
+    with _idle_connections(up, _IDLE_CONNECTIONS):
+        time.sleep(_SETTLE)
+        grown = cost(up.pid).rss - before
+    return Memory(idle, grown / _IDLE_CONNECTIONS)
+
+
+@contextmanager
+def _idle_connections(up: Running, number: int) -> Iterator[None]:
+    """Keep-alive connections that have been used once, one after the other."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    request = (
+        f"GET /api/small HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {up.key}\r\n\r\n"
+    ).encode()
+    with ExitStack() as stack:
+        for _ in range(number):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", up.port), 10))
+            client.sendall(request)
+            if not client.recv(65_536).startswith(b"HTTP/1.1 200 "):
+                raise BenchError(f"{up.name} refuses an idle connection's request")
+        yield
+
+
+def _say(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
