@@ -189,5 +189,3 @@ async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
         if len(body) > most:
             raise BackendFailed(refusals.LOGIN_REPLY)
     return body
-
-

@@ -57,7 +57,9 @@ def _run(options: argparse.Namespace) -> int:
     from gateway.supervisor import StartError, Supervisor
 
     logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(levelname)s %(message)s"
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(name)s %(levelname)s %(message)s",
     )
     # aiohttp logs each request line of the in-process endpoints; the relay's log has them already.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
@@ -90,7 +92,9 @@ def _check(options: argparse.Namespace) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return _EXIT_USAGE
-    print(f"{options.config} is right: {len(config.routes)} routes, {len(config.upstreams)} upstreams")
+    print(
+        f"{options.config} is right: {len(config.routes)} routes, {len(config.upstreams)} upstreams"
+    )
     return 0
 
 
@@ -103,13 +107,17 @@ def _routes(options: argparse.Namespace) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return _EXIT_USAGE
-    rows = [(login.path, ",".join(login.methods), "login", login.upstream) for login in config.login]
+    rows = [
+        (login.path, ",".join(login.methods), "login", login.upstream) for login in config.login
+    ]
     rows.append((config.logout.path, "GET,POST", "logout", "gateway"))
     routes = sorted(config.routes, key=lambda each: (each.path.endswith("*"), -len(each.path)))
     rows += [(r.path, ",".join(r.methods or ("any",)), r.auth, r.upstream) for r in routes]
     widths = [max(len(row[at]) for row in rows) for at in range(4)]
     for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
     return 0
 
 

@@ -7,6 +7,7 @@ worker is restarted wait in the kernel and are not refused.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import secrets
@@ -40,6 +41,9 @@ _PAUSE_AFTER_SHORT_LIFE = 0.5
 _GRACE = 5.0
 
 EXIT_FAILED = 1
+
+_EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 (an address to be compared with)
+_HERE = ("", "127.0.0.1", "::1", _EVERY_INTERFACE, "::")
 
 
 class StartError(Exception):
@@ -169,11 +173,8 @@ class Supervisor:
                 self._restart_store(self._store)
 
     def _reaped(self) -> list[_Worker]:
-        ended = []
-        for pid in list(self._workers):
-            if os.waitpid(pid, os.WNOHANG)[0]:
-                ended.append(self._workers.pop(pid))
-        return ended
+        ended = [pid for pid in self._workers if os.waitpid(pid, os.WNOHANG)[0]]
+        return [self._workers.pop(pid) for pid in ended]
 
     def _replace(self, worker: _Worker) -> bool:
         """Starts a worker in place of one that died; False when that helps no more."""
@@ -248,7 +249,9 @@ def describe(address: Address) -> str:
     """An address as one would type it into a browser."""
     if isinstance(address, UnixAddress):
         return str(address)
-    host = "localhost" if address.host in ("", "127.0.0.1", "::1", "0.0.0.0", "::") else address.host
+    host = (
+        "localhost" if address.host in ("", "127.0.0.1", "::1", "0.0.0.0", "::") else address.host
+    )
     return f"http://{host}:{address.port}"
 
 
@@ -271,7 +274,7 @@ def _bind(address: Address, *, shared: bool) -> socket.socket:
 
 def _bind_tcp(host: str, port: int, *, shared: bool) -> socket.socket:
     if not host:
-        host = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"
+        host = "::" if socket.has_dualstack_ipv6() else _EVERY_INTERFACE
     family, _, _, _, name = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
@@ -297,10 +300,8 @@ def _is_socket(path: str) -> bool:
 
 
 def _signal(pid: int, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _raise_descriptor_limit() -> None:

@@ -18,9 +18,10 @@ from gateway.core import identity
 from gateway.core.sessions import Session
 from gateway.endpoints import admin, app
 from gateway.observe import access_log
+from gateway.relay.pool import Connect
 from gateway.relay.server import Relay
 from gateway.relay.upstream import UpstreamConnection
-from gateway.store.sessions import Sessions, open_sessions
+from gateway.store.sessions import open_sessions
 
 _log = logging.getLogger("gateway.worker")
 
@@ -69,7 +70,7 @@ async def _serve(assignment: Assignment) -> None:
             access_log=access_log.open_log(config.access_log),
             instance=assignment.instance,
         )
-        health = web.AppRunner(admin.build_admin(sessions, lambda: stopping.is_set()))
+        health = web.AppRunner(admin.build_admin(sessions, stopping.is_set))
         await health.setup()
         for listener in assignment.admin:
             await web.SockSite(health, listener).start()
@@ -94,7 +95,7 @@ def _upstream_lines(session: Session, config: Config) -> bytes:
     return identity.lines(session.token.reveal(), session.claims, config.identity)
 
 
-def _in_process(server: web.Server) -> Callable[[Callable[[], UpstreamConnection]], object]:
+def _in_process(server: web.Server) -> Connect:
     """Connects the relay to the endpoints over a socket pair: no port, no way in from outside."""
 
     async def connect(factory: Callable[[], UpstreamConnection]) -> object:

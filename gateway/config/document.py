@@ -56,7 +56,9 @@ def read(file: Path, env: Mapping[str, str]) -> Document:
     try:
         node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except OSError as error:
-        raise ConfigError([Problem(str(file), 1, 1, "", f"cannot be read: {error.strerror}")]) from None
+        raise ConfigError(
+            [Problem(str(file), 1, 1, "", f"cannot be read: {error.strerror}")]
+        ) from None
     except UnicodeDecodeError:
         raise ConfigError([Problem(str(file), 1, 1, "", "is not UTF-8 text")]) from None
     except yaml.MarkedYAMLError as error:
@@ -66,7 +68,9 @@ def read(file: Path, env: Mapping[str, str]) -> Document:
             [Problem(str(file), line, column, "", f"is no YAML: {error.problem}")]
         ) from None
     if not isinstance(node, yaml.MappingNode):
-        raise ConfigError([Problem(str(file), 1, 1, "", "must be a mapping that begins version: 1")])
+        raise ConfigError(
+            [Problem(str(file), 1, 1, "", "must be a mapping that begins version: 1")]
+        )
     document.data = _Builder(document, env).build(node, ())
     return document
 

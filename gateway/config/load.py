@@ -36,9 +36,7 @@ def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> 
     return config
 
 
-def _with_files(
-    config: Config, folder: Path, document: Document
-) -> tuple[Config, list[Problem]]:
+def _with_files(config: Config, folder: Path, document: Document) -> tuple[Config, list[Problem]]:
     """Puts in what stands in other files, and makes relative paths absolute."""
     store = config.store.model_copy(
         update={"data_dir": str((folder / config.store.data_dir).absolute())}
@@ -117,5 +115,3 @@ def _unique(problems: list[Problem]) -> list[Problem]:
     for problem in problems:
         seen.setdefault(Position(problem.line, problem.column), problem)
     return list(seen.values())
-
-

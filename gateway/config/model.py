@@ -312,8 +312,6 @@ class Config(Model):
     routes: tuple[Route, ...]
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
-    trusted_proxies: Annotated[
-        tuple[IPv4Network | IPv6Network, ...], OneOrMany()
-    ] = ()
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], OneOrMany()] = ()
     identity: dict[FieldName, str] = {"X-User-Id": "sub"}
     access_log: str = "stdout"

@@ -17,9 +17,7 @@ _SIZE = re.compile(r"([0-9]+)\s*([KMG]i?B|B)?")
 
 def parse_duration(value: Any) -> float:
     """Seconds, from a number of seconds or from text such as `30m`."""
-    if isinstance(value, bool):
-        raise ValueError("is no duration: write 30s, 5m, 1h30m or a number of seconds")
-    if isinstance(value, int | float) and value >= 0:
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
         return float(value)
     if isinstance(value, str) and _DURATION.fullmatch(value):
         return sum(float(n) * _SECONDS[unit] for n, unit in _DURATION_PART.findall(value))

@@ -17,9 +17,7 @@ _BODY_CHARACTERS = 43  # 32 bytes in unpadded base64url
 _CHECKSUM_CHARACTERS = 6  # a CRC-32 in unpadded base64url
 
 # Finds what has a key's shape, wherever it stands.
-KEY_PATTERN = re.compile(
-    rb"lk_[A-Za-z0-9_-]{%d}" % (_BODY_CHARACTERS + _CHECKSUM_CHARACTERS)
-)
+KEY_PATTERN = re.compile(rb"lk_[A-Za-z0-9_-]{%d}" % (_BODY_CHARACTERS + _CHECKSUM_CHARACTERS))
 
 
 class Key:

@@ -38,7 +38,7 @@ class Session:
 
     @cached_property
     def claims(self) -> Mapping[str, Any]:
-        """The token's payload, as the backend wrote it; unverified, since the backend verifies it."""
+        """The token's payload as the backend wrote it; the backend verifies it, not we."""
         payload = self.token.reveal().split(".")[1]
         padded = payload + "=" * (-len(payload) % 4)
         claims = json.loads(base64.urlsafe_b64decode(padded))

@@ -66,7 +66,9 @@ class Login:
         """A refusal, or a redirect that hands nothing out, passes; a success must have a token."""
         if reply.status < 300:
             _log.error(
-                "login %s: the backend answered %d without a token", attempt.request_id, reply.status
+                "login %s: the backend answered %d without a token",
+                attempt.request_id,
+                reply.status,
             )
             raise BackendFailed(refusals.NO_TOKEN)
         return tokens.scrub(reply)

@@ -6,6 +6,7 @@ anything of a request that could not be read; a key or a token in a path is blot
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -49,7 +50,19 @@ class Record(NamedTuple):
 def refused_record(refusal: Refusal, client: str, request_id: bytes) -> Record:
     """The record of something that could not be read as a request."""
     return Record(
-        time.time(), client, b"-", "", b"-", refusal.status, 0, 0, 0.0, "", "", request_id, refusal.reason
+        time.time(),
+        client,
+        b"-",
+        "",
+        b"-",
+        refusal.status,
+        0,
+        0,
+        0.0,
+        "",
+        "",
+        request_id,
+        refusal.reason,
     )
 
 
@@ -68,7 +81,7 @@ class AccessLog:
                 self.flush()
 
     def flush(self) -> None:
-        """Writes what has been collected. A log that cannot be written loses lines, not requests."""
+        """Writes what has been collected. A log that is full loses lines, not requests."""
         records, self._records = self._records, []
         batch = b""
         second, stamp = 0, ""
@@ -86,10 +99,8 @@ class AccessLog:
 
     def _write(self, batch: bytes) -> None:
         assert self._descriptor is not None
-        try:
+        with contextlib.suppress(OSError):
             os.write(self._descriptor, batch)
-        except OSError:
-            pass
 
 
 def open_log(where: str) -> AccessLog:

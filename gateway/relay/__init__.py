@@ -1,0 +1,1 @@
+"""The data plane: connections, heads, bodies, and the decision."""

@@ -273,9 +273,7 @@ class ClientConnection(asyncio.Protocol):
         request_id = context.names.request_id()
         self.buffer = b""
         self.write(
-            answers.refusal(
-                refusal, request_id=request_id, head_only=False, close=True, fields={}
-            )
+            answers.refusal(refusal, request_id=request_id, head_only=False, close=True, fields={})
         )
         context.access_log.add(refused_record(refusal, self.peer.address, request_id))
         self._linger()

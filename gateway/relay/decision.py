@@ -21,7 +21,8 @@ from gateway.relay.routes import Auth, Route, RouteTable
 from gateway.store.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from gateway.store.sessions import Entry, Sessions
+    from gateway.store.near_cache import Entry
+    from gateway.store.sessions import Sessions
 
 _NEVER = frozenset({b"TRACE", b"CONNECT"})
 

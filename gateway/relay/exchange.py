@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gateway.relay.context import Context
     from gateway.relay.pool import Server
     from gateway.relay.upstream import UpstreamConnection
-    from gateway.store.sessions import Entry
+    from gateway.store.near_cache import Entry
 
 # RFC 9110 §9.2.2: doing it twice is the same as doing it once.
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})

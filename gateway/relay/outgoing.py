@@ -15,7 +15,7 @@ from gateway.relay.responses import ResponseHead, cookie_name
 
 if TYPE_CHECKING:
     from gateway.relay.routes import Route
-    from gateway.store.sessions import Entry
+    from gateway.store.near_cache import Entry
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -55,12 +55,24 @@ class Names:
         otherwise record nothing at all.
         """
         if head.trace is None:
-            return b"traceparent: 00-%032x-%016x-01\r\n" % (self._bits(128) or 1, self._bits(64) or 1)
-        return b"traceparent: 00-%b-%016x-%b\r\n" % (head.trace[0], self._bits(64) or 1, head.trace[1])
+            return b"traceparent: 00-%032x-%016x-01\r\n" % (
+                self._bits(128) or 1,
+                self._bits(64) or 1,
+            )
+        return b"traceparent: 00-%b-%016x-%b\r\n" % (
+            head.trace[0],
+            self._bits(64) or 1,
+            head.trace[1],
+        )
 
 
 def request_head(
-    head: RequestHead, route: Route, entry: Entry | None, peer: Peer, request_id: bytes, names: Names
+    head: RequestHead,
+    route: Route,
+    entry: Entry | None,
+    peer: Peer,
+    request_id: bytes,
+    names: Names,
 ) -> bytes:
     """The head as the upstream gets it."""
     host = head.host or b""
@@ -120,7 +132,8 @@ def _merged(head: RequestHead, peer: Peer) -> bytes:
     chain = b", ".join([*fields.pop(b"x-forwarded-for", []), own])
     lines = [
         b"X-Forwarded-For: " + chain,
-        b"X-Real-IP: " + (fields.pop(b"x-real-ip", [b""])[-1] or client_address(head, peer).encode()),
+        b"X-Real-IP: "
+        + (fields.pop(b"x-real-ip", [b""])[-1] or client_address(head, peer).encode()),
         b"X-Forwarded-Proto: " + fields.pop(b"x-forwarded-proto", [b"http"])[-1],
         b"X-Forwarded-Host: " + fields.pop(b"x-forwarded-host", [head.host or b""])[-1],
     ]
@@ -183,10 +196,13 @@ def interim_head(response: ResponseHead, entry: Entry | None, request: RequestHe
 
 def upgraded_head(response: ResponseHead, entry: Entry | None, request: RequestHead) -> bytes:
     """The 101 that opens a tunnel (RFC 9110 §7.8)."""
-    return b"HTTP/1.1 101%b\r\n%bConnection: Upgrade\r\nUpgrade: %b\r\nVia: 1.1 latchkey\r\n\r\n" % (
-        response.reason,
-        passed_lines(response, entry, request),
-        response.upgrade,
+    return (
+        b"HTTP/1.1 101%b\r\n%bConnection: Upgrade\r\nUpgrade: %b\r\nVia: 1.1 latchkey\r\n\r\n"
+        % (
+            response.reason,
+            passed_lines(response, entry, request),
+            response.upgrade,
+        )
     )
 
 

@@ -26,8 +26,12 @@ from gateway.relay import grammar
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]+)(/[^?]*)?(\?.*)?")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2}).*")
-_KEY_COOKIE = re.compile(rb"[ \t]*+([^=;\s]++)[ \t]*+=[ \t]*+\"?(%b)\"?[ \t]*+" % KEY_PATTERN.pattern)
+_TRACEPARENT = re.compile(
+    rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2}).*"
+)
+_KEY_COOKIE = re.compile(
+    rb"[ \t]*+([^=;\s]++)[ \t]*+=[ \t]*+\"?(%b)\"?[ \t]*+" % KEY_PATTERN.pattern
+)
 
 # Names are the client's to choose, so the memo must not grow with them.
 _MOST_NAMES = 2048
@@ -268,7 +272,9 @@ def _authorization(head: RequestHead, name: bytes, line: bytes) -> None:
         head.ambiguous = True
     head.authorization = line
     if value[:7].lower() == b"bearer " or value.lower() == b"bearer":
-        head.ambiguous = head.ambiguous or head.credential is not None
+        # Some backends hand the token out in the body and in a cookie; so the key comes back twice.
+        other = head.credential is not None and head.credential != value[7:]
+        head.ambiguous = head.ambiguous or other
         head.credential, head.cookie = value[7:], None
 
 
@@ -285,7 +291,7 @@ def _cookie(head: RequestHead, name: bytes, line: bytes) -> None:
             continue
         if head.credential is None:
             head.cookie, head.credential = found[1], found[2]
-        else:
+        elif head.cookie is not None or head.credential != found[2]:
             head.ambiguous = True
     rest = b";".join(kept)
     if rest.strip(b" \t;"):

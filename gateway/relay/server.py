@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
-from gateway.config.model import Config, Route as RouteConfig, Upstream
+from gateway.config.model import Config, Upstream
+from gateway.config.model import Route as RouteConfig
 from gateway.core import paths
 from gateway.core.addresses import ServerUrl
 from gateway.observe.access_log import AccessLog
@@ -55,7 +56,7 @@ class Relay:
             [builder.endpoint(path, connect) for path, connect in endpoints.items()],
             [(rule.path, rule.methods, builder.route(rule)) for rule in config.routes],
         )
-        names = Names(Random(SystemRandom().getrandbits(256)))
+        names = Names(Random(SystemRandom().getrandbits(256)))  # noqa: S311 (names, not secrets)
         load = Load(config.limits.requests)
         self._pools = builder.pools
         self._servers: list[asyncio.Server] = []
@@ -80,19 +81,17 @@ class Relay:
         self._clock.sweeps.append(lambda _now: self._context.access_log.flush())
         self._clock.start()
         for listener in listeners:
-            create = (
-                loop.create_unix_server
-                if listener.family == socket.AF_UNIX
-                else loop.create_server
+            create: Callable[..., Awaitable[asyncio.Server]] = (
+                loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
             )
             self._servers.append(
-                await create(  # type: ignore[operator]
+                await create(
                     lambda: ClientConnection(self._context), sock=listener, backlog=_BACKLOG
                 )
             )
 
     async def drain(self, seconds: float) -> None:
-        """Accepts nothing more, lets what is in flight end, and cuts what is left after `seconds`."""
+        """Accepts nothing more, lets what is in flight end, and cuts the rest after `seconds`."""
         context = self._context
         context.draining = True
         for server in self._servers:
@@ -166,7 +165,11 @@ class _Builder:
     def endpoint(self, path: str, connect: Connect) -> Route:
         """One of the gateway's own paths. Its answers may set the cookies that others must not."""
         pool = self._pool(
-            "gateway", [Server("gateway", connect)], b"", frozenset(), ResponseReader(own_cookies=())
+            "gateway",
+            [Server("gateway", connect)],
+            b"",
+            frozenset(),
+            ResponseReader(own_cookies=()),
         )
         self.pools.append(pool)
         return Route(

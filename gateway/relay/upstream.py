@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from gateway.core import refusals
-from gateway.relay import bodies, grammar
+from gateway.relay import grammar
 from gateway.relay.bodies import ChunkedBody
 from gateway.relay.grammar import HEAD_END, Malformed
 from gateway.relay.responses import ResponseHead, ResponseReader

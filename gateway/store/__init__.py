@@ -1,0 +1,1 @@
+"""Sessions at rest: Redis, the near cache, the embedded server."""

@@ -11,7 +11,6 @@ Found by testing redis-py 8.1:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -84,7 +83,7 @@ def _cluster_options(timeout: float) -> dict[str, Any]:
     return chosen
 
 
-def _account(username: str | None, password: str | None) -> Mapping[str, str]:
+def _account(username: str | None, password: str | None) -> dict[str, Any]:
     given = {"username": username, "password": password}
     return {name: value for name, value in given.items() if value}
 

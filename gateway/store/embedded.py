@@ -22,7 +22,7 @@ from gateway.core.addresses import LONGEST_UNIX_PATH
 from gateway.store.lifeline import end_with_parent
 
 _SOCKET = "store.sock"
-_SECRET = "secret"
+_PEPPER = "secret"
 
 # Loading a large append-only file takes a while (measured: 1 million sessions in about 5 s).
 _LOADING_SECONDS = 120.0
@@ -60,7 +60,7 @@ class EmbeddedStore:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # a Ctrl-C is for the gateway, which then stops the store
-                preexec_fn=functools.partial(end_with_parent, os.getpid()),
+                preexec_fn=functools.partial(end_with_parent, os.getpid()),  # noqa: PLW1509 (no threads)
             )
         self._await_answer()
         return f"unix://{self._socket}"
@@ -89,7 +89,7 @@ class EmbeddedStore:
 
     def pepper(self) -> str:
         """The secret for the seals when none is configured: made once, beside the data."""
-        path = self._folder / _SECRET
+        path = self._folder / _PEPPER
         try:
             return path.read_text().strip()
         except FileNotFoundError:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from redis.asyncio.cluster import RedisCluster
 from redis.commands.core import AsyncScript
@@ -116,5 +115,3 @@ class Lookups:
         except ResponseError:
             # A server that takes no writes now (demoted, full) may still be read (rule E14).
             return await self._client.mget(keys[::2])  # type: ignore[no-any-return]
-
-

@@ -48,7 +48,14 @@ def test_a_path_without_a_safe_reading(path: bytes) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [b"/api/login", b"/API/Login", b"/api/login/", b"/api//login", b"/api/%6Cogin", b"/api/login;x"],
+    [
+        b"/api/login",
+        b"/API/Login",
+        b"/api/login/",
+        b"/api//login",
+        b"/api/%6Cogin",
+        b"/api/login;x",
+    ],
 )
 def test_a_guarded_path_is_known_in_every_spelling(path: bytes) -> None:
     """Rule E1: no spelling of the backend's login gets past its guard form."""

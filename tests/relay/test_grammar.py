@@ -37,9 +37,13 @@ class Oracle:
 
 # Bytes that matter to a parser come more often than chance would have them.
 _spice = st.sampled_from([b"\r\n", b"\n", b"\r", b":", b" ", b"\t", b"\x00", b",", b";", b"\xff"])
-_names = st.sampled_from([b"Host", b"Accept", b"X-A", b"Content-Length", b"Transfer-Encoding", b"X A"])
+_names = st.sampled_from(
+    [b"Host", b"Accept", b"X-A", b"Content-Length", b"Transfer-Encoding", b"X A"]
+)
 _values = st.one_of(
-    st.sampled_from([b"a", b"chunked", b"gzip, chunked", b"5", b"+5", b"0x5", b"a.example:80", b""]),
+    st.sampled_from(
+        [b"a", b"chunked", b"gzip, chunked", b"5", b"+5", b"0x5", b"a.example:80", b""]
+    ),
     st.binary(max_size=8),
 )
 _lines = st.builds(lambda n, v: n + b": " + v + b"\r\n", _names, _values)
@@ -71,7 +75,9 @@ def test_what_the_relay_accepts_llhttp_reads_alike(data: bytes) -> None:
     assert parser.get_method() == head.method
     assert oracle.target == head.target
     _, _, _, start = grammar.request_line(data)
-    ours = [(name, grammar.value(line, name)) for line, name in grammar.fields(data, start, end + 2)]
+    ours = [
+        (name, grammar.value(line, name)) for line, name in grammar.fields(data, start, end + 2)
+    ]
     assert ours == oracle.fields
 
 
