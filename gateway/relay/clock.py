@@ -21,11 +21,15 @@ TICK = 0.5
 
 
 class Watched(Protocol):
-    """A connection as the sweeper sees it."""
+    """A connection as the sweeper sees it. `stall` is what was unsent, and since when."""
 
+    deadline: float
     blocked: bool
     stall: tuple[int, float] | None
     transport: asyncio.Transport | None
+
+    def expire(self) -> None:
+        """Ends what has run out of time."""
 
 
 class Clock:
@@ -51,7 +55,8 @@ class Clock:
         """Ends what has run out of time."""
         self._timer = asyncio.get_running_loop().call_later(TICK, self.tick)
         now = self.now = time.monotonic()
-        for connection in [*self.clients, *self.upstreams]:
+        watched: list[Watched] = [*self.clients, *self.upstreams]
+        for connection in watched:
             if connection.deadline < now:
                 connection.deadline = math.inf
                 connection.expire()

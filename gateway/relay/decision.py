@@ -19,6 +19,7 @@ from gateway.relay.outgoing import Names, Peer
 from gateway.relay.requests import Refused, RequestHead
 from gateway.relay.routes import Auth, Route, RouteTable
 from gateway.store.errors import StoreUnavailable
+from gateway.store.sessions import Unresolved
 
 if TYPE_CHECKING:
     from gateway.store.near_cache import Entry
@@ -102,7 +103,7 @@ class Decider:
             entry = await self._sessions.resolve(head.credential)
         except StoreUnavailable:
             raise Refused(refusals.STORE_DOWN) from None
-        if not hasattr(entry, "lines"):
+        if isinstance(entry, Unresolved):
             if route.auth is Auth.OFFERED or route.bad_key_is_anonymous:
                 return None
             raise Refused(refusals.BAD_KEY)

@@ -201,7 +201,7 @@ def upgraded_head(response: ResponseHead, entry: Entry | None, request: RequestH
         % (
             response.reason,
             passed_lines(response, entry, request),
-            response.upgrade,
+            response.upgrade or b"",
         )
     )
 

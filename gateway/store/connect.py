@@ -46,11 +46,9 @@ def connect(url: str, timeout: float) -> Client:
     """A client for redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://."""
     parts = urlsplit(url)
     if parts.scheme == "redis+cluster":
-        return RedisCluster(
-            startup_nodes=[ClusterNode(host, port) for host, port in _hosts(url, _DEFAULT_PORT)],
-            **_account(parts.username, parts.password),
-            **_cluster_options(timeout),
-        )
+        nodes = [ClusterNode(host, port) for host, port in _hosts(url, _DEFAULT_PORT)]
+        account = _account(parts.username, parts.password)
+        return RedisCluster(startup_nodes=nodes, **account, **_cluster_options(timeout))
     if parts.scheme == "redis+sentinel":
         return _behind_sentinel(url, timeout)
     pool = BlockingConnectionPool.from_url(
@@ -63,9 +61,11 @@ def _behind_sentinel(url: str, timeout: float) -> Redis:
     """redis+sentinel://user:password@host:port,host:port/service?db=0"""
     parts = urlsplit(url)
     service = parts.path.strip("/") or _SERVICE
-    sentinel = Sentinel(_hosts(url, _DEFAULT_SENTINEL_PORT), sentinel_kwargs=options(timeout))
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]
+        _hosts(url, _DEFAULT_SENTINEL_PORT), sentinel_kwargs=options(timeout)
+    )
     database = int(parse_qs(parts.query).get("db", ["0"])[0])
-    pool = SentinelConnectionPool(
+    pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
         service,
         sentinel,
         max_connections=_CONNECTIONS,
@@ -97,13 +97,15 @@ def _hosts(url: str, default_port: int) -> list[tuple[str, int]]:
 
 async def dedicated(client: Client) -> list[Connection]:
     """A connection of its own to the server that takes writes, or to each primary of a cluster."""
+    connections: list[Any]
     if isinstance(client, RedisCluster):
         await client.initialize()
         connections = [
             node.connection_class(**node.connection_kwargs) for node in client.get_primaries()
         ]
     else:
-        connections = [client.connection_pool.make_connection()]
+        pool: Any = client.connection_pool
+        connections = [pool.make_connection()]
     for connection in connections:
         await connection.connect()
     return connections
