@@ -19,7 +19,7 @@ from gateway.core import refusals
 from gateway.core.addresses import ServerUrl
 from gateway.core.fields import HOP_BY_HOP
 from gateway.core.refusals import Refusal
-from gateway.core.tokens import Reply
+from gateway.core.replies import Reply
 
 _log = logging.getLogger("gateway.backends")
 

@@ -1,56 +1,13 @@
-"""Tokens in login replies: finding the one that was issued, and swapping it for the key.
-
-The swap edits the reply's text, so that a frontend sees what its backend wrote, with the key in the
-token's place. Everything else that would do instead of a key is blotted out: other JWTs anywhere,
-and refresh tokens, which are known by their names since they are often opaque.
-"""
+"""What a token says, as far as a gateway needs to know. Verifying it is its backend's affair."""
 
 from __future__ import annotations
 
-import json
 import math
-import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import jwt
-
-from gateway.core import json_text, jwts
-from gateway.core.json_text import NotJson, String, pointed
-from gateway.core.token_places import Auto, Cookie, Header, JsonPointer, TokenPlace
-
-# Under these names backends hand out the token that is to be sent back, the likeliest first;
-# compared without case, `_` and `-`.
-_NAMES = (
-    "accesstoken",
-    "access",
-    "token",
-    "authorization",
-    "authtoken",
-    "accessjwt",
-    "jwt",
-    "xaccesstoken",
-    "xauthtoken",
-    "idtoken",
-    "key",
-)
-_JOINTS = str.maketrans("", "", "_-")
-
-# What a refresh token is called; `my_refresh_token` is one, and `refresh_token_expires_in` is none.
-_REFRESH = re.compile(
-    r"refresh(?:[_-]?(?:token|jwt|key|value|secret))?s?$|^rt$", re.IGNORECASE
-)
-# What may stand beside a refresh token in an object of its own, without being one.
-_HARMLESS = re.compile(r"expir|type|scope|issued|created|ttl|(?:_a|A)t$")
-# A refresh token within a text: in a URL, a form, or JSON inside of something else.
-_REFRESH_IN_TEXT = re.compile(
-    r"(refresh[_-]?(?:token|jwt)(?:=|[\"']\s*+:\s*+[\"']))[^&#;,\s\"'<>\\]++", re.IGNORECASE
-)
-# The non-standard field that reloads a page; the one field of such a name that is no token.
-_RELOADS = "refresh"
-
-_CHARSET = re.compile(r";\s*charset\s*=\s*\"?([A-Za-z0-9_.:-]+)\"?", re.IGNORECASE)
 
 # An `exp` beyond this is as good as none; a float holds every integer below it.
 _FOREVER = 2**53
@@ -60,12 +17,8 @@ class BadToken(ValueError):
     """The token cannot be used; the message is a reason that may be logged."""
 
 
-class NoToken(ValueError):
-    """There is no token at the place where one was looked for."""
-
-
-class UnreadableReply(ValueError):
-    """The reply cannot be read well enough to say that it holds no token."""
+class NotAJwt(BadToken):
+    """Nothing can be read of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,44 +39,12 @@ class Claims:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A backend's reply: its status line, its field lines in order, and its decoded body."""
-
-    status: int
-    fields: tuple[tuple[str, str], ...]
-    body: bytes = field(repr=False)
-    reason: str = ""
-
-    def field(self, name: str) -> str:
-        """The first field of this name (in lower case), or nothing."""
-        return next((value for each, value in self.fields if each.lower() == name), "")
-
-
-@dataclass(frozen=True, slots=True)
-class InBody:
-    """The token stands in the reply's body."""
-
-    token: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class InField:
-    """The token stands in the field line of this index, which may set a cookie."""
-
-    token: str = field(repr=False)
-    index: int
-
-
-Found = InBody | InField
-
-
 def read_claims(token: str, now: float) -> Claims:
     """Reads a token without verifying it: its backend does that. Raises `BadToken`."""
     try:
         payload = jwt.decode(token, options={"verify_signature": False, "verify_exp": False})
     except (jwt.PyJWTError, ValueError, RecursionError):
-        raise BadToken("not_a_jwt") from None
+        raise NotAJwt("not_a_jwt") from None
     expires = payload.get("exp")
     if expires is None:
         return Claims(payload, None)
@@ -134,198 +55,3 @@ def read_claims(token: str, now: float) -> Claims:
     if expires <= now:
         raise BadToken("expired")
     return Claims(payload, float(min(expires, _FOREVER)))
-
-
-def find(reply: Reply, place: TokenPlace) -> Found:
-    """The token that the reply hands out, and where. Raises `NoToken`."""
-    match place:
-        case JsonPointer(pointer):
-            candidates = _at(reply, pointed(pointer))
-        case Header(name):
-            candidates = _in_fields(reply, lambda each, _cookie: each == name.lower())
-        case Cookie(name):
-            candidates = _in_fields(reply, lambda _each, cookie: cookie == name)
-        case Auto():
-            candidates = _anywhere(reply)
-    found = next(iter(candidates), None)
-    if found is None:
-        raise NoToken
-    return found
-
-
-def swap(reply: Reply, found: Found, key: str) -> Reply:
-    """The reply with the key where the token was, and without any other token.
-
-    In the body, the same token may stand twice, and both become the key. A second carrier does
-    not get it: a client that then sent the key twice would be refused. Raises `UnreadableReply`.
-    """
-
-    def put(token: str) -> str:
-        return key if token == found.token else ""
-
-    chosen = found.index if isinstance(found, InField) else -1
-    fields = tuple(
-        line
-        for index, each in enumerate(reply.fields)
-        for line in (_field(*each, put) if index == chosen else _field_without(*each))
-    )
-    return _certain(replace(reply, fields=fields, body=_body(reply, _nothing if chosen >= 0 else put)))
-
-
-def scrub(reply: Reply) -> Reply:
-    """The reply without any token: for replies from which no session is issued.
-
-    Raises `UnreadableReply`.
-    """
-    fields = tuple(line for each in reply.fields for line in _field_without(*each))
-    return _certain(replace(reply, fields=fields, body=_body(reply, _nothing)))
-
-
-def _anywhere(reply: Reply) -> Iterator[Found]:
-    """The JSON body first, then the fields, then the cookies; of each, the likeliest name first."""
-    text, _ = _decoded(reply.body, reply.field("content-type"))
-    try:
-        strings = _members(text).values()
-    except NotJson:
-        token = jwts.sole(text)
-        if token and _is_usable(token):
-            yield InBody(token)
-    else:
-        named = [each for each in strings if not _is_refresh(each)]
-        for string in sorted(named, key=lambda each: (_rank(each.name), len(each.path))):
-            token = jwts.sole(string.value)
-            if token and _is_usable(token):
-                yield InBody(token)
-    for of_cookies in (False, True):
-        places = [
-            (_rank(cookie or name), index)
-            for index, (name, cookie) in enumerate(map(_names, reply.fields))
-            if bool(cookie) is of_cookies and not _names_refresh(cookie or name)
-        ]
-        for _, index in sorted(places):
-            token = jwts.first(reply.fields[index][1])
-            if token and _is_usable(token):
-                yield InField(token, index)
-
-
-def _at(reply: Reply, pointer: tuple[str, ...]) -> Iterator[Found]:
-    text, _ = _decoded(reply.body, reply.field("content-type"))
-    try:
-        members = _members(text)
-    except NotJson:
-        return
-    string = members.get(pointer)
-    token = jwts.sole(string.value) if string is not None else ""
-    if token:
-        yield InBody(token)
-
-
-def _in_fields(reply: Reply, chosen: Callable[[str, str], bool]) -> Iterator[Found]:
-    for index, (name, value) in enumerate(reply.fields):
-        if chosen(*_names((name, value))):
-            token = jwts.first(value)
-            if token:
-                yield InField(token, index)
-
-
-def _members(text: str) -> dict[tuple[str, ...], String]:
-    """The string values by their paths; of those with the same path, readers take the last."""
-    return {
-        tuple(map(str, each.path)): each for each in json_text.strings(text) if not each.is_name
-    }
-
-
-def _is_usable(token: str) -> bool:
-    """Whether its claims can be read at all; a JWE, say, tells nothing to the gateway."""
-    try:
-        read_claims(token, -math.inf)
-    except BadToken as error:
-        return str(error) != "not_a_jwt"
-    return True
-
-
-def _rank(name: str) -> int:
-    name = name.lower().translate(_JOINTS)
-    return _NAMES.index(name) if name in _NAMES else len(_NAMES)
-
-
-def _is_refresh(string: String) -> bool:
-    """Whether a value is a refresh token, or part of an object that is one."""
-    names = [part for part in string.path if isinstance(part, str)]
-    if not names or string.is_name:
-        return False
-    if _REFRESH.search(names[-1]):
-        return True
-    return any(map(_REFRESH.search, names)) and not _HARMLESS.search(names[-1])
-
-
-def _names_refresh(name: str) -> bool:
-    """Whether a field or a cookie of this name holds a refresh token."""
-    return name != _RELOADS and _REFRESH.search(name) is not None
-
-
-def _names(line: tuple[str, str]) -> tuple[str, str]:
-    """A field's name in lower case, and the name of the cookie that it sets, or nothing."""
-    name = line[0].lower()
-    return name, line[1].partition("=")[0].strip() if name == "set-cookie" else ""
-
-
-def _nothing(_token: str) -> str:
-    return ""
-
-
-def _blotted(text: str, put: Callable[[str], str]) -> str:
-    """The text with something in the place of each JWT, and without refresh tokens."""
-    return _REFRESH_IN_TEXT.sub(r"\1", jwts.replaced(text, put))
-
-
-def _field(name: str, value: str, put: Callable[[str], str]) -> list[tuple[str, str]]:
-    return [(name, _blotted(value, put))]
-
-
-def _field_without(name: str, value: str) -> list[tuple[str, str]]:
-    """The field without tokens; one that would only set a token's cookie is left out."""
-    field_name, cookie = _names((name, value))
-    if cookie:
-        content = value.partition("=")[2].partition(";")[0].strip(' "')
-        if content and (_REFRESH.search(cookie) or jwts.first(content)):
-            return []
-    elif _names_refresh(field_name):
-        return []
-    return _field(name, value, _nothing)
-
-
-def _body(reply: Reply, put: Callable[[str], str]) -> bytes:
-    text, encoding = _decoded(reply.body, reply.field("content-type"))
-    try:
-        edits = [
-            (string, wanted)
-            for string in json_text.strings(text)
-            if (wanted := "" if _is_refresh(string) else _blotted(string.value, put)) != string.value
-        ]
-    except NotJson:
-        return _blotted(text, put).encode(encoding)
-    return json_text.replaced(text, edits).encode(encoding)
-
-
-def _decoded(body: bytes, content_type: str) -> tuple[str, str]:
-    """The body as text, and the encoding that makes the very same bytes of it again."""
-    seen = json.detect_encoding(body)  # byte order marks, and the zeros of wide characters
-    wide = (seen, f"{seen}-be") if seen.startswith(("utf-16", "utf-32")) else (seen,)
-    declared = _CHARSET.search(content_type)
-    for encoding in (*wide, declared[1] if declared else "utf-8", "utf-8"):
-        try:
-            text = body.decode(encoding)
-            if text.encode(encoding) == body:
-                return text, encoding
-        except (LookupError, ValueError):
-            continue
-    return body.decode("latin-1"), "latin-1"
-
-
-def _certain(reply: Reply) -> Reply:
-    """The reply, after a look at its bytes: whatever it was decoded as, no token is left in it."""
-    plain = reply.body.replace(b"\0", b"").decode("latin-1")
-    if jwts.first(plain) or any(jwts.first(value) for _, value in reply.fields):
-        raise UnreadableReply
-    return reply

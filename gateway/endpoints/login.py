@@ -7,7 +7,7 @@ from multidict import CIMultiDict
 
 from gateway.config.model import BackendLogin
 from gateway.core import devices, refusals
-from gateway.core.tokens import Reply
+from gateway.core.replies import Reply
 from gateway.endpoints.answers import refuse
 from gateway.logins.attempt import Attempt
 from gateway.logins.backend import Login

@@ -10,17 +10,22 @@ import hashlib
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gateway.backends import BackendFailed, Backends
 from gateway.config.model import BackendLogin
-from gateway.core import refusals, tokens
+from gateway.core import refusals, replies, tokens
 from gateway.core.fields import OWN_PREFIX, fold
 from gateway.core.sessions import Device
-from gateway.core.tokens import BadToken, Claims, Reply, UnreadableReply
+from gateway.core.replies import Found, NoToken, Reply, UnreadableReply
+from gateway.core.tokens import BadToken, Claims
 from gateway.logins.attempt import Attempt
 from gateway.store.sessions import Sessions
 
 _log = logging.getLogger("gateway.logins")
+
+# A reply that holds a key is nobody else's (RFC 6749 §5.1), whatever the backend said of it.
+_CACHING = frozenset({"cache-control", "expires", "pragma"})
 
 
 class Login:
@@ -35,19 +40,21 @@ class Login:
         """The reply for the client. Raises `BackendFailed` and `StoreUnavailable`."""
         reply = await self._ask(attempt)
         try:
-            token = None if reply.status >= 400 else tokens.find(reply, self._config.token)
-            if token is None:
-                return self._without_token(reply, attempt)
-            claims = tokens.read_claims(token, time.time())
+            if reply.status >= 400 or attempt.method == "OPTIONS":
+                return replies.scrub(reply)
+            found = replies.find(reply, self._config.token)
+            claims = tokens.read_claims(found.token, time.time())
             # The swap is tried before anything is issued: what cannot be rewritten is refused.
-            tokens.swap(reply, token, "")
+            replies.swap(reply, found, "")
+        except NoToken:
+            return self._without_token(reply, attempt)
         except BadToken as error:
             _log.error("login %s: the token is unusable: %s", attempt.request_id, error)
             raise BackendFailed(refusals.NO_TOKEN) from None
         except UnreadableReply:
             _log.error("login %s: the reply's text cannot be read", attempt.request_id)
             raise BackendFailed(refusals.LOGIN_REPLY) from None
-        return await self._issue(attempt, reply, token, claims)
+        return await self._issue(attempt, reply, found, claims)
 
     async def _ask(self, attempt: Attempt) -> Reply:
         config = self._config
@@ -60,7 +67,7 @@ class Login:
             timeout=config.timeout,
             max_reply=config.max_reply,
         )
-        return Reply(reply.status, tuple(_passed(reply.fields)), reply.body)
+        return replace(reply, fields=tuple(_passed(reply.fields)))
 
     def _without_token(self, reply: Reply, attempt: Attempt) -> Reply:
         """A refusal, or a redirect that hands nothing out, passes; a success must have a token."""
@@ -71,22 +78,25 @@ class Login:
                 reply.status,
             )
             raise BackendFailed(refusals.NO_TOKEN)
-        return tokens.scrub(reply)
+        try:
+            return replies.scrub(reply)
+        except UnreadableReply:
+            raise BackendFailed(refusals.LOGIN_REPLY) from None
 
-    async def _issue(self, attempt: Attempt, reply: Reply, token: str, claims: Claims) -> Reply:
+    async def _issue(self, attempt: Attempt, reply: Reply, found: Found, claims: Claims) -> Reply:
         if attempt.replaces is not None:
             # The same browser logs in anew: its former key must not stay good (rule E5).
             await self._sessions.revoke(attempt.replaces)
         issued = await self._sessions.issue(
-            token=token,
-            subject=claims.subject(self._config.subject) or _nameless(token),
+            token=found.token,
+            subject=claims.subject(self._config.subject) or _nameless(found.token),
             login=self._config.kind,
             device=Device(attempt.device, attempt.address),
             token_expiry=claims.expires,
         )
-        swapped = tokens.swap(reply, token, issued.key.reveal())
-        kept = [each for each in swapped.fields if each[0].lower() not in ("cache-control", "etag")]
-        return Reply(swapped.status, (*kept, ("Cache-Control", "no-store")), swapped.body)
+        swapped = replies.swap(reply, found, issued.key.reveal())
+        kept = [line for line in swapped.fields if line[0].lower() not in _CACHING]
+        return replace(swapped, fields=(*kept, ("Cache-Control", "no-store")))
 
 
 def _passed(fields: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
