@@ -42,7 +42,7 @@ _GRACE = 5.0
 
 EXIT_FAILED = 1
 
-_EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 (an address to be compared with)
+_EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 (an address to compare with)
 _HERE = ("", "127.0.0.1", "::1", _EVERY_INTERFACE, "::")
 
 

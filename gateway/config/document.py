@@ -93,7 +93,8 @@ class _Builder:
         assert isinstance(node, yaml.ScalarNode)
         if "$" in node.value:
             text = self._substituted(node.value, where)
-            tag = self._constructor.resolve(yaml.ScalarNode, text, (node.style is None, False))
+            resolver: Any = self._constructor
+            tag = resolver.resolve(yaml.ScalarNode, text, (node.style is None, False))
             node = yaml.ScalarNode(tag, text, node.start_mark, node.end_mark, node.style)
         try:
             return self._constructor.construct_object(node)

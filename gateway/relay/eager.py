@@ -6,7 +6,7 @@ Measured on CPython 3.11: 0.3 µs against the 2.4 µs of `loop.create_task`.
 from __future__ import annotations
 
 import types
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -40,14 +40,11 @@ def begin(coroutine: Coroutine[Any, Any, T]) -> T | Suspended[T]:
 @types.coroutine
 def _resume(coroutine: Coroutine[Any, Any, T], awaited: Any) -> Generator[Any, Any, T]:
     while True:
+        step: Callable[[Any], Any] = coroutine.send
         try:
-            sent = yield awaited
+            argument = yield awaited
         except BaseException as error:
-            step = coroutine.throw
-            argument: Any = error
-        else:
-            step = coroutine.send
-            argument = sent
+            step, argument = coroutine.throw, error
         try:
             awaited = step(argument)
         except StopIteration as finished:

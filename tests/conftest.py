@@ -1,0 +1,154 @@
+"""What all tests share: one Redis, and one gateway before a recording upstream."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import jwt
+import pytest
+
+from tests.support.gateway import Gateway, gateway
+from tests.support.raw import Client, Upstream, Visit
+from tests.support.redis_server import RedisServer, redis_server
+
+SIGNING_SECRET = "the backend's own secret, 32 bytes"
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One Redis for all tests that do not break theirs."""
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+def token_of(subject: str, **claims: object) -> str:
+    """A JWT as a backend issues it."""
+    payload = {"sub": subject, "exp": int(time.time()) + 3600, **claims}
+    return jwt.encode(payload, SIGNING_SECRET, algorithm="HS256")
+
+
+def json_answer(status: str, data: object, *lines: str) -> bytes:
+    """An upstream's JSON answer."""
+    body = json.dumps(data).encode()
+    fields = "".join(f"{line}\r\n" for line in lines)
+    return (
+        f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n{fields}\r\n"
+    ).encode() + body
+
+
+def accounts(visit: Visit) -> None:
+    """A login backend: who knows the password gets a token for the name in the body."""
+    seen = 0
+    while True:
+        request = visit.request(seen)
+        seen += len(request)
+        body = request.partition(b"\r\n\r\n")[2]
+        try:
+            name = json.loads(body)["username"]
+        except ValueError:
+            visit.send(json_answer("400 Bad Request", {"detail": "what?"}))
+            continue
+        visit.send(json_answer("200 OK", {"token": token_of(name)}))
+
+
+@pytest.fixture(scope="session")
+def upstream() -> Iterator[Upstream]:
+    """The upstream of the shared gateway's routes."""
+    server = Upstream()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def login_upstream() -> Iterator[Upstream]:
+    """The upstream of the shared gateway's login."""
+    server = Upstream()
+    server.answer = accounts
+    yield server
+    server.stop()
+
+
+ROUTES = [
+    {"path": "/api/*", "upstream": "shop", "auth": "required"},
+    {"path": "/api/admin/*", "upstream": "shop", "auth": "required", "claims": {"role": "admin"}},
+    {"path": "/maybe/*", "upstream": "shop", "auth": "optional"},
+    {"path": "/guest/*", "upstream": "shop", "auth": "optional", "bad_key": "anonymous"},
+    {"path": "/public/*", "upstream": "shop", "auth": "public"},
+    {"path": "/get/*", "upstream": "shop", "auth": "public", "methods": ["GET", "HEAD"]},
+    {"path": "/ws/*", "upstream": "shop", "auth": "public", "websocket": True},
+    {"path": "/strip/*", "upstream": "shop", "auth": "public", "strip_prefix": "/strip"},
+    {"path": "/small/*", "upstream": "shop", "auth": "public", "body_size": 1000},
+    {"path": "/accounts/*", "upstream": "accounts", "auth": "public", "strip_prefix": "/accounts"},
+    {"path": "/nowhere/*", "upstream": "nowhere", "auth": "public"},
+    {"path": "/*", "upstream": "accounts", "auth": "public"},
+]
+TIMEOUTS = {
+    "head": 2,
+    "body_idle": 2,
+    "response": 3,
+    "connect": 2,
+    "continue": 0.3,
+    "linger": 1,
+    "write": 3,
+    "upstream_idle": 30,
+}
+
+
+@pytest.fixture(scope="session")
+def relay(
+    tmp_path_factory: pytest.TempPathFactory,
+    redis: RedisServer,
+    upstream: Upstream,
+    login_upstream: Upstream,
+) -> Iterator[Gateway]:
+    """The shared gateway."""
+    folder: Path = tmp_path_factory.mktemp("relay")
+    with gateway(
+        folder,
+        redis.url,
+        upstreams={
+            "shop": upstream.url,
+            "accounts": login_upstream.url,
+            "nowhere": "http://127.0.0.1:1",
+        },
+        login=[
+            {
+                "kind": "backend",
+                "path": "/login",
+                "upstream": "accounts",
+                "backend_path": "/backend/login",
+            }
+        ],
+        logout={"path": "/logout"},
+        routes=ROUTES,
+        timeouts=TIMEOUTS,
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def shop(upstream: Upstream) -> Upstream:
+    """The shared upstream, with nothing recorded and its plain behaviour."""
+    upstream.clear()
+    return upstream
+
+
+def log_in(port: int, name: str = "alice") -> str:
+    """Logs in and returns the key."""
+    body = json.dumps({"username": name}).encode()
+    with Client(port) as client:
+        client.send(
+            b"POST /login HTTP/1.1\r\nHost: a.example\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+        )
+        status, _, answer = client.answer()
+    assert status == 200, answer
+    return str(json.loads(answer)["token"])
+
+
+@pytest.fixture
+def key(relay: Gateway) -> str:
+    """A fresh key of alice's."""
+    return log_in(relay.port)

@@ -1,0 +1,90 @@
+"""A real gateway for tests: `python -m gateway run` on a config of the test's own."""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.support.processes import HANG, free_port, running
+
+SECRET = "a secret of the tests, long enough"
+REPOSITORY = Path(__file__).parents[2]
+
+
+@dataclass
+class Gateway:
+    """A running gateway."""
+
+    port: int
+    admin_port: int
+    pid: int
+    log: Path
+    access_log: Path
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def workers(self) -> list[int]:
+        """The process ids of the workers."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return [int(pid) for pid in children if "python" in _command(int(pid))]
+
+    def records(self, **wanted: object) -> list[dict[str, Any]]:
+        """The access log's records with these values; waits until there is one."""
+        until = time.monotonic() + HANG
+        while time.monotonic() < until:
+            lines = self.access_log.read_text().splitlines() if self.access_log.exists() else []
+            records = [json.loads(line) for line in lines]
+            found = [r for r in records if all(r.get(k) == v for k, v in wanted.items())]
+            if found:
+                return found
+            time.sleep(0.05)
+        raise AssertionError(f"no record with {wanted}")
+
+
+def _command(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+
+
+def config(port: int, admin_port: int, folder: Path, store: str, **changes: Any) -> dict[str, Any]:
+    """A config with the sections that tests seldom care for; `changes` replace or add sections."""
+    return {
+        "version": 1,
+        "listen": f"127.0.0.1:{port}",
+        "admin": {"listen": f"127.0.0.1:{admin_port}"},
+        "store": store,
+        "session": {"secrets": [SECRET]},
+        "access_log": str(folder / "access.log"),
+        **changes,
+    }
+
+
+@contextmanager
+def gateway(folder: Path, store: str, **changes: Any) -> Iterator[Gateway]:
+    """Starts a gateway, and ends it; a traceback in its log fails the test."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port, admin_port = free_port(), free_port()
+    file = folder / "config.yaml"
+    data = config(port, admin_port, folder, store, **changes)
+    file.write_text(yaml.safe_dump(data))
+    log = folder / "gateway.log"
+    command = [sys.executable, "-m", "gateway", "run", "-c", str(file)]
+    with running(command, log=log, port=admin_port, env=environment()) as process:
+        yield Gateway(port, admin_port, process.pid, log, folder / "access.log", data)
+    text = log.read_text()
+    assert "Traceback" not in text, text[-4000:]
+
+
+def environment(**more: str) -> Mapping[str, str]:
+    """The environment of a gateway that is found wherever the test runs."""
+    return {**os.environ, "PYTHONPATH": str(REPOSITORY), **more}
+
+
+def reload(running_gateway: Gateway) -> None:
+    os.kill(running_gateway.pid, signal.SIGHUP)

@@ -1,0 +1,60 @@
+"""Processes that tests start: on loopback, on a free port, ended by their own id."""
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+HANG = 20.0  # seconds after which something that should have happened counts as never
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody uses now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes] | None = None) -> None:
+    """Returns as soon as something listens."""
+    until = time.monotonic() + HANG
+    while time.monotonic() < until:
+        if process is not None and process.poll() is not None:
+            raise AssertionError(f"the process ended with {process.returncode}")
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    raise AssertionError(f"nothing listens on port {port}")
+
+
+@contextmanager
+def running(
+    command: Sequence[str],
+    *,
+    log: Path,
+    port: int | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that lives as long as the block, with its output in `log`."""
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=env)
+    try:
+        if port is not None:
+            try:
+                wait_for_port(port, process)
+            except AssertionError as error:
+                raise AssertionError(f"{error}:\n{log.read_text()[-2000:]}") from None
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(HANG)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

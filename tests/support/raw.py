@@ -1,0 +1,213 @@
+"""Speaking bytes: a client without an HTTP library, and an upstream that records what it gets."""
+
+import re
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from tests.support.processes import HANG
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+Answer = Callable[["Visit"], None]
+
+
+class Client:
+    """One connection to the gateway."""
+
+    def __init__(self, port: int) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout=HANG)
+        self.held = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.sock.close()
+
+    def send(self, data: bytes) -> None:
+        self.sock.sendall(data)
+
+    def head(self) -> bytes:
+        """The next head, with its empty line."""
+        while b"\r\n\r\n" not in self.held:
+            piece = self.sock.recv(65536)
+            if not piece:
+                raise AssertionError(f"closed; got {self.held!r}")
+            self.held += piece
+        head, _, self.held = self.held.partition(b"\r\n\r\n")
+        return head + b"\r\n\r\n"
+
+    def exactly(self, size: int) -> bytes:
+        while len(self.held) < size:
+            piece = self.sock.recv(65536)
+            if not piece:
+                raise AssertionError(f"closed; got {self.held!r}")
+            self.held += piece
+        data, self.held = self.held[:size], self.held[size:]
+        return data
+
+    def answer(self) -> tuple[int, bytes, bytes]:
+        """The next answer with a Content-Length, or without a body: (status, head, body)."""
+        head = self.head()
+        length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+        return status(head), head, self.exactly(int(length[1])) if length else b""
+
+    def rest(self) -> bytes:
+        """All that comes until the connection ends, by a close or by a reset."""
+        data, self.held = self.held, b""
+        try:
+            while piece := self.sock.recv(65536):
+                data += piece
+        except ConnectionResetError:
+            pass
+        return data
+
+
+def status(head: bytes) -> int:
+    return int(head.split(b" ", 2)[1])
+
+
+def ask(port: int, data: bytes) -> bytes:
+    """Sends bytes and returns everything until the gateway closes."""
+    with Client(port) as client:
+        client.send(data)
+        return client.rest()
+
+
+class Visit:
+    """One connection that came to the upstream, with the bytes that it brought."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.got = b""
+        self.ended = False  # the gateway has closed it
+
+    def read(self) -> bytes:
+        """Reads on; empty at the end."""
+        try:
+            piece = self.sock.recv(65536)
+        except OSError:
+            piece = b""
+        self.got += piece
+        self.ended = self.ended or not piece
+        return piece
+
+    def request(self, seen: int = 0) -> bytes:
+        """Waits for a whole request after the first `seen` bytes, and returns its bytes."""
+        while True:
+            request = _whole(self.got[seen:])
+            if request is not None:
+                return request
+            if not self.read():
+                raise ConnectionError
+
+    def head(self, seen: int = 0) -> bytes:
+        while b"\r\n\r\n" not in self.got[seen:]:
+            if not self.read():
+                raise ConnectionError
+        return self.got[seen:].partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+
+    def send(self, data: bytes) -> None:
+        self.sock.sendall(data)
+
+    def close(self) -> None:
+        self.sock.close()
+
+    def reset(self) -> None:
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+
+def _whole(data: bytes) -> bytes | None:
+    head, mark, body = data.partition(b"\r\n\r\n")
+    if not mark:
+        return None
+    length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+    if length:
+        return data[: len(head) + 4 + int(length[1])] if len(body) >= int(length[1]) else None
+    if re.search(rb"(?i)\r\ntransfer-encoding: chunked", head):
+        end = re.search(rb"(?:^|\r\n)0\r\n(?:[^\r\n]+\r\n)*\r\n", body)
+        return data[: len(head) + 4 + end.end()] if end else None
+    return head + mark
+
+
+def always(data: bytes) -> Answer:
+    """An upstream that answers each request of a connection with the same bytes."""
+
+    def answer(visit: Visit) -> None:
+        seen = 0
+        while True:
+            seen += len(visit.request(seen))
+            visit.send(data)
+
+    return answer
+
+
+class Upstream:
+    """A server on loopback whose behaviour each test sets, one thread a connection."""
+
+    def __init__(self) -> None:
+        self.answer: Answer = always(OK)
+        self.visits: list[Visit] = []
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def got(self) -> bytes:
+        """Everything that came since `clear`, over all connections."""
+        return b"".join(visit.got for visit in self.visits)
+
+    def clear(self, answer: Answer | None = None) -> None:
+        """Forgets what came, closes what is open, and behaves anew."""
+        for visit in self.visits:
+            visit.close()
+        self.visits = []
+        self.answer = answer or always(OK)
+        # The gateway needs a moment to see that its pooled connections are gone.
+        time.sleep(0.02)
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        """Waits until something has happened at the upstream."""
+        until = time.monotonic() + HANG
+        while not condition():
+            assert time.monotonic() < until, f"never happened; got {self.got!r}"
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        self._listener.close()
+        self.clear()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            visit = Visit(sock)
+            self.visits.append(visit)
+            threading.Thread(target=self._serve, args=(visit, self.answer), daemon=True).start()
+
+    def _serve(self, visit: Visit, answer: Answer) -> None:
+        try:
+            answer(visit)
+        except OSError:
+            pass
+        # Whatever still comes is recorded, until the gateway closes.
+        while visit.read():
+            pass
