@@ -5,6 +5,7 @@ Made with aiohttp's client, which is told to add nothing, to keep nothing and to
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import ssl
@@ -26,8 +27,10 @@ _log = logging.getLogger("gateway.backends")
 # The codings that aiohttp undoes; in any other a token could hide.
 _KNOWN_CODINGS = frozenset({"", "identity", "gzip", "deflate", "br"})
 
-# Framing and coding are done anew towards the backend and towards the client.
-_REFRAMED = frozenset({"content-length", "content-encoding", "accept-encoding", "expect"})
+# What is said anew: to the backend, how the body is framed and what reply can be read; to the
+# client, how a body is framed that has been decoded.
+_NOT_ASKED = frozenset({"content-length", "accept-encoding", "expect"})
+_NOT_PASSED = frozenset({"content-length", "content-encoding", "trailer"})
 
 _PIECE = 65536
 
@@ -40,11 +43,17 @@ class BackendFailed(Exception):
         self.refusal = refusal
 
 
+class _NotConnected(Exception):
+    """Nothing has been sent, so another server may be asked."""
+
+
 class Backends:
     """The upstreams of a configuration, as things to be called."""
 
     def __init__(self, config: Config) -> None:
         self._upstreams = config.upstreams
+        self._connect_timeout = config.timeouts.connect
+        self._head_size = config.limits.response_head_size
         self._turns = {name: cycle(each.servers) for name, each in config.upstreams.items()}
         self._sessions: dict[tuple[str, ServerUrl], aiohttp.ClientSession] = {}
 
@@ -62,23 +71,24 @@ class Backends:
         """Sends one request and reads its whole reply, decoded. Raises `BackendFailed`.
 
         `target` is a path with its query, as it is to be sent; `timeout` in seconds is for all of
-        it; `max_reply` in bytes is for the decoded body.
+        it, however many servers are tried; `max_reply` in bytes is for the decoded body.
         """
         servers = self._upstreams[upstream].servers
-        for _ in servers:
-            server = next(self._turns[upstream])
-            try:
-                return await self._call(
-                    self._session(upstream, server),
-                    method,
-                    URL(_base(server) + target, encoded=True),
-                    fields=self._fields(fields, upstream, server),
-                    body=body,
-                    timeout=timeout,
-                    max_reply=max_reply,
-                )
-            except aiohttp.ClientConnectorError:
-                continue  # nothing has been sent: another server may be asked
+        try:
+            async with asyncio.timeout(timeout):
+                for _ in servers:
+                    server = next(self._turns[upstream])
+                    with contextlib.suppress(_NotConnected):
+                        return await self._call(
+                            self._session(upstream, server),
+                            method,
+                            URL(_base(server) + target, encoded=True),
+                            fields=self._fields(fields, upstream, server),
+                            body=body,
+                            max_reply=max_reply,
+                        )
+        except TimeoutError:
+            raise BackendFailed(refusals.UPSTREAM_SILENT) from None
         raise BackendFailed(refusals.UPSTREAM_REFUSED)
 
     async def close(self) -> None:
@@ -93,31 +103,24 @@ class Backends:
         *,
         fields: list[tuple[str, str]],
         body: bytes,
-        timeout: float,
         max_reply: int,
     ) -> Reply:
         try:
             async with session.request(
-                method,
-                url,
-                headers=fields,
-                data=body or None,
-                allow_redirects=False,
-                skip_auto_headers=("User-Agent", "Accept", "Content-Type"),
-                timeout=aiohttp.ClientTimeout(total=timeout),
+                method, url, headers=fields, data=body or None, allow_redirects=False
             ) as response:
                 return Reply(
                     response.status,
                     tuple(_passed(response)),
                     await _read(response, max_reply),
+                    response.reason or "",
                 )
-        except aiohttp.ClientConnectorError:
-            raise
-        except TimeoutError:
-            raise BackendFailed(refusals.UPSTREAM_SILENT) from None
-        except aiohttp.ClientPayloadError:
-            raise BackendFailed(refusals.LOGIN_REPLY) from None
-        except (aiohttp.ClientError, ValueError) as error:
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            _log.warning("a server of a backend cannot be reached: %s", type(error).__name__)
+            raise _NotConnected from None
+        except aiohttp.ServerDisconnectedError:
+            raise BackendFailed(refusals.UPSTREAM_CLOSED) from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             _log.warning("a backend's reply is broken: %s", type(error).__name__)
             raise BackendFailed(refusals.UPSTREAM_BROKEN) from None
 
@@ -127,7 +130,11 @@ class Backends:
             self._sessions[name] = aiohttp.ClientSession(
                 connector=_connector(server, self._upstreams[upstream]),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                skip_auto_headers=("User-Agent", "Accept", "Content-Type"),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout),
                 trust_env=False,
+                max_line_size=self._head_size,
+                max_field_size=self._head_size,
             )
         return self._sessions[name]
 
@@ -137,7 +144,7 @@ class Backends:
         kept = [
             (name, value)
             for name, value in fields
-            if name.lower() not in _REFRAMED and name.lower().encode() not in HOP_BY_HOP
+            if name.lower() not in _NOT_ASKED and name.lower().encode() not in HOP_BY_HOP
         ]
         if self._upstreams[upstream].host == "upstream":
             kept = [(name, value) for name, value in kept if name.lower() != "host"]
@@ -160,23 +167,25 @@ def _base(server: ServerUrl) -> str:
 
 
 def _connector(server: ServerUrl, upstream: Upstream) -> aiohttp.BaseConnector:
+    """Each call has a connection of its own: on a kept one that its server is just closing, the
+    call would fail, and a login must not be sent twice.
+    """
+    limit = upstream.max_connections
     if server.scheme == "unix":
-        return aiohttp.UnixConnector(server.path)
-    if not server.tls:
-        return aiohttp.TCPConnector()
-    if not upstream.tls.verify:
-        return aiohttp.TCPConnector(ssl=False)
-    return aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=upstream.tls.ca_file))
+        return aiohttp.UnixConnector(server.path, force_close=True, limit=limit)
+    tls: bool | ssl.SSLContext = upstream.tls.verify
+    if server.tls and upstream.tls.verify:
+        tls = ssl.create_default_context(cafile=upstream.tls.ca_file)
+    return aiohttp.TCPConnector(ssl=tls, force_close=True, limit=limit)
 
 
 def _passed(response: aiohttp.ClientResponse) -> Iterable[tuple[str, str]]:
     """The reply's fields as they came, without those of one connection and of the framing."""
     named = {each.strip().lower() for each in response.headers.get("Connection", "").split(",")}
-    for raw_name, raw_value in response.raw_headers:
-        name = raw_name.decode("latin-1")
+    for name, value in response.headers.items():
         lower = name.lower()
-        if lower not in _REFRAMED and lower not in named and lower.encode() not in HOP_BY_HOP:
-            yield name, raw_value.decode("latin-1")
+        if lower not in _NOT_PASSED and lower not in named and lower.encode() not in HOP_BY_HOP:
+            yield name, value
 
 
 async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:

@@ -27,6 +27,9 @@ _AFTER_SPACE = "ICD"
 # Nobody glues more than this in front of a token that happens to look like a header's beginning.
 _MOST_TRIES = 8
 
+# A shorter part than this spells no header: `{"alg":""}` takes more.
+_SHORTEST_HEADER = 12
+
 # A longer header than this (it may hold certificates) is taken for one without being read.
 _LONGEST_HEADER = 16384
 
@@ -79,7 +82,9 @@ def first(text: str) -> str:
 
 def _header_at(part: str) -> int:
     """Where in a part a header begins that goes to the part's end, or -1."""
-    if part[:1] and part[0] in _AFTER_SPACE and _header(part) is not None:
+    if len(part) < _SHORTEST_HEADER:
+        return -1
+    if part[0] in _AFTER_SPACE and _header(part) is not None:
         return 0
     for tries, found in enumerate(_HEADER.finditer(part)):
         if tries == _MOST_TRIES:

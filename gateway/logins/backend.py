@@ -16,8 +16,8 @@ from gateway.backends import BackendFailed, Backends
 from gateway.config.model import BackendLogin
 from gateway.core import refusals, replies, tokens
 from gateway.core.fields import OWN_PREFIX, fold
-from gateway.core.sessions import Device
 from gateway.core.replies import Found, NoToken, Reply, UnreadableReply
+from gateway.core.sessions import Device
 from gateway.core.tokens import BadToken, Claims
 from gateway.logins.attempt import Attempt
 from gateway.store.sessions import Sessions
