@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
@@ -42,8 +43,10 @@ async def refusals_as_problems(request: web.Request, handler: Handler) -> web.St
     except web.HTTPException as error:
         allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
         return refuse(request, _BY_STATUS.get(error.status, refusals.MALFORMED), allow)
-    except Exception:
-        _log.exception("an endpoint failed")
+    except Exception as error:
+        # An error's text may hold what the client sent; where it arose tells enough.
+        trace = "".join(traceback.format_tb(error.__traceback__))
+        _log.error("an endpoint failed: %s\n%s", type(error).__name__, trace)
         return refuse(request, refusals.INTERNAL)
 
 

@@ -12,8 +12,12 @@ from gateway.config.model import Config
 from gateway.endpoints.answers import refusals_as_problems, without_server_field
 from gateway.endpoints.login import LoginEndpoint
 from gateway.endpoints.logout import LogoutEndpoint
-from gateway.logins.backend import Login
+from gateway.logins import open_login
 from gateway.store.sessions import Sessions
+
+# What the relay adds to a head that it has admitted: the token's line above all, in bytes.
+_ADDED_BY_RELAY = 65536
+_FIELDS_BY_RELAY = 64
 
 
 def paths(config: Config) -> list[str]:
@@ -27,7 +31,7 @@ def build(config: Config, sessions: Sessions, calls: Backends) -> web.Applicatio
     app = web.Application(middlewares=[refusals_as_problems], client_max_size=most + 1)
     app.on_response_prepare.append(without_server_field)
     for login in config.login:
-        endpoint = LoginEndpoint(login, Login(login, calls, sessions))
+        endpoint = LoginEndpoint(login, open_login(login, calls, sessions), config.identity)
         app.router.add_route("*", login.path, endpoint.__call__)
     logout = LogoutEndpoint(config.logout, sessions, calls)
     app.router.add_route("*", config.logout.path, logout.__call__)
@@ -37,9 +41,16 @@ def build(config: Config, sessions: Sessions, calls: Backends) -> web.Applicatio
 @contextlib.asynccontextmanager
 async def run(config: Config, sessions: Sessions) -> AsyncIterator[web.Server]:
     """The running application as a server without a socket: the relay hands it its own."""
+    longest = config.limits.head_size + _ADDED_BY_RELAY
     async with backends(config) as calls:
         runner = web.AppRunner(
-            build(config, sessions, calls), access_log=None, handle_signals=False
+            build(config, sessions, calls),
+            access_log=None,
+            handle_signals=False,
+            auto_decompress=False,  # a login's body goes to the backend as it came
+            max_line_size=longest,
+            max_field_size=longest,
+            max_headers=config.limits.fields + _FIELDS_BY_RELAY,
         )
         await runner.setup()
         assert runner.server is not None

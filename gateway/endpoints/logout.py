@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from gateway.backends import BackendFailed, Backends
 from gateway.config.model import Logout
-from gateway.core import refusals
+from gateway.core import refusals, replies
+from gateway.core.fields import OWN_PREFIX, fold
+from gateway.core.replies import Reply
 from gateway.endpoints.answers import refuse
 from gateway.store.sessions import Sessions
 
@@ -17,8 +20,14 @@ _log = logging.getLogger("gateway.endpoints")
 
 _METHODS = ("GET", "POST")
 
-# Nothing of the backend's answer to a logout is used.
+# The backend is told without a body, so these fields would speak of nothing.
+_OF_THE_BODY = b"content-"
+
+# Of the backend's answer to a logout only its cookies are used.
 _MOST_REPLY = 65536
+
+# RFC 6265bis §4.1.3: browsers take no cookie of such a name, not even its deletion, without Secure.
+_SECURE_PREFIXES = ("__Host-", "__Secure-")
 
 
 class LogoutEndpoint:
@@ -33,45 +42,59 @@ class LogoutEndpoint:
         """An unknown key and a second logout answer like the first (rule E4)."""
         if request.method not in _METHODS:
             return refuse(request, refusals.METHOD, {"Allow": ", ".join(_METHODS)})
-        session_id = request.headers.get("X-Latchkey-Session")
-        if session_id is None:
-            return _done(None)
-        from_cookie = request.headers.get("X-Latchkey-Carrier") == "cookie"
-        if from_cookie and not _same_site(request):
+        headers = request.headers
+        if headers.get("X-Latchkey-Carrier") == "cookie" and not _is_own(request):
             return refuse(request, refusals.CROSS_SITE)
-        await self._sessions.revoke(session_id)
-        await self._tell_backend(request)
-        return _done(request.headers.get("X-Latchkey-Cookie"))
+        response = web.Response(status=204, headers={"Cache-Control": "no-store"})
+        session_id = headers.get("X-Latchkey-Session")
+        if session_id is not None:
+            await self._sessions.revoke(session_id)
+            for cookie in await self._tell_backend(request):
+                response.headers.add("Set-Cookie", cookie)
+        if "X-Latchkey-Cookie" in headers:
+            response.headers.add("Set-Cookie", _deletion(headers["X-Latchkey-Cookie"]))
+        return response
 
-    async def _tell_backend(self, request: web.Request) -> None:
-        """The session has ended, whatever the backend's own logout says (rule E4)."""
+    async def _tell_backend(self, request: web.Request) -> list[str]:
+        """Has the backend log out the token; returns the cookies that it sets, or rather deletes.
+
+        The session has ended already, whatever the backend says (rule E4).
+        """
         config = self._config
         if config.upstream is None or config.backend_path is None:
-            return
-        passed = ("Authorization", "Host", "User-Agent", "X-Request-Id", "traceparent")
-        fields = [(name, request.headers[name]) for name in passed if name in request.headers]
+            return []
         try:
             reply = await self._backends.call(
                 config.upstream,
                 config.method,
                 config.backend_path,
-                fields=fields,
+                fields=_passed(request),
                 body=b"",
                 timeout=config.timeout,
                 max_reply=_MOST_REPLY,
             )
         except BackendFailed as failed:
             _log.warning("the backend's logout failed: %s", failed.refusal.reason)
-        else:
-            if reply.status >= 400:
-                _log.warning("the backend's logout answered %d", reply.status)
+            return []
+        if reply.status >= 400:
+            _log.warning("the backend's logout answered %d", reply.status)
+        fields = tuple(line for line in reply.fields if line[0].lower() == "set-cookie")
+        return [value for _, value in replies.scrub(Reply(reply.status, fields, b"")).fields]
 
 
-def _same_site(request: web.Request) -> bool:
-    """Whether a request whose key came in a cookie is this site's own.
+def _passed(request: web.Request) -> Iterable[tuple[str, str]]:
+    """The request's fields as a route would pass them on, with the token in Authorization."""
+    for name, value in request.headers.items():
+        folded = fold(name.encode("utf-8", "surrogateescape"))
+        if not folded.startswith((OWN_PREFIX, _OF_THE_BODY)):
+            yield name, value
 
-    A POST needs no more than that the browser does not call it cross-site; a GET, which any image
-    on any page can cause, needs a browser's word or an Origin that it is not.
+
+def _is_own(request: web.Request) -> bool:
+    """Whether a request whose key came in a cookie was caused by this site, and by no other.
+
+    Browsers say so. One that says nothing is old or no browser: then a POST passes, and a GET,
+    which any image on any page can cause, does not.
     """
     headers = request.headers
     site = headers.get("Sec-Fetch-Site")
@@ -79,12 +102,21 @@ def _same_site(request: web.Request) -> bool:
         return site in ("same-origin", "none")
     source = headers.get("Origin") or headers.get("Referer")
     if source is not None:
-        return urlsplit(source).netloc == headers.get("X-Forwarded-Host", headers.get("Host"))
+        return _authority(source) == headers.get("X-Forwarded-Host", request.host).lower()
     return request.method == "POST"
 
 
-def _done(cookie: str | None) -> web.Response:
-    response = web.Response(status=204, headers={"Cache-Control": "no-store"})
-    if cookie is not None:
-        response.headers["Set-Cookie"] = f"{cookie}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax"
-    return response
+def _authority(url: str) -> str:
+    """The host and port of a URL, without a port that goes without saying; "" if there are none."""
+    try:
+        parts = urlsplit(url)
+        default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
+    except ValueError:
+        return ""
+    return parts.netloc.lower().removesuffix(default)
+
+
+def _deletion(cookie: str) -> str:
+    """A Set-Cookie value that has the browser forget the cookie which held the key."""
+    secure = "; Secure" if cookie.startswith(_SECURE_PREFIXES) else ""
+    return f"{cookie}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax{secure}"

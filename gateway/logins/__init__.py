@@ -1,1 +1,46 @@
-"""The ways to log in: one file each, named as in config.yaml."""
+"""Ways to log in: one file for each, and the file's name is its `kind` in config.yaml.
+
+A way to log in is a module with a class `Login` (see `Login` below). It gets an attempt and gives
+the reply for the client, with a key in it if the attempt succeeded. The endpoints find it by its
+name, so adding one touches nothing here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.backends import Backends
+from gateway.config.model import BackendLogin
+from gateway.core.replies import Reply
+from gateway.store.sessions import Sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A request to log in. Its repr shows nothing that the client sent."""
+
+    method: str
+    query: str = field(repr=False)  # with its question mark, as it came
+    fields: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes = field(repr=False)
+    address: str  # the client's
+    device: str  # its label
+    request_id: str
+    replaces: str | None  # the session id of the cookie that the same browser sent
+
+
+class Login(Protocol):
+    """One configured login."""
+
+    async def __call__(self, attempt: Attempt) -> Reply:
+        """The reply for the client. Raises `BackendFailed` and `StoreUnavailable`."""
+        ...
+
+
+def open_login(config: BackendLogin, backends: Backends, sessions: Sessions) -> Login:
+    """The way to log in that a section of config.yaml names."""
+    module = importlib.import_module(f"{__name__}.{config.kind}")
+    login: Login = module.Login(config, backends, sessions)
+    return login

@@ -9,17 +9,15 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.backends import BackendFailed, Backends
 from gateway.config.model import BackendLogin
 from gateway.core import refusals, replies, tokens
-from gateway.core.fields import OWN_PREFIX, fold
 from gateway.core.replies import Found, NoToken, Reply, UnreadableReply
 from gateway.core.sessions import Device
 from gateway.core.tokens import BadToken, Claims
-from gateway.logins.attempt import Attempt
+from gateway.logins import Attempt
 from gateway.store.sessions import Sessions
 
 _log = logging.getLogger("gateway.logins")
@@ -58,16 +56,15 @@ class Login:
 
     async def _ask(self, attempt: Attempt) -> Reply:
         config = self._config
-        reply = await self._backends.call(
+        return await self._backends.call(
             config.upstream,
             attempt.method,
             config.backend_path + attempt.query,
-            fields=_passed(attempt.fields),
+            fields=attempt.fields,
             body=attempt.body,
             timeout=config.timeout,
             max_reply=config.max_reply,
         )
-        return replace(reply, fields=tuple(_passed(reply.fields)))
 
     def _without_token(self, reply: Reply, attempt: Attempt) -> Reply:
         """A refusal, or a redirect that hands nothing out, passes; a success must have a token."""
@@ -97,15 +94,6 @@ class Login:
         swapped = replies.swap(reply, found, issued.key.reveal())
         kept = [line for line in swapped.fields if line[0].lower() not in _CACHING]
         return replace(swapped, fields=(*kept, ("Cache-Control", "no-store")))
-
-
-def _passed(fields: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Without what the relay and the endpoints say to each other."""
-    return [
-        (name, value)
-        for name, value in fields
-        if not fold(name.encode("latin-1", "replace")).startswith(OWN_PREFIX)
-    ]
 
 
 def _nameless(token: str) -> str:
