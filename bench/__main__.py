@@ -13,8 +13,9 @@ from pathlib import Path
 from bench import gateways, modes, report
 from bench.gateways import Gateway
 from bench.ground import Ground, prepared
-from bench.machine import BenchError, description, missing_packages
+from bench.machine import BenchError, description, missing_packages, raise_file_limit
 from bench.modes import Effort
+from bench.report import Verdict
 
 # Who can do what a mode asks for. The auth service behind Caddy knows one key only, so the cold
 # walk is for those that look sessions up in Redis.
@@ -30,7 +31,11 @@ _TAKES_PART = {
     ),
     "memory": gateways.ALL,
 }
-_LOADS = {"warm": modes.warm, "cold": modes.cold, "download": modes.download}
+_LOADS = {
+    "warm": modes.warm,
+    "cold": modes.cold,
+    "download": modes.download,
+}
 
 
 def main() -> int:
@@ -38,10 +43,11 @@ def main() -> int:
     options = _options()
     missing = missing_packages()
     if missing:
-        print(f"install these Debian packages first (bench/install): {' '.join(missing)}")
+        print(f"install these Debian packages first: {' '.join(missing)}")
         return 2
     # A polite kill unwinds like an interrupt, so that every server is ended by its own pid.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    raise_file_limit()
     try:
         _run(options)
     except BenchError as error:
@@ -53,7 +59,7 @@ def main() -> int:
 def _run(options: argparse.Namespace) -> None:
     effort = Effort(options.seconds, options.rounds, options.sessions)
     print(f"{description()}\n{effort.rounds} rounds of {effort.seconds} s")
-    verdicts: list[str] = []
+    verdicts: list[Verdict] = []
     figures: dict[str, object] = {"machine": description(), "effort": asdict(effort)}
     with prepared() as ground:
         for mode in options.mode or _TAKES_PART:
@@ -62,14 +68,14 @@ def _run(options: argparse.Namespace) -> None:
             print(f"\n## {mode}\n\n{table}", flush=True)
             verdicts += met
     print("\n## targets\n")
-    print("\n".join(verdicts) or "none of those that were measured has a target")
+    print("\n".join(map(str, verdicts)) or "none of those that were measured has a target")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 def _one(
     mode: str, ground: Ground, taking_part: Sequence[Gateway], effort: Effort
-) -> tuple[str, list[str], object]:
+) -> tuple[str, list[Verdict], object]:
     """The table, the verdicts and the bare figures of a mode."""
     if mode == "memory":
         held = modes.memory(ground, taking_part)

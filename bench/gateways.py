@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.ground import Ground, new_key
+from bench.credentials import new_key
+from bench.ground import Ground
 from bench.machine import BenchError, free_port, running
 
 _MODULES = "\n".join(
@@ -68,8 +69,8 @@ class Gateway:
 
     name: str
     title: str
-    identifies: bool  # swaps the key for the token; otherwise it passes all on as it came
     start: Callable[[Ground, str], AbstractContextManager[Running]]
+    identifies: bool = True  # swaps the key for the token; otherwise it passes all on as it came
 
 
 @contextmanager
@@ -129,7 +130,7 @@ def _naive(ground: Ground, name: str) -> Iterator[Running]:
 @contextmanager
 def _latchkey(ground: Ground, name: str) -> Iterator[Running]:
     command = [sys.executable, "-m", "gateway", "run", "-c"]
-    more = {"admin_port": free_port()}
+    more = {"admin_port": free_port(), "idle_timeout": "30m"}
     with _peer(ground, name, "latchkey.yaml", command, **more) as up:
         yield Running(up.name, up.pid, up.port, _log_in(up.port), up.access_log)
 
@@ -164,11 +165,11 @@ def _log_in(port: int) -> str:
     return key
 
 
-LATCHKEY = Gateway("latchkey", "Latchkey", True, _latchkey)
-NGINX_LUA = Gateway("nginx-lua", "nginx + Lua + Redis", True, _nginx_lua)
-NGINX = Gateway("nginx", "nginx, plain proxy", False, _nginx)
-CADDY = Gateway("caddy", "Caddy, plain proxy", False, _caddy)
-CADDY_AUTH = Gateway("caddy-auth", "Caddy, forward_auth", True, _caddy_forward_auth)
-NAIVE = Gateway("naive", "aiohttp + redis, naive", True, _naive)
+LATCHKEY = Gateway("latchkey", "Latchkey", _latchkey)
+NGINX_LUA = Gateway("nginx-lua", "nginx + Lua + Redis", _nginx_lua)
+NGINX = Gateway("nginx", "nginx, plain proxy", _nginx, identifies=False)
+CADDY = Gateway("caddy", "Caddy, plain proxy", _caddy, identifies=False)
+CADDY_AUTH = Gateway("caddy-auth", "Caddy, forward_auth", _caddy_forward_auth)
+NAIVE = Gateway("naive", "aiohttp + redis, naive", _naive)
 
 ALL = (LATCHKEY, NGINX_LUA, NGINX, CADDY, CADDY_AUTH, NAIVE)

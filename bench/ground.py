@@ -6,17 +6,15 @@ import getpass
 import os
 import secrets
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import jwt
 import redis
 
+from bench.credentials import new_key, new_token
 from bench.machine import Cores, cores, free_port, running
-from gateway.core import keys
 
 _PEERS = Path(__file__).with_name("peers")
 _DOWNLOAD = 10 * 1024 * 1024  # bytes
@@ -32,7 +30,7 @@ class Ground:
     auth_port: int = field(default_factory=free_port)
     secret: str = field(default_factory=lambda: secrets.token_hex(32))
     token: str = field(default_factory=lambda: new_token("ada"))
-    key: str = field(default_factory=lambda: new_key())
+    key: str = field(default_factory=new_key)
 
     @property
     def redis_socket(self) -> Path:
@@ -96,24 +94,3 @@ def give_to_peers(ground: Ground, tokens: Mapping[str, str]) -> None:
     """Makes keys known to the peers: the token in the open, under the key itself."""
     with ground.redis() as client:
         client.mset({f"peer:{key}": token for key, token in tokens.items()})
-
-
-def new_key() -> str:
-    """As long as any key of Latchkey's, so that peers and Latchkey read as many bytes."""
-    return keys.new_key(secrets.token_bytes(32)).reveal()
-
-
-def new_token(subject: str) -> str:
-    """A JWT of a common size, about 400 characters, good for a day."""
-    now = int(time.time())
-    payload = {
-        "iss": "https://accounts.example.com",
-        "aud": "https://api.example.com",
-        "sub": subject,
-        "email": f"{subject}@example.com",
-        "scope": "openid profile email orders:read orders:write",
-        "iat": now,
-        "exp": now + 86_400,
-        "jti": secrets.token_hex(16),
-    }
-    return jwt.encode(payload, "a secret that only the backend would know", algorithm="HS256")

@@ -1,10 +1,10 @@
 -- What wrk runs. It sends one request again and again, with the headers of the command line; or,
--- with BENCH_KEYS naming a file of keys, one request for each key in turn, again and again.
+-- with BENCH_KEYS naming a file of keys, one request for each key in turn, after BENCH_START others.
 -- Requests are made ready beforehand, so that wrk costs about the same in both cases.
 local keys = os.getenv("BENCH_KEYS")
 
 if keys then
-    local requests, last = {}, 0
+    local requests, last = {}, tonumber(os.getenv("BENCH_START"))
 
     function init()
         for key in io.lines(keys) do

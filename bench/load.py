@@ -22,14 +22,16 @@ class Load:
 
     path: str
     connections: int
-    seconds: float
+    seconds: int
     keys: Path | None = None  # a file of keys to walk through; None: the gateway's one key
+    start: int = 0  # how many of them were walked before; the end is joined to the beginning
 
 
 @dataclass(frozen=True)
 class Sample:
     """What one burst showed."""
 
+    requests: int
     cpu_us: float  # of the gateway's processes, per request
     rate: float  # requests per second
     p50_ms: float
@@ -48,6 +50,7 @@ def measure(ground: Ground, gateway: Running, load: Load) -> Sample:
         raise BenchError(f"{gateway.name} failed under load: {summary}")
     gateway.empty_access_log()
     return Sample(
+        requests=int(summary["requests"]),
         cpu_us=(after.cpu - before.cpu) / summary["requests"] * 1e6,
         rate=summary["requests"] / summary["seconds"],
         p50_ms=summary["p50"] / 1e3,
@@ -60,13 +63,16 @@ def measure(ground: Ground, gateway: Running, load: Load) -> Sample:
 
 def _wrk(ground: Ground, gateway: Running, load: Load) -> dict[str, float]:
     command = ["setpriv", "--pdeathsig", "KILL", "taskset", "-c", str(ground.cores.load), "wrk"]
-    command += ["-t1", f"-c{load.connections}", f"-d{load.seconds:g}s", "--timeout", "10s"]
+    command += ["-t1", f"-c{load.connections}", f"-d{load.seconds}s", "--timeout", "10s"]
     command += ["-s", str(_SCRIPT)]
+    walk = {}
     if load.keys is None:
         command += ["-H", f"Authorization: Bearer {gateway.key}"]
+    else:
+        walk = {"BENCH_KEYS": str(load.keys), "BENCH_START": str(load.start)}
     ran = subprocess.run(
         [*command, f"http://127.0.0.1:{gateway.port}{load.path}"],
-        env={**os.environ, **({"BENCH_KEYS": str(load.keys)} if load.keys else {})},
+        env={**os.environ, **walk},
         capture_output=True,
         text=True,
         timeout=load.seconds + _GRACE,

@@ -27,8 +27,25 @@ TARGETS = {
     "cold": (Target(NGINX_LUA, 2.0),),
     "download": (Target(NGINX, 1.0),),
 }
-_IDLE_WORKER = 60 * _MIB
-_PER_CONNECTION = 6 * _KIB
+_IDLE_WORKER = 60.0  # MiB
+_PER_CONNECTION = 6.0  # KiB
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One target, and what was measured."""
+
+    what: str
+    measured: float
+    at_most: float
+    unit: str
+
+    def __str__(self) -> str:
+        word = "PASS" if self.measured <= self.at_most else "FAIL"
+        return (
+            f"{word}  {self.what}: {self.measured:.2f} {self.unit}"
+            f" (at most {self.at_most:g} {self.unit})"
+        )
 
 
 def load_table(samples: Samples, gateways: Sequence[Gateway]) -> str:
@@ -62,33 +79,23 @@ def memory_table(held: dict[str, Memory], gateways: Sequence[Gateway]) -> str:
     return _table(rows)
 
 
-def load_verdicts(mode: str, samples: Samples) -> list[str]:
-    """A line for each target of the mode whose peer was measured."""
-    verdicts = []
-    for target in TARGETS[mode]:
-        measured = ratio(samples, target.peer)
-        if measured is not None:
-            what = f"{mode}: CPU per request, of {target.peer.title}"
-            verdicts.append(
-                _verdict(
-                    what, f"{measured:.2f} x", measured <= target.at_most, f"{target.at_most:.2f} x"
-                )
-            )
-    return verdicts
+def load_verdicts(mode: str, samples: Samples) -> list[Verdict]:
+    """One for each target of the mode whose peer was measured."""
+    measured = [(target, ratio(samples, target.peer)) for target in TARGETS[mode]]
+    return [
+        Verdict(f"{mode}: CPU per request", value, target.at_most, f"x {target.peer.title}")
+        for target, value in measured
+        if value is not None
+    ]
 
 
-def memory_verdicts(held: dict[str, Memory]) -> list[str]:
+def memory_verdicts(held: dict[str, Memory]) -> list[Verdict]:
     one = held.get(LATCHKEY.name)
     if one is None:
         return []
-    worker, each = one.idle_worker, one.per_connection
     return [
-        _verdict(
-            "memory: idle worker", f"{worker / _MIB:.1f} MiB", worker < _IDLE_WORKER, "60 MiB"
-        ),
-        _verdict(
-            "memory: idle connection", f"{each / _KIB:.1f} KiB", each < _PER_CONNECTION, "6 KiB"
-        ),
+        Verdict("memory: idle worker", one.idle_worker / _MIB, _IDLE_WORKER, "MiB"),
+        Verdict("memory: idle connection", one.per_connection / _KIB, _PER_CONNECTION, "KiB"),
     ]
 
 
@@ -108,23 +115,9 @@ def _times(value: float | None) -> str:
     return "" if value is None else f"{value:.2f} x"
 
 
-def _verdict(what: str, measured: str, met: bool, limit: str) -> str:
-    return f"{'PASS' if met else 'FAIL'}  {what}: {measured} (at most {limit})"
-
-
 def _table(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["| " + " | ".join(_padded(row, widths)) + " |" for row in rows]
-    rule = (
-        "|"
-        + "|".join("-" * (width + 1) + ("-" if i == 0 else ":") for i, width in enumerate(widths))
-        + "|"
-    )
-    return "\n".join([lines[0], rule, *lines[1:]])
-
-
-def _padded(row: Sequence[str], widths: Sequence[int]) -> list[str]:
     """Names to the left, numbers to the right."""
-    return [row[0].ljust(widths[0])] + [
-        cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)
-    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], rule, *lines[1:]])

@@ -1,0 +1,1 @@
+"""The configuration of each gateway, and the one peer that is written in Python."""

@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
-from bench.ground import Ground, give_to_peers, new_token
+from bench.credentials import new_token
+from bench.ground import Ground, give_to_peers
 from gateway.config.load import load
 from gateway.core.sessions import Device
 from gateway.store.sessions import Sessions, open_sessions
 
-_AT_ONCE = 32  # sessions that are issued side by side
+_AT_ONCE = 32  # sessions that one process issues side by side
+_PROCESSES = 2  # one for each core
+
+# Longer than the gateway's own idle timeout: no session looks as if it had been idle for a while,
+# so Latchkey reads sessions and writes none, as its peers do.
+_IDLE_TIMEOUT = "12h"
 
 
 def issue(ground: Ground, number: int) -> Path:
     """Issues sessions for Latchkey and its peers alike; the file has one key a line."""
-    tokens = asyncio.run(_issue(ground, number))
+    config = ground.config(
+        "latchkey.yaml", "issuer", port=1, admin_port=2, idle_timeout=_IDLE_TIMEOUT
+    )
+    with ProcessPoolExecutor(_PROCESSES) as pool:
+        parts = pool.map(partial(_issue, config, number // _PROCESSES), range(_PROCESSES))
+        tokens = {key: token for part in parts for key, token in part.items()}
     give_to_peers(ground, tokens)
     path = ground.directory / "keys"
     path.write_text("".join(f"{key}\n" for key in tokens))
     return path
 
 
-async def _issue(ground: Ground, number: int) -> dict[str, str]:
+def _issue(config_file: Path, number: int, part: int) -> dict[str, str]:
+    return asyncio.run(_issue_part(config_file, number, part))
+
+
+async def _issue_part(config_file: Path, number: int, part: int) -> dict[str, str]:
     """The tokens by their keys; each session has a subject of its own."""
-    config = load(ground.config("latchkey.yaml", "issuer", port=1, admin_port=2))
+    config = load(config_file)
     sessions = open_sessions(
         config,
         url=config.store.url,
@@ -32,11 +49,11 @@ async def _issue(ground: Ground, number: int) -> dict[str, str]:
         render=lambda _: b"",
     )
     tokens: dict[str, str] = {}
-    subjects = iter(range(number))
+    subjects = (f"user-{part}-{each}" for each in range(number))
 
     async def issue_until_done() -> None:
         for subject in subjects:
-            key, token = await _issue_one(sessions, f"user-{subject}")
+            key, token = await _issue_one(sessions, subject)
             tokens[key] = token
 
     await asyncio.gather(*(issue_until_done() for _ in range(_AT_ONCE)))
