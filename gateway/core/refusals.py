@@ -68,7 +68,7 @@ TARGET_TOO_LONG = Refusal(414, "target_too_long", "The request's target is over 
 EXPECTATION = Refusal(417, "unknown_expectation", "Only 100-continue can be expected.")
 HEAD_TOO_LARGE = Refusal(431, "head_too_large", "The request's header section is over the limit.")
 UNKNOWN_CODING = Refusal(501, "unknown_coding", "Only the transfer coding 'chunked' is known.")
-VERSION = Refusal(505, "unknown_version", "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+VERSION = Refusal(505, "unknown_version", "This version of HTTP is not spoken here.")
 
 # What an upstream can do wrong.
 UPSTREAM_REFUSED = Refusal(

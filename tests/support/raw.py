@@ -1,5 +1,6 @@
 """Speaking bytes: a client without an HTTP library, and an upstream that records what it gets."""
 
+import contextlib
 import re
 import socket
 import struct
@@ -121,6 +122,9 @@ class Visit:
         self.sock.sendall(data)
 
     def close(self) -> None:
+        # A thread may be reading; only a shutdown wakes it and sends the FIN at once.
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
 
     def reset(self) -> None:
