@@ -46,7 +46,8 @@ async def refusals_as_problems(request: web.Request, handler: Handler) -> web.St
     except Exception as error:
         # An error's text may hold what the client sent; where it arose tells enough.
         trace = "".join(traceback.format_tb(error.__traceback__))
-        _log.error("an endpoint failed: %s\n%s", type(error).__name__, trace)
+        name = type(error).__name__
+        _log.error("an endpoint failed: %s\nTraceback without the text:\n%s", name, trace)
         return refuse(request, refusals.INTERNAL)
 
 

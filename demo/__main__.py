@@ -1,0 +1,148 @@
+"""The whole demo with one command: the backend and the gateway before it, ended together.
+
+python -m demo
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from gateway.config.load import load
+from gateway.config.model import Config
+from gateway.config.problems import ConfigError
+from gateway.core.addresses import TcpAddress
+from gateway.store.lifeline import end_with_parent
+from gateway.supervisor import describe
+
+_ROOT = Path(__file__).parents[1]
+
+# How long the two get to start, and how often they are looked after, in seconds.
+_START_SECONDS = 30.0
+_LOOK_SECONDS = 0.2
+
+# How long one gets to end before it is killed, in seconds; the gateway drains for 30.
+_END_SECONDS = 40.0
+
+_GUIDE = """
+  Latchkey runs.   In a browser:  {url}
+                   In a shell:
+
+  # Log in. What comes back as "token" is a key (lk_…), not the backend's JWT.
+  curl -s {url}/login -H 'Content-Type: application/json' \\
+       -d '{{"username": "alice", "password": "wonderland"}}' | tee /tmp/login.json
+  KEY=$(sed -n 's/.*"token": "\\([^"]*\\)".*/\\1/p' /tmp/login.json)
+
+  # Call the API with the key. The backend saw the JWT: look at authorization_seen.
+  curl -s {url}/api/me -H "Authorization: Bearer $KEY"
+
+  # Log out. From now on the key is refused: 401.
+  curl -i -X POST {url}/logout -H "Authorization: Bearer $KEY"
+  curl -i {url}/api/me -H "Authorization: Bearer $KEY"
+
+  Users: alice / wonderland and bob / builder.   Ctrl-C ends it all.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs both until one ends or somebody says stop. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    parser.add_argument(
+        "-c", "--config", default=str(_ROOT / "config.yaml"), help="the file (default: %(default)s)"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        config = load(options.config)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    stop = _Stop()
+    children = [
+        _start("demo.backend", "--port", str(_backend_port(config))),
+        _start("gateway", "run", "-c", options.config),
+    ]
+    try:
+        url = _url(config)
+        if not _answers(f"{url}/public/hello", children, stop):
+            return 0 if stop.said else 1
+        print(_GUIDE.format(url=url), flush=True)
+        while not stop.said and all(child.poll() is None for child in children):
+            time.sleep(_LOOK_SECONDS)
+        return 0 if stop.said else 1
+    finally:
+        for child in reversed(children):
+            _end(child)
+
+
+class _Stop:
+    """Whether somebody has said stop: Ctrl-C, or a SIGTERM."""
+
+    def __init__(self) -> None:
+        self.said = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._say)
+
+    def _say(self, _number: int, _frame: object) -> None:
+        self.said = True
+
+
+def _start(module: str, *arguments: str) -> subprocess.Popen[bytes]:
+    """A Python program beside this one; the kernel ends it when this one is killed.
+
+    It is in a process group of its own, so that Ctrl-C comes here only, and the two are ended in
+    their order: the gateway, then what it talks to.
+    """
+    parent = os.getpid()
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        env={**os.environ, "PYTHONPATH": str(_ROOT)},
+        stdin=subprocess.DEVNULL,
+        process_group=0,
+        preexec_fn=lambda: end_with_parent(parent),  # noqa: PLW1509 - no threads here
+    )
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    child.terminate()
+    try:
+        child.wait(_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def _answers(url: str, children: Sequence[subprocess.Popen[bytes]], stop: _Stop) -> bool:
+    """Waits until the backend answers through the gateway; False when that will not happen."""
+    until = time.monotonic() + _START_SECONDS
+    while time.monotonic() < until and not stop.said:
+        if any(child.poll() is not None for child in children):
+            print("demo: a part of it has ended; see above", file=sys.stderr)
+            return False
+        try:
+            urllib.request.urlopen(url, timeout=5).close()  # noqa: S310 - our own address
+        except (urllib.error.URLError, OSError):
+            time.sleep(_LOOK_SECONDS)
+        else:
+            return True
+    return False
+
+
+def _backend_port(config: Config) -> int:
+    """Where config.yaml expects the backend."""
+    return config.upstreams[config.login[0].upstream].servers[0].port
+
+
+def _url(config: Config) -> str:
+    return describe(next(each for each in config.listen if isinstance(each, TcpAddress)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
