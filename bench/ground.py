@@ -17,6 +17,8 @@ from bench.credentials import new_key, new_token
 from bench.machine import Cores, cores, free_port, running
 
 _PEERS = Path(__file__).with_name("peers")
+_READS = ("get", "getex")
+_NONE = {"calls": 0}
 _DOWNLOAD = 10 * 1024 * 1024  # bytes
 
 
@@ -39,10 +41,11 @@ class Ground:
     def redis(self) -> redis.Redis:
         return redis.Redis(unix_socket_path=str(self.redis_socket))
 
-    def redis_hits(self) -> int:
-        """How many look-ups have found something, ever."""
+    def looked_up(self) -> int:
+        """How many times anybody has ever read a session: by itself or within a script."""
         with self.redis() as client:
-            return int(client.info("stats")["keyspace_hits"])
+            commands = client.info("commandstats")
+        return sum(int(commands.get(f"cmdstat_{name}", _NONE)["calls"]) for name in _READS)
 
     def config(self, template: str, name: str, **more: object) -> Path:
         """A file of `peers/` with its values filled in: `@word@` stands for one."""

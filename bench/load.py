@@ -38,14 +38,14 @@ class Sample:
     p99_ms: float
     rss: int  # bytes, of the gateway's processes, at the end
     busy: float  # the part of its core that the gateway used
-    lookups: float  # hits in Redis per request
+    lookups: float  # sessions read from Redis per request
 
 
 def measure(ground: Ground, gateway: Running, load: Load) -> Sample:
     """Raises `BenchError` when a single request failed: a wrong answer is cheap to give."""
-    hits, before = ground.redis_hits(), cost(gateway.pid)
+    reads, before = ground.looked_up(), cost(gateway.pid)
     summary = _wrk(ground, gateway, load)
-    after, lookups = cost(gateway.pid), ground.redis_hits() - hits
+    after, lookups = cost(gateway.pid), ground.looked_up() - reads
     if summary["errors"] or summary["refused"] or not summary["requests"]:
         raise BenchError(f"{gateway.name} failed under load: {summary}")
     gateway.empty_access_log()

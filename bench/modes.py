@@ -20,7 +20,7 @@ _CONNECTIONS = 32
 _DOWNLOADS = 8  # at a time
 _FIRST_CONNECTIONS = 500
 _IDLE_CONNECTIONS = 2000
-_EACH_LOOKED_UP = 0.98  # hits a request: the first few may be of the warm-up
+_EACH_LOOKED_UP = 0.98  # look-ups a request; wrk leaves a few requests uncounted
 _SETTLE = 1.5  # s until timers and garbage have had their turn
 
 

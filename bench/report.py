@@ -51,7 +51,7 @@ class Verdict:
 def load_table(samples: Samples, gateways: Sequence[Gateway]) -> str:
     """One line a gateway: medians over the rounds."""
     head = ["", "CPU µs/request", "Latchkey's is", "requests/s", "p50 ms", "p99 ms", "RSS MiB"]
-    rows = [[*head, "core busy", "Redis hits/request"]]
+    rows = [[*head, "core busy", "look-ups/request"]]
     for gateway in gateways:
         rounds = samples[gateway.name]
         rows.append(
