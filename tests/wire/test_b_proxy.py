@@ -1,0 +1,377 @@
+"""Section B of the wire rules: a proxy's duties."""
+
+import re
+import time
+
+import pytest
+
+from tests.support.gateway import Gateway
+from tests.support.raw import OK, Client, Upstream, Visit, always, ask, status
+
+GET = b"GET /public/ HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n"
+
+
+def lines_of(head: bytes) -> list[bytes]:
+    return head.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
+
+
+def names_of(head: bytes) -> list[bytes]:
+    return [line.partition(b":")[0].lower() for line in lines_of(head)]
+
+
+def test_b1_hop_by_hop_fields_stay(relay: Gateway, shop: Upstream) -> None:
+    """B1 [9110 §7.6.1]: neither they nor what Connection names passes, either way."""
+    shop.clear(
+        always(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive, X-Secret\r\n"
+            b"X-Secret: 1\r\nKeep-Alive: timeout=5\r\nProxy-Authenticate: Basic\r\nX-Kept: 1\r\n"
+            b"Upgrade: h2c\r\n\r\nok"
+        )
+    )
+    answer = ask(
+        relay.port,
+        b"GET /public/ HTTP/1.1\r\nHost: a.example\r\nConnection: close, X-Mine\r\nX-Mine: 1\r\n"
+        b"Keep-Alive: 5\r\nProxy-Connection: keep-alive\r\nTE: gzip\r\nUpgrade: h2c\r\n"
+        b"HTTP2-Settings: AAA\r\nProxy-Authorization: Basic eA==\r\nX-Kept: 1\r\n\r\n",
+    )
+    gone = {b"keep-alive", b"proxy-connection", b"te", b"upgrade", b"proxy-authorization"}
+    gone |= {b"x-mine", b"http2-settings", b"connection"}
+    assert not gone & set(names_of(shop.got))
+    assert b"\r\nX-Kept: 1\r\n" in shop.got
+    gone = {b"x-secret", b"keep-alive", b"proxy-authenticate", b"upgrade"}
+    assert not gone & set(names_of(answer))
+    assert b"\r\nX-Kept: 1\r\n" in answer
+
+
+def test_b1_connection_strips_nothing_of_the_gateways(
+    relay: Gateway, shop: Upstream, key: str
+) -> None:
+    """B1: the gateway's own fields are added after what Connection names is gone."""
+    request = (
+        b"GET /api/ HTTP/1.1\r\nHost: a.example\r\nAuthorization: Bearer %b\r\n"
+        b"Connection: close, authorization, x-forwarded-for, host, x-user-id, content-length\r\n\r\n"
+    )
+    assert status(ask(relay.port, request % key.encode())) == 200
+    names = names_of(shop.got)
+    for name in (b"authorization", b"x-forwarded-for", b"host", b"x-user-id"):
+        assert names.count(name) == 1
+
+
+def test_b2_fields_pass_byte_for_byte(relay: Gateway, shop: Upstream) -> None:
+    """B2: in order, with duplicates, case, white space and bytes above 127; both ways."""
+    ours = [b"x-b:  two", b"X-A:1\t", b"X-B: three", b"x-UTF: caf\xc3\xa9 \xff", b"X-Empty:"]
+    theirs = [b"Set-Cookie: a=1", b"x-z:\ty", b"Set-Cookie: b=2; Path=/", b"X-L: \xe9"]
+    shop.clear(
+        always(b"HTTP/1.1 200 Fine, caf\xe9\r\n" + b"\r\n".join(theirs) + b"\r\nContent-Length: 0\r\n\r\n")
+    )
+    answer = ask(relay.port, GET + b"\r\n".join(ours) + b"\r\n\r\n")
+    assert b"\r\n".join(ours) in shop.got
+    assert answer.startswith(b"HTTP/1.1 200 Fine, caf\xe9\r\n")
+    assert b"\r\n".join(theirs) in answer
+
+
+def test_b3_via_and_loops(relay: Gateway, shop: Upstream) -> None:
+    """B3 [9110 §7.6.3]: `Via` both ways; a request that was here before is 508."""
+    answer = ask(relay.port, GET + b"Via: 1.0 other\r\n\r\n")
+    assert b"\r\nVia: 1.1 latchkey\r\n" in answer
+    via = [line for line in lines_of(shop.got) if line.startswith(b"Via:")]
+    assert via[0] == b"Via: 1.0 other"
+    assert re.fullmatch(rb"Via: 1\.1 latchkey \([0-9a-f]{16}\)", via[1])
+    shop.clear()
+    assert status(ask(relay.port, GET + via[1] + b"\r\n\r\n")) == 508
+    assert status(ask(relay.port, GET + b"Via: 1.1 latchkey (0123456789abcdef)\r\n\r\n")) == 200
+
+
+def test_b4_max_forwards(relay: Gateway, shop: Upstream) -> None:
+    """B4 [9110 §7.6.2]: OPTIONS at 0 is answered here, else the number is lowered."""
+    options = GET.replace(b"GET", b"OPTIONS")
+    assert status(ask(relay.port, options + b"Max-Forwards: 0\r\n\r\n")) == 204
+    assert shop.got == b""
+    assert status(ask(relay.port, options + b"Max-Forwards: 3\r\n\r\n")) == 200
+    assert b"\r\nMax-Forwards: 2\r\n" in shop.got
+
+
+EXPECTING = (
+    b"POST /public/ HTTP/1.1\r\nHost: a.example\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+)
+
+
+def test_b5_the_upstream_decides_on_an_expectation(relay: Gateway, shop: Upstream) -> None:
+    """B5 [9110 §10.1.1]: the head goes first; the upstream's 100 or its final answer decides."""
+
+    def wants_it(visit: Visit) -> None:
+        head = visit.head()
+        assert b"\r\nExpect: 100-continue\r\n" in head
+        visit.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        visit.request()
+        visit.send(OK)
+
+    shop.clear(wants_it)
+    with Client(relay.port) as client:
+        client.send(EXPECTING)
+        assert client.head() == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.send(b"hello")
+        assert client.answer()[::2] == (200, b"ok")
+
+    def refuses(visit: Visit) -> None:
+        visit.head()
+        visit.send(b"HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n")
+
+    shop.clear(refuses)
+    with Client(relay.port) as client:
+        client.send(EXPECTING)
+        assert client.answer()[0] == 417
+        assert client.rest() == b""
+    assert b"hello" not in shop.got
+
+
+def test_b5_a_silent_upstream(relay: Gateway, shop: Upstream) -> None:
+    """B5: after a moment the gateway asks for the body; a late 100 is swallowed."""
+
+    def late(visit: Visit) -> None:
+        visit.request()
+        visit.send(b"HTTP/1.1 100 Continue\r\n\r\n" + OK)
+
+    shop.clear(late)
+    with Client(relay.port) as client:
+        client.send(EXPECTING)
+        assert client.head() == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.send(b"hello")
+        assert client.answer()[::2] == (200, b"ok")
+
+
+def test_b5_other_expectations(relay: Gateway, shop: Upstream) -> None:
+    """B5: 417; and an HTTP/1.0 client is never sent a 100."""
+    assert status(ask(relay.port, GET + b"Expect: magic\r\n\r\n")) == 417
+    assert shop.got == b""
+    answer = ask(relay.port, EXPECTING.replace(b"1.1", b"1.0") + b"hello")
+    assert status(answer) == 200
+
+
+def test_b6_interim_answers(relay: Gateway, shop: Upstream) -> None:
+    """B6 [9110 §15.2]: 103 goes to HTTP/1.1 clients only."""
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"
+    shop.clear(always(hints + hints + OK))
+    answer = ask(relay.port, GET + b"\r\n")
+    assert answer.count(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n") == 2
+    assert answer.endswith(b"ok")
+    answer = ask(relay.port, GET.replace(b"1.1", b"1.0") + b"\r\n")
+    assert status(answer) == 200
+
+
+def test_b7_trailers(relay: Gateway, shop: Upstream, key: str) -> None:
+    """B7 [9110 §6.5.1]: only for who said `TE: trailers`, and never a dangerous one."""
+    shop.clear(
+        always(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\n"
+            b"X-Sum: 1\r\nContent-Length: 9\r\nSet-Cookie: a=b\r\nX-Latchkey-A: 1\r\n\r\n"
+        )
+    )
+    post = (
+        b"POST /public/ HTTP/1.1\r\nHost: a.example\r\n%bTransfer-Encoding: chunked\r\n\r\n"
+        b"2\r\nhi\r\n0\r\nX-Mine: 1\r\nAuthorization: x\r\nX_User_Id: 7\r\nX-Forwarded-For: 1\r\n"
+        b"X-Leak: " + key.encode() + b"\r\n\r\n"
+    )
+    answer = ask(relay.port, post % b"Connection: close, TE\r\nTE: trailers\r\n")
+    assert answer.endswith(b"\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n")
+    assert shop.got.endswith(b"\r\n2\r\nhi\r\n0\r\nX-Mine: 1\r\n\r\n")
+    shop.clear(shop.answer)
+    answer = ask(relay.port, post % b"Connection: close\r\n")
+    assert answer.endswith(b"\r\n2\r\nok\r\n0\r\n\r\n")
+    assert shop.got.endswith(b"\r\n2\r\nhi\r\n0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"/public/a%2Fb",
+        b"/public//x",
+        b"/public/x;y=1?z",
+        b"/public/?",
+        b"/public/??a=%zz"[:-3] + b"%20",
+        b"/public/%7Euser/~",
+        b"/public/a/./b/../c",
+        b"/public/caf%c3%a9",
+        b"/%70ublic/x",
+        b"/public/x?next=//evil.example/..%2f",
+    ],
+)
+def test_b8_the_target_goes_as_it_came(relay: Gateway, shop: Upstream, target: bytes) -> None:
+    """B8: whatever the spelling, if its readings match the same route."""
+    assert status(ask(relay.port, GET.replace(b"/public/", target) + b"\r\n")) == 200
+    assert shop.got.startswith(b"GET " + target + b" HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"/public/%zz",
+        b"/public/%",
+        b"/public/?a=%4",
+        b"/public/../api/x",
+        b"/public/%2e%2e/api/x",
+        b"/public/..%2fapi/x",
+        b"/public/..\\api\\x",
+        b"/public/..%5capi/x",
+        b"/public/%2e%2e%2fapi/x",
+        b"/public/%252e%252e/api/x",
+        b"/public/..;/api/x",
+        b"/public/a%00b",
+        b"/api/../public/x",
+        b"/../x",
+    ],
+)
+def test_b8_a_path_with_two_readings(relay: Gateway, shop: Upstream, target: bytes) -> None:
+    """B8: 400 where a backend could serve another route's path than the one authorised."""
+    assert status(ask(relay.port, GET.replace(b"/public/", target) + b"\r\n")) == 400
+    assert shop.got == b""
+
+
+def test_b8_configured_rewriting(relay: Gateway, shop: Upstream) -> None:
+    """B8: strip_prefix cuts the prefix, in whatever escapes it is spelled."""
+    for target, expected in (
+        (b"/strip/a%2Fb?c", b"/a%2Fb?c"),
+        (b"/%73trip/a?c", b"/a?c"),
+        (b"/strip/", b"/"),
+    ):
+        shop.clear()
+        assert status(ask(relay.port, GET.replace(b"/public/", target) + b"\r\n")) == 200
+        assert shop.got.startswith(b"GET " + expected + b" HTTP/1.1\r\n")
+
+
+FORGED = [
+    b"X-Forwarded-For: 6.6.6.6",
+    b"X-Forwarded-Host: evil.example",
+    b"X-Forwarded-Proto: gopher",
+    b"X-Forwarded-Prefix: /evil",
+    b"Forwarded: for=6.6.6.6",
+    b"X-Real-IP: 6.6.6.6",
+    b"X-Request-Id: forged",
+    b"X-Original-URL: /api/evil",
+    b"X-Rewrite-URL: /api/evil",
+    b"X-Latchkey-Session: forged",
+    b"X_Forwarded_For: 6.6.6.6",
+    b"x.real.ip: 6.6.6.6",
+    b"X-User-Id: forged",
+    b"X_User_Id: forged",
+    b"x.user.id: forged",
+    b"X_LATCHKEY_SESSION: forged",
+    b"AUTHORIZATION: Basic Zm9yZ2Vk",
+    b"Authorization_: x"[:-4] + b": Basic Zm9yZ2Vk",
+    b"Proxy: forged",
+]
+
+
+def test_b9_b10_b11_what_an_untrusted_client_claims(relay: Gateway, shop: Upstream) -> None:
+    """B9, B10, B11: its forwarding and identity fields are dropped in every spelling."""
+    assert status(ask(relay.port, GET + b"\r\n".join(FORGED) + b"\r\n\r\n")) == 200
+    for part in (b"6.6.6.6", b"evil", b"forged", b"gopher", b"Zm9yZ2Vk"):
+        assert part not in shop.got, part
+    assert b"\r\nX-Forwarded-For: 127.0.0.1\r\n" in shop.got
+    assert b"\r\nX-Real-IP: 127.0.0.1\r\n" in shop.got
+    assert b"\r\nX-Forwarded-Proto: http\r\n" in shop.got
+    assert b"\r\nX-Forwarded-Host: a.example\r\n" in shop.got
+    assert b"\r\nHost: a.example\r\n" in shop.got
+
+
+def test_b10_request_id_and_trace(relay: Gateway, shop: Upstream) -> None:
+    """B10, W3C Trace Context: a fresh id, told to both sides; the client's trace goes on."""
+    answer = ask(relay.port, GET + b"\r\n")
+    ours = re.search(rb"\r\nX-Request-Id: ([0-9a-f]{24,})\r\n", shop.got)
+    assert ours is not None
+    assert b"\r\nX-Request-Id: " + ours[1] + b"\r\n" in answer
+    assert re.search(rb"\r\ntraceparent: 00-[0-9a-f]{32}-[0-9a-f]{16}-01\r\n", shop.got)
+    shop.clear()
+    trace = b"4bf92f3577b34da6a3ce929d0e0e4736"
+    ask(relay.port, GET + b"traceparent: 00-" + trace + b"-00f067aa0ba902b7-00\r\n\r\n")
+    parent = re.search(rb"\r\ntraceparent: 00-" + trace + rb"-([0-9a-f]{16})-00\r\n", shop.got)
+    assert parent is not None
+    assert parent[1] != b"00f067aa0ba902b7"
+    shop.clear()
+    ask(relay.port, GET + b"traceparent: 00-" + b"0" * 32 + b"-00f067aa0ba902b7-00\r\n\r\n")
+    assert b"0" * 32 not in shop.got
+
+
+def test_b12_the_key_leaves_the_cookie(relay: Gateway, shop: Upstream, key: str) -> None:
+    """B12: the other cookies keep their bytes; a field that would be empty disappears."""
+    request = b"GET /api/ HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\nCookie: %b\r\n\r\n"
+    for cookie, left in (
+        (b"a=1; session=%b; b=\"2\"", b"Cookie: a=1; b=\"2\""),
+        (b"session=%b; a=1;b=2", b"Cookie: a=1;b=2"),
+        (b"a=1; session=%b", b"Cookie: a=1"),
+        (b"session=%b", None),
+    ):
+        shop.clear()
+        assert status(ask(relay.port, request % (cookie % key.encode()))) == 200
+        found = [line for line in lines_of(shop.got) if line.startswith(b"Cookie")]
+        assert found == ([] if left is None else [left])
+        assert key.encode() not in shop.got
+
+
+UPGRADE = (
+    b"GET /ws/chat HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+
+
+def test_b13_an_upgrade(relay: Gateway, shop: Upstream) -> None:
+    """B13 [9110 §7.8]: after the 101 both directions are bytes, before it nothing is sent."""
+
+    def switch(visit: Visit) -> None:
+        head = visit.head()
+        assert b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" in head
+        time.sleep(0.2)
+        assert visit.got == head
+        visit.send(SWITCH + b"\x81\x02hi")
+        while piece := visit.read():
+            visit.send(piece.upper())
+
+    shop.clear(switch)
+    with Client(relay.port) as client:
+        client.send(UPGRADE + b"early")
+        head = client.head()
+        assert status(head) == 101
+        assert b"\r\nUpgrade: websocket\r\n" in head
+        assert client.exactly(4) == b"\x81\x02hi"
+        assert client.exactly(5) == b"EARLY"
+        frame = b"\x00\xff GET / HTTP/1.1\r\n\r\n"
+        client.send(frame)
+        assert client.exactly(len(frame)) == frame
+    shop.wait(lambda: shop.visits[0].ended)
+    assert relay.records(path="/ws/chat", status=101)
+
+
+def test_b13_an_upgrade_that_is_not_allowed(relay: Gateway, shop: Upstream) -> None:
+    """B13: h2c is dropped, and so is any upgrade on a route that allows none."""
+    for request in (
+        UPGRADE.replace(b"/ws/chat", b"/public/"),
+        UPGRADE.replace(b"websocket\r\n", b"h2c\r\n", 1),
+    ):
+        shop.clear()
+        with Client(relay.port) as client:
+            client.send(request)
+            assert client.answer()[::2] == (200, b"ok")
+        assert b"pgrade:" not in shop.got
+
+
+def test_b14_own_answers_and_the_upstreams(relay: Gateway, shop: Upstream) -> None:
+    """B14: `Server` is the upstream's; the gateway's own answers carry none."""
+    shop.clear(always(b"HTTP/1.1 200 OK\r\nServer: shop/1\r\nContent-Length: 0\r\n\r\n"))
+    assert b"\r\nServer: shop/1\r\n" in ask(relay.port, GET + b"\r\n")
+    for path in (b"/nowhere/", b"/logout", b"/login", b"/api/"):
+        answer = ask(relay.port, GET.replace(b"/public/", path) + b"\r\n")
+        assert b"server" not in names_of(answer)
+        assert b"127.0.0.1" not in answer
+
+
+def test_b15_private_answers(relay: Gateway, shop: Upstream, key: str) -> None:
+    """B15, E8: with a key from a cookie no shared cache may keep an answer."""
+    request = b"GET /api/ HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n%b\r\n\r\n"
+    cookie = request % (b"Cookie: session=" + key.encode())
+    answer = ask(relay.port, cookie)
+    assert b"\r\nCache-Control: private\r\nVary: Cookie\r\n" in answer
+    answer = ask(relay.port, request % (b"Authorization: Bearer " + key.encode()))
+    assert b"Cache-Control" not in answer
+    shop.clear(always(b"HTTP/1.1 200 OK\r\nCache-Control: max-age=5\r\nContent-Length: 0\r\n\r\n"))
+    assert b"private" not in ask(relay.port, cookie)

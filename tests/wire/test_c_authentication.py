@@ -1,0 +1,171 @@
+"""Section C of the wire rules: authentication on the wire."""
+
+import json
+
+import pytest
+
+from tests.conftest import json_answer, token_of
+from tests.support.gateway import Gateway
+from tests.support.raw import Upstream, always, ask, status
+
+API = b"GET /api/x HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n%b\r\n"
+MADE_UP = b"lk_" + b"A" * 49
+
+
+def test_c1_the_challenge(relay: Gateway, shop: Upstream) -> None:
+    """C1 [6750 §3]: `error` is said only when a key was sent; the problem is JSON [9457]."""
+    answer = ask(relay.port, API % b"")
+    assert status(answer) == 401
+    assert b'\r\nWWW-Authenticate: Bearer realm="latchkey"\r\n' in answer
+    assert b"\r\nContent-Type: application/problem+json\r\n" in answer
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["reason"] == "no_key"
+    answer = ask(relay.port, API % (b"Authorization: Bearer " + MADE_UP + b"\r\n"))
+    assert status(answer) == 401
+    assert b'\r\nWWW-Authenticate: Bearer realm="latchkey", error="invalid_token"\r\n' in answer
+    assert shop.got == b""
+
+
+@pytest.mark.parametrize("scheme", [b"Bearer", b"bearer", b"BEARER", b"bEaReR"])
+def test_c2_the_scheme_has_no_case(
+    relay: Gateway, shop: Upstream, key: str, scheme: bytes
+) -> None:
+    """C2 [9110 §11.1]."""
+    assert status(ask(relay.port, API % (b"Authorization: %b %b\r\n" % (scheme, key.encode())))) == 200
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"Authorization: Bearer\r\n",
+        b"Authorization: Bearer \r\n",
+        b"Authorization: Bearer  KEY\r\n",
+        b"Authorization: Bearer KEY KEY\r\n",
+        b"Authorization: Bearer KEY,Bearer KEY\r\n",
+        b"Authorization: Bearer KEY\r\nAuthorization: Bearer KEY\r\n",
+        b"Authorization: Basic eA==\r\nAuthorization: Bearer KEY\r\n",
+        b"Authorization: Bearer KEY\r\nAuthorization: Basic eA==\r\n",
+        b"Authorization: KEY\r\n",
+        b"Authorization: Basic KEY\r\n",
+        b"Cookie: a=KEY; b=KEY\r\n",
+        b"Cookie: a=KEY\r\nCookie: b=KEY\r\n",
+        b"Authorization: Bearer " + MADE_UP + b"\r\nCookie: a=KEY\r\n",
+        b"Authorization: Bearer KEY\r\nCookie: a=" + MADE_UP + b"\r\n",
+        b"Authorization: Bearer KEYx\r\n",
+        b"X-Api-Key: KEY\r\n",
+    ],
+)
+def test_c2_no_credential_by_chance(
+    relay: Gateway, shop: Upstream, key: str, lines: bytes
+) -> None:
+    """C2, E7: several credentials, or one that is not quite one, are 400 or 401."""
+    answer = ask(relay.port, API % lines.replace(b"KEY", key.encode()))
+    assert status(answer) in (400, 401)
+    assert shop.got == b""
+    assert key.encode() not in answer
+
+
+def test_c2_a_jwt_in_place_of_a_key(relay: Gateway, shop: Upstream) -> None:
+    """C2: tokens do not come from outside."""
+    line = b"Authorization: Bearer " + token_of("alice").encode() + b"\r\n"
+    assert status(ask(relay.port, API % line)) == 401
+    assert shop.got == b""
+
+
+@pytest.mark.parametrize("name", [b"access_token", b"token", b"key", b"authorization"])
+def test_c3_no_key_in_the_query(relay: Gateway, shop: Upstream, key: str, name: bytes) -> None:
+    """C3 [6750 §2.3, 9700 §4.3.2]: addresses end up in logs and histories."""
+    request = API.replace(b"/api/x", b"/api/x?%b=%b" % (name, key.encode()))
+    assert status(ask(relay.port, request % b"")) == 401
+    assert shop.got == b""
+
+
+def test_c4_no_key_upstream_and_no_token_back(
+    relay: Gateway, shop: Upstream, key: str
+) -> None:
+    """C4: the key in no field, the token in no field of the answer."""
+    twice = b"Authorization: Bearer " + key.encode() + b"\r\nX-Copy: " + key.encode() + b"\r\n"
+    assert status(ask(relay.port, API % twice)) == 200
+    assert key.encode() not in shop.got
+    assert b"lk_" not in shop.got
+    line = next(one for one in shop.got.split(b"\r\n") if one.startswith(b"Authorization: Bearer "))
+    token = line.removeprefix(b"Authorization: Bearer ")
+    assert token.count(b".") == 2
+    shop.clear(
+        always(
+            b"HTTP/1.1 200 OK\r\nX-Echo: " + token + b"\r\nAuthorization: Bearer " + token
+            + b"\r\nSet-Cookie: t=" + token + b"\r\nX-Kept: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"2\r\nok\r\n0\r\nX-Sum: " + token + b"\r\n\r\n"
+        )
+    )
+    lines = b"TE: trailers\r\nAuthorization: Bearer " + key.encode() + b"\r\n"
+    answer = ask(relay.port, API.replace(b"close", b"close, TE") % lines)
+    assert status(answer) == 200
+    assert token not in answer
+    assert b"\r\nX-Kept: 1\r\n" in answer
+
+
+def test_c5_public_and_optional_routes(relay: Gateway, shop: Upstream, key: str) -> None:
+    """C5: public asks nobody; optional takes a good key, refuses a bad one unless told not to."""
+    good = b"Authorization: Bearer " + key.encode() + b"\r\n"
+    bad = b"Authorization: Bearer " + MADE_UP + b"\r\n"
+    for path, lines, expected, known in (
+        (b"/public/x", good, 200, False),
+        (b"/public/x", bad, 200, False),
+        (b"/maybe/x", b"", 200, False),
+        (b"/maybe/x", good, 200, True),
+        (b"/maybe/x", bad, 401, False),
+        (b"/guest/x", bad, 200, False),
+        (b"/guest/x", good, 200, True),
+    ):
+        shop.clear()
+        request = API.replace(b"/api/x", path) % (lines + b"X-User-Id: forged\r\n")
+        assert status(ask(relay.port, request)) == expected, path
+        assert (b"\r\nAuthorization: Bearer ey" in shop.got) == known
+        assert (b"\r\nX-User-Id: alice\r\n" in shop.got) == known
+        assert b"forged" not in shop.got
+
+
+def test_c5_claims(relay: Gateway, shop: Upstream, login_upstream: Upstream, key: str) -> None:
+    """The session's claims decide where a rule asks for some: 403."""
+    request = API.replace(b"/api/x", b"/api/admin/x") % (
+        b"Authorization: Bearer " + key.encode() + b"\r\n"
+    )
+    assert status(ask(relay.port, request)) == 403
+    assert shop.got == b""
+    before = login_upstream.answer
+    login_upstream.clear(always(json_answer("200 OK", {"token": token_of("root", role=["admin"])})))
+    try:
+        admin = json.loads(
+            ask(
+                relay.port,
+                b"POST /login HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n"
+                b"Content-Length: 0\r\n\r\n",
+            ).partition(b"\r\n\r\n")[2]
+        )["token"]
+    finally:
+        login_upstream.clear(before)
+    assert status(ask(relay.port, request.replace(key.encode(), admin.encode()))) == 200
+
+
+@pytest.mark.parametrize("method", [b"GET", b"PUT", b"PATCH", b"DELETE", b"HEAD", b"OPTIONS"])
+def test_c6_endpoints_win_over_routes(
+    relay: Gateway, login_upstream: Upstream, method: bytes
+) -> None:
+    """C6: /login and /logout are the gateway's with any method, case kept."""
+    login_upstream.clear(login_upstream.answer)
+    request = method + b" /login HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n"
+    assert status(ask(relay.port, request)) == 405
+    assert login_upstream.got == b""
+
+
+def test_c6_other_spellings_are_not_the_endpoints(
+    relay: Gateway, login_upstream: Upstream
+) -> None:
+    """C6: `/login/` and `/LOGIN` are ordinary paths."""
+    before = login_upstream.answer
+    login_upstream.clear()
+    for path in (b"/login/", b"/LOGIN"):
+        request = b"POST " + path + b" HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n"
+        assert status(ask(relay.port, request)) == 200
+        assert b"POST " + path + b" HTTP/1.1\r\n" in login_upstream.got
+    login_upstream.clear(before)
