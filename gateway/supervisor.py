@@ -42,7 +42,7 @@ _GRACE = 5.0
 
 EXIT_FAILED = 1
 
-_EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 (an address to compare with)
+_EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 (to be compared with)
 _HERE = ("", "127.0.0.1", "::1", _EVERY_INTERFACE, "::")
 
 
@@ -268,7 +268,7 @@ def _bind(address: Address, *, shared: bool) -> socket.socket:
         sock.listen(_BACKLOG)
     except OSError as error:
         raise StartError(f"cannot listen on {address}: {error.strerror or error}") from None
-    sock.setblocking(False)
+    sock.setblocking(False)  # noqa: FBT003 (the socket API's own)
     return sock
 
 

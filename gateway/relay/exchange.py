@@ -216,7 +216,7 @@ class Exchange:
             self._continued = True
             self.client.write(outgoing.CONTINUE)
         elif not self.head.old:
-            self.client.write(outgoing.interim_head(head, self._entry, self.head))
+            self.client.write(outgoing.interim_head(head, self._hidden, self.head))
 
     def respond(self, response: ResponseHead, *, with_body: bool) -> bytes:
         """The answer's head, ready to be written, with its framing chosen for the client."""
@@ -238,7 +238,7 @@ class Exchange:
                 self._rechunked, framing = True, b"Transfer-Encoding: chunked\r\n"
         self.close = self.close or self.context.draining
         return outgoing.response_head(
-            response, self.head, self._entry, self.request_id, framing, close=self.close
+            response, self.head, self._hidden, self.request_id, framing, close=self.close
         )
 
     def deliver(self, out: list[bytes], pieces: list[bytes]) -> None:
@@ -281,7 +281,7 @@ class Exchange:
         """From here on both directions are bytes."""
         self.responding = self.tunnelling = self.close = True
         self.status = 101
-        self.client.write(outgoing.upgraded_head(response, self._entry, self.head))
+        self.client.write(outgoing.upgraded_head(response, self._hidden, self.head))
         held = self.client.take()
         if held:
             self.upload(held)
@@ -382,6 +382,12 @@ class Exchange:
     @property
     def _entry(self) -> Entry | None:
         return None if self.forward is None else self.forward.entry
+
+    @property
+    def _hidden(self) -> Entry | None:
+        """The session whose secrets an answer must not show; endpoints know what they do."""
+        forward = self.forward
+        return None if forward is None or forward.route.is_endpoint else forward.entry
 
     @property
     def _token(self) -> bytes | None:

@@ -115,9 +115,9 @@ def _endpoint_lines(head: RequestHead, entry: Entry | None) -> bytes:
 
     A login may carry an Authorization of its own (Basic, say), which goes on unless it is a key.
     """
-    if entry is None:
-        return head.authorization if head.authorization and not head.credential else b""
-    session = b"X-Latchkey-Session: %b\r\n" % entry.session.id.encode()
+    if head.credential is None:
+        return head.authorization or b""
+    session = b"" if entry is None else b"X-Latchkey-Session: %b\r\n" % entry.session.id.encode()
     if head.cookie is None:
         return session + b"X-Latchkey-Carrier: header\r\n"
     return session + b"X-Latchkey-Carrier: cookie\r\nX-Latchkey-Cookie: %b\r\n" % head.cookie

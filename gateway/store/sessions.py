@@ -22,8 +22,7 @@ from gateway.store.connect import Client, connect
 from gateway.store.errors import StoreUnavailable
 from gateway.store.layout import Layout
 from gateway.store.lookups import Lookups
-from gateway.store.near_cache import Entry
-from gateway.store.near_cache import NearCache
+from gateway.store.near_cache import Entry, NearCache
 from gateway.store.tracking import Tracking
 
 _log = logging.getLogger("gateway.store")

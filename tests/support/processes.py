@@ -42,7 +42,9 @@ def running(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process that lives as long as the block, with its output in `log`."""
     with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=env)
+        process = subprocess.Popen(
+            command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=env
+        )
     try:
         if port is not None:
             try:

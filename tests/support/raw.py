@@ -208,10 +208,8 @@ class Upstream:
             threading.Thread(target=self._serve, args=(visit, self.answer), daemon=True).start()
 
     def _serve(self, visit: Visit, answer: Answer) -> None:
-        try:
+        with contextlib.suppress(OSError):
             answer(visit)
-        except OSError:
-            pass
         # Whatever still comes is recorded, until the gateway closes.
         while visit.read():
             pass

@@ -132,7 +132,9 @@ def test_a4_a_bad_chunk(relay: Gateway, shop: Upstream, body: bytes) -> None:
 def test_a4_chunk_extensions_are_dropped(relay: Gateway, shop: Upstream) -> None:
     """A4 [9112 §7.1.1]: extensions are between two neighbours only."""
     request = (
-        b"POST /public/ HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\nConnection: close\r\n"
+        b"POST /public/ HTTP/1.1\r\n"
+        + HOST
+        + b"Transfer-Encoding: chunked\r\nConnection: close\r\n"
         b"\r\n5;ext=secret\r\nhello\r\n0;last\r\n\r\n"
     )
     assert status(ask(relay.port, request)) == 200
@@ -218,9 +220,7 @@ def test_a6_the_authority_of_an_absolute_target_wins(relay: Gateway, shop: Upstr
         (b"\x16\x03\x01\x02", 400),
     ],
 )
-def test_a7_a_bad_request_line(
-    relay: Gateway, shop: Upstream, line: bytes, expected: int
-) -> None:
+def test_a7_a_bad_request_line(relay: Gateway, shop: Upstream, line: bytes, expected: int) -> None:
     """A7 [9112 §3]: one space, a plain target, a version that is spoken here."""
     refused(relay, shop, line + b"\r\n" + HOST + b"\r\n", expected)
 
@@ -285,7 +285,8 @@ def test_a11_pipelined_requests(relay: Gateway, shop: Upstream, size: int) -> No
 
 
 @pytest.mark.parametrize(
-    "framing", [b"Content-Length: 100\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"]
+    "framing",
+    [b"Content-Length: 100\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"],
 )
 def test_a12_an_early_close_in_a_body(relay: Gateway, shop: Upstream, framing: bytes) -> None:
     """A12: the upstream request is cut, not ended as if it were whole."""

@@ -26,11 +26,11 @@ def test_c1_the_challenge(relay: Gateway, shop: Upstream) -> None:
 
 
 @pytest.mark.parametrize("scheme", [b"Bearer", b"bearer", b"BEARER", b"bEaReR"])
-def test_c2_the_scheme_has_no_case(
-    relay: Gateway, shop: Upstream, key: str, scheme: bytes
-) -> None:
+def test_c2_the_scheme_has_no_case(relay: Gateway, shop: Upstream, key: str, scheme: bytes) -> None:
     """C2 [9110 §11.1]."""
-    assert status(ask(relay.port, API % (b"Authorization: %b %b\r\n" % (scheme, key.encode())))) == 200
+    assert (
+        status(ask(relay.port, API % (b"Authorization: %b %b\r\n" % (scheme, key.encode())))) == 200
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,7 @@ def test_c2_the_scheme_has_no_case(
         b"X-Api-Key: KEY\r\n",
     ],
 )
-def test_c2_no_credential_by_chance(
-    relay: Gateway, shop: Upstream, key: str, lines: bytes
-) -> None:
+def test_c2_no_credential_by_chance(relay: Gateway, shop: Upstream, key: str, lines: bytes) -> None:
     """C2, E7: several credentials, or one that is not quite one, are 400 or 401."""
     answer = ask(relay.port, API % lines.replace(b"KEY", key.encode()))
     assert status(answer) in (400, 401)
@@ -79,9 +77,7 @@ def test_c3_no_key_in_the_query(relay: Gateway, shop: Upstream, key: str, name: 
     assert shop.got == b""
 
 
-def test_c4_no_key_upstream_and_no_token_back(
-    relay: Gateway, shop: Upstream, key: str
-) -> None:
+def test_c4_no_key_upstream_and_no_token_back(relay: Gateway, shop: Upstream, key: str) -> None:
     """C4: the key in no field, the token in no field of the answer."""
     twice = b"Authorization: Bearer " + key.encode() + b"\r\nX-Copy: " + key.encode() + b"\r\n"
     assert status(ask(relay.port, API % twice)) == 200
@@ -92,8 +88,13 @@ def test_c4_no_key_upstream_and_no_token_back(
     assert token.count(b".") == 2
     shop.clear(
         always(
-            b"HTTP/1.1 200 OK\r\nX-Echo: " + token + b"\r\nAuthorization: Bearer " + token
-            + b"\r\nSet-Cookie: t=" + token + b"\r\nX-Kept: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"HTTP/1.1 200 OK\r\nX-Echo: "
+            + token
+            + b"\r\nAuthorization: Bearer "
+            + token
+            + b"\r\nSet-Cookie: t="
+            + token
+            + b"\r\nX-Kept: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
             b"2\r\nok\r\n0\r\nX-Sum: " + token + b"\r\n\r\n"
         )
     )
@@ -158,9 +159,7 @@ def test_c6_endpoints_win_over_routes(
     assert login_upstream.got == b""
 
 
-def test_c6_other_spellings_are_not_the_endpoints(
-    relay: Gateway, login_upstream: Upstream
-) -> None:
+def test_c6_other_spellings_are_not_the_endpoints(relay: Gateway, login_upstream: Upstream) -> None:
     """C6: `/login/` and `/LOGIN` are ordinary paths."""
     before = login_upstream.answer
     login_upstream.clear()
