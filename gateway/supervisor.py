@@ -249,9 +249,7 @@ def describe(address: Address) -> str:
     """An address as one would type it into a browser."""
     if isinstance(address, UnixAddress):
         return str(address)
-    host = (
-        "localhost" if address.host in ("", "127.0.0.1", "::1", "0.0.0.0", "::") else address.host
-    )
+    host = "localhost" if address.host in _HERE else address.host
     return f"http://{host}:{address.port}"
 
 
