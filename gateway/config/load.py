@@ -28,7 +28,7 @@ def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> 
         config = Config.model_validate(document.data)
     except ValidationError as error:
         problems = [_explain(each, document) for each in error.errors(include_url=False)]
-        raise ConfigError([*document.problems, *_unique(problems)]) from None
+        raise ConfigError(_unique([*document.problems, *problems])) from None
     config, file_problems = _with_files(config, file.parent, document)
     problems = [*document.problems, *file_problems, *check(config, document)]
     if problems:
@@ -110,7 +110,7 @@ def suggest(word: object, known: list[str]) -> str:
 
 
 def _unique(problems: list[Problem]) -> list[Problem]:
-    """Alternatives of a union complain of the same place; one complaint is enough."""
+    """One complaint of a place is enough: the first one is the cause of the others."""
     seen: dict[Position, Problem] = {}
     for problem in problems:
         seen.setdefault(Position(problem.line, problem.column), problem)

@@ -1,0 +1,273 @@
+"""Reading config.yaml: what it says, and how it says what is wrong."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.config.load import load
+from gateway.config.problems import ConfigError
+from gateway.config.schema import json_schema
+from gateway.config.units import parse_duration, parse_size
+from gateway.core.addresses import ServerUrl, TcpAddress, UnixAddress
+from gateway.core.token_places import Auto, Cookie, Header, JsonPointer
+
+ROOT = Path(__file__).parents[2]
+
+SHAPE = """
+version: 1
+listen: 127.0.0.1:8080
+admin: {listen: 127.0.0.1:8081}
+workers: 1
+store: embedded
+session: {idle_timeout: 30m, max_age: 12h, secrets: ["${GATEWAY_SECRET:-a default that is long}"]}
+upstreams:
+  accounts: http://127.0.0.1:9000
+  shop: {servers: [http://127.0.0.1:9001, http://127.0.0.1:9002]}
+login:
+  - {kind: backend, path: /login, upstream: accounts, backend_path: /api/login, token: auto}
+logout: {path: /logout}
+routes:
+  - {path: /public/*, upstream: shop, auth: public}
+  - {path: /api/*, upstream: shop, auth: required, methods: [GET, POST]}
+"""
+
+MINIMAL = """
+version: 1
+upstreams: {shop: "http://127.0.0.1:9000"}
+routes: [{path: /*, upstream: shop}]
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "config.yaml"
+    file.write_text(text)
+    return file
+
+
+def problems(folder: Path, text: str, **env: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(write(folder, text), env)
+    return [str(each).removeprefix(f"{folder}/") for each in caught.value.problems]
+
+
+def test_the_documented_shape(tmp_path: Path) -> None:
+    """The shape that is promised to users is read as it stands."""
+    config = load(write(tmp_path, SHAPE), {})
+    assert config.listen == (TcpAddress("127.0.0.1", 8080),)
+    assert config.session.idle_timeout == 1800
+    assert config.session.secrets[0].get_secret_value() == "a default that is long"
+    assert config.upstreams["shop"].servers[1] == ServerUrl("http", "127.0.0.1", 9002)
+    assert config.login[0].token == Auto()
+    assert config.routes[1].methods == ("GET", "POST")
+    assert config.store.data_dir == str(tmp_path / ".latchkey")
+
+
+def test_the_repositorys_own_config() -> None:
+    """config.yaml is right, and names its schema for editors in its first line."""
+    file = ROOT / "config.yaml"
+    load(file, {})
+    assert file.read_text().startswith("# yaml-language-server: $schema=docs/config.schema.json\n")
+
+
+def test_the_schema_does_not_drift() -> None:
+    """docs/config.schema.json is what `gateway schema` prints, and both configs satisfy it."""
+    schema = json.loads((ROOT / "docs/config.schema.json").read_text())
+    assert schema == json_schema(), "run: .venv/bin/gateway schema > docs/config.schema.json"
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for text in (SHAPE, MINIMAL, (ROOT / "config.yaml").read_text()):
+        jsonschema.validate(yaml.safe_load(text), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**yaml.safe_load(MINIMAL), "listne": 1}, schema)
+
+
+def test_safe_by_default(tmp_path: Path) -> None:
+    """A rule that says nothing of authentication requires it; listeners are on loopback."""
+    config = load(write(tmp_path, MINIMAL), {})
+    assert config.routes[0].auth == "required"
+    assert str(config.listen[0]) == "127.0.0.1:8080"
+    assert str(config.admin.listen[0]) == "127.0.0.1:8081"
+
+
+def test_all_errors_at_once_with_their_places(tmp_path: Path) -> None:
+    """File, line, column, field, what is wrong, and what would be right."""
+    assert problems(
+        tmp_path,
+        """version: 1
+listne: 127.0.0.1:1
+upstreams: {shop: "ftp://x"}
+session: {idle_timeout: 30x, secrets: ["${NOPE}"]}
+routes:
+  - {path: api, upstream: shpo, auth: maybe, methdos: [GET]}
+""",
+    ) == [
+        "config.yaml:2:1: listne: is not known here (did you mean listen?)",
+        "config.yaml:3:19: upstreams.shop.servers[0]: is no server: "
+        "write http://host:port, https://host or unix:/path",
+        "config.yaml:4:25: session.idle_timeout: is no duration: "
+        "write 30s, 5m, 1h30m or a number of seconds",
+        "config.yaml:4:40: session.secrets[0]: needs the environment variable NOPE, which is not set",
+        "config.yaml:6:12: routes[0].path: is no path: it begins with a slash",
+        "config.yaml:6:39: routes[0].auth: must be 'required', 'optional' or 'public'",
+        "config.yaml:6:46: routes[0].methdos: is not known here (did you mean methods?)",
+    ]
+
+
+def test_rules_that_contradict_each_other(tmp_path: Path) -> None:
+    """Unknown upstreams, rules that match the same, paths that are never reached, no secret."""
+    assert problems(
+        tmp_path,
+        """version: 1
+store: redis://127.0.0.1
+upstreams: {shop: "http://x", gateway: "http://y"}
+login: {kind: backend, path: /login, upstream: shpo}
+routes:
+  - {path: /a, upstream: sho}
+  - {path: /a, upstream: shop}
+  - {path: /logout, upstream: shop}
+  - {path: /b, upstream: shop, methods: [GET, POST]}
+  - {path: /b, upstream: shop, methods: [POST]}
+  - {path: /b, upstream: shop}
+""",
+    ) == [
+        "config.yaml:1:1: session: needs secrets: a Redis that others can read must not hold all there is",
+        "config.yaml:3:31: upstreams.gateway: is the gateway's own name",
+        "config.yaml:4:48: login.upstream: names no upstream (did you mean shop?)",
+        "config.yaml:6:26: routes[0].upstream: names no upstream (did you mean shop?)",
+        "config.yaml:7:12: routes[1].path: matches the same requests as routes[0]",
+        "config.yaml:8:12: routes[2].path: is never reached: logout answers there",
+        "config.yaml:10:12: routes[4].path: matches the same requests as routes[3]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("route", "message"),
+    [
+        ("{path: /a*, upstream: shop}", "a star stands only at the end"),
+        ("{path: /*/b, upstream: shop}", "a star stands only at the end"),
+        ("{path: /a//b, upstream: shop}", "no plain path"),
+        ("{path: /a/../b, upstream: shop}", "no plain path"),
+        ("{path: /a%20b, upstream: shop}", "no plain path"),
+        ("{path: '/a?b', upstream: shop}", "no plain path"),
+        ("{path: /a/*, upstream: shop, strip_prefix: /b}", "is not what path"),
+        ("{path: /a, upstream: shop, methods: [get]}", "write it in capitals"),
+        ("{path: /a, upstream: shop, methods: [TRACE]}", "is never served"),
+        ("{path: /a, upstream: shop, auth: public, claims: {a: b}}", "claims need a session"),
+        ("{path: /a, upstream: shop, bad_key: anonymous}", "goes with auth: optional"),
+        ("{upstream: shop}", "needs path"),
+    ],
+)
+def test_bad_routes(tmp_path: Path, route: str, message: str) -> None:
+    """What a rule cannot mean is refused with the reason."""
+    text = MINIMAL.replace("{path: /*, upstream: shop}", route)
+    [problem] = problems(tmp_path, text)
+    assert message in problem
+
+
+def test_duplicate_keys(tmp_path: Path) -> None:
+    """YAML would silently take the last one."""
+    [problem] = problems(tmp_path, MINIMAL + "version: 1\n")
+    assert problem == "config.yaml:5:1: version: stands twice; first in line 2"
+
+
+def test_substitution(tmp_path: Path) -> None:
+    """${VAR}, ${VAR:-default}, ${VAR:?message} and $$, on values and never on structure."""
+    text = MINIMAL + 'access_log: "/${DIR:-tmp}/$$/${NAME}.log"\nworkers: ${COUNT:-2}\n'
+    config = load(write(tmp_path, text), {"NAME": "a: [b", "DIR": ""})
+    assert config.access_log == "/tmp/$/a: [b.log"
+    assert config.workers == 2
+    assert problems(tmp_path, MINIMAL + "access_log: ${A:?say where}\n") == [
+        "config.yaml:5:13: access_log: needs the environment variable A: say where"
+    ]
+
+
+def test_secrets_from_a_file(tmp_path: Path) -> None:
+    """One secret a line; a missing file is a problem with its place."""
+    (tmp_path / "keys").write_text(
+        "the first secret....\nthe-second-secret.....\n".replace(" ", "-")
+    )
+    config = load(write(tmp_path, MINIMAL + "session: {secrets_file: keys}\n"), {})
+    assert [len(each.get_secret_value()) for each in config.session.secrets] == [20, 22]
+    assert "secret" not in repr(config.session.secrets)
+    [problem] = problems(tmp_path, MINIMAL + "session: {secrets_file: nope}\n")
+    assert "session.secrets_file: cannot be read: No such file" in problem
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "must be a mapping"),
+        ("- a\n- b\n", "must be a mapping"),
+        ("version: [1\n", "is no YAML"),
+        ("version: 1\n\tlisten: x\n", "is no YAML"),
+        ("version: 2\nupstreams: {}\nroutes: []\n", "must be 1"),
+        ("upstreams: {}\nroutes: []\n", "needs version"),
+    ],
+)
+def test_no_config_at_all(tmp_path: Path, text: str, message: str) -> None:
+    """Whatever the file holds, the answer is a sentence and not a traceback."""
+    assert message in " ".join(problems(tmp_path, text))
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    """The file's name and the system's reason."""
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        load(tmp_path / "nope.yaml", {})
+
+
+def test_no_value_is_repeated(tmp_path: Path) -> None:
+    """A secret in a wrong place must not end up on a terminal or in a log."""
+    text = MINIMAL + "session: {idle_timeout: hunter2, secrets: hunter2}\naccess_log: [hunter2]\n"
+    assert "hunter2" not in " ".join(problems(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("auto", Auto()),
+        ("/data/token", JsonPointer("/data/token")),
+        ("header:X-Token", Header("X-Token")),
+        ("cookie:jwt", Cookie("jwt")),
+    ],
+)
+def test_token_places(tmp_path: Path, text: str, place: object) -> None:
+    """auto, a JSON pointer, a field, a cookie."""
+    login = f"login: {{kind: backend, path: /login, upstream: shop, token: '{text}'}}\n"
+    assert load(write(tmp_path, MINIMAL + login), {}).login[0].token == place
+
+
+def test_addresses(tmp_path: Path) -> None:
+    """Several addresses, IPv6, every interface, unix sockets; http, https and unix servers."""
+    text = MINIMAL.replace('"http://127.0.0.1:9000"', "[https://a.example, 'unix:/run/a.sock']")
+    with pytest.raises(ConfigError):
+        load(write(tmp_path, text), {})
+    text = MINIMAL.replace(
+        '"http://127.0.0.1:9000"',
+        "{servers: [https://a.example, 'unix:/run/a.sock', 'http://[::1]:1']}",
+    )
+    config = load(write(tmp_path, text + "listen: ['[::1]:80', ':81', 'unix:/run/b.sock']\n"), {})
+    assert config.listen == (TcpAddress("::1", 80), TcpAddress("", 81), UnixAddress("/run/b.sock"))
+    servers = config.upstreams["shop"].servers
+    assert [str(each) for each in servers] == [
+        "https://a.example",
+        "unix:/run/a.sock",
+        "http://[::1]:1",
+    ]
+    assert [each.authority for each in servers] == ["a.example", "localhost", "[::1]:1"]
+
+
+@given(st.integers(0, 10**6), st.sampled_from([("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600)]))
+def test_durations(number: int, unit: tuple[str, float]) -> None:
+    """A number with a unit is that many seconds; parts add up."""
+    assert parse_duration(f"{number}{unit[0]}") == pytest.approx(number * unit[1])
+    assert parse_duration(f"1h{number}{unit[0]}") == pytest.approx(3600 + number * unit[1])
+
+
+@given(st.integers(0, 10**6), st.sampled_from([("KiB", 2**10), ("MB", 10**6), ("", 1)]))
+def test_sizes(number: int, unit: tuple[str, int]) -> None:
+    """A number with a unit is that many bytes."""
+    assert parse_size(f"{number}{unit[0]}") == number * unit[1]
