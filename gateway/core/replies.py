@@ -230,50 +230,58 @@ def _nothing(_token: str) -> str:
     return ""
 
 
-def _blotted(text: str, put: Put) -> str:
-    """The text with something in the place of each JWT, and without refresh tokens."""
-    return _REFRESH_IN_TEXT.sub(r"\1", jwts.replaced(text, put))
+@dataclass(frozen=True, slots=True)
+class _Eraser:
+    """Puts something in the place of each JWT, and takes refresh tokens out."""
+
+    put: Put
+    # Not in a refusal: it hands nothing out, and `{"refresh": ["required"]}` says what is wrong.
+    by_name: bool
+
+    def text(self, text: str) -> str:
+        text = jwts.replaced(text, self.put)
+        return _REFRESH_IN_TEXT.sub(r"\1", text) if self.by_name else text
+
+    def string(self, string: String) -> str:
+        # The chosen token becomes the key under any name, since config.yaml may point at it.
+        chosen = self.put(string.value)
+        if chosen or (self.by_name and _is_refresh(string)):
+            return chosen
+        return self.text(string.value)
+
+    def leaves(self, name: str, value: str) -> bool:
+        """Whether anything is left of a field; of one that only hands a token out, nothing is."""
+        field_name, cookie = _names((name, value))
+        if not cookie:
+            return not (self.by_name and _names_refresh(field_name))
+        content = value.partition("=")[2].partition(";")[0].strip(' "')
+        is_token = jwts.first(content) or (self.by_name and _REFRESH.search(cookie))
+        return not (content and is_token)
 
 
 def _rewritten(reply: Reply, chosen: int, in_field: Put, in_body: Put) -> Reply:
     """The reply with something in the place of the JWTs of one field line, and of the body."""
+    by_name = reply.status < 400
+    this, others = _Eraser(in_field, by_name), _Eraser(_nothing, by_name)
     fields = tuple(
-        line
+        (name, (this if index == chosen else others).text(value))
         for index, (name, value) in enumerate(reply.fields)
-        for line in (
-            [(name, _blotted(value, in_field))] if index == chosen else _field_without(name, value)
-        )
+        if index == chosen or others.leaves(name, value)
     )
-    body = _body(reply, in_body)
+    body = _body(reply, _Eraser(in_body, by_name))
     if body != reply.body:
         fields = tuple(line for line in fields if line[0].lower() not in _OF_THE_BYTES)
     return _certain(replace(reply, fields=fields, body=body))
 
 
-def _field_without(name: str, value: str) -> list[tuple[str, str]]:
-    """The field without tokens; one that would only set a token's cookie is left out."""
-    field_name, cookie = _names((name, value))
-    if cookie:
-        content = value.partition("=")[2].partition(";")[0].strip(' "')
-        if content and (_REFRESH.search(cookie) or jwts.first(content)):
-            return []
-    elif _names_refresh(field_name):
-        return []
-    return [(name, _blotted(value, _nothing))]
-
-
-def _body(reply: Reply, put: Put) -> bytes:
+def _body(reply: Reply, eraser: _Eraser) -> bytes:
     text, encoding = _decoded(reply.body, reply.field("content-type"))
     try:
         strings = json_text.strings(text)
     except NotJson:
-        return _blotted(text, put).encode(encoding)
-    # The chosen token becomes the key under any name, since config.yaml may point at it.
-    wanted = [
-        put(each.value) or ("" if _is_refresh(each) else _blotted(each.value, put))
-        for each in strings
-    ]
-    edits = [(each, new) for each, new in zip(strings, wanted, strict=True) if each.value != new]
+        return eraser.text(text).encode(encoding)
+    wanted = [(each, eraser.string(each)) for each in strings]
+    edits = [(each, value) for each, value in wanted if each.value != value]
     return json_text.replaced(text, edits).encode(encoding)
 
 

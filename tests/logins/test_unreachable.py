@@ -1,0 +1,174 @@
+"""A backend that is away, slow, broken, or several, or on another kind of socket."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from tests.conftest import token_of
+from tests.support.endpoints import BODY, answer, backend, world
+from tests.support.processes import free_port
+from tests.support.redis_server import RedisServer
+from tests.support.tls import self_signed
+
+LOGIN = {"kind": "backend", "path": "/login", "upstream": "accounts"}
+
+
+@asynccontextmanager
+async def raw_server(
+    speak: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[str]:
+    """A server that says what a test wants, HTTP or not."""
+
+    async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await speak(reader, writer)
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(visit, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
+def saying(data: bytes) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(len(BODY))
+        writer.write(data)
+        await writer.drain()
+
+    return speak
+
+
+async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    while await reader.read(65536):
+        pass
+
+
+async def refusal(redis: RedisServer, url: str, **login: object) -> tuple[int, str]:
+    """How the gateway answers for a backend at this address."""
+    changes = {"upstreams": {"accounts": url}, "login": {**LOGIN, **login}}
+    async with world(redis.url, **changes) as place:
+        status, _, body = await place.ask("POST", "/login", BODY)
+        return status, json.loads(body)["reason"]
+
+
+async def test_a_backend_that_is_away_is_a_502(redis: RedisServer) -> None:
+    """Nobody listens there."""
+    got = await refusal(redis, f"http://127.0.0.1:{free_port()}")
+    assert got == (502, "upstream_unreachable")
+
+
+async def test_a_silent_backend_is_a_504(redis: RedisServer) -> None:
+    """The login's own timeout ends the wait."""
+    async with raw_server(silent) as url:
+        assert await refusal(redis, url, timeout=0.3) == (504, "upstream_timeout")
+
+
+async def test_a_backend_that_trickles_is_a_504(redis: RedisServer) -> None:
+    """The timeout is for the whole reply, not for each byte of it."""
+
+    async def trickle(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        while True:
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    async with raw_server(trickle) as url:
+        assert await refusal(redis, url, timeout=0.5) == (504, "upstream_timeout")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "upstream_closed"),
+        (b"\x16\x03\x01 no HTTP\r\n\r\n", "upstream_invalid"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{", "upstream_invalid"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n", "upstream_invalid"),
+        (b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 70_000 + b"\r\n\r\n", "upstream_invalid"),
+    ],
+    ids=["closes", "no HTTP", "cut short", "a bad chunk", "an endless field"],
+)
+async def test_a_broken_reply_is_a_502(redis: RedisServer, data: bytes, reason: str) -> None:
+    """What is no whole HTTP reply hands nothing out."""
+    async with raw_server(saying(data)) as url:
+        assert await refusal(redis, url) == (502, reason)
+
+
+async def test_another_server_is_asked_when_one_cannot_be_reached(redis: RedisServer) -> None:
+    """Nothing has been sent to the first, so the login is not sent twice."""
+    async with backend() as server:
+        server.answer = answer({"token": token_of("alice")})
+        servers = [f"http://127.0.0.1:{free_port()}", server.url]
+        async with world(redis.url, upstreams={"accounts": {"servers": servers}}) as place:
+            for _ in range(4):
+                assert (await place.ask("POST", "/login", BODY))[0] == 200
+        assert len(server.asked) == 4
+
+
+async def test_servers_take_turns(redis: RedisServer) -> None:
+    """Logins are spread over the servers of an upstream."""
+    async with backend() as one, backend() as two:
+        one.answer = two.answer = answer({"token": token_of("alice")})
+        servers = [one.url, two.url]
+        async with world(redis.url, upstreams={"accounts": {"servers": servers}}) as place:
+            for _ in range(4):
+                await place.ask("POST", "/login", BODY)
+        assert (len(one.asked), len(two.asked)) == (2, 2)
+
+
+async def test_a_login_that_was_sent_is_not_sent_again(redis: RedisServer) -> None:
+    """A server that closes after it got the login may have acted on it."""
+    async with backend() as second, raw_server(saying(b"")) as first:
+        second.answer = answer({"token": token_of("alice")})
+        upstreams = {"accounts": {"servers": [first, second.url]}}
+        async with world(redis.url, upstreams=upstreams) as place:
+            assert (await place.ask("POST", "/login", BODY))[0] == 502
+        assert second.asked == []
+
+
+async def test_a_backend_on_a_unix_socket(redis: RedisServer, tmp_path: Path) -> None:
+    """`unix:/path` names a server as well as an address does."""
+    path = tmp_path / "backend.sock"
+
+    async def visit(request: web.BaseRequest) -> web.Response:
+        return answer({"token": token_of("alice"), "host": request.headers["Host"]})
+
+    runner = web.ServerRunner(web.Server(visit))
+    await runner.setup()
+    await web.UnixSite(runner, path).start()
+    try:
+        upstreams = {"accounts": {"servers": [f"unix:{path}"], "host": "upstream"}}
+        async with world(redis.url, upstreams=upstreams) as place:
+            status, _, body = await place.ask("POST", "/login", BODY)
+            assert (status, json.loads(body)["host"]) == (200, "localhost")
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_backend_over_tls_is_checked(redis: RedisServer, tmp_path: Path) -> None:
+    """A certificate that nobody vouches for is refused; its own authority makes it good."""
+    certificate = self_signed(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    async with backend(ssl_context=context) as server:
+        server.answer = answer({"token": token_of("alice")})
+        for tls, expected in (
+            ({}, 502),
+            ({"ca_file": str(certificate)}, 200),
+            ({"verify": False}, 200),
+        ):
+            upstreams = {"accounts": {"servers": [server.url], "tls": tls}}
+            async with world(redis.url, upstreams=upstreams) as place:
+                assert (await place.ask("POST", "/login", BODY))[0] == expected
