@@ -76,7 +76,7 @@ class World:
     config: Config
 
     async def ask(
-        self, method: str, target: str, body: bytes = b"", **headers: str
+        self, method: str, target: str, body: bytes = b"", /, **headers: str
     ) -> tuple[int, CIMultiDict[str], bytes]:
         """Sends a request with these fields (`_` stands for `-`) and returns the whole answer."""
         fields = {name.replace("_", "-"): value for name, value in headers.items()}
