@@ -37,6 +37,7 @@ def options(timeout: float) -> dict[str, Any]:
         "socket_connect_timeout": timeout,
         "socket_timeout": None,
         "retry": Retry(NoBackoff(), 1),
+        "health_check_interval": 0,
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
         "protocol": 3,
     }
@@ -54,7 +55,7 @@ def connect(url: str, timeout: float) -> Client:
     pool = BlockingConnectionPool.from_url(
         url, max_connections=_CONNECTIONS, timeout=timeout, **options(timeout)
     )
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)
 
 
 def _behind_sentinel(url: str, timeout: float) -> Redis:
@@ -73,7 +74,7 @@ def _behind_sentinel(url: str, timeout: float) -> Redis:
         **_account(parts.username, parts.password),
         **options(timeout),
     )
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)
 
 
 def _cluster_options(timeout: float) -> dict[str, Any]:

