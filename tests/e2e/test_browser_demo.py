@@ -1,0 +1,196 @@
+"""The whole demo, as a newcomer runs it: one command, and a real browser."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
+
+from tests.support.gateway import REPOSITORY, environment
+from tests.support.processes import HANG, free_port, running
+
+JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
+KEY = re.compile(r"lk_[\w-]{49}")
+
+
+@dataclass
+class Demo:
+    """The demo, running."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+@contextmanager
+def running_demo(folder: Path) -> Iterator[Demo]:
+    """`python -m demo` on the repository's config.yaml, with ports and data of the test's own."""
+    config = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+    port, backend = free_port(), f"http://127.0.0.1:{free_port()}"
+    config["listen"] = f"127.0.0.1:{port}"
+    config["admin"] = {"listen": f"127.0.0.1:{free_port()}"}
+    config["store"] = {"url": "embedded", "data_dir": str(folder / "data")}
+    config["upstreams"] = {"accounts": backend, "shop": {"servers": [backend]}}
+    file, log = folder / "config.yaml", folder / "demo.log"
+    file.write_text(yaml.safe_dump(config))
+    command = [sys.executable, "-m", "demo", "-c", str(file)]
+    with running(command, log=log, env=environment()) as process:
+        until = time.monotonic() + HANG
+        while "Latchkey runs" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.05)
+        yield Demo(f"http://localhost:{port}", process, log)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """One demo for all tests that do not end theirs."""
+    with running_demo(tmp_path_factory.mktemp("demo")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """Headless Chromium with an empty profile, driven through Debian's chromedriver."""
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    assert chromium, "chromium is missing: install Debian's package chromium"
+    assert driver, "chromedriver is missing: install Debian's package chromium-driver"
+    options = ChromeOptions()
+    options.binary_location = chromium
+    for argument in (
+        "headless",
+        "disable-gpu",
+        "disable-quic",
+        "disable-dev-shm-usage",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        "no-first-run",
+        "no-proxy-server",
+        f"user-data-dir={tmp_path_factory.mktemp('profile')}",
+    ):
+        options.add_argument(f"--{argument}")
+    if os.geteuid() == 0:
+        options.add_argument("--no-sandbox")  # Chromium's own does not work for root
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    chrome = Chrome(options=options, service=ChromeService(driver))
+    try:
+        yield chrome
+    finally:
+        chrome.quit()
+
+
+def click(browser: Chrome, name: str) -> None:
+    browser.find_element(By.ID, name).click()
+
+
+def shows(browser: Chrome, name: str, text: str) -> str:
+    """Waits until an element shows this text, and returns all of its text."""
+    element = browser.find_element(By.ID, name)
+    WebDriverWait(browser, HANG).until(lambda _browser: text in element.text)
+    return element.text
+
+
+def test_the_demo_in_a_browser(demo: Demo, browser: Chrome) -> None:
+    """Log in, see a key and no JWT, call, see what the backend got, log out, see the 401."""
+    browser.get(demo.url)
+    assert browser.title == "Latchkey demo"
+
+    click(browser, "again")
+    shows(browser, "call-verdict", "GET /api/me: 401")
+
+    browser.find_element(By.ID, "password").send_keys(" but wrong")
+    browser.find_element(By.CSS_SELECTOR, "#login button").click()
+    shows(browser, "verdict", "401: the backend says no")
+
+    browser.find_element(By.CSS_SELECTOR, "button.user").click()
+    browser.find_element(By.CSS_SELECTOR, "#login button").click()
+    shows(browser, "verdict", "The token is a key of 52 characters, not a JWT.")
+    keys = KEY.findall(shows(browser, "login-reply", '"token"'))
+    assert len(keys) == 1
+    assert '"refresh_token": ""' in shows(browser, "login-reply", "refresh_token")
+
+    click(browser, "call-me")
+    shows(browser, "call-verdict", "GET /api/me: 200 as alice")
+    assert shows(browser, "sent", "Authorization") == f"Authorization: Bearer {keys[0]}"
+    assert "Bearer eyJ" in shows(browser, "seen", "Authorization: Bearer eyJ")
+
+    click(browser, "call-orders")
+    shows(browser, "call-reply", "Looking glass")
+
+    click(browser, "logout")
+    shows(browser, "logout-verdict", "POST /logout: 204")
+    click(browser, "again")
+    shows(browser, "logout-verdict", "401: the key is refused, at once.")
+    shows(browser, "seen", "the request ended at the gateway")
+
+    assert not JWT.search(browser.page_source)
+    # Chromium reports the failed calls by itself; anything else would be the page's own fault.
+    told = [each["message"] for each in browser.get_log("browser")]  # type: ignore[no-untyped-call]
+    assert [each for each in told if "status of 401" not in each] == []
+
+
+def test_the_printed_lines_name_the_gateway(demo: Demo) -> None:
+    """The newcomer finds the address, the users and the curl lines in the terminal."""
+    text = demo.log.read_text()
+    for line in (
+        f"In a browser:  {demo.url}",
+        f"curl -s {demo.url}/login",
+        f"curl -s {demo.url}/api/me",
+        f"curl -i -X POST {demo.url}/logout",
+        "alice / wonderland",
+    ):
+        assert line in text
+
+
+def test_the_page_needs_nothing_from_elsewhere(demo: Demo) -> None:
+    """No script, style, font or image of another site, and a policy that says so."""
+    with urllib.request.urlopen(demo.url, timeout=HANG) as answer:
+        page, policy = answer.read().decode(), answer.headers["Content-Security-Policy"]
+    for path in re.findall(r'(?:src|href)="([^"]+)"', page):
+        assert path.startswith(("/public/", "data:,"))
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_behind(tmp_path: Path, number: signal.Signals) -> None:
+    """Ctrl-C, a stop and an abrupt end take the backend, the gateway and the store along."""
+    with running_demo(tmp_path) as demo:
+        family = descendants(demo.process.pid)
+        assert len(family) >= 4  # backend, supervisor, worker, store
+        demo.process.send_signal(number)
+        demo.process.wait(HANG * 2)
+    until = time.monotonic() + HANG
+    while left := [pid for pid in family if alive(pid)]:
+        assert time.monotonic() < until, f"left behind: {left}\n{demo.log.read_text()}"
+        time.sleep(0.05)
+
+
+def descendants(pid: int) -> list[int]:
+    """The process ids of all children, and of theirs."""
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    children = [int(each) for each in text.split()]
+    return children + [each for child in children for each in descendants(child)]
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there and has not ended; one that nobody has waited for has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
