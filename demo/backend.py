@@ -39,7 +39,7 @@ _POLICY = (
     "img-src data:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
 
-_pretty = partial(json.dumps, indent=2)
+_pretty = partial(json.dumps, indent=2, ensure_ascii=False)
 
 
 async def login(request: web.Request) -> web.Response:
