@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.gateways import Running
 from bench.ground import Ground
-from bench.machine import BenchError, cost
+from bench.machine import BenchError, busy, cost
 
 _SCRIPT = Path(__file__).with_name("load.lua")
 _GRACE = 30  # s beyond the burst until wrk is given up
@@ -38,26 +38,31 @@ class Sample:
     p99_ms: float
     rss: int  # bytes, of the gateway's processes, at the end
     busy: float  # the part of its core that the gateway used
+    others: float  # the part that processes from outside the bench used: they disturb
     lookups: float  # sessions read from Redis per request
 
 
 def measure(ground: Ground, gateway: Running, load: Load) -> Sample:
     """Raises `BenchError` when a single request failed: a wrong answer is cheap to give."""
-    reads, before = ground.looked_up(), cost(gateway.pid)
+    core = ground.cores.gateway
+    reads, worked, before = ground.looked_up(), busy(core), cost(gateway.pid)
     summary = _wrk(ground, gateway, load)
-    after, lookups = cost(gateway.pid), ground.looked_up() - reads
+    after = cost(gateway.pid)
+    worked, reads = busy(core) - worked, ground.looked_up() - reads
+    used = after.cpu - before.cpu
     if summary["errors"] or summary["refused"] or not summary["requests"]:
         raise BenchError(f"{gateway.name} failed under load: {summary}")
     gateway.empty_access_log()
     return Sample(
         requests=int(summary["requests"]),
-        cpu_us=(after.cpu - before.cpu) / summary["requests"] * 1e6,
+        cpu_us=used / summary["requests"] * 1e6,
         rate=summary["requests"] / summary["seconds"],
         p50_ms=summary["p50"] / 1e3,
         p99_ms=summary["p99"] / 1e3,
         rss=after.rss,
-        busy=(after.cpu - before.cpu) / summary["seconds"],
-        lookups=lookups / summary["requests"],
+        busy=used / summary["seconds"],
+        others=max(0.0, worked - used) / summary["seconds"],
+        lookups=reads / summary["requests"],
     )
 
 

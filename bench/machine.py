@@ -80,6 +80,16 @@ def cost(pid: int) -> Cost:
     return Cost(cpu / _TICKS, sum(sizes), max(sizes))
 
 
+def busy(core: int) -> float:
+    """Seconds that a core has worked since it started, for whomever."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        # proc(5): user, nice, system, idle, iowait, irq, softirq; a guest's time is in user's.
+        name, *ticks = line.split()
+        if name == f"cpu{core}":
+            return sum(int(ticks[each]) for each in (0, 1, 2, 5, 6)) / _TICKS
+    raise BenchError(f"/proc/stat knows no core {core}")
+
+
 def _tree(pid: int) -> Iterator[int]:
     yield pid
     for thread in Path(f"/proc/{pid}/task").iterdir():

@@ -51,7 +51,7 @@ class Verdict:
 def load_table(samples: Samples, gateways: Sequence[Gateway]) -> str:
     """One line a gateway: medians over the rounds."""
     head = ["", "CPU µs/request", "Latchkey's is", "requests/s", "p50 ms", "p99 ms", "RSS MiB"]
-    rows = [[*head, "core busy", "look-ups/request"]]
+    rows = [[*head, "core busy", "others", "look-ups/request"]]
     for gateway in gateways:
         rounds = samples[gateway.name]
         rows.append(
@@ -64,6 +64,7 @@ def load_table(samples: Samples, gateways: Sequence[Gateway]) -> str:
                 f"{_median(rounds, lambda s: s.p99_ms):.2f}",
                 f"{_median(rounds, lambda s: s.rss / _MIB):.0f}",
                 f"{_median(rounds, lambda s: s.busy):.0%}",
+                f"{_median(rounds, lambda s: s.others):.0%}",
                 f"{_median(rounds, lambda s: s.lookups):.2f}",
             ]
         )
