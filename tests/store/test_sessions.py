@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -291,7 +291,8 @@ def test_a_change_during_a_look_up_is_not_forgotten() -> None:
     near = NearCache(10, 30.0)
     near.trusted = True
     session = Session("id", "a", None, "backend", 0.0, 1e12)  # type: ignore[arg-type]
-    for change in (lambda: near.forget("id"), near.clear):
+    changes: list[Callable[[], None]] = [lambda: near.forget("id"), near.clear]
+    for change in changes:
         near.expects("id")
         change()
         near.learned(b"key", Entry(session, b"", b"", 0.0), "id", 0.0)
