@@ -15,7 +15,6 @@ from aiohttp import web
 
 from gateway.config.model import Config
 from gateway.core import identity
-from gateway.core.sessions import Session
 from gateway.endpoints import admin, app
 from gateway.observe import access_log
 from gateway.relay.pool import Connect
@@ -59,7 +58,7 @@ async def _serve(assignment: Assignment) -> None:
         config,
         url=assignment.store_url,
         secrets=assignment.secrets,
-        render=lambda session: _upstream_lines(session, config),
+        render=lambda session: identity.lines(session, config.identity),
     )
     await sessions.start()
     async with app.run(config, sessions) as endpoints:
@@ -88,11 +87,6 @@ def _stop_signal() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     return stopping
-
-
-def _upstream_lines(session: Session, config: Config) -> bytes:
-    """The fields that tell an upstream who asks; rendered once for a session, not per request."""
-    return identity.lines(session.token.reveal(), session.claims, config.identity)
 
 
 def _in_process(server: web.Server) -> Connect:

@@ -16,6 +16,11 @@ import hiredis
 from gateway.store.connect import Client, Connection, dedicated
 
 
+def packed(*parts: bytes) -> bytes:
+    """Command parts as the protocol's bulk strings."""
+    return b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
+
+
 class Link(asyncio.Protocol):
     """Commands go out as they come, and replies are matched to them by their order alone.
 
@@ -40,13 +45,11 @@ class Link(asyncio.Protocol):
         await connection.read_response()
         return cls(connection)
 
-    async def ask(self, *parts: bytes) -> Any:
-        """The reply to one command. Raises `hiredis.ReplyError` and `ConnectionError`."""
+    async def ask(self, command: bytes) -> Any:
+        """The reply to one packed command. Raises `hiredis.ReplyError` and `ConnectionError`."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
-        lines = [b"*%d\r\n" % len(parts)]
-        lines += [b"$%d\r\n%b\r\n" % (len(part), part) for part in parts]
-        self._transport.write(b"".join(lines))
+        self._transport.write(command)
         return await future
 
     async def close(self) -> None:

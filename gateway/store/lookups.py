@@ -19,7 +19,7 @@ from redis.exceptions import RedisError, ResponseError
 from gateway.store.connect import Client
 from gateway.store.errors import StoreUnavailable
 from gateway.store.layout import Layout
-from gateway.store.link import Link
+from gateway.store.link import Link, packed
 
 # KEYS: session and device by turns. ARGV: now, idle timeout, slack, all in milliseconds; a session
 # is touched when its remaining time has sunk by more than the slack, and never beyond its end.
@@ -62,6 +62,9 @@ class Lookups:
         self._timeout = timeout
         self._script: AsyncScript = client.register_script(_SCRIPT)
         self._sha = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest().encode()
+        self._blank = packed(*(key.encode() for key in layout.pair("0" * 64))).replace(
+            b"0" * 64, b"%b"
+        )
         self._link: Link | None = None
         self._linking: asyncio.Task[None] | None = None
         self._waiting: dict[str, list[asyncio.Future[bytes | None]]] = {}
@@ -114,22 +117,31 @@ class Lookups:
                     future.set_result(value)
 
     async def _read(self, ids: Sequence[str]) -> list[bytes | None]:
-        keys = [key for each in ids for key in self._layout.pair(each)]
         slack = min(_SLACK, self._idle / 10)
         arguments = [int(each * 1000) for each in (time.time(), self._idle, slack)]
         link = self._link
         if link is not None and link.usable:
-            parts = [b"EVALSHA", self._sha, b"%d" % len(keys)]
-            parts += [key.encode() for key in keys]
-            parts += [b"%d" % each for each in arguments]
             try:
-                return await link.ask(*parts)  # type: ignore[no-any-return]
+                return await link.ask(self._command(ids, arguments))  # type: ignore[no-any-return]
             except (hiredis.ReplyError, ConnectionError):
                 await self._drop_link()  # the client finds out what is wrong
         self._link_soon()
-        return await self._read_by_client(keys, arguments)
+        return await self._read_by_client(ids, arguments)
 
-    async def _read_by_client(self, keys: list[str], arguments: list[int]) -> list[bytes | None]:
+    def _command(self, ids: Sequence[str], arguments: list[int]) -> bytes:
+        """The script's call, packed. Session ids have one length, so each key is a mere blank."""
+        blank, names = self._blank, [each.encode() for each in ids]
+        return b"".join(
+            [
+                b"*%d\r\n$7\r\nEVALSHA\r\n" % (6 + 2 * len(ids)),
+                packed(self._sha, b"%d" % (2 * len(ids))),
+                *[blank % (name, name) for name in names],
+                packed(*[b"%d" % each for each in arguments]),
+            ]
+        )
+
+    async def _read_by_client(self, ids: Sequence[str], arguments: list[int]) -> list[bytes | None]:
+        keys = [key for each in ids for key in self._layout.pair(each)]
         try:
             return await self._script(keys=keys, args=arguments)  # type: ignore[no-any-return]
         except ResponseError:
