@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.core import refusals
 from gateway.core.refusals import Refusal
 from gateway.relay import outgoing
-from gateway.relay.outgoing import Names, Peer
+from gateway.relay.outgoing import Peer
 from gateway.relay.requests import Refused, RequestHead
 from gateway.relay.routes import Auth, Route, RouteTable
 from gateway.store.errors import StoreUnavailable
@@ -50,12 +50,11 @@ class Load:
 class Decider:
     """Decides over requests by one configuration."""
 
-    def __init__(self, table: RouteTable, sessions: Sessions, load: Load, names: Names) -> None:
+    def __init__(self, table: RouteTable, sessions: Sessions, load: Load) -> None:
         self._table = table
         self._sessions = sessions
         self._near = sessions.near
         self._load = load
-        self._names = names
 
     async def decide(self, head: RequestHead, peer: Peer, request_id: bytes) -> Forward:
         """match → admit → identify → authorise → prepare. Raises `Refused`."""
@@ -70,7 +69,7 @@ class Decider:
             raise Refused(refusals.NO_KEY)
         if route.claims:
             _authorise(route, entry)
-        prepared = outgoing.request_head(head, route, entry, peer, request_id, self._names)
+        prepared = outgoing.request_head(head, route, entry, peer, request_id)
         return Forward(route, entry, prepared)
 
     def _match(self, head: RequestHead) -> Route:

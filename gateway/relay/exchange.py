@@ -43,7 +43,7 @@ class Exchange:
 
     forward: Forward | None = None
     upstream: UpstreamConnection | None = None
-    tried: set[Server]
+    tried: frozenset[Server] = frozenset()  # what could not be reached
     close = False  # the client's connection ends with this exchange
     responding = False  # the answer's head has left
     uploading = False  # the request's body is still to come
@@ -70,7 +70,6 @@ class Exchange:
         self.context = context
         self.request_id = context.names.request_id()
         self.began = time.monotonic()
-        self.tried = set()
         self.close = head.close or (head.old and not head.keep_alive)
         if head.chunked:
             self.uploading, self._chunks = True, ChunkedBody()
@@ -374,7 +373,24 @@ class Exchange:
         context.load.requests -= 1
         if self._timer is not None:
             self._timer.cancel()
-        context.access_log.add(self._record())
+        head, peer = self.head, self.client.peer
+        context.access_log.add(
+            Record(
+                time.time(),
+                outgoing.client_address(head, peer) if peer.trusted else peer.address,
+                head.method,
+                "" if forward is None else forward.route.name,
+                head.path,
+                self.status,
+                self.received,
+                self.delivered,
+                time.monotonic() - self.began,
+                "" if upstream is None else upstream.server.name,
+                "" if forward is None or forward.entry is None else forward.entry.session.id,
+                self.request_id,
+                self.reason,
+            )
+        )
         if upstream is not None and forward is not None:
             forward.route.pool.release(upstream, reusable=reusable)
         self.client.exchange_ended(self)
@@ -393,21 +409,3 @@ class Exchange:
     def _token(self) -> bytes | None:
         entry = self._entry
         return None if entry is None else entry.token
-
-    def _record(self) -> Record:
-        forward, entry, upstream = self.forward, self._entry, self.upstream
-        return Record(
-            time.time(),
-            outgoing.client_address(self.head, self.client.peer),
-            self.head.method,
-            "" if forward is None else forward.route.name,
-            self.head.path,
-            self.status,
-            self.received,
-            self.delivered,
-            time.monotonic() - self.began,
-            "" if upstream is None else upstream.server.name,
-            "" if entry is None else entry.session.id,
-            self.request_id,
-            self.reason,
-        )

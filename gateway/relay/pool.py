@@ -56,6 +56,7 @@ class Pool:
         self.host = host
         self.guarded = guarded
         self.servers = tuple(servers)
+        self._only = self.servers[0] if len(self.servers) == 1 else None
         self._most = most
         self._connect_timeout = connect_timeout
         self._new_connection = new_connection
@@ -65,7 +66,7 @@ class Pool:
 
     def acquire(self, exchange: Exchange) -> None:
         """Gives the exchange a connection: an idle one now, a new one soon, or one that frees."""
-        server = self._pick()
+        server = self._only or self._pick()
         while server.idle:
             connection = server.idle.pop()
             if connection.usable:
@@ -123,8 +124,6 @@ class Pool:
             task.cancel()
 
     def _pick(self) -> Server:
-        if len(self.servers) == 1:
-            return self.servers[0]
         self._turn += 1
         standings = [server.standing for server in self.servers]
         return self.servers[balancing.pick(standings, self._turn, time.monotonic())]
@@ -153,7 +152,7 @@ class Pool:
         """Nothing has been sent, so any other server may be tried; each is tried once."""
         if not exchange.waits:
             return
-        exchange.tried.add(failed)
+        exchange.tried |= {failed}
         for server in self.servers:
             if server not in exchange.tried:
                 self.dial(exchange, server)

@@ -66,7 +66,7 @@ class Relay:
             requests=RequestReader(
                 instance=instance, identity=config.identity, most_fields=config.limits.fields
             ),
-            decider=Decider(table, sessions, load, names),
+            decider=Decider(table, sessions, load),
             load=load,
             names=names,
             access_log=access_log,

@@ -81,7 +81,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def send(self, parts: list[bytes]) -> None:
         assert self.transport is not None
-        self.transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+        self.transport.write(b"".join(parts))
 
     def await_answer(self, timeout: float) -> None:
         """The request has been sent as a whole: from now on the server has `timeout` seconds."""
