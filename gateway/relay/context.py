@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ class Context:
     access_log: AccessLog
     instance: str
     trusted: Sequence[Network]
+    loop: asyncio.AbstractEventLoop  # asking for the running one costs a system call each time
     draining: bool = False
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("gateway.relay"))
 

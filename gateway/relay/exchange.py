@@ -93,7 +93,7 @@ class Exchange:
         if isinstance(decision, Forward):
             self._go(decision)
         else:
-            self._task = asyncio.get_running_loop().create_task(self._decide_later(decision))
+            self._task = self.context.loop.create_task(self._decide_later(decision))
 
     async def _decide_later(self, suspended: eager.Suspended[Forward]) -> None:
         try:
@@ -124,7 +124,7 @@ class Exchange:
             upstream.await_answer(forward.route.response_timeout)
             return
         if self.head.expects_continue and not self.client.buffer:
-            self._timer = asyncio.get_running_loop().call_later(
+            self._timer = self.context.loop.call_later(
                 self.context.settings.continue_, self._ask_for_body
             )
         self._upload(self.client.take(), [forward.head])

@@ -72,6 +72,7 @@ class Relay:
             access_log=access_log,
             instance=instance,
             trusted=config.trusted_proxies,
+            loop=asyncio.get_running_loop(),
         )
 
     async def start(self, listeners: Iterable[socket.socket]) -> None:

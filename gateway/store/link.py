@@ -30,6 +30,7 @@ class Link(asyncio.Protocol):
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._loop = asyncio.get_running_loop()
         writer: Any = connection._writer
         self._transport: asyncio.Transport = writer.transport
         self._reader = hiredis.Reader()
@@ -47,7 +48,7 @@ class Link(asyncio.Protocol):
 
     async def ask(self, command: bytes) -> Any:
         """The reply to one packed command. Raises `hiredis.ReplyError` and `ConnectionError`."""
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Any] = self._loop.create_future()
         self._waiting.append(future)
         self._transport.write(command)
         return await future

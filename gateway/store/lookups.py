@@ -57,6 +57,9 @@ class Lookups:
     def __init__(self, client: Client, layout: Layout, idle_timeout: float, timeout: float) -> None:
         """`timeout` bounds the whole wait of a caller, retries included, in seconds."""
         self._client = client
+        # Asking for the running loop costs a system call each time (CPython 3.11 looks at the
+        # process id), so it is asked for once.
+        self._loop = asyncio.get_running_loop()
         self._layout = layout
         self._idle = idle_timeout
         self._timeout = timeout
@@ -76,10 +79,9 @@ class Lookups:
 
         Each caller has a future of its own, so that one that is cancelled takes nobody with it.
         """
-        loop = asyncio.get_running_loop()
         if not self._waiting:
-            loop.call_soon(self._send)
-        future: asyncio.Future[bytes | None] = loop.create_future()
+            self._loop.call_soon(self._send)
+        future: asyncio.Future[bytes | None] = self._loop.create_future()
         self._waiting.setdefault(session_id, []).append(future)
         return await future
 
@@ -95,7 +97,7 @@ class Lookups:
         ids = list(waiting)
         for at in range(0, len(ids), self._most):
             batch = {each: waiting[each] for each in ids[at : at + self._most]}
-            task = asyncio.get_running_loop().create_task(self._answer(batch))
+            task = self._loop.create_task(self._answer(batch))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -151,7 +153,7 @@ class Lookups:
     def _link_soon(self) -> None:
         """Opens a link beside the requests. In a cluster there is none: keys have many homes."""
         if self._linking is None and not isinstance(self._client, RedisCluster):
-            self._linking = asyncio.get_running_loop().create_task(self._open_link())
+            self._linking = self._loop.create_task(self._open_link())
 
     async def _open_link(self) -> None:
         try:
