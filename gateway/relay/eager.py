@@ -6,7 +6,7 @@ Measured on CPython 3.11: 0.3 µs against the 2.4 µs of `loop.create_task`.
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -20,9 +20,9 @@ class Suspended(Generic[T]):
     _coroutine: Coroutine[Any, Any, T]
     _awaited: Any
 
-    async def rest(self) -> T:
+    def rest(self) -> Awaitable[T]:
         """Goes on where the coroutine stopped, and returns what it returns."""
-        return await _resume(self._coroutine, self._awaited)
+        return _resume(self._coroutine, self._awaited)
 
 
 def begin(coroutine: Coroutine[Any, Any, T]) -> T | Suspended[T]:

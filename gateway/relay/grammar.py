@@ -19,6 +19,11 @@ _REQUEST_LINE = re.compile(rb"(%b{1,64}+) ([\x21\x22\x24-\x7e]++) HTTP/1\.([01])
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])( [\t\x20-\x7e\x80-\xff]*+)?\r\n")
 _FIELDS = re.compile(rb"((%b++):[\t\x20-\x7e\x80-\xff]*+\r\n)|[\s\S]" % TOKEN)
 
+# The field lines between two offsets of some bytes, as (line with its CRLF, name). A byte that is
+# part of no field line comes as a pair with an empty name. This is the pattern's own method, since
+# a function around it would be called twice for each request.
+fields = _FIELDS.findall
+
 # Why a request line is not one, for the status that the client gets.
 _OTHER_VERSION = re.compile(rb"%b+ [\x21\x22\x24-\x7e]+ HTTP/[0-9]+(?:\.[0-9]+)?\r\n" % TOKEN)
 _BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)")
@@ -55,14 +60,6 @@ def status_line(data: bytes) -> tuple[bytes, int, bytes, int]:
         raise Malformed
     minor, status, reason = line.groups()
     return minor, int(status), reason or b" ", line.end()
-
-
-def fields(data: bytes, start: int, end: int) -> list[tuple[bytes, bytes]]:
-    """The field lines between two offsets as (line with its CRLF, name).
-
-    A byte that is part of no field line comes as a pair with an empty name.
-    """
-    return _FIELDS.findall(data, start, end)
 
 
 def value(line: bytes, name: bytes) -> bytes:
