@@ -53,7 +53,11 @@ def _command(pid: int) -> str:
 
 
 def config(port: int, admin_port: int, folder: Path, store: str, **changes: Any) -> dict[str, Any]:
-    """A config with the sections that tests seldom care for; `changes` replace or add sections."""
+    """A config with the sections that tests seldom care for; `changes` replace or add sections.
+
+    A gateway drains for less time than a test waits for its end.
+    """
+    timeouts = {"drain": HANG / 2, **changes.pop("timeouts", {})}
     return {
         "version": 1,
         "listen": f"127.0.0.1:{port}",
@@ -61,13 +65,16 @@ def config(port: int, admin_port: int, folder: Path, store: str, **changes: Any)
         "store": store,
         "session": {"secrets": [SECRET]},
         "access_log": str(folder / "access.log"),
+        "timeouts": timeouts,
         **changes,
     }
 
 
 @contextmanager
 def gateway(folder: Path, store: str, **changes: Any) -> Iterator[Gateway]:
-    """Starts a gateway, and ends it; a traceback in its log fails the test."""
+    """Starts a gateway, and ends it; a traceback in its log fails the test, and so does an end that
+    is no orderly one, unless the test itself has killed it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     port, admin_port = free_port(), free_port()
     file = folder / "config.yaml"
@@ -79,6 +86,7 @@ def gateway(folder: Path, store: str, **changes: Any) -> Iterator[Gateway]:
         yield Gateway(port, admin_port, process.pid, log, folder / "access.log", data)
     text = log.read_text()
     assert "Traceback" not in text, text[-4000:]
+    assert process.returncode in (0, -signal.SIGKILL), text[-4000:]
 
 
 def environment(**more: str) -> Mapping[str, str]:

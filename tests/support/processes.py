@@ -40,7 +40,10 @@ def running(
     port: int | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that lives as long as the block, with its output in `log`."""
+    """A process that lives as long as the block, with its output in `log`.
+
+    One that does not end when it is asked to is killed, and fails the test.
+    """
     with log.open("wb") as out:
         process = subprocess.Popen(
             command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=env
@@ -60,3 +63,4 @@ def running(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+                raise AssertionError(f"{command[0]} had to be killed") from None

@@ -16,6 +16,9 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 Answer = Callable[["Visit"], None]
 
+# How long an upstream waits for a gateway to notice that it has gone, in seconds.
+_FAREWELL = 2.0
+
 
 class Client:
     """One connection to the gateway."""
@@ -121,6 +124,11 @@ class Visit:
     def send(self, data: bytes) -> None:
         self.sock.sendall(data)
 
+    def finish(self) -> None:
+        """Sends the FIN, and still reads."""
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_WR)
+
     def close(self) -> None:
         # A thread may be reading; only a shutdown wakes it and sends the FIN at once.
         with contextlib.suppress(OSError):
@@ -177,13 +185,19 @@ class Upstream:
         return b"".join(visit.got for visit in self.visits)
 
     def clear(self, answer: Answer | None = None) -> None:
-        """Forgets what came, closes what is open, and behaves anew."""
-        for visit in self.visits:
+        """Forgets what came, closes what is open, and behaves anew.
+
+        Waits until the gateway has closed its side too: its pool must not hold what is gone.
+        """
+        visits, self.visits = self.visits, []
+        for visit in visits:
+            visit.finish()
+        until = time.monotonic() + _FAREWELL
+        while not all(visit.ended for visit in visits) and time.monotonic() < until:
+            time.sleep(0.002)
+        for visit in visits:
             visit.close()
-        self.visits = []
         self.answer = answer or always(OK)
-        # The gateway needs a moment to see that its pooled connections are gone.
-        time.sleep(0.02)
 
     def wait(self, condition: Callable[[], bool]) -> None:
         """Waits until something has happened at the upstream."""
