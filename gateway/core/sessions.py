@@ -25,9 +25,13 @@ class Token:
         return "Token(…)"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Session:
-    """One key's session. Times are UNIX seconds; `id` is the key's digest."""
+    """One key's session. Times are UNIX seconds; `id` is the key's digest.
+
+    Not frozen, since one is made for each look-up and freezing doubles what that costs; nobody
+    changes one.
+    """
 
     id: str
     subject: str

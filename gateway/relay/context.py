@@ -38,7 +38,10 @@ class Context:
 
     def peer(self, peername: Any) -> Peer:
         """What is told of a client connection; `peername` is the socket's."""
-        address = peername[0].partition("%")[0] if isinstance(peername, tuple) else "unknown"
+        address = "unknown"
+        if isinstance(peername, tuple):
+            # Without an IPv6 zone, and an IPv4 client of a dual-stack socket as what it is.
+            address = peername[0].partition("%")[0].removeprefix("::ffff:")
         return Peer(address, instance=self.instance, trusted=self._trusts(address))
 
     def may_trail(self, name: bytes) -> bool:

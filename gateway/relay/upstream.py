@@ -97,12 +97,14 @@ class UpstreamConnection(asyncio.Protocol):
         self.deadline = self._clock.now + self._settings.upstream_idle
 
     def abort(self) -> None:
+        """Ends the connection at once; a tunnel's last bytes still leave."""
+        transport, state = self.transport, self._state
         self.exchange = None
         self._state = _IDLE
         self.deadline = math.inf
         self.usable = False
-        if self.transport is not None:
-            self.transport.abort()
+        if transport is not None:
+            (transport.close if state is _TUNNEL else transport.abort)()
 
     def pause(self) -> None:
         """The client does not take what has come already."""

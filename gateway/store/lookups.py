@@ -74,8 +74,8 @@ class Lookups:
         self._tasks: set[asyncio.Task[None]] = set()
         self._most = 1 if isinstance(client, RedisCluster) else _MOST  # one slot a command
 
-    async def get(self, session_id: str) -> bytes | None:
-        """The sealed value, or None if there is none. Raises `StoreUnavailable`.
+    def get(self, session_id: str) -> asyncio.Future[bytes | None]:
+        """The sealed value, or None if there is none; or `StoreUnavailable`.
 
         Each caller has a future of its own, so that one that is cancelled takes nobody with it.
         """
@@ -83,7 +83,7 @@ class Lookups:
             self._loop.call_soon(self._send)
         future: asyncio.Future[bytes | None] = self._loop.create_future()
         self._waiting.setdefault(session_id, []).append(future)
-        return await future
+        return future
 
     async def close(self) -> None:
         tasks = [*self._tasks, *([self._linking] if self._linking else [])]
