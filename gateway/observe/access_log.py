@@ -11,7 +11,6 @@ import os
 import re
 import stat
 import time
-from typing import NamedTuple
 
 from gateway.core.keys import KEY_PATTERN
 from gateway.core.refusals import Refusal
@@ -25,47 +24,22 @@ _ATOMIC = 4096
 _LARGEST_WRITE = 65536
 
 # A batch is written when it has this many records, or at the next tick of the clock.
-_BATCH = 64
+_BATCH = 256
 
 # The three base64url parts of a JWT (RFC 7519 §3); its header always begins with `{"`.
 _TOKEN = re.compile(rb"eyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
 
-class Record(NamedTuple):
-    """What is known of one request when it has ended."""
-
-    time: float  # UNIX seconds
-    client: str
-    method: bytes
-    route: str
-    path: bytes
-    status: int
-    bytes_in: int  # of the request's body
-    bytes_out: int  # of the answer's body
-    duration: float  # s
-    upstream: str
-    session: str
-    request_id: bytes
-    reason: str
+# What is known of a request when it has ended, in this order and ready to be written: UNIX seconds,
+# client, method, route, path, status, bytes of the request's body, bytes of the answer's body,
+# seconds taken, server, session id, request id, and why it ended otherwise than by an answer.
+Record = tuple[float, bytes, bytes, bytes, bytes, int, int, int, float, bytes, bytes, bytes, str]
 
 
-def refused_record(refusal: Refusal, client: str, request_id: bytes) -> Record:
+def refused_record(refusal: Refusal, client: bytes, request_id: bytes) -> Record:
     """The record of something that could not be read as a request."""
-    return Record(
-        time.time(),
-        client,
-        b"-",
-        "",
-        b"-",
-        refusal.status,
-        0,
-        0,
-        0.0,
-        "",
-        "",
-        request_id,
-        refusal.reason,
-    )
+    status, reason = refusal.status, refusal.reason
+    return (time.time(), client, b"-", b"", b"-", status, 0, 0, 0.0, b"", b"", request_id, reason)
 
 
 class AccessLog:
@@ -89,11 +63,11 @@ class AccessLog:
         records, self._records = self._records, []
         batch: list[bytes] = []
         size = second = 0
-        stamp = ""
+        stamp = b""
         for record in records:
             if int(record[0]) != second:
                 second = int(record[0])
-                stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+                stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
             line = render(record, stamp)
             size += len(line)
             if size > self._most and batch:
@@ -118,15 +92,27 @@ def open_log(where: str) -> AccessLog:
     return AccessLog(os.open(where, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640))
 
 
-def render(record: Record, stamp: str) -> bytes:
+def render(record: Record, stamp: bytes) -> bytes:
     """One JSON line. `stamp` is the record's second as UTC, made once for many records.
 
-    Written by hand, and the record taken apart at once, since this is done for every request. Only
-    the path can need escaping, and only for the quotation mark and the backslash: the grammar lets
-    no control byte this far, and config.yaml no such route.
+    Written by hand and in bytes, since this is done for every request (measured: a third of what
+    the same as text costs). Only the path can need escaping, and only for the quotation mark and
+    the backslash: the grammar lets no control byte this far, and config.yaml no such route.
     """
-    (
-        at,
+    at, client, method, route, path, status, into, out, took, server, session, name, reason = record
+    if b"lk_" in path:
+        path = KEY_PATTERN.sub(b"[key]", path)
+    if b"eyJ" in path:
+        path = _TOKEN.sub(b"[token]", path)
+    if b'"' in path or b"\\" in path:
+        path = path.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+    return (
+        b'{"time": "%b.%03dZ", "client": "%b", "method": "%b", "route": "%b", "path": "%b", '
+        b'"status": %d, "bytes_in": %d, "bytes_out": %d, "duration_us": %d, "upstream": "%b", '
+        b'"session": "%b", "request_id": "%b"%b}\n'
+    ) % (
+        stamp,
+        at % 1 * 1000,
         client,
         method,
         route,
@@ -134,24 +120,9 @@ def render(record: Record, stamp: str) -> bytes:
         status,
         into,
         out,
-        duration,
-        upstream,
-        session,
+        took * 1_000_000,
+        server,
+        session[:_SESSION_CHARACTERS],
         name,
-        reason,
-    ) = record
-    if b"lk_" in path:
-        path = KEY_PATTERN.sub(b"[key]", path)
-    if b"eyJ" in path:
-        path = _TOKEN.sub(b"[token]", path)
-    if b'"' in path or b"\\" in path:
-        path = path.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
-    because = f', "reason": "{reason}"' if reason else ""
-    return (
-        f'{{"time": "{stamp}.{int(at % 1 * 1000):03d}Z", "client": "{client}", '
-        f'"method": "{method.decode()}", "route": "{route}", "path": "{path.decode()}", '
-        f'"status": {status}, "bytes_in": {into}, "bytes_out": {out}, '
-        f'"duration_ms": {duration * 1000:.3f}, "upstream": "{upstream}", '
-        f'"session": "{session[:_SESSION_CHARACTERS]}", '
-        f'"request_id": "{name.decode()}"{because}}}\n'
-    ).encode()
+        b', "reason": "%b"' % reason.encode() if reason else b"",
+    )

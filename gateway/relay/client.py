@@ -275,7 +275,7 @@ class ClientConnection(asyncio.Protocol):
         self.write(
             answers.refusal(refusal, request_id=request_id, head_only=False, close=True, fields={})
         )
-        context.access_log.add(refused_record(refusal, self.peer.address, request_id))
+        context.access_log.add(refused_record(refusal, self.peer.name, request_id))
         self._linger()
 
     # How a connection ends while the client is still sending.

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from gateway.core import refusals
 from gateway.core.refusals import Refusal
-from gateway.observe.access_log import Record
 from gateway.relay import answers, bodies, eager, outgoing
 from gateway.relay.bodies import ChunkedBody
 from gateway.relay.decision import Forward
@@ -375,18 +374,18 @@ class Exchange:
             self._timer.cancel()
         head, peer = self.head, self.client.peer
         context.access_log.add(
-            Record(
+            (
                 time.time(),
-                outgoing.client_address(head, peer) if peer.trusted else peer.address,
+                outgoing.client_address(head, peer).encode() if peer.trusted else peer.name,
                 head.method,
-                "" if forward is None else forward.route.name,
+                b"" if forward is None else forward.route.label,
                 head.path,
                 self.status,
                 self.received,
                 self.delivered,
                 time.monotonic() - self.began,
-                "" if upstream is None else upstream.server.name,
-                "" if forward is None or forward.entry is None else forward.entry.session.id,
+                b"" if upstream is None else upstream.server.label,
+                b"" if forward is None or forward.entry is None else forward.entry.label,
                 self.request_id,
                 self.reason,
             )

@@ -23,11 +23,12 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Peer:
     """What one client connection tells of its other end, rendered once for all its requests."""
 
-    __slots__ = ("address", "forwarded", "trusted")
+    __slots__ = ("address", "forwarded", "name", "trusted")
 
     def __init__(self, address: str, *, instance: str, trusted: bool) -> None:
         """`address` is the peer's IP address, or "unknown" on a unix socket."""
         self.address = address
+        self.name = address.encode()  # for the log
         self.trusted = trusted
         self.forwarded = (
             f"X-Forwarded-For: {address}\r\nX-Real-IP: {address}\r\n"

@@ -25,11 +25,11 @@ _SHUNNED_SECONDS = 2.0
 class Server:
     """One address of an upstream, with the connections to it."""
 
-    __slots__ = ("connect", "idle", "name", "standing")
+    __slots__ = ("connect", "idle", "label", "standing")
 
     def __init__(self, name: str, connect: Connect) -> None:
         """`name` is what logs call it."""
-        self.name = name
+        self.label = name.encode()
         self.connect = connect
         self.idle: list[UpstreamConnection] = []
         self.standing = Standing()  # how many connections are busy or being opened

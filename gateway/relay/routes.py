@@ -42,10 +42,12 @@ class Route:
     bad_key_is_anonymous: bool = False
     response_timeout: float = 60.0
     body_limit: int = 2**63
-    identifies: bool = True  # whether a key is looked at
+    identifies: bool = field(init=False)  # whether a key is looked at
+    label: bytes = field(init=False)  # the name, for the log
 
     def __post_init__(self) -> None:
         self.identifies = self.auth is not Auth.PUBLIC
+        self.label = self.name.encode()
 
     @property
     def is_endpoint(self) -> bool:

@@ -21,6 +21,11 @@ class Entry:
     token: bytes
     expires: float  # UNIX seconds from which on it must be looked up again
 
+    @property
+    def label(self) -> bytes:
+        """The session id, for the log."""
+        return self.session.id.encode()
+
 
 class NearCache:
     """Remembered entries. `trusted` says whether somebody tells us of changes."""
