@@ -1,0 +1,124 @@
+"""Section D of the wire rules, D4: more than the limits allow."""
+
+import os
+import resource
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support.gateway import Gateway, gateway
+from tests.support.processes import HANG
+from tests.support.raw import OK, Client, Upstream, Visit, always, ask, status
+from tests.support.redis_server import RedisServer
+
+GET = b"GET /public/ HTTP/1.1\r\nHost: a.example\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def narrow(
+    tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, upstream: Upstream
+) -> Iterator[Gateway]:
+    """A gateway with few places."""
+    with gateway(
+        tmp_path_factory.mktemp("narrow"),
+        redis.url,
+        upstreams={"shop": {"servers": [upstream.url], "max_connections": 2}},
+        routes=[{"path": "/*", "upstream": "shop", "auth": "public"}],
+        limits={"connections": 10, "requests": 4},
+        timeouts={"connect": 1, "idle": 2},
+    ) as running:
+        yield running
+
+
+def test_d4_more_connections_than_the_limit(narrow: Gateway, shop: Upstream) -> None:
+    """D4: the newest is refused with 503; those inside are unharmed; it recovers."""
+    with ExitStack() as stack:
+        inside = [stack.enter_context(Client(narrow.port)) for _ in range(10)]
+        for client in inside:
+            client.send(GET)
+            assert client.answer()[0] == 200
+        answer = ask(narrow.port, b"")
+        assert status(answer) == 503
+        assert b"\r\nRetry-After: 1\r\n" in answer
+        for client in inside:
+            client.send(GET)
+            assert client.answer()[0] == 200
+    wait_until_served(narrow)
+
+
+def wait_until_served(gateway: Gateway) -> None:
+    """Until there is a place for a new connection again."""
+    until = time.monotonic() + HANG
+    request = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    while not (answer := ask(gateway.port, request)) or status(answer) != 200:
+        assert time.monotonic() < until
+
+
+def test_d4_more_requests_than_the_limits(narrow: Gateway, shop: Upstream) -> None:
+    """D4: beyond the upstream's connections they wait a moment, beyond the limit they get 503."""
+    release = threading.Event()
+
+    def held(visit: Visit) -> None:
+        visit.request()
+        release.wait(10)
+        visit.send(OK)
+        always(OK)(visit)
+
+    shop.clear(held)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(Client(narrow.port)) for _ in range(6)]
+        for client in clients[:5]:
+            client.send(GET)
+        # Two are with the upstream, two wait for a place; the fifth is over the limit of four.
+        assert clients[4].answer()[0] == 503
+        # The two that wait have no place within the connect timeout.
+        assert sorted(client.answer()[0] for client in clients[2:4]) == [503, 503]
+        release.set()
+        assert [client.answer()[0] for client in clients[:2]] == [200, 200]
+
+
+def processor_time(pid: int) -> float:
+    """Seconds that a process has computed."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_d4_out_of_file_descriptors(narrow: Gateway, shop: Upstream) -> None:
+    """D4: those inside go on, nothing spins, and the listener recovers by itself."""
+    [worker] = narrow.workers()
+    soft, hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+    with ExitStack() as stack:
+        inside = [stack.enter_context(Client(narrow.port)) for _ in range(3)]
+        for client in inside:
+            client.send(GET)
+            assert client.answer()[0] == 200
+        held = len(list(Path(f"/proc/{worker}/fd").iterdir()))
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (held + 2, hard))
+        try:
+            with ExitStack() as outside:
+                for _ in range(40):
+                    outside.enter_context(socket.create_connection(("127.0.0.1", narrow.port)))
+                began = processor_time(worker)
+                time.sleep(1)
+                assert processor_time(worker) - began < 0.5
+                for client in inside:
+                    client.send(GET)
+                    assert client.answer()[0] == 200
+        finally:
+            resource.prlimit(worker, resource.RLIMIT_NOFILE, (soft, hard))
+    wait_until_served(narrow)
+
+
+def test_many_idle_connections_are_no_burden(relay: Gateway, shop: Upstream) -> None:
+    """D1: a thousand clients that say nothing do not keep one from being served."""
+    with ExitStack() as stack:
+        for _ in range(1000):
+            stack.enter_context(socket.create_connection(("127.0.0.1", relay.port)))
+        with Client(relay.port) as client:
+            client.send(GET)
+            assert client.answer()[0] == 200

@@ -1,0 +1,125 @@
+"""Section D of the wire rules, D5 to D7: clients that leave, and upstreams that do not answer."""
+
+import time
+
+from tests.support.gateway import Gateway
+from tests.support.raw import OK, Client, Upstream, Visit, always, ask, status
+
+GET = b"GET /public/ HTTP/1.1\r\nHost: a.example\r\n\r\n"
+POST = b"POST /public/ HTTP/1.1\r\nHost: a.example\r\n%b\r\n"
+
+
+def test_d5_the_client_goes_away(relay: Gateway, shop: Upstream) -> None:
+    """D5: the upstream request is cancelled at once, in whatever phase."""
+
+    def silent(visit: Visit) -> None:
+        visit.head()
+
+    shop.clear(silent)
+    with Client(relay.port) as client:
+        client.send(GET.replace(b"/public/", b"/public/gone"))
+        shop.wait(lambda: bool(shop.got))
+    shop.wait(lambda: shop.visits[0].ended)
+    assert relay.records(path="/public/gone", status=499)
+
+
+def test_d5_the_client_goes_away_in_the_answer(relay: Gateway, shop: Upstream) -> None:
+    """D5: what it does not want any more, the upstream need not send."""
+
+    def endless(visit: Visit) -> None:
+        visit.request()
+        visit.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        while True:
+            visit.send(bytes(1000))
+            time.sleep(0.01)
+
+    shop.clear(endless)
+    with Client(relay.port) as client:
+        client.send(GET)
+        client.head()
+    shop.wait(lambda: shop.visits[0].ended)
+
+
+def test_d6_a_stale_pooled_connection(relay: Gateway, shop: Upstream) -> None:
+    """D6: what can be repeated goes once more on a new connection; a body never goes twice."""
+
+    def closes_on_the_second(visit: Visit) -> None:
+        first = visit.request()
+        visit.send(OK)
+        visit.head(len(first))
+        visit.reset()
+
+    for request, expected in (
+        (GET, 200),
+        (POST % b"Content-Length: 5\r\n" + b"hello", 502),
+        (POST % b"Content-Length: 0\r\n", 502),
+        (POST.replace(b"POST", b"PUT") % b"Content-Length: 5\r\n" + b"hello", 502),
+        (POST.replace(b"POST", b"DELETE") % b"", 200),
+    ):
+        shop.clear(closes_on_the_second)
+        with Client(relay.port) as client:
+            client.send(GET)
+            assert client.answer()[0] == 200
+            shop.answer = always(OK)
+            client.send(request)
+            assert client.answer()[0] == expected, request
+        assert shop.got.count(b"hello") <= 1
+
+
+def test_d6_a_fresh_connection_that_closes(relay: Gateway, shop: Upstream) -> None:
+    """D6: a connection that was never good is no reason to try again."""
+
+    def closes(visit: Visit) -> None:
+        visit.head()
+        visit.close()
+
+    shop.clear(closes)
+    with Client(relay.port) as client:
+        client.send(GET)
+        assert client.answer()[0] == 502
+    assert len(shop.visits) == 1
+
+
+def test_d7_a_silent_upstream(relay: Gateway, shop: Upstream) -> None:
+    """D7: 504 after the response timeout, also when the head comes byte by byte."""
+
+    def silent(visit: Visit) -> None:
+        visit.head()
+
+    def trickles(visit: Visit) -> None:
+        visit.head()
+        for byte in OK:
+            visit.send(bytes((byte,)))
+            time.sleep(0.25)
+
+    for answer in (silent, trickles):
+        shop.clear(answer)
+        with Client(relay.port) as client:
+            client.send(GET)
+            assert client.answer()[0] == 504
+
+
+def test_d7_an_upstream_that_falls_silent_in_its_answer(relay: Gateway, shop: Upstream) -> None:
+    """D7, A15: the client's connection is cut after the body's idle timeout."""
+
+    def falls_silent(visit: Visit) -> None:
+        visit.request()
+        visit.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+
+    shop.clear(falls_silent)
+    answer = ask(relay.port, GET.replace(b"/public/", b"/public/silent"))
+    assert answer.endswith(b"\r\n\r\n5\r\nhello\r\n")
+    shop.wait(lambda: shop.visits[0].ended)
+    assert relay.records(path="/public/silent", reason="upstream_timeout")
+
+
+def test_nobody_listens(relay: Gateway, shop: Upstream) -> None:
+    """An upstream that refuses connections is 502."""
+    answer = ask(
+        relay.port,
+        GET.replace(b"/public/", b"/nowhere/").replace(
+            b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"
+        ),
+    )
+    assert status(answer) == 502
+    assert b"upstream_unreachable" in answer
