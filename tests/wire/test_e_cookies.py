@@ -1,0 +1,144 @@
+"""Section E of the wire rules, E4, E7 and E8: keys that come and go in a cookie."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import accounts, token_of
+from tests.support.gateway import Gateway, gateway
+from tests.support.raw import Upstream, always, ask, status
+from tests.support.redis_server import RedisServer
+from tests.wire.test_e_token import LOGIN
+from tests.wire.vectors import each
+
+
+@pytest.fixture(scope="module")
+def by_cookie(
+    tmp_path_factory: pytest.TempPathFactory,
+    redis: RedisServer,
+    upstream: Upstream,
+    login_upstream: Upstream,
+) -> Iterator[Gateway]:
+    """A gateway whose login hands the key out in a cookie, and that tells the backend of logouts
+    where nobody listens.
+    """
+    with gateway(
+        tmp_path_factory.mktemp("by-cookie"),
+        redis.url,
+        upstreams={
+            "shop": upstream.url,
+            "accounts": login_upstream.url,
+            "nowhere": "http://127.0.0.1:1",
+        },
+        login={"kind": "backend", "path": "/login", "upstream": "accounts", "token": "cookie:sid"},
+        logout={"path": "/logout", "upstream": "nowhere", "backend_path": "/bye"},
+        routes=[
+            {"path": "/api/*", "upstream": "shop"},
+            {"path": "/public/*", "upstream": "shop", "auth": "public"},
+        ],
+    ) as running:
+        yield running
+
+
+def cookie_of(relay: Gateway, login_upstream: Upstream) -> bytes:
+    """Logs in, and returns the cookie that came back."""
+    login_upstream.clear(
+        always(
+            b"HTTP/1.1 200 OK\r\nSet-Cookie: sid=%b; Path=/; HttpOnly\r\nContent-Length: 0\r\n\r\n"
+            % token_of("alice").encode()
+        )
+    )
+    try:
+        answer = ask(relay.port, LOGIN % b"")
+    finally:
+        login_upstream.clear(accounts)
+    assert b"eyJ" not in answer
+    return answer.partition(b"\r\nSet-Cookie: ")[2].partition(b";")[0]
+
+
+def test_e4_the_backends_logout_fails(
+    by_cookie: Gateway, shop: Upstream, login_upstream: Upstream
+) -> None:
+    """E4: that does not keep the key alive."""
+    cookie = cookie_of(by_cookie, login_upstream)
+    assert cookie.startswith(b"sid=lk_")
+    line = b"Cookie: " + cookie + b"\r\n"
+    request = b"%b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n%b\r\n"
+    assert status(ask(by_cookie.port, request % (b"GET /api/", line))) == 200
+    assert status(ask(by_cookie.port, request % (b"POST /logout", line))) == 204
+    assert status(ask(by_cookie.port, request % (b"GET /api/", line))) == 401
+
+
+@pytest.mark.parametrize("name", [b"sid", b" sid ", b"sid "])
+@pytest.mark.parametrize("path", [b"/public/", b"/api/"])
+def test_e7_the_cookie_of_the_login_is_the_gateways(
+    by_cookie: Gateway, shop: Upstream, login_upstream: Upstream, path: bytes, name: bytes
+) -> None:
+    """E7: no upstream sets it, on whatever route, for whomever."""
+    line = b"Cookie: " + cookie_of(by_cookie, login_upstream) + b"\r\n"
+    shop.clear(
+        always(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nSet-Cookie:%b=evil\r\n"
+            b"set-cookie: sidecar=1\r\n\r\n" % name
+        )
+    )
+    request = b"GET " + path + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+    for lines in (line, b"") if path == b"/public/" else (line,):
+        answer = ask(by_cookie.port, request + lines + b"\r\n")
+        assert status(answer) == 200
+        assert b"evil" not in answer
+        assert b"\r\nset-cookie: sidecar=1\r\n" in answer
+
+
+@each(
+    "lines",
+    {
+        "in one field": b"Cookie: sid=KEY; sid=KEY\r\n",
+        "in two fields": b"Cookie: sid=KEY\r\nCookie: sid=KEY\r\n",
+        "of other names": b"Cookie: sid=KEY; a=b; other=KEY\r\n",
+        "of two sessions": b"Cookie: sid=KEY; sid=OTHER\r\n",
+    },
+)
+def test_e7_two_of_the_gateways_cookies(
+    by_cookie: Gateway, shop: Upstream, login_upstream: Upstream, lines: bytes
+) -> None:
+    """E7: 400, and none is picked by chance; not at the logout either."""
+    key, other = (cookie_of(by_cookie, login_upstream)[4:] for _ in range(2))
+    lines = lines.replace(b"KEY", key).replace(b"OTHER", other)
+    shop.clear()
+    for line in (b"GET /api/", b"POST /logout"):
+        request = line + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" + lines + b"\r\n"
+        assert status(ask(by_cookie.port, request)) == 400
+    assert shop.got == b""
+    request = b"GET /api/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\nCookie: sid=" + key
+    assert status(ask(by_cookie.port, request + b"\r\n\r\n")) == 200
+
+
+def test_e8_a_swap_from_a_cookie_is_private(
+    by_cookie: Gateway, shop: Upstream, login_upstream: Upstream
+) -> None:
+    """E8 [9111 §3.5]: no shared cache in front may keep what only this cookie's owner may see."""
+    line = b"Cookie: " + cookie_of(by_cookie, login_upstream) + b"\r\n"
+    shop.clear(always(b"HTTP/1.1 200 OK\r\nVary: Accept\r\nContent-Length: 0\r\n\r\n"))
+    answer = ask(
+        by_cookie.port, b"GET /api/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" + line + b"\r\n"
+    )
+    assert b"\r\nAuthorization: Bearer ey" in shop.got
+    assert b"\r\nCache-Control: private\r\nVary: Cookie\r\n" in answer
+    assert b"\r\nVary: Accept\r\n" in answer
+
+
+def test_e7_an_upstream_cannot_set_the_keys_cookie(
+    relay: Gateway, shop: Upstream, key: str
+) -> None:
+    """E7: a Set-Cookie with the name that the key came in is dropped."""
+    shop.clear(
+        always(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: session=evil\r\n"
+            b"Set-Cookie: a=b\r\n\r\nok"
+        )
+    )
+    request = b"GET /api/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\nCookie: session=%b\r\n\r\n"
+    answer = ask(relay.port, request % key.encode())
+    assert b"evil" not in answer
+    assert b"\r\nSet-Cookie: a=b\r\n" in answer

@@ -1,0 +1,251 @@
+"""Section E of the wire rules, E3 to E12: sessions while things go wrong.
+
+E10, E11, E13 and E14 need a Redis that fails in more ways than dying; they come with the work on
+the store's failures. E3 and E4 are proved here with a Redis that is stopped, and one that is gone.
+"""
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.core.keys import new_key
+from tests.conftest import accounts, log_in
+from tests.support.gateway import Gateway, gateway
+from tests.support.raw import OK, Client, Upstream, Visit, always, ask, status
+from tests.support.redis_server import RedisServer, redis_server
+from tests.wire.test_a_framing import SAMPLES
+from tests.wire.test_e_token import API, LOGIN, LOGOUT
+from tests.wire.vectors import each
+
+
+@pytest.fixture
+def fragile(
+    tmp_path: Path, upstream: Upstream, login_upstream: Upstream
+) -> Iterator[tuple[Gateway, RedisServer]]:
+    """A gateway with a Redis of its own, which the test may stop."""
+    login_upstream.clear(accounts)
+    with (
+        redis_server(tmp_path) as server,
+        gateway(
+            tmp_path / "gateway",
+            server.url,
+            upstreams={"shop": upstream.url, "accounts": login_upstream.url},
+            login={"kind": "backend", "path": "/login", "upstream": "accounts"},
+            routes=[
+                {"path": "/api/*", "upstream": "shop"},
+                {"path": "/public/*", "upstream": "shop", "auth": "public"},
+            ],
+        ) as running,
+    ):
+        yield running, server
+
+
+def test_e3_e4_the_store_is_silent(
+    fragile: tuple[Gateway, RedisServer], shop: Upstream, login_upstream: Upstream
+) -> None:
+    """E3, E4: 503 with Retry-After, never 401; no key handed out, no logout called done; public
+    routes go on; everything comes back by itself.
+    """
+    relay, server = fragile
+    key = log_in(relay.port).encode()
+    assert status(ask(relay.port, API % key)) == 200
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        answer = ask(relay.port, LOGIN % b"")
+        assert status(answer) == 503
+        assert b"lk_" not in answer
+        assert b"eyJ" not in answer
+        assert status(ask(relay.port, LOGOUT % key)) == 503
+        time.sleep(2.5)  # by now the near cache must know that nobody tells it of logouts
+        answer = ask(relay.port, API % key)
+        assert status(answer) == 503
+        assert b"\r\nRetry-After: " in answer
+        public = b"GET /public/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        assert status(ask(relay.port, public)) == 200
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    until = time.monotonic() + 15
+    while status(answer := ask(relay.port, API % key)) == 503:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    # The logout was not called done; the server may or may not have got its command.
+    assert status(answer) in (200, 401)
+
+
+def test_e3_e4_the_store_is_gone(fragile: tuple[Gateway, RedisServer], shop: Upstream) -> None:
+    """E3, E4: a dead store is 503 for logins, logouts and calls; it logs nobody out."""
+    relay, server = fragile
+    key = log_in(relay.port).encode()
+    os.kill(server.pid, signal.SIGKILL)
+    for request in (LOGIN % b"", LOGOUT % key):
+        answer = ask(relay.port, request)
+        assert status(answer) == 503
+        assert b"\r\nRetry-After: " in answer
+        assert b"lk_" not in answer
+        assert b"eyJ" not in answer
+    shop.clear()
+    for unknown in (API % key, API % unseen_key()):
+        assert status(ask(relay.port, unknown)) == 503
+    assert shop.got == b""
+
+
+def unseen_key() -> bytes:
+    """A well-formed key that the gateway has never seen."""
+    return str(new_key(bytes(32)).reveal()).encode()
+
+
+def test_e4_logout(relay: Gateway, shop: Upstream, key: str) -> None:
+    """E4: instant, for that device alone; a second one and one of an unknown key answer alike."""
+    other = log_in(relay.port)
+    assert status(ask(relay.port, API % key.encode())) == 200
+    first = ask(relay.port, LOGOUT % key.encode())
+    second = ask(relay.port, LOGOUT % key.encode())
+    unknown = ask(relay.port, LOGOUT % (b"lk_" + b"A" * 49))
+    nobody = ask(relay.port, b"POST /logout HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert [status(each) for each in (first, second, unknown, nobody)] == [204] * 4
+    assert status(ask(relay.port, API % key.encode())) == 401
+    assert status(ask(relay.port, API % other.encode())) == 200
+
+
+def test_e4_logout_by_get(relay: Gateway, shop: Upstream, key: str) -> None:
+    """A key in a header may log out by GET; one in a cookie needs POST or a same-origin GET."""
+    by_cookie = b"%b /logout HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\nCookie: session=%b\r\n%b\r\n"
+    cross = by_cookie % (b"GET", key.encode(), b"")
+    assert status(ask(relay.port, cross)) == 403
+    cross = by_cookie % (b"GET", key.encode(), b"Sec-Fetch-Site: cross-site\r\n")
+    assert status(ask(relay.port, cross)) == 403
+    cross = by_cookie % (b"POST", key.encode(), b"Origin: https://evil.example\r\n")
+    assert status(ask(relay.port, cross)) == 403
+    assert status(ask(relay.port, API % key.encode())) == 200
+    own = by_cookie % (b"GET", key.encode(), b"Sec-Fetch-Site: same-origin\r\n")
+    answer = ask(relay.port, own)
+    assert status(answer) == 204
+    assert b"\r\nSet-Cookie: session=; Max-Age=0;" in answer
+    assert status(ask(relay.port, API % key.encode())) == 401
+    another = log_in(relay.port).encode()
+    assert status(ask(relay.port, by_cookie % (b"POST", another, b""))) == 204
+    third = log_in(relay.port).encode()
+    assert status(ask(relay.port, (LOGOUT % third).replace(b"POST", b"GET"))) == 204
+    assert status(ask(relay.port, API % third)) == 401
+
+
+def test_e5_a_new_key_at_every_login(relay: Gateway, shop: Upstream, key: str) -> None:
+    """E5: a presented key is never adopted; the same browser's former session ends."""
+    answer = ask(relay.port, LOGIN % (b"Cookie: session=" + key.encode() + b"\r\n"))
+    assert status(answer) == 200
+    assert key.encode() not in answer
+    assert status(ask(relay.port, API % key.encode())) == 401
+    forged = b"lk_" + b"B" * 49
+    answer = ask(relay.port, LOGIN % (b"Cookie: session=" + forged + b"\r\n"))
+    assert status(answer) == 200
+    assert forged not in answer
+
+
+def test_e6_a_malformed_request_is_never_echoed(relay: Gateway, key: str) -> None:
+    """E6: neither in the answer nor in a log."""
+    answer = ask(
+        relay.port,
+        b"GET /api/?q="
+        + key.encode()
+        + b" HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer "
+        + key.encode()
+        + b"\r\nBad Name: x\r\n\r\n",
+    )
+    assert status(answer) == 400
+    assert key.encode() not in answer
+    ask(relay.port, API.replace(b"/api/x", b"/public/" + key.encode()) % key.encode())
+    relay.records(path="/public/[key]")
+    assert key not in relay.access_log.read_text()
+    assert key not in relay.log.read_text()
+
+
+@each("request_", SAMPLES)
+def test_e6_no_secret_of_a_bad_request_is_told(relay: Gateway, key: str, request_: bytes) -> None:
+    """E6: wherever the key stands in it: the target, a field, the line that is wrong."""
+    secret = b"Authorization: Bearer %b\r\nCookie: session=%b\r\n" % (key.encode(), key.encode())
+    bad = request_.replace(b"/public/", b"/public/" + key.encode(), 1)
+    bad = bad.replace(b"\r\n", b"\r\n" + secret, 1).replace(b" : ", b" : " + key.encode())
+    answer = ask(relay.port, bad)
+    assert status(answer) in (400, 501)
+    assert key.encode() not in answer
+    relay.records(status=status(answer))
+    assert key not in relay.access_log.read_text()
+    assert key not in relay.log.read_text()
+
+
+UPGRADE = b"GET /ws/ HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n%b\r\n"
+
+
+def test_e9_an_upgrade_smuggles_nothing(relay: Gateway, shop: Upstream) -> None:
+    """E9: no body, no early bytes, no tunnel for a 200, and the end after a refusal."""
+    smuggled = b"GET /api/smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+    answer = ask(relay.port, UPGRADE % b"Content-Length: 5\r\n" + b"hello" + smuggled)
+    assert status(answer) == 400
+    assert shop.got == b""
+    for reply in (OK, b"HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\n\r\n"):
+        shop.clear(always(reply))
+        answer = ask(relay.port, UPGRADE % b"" + smuggled)
+        assert status(answer) == status(reply)
+        assert answer.count(b"HTTP/1.1 ") == 1
+        assert b"smuggled" not in shop.got
+
+
+def test_e10_no_answer_reaches_another_user(relay: Gateway, shop: Upstream) -> None:
+    """E10, without the delaying proxy: many users, random cancellation, each answer is one's own."""
+
+    def echo(visit: Visit) -> None:
+        seen = 0
+        while True:
+            request = visit.request(seen)
+            seen += len(request)
+            time.sleep(random.random() / 200)
+            line = next(x for x in request.split(b"\r\n") if x.startswith(b"X-User-Id: "))
+            name = line.removeprefix(b"X-User-Id: ")
+            visit.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(name), name))
+
+    shop.clear(echo)
+    keys = {f"user{n}": log_in(relay.port, f"user{n}") for n in range(12)}
+    wrong: list[object] = []
+
+    def use(name: str, key: str) -> None:
+        chance = random.Random(name)
+        request = (API % key.encode()).replace(b"Connection: close\r\n", b"")
+        for _ in range(25):
+            try:
+                with Client(relay.port) as client:
+                    for _ in range(3):
+                        client.send(request)
+                        if chance.random() < 0.3:
+                            break
+                        code, _, body = client.answer()
+                        if (code, body) != (200, name.encode()):
+                            wrong.append((code, body, name))
+            except OSError as error:
+                wrong.append(error)
+
+    threads = [threading.Thread(target=use, args=item) for item in keys.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert wrong == []
+
+
+def test_e12_redirects_are_passed_and_not_followed(relay: Gateway, shop: Upstream) -> None:
+    """E12: no redirect is followed; no request field moves the upstream's address."""
+    shop.clear(
+        always(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")
+    )
+    for target in (b"/public//evil.example/", b"http://evil.example/public/", b"/public/@evil"):
+        answer = ask(
+            relay.port,
+            b"GET " + target + b" HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
+        )
+        assert status(answer) == 302
+    assert len(shop.got.split(b" HTTP/1.1\r\n")) == 4
