@@ -241,12 +241,12 @@ class Exchange:
 
     def deliver(self, out: list[bytes], pieces: list[bytes]) -> None:
         """Writes body bytes to the client, behind the head if it is in `out`."""
-        size = sum(map(len, pieces))
-        if size and not self._silent:
-            self.delivered += size
+        if not self._silent:
+            for piece in pieces:
+                self.delivered += len(piece)
             out += bodies.chunk(pieces) if self._rechunked else pieces
         if out:
-            self.client.write(out[0] if len(out) == 1 else b"".join(out))
+            self.client.write(b"".join(out))
 
     def answered(self, trailers: list[tuple[bytes, bytes]], *, reusable: bool) -> None:
         """The answer is complete."""
