@@ -119,7 +119,7 @@ class Exchange:
         self.upstream = upstream
         upstream.carry(self)
         if not self.uploading:
-            upstream.send([forward.head])
+            upstream.send(forward.head)
             upstream.await_answer(forward.route.response_timeout)
             return
         if self.head.expects_continue and not self.client.buffer:
@@ -146,7 +146,7 @@ class Exchange:
         if self.tunnelling:
             self.received += len(data)
             upstream.deadline = self.context.clock.now + self.context.settings.tunnel_idle
-            upstream.send([data])
+            upstream.send(data)
             return
         try:
             rest = self._take_chunks(data, out) if self._chunks else self._take_length(data, out)
@@ -157,7 +157,7 @@ class Exchange:
             self.fail(refusals.BODY_TOO_LARGE)
             return
         if out:
-            upstream.send(out)
+            upstream.send(b"".join(out))
         if self.uploading:
             self.client.await_body()
         else:

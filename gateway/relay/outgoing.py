@@ -70,7 +70,7 @@ def request_head(
     parts = [
         head.method,
         b" ",
-        route.target(head),
+        route.target(head) if route.rewrites else head.target,
         b" HTTP/1.1\r\nHost: ",
         host if route.keeps_host else route.pool.host,
         b"\r\n",

@@ -43,23 +43,21 @@ class Route:
     response_timeout: float = 60.0
     body_limit: int = 2**63
     identifies: bool = field(init=False)  # whether a key is looked at
+    is_endpoint: bool = field(init=False)  # the gateway itself answers
+    rewrites: bool = field(init=False)  # the target does not go upstream as it came
     label: bytes = field(init=False)  # the name, for the log
 
     def __post_init__(self) -> None:
         self.identifies = self.auth is not Auth.PUBLIC
+        self.is_endpoint = self.fixed_target is not None
+        self.rewrites = self.is_endpoint or bool(self.strip_prefix)
         self.label = self.name.encode()
 
-    @property
-    def is_endpoint(self) -> bool:
-        return self.fixed_target is not None
-
     def target(self, head: RequestHead) -> bytes:
-        """The request target that the upstream gets: as it came, but for configured rewriting."""
+        """The request target that the upstream gets where it is rewritten."""
         if self.fixed_target is not None:
             return self.fixed_target + head.query
-        if self.strip_prefix:
-            return self.upstream_path(head.path) + head.query
-        return head.target
+        return self.upstream_path(head.path) + head.query
 
     def upstream_path(self, path: bytes) -> bytes:
         """The path after rewriting. A prefix that is spelled in escapes is cut off all the same."""

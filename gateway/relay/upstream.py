@@ -79,9 +79,9 @@ class UpstreamConnection(asyncio.Protocol):
         if self.paused:
             self.resume()
 
-    def send(self, parts: list[bytes]) -> None:
+    def send(self, data: bytes) -> None:
         assert self.transport is not None
-        self.transport.write(b"".join(parts))
+        self.transport.write(data)
 
     def await_answer(self, timeout: float) -> None:
         """The request has been sent as a whole: from now on the server has `timeout` seconds."""
