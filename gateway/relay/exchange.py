@@ -60,7 +60,7 @@ class Exchange:
     _silent = False  # the answer's body is read but not sent (205)
     _continued = False  # the client has been told to go on with the body
     _interim = False  # the upstream has spoken already
-    _task: asyncio.Task[None] | None = None
+    _suspended: eager.Suspended[Forward] | None = None
     _timer: asyncio.TimerHandle | None = None
 
     def __init__(self, client: ClientConnection, head: RequestHead, context: Context) -> None:
@@ -92,19 +92,21 @@ class Exchange:
         if isinstance(decision, Forward):
             self._go(decision)
         else:
-            self._task = self.context.loop.create_task(self._decide_later(decision))
+            self._suspended = decision
+            decision.then(self._decided, self._undecided)
 
-    async def _decide_later(self, suspended: eager.Suspended[Forward]) -> None:
-        try:
-            decision = await suspended.rest()
-        except Refused as refused:
-            self.fail(refused.refusal, refused.fields)
-        except Exception:
-            self.context.log.exception("the decision on a request failed")
+    def _decided(self, decision: Forward) -> None:
+        """The store has answered, and the request may pass."""
+        if not self.ended:
+            self._go(decision)
+
+    def _undecided(self, error: BaseException) -> None:
+        """The store has answered, and the request may not pass; or the client has gone."""
+        if isinstance(error, Refused):
+            self.fail(error.refusal, error.fields)
+        elif not isinstance(error, asyncio.CancelledError):
+            self.context.log.error("the decision on a request failed", exc_info=error)
             self.fail(refusals.INTERNAL)
-        else:
-            if not self.ended:
-                self._go(decision)
 
     def _go(self, decision: Forward) -> None:
         self.forward = decision
@@ -348,8 +350,8 @@ class Exchange:
             return
         if not self.tunnelling:
             self.status, self.reason = _CLIENT_GONE, "client_gone"
-        if self._task is not None:
-            self._task.cancel()
+        if self._suspended is not None:
+            self._suspended.cancel()
         self._end(reusable=False)
 
     def _cut(self) -> None:
