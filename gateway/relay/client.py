@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from gateway.relay.context import Context
     from gateway.relay.outgoing import Peer
 
-# What is read ahead of the present exchange: pipelined requests, or a body without an upstream.
-_MOST_AHEAD = 65536
-
 # A client that is still sending when it has been refused is listened to for this much longer, so
 # that the refusal is not destroyed by a reset (RFC 9112 §9.6).
 _MOST_LINGERED = 1024 * 1024
@@ -160,7 +157,7 @@ class ClientConnection(asyncio.Protocol):
             assert exchange.upstream is not None
             pause = exchange.upstream.blocked
         else:
-            pause = len(self.buffer) >= _MOST_AHEAD
+            pause = len(self.buffer) >= self._context.settings.read_ahead
         if pause != self._paused and not self.transport.is_closing():
             self._paused = pause
             if pause:
@@ -225,8 +222,7 @@ class ClientConnection(asyncio.Protocol):
         """Starts one request; False when its head is not all there."""
         context, data = self._context, self.buffer
         if data[:2] == b"\r\n":
-            # RFC 9112 §2.2: an empty line before the request line is to be ignored.
-            self.buffer = data[2:]
+            self.buffer = grammar.EMPTY_LINES.sub(b"", data, 1)
             return True
         end = data.find(HEAD_END)
         if end < 0:

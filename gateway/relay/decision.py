@@ -56,7 +56,7 @@ class Decider:
         self._near = sessions.near
         self._load = load
 
-    async def decide(self, head: RequestHead, peer: Peer, request_id: bytes) -> Forward:
+    async def decide(self, head: RequestHead, peer: Peer, own_id: bytes) -> Forward:
         """match → admit → identify → authorise → prepare. Raises `Refused`."""
         route = self._match(head)
         self._admit(route, head)
@@ -69,7 +69,7 @@ class Decider:
             raise Refused(refusals.NO_KEY)
         if route.claims:
             _authorise(route, entry)
-        prepared = outgoing.request_head(head, route, entry, peer, request_id)
+        prepared = outgoing.request_head(head, route, entry, peer, own_id)
         return Forward(route, entry, prepared)
 
     def _match(self, head: RequestHead) -> Route:

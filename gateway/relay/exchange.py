@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from gateway.relay.context import Context
     from gateway.relay.pool import Server
     from gateway.relay.upstream import UpstreamConnection
-    from gateway.store.near_cache import Entry
 
 # RFC 9110 §9.2.2: doing it twice is the same as doing it once.
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
@@ -67,7 +66,7 @@ class Exchange:
         self.client = client
         self.head = head
         self.context = context
-        self.request_id = context.names.request_id()
+        self._own_id = context.names.request_id()
         self.began = time.monotonic()
         self.close = head.close or (head.old and not head.keep_alive)
         if head.chunked:
@@ -83,7 +82,7 @@ class Exchange:
         if self.head.path == b"*" or self.head.max_forwards == 0:
             self._answer_options()
             return
-        decide = self.context.decider.decide(self.head, self.client.peer, self.request_id)
+        decide = self.context.decider.decide(self.head, self.client.peer, self._own_id)
         try:
             decision = eager.begin(decide)
         except Refused as refused:
@@ -190,7 +189,7 @@ class Exchange:
             return b""
         self.uploading = False
         may_trail = self.context.may_trail if self.head.trailers else None
-        out.append(bodies.last_chunk(chunks.trailers, may_trail, self._token))
+        out.append(bodies.last_chunk(chunks.trailers, may_trail, self._hidden[0]))
         return chunks.rest
 
     def _ask_for_body(self) -> None:
@@ -216,7 +215,7 @@ class Exchange:
             self._continued = True
             self.client.write(outgoing.CONTINUE)
         elif not self.head.old:
-            self.client.write(outgoing.interim_head(head, self._hidden, self.head))
+            self.client.write(outgoing.interim_head(head, *self._hidden))
 
     def respond(self, response: ResponseHead, *, with_body: bool) -> bytes:
         """The answer's head, ready to be written, with its framing chosen for the client."""
@@ -238,7 +237,7 @@ class Exchange:
                 self._rechunked, framing = True, b"Transfer-Encoding: chunked\r\n"
         self.close = self.close or self.context.draining
         return outgoing.response_head(
-            response, self.head, self._hidden, self.request_id, framing, close=self.close
+            response, self.head, *self._hidden, self.request_id, framing, close=self.close
         )
 
     def deliver(self, out: list[bytes], pieces: list[bytes]) -> None:
@@ -254,7 +253,7 @@ class Exchange:
         """The answer is complete."""
         if self._rechunked:
             may_trail = self.context.may_trail if self.head.trailers else None
-            self.client.write(bodies.last_chunk(trailers, may_trail, self._token))
+            self.client.write(bodies.last_chunk(trailers, may_trail, self._hidden[0]))
         self._end(reusable=reusable and not self.uploading)
 
     def client_blocked(self) -> None:
@@ -279,12 +278,13 @@ class Exchange:
 
     def tunnel(self, response: ResponseHead) -> None:
         """From here on both directions are bytes."""
+        if self.client.buffer:
+            # A client that did not wait for the 101 may have meant something else (rule E9).
+            self.fail(refusals.MALFORMED)
+            return
         self.responding = self.tunnelling = self.close = True
         self.status = 101
-        self.client.write(outgoing.upgraded_head(response, self._hidden, self.head))
-        held = self.client.take()
-        if held:
-            self.upload(held)
+        self.client.write(outgoing.upgraded_head(response, *self._hidden))
         self.client.update_reading()
 
     def tunnelled(self, data: bytes) -> None:
@@ -397,16 +397,20 @@ class Exchange:
         self.client.exchange_ended(self)
 
     @property
-    def _entry(self) -> Entry | None:
-        return None if self.forward is None else self.forward.entry
+    def request_id(self) -> bytes:
+        """What the request is called: our own name for it, unless a trusted peer gave one."""
+        if self.head.forwarding and self.client.peer.trusted:
+            return outgoing.given_id(self.head) or self._own_id
+        return self._own_id
 
     @property
-    def _hidden(self) -> Entry | None:
-        """The session whose secrets an answer must not show; endpoints know what they do."""
+    def _hidden(self) -> tuple[bytes | None, bytes | None]:
+        """The token that an answer must not show, and the cookie that it must not set.
+
+        The gateway's own endpoints know what they do.
+        """
         forward = self.forward
-        return None if forward is None or forward.route.is_endpoint else forward.entry
-
-    @property
-    def _token(self) -> bytes | None:
-        entry = self._entry
-        return None if entry is None else entry.token
+        if forward is None or forward.route.is_endpoint:
+            return None, None
+        entry = forward.entry
+        return None if entry is None else entry.token, self.head.cookie

@@ -25,7 +25,9 @@ _FIELDS = re.compile(rb"((%b++):[\t\x20-\x7e\x80-\xff]*+\r\n)|[\s\S]" % TOKEN)
 fields = _FIELDS.findall
 
 # Why a request line is not one, for the status that the client gets.
-_OTHER_VERSION = re.compile(rb"%b+ [\x21\x22\x24-\x7e]+ HTTP/[0-9]+(?:\.[0-9]+)?\r\n" % TOKEN)
+_OTHER_VERSION = re.compile(
+    rb"%b+ [\x21\x22\x24-\x7e]+ HTTP/(?!1\.[01]\r)[0-9]+(?:\.[0-9]+)?\r\n" % TOKEN
+)
 _BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)")
 _NO_TOKEN_START = re.compile(rb"(?!%b)" % TOKEN)
 
@@ -34,6 +36,9 @@ _LARGEST_LENGTH = 2**63 - 1
 _MOST_DIGITS = 19
 
 HEAD_END = b"\r\n\r\n"
+
+# RFC 9112 §2.2: empty lines before a request line are to be ignored.
+EMPTY_LINES = re.compile(rb"(?:\r\n)++")
 
 
 class Malformed(Exception):

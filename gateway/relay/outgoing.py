@@ -7,9 +7,11 @@ gateway's own fields are added. So nothing that a peer names in `Connection` can
 from __future__ import annotations
 
 import ipaddress
+import re
 from random import Random
 from typing import TYPE_CHECKING
 
+from gateway.core.keys import KEY_PATTERN
 from gateway.relay.requests import RequestHead
 from gateway.relay.responses import ResponseHead, cookie_name
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from gateway.store.near_cache import Entry
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+# What a trusted peer's name for a request may look like: it goes into logs and answers.
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:+/=@-]{1,128}")
 
 
 class Peer:
@@ -47,15 +52,23 @@ class Names:
         return b"%032x" % self._bits(128)
 
 
-def traceparent(head: RequestHead, request_id: bytes) -> bytes:
+def given_id(head: RequestHead) -> bytes | None:
+    """What the peer has named the request already."""
+    for name, value in head.forwarding:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return value
+    return None
+
+
+def traceparent(head: RequestHead, own_id: bytes) -> bytes:
     """W3C Trace Context §3.2: the caller's trace with a new parent, or a new trace.
 
     A new trace is named like the request, so that logs and traces are found by one name. It is
     marked as sampled: backends that sample "as the parent says" would otherwise record nothing.
     """
     if head.trace is None:
-        return b"traceparent: 00-%b-%b-01\r\n" % (request_id, request_id[:16])
-    return b"traceparent: 00-%b-%b-%b\r\n" % (head.trace[0], request_id[:16], head.trace[1])
+        return b"traceparent: 00-%b-%b-01\r\n" % (own_id, own_id[:16])
+    return b"traceparent: 00-%b-%b-%b\r\n" % (head.trace[0], own_id[:16], head.trace[1])
 
 
 def request_head(
@@ -63,10 +76,11 @@ def request_head(
     route: Route,
     entry: Entry | None,
     peer: Peer,
-    request_id: bytes,
+    own_id: bytes,
 ) -> bytes:
-    """The head as the upstream gets it."""
-    host = head.host or b""
+    """The head as the upstream gets it; `own_id` is this gateway's name for the request."""
+    host = head.host or route.pool.host  # an HTTP/1.0 client need not name one
+    request_id = own_id
     parts = [
         head.method,
         b" ",
@@ -90,9 +104,10 @@ def request_head(
         parts.append(b"Max-Forwards: %d\r\n" % (head.max_forwards - 1))
     if peer.trusted and head.forwarding:
         parts.append(_merged(head, peer))
+        request_id = given_id(head) or own_id
     else:
         parts += (peer.forwarded, b"X-Forwarded-Host: ", host, b"\r\n")
-    parts += (b"X-Request-Id: ", request_id, b"\r\n", traceparent(head, request_id))
+    parts += (b"X-Request-Id: ", request_id, b"\r\n", traceparent(head, own_id))
     if entry is not None:
         parts.append(entry.lines)
     if route.is_endpoint:
@@ -107,7 +122,8 @@ def _endpoint_lines(head: RequestHead, entry: Entry | None) -> bytes:
     A login may carry an Authorization of its own (Basic, say), which goes on unless it is a key.
     """
     if head.credential is None:
-        return head.authorization or b""
+        given = head.authorization or b""
+        return b"" if KEY_PATTERN.search(given) else given
     session = b"" if entry is None else b"X-Latchkey-Session: %b\r\n" % entry.session.id.encode()
     if head.cookie is None:
         return session + b"X-Latchkey-Carrier: header\r\n"
@@ -139,34 +155,37 @@ def _merged(head: RequestHead, peer: Peer) -> bytes:
 
 
 def client_address(head: RequestHead, peer: Peer) -> str:
-    """Who asked: the connection's peer, or whom a trusted peer names last."""
-    if peer.trusted:
-        for name, value in head.forwarding:
-            if name == b"x-forwarded-for":
-                try:
-                    last = value.rpartition(b",")[2].strip().decode("ascii")
-                    return str(ipaddress.ip_address(last))
-                except ValueError:
-                    break
-    return peer.address
+    """Who asked: the connection's peer, or whom a trusted peer names last of all."""
+    named = [value for name, value in head.forwarding if name == b"x-forwarded-for"]
+    if not named or not peer.trusted:
+        return peer.address
+    try:
+        return str(ipaddress.ip_address(named[-1].rpartition(b",")[2].strip().decode("ascii")))
+    except ValueError:
+        return peer.address
 
 
 def response_head(
     response: ResponseHead,
     request: RequestHead,
-    entry: Entry | None,
+    token: bytes | None,
+    cookie: bytes | None,
     request_id: bytes,
     framing: bytes,
     *,
     close: bool,
 ) -> bytes:
-    """The head as the client gets it; `framing` is its framing line, or nothing."""
+    """The head as the client gets it; `framing` is its framing line, or nothing.
+
+    `token` is the session's, which must not be seen, and `cookie` is the name of the one that
+    brought the key, which must not be set.
+    """
     parts = [
         b"HTTP/1.1 %d%b\r\n" % (response.status, response.reason),
-        passed_lines(response, entry, request),
+        passed_lines(response, token, cookie),
         framing,
     ]
-    if entry is not None and request.cookie is not None and not response.has_cache_control:
+    if token is not None and cookie is not None and not response.has_cache_control:
         # RFC 9111 §3.5 makes answers to `Authorization` private. The swap from a cookie takes
         # that away from the shared caches in front of us, so it is said here (rule B15).
         parts.append(b"Cache-Control: private\r\nVary: Cookie\r\n")
@@ -179,37 +198,37 @@ def response_head(
     return b"".join(parts)
 
 
-def interim_head(response: ResponseHead, entry: Entry | None, request: RequestHead) -> bytes:
+def interim_head(response: ResponseHead, token: bytes | None, cookie: bytes | None) -> bytes:
     """A 1xx on its way to the client (RFC 9110 §15.2)."""
-    lines = passed_lines(response, entry, request)
+    lines = passed_lines(response, token, cookie)
     return b"HTTP/1.1 %d%b\r\n%b\r\n" % (response.status, response.reason, lines)
 
 
-def upgraded_head(response: ResponseHead, entry: Entry | None, request: RequestHead) -> bytes:
+def upgraded_head(response: ResponseHead, token: bytes | None, cookie: bytes | None) -> bytes:
     """The 101 that opens a tunnel (RFC 9110 §7.8)."""
     return (
         b"HTTP/1.1 101%b\r\n%bConnection: Upgrade\r\nUpgrade: %b\r\nVia: 1.1 latchkey\r\n\r\n"
         % (
             response.reason,
-            passed_lines(response, entry, request),
+            passed_lines(response, token, cookie),
             response.upgrade or b"",
         )
     )
 
 
-def passed_lines(response: ResponseHead, entry: Entry | None, request: RequestHead) -> bytes:
+def passed_lines(response: ResponseHead, token: bytes | None, cookie: bytes | None) -> bytes:
     """The upstream's lines, but for one that holds the session's token (rule C4) or that would
     replace the key's cookie (rule E7).
     """
     lines = response.passed
     joined = b"".join(lines)
-    if entry is None or (request.cookie is None and entry.token not in joined):
+    if cookie is None and (token is None or token not in joined):
         return joined
-    lines = [line for line in lines if entry.token not in line]
-    if request.cookie is not None:
-        lines = [
+    return b"".join(
+        [
             line
             for line in lines
-            if line[:11].lower() != b"set-cookie:" or cookie_name(line) != request.cookie
+            if (token is None or token not in line)
+            and (line[:11].lower() != b"set-cookie:" or cookie_name(line) != cookie)
         ]
-    return b"".join(lines)
+    )

@@ -75,6 +75,7 @@ class ResponseReader:
             head.passed = [
                 line for line in passed if line.partition(b":")[0].lower() not in head.named
             ]
+            head.has_cache_control &= b"cache-control" not in head.named
         return head
 
     def _unseen(self, head: ResponseHead, name: bytes, line: bytes) -> None:

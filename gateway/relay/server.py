@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 # How many connections the kernel keeps until they are accepted.
 _BACKLOG = 1024
 
+# How much is read before it can be used, in bytes.
+_READ_AHEAD = 65536
+
 # How often a draining relay looks whether its last exchanges have ended, in seconds.
 _DRAIN_STEP = 0.05
 
@@ -127,6 +130,7 @@ def _settings(config: Config) -> Settings:
         head_size=limits.head_size,
         target_size=limits.target_size,
         response_head_size=limits.response_head_size,
+        read_ahead=max(_READ_AHEAD, limits.head_size + 1),  # or a large head would never be whole
         connections=limits.connections,
     )
 

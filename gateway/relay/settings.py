@@ -20,4 +20,5 @@ class Settings:
     head_size: int
     target_size: int
     response_head_size: int
+    read_ahead: int  # of the present exchange: pipelined requests, or a body without an upstream
     connections: int

@@ -33,6 +33,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_chunks",
         "_clock",
         "_head",
+        "_kept_open",
         "_left",
         "_pool",
         "_reader",
@@ -69,6 +70,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._head = b""  # the part of an answer's head that is there
         self._left = 0
         self._chunks: ChunkedBody | None = None
+        self._kept_open = True  # the server keeps the connection open after this answer
 
     # What the exchange and the pool call.
 
@@ -215,6 +217,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._begin_answer(exchange, head, rest)
 
     def _begin_answer(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
+        self._kept_open = head.reusable
         if exchange.head.method == b"HEAD" or head.status in _BODILESS:
             self._state = _LENGTH
             self._left = 0
@@ -243,14 +246,14 @@ class UpstreamConnection(asyncio.Protocol):
                 self._left = 0
                 rest = size > left
                 exchange.deliver(out, [data[:left] if rest else data])
-                exchange.answered([], reusable=not rest)
+                exchange.answered([], reusable=self._kept_open and not rest)
         elif state is _CHUNKED:
             chunks = self._chunks
             assert chunks is not None
             pieces = chunks.feed(data)
             exchange.deliver(out, pieces)
             if chunks.done:
-                exchange.answered(chunks.trailers, reusable=not chunks.rest)
+                exchange.answered(chunks.trailers, reusable=self._kept_open and not chunks.rest)
         else:
             exchange.deliver(out, [data])
 

@@ -1,5 +1,6 @@
 """Processes that tests start: on loopback, on a free port, ended by their own id."""
 
+import os
 import socket
 import subprocess
 import time
@@ -15,6 +16,12 @@ def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
+
+
+def processor_time(pid: int) -> float:
+    """Seconds that a process has computed."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes] | None = None) -> None:

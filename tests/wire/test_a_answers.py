@@ -270,3 +270,9 @@ def test_a18_a_body_of_an_http_1_0_client(relay: Gateway, shop: Upstream) -> Non
     shop.clear()
     ask(relay.port, b"POST /public/ HTTP/1.0\r\n" + HOST + b"\r\n" + SMUGGLED)
     assert b"smuggled" not in shop.got
+
+
+def test_a18_an_http_1_0_client_without_a_host(relay: Gateway, shop: Upstream) -> None:
+    """A18 [9112 §3.2]: it need not send one; the upstream gets its own, and never an empty one."""
+    assert status(ask(relay.port, b"GET /public/ HTTP/1.0\r\n\r\n")) == 200
+    assert b"\r\nHost: 127.0.0.1:%d\r\n" % shop.port in shop.got

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from tests.support.gateway import Gateway
+from tests.support.processes import processor_time
 from tests.support.raw import Client, Upstream, ask, status
 from tests.wire.vectors import (
     BOTH,
@@ -174,6 +175,22 @@ def test_a7_empty_lines_before_a_request(relay: Gateway, shop: Upstream) -> None
         assert client.answer()[::2] == (200, b"ok")
     shop.clear()
     refused(relay, shop, b"\n" + request, 400)
+
+
+def test_a7_empty_lines_without_end(relay: Gateway, shop: Upstream) -> None:
+    """RFC 9112 §2.2: ignored or refused, but 8 MiB of them do not keep the gateway busy."""
+    [worker] = relay.workers()
+    began = processor_time(worker)
+    with Client(relay.port) as client, contextlib.suppress(OSError):
+        client.send(b"\r\n" * (4 * 2**20) + get(b"Connection: close\r\n"))
+        client.rest()
+    assert status(ask(relay.port, get(b"Connection: close\r\n"))) == 200
+    assert processor_time(worker) - began < 1.5  # 0.1 s where each byte is looked at once
+
+
+def test_a7_a_method_without_end(relay: Gateway, shop: Upstream) -> None:
+    """RFC 9112 §3: a method that is longer than any is 501 or 400; its version is a known one."""
+    refused(relay, shop, b"G" * 5000 + b" /public/ HTTP/1.1\r\n" + HOST + b"\r\n", 400, 501)
 
 
 @each(

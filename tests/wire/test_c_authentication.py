@@ -7,6 +7,7 @@ import pytest
 from tests.conftest import json_answer, token_of
 from tests.support.gateway import Gateway
 from tests.support.raw import Upstream, always, ask, status
+from tests.wire.vectors import each
 
 API = b"GET /api/x HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n%b\r\n"
 MADE_UP = b"lk_" + b"A" * 49
@@ -103,6 +104,43 @@ def test_c4_no_key_upstream_and_no_token_back(relay: Gateway, shop: Upstream, ke
     assert status(answer) == 200
     assert token not in answer
     assert b"\r\nX-Kept: 1\r\n" in answer
+
+
+ELSEWHERE = {
+    "a field of its own": b"X-Api-Key: KEY\r\n",
+    "a field of its own, beside others": b"X-A: b KEY c\r\nX-Api-Key: KEY\r\n",
+    "another scheme": b"Authorization: Token KEY\r\n",
+    "no scheme": b"Authorization: KEY\r\n",
+    "basic": b"Authorization: Basic KEY\r\n",
+    "an address": b"Referer: https://a.example/?key=KEY\r\n",
+    "half a cookie": b"Cookie: a=KEY,b=c\r\n",
+    "in the middle of a cookie": b"Cookie: a=xKEYx\r\n",
+    "a cookie without a name": b"Cookie: KEY\r\n",
+    "two cookies": b"Cookie: a=KEY; b=KEY\r\n",
+}
+
+
+@each("lines", ELSEWHERE)
+@pytest.mark.parametrize("path", [b"/public/x", b"/maybe/x", b"/guest/x"])
+def test_c4_a_key_in_another_field(
+    relay: Gateway, shop: Upstream, key: str, path: bytes, lines: bytes
+) -> None:
+    """C4: wherever a client puts it, and whether or not the route asks for it."""
+    request = API.replace(b"/api/x", path) % lines.replace(b"KEY", key.encode())
+    assert status(ask(relay.port, request)) in (200, 400, 401)
+    assert key.encode() not in shop.got
+
+
+@each("lines", ELSEWHERE)
+def test_c4_a_key_in_another_field_of_a_login(
+    relay: Gateway, login_upstream: Upstream, key: str, lines: bytes
+) -> None:
+    """C4: the backend's login sees none either."""
+    login_upstream.clear(login_upstream.answer)
+    body = b'{"username": "alice"}'
+    request = (API % (lines.replace(b"KEY", key.encode()) + b"Content-Length: 21\r\n")) + body
+    assert status(ask(relay.port, request.replace(b"GET /api/x", b"POST /login"))) in (200, 400)
+    assert key.encode() not in login_upstream.got
 
 
 def test_c5_public_and_optional_routes(relay: Gateway, shop: Upstream, key: str) -> None:

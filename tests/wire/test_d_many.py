@@ -1,6 +1,5 @@
 """Section D of the wire rules, D4: more than the limits allow."""
 
-import os
 import resource
 import socket
 import threading
@@ -12,11 +11,44 @@ from pathlib import Path
 import pytest
 
 from tests.support.gateway import Gateway, gateway
-from tests.support.processes import HANG
+from tests.support.processes import HANG, processor_time
 from tests.support.raw import OK, Client, Upstream, Visit, always, ask, status
 from tests.support.redis_server import RedisServer
 
 GET = b"GET /public/ HTTP/1.1\r\nHost: a.example\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def wide(
+    tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, upstream: Upstream
+) -> Iterator[Gateway]:
+    """A gateway with high limits for heads."""
+    with gateway(
+        tmp_path_factory.mktemp("wide"),
+        redis.url,
+        upstreams={"shop": upstream.url},
+        routes=[{"path": "/*", "upstream": "shop", "auth": "public"}],
+        limits={"head_size": "256KiB", "target_size": "100KiB"},
+    ) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        GET[:-2] + b"X: " + b"y" * 200_000 + b"\r\n\r\n",
+        GET.replace(b"/public/", b"/public/" + b"y" * 90_000),
+    ],
+    ids=["fields", "target"],
+)
+def test_d2_limits_that_are_raised(wide: Gateway, shop: Upstream, request_: bytes) -> None:
+    """D2: a limit from config.yaml holds, also above what is read at once."""
+    with Client(wide.port) as client:
+        client.send(request_[:80_000])
+        time.sleep(0.1)  # so that the head comes in two pieces
+        client.send(request_[80_000:])
+        assert client.answer()[::2] == (200, b"ok")
+    assert b"y" * 90_000 in shop.got
 
 
 @pytest.fixture(scope="module")
@@ -82,12 +114,6 @@ def test_d4_more_requests_than_the_limits(narrow: Gateway, shop: Upstream) -> No
         assert [client.answer()[0] for client in clients[:2]] == [200, 200]
 
 
-def processor_time(pid: int) -> float:
-    """Seconds that a process has computed."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def test_d4_out_of_file_descriptors(narrow: Gateway, shop: Upstream) -> None:
     """D4: those inside go on, nothing spins, and the listener recovers by itself."""
     [worker] = narrow.workers()
@@ -122,3 +148,11 @@ def test_many_idle_connections_are_no_burden(relay: Gateway, shop: Upstream) -> 
         with Client(relay.port) as client:
             client.send(GET)
             assert client.answer()[0] == 200
+
+
+def test_an_idle_connection_is_closed(narrow: Gateway, shop: Upstream) -> None:
+    """After the idle timeout, without a word: the client has asked for nothing (RFC 9112 §9.5)."""
+    with Client(narrow.port) as client:
+        client.send(GET)
+        assert client.answer()[0] == 200
+        assert client.rest() == b""

@@ -4,6 +4,7 @@ import time
 
 from tests.support.gateway import Gateway
 from tests.support.raw import OK, Client, Upstream, Visit, always, ask, status
+from tests.wire.vectors import each
 
 GET = b"GET /public/ HTTP/1.1\r\nHost: a.example\r\n\r\n"
 POST = b"POST /public/ HTTP/1.1\r\nHost: a.example\r\n%b\r\n"
@@ -64,6 +65,37 @@ def test_d6_a_stale_pooled_connection(relay: Gateway, shop: Upstream) -> None:
             client.send(request)
             assert client.answer()[0] == expected, request
         assert shop.got.count(b"hello") <= 1
+
+
+@each(
+    "head",
+    {
+        "HTTP/1.1 and close": b"HTTP/1.1 200 OK\r\nConnection: close\r\n",
+        "close among others": b"HTTP/1.1 200 OK\r\nConnection: X-A, Close\r\n",
+        "HTTP/1.0": b"HTTP/1.0 200 OK\r\n",
+    },
+)
+@each(
+    "framing", {"length": b"Content-Length: 2\r\n\r\nok", "nothing": b"Content-Length: 0\r\n\r\n"}
+)
+def test_d6_an_upstream_that_says_it_closes(
+    relay: Gateway, shop: Upstream, head: bytes, framing: bytes
+) -> None:
+    """D6 [9112 §9.3, §9.6]: nothing more is sent over a connection whose end was announced, or a
+    POST would be lost in it.
+    """
+
+    def closes(visit: Visit) -> None:
+        visit.request()
+        visit.send(head + framing)
+        time.sleep(0.1)
+
+    shop.clear(closes)
+    with Client(relay.port) as client:
+        for _ in range(3):
+            client.send(POST % b"Content-Length: 5\r\n" + b"hello")
+            assert client.answer()[0] == 200
+    assert [visit.got.count(b"POST ") for visit in shop.visits] == [1, 1, 1]
 
 
 def test_d6_a_fresh_connection_that_closes(relay: Gateway, shop: Upstream) -> None:

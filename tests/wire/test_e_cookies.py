@@ -138,7 +138,8 @@ def test_e7_an_upstream_cannot_set_the_keys_cookie(
             b"Set-Cookie: a=b\r\n\r\nok"
         )
     )
-    request = b"GET /api/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\nCookie: session=%b\r\n\r\n"
-    answer = ask(relay.port, request % key.encode())
-    assert b"evil" not in answer
-    assert b"\r\nSet-Cookie: a=b\r\n" in answer
+    request = b"GET %b HTTP/1.1\r\nHost: a\r\nConnection: close\r\nCookie: session=%b\r\n\r\n"
+    for path in (b"/api/", b"/maybe/", b"/public/"):
+        answer = ask(relay.port, request % (path, key.encode()))
+        assert b"evil" not in answer, path
+        assert b"\r\nSet-Cookie: a=b\r\n" in answer

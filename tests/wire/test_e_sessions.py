@@ -249,3 +249,27 @@ def test_e12_redirects_are_passed_and_not_followed(relay: Gateway, shop: Upstrea
         )
         assert status(answer) == 302
     assert len(shop.got.split(b" HTTP/1.1\r\n")) == 4
+
+
+def test_e9_bytes_before_the_101(relay: Gateway, shop: Upstream) -> None:
+    """E9 [6455 §4.1]: a client that does not wait for the 101 has no tunnel; nothing of it reaches
+    the upstream, before or after.
+    """
+
+    def switches(visit: Visit) -> None:
+        visit.head()
+        time.sleep(0.1)
+        visit.send(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+        )
+
+    for pieces in ((b"early",), (b"", b"early"), (b"GET /api/early HTTP/1.1\r\nHost: a\r\n\r\n",)):
+        shop.clear(switches)
+        with Client(relay.port) as client:
+            client.send(UPGRADE % b"" + pieces[0])
+            for piece in pieces[1:]:
+                shop.wait(lambda: bool(shop.got))
+                client.send(piece)
+            time.sleep(0.3)
+        shop.wait(lambda: all(visit.ended for visit in shop.visits))
+        assert b"early" not in shop.got
