@@ -96,11 +96,13 @@ class Exchange:
 
     def _decided(self, decision: Forward) -> None:
         """The store has answered, and the request may pass."""
+        self._suspended = None  # which knows us, and a cycle would wait for the collector
         if not self.ended:
             self._go(decision)
 
     def _undecided(self, error: BaseException) -> None:
         """The store has answered, and the request may not pass; or the client has gone."""
+        self._suspended = None
         if isinstance(error, Refused):
             self.fail(error.refusal, error.fields)
         elif not isinstance(error, asyncio.CancelledError):
