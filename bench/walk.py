@@ -45,7 +45,7 @@ async def _issue_part(config_file: Path, number: int, part: int) -> dict[str, st
     sessions = open_sessions(
         config,
         url=config.store.url,
-        secrets=tuple(secret.get_secret_value() for secret in config.session.secrets),
+        secrets=tuple(secret.reveal() for secret in config.session.secrets),
         render=lambda _: b"",
     )
     tokens: dict[str, str] = {}

@@ -11,16 +11,19 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Iterable
 from itertools import cycle
+from typing import TYPE_CHECKING
 
 import aiohttp
 from yarl import URL
 
-from gateway.config.model import Config, Upstream
 from gateway.core import refusals
 from gateway.core.addresses import ServerUrl
 from gateway.core.fields import HOP_BY_HOP
 from gateway.core.refusals import Refusal
 from gateway.core.replies import Reply
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config, Upstream
 
 _log = logging.getLogger("gateway.backends")
 

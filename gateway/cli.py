@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from gateway.config.load import load
+    from gateway.config.apart import load_apart
     from gateway.config.problems import ConfigError
     from gateway.supervisor import StartError, Supervisor
 
@@ -66,13 +66,13 @@ def _run(options: argparse.Namespace) -> int:
 
     def reload() -> object:
         try:
-            return load(options.config)
+            return load_apart(options.config)
         except ConfigError as error:
             _say(f"the old configuration stays:\n{error}")
             return None
 
     try:
-        config = load(options.config)
+        config = load_apart(options.config)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return _EXIT_USAGE

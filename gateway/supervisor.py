@@ -18,11 +18,14 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from gateway.config.model import Config
 from gateway.core.addresses import Address, UnixAddress
 from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError
 from gateway.store.lifeline import end_with_parent
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config
 
 _BACKLOG = 1024
 
@@ -150,7 +153,7 @@ class Supervisor:
         )
 
     def _secrets(self) -> tuple[str, ...]:
-        configured = tuple(each.get_secret_value() for each in self.config.session.secrets)
+        configured = tuple(each.reveal() for each in self.config.session.secrets)
         return configured or ((self._store.pepper(),) if self._store else ())
 
     def _watch(self) -> int:

@@ -9,11 +9,11 @@ import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import uvloop
 from aiohttp import web
 
-from gateway.config.model import Config
 from gateway.core import identity
 from gateway.endpoints import admin, app
 from gateway.observe import access_log
@@ -21,6 +21,9 @@ from gateway.relay.pool import Connect
 from gateway.relay.server import Relay
 from gateway.relay.upstream import UpstreamConnection
 from gateway.store.sessions import open_sessions
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config
 
 _log = logging.getLogger("gateway.worker")
 

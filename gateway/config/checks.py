@@ -86,7 +86,7 @@ def _secrets(config: Config, document: Document) -> Iterator[Problem]:
             ("session",), "needs secrets: a Redis that others can read must not hold all there is"
         )
     for at, secret in enumerate(secrets):
-        if len(secret.get_secret_value()) < _SHORTEST_SECRET:
+        if len(secret.reveal()) < _SHORTEST_SECRET:
             yield document.problem(
                 ("session", "secrets", at),
                 f"is too short: at least {_SHORTEST_SECRET} characters, better 32 random ones",

@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from gateway.config.checks import check
 from gateway.config.document import Document, Position, read
 from gateway.config.model import Config
 from gateway.config.problems import ConfigError, Problem
+from gateway.core.secret import Secret
 
 
 def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> Config:
@@ -51,7 +52,7 @@ def _with_files(config: Config, folder: Path, document: Document) -> tuple[Confi
         reason = getattr(error, "strerror", None) or "it is no text"
         message = f"cannot be read: {reason}"
         return config, [document.problem(("session", "secrets_file"), message)]
-    secrets = (*config.session.secrets, *(SecretStr(line) for line in lines))
+    secrets = (*config.session.secrets, *(Secret(line) for line in lines))
     session = config.session.model_copy(update={"secrets": secrets})
     return config.model_copy(update={"session": session}), []
 

@@ -19,7 +19,6 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     PlainSerializer,
-    SecretStr,
     WithJsonSchema,
     model_validator,
 )
@@ -27,6 +26,7 @@ from pydantic_core import core_schema
 
 from gateway.config.units import Duration, Size
 from gateway.core.addresses import Address, ServerUrl, parse_address, parse_server
+from gateway.core.secret import Secret
 from gateway.core.token_places import TokenPlace, parse_token_place
 
 _PATH = re.compile(r"/[A-Za-z0-9_.~!$&'()+,=:@/-]*(?<!/)\*?|/[A-Za-z0-9_.~!$&'()+,=:@/-]*/\*?|/\*?")
@@ -103,6 +103,7 @@ FieldName = Annotated[str, AfterValidator(_field_name)]
 Listen = Annotated[Address, *_parsed(parse_address, _TEXT)]
 Listens = Annotated[tuple[Listen, ...], OneOrMany(), Field(min_length=1)]
 ServerAddress = Annotated[ServerUrl, *_parsed(parse_server, _TEXT)]
+SecretText = Annotated[Secret, *_parsed(Secret, {**_TEXT, "format": "password", "writeOnly": True})]
 Place = Annotated[TokenPlace, *_parsed(parse_token_place, _TEXT)]
 
 
@@ -163,7 +164,7 @@ class SessionSettings(Model):
 
     idle_timeout: Annotated[Duration, Field(gt=0)] = 1800.0
     max_age: Annotated[Duration, Field(gt=0)] = 43200.0
-    secrets: tuple[SecretStr, ...] = ()
+    secrets: tuple[SecretText, ...] = ()
     secrets_file: str | None = None
 
 

@@ -11,6 +11,8 @@ import binascii
 import hashlib
 import re
 
+from gateway.core.secret import Secret
+
 PREFIX = "lk_"
 _RANDOM_BYTES = 32
 _BODY_CHARACTERS = 43  # 32 bytes in unpadded base64url
@@ -20,25 +22,10 @@ _CHECKSUM_CHARACTERS = 6  # a CRC-32 in unpadded base64url
 KEY_PATTERN = re.compile(rb"lk_[A-Za-z0-9_-]{%d}" % (_BODY_CHARACTERS + _CHECKSUM_CHARACTERS))
 
 
-class Key:
-    """A key. Its repr and str tell nothing; `reveal` gives the text to the one who may have it."""
+class Key(Secret):
+    """A key."""
 
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        return self._text
-
-    def __repr__(self) -> str:
-        return "Key(…)"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Key) and other._text == self._text
-
-    def __hash__(self) -> int:
-        return hash(self._text)
+    __slots__ = ()
 
 
 def new_key(random: bytes) -> Key:

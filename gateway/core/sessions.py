@@ -9,20 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from gateway.core.secret import Secret
 
-class Token:
-    """A JWT. Its repr and str tell nothing; `reveal` gives the text."""
 
-    __slots__ = ("_text",)
+class Token(Secret):
+    """A JWT."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        return self._text
-
-    def __repr__(self) -> str:
-        return "Token(…)"
+    __slots__ = ()
 
 
 @dataclass

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from gateway.backends import Backends, backends
-from gateway.config.model import Config
 from gateway.endpoints.answers import refusals_as_problems, without_server_field
 from gateway.endpoints.login import LoginEndpoint
 from gateway.endpoints.logout import LogoutEndpoint
 from gateway.logins import open_login
 from gateway.store.sessions import Sessions
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config
 
 # What the relay adds to a head that it has admitted: the token's line above all, in bytes.
 _ADDED_BY_RELAY = 65536

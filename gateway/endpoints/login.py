@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from multidict import CIMultiDict
 
-from gateway.config.model import BackendLogin
 from gateway.core import devices, refusals
 from gateway.core.fields import OWN_PREFIX, fold
 from gateway.core.replies import Reply
 from gateway.endpoints.answers import refuse
 from gateway.logins import Attempt, Login
+
+if TYPE_CHECKING:
+    from gateway.config.model import BackendLogin
 
 
 class LoginEndpoint:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from gateway.backends import BackendFailed, Backends
-from gateway.config.model import Logout
 from gateway.core import refusals, replies
 from gateway.core.fields import OWN_PREFIX, fold
 from gateway.core.replies import Reply
 from gateway.endpoints.answers import refuse
 from gateway.store.sessions import Sessions
+
+if TYPE_CHECKING:
+    from gateway.config.model import Logout
 
 _log = logging.getLogger("gateway.endpoints")
 

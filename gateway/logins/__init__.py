@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.backends import Backends
-from gateway.config.model import BackendLogin
 from gateway.core.replies import Reply
 from gateway.store.sessions import Sessions
+
+if TYPE_CHECKING:
+    from gateway.config.model import BackendLogin
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,18 @@ import hashlib
 import logging
 import time
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from gateway.backends import BackendFailed, Backends
-from gateway.config.model import BackendLogin
 from gateway.core import refusals, replies, tokens
 from gateway.core.replies import Found, NoToken, Reply, UnreadableReply
 from gateway.core.sessions import Device
 from gateway.core.tokens import BadToken, Claims
 from gateway.logins import Attempt
 from gateway.store.sessions import Sessions
+
+if TYPE_CHECKING:
+    from gateway.config.model import BackendLogin
 
 _log = logging.getLogger("gateway.logins")
 

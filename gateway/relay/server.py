@@ -9,8 +9,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
-from gateway.config.model import Config, Upstream
-from gateway.config.model import Route as RouteConfig
 from gateway.core import paths
 from gateway.core.addresses import ServerUrl
 from gateway.observe.access_log import AccessLog
@@ -27,6 +25,8 @@ from gateway.relay.settings import Settings
 from gateway.relay.upstream import UpstreamConnection
 
 if TYPE_CHECKING:
+    from gateway.config.model import Config, Upstream
+    from gateway.config.model import Route as RouteConfig
     from gateway.store.sessions import Sessions
 
 # How many connections the kernel keeps until they are accepted.

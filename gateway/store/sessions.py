@@ -9,11 +9,10 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from redis.exceptions import RedisError
 
-from gateway.config.model import Config
 from gateway.core import keys, sessions
 from gateway.core.keys import Key
 from gateway.core.sealing import NONCE_BYTES, Sealer, Unsealable
@@ -24,6 +23,9 @@ from gateway.store.layout import Layout
 from gateway.store.lookups import Lookups
 from gateway.store.near_cache import Entry, NearCache
 from gateway.store.tracking import Tracking
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config
 
 _log = logging.getLogger("gateway.store")
 

@@ -60,7 +60,7 @@ def test_the_documented_shape(tmp_path: Path) -> None:
     config = load(write(tmp_path, SHAPE), {})
     assert config.listen == (TcpAddress("127.0.0.1", 8080),)
     assert config.session.idle_timeout == 1800
-    assert config.session.secrets[0].get_secret_value() == "a default that is long"
+    assert config.session.secrets[0].reveal() == "a default that is long"
     assert config.upstreams["shop"].servers[1] == ServerUrl("http", "127.0.0.1", 9002)
     assert config.login[0].token == Auto()
     assert config.routes[1].methods == ("GET", "POST")
@@ -191,7 +191,7 @@ def test_secrets_from_a_file(tmp_path: Path) -> None:
         "the first secret....\nthe-second-secret.....\n".replace(" ", "-")
     )
     config = load(write(tmp_path, MINIMAL + "session: {secrets_file: keys}\n"), {})
-    assert [len(each.get_secret_value()) for each in config.session.secrets] == [20, 22]
+    assert [len(each.reveal()) for each in config.session.secrets] == [20, 22]
     assert "secret" not in repr(config.session.secrets)
     [problem] = problems(tmp_path, MINIMAL + "session: {secrets_file: nope}\n")
     assert "session.secrets_file: cannot be read: No such file" in problem

@@ -72,6 +72,14 @@ def test_a_killed_worker_is_replaced(tmp_path: Path, redis: RedisServer, shop: U
             assert status(ask(relay.port, GET)) == 200
 
 
+def test_what_serves_does_not_carry_what_reads_the_configuration(
+    tmp_path: Path, redis: RedisServer, shop: Upstream
+) -> None:
+    with gateway(tmp_path, redis.url, **sections(shop)) as relay:
+        for pid in (relay.pid, *relay.workers()):
+            assert "pydantic_core" not in Path(f"/proc/{pid}/maps").read_text()
+
+
 def test_sessions_survive_a_restart(tmp_path: Path, shop: Upstream) -> None:
     """The embedded store keeps them over a stop, and over kill -9 of everything at once."""
     shop.clear(accounts)

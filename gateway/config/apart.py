@@ -1,0 +1,63 @@
+"""Reading config.yaml in a process of its own.
+
+What it takes to read one (pydantic, PyYAML) is 10 MiB that neither the supervisor nor a worker
+needs again. So a child reads it, hands over plain values, and ends.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+from gateway.config.problems import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config
+
+
+def load_apart(path: str | os.PathLike[str]) -> Config:
+    """What `load` gives, with the same attributes, as plain values. Raises `ConfigError`."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(reader)
+            with os.fdopen(writer, "wb") as out:
+                pickle.dump(_read(Path(path)), out)
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as answer:
+        data = answer.read()
+    os.waitpid(child, 0)
+    if not data:
+        raise RuntimeError("the process that reads the configuration has died")
+    config, problems = pickle.loads(data)  # noqa: S301 (our own child wrote it)
+    if problems:
+        raise ConfigError(problems)
+    return cast("Config", config)
+
+
+def _read(path: Path) -> tuple[Any, list[Problem]]:
+    from gateway.config.load import load
+
+    try:
+        return _plain(load(path)), []
+    except ConfigError as error:
+        return None, error.problems
+
+
+def _plain(value: Any) -> Any:
+    """The value with namespaces in place of its models."""
+    from pydantic import BaseModel
+
+    if isinstance(value, BaseModel):
+        return SimpleNamespace(**{name: _plain(each) for name, each in value})
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_plain(each) for each in value)
+    return value
