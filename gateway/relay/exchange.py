@@ -66,7 +66,9 @@ class Exchange:
         self.client = client
         self.head = head
         self.context = context
-        self._own_id = context.names.request_id()
+        self.own_id = self.request_id = context.names.request_id()
+        if head.forwarding and client.peer.trusted:
+            self.request_id = outgoing.given_id(head) or self.own_id
         self.began = time.monotonic()
         self.close = head.close or (head.old and not head.keep_alive)
         if head.chunked:
@@ -82,7 +84,7 @@ class Exchange:
         if self.head.path == b"*" or self.head.max_forwards == 0:
             self._answer_options()
             return
-        decide = self.context.decider.decide(self.head, self.client.peer, self._own_id)
+        decide = self.context.decider.decide(self.head, self.client.peer, self.own_id)
         try:
             decision = eager.begin(decide)
         except Refused as refused:
@@ -397,13 +399,6 @@ class Exchange:
         if upstream is not None and forward is not None:
             forward.route.pool.release(upstream, reusable=reusable)
         self.client.exchange_ended(self)
-
-    @property
-    def request_id(self) -> bytes:
-        """What the request is called: our own name for it, unless a trusted peer gave one."""
-        if self.head.forwarding and self.client.peer.trusted:
-            return outgoing.given_id(self.head) or self._own_id
-        return self._own_id
 
     @property
     def _hidden(self) -> tuple[bytes | None, bytes | None]:
