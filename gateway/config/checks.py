@@ -36,6 +36,11 @@ def _upstream_names(config: Config, document: Document) -> Iterator[Problem]:
     many = isinstance(document.data.get("login"), list)
     for at, login in enumerate(config.login):
         used.append((("login", at, "upstream") if many else ("login", "upstream"), login.upstream))
+        if login.renew is not None:
+            base: Where = ("login", at) if many else ("login",)
+            used.append(((*base, "renew", "upstream"), login.renew.upstream))
+    if config.session.renew is not None:
+        used.append((("session", "renew", "upstream"), config.session.renew.upstream))
     if config.logout.upstream is not None:
         used.append((("logout", "upstream"), config.logout.upstream))
     for where, name in used:

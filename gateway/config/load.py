@@ -34,7 +34,14 @@ def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> 
     problems = [*document.problems, *file_problems, *check(config, document)]
     if problems:
         raise ConfigError(problems)
-    return config
+    return _with_renewal(config)
+
+
+def _with_renewal(config: Config) -> Config:
+    """What is said of renewal for all sessions holds for each login that says nothing of it."""
+    renew = config.session.renew
+    logins = [each.model_copy(update={"renew": each.renew or renew}) for each in config.login]
+    return config.model_copy(update={"login": tuple(logins)})
 
 
 def _with_files(config: Config, folder: Path, document: Document) -> tuple[Config, list[Problem]]:

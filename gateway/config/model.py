@@ -26,6 +26,7 @@ from pydantic_core import core_schema
 
 from gateway.config.units import Duration, Size
 from gateway.core.addresses import Address, ServerUrl, parse_address, parse_server
+from gateway.core.refresh_tokens import Sending, parse_sending
 from gateway.core.secret import Secret
 from gateway.core.token_places import TokenPlace, parse_token_place
 
@@ -105,6 +106,7 @@ Listens = Annotated[tuple[Listen, ...], OneOrMany(), Field(min_length=1)]
 ServerAddress = Annotated[ServerUrl, *_parsed(parse_server, _TEXT)]
 SecretText = Annotated[Secret, *_parsed(Secret, {**_TEXT, "format": "password", "writeOnly": True})]
 Place = Annotated[TokenPlace, *_parsed(parse_token_place, _TEXT)]
+SendingText = Annotated[Sending | None, *_parsed(parse_sending, _TEXT)]
 
 
 class Model(BaseModel):
@@ -159,6 +161,21 @@ class Store(Shorthand):
     near_cache: NearCache = NearCache()
 
 
+class Renew(Model):
+    """How a backend gives a new token for a refresh token."""
+
+    upstream: str
+    backend_path: ExactPath
+    method: Method = "POST"
+    refresh_token: Place = parse_token_place("auto")
+    send: SendingText = None
+    body: dict[str, str] = {}
+    token: Place = parse_token_place("auto")
+    before: Annotated[Duration, Field(gt=0)] = 60.0
+    timeout: Annotated[Duration, Field(gt=0)] = 10.0
+    max_reply: Size = 2**20
+
+
 class SessionSettings(Model):
     """How long sessions last, and the secrets that are mixed into their seals."""
 
@@ -166,6 +183,9 @@ class SessionSettings(Model):
     max_age: Annotated[Duration, Field(gt=0)] = 43200.0
     secrets: tuple[SecretText, ...] = ()
     secrets_file: str | None = None
+    clock_skew: Duration = 5.0
+    renew: Renew | None = None
+    end_on_upstream_401: bool = False
 
 
 class UpstreamTls(Model):
@@ -205,6 +225,7 @@ class BackendLogin(Model):
     timeout: Annotated[Duration, Field(gt=0)] = 15.0
     max_body: Size = 2**20
     max_reply: Size = 2**20
+    renew: Renew | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -239,6 +260,7 @@ class Route(Model):
     methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] | None = None
     strip_prefix: ExactPath | None = None
     websocket: bool = False
+    close_on_logout: bool = True
     claims: dict[
         str, Annotated[tuple[str | int | bool, ...], OneOrMany(), Field(min_length=1)]
     ] = {}

@@ -99,5 +99,12 @@ STORE_DOWN = Refusal(
     blame="store",
     fields={"Retry-After": "1"},
 )
+RENEWAL = Refusal(
+    503,
+    "renewal_failed",
+    "The session's token cannot be renewed at the moment.",
+    blame="upstream",
+    fields={"Retry-After": "5"},
+)
 LOOP = Refusal(508, "loop", "The request has passed through this gateway before.", blame="gateway")
 INTERNAL = Refusal(500, "internal_error", "The gateway failed.", blame="gateway")

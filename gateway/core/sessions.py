@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -31,7 +32,10 @@ class Session:
     token: Token
     login: str  # the kind of login it came from
     issued_at: float
-    ends_at: float  # whatever happens: the absolute timeout or the token's expiry
+    ends_at: float  # whatever happens: by the absolute timeout, or with a token that is not renewed
+    expires_at: float = math.inf  # the token does
+    renew_at: float = math.inf  # from then on the token should be renewed
+    refresh: str = field(default="", repr=False)  # what renews it: see `refresh_tokens`
 
     @cached_property
     def claims(self) -> Mapping[str, Any]:
@@ -54,10 +58,27 @@ class Unreadable(ValueError):
     """The bytes are no session that this version knows."""
 
 
-def ends_at(now: float, max_age: float, token_expiry: float | None) -> float:
-    """When a session issued now ends at the latest, in UNIX seconds."""
+def times(
+    now: float, *, max_age: float, expiry: float | None, skew: float, renew_before: float | None
+) -> tuple[float, float, float]:
+    """When a session issued now ends, its token expires, and it should be renewed: UNIX seconds.
+
+    `expiry` is the token's, by its backend's clock, which may differ from ours by `skew` seconds;
+    `renew_before` is how long before its expiry the token is renewed, None if it cannot be.
+    """
     latest = now + max_age
-    return latest if token_expiry is None else min(latest, token_expiry)
+    if expiry is None:
+        return latest, math.inf, math.inf
+    if renew_before is None:
+        return min(latest, expiry + skew), expiry, math.inf
+    return latest, expiry, renewal_time(now, expiry, renew_before)
+
+
+def renewal_time(now: float, expiry: float, before: float) -> float:
+    """When a token that is got now is due: `before` its expiry, but not before three quarters of
+    its life are over, or one that lives no longer than that would be renewed with each request.
+    """
+    return math.inf if math.isinf(expiry) else expiry - min(before, (expiry - now) / 4)
 
 
 def dump(session: Session) -> bytes:
@@ -66,14 +87,26 @@ def dump(session: Session) -> bytes:
     Its id is not in it, for the key tells that. Lines are read ten times faster than JSON, and
     every look-up reads one.
     """
-    times = f"{session.issued_at:.3f}\n{session.ends_at:.3f}"
-    return f"{times}\n{session.login}\n{session.token.reveal()}\n{session.subject}".encode()
+    moments = (session.issued_at, session.ends_at, session.expires_at, session.renew_at)
+    times = "\n".join([f"{each:.3f}" for each in moments])
+    texts = (session.login, session.token.reveal(), session.refresh, session.subject)
+    return "\n".join([times, *texts]).encode()
 
 
 def load(session_id: str, data: bytes) -> Session:
     """The session that was dumped. Raises `Unreadable`."""
     try:
-        issued_at, end, login, token, subject = data.decode().split("\n", 4)
-        return Session(session_id, subject, Token(token), login, float(issued_at), float(end))
+        issued, end, expires, renew, login, token, refresh, subject = data.decode().split("\n", 7)
+        return Session(
+            session_id,
+            subject,
+            Token(token),
+            login,
+            float(issued),
+            float(end),
+            float(expires),
+            float(renew),
+            refresh,
+        )
     except ValueError as error:
         raise Unreadable from error

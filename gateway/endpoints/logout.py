@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from gateway.backends import BackendFailed, Backends
-from gateway.core import refusals, replies
+from gateway.core import refusals, swaps
 from gateway.core.fields import OWN_PREFIX, fold
 from gateway.core.replies import Reply
 from gateway.endpoints.answers import refuse
@@ -82,7 +82,7 @@ class LogoutEndpoint:
         if reply.status >= 400:
             _log.warning("the backend's logout answered %d", reply.status)
         fields = tuple(line for line in reply.fields if line[0].lower() == "set-cookie")
-        return [value for _, value in replies.scrub(Reply(reply.status, fields, b"")).fields]
+        return [value for _, value in swaps.scrub(Reply(reply.status, fields, b"")).fields]
 
 
 def _passed(request: web.Request) -> Iterable[tuple[str, str]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from gateway.backends import Backends
 from gateway.core.replies import Reply
+from gateway.store.renewals import Renew
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ class Attempt:
 
 
 class Login(Protocol):
-    """One configured login."""
+    """One configured login. `renew` gets its sessions new tokens; None if it never does."""
+
+    renew: Renew | None
 
     async def __call__(self, attempt: Attempt) -> Reply:
         """The reply for the client. Raises `BackendFailed` and `StoreUnavailable`."""
@@ -42,7 +45,9 @@ class Login(Protocol):
 
 
 def open_login(config: BackendLogin, backends: Backends, sessions: Sessions) -> Login:
-    """The way to log in that a section of config.yaml names."""
+    """The way to log in that a section of config.yaml names; it renews the sessions it issued."""
     module = importlib.import_module(f"{__name__}.{config.kind}")
     login: Login = module.Login(config, backends, sessions)
+    if login.renew is not None:
+        sessions.renewals.register(config.path, login.renew)
     return login

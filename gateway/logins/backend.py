@@ -13,11 +13,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.backends import BackendFailed, Backends
-from gateway.core import refusals, replies, tokens
-from gateway.core.replies import Found, NoToken, Reply, UnreadableReply
+from gateway.core import refresh_tokens, refusals, swaps, tokens
+from gateway.core.replies import Reply, UnreadableReply
 from gateway.core.sessions import Device
+from gateway.core.swaps import Found, NoToken
 from gateway.core.tokens import BadToken, Claims
 from gateway.logins import Attempt
+from gateway.logins._refresh import BackendRefresh
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -36,17 +38,20 @@ class Login:
         self._config = config
         self._backends = backends
         self._sessions = sessions
+        self.renew = config.renew and BackendRefresh(
+            config.renew, backends, subject=self._subject, skew=sessions.skew
+        )
 
     async def __call__(self, attempt: Attempt) -> Reply:
         """The reply for the client. Raises `BackendFailed` and `StoreUnavailable`."""
         reply = await self._ask(attempt)
         try:
             if reply.status >= 400 or attempt.method == "OPTIONS":
-                return replies.scrub(reply)
-            found = replies.find(reply, self._config.token)
-            claims = tokens.read_claims(found.token, time.time())
+                return swaps.scrub(reply)
+            found = swaps.find(reply, self._config.token)
+            claims = tokens.read_claims(found.token, time.time() - self._sessions.skew)
             # The swap is tried before anything is issued: what cannot be rewritten is refused.
-            replies.swap(reply, found, "")
+            swaps.swap(reply, found, "")
         except NoToken:
             return self._without_token(reply, attempt)
         except BadToken as error:
@@ -79,7 +84,7 @@ class Login:
             )
             raise BackendFailed(refusals.NO_TOKEN)
         try:
-            return replies.scrub(reply)
+            return swaps.scrub(reply)
         except UnreadableReply:
             raise BackendFailed(refusals.LOGIN_REPLY) from None
 
@@ -87,16 +92,23 @@ class Login:
         if attempt.replaces is not None:
             # The same browser logs in anew: its former key must not stay good (rule E5).
             await self._sessions.revoke(attempt.replaces)
+        renew = self._config.renew
+        refresh = None if renew is None else refresh_tokens.find(reply, renew.refresh_token)
         issued = await self._sessions.issue(
             token=found.token,
-            subject=claims.subject(self._config.subject) or _nameless(found.token),
-            login=self._config.kind,
+            subject=self._subject(claims) or _nameless(found.token),
+            login=self._config.path,
             device=Device(attempt.device, attempt.address),
             token_expiry=claims.expires,
+            refresh=refresh_tokens.dump(refresh),
+            renew_before=renew.before if renew and refresh else None,
         )
-        swapped = replies.swap(reply, found, issued.key.reveal())
+        swapped = swaps.swap(reply, found, issued.key.reveal())
         kept = [line for line in swapped.fields if line[0].lower() not in _CACHING]
         return replace(swapped, fields=(*kept, ("Cache-Control", "no-store")))
+
+    def _subject(self, claims: Claims) -> str | None:
+        return claims.subject(self._config.subject)
 
 
 def _nameless(token: str) -> str:

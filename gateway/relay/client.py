@@ -172,7 +172,7 @@ class ClientConnection(asyncio.Protocol):
         """Goes on with the next request, or closes."""
         self.exchange = None
         if exchange.close:
-            if exchange.uploading:
+            if exchange.uploading or exchange.lingers:
                 self._linger()
             else:
                 self.close()

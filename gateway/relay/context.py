@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from gateway.relay.decision import Decider, Load
 from gateway.relay.outgoing import Names, Peer
 from gateway.relay.requests import RequestReader
 from gateway.relay.settings import Settings
+from gateway.store.errors import StoreUnavailable
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -33,7 +34,9 @@ class Context:
     instance: str
     trusted: Sequence[Network]
     loop: asyncio.AbstractEventLoop  # asking for the running one costs a system call each time
+    revoke: Callable[[str], Awaitable[object]]  # ends a session
     draining: bool = False
+    _ending: set[asyncio.Task[None]] = field(default_factory=set)
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("gateway.relay"))
 
     def peer(self, peername: Any) -> Peer:
@@ -43,6 +46,18 @@ class Context:
             # Without an IPv6 zone, and an IPv4 client of a dual-stack socket as what it is.
             address = peername[0].partition("%")[0].removeprefix("::ffff:")
         return Peer(address, instance=self.instance, trusted=self._trusts(address))
+
+    def end_session(self, session_id: str) -> None:
+        """Ends a session beside the requests."""
+        task = self.loop.create_task(self._end_session(session_id))
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    async def _end_session(self, session_id: str) -> None:
+        try:
+            await self.revoke(session_id)
+        except StoreUnavailable:
+            self.log.warning("a session that an upstream refuses cannot be ended now")
 
     def may_trail(self, name: bytes) -> bool:
         return self.requests.may_trail(name)

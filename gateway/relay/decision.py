@@ -19,6 +19,7 @@ from gateway.relay.outgoing import Peer
 from gateway.relay.requests import Refused, RequestHead
 from gateway.relay.routes import Auth, Route, RouteTable
 from gateway.store.errors import StoreUnavailable
+from gateway.store.renewals import RenewalFailed
 from gateway.store.sessions import Unresolved
 
 if TYPE_CHECKING:
@@ -72,6 +73,18 @@ class Decider:
         prepared = outgoing.request_head(head, route, entry, peer, own_id)
         return Forward(route, entry, prepared)
 
+    async def decide_again(
+        self, forward: Forward, head: RequestHead, peer: Peer, own_id: bytes
+    ) -> Forward | None:
+        """The same with another token, after the upstream has refused this one; None without."""
+        assert forward.entry is not None
+        assert head.credential is not None
+        entry = await self._sessions.replaced(head.credential, forward.entry)
+        if entry is None:
+            return None
+        route = forward.route
+        return Forward(route, entry, outgoing.request_head(head, route, entry, peer, own_id))
+
     def _match(self, head: RequestHead) -> Route:
         if head.loop:
             raise Refused(refusals.LOOP)
@@ -99,9 +112,12 @@ class Decider:
             raise Refused(refusals.AMBIGUOUS_KEY)
         assert head.credential is not None
         try:
-            entry = await self._sessions.resolve(head.credential)
+            # An endpoint needs no token: a logout must not wait for a new one.
+            entry = await self._sessions.resolve(head.credential, renew=not route.is_endpoint)
         except StoreUnavailable:
             raise Refused(refusals.STORE_DOWN) from None
+        except RenewalFailed:
+            raise Refused(refusals.RENEWAL) from None
         if isinstance(entry, Unresolved):
             if route.auth is Auth.OFFERED or route.bad_key_is_anonymous:
                 return None

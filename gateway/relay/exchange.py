@@ -7,15 +7,17 @@ while the other one is full. Every exchange ends once, in `_end`, and leaves one
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.core import refusals
 from gateway.core.refusals import Refusal
-from gateway.relay import answers, bodies, eager, outgoing
+from gateway.relay import answers, bodies, eager, frames, outgoing
 from gateway.relay.bodies import ChunkedBody
 from gateway.relay.decision import Forward
+from gateway.relay.frames import Frames
 from gateway.relay.grammar import Malformed
 from gateway.relay.requests import Refused, RequestHead
 from gateway.relay.responses import ResponseHead
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.relay.context import Context
     from gateway.relay.pool import Server
     from gateway.relay.upstream import UpstreamConnection
+    from gateway.store.near_cache import Entry
 
 # RFC 9110 §9.2.2: doing it twice is the same as doing it once.
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
@@ -59,7 +62,11 @@ class Exchange:
     _silent = False  # the answer's body is read but not sent (205)
     _continued = False  # the client has been told to go on with the body
     _interim = False  # the upstream has spoken already
-    _suspended: eager.Suspended[Forward] | None = None
+    _suspended: eager.Suspended[Any] | None = None
+    _frames: Frames | None = None  # of the upstream's side of a tunnel
+    _response: ResponseHead | None = None
+    _renewed = False  # another token has been sought, which is done once
+    lingers = False  # the client is told something last, and must have the time to read it
     _timer: asyncio.TimerHandle | None = None
 
     def __init__(self, client: ClientConnection, head: RequestHead, context: Context) -> None:
@@ -208,6 +215,49 @@ class Exchange:
     def upstream_resumed(self) -> None:
         self.client.update_reading()
 
+    # An upstream that refuses the token.
+
+    def renews(self, response: ResponseHead, rest: bytes) -> bool:
+        """Whether the request is to be sent once more, with another token; then this answer is held
+        back until there is one.
+        """
+        forward = self.forward
+        if forward is None or forward.entry is None or forward.route.is_endpoint:
+            return False
+        if self._renewed or self.head.has_body or not forward.entry.session.refresh:
+            self._refused_for_good(forward.entry)
+            return False
+        self._renewed = True
+
+        def done(again: Forward | None) -> None:
+            self._suspended = None
+            upstream = self.upstream
+            if self.ended or upstream is None:
+                return
+            if again is None:
+                upstream.release_answer(self, response, rest)
+                return
+            forward.route.pool.release(upstream, reusable=False)
+            self.upstream = None
+            self._go(again)
+
+        def failed(error: BaseException) -> None:
+            if not isinstance(error, asyncio.CancelledError):
+                self.context.log.error("a token cannot be renewed", exc_info=error)
+                done(None)
+
+        decider, peer = self.context.decider, self.client.peer
+        asked = eager.begin(decider.decide_again(forward, self.head, peer, self.own_id))
+        if isinstance(asked, eager.Suspended):
+            self._suspended = asked
+            asked.then(done, failed)
+            return True
+        return False
+
+    def _refused_for_good(self, entry: Entry | None) -> None:
+        if entry is not None and self.context.settings.end_on_401:
+            self.context.end_session(entry.session.id)
+
     # The answer.
 
     def interim(self, head: ResponseHead) -> None:
@@ -224,6 +274,7 @@ class Exchange:
     def respond(self, response: ResponseHead, *, with_body: bool) -> bytes:
         """The answer's head, ready to be written, with its framing chosen for the client."""
         self.responding = True
+        self._response = response
         self.status = response.status
         if self.uploading or self.head.upgrade is not None:
             # An answer before the body's end (rule A13), or a refused upgrade (rule E9).
@@ -288,6 +339,7 @@ class Exchange:
             return
         self.responding = self.tunnelling = self.close = True
         self.status = 101
+        self._frames = Frames()
         self.client.write(outgoing.upgraded_head(response, *self._hidden))
         self.client.update_reading()
 
@@ -295,9 +347,50 @@ class Exchange:
         assert self.upstream is not None
         self.upstream.deadline = self.context.clock.now + self.context.settings.tunnel_idle
         self.delivered += len(data)
+        if self._frames is not None:
+            self._frames.feed(data)
         self.client.write(data)
 
     def tunnel_ended(self) -> None:
+        self._end(reusable=False)
+
+    # The session behind the request, as long as this is in flight.
+
+    @property
+    def holds(self) -> str | None:
+        """The session that has to live for this to go on, if there is one."""
+        forward = self.forward
+        if forward is None or forward.entry is None or not forward.route.close_on_logout:
+            return None
+        return forward.entry.session.id
+
+    @property
+    def session_ends_at(self) -> float:
+        """UNIX seconds."""
+        forward = self.forward
+        return (
+            math.inf if forward is None or forward.entry is None else forward.entry.session.ends_at
+        )
+
+    @property
+    def moved(self) -> tuple[int, int]:
+        """Bytes that show that somebody is there. What a server sends by itself does not."""
+        response = self._response
+        if self.tunnelling or (response is not None and response.is_event_stream):
+            return self.received, 0
+        return self.received, self.delivered
+
+    def session_ended(self) -> None:
+        """The session has ended, and with it what it holds open."""
+        if self.ended:
+            return
+        if not self.tunnelling:
+            self.fail(refusals.BAD_KEY)
+            return
+        self.reason = refusals.BAD_KEY.reason
+        if self._frames is not None and self._frames.between:
+            self.client.write(frames.close("The session has ended."))
+            self.lingers = True
         self._end(reusable=False)
 
     # Ends that are no answers.

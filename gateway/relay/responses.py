@@ -31,6 +31,12 @@ class ResponseHead:
         self.reason = reason  # with its leading space
 
     @property
+    def is_event_stream(self) -> bool:
+        """Whether this is a stream of server-sent events (HTML, §9.2)."""
+        lines = (line for line in self.passed if line[:13].lower() == b"content-type:")
+        return any(b"text/event-stream" in line.lower() for line in lines)
+
+    @property
     def reusable(self) -> bool:
         """Whether the upstream keeps the connection open after the body (RFC 9112 §9.3)."""
         if self.old:

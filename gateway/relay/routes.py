@@ -38,6 +38,7 @@ class Route:
     strip_prefix: bytes = b""
     fixed_target: bytes | None = None  # an endpoint's own path, whatever spelling was asked for
     websocket: bool = False
+    close_on_logout: bool = True  # what is in flight ends with its session
     claims: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     bad_key_is_anonymous: bool = False
     response_timeout: float = 60.0

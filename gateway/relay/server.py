@@ -16,6 +16,7 @@ from gateway.relay.client import ClientConnection
 from gateway.relay.clock import Clock
 from gateway.relay.context import Context
 from gateway.relay.decision import Decider, Load
+from gateway.relay.live import LiveSessions
 from gateway.relay.outgoing import Names
 from gateway.relay.pool import Connect, Pool, Server
 from gateway.relay.requests import RequestReader
@@ -76,12 +77,15 @@ class Relay:
             instance=instance,
             trusted=config.trusted_proxies,
             loop=asyncio.get_running_loop(),
+            revoke=sessions.revoke,
         )
+        self._live = LiveSessions(self._clock.clients, sessions)
 
     async def start(self, listeners: Iterable[socket.socket]) -> None:
         """Begins to accept on sockets that are bound already."""
         loop = asyncio.get_running_loop()
         self._clock.sweeps += [pool.sweep for pool in self._pools]
+        self._clock.sweeps.append(self._live.sweep)
         self._clock.sweeps.append(lambda _now: self._context.access_log.flush())
         self._clock.start()
         for listener in listeners:
@@ -113,6 +117,7 @@ class Relay:
             pool.close()
         await asyncio.sleep(0)
         self._clock.stop()
+        self._live.stop()
         context.access_log.flush()
 
 
@@ -132,6 +137,7 @@ def _settings(config: Config) -> Settings:
         response_head_size=limits.response_head_size,
         read_ahead=max(_READ_AHEAD, limits.head_size + 1),  # or a large head would never be whole
         connections=limits.connections,
+        end_on_401=config.session.end_on_upstream_401,
     )
 
 
@@ -159,6 +165,7 @@ class _Builder:
             keeps_host=self._config.upstreams[rule.upstream].host == "client",
             strip_prefix=(rule.strip_prefix or "").encode().rstrip(b"/"),
             websocket=rule.websocket,
+            close_on_logout=rule.close_on_logout,
             claims=rule.claims,
             bad_key_is_anonymous=rule.bad_key == "anonymous",
             response_timeout=(
@@ -182,6 +189,7 @@ class _Builder:
             pool=pool,
             auth=Auth.OFFERED,
             fixed_target=path.encode(),
+            close_on_logout=False,  # a logout must not end itself
             response_timeout=self._config.timeouts.response,
             body_limit=self._config.limits.body_size,
         )

@@ -22,3 +22,4 @@ class Settings:
     response_head_size: int
     read_ahead: int  # of the present exchange: pipelined requests, or a body without an upstream
     connections: int
+    end_on_401: bool  # an upstream that refuses a token for good ends its session

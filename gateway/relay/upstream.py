@@ -25,8 +25,9 @@ _BODILESS = frozenset({204, 304})
 class UpstreamConnection(asyncio.Protocol):
     """One connection to a server. It carries one exchange at a time.
 
-    An answer is in one of these states: its head is awaited, or its body is being read by length,
-    by chunks or until the connection closes, or there is no answer to read any more.
+    An answer is in one of these states: its head is awaited, or it is held back while another token
+    is sought, or its body is being read by length, by chunks or until the connection closes, or
+    there is no answer to read any more.
     """
 
     __slots__ = (
@@ -98,6 +99,15 @@ class UpstreamConnection(asyncio.Protocol):
             self.resume()
         self.deadline = self._clock.now + self._settings.upstream_idle
 
+    def release_answer(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
+        """Passes on an answer that has been held back."""
+        if not self.usable:
+            exchange.broken(refusals.UPSTREAM_CLOSED)
+            return
+        self._state = _HEAD
+        self.resume()
+        self._begin_answer(exchange, head, rest)
+
     def abort(self) -> None:
         """Ends the connection at once; a tunnel's last bytes still leave."""
         transport, state = self.transport, self._state
@@ -155,6 +165,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.usable = False
         self._clock.upstreams.discard(self)
         exchange, state = self.exchange, self._state
+        if state is _HELD:
+            return  # whoever holds the answer back will find out
         self.exchange, self._state = None, _IDLE
         if exchange is None:
             self._pool.lost(self)
@@ -217,6 +229,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._begin_answer(exchange, head, rest)
 
     def _begin_answer(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
+        if head.status == 401 and exchange.renews(head, rest):
+            self.pause()
+            self._state = _HELD
+            return
         self._kept_open = head.reusable
         if exchange.head.method == b"HEAD" or head.status in _BODILESS:
             self._state = _LENGTH
@@ -268,9 +284,10 @@ class UpstreamConnection(asyncio.Protocol):
             exchange.tunnelled(rest)
 
 
-_IDLE, _HEAD, _LENGTH, _CHUNKED, _CLOSE, _TUNNEL = (
+_IDLE, _HEAD, _HELD, _LENGTH, _CHUNKED, _CLOSE, _TUNNEL = (
     "idle",
     "head",
+    "held",
     "length",
     "chunked",
     "close",

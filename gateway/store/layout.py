@@ -29,6 +29,10 @@ class Layout:
         """Subject, label, address, created, seen, ends (milliseconds): a hash in the open."""
         return f"{self.prefix}d:{{{session_id}}}"
 
+    def lease(self, session_id: str) -> str:
+        """Who renews the session's token: a string that expires soon."""
+        return f"{self.prefix}r:{{{session_id}}}"
+
     def pair(self, session_id: str) -> tuple[str, str]:
         return self.session(session_id), self.device(session_id)
 

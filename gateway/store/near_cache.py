@@ -27,6 +27,30 @@ class Entry:
         return self.session.id.encode()
 
 
+# How many changed sessions are noted one by one.
+_MOST_CHANGES = 10_000
+
+
+class Changes:
+    """Which sessions may have changed since somebody last looked."""
+
+    __slots__ = ("all", "ids")
+
+    def __init__(self) -> None:
+        self.all = False
+        self.ids: set[str] = set()
+
+    def note(self, session_id: str) -> None:
+        if len(self.ids) < _MOST_CHANGES:
+            self.ids.add(session_id)
+        else:
+            self.all = True
+
+    def clear(self) -> None:
+        self.all = False
+        self.ids.clear()
+
+
 class NearCache:
     """Remembered entries. `trusted` says whether somebody tells us of changes."""
 
@@ -38,6 +62,7 @@ class NearCache:
         self._credentials: dict[str, bytes] = {}  # session id → credential
         self._asked: dict[str, bool] = {}  # ids being looked up → changed meanwhile
         self.trusted = False
+        self.changes = Changes()
 
     def get(self, credential: bytes, now: float) -> Entry | None:
         """The entry of a credential, if it may be used at `now` (UNIX seconds)."""
@@ -57,12 +82,13 @@ class NearCache:
             return
         if len(self._entries) >= self._most:
             self._drop_oldest()
-        entry.expires = min(now + self._ttl, entry.session.ends_at)
+        entry.expires = min(now + self._ttl, entry.expires, entry.session.ends_at)
         self._entries[credential] = entry
         self._credentials[session_id] = credential
 
     def forget(self, session_id: str) -> None:
         """The session changed, or ended."""
+        self.changes.note(session_id)
         if session_id in self._asked:
             self._asked[session_id] = True
         credential = self._credentials.pop(session_id, None)
@@ -71,6 +97,7 @@ class NearCache:
 
     def clear(self) -> None:
         """Anything may have changed."""
+        self.changes.all = True
         self._entries.clear()
         self._credentials.clear()
         for session_id in self._asked:

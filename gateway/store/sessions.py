@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -22,6 +22,7 @@ from gateway.store.errors import StoreUnavailable
 from gateway.store.layout import Layout
 from gateway.store.lookups import Lookups
 from gateway.store.near_cache import Entry, NearCache
+from gateway.store.renewals import Renewals
 from gateway.store.tracking import Tracking
 
 if TYPE_CHECKING:
@@ -62,20 +63,25 @@ class Sessions:
         near: NearCache,
         idle_timeout: float,
         max_age: float,
+        skew: float,
         timeout: float,
         render: Callable[[Session], bytes],
     ) -> None:
-        """Times in seconds; `render` makes the fields that upstreams get for a session."""
+        """Times in seconds; `skew` is how far a backend's clock may differ from ours; `render`
+        makes the fields that upstreams get for a session.
+        """
         self.near = near
         self._client = client
         self._sealer = sealer
         self._layout = layout
         self._idle = idle_timeout
         self._max_age = max_age
+        self.skew = skew
         self._timeout = timeout
         self._render = render
         self._lookups = Lookups(client, layout, idle_timeout, timeout)
         self._tracking = Tracking(client, near, layout.sessions, timeout)
+        self.renewals = Renewals(client, layout, sealer, skew=skew, timeout=timeout)
 
     async def start(self) -> None:
         """Begins to follow changes; waits a moment for it, but works without."""
@@ -85,6 +91,7 @@ class Sessions:
                 await self._tracking.ready.wait()
 
     async def close(self) -> None:
+        await self.renewals.close()
         await self._tracking.stop()
         await self._lookups.close()
         await self._client.aclose()
@@ -94,8 +101,11 @@ class Sessions:
         """Whether the store answers, as far as the tracking connection knows."""
         return self._tracking.ready.is_set()
 
-    async def resolve(self, credential: bytes) -> Entry | Unresolved:
-        """The session that a credential opens. Raises `StoreUnavailable`."""
+    async def resolve(self, credential: bytes, *, renew: bool = True) -> Entry | Unresolved:
+        """The session that a credential opens, with a token that is good unless `renew` is False.
+
+        Raises `StoreUnavailable` and `RenewalFailed`.
+        """
         key = keys.parse_key(credential)
         if key is None:
             return Unresolved("malformed_key")
@@ -103,25 +113,75 @@ class Sessions:
         self.near.expects(session_id)
         entry = None
         try:
-            sealed = await self._lookups.get(session_id)
-            entry = None if sealed is None else self._open(key, session_id, sealed)
+            session = await self._read(key, session_id)
+            if session is not None and renew and session.renew_at <= time.time():
+                session = await self.renewals.current(key, session)
+            if session is not None:
+                entry = self._entry(session)
         finally:
             self.near.learned(credential, entry, session_id, time.time())
         return Unresolved("unknown_key") if entry is None else entry
 
+    async def replaced(self, credential: bytes, entry: Entry) -> Entry | None:
+        """The entry with another token, after an upstream has refused the one that it has; None
+        when there is none to be had.
+        """
+        key = keys.parse_key(credential)
+        if key is None:
+            return None
+        try:
+            session = await self._read(key, entry.session.id)
+            if session is not None and session.token == entry.session.token:
+                session = await self.renewals.replaced(key, session)
+        except StoreUnavailable:
+            return None
+        return None if session is None else self._entry(session)
+
+    async def living(self, session_ids: Iterable[str]) -> set[str]:
+        """Those of the sessions that have not ended. Raises `StoreUnavailable`."""
+        ids = list(session_ids)
+
+        async def ask() -> list[int]:
+            async with self._client.pipeline(transaction=False) as pipe:
+                for each in ids:
+                    pipe.exists(self._layout.session(each))
+                return await pipe.execute()
+
+        found = await self._bounded(ask())
+        return {each for each, exists in zip(ids, found, strict=True) if exists}
+
+    def touch(self, session_id: str) -> None:
+        """Takes note that a session is not idle, as any look-up of it does."""
+        # Whether that succeeds, nobody waits for.
+        self._lookups.get(session_id).add_done_callback(lambda done: done.exception())
+
     async def issue(
-        self, *, token: str, subject: str, login: str, device: Device, token_expiry: float | None
+        self,
+        *,
+        token: str,
+        subject: str,
+        login: str,
+        device: Device,
+        token_expiry: float | None,
+        refresh: str = "",
+        renew_before: float | None = None,
     ) -> Issued:
-        """A new session under a new key. Raises `StoreUnavailable`; then there is no session."""
+        """A new session under a new key. Raises `StoreUnavailable`; then there is no session.
+
+        `refresh` is what renews the token, and `renew_before` how long before its expiry, in
+        seconds; None if it is not renewed.
+        """
         now = time.time()
         key = keys.new_key(secrets.token_bytes(32))
-        session = Session(
-            keys.session_id(key),
-            subject,
-            Token(token),
-            login,
+        ends, expires, renew = sessions.times(
             now,
-            sessions.ends_at(now, self._max_age, token_expiry),
+            max_age=self._max_age,
+            expiry=token_expiry,
+            skew=self.skew,
+            renew_before=renew_before,
+        )
+        session = Session(
+            keys.session_id(key), subject, Token(token), login, now, ends, expires, renew, refresh
         )
         sealed = self._sealer.seal(
             key, session.id, sessions.dump(session), secrets.token_bytes(NONCE_BYTES)
@@ -137,14 +197,27 @@ class Sessions:
         self.near.forget(session_id)
         return await self._bounded(self._delete(session_id))
 
-    def _open(self, key: Key, session_id: str, sealed: bytes) -> Entry | None:
+    async def _read(self, key: Key, session_id: str) -> Session | None:
+        """The session as the store has it, if it can be opened and has not ended."""
+        sealed = await self._lookups.get(session_id)
+        if sealed is None:
+            return None
         try:
             session = sessions.load(session_id, self._sealer.open(key, session_id, sealed))
-            entry = Entry(session, self._render(session), session.token.reveal().encode(), 0.0)
-        except (Unsealable, Unreadable, ValueError, IndexError) as error:
+        except (Unsealable, Unreadable) as error:
             _log.error("session %s cannot be opened: %s", session_id[:12], type(error).__name__)
             return None
-        return entry if session.ends_at > time.time() else None
+        return session if session.ends_at > time.time() else None
+
+    def _entry(self, session: Session) -> Entry | None:
+        """What requests need of a session, and until when it may be remembered."""
+        now = time.time()
+        until = session.renew_at if session.renew_at > now else self.renewals.retry_at(session, now)
+        try:
+            return Entry(session, self._render(session), session.token.reveal().encode(), until)
+        except (ValueError, IndexError) as error:
+            _log.error("session %s cannot be used: %s", session.id[:12], type(error).__name__)
+            return None
 
     async def _write(self, session: Session, device: Device, sealed: bytes, now: float) -> None:
         """The index first: a stale entry in it heals, a session outside it could not be listed."""
@@ -207,6 +280,7 @@ def open_sessions(
         near=NearCache(near.entries, near.ttl),
         idle_timeout=config.session.idle_timeout,
         max_age=config.session.max_age,
+        skew=config.session.clock_skew,
         timeout=config.store.timeout,
         render=render,
     )

@@ -1,5 +1,7 @@
 """Keys, seals and sessions: pure rules."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -131,8 +133,20 @@ def test_what_is_no_session(data: bytes) -> None:
     assert session.id == "id"
 
 
+def times(expiry: float | None, renew_before: float | None = None) -> tuple[float, float, float]:
+    return sessions.times(100.0, max_age=50.0, expiry=expiry, skew=2.0, renew_before=renew_before)
+
+
 def test_the_earliest_end_counts() -> None:
-    """The absolute timeout or the token's expiry."""
-    assert sessions.ends_at(100.0, 50.0, None) == 150.0
-    assert sessions.ends_at(100.0, 50.0, 120.0) == 120.0
-    assert sessions.ends_at(100.0, 50.0, 999.0) == 150.0
+    """The absolute timeout or the token's expiry, by a clock that may be ahead of ours."""
+    assert times(None) == (150.0, math.inf, math.inf)
+    assert times(120.0) == (122.0, 120.0, math.inf)
+    assert times(999.0) == (150.0, 999.0, math.inf)
+
+
+def test_a_session_outlives_a_token_that_is_renewed() -> None:
+    """It is renewed before its expiry, but not in the first three quarters of its life."""
+    assert times(140.0, 5.0) == (150.0, 140.0, 135.0)
+    assert times(120.0, 60.0) == (150.0, 120.0, 115.0)
+    assert times(None, 60.0) == (150.0, math.inf, math.inf)
+    assert sessions.renewal_time(100.0, math.inf, 60.0) == math.inf

@@ -56,6 +56,7 @@ def open_store(
         near=NearCache(100, 30.0),
         idle_timeout=idle,
         max_age=max_age,
+        skew=0.0,
         timeout=timeout,
         render=lambda session: (
             b"Authorization: Bearer " + session.token.reveal().encode() + b"\r\n"

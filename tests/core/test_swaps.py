@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core import replies
-from gateway.core.replies import InBody, InField, NoToken, Reply, UnreadableReply
+from gateway.core import swaps
+from gateway.core.replies import Reply, UnreadableReply
+from gateway.core.swaps import InBody, InField, NoToken
 from gateway.core.token_places import parse_token_place
 
 SECRET = "a secret of the tests, long enough to sign"
@@ -31,7 +32,7 @@ def reply(body: Any, *fields: tuple[str, str], status: int = 200) -> Reply:
 
 def swapped(given: Reply, place: str = "auto") -> Reply:
     """What the client gets of a login's reply."""
-    return replies.swap(given, replies.find(given, parse_token_place(place)), KEY)
+    return swaps.swap(given, swaps.find(given, parse_token_place(place)), KEY)
 
 
 def no_token_in(given: Reply, *tokens: str) -> bool:
@@ -66,7 +67,7 @@ def no_token_in(given: Reply, *tokens: str) -> bool:
 )
 def test_auto_finds_the_token_that_is_to_be_sent_back(body: Any) -> None:
     """By name, the likeliest first, at any depth; and never the refresh token."""
-    assert replies.find(reply(body), parse_token_place("auto")) == InBody(ACCESS)
+    assert swaps.find(reply(body), parse_token_place("auto")) == InBody(ACCESS)
 
 
 @pytest.mark.parametrize(
@@ -86,19 +87,19 @@ def test_auto_looks_at_fields_and_then_at_cookies(
 ) -> None:
     """Without a token in the body, the fields are next, and the cookies last."""
     given = reply({"ok": True}, JSON, *fields)
-    assert replies.find(given, parse_token_place("auto")) == InField(ACCESS, index + 1)
+    assert swaps.find(given, parse_token_place("auto")) == InField(ACCESS, index + 1)
 
 
 def test_auto_takes_the_body_first() -> None:
     """A frontend that reads the body is the likelier one."""
     given = reply({"token": ACCESS}, JSON, ("Set-Cookie", f"jwt={OTHER}"))
-    assert replies.find(given, parse_token_place("auto")) == InBody(ACCESS)
+    assert swaps.find(given, parse_token_place("auto")) == InBody(ACCESS)
 
 
 def test_auto_takes_a_text_that_is_a_token() -> None:
     """Some backends answer with the bare token."""
     given = reply(f"{ACCESS}\n".encode(), ("Content-Type", "text/plain"))
-    assert replies.find(given, parse_token_place("auto")) == InBody(ACCESS)
+    assert swaps.find(given, parse_token_place("auto")) == InBody(ACCESS)
     assert swapped(given).body == f"{KEY}\n".encode()
 
 
@@ -119,7 +120,7 @@ def test_auto_takes_a_text_that_is_a_token() -> None:
 def test_a_reply_that_hands_nothing_out_has_no_token(body: Any) -> None:
     """Opaque values, refresh tokens, sentences and pages are no login's token."""
     with pytest.raises(NoToken):
-        replies.find(reply(body), parse_token_place("auto"))
+        swaps.find(reply(body), parse_token_place("auto"))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +136,7 @@ def test_a_reply_that_hands_nothing_out_has_no_token(body: Any) -> None:
 def test_a_pointer_says_where(place: str, body: Any) -> None:
     """RFC 6901: what config.yaml points at is taken, whatever else there is."""
     given = reply(body)
-    assert replies.find(given, parse_token_place(place)) == InBody(ACCESS)
+    assert swaps.find(given, parse_token_place(place)) == InBody(ACCESS)
     after = swapped(given, place)
     assert KEY.encode() in after.body
     assert no_token_in(after)
@@ -146,9 +147,9 @@ def test_a_pointer_to_nothing_finds_nothing(place: str) -> None:
     """Nothing is taken by chance from elsewhere."""
     body = {"token": ACCESS, "data": {"token": 5}, "list": [], "text": "no token"}
     with pytest.raises(NoToken):
-        replies.find(reply(body), parse_token_place(place))
+        swaps.find(reply(body), parse_token_place(place))
     with pytest.raises(NoToken):
-        replies.find(reply(b"<html>"), parse_token_place(place))
+        swaps.find(reply(b"<html>"), parse_token_place(place))
 
 
 def test_a_field_or_a_cookie_says_where() -> None:
@@ -156,11 +157,11 @@ def test_a_field_or_a_cookie_says_where() -> None:
     given = reply(
         {"token": OTHER}, JSON, ("x-token", f"Bearer {ACCESS}"), ("Set-Cookie", f"jwt={REFRESH}")
     )
-    assert replies.find(given, parse_token_place("header:X-Token")) == InField(ACCESS, 1)
-    assert replies.find(given, parse_token_place("cookie:jwt")) == InField(REFRESH, 2)
+    assert swaps.find(given, parse_token_place("header:X-Token")) == InField(ACCESS, 1)
+    assert swaps.find(given, parse_token_place("cookie:jwt")) == InField(REFRESH, 2)
     for place in ("header:Set", "cookie:JWT", "cookie:x-token"):
         with pytest.raises(NoToken):
-            replies.find(given, parse_token_place(place))
+            swaps.find(given, parse_token_place(place))
 
 
 # Swapping.
@@ -283,7 +284,7 @@ def test_what_speaks_of_the_old_bytes_goes() -> None:
     given = reply({"token": ACCESS}, JSON, ("ETag", '"x"'), ("Digest", "sha-256=x"))
     assert swapped(given).fields == (JSON,)
     kept = reply({"detail": "no"}, JSON, ("ETag", '"x"'), status=401)
-    assert replies.scrub(kept) == kept
+    assert swaps.scrub(kept) == kept
 
 
 # Texts that are hard to read.
@@ -344,14 +345,14 @@ def test_a_text_that_cannot_be_read_passes_only_without_a_token() -> None:
     given = reply(
         b"caf\xe9 " + OTHER.encode() + b" \xff", ("Content-Type", "text/html"), status=401
     )
-    assert replies.scrub(given).body == b"caf\xe9  \xff"
+    assert swaps.scrub(given).body == b"caf\xe9  \xff"
 
 
 def test_a_token_under_an_encoding_that_hides_it_is_refused() -> None:
     """If the bytes still spell a token when all is done, the reply is not passed on."""
     hidden = b"\0".join(OTHER[at : at + 1].encode() for at in range(len(OTHER))) + b"\0\xff"
     with pytest.raises(UnreadableReply):
-        replies.scrub(reply(b"x" + hidden, ("Content-Type", "text/plain"), status=500))
+        swaps.scrub(reply(b"x" + hidden, ("Content-Type", "text/plain"), status=500))
 
 
 @pytest.mark.parametrize(
@@ -367,7 +368,7 @@ def test_a_token_under_an_encoding_that_hides_it_is_refused() -> None:
 )
 def test_other_texts_are_scrubbed_too(body: str) -> None:
     """A token is taken out of pages, forms, scripts and broken JSON as well."""
-    after = replies.scrub(reply(body.encode(), ("Content-Type", "text/plain"), status=302))
+    after = swaps.scrub(reply(body.encode(), ("Content-Type", "text/plain"), status=302))
     assert no_token_in(after)
     assert b"opaque-refresh" not in after.body
     assert len(after.body) >= len(body) - len(OTHER) * 2 - len("opaque-refresh")
@@ -382,7 +383,7 @@ def test_a_refusal_without_tokens_passes_as_it_came() -> None:
         ("X-Refresh-Token", "missing"),
         status=401,
     )
-    assert replies.scrub(given) == given
+    assert swaps.scrub(given) == given
 
 
 JSON_VALUES = st.recursive(
@@ -402,7 +403,7 @@ def test_no_reply_leaks_a_token(data: Any, encoding: str, ascii_only: bool) -> N
     """Whatever JSON surrounds them, tokens are gone, the key is there, and it is JSON still."""
     text = json.dumps({"a": data, "token": ACCESS}, ensure_ascii=ascii_only)
     given = reply(text.encode(encoding, "surrogatepass"))
-    after = replies.swap(given, InBody(ACCESS), KEY)
+    after = swaps.swap(given, InBody(ACCESS), KEY)
     plain = after.body.replace(b"\0", b"").decode("latin-1")
     assert not any(each in plain for each in (ACCESS, OTHER, REFRESH))
     if not text.isascii() and "\ud800" <= max(text) <= "\udfff":
@@ -415,12 +416,12 @@ def test_no_body_breaks_the_reading(body: bytes, content_type: str) -> None:
     """Any bytes under any content type are either read, or found to hold nothing."""
     given = Reply(200, (("Content-Type", content_type),), body)
     with pytest.raises(NoToken):
-        replies.find(given, parse_token_place("auto"))
-    assert replies.scrub(given).status == 200
+        swaps.find(given, parse_token_place("auto"))
+    assert swaps.scrub(given).status == 200
 
 
 def test_a_reply_tells_nothing_when_it_is_shown() -> None:
     """A reply in a traceback or a log shows neither token nor cookie."""
     given = reply({"token": ACCESS}, JSON, ("Set-Cookie", f"jwt={ACCESS}"))
-    found = replies.find(given, parse_token_place("auto"))
+    found = swaps.find(given, parse_token_place("auto"))
     assert "eyJ" not in repr(given) + repr(found) + repr(InField(ACCESS, 1))

@@ -1,0 +1,166 @@
+"""Refresh tokens: how one is known in a backend's reply, and how it is sent to get a new token.
+
+They are often opaque, so they are known by their names. One is sent back as it came, unless
+config.yaml says otherwise: by that JSON member, that cookie or that field.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlencode
+
+from gateway.core.json_text import NotJson, String, pointed
+from gateway.core.replies import Reply, names
+from gateway.core.secret import Secret
+from gateway.core.token_places import Auto, Cookie, Header, JsonPointer, TokenPlace
+
+# What a refresh token is called; `my_refresh_token` is one, and `refresh_token_expires_in` is none.
+_REFRESH = re.compile(r"refresh(?:[_-]?(?:token|jwt|key|value|secret))?s?$|^rt$", re.IGNORECASE)
+# What may stand beside a refresh token in an object of its own, without being one.
+_HARMLESS = re.compile(r"expir|type|scope|issued|created|ttl|(?:_a|A)t$")
+# The non-standard field that reloads a page; the one field of such a name that is no token.
+_RELOADS = "refresh"
+
+# The name under which one is sent whose own name tells nothing (RFC 6749 §6).
+_STANDARD_NAME = "refresh_token"
+
+Way = Literal["json", "form", "cookie", "header"]
+_WAYS = ("json", "form", "cookie", "header")
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How a refresh token is sent: by what, under which name."""
+
+    way: Way
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """A refresh token, and how it came, which is how it is sent unless something else is said."""
+
+    secret: Secret
+    came: Sending
+
+
+class BadSending(ValueError):
+    """The text says no way to send a refresh token; the message says what would."""
+
+
+def parse_sending(text: str) -> Sending | None:
+    """`auto` (None), `json:name`, `form:name`, `cookie:name` or `header:Name`."""
+    if text == "auto":
+        return None
+    way, _, name = text.partition(":")
+    if way not in _WAYS or not name:
+        raise BadSending("is no way to send it: write auto, json:, form:, cookie: or header:NAME")
+    return Sending(way, name)  # type: ignore[arg-type]
+
+
+def dump(token: RefreshToken | None) -> str:
+    """One line of text, empty for none; to be sealed."""
+    if token is None:
+        return ""
+    return json.dumps([token.came.way, token.came.name, token.secret.reveal()])
+
+
+def load(line: str) -> RefreshToken | None:
+    """What was dumped. Raises `ValueError`."""
+    if not line:
+        return None
+    way, name, secret = json.loads(line)
+    return RefreshToken(Secret(secret), Sending(way, name))
+
+
+def find(reply: Reply, place: TokenPlace) -> RefreshToken | None:
+    """The refresh token that a reply hands out, if there is one."""
+    match place:
+        case JsonPointer(pointer):
+            return _in_body(reply, pointed(pointer))
+        case Header(name):
+            return _in_fields(reply, name.lower(), "")
+        case Cookie(name):
+            return _in_fields(reply, "set-cookie", name)
+        case Auto():
+            return _in_body(reply, None) or _in_fields(reply, None, "")
+
+
+def request(
+    token: RefreshToken, sending: Sending | None, more: Mapping[str, str]
+) -> tuple[list[tuple[str, str]], bytes]:
+    """The fields and the body that send a refresh token; `more` goes into the body beside it."""
+    how, secret = sending or token.came, token.secret.reveal()
+    if how.way == "form":
+        body = urlencode({**more, how.name: secret}).encode()
+        return [("Content-Type", "application/x-www-form-urlencoded")], body
+    if how.way == "json":
+        return [("Content-Type", "application/json")], json.dumps(
+            {**more, how.name: secret}
+        ).encode()
+    if how.way == "cookie":
+        fields = [("Cookie", f"{how.name}={secret}")]
+    elif how.name.lower() == "authorization":
+        fields = [(how.name, f"Bearer {secret}")]
+    else:
+        fields = [(how.name, secret)]
+    if not more:
+        return fields, b""
+    return [*fields, ("Content-Type", "application/json")], json.dumps(dict(more)).encode()
+
+
+def is_refresh(string: String) -> bool:
+    """Whether a value is a refresh token, or part of an object that is one.
+
+    A text with spaces is none: `{"refresh": ["This field is required."]}` says what was wrong.
+    """
+    path = [part for part in string.path if isinstance(part, str)]
+    if not path or string.is_name or " " in string.value:
+        return False
+    if _REFRESH.search(path[-1]):
+        return True
+    return any(map(_REFRESH.search, path)) and not _HARMLESS.search(path[-1])
+
+
+def names_refresh(name: str, cookie: str) -> bool:
+    """Whether a field of this name, or the cookie that it sets, holds a refresh token."""
+    if cookie:
+        return _REFRESH.search(cookie) is not None
+    return name != _RELOADS and _REFRESH.search(name) is not None
+
+
+def _in_body(reply: Reply, pointer: tuple[str, ...] | None) -> RefreshToken | None:
+    try:
+        members = reply.members()
+    except NotJson:
+        return None
+    for path, string in members.items():
+        found = path == pointer or (pointer is None and is_refresh(string))
+        if found and string.value:
+            name = string.name if _REFRESH.search(string.name) else _STANDARD_NAME
+            return RefreshToken(Secret(string.value), Sending("json", name))
+    return None
+
+
+def _in_fields(reply: Reply, wanted: str | None, wanted_cookie: str) -> RefreshToken | None:
+    for line in reply.fields:
+        name, cookie = names(line)
+        if wanted is None:
+            found = names_refresh(name, cookie)
+        else:
+            found = name == wanted and cookie == wanted_cookie
+        if not found:
+            continue
+        if cookie:
+            value = line[1].partition("=")[2].partition(";")[0].strip(' "')
+            sending = Sending("cookie", cookie)
+        else:
+            value = line[1].strip().removeprefix("Bearer ")
+            sending = Sending("header", line[0])
+        if value:
+            return RefreshToken(Secret(value), sending)
+    return None

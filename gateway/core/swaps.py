@@ -1,0 +1,234 @@
+"""Login replies: finding the token that was issued, and swapping it for the key.
+
+The swap edits the reply's text, so that a frontend sees what its backend wrote, with the key in the
+token's place. Everything else that would do instead of a key is blotted out: other JWTs anywhere,
+and refresh tokens, which are known by their names since they are often opaque.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from gateway.core import json_text, jwts
+from gateway.core.json_text import NotJson, String, pointed
+from gateway.core.refresh_tokens import is_refresh, names_refresh
+from gateway.core.replies import Reply, UnreadableReply, names
+from gateway.core.token_places import Auto, Cookie, Header, JsonPointer, TokenPlace
+from gateway.core.tokens import BadToken, NotAJwt, read_claims
+
+# Under these names backends hand out the token that is to be sent back, the likeliest first;
+# compared without case, `_` and `-`.
+_NAMES = (
+    "token",
+    "accesstoken",
+    "access",
+    "idtoken",
+    "jwt",
+    "key",
+    "accessjwt",
+    "authtoken",
+    "authorization",
+    "xaccesstoken",
+    "xauthtoken",
+)
+_JOINTS = str.maketrans("", "", "_-")
+
+# A refresh token within a text: in a URL, a form, or JSON inside of something else.
+_REFRESH_IN_TEXT = re.compile(
+    r"(refresh[_-]?(?:token|jwt)(?:=|[\"']\s*+:\s*+[\"']))[^&#;,\s\"'<>\\]++", re.IGNORECASE
+)
+# What speaks of the body's very bytes (RFC 9110 §8.8, RFC 9530), and is wrong once they change.
+_OF_THE_BYTES = frozenset({"etag", "content-md5", "digest", "content-digest", "repr-digest"})
+
+
+class NoToken(ValueError):
+    """There is no token at the place where one was looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class InBody:
+    """The token stands in the reply's body."""
+
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class InField:
+    """The token stands in the field line of this index, which may set a cookie."""
+
+    token: str = field(repr=False)
+    index: int
+
+
+Found = InBody | InField
+
+# What stands in the place of a token afterwards.
+Put = Callable[[str], str]
+
+
+def find(reply: Reply, place: TokenPlace) -> Found:
+    """The token that the reply hands out, and where. Raises `NoToken`."""
+    match place:
+        case JsonPointer(pointer):
+            candidates = _at(reply, pointed(pointer))
+        case Header(name):
+            candidates = _in_fields(reply, lambda each, _cookie: each == name.lower())
+        case Cookie(name):
+            candidates = _in_fields(reply, lambda _each, cookie: cookie == name)
+        case Auto():
+            candidates = _anywhere(reply)
+    found = next(iter(candidates), None)
+    if found is None:
+        raise NoToken
+    return found
+
+
+def swap(reply: Reply, found: Found, key: str) -> Reply:
+    """The reply with the key where the token was, and without any other token.
+
+    In the body, the same token may stand twice, and both become the key. A second carrier does
+    not get it: a client that then sent the key twice would be refused. Raises `UnreadableReply`.
+    """
+
+    def put(token: str) -> str:
+        return key if token == found.token else ""
+
+    if isinstance(found, InBody):
+        return _rewritten(reply, -1, _nothing, put)
+    return _rewritten(reply, found.index, put, _nothing)
+
+
+def scrub(reply: Reply) -> Reply:
+    """The reply without any token: for replies from which no session is issued.
+
+    Raises `UnreadableReply`.
+    """
+    return _rewritten(reply, -1, _nothing, _nothing)
+
+
+def _anywhere(reply: Reply) -> Iterator[Found]:
+    """The JSON body first, then the fields, then the cookies; of each, the likeliest name first."""
+    try:
+        strings = reply.members().values()
+    except NotJson:
+        token = jwts.sole(reply.text()[0])
+        if token and _is_usable(token):
+            yield InBody(token)
+    else:
+        named = [each for each in strings if not is_refresh(each)]
+        for string in sorted(named, key=lambda each: (_rank(each.name), len(each.path))):
+            token = jwts.sole(string.value)
+            if token and _is_usable(token):
+                yield InBody(token)
+    for of_cookies in (False, True):
+        places = [
+            (_rank(cookie or name), index)
+            for index, (name, cookie) in enumerate(map(names, reply.fields))
+            if bool(cookie) is of_cookies and not names_refresh(name, cookie)
+        ]
+        for _, index in sorted(places):
+            token = jwts.first(reply.fields[index][1])
+            if token and _is_usable(token):
+                yield InField(token, index)
+
+
+def _at(reply: Reply, pointer: tuple[str, ...]) -> Iterator[Found]:
+    try:
+        members = reply.members()
+    except NotJson:
+        return
+    string = members.get(pointer)
+    token = jwts.sole(string.value) if string is not None else ""
+    if token:
+        yield InBody(token)
+
+
+def _in_fields(reply: Reply, chosen: Callable[[str, str], bool]) -> Iterator[Found]:
+    for index, (name, value) in enumerate(reply.fields):
+        if chosen(*names((name, value))):
+            token = jwts.first(value)
+            if token:
+                yield InField(token, index)
+
+
+def _is_usable(token: str) -> bool:
+    """Whether its claims can be read at all; a JWE, say, tells nothing to the gateway."""
+    try:
+        read_claims(token, now=0)
+    except BadToken as error:
+        return not isinstance(error, NotAJwt)
+    return True
+
+
+def _rank(name: str) -> int:
+    name = name.lower().translate(_JOINTS)
+    return _NAMES.index(name) if name in _NAMES else len(_NAMES)
+
+
+def _nothing(_token: str) -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Eraser:
+    """Puts something in the place of each JWT, and takes refresh tokens out."""
+
+    put: Put
+    # Not in a refusal: it hands nothing out, and `{"refresh": ["required"]}` says what is wrong.
+    by_name: bool
+
+    def text(self, text: str) -> str:
+        text = jwts.replaced(text, self.put)
+        return _REFRESH_IN_TEXT.sub(r"\1", text) if self.by_name else text
+
+    def string(self, string: String) -> str:
+        # The chosen token becomes the key under any name, since config.yaml may point at it.
+        chosen = self.put(string.value)
+        if chosen or (self.by_name and is_refresh(string)):
+            return chosen
+        return self.text(string.value)
+
+    def leaves(self, name: str, value: str) -> bool:
+        """Whether anything is left of a field; of one that only hands a token out, nothing is."""
+        field_name, cookie = names((name, value))
+        if not cookie:
+            return not (self.by_name and names_refresh(field_name, ""))
+        content = value.partition("=")[2].partition(";")[0].strip(' "')
+        is_token = jwts.first(content) or (self.by_name and names_refresh(field_name, cookie))
+        return not (content and is_token)
+
+
+def _rewritten(reply: Reply, chosen: int, in_field: Put, in_body: Put) -> Reply:
+    """The reply with something in the place of the JWTs of one field line, and of the body."""
+    by_name = reply.status < 400
+    this, others = _Eraser(in_field, by_name), _Eraser(_nothing, by_name)
+    fields = tuple(
+        (name, (this if index == chosen else others).text(value))
+        for index, (name, value) in enumerate(reply.fields)
+        if index == chosen or others.leaves(name, value)
+    )
+    body = _body(reply, _Eraser(in_body, by_name))
+    if body != reply.body:
+        fields = tuple(line for line in fields if line[0].lower() not in _OF_THE_BYTES)
+    return _certain(replace(reply, fields=fields, body=body))
+
+
+def _body(reply: Reply, eraser: _Eraser) -> bytes:
+    text, encoding = reply.text()
+    try:
+        strings = json_text.strings(text)
+    except NotJson:
+        return eraser.text(text).encode(encoding)
+    wanted = [(each, eraser.string(each)) for each in strings]
+    edits = [(each, value) for each, value in wanted if each.value != value]
+    return json_text.replaced(text, edits).encode(encoding)
+
+
+def _certain(reply: Reply) -> Reply:
+    """The reply, after a look at its bytes: whatever it was decoded as, no token is left in it."""
+    plain = reply.body.replace(b"\0", b"").decode("latin-1")
+    if jwts.first(plain) or any(jwts.first(value) for _, value in reply.fields):
+        raise UnreadableReply
+    return reply

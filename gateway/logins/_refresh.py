@@ -1,0 +1,89 @@
+"""Renewing by a backend's refresh endpoint. It belongs to ways to log in, and is none itself."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from gateway.backends import BackendFailed, Backends
+from gateway.core import refresh_tokens, sessions, swaps, tokens
+from gateway.core.replies import Reply
+from gateway.core.sessions import Session, Token
+from gateway.core.swaps import NoToken
+from gateway.core.tokens import BadToken, Claims
+from gateway.store.renewals import RenewalFailed, RenewalRefused, Renewed
+
+if TYPE_CHECKING:
+    from gateway.config.model import Renew
+
+_log = logging.getLogger("gateway.logins")
+
+# How a refresh token is refused (RFC 6749 §5.2, and what frameworks answer in its place); any other
+# error says something of the backend, and nothing of the token.
+_REFUSED = frozenset({400, 401, 403, 422})
+
+
+class BackendRefresh:
+    """Gets a new token for a session's refresh token."""
+
+    def __init__(
+        self,
+        config: Renew,
+        backends: Backends,
+        *,
+        subject: Callable[[Claims], str | None],
+        skew: float,
+    ) -> None:
+        """`subject` tells who a token names; `skew`: how far clocks may differ, in seconds."""
+        self._config = config
+        self._backends = backends
+        self._subject = subject
+        self._skew = skew
+
+    async def __call__(self, session: Session) -> Renewed:
+        """Asks the backend. Raises `RenewalRefused` and `RenewalFailed`."""
+        config = self._config
+        refresh = refresh_tokens.load(session.refresh)
+        if refresh is None:
+            raise RenewalRefused
+        fields, body = refresh_tokens.request(refresh, config.send, config.body)
+        try:
+            reply = await self._backends.call(
+                config.upstream,
+                config.method,
+                config.backend_path,
+                fields=[("Accept", "application/json"), *fields],
+                body=body,
+                timeout=config.timeout,
+                max_reply=config.max_reply,
+            )
+        except BackendFailed as failed:
+            _log.warning("a renewal failed: %s", failed.refusal.reason)
+            raise RenewalFailed from None
+        if reply.status >= 300:
+            _log.warning("the backend answered %d to a renewal", reply.status)
+            raise RenewalRefused if reply.status in _REFUSED else RenewalFailed
+        return self._read(session, reply)
+
+    def _read(self, session: Session, reply: Reply) -> Renewed:
+        now = time.time()
+        try:
+            found = swaps.find(reply, self._config.token)
+            claims = tokens.read_claims(found.token, now - self._skew)
+        except (NoToken, BadToken):
+            _log.error("a backend's reply to a renewal holds no usable token")
+            raise RenewalFailed from None
+        if self._subject(claims) not in (None, session.subject):
+            _log.error("a renewed token names another subject")
+            raise RenewalRefused
+        expires = math.inf if claims.expires is None else claims.expires
+        rotated = refresh_tokens.find(reply, self._config.refresh_token)
+        return Renewed(
+            Token(found.token),
+            expires,
+            sessions.renewal_time(now, expires, self._config.before),
+            refresh_tokens.dump(rotated) if rotated else session.refresh,
+        )

@@ -1,0 +1,68 @@
+"""WebSocket frames (RFC 6455 §5.2), as far as a relay needs to see them: where one ends.
+
+A tunnel passes bytes on as they are. Between two frames of the upstream's, and only there, the
+gateway can put one of its own: the close frame that tells a client that its session has ended.
+"""
+
+from __future__ import annotations
+
+import struct
+
+# RFC 6455 §7.4.1: a message that violates the endpoint's policy. Clients take it as "log in again".
+_POLICY_VIOLATION = 1008
+
+# The shortest header tells how long the whole one is; the longest has 8 bytes of length and a mask.
+_SHORTEST = 2
+_LENGTHS = {126: (2, ">H"), 127: (8, ">Q")}
+_MASK = 4
+
+
+def close(reason: str) -> bytes:
+    """An unmasked close frame with status 1008; `reason` has at most 123 bytes (§5.5)."""
+    payload = struct.pack(">H", _POLICY_VIOLATION) + reason.encode()
+    return bytes([0x88, len(payload)]) + payload
+
+
+class Frames:
+    """Follows one direction of a tunnel."""
+
+    __slots__ = ("_header", "_left")
+
+    def __init__(self) -> None:
+        self._left = 0  # bytes of the payload that are still to come
+        self._header = b""  # the part of a header that is there
+
+    @property
+    def between(self) -> bool:
+        """Whether the last byte that passed was a frame's last."""
+        return not self._left and not self._header
+
+    def feed(self, data: bytes) -> None:
+        """Takes note of bytes that pass."""
+        at, size = min(self._left, len(data)), len(data)
+        self._left -= at
+        while at < size:
+            start = at - len(self._header)
+            header = self._header + data[at : at + 14 - len(self._header)]
+            length = _header_length(header)
+            if len(header) < length:
+                self._header = header
+                return
+            self._header = b""
+            at = start + length + _payload_length(header)
+            if at > size:
+                self._left = at - size
+
+
+def _header_length(header: bytes) -> int:
+    """How long the header is that begins like this, as far as that can be told."""
+    if len(header) < _SHORTEST:
+        return _SHORTEST
+    extended, _ = _LENGTHS.get(header[1] & 0x7F, (0, ""))
+    return _SHORTEST + extended + (_MASK if header[1] & 0x80 else 0)
+
+
+def _payload_length(header: bytes) -> int:
+    short = header[1] & 0x7F
+    size, form = _LENGTHS.get(short, (0, ""))
+    return int(struct.unpack(form, header[_SHORTEST : _SHORTEST + size])[0]) if size else short

@@ -1,0 +1,84 @@
+"""Ending what a session holds open when it ends: tunnels, event streams, long downloads.
+
+Nothing is registered when a request begins. What is in flight is looked through at each tick of the
+clock, against the sessions that the store says have changed since the last one; so a request pays
+nothing for it, and a logout on any gateway ends what is live on this one within a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from gateway.store.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from gateway.relay.client import ClientConnection
+    from gateway.relay.exchange import Exchange
+    from gateway.store.sessions import Sessions
+
+_log = logging.getLogger("gateway.relay")
+
+# How often it is looked at whether something moves over what is open, which keeps a session from
+# being idle, in seconds.
+_LOOK_FOR_ACTIVITY = 30.0
+
+
+class LiveSessions:
+    """Watches what is in flight in one worker."""
+
+    def __init__(self, clients: Iterable[ClientConnection], sessions: Sessions) -> None:
+        self._clients = clients
+        self._sessions = sessions
+        self._doubtful: set[str] = set()  # changed, and not yet looked up
+        self._checking: asyncio.Task[None] | None = None
+        self._looked = 0.0
+        self._moved: dict[Exchange, tuple[int, int]] = {}
+
+    def sweep(self, now: float) -> None:
+        """Called at each tick; `now` is monotonic seconds."""
+        live = self._live()
+        for exchange, session_id in live:
+            if exchange.session_ends_at <= time.time():
+                exchange.session_ended()
+            elif self._sessions.near.changes.all or session_id in self._sessions.near.changes.ids:
+                self._doubtful.add(session_id)
+        self._sessions.near.changes.clear()
+        if self._doubtful and self._checking is None:
+            self._checking = asyncio.get_running_loop().create_task(self._check())
+        if now - self._looked > _LOOK_FOR_ACTIVITY:
+            self._looked = now
+            self._keep_active(live)
+
+    def stop(self) -> None:
+        if self._checking is not None:
+            self._checking.cancel()
+
+    def _live(self) -> list[tuple[Exchange, str]]:
+        exchanges = [client.exchange for client in self._clients if client.exchange is not None]
+        return [(each, each.holds) for each in exchanges if each.holds is not None]
+
+    async def _check(self) -> None:
+        """Asks the store which sessions still live. While it does not answer, none has ended."""
+        asked, self._doubtful = self._doubtful, set()
+        try:
+            ended = asked - await self._sessions.living(asked)
+            for exchange, session_id in self._live():
+                if session_id in ended:
+                    exchange.session_ended()
+        except StoreUnavailable:
+            self._doubtful |= asked  # until the next tick
+        except Exception as error:
+            _log.error("live sessions cannot be checked: %s", type(error).__name__)
+        finally:
+            self._checking = None
+
+    def _keep_active(self, live: list[tuple[Exchange, str]]) -> None:
+        """A session over which something moves is not idle."""
+        before, self._moved = self._moved, {exchange: exchange.moved for exchange, _ in live}
+        for exchange, session_id in live:
+            if exchange in before and before[exchange] != exchange.moved:
+                self._sessions.touch(session_id)

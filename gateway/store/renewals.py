@@ -1,0 +1,323 @@
+"""Renewing tokens: by one request at a time, over all gateways, and never past a revocation.
+
+Backends rotate refresh tokens, and many take the second use of one for a theft and end the session.
+So whoever renews holds a lease in Redis, with a fencing value of its own, which it extends while
+the backend is asked. What comes of it is written only over the very value that was read: a session
+that was revoked meanwhile is gone and stays gone, and whoever was too late writes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from gateway.core import sessions
+from gateway.core.keys import Key
+from gateway.core.sealing import NONCE_BYTES, Sealer
+from gateway.core.sessions import Session, Token
+from gateway.store.connect import Client
+from gateway.store.errors import StoreUnavailable
+from gateway.store.layout import Layout
+
+_log = logging.getLogger("gateway.store")
+
+# KEYS: session. ARGV: the value that was read, the new one.
+_REPLACE = """
+local value = redis.call('GET', KEYS[1])
+if not value then return 'gone' end
+if value ~= ARGV[1] then return 'lost' end
+redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
+return 'kept'
+"""
+
+# KEYS: lease. ARGV: fencing value, milliseconds.
+_EXTEND = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+"""
+
+# KEYS: lease. ARGV: fencing value.
+_RELEASE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+"""
+
+# A holder that dies blocks the session's renewal for this long, in seconds; it extends its lease
+# three times in that time.
+_LEASE = 3.0
+
+# Those who wait for another gateway's renewal look this often, in seconds.
+_LOOK_AGAIN = 0.05
+
+# A backend that could not be asked, or said no, is asked again after this long, in seconds.
+_PAUSE = 5.0
+
+# A rotated refresh token that cannot be written is lost, and with it the session: so the write is
+# tried for this long, in seconds.
+_KEEP_TRYING = 30.0
+
+# How many failures are remembered.
+_MOST_FAILURES = 10_000
+
+
+class RenewalFailed(Exception):
+    """The backend could not be asked: the user is not logged out, but has no token either."""
+
+
+class RenewalRefused(Exception):
+    """The backend has refused the refresh token: the session ends with its present token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """What a backend gave for a refresh token."""
+
+    token: Token
+    expires_at: float  # UNIX seconds; infinite if it does not say
+    renew_at: float
+    refresh: str  # the next refresh token, which may be the same
+
+
+# Asks the backend. Raises `RenewalFailed` and `RenewalRefused`.
+Renew = Callable[[Session], Awaitable[Renewed]]
+Due = Callable[[Session], bool]
+
+
+class Renewals:
+    """Renews the tokens of sessions whose logins know how to."""
+
+    def __init__(
+        self, client: Client, layout: Layout, sealer: Sealer, *, skew: float, timeout: float
+    ) -> None:
+        """`skew`: how far clocks may differ; `timeout` bounds each of the store's answers; in s."""
+        self._client = client
+        self._layout = layout
+        self._sealer = sealer
+        self._skew = skew
+        self._timeout = timeout
+        self._logins: dict[str, Renew] = {}
+        self._running: dict[str, _Renewal] = {}
+        self._failures: dict[str, tuple[float, Exception]] = {}  # until when (monotonic), and what
+        self._replace = client.register_script(_REPLACE)
+        self._extend = client.register_script(_EXTEND)
+        self._release = client.register_script(_RELEASE)
+
+    def register(self, login: str, renew: Renew) -> None:
+        """Has sessions of a login renewed by `renew`."""
+        self._logins[login] = renew
+
+    async def current(self, key: Key, session: Session) -> Session | None:
+        """The session with a token that is good; None when it has ended.
+
+        While the present token is good, it is renewed beside the requests; when it is not, they
+        wait. Raises `RenewalFailed` and `StoreUnavailable`.
+        """
+        now = time.time()
+        if session.login not in self._logins:
+            return session if now < session.expires_at + self._skew else None
+        good, failure = now < session.expires_at, self._failure(session.id)
+        if failure is not None and good:
+            return session
+        if isinstance(failure, RenewalFailed):
+            raise failure
+        running = self._started(key, session, lambda other: other.renew_at <= time.time())
+        if now < session.expires_at - self._skew:
+            return session
+        try:
+            return await running.join()
+        except RenewalFailed:
+            if time.time() < session.expires_at:
+                return session
+            raise
+
+    async def replaced(self, key: Key, session: Session) -> Session | None:
+        """The session with another token than this one, which an upstream has refused; None when
+        there is none to be had.
+        """
+        if session.login not in self._logins or not session.refresh or self._failure(session.id):
+            return None
+        refused = session.token
+        try:
+            renewed = await self._started(key, session, lambda other: other.token == refused).join()
+        except (RenewalFailed, StoreUnavailable):
+            return None
+        return None if renewed is None or renewed.token == refused else renewed
+
+    def retry_at(self, session: Session, now: float) -> float:
+        """Until when a session that is being renewed, or could not be, may be remembered."""
+        return min(now + _PAUSE, session.expires_at - self._skew)
+
+    async def close(self) -> None:
+        """Lets what is running end: a refresh token that has been used must be replaced."""
+        tasks = [each.task for each in self._running.values()]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=_KEEP_TRYING)
+            for task in late:
+                task.cancel()
+
+    def _failure(self, session_id: str) -> Exception | None:
+        until, error = self._failures.get(session_id, (0.0, None))
+        return error if time.monotonic() < until else None
+
+    def _started(self, key: Key, session: Session, due: Due) -> _Renewal:
+        """The renewal that runs in this worker already, or a new one."""
+        running = self._running.get(session.id)
+        if running is None:
+            running = self._running[session.id] = _Renewal()
+            running.task = asyncio.get_running_loop().create_task(
+                self._run(running, key, session, due)
+            )
+        return running
+
+    async def _run(self, running: _Renewal, key: Key, session: Session, due: Due) -> None:
+        try:
+            result = await self._renew(running, key, session, due)
+        except (RenewalFailed, StoreUnavailable) as error:
+            self._remember(session.id, error)
+            running.fail(error)
+        except RenewalRefused:
+            await self._refused(running, session)
+        except BaseException as error:
+            if not isinstance(error, asyncio.CancelledError):
+                _log.error("a renewal failed: %s", type(error).__name__)
+            running.fail(RenewalFailed())
+        else:
+            self._failures.pop(session.id, None)
+            running.settle(result)
+        finally:
+            self._running.pop(session.id, None)
+
+    async def _renew(
+        self, running: _Renewal, key: Key, session: Session, due: Due
+    ) -> Session | None:
+        """lease → read → ask → replace."""
+        lease, fence = self._layout.lease(session.id), secrets.token_hex(16)
+        until = time.monotonic() + _KEEP_TRYING
+        while not await self._store(self._client.set(lease, fence, nx=True, px=_ms(_LEASE))):
+            current, _ = await self._read(key, session.id)
+            if current is None or not due(current):
+                return current
+            if time.monotonic() > until:
+                raise RenewalFailed
+            await asyncio.sleep(_LOOK_AGAIN * (0.5 + random.random()))  # noqa: S311 (no secret)
+        extending = asyncio.create_task(self._hold(lease, fence))
+        try:
+            current, value = await self._read(key, session.id)
+            if current is None or not due(current):
+                return current
+            renewed = await self._logins[session.login](current)
+            new = replace(
+                current,
+                token=renewed.token,
+                expires_at=renewed.expires_at,
+                renew_at=renewed.renew_at,
+                refresh=renewed.refresh,
+            )
+            return await self._keep(running, key, new, value)
+        finally:
+            extending.cancel()
+            with contextlib.suppress(StoreUnavailable):
+                await self._store(self._release(keys=[lease], args=[fence]))
+
+    async def _keep(self, running: _Renewal, key: Key, new: Session, read: bytes) -> Session | None:
+        """Writes what was got. Those who wait are told at once when the store does not take it."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        sealed = self._sealer.seal(key, new.id, sessions.dump(new), nonce)
+        name, until = self._layout.session(new.id), time.monotonic() + _KEEP_TRYING
+        while True:
+            try:
+                outcome = await self._store(self._replace(keys=[name], args=[read, sealed]))
+                break
+            except StoreUnavailable as error:
+                running.fail(error)
+                if time.monotonic() > until:
+                    raise
+                await asyncio.sleep(self._timeout / 2)
+        if outcome == b"kept":
+            return new
+        if outcome == b"gone":
+            return None
+        current, _ = await self._read(key, new.id)
+        return current
+
+    async def _refused(self, running: _Renewal, session: Session) -> None:
+        """The present token lasts as long as it lasts; after that the session has ended."""
+        if time.time() < session.expires_at:
+            self._remember(session.id, RenewalRefused())
+            running.settle(session)
+            return
+        try:
+            await self._store(self._client.delete(*self._layout.pair(session.id)))
+        except StoreUnavailable as error:
+            running.fail(error)
+        else:
+            running.settle(None)
+
+    async def _hold(self, lease: str, fence: str) -> None:
+        """Extends the lease until it is cancelled, or lost."""
+        held: Any = 1
+        while held:
+            await asyncio.sleep(_LEASE / 3)
+            with contextlib.suppress(StoreUnavailable):
+                held = await self._store(self._extend(keys=[lease], args=[fence, _ms(_LEASE)]))
+
+    async def _read(self, key: Key, session_id: str) -> tuple[Session | None, bytes]:
+        """The session as it is now, and its sealed value."""
+        value = await self._store(self._client.get(self._layout.session(session_id)))
+        if value is None:
+            return None, b""
+        try:
+            return sessions.load(session_id, self._sealer.open(key, session_id, value)), value
+        except ValueError:
+            return None, b""
+
+    async def _store(self, work: Awaitable[Any]) -> Any:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await work
+        except (RedisError, OSError, TimeoutError):
+            raise StoreUnavailable from None
+
+    def _remember(self, session_id: str, error: Exception) -> None:
+        if len(self._failures) >= _MOST_FAILURES:
+            self._failures.clear()
+        self._failures[session_id] = (time.monotonic() + _PAUSE, error)
+
+
+class _Renewal:
+    """One renewal under way in this worker, and who waits for it."""
+
+    task: asyncio.Task[None]
+
+    def __init__(self) -> None:
+        self._waiting: list[asyncio.Future[Session | None]] = []
+
+    def join(self) -> asyncio.Future[Session | None]:
+        future: asyncio.Future[Session | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        return future
+
+    def settle(self, result: Session | None) -> None:
+        for future in self._leave():
+            future.set_result(result)
+
+    def fail(self, error: Exception) -> None:
+        for future in self._leave():
+            future.set_exception(error)
+
+    def _leave(self) -> list[asyncio.Future[Session | None]]:
+        waiting, self._waiting = self._waiting, []
+        return [future for future in waiting if not future.done()]
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)

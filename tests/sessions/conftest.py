@@ -1,0 +1,99 @@
+"""Two gateways on one Redis, in front of a backend whose tokens are short-lived."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.conftest import log_in
+from tests.support.gateway import Gateway, gateway
+from tests.support.processes import HANG
+from tests.support.redis_server import RedisServer
+from tests.support.renewing import Renewing, renewing
+
+__all__ = ["log_in"]
+
+
+@pytest.fixture(scope="session")
+def running_backend() -> Iterator[Renewing]:
+    with renewing() as backend:
+        yield backend
+
+
+@pytest.fixture
+def backend(running_backend: Renewing) -> Renewing:
+    """The backend, as if new."""
+    running_backend.reset()
+    return running_backend
+
+
+def sections(
+    backend: Renewing, renew: dict[str, Any] | None = None, **session: Any
+) -> dict[str, Any]:
+    return {
+        "session": {
+            "secrets": ["a secret of the tests, long enough"],
+            "clock_skew": 0.2,
+            "renew": {"upstream": "api", "backend_path": "/refresh", "timeout": 8, **(renew or {})},
+            **session,
+        },
+        "upstreams": {"api": backend.url},
+        "login": {"kind": "backend", "path": "/login", "upstream": "api"},
+        "routes": [
+            {"path": "/api/*", "upstream": "api"},
+            {"path": "/api/chat", "upstream": "api", "websocket": True},
+        ],
+    }
+
+
+@pytest.fixture(scope="module")
+def pair(
+    tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, running_backend: Renewing
+) -> Iterator[tuple[Gateway, Gateway]]:
+    """Two gateways."""
+    folder = tmp_path_factory.mktemp("pair")
+    with (
+        gateway(folder / "one", redis.url, **sections(running_backend)) as one,
+        gateway(folder / "two", redis.url, **sections(running_backend)) as two,
+    ):
+        yield one, two
+
+
+def call(gateway: Gateway, key: str, **more: Any) -> tuple[int, Any, dict[str, str]]:
+    """One call: status, JSON, fields."""
+    [answer] = calls([gateway], key, 1, **more)
+    return answer
+
+
+def calls(
+    gateways: list[Gateway], key: str, number: int, *, path: str = "/api/x", body: bytes = b""
+) -> list[tuple[int, Any, dict[str, str]]]:
+    """Calls at the same time, spread over the gateways."""
+
+    async def one(client: aiohttp.ClientSession, at: int) -> tuple[int, Any, dict[str, str]]:
+        port = gateways[at % len(gateways)].port
+        async with client.request(
+            "POST" if body else "GET",
+            f"http://127.0.0.1:{port}{path}",
+            headers={"Authorization": f"Bearer {key}"},
+            data=body or None,
+        ) as answer:
+            return answer.status, json.loads(await answer.read()), dict(answer.headers)
+
+    async def all_of_them() -> list[tuple[int, Any, dict[str, str]]]:
+        timeout = aiohttp.ClientTimeout(total=HANG)
+        async with aiohttp.ClientSession(timeout=timeout) as client:
+            return await asyncio.gather(*(one(client, at) for at in range(number)))
+
+    return asyncio.run(all_of_them())
+
+
+def eventually(condition: Callable[[], object], seconds: float = HANG) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it never happened"
+        time.sleep(0.05)

@@ -1,0 +1,171 @@
+"""A backend with short tokens and rotating refresh tokens, in a thread of its own.
+
+Like many, it takes the second use of a refresh token for a theft and ends the whole family.
+"""
+
+import asyncio
+import contextlib
+import math
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import jwt
+from aiohttp import WSMsgType, web
+
+SECRET = "the backend's own secret, 32 bytes"
+
+
+@dataclass
+class Renewing:
+    """What the backend does, and what it has seen. Lives are in seconds."""
+
+    url: str = ""
+    life: float = 2.0
+    delay: float = 0.0  # of a refresh
+    status: int = 0  # of a refresh, in place of doing it
+    by: str = "json"  # how refresh tokens come and go: json, cookie or form
+    families: dict[str, str] = field(default_factory=dict)  # refresh token → subject
+    used: set[str] = field(default_factory=set)
+    stolen: bool = False
+    refreshes: list[str] = field(default_factory=list)  # the raw bodies
+    tokens: list[str] = field(default_factory=list)  # all that were issued
+    seen: list[str] = field(default_factory=list)  # tokens that came with calls
+    revoked: set[str] = field(default_factory=set)  # tokens that calls are refused with
+    streams: int = 0  # that are open now
+    expiry: float = 0.0  # of the last token that was issued; UNIX seconds
+    due: float = 0.0  # when a gateway renews it by then
+
+    def reset(self) -> None:
+        url = self.url
+        self.__init__(url=url)  # type: ignore[misc]
+
+    def issue(self, subject: str) -> tuple[str, str]:
+        now = time.time()
+        self.expiry = math.ceil(now + self.life)  # PyJWT and others cut fractions off
+        self.due = self.expiry - (self.expiry - now) * 0.2
+        payload = {"sub": subject, "exp": self.expiry, "jti": secrets.token_hex(8)}
+        token = jwt.encode(payload, SECRET, algorithm="HS256")
+        refresh = secrets.token_urlsafe(24)
+        self.families[refresh] = subject
+        self.tokens.append(token)
+        return token, refresh
+
+    async def login(self, request: web.Request) -> web.Response:
+        token, refresh = self.issue((await request.json())["username"])
+        return self._handed(token, refresh)
+
+    async def refresh(self, request: web.Request) -> web.Response:
+        body = await request.text()
+        self.refreshes.append(body)
+        if self.delay:
+            await asyncio.sleep(self.delay)
+        if self.status:
+            return web.json_response({"detail": "no"}, status=self.status)
+        if self.by == "cookie":
+            refresh = request.cookies.get("rt", "")
+        elif self.by == "form":
+            form = await request.post()
+            assert form["grant_type"] == "refresh_token"
+            refresh = str(form["refresh_token"])
+        else:
+            refresh = (await request.json())["refresh"]
+        subject = self.families.get(refresh)
+        if subject is None or refresh in self.used:
+            self.stolen = self.stolen or refresh in self.used
+            return web.json_response({"detail": "reused"}, status=401)
+        self.used.add(refresh)
+        return self._handed(*self.issue(subject))
+
+    def _handed(self, token: str, refresh: str) -> web.Response:
+        if self.by == "cookie":
+            response = web.json_response({"token": token})
+            response.set_cookie("rt", refresh, httponly=True, path="/refresh")
+            return response
+        name = "refresh_token" if self.by == "form" else "refresh"
+        return web.json_response({"token": token, name: refresh})
+
+    async def call(self, request: web.Request) -> web.StreamResponse:
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        self.seen.append(token)
+        body = await request.read()
+        try:
+            payload = jwt.decode(token, SECRET, algorithms=["HS256"])
+        except jwt.PyJWTError:
+            return web.json_response({"detail": "invalid token"}, status=401)
+        if token in self.revoked:
+            return web.json_response({"detail": "revoked token"}, status=401)
+        return web.json_response({"sub": payload["sub"], "size": len(body)})
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        with self._open(), contextlib.suppress(ConnectionError):
+            while True:
+                await response.write(b"data: tick\n\n")
+                await asyncio.sleep(0.05)
+        return response
+
+    async def download(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": str(10**9)})
+        await response.prepare(request)
+        with self._open(), contextlib.suppress(ConnectionError):
+            while True:
+                await response.write(b"x" * 1000)
+                await asyncio.sleep(0.02)
+        return response
+
+    async def chat(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        with self._open():
+            async for message in socket:
+                if message.type is WSMsgType.TEXT:
+                    await socket.send_str(f"echo {message.data}")
+        return socket
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[None]:
+        self.streams += 1
+        try:
+            yield
+        finally:
+            self.streams -= 1
+
+
+@contextlib.contextmanager
+def renewing() -> Iterator[Renewing]:
+    """The backend on a free port of loopback."""
+    backend = Renewing()
+    started, stop = threading.Event(), asyncio.Event()
+    loop = asyncio.new_event_loop()
+
+    async def serve() -> None:
+        app = web.Application()
+        app.router.add_post("/login", backend.login)
+        app.router.add_post("/refresh", backend.refresh)
+        app.router.add_get("/api/events", backend.events)
+        app.router.add_get("/api/download", backend.download)
+        app.router.add_get("/api/chat", backend.chat)
+        app.router.add_route("*", "/api/{rest:.*}", backend.call)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        address: Any = runner.addresses[0]
+        backend.url = f"http://127.0.0.1:{address[1]}"
+        started.set()
+        await stop.wait()
+        await runner.cleanup()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
+    thread.start()
+    assert started.wait(30)
+    try:
+        yield backend
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(30)
+        loop.close()
