@@ -23,14 +23,18 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gateway.relay")
 
 # How often it is looked at whether something moves over what is open, which keeps a session from
-# being idle, in seconds.
+# being idle: so many seconds, or oftener when the idle timeout is short.
 _LOOK_FOR_ACTIVITY = 30.0
+_LOOKS_PER_IDLE_TIMEOUT = 4
 
 
 class LiveSessions:
     """Watches what is in flight in one worker."""
 
-    def __init__(self, clients: Iterable[ClientConnection], sessions: Sessions) -> None:
+    def __init__(
+        self, clients: Iterable[ClientConnection], sessions: Sessions, idle_timeout: float
+    ) -> None:
+        self._look_every = min(_LOOK_FOR_ACTIVITY, idle_timeout / _LOOKS_PER_IDLE_TIMEOUT)
         self._clients = clients
         self._sessions = sessions
         self._doubtful: set[str] = set()  # changed, and not yet looked up
@@ -49,7 +53,7 @@ class LiveSessions:
         self._sessions.near.changes.clear()
         if self._doubtful and self._checking is None:
             self._checking = asyncio.get_running_loop().create_task(self._check())
-        if now - self._looked > _LOOK_FOR_ACTIVITY:
+        if now - self._looked > self._look_every:
             self._looked = now
             self._keep_active(live)
 

@@ -79,7 +79,7 @@ class Relay:
             loop=asyncio.get_running_loop(),
             revoke=sessions.revoke,
         )
-        self._live = LiveSessions(self._clock.clients, sessions)
+        self._live = LiveSessions(self._clock.clients, sessions, config.session.idle_timeout)
 
     async def start(self, listeners: Iterable[socket.socket]) -> None:
         """Begins to accept on sockets that are bound already."""

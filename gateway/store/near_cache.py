@@ -19,7 +19,7 @@ class Entry:
     session: Session
     lines: bytes  # the finished fields for upstreams
     token: bytes
-    expires: float  # UNIX seconds from which on it must be looked up again
+    expires: float  # UNIX seconds from which on it must be looked up again, at the latest
 
     @property
     def label(self) -> bytes:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -12,7 +13,8 @@ import pytest
 from tests.conftest import log_in
 from tests.support.gateway import Gateway, gateway
 from tests.support.processes import HANG
-from tests.support.redis_server import RedisServer
+from tests.support.raw import ask, status
+from tests.support.redis_server import RedisServer, redis_server
 from tests.support.renewing import Renewing, renewing
 
 __all__ = ["log_in"]
@@ -63,6 +65,13 @@ def pair(
         yield one, two
 
 
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis that a test may break."""
+    with redis_server(tmp_path) as server:
+        yield server
+
+
 def call(gateway: Gateway, key: str, **more: Any) -> tuple[int, Any, dict[str, str]]:
     """One call: status, JSON, fields."""
     [answer] = calls([gateway], key, 1, **more)
@@ -70,10 +79,15 @@ def call(gateway: Gateway, key: str, **more: Any) -> tuple[int, Any, dict[str, s
 
 
 def calls(
-    gateways: list[Gateway], key: str, number: int, *, path: str = "/api/x", body: bytes = b""
+    gateways: list[Gateway], key: str, number: int, **more: Any
 ) -> list[tuple[int, Any, dict[str, str]]]:
     """Calls at the same time, spread over the gateways."""
+    return asyncio.run(all_calls(gateways, key, number, **more))
 
+
+async def all_calls(
+    gateways: list[Gateway], key: str, number: int, *, path: str = "/api/x", body: bytes = b""
+) -> list[tuple[int, Any, dict[str, str]]]:
     async def one(client: aiohttp.ClientSession, at: int) -> tuple[int, Any, dict[str, str]]:
         port = gateways[at % len(gateways)].port
         async with client.request(
@@ -84,12 +98,19 @@ def calls(
         ) as answer:
             return answer.status, json.loads(await answer.read()), dict(answer.headers)
 
-    async def all_of_them() -> list[tuple[int, Any, dict[str, str]]]:
-        timeout = aiohttp.ClientTimeout(total=HANG)
-        async with aiohttp.ClientSession(timeout=timeout) as client:
-            return await asyncio.gather(*(one(client, at) for at in range(number)))
+    timeout = aiohttp.ClientTimeout(total=HANG)
+    async with aiohttp.ClientSession(timeout=timeout) as client:
+        return await asyncio.gather(*(one(client, at) for at in range(number)))
 
-    return asyncio.run(all_of_them())
+
+def log_out(gateway: Gateway, key: str) -> int:
+    return status(
+        ask(
+            gateway.port,
+            f"POST /logout HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\n"
+            "Connection: close\r\n\r\n".encode(),
+        )
+    )
 
 
 def eventually(condition: Callable[[], object], seconds: float = HANG) -> None:

@@ -8,23 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.sessions.conftest import call, calls, eventually, log_in, sections
+from tests.sessions.conftest import call, calls, eventually, log_in, log_out, sections
 from tests.support.gateway import Gateway, gateway
-from tests.support.raw import ask, status
+from tests.support.raw import ask
 from tests.support.redis_server import RedisServer
 from tests.support.renewing import Renewing
 
 Pair = tuple[Gateway, Gateway]
-
-
-def log_out(gateway: Gateway, key: str) -> int:
-    return status(
-        ask(
-            gateway.port,
-            f"POST /logout HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\n"
-            "Connection: close\r\n\r\n".encode(),
-        )
-    )
 
 
 def until(moment: float) -> None:

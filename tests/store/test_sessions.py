@@ -296,10 +296,10 @@ def test_a_change_during_a_look_up_is_not_forgotten() -> None:
     for change in changes:
         near.expects("id")
         change()
-        near.learned(b"key", Entry(session, b"", b"", 0.0), "id", 0.0)
+        near.learned(b"key", Entry(session, b"", b"", 1e12), "id", 0.0)
         assert near.get(b"key", 1.0) is None
     near.expects("id")
-    near.learned(b"key", Entry(session, b"", b"", 0.0), "id", 0.0)
+    near.learned(b"key", Entry(session, b"", b"", 1e12), "id", 0.0)
     assert near.get(b"key", 1.0) is not None
     assert near.get(b"key", 31.0) is None
 
@@ -311,7 +311,7 @@ def test_the_near_cache_is_bounded() -> None:
     for n in range(5):
         session = Session(str(n), "a", None, "backend", 0.0, 1e12)  # type: ignore[arg-type]
         near.expects(str(n))
-        near.learned(b"%d" % n, Entry(session, b"", b"", 0.0), str(n), 0.0)
+        near.learned(b"%d" % n, Entry(session, b"", b"", 1e12), str(n), 0.0)
     assert len(near) == 3
     assert [near.get(b"%d" % n, 1.0) is not None for n in range(5)] == [
         False,

@@ -26,6 +26,7 @@ class Renewing:
     url: str = ""
     life: float = 2.0
     delay: float = 0.0  # of a refresh
+    hold: float = 0.0  # of a call
     status: int = 0  # of a refresh, in place of doing it
     by: str = "json"  # how refresh tokens come and go: json, cookie or form
     families: dict[str, str] = field(default_factory=dict)  # refresh token → subject
@@ -92,6 +93,8 @@ class Renewing:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         self.seen.append(token)
         body = await request.read()
+        if self.hold:
+            await asyncio.sleep(self.hold)
         try:
             payload = jwt.decode(token, SECRET, algorithms=["HS256"])
         except jwt.PyJWTError:
