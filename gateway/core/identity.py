@@ -1,4 +1,4 @@
-"""The fields that tell an upstream who asks: the token, and claims of it under other names."""
+"""The fields that tell an upstream who asks, beside the token: claims of it by other names."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _SUBJECT = "sub"
 
 
 def lines(session: Session, names: Mapping[str, str]) -> bytes:
-    """The finished field lines for one session.
+    """The finished field lines for one session, without its token.
 
     `names` maps field names to claims. A claim that is missing, or is no text or number that a
     field can hold, is left out: a half-right identity would be worse than none.
     """
-    fields = [f"Authorization: Bearer {session.token.reveal()}\r\n"]
+    fields = []
     for name, claim in names.items():
         value = session.subject if claim == _SUBJECT else session.claims.get(claim)
         if isinstance(value, bool) or not isinstance(value, str | int):

@@ -82,7 +82,7 @@ class BackendRefresh:
         expires = math.inf if claims.expires is None else claims.expires
         rotated = refresh_tokens.find(reply, self._config.refresh_token)
         return Renewed(
-            Token(found.token),
+            Token(found.token.encode("ascii")),
             expires,
             sessions.renewal_time(now, expires, self._config.before),
             refresh_tokens.dump(rotated) if rotated else session.refresh,

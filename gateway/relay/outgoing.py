@@ -109,7 +109,7 @@ def request_head(
         parts += (peer.forwarded, b"X-Forwarded-Host: ", host, b"\r\n")
     parts += (b"X-Request-Id: ", request_id, b"\r\n", traceparent(head, own_id))
     if entry is not None:
-        parts.append(entry.lines)
+        parts += (b"Authorization: Bearer ", entry.token, b"\r\n", entry.lines)
     if route.is_endpoint:
         parts.append(_endpoint_lines(head, entry))
     parts.append(b"\r\n")

@@ -17,8 +17,8 @@ class Entry:
     """A resolved session, with what a request needs of it ready-made."""
 
     session: Session
-    lines: bytes  # the finished fields for upstreams
-    token: bytes
+    lines: bytes  # the finished fields that tell upstreams of the subject
+    token: bytes  # the session's, for it is wanted with each request
     expires: float  # UNIX seconds from which on it must be looked up again, at the latest
 
     @property

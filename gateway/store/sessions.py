@@ -181,7 +181,15 @@ class Sessions:
             renew_before=renew_before,
         )
         session = Session(
-            keys.session_id(key), subject, Token(token), login, now, ends, expires, renew, refresh
+            keys.session_id(key),
+            subject,
+            Token(token.encode("ascii")),
+            login,
+            now,
+            ends,
+            expires,
+            renew,
+            refresh,
         )
         sealed = self._sealer.seal(
             key, session.id, sessions.dump(session), secrets.token_bytes(NONCE_BYTES)
@@ -214,7 +222,7 @@ class Sessions:
         now = time.time()
         until = session.renew_at if session.renew_at > now else self.renewals.retry_at(session, now)
         try:
-            return Entry(session, self._render(session), session.token.reveal().encode(), until)
+            return Entry(session, self._render(session), session.token.raw, until)
         except (ValueError, IndexError) as error:
             _log.error("session %s cannot be used: %s", session.id[:12], type(error).__name__)
             return None

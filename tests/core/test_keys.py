@@ -49,7 +49,7 @@ def test_what_is_no_key(text: bytes) -> None:
 
 def test_a_key_is_never_shown_by_accident() -> None:
     """Neither its repr nor its str, nor those of a token, hold the secret."""
-    key, token = new_key(bytes(32)), Token("eyJ.a.b")
+    key, token = new_key(bytes(32)), Token(b"eyJ.a.b")
     for secret, shown in ((key.reveal(), f"{key} {key!r}"), ("eyJ", f"{token} {token!r}")):
         assert secret not in shown
 
@@ -116,7 +116,7 @@ def test_sealing_needs_a_secret() -> None:
 
 def test_a_session_is_written_down_and_read() -> None:
     """All but the id, which the key tells."""
-    session = Session("id", "alicé", Token("eyJ.e30.x"), "backend", 1.5, 99.25)
+    session = Session("id", "alicé", Token(b"eyJ.e30.x"), "backend", 1.5, 99.25)
     again = sessions.load("id", sessions.dump(session))
     assert (again.subject, again.token.reveal(), again.login) == ("alicé", "eyJ.e30.x", "backend")
     assert (again.issued_at, again.ends_at) == (1.5, 99.25)
