@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from sys import intern
 from typing import Any
 
-# When a session was issued, when it ends, when its token expires and is due: UNIX seconds.
-_TIMES = struct.Struct(">4d")
+# When a session ends, when its token expires and when it is due: UNIX seconds.
+_TIMES = struct.Struct(">3d")
 
 
 class Token:
@@ -48,7 +48,6 @@ class Session:
     subject: str
     token: Token
     login: str  # the path of the login that it came from
-    issued_at: float
     ends_at: float  # whatever happens: by the absolute timeout, or with a token that is not renewed
     expires_at: float = math.inf  # the token does
     renew_at: float = math.inf  # from then on the token should be renewed
@@ -101,13 +100,13 @@ def renewal_time(now: float, expiry: float, before: float) -> float:
 
 
 def dump(session: Session) -> bytes:
-    """The session as it is sealed: four times, then lines, of which the subject is the last and may
+    """The session as it is sealed: three times, then lines, of which the last, the subject, may
     hold anything.
 
     Its id is not in it, for the key tells that. This is read ten times faster than JSON, and every
     look-up reads one.
     """
-    times = _TIMES.pack(session.issued_at, session.ends_at, session.expires_at, session.renew_at)
+    times = _TIMES.pack(session.ends_at, session.expires_at, session.renew_at)
     texts = (session.login, session.token.reveal(), session.refresh, session.subject)
     return times + "\n".join(texts).encode()
 
@@ -115,17 +114,16 @@ def dump(session: Session) -> bytes:
 def load(session_id: str, data: bytes) -> Session:
     """The session that was dumped. Raises `Unreadable`."""
     try:
-        issued, ends, expires, renew = _TIMES.unpack_from(data)
+        ends, expires, renew = _TIMES.unpack_from(data)
         login, token, refresh, subject = data[_TIMES.size :].split(b"\n", 3)
         return Session(
             session_id,
             subject.decode(),
             Token(token),
             intern(login.decode()),  # one of the few in config.yaml, in all that are remembered
-            issued,
             ends,
             expires,
-            renew,
+            min(math.inf, renew),  # the one that all share
             refresh.decode(),
         )
     except (ValueError, struct.error) as error:

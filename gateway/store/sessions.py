@@ -185,7 +185,6 @@ class Sessions:
             subject,
             Token(token.encode("ascii")),
             login,
-            now,
             ends,
             expires,
             renew,

@@ -289,7 +289,7 @@ def test_a_change_during_a_look_up_is_not_forgotten() -> None:
     """A result that was on its way while the session changed is used once, and not remembered."""
     near = NearCache(10, 30.0)
     near.trusted = True
-    session = Session("id", "a", None, "backend", 0.0, 1e12)  # type: ignore[arg-type]
+    session = Session("id", "a", None, "backend", 1e12)  # type: ignore[arg-type]
     changes: list[Callable[[], None]] = [lambda: near.forget("id"), near.clear]
     for change in changes:
         near.expects("id")
@@ -307,7 +307,7 @@ def test_the_near_cache_is_bounded() -> None:
     near = NearCache(3, 30.0)
     near.trusted = True
     for n in range(5):
-        session = Session(str(n), "a", None, "backend", 0.0, 1e12)  # type: ignore[arg-type]
+        session = Session(str(n), "a", None, "backend", 1e12)  # type: ignore[arg-type]
         near.expects(str(n))
         near.learned(b"%d" % n, Entry(session, b"", b"", 1e12), str(n), 0.0)
     assert len(near) == 3
