@@ -18,6 +18,9 @@ _RANDOM_BYTES = 32
 _BODY_CHARACTERS = 43  # 32 bytes in unpadded base64url
 _CHECKSUM_CHARACTERS = 6  # a CRC-32 in unpadded base64url
 
+# How many characters a session id has.
+ID_CHARACTERS = 43
+
 # Finds what has a key's shape, wherever it stands.
 KEY_PATTERN = re.compile(rb"lk_[A-Za-z0-9_-]{%d}" % (_BODY_CHARACTERS + _CHECKSUM_CHARACTERS))
 
@@ -45,8 +48,8 @@ def parse_key(text: bytes) -> Key | None:
 
 
 def session_id(key: Key) -> str:
-    """The digest that names the key's session: SHA-256 in hexadecimal."""
-    return hashlib.sha256(key.reveal().encode("ascii")).hexdigest()
+    """The digest that names the key's session: SHA-256 in unpadded base64url."""
+    return _base64url(hashlib.sha256(key.reveal().encode("ascii")).digest()).decode("ascii")
 
 
 def _checksum(body: bytes) -> bytes:

@@ -1,8 +1,9 @@
 """Sealing: what Redis holds of a session can be opened only with the client's own key.
 
 AES-256-GCM (NIST SP 800-38D). The sealing key is HMAC-SHA256 of the client's key under the
-gateway's secret, so neither a stolen dump nor a stolen dump with a leaked key opens a session. The
-session id is authenticated with it: a reply that belongs to another request does not open.
+gateway's secret, so neither a stolen dump nor a stolen dump with a leaked key opens a session. What
+stands beside it is authenticated with it, the session id above all: a reply that belongs to another
+request does not open.
 """
 
 from __future__ import annotations
@@ -15,17 +16,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gateway.core.keys import Key
 
-# The layout of a sealed value: this byte, the nonce, the ciphertext with its tag.
-_VERSION = b"\x01"
+# A sealed value is the nonce, then the ciphertext with its tag.
 NONCE_BYTES = 12
 
 
 class Unsealable(ValueError):
     """The value is foreign, truncated, tampered with, or sealed under a secret that is gone."""
-
-
-class NewerVersion(Unsealable):
-    """The value was sealed by a newer gateway."""
 
 
 class Sealer:
@@ -36,19 +32,17 @@ class Sealer:
             raise ValueError("sealing needs a secret")
         self._secrets = [secret.encode() for secret in secrets]
 
-    def seal(self, key: Key, session_id: str, plain: bytes, nonce: bytes) -> bytes:
-        """`nonce` is 12 fresh random bytes."""
+    def seal(self, key: Key, beside: bytes, plain: bytes, nonce: bytes) -> bytes:
+        """`beside` is vouched for and not sealed; `nonce` is 12 fresh random bytes."""
         cipher = AESGCM(_sealing_key(self._secrets[0], key))
-        return _VERSION + nonce + cipher.encrypt(nonce, plain, session_id.encode())
+        return nonce + cipher.encrypt(nonce, plain, beside)
 
-    def open(self, key: Key, session_id: str, sealed: bytes) -> bytes:
+    def open(self, key: Key, beside: bytes, sealed: bytes) -> bytes:
         """Raises `Unsealable`."""
-        if sealed[:1] != _VERSION:
-            raise NewerVersion if sealed[:1] > _VERSION else Unsealable
-        nonce, text = sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :]
+        nonce, text = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
         for secret in self._secrets:
             try:
-                return AESGCM(_sealing_key(secret, key)).decrypt(nonce, text, session_id.encode())
+                return AESGCM(_sealing_key(secret, key)).decrypt(nonce, text, beside)
             except (InvalidTag, ValueError):
                 continue
         raise Unsealable

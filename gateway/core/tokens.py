@@ -12,6 +12,9 @@ import jwt
 # An `exp` beyond this is as good as none; a float holds every integer below it.
 _FOREVER = 2**53
 
+# A name longer than this is none; it is kept with each session.
+_LONGEST_SUBJECT = 1024
+
 
 class BadToken(ValueError):
     """The token cannot be used; the message is a reason that may be logged."""
@@ -34,7 +37,8 @@ class Claims:
             value = self.payload.get(name)
             if isinstance(value, str | int) and not isinstance(value, bool):
                 text = str(value)
-                if text and text.isprintable():  # no lone surrogate, which UTF-8 cannot hold
+                # Printable: no lone surrogate, which UTF-8 cannot hold.
+                if 0 < len(text) <= _LONGEST_SUBJECT and text.isprintable():
                     return text
         return None
 

@@ -15,7 +15,7 @@ import time
 from gateway.core.keys import KEY_PATTERN
 from gateway.core.refusals import Refusal
 
-# How many characters of a session id are logged: enough to tell sessions apart (2^48).
+# How many characters of a session id are logged: enough to tell sessions apart (2^72).
 _SESSION_CHARACTERS = 12
 
 # What one write(2) gives a pipe is not interleaved with another worker's up to this size (POSIX

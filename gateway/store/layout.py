@@ -6,6 +6,7 @@ slots. A subject's index is apart; it is found without any key, and it holds ses
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from dataclasses import dataclass
 
@@ -18,24 +19,18 @@ class Layout:
 
     @property
     def sessions(self) -> str:
-        """What the names of all sealed sessions begin with."""
+        """What the names of all sessions begin with."""
         return f"{self.prefix}s:"
 
     def session(self, session_id: str) -> str:
-        """The sealed session: a string that expires with the idle timeout."""
+        """The session's record: a string that expires with the idle timeout."""
         return f"{self.prefix}s:{{{session_id}}}"
-
-    def device(self, session_id: str) -> str:
-        """Subject, label, address, created, seen, ends (milliseconds): a hash in the open."""
-        return f"{self.prefix}d:{{{session_id}}}"
 
     def lease(self, session_id: str) -> str:
         """Who renews the session's token: a string that expires soon."""
         return f"{self.prefix}r:{{{session_id}}}"
 
-    def pair(self, session_id: str) -> tuple[str, str]:
-        return self.session(session_id), self.device(session_id)
-
     def subject(self, subject: str) -> str:
         """The index of a subject's session ids: a sorted set, scored by when they end (seconds)."""
-        return f"{self.prefix}u:{hashlib.sha256(subject.encode()).hexdigest()[:32]}"
+        digest = base64.urlsafe_b64encode(hashlib.sha256(subject.encode()).digest()[:18])
+        return f"{self.prefix}u:{digest.decode()}"

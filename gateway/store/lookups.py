@@ -16,27 +16,29 @@ from redis.asyncio.cluster import RedisCluster
 from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError, ResponseError
 
+from gateway.core.keys import ID_CHARACTERS
+from gateway.core.records import ENDS_AT, HEAD_SIZE, SEEN_AT
 from gateway.store.connect import Client
 from gateway.store.errors import StoreUnavailable
 from gateway.store.layout import Layout
 from gateway.store.link import Link, packed
 
-# KEYS: session and device by turns. ARGV: now, idle timeout, slack, all in milliseconds; a session
-# is touched when its remaining time has sunk by more than the slack, and never beyond its end.
-_SCRIPT = """
-local found = {}
+# KEYS: sessions. ARGV: now, idle timeout, slack, all in milliseconds; a session is touched when its
+# remaining time has sunk by more than the slack, and never beyond its end.
+_SCRIPT = f"""
+local found = {{}}
 local now, idle, slack = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-for i = 1, #KEYS, 2 do
+for i = 1, #KEYS do
   local value = redis.call('GET', KEYS[i])
-  found[#found + 1] = value
-  if value then
+  found[i] = value
+  if value and #value >= {HEAD_SIZE} then
     local left = redis.call('PTTL', KEYS[i])
     if left >= 0 and left < idle - slack then
-      local ends = tonumber(redis.call('HGET', KEYS[i + 1], 'ends') or '0')
-      local lasts = math.min(idle, ends - now)
+      local ends = struct.unpack('>I4', string.sub(value, {ENDS_AT}, {ENDS_AT + 3})) * 1000
+      local lasts = math.floor(math.min(idle, ends - now))
       if lasts > left then
         redis.call('PEXPIRE', KEYS[i], lasts)
-        redis.call('HSET', KEYS[i + 1], 'seen', now)
+        redis.call('SETRANGE', KEYS[i], {SEEN_AT - 1}, struct.pack('>I4', math.floor(now / 1000)))
       end
     end
   end
@@ -65,9 +67,8 @@ class Lookups:
         self._timeout = timeout
         self._script: AsyncScript = client.register_script(_SCRIPT)
         self._sha = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest().encode()
-        self._blank = packed(*(key.encode() for key in layout.pair("0" * 64))).replace(
-            b"0" * 64, b"%b"
-        )
+        blank = "0" * ID_CHARACTERS
+        self._blank = packed(layout.session(blank).encode()).replace(blank.encode(), b"%b")
         self._link: Link | None = None
         self._linking: asyncio.Task[None] | None = None
         self._waiting: dict[str, list[asyncio.Future[bytes | None]]] = {}
@@ -75,7 +76,7 @@ class Lookups:
         self._most = 1 if isinstance(client, RedisCluster) else _MOST  # one slot a command
 
     def get(self, session_id: str) -> asyncio.Future[bytes | None]:
-        """The sealed value, or None if there is none; or `StoreUnavailable`.
+        """The record, or None if there is none; or `StoreUnavailable`.
 
         Each caller has a future of its own, so that one that is cancelled takes nobody with it.
         """
@@ -135,20 +136,20 @@ class Lookups:
         blank, names = self._blank, [each.encode() for each in ids]
         return b"".join(
             [
-                b"*%d\r\n$7\r\nEVALSHA\r\n" % (6 + 2 * len(ids)),
-                packed(self._sha, b"%d" % (2 * len(ids))),
-                *[blank % (name, name) for name in names],
+                b"*%d\r\n$7\r\nEVALSHA\r\n" % (6 + len(ids)),
+                packed(self._sha, b"%d" % len(ids)),
+                *[blank % name for name in names],
                 packed(*[b"%d" % each for each in arguments]),
             ]
         )
 
     async def _read_by_client(self, ids: Sequence[str], arguments: list[int]) -> list[bytes | None]:
-        keys = [key for each in ids for key in self._layout.pair(each)]
+        keys = [self._layout.session(each) for each in ids]
         try:
             return await self._script(keys=keys, args=arguments)  # type: ignore[no-any-return]
         except ResponseError:
             # A server that takes no writes now (demoted, full) may still be read (rule E14).
-            return await self._client.mget(keys[::2])  # type: ignore[return-value]
+            return await self._client.mget(keys)  # type: ignore[return-value]
 
     def _link_soon(self) -> None:
         """Opens a link beside the requests. In a cluster there is none: keys have many homes."""

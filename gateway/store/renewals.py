@@ -20,9 +20,9 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from gateway.core import sessions
 from gateway.core.keys import Key
-from gateway.core.sealing import NONCE_BYTES, Sealer
+from gateway.core.records import HEAD_SIZE, TEXTS_SIZE_AT, Records
+from gateway.core.sealing import NONCE_BYTES
 from gateway.core.sessions import Session, Token
 from gateway.store.connect import Client
 from gateway.store.errors import StoreUnavailable
@@ -30,12 +30,15 @@ from gateway.store.layout import Layout
 
 _log = logging.getLogger("gateway.store")
 
-# KEYS: session. ARGV: the value that was read, the new one.
-_REPLACE = """
-local value = redis.call('GET', KEYS[1])
-if not value then return 'gone' end
-if value ~= ARGV[1] then return 'lost' end
-redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
+# KEYS: session. ARGV: the seal that was read, the new one. What stands before it may have changed.
+_REPLACE = f"""
+local record = redis.call('GET', KEYS[1])
+if not record then return 'gone' end
+if #record < {HEAD_SIZE} then return 'lost' end
+local texts = struct.unpack('>I2', string.sub(record, {TEXTS_SIZE_AT}, {HEAD_SIZE}))
+local open = string.sub(record, 1, {HEAD_SIZE} + texts)
+if record ~= open .. ARGV[1] then return 'lost' end
+redis.call('SET', KEYS[1], open .. ARGV[2], 'KEEPTTL')
 return 'kept'
 """
 
@@ -96,12 +99,12 @@ class Renewals:
     """Renews the tokens of sessions whose logins know how to."""
 
     def __init__(
-        self, client: Client, layout: Layout, sealer: Sealer, *, skew: float, timeout: float
+        self, client: Client, layout: Layout, kept: Records, *, skew: float, timeout: float
     ) -> None:
         """`skew`: how far clocks may differ; `timeout` bounds each of the store's answers; in s."""
         self._client = client
         self._layout = layout
-        self._sealer = sealer
+        self._records = kept
         self._skew = skew
         self._timeout = timeout
         self._logins: dict[str, Renew] = {}
@@ -231,11 +234,11 @@ class Renewals:
     async def _keep(self, running: _Renewal, key: Key, new: Session, read: bytes) -> Session | None:
         """Writes what was got. Those who wait are told at once when the store does not take it."""
         nonce = secrets.token_bytes(NONCE_BYTES)
-        sealed = self._sealer.seal(key, new.id, sessions.dump(new), nonce)
+        seal, new_seal = self._records.renewed(key, new, read, nonce)
         name, until = self._layout.session(new.id), time.monotonic() + _KEEP_TRYING
         while True:
             try:
-                outcome = await self._store(self._replace(keys=[name], args=[read, sealed]))
+                outcome = await self._store(self._replace(keys=[name], args=[seal, new_seal]))
                 break
             except StoreUnavailable as error:
                 running.fail(error)
@@ -256,7 +259,7 @@ class Renewals:
             running.settle(session)
             return
         try:
-            await self._store(self._client.delete(*self._layout.pair(session.id)))
+            await self._store(self._client.delete(self._layout.session(session.id)))
         except StoreUnavailable as error:
             running.fail(error)
         else:
@@ -271,12 +274,12 @@ class Renewals:
                 held = await self._store(self._extend(keys=[lease], args=[fence, _ms(_LEASE)]))
 
     async def _read(self, key: Key, session_id: str) -> tuple[Session | None, bytes]:
-        """The session as it is now, and its sealed value."""
+        """The session as it is now, and its record."""
         value = await self._store(self._client.get(self._layout.session(session_id)))
         if value is None:
             return None, b""
         try:
-            return sessions.load(session_id, self._sealer.open(key, session_id, value)), value
+            return self._records.open(key, session_id, value), value
         except ValueError:
             return None, b""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from redis.exceptions import RedisError
 
-from gateway.core import keys, sessions
+from gateway.core import keys, records, sessions
 from gateway.core.keys import Key
+from gateway.core.records import Foreign, Records
 from gateway.core.sealing import NONCE_BYTES, Sealer, Unsealable
 from gateway.core.sessions import Device, Session, Token, Unreadable
 from gateway.store.connect import Client, connect
@@ -72,7 +74,7 @@ class Sessions:
         """
         self.near = near
         self._client = client
-        self._sealer = sealer
+        self._records = Records(sealer)
         self._layout = layout
         self._idle = idle_timeout
         self._max_age = max_age
@@ -81,7 +83,7 @@ class Sessions:
         self._render = render
         self._lookups = Lookups(client, layout, idle_timeout, timeout)
         self._tracking = Tracking(client, near, layout.sessions, timeout)
-        self.renewals = Renewals(client, layout, sealer, skew=skew, timeout=timeout)
+        self.renewals = Renewals(client, layout, self._records, skew=skew, timeout=timeout)
 
     async def start(self) -> None:
         """Begins to follow changes; waits a moment for it, but works without."""
@@ -190,10 +192,8 @@ class Sessions:
             renew,
             refresh,
         )
-        sealed = self._sealer.seal(
-            key, session.id, sessions.dump(session), secrets.token_bytes(NONCE_BYTES)
-        )
-        await self._bounded(self._write(session, device, sealed, now))
+        record = self._records.new(key, session, device, now, secrets.token_bytes(NONCE_BYTES))
+        await self._bounded(self._write(session, record, now))
         return Issued(key, session)
 
     async def revoke(self, session_id: str) -> bool:
@@ -206,12 +206,12 @@ class Sessions:
 
     async def _read(self, key: Key, session_id: str) -> Session | None:
         """The session as the store has it, if it can be opened and has not ended."""
-        sealed = await self._lookups.get(session_id)
-        if sealed is None:
+        record = await self._lookups.get(session_id)
+        if record is None:
             return None
         try:
-            session = sessions.load(session_id, self._sealer.open(key, session_id, sealed))
-        except (Unsealable, Unreadable) as error:
+            session = self._records.open(key, session_id, record)
+        except (Foreign, Unsealable, Unreadable) as error:
             _log.error("session %s cannot be opened: %s", session_id[:12], type(error).__name__)
             return None
         return session if session.ends_at > time.time() else None
@@ -226,45 +226,28 @@ class Sessions:
             _log.error("session %s cannot be used: %s", session.id[:12], type(error).__name__)
             return None
 
-    async def _write(self, session: Session, device: Device, sealed: bytes, now: float) -> None:
+    async def _write(self, session: Session, record: bytes, now: float) -> None:
         """The index first: a stale entry in it heals, a session outside it could not be listed."""
         ends, layout = session.ends_at, self._layout
         index = layout.subject(session.subject)
         async with self._client.pipeline(transaction=False) as pipe:
             pipe.zremrangebyscore(index, "-inf", now)
-            pipe.zadd(index, {session.id: ends})
+            pipe.zadd(index, {session.id: math.ceil(ends)})
             pipe.expireat(index, int(ends) + 1, gt=True)
             pipe.expireat(index, int(ends) + 1, nx=True)
             await pipe.execute()
         lasts = max(1, int(min(self._idle, ends - now) * 1000))
-        async with self._client.pipeline(transaction=True) as pipe:
-            pipe.set(layout.session(session.id), sealed, px=lasts)
-            pipe.hset(
-                layout.device(session.id),
-                mapping={
-                    "subject": session.subject,
-                    "label": device.label,
-                    "address": device.address,
-                    "created": int(now * 1000),
-                    "seen": int(now * 1000),
-                    "ends": int(ends * 1000),
-                },
-            )
-            pipe.pexpireat(layout.device(session.id), int(ends * 1000))
-            await pipe.execute()
+        await self._client.set(layout.session(session.id), record, px=lasts)
 
     async def _delete(self, session_id: str) -> bool:
-        session, device = self._layout.pair(session_id)
-        async with self._client.pipeline(transaction=True) as pipe:
-            pipe.delete(session)
-            pipe.hget(device, "subject")
-            pipe.delete(device)
-            deleted, subject, _ = await pipe.execute()
-        if subject is not None:
-            # The session is gone already; a stale entry in the index heals at the next login.
-            with contextlib.suppress(RedisError, OSError):
-                await self._client.zrem(self._layout.subject(subject.decode()), session_id)
-        return bool(deleted)
+        record = await self._client.getdel(self._layout.session(session_id))
+        if record is None:
+            return False
+        # The session is gone already; a stale entry in the index heals at the next login.
+        with contextlib.suppress(RedisError, OSError, Foreign):
+            subject = records.load(record).subject  # type: ignore[arg-type]
+            await self._client.zrem(self._layout.subject(subject), session_id)
+        return True
 
     async def _bounded(self, work: Awaitable[T]) -> T:
         try:

@@ -1,0 +1,94 @@
+"""Records: what stands in the open, what the seal vouches for, and what is none of ours."""
+
+import math
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core import records
+from gateway.core.keys import new_key, session_id
+from gateway.core.records import (
+    ENDS_AT,
+    HEAD_SIZE,
+    SEEN_AT,
+    TEXTS_SIZE_AT,
+    Foreign,
+    NewerVersion,
+    Open,
+    Records,
+)
+from gateway.core.sealing import Sealer, Unsealable
+from gateway.core.sessions import Device, Session, Token
+
+DEVICE = Device("Firefox", "192.0.2.7")
+KEY = new_key(bytes(32))
+ID = session_id(KEY)
+SUBJECTS = st.text(st.characters(blacklist_categories=["Cs"]), max_size=60)
+LINES = SUBJECTS.map(lambda text: text.replace("\n", ""))
+OURS = Records(Sealer(["a secret"]))
+
+
+def session(subject: str = "alice") -> Session:
+    return Session(ID, subject, Token(b"eyJ.e30.x"), "/login", 1600, 1500, math.inf, "r")
+
+
+def record(subject: str = "alice", device: Device = DEVICE) -> bytes:
+    return OURS.new(KEY, session(subject), device, 1000.9, bytes(12))
+
+
+@given(SUBJECTS, LINES, LINES)
+def test_written_down_and_read(subject: str, label: str, address: str) -> None:
+    """A subject may hold anything."""
+    written = record(subject, Device(label, address))
+    assert OURS.open(KEY, ID, written) == session(subject)
+    assert records.load(written) == Open(subject, label, address, 1600, 1000, 1000)
+
+
+def test_the_places_that_scripts_know() -> None:
+    """By Lua's counting."""
+    written = record()
+
+    def at(place: int, form: str) -> int:
+        return int(struct.unpack_from(form, written, place - 1)[0])
+
+    assert (at(ENDS_AT, ">I"), at(SEEN_AT, ">I")) == (1600, 1000)
+    assert written[HEAD_SIZE + at(TEXTS_SIZE_AT, ">H") :] == records.parts(written)[1]
+
+
+def test_the_seal_vouches_for_the_texts() -> None:
+    """Nobody who writes to Redis can hand a session to another subject; last seen may change."""
+    written = record()
+    with pytest.raises(Unsealable):
+        OURS.open(KEY, ID, written.replace(b"alice", b"mally"))
+    touched = written[: SEEN_AT - 1] + struct.pack(">I", 1234) + written[SEEN_AT + 3 :]
+    assert OURS.open(KEY, ID, touched) == session()
+    assert records.load(touched).seen == 1234
+
+
+def test_renewed() -> None:
+    """The new seal takes the place of the old one; the texts stay."""
+    written, renewed = record(), session()
+    renewed.token = Token(b"eyJ.e30.new")
+    old, new = OURS.renewed(KEY, renewed, written, b"n" * 12)
+    assert written.endswith(old)
+    assert OURS.open(KEY, ID, written.removesuffix(old) + new) == renewed
+
+
+@given(st.binary(max_size=80))
+def test_foreign_values(value: bytes) -> None:
+    """E13: refused, and never a crash."""
+    with pytest.raises((Foreign, Unsealable)):
+        OURS.open(KEY, ID, value)
+    try:
+        records.load(value)
+    except Foreign:
+        return
+    assert value[0] == 1
+
+
+def test_a_newer_version_is_told_apart() -> None:
+    """E13: a value of a newer gateway is not called a forgery."""
+    with pytest.raises(NewerVersion):
+        records.load(b"\x02" + bytes(60))
