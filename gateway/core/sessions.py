@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from sys import intern
 from typing import Any
 
+from gateway.core import compact
+
 # When a session ends, when its token expires and when it is due: UNIX seconds.
 _TIMES = struct.Struct(">3d")
 
@@ -100,13 +102,14 @@ def renewal_time(now: float, expiry: float, before: float) -> float:
 
 
 def dump(session: Session) -> bytes:
-    """What is sealed of a session: three times, then lines, of which the last is the token.
+    """What is sealed of a session: three times, two lines, and the token, packed.
 
     Its id is not in it, for the key tells that, nor its subject, which stands beside the seal. This
     is read ten times faster than JSON, and every look-up reads one.
     """
     times = _TIMES.pack(session.ends_at, session.expires_at, session.renew_at)
-    return times + f"{session.login}\n{session.refresh}\n{session.token.reveal()}".encode()
+    lines = f"{session.login}\n{session.refresh}\n".encode()
+    return times + lines + compact.pack(session.token.raw)
 
 
 def load(session_id: str, subject: str, data: bytes) -> Session:
@@ -117,7 +120,7 @@ def load(session_id: str, subject: str, data: bytes) -> Session:
         return Session(
             session_id,
             subject,
-            Token(token),
+            Token(compact.unpack(token)),
             intern(login.decode()),  # one of the few in config.yaml, in all that are remembered
             ends,
             expires,
