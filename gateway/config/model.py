@@ -161,6 +161,12 @@ class Store(Shorthand):
     near_cache: NearCache = NearCache()
 
 
+class StoreOutage(Model):
+    """What happens to requests while the store is away."""
+
+    serve_cached: Duration = 0.0
+
+
 class Renew(Model):
     """How a backend gives a new token for a refresh token."""
 
@@ -186,6 +192,7 @@ class SessionSettings(Model):
     clock_skew: Duration = 5.0
     renew: Renew | None = None
     end_on_upstream_401: bool = False
+    max_per_subject: Annotated[int, Field(ge=0)] = 0
 
 
 class UpstreamTls(Model):
@@ -325,6 +332,7 @@ class Config(Model):
         WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]}),
     ] = 1
     store: Store = Store()
+    store_outage: StoreOutage = StoreOutage()
     session: SessionSettings = SessionSettings()
     upstreams: dict[
         Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")],

@@ -26,6 +26,10 @@ class Layout:
         """The session's record: a string that expires with the idle timeout."""
         return f"{self.prefix}s:{{{session_id}}}"
 
+    def session_id(self, name: bytes) -> str:
+        """The id in the name of a session's record; of a name that is none, something harmless."""
+        return name[len(self.sessions) + 1 : -1].decode("ascii", "replace")
+
     def lease(self, session_id: str) -> str:
         """Who renews the session's token: a string that expires soon."""
         return f"{self.prefix}r:{{{session_id}}}"

@@ -49,6 +49,8 @@ return found
 # Touches are throttled to one in this long, or in a tenth of the idle timeout, in seconds.
 _SLACK = 60.0
 
+Asked = dict[str, list[asyncio.Future[bytes | None]]]  # who waits, by session id
+
 # At most this many keys in one command, so that none holds the server for long.
 _MOST = 256
 
@@ -71,20 +73,35 @@ class Lookups:
         self._blank = packed(layout.session(blank).encode()).replace(blank.encode(), b"%b")
         self._link: Link | None = None
         self._linking: asyncio.Task[None] | None = None
-        self._waiting: dict[str, list[asyncio.Future[bytes | None]]] = {}
+        self._waiting: Asked = {}
+        self._sent: Asked = {}  # the latest look-up of each id that has not been answered
         self._tasks: set[asyncio.Task[None]] = set()
         self._most = 1 if isinstance(client, RedisCluster) else _MOST  # one slot a command
 
     def get(self, session_id: str) -> asyncio.Future[bytes | None]:
         """The record, or None if there is none; or `StoreUnavailable`.
 
-        Each caller has a future of its own, so that one that is cancelled takes nobody with it.
+        Whoever asks while an answer is on its way shares it. Each caller has a future of its own,
+        so that one that is cancelled takes nobody with it.
         """
+        future: asyncio.Future[bytes | None] = self._loop.create_future()
+        shared = self._sent.get(session_id)
+        if shared is not None:
+            shared.append(future)
+            return future
         if not self._waiting:
             self._loop.call_soon(self._send)
-        future: asyncio.Future[bytes | None] = self._loop.create_future()
         self._waiting.setdefault(session_id, []).append(future)
         return future
+
+    def changed(self, session_id: str | None) -> None:
+        """A session has changed, or any may have (None): the answers that are on their way are too
+        old to be shared by those who ask from now on.
+        """
+        if session_id is None:
+            self._sent.clear()
+        else:
+            self._sent.pop(session_id, None)
 
     async def close(self) -> None:
         tasks = [*self._tasks, *([self._linking] if self._linking else [])]
@@ -95,6 +112,7 @@ class Lookups:
 
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, {}
+        self._sent.update(waiting)
         ids = list(waiting)
         for at in range(0, len(ids), self._most):
             batch = {each: waiting[each] for each in ids[at : at + self._most]}
@@ -102,22 +120,30 @@ class Lookups:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _answer(self, batch: dict[str, list[asyncio.Future[bytes | None]]]) -> None:
+    async def _answer(self, batch: Asked) -> None:
         try:
             async with asyncio.timeout(self._timeout):
                 values = await self._read(list(batch))
         except (RedisError, OSError, TimeoutError, asyncio.CancelledError):
             # Whatever was asked over the link may be answered late, or never.
             await self._drop_link()
+            self._answered(batch)
             for futures in batch.values():
                 for future in futures:
                     if not future.done():
                         future.set_exception(StoreUnavailable())
             return
+        self._answered(batch)
         for futures, value in zip(batch.values(), values, strict=True):
             for future in futures:
                 if not future.done():
                     future.set_result(value)
+
+    def _answered(self, batch: Asked) -> None:
+        """From now on nobody can share these answers."""
+        for session_id, futures in batch.items():
+            if self._sent.get(session_id) is futures:
+                del self._sent[session_id]
 
     async def _read(self, ids: Sequence[str]) -> list[bytes | None]:
         slack = min(_SLACK, self._idle / 10)

@@ -18,14 +18,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from gateway.core.keys import Key
 from gateway.core.records import HEAD_SIZE, TEXTS_SIZE_AT, Records
 from gateway.core.sealing import NONCE_BYTES
 from gateway.core.sessions import Session, Token
+from gateway.observe.events import Event, Kind, Report, unheard
 from gateway.store.connect import Client
-from gateway.store.errors import StoreUnavailable
+from gateway.store.errors import StoreUnavailable, bounded
 from gateway.store.layout import Layout
 
 _log = logging.getLogger("gateway.store")
@@ -99,7 +98,14 @@ class Renewals:
     """Renews the tokens of sessions whose logins know how to."""
 
     def __init__(
-        self, client: Client, layout: Layout, kept: Records, *, skew: float, timeout: float
+        self,
+        client: Client,
+        layout: Layout,
+        kept: Records,
+        *,
+        skew: float,
+        timeout: float,
+        report: Report = unheard,
     ) -> None:
         """`skew`: how far clocks may differ; `timeout` bounds each of the store's answers; in s."""
         self._client = client
@@ -107,6 +113,7 @@ class Renewals:
         self._records = kept
         self._skew = skew
         self._timeout = timeout
+        self._report = report
         self._logins: dict[str, Renew] = {}
         self._running: dict[str, _Renewal] = {}
         self._failures: dict[str, tuple[float, Exception]] = {}  # until when (monotonic), and what
@@ -186,8 +193,10 @@ class Renewals:
             result = await self._renew(running, key, session, due)
         except (RenewalFailed, StoreUnavailable) as error:
             self._remember(session.id, error)
+            self._report(_event("renew_failed", session, reason="no_answer"))
             running.fail(error)
         except RenewalRefused:
+            self._report(_event("renew_failed", session, reason="refused"))
             await self._refused(running, session)
         except BaseException as error:
             if not isinstance(error, asyncio.CancelledError):
@@ -246,6 +255,7 @@ class Renewals:
                     raise
                 await asyncio.sleep(self._timeout / 2)
         if outcome == b"kept":
+            self._report(_event("renew", new))
             return new
         if outcome == b"gone":
             return None
@@ -284,11 +294,7 @@ class Renewals:
             return None, b""
 
     async def _store(self, work: Awaitable[Any]) -> Any:
-        try:
-            async with asyncio.timeout(self._timeout):
-                return await work
-        except (RedisError, OSError, TimeoutError):
-            raise StoreUnavailable from None
+        return await bounded(work, self._timeout)
 
     def _remember(self, session_id: str, error: Exception) -> None:
         if len(self._failures) >= _MOST_FAILURES:
@@ -320,6 +326,10 @@ class _Renewal:
     def _leave(self) -> list[asyncio.Future[Session | None]]:
         waiting, self._waiting = self._waiting, []
         return [future for future in waiting if not future.done()]
+
+
+def _event(kind: Kind, session: Session, reason: str = "") -> Event:
+    return Event(kind, session.subject, session.id, reason=reason)
 
 
 def _ms(seconds: float) -> int:

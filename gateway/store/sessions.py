@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
-import math
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
-
-from redis.exceptions import RedisError
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 from gateway.core import keys, records, sessions
 from gateway.core.keys import Key
-from gateway.core.records import Foreign, Records
+from gateway.core.records import Foreign, NewerVersion, Open, Records
 from gateway.core.sealing import NONCE_BYTES, Sealer, Unsealable
 from gateway.core.sessions import Device, Session, Token, Unreadable
+from gateway.observe.events import Event, Report, unheard
 from gateway.store.connect import Client, connect
-from gateway.store.errors import StoreUnavailable
+from gateway.store.directory import Directory
+from gateway.store.errors import StoreUnavailable, bounded
 from gateway.store.layout import Layout
 from gateway.store.lookups import Lookups
 from gateway.store.near_cache import Entry, NearCache
@@ -32,14 +30,16 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.store")
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, slots=True)
 class Unresolved:
-    """The credential names no session that lives."""
+    """The credential names no session that lives; or one that cannot be read."""
 
-    reason: Literal["malformed_key", "unknown_key"]
+    reason: Literal["malformed_key", "unknown_key", "unreadable_session"]
+
+
+_UNKNOWN = Unresolved("unknown_key")
+_UNREADABLE = Unresolved("unreadable_session")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,29 +68,38 @@ class Sessions:
         skew: float,
         timeout: float,
         render: Callable[[Session], bytes],
+        most: int = 0,
+        report: Report = unheard,
     ) -> None:
         """Times in seconds; `skew` is how far a backend's clock may differ from ours; `render`
-        makes the fields that upstreams get for a session.
+        makes the fields that upstreams get for a session; `most` is how many sessions a subject may
+        have, or 0 for any number.
         """
         self.near = near
-        self._client = client
+        self.skew = skew
+        self.directory = Directory(client, layout, timeout)
         self._records = Records(sealer)
+        self.renewals = Renewals(
+            client, layout, self._records, skew=skew, timeout=timeout, report=report
+        )
+        self._client = client
         self._layout = layout
         self._idle = idle_timeout
         self._max_age = max_age
-        self.skew = skew
         self._timeout = timeout
         self._render = render
+        self._most = most
+        self._report = report
         self._lookups = Lookups(client, layout, idle_timeout, timeout)
+        near.on_change = self._lookups.changed
         self._tracking = Tracking(client, near, layout.sessions, timeout)
-        self.renewals = Renewals(client, layout, self._records, skew=skew, timeout=timeout)
+        self._answers = True  # the store did, when it was asked last
 
     async def start(self) -> None:
         """Begins to follow changes; waits a moment for it, but works without."""
         self._tracking.start()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._timeout):
-                await self._tracking.ready.wait()
+        with suppress(StoreUnavailable):
+            await bounded(self._tracking.ready.wait(), self._timeout)
 
     async def close(self) -> None:
         await self.renewals.close()
@@ -103,6 +112,8 @@ class Sessions:
         """Whether the store answers, as far as the tracking connection knows."""
         return self._tracking.ready.is_set()
 
+    # Resolve.
+
     async def resolve(self, credential: bytes, *, renew: bool = True) -> Entry | Unresolved:
         """The session that a credential opens, with a token that is good unless `renew` is False.
 
@@ -112,17 +123,21 @@ class Sessions:
         if key is None:
             return Unresolved("malformed_key")
         session_id = keys.session_id(key)
-        self.near.expects(session_id)
-        entry = None
+        if self.near.is_unknown(session_id, time.time()):
+            return _UNKNOWN
+        left = None if self._answers or self.available else self._left(session_id)
+        if left is not None:
+            return left
         try:
-            session = await self._read(key, session_id)
-            if session is not None and renew and session.renew_at <= time.time():
-                session = await self.renewals.current(key, session)
-            if session is not None:
-                entry = self._entry(session)
-        finally:
-            self.near.learned(credential, entry, session_id, time.time())
-        return Unresolved("unknown_key") if entry is None else entry
+            entry = await self._resolve(key, session_id, credential, renew=renew)
+        except StoreUnavailable:
+            self._answers = False
+            left = self._left(session_id)
+            if left is None:
+                raise
+            return left
+        self._answers = True
+        return entry
 
     async def replaced(self, credential: bytes, entry: Entry) -> Entry | None:
         """The entry with another token, after an upstream has refused the one that it has; None
@@ -133,29 +148,65 @@ class Sessions:
             return None
         try:
             session = await self._read(key, entry.session.id)
-            if session is not None and session.token == entry.session.token:
-                session = await self.renewals.replaced(key, session)
         except StoreUnavailable:
             return None
-        return None if session is None else self._entry(session)
+        if isinstance(session, Session) and session.token == entry.session.token:
+            session = await self.renewals.replaced(key, session) or _UNKNOWN
+        found = self._entry(session) if isinstance(session, Session) else session
+        return found if isinstance(found, Entry) else None
 
-    async def living(self, session_ids: Iterable[str]) -> set[str]:
-        """Those of the sessions that have not ended. Raises `StoreUnavailable`."""
-        ids = list(session_ids)
+    async def _resolve(
+        self, key: Key, session_id: str, credential: bytes, *, renew: bool
+    ) -> Entry | Unresolved:
+        """Asks the store, and has the near cache remember what it says."""
+        self.near.expects(session_id)
+        try:
+            found = await self._found(key, session_id, renew=renew)
+        except BaseException:
+            self.near.gave_up(session_id)
+            raise
+        entry = found if isinstance(found, Entry) else None
+        self.near.learned(credential, entry, session_id, time.time())
+        return found
 
-        async def ask() -> list[int]:
-            async with self._client.pipeline(transaction=False) as pipe:
-                for each in ids:
-                    pipe.exists(self._layout.session(each))
-                return await pipe.execute()
+    async def _found(self, key: Key, session_id: str, *, renew: bool) -> Entry | Unresolved:
+        session = await self._read(key, session_id)
+        if isinstance(session, Session) and renew and session.renew_at <= time.time():
+            renewed = await self.renewals.current(key, session)
+            return _UNKNOWN if renewed is None else self._entry(renewed)
+        return self._entry(session) if isinstance(session, Session) else session
 
-        found = await self._bounded(ask())
-        return {each for each, exists in zip(ids, found, strict=True) if exists}
+    async def _read(self, key: Key, session_id: str) -> Session | Unresolved:
+        """The session as the store has it."""
+        record = await self._lookups.get(session_id)
+        if record is None:
+            return _UNKNOWN
+        try:
+            session = self._records.open(key, session_id, record)
+        except NewerVersion:
+            # A newer gateway can read it, so nobody is logged out.
+            _log.error("session %s is of a newer version", session_id[:12])
+            raise StoreUnavailable from None
+        except (Foreign, Unsealable, Unreadable) as error:
+            _log.error("session %s cannot be opened: %s", session_id[:12], type(error).__name__)
+            return _UNREADABLE
+        return session if session.ends_at > time.time() else _UNKNOWN
 
-    def touch(self, session_id: str) -> None:
-        """Takes note that a session is not idle, as any look-up of it does."""
-        # Whether that succeeds, nobody waits for.
-        self._lookups.get(session_id).add_done_callback(lambda done: done.exception())
+    def _entry(self, session: Session) -> Entry | Unresolved:
+        """What requests need of a session, and until when it may be remembered."""
+        now = time.time()
+        until = session.renew_at if session.renew_at > now else self.renewals.retry_at(session, now)
+        try:
+            return Entry(session, self._render(session), session.token.raw, until)
+        except (ValueError, IndexError) as error:
+            _log.error("session %s cannot be used: %s", session.id[:12], type(error).__name__)
+            return _UNREADABLE
+
+    def _left(self, session_id: str) -> Entry | None:
+        """What may still be used of a session while the store is away."""
+        return self.near.before_outage(session_id, time.time())
+
+    # Issue.
 
     async def issue(
         self,
@@ -192,74 +243,97 @@ class Sessions:
             renew,
             refresh,
         )
-        record = self._records.new(key, session, device, now, secrets.token_bytes(NONCE_BYTES))
-        await self._bounded(self._write(session, record, now))
+        await self._write(key, session, device, now)
+        if self._most:
+            await self._make_room(subject, session.id)
         return Issued(key, session)
 
-    async def revoke(self, session_id: str) -> bool:
-        """Ends a session, here at once and everywhere within a push; False if there was none.
+    async def _write(self, key: Key, session: Session, device: Device, now: float) -> None:
+        """The session first: what the index names without there being a session has ended."""
+        record = self._records.new(key, session, device, now, secrets.token_bytes(NONCE_BYTES))
+        lasts = max(1, int(min(self._idle, session.ends_at - now) * 1000))
+        name = self._layout.session(session.id)
+        await bounded(self._client.set(name, record, px=lasts), self._timeout)
+        try:
+            await self.directory.enter(session.subject, session.id, session.ends_at, now)
+        except StoreUnavailable:
+            # Nobody has the key, so the session would only be idle until it ends.
+            with suppress(StoreUnavailable):
+                await bounded(self._client.delete(name), self._timeout)
+            raise
 
-        Raises `StoreUnavailable` when it is not certain that the session is gone.
+    async def _make_room(self, subject: str, newest: str) -> None:
+        """Ends the oldest sessions of a subject that has more than it may have."""
+        held = await self.directory.of(subject)
+        by_age = sorted(held, key=lambda each: (each == newest, held[each].created))
+        for session_id in by_age[: -self._most]:
+            ended = await self.revoke(session_id)
+            for said in ended.values():
+                event = Event("revoke", said.subject, session_id, said.address, said.label)
+                self._report(replace(event, reason="too_many", by="limit"))
+
+    # Revoke.
+
+    async def revoke(self, *session_ids: str) -> dict[str, Open]:
+        """Ends sessions, here at once and everywhere within a push. Returns those that there were.
+
+        Raises `StoreUnavailable` when it is not certain that all of them are gone.
         """
-        self.near.forget(session_id)
-        return await self._bounded(self._delete(session_id))
-
-    async def _read(self, key: Key, session_id: str) -> Session | None:
-        """The session as the store has it, if it can be opened and has not ended."""
-        record = await self._lookups.get(session_id)
-        if record is None:
-            return None
-        try:
-            session = self._records.open(key, session_id, record)
-        except (Foreign, Unsealable, Unreadable) as error:
-            _log.error("session %s cannot be opened: %s", session_id[:12], type(error).__name__)
-            return None
-        return session if session.ends_at > time.time() else None
-
-    def _entry(self, session: Session) -> Entry | None:
-        """What requests need of a session, and until when it may be remembered."""
-        now = time.time()
-        until = session.renew_at if session.renew_at > now else self.renewals.retry_at(session, now)
-        try:
-            return Entry(session, self._render(session), session.token.raw, until)
-        except (ValueError, IndexError) as error:
-            _log.error("session %s cannot be used: %s", session.id[:12], type(error).__name__)
-            return None
-
-    async def _write(self, session: Session, record: bytes, now: float) -> None:
-        """The index first: a stale entry in it heals, a session outside it could not be listed."""
-        ends, layout = session.ends_at, self._layout
-        index = layout.subject(session.subject)
+        if not session_ids:
+            return {}
         async with self._client.pipeline(transaction=False) as pipe:
-            pipe.zremrangebyscore(index, "-inf", now)
-            pipe.zadd(index, {session.id: math.ceil(ends)})
-            pipe.expireat(index, int(ends) + 1, gt=True)
-            pipe.expireat(index, int(ends) + 1, nx=True)
-            await pipe.execute()
-        lasts = max(1, int(min(self._idle, ends - now) * 1000))
-        await self._client.set(layout.session(session.id), record, px=lasts)
+            for each in session_ids:
+                self.near.forget(each)
+                pipe.getdel(self._layout.session(each))
+            found = await bounded(pipe.execute(), self._timeout)
+        ended = {
+            session_id: _said(record)
+            for session_id, record in zip(session_ids, found, strict=True)
+            if record is not None
+        }
+        # They are gone already; a stale entry in the index heals.
+        with suppress(StoreUnavailable):
+            await self.directory.leave({each: said.subject for each, said in ended.items()})
+        return ended
 
-    async def _delete(self, session_id: str) -> bool:
-        record = await self._client.getdel(self._layout.session(session_id))
-        if record is None:
-            return False
-        # The session is gone already; a stale entry in the index heals at the next login.
-        with contextlib.suppress(RedisError, OSError, Foreign):
-            subject = records.load(record).subject  # type: ignore[arg-type]
-            await self._client.zrem(self._layout.subject(subject), session_id)
-        return True
+    async def revoke_issued_before(self, moment: float) -> AsyncIterator[dict[str, Open]]:
+        """Ends all sessions that were issued before a moment (UNIX seconds), of whomever; some at a
+        time, which are returned as `revoke` does. Raises `StoreUnavailable`.
+        """
+        async for some in self.directory.every():
+            older = [session_id for session_id, said in some.items() if said.created < moment]
+            yield await self.revoke(*older)
 
-    async def _bounded(self, work: Awaitable[T]) -> T:
-        try:
-            async with asyncio.timeout(self._timeout):
-                return await work
-        except (RedisError, OSError, TimeoutError) as error:
-            _log.warning("the store is unavailable: %s", type(error).__name__)
-            raise StoreUnavailable from None
+    async def living(self, session_ids: Iterable[str]) -> set[str]:
+        """Those of the sessions that have not ended. Raises `StoreUnavailable`."""
+        ids = list(session_ids)
+        async with self._client.pipeline(transaction=False) as pipe:
+            for each in ids:
+                pipe.exists(self._layout.session(each))
+            found = await bounded(pipe.execute(), self._timeout)
+        return {each for each, exists in zip(ids, found, strict=True) if exists}
+
+    def touch(self, session_id: str) -> None:
+        """Takes note that a session is not idle, as any look-up of it does."""
+        # Whether that succeeds, nobody waits for.
+        self._lookups.get(session_id).add_done_callback(lambda done: done.exception())
+
+
+def _said(record: bytes) -> Open:
+    """What a record says in the open; nothing, if it is none of ours."""
+    try:
+        return records.load(record)
+    except Foreign:
+        return Open("", "", "", 0, 0, 0)
 
 
 def open_sessions(
-    config: Config, *, url: str, secrets: tuple[str, ...], render: Callable[[Session], bytes]
+    config: Config,
+    *,
+    url: str,
+    secrets: tuple[str, ...],
+    render: Callable[[Session], bytes],
+    report: Report = unheard,
 ) -> Sessions:
     """The sessions of a configuration, in the store at `url`."""
     near = config.store.near_cache
@@ -267,10 +341,12 @@ def open_sessions(
         connect(url, config.store.timeout),
         sealer=Sealer(secrets),
         layout=Layout(config.store.prefix),
-        near=NearCache(near.entries, near.ttl),
+        near=NearCache(near.entries, near.ttl, config.store_outage.serve_cached),
         idle_timeout=config.session.idle_timeout,
         max_age=config.session.max_age,
         skew=config.session.clock_skew,
         timeout=config.store.timeout,
         render=render,
+        most=config.session.max_per_subject,
+        report=report,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from typing import Any
 
 from redis.asyncio.cluster import RedisCluster
@@ -69,8 +70,7 @@ class Tracking:
             listeners = [asyncio.create_task(self._listen(each)) for each in connections]
             if isinstance(self._client, RedisCluster):
                 listeners.append(asyncio.create_task(self._watch_topology(self._client)))
-            self._near.clear()
-            self._near.trusted = True
+            self._near.trust()
             self.ready.set()
             try:
                 await asyncio.wait(listeners, return_when=asyncio.FIRST_COMPLETED)
@@ -87,8 +87,7 @@ class Tracking:
 
     def _distrust(self) -> None:
         """From now on nobody tells of changes, so nothing may be remembered."""
-        self._near.trusted = False
-        self._near.clear()
+        self._near.distrust(time.time())
         self.ready.clear()
 
     async def _open(self) -> list[Connection]:

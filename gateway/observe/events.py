@@ -1,0 +1,34 @@
+"""What happens to sessions, told once: the audit log writes it down and the metrics count it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["login", "login_failed", "logout", "renew", "renew_failed", "revoke", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened. What is not known stays empty; nothing in it is a secret.
+
+    `reason` says why in one stable word, `by` who did it where that is not the device itself.
+    """
+
+    kind: Kind
+    subject: str = ""
+    session_id: str = ""
+    address: str = ""
+    device: str = ""
+    reason: str = ""
+    request_id: str = ""
+    by: str = ""
+
+
+# Takes note of an event; never fails and never waits.
+Report = Callable[[Event], None]
+
+
+def unheard(_event: Event) -> None:
+    """For whoever has nobody to tell."""

@@ -1,0 +1,106 @@
+"""Whose sessions there are: found without any key, for lists of devices and for who must end them.
+
+A session is entered after it has been written, so an entry without its session is one of a session
+that has ended. Whoever reads the index removes such entries; so it heals, whatever was cut off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+from gateway.core import records
+from gateway.core.records import Foreign, Open
+from gateway.store.connect import Client
+from gateway.store.errors import bounded
+from gateway.store.layout import Layout
+
+# How many records are read at once: 1,000 take Redis about a millisecond.
+_AT_ONCE = 1000
+
+T = TypeVar("T")
+
+
+class Directory:
+    """The index of each subject's sessions. Everything raises `StoreUnavailable`."""
+
+    def __init__(self, client: Client, layout: Layout, timeout: float) -> None:
+        """`timeout` bounds each of the store's answers, in seconds."""
+        self._client = client
+        self._layout = layout
+        self._timeout = timeout
+
+    async def enter(self, subject: str, session_id: str, ends_at: float, now: float) -> None:
+        """Takes note of a session that has been written; times are UNIX seconds."""
+        index, last = self._layout.subject(subject), math.ceil(ends_at)
+        async with self._client.pipeline(transaction=False) as pipe:
+            pipe.zremrangebyscore(index, "-inf", now)
+            pipe.zadd(index, {session_id: last})
+            pipe.expireat(index, last, gt=True)
+            pipe.expireat(index, last, nx=True)
+            await bounded(pipe.execute(), self._timeout)
+
+    async def leave(self, gone: Mapping[str, str]) -> None:
+        """Takes sessions that have ended out of the index: the subjects by session ids."""
+        for some in _pieces(gone):
+            async with self._client.pipeline(transaction=False) as pipe:
+                for session_id in some:
+                    pipe.zrem(self._layout.subject(gone[session_id]), session_id)
+                await bounded(pipe.execute(), self._timeout)
+
+    async def of(self, subject: str) -> dict[str, Open]:
+        """A subject's sessions by their ids, the one that was seen last first."""
+        index = self._layout.subject(subject)
+        ids: Any = await bounded(self._client.zrange(index, 0, -1), self._timeout)
+        found: dict[str, Open] = {}
+        gone: dict[str, str] = {}
+        for some in _pieces(each.decode("ascii", "replace") for each in ids):
+            for session_id, record in zip(some, await self._records(some), strict=True):
+                if record is None:
+                    gone[session_id] = subject
+                    continue
+                with contextlib.suppress(Foreign):
+                    found[session_id] = records.load(record)
+        await self.leave(gone)
+        held = {each: said for each, said in found.items() if said.subject == subject}
+        return dict(sorted(held.items(), key=lambda item: item[1].seen, reverse=True))
+
+    async def every(self) -> AsyncIterator[dict[str, Open]]:
+        """All sessions that there are, some at a time and in no order; of those that come or go
+        meanwhile, perhaps.
+        """
+        names: Any = self._client.scan_iter(match=f"{self._layout.sessions}*", count=_AT_ONCE)
+        some: list[str] = []
+        while (name := await bounded(anext(names, None), self._timeout)) is not None:
+            some.append(self._layout.session_id(name))
+            if len(some) == _AT_ONCE:
+                yield await self._open(some)
+                some = []
+        yield await self._open(some)
+
+    async def _open(self, session_ids: Sequence[str]) -> dict[str, Open]:
+        """What is said in the open of those sessions that are ours."""
+        found = {}
+        for session_id, record in zip(session_ids, await self._records(session_ids), strict=True):
+            if record is not None:
+                with contextlib.suppress(Foreign):
+                    found[session_id] = records.load(record)
+        return found
+
+    async def _records(self, session_ids: Sequence[str]) -> list[bytes | None]:
+        if not session_ids:
+            return []
+        async with self._client.pipeline(transaction=False) as pipe:
+            for each in session_ids:
+                pipe.get(self._layout.session(each))
+            return await bounded(pipe.execute(), self._timeout)
+
+
+def _pieces(items: Iterable[T]) -> Iterable[list[T]]:
+    """The items in lists of a size that one command takes."""
+    rest = iter(items)
+    while piece := list(islice(rest, _AT_ONCE)):
+        yield piece
