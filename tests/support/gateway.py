@@ -52,7 +52,9 @@ def _command(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
 
 
-def config(port: int, admin_port: int, folder: Path, store: str, **changes: Any) -> dict[str, Any]:
+def config(
+    port: int, admin_port: int, folder: Path, store: str | dict[str, Any], **changes: Any
+) -> dict[str, Any]:
     """A config with the sections that tests seldom care for; `changes` replace or add sections.
 
     A gateway drains for less time than a test waits for its end.
@@ -71,7 +73,7 @@ def config(port: int, admin_port: int, folder: Path, store: str, **changes: Any)
 
 
 @contextmanager
-def gateway(folder: Path, store: str, **changes: Any) -> Iterator[Gateway]:
+def gateway(folder: Path, store: str | dict[str, Any], **changes: Any) -> Iterator[Gateway]:
     """Starts a gateway, and ends it; a traceback in its log fails the test, and so does an end that
     is no orderly one, unless the test itself has killed it.
     """
