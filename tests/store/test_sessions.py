@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import astuple
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import redis as redis_client
 from gateway.core import records
 from gateway.core.keys import new_key
 from gateway.core.sealing import Sealer
-from gateway.core.sessions import Device, Session
+from gateway.core.sessions import Device
 from gateway.store.connect import connect
 from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError, bundled_binary
 from gateway.store.errors import StoreUnavailable
@@ -300,41 +300,6 @@ async def test_nobody_there(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable):
         await store.resolve(new_key(bytes(32)).reveal().encode())
     await store.close()
-
-
-def test_a_change_during_a_look_up_is_not_forgotten() -> None:
-    """A result that was on its way while the session changed is used once, and not remembered."""
-    near = NearCache(10, 30.0)
-    near.trusted = True
-    session = Session("id", "a", None, "backend", 1e12)  # type: ignore[arg-type]
-    changes: list[Callable[[], None]] = [lambda: near.forget("id"), near.clear]
-    for change in changes:
-        near.expects("id")
-        change()
-        near.learned(b"key", Entry(session, b"", b"", 1e12), "id", 0.0)
-        assert near.get(b"key", 1.0) is None
-    near.expects("id")
-    near.learned(b"key", Entry(session, b"", b"", 1e12), "id", 0.0)
-    assert near.get(b"key", 1.0) is not None
-    assert near.get(b"key", 31.0) is None
-
-
-def test_the_near_cache_is_bounded() -> None:
-    """What was learned first goes first."""
-    near = NearCache(3, 30.0)
-    near.trusted = True
-    for n in range(5):
-        session = Session(str(n), "a", None, "backend", 1e12)  # type: ignore[arg-type]
-        near.expects(str(n))
-        near.learned(b"%d" % n, Entry(session, b"", b"", 1e12), str(n), 0.0)
-    assert len(near) == 3
-    assert [near.get(b"%d" % n, 1.0) is not None for n in range(5)] == [
-        False,
-        False,
-        True,
-        True,
-        True,
-    ]
 
 
 def test_the_embedded_store_keeps_its_data(tmp_path: Path) -> None:

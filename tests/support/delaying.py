@@ -26,18 +26,24 @@ class Delaying:
 
     def cut(self) -> None:
         """Ends every connection that is open."""
-        self._call(lambda: [writer.transport.abort() for writer in self._writers] and None)
+        self._call(lambda: [writer.transport.abort() for writer in list(self._writers)] and None)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.refuses:
             writer.transport.abort()
             return
-        there, away = await asyncio.open_connection("127.0.0.1", self.target)
+        try:
+            there, away = await asyncio.open_connection("127.0.0.1", self.target)
+        except OSError:
+            writer.transport.abort()
+            return
         self._writers |= {writer, away}
         try:
             await asyncio.gather(self._pass(reader, away), self._pass(there, writer))
         finally:
             self._writers -= {writer, away}
+            writer.close()
+            away.close()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -62,10 +68,13 @@ def delaying(target: int) -> Iterator[Delaying]:
         started.set()
         await stop.wait()
         server.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        for writer in list(proxy._writers):
+            writer.transport.abort()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.05)  # the aborted connections close in the next turns of the loop
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(run()), daemon=True)
     thread.start()

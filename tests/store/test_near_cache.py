@@ -1,0 +1,230 @@
+"""The near cache: bounded, honest about what it does not know, and asked before the store is."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis as redis_client
+
+from gateway.core.keys import new_key
+from gateway.core.sessions import Session, Token
+from gateway.store.near_cache import Entry, NearCache
+from gateway.store.sessions import Sessions, Unresolved
+from tests.store.test_sessions import credential, issue, open_store, resolved, until_near
+from tests.support.delaying import Delaying, delaying
+from tests.support.redis_server import RedisServer, redis_server
+
+UNKNOWN = Unresolved("unknown_key")
+
+
+def entry(session_id: str, ends_at: float = 1e12, expires_at: float = 1e12) -> Entry:
+    session = Session(session_id, "alice", Token(b"a.b.c"), "/login", ends_at, expires_at)
+    return Entry(session, b"", b"", 1e12)
+
+
+def learn(near: NearCache, name: str, **times: float) -> None:
+    near.expects(name)
+    near.learned(name.encode(), entry(name, **times), name, 0.0)
+
+
+def trusted(entries: int = 10, outage: float = 0.0) -> NearCache:
+    near = NearCache(entries, 30.0, outage)
+    near.trust()
+    return near
+
+
+def test_a_change_during_a_look_up_is_not_forgotten() -> None:
+    """A result that was on its way while the session changed is used once, and not remembered."""
+    near = trusted()
+    changes: list[Callable[[], None]] = [lambda: near.forget("id"), near.clear]
+    for change in changes:
+        near.expects("id")
+        change()
+        near.learned(b"id", entry("id"), "id", 0.0)
+        assert near.get(b"id", 1.0) is None
+    learn(near, "id")
+    assert near.get(b"id", 1.0) is not None
+    assert near.get(b"id", 31.0) is None, "the time to live"
+
+
+def test_it_is_bounded() -> None:
+    """What was learned first goes first."""
+    near = trusted(3)
+    for number in range(5):
+        learn(near, str(number))
+    assert len(near) == 3
+    there = [near.get(b"%d" % number, 1.0) is not None for number in range(5)]
+    assert there == [False, False, True, True, True]
+
+
+def test_unknown_keys_are_bounded() -> None:
+    """However many are made up."""
+    near = trusted()
+    for number in range(30_000):
+        near.expects(str(number))
+        near.learned(b"", None, str(number), 0.0)
+    assert len(near._unknown) <= 10_000
+    assert near.is_unknown("29999", 1.0)
+    assert not near.is_unknown("29999", 3.0), "only for a moment"
+
+
+def test_off() -> None:
+    """`entries: 0` remembers nothing, neither sessions nor unknown keys."""
+    near = trusted(0, outage=60.0)
+    learn(near, "id")
+    near.expects("other")
+    near.learned(b"other", None, "other", 0.0)
+    assert len(near) == 0
+    assert not near.is_unknown("other", 0.5)
+    near.distrust(0.0)
+    assert near.before_outage("id", 1.0) is None
+
+
+def test_nothing_is_remembered_while_nobody_tells() -> None:
+    """What is there is dropped, and what comes is not kept."""
+    near = trusted()
+    learn(near, "before")
+    near.distrust(0.0)
+    learn(near, "meanwhile")
+    near.expects("unknown")
+    near.learned(b"unknown", None, "unknown", 0.0)
+    assert len(near) == 0
+    assert not near.is_unknown("unknown", 0.5)
+    assert near.before_outage("before", 1.0) is None, "unless config.yaml says so"
+
+
+def test_an_outage_is_bridged_exactly() -> None:
+    """For that time and no longer; never beyond a session's end or its token's; never once it has
+    changed; and what is there when the store comes back counts anew.
+    """
+    near = trusted(outage=30.0)
+    learn(near, "id")
+    learn(near, "ending", ends_at=105.0)
+    learn(near, "expiring", expires_at=105.0)
+    learn(near, "revoked")
+    near.distrust(100.0)
+    near.distrust(120.0)  # a second loss does not begin the time anew
+    near.forget("revoked")
+    assert near.before_outage("id", 129.9) is not None
+    assert near.before_outage("id", 130.0) is None
+    for name in ("ending", "expiring"):
+        assert near.before_outage(name, 104.9) is not None
+        assert near.before_outage(name, 105.0) is None
+    assert near.before_outage("revoked", 101.0) is None
+    near.trust()
+    assert near.before_outage("id", 110.0) is None
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+async def store(server: RedisServer) -> AsyncIterator[Sessions]:
+    sessions = open_store(server.url)
+    await sessions.start()
+    yield sessions
+    await sessions.close()
+
+
+def asked(server: RedisServer) -> int:
+    """How many sessions Redis has been asked for."""
+    with server.client() as client:
+        stats = client.info("commandstats")
+    return int(stats.get("cmdstat_get", {"calls": 0})["calls"])
+
+
+async def test_a_flood_of_a_made_up_key(store: Sessions, server: RedisServer) -> None:
+    """A thousand requests with it, one after the other, cost a look-up now and then."""
+    made_up = new_key(secrets.token_bytes(32)).reveal().encode()
+    assert await store.resolve(made_up) == UNKNOWN
+    before, began = asked(server), time.monotonic()
+    for _ in range(1000):
+        assert await store.resolve(made_up) == UNKNOWN
+    assert asked(server) - before <= 1 + (time.monotonic() - began)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_a_key_that_is_issued_a_moment_later_works_at_once(
+    store: Sessions, server: RedisServer, monkeypatch: pytest.MonkeyPatch, *, elsewhere: bool
+) -> None:
+    """Although it was unknown: the store tells of what is written as well."""
+    other = open_store(server.url)
+    random = secrets.token_bytes(32)
+    key = new_key(random).reveal().encode()
+    assert await store.resolve(key) == UNKNOWN
+    assert await store.resolve(key) == UNKNOWN
+    monkeypatch.setattr("gateway.store.sessions.secrets.token_bytes", lambda size: random[:size])
+    issued = await issue(other if elsewhere else store)
+    assert credential(issued) == key
+    for _ in range(200 if elsewhere else 0):  # a push takes its millisecond
+        if await store.resolve(key) != UNKNOWN:
+            break
+        await asyncio.sleep(0.005)
+    assert (await resolved(store, issued)).session.subject == "alice"
+    await other.close()
+
+
+async def test_one_answer_is_shared(server: RedisServer) -> None:
+    """By all who ask for a session while it is on its way, in whatever turn of the loop."""
+    with delaying(server.port) as proxy:
+        store = open_store(proxy.url, timeout=5.0)
+        issued = await issue(store)
+        await resolved(store, issued)  # the scripts and the connections are there
+        before = asked(server)
+        proxy.delay = 0.2
+        waiting = []
+        for _ in range(20):
+            waiting.append(asyncio.ensure_future(store.resolve(credential(issued))))
+            await asyncio.sleep(0.002)
+        entries = await asyncio.gather(*waiting)
+        assert all(isinstance(each, Entry) for each in entries)
+        assert asked(server) - before <= 2, "some may have come after the first answer"
+        proxy.delay = 0
+        await store.close()
+
+
+async def test_an_answer_that_is_too_old_is_not_shared(server: RedisServer) -> None:
+    """Who asks after a logout never gets what was read before it."""
+    with delaying(server.port) as proxy:
+        store = open_store(proxy.url, timeout=5.0)
+        issued = await issue(store)
+        await resolved(store, issued)
+        proxy.delay = 0.5
+        early = asyncio.ensure_future(store.resolve(credential(issued)))
+        await asyncio.sleep(0.05)
+        await store.revoke(issued.session.id)
+        late = await store.resolve(credential(issued))
+        assert late == UNKNOWN
+        await early
+        proxy.delay = 0
+        await store.close()
+
+
+async def test_trust_comes_back_with_the_connection(server: RedisServer) -> None:
+    """While the tracking connection is down the store is asked each time; then memory is back."""
+    with delaying(server.port) as proxy:
+        store = open_store(proxy.url)
+        await store.start()
+        issued = await issue(store)
+        await until_near(store, issued, there=True)
+        lose_tracking(server, proxy)
+        await until_near(store, issued, there=False)
+        assert (await resolved(store, issued)).session.subject == "alice"
+        assert store.near.get(credential(issued), time.time()) is None
+        proxy.refuses = False
+        await until_near(store, issued, there=True)
+        await store.close()
+
+
+def lose_tracking(server: RedisServer, proxy: Delaying) -> None:
+    """Ends the tracking connection alone, and lets no other take its place."""
+    proxy.refuses = True
+    with redis_client.Redis(port=server.port) as client:
+        [tracking] = [each for each in client.client_list() if "t" in each["flags"]]
+        client.client_kill_filter(_id=tracking["id"])
