@@ -106,7 +106,7 @@ def test_sessions_survive_a_restart(tmp_path: Path, shop: Upstream) -> None:
 def test_a_killed_supervisor_leaves_nothing_behind(tmp_path: Path, shop: Upstream) -> None:
     """Neither a worker nor the embedded store outlives it."""
     store = {"url": "embedded", "data_dir": str(tmp_path / "data")}
-    with gateway(tmp_path, store, **sections(shop)) as relay:  # type: ignore[arg-type]
+    with gateway(tmp_path, store, **sections(shop)) as relay:
         path = Path(f"/proc/{relay.pid}/task/{relay.pid}/children")
         until(lambda: len(path.read_text().split()) == 2)
         children = path.read_text().split()

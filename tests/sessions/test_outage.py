@@ -103,7 +103,8 @@ def test_an_outage_is_bridged_for_as_long_as_was_said(
         key = remembered(relay)
         began = time.time()
         away(proxy)
-        served, refused = [], []
+        served: list[float] = []
+        refused: list[float] = []
         while time.time() - began < _BRIDGE + 2:
             moment = time.time() - began
             (served if call(relay, key)[0] == 200 else refused).append(moment)

@@ -26,7 +26,11 @@ class Delaying:
 
     def cut(self) -> None:
         """Ends every connection that is open."""
-        self._call(lambda: [writer.transport.abort() for writer in list(self._writers)] and None)
+        self._call(self._cut)
+
+    def _cut(self) -> None:
+        for writer in list(self._writers):
+            writer.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.refuses:
@@ -68,8 +72,7 @@ def delaying(target: int) -> Iterator[Delaying]:
         started.set()
         await stop.wait()
         server.close()
-        for writer in list(proxy._writers):
-            writer.transport.abort()
+        proxy._cut()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
