@@ -52,15 +52,13 @@ def choose(choice: Choice, *, content_type: str, accept: str, wanted: str) -> Ca
     """How a login's key travels. `wanted` is what the client said in so many words, in a form's
     field or in X-Requested-With; the rest are the request's fields of these names.
 
-    Forms are what browsers send by themselves; whoever sends JSON, or asks for it by name, runs a
-    program that can keep a key.
+    A form whose answer is to be a page is what a browser sends by itself. Whoever sends a form from
+    a program (as RFC 6749 §4.3 has it) asks for JSON, or for anything, and can keep a key.
     """
     if choice != "auto":
         return choice
     if wanted in ("cookie", "reply"):
         return "cookie" if wanted == "cookie" else "reply"
-    media = content_type.partition(";")[0].strip().lower()
-    if media not in _FORMS:
-        return "reply"
-    asks_for_json = "json" in accept.lower() and "text/html" not in accept.lower()
-    return "reply" if asks_for_json or wanted.lower() == "xmlhttprequest" else "cookie"
+    is_form = content_type.partition(";")[0].strip().lower() in _FORMS
+    by_script = wanted.lower() == "xmlhttprequest"
+    return "cookie" if is_form and "text/html" in accept.lower() and not by_script else "reply"

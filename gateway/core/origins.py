@@ -8,7 +8,6 @@ sheet).
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from urllib.parse import urlsplit
 
 # RFC 9110 §9.2.1: they change nothing.
@@ -18,14 +17,12 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITES = ("same-origin", "none")
 
 
-def is_own(*, site: str | None, origin: str | None, host: str, allowed: Collection[str]) -> bool:
-    """Whether a request was caused by the site itself, or by an origin that is allowed to.
+def is_own(*, site: str | None, origin: str | None, host: str) -> bool:
+    """Whether a request was caused by the site itself.
 
     `site` and `origin` are the fields Sec-Fetch-Site and Origin, `host` is what the request was
     sent to. One that has neither is from no browser of this decade: it cannot show that it is own.
     """
-    if origin is not None and origin in allowed:
-        return True
     if site is not None:
         return site in _OWN_SITES
     return origin is not None and authority(origin) == host.lower()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.core import refusals
 from gateway.core.refusals import Refusal
-from gateway.relay import outgoing
+from gateway.relay import browsers, outgoing
 from gateway.relay.outgoing import Peer
 from gateway.relay.requests import Refused, RequestHead
 from gateway.relay.routes import Auth, Route, RouteTable
@@ -60,16 +60,19 @@ class Decider:
     async def decide(self, head: RequestHead, peer: Peer, own_id: bytes) -> Forward:
         """match → admit → identify → authorise → prepare. Raises `Refused`."""
         route = self._match(head)
-        self._admit(route, head)
-        entry = None
-        if route.identifies and head.credential is not None:
-            entry = self._near.get(head.credential, time.time())
-            if entry is None or head.ambiguous:
-                entry = await self._identify(route, head)
-        if entry is None and route.auth is Auth.REQUIRED:
-            raise Refused(refusals.NO_KEY)
-        if route.claims:
-            _authorise(route, entry)
+        try:
+            self._admit(route, head)
+            entry = None
+            if route.identifies and head.credential is not None:
+                entry = self._near.get(head.credential, time.time())
+                if entry is None or head.ambiguous:
+                    entry = await self._identify(route, head)
+                if head.cookie is not None:
+                    browsers.check_origin(head, route, peer)
+            if entry is None or route.claims:
+                _authorise(route, entry)
+        except Refused as refused:
+            raise browsers.fitted(refused, head, route) from None
         prepared = outgoing.request_head(head, route, entry, peer, own_id)
         return Forward(route, entry, prepared)
 
@@ -93,6 +96,8 @@ class Decider:
         found = self._table.match(head.path)
         if isinstance(found, Refusal):
             raise Refused(found)
+        if head.method == b"OPTIONS":
+            browsers.answer_preflight(head, found)
         route = found.pick(head.method)
         if route is None:
             raise Refused(refusals.METHOD, {"Allow": ", ".join(found.allowed)})
@@ -126,6 +131,8 @@ class Decider:
 
 
 def _authorise(route: Route, entry: Entry | None) -> None:
+    if entry is None and route.auth is Auth.REQUIRED:
+        raise Refused(refusals.NO_KEY)
     claims: Mapping[str, Any] = {} if entry is None else entry.session.claims
     for name, allowed in route.claims.items():
         held = claims.get(name)
