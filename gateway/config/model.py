@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from ipaddress import IPv4Network, IPv6Network
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -28,12 +28,12 @@ from gateway.config.units import Duration, Size
 from gateway.core.addresses import Address, ServerUrl, parse_address, parse_server
 from gateway.core.refresh_tokens import Sending, parse_sending
 from gateway.core.secret import Secret
+from gateway.core.store_urls import StoreUrl, parse_store_url
 from gateway.core.token_places import TokenPlace, parse_token_place
 
 _PATH = re.compile(r"/[A-Za-z0-9_.~!$&'()+,=:@/-]*(?<!/)\*?|/[A-Za-z0-9_.~!$&'()+,=:@/-]*/\*?|/\*?")
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
 _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_STORE_SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://", "redis+cluster://")
 
 
 class OneOrMany:
@@ -81,10 +81,10 @@ def _field_name(value: str) -> str:
     return value
 
 
-def _store_url(value: str) -> str:
-    if value != "embedded" and not value.startswith(_STORE_SCHEMES):
-        raise ValueError(f"is no store: write embedded or one of {', '.join(_STORE_SCHEMES)}…")
-    return value
+def _store_url(value: str) -> StoreUrl:
+    if value != "embedded":
+        parse_store_url(value)
+    return StoreUrl(value)
 
 
 def _parsed(parse: Any, schema: dict[str, Any]) -> tuple[Any, Any, Any]:
@@ -149,16 +149,57 @@ class NearCache(Model):
     ttl: Duration = 30.0
 
 
-class Store(Shorthand):
+class StoreTls(Model):
+    """How the store is checked over TLS, and what the gateway shows of itself."""
+
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    verify: bool = True
+
+    @model_validator(mode="after")
+    def _fits(self) -> StoreTls:
+        if self.key_file is not None and self.cert_file is None:
+            raise ValueError("key_file goes with a cert_file")
+        return self
+
+
+class Account(Model):
+    """Who the gateway is to a server."""
+
+    username: str | None = None
+    password: SecretText | None = None
+
+    @model_validator(mode="after")
+    def _needs_password(self) -> Self:
+        if self.username is not None and self.password is None:
+            raise ValueError("username goes with a password")
+        return self
+
+
+class Store(Account, Shorthand):
     """Where sessions are kept. A plain text is short for its `url`."""
 
     _short_for = "url"
 
-    url: Annotated[str, AfterValidator(_store_url)] = "embedded"
+    url: Annotated[str, AfterValidator(_store_url)] = StoreUrl("embedded")
+    sentinel: Account = Account()
+    tls: StoreTls = StoreTls()
     data_dir: str = ".latchkey"
     timeout: Annotated[Duration, Field(gt=0)] = 1.0
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9:._-]*$")] = "latchkey:"
     near_cache: NearCache = NearCache()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Store:
+        place = None if self.url == "embedded" else parse_store_url(self.url)
+        if place is None and self.password is not None:
+            raise ValueError("password is for a Redis, and not for the embedded store")
+        if self.tls != StoreTls() and not (place and place.tls):
+            raise ValueError("tls goes with a URL that begins with rediss")
+        if self.sentinel != Account() and not (place and place.kind == "sentinel"):
+            raise ValueError("sentinel goes with a redis+sentinel:// URL")
+        return self
 
 
 class StoreOutage(Model):

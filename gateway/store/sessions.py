@@ -16,7 +16,7 @@ from gateway.core.records import Foreign, NewerVersion, Open, Records
 from gateway.core.sealing import NONCE_BYTES, Sealer, Unsealable
 from gateway.core.sessions import Device, Session, Token, Unreadable
 from gateway.observe.events import Event, Report, unheard
-from gateway.store.connect import Client, connect
+from gateway.store.connect import Client, access, connect
 from gateway.store.directory import Directory
 from gateway.store.errors import StoreUnavailable, bounded
 from gateway.store.layout import Layout
@@ -37,6 +37,9 @@ class Unresolved:
 
     reason: Literal["malformed_key", "unknown_key", "unreadable_session"]
 
+
+# How often a session in use is looked up in its idle timeout, at the least.
+_LOOKS_PER_IDLE_TIMEOUT = 4
 
 _UNKNOWN = Unresolved("unknown_key")
 _UNREADABLE = Unresolved("unreadable_session")
@@ -92,7 +95,9 @@ class Sessions:
         self._report = report
         self._lookups = Lookups(client, layout, idle_timeout, timeout)
         near.on_change = self._lookups.changed
-        self._tracking = Tracking(client, near, layout.sessions, timeout)
+        self._tracking = Tracking(
+            client, near, layout.sessions, timeout, lost=self._lookups.drop_link
+        )
         self._answers = True  # the store did, when it was asked last
 
     async def start(self) -> None:
@@ -245,7 +250,7 @@ class Sessions:
         )
         await self._write(key, session, device, now)
         if self._most:
-            await self._make_room(subject, session.id)
+            await self._make_room(subject)
         return Issued(key, session)
 
     async def _write(self, key: Key, session: Session, device: Device, now: float) -> None:
@@ -262,11 +267,12 @@ class Sessions:
                 await bounded(self._client.delete(name), self._timeout)
             raise
 
-    async def _make_room(self, subject: str, newest: str) -> None:
-        """Ends the oldest sessions of a subject that has more than it may have."""
-        held = await self.directory.of(subject)
-        by_age = sorted(held, key=lambda each: (each == newest, held[each].created))
-        for session_id in by_age[: -self._most]:
+    async def _make_room(self, subject: str) -> None:
+        """Ends the oldest sessions of a subject that has more than it may have.
+
+        Logins at the same time all do it, in the same order, so that none ends one too many.
+        """
+        for session_id in (await self.directory.by_age(subject))[: -self._most]:
             ended = await self.revoke(session_id)
             for said in ended.values():
                 event = Event("revoke", said.subject, session_id, said.address, said.label)
@@ -338,10 +344,15 @@ def open_sessions(
     """The sessions of a configuration, in the store at `url`."""
     near = config.store.near_cache
     return Sessions(
-        connect(url, config.store.timeout),
+        connect(url, config.store.timeout, access(config.store, url)),
         sealer=Sealer(secrets),
         layout=Layout(config.store.prefix),
-        near=NearCache(near.entries, near.ttl, config.store_outage.serve_cached),
+        near=NearCache(
+            near.entries,
+            # What is remembered is not touched, and must not become idle by that.
+            min(near.ttl, config.session.idle_timeout / _LOOKS_PER_IDLE_TIMEOUT),
+            config.store_outage.serve_cached,
+        ),
         idle_timeout=config.session.idle_timeout,
         max_age=config.session.max_age,
         skew=config.session.clock_skew,
