@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from gateway.core import paths
 from gateway.core.addresses import ServerUrl
+from gateway.core.carriers import key_cookie
+from gateway.core.cors import Policy
 from gateway.observe.access_log import AccessLog
 from gateway.relay.client import ClientConnection
 from gateway.relay.clock import Clock
@@ -26,7 +28,7 @@ from gateway.relay.settings import Settings
 from gateway.relay.upstream import UpstreamConnection
 
 if TYPE_CHECKING:
-    from gateway.config.model import Config, Upstream
+    from gateway.config.model import Config, Cors, Upstream
     from gateway.config.model import Route as RouteConfig
     from gateway.store.sessions import Sessions
 
@@ -68,7 +70,10 @@ class Relay:
             settings=settings,
             clock=self._clock,
             requests=RequestReader(
-                instance=instance, identity=config.identity, most_fields=config.limits.fields
+                instance=instance,
+                identity=config.identity,
+                most_fields=config.limits.fields,
+                key_field=config.keys.field,
             ),
             decider=Decider(table, sessions, load),
             load=load,
@@ -168,6 +173,9 @@ class _Builder:
             close_on_logout=rule.close_on_logout,
             claims=rule.claims,
             bad_key_is_anonymous=rule.bad_key == "anonymous",
+            login_page=None if rule.on_unauthenticated == "401" else self._config.login_page,
+            always_to_login=rule.on_unauthenticated == "login",
+            cors=_policy(rule.cors or self._config.cors),
             response_timeout=(
                 timeouts.response if rule.response_timeout is None else rule.response_timeout
             ),
@@ -190,6 +198,7 @@ class _Builder:
             auth=Auth.OFFERED,
             fixed_target=path.encode(),
             close_on_logout=False,  # a logout must not end itself
+            cors=_policy(self._config.cors),
             response_timeout=self._config.timeouts.response,
             body_limit=self._config.limits.body_size,
         )
@@ -224,7 +233,21 @@ class _Builder:
 def _own_cookies(config: Config) -> frozenset[bytes]:
     """The cookies in which logins are configured to hand out keys."""
     names = (getattr(login.token, "name", None) for login in config.login)
-    return frozenset(name.encode() for name in names if name is not None)
+    own = [key_cookie(config.keys.cookie, secure=secure).name for secure in (False, True)]
+    return frozenset(name.encode() for name in (*own, *names) if name is not None)
+
+
+def _policy(cors: Cors | None) -> Policy | None:
+    if cors is None:
+        return None
+    return Policy(
+        frozenset(cors.origins),
+        cors.methods,
+        cors.headers,
+        cors.exposed,
+        cors.credentials,
+        int(cors.max_age),
+    )
 
 
 def _guarded(config: Config) -> dict[str, frozenset[bytes]]:
