@@ -9,6 +9,7 @@ from dataclasses import replace
 from gateway.config.document import Document, Where
 from gateway.config.model import Config, Route
 from gateway.config.problems import Problem
+from gateway.core.routing import Table
 
 # The endpoints are an upstream of this name.
 _RESERVED = "gateway"
@@ -23,6 +24,7 @@ def check(config: Config, document: Document) -> list[Problem]:
         *_upstream_names(config, document),
         *_clashes(config, document),
         *_endpoint_paths(config, document),
+        *_login_page(config, document),
         *_secrets(config, document),
     ]
 
@@ -82,6 +84,27 @@ def _endpoint_paths(config: Config, document: Document) -> Iterator[Problem]:
             yield document.problem(
                 ("routes", at, "path"), f"is never reached: {taken[route.path]} answers there"
             )
+
+
+def _login_page(config: Config, document: Document) -> Iterator[Problem]:
+    """A login page that itself needs a session would send browsers round in a circle."""
+    page = config.login_page
+    if page is None:
+        for at, route in enumerate(config.routes):
+            if route.on_unauthenticated == "login":
+                where = ("routes", at, "on_unauthenticated")
+                yield document.problem(where, "needs a login_page to send browsers to")
+        return
+    table = Table((each.path, each.methods, each) for each in config.routes)
+    found = table.match(page.encode())
+    route = None if found is None else found.pick(b"GET")
+    if page not in _own_paths(config) and (route is None or route.auth == "required"):
+        message = "leads nowhere" if route is None else "itself needs a session: make it public"
+        yield document.problem(("login_page",), message)
+
+
+def _own_paths(config: Config) -> set[str]:
+    return {config.logout.path, *(login.path for login in config.login)}
 
 
 def _secrets(config: Config, document: Document) -> Iterator[Problem]:

@@ -34,7 +34,9 @@ def build(config: Config, sessions: Sessions, calls: Backends) -> web.Applicatio
     app = web.Application(middlewares=[refusals_as_problems], client_max_size=most + 1)
     app.on_response_prepare.append(without_server_field)
     for login in config.login:
-        endpoint = LoginEndpoint(login, open_login(login, calls, sessions), config.identity)
+        endpoint = LoginEndpoint(
+            login, open_login(login, calls, sessions), config.keys, config.identity
+        )
         app.router.add_route("*", login.path, endpoint.__call__)
     logout = LogoutEndpoint(config.logout, sessions, calls)
     app.router.add_route("*", config.logout.path, logout.__call__)
