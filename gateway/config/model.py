@@ -387,3 +387,4 @@ class Config(Model):
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], OneOrMany()] = ()
     identity: dict[FieldName, str] = {"X-User-Id": "sub"}
     access_log: str = "stdout"
+    audit_log: str = "stdout"

@@ -56,6 +56,8 @@ MALFORMED = Refusal(400, "malformed_request", "The request is not valid HTTP/1.1
 AMBIGUOUS_PATH = Refusal(400, "ambiguous_path", "The path can be read in more than one way.")
 AMBIGUOUS_KEY = Refusal(400, "ambiguous_key", "The request carries more than one key.")
 NO_KEY = Refusal(401, "no_key", "Log in first: this request carries no key.")
+NOT_A_KEY = Refusal(401, "not_a_key", "What the request carries is no key: it is spelled wrongly.")
+TOKEN_NOT_KEY = Refusal(401, "token_not_key", "Send the key that the login gave, not a JWT.")
 BAD_KEY = Refusal(401, "invalid_key", "The key is unknown or its session has ended.")
 FORBIDDEN = Refusal(403, "forbidden", "The session does not allow this.")
 CROSS_SITE = Refusal(403, "cross_site", "A request from another site cannot do this.")
@@ -98,6 +100,13 @@ STORE_DOWN = Refusal(
     "Sessions cannot be checked at the moment.",
     blame="store",
     fields={"Retry-After": "1"},
+)
+NEWER_SESSION = Refusal(
+    503,
+    "newer_session",
+    "A newer gateway wrote this session, and this one cannot read it.",
+    blame="gateway",
+    fields={"Retry-After": "5"},
 )
 RENEWAL = Refusal(
     503,

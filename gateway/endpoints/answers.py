@@ -16,6 +16,9 @@ from gateway.store.errors import StoreUnavailable
 
 _log = logging.getLogger("gateway.endpoints")
 
+# Who is told of each refusal.
+REFUSED: web.AppKey[Callable[[Refusal], None]] = web.AppKey("REFUSED")
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _BY_STATUS = {404: refusals.NO_ROUTE, 405: refusals.METHOD, 413: refusals.BODY_TOO_LARGE}
@@ -25,6 +28,7 @@ def refuse(
     request: web.Request, refusal: Refusal, fields: Mapping[str, str] | None = None
 ) -> web.Response:
     """A refusal as a response."""
+    request.config_dict[REFUSED](refusal)
     headers = CIMultiDict({**refusal.fields, **(fields or {}), "Cache-Control": "no-store"})
     headers["Content-Type"] = PROBLEM_TYPE
     body = refusal.body(request.headers.get("X-Request-Id"))

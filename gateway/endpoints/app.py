@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from gateway.backends import Backends, backends
-from gateway.endpoints.answers import refusals_as_problems, without_server_field
+from gateway.core.refusals import Refusal
+from gateway.endpoints.answers import REFUSED, refusals_as_problems, without_server_field
 from gateway.endpoints.login import LoginEndpoint
 from gateway.endpoints.logout import LogoutEndpoint
 from gateway.logins import open_login
@@ -28,10 +29,15 @@ def paths(config: Config) -> list[str]:
     return [*(login.path for login in config.login), config.logout.path]
 
 
-def build(config: Config, sessions: Sessions, calls: Backends) -> web.Application:
-    """The application. Every method comes in: which ones are served is the endpoint's to say."""
+def build(
+    config: Config, sessions: Sessions, calls: Backends, refused: Callable[[Refusal], None]
+) -> web.Application:
+    """The application. Every method comes in: which ones are served is the endpoint's to say;
+    `refused` is told of each refusal.
+    """
     most = max((login.max_body for login in config.login), default=0)
     app = web.Application(middlewares=[refusals_as_problems], client_max_size=most + 1)
+    app[REFUSED] = refused
     app.on_response_prepare.append(without_server_field)
     for login in config.login:
         endpoint = LoginEndpoint(login, open_login(login, calls, sessions), config.identity)
@@ -42,12 +48,14 @@ def build(config: Config, sessions: Sessions, calls: Backends) -> web.Applicatio
 
 
 @contextlib.asynccontextmanager
-async def run(config: Config, sessions: Sessions) -> AsyncIterator[web.Server]:
+async def run(
+    config: Config, sessions: Sessions, refused: Callable[[Refusal], None]
+) -> AsyncIterator[web.Server]:
     """The running application as a server without a socket: the relay hands it its own."""
     longest = config.limits.head_size + _ADDED_BY_RELAY
     async with backends(config) as calls:
         runner = web.AppRunner(
-            build(config, sessions, calls),
+            build(config, sessions, calls, refused),
             access_log=None,
             handle_signals=False,
             auto_decompress=False,  # a login's body goes to the backend as it came

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -12,8 +13,10 @@ from aiohttp import web
 from gateway.backends import BackendFailed, Backends
 from gateway.core import refusals, swaps
 from gateway.core.fields import OWN_PREFIX, fold
+from gateway.core.records import Open
 from gateway.core.replies import Reply
 from gateway.endpoints.answers import refuse
+from gateway.observe.events import of_sessions
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -51,12 +54,19 @@ class LogoutEndpoint:
         response = web.Response(status=204, headers={"Cache-Control": "no-store"})
         session_id = headers.get("X-Latchkey-Session")
         if session_id is not None:
-            await self._sessions.revoke(session_id)
+            ended = await self._sessions.revoke(session_id)
+            self._report(request, ended)
             for cookie in await self._tell_backend(request):
                 response.headers.add("Set-Cookie", cookie)
         if "X-Latchkey-Cookie" in headers:
             response.headers.add("Set-Cookie", _deletion(headers["X-Latchkey-Cookie"]))
         return response
+
+    def _report(self, request: web.Request, ended: Mapping[str, Open]) -> None:
+        headers = request.headers
+        name, address = headers.get("X-Request-Id", ""), headers.get("X-Real-IP", "")
+        for event in of_sessions("logout", ended, request_id=name):
+            self._sessions.report(replace(event, address=address))
 
     async def _tell_backend(self, request: web.Request) -> list[str]:
         """Has the backend log out the token; returns the cookies that it sets, or rather deletes.

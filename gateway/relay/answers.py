@@ -31,7 +31,7 @@ def refusal(
 
 def challenge(kind: Refusal) -> str:
     """RFC 6750 §3: `error` is said only when a key was sent."""
-    error = ', error="invalid_token"' if kind is refusals.BAD_KEY else ""
+    error = "" if kind is refusals.NO_KEY else ', error="invalid_token"'
     return f'Bearer realm="{REALM}"{error}'
 
 
