@@ -121,6 +121,9 @@ def _routes(options: argparse.Namespace) -> int:
         (login.path, ",".join(login.methods), "login", login.upstream) for login in config.login
     ]
     rows.append((config.logout.path, "GET,POST", "logout", "gateway"))
+    if config.sessions.path is not None:
+        rows.append((config.sessions.path, "GET,HEAD", "sessions", "gateway"))
+        rows.append((f"{config.sessions.path}/*", "DELETE,POST", "sessions", "gateway"))
     routes = sorted(config.routes, key=lambda each: (each.path.endswith("*"), -len(each.path)))
     rows += [(r.path, ",".join(r.methods or ("any",)), r.auth, r.upstream) for r in routes]
     widths = [max(len(row[at]) for row in rows) for at in range(4)]

@@ -10,9 +10,12 @@ from aiohttp import web
 
 from gateway.backends import Backends, backends
 from gateway.core.refusals import Refusal
+from gateway.endpoints import pages
 from gateway.endpoints.answers import REFUSED, refusals_as_problems, without_server_field
+from gateway.endpoints.endings import Endings
 from gateway.endpoints.login import LoginEndpoint
 from gateway.endpoints.logout import LogoutEndpoint
+from gateway.endpoints.sessions import SessionsEndpoint
 from gateway.logins import open_login
 from gateway.store.sessions import Sessions
 
@@ -25,8 +28,10 @@ _FIELDS_BY_RELAY = 64
 
 
 def paths(config: Config) -> list[str]:
-    """The paths at which the endpoints answer; they win over any route."""
-    return [*(login.path for login in config.login), config.logout.path]
+    """The paths at which the endpoints answer, or prefixes; they win over any route."""
+    listed = config.sessions.path
+    below = [] if listed is None else [listed, f"{listed}/*"]
+    return [*(login.path for login in config.login), config.logout.path, *below]
 
 
 def build(
@@ -39,11 +44,17 @@ def build(
     app = web.Application(middlewares=[refusals_as_problems], client_max_size=most + 1)
     app[REFUSED] = refused
     app.on_response_prepare.append(without_server_field)
+    pages.add_templates(app, config.pages.templates)
     for login in config.login:
         endpoint = LoginEndpoint(login, open_login(login, calls, sessions), config.identity)
         app.router.add_route("*", login.path, endpoint.__call__)
-    logout = LogoutEndpoint(config.logout, sessions, calls)
+    endings, listed = Endings(config.logout, sessions, calls), config.sessions.path
+    logout = LogoutEndpoint(endings, sessions.directory, listed)
     app.router.add_route("*", config.logout.path, logout.__call__)
+    if listed is not None:
+        devices = SessionsEndpoint(listed, config, endings, sessions.directory)
+        app.router.add_route("*", listed, devices.__call__)
+        app.router.add_route("*", listed + "/{handle}", devices.__call__)
     return app
 
 

@@ -54,8 +54,8 @@ class Relay:
         refused: Callable[[Refusal], None],
         instance: str,
     ) -> None:
-        """`endpoints` are the gateway's own paths, with what connects to who answers them;
-        `refused` is told of each refusal.
+        """`endpoints` are the gateway's own paths (or prefixes, with a star at the end), with what
+        connects to who answers them; `refused` is told of each refusal.
         """
         self._clock = Clock(config.timeouts.write)
         settings = _settings(config)
@@ -181,7 +181,9 @@ class _Builder:
         )
 
     def endpoint(self, path: str, connect: Connect) -> Route:
-        """One of the gateway's own paths. Its answers may set the cookies that others must not."""
+        """One of the gateway's own paths, or all below one. Its answers may set the cookies that
+        those of others must not.
+        """
         pool = self._pool(
             "gateway",
             [Server("gateway", connect)],
@@ -194,7 +196,7 @@ class _Builder:
             name=path,
             pool=pool,
             auth=Auth.OFFERED,
-            fixed_target=path.encode(),
+            is_endpoint=True,
             close_on_logout=False,  # a logout must not end itself
             response_timeout=self._config.timeouts.response,
             body_limit=self._config.limits.body_size,
