@@ -305,8 +305,6 @@ class Sessions:
             for session_id, record in zip(session_ids, found, strict=True)
             if record is not None
         }
-        for session_id in set(session_ids) - set(ended):
-            self._echoes.drop(session_id)
         # They are gone already; a stale entry in the index heals.
         with suppress(StoreUnavailable):
             await self.directory.leave({each: said.subject for each, said in ended.items()})
