@@ -468,4 +468,4 @@ class Config(Model):
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], OneOrMany()] = ()
     identity: dict[FieldName, str] = {"X-User-Id": "sub"}
     access_log: Annotated[str, BeforeValidator(_off)] = "stdout"
-    audit_log: str = "stdout"
+    audit_log: Annotated[str, BeforeValidator(_off)] = "stdout"

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from gateway.core import refusals
 from gateway.endpoints import pages
-from gateway.endpoints.answers import BACK, Refused, refuse
+from gateway.endpoints.answers import Refused, refuse
 from gateway.endpoints.callers import Own, insist_on_own_site, own_sessions
 from gateway.endpoints.endings import Endings
 from gateway.pages import views
@@ -39,7 +39,6 @@ class SessionsEndpoint:
             return refuse(request, refusals.METHOD, {"Allow": ", ".join(methods)})
         if handle is None:
             return self._list(request, await own_sessions(request, self._directory))
-        request[BACK] = self._path
         insist_on_own_site(request)
         return await self._end(request, handle)
 
@@ -80,7 +79,7 @@ class SessionsEndpoint:
         """
         own = await own_sessions(request, self._directory)
         if handle not in own.sessions:
-            raise Refused(refusals.NO_SESSION)
+            raise Refused(refusals.NO_SESSION, back=self._path)
         if handle == own.current:
             response = await self._endings.log_out(request)
         else:

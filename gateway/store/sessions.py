@@ -24,6 +24,7 @@ from gateway.store.layout import Layout
 from gateway.store.lookups import Lookups
 from gateway.store.near_cache import Entry, NearCache
 from gateway.store.renewals import Renewals
+from gateway.store.revocations import Revocations
 from gateway.store.tracking import Tracking
 
 if TYPE_CHECKING:
@@ -99,8 +100,14 @@ class Sessions:
         self._lookups = Lookups(client, layout, idle_timeout, timeout)
         near.on_change = self._lookups.changed
         near.on_push = self._echoes.hear
+        self._revocations = Revocations(client, layout, timeout)
         self._tracking = Tracking(
-            client, near, layout.sessions, timeout, lost=self._lookups.drop_link
+            client,
+            near,
+            layout.sessions,
+            timeout,
+            begun=self._revocations.repeat,
+            lost=self._lookups.drop_link,
         )
         self._answers = True  # the store did, when it was asked last
 
@@ -294,6 +301,7 @@ class Sessions:
         """
         if not session_ids:
             return {}
+        self._revocations.note(session_ids)
         async with self._client.pipeline(transaction=False) as pipe:
             for each in session_ids:
                 self.near.forget(each)
@@ -305,8 +313,6 @@ class Sessions:
             for session_id, record in zip(session_ids, found, strict=True)
             if record is not None
         }
-        for session_id in set(session_ids) - set(ended):
-            self._echoes.drop(session_id)
         # They are gone already; a stale entry in the index heals.
         with suppress(StoreUnavailable):
             await self.directory.leave({each: said.subject for each, said in ended.items()})

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from gateway.store.errors import StoreUnavailable
 from tests.conftest import token_of
+from tests.support.callers import by_cookie, by_header, log_in
 from tests.support.endpoints import BODY, World, answer, world
 from tests.support.processes import free_port
 from tests.support.redis_server import RedisServer
@@ -23,35 +24,6 @@ async def told(redis: RedisServer) -> AsyncIterator[World]:
     """The endpoints with a backend that wants to be told of logouts."""
     async with world(redis.url, logout=TOLD) as built:
         yield built
-
-
-async def log_in(place: World) -> tuple[str, str]:
-    """A new key and its session's id."""
-    place.backend.answer = answer({"token": token_of("alice")})
-    key = str(json.loads((await place.ask("POST", "/login", BODY))[2])["token"])
-    place.backend.answer = answer({})
-    return key, (await place.entry(key)).session.id
-
-
-def by_header(session_id: str) -> dict[str, str]:
-    """What the relay says of a request with a good key in Authorization."""
-    return {
-        "X_Latchkey_Session": session_id,
-        "X_Latchkey_Carrier": "header",
-        "Authorization": f"Bearer {token_of('alice')}",
-        "X_User_Id": "alice",
-    }
-
-
-def by_cookie(session_id: str, name: str = "jwt") -> dict[str, str]:
-    """What it says of one in a cookie."""
-    return {
-        **by_header(session_id),
-        "X_Latchkey_Carrier": "cookie",
-        "X_Latchkey_Cookie": name,
-        "Host": "app.example",
-        "X_Forwarded_Host": "app.example",
-    }
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
