@@ -60,7 +60,7 @@ def build(
         )
         app.router.add_route("*", login.path, endpoint.__call__)
     endings, listed = Endings(config.logout, sessions, calls), config.sessions.path
-    logout = LogoutEndpoint(endings, sessions.directory, listed)
+    logout = LogoutEndpoint(config.logout.path, endings, sessions.directory, listed)
     app.router.add_route("*", config.logout.path, logout.__call__)
     if listed is not None:
         devices = SessionsEndpoint(listed, config, endings, sessions.directory)
