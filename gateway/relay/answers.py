@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from email.utils import formatdate
 
-from gateway.core import refusals
 from gateway.core.refusals import PROBLEM_TYPE, Refusal
-
-REALM = "latchkey"
 
 
 def refusal(
@@ -23,16 +20,8 @@ def refusal(
         **kind.fields,
         **fields,
     }
-    if kind.status == 401:
-        lines["WWW-Authenticate"] = challenge(kind)
     head = _head(kind.status, kind.phrase, lines, request_id, close=close)
     return head if head_only else head + body
-
-
-def challenge(kind: Refusal) -> str:
-    """RFC 6750 §3: `error` is said only when a key was sent."""
-    error = ', error="invalid_token"' if kind is refusals.BAD_KEY else ""
-    return f'Bearer realm="{REALM}"{error}'
 
 
 def options(*, request_id: bytes, close: bool) -> bytes:

@@ -10,6 +10,7 @@ import asyncio
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gateway.core import refusals
@@ -95,7 +96,7 @@ class Exchange:
         try:
             decision = eager.begin(decide)
         except Refused as refused:
-            self.fail(refused.refusal, refused.fields)
+            self._refuse(refused)
             return
         if isinstance(decision, Forward):
             self._go(decision)
@@ -113,10 +114,18 @@ class Exchange:
         """The store has answered, and the request may not pass; or the client has gone."""
         self._suspended = None
         if isinstance(error, Refused):
-            self.fail(error.refusal, error.fields)
+            self._refuse(error)
         elif not isinstance(error, asyncio.CancelledError):
             self.context.log.error("the decision on a request failed", exc_info=error)
             self.fail(refusals.INTERNAL)
+
+    def _refuse(self, refused: Refused) -> None:
+        """The decision was no; a credential that was refused is told to the audit log."""
+        if refused.event is not None and not self.ended:
+            address = outgoing.client_address(self.head, self.client.peer)
+            name = self.request_id.decode("ascii")
+            self.context.report(replace(refused.event, address=address, request_id=name))
+        self.fail(refused.refusal, refused.fields)
 
     def _go(self, decision: Forward) -> None:
         self.forward = decision
@@ -400,6 +409,7 @@ class Exchange:
         if self.ended:
             return
         self.reason = refusal.reason
+        self.context.refused(refusal)
         if self.responding:
             self._cut()
             return

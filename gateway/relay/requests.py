@@ -21,6 +21,7 @@ from gateway.core.fields import (
 )
 from gateway.core.keys import KEY_PATTERN
 from gateway.core.refusals import Refusal
+from gateway.observe.events import Event
 from gateway.relay import grammar
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
@@ -41,12 +42,21 @@ _UPGRADES = frozenset({b"websocket"})
 
 
 class Refused(Exception):
-    """Ends a request's way through the gateway with one refusal, and more fields if need be."""
+    """Ends a request's way through the gateway with one refusal, and more fields if need be.
 
-    def __init__(self, refusal: Refusal, fields: Mapping[str, str] | None = None) -> None:
+    `event` is for the audit log, when it is a credential that was refused.
+    """
+
+    def __init__(
+        self,
+        refusal: Refusal,
+        fields: Mapping[str, str] | None = None,
+        event: Event | None = None,
+    ) -> None:
         super().__init__(refusal.reason)
         self.refusal = refusal
         self.fields = fields or {}
+        self.event = event
 
 
 class RequestHead:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core import paths
 from gateway.core.addresses import ServerUrl
+from gateway.core.refusals import Refusal
 from gateway.observe.access_log import AccessLog
 from gateway.relay.client import ClientConnection
 from gateway.relay.clock import Clock
@@ -50,9 +51,12 @@ class Relay:
         sessions: Sessions,
         endpoints: dict[str, Connect],
         access_log: AccessLog,
+        refused: Callable[[Refusal], None],
         instance: str,
     ) -> None:
-        """`endpoints` are the gateway's own paths, with what connects to who answers them."""
+        """`endpoints` are the gateway's own paths (or prefixes, with a star at the end), with what
+        connects to who answers them; `refused` is told of each refusal.
+        """
         self._clock = Clock(config.timeouts.write)
         settings = _settings(config)
         builder = _Builder(config, settings, self._clock)
@@ -78,6 +82,8 @@ class Relay:
             trusted=config.trusted_proxies,
             loop=asyncio.get_running_loop(),
             revoke=sessions.revoke,
+            report=sessions.report,
+            refused=refused,
         )
         self._live = LiveSessions(self._clock.clients, sessions, config.session.idle_timeout)
 
@@ -175,7 +181,9 @@ class _Builder:
         )
 
     def endpoint(self, path: str, connect: Connect) -> Route:
-        """One of the gateway's own paths. Its answers may set the cookies that others must not."""
+        """One of the gateway's own paths, or all below one. Its answers may set the cookies that
+        those of others must not.
+        """
         pool = self._pool(
             "gateway",
             [Server("gateway", connect)],
@@ -188,7 +196,7 @@ class _Builder:
             name=path,
             pool=pool,
             auth=Auth.OFFERED,
-            fixed_target=path.encode(),
+            is_endpoint=True,
             close_on_logout=False,  # a logout must not end itself
             response_timeout=self._config.timeouts.response,
             body_limit=self._config.limits.body_size,

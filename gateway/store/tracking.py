@@ -198,4 +198,4 @@ class _Follower:
             self._near.clear()
             return
         for name in names:
-            self._near.forget(name[len(self._prefix) + 1 : -1].decode("ascii", "replace"))
+            self._near.pushed(name[len(self._prefix) + 1 : -1].decode("ascii", "replace"))
