@@ -10,6 +10,8 @@ from pathlib import Path
 from gateway.config.document import Document, Where
 from gateway.config.model import Config, Route
 from gateway.config.problems import Problem
+from gateway.core.routing import Table
+from gateway.core.secret import Secret
 from gateway.pages import rendering
 
 # The endpoints are an upstream of this name.
@@ -25,6 +27,7 @@ def check(config: Config, document: Document) -> list[Problem]:
         *_upstream_names(config, document),
         *_clashes(config, document),
         *_endpoint_paths(config, document),
+        *_login_page(config, document),
         *_secrets(config, document),
         *_templates(config, document),
     ]
@@ -102,16 +105,39 @@ def _movable(problem: Problem, endpoint: str) -> Problem:
     return replace(problem, hint=hint) if endpoint == "sessions" else problem
 
 
+def _login_page(config: Config, document: Document) -> Iterator[Problem]:
+    """A login page that itself needs a session would send browsers round in a circle."""
+    page = config.login_page
+    if page is None:
+        for at, route in enumerate(config.routes):
+            if route.on_unauthenticated == "login":
+                where = ("routes", at, "on_unauthenticated")
+                yield document.problem(where, "needs a login_page to send browsers to")
+        return
+    table = Table((each.path, each.methods, each) for each in config.routes)
+    found = table.match(page.encode())
+    shown = None if found is None else found.pick(b"GET")
+    if page not in _own_paths(config) and (shown is None or shown.auth == "required"):
+        message = "leads nowhere" if shown is None else "itself needs a session: make it public"
+        yield document.problem(("login_page",), message)
+
+
+def _own_paths(config: Config) -> set[str]:
+    return {config.logout.path, *(login.path for login in config.login)}
+
+
 def _secrets(config: Config, document: Document) -> Iterator[Problem]:
     secrets = config.session.secrets
     if not secrets and config.store.url != "embedded":
         yield document.problem(
             ("session",), "needs secrets: a Redis that others can read must not hold all there is"
         )
-    for at, secret in enumerate(secrets):
-        if len(secret.reveal()) < _SHORTEST_SECRET:
+    placed: list[tuple[Where, Secret | None]] = [(("admin", "secret"), config.admin.secret)]
+    placed += [(("session", "secrets", at), secret) for at, secret in enumerate(secrets)]
+    for where, secret in placed:
+        if secret is not None and len(secret.reveal()) < _SHORTEST_SECRET:
             yield document.problem(
-                ("session", "secrets", at),
+                where,
                 f"is too short: at least {_SHORTEST_SECRET} characters, better 32 random ones",
             )
 

@@ -26,6 +26,7 @@ from pydantic import (
 from pydantic_core import core_schema
 
 from gateway.config.units import Duration, Size
+from gateway.core import cors
 from gateway.core.addresses import Address, ServerUrl, parse_address, parse_server
 from gateway.core.refresh_tokens import Sending, parse_sending
 from gateway.core.secret import Secret
@@ -34,6 +35,7 @@ from gateway.core.token_places import TokenPlace, parse_token_place
 from gateway.core.verifying_keys import Algorithm
 
 _PATH = re.compile(r"/[A-Za-z0-9_.~!$&'()+,=:@/-]*(?<!/)\*?|/[A-Za-z0-9_.~!$&'()+,=:@/-]*/\*?|/\*?")
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
 _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
@@ -98,6 +100,12 @@ def _field_name(value: str) -> str:
     return value
 
 
+def _origin(value: str) -> str:
+    if value != cors.ANY and not _ORIGIN.fullmatch(value):
+        raise ValueError("is no origin: write https://app.example, or * for all")
+    return value
+
+
 def _store_url(value: str) -> StoreUrl:
     if value != "embedded":
         parse_store_url(value)
@@ -128,6 +136,7 @@ ExactPath = Annotated[str, AfterValidator(_exact_path)]
 ListPath = Annotated[ExactPath, AfterValidator(_path_of_a_list)]
 Method = Annotated[str, AfterValidator(_method)]
 FieldName = Annotated[str, AfterValidator(_field_name)]
+Origin = Annotated[str, AfterValidator(_origin)]
 Listen = Annotated[Address, *_parsed(parse_address, _TEXT)]
 Listens = Annotated[tuple[Listen, ...], OneOrMany(), Field(min_length=1)]
 ServerAddress = Annotated[ServerUrl, *_parsed(parse_server, _TEXT)]
@@ -164,9 +173,10 @@ class Shorthand(Model):
 
 
 class Admin(Model):
-    """The listener for operators: health now, more later. Keep it away from the public."""
+    """The listener for operators. Keep it away from the public."""
 
     listen: Listens = (parse_address("127.0.0.1:8081"),)
+    secret: SecretText | None = None
 
 
 class NearCache(Model):
@@ -300,6 +310,32 @@ class Upstream(Shorthand):
     tls: UpstreamTls = UpstreamTls()
 
 
+class Keys(Model):
+    """How keys travel."""
+
+    carrier: Literal["auto", "reply", "cookie"] = "auto"
+    field: FieldName | None = None
+    cookie: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] = "latchkey"
+    secure: Literal["auto"] | bool = "auto"
+
+
+class Cors(Model):
+    """Which other origins' pages may read answers."""
+
+    origins: Annotated[tuple[Origin, ...], OneOrMany(), Field(min_length=1)]
+    methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] = cors.DEFAULT_METHODS
+    headers: Annotated[tuple[FieldName, ...], OneOrMany()] = cors.DEFAULT_HEADERS
+    exposed: Annotated[tuple[FieldName, ...], OneOrMany()] = ()
+    credentials: bool = False
+    max_age: Duration = 600.0
+
+    @model_validator(mode="after")
+    def _fits(self) -> Cors:
+        if self.credentials and cors.ANY in self.origins:
+            raise ValueError("credentials for every origin would let any site act as its visitors")
+        return self
+
+
 class BackendLogin(Model):
     """A login by the backend's own login: its reply's token becomes a key."""
 
@@ -321,6 +357,7 @@ class BackendLogin(Model):
     max_reply: Size = 2**20
     renew: Renew | None = None
     verify: Verify | None = None
+    carrier: Literal["auto", "reply", "cookie"] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -382,6 +419,8 @@ class Route(Model):
         str, Annotated[tuple[str | int | bool, ...], OneOrMany(), Field(min_length=1)]
     ] = {}
     bad_key: Literal["refuse", "anonymous"] = "refuse"
+    on_unauthenticated: Literal["auto", "401", "login"] = "auto"
+    cors: Cors | None = None
     response_timeout: Annotated[Duration, Field(gt=0)] | None = None
     body_size: Size | None = None
 
@@ -450,6 +489,9 @@ class Config(Model):
     ]
     login: Annotated[tuple[BackendLogin, ...], OneOrMany()] = ()
     logout: Logout = Logout()
+    keys: Keys = Keys()
+    cors: Cors | None = None
+    login_page: ExactPath | None = None
     sessions: SessionList = SessionList()
     pages: Pages = Pages()
     routes: tuple[Route, ...]
@@ -458,4 +500,4 @@ class Config(Model):
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], OneOrMany()] = ()
     identity: dict[FieldName, str] = {"X-User-Id": "sub"}
     access_log: Annotated[str, BeforeValidator(_off)] = "stdout"
-    audit_log: str = "stdout"
+    audit_log: Annotated[str, BeforeValidator(_off)] = "stdout"

@@ -25,27 +25,29 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _BY_STATUS = {404: refusals.NO_ROUTE, 405: refusals.METHOD, 413: refusals.BODY_TOO_LARGE}
 
-# Under this name a request keeps where a page that refuses it leads to.
-BACK = "back"
-
 
 class Refused(Exception):
-    """Ends what an endpoint does for a request."""
+    """Ends what an endpoint does for a request; `back` is where people may go on."""
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: Refusal, *, back: str | None = None) -> None:
         super().__init__(refusal.reason)
         self.refusal = refusal
+        self.back = back
 
 
 def refuse(
-    request: web.Request, refusal: Refusal, fields: Mapping[str, str] | None = None
+    request: web.Request,
+    refusal: Refusal,
+    fields: Mapping[str, str] | None = None,
+    *,
+    back: str | None = None,
 ) -> web.Response:
     """A refusal as a response: a page for people, a JSON problem for programs."""
     if not pages.is_wanted(request):
         return problem(request, refusal, fields)
     request.config_dict[REFUSED](refusal)
     notice = pages.texts_for(request).notice(refusal.reason)
-    response = pages.show(request, REFUSAL, refusal.status, notice=notice, back=request.get(BACK))
+    response = pages.show(request, REFUSAL, refusal.status, notice=notice, back=back)
     response.headers.update({**refusal.fields, **(fields or {})})
     return response
 
@@ -68,7 +70,7 @@ async def refusals_as_problems(request: web.Request, handler: Handler) -> web.St
     try:
         return await handler(request)
     except Refused as refused:
-        return refuse(request, refused.refusal)
+        return refuse(request, refused.refusal, back=refused.back)
     except BackendFailed as failed:
         return refuse(request, failed.refusal)
     except StoreUnavailable:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.backends import Backends, backends
+from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
 from gateway.endpoints import pages
 from gateway.endpoints.answers import REFUSED, refusals_as_problems, without_server_field
+from gateway.endpoints.callers import CORS
 from gateway.endpoints.endings import Endings
 from gateway.endpoints.login import LoginEndpoint
 from gateway.endpoints.logout import LogoutEndpoint
@@ -43,10 +45,13 @@ def build(
     most = max((login.max_body for login in config.login), default=0)
     app = web.Application(middlewares=[refusals_as_problems], client_max_size=most + 1)
     app[REFUSED] = refused
+    app[CORS] = Policy.of(config.cors)
     app.on_response_prepare.append(without_server_field)
     pages.add_templates(app, config.pages.templates)
     for login in config.login:
-        endpoint = LoginEndpoint(login, open_login(login, calls, sessions), config.identity)
+        endpoint = LoginEndpoint(
+            login, open_login(login, calls, sessions), config.keys, config.identity
+        )
         app.router.add_route("*", login.path, endpoint.__call__)
     endings, listed = Endings(config.logout, sessions, calls), config.sessions.path
     logout = LogoutEndpoint(endings, sessions.directory, listed)

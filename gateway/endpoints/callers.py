@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from gateway.core import refusals
+from gateway.core import origins, refusals
+from gateway.core.cors import Policy
 from gateway.core.records import Open
 from gateway.endpoints.answers import Refused
 from gateway.store.directory import Directory
+
+# Whose pages may ask beside the site's own.
+CORS: web.AppKey[Policy | None] = web.AppKey("cors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,31 +48,21 @@ def insist_on_own_site(request: web.Request) -> None:
 
     A key in a header comes from nobody but the site's own code.
     """
-    if request.headers.get("X-Latchkey-Carrier") == "cookie" and not _is_own(request):
+    if by_cookie(request) and not is_own(request):
         raise Refused(refusals.CROSS_SITE)
 
 
-def _is_own(request: web.Request) -> bool:
-    """Whether a request whose key came in a cookie was caused by this site, and by no other.
+def by_cookie(request: web.Request) -> bool:
+    """Whether the caller's key came in a cookie."""
+    return request.headers.get("X-Latchkey-Carrier") == "cookie"
 
-    Browsers say so. One that says nothing is old or no browser: then whatever is no GET passes, and
-    a GET, which any image on any page can cause, does not.
-    """
+
+def is_own(request: web.Request) -> bool:
+    """Whether a request was caused by this site, or by an origin that may do what this site may."""
     headers = request.headers
-    site = headers.get("Sec-Fetch-Site")
-    if site is not None:
-        return site in ("same-origin", "none")
-    source = headers.get("Origin") or headers.get("Referer")
-    if source is not None:
-        return _authority(source) == headers.get("X-Forwarded-Host", request.host).lower()
-    return request.method != "GET"
-
-
-def _authority(url: str) -> str:
-    """The host and port of a URL, without a port that goes without saying; "" if there are none."""
-    try:
-        parts = urlsplit(url)
-        default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
-    except ValueError:
-        return ""
-    return parts.netloc.lower().removesuffix(default)
+    origin = headers.get("Origin")
+    policy = request.config_dict[CORS]
+    if origin is not None and policy is not None and policy.trusts(origin):
+        return True
+    host = headers.get("X-Forwarded-Host", request.host)
+    return origins.is_own(site=headers.get("Sec-Fetch-Site"), origin=origin, host=host)

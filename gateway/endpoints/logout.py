@@ -8,7 +8,7 @@ from aiohttp import web
 
 from gateway.core import refusals
 from gateway.endpoints import pages
-from gateway.endpoints.answers import BACK, Refused, refuse
+from gateway.endpoints.answers import Refused, refuse
 from gateway.endpoints.callers import insist_on_own_site, own_sessions
 from gateway.endpoints.endings import Endings
 from gateway.store.directory import Directory
@@ -38,7 +38,6 @@ class LogoutEndpoint:
         scope = _scope(request)
         if not scope:
             return await self._endings.log_out(request)
-        request[BACK] = self._sessions_path
         # The caller's own session ends last, so that what has failed can be asked for again.
         own = await own_sessions(request, self._directory)
         await self._endings.end(request, own.others, "logout", reason=scope)

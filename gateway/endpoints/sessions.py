@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.core import refusals
+from gateway.core.moments import rfc3339
 from gateway.endpoints import pages
-from gateway.endpoints.answers import BACK, Refused, refuse
+from gateway.endpoints.answers import Refused, refuse
 from gateway.endpoints.callers import Own, insist_on_own_site, own_sessions
 from gateway.endpoints.endings import Endings
 from gateway.pages import views
@@ -39,7 +40,6 @@ class SessionsEndpoint:
             return refuse(request, refusals.METHOD, {"Allow": ", ".join(methods)})
         if handle is None:
             return self._list(request, await own_sessions(request, self._directory))
-        request[BACK] = self._path
         insist_on_own_site(request)
         return await self._end(request, handle)
 
@@ -51,8 +51,8 @@ class SessionsEndpoint:
                 "handle": handle,
                 "device": said.label,
                 "address": said.address,
-                "created": views.rfc3339(said.created),
-                "last_seen": views.rfc3339(said.seen),
+                "created": rfc3339(said.created),
+                "last_seen": rfc3339(said.seen),
                 "current": handle == own.current,
             }
             for handle, said in own.sessions.items()
@@ -80,7 +80,7 @@ class SessionsEndpoint:
         """
         own = await own_sessions(request, self._directory)
         if handle not in own.sessions:
-            raise Refused(refusals.NO_SESSION)
+            raise Refused(refusals.NO_SESSION, back=self._path)
         if handle == own.current:
             response = await self._endings.log_out(request)
         else:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from gateway.backends import BackendFailed, Backends
 from gateway.core import refresh_tokens, refusals, swaps
+from gateway.core.carriers import KeyCookie
+from gateway.core.keys import Key
 from gateway.core.replies import Reply, UnreadableReply
 from gateway.core.sessions import Device, Session
 from gateway.core.swaps import Found, NoToken
@@ -133,9 +135,9 @@ class Login:
             renew_before=renew.before if renew and refresh else None,
         )
         self._report("login", attempt, issued.session)
-        swapped = swaps.swap(reply, found, issued.key.reveal())
+        swapped, cookie = _handed_out(reply, found, issued.key, attempt.cookie)
         kept = [line for line in swapped.fields if line[0].lower() not in _CACHING]
-        return replace(swapped, fields=(*kept, ("Cache-Control", "no-store")))
+        return replace(swapped, fields=(*kept, *cookie, ("Cache-Control", "no-store")))
 
     def _report(
         self, kind: Kind, attempt: Attempt, session: Session | None = None, reason: str = ""
@@ -147,6 +149,18 @@ class Login:
 
     def _subject(self, claims: Claims) -> str | None:
         return claims.subject(self._config.subject)
+
+
+def _handed_out(
+    reply: Reply, found: Found, key: Key, cookie: KeyCookie | None
+) -> tuple[Reply, list[tuple[str, str]]]:
+    """The reply with the key in the token's place, or without either and the cookie beside it.
+
+    A backend that hands its token out in a cookie has chosen one already.
+    """
+    if cookie is None or swaps.is_in_cookie(reply, found):
+        return swaps.swap(reply, found, key.reveal()), []
+    return swaps.swap(reply, found, ""), [("Set-Cookie", cookie.setting(key.reveal()))]
 
 
 def _nameless(token: str) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from email.utils import formatdate
+from http import HTTPStatus
 
 from gateway.core.refusals import PROBLEM_TYPE, Refusal
+from gateway.relay.requests import Answered
 
 
 def refusal(
@@ -24,10 +26,17 @@ def refusal(
     return head if head_only else head + body
 
 
-def options(*, request_id: bytes, close: bool) -> bytes:
-    """RFC 9110 §9.3.7: what `OPTIONS *`, or an OPTIONS that may not be forwarded, is told."""
-    methods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-    return _head(204, "No Content", {"Allow": methods}, request_id, close=close)
+# RFC 9110 §9.3.7: what `OPTIONS *`, or an OPTIONS that may not be forwarded, is told.
+OPTIONS = Answered(204, {"Allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"})
+
+
+def bodiless(answer: Answered, *, request_id: bytes, close: bool) -> bytes:
+    """A whole answer without a body."""
+    fields = dict(answer.fields)
+    if answer.status != 204:  # RFC 9110 §8.6: which must not have one
+        fields["Content-Length"] = "0"
+    phrase = HTTPStatus(answer.status).phrase
+    return _head(answer.status, phrase, fields, request_id, close=close)
 
 
 def _head(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.core import keys, refusals
 from gateway.core.refusals import Refusal
 from gateway.observe.events import Event
-from gateway.relay import outgoing
+from gateway.relay import browsers, outgoing
 from gateway.relay.outgoing import Peer
 from gateway.relay.requests import Refused, RequestHead
 from gateway.relay.routes import Auth, Route, RouteTable
@@ -70,16 +70,17 @@ class Decider:
     async def decide(self, head: RequestHead, peer: Peer, own_id: bytes) -> Forward:
         """match → admit → identify → authorise → prepare. Raises `Refused`."""
         route = self._match(head)
-        self._admit(route, head)
-        entry = None
-        if route.identifies and head.credential is not None:
-            entry = self._near.get(head.credential, time.time())
-            if entry is None or head.ambiguous:
-                entry = await self._identify(route, head)
-        if entry is None and route.auth is Auth.REQUIRED:
-            raise Refused(refusals.NO_KEY)
-        if route.claims:
-            _authorise(route, entry)
+        try:
+            self._admit(route, head)
+            entry = None
+            if route.identifies and head.credential is not None:
+                entry = self._near.get(head.credential, time.time())
+                if entry is None or head.ambiguous:
+                    entry = await self._identify(route, head)
+            if entry is None or route.claims or head.cookie is not None:
+                _authorise(head, route, entry, peer)
+        except Refused as refused:
+            raise browsers.fitted(refused, head, route) from None
         prepared = outgoing.request_head(head, route, entry, peer, own_id)
         return Forward(route, entry, prepared)
 
@@ -103,6 +104,8 @@ class Decider:
         found = self._table.match(head.path)
         if isinstance(found, Refusal):
             raise Refused(found)
+        if head.method == b"OPTIONS":
+            browsers.answer_preflight(head, found)
         route = found.pick(head.method)
         if route is None:
             raise Refused(refusals.METHOD, {"Allow": ", ".join(found.allowed)})
@@ -145,17 +148,22 @@ def _refused(credential: bytes, reason: str) -> Event:
     return Event("refused", session_id="" if key is None else keys.session_id(key), reason=reason)
 
 
-def _authorise(route: Route, entry: Entry | None) -> None:
+def _authorise(head: RequestHead, route: Route, entry: Entry | None, peer: Peer) -> None:
+    if entry is None and route.auth is Auth.REQUIRED:
+        raise Refused(refusals.NO_KEY)
+    by_cookie = entry is not None and head.cookie is not None
+    if by_cookie and not browsers.may_act(head, route, peer):
+        raise Refused(refusals.CROSS_SITE, event=_forbidden(entry, refusals.CROSS_SITE))
     claims: Mapping[str, Any] = {} if entry is None else entry.session.claims
     for name, allowed in route.claims.items():
         held = claims.get(name)
         values = held if isinstance(held, list) else [held]
         if not any(value in allowed for value in values):
-            raise Refused(refusals.FORBIDDEN, event=_forbidden(entry))
+            raise Refused(refusals.FORBIDDEN, event=_forbidden(entry, refusals.FORBIDDEN))
 
 
-def _forbidden(entry: Entry | None) -> Event | None:
+def _forbidden(entry: Entry | None, refusal: Refusal) -> Event | None:
     if entry is None:
         return None
     session = entry.session
-    return Event("refused", session.subject, session.id, reason=refusals.FORBIDDEN.reason)
+    return Event("refused", session.subject, session.id, reason=refusal.reason)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.core import paths, refusals
+from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
 from gateway.core.routing import Methods, Table
 from gateway.relay.pool import Pool
@@ -41,6 +42,9 @@ class Route:
     close_on_logout: bool = True  # what is in flight ends with its session
     claims: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     bad_key_is_anonymous: bool = False
+    login_page: str | None = None  # where a browser without a session is sent
+    always_to_login: bool = False  # and not only a browser
+    cors: Policy | None = None  # who else may read the answers
     response_timeout: float = 60.0
     body_limit: int = 2**63
     identifies: bool = field(init=False)  # whether a key is looked at

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from gateway.core import paths
 from gateway.core.addresses import ServerUrl
+from gateway.core.carriers import key_cookie
+from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
 from gateway.observe.access_log import AccessLog
 from gateway.relay.client import ClientConnection
@@ -72,7 +74,10 @@ class Relay:
             settings=settings,
             clock=self._clock,
             requests=RequestReader(
-                instance=instance, identity=config.identity, most_fields=config.limits.fields
+                instance=instance,
+                identity=config.identity,
+                most_fields=config.limits.fields,
+                key_field=config.keys.field,
             ),
             decider=Decider(table, sessions, load),
             load=load,
@@ -174,6 +179,9 @@ class _Builder:
             close_on_logout=rule.close_on_logout,
             claims=rule.claims,
             bad_key_is_anonymous=rule.bad_key == "anonymous",
+            login_page=None if rule.on_unauthenticated == "401" else self._config.login_page,
+            always_to_login=rule.on_unauthenticated == "login",
+            cors=Policy.of(rule.cors or self._config.cors),
             response_timeout=(
                 timeouts.response if rule.response_timeout is None else rule.response_timeout
             ),
@@ -198,6 +206,7 @@ class _Builder:
             auth=Auth.OFFERED,
             is_endpoint=True,
             close_on_logout=False,  # a logout must not end itself
+            cors=Policy.of(self._config.cors),
             response_timeout=self._config.timeouts.response,
             body_limit=self._config.limits.body_size,
         )
@@ -232,7 +241,8 @@ class _Builder:
 def _own_cookies(config: Config) -> frozenset[bytes]:
     """The cookies in which logins are configured to hand out keys."""
     names = (getattr(login.token, "name", None) for login in config.login)
-    return frozenset(name.encode() for name in names if name is not None)
+    own = [key_cookie(config.keys.cookie, secure=secure).name for secure in (False, True)]
+    return frozenset(name.encode() for name in (*own, *names) if name is not None)
 
 
 def _guarded(config: Config) -> dict[str, frozenset[bytes]]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-# How many revocations may be on their way, at about 150 bytes each; a push that is lost with its
-# connection never comes.
+# How many revocations may be on their way, at about 150 bytes each. Nothing is ever heard of a
+# session that there was not, nor of one whose push was lost with its connection.
 _MOST = 10_000
 
 
@@ -26,10 +26,6 @@ class Echoes:
         if len(self._asked) >= _MOST:
             del self._asked[next(iter(self._asked))]
         self._asked.setdefault(session_id, time.monotonic())
-
-    def drop(self, session_id: str) -> None:
-        """There was no such session, so nothing will be pushed."""
-        self._asked.pop(session_id, None)
 
     def hear(self, session_id: str) -> None:
         """A change of the session has been pushed."""
