@@ -280,6 +280,12 @@ class Verify(Model):
         return self
 
 
+class Jwt(Verify):
+    """How tokens are verified that callers bring along themselves."""
+
+    require_expiry: bool = True
+
+
 class SessionSettings(Model):
     """How long sessions last, and the secrets that are mixed into their seals."""
 
@@ -421,6 +427,7 @@ class Route(Model):
         str, Annotated[tuple[str | int | bool, ...], OneOrMany(), Field(min_length=1)]
     ] = {}
     bad_key: Literal["refuse", "anonymous"] = "refuse"
+    accept_jwt: Literal["refuse", "verify"] = "refuse"
     on_unauthenticated: Literal["auto", "401", "login"] = "auto"
     cors: Cors | None = None
     response_timeout: Annotated[Duration, Field(gt=0)] | None = None
@@ -433,6 +440,8 @@ class Route(Model):
             raise ValueError(f"strip_prefix {prefix} is not what path {self.path} begins with")
         if self.claims and self.auth == "public":
             raise ValueError("claims need a session: auth cannot be public")
+        if self.accept_jwt == "verify" and self.auth == "public":
+            raise ValueError("accept_jwt looks at credentials: auth cannot be public")
         if self.bad_key == "anonymous" and self.auth != "optional":
             raise ValueError("bad_key: anonymous goes with auth: optional")
         return self
@@ -491,6 +500,7 @@ class Config(Model):
     ]
     login: Annotated[tuple[BackendLogin, ...], OneOrMany()] = ()
     logout: Logout = Logout()
+    jwt: Jwt | None = None
     keys: Keys = Keys()
     cors: Cors | None = None
     login_page: ExactPath | None = None

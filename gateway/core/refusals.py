@@ -71,6 +71,7 @@ TOKEN_NOT_KEY = Refusal(
 BAD_KEY = Refusal(
     401, "invalid_key", "The key is unknown or its session has ended.", fields=_BAD_KEY
 )
+BAD_TOKEN = Refusal(401, "invalid_token", "The token is not to be believed here.", fields=_BAD_KEY)
 FORBIDDEN = Refusal(403, "forbidden", "The session does not allow this.")
 CROSS_SITE = Refusal(403, "cross_site", "A request from another site cannot do this.")
 ADMIN_OFF = Refusal(
