@@ -16,6 +16,7 @@ from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
 from gateway.key_sets import KeySets
 from gateway.observe.access_log import AccessLog
+from gateway.pages.refusals import RefusalPages
 from gateway.relay.bearers import Bearers
 from gateway.relay.client import ClientConnection
 from gateway.relay.clock import Clock
@@ -93,6 +94,7 @@ class Relay:
             revoke=sessions.revoke,
             report=sessions.report,
             refused=refused,
+            pages=RefusalPages(config.pages.templates),
         )
         self._live = LiveSessions(self._clock.clients, sessions, config.session.idle_timeout)
 
