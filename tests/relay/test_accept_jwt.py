@@ -210,7 +210,7 @@ def test_a_token_that_is_not_believed(running: Gateway, shop: Upstream, make: An
 def test_the_audit_log_says_why(running: Gateway) -> None:
     """In one stable word."""
     call(running, "/services/x", good(aud="bank"))
-    assert running.events(kind="refused", reason="wrong_audience")
+    assert running.events(event="refused", reason="wrong_audience")
 
 
 @pytest.mark.parametrize(
