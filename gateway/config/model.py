@@ -225,14 +225,15 @@ class Store(Account, Shorthand):
     tls: StoreTls = StoreTls()
     data_dir: str = ".latchkey"
     timeout: Annotated[Duration, Field(gt=0)] = 1.0
+    replicas: Annotated[int, Field(ge=0)] = 0
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9:._-]*$")] = "latchkey:"
     near_cache: NearCache = NearCache()
 
     @model_validator(mode="after")
     def _fits(self) -> Store:
         place = None if self.url == "embedded" else parse_store_url(self.url)
-        if place is None and self.password is not None:
-            raise ValueError("password is for a Redis, and not for the embedded store")
+        if place is None and (self.password is not None or self.replicas):
+            raise ValueError("password and replicas are for a Redis, not for the embedded store")
         if self.tls != StoreTls() and not (place and place.tls):
             raise ValueError("tls goes with a URL that begins with rediss")
         if self.sentinel != Account() and not (place and place.kind == "sentinel"):
