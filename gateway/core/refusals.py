@@ -113,7 +113,19 @@ NO_TOKEN = Refusal(
     502, "no_token", "The login succeeded but its reply holds no usable token.", blame="upstream"
 )
 NOT_VERIFIED = Refusal(
-    502, "token_not_verified", "The login's token cannot be verified.", blame="upstream"
+    502, "token_not_verified", "The token that came cannot be verified.", blame="upstream"
+)
+UNUSABLE_TOKEN = Refusal(
+    502, "unusable_token", "The token that came cannot be used.", blame="upstream"
+)
+OTHER_SUBJECT = Refusal(
+    502, "other_subject", "The token that came names somebody else.", blame="upstream"
+)
+CAPTURED_REPLY = Refusal(
+    502,
+    "captured_reply",
+    "The reply cannot be read, so it may hold a token that nobody may see.",
+    blame="upstream",
 )
 LOGIN_REPLY = Refusal(502, "login_reply", "The login's reply cannot be read.", blame="upstream")
 

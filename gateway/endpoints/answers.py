@@ -13,6 +13,7 @@ from gateway.backends import BackendFailed
 from gateway.core import refusals, return_paths
 from gateway.core.origins import SAFE_METHODS
 from gateway.core.refusals import PROBLEM_TYPE, Refusal
+from gateway.core.replies import Reply
 from gateway.endpoints import pages
 from gateway.pages import policy
 from gateway.pages.rendering import REFUSAL
@@ -77,6 +78,16 @@ def problem(
     headers["Vary"] = policy.VARY
     body = refusal.body(request.headers.get("X-Request-Id"))
     return web.Response(status=refusal.status, headers=headers, body=body)
+
+
+def replied(reply: Reply) -> web.Response:
+    """A backend's reply as a response."""
+    return web.Response(
+        status=reply.status,
+        reason=reply.reason or None,
+        headers=CIMultiDict(reply.fields),
+        body=reply.body,
+    )
 
 
 @web.middleware

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from aiohttp import web
-from multidict import CIMultiDict
 
 from gateway.core import carriers, devices, refusals
 from gateway.core.carriers import KeyCookie
 from gateway.core.fields import OWN_PREFIX, fold
-from gateway.core.replies import Reply
-from gateway.endpoints.answers import refuse
+from gateway.endpoints.answers import refuse, replied
 from gateway.endpoints.callers import by_cookie, is_own
 from gateway.logins import Attempt, Login
 
@@ -49,7 +47,7 @@ class LoginEndpoint:
         if attempt.cookie is not None and request.method != "OPTIONS" and not is_own(request):
             # Another site's page could log a visitor in as somebody else (CWE-352).
             return refuse(request, refusals.CROSS_SITE)
-        return _response(await self._login(attempt))
+        return replied(await self._login(attempt))
 
     def _attempt(self, request: web.Request, body: bytes) -> Attempt:
         headers = request.headers
@@ -107,12 +105,3 @@ def _field(request: web.Request, body: bytes, name: str) -> str:
         return ""
     fields = parse_qsl(body.decode("latin-1"), max_num_fields=None)
     return next((value for each, value in fields if each == name), "")
-
-
-def _response(reply: Reply) -> web.Response:
-    return web.Response(
-        status=reply.status,
-        reason=reply.reason or None,
-        headers=CIMultiDict(reply.fields),
-        body=reply.body,
-    )

@@ -112,14 +112,15 @@ def request_head(
     parts += (b"X-Request-Id: ", request_id, b"\r\n", traceparent(head, own_id))
     if entry is not None:
         parts += (b"Authorization: Bearer ", entry.token, b"\r\n", entry.lines)
-    if route.is_endpoint:
-        parts.append(_endpoint_lines(head, entry))
+    if route.in_process:
+        parts.append(_endpoint_lines(head, route, entry))
     parts.append(b"\r\n")
     return b"".join(parts)
 
 
-def _endpoint_lines(head: RequestHead, entry: Entry | None) -> bytes:
-    """What the gateway's own endpoints are told: which session, and how its key came.
+def _endpoint_lines(head: RequestHead, route: Route, entry: Entry | None) -> bytes:
+    """What the gateway's own endpoints are told: which session, and how its key came; and the key
+    itself where the session is to get another token, since only that opens and seals it.
 
     A login may carry an Authorization of its own (Basic, say), which goes on unless it is a key.
     """
@@ -127,6 +128,9 @@ def _endpoint_lines(head: RequestHead, entry: Entry | None) -> bytes:
         given = head.authorization or b""
         return b"" if KEY_PATTERN.search(given) else given
     session = b"" if entry is None else b"X-Latchkey-Session: %b\r\n" % entry.session.id.encode()
+    if route.captures is not None:
+        rule = (route.captures, head.credential)
+        session += b"X-Latchkey-Capture: %d\r\nX-Latchkey-Key: %b\r\n" % rule
     if head.cookie is None:
         return session + b"X-Latchkey-Carrier: header\r\n"
     return session + b"X-Latchkey-Carrier: cookie\r\nX-Latchkey-Cookie: %b\r\n" % head.cookie

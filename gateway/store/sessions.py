@@ -24,6 +24,7 @@ from gateway.store.layout import Layout
 from gateway.store.lookups import Lookups
 from gateway.store.near_cache import Entry, NearCache
 from gateway.store.renewals import Renewals
+from gateway.store.replacing import Replacing
 from gateway.store.revocations import Revocations
 from gateway.store.tracking import Tracking
 from gateway.store.writes import Writes
@@ -91,8 +92,18 @@ class Sessions:
         self.skew = skew
         self.directory = Directory(client, layout, timeout)
         self._records = Records(sealer)
+        self.replacing = Replacing(
+            client,
+            layout,
+            self._records,
+            self.directory,
+            idle_timeout=idle_timeout,
+            max_age=max_age,
+            skew=skew,
+            timeout=timeout,
+        )
         self.renewals = Renewals(
-            client, layout, self._records, skew=skew, timeout=timeout, report=report
+            client, layout, self.replacing, skew=skew, timeout=timeout, report=report
         )
         self._client = client
         self._layout = layout
