@@ -114,10 +114,13 @@ class Captures:
         """Where the reply holds a token, which is the session's from now on; None if it holds none,
         or if the session's tokens do not come from an upstream.
         """
+        try:
+            swaps.find(reply, place)
+        except NoToken:
+            return None
         replacing, session_id = self._sessions.replacing, keys.session_id(key)
-        while (
-            True
-        ):  # whoever was first has changed the session once; nobody changes it all the time
+        # Whoever was first has changed the session once; nobody changes it all the time.
+        while True:
             session, record = await replacing.read(key, session_id)
             if session is None or session.ends_at <= time.time():
                 raise Refused(refusals.BAD_KEY)
@@ -127,11 +130,9 @@ class Captures:
             try:
                 found, renewed = await successors(session, reply, place, asked=False)
                 swaps.swap(reply, found, "")  # what cannot be rewritten changes nothing
-            except NoToken:
-                return None
             except (BadToken, OtherSubject, KeysUnavailable) as error:
                 raise self._unusable(request, session, error) from None
-            if renewed.token == session.token:
+            if (renewed.token, renewed.refresh) == (session.token, session.refresh):
                 return found
             outcome, _ = await replacing.adopt(key, session, record, renewed)
             if outcome == "gone":
