@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from gateway.config.document import Document, Where
 from gateway.config.model import Config, Route
 from gateway.config.problems import Problem
 from gateway.core.routing import Table
+from gateway.pages import rendering
 
 # The endpoints are an upstream of this name.
 _RESERVED = "gateway"
@@ -26,6 +28,7 @@ def check(config: Config, document: Document) -> list[Problem]:
         *_endpoint_paths(config, document),
         *_login_page(config, document),
         *_secrets(config, document),
+        *_templates(config, document),
     ]
 
 
@@ -72,18 +75,33 @@ def _share_a_method(one: Route, other: Route) -> bool:
 
 def _endpoint_paths(config: Config, document: Document) -> Iterator[Problem]:
     """The gateway's own paths win over any route, so a route there would never be reached."""
-    taken: dict[str, str] = {config.logout.path: "logout"}
+    listed = config.sessions.path
+    taken = {config.logout.path: "logout"}
+    if listed in taken:
+        yield document.problem(("sessions", "path"), "is the path of logout as well")
+    elif listed is not None:
+        taken[listed] = "sessions"
     many = isinstance(document.data.get("login"), list)
     for at, login in enumerate(config.login):
         where: Where = ("login", at, "path") if many else ("login", "path")
         if login.path in taken:
-            yield document.problem(where, f"is the path of {taken[login.path]} as well")
+            other = taken[login.path]
+            yield _movable(document.problem(where, f"is the path of {other} as well"), other)
         taken[login.path] = f"login[{at}]"
     for at, route in enumerate(config.routes):
-        if route.path in taken:
-            yield document.problem(
-                ("routes", at, "path"), f"is never reached: {taken[route.path]} answers there"
+        below = listed is not None and route.path.startswith(f"{listed}/")
+        answers = taken.get(route.path, "sessions" if below else "")
+        if answers:
+            problem = document.problem(
+                ("routes", at, "path"), f"is never reached: {answers} answers there"
             )
+            yield _movable(problem, answers)
+
+
+def _movable(problem: Problem, endpoint: str) -> Problem:
+    """The list of sessions is there unasked, so how it goes away is said where it is in the way."""
+    hint = "sessions: /another/path moves it, sessions: off turns it off"
+    return replace(problem, hint=hint) if endpoint == "sessions" else problem
 
 
 def _login_page(config: Config, document: Document) -> Iterator[Problem]:
@@ -97,9 +115,9 @@ def _login_page(config: Config, document: Document) -> Iterator[Problem]:
         return
     table = Table((each.path, each.methods, each) for each in config.routes)
     found = table.match(page.encode())
-    route = None if found is None else found.pick(b"GET")
-    if page not in _own_paths(config) and (route is None or route.auth == "required"):
-        message = "leads nowhere" if route is None else "itself needs a session: make it public"
+    shown = None if found is None else found.pick(b"GET")
+    if page not in _own_paths(config) and (shown is None or shown.auth == "required"):
+        message = "leads nowhere" if shown is None else "itself needs a session: make it public"
         yield document.problem(("login_page",), message)
 
 
@@ -119,3 +137,15 @@ def _secrets(config: Config, document: Document) -> Iterator[Problem]:
                 ("session", "secrets", at),
                 f"is too short: at least {_SHORTEST_SECRET} characters, better 32 random ones",
             )
+
+
+def _templates(config: Config, document: Document) -> Iterator[Problem]:
+    """A page must not fail only when somebody wants to see it."""
+    folder = config.pages.templates
+    if folder is None:
+        return
+    if not Path(folder).is_dir():
+        yield document.problem(("pages", "templates"), "is no folder")
+        return
+    for flaw in rendering.flaws(folder):
+        yield Problem(flaw.file, flaw.line, 1, "pages.templates", flaw.message)

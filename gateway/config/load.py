@@ -51,7 +51,10 @@ def _with_files(config: Config, folder: Path, document: Document) -> tuple[Confi
     """Puts in what stands in other files, and makes relative paths absolute."""
     tls = _absolute(config.store.tls, folder, "ca_file", "cert_file", "key_file")
     store = _absolute(config.store, folder, "data_dir").model_copy(update={"tls": tls})
-    config = config.model_copy(update={"store": store})
+    pages = _absolute(config.pages, folder, "templates")
+    config = config.model_copy(update={"store": store, "pages": pages})
+    if config.audit_log not in ("stdout", "off"):
+        config = _absolute(config, folder, "audit_log")
     problems = list(_tls_problems(tls, document))
     name = config.session.secrets_file
     if name is None:

@@ -69,6 +69,21 @@ def _exact_path(value: str) -> str:
     return _path(value)
 
 
+def _path_of_a_list(value: str) -> str:
+    if value.endswith("/"):
+        raise ValueError("cannot end in a slash: there is more below it")
+    return value
+
+
+def _off(value: Any) -> Any:
+    """YAML 1.1 reads a plain `off` as false."""
+    return "off" if value is False else value
+
+
+def _unless_off(value: Any) -> Any:
+    return None if _off(value) == "off" else value
+
+
 def _method(value: str) -> str:
     if not _METHOD.fullmatch(value):
         raise ValueError("is no method: write it in capitals, as in GET")
@@ -107,6 +122,7 @@ def _parsed(parse: Any, schema: dict[str, Any]) -> tuple[Any, Any, Any]:
 _TEXT = {"type": "string"}
 Path = Annotated[str, AfterValidator(_path)]
 ExactPath = Annotated[str, AfterValidator(_exact_path)]
+ListPath = Annotated[ExactPath, AfterValidator(_path_of_a_list)]
 Method = Annotated[str, AfterValidator(_method)]
 FieldName = Annotated[str, AfterValidator(_field_name)]
 Origin = Annotated[str, AfterValidator(_origin)]
@@ -138,7 +154,7 @@ class Shorthand(Model):
     @model_validator(mode="before")
     @classmethod
     def _lengthen(cls, value: Any) -> Any:
-        return {cls._short_for: value} if isinstance(value, str) else value
+        return {cls._short_for: value} if isinstance(value, str | bool) else value
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: GetJsonSchemaHandler) -> Any:
@@ -335,6 +351,28 @@ class Logout(Model):
         return self
 
 
+class SessionList(Shorthand):
+    """The list of the caller's own sessions. A plain text is short for its `path`; off is none."""
+
+    _short_for = "path"
+
+    path: Annotated[
+        ListPath | None,
+        BeforeValidator(_unless_off),
+        WithJsonSchema({"anyOf": [_TEXT, {"const": False}]}),
+    ] = "/sessions"
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: GetJsonSchemaHandler) -> Any:
+        return {"anyOf": [_TEXT, {"const": False}, handler(schema)]}
+
+
+class Pages(Model):
+    """What people see of the gateway."""
+
+    templates: str | None = None
+
+
 class Route(Model):
     """One rule: what it matches, where it goes, who may pass."""
 
@@ -422,9 +460,12 @@ class Config(Model):
     keys: Keys = Keys()
     cors: Cors | None = None
     login_page: ExactPath | None = None
+    sessions: SessionList = SessionList()
+    pages: Pages = Pages()
     routes: tuple[Route, ...]
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], OneOrMany()] = ()
     identity: dict[FieldName, str] = {"X-User-Id": "sub"}
-    access_log: str = "stdout"
+    access_log: Annotated[str, BeforeValidator(_off)] = "stdout"
+    audit_log: Annotated[str, BeforeValidator(_off)] = "stdout"

@@ -7,6 +7,7 @@ two answers to the same question would make browsers refuse both.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 # What every field of this protocol begins with.
 PREFIX = b"access-control-"
@@ -28,6 +29,20 @@ class Policy:
     exposed: tuple[str, ...]
     credentials: bool  # cookies are sent along; never with `*`
     max_age: int  # seconds for which browsers remember the answer to a preflight
+
+    @classmethod
+    def of(cls, said: Any) -> Policy | None:
+        """The policy that a section of config.yaml describes; None if there is none."""
+        if said is None:
+            return None
+        return cls(
+            frozenset(said.origins),
+            said.methods,
+            said.headers,
+            said.exposed,
+            said.credentials,
+            int(said.max_age),
+        )
 
     def allows(self, origin: str) -> bool:
         return origin in self.origins or ANY in self.origins

@@ -1,4 +1,4 @@
-"""The admin listener: whether this worker lives, and whether it can do its work."""
+"""The admin listener: whether this worker lives, whether it can do its work, and the metrics."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ from gateway import __version__
 from gateway.endpoints.answers import without_server_field
 from gateway.store.sessions import Sessions
 
+# Prometheus's text format.
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-def build_admin(sessions: Sessions, is_draining: Callable[[], bool]) -> web.Application:
-    """`/healthz` is for who restarts the process, `/readyz` for who sends it traffic.
+
+def build_admin(
+    sessions: Sessions, is_draining: Callable[[], bool], metrics: Callable[[], bytes]
+) -> web.Application:
+    """`/healthz` is for who restarts the process, `/readyz` for who sends it traffic, `/metrics`
+    for Prometheus.
 
     A store that is down makes the gateway unready, and not unhealthy: a restart would not help.
     """
@@ -30,8 +36,12 @@ def build_admin(sessions: Sessions, is_draining: Callable[[], bool]) -> web.Appl
         ready = sessions.available and not is_draining()
         return web.json_response({"ready": ready}, status=200 if ready else 503)
 
+    async def render(_request: web.Request) -> web.Response:
+        return web.Response(body=metrics(), headers={"Content-Type": _METRICS_TYPE})
+
     app = web.Application()
     app.on_response_prepare.append(without_server_field)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", render)
     return app

@@ -9,11 +9,12 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 from multidict import CIMultiDict
 
-from gateway.core import carriers, devices, origins, refusals
+from gateway.core import carriers, devices, refusals
 from gateway.core.carriers import KeyCookie
 from gateway.core.fields import OWN_PREFIX, fold
 from gateway.core.replies import Reply
 from gateway.endpoints.answers import refuse
+from gateway.endpoints.callers import by_cookie, is_own
 from gateway.logins import Attempt, Login
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ class LoginEndpoint:
         if len(body) > self._config.max_body:
             return refuse(request, refusals.BODY_TOO_LARGE)
         attempt = self._attempt(request, body)
-        asks = request.method == "OPTIONS"
-        if attempt.cookie is not None and not asks and not _is_own(request):
+        if attempt.cookie is not None and request.method != "OPTIONS" and not is_own(request):
             # Another site's page could log a visitor in as somebody else (CWE-352).
             return refuse(request, refusals.CROSS_SITE)
         return _response(await self._login(attempt))
@@ -54,7 +54,6 @@ class LoginEndpoint:
     def _attempt(self, request: web.Request, body: bytes) -> Attempt:
         headers = request.headers
         _, mark, query = request.raw_path.partition("?")
-        from_cookie = headers.get("X-Latchkey-Carrier") == "cookie"
         return Attempt(
             method=request.method,
             query=mark + query,
@@ -63,7 +62,7 @@ class LoginEndpoint:
             address=headers.get("X-Real-IP", "unknown"),
             device=devices.label(headers.get("User-Agent", "")),
             request_id=headers.get("X-Request-Id", ""),
-            replaces=headers.get("X-Latchkey-Session") if from_cookie else None,
+            replaces=headers.get("X-Latchkey-Session") if by_cookie(request) else None,
             cookie=self._cookie(request, body),
         )
 
@@ -108,15 +107,6 @@ def _field(request: web.Request, body: bytes, name: str) -> str:
         return ""
     fields = parse_qsl(body.decode("latin-1"), max_num_fields=None)
     return next((value for each, value in fields if each == name), "")
-
-
-def _is_own(request: web.Request) -> bool:
-    headers = request.headers
-    return origins.is_own(
-        site=headers.get("Sec-Fetch-Site"),
-        origin=headers.get("Origin"),
-        host=headers.get("X-Forwarded-Host", request.host),
-    )
 
 
 def _response(reply: Reply) -> web.Response:

@@ -17,11 +17,13 @@ from gateway.core import refresh_tokens, refusals, swaps, tokens
 from gateway.core.carriers import KeyCookie
 from gateway.core.keys import Key
 from gateway.core.replies import Reply, UnreadableReply
-from gateway.core.sessions import Device
+from gateway.core.sessions import Device, Session
 from gateway.core.swaps import Found, NoToken
 from gateway.core.tokens import BadToken, Claims
 from gateway.logins import Attempt
 from gateway.logins._refresh import BackendRefresh
+from gateway.observe.events import Event, Kind, of_sessions
+from gateway.store.errors import StoreUnavailable
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -46,10 +48,20 @@ class Login:
 
     async def __call__(self, attempt: Attempt) -> Reply:
         """The reply for the client. Raises `BackendFailed` and `StoreUnavailable`."""
+        try:
+            return await self._log_in(attempt)
+        except BackendFailed as failed:
+            self._report("login_failed", attempt, reason=failed.refusal.reason)
+            raise
+        except StoreUnavailable:
+            self._report("login_failed", attempt, reason=refusals.STORE_DOWN.reason)
+            raise
+
+    async def _log_in(self, attempt: Attempt) -> Reply:
         reply = await self._ask(attempt)
         try:
             if reply.status >= 400 or attempt.method == "OPTIONS":
-                return swaps.scrub(reply)
+                return self._refused(attempt, reply)
             found = swaps.find(reply, self._config.token)
             claims = tokens.read_claims(found.token, time.time() - self._sessions.skew)
             # The swap is tried before anything is issued: what cannot be rewritten is refused.
@@ -86,14 +98,24 @@ class Login:
             )
             raise BackendFailed(refusals.NO_TOKEN)
         try:
-            return swaps.scrub(reply)
+            return self._refused(attempt, reply)
         except UnreadableReply:
             raise BackendFailed(refusals.LOGIN_REPLY) from None
+
+    def _refused(self, attempt: Attempt, reply: Reply) -> Reply:
+        """The backend's own answer to a login that gives no token."""
+        scrubbed = swaps.scrub(reply)
+        if attempt.method != "OPTIONS":
+            self._report("login_failed", attempt, reason=f"status_{reply.status}")
+        return scrubbed
 
     async def _issue(self, attempt: Attempt, reply: Reply, found: Found, claims: Claims) -> Reply:
         if attempt.replaces is not None:
             # The same browser logs in anew: its former key must not stay good (rule E5).
-            await self._sessions.revoke(attempt.replaces)
+            ended = await self._sessions.revoke(attempt.replaces)
+            name = attempt.request_id
+            for event in of_sessions("revoke", ended, reason="replaced", request_id=name):
+                self._sessions.report(event)
         renew = self._config.renew
         refresh = None if renew is None else refresh_tokens.find(reply, renew.refresh_token)
         issued = await self._sessions.issue(
@@ -105,9 +127,18 @@ class Login:
             refresh=refresh_tokens.dump(refresh),
             renew_before=renew.before if renew and refresh else None,
         )
+        self._report("login", attempt, issued.session)
         swapped, cookie = _handed_out(reply, found, issued.key, attempt.cookie)
         kept = [line for line in swapped.fields if line[0].lower() not in _CACHING]
         return replace(swapped, fields=(*kept, *cookie, ("Cache-Control", "no-store")))
+
+    def _report(
+        self, kind: Kind, attempt: Attempt, session: Session | None = None, reason: str = ""
+    ) -> None:
+        """Of a login that failed, only the backend knows who it was for."""
+        subject, name = ("", "") if session is None else (session.subject, session.id)
+        event = Event(kind, subject, name, attempt.address, attempt.device, reason)
+        self._sessions.report(replace(event, request_id=attempt.request_id))
 
     def _subject(self, claims: Claims) -> str | None:
         return claims.subject(self._config.subject)

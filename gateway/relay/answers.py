@@ -6,11 +6,8 @@ from collections.abc import Mapping
 from email.utils import formatdate
 from http import HTTPStatus
 
-from gateway.core import refusals
 from gateway.core.refusals import PROBLEM_TYPE, Refusal
 from gateway.relay.requests import Answered
-
-REALM = "latchkey"
 
 
 def refusal(
@@ -25,16 +22,8 @@ def refusal(
         **kind.fields,
         **fields,
     }
-    if kind.status == 401:
-        lines["WWW-Authenticate"] = challenge(kind)
     head = _head(kind.status, kind.phrase, lines, request_id, close=close)
     return head if head_only else head + body
-
-
-def challenge(kind: Refusal) -> str:
-    """RFC 6750 §3: `error` is said only when a key was sent."""
-    error = ', error="invalid_token"' if kind is refusals.BAD_KEY else ""
-    return f'Bearer realm="{REALM}"{error}'
 
 
 # RFC 9110 §9.3.7: what `OPTIONS *`, or an OPTIONS that may not be forwarded, is told.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.core import origins, refusals, return_paths
+from gateway.core import origins, return_paths
 from gateway.core.cors import Policy
 from gateway.core.routing import Methods
 from gateway.relay.requests import Answered, Refused, RequestHead
@@ -38,19 +38,17 @@ def answer_preflight(head: RequestHead, found: Methods[Route]) -> None:
         raise Answered(_NO_CONTENT, route.cors.preflight(origin))
 
 
-def check_origin(head: RequestHead, route: Route, peer: Peer) -> None:
-    """Refuses a request whose key came in a cookie unless a page of our own caused it, or it cannot
-    change anything. The endpoints have rules of their own.
+def may_act(head: RequestHead, route: Route, peer: Peer) -> bool:
+    """Whether a request whose key came in a cookie was caused by a page of our own, or of an origin
+    that may do what ours may, or cannot change anything. The endpoints have rules of their own.
     """
     if route.is_endpoint or (head.method in _SAFE and head.upgrade is None):
-        return
+        return True
     origin = head.passed_value(b"origin")
     if origin is not None and route.cors is not None and route.cors.trusts(origin):
-        return
-    if not origins.is_own(
-        site=head.passed_value(b"sec-fetch-site"), origin=origin, host=_host(head, peer)
-    ):
-        raise Refused(refusals.CROSS_SITE)
+        return True
+    site = head.passed_value(b"sec-fetch-site")
+    return origins.is_own(site=site, origin=origin, host=_host(head, peer))
 
 
 def fitted(refused: Refused, head: RequestHead, route: Route) -> Refused | Answered:
@@ -61,7 +59,8 @@ def fitted(refused: Refused, head: RequestHead, route: Route) -> Refused | Answe
     if status == _UNAUTHENTICATED and route.login_page is not None and _navigates(head, route):
         back = (head.path + head.query).decode("ascii") if head.method == b"GET" else "/"
         location = return_paths.login_url(route.login_page, back)
-        return Answered(_SEE_OTHER, {"Location": location, "Cache-Control": "no-store"})
+        fields = {"Location": location, "Cache-Control": "no-store"}
+        return Answered(_SEE_OTHER, fields, refused.event)
     if route.cors is not None:
         refused.fields |= cors_fields(head, route.cors)
     return refused

@@ -10,10 +10,12 @@ import asyncio
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gateway.core import refusals
 from gateway.core.refusals import Refusal
+from gateway.observe.events import Event
 from gateway.relay import answers, bodies, browsers, eager, frames, outgoing
 from gateway.relay.bodies import ChunkedBody
 from gateway.relay.decision import Forward
@@ -95,7 +97,7 @@ class Exchange:
         try:
             decision = eager.begin(decide)
         except Refused as refused:
-            self.fail(refused.refusal, refused.fields)
+            self._refuse(refused)
             return
         except Answered as answered:
             self._answer(answered)
@@ -116,12 +118,23 @@ class Exchange:
         """The store has answered, and the request may not pass; or the client has gone."""
         self._suspended = None
         if isinstance(error, Refused):
-            self.fail(error.refusal, error.fields)
+            self._refuse(error)
         elif isinstance(error, Answered):
             self._answer(error)
         elif not isinstance(error, asyncio.CancelledError):
             self.context.log.error("the decision on a request failed", exc_info=error)
             self.fail(refusals.INTERNAL)
+
+    def _refuse(self, refused: Refused) -> None:
+        """The decision was no; a credential that was refused is told to the audit log."""
+        self._tell(refused.event)
+        self.fail(refused.refusal, refused.fields)
+
+    def _tell(self, event: Event | None) -> None:
+        if event is not None and not self.ended:
+            address = outgoing.client_address(self.head, self.client.peer)
+            name = self.request_id.decode("ascii")
+            self.context.report(replace(event, address=address, request_id=name))
 
     def _go(self, decision: Forward) -> None:
         self.forward = decision
@@ -407,6 +420,7 @@ class Exchange:
         if self.ended:
             return
         self.reason = refusal.reason
+        self.context.refused(refusal)
         if self.responding:
             self._cut()
             return
@@ -464,7 +478,10 @@ class Exchange:
         self._end(reusable=False)
 
     def _answer(self, answered: Answered) -> None:
-        """Answers without the upstream, and without refusing anything."""
+        """Answers without the upstream, and without a body."""
+        if self.ended:
+            return
+        self._tell(answered.event)
         self.status = answered.status
         self.close = self.close or self.uploading or self.context.draining
         self.client.write(answers.bodiless(answered, request_id=self.request_id, close=self.close))

@@ -21,6 +21,7 @@ from gateway.core.fields import (
 )
 from gateway.core.keys import KEY_PATTERN
 from gateway.core.refusals import Refusal
+from gateway.observe.events import Event
 from gateway.relay import grammar
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
@@ -41,21 +42,34 @@ _UPGRADES = frozenset({b"websocket"})
 
 
 class Refused(Exception):
-    """Ends a request's way through the gateway with one refusal, and more fields if need be."""
+    """Ends a request's way through the gateway with one refusal, and more fields if need be.
 
-    def __init__(self, refusal: Refusal, fields: Mapping[str, str] | None = None) -> None:
+    `event` is for the audit log, when it is a credential that was refused.
+    """
+
+    def __init__(
+        self,
+        refusal: Refusal,
+        fields: Mapping[str, str] | None = None,
+        event: Event | None = None,
+    ) -> None:
         super().__init__(refusal.reason)
         self.refusal = refusal
         self.fields = dict(fields or {})
+        self.event = event
 
 
 class Answered(Exception):
-    """Ends a request's way through the gateway with an answer without a body, and no refusal."""
+    """Ends a request's way through the gateway with an answer without a body, and no refusal.
 
-    def __init__(self, status: int, fields: Mapping[str, str]) -> None:
+    `event` is for the audit log, when a credential was refused all the same.
+    """
+
+    def __init__(self, status: int, fields: Mapping[str, str], event: Event | None = None) -> None:
         super().__init__(status)
         self.status = status
         self.fields = fields
+        self.event = event
 
 
 class RequestHead:

@@ -13,6 +13,7 @@ from gateway.core import paths
 from gateway.core.addresses import ServerUrl
 from gateway.core.carriers import key_cookie
 from gateway.core.cors import Policy
+from gateway.core.refusals import Refusal
 from gateway.observe.access_log import AccessLog
 from gateway.relay.client import ClientConnection
 from gateway.relay.clock import Clock
@@ -28,7 +29,7 @@ from gateway.relay.settings import Settings
 from gateway.relay.upstream import UpstreamConnection
 
 if TYPE_CHECKING:
-    from gateway.config.model import Config, Cors, Upstream
+    from gateway.config.model import Config, Upstream
     from gateway.config.model import Route as RouteConfig
     from gateway.store.sessions import Sessions
 
@@ -52,9 +53,12 @@ class Relay:
         sessions: Sessions,
         endpoints: dict[str, Connect],
         access_log: AccessLog,
+        refused: Callable[[Refusal], None],
         instance: str,
     ) -> None:
-        """`endpoints` are the gateway's own paths, with what connects to who answers them."""
+        """`endpoints` are the gateway's own paths (or prefixes, with a star at the end), with what
+        connects to who answers them; `refused` is told of each refusal.
+        """
         self._clock = Clock(config.timeouts.write)
         settings = _settings(config)
         builder = _Builder(config, settings, self._clock)
@@ -83,6 +87,8 @@ class Relay:
             trusted=config.trusted_proxies,
             loop=asyncio.get_running_loop(),
             revoke=sessions.revoke,
+            report=sessions.report,
+            refused=refused,
         )
         self._live = LiveSessions(self._clock.clients, sessions, config.session.idle_timeout)
 
@@ -175,7 +181,7 @@ class _Builder:
             bad_key_is_anonymous=rule.bad_key == "anonymous",
             login_page=None if rule.on_unauthenticated == "401" else self._config.login_page,
             always_to_login=rule.on_unauthenticated == "login",
-            cors=_policy(rule.cors or self._config.cors),
+            cors=Policy.of(rule.cors or self._config.cors),
             response_timeout=(
                 timeouts.response if rule.response_timeout is None else rule.response_timeout
             ),
@@ -183,7 +189,9 @@ class _Builder:
         )
 
     def endpoint(self, path: str, connect: Connect) -> Route:
-        """One of the gateway's own paths. Its answers may set the cookies that others must not."""
+        """One of the gateway's own paths, or all below one. Its answers may set the cookies that
+        those of others must not.
+        """
         pool = self._pool(
             "gateway",
             [Server("gateway", connect)],
@@ -196,9 +204,9 @@ class _Builder:
             name=path,
             pool=pool,
             auth=Auth.OFFERED,
-            fixed_target=path.encode(),
+            is_endpoint=True,
             close_on_logout=False,  # a logout must not end itself
-            cors=_policy(self._config.cors),
+            cors=Policy.of(self._config.cors),
             response_timeout=self._config.timeouts.response,
             body_limit=self._config.limits.body_size,
         )
@@ -235,19 +243,6 @@ def _own_cookies(config: Config) -> frozenset[bytes]:
     names = (getattr(login.token, "name", None) for login in config.login)
     own = [key_cookie(config.keys.cookie, secure=secure).name for secure in (False, True)]
     return frozenset(name.encode() for name in (*own, *names) if name is not None)
-
-
-def _policy(cors: Cors | None) -> Policy | None:
-    if cors is None:
-        return None
-    return Policy(
-        frozenset(cors.origins),
-        cors.methods,
-        cors.headers,
-        cors.exposed,
-        cors.credentials,
-        int(cors.max_age),
-    )
 
 
 def _guarded(config: Config) -> dict[str, frozenset[bytes]]:

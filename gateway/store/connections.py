@@ -23,6 +23,7 @@ def options(timeout: float) -> dict[str, Any]:
         "health_check_interval": 0,
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
         "protocol": 3,
+        "driver_info": None,  # or each connection begins with two more questions
     }
 
 

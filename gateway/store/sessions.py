@@ -7,22 +7,24 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from gateway.core import keys, records, sessions
+from gateway.core import jwts, keys, records, sessions
 from gateway.core.keys import Key
 from gateway.core.records import Foreign, NewerVersion, Open, Records
 from gateway.core.sealing import NONCE_BYTES, Sealer, Unsealable
 from gateway.core.sessions import Device, Session, Token, Unreadable
-from gateway.observe.events import Event, Report, unheard
+from gateway.observe.events import Report, of_sessions, unheard
 from gateway.store.connect import Client, access, connect
 from gateway.store.directory import Directory
-from gateway.store.errors import StoreUnavailable, bounded
+from gateway.store.echoes import Echoes
+from gateway.store.errors import NewerSession, StoreUnavailable, bounded
 from gateway.store.layout import Layout
 from gateway.store.lookups import Lookups
 from gateway.store.near_cache import Entry, NearCache
 from gateway.store.renewals import Renewals
+from gateway.store.revocations import Revocations
 from gateway.store.tracking import Tracking
 
 if TYPE_CHECKING:
@@ -35,13 +37,13 @@ _log = logging.getLogger("gateway.store")
 class Unresolved:
     """The credential names no session that lives; or one that cannot be read."""
 
-    reason: Literal["malformed_key", "unknown_key", "unreadable_session"]
+    reason: Literal["not_a_key", "token_not_key", "invalid_key", "unreadable_session"]
 
 
 # How often a session in use is looked up in its idle timeout, at the least.
 _LOOKS_PER_IDLE_TIMEOUT = 4
 
-_UNKNOWN = Unresolved("unknown_key")
+_UNKNOWN = Unresolved("invalid_key")
 _UNREADABLE = Unresolved("unreadable_session")
 
 
@@ -73,10 +75,11 @@ class Sessions:
         render: Callable[[Session], bytes],
         most: int = 0,
         report: Report = unheard,
+        echo: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         """Times in seconds; `skew` is how far a backend's clock may differ from ours; `render`
         makes the fields that upstreams get for a session; `most` is how many sessions a subject may
-        have, or 0 for any number.
+        have, or 0 for any number; `echo` is told how long each revocation takes to be pushed.
         """
         self.near = near
         self.skew = skew
@@ -92,11 +95,19 @@ class Sessions:
         self._timeout = timeout
         self._render = render
         self._most = most
-        self._report = report
+        self.report = report
+        self._echoes = Echoes(echo)
         self._lookups = Lookups(client, layout, idle_timeout, timeout)
         near.on_change = self._lookups.changed
+        near.on_push = self._echoes.hear
+        self._revocations = Revocations(client, layout, timeout)
         self._tracking = Tracking(
-            client, near, layout.sessions, timeout, lost=self._lookups.drop_link
+            client,
+            near,
+            layout.sessions,
+            timeout,
+            begun=self._revocations.repeat,
+            lost=self._lookups.drop_link,
         )
         self._answers = True  # the store did, when it was asked last
 
@@ -126,7 +137,7 @@ class Sessions:
         """
         key = keys.parse_key(credential)
         if key is None:
-            return Unresolved("malformed_key")
+            return _no_key(credential)
         session_id = keys.session_id(key)
         if self.near.is_unknown(session_id, time.time()):
             return _UNKNOWN
@@ -135,6 +146,8 @@ class Sessions:
             return left
         try:
             entry = await self._resolve(key, session_id, credential, renew=renew)
+        except NewerSession:
+            raise
         except StoreUnavailable:
             self._answers = False
             left = self._left(session_id)
@@ -170,8 +183,11 @@ class Sessions:
         except BaseException:
             self.near.gave_up(session_id)
             raise
-        entry = found if isinstance(found, Entry) else None
-        self.near.learned(credential, entry, session_id, time.time())
+        if found is _UNREADABLE:
+            self.near.gave_up(session_id)  # so that the next one is told the same
+        else:
+            entry = found if isinstance(found, Entry) else None
+            self.near.learned(credential, entry, session_id, time.time())
         return found
 
     async def _found(self, key: Key, session_id: str, *, renew: bool) -> Entry | Unresolved:
@@ -189,9 +205,8 @@ class Sessions:
         try:
             session = self._records.open(key, session_id, record)
         except NewerVersion:
-            # A newer gateway can read it, so nobody is logged out.
             _log.error("session %s is of a newer version", session_id[:12])
-            raise StoreUnavailable from None
+            raise NewerSession from None
         except (Foreign, Unsealable, Unreadable) as error:
             _log.error("session %s cannot be opened: %s", session_id[:12], type(error).__name__)
             return _UNREADABLE
@@ -274,9 +289,8 @@ class Sessions:
         """
         for session_id in (await self.directory.by_age(subject))[: -self._most]:
             ended = await self.revoke(session_id)
-            for said in ended.values():
-                event = Event("revoke", said.subject, session_id, said.address, said.label)
-                self._report(replace(event, reason="too_many", by="limit"))
+            for event in of_sessions("revoke", ended, reason="too_many", by="limit"):
+                self.report(event)
 
     # Revoke.
 
@@ -287,9 +301,11 @@ class Sessions:
         """
         if not session_ids:
             return {}
+        self._revocations.note(session_ids)
         async with self._client.pipeline(transaction=False) as pipe:
             for each in session_ids:
                 self.near.forget(each)
+                self._echoes.ask(each)
                 pipe.getdel(self._layout.session(each))
             found = await bounded(pipe.execute(), self._timeout)
         ended = {
@@ -325,6 +341,12 @@ class Sessions:
         self._lookups.get(session_id).add_done_callback(lambda done: done.exception())
 
 
+def _no_key(credential: bytes) -> Unresolved:
+    """What stands in a key's place: a JWT is a mistake that many make, and can be told of."""
+    token = jwts.sole(credential.decode("latin-1"))
+    return Unresolved("token_not_key" if token else "not_a_key")
+
+
 def _said(record: bytes) -> Open:
     """What a record says in the open; nothing, if it is none of ours."""
     try:
@@ -340,6 +362,7 @@ def open_sessions(
     secrets: tuple[str, ...],
     render: Callable[[Session], bytes],
     report: Report = unheard,
+    echo: Callable[[float], None] = lambda _seconds: None,
 ) -> Sessions:
     """The sessions of a configuration, in the store at `url`."""
     near = config.store.near_cache
@@ -360,4 +383,5 @@ def open_sessions(
         render=render,
         most=config.session.max_per_subject,
         report=report,
+        echo=echo,
     )

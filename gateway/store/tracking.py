@@ -18,7 +18,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 from redis.exceptions import RedisError
@@ -34,7 +34,7 @@ _log = logging.getLogger("gateway.store")
 _RETRY = 0.25
 
 # How often it is asked whether others are the primaries by now, in seconds.
-_LOOK_AGAIN = 1.0
+_LOOK_AGAIN = 0.5
 
 # How many heartbeats are due in one timeout, and how many may be without an answer.
 _BEATS = 4
@@ -54,16 +54,19 @@ class Tracking:
         near: NearCache,
         prefix: str,
         timeout: float,
-        lost: Callable[[], None] = lambda: None,
+        *,
+        begun: Callable[[], Awaitable[None]],
+        lost: Callable[[], None],
     ) -> None:
         """`prefix` is what session keys begin with; `timeout` bounds each attempt to follow, and
-        how long a server may be silent, in seconds; `lost` is called whenever what is connected
-        may lead to no primary any more.
+        how long a server may be silent, in seconds. `begun` is awaited before a primary is trusted;
+        `lost` is called whenever what is connected may lead to no primary any more.
         """
         self._client = client
         self._near = near
         self._prefix = prefix.encode()
         self._timeout = timeout
+        self._begun = begun
         self._lost = lost
         self._task: asyncio.Task[None] | None = None
         self._told = False
@@ -118,6 +121,7 @@ class Tracking:
                 await asyncio.gather(*(each.begin() for each in followers))
             trusted = all(each.leads_to_primary for each in followers)
             if trusted:
+                await self._begun()
                 self._near.trust()
             self._tell("" if trusted else NotPrimary.__name__)
             self.ready.set()
@@ -198,4 +202,4 @@ class _Follower:
             self._near.clear()
             return
         for name in names:
-            self._near.forget(name[len(self._prefix) + 1 : -1].decode("ascii", "replace"))
+            self._near.pushed(name[len(self._prefix) + 1 : -1].decode("ascii", "replace"))

@@ -27,7 +27,9 @@ def draining() -> Switch:
 
 @pytest.fixture
 async def admin(place: World, draining: Switch) -> AsyncIterator[TestClient]:  # type: ignore[type-arg]
-    async with TestClient(TestServer(build_admin(place.sessions, draining))) as client:
+    async with TestClient(
+        TestServer(build_admin(place.sessions, draining, lambda: b"up 1\n"))
+    ) as client:
         yield client
 
 

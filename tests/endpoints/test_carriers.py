@@ -79,8 +79,8 @@ async def test_a_redirect_after_a_form(here: World) -> None:
 )
 async def test_another_sites_form(here: World, said: dict[str, str]) -> None:
     """It could log a visitor in as somebody else: 403, and the backend is not even asked."""
-    status, fields, body = await here.ask("POST", "/login", FIELDS, **FORM, **said)
-    assert (status, b"cross_site" in body, "Set-Cookie" in fields) == (403, True, False)
+    status, fields, _ = await here.ask("POST", "/login", FIELDS, **FORM, **said)
+    assert (status, "Set-Cookie" in fields) == (403, False)
     assert here.backend.asked == []
 
 

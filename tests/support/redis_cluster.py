@@ -1,5 +1,7 @@
 """A real Redis Cluster for tests: primaries with a replica each, and slots that can be moved."""
 
+import contextlib
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -83,13 +85,33 @@ class RedisCluster:
         return True
 
     def errors(self) -> dict[str, int]:
-        """How often each kind of error was answered, over all nodes."""
+        """How often each kind of error was answered, over all nodes that run."""
         counted: dict[str, int] = {}
         for node in self.nodes:
-            with node.client() as client:
+            with contextlib.suppress(redis.ConnectionError), node.client() as client:
                 for name, value in client.info("errorstats").items():
-                    counted[name] = counted.get(name, 0) + value["count"]
+                    kind = name.removeprefix("errorstat_")
+                    counted[kind] = counted.get(kind, 0) + value["count"]
         return counted
+
+    def slots_in_use(self, node: RedisServer) -> list[int]:
+        """The slots of a node that hold sessions."""
+        with node.client() as client:
+            names = list(client.scan_iter(match="*:s:*", count=1000))
+            return sorted({client.execute_command("CLUSTER KEYSLOT", name) for name in names})
+
+    def move(self, slot: int, source: RedisServer, target: RedisServer, pause: float) -> None:
+        """Moves a slot while it is in use, with a pause between any two steps."""
+        from_id, to_id = self.id_of(source), self.id_of(target)
+        with source.client() as old, target.client() as new:
+            new.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", from_id)
+            old.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", to_id)
+            while names := old.execute_command("CLUSTER GETKEYSINSLOT", slot, 1):
+                old.migrate("127.0.0.1", target.port, names, 0, 5000)
+                time.sleep(pause)
+            time.sleep(pause)
+            for client in (new, old):
+                client.execute_command("CLUSTER SETSLOT", slot, "NODE", to_id)
 
     def _by_port(self, port: int) -> RedisServer:
         return next(node for node in self.nodes if node.port == port)

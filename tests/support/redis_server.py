@@ -15,6 +15,7 @@ from urllib.parse import quote
 import redis
 
 from tests.support.processes import HANG, free_port
+from tests.support.tls import Certificates
 
 
 class RedisServer:
@@ -27,16 +28,30 @@ class RedisServer:
         binary: str | None = None,
         port: int | None = None,
         settings: dict[str, Any] | None = None,
+        file: Path | None = None,
+        tls: Certificates | None = None,
     ) -> None:
-        """`settings` are what a client of it needs: a password, certificates, a socket's path."""
+        """`settings` are what its clients need: a password, a socket's path; `file` is what else
+        it reads; over `tls` it wants certificates of its clients.
+        """
         found = binary or shutil.which("redis-server")
         assert found, "redis-server is missing: install Debian's package redis-server"
         self.port = free_port() if port is None else port
         self.settings = {"port": self.port, "socket_timeout": 10, **(settings or {})}
         self.log = folder / f"redis-{self.port}.log"
         listen = [] if "--port" in options else ["--port", str(self.port)]
-        self._command = [found, *listen, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        self._command += ["--dir", str(folder), *options]
+        if tls is not None:
+            listen = ["--port", "0", "--tls-port", str(self.port), "--tls-replication", "yes"]
+            listen += ["--tls-cert-file", str(tls.server), "--tls-key-file", str(tls.server_key)]
+            listen += ["--tls-ca-cert-file", str(tls.ca), "--tls-cluster", "yes"]
+            self.settings |= {
+                "ssl": True,
+                "ssl_ca_certs": str(tls.ca),
+                "ssl_certfile": str(tls.client),
+                "ssl_keyfile": str(tls.client_key),
+            }
+        self._command = [found, *([str(file)] if file else []), *listen, "--bind", "127.0.0.1"]
+        self._command += ["--save", "", "--appendonly", "no", "--dir", str(folder), *options]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -52,7 +67,7 @@ class RedisServer:
         return f"redis://{account}127.0.0.1:{self.port}"
 
     def client(self, **settings: Any) -> "redis.Redis":
-        return redis.Redis(**{**self.settings, **settings})
+        return redis.Redis(host="127.0.0.1", **{**self.settings, **settings})
 
     def start(self) -> None:
         """Starts it, for the first time or again, and waits until it listens."""
