@@ -8,6 +8,7 @@ request does not open.
 
 from __future__ import annotations
 
+import base64
 import hmac
 from collections.abc import Sequence
 
@@ -18,6 +19,9 @@ from gateway.core.keys import Key
 
 # A sealed value is the nonce, then the ciphertext with its tag.
 NONCE_BYTES = 12
+
+# Of a digest; two things with the same one are not found before 2^72 tries.
+_DIGEST_BYTES = 18
 
 
 class Unsealable(ValueError):
@@ -46,6 +50,13 @@ class Sealer:
             except (InvalidTag, ValueError):
                 continue
         raise Unsealable
+
+    def digest(self, *parts: str) -> str:
+        """By this something can be found again, and nobody without the secret learns what it is."""
+        # No key begins with this, so no digest tells anything of a key that seals.
+        message = "\0".join(["", *parts]).encode("utf-8", "surrogatepass")
+        digest = hmac.digest(self._secrets[0], message, "sha256")[:_DIGEST_BYTES]
+        return base64.urlsafe_b64encode(digest).decode()
 
 
 def _sealing_key(secret: bytes, key: Key) -> bytes:

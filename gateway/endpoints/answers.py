@@ -15,6 +15,7 @@ from gateway.core.refusals import PROBLEM_TYPE, Refusal
 from gateway.endpoints import pages
 from gateway.pages.rendering import REFUSAL
 from gateway.store.errors import StoreUnavailable
+from gateway.store.failures import TooManyFailures
 
 _log = logging.getLogger("gateway.endpoints")
 
@@ -73,6 +74,9 @@ async def refusals_as_problems(request: web.Request, handler: Handler) -> web.St
         return refuse(request, refused.refusal, back=refused.back)
     except BackendFailed as failed:
         return refuse(request, failed.refusal)
+    except TooManyFailures as failed:
+        again = {"Retry-After": str(failed.seconds)}
+        return refuse(request, refusals.TOO_MANY_ATTEMPTS, again)
     except StoreUnavailable:
         return refuse(request, refusals.STORE_DOWN)
     except web.HTTPException as error:

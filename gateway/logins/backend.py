@@ -20,7 +20,7 @@ from gateway.core.replies import Reply, UnreadableReply
 from gateway.core.sessions import Device, Session
 from gateway.core.swaps import Found, NoToken
 from gateway.core.tokens import BadToken, Claims
-from gateway.logins import Attempt
+from gateway.logins import Attempt, LoggedIn
 from gateway.logins._refresh import BackendRefresh
 from gateway.observe.events import Event, Kind, of_sessions
 from gateway.store.errors import StoreUnavailable
@@ -130,7 +130,8 @@ class Login:
         self._report("login", attempt, issued.session)
         swapped, cookie = _handed_out(reply, found, issued.key, attempt.cookie)
         kept = [line for line in swapped.fields if line[0].lower() not in _CACHING]
-        return replace(swapped, fields=(*kept, *cookie, ("Cache-Control", "no-store")))
+        fields = (*kept, *cookie, ("Cache-Control", "no-store"))
+        return LoggedIn(swapped.status, fields, swapped.body, swapped.reason)
 
     def _report(
         self, kind: Kind, attempt: Attempt, session: Session | None = None, reason: str = ""

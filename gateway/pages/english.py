@@ -35,6 +35,10 @@ ENGLISH = Texts(
             "There is no such device",
             "It may have been logged out already.",
         ),
+        "too_many_attempts": Notice(
+            "Too many logins have failed",
+            "Please wait a little before you try again.",
+        ),
         "store_unavailable": Notice(
             "Please try again in a moment",
             "Your logins cannot be reached right now, so this may not have been done.",

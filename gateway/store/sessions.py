@@ -20,6 +20,7 @@ from gateway.store.connect import Client, access, connect
 from gateway.store.directory import Directory
 from gateway.store.echoes import Echoes
 from gateway.store.errors import NewerSession, StoreUnavailable, bounded
+from gateway.store.failures import Failures
 from gateway.store.layout import Layout
 from gateway.store.lookups import Lookups
 from gateway.store.near_cache import Entry, NearCache
@@ -84,6 +85,7 @@ class Sessions:
         self.near = near
         self.skew = skew
         self.directory = Directory(client, layout, timeout)
+        self.failures = Failures(client, layout, sealer, timeout)
         self._records = Records(sealer)
         self.renewals = Renewals(
             client, layout, self._records, skew=skew, timeout=timeout, report=report
