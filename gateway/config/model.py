@@ -162,9 +162,10 @@ class Shorthand(Model):
 
 
 class Admin(Model):
-    """The listener for operators: health now, more later. Keep it away from the public."""
+    """The listener for operators. Keep it away from the public."""
 
     listen: Listens = (parse_address("127.0.0.1:8081"),)
+    secret: SecretText | None = None
 
 
 class NearCache(Model):
