@@ -9,6 +9,7 @@ import os
 import re
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -30,7 +31,8 @@ from gateway.core.addresses import Address, ServerUrl, parse_address, parse_serv
 from gateway.core.refresh_tokens import Sending, parse_sending
 from gateway.core.secret import Secret
 from gateway.core.store_urls import StoreUrl, parse_store_url
-from gateway.core.token_places import TokenPlace, parse_token_place
+from gateway.core.token_places import JsonPointer, TokenPlace, parse_pointer, parse_token_place
+from gateway.core.verifying_keys import Algorithm
 
 _PATH = re.compile(r"/[A-Za-z0-9_.~!$&'()+,=:@/-]*(?<!/)\*?|/[A-Za-z0-9_.~!$&'()+,=:@/-]*/\*?|/\*?")
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
@@ -110,6 +112,15 @@ def _store_url(value: str) -> StoreUrl:
     return StoreUrl(value)
 
 
+def _key_set_url(value: str) -> str:
+    parts = urlsplit(value)  # a ValueError says what is wrong with a host or a port
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
+        raise ValueError("is no address of a key set: it begins with https://, or http://")
+    if parts.username is not None:
+        raise ValueError("cannot hold a password: what is published needs none")
+    return value
+
+
 def _parsed(parse: Any, schema: dict[str, Any]) -> tuple[Any, Any, Any]:
     """How a text becomes a value of `core`, which knows nothing of pydantic."""
     return (
@@ -131,6 +142,7 @@ Listens = Annotated[tuple[Listen, ...], OneOrMany(), Field(min_length=1)]
 ServerAddress = Annotated[ServerUrl, *_parsed(parse_server, _TEXT)]
 SecretText = Annotated[Secret, *_parsed(Secret, {**_TEXT, "format": "password", "writeOnly": True})]
 Place = Annotated[TokenPlace, *_parsed(parse_token_place, _TEXT)]
+PointerText = Annotated[JsonPointer, *_parsed(parse_pointer, _TEXT)]
 SendingText = Annotated[Sending | None, *_parsed(parse_sending, _TEXT)]
 
 
@@ -213,14 +225,15 @@ class Store(Account, Shorthand):
     tls: StoreTls = StoreTls()
     data_dir: str = ".latchkey"
     timeout: Annotated[Duration, Field(gt=0)] = 1.0
+    replicas: Annotated[int, Field(ge=0)] = 0
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9:._-]*$")] = "latchkey:"
     near_cache: NearCache = NearCache()
 
     @model_validator(mode="after")
     def _fits(self) -> Store:
         place = None if self.url == "embedded" else parse_store_url(self.url)
-        if place is None and self.password is not None:
-            raise ValueError("password is for a Redis, and not for the embedded store")
+        if place is None and (self.password is not None or self.replicas):
+            raise ValueError("password and replicas are for a Redis, not for the embedded store")
         if self.tls != StoreTls() and not (place and place.tls):
             raise ValueError("tls goes with a URL that begins with rediss")
         if self.sentinel != Account() and not (place and place.kind == "sentinel"):
@@ -247,6 +260,31 @@ class Renew(Model):
     before: Annotated[Duration, Field(gt=0)] = 60.0
     timeout: Annotated[Duration, Field(gt=0)] = 10.0
     max_reply: Size = 2**20
+
+
+class Verify(Model):
+    """How tokens are verified: by one key, or by those that a provider publishes."""
+
+    secret: SecretText | None = None
+    public_key: str | None = None
+    jwks: Annotated[str, AfterValidator(_key_set_url)] | None = None
+    algorithms: Annotated[tuple[Algorithm, ...], OneOrMany()] = ()
+    issuer: Annotated[tuple[str, ...], OneOrMany()] = ()
+    audience: Annotated[tuple[str, ...], OneOrMany()] = ()
+    leeway: Duration | None = None
+    require_expiry: bool = False
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if sum(each is not None for each in (self.secret, self.public_key, self.jwks)) != 1:
+            raise ValueError("needs one of secret, public_key and jwks")
+        return self
+
+
+class Jwt(Verify):
+    """How tokens are verified that callers bring along themselves."""
+
+    require_expiry: bool = True
 
 
 class SessionSettings(Model):
@@ -349,6 +387,7 @@ class BackendLogin(Model):
     upstream: str
     backend_path: ExactPath = ""
     token: Place = parse_token_place("auto")
+    failed: PointerText = parse_pointer("/errors")
     methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] = ("POST",)
     subject: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)] = (
         "sub",
@@ -362,6 +401,7 @@ class BackendLogin(Model):
     body_timeout: Annotated[Duration, Field(gt=0)] = 20.0
     max_reply: Size = 2**20
     renew: Renew | None = None
+    verify: Verify | None = None
     carrier: Literal["auto", "reply", "cookie"] | None = None
     guessing: Guessing | None = None
 
@@ -425,6 +465,7 @@ class Route(Model):
         str, Annotated[tuple[str | int | bool, ...], OneOrMany(), Field(min_length=1)]
     ] = {}
     bad_key: Literal["refuse", "anonymous"] = "refuse"
+    accept_jwt: Literal["refuse", "verify"] = "refuse"
     on_unauthenticated: Literal["auto", "401", "login"] = "auto"
     cors: Cors | None = None
     response_timeout: Annotated[Duration, Field(gt=0)] | None = None
@@ -437,6 +478,8 @@ class Route(Model):
             raise ValueError(f"strip_prefix {prefix} is not what path {self.path} begins with")
         if self.claims and self.auth == "public":
             raise ValueError("claims need a session: auth cannot be public")
+        if self.accept_jwt == "verify" and self.auth == "public":
+            raise ValueError("accept_jwt looks at credentials: auth cannot be public")
         if self.bad_key == "anonymous" and self.auth != "optional":
             raise ValueError("bad_key: anonymous goes with auth: optional")
         return self
@@ -496,6 +539,7 @@ class Config(Model):
     login: Annotated[tuple[BackendLogin, ...], OneOrMany()] = ()
     guessing: Guessing = Guessing()
     logout: Logout = Logout()
+    jwt: Jwt | None = None
     keys: Keys = Keys()
     cors: Cors | None = None
     login_page: ExactPath | None = None

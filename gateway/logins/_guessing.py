@@ -17,12 +17,14 @@ from gateway.store.sessions import Sessions
 if TYPE_CHECKING:
     from gateway.config.model import Guessing
 
-# Then the backend has said neither yes nor no. A reply that cannot be used may well mean no.
-_UNANSWERED = (
+# Then nobody has said no. What comes of a reply that cannot be used is another thing: many a backend
+# says no in one.
+_UNDECIDED = (
     refusals.UPSTREAM_REFUSED,
     refusals.UPSTREAM_CLOSED,
     refusals.UPSTREAM_SILENT,
     refusals.UPSTREAM_BROKEN,
+    refusals.KEYS,
 )
 
 
@@ -49,7 +51,7 @@ class Guarded:
         try:
             reply = await self._login(attempt)
         except BackendFailed as failed:
-            if failed.refusal in _UNANSWERED:
+            if failed.refusal in _UNDECIDED:
                 await self._uncount(counted)
             raise
         if isinstance(reply, LoggedIn):
