@@ -16,6 +16,9 @@ from gateway.core import compact
 # When a session ends, when its token expires and when it is due: UNIX seconds.
 _TIMES = struct.Struct(">3d")
 
+# The login of those sessions whose keys an operator has issued; no path is like it.
+NAMED = "keys"
+
 
 class Token:
     """A JWT, as the bytes that go upstream. Its repr and str tell nothing."""

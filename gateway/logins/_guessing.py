@@ -17,8 +17,8 @@ from gateway.store.sessions import Sessions
 if TYPE_CHECKING:
     from gateway.config.model import Guessing
 
-# Then nobody has said no. What comes of a reply that cannot be used is another thing: many a backend
-# says no in one.
+# Then nobody has said no. A reply that cannot be used is another thing: many a backend says no in
+# one.
 _UNDECIDED = (
     refusals.UPSTREAM_REFUSED,
     refusals.UPSTREAM_CLOSED,
