@@ -85,6 +85,7 @@ class Supervisor:
             self._bind(self.config)
             self._start_store(self.config)
             signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+            self._slots.make()  # not before, or a signal could end us without removing it
             for number in range(self.config.workers):
                 self._fork(number)
             self.say(f"listening on {', '.join(describe(each) for each in self.config.listen)}")

@@ -18,8 +18,7 @@ from gateway.core.keys import Key
 from gateway.core.replies import Reply, UnreadableReply
 from gateway.core.sessions import Device, Session
 from gateway.core.swaps import Found, NoToken
-from gateway.core.tokens import BadToken, Claims
-from gateway.core.verification import NotVerified
+from gateway.core.tokens import BadToken, Claims, NotVerified
 from gateway.key_sets import KeysUnavailable
 from gateway.logins import Attempt, LoggedIn
 from gateway.logins._refresh import BackendRefresh

@@ -108,7 +108,7 @@ async def until_at_the_primary(both: Pair, at: int, setup: RedisSentinel) -> Non
     until = time.monotonic() + 4.0
     with setup.primary().client() as client:
         while True:
-            key = Key(await both.log_in(at, "alice"))
+            key = Key((await both.log_in(at, "alice")).encode())
             if client.exists(Layout("latchkey:").session(session_id(key))):
                 return
             assert time.monotonic() < until, "the gateway stays with the old primary"
