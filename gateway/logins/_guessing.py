@@ -17,15 +17,10 @@ from gateway.store.sessions import Sessions
 if TYPE_CHECKING:
     from gateway.config.model import Guessing
 
-# Then nobody has said no. A reply that cannot be used is another thing: many a backend says no in
-# one.
-_UNDECIDED = (
-    refusals.UPSTREAM_REFUSED,
-    refusals.UPSTREAM_CLOSED,
-    refusals.UPSTREAM_SILENT,
-    refusals.UPSTREAM_BROKEN,
-    refusals.KEYS,
-)
+# Then nobody has said no; nor has anybody with a status from 503 on. A reply that cannot be used is
+# another thing: many a backend says no in one.
+_UNANSWERED = (refusals.UPSTREAM_REFUSED, refusals.UPSTREAM_CLOSED, refusals.UPSTREAM_BROKEN)
+_UNDECIDED = 503
 
 
 class Guarded:
@@ -51,7 +46,7 @@ class Guarded:
         try:
             reply = await self._login(attempt)
         except BackendFailed as failed:
-            if failed.refusal in _UNDECIDED:
+            if failed.refusal.status >= _UNDECIDED or failed.refusal in _UNANSWERED:
                 await self._uncount(counted)
             raise
         if isinstance(reply, LoggedIn):
