@@ -358,6 +358,41 @@ class Cors(Model):
         return self
 
 
+class Guessing(Model):
+    """How many logins may fail before the next one has to wait. 0 is any number; off is all of it.
+
+    Whole seconds are counted in.
+    """
+
+    account: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)] = (
+        "username",
+        "email",
+        "login",
+        "user",
+    )
+    window: Annotated[Duration, Field(ge=1)] = 300.0
+    per_account: Annotated[int, Field(ge=0)] = 10
+    per_account_everywhere: Annotated[int, Field(ge=0)] = 100
+    per_address: Annotated[int, Field(ge=0)] = 100
+    in_all: Annotated[int, Field(ge=0)] = 0
+    delay_after: Annotated[int, Field(ge=0)] = 5
+    delay: Annotated[Duration, Field(ge=1)] = 1.0
+    longest_delay: Annotated[Duration, Field(ge=1)] = 60.0
+    known_for: Duration = 30 * 86400.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lengthen(cls, value: Any) -> Any:
+        return dict.fromkeys(_COUNTS, 0) if _off(value) == "off" else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: GetJsonSchemaHandler) -> Any:
+        return {"anyOf": [{"enum": [False, "off"]}, handler(schema)]}
+
+
+_COUNTS = ("per_account", "per_account_everywhere", "per_address", "in_all")
+
+
 class BackendLogin(Model):
     """A login by the backend's own login: its reply's token becomes a key."""
 
@@ -377,10 +412,12 @@ class BackendLogin(Model):
     )
     timeout: Annotated[Duration, Field(gt=0)] = 15.0
     max_body: Size = 2**20
+    body_timeout: Annotated[Duration, Field(gt=0)] = 20.0
     max_reply: Size = 2**20
     renew: Renew | None = None
     verify: Verify | None = None
     carrier: Literal["auto", "reply", "cookie"] | None = None
+    guessing: Guessing | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -532,6 +569,7 @@ class Config(Model):
         Upstream,
     ]
     login: Annotated[tuple[BackendLogin, ...], OneOrMany()] = ()
+    guessing: Guessing = Guessing()
     logout: Logout = Logout()
     jwt: Jwt | None = None
     keys: Keys = Keys()

@@ -39,11 +39,16 @@ class Open:
     """What a record says in the open. Times are whole UNIX seconds."""
 
     subject: str
-    label: str  # of the device
+    label: str  # of the device, or the key's name
     address: str
     ends_at: int
     created: int
     seen: int
+
+    @property
+    def is_named(self) -> bool:
+        """An operator has issued the key, and `label` is its name: it was sent to no address."""
+        return not self.address
 
 
 class Records:

@@ -92,6 +92,9 @@ BODY_TIMEOUT = Refusal(408, "body_timeout", "The request's body took too long.")
 BODY_TOO_LARGE = Refusal(413, "body_too_large", "The request's body is over the limit.")
 TARGET_TOO_LONG = Refusal(414, "target_too_long", "The request's target is over the limit.")
 EXPECTATION = Refusal(417, "unknown_expectation", "Only 100-continue can be expected.")
+TOO_MANY_ATTEMPTS = Refusal(
+    429, "too_many_attempts", "Too many logins have failed: wait before the next one."
+)
 HEAD_TOO_LARGE = Refusal(431, "head_too_large", "The request's header section is over the limit.")
 UNKNOWN_CODING = Refusal(501, "unknown_coding", "Only the transfer coding 'chunked' is known.")
 VERSION = Refusal(505, "unknown_version", "This version of HTTP is not spoken here.")

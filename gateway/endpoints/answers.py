@@ -18,6 +18,7 @@ from gateway.endpoints import pages
 from gateway.pages import policy
 from gateway.pages.rendering import REFUSAL
 from gateway.store.errors import StoreUnavailable
+from gateway.store.failures import TooManyFailures
 
 _log = logging.getLogger("gateway.endpoints")
 
@@ -99,6 +100,9 @@ async def refusals_as_problems(request: web.Request, handler: Handler) -> web.St
         return refuse(request, refused.refusal, back=refused.back)
     except BackendFailed as failed:
         return refuse(request, failed.refusal)
+    except TooManyFailures as failed:
+        again = {"Retry-After": str(failed.seconds)}
+        return refuse(request, refusals.TOO_MANY_ATTEMPTS, again)
     except StoreUnavailable:
         return refuse(request, refusals.STORE_DOWN)
     except web.HTTPException as error:

@@ -25,6 +25,7 @@ from gateway.endpoints.login import LoginEndpoint
 from gateway.endpoints.logout import LogoutEndpoint
 from gateway.endpoints.sessions import SessionsEndpoint
 from gateway.logins import open_login
+from gateway.logins._guessing import Guarded
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ def build(
     app.on_response_prepare.append(without_server_field)
     pages.add_templates(app, config.pages.templates)
     for login in config.login:
-        endpoint = LoginEndpoint(login, logins[login.path], config.keys, config.identity)
+        rules = login.guessing or config.guessing
+        guarded = Guarded(logins[login.path], login.path, rules, sessions)
+        endpoint = LoginEndpoint(login, guarded, config.keys, config.identity)
         app.router.add_route("*", login.path, endpoint.__call__)
     endings, listed = Endings(config.logout, sessions, calls), config.sessions.path
     logout = LogoutEndpoint(config.logout.path, endings, sessions.directory, listed)

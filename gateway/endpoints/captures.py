@@ -25,8 +25,7 @@ from gateway.core.replies import Reply, UnreadableReply, names
 from gateway.core.sessions import Session
 from gateway.core.swaps import Found, InField, NoToken
 from gateway.core.token_places import TokenPlace
-from gateway.core.tokens import BadToken
-from gateway.core.verification import NotVerified
+from gateway.core.tokens import BadToken, NotVerified
 from gateway.endpoints.answers import Handler, Refused, replied
 from gateway.key_sets import KeysUnavailable
 from gateway.logins._successors import OtherSubject, Successors

@@ -19,7 +19,7 @@ from gateway.core.sessions import Device, Session
 from gateway.core.swaps import Found, NoToken
 from gateway.core.tokens import BadToken, Claims, NotVerified
 from gateway.key_sets import KeysUnavailable
-from gateway.logins import Attempt
+from gateway.logins import Attempt, LoggedIn
 from gateway.logins._refresh import BackendRefresh
 from gateway.logins._successors import Successors, nameless
 from gateway.observe.events import Event, Kind, of_sessions
@@ -131,7 +131,8 @@ class Login:
         )
         self._report("login", attempt, issued.session)
         swapped, cookie = _handed_out(reply, found, issued.key, attempt.cookie)
-        return replace(swapped, fields=(*swapped.fields, *cookie)).unstored()
+        answer = replace(swapped, fields=(*swapped.fields, *cookie)).unstored()
+        return LoggedIn(answer.status, answer.fields, answer.body, answer.reason)
 
     def _report(
         self, kind: Kind, attempt: Attempt, session: Session | None = None, reason: str = ""

@@ -145,8 +145,7 @@ def _merged(head: RequestHead, peer: Peer) -> bytes:
     chain = b", ".join([*fields.pop(b"x-forwarded-for", []), own])
     lines = [
         b"X-Forwarded-For: " + chain,
-        b"X-Real-IP: "
-        + (fields.pop(b"x-real-ip", [b""])[-1] or client_address(head, peer).encode()),
+        b"X-Real-IP: " + client_address(head, peer).encode(),
         b"X-Forwarded-Proto: " + fields.pop(b"x-forwarded-proto", [b"http"])[-1],
         b"X-Forwarded-Host: " + fields.pop(b"x-forwarded-host", [head.host or b""])[-1],
     ]
@@ -154,19 +153,25 @@ def _merged(head: RequestHead, peer: Peer) -> bytes:
     if forwarded:
         node = b'"[%b]"' % own if b":" in own else own
         lines.append(b"Forwarded: " + b", ".join([*forwarded, b"for=" + node]))
-    fields.pop(b"x-request-id", None)
+    for name in (b"x-real-ip", b"x-request-id"):
+        fields.pop(name, None)
     lines += [name + b": " + b", ".join(values) for name, values in fields.items()]
     via = peer.forwarded[peer.forwarded.index(b"Via:") :]
     return b"\r\n".join(lines) + b"\r\n" + via
 
 
 def client_address(head: RequestHead, peer: Peer) -> str:
-    """Who asked: the connection's peer, or whom a trusted peer names last of all."""
-    named = [value for name, value in head.forwarding if name == b"x-forwarded-for"]
-    if not named or not peer.trusted:
+    """Who asked: the connection's peer, or whom a trusted peer names last of all.
+
+    X-Real-IP counts where X-Forwarded-For is not said at all: many proxies that say the one pass
+    the other on as the client has made it up.
+    """
+    said = dict(head.forwarding) if peer.trusted else {}
+    named = said.get(b"x-forwarded-for", said.get(b"x-real-ip"))
+    if named is None:
         return peer.address
     try:
-        return str(ipaddress.ip_address(named[-1].rpartition(b",")[2].strip().decode("ascii")))
+        return str(ipaddress.ip_address(named.rpartition(b",")[2].strip().decode("ascii")))
     except ValueError:
         return peer.address
 

@@ -74,8 +74,12 @@ class Directory:
         return {each: held[each][0] for each in order}
 
     async def by_age(self, subject: str) -> list[str]:
-        """The ids of a subject's sessions, the oldest first: in the same order for all who ask."""
-        held = await self._held(subject)
+        """The ids of a subject's sessions, the oldest first: in the same order for all who ask.
+
+        Without those of named keys, which are no devices.
+        """
+        found = await self._held(subject)
+        held = {each: found[each] for each in found if not found[each][0].is_named}
         return sorted(held, key=lambda each: (held[each][0].created, held[each][1] % 1, each))
 
     async def _held(self, subject: str) -> dict[str, tuple[Open, float]]:
