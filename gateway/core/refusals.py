@@ -58,6 +58,12 @@ UNKNOWN_SCOPE = Refusal(
     400, "unknown_scope", "A logout's scope is all or others; without one, it is this device."
 )
 AMBIGUOUS_KEY = Refusal(400, "ambiguous_key", "The request carries more than one key.")
+UNDESCRIBED = Refusal(
+    400, "ambiguous_description", "The request is not described, or in more than one way."
+)
+DISGUISED = Refusal(
+    400, "disguised_field", "A field is spelled like one of the gateway's, or hides a key."
+)
 # RFC 6750 §3: `error` is said only when a key was sent.
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="latchkey"'}
 _BAD_KEY = {"WWW-Authenticate": 'Bearer realm="latchkey", error="invalid_token"'}
@@ -73,6 +79,8 @@ BAD_KEY = Refusal(
 )
 FORBIDDEN = Refusal(403, "forbidden", "The session does not allow this.")
 CROSS_SITE = Refusal(403, "cross_site", "A request from another site cannot do this.")
+NO_UPGRADE = Refusal(403, "no_upgrade", "No WebSocket is served at this path.")
+UNTRUSTED = Refusal(403, "untrusted_peer", "Only a proxy that is configured may ask this.")
 NO_ROUTE = Refusal(404, "no_route", "Nothing is served at this path.")
 NO_SESSION = Refusal(404, "no_session", "The subject has no such session.")
 METHOD = Refusal(405, "method_not_allowed", "This method is not served at this path.")

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
-from gateway.core import paths
+from gateway.core import paths, refusals
 from gateway.core.addresses import ServerUrl
 from gateway.core.carriers import key_cookie
 from gateway.core.cors import Policy
@@ -24,9 +24,10 @@ from gateway.relay.outgoing import Names
 from gateway.relay.pool import Connect, Pool, Server
 from gateway.relay.requests import RequestReader
 from gateway.relay.responses import ResponseReader
-from gateway.relay.routes import Auth, Route, RouteTable
+from gateway.relay.routes import Auth, InPlace, Route, RouteTable
 from gateway.relay.settings import Settings
 from gateway.relay.upstream import UpstreamConnection
+from gateway.relay.verify import Verify
 
 if TYPE_CHECKING:
     from gateway.config.model import Config, Upstream
@@ -62,8 +63,18 @@ class Relay:
         self._clock = Clock(config.timeouts.write)
         settings = _settings(config)
         builder = _Builder(config, settings, self._clock)
+        requests = RequestReader(
+            instance=instance,
+            identity=config.identity,
+            most_fields=config.limits.fields,
+            key_field=config.keys.field,
+        )
+        verify = Verify(requests, identity=config.identity, key_field=config.keys.field)
+        own = [builder.endpoint(path, connect) for path, connect in endpoints.items()]
+        if config.verify is not None:
+            own += verify.routes(config.verify.path)
         table = RouteTable(
-            [builder.endpoint(path, connect) for path, connect in endpoints.items()],
+            own,
             [(rule.path, rule.methods, builder.route(rule)) for rule in config.routes],
         )
         names = Names(Random(SystemRandom().getrandbits(256)))  # noqa: S311 (names, not secrets)
@@ -73,18 +84,14 @@ class Relay:
         self._context = Context(
             settings=settings,
             clock=self._clock,
-            requests=RequestReader(
-                instance=instance,
-                identity=config.identity,
-                most_fields=config.limits.fields,
-                key_field=config.keys.field,
-            ),
-            decider=Decider(table, sessions, load),
+            requests=requests,
+            decider=Decider(table, verify, sessions, load),
             load=load,
             names=names,
             access_log=access_log,
             instance=instance,
             trusted=config.trusted_proxies,
+            describing=() if config.verify is None else config.verify.trusted,
             loop=asyncio.get_running_loop(),
             revoke=sessions.revoke,
             report=sessions.report,
@@ -166,14 +173,18 @@ class _Builder:
             for name, upstream in config.upstreams.items()
         }
         self.pools = list(self._upstreams.values())
+        # Where a proxy sends what may pass is not ours to know, so all of the paths are guarded.
+        everywhere = frozenset().union(*guarded.values())
+        self._nowhere = InPlace(lambda exchange: exchange.fail(refusals.NO_ROUTE), everywhere)
 
     def route(self, rule: RouteConfig) -> Route:
         timeouts, limits = self._config.timeouts, self._config.limits
+        upstream = rule.upstream
         return Route(
             name=rule.path,
-            pool=self._upstreams[rule.upstream],
+            pool=self._nowhere if upstream is None else self._upstreams[upstream],
             auth=Auth(rule.auth),
-            keeps_host=self._config.upstreams[rule.upstream].host == "client",
+            keeps_host=upstream is None or self._config.upstreams[upstream].host == "client",
             strip_prefix=(rule.strip_prefix or "").encode().rstrip(b"/"),
             websocket=rule.websocket,
             close_on_logout=rule.close_on_logout,
