@@ -61,8 +61,8 @@ AMBIGUOUS_KEY = Refusal(400, "ambiguous_key", "The request carries more than one
 UNDESCRIBED = Refusal(
     400, "ambiguous_description", "The request is not described, or in more than one way."
 )
-DISGUISED = Refusal(
-    400, "disguised_field", "A field is spelled like one of the gateway's, or hides a key."
+UNFIT = Refusal(
+    400, "unfit_field", "A field came that the gateway would remove, and a proxy would pass on."
 )
 # RFC 6750 §3: `error` is said only when a key was sent.
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="latchkey"'}

@@ -108,7 +108,7 @@ class RequestHead:
     trace: tuple[bytes, bytes] | None = None  # trace id and flags of a valid traceparent
     forwarding: tuple[tuple[bytes, bytes], ...] = ()  # (folded name, value) to trust or to drop
     originals: tuple[tuple[bytes, bytes], ...] = ()  # those of nginx, which describe a request
-    disguised = False  # a field was dropped that only the gateway knows to drop
+    purged = False  # a field was dropped that other proxies would pass on
     described: RequestHead | None = None  # the request that this one asks about
     told: Told | None = None  # for one that is asked about
     loop = False  # the request has passed through this gateway before
@@ -230,7 +230,7 @@ class RequestReader:
         if lower in ORIGINALS:
             return _original
         if folded in self._by_name or folded in HOP_BY_HOP or self.guards(folded):
-            return _drop if folded == lower else _disguised
+            return _drop if folded == lower else _purge
         return None
 
     def _via(self, head: RequestHead, name: bytes, line: bytes) -> None:
@@ -249,7 +249,7 @@ def _finish(head: RequestHead) -> None:
     if b"lk_" in b"".join(head.passed):
         # A key in a field where none belongs is still a key, and no upstream may see it.
         kept = [line for line in head.passed if not KEY_PATTERN.search(line)]
-        head.disguised = head.disguised or len(kept) < len(head.passed)
+        head.purged = head.purged or len(kept) < len(head.passed)
         head.passed = kept
     if head.named:
         head.passed = [
@@ -293,8 +293,8 @@ def _drop(head: RequestHead, name: bytes, line: bytes) -> None:
     pass
 
 
-def _disguised(head: RequestHead, name: bytes, line: bytes) -> None:
-    head.disguised = True
+def _purge(head: RequestHead, name: bytes, line: bytes) -> None:
+    head.purged = True
 
 
 def _host(head: RequestHead, name: bytes, line: bytes) -> None:
@@ -382,6 +382,8 @@ def _upgrade(head: RequestHead, name: bytes, line: bytes) -> None:
     wanted = grammar.value(line, name).lower()
     if wanted in _UPGRADES:
         head.upgrade = wanted
+    else:
+        head.purged = True
 
 
 def _te(head: RequestHead, name: bytes, line: bytes) -> None:

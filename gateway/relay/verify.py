@@ -83,10 +83,9 @@ class Verify:
         """
         if not peer.describes:
             raise Refused(refusals.UNTRUSTED)
-        if head.disguised:
-            # The relay would drop it. A proxy passes it on, and many a backend takes X_User_Id for
-            # X-User-Id.
-            raise Refused(refusals.DISGUISED)
+        if head.purged:
+            # There are backends that take X_User_Id for X-User-Id, and some that speak h2c.
+            raise Refused(refusals.UNFIT)
         told = _description(head, asked)
         line = b"%b %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (told.method, told.target, told.host)
         described = self._reader.read(line, len(line) - len(HEAD_END))

@@ -195,14 +195,23 @@ DISGUISES = (
 def test_what_only_looks_like_a_field_of_ours(gate: Gateway, key: str, line: str) -> None:
     """B11: the relay drops it. A proxy would pass it on, so the request is refused."""
     answer = about(gate, "traefik", "GET", "/api/x", bearer(key), line)
-    assert (status(answer), reason(answer)) == (400, "disguised_field")
+    assert (status(answer), reason(answer)) == (400, "unfit_field")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_upgrade_to_something_else(gate: Gateway, key: str, way: str) -> None:
+    """B13: the relay drops it; what a proxy switched to would be a tunnel past every decision."""
+    for wanted in ("h2c", "h2c, websocket", "TLS/1.3"):
+        lines = ("Upgrade: " + wanted, "Sec-WebSocket-Version: 13", bearer(key))
+        answer = about(gate, way, "GET", "/chat", *lines)
+        assert (status(answer), reason(answer)) == (400, "unfit_field")
 
 
 def test_a_key_where_none_belongs(gate: Gateway, key: str) -> None:
     """C4: it would reach the backend, which the relay prevents by dropping the field."""
     for line in (f"X-Note: {key}", f"Referer: https://shop.example/?k={key}", f"Cookie: a=b {key}"):
         answer = about(gate, "nginx", "GET", "/public/x", line)
-        assert (status(answer), reason(answer)) == (400, "disguised_field")
+        assert (status(answer), reason(answer)) == (400, "unfit_field")
         assert key.encode() not in answer
 
 
