@@ -11,6 +11,7 @@ from gateway.config.document import Document, Where
 from gateway.config.model import Config, Route
 from gateway.config.problems import Problem
 from gateway.core.routing import Table
+from gateway.core.secret import Secret
 from gateway.pages import rendering
 
 # The endpoints are an upstream of this name.
@@ -28,6 +29,7 @@ def check(config: Config, document: Document) -> list[Problem]:
         *_clashes(config, document),
         *_endpoint_paths(config, document),
         *_login_page(config, document),
+        *_accepted_tokens(config, document),
         *_secrets(config, document),
         *_templates(config, document),
     ]
@@ -133,6 +135,13 @@ def _login_page(config: Config, document: Document) -> Iterator[Problem]:
         yield document.problem(("login_page",), message)
 
 
+def _accepted_tokens(config: Config, document: Document) -> Iterator[Problem]:
+    for at, route in enumerate(config.routes):
+        if route.accept_jwt == "verify" and config.jwt is None:
+            where = ("routes", at, "accept_jwt")
+            yield document.problem(where, "needs a section jwt that says how they are verified")
+
+
 def _own_paths(config: Config) -> set[str]:
     return {config.logout.path, *(login.path for login in config.login)}
 
@@ -143,10 +152,12 @@ def _secrets(config: Config, document: Document) -> Iterator[Problem]:
         yield document.problem(
             ("session",), "needs secrets: a Redis that others can read must not hold all there is"
         )
-    for at, secret in enumerate(secrets):
-        if len(secret.reveal()) < _SHORTEST_SECRET:
+    placed: list[tuple[Where, Secret | None]] = [(("admin", "secret"), config.admin.secret)]
+    placed += [(("session", "secrets", at), secret) for at, secret in enumerate(secrets)]
+    for where, secret in placed:
+        if secret is not None and len(secret.reveal()) < _SHORTEST_SECRET:
             yield document.problem(
-                ("session", "secrets", at),
+                where,
                 f"is too short: at least {_SHORTEST_SECRET} characters, better 32 random ones",
             )
 

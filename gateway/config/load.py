@@ -16,6 +16,7 @@ from gateway.config.document import Document, Position, read
 from gateway.config.model import Config, StoreTls
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.tls import client_context
+from gateway.config.verifying import with_keys
 from gateway.core.secret import Secret
 
 M = TypeVar("M", bound=BaseModel)
@@ -34,7 +35,8 @@ def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> 
         problems = [_explain(each, document) for each in error.errors(include_url=False)]
         raise ConfigError(_unique([*document.problems, *problems])) from None
     config, file_problems = _with_files(config, file.parent, document)
-    problems = [*document.problems, *file_problems, *check(config, document)]
+    config, key_problems = with_keys(config, file.parent, document)
+    problems = [*document.problems, *file_problems, *key_problems, *check(config, document)]
     if problems:
         raise ConfigError(problems)
     return _with_renewal(config)
@@ -53,8 +55,8 @@ def _with_files(config: Config, folder: Path, document: Document) -> tuple[Confi
     store = _absolute(config.store, folder, "data_dir").model_copy(update={"tls": tls})
     pages = _absolute(config.pages, folder, "templates")
     config = config.model_copy(update={"store": store, "pages": pages})
-    if config.audit_log not in ("stdout", "off"):
-        config = _absolute(config, folder, "audit_log")
+    logs = [name for name in ("access_log", "audit_log") if _is_file(getattr(config, name))]
+    config = _absolute(config, folder, *logs)
     problems = list(_tls_problems(tls, document))
     name = config.session.secrets_file
     if name is None:
@@ -68,6 +70,10 @@ def _with_files(config: Config, folder: Path, document: Document) -> tuple[Confi
     secrets = (*config.session.secrets, *(Secret(line) for line in lines))
     session = config.session.model_copy(update={"secrets": secrets})
     return config.model_copy(update={"session": session}), problems
+
+
+def _is_file(log: str) -> bool:
+    return log not in ("stdout", "off")
 
 
 def _absolute(section: M, folder: Path, *names: str) -> M:

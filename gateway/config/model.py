@@ -9,6 +9,7 @@ import os
 import re
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -30,7 +31,8 @@ from gateway.core.addresses import Address, ServerUrl, parse_address, parse_serv
 from gateway.core.refresh_tokens import Sending, parse_sending
 from gateway.core.secret import Secret
 from gateway.core.store_urls import StoreUrl, parse_store_url
-from gateway.core.token_places import TokenPlace, parse_token_place
+from gateway.core.token_places import JsonPointer, TokenPlace, parse_pointer, parse_token_place
+from gateway.core.verifying_keys import Algorithm
 
 _PATH = re.compile(r"/[A-Za-z0-9_.~!$&'()+,=:@/-]*(?<!/)\*?|/[A-Za-z0-9_.~!$&'()+,=:@/-]*/\*?|/\*?")
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
@@ -110,6 +112,15 @@ def _store_url(value: str) -> StoreUrl:
     return StoreUrl(value)
 
 
+def _key_set_url(value: str) -> str:
+    parts = urlsplit(value)  # a ValueError says what is wrong with a host or a port
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
+        raise ValueError("is no address of a key set: it begins with https://, or http://")
+    if parts.username is not None:
+        raise ValueError("cannot hold a password: what is published needs none")
+    return value
+
+
 def _parsed(parse: Any, schema: dict[str, Any]) -> tuple[Any, Any, Any]:
     """How a text becomes a value of `core`, which knows nothing of pydantic."""
     return (
@@ -132,6 +143,7 @@ Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], OneOrMany()]
 ServerAddress = Annotated[ServerUrl, *_parsed(parse_server, _TEXT)]
 SecretText = Annotated[Secret, *_parsed(Secret, {**_TEXT, "format": "password", "writeOnly": True})]
 Place = Annotated[TokenPlace, *_parsed(parse_token_place, _TEXT)]
+PointerText = Annotated[JsonPointer, *_parsed(parse_pointer, _TEXT)]
 SendingText = Annotated[Sending | None, *_parsed(parse_sending, _TEXT)]
 
 
@@ -163,9 +175,10 @@ class Shorthand(Model):
 
 
 class Admin(Model):
-    """The listener for operators: health now, more later. Keep it away from the public."""
+    """The listener for operators. Keep it away from the public."""
 
     listen: Listens = (parse_address("127.0.0.1:8081"),)
+    secret: SecretText | None = None
 
 
 class NearCache(Model):
@@ -213,14 +226,15 @@ class Store(Account, Shorthand):
     tls: StoreTls = StoreTls()
     data_dir: str = ".latchkey"
     timeout: Annotated[Duration, Field(gt=0)] = 1.0
+    replicas: Annotated[int, Field(ge=0)] = 0
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9:._-]*$")] = "latchkey:"
     near_cache: NearCache = NearCache()
 
     @model_validator(mode="after")
     def _fits(self) -> Store:
         place = None if self.url == "embedded" else parse_store_url(self.url)
-        if place is None and self.password is not None:
-            raise ValueError("password is for a Redis, and not for the embedded store")
+        if place is None and (self.password is not None or self.replicas):
+            raise ValueError("password and replicas are for a Redis, not for the embedded store")
         if self.tls != StoreTls() and not (place and place.tls):
             raise ValueError("tls goes with a URL that begins with rediss")
         if self.sentinel != Account() and not (place and place.kind == "sentinel"):
@@ -247,6 +261,31 @@ class Renew(Model):
     before: Annotated[Duration, Field(gt=0)] = 60.0
     timeout: Annotated[Duration, Field(gt=0)] = 10.0
     max_reply: Size = 2**20
+
+
+class Verify(Model):
+    """How tokens are verified: by one key, or by those that a provider publishes."""
+
+    secret: SecretText | None = None
+    public_key: str | None = None
+    jwks: Annotated[str, AfterValidator(_key_set_url)] | None = None
+    algorithms: Annotated[tuple[Algorithm, ...], OneOrMany()] = ()
+    issuer: Annotated[tuple[str, ...], OneOrMany()] = ()
+    audience: Annotated[tuple[str, ...], OneOrMany()] = ()
+    leeway: Duration | None = None
+    require_expiry: bool = False
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if sum(each is not None for each in (self.secret, self.public_key, self.jwks)) != 1:
+            raise ValueError("needs one of secret, public_key and jwks")
+        return self
+
+
+class Jwt(Verify):
+    """How tokens are verified that callers bring along themselves."""
+
+    require_expiry: bool = True
 
 
 class SessionSettings(Model):
@@ -314,6 +353,7 @@ class BackendLogin(Model):
     upstream: str
     backend_path: ExactPath = ""
     token: Place = parse_token_place("auto")
+    failed: PointerText = parse_pointer("/errors")
     methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] = ("POST",)
     subject: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)] = (
         "sub",
@@ -326,6 +366,7 @@ class BackendLogin(Model):
     max_body: Size = 2**20
     max_reply: Size = 2**20
     renew: Renew | None = None
+    verify: Verify | None = None
     carrier: Literal["auto", "reply", "cookie"] | None = None
 
     @model_validator(mode="before")
@@ -388,6 +429,7 @@ class Route(Model):
         str, Annotated[tuple[str | int | bool, ...], OneOrMany(), Field(min_length=1)]
     ] = {}
     bad_key: Literal["refuse", "anonymous"] = "refuse"
+    accept_jwt: Literal["refuse", "verify"] = "refuse"
     on_unauthenticated: Literal["auto", "401", "login"] = "auto"
     cors: Cors | None = None
     response_timeout: Annotated[Duration, Field(gt=0)] | None = None
@@ -402,12 +444,14 @@ class Route(Model):
             raise ValueError("strip_prefix goes with an upstream")
         if self.claims and self.auth == "public":
             raise ValueError("claims need a session: auth cannot be public")
+        if self.accept_jwt == "verify" and self.auth == "public":
+            raise ValueError("accept_jwt looks at credentials: auth cannot be public")
         if self.bad_key == "anonymous" and self.auth != "optional":
             raise ValueError("bad_key: anonymous goes with auth: optional")
         return self
 
 
-class Verify(Shorthand):
+class ForwardAuth(Shorthand):
     """The forward-auth endpoint, and who may ask it. A plain text is short for its `path`."""
 
     _short_for = "path"
@@ -469,6 +513,7 @@ class Config(Model):
     ]
     login: Annotated[tuple[BackendLogin, ...], OneOrMany()] = ()
     logout: Logout = Logout()
+    jwt: Jwt | None = None
     keys: Keys = Keys()
     cors: Cors | None = None
     login_page: ExactPath | None = None
@@ -478,7 +523,7 @@ class Config(Model):
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     trusted_proxies: Networks = ()
-    verify: Verify | None = None
+    verify: ForwardAuth | None = None
     identity: dict[FieldName, str] = {"X-User-Id": "sub"}
     access_log: Annotated[str, BeforeValidator(_off)] = "stdout"
     audit_log: Annotated[str, BeforeValidator(_off)] = "stdout"

@@ -23,7 +23,7 @@ HOP_BY_HOP = frozenset(
     }
 )
 
-# Fields by which nginx describes another request, in its ways (see the relay's `verify`).
+# Fields by which nginx describes another request, in its ways (see the relay's `forward_auth`).
 ORIGINALS = frozenset({b"x-original-method", b"x-original-uri", b"x-original-url"})
 
 # Fields by which some servers let a request name another path or proxy than its own.

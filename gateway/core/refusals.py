@@ -77,11 +77,22 @@ TOKEN_NOT_KEY = Refusal(
 BAD_KEY = Refusal(
     401, "invalid_key", "The key is unknown or its session has ended.", fields=_BAD_KEY
 )
+BAD_TOKEN = Refusal(401, "invalid_token", "The token is not to be believed here.", fields=_BAD_KEY)
 FORBIDDEN = Refusal(403, "forbidden", "The session does not allow this.")
 CROSS_SITE = Refusal(403, "cross_site", "A request from another site cannot do this.")
 NO_UPGRADE = Refusal(403, "no_upgrade", "No WebSocket is served at this path.")
 UNTRUSTED = Refusal(403, "untrusted_peer", "Only a proxy that is configured may ask this.")
+ADMIN_OFF = Refusal(
+    403, "admin_off", "The admin API is off: set admin.secret in config.yaml to use it."
+)
+ADMIN_SECRET = Refusal(
+    401,
+    "admin_secret",
+    "This takes the admin secret: Authorization: Bearer …",
+    fields={"WWW-Authenticate": 'Bearer realm="latchkey admin"'},
+)
 NO_ROUTE = Refusal(404, "no_route", "Nothing is served at this path.")
+NO_SUCH_SESSION = Refusal(404, "no_session", "There is no such session.")
 NO_SESSION = Refusal(404, "no_session", "The subject has no such session.")
 METHOD = Refusal(405, "method_not_allowed", "This method is not served at this path.")
 HEAD_TIMEOUT = Refusal(408, "head_timeout", "The request's head took too long.")
@@ -109,6 +120,9 @@ UPSTREAM_SILENT = Refusal(
 NO_TOKEN = Refusal(
     502, "no_token", "The login succeeded but its reply holds no usable token.", blame="upstream"
 )
+NOT_VERIFIED = Refusal(
+    502, "token_not_verified", "The login's token cannot be verified.", blame="upstream"
+)
 LOGIN_REPLY = Refusal(502, "login_reply", "The login's reply cannot be read.", blame="upstream")
 
 # What the gateway or its store cannot do now. The user is not logged out by any of these.
@@ -133,6 +147,13 @@ RENEWAL = Refusal(
     503,
     "renewal_failed",
     "The session's token cannot be renewed at the moment.",
+    blame="upstream",
+    fields={"Retry-After": "5"},
+)
+KEYS = Refusal(
+    503,
+    "keys_unavailable",
+    "Tokens cannot be verified at the moment.",
     blame="upstream",
     fields={"Retry-After": "5"},
 )

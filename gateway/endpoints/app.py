@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.backends import Backends, backends
+from gateway.backends import Backends
 from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
 from gateway.endpoints import pages
-from gateway.endpoints.answers import REFUSED, refusals_as_problems, without_server_field
+from gateway.endpoints.answers import (
+    LOGIN_PAGE,
+    REFUSED,
+    refusals_as_problems,
+    without_server_field,
+)
 from gateway.endpoints.callers import CORS
 from gateway.endpoints.endings import Endings
 from gateway.endpoints.login import LoginEndpoint
@@ -45,6 +50,7 @@ def build(
     most = max((login.max_body for login in config.login), default=0)
     app = web.Application(middlewares=[refusals_as_problems], client_max_size=most + 1)
     app[REFUSED] = refused
+    app[LOGIN_PAGE] = config.login_page
     app[CORS] = Policy.of(config.cors)
     app.on_response_prepare.append(without_server_field)
     pages.add_templates(app, config.pages.templates)
@@ -54,7 +60,7 @@ def build(
         )
         app.router.add_route("*", login.path, endpoint.__call__)
     endings, listed = Endings(config.logout, sessions, calls), config.sessions.path
-    logout = LogoutEndpoint(endings, sessions.directory, listed)
+    logout = LogoutEndpoint(config.logout.path, endings, sessions.directory, listed)
     app.router.add_route("*", config.logout.path, logout.__call__)
     if listed is not None:
         devices = SessionsEndpoint(listed, config, endings, sessions.directory)
@@ -65,23 +71,22 @@ def build(
 
 @contextlib.asynccontextmanager
 async def run(
-    config: Config, sessions: Sessions, refused: Callable[[Refusal], None]
+    config: Config, sessions: Sessions, calls: Backends, refused: Callable[[Refusal], None]
 ) -> AsyncIterator[web.Server]:
     """The running application as a server without a socket: the relay hands it its own."""
     longest = config.limits.head_size + _ADDED_BY_RELAY
-    async with backends(config) as calls:
-        runner = web.AppRunner(
-            build(config, sessions, calls, refused),
-            access_log=None,
-            handle_signals=False,
-            auto_decompress=False,  # a login's body goes to the backend as it came
-            max_line_size=longest,
-            max_field_size=longest,
-            max_headers=config.limits.fields + _FIELDS_BY_RELAY,
-        )
-        await runner.setup()
-        assert runner.server is not None
-        try:
-            yield runner.server
-        finally:
-            await runner.cleanup()
+    runner = web.AppRunner(
+        build(config, sessions, calls, refused),
+        access_log=None,
+        handle_signals=False,
+        auto_decompress=False,  # a login's body goes to the backend as it came
+        max_line_size=longest,
+        max_field_size=longest,
+        max_headers=config.limits.fields + _FIELDS_BY_RELAY,
+    )
+    await runner.setup()
+    assert runner.server is not None
+    try:
+        yield runner.server
+    finally:
+        await runner.cleanup()

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.core import refusals
+from gateway.core.moments import rfc3339
 from gateway.endpoints import pages
 from gateway.endpoints.answers import Refused, refuse
 from gateway.endpoints.callers import Own, insist_on_own_site, own_sessions
 from gateway.endpoints.endings import Endings
-from gateway.pages import views
+from gateway.pages import policy, views
 from gateway.pages.rendering import SESSIONS
 from gateway.store.directory import Directory
 
@@ -50,13 +51,13 @@ class SessionsEndpoint:
                 "handle": handle,
                 "device": said.label,
                 "address": said.address,
-                "created": views.rfc3339(said.created),
-                "last_seen": views.rfc3339(said.seen),
+                "created": rfc3339(said.created),
+                "last_seen": rfc3339(said.seen),
                 "current": handle == own.current,
             }
             for handle, said in own.sessions.items()
         ]
-        fields = {"Cache-Control": "no-store", "Vary": pages.VARY}
+        fields = {"Cache-Control": "no-store", "Vary": policy.VARY}
         return web.json_response({"sessions": listed}, headers=fields)
 
     def _page(self, request: web.Request, own: Own) -> web.Response:

@@ -14,11 +14,15 @@ from gateway.core.addresses import ServerUrl
 from gateway.core.carriers import key_cookie
 from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
+from gateway.key_sets import KeySets
 from gateway.observe.access_log import AccessLog
+from gateway.pages.refusals import RefusalPages
+from gateway.relay.bearers import Bearers
 from gateway.relay.client import ClientConnection
 from gateway.relay.clock import Clock
 from gateway.relay.context import Context
 from gateway.relay.decision import Decider, Load
+from gateway.relay.forward_auth import ForwardAuth
 from gateway.relay.live import LiveSessions
 from gateway.relay.outgoing import Names
 from gateway.relay.pool import Connect, Pool, Server
@@ -27,7 +31,7 @@ from gateway.relay.responses import ResponseReader
 from gateway.relay.routes import Auth, InPlace, Route, RouteTable
 from gateway.relay.settings import Settings
 from gateway.relay.upstream import UpstreamConnection
-from gateway.relay.verify import Verify
+from gateway.verifiers import open_reader
 
 if TYPE_CHECKING:
     from gateway.config.model import Config, Upstream
@@ -52,6 +56,7 @@ class Relay:
         config: Config,
         *,
         sessions: Sessions,
+        key_sets: KeySets,
         endpoints: dict[str, Connect],
         access_log: AccessLog,
         refused: Callable[[Refusal], None],
@@ -69,10 +74,10 @@ class Relay:
             most_fields=config.limits.fields,
             key_field=config.keys.field,
         )
-        verify = Verify(requests, identity=config.identity, key_field=config.keys.field)
+        forward_auth = ForwardAuth(requests, identity=config.identity, key_field=config.keys.field)
         own = [builder.endpoint(path, connect) for path, connect in endpoints.items()]
         if config.verify is not None:
-            own += verify.routes(config.verify.path)
+            own += forward_auth.routes(config.verify.path)
         table = RouteTable(
             own,
             [(rule.path, rule.methods, builder.route(rule)) for rule in config.routes],
@@ -85,7 +90,7 @@ class Relay:
             settings=settings,
             clock=self._clock,
             requests=requests,
-            decider=Decider(table, verify, sessions, load),
+            decider=Decider(table, forward_auth, sessions, load, _bearers(config, key_sets)),
             load=load,
             names=names,
             access_log=access_log,
@@ -96,6 +101,7 @@ class Relay:
             revoke=sessions.revoke,
             report=sessions.report,
             refused=refused,
+            pages=RefusalPages(config.pages.templates),
         )
         self._live = LiveSessions(self._clock.clients, sessions, config.session.idle_timeout)
 
@@ -137,6 +143,13 @@ class Relay:
         self._clock.stop()
         self._live.stop()
         context.access_log.flush()
+
+
+def _bearers(config: Config, key_sets: KeySets) -> Bearers | None:
+    if config.jwt is None:
+        return None
+    read = open_reader(config.jwt, key_sets, config.session.clock_skew)
+    return Bearers(read, config.identity)
 
 
 def _settings(config: Config) -> Settings:
@@ -190,6 +203,7 @@ class _Builder:
             close_on_logout=rule.close_on_logout,
             claims=rule.claims,
             bad_key_is_anonymous=rule.bad_key == "anonymous",
+            accepts_jwt=rule.accept_jwt == "verify",
             login_page=None if rule.on_unauthenticated == "401" else self._config.login_page,
             always_to_login=rule.on_unauthenticated == "login",
             cors=Policy.of(rule.cors or self._config.cors),

@@ -26,6 +26,7 @@ from gateway.store.near_cache import Entry, NearCache
 from gateway.store.renewals import Renewals
 from gateway.store.revocations import Revocations
 from gateway.store.tracking import Tracking
+from gateway.store.writes import Writes
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -42,6 +43,9 @@ class Unresolved:
 
 # How often a session in use is looked up in its idle timeout, at the least.
 _LOOKS_PER_IDLE_TIMEOUT = 4
+
+# How many sessions one command ends: 1,000 take Redis about a millisecond.
+_AT_ONCE = 1000
 
 _UNKNOWN = Unresolved("invalid_key")
 _UNREADABLE = Unresolved("unreadable_session")
@@ -73,12 +77,14 @@ class Sessions:
         skew: float,
         timeout: float,
         render: Callable[[Session], bytes],
+        replicas: int = 0,
         most: int = 0,
         report: Report = unheard,
         echo: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         """Times in seconds; `skew` is how far a backend's clock may differ from ours; `render`
-        makes the fields that upstreams get for a session; `most` is how many sessions a subject may
+        makes the fields that upstreams get for a session; `replicas` must have a login or a logout
+        before it counts as done; `most` is how many sessions a subject may
         have, or 0 for any number; `echo` is told how long each revocation takes to be pushed.
         """
         self.near = near
@@ -100,6 +106,7 @@ class Sessions:
         self._lookups = Lookups(client, layout, idle_timeout, timeout)
         near.on_change = self._lookups.changed
         near.on_push = self._echoes.hear
+        self._writes = Writes(client, replicas, timeout)
         self._revocations = Revocations(client, layout, timeout)
         self._tracking = Tracking(
             client,
@@ -164,8 +171,9 @@ class Sessions:
         key = keys.parse_key(credential)
         if key is None:
             return None
+        session_id = entry.session.id
         try:
-            session = await self._read(key, entry.session.id)
+            session = self._opened(key, session_id, await self._lookups.get(session_id))
         except StoreUnavailable:
             return None
         if isinstance(session, Session) and session.token == entry.session.token:
@@ -179,7 +187,10 @@ class Sessions:
         """Asks the store, and has the near cache remember what it says."""
         self.near.expects(session_id)
         try:
-            found = await self._found(key, session_id, renew=renew)
+            session = self._opened(key, session_id, await self._lookups.get(session_id))
+            if isinstance(session, Session) and renew and session.renew_at <= time.time():
+                session = await self.renewals.current(key, session) or _UNKNOWN
+            found = self._entry(session) if isinstance(session, Session) else session
         except BaseException:
             self.near.gave_up(session_id)
             raise
@@ -190,16 +201,8 @@ class Sessions:
             self.near.learned(credential, entry, session_id, time.time())
         return found
 
-    async def _found(self, key: Key, session_id: str, *, renew: bool) -> Entry | Unresolved:
-        session = await self._read(key, session_id)
-        if isinstance(session, Session) and renew and session.renew_at <= time.time():
-            renewed = await self.renewals.current(key, session)
-            return _UNKNOWN if renewed is None else self._entry(renewed)
-        return self._entry(session) if isinstance(session, Session) else session
-
-    async def _read(self, key: Key, session_id: str) -> Session | Unresolved:
-        """The session as the store has it."""
-        record = await self._lookups.get(session_id)
+    def _opened(self, key: Key, session_id: str, record: bytes | None) -> Session | Unresolved:
+        """The session of a record, if it lives. Raises `NewerSession`."""
         if record is None:
             return _UNKNOWN
         try:
@@ -273,7 +276,7 @@ class Sessions:
         record = self._records.new(key, session, device, now, secrets.token_bytes(NONCE_BYTES))
         lasts = max(1, int(min(self._idle, session.ends_at - now) * 1000))
         name = self._layout.session(session.id)
-        await bounded(self._client.set(name, record, px=lasts), self._timeout)
+        await self._writes.do(("SET", name, record, "PX", lasts))
         try:
             await self.directory.enter(session.subject, session.id, session.ends_at, now)
         except StoreUnavailable:
@@ -302,12 +305,11 @@ class Sessions:
         if not session_ids:
             return {}
         self._revocations.note(session_ids)
-        async with self._client.pipeline(transaction=False) as pipe:
-            for each in session_ids:
-                self.near.forget(each)
-                self._echoes.ask(each)
-                pipe.getdel(self._layout.session(each))
-            found = await bounded(pipe.execute(), self._timeout)
+        for each in session_ids:
+            self.near.forget(each)
+            self._echoes.ask(each)
+        names = [self._layout.session(each) for each in session_ids]
+        found = await self._writes.do(*(("GETDEL", name) for name in names))
         ended = {
             session_id: _said(record)
             for session_id, record in zip(session_ids, found, strict=True)
@@ -317,6 +319,14 @@ class Sessions:
         with suppress(StoreUnavailable):
             await self.directory.leave({each: said.subject for each, said in ended.items()})
         return ended
+
+    async def revoke_all(self, subject: str) -> AsyncIterator[dict[str, Open]]:
+        """Ends all sessions of a subject, those that this version cannot read as well; some at a
+        time, which are returned as `revoke` does. Raises `StoreUnavailable`.
+        """
+        ids = await self.directory.ids(subject)
+        for at in range(0, len(ids), _AT_ONCE):
+            yield await self.revoke(*ids[at : at + _AT_ONCE])
 
     async def revoke_issued_before(self, moment: float) -> AsyncIterator[dict[str, Open]]:
         """Ends all sessions that were issued before a moment (UNIX seconds), of whomever; some at a
@@ -381,6 +391,7 @@ def open_sessions(
         skew=config.session.clock_skew,
         timeout=config.store.timeout,
         render=render,
+        replicas=config.store.replicas,
         most=config.session.max_per_subject,
         report=report,
         echo=echo,

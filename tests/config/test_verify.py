@@ -1,69 +1,159 @@
-"""What config.yaml says of the verify endpoint."""
+"""What `verify` may say, and what is wrong with keys before anybody logs in."""
 
-from ipaddress import IPv4Network, IPv6Network
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from gateway.cli import main
 from gateway.config.load import load
-from tests.config.test_load import MINIMAL, problems, write
+from gateway.config.model import BackendLogin
+from tests.config.test_load import problems, write
+from tests.support.signing import SECRET, ec_signer, rsa_signer
 
-NOWHERE = MINIMAL.replace(", upstream: shop", "")
-
-
-def test_it_is_off_unless_asked_for(tmp_path: Path) -> None:
-    """And then it answers to loopback alone."""
-    assert load(write(tmp_path, MINIMAL), {}).verify is None
-    verify = load(write(tmp_path, MINIMAL + "verify: {}"), {}).verify
-    assert verify is not None
-    assert verify.path == "/.well-known/latchkey/verify"
-    assert verify.trusted == (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
-    verify = load(write(tmp_path, MINIMAL + "verify: {path: /ask, trusted: 10.0.0.0/8}"), {}).verify
-    assert verify is not None
-    assert (verify.path, verify.trusted) == ("/ask", (IPv4Network("10.0.0.0/8"),))
-    verify = load(write(tmp_path, MINIMAL + "verify: /ask"), {}).verify
-    assert verify is not None
-    assert verify.path == "/ask"
+RSA, EC = rsa_signer(), ec_signer()
 
 
-def test_only_with_it_may_a_route_lead_nowhere(tmp_path: Path) -> None:
-    """Proxies send what passes by themselves."""
-    assert load(write(tmp_path, NOWHERE + "verify: {}"), {}).routes[0].upstream is None
-    [problem] = problems(tmp_path, NOWHERE)
-    assert problem == "config.yaml:4:10: routes[0]: needs upstream, as there is no verify"
-    text = NOWHERE.replace("path: /*", "path: /a/*, strip_prefix: /a")
-    [problem] = problems(tmp_path, text + "verify: {}")
-    assert "strip_prefix goes with an upstream" in problem
+def text(**verify: Any) -> str:
+    return yaml.safe_dump(
+        {
+            "version": 1,
+            "upstreams": {"api": "http://127.0.0.1:9000"},
+            "login": [{"kind": "backend", "path": "/login", "upstream": "api", "verify": verify}],
+            "routes": [{"path": "/*", "upstream": "api"}],
+        }
+    )
 
 
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("verify: /logout\n", "verify.path: is the path of logout as well"),
-        ("verify: /sessions\n", "verify.path: is the path of sessions as well"),
-        ("verify: /ask/\n", "verify.path: cannot end in a slash"),
-        ("verify: /ask/*\n", "verify.path: is one path"),
-        ("verify: {trusted: localhost}\n", "verify.trusted[0]"),
-        ("verify: {trust: 127.0.0.1}\n", "verify.trust: is not known here (did you mean trusted?)"),
-    ],
-)
-def test_what_is_wrong_with_it(tmp_path: Path, text: str, complaint: str) -> None:
-    """Each with its place."""
-    assert any(complaint in problem for problem in problems(tmp_path, MINIMAL + text))
+def loaded(folder: Path, **verify: Any) -> Any:
+    [login] = load(write(folder, text(**verify)), {}).login
+    assert isinstance(login, BackendLogin)
+    return login.verify
 
 
-@pytest.mark.parametrize("path", ["/ask", "/ask/*", "/ask/more"])
-def test_a_route_that_is_never_reached(tmp_path: Path, path: str) -> None:
-    """The path itself and all below it are the endpoint's."""
-    text = MINIMAL.replace("path: /*", f"path: {path}") + "verify: /ask\n"
-    [problem] = problems(tmp_path, text)
-    assert "routes[0].path: is never reached: verify answers there" in problem
+def test_verifying_is_off_by_default(tmp_path: Path) -> None:
+    """A backend verifies its own tokens."""
+    plain = text().replace("    verify: {}\n", "").replace("  verify: {}\n", "")
+    [login] = load(write(tmp_path, plain), {}).login
+    assert login.verify is None
 
 
-def test_it_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`gateway routes` prints it, and a dash for nowhere."""
-    assert main(["routes", "-c", str(write(tmp_path, NOWHERE + "verify: /ask\n"))]) == 0
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["/ask", "any", "verify", "gateway"] in rows
-    assert ["/*", "any", "required", "-"] in rows
+def test_everything_that_it_may_say(tmp_path: Path) -> None:
+    """One value may stand for a list of one."""
+    verify = loaded(
+        tmp_path,
+        jwks="https://id.example/.well-known/jwks.json",
+        issuer="https://id.example",
+        audience=["shop", "https://shop.example"],
+        algorithms="RS256",
+        leeway="30s",
+        require_expiry=True,
+    )
+    assert verify.issuer == ("https://id.example",)
+    assert verify.audience == ("shop", "https://shop.example")
+    assert (verify.algorithms, verify.leeway, verify.require_expiry) == (("RS256",), 30.0, True)
+
+
+def test_a_public_key_stands_there_or_in_a_file(tmp_path: Path) -> None:
+    """The file is found beside config.yaml, and read once."""
+    (tmp_path / "key.pem").write_text(RSA.pem)
+    assert loaded(tmp_path, public_key=RSA.pem).public_key == RSA.pem
+    assert loaded(tmp_path, public_key="key.pem").public_key == RSA.pem
+    assert loaded(tmp_path, public_key=str(tmp_path / "key.pem")).public_key == RSA.pem
+
+
+def test_a_secret_shows_nothing_of_itself(tmp_path: Path) -> None:
+    """As any other secret in the file."""
+    assert SECRET not in repr(load(write(tmp_path, text(secret=SECRET)), {}))
+
+
+WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
+    "nothing": ({}, "verify", "needs one of secret, public_key and jwks"),
+    "two keys": ({"secret": SECRET, "jwks": "https://a/"}, "verify", "needs one of"),
+    "a public key as a secret": ({"secret": RSA.pem}, "verify.secret", "is a public key"),
+    "a published key as a secret": (
+        {"secret": json.dumps(RSA.jwk)},
+        "verify.secret",
+        "is a public key",
+    ),
+    "a short secret": ({"secret": "x" * 31}, "verify.secret", "is too short"),
+    "a short secret for its algorithm": (
+        {"secret": "x" * 32, "algorithms": "HS512"},
+        "verify.algorithms",
+        "does not fit this key, which is for HS256",
+    ),
+    "a private key": ({"public_key": RSA.private_pem}, "verify.public_key", "is a private key"),
+    "a short key": (
+        {"public_key": rsa_signer("short", 1024).pem},
+        "verify.public_key",
+        "2048 bits",
+    ),
+    "no file": ({"public_key": "missing.pem"}, "verify.public_key", "is neither a public key"),
+    "another key's algorithm": (
+        {"public_key": EC.pem, "algorithms": ["ES256", "RS256"]},
+        "verify.algorithms[1]",
+        "does not fit this key, which is for ES256",
+    ),
+    "a secret's algorithm for a public key": (
+        {"public_key": RSA.pem, "algorithms": ["RS256", "HS256"]},
+        "verify.algorithms[1]",
+        "does not fit this key",
+    ),
+    "a secret's algorithm for published keys": (
+        {"jwks": "https://a/", "algorithms": ["HS256"]},
+        "verify.algorithms[0]",
+        "does not fit this key",
+    ),
+    "no algorithm": ({"secret": SECRET, "algorithms": "none"}, "verify.algorithms", "must be"),
+    "a file as a key set": ({"jwks": "file:///etc/keys"}, "verify.jwks", "begins with https://"),
+    "a path as a key set": ({"jwks": "/keys"}, "verify.jwks", "begins with https://"),
+    "a password in an address": (
+        {"jwks": "https://a:b@c/"},
+        "verify.jwks",
+        "cannot hold a password",
+    ),
+    "a bad host": ({"jwks": "https://[::1/"}, "verify.jwks", "Invalid IPv6 URL"),
+}
+
+
+@pytest.mark.parametrize(("verify", "where", "what"), WRONG.values(), ids=WRONG.keys())
+def test_what_is_wrong_is_said_before_anybody_logs_in(
+    tmp_path: Path, verify: dict[str, Any], where: str, what: str
+) -> None:
+    """With the place, and without repeating a key."""
+    [problem] = problems(tmp_path, text(**verify))
+    assert f"login[0].{where}" in problem
+    assert what in problem
+    assert "BEGIN" not in problem
+
+
+ACCEPTING = """
+version: 1
+upstreams: {shop: "http://127.0.0.1:9000"}
+routes: [{path: /*, upstream: shop, accept_jwt: verify}]
+"""
+
+
+def test_tokens_from_outside_must_say_when_they_end(tmp_path: Path) -> None:
+    """Nothing else ends one: there is no session behind it."""
+    section = f"jwt: {{secret: '{SECRET}', audience: shop}}\n"
+    config = load(write(tmp_path, ACCEPTING + section), {})
+    assert config.jwt is not None
+    assert config.jwt.require_expiry
+    assert config.routes[0].accept_jwt == "verify"
+
+
+def test_accepting_tokens_takes_a_way_to_verify_them(tmp_path: Path) -> None:
+    """And a route that looks at credentials."""
+    [problem] = problems(tmp_path, ACCEPTING)
+    assert "routes[0].accept_jwt: needs a section jwt" in problem
+    public = ACCEPTING.replace("verify}", "verify, auth: public}")
+    [problem] = problems(tmp_path, public + f"jwt: {{secret: '{SECRET}'}}\n")
+    assert "auth cannot be public" in problem
+
+
+def test_what_is_wrong_with_the_keys_of_tokens_from_outside(tmp_path: Path) -> None:
+    """It is said as for a login."""
+    [problem] = problems(tmp_path, ACCEPTING + "jwt: {secret: short}\n")
+    assert "jwt.secret: is too short" in problem

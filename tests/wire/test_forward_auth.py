@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import accounts, log_in, token_of
+from tests.conftest import SIGNING_SECRET, accounts, log_in, token_of
 from tests.support.gateway import Gateway, gateway
 from tests.support.raw import Client, Upstream, always, ask, status
 from tests.support.redis_server import RedisServer
@@ -38,7 +38,7 @@ def gate(
         verify={},
         identity={"X-User-Id": "sub", "X-Role": "role"},
         keys={"field": "X-Session-Key"},
-        limits={"requests": 100},
+        jwt={"secret": SIGNING_SECRET, "algorithms": "HS256"},
         routes=[
             {"path": "/api/*"},
             {"path": "/api/admin/*", "claims": {"role": "admin"}},
@@ -49,6 +49,7 @@ def gate(
             {"path": "/public/*", "auth": "public"},
             {"path": "/program/*", "on_unauthenticated": "401"},
             {"path": "/shared/*", "cors": {"origins": "https://app.example", "credentials": True}},
+            {"path": "/services/*", "accept_jwt": "verify"},
             {"path": "/relayed/*", "upstream": "shop"},
             {"path": "/backend/*", "auth": "public"},
             {"path": "/signin", "auth": "public"},
@@ -150,6 +151,16 @@ def test_a_key_in_each_place_where_one_may_be(gate: Gateway, key: str) -> None:
         assert got["Authorization"].startswith("Bearer eyJ")
         assert (got["X-Session-Key"], got["Cookie"]) == ("", cookie.encode().decode("latin-1"))
         assert key.encode() not in answer
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_token_in_place_of_a_key(gate: Gateway, key: str, way: str) -> None:
+    """Where a route accepts it: it comes back as it was."""
+    token = token_of("a service")
+    answer = about(gate, way, "GET", "/services/x", bearer(token))
+    assert (status(answer), fields(answer)["Authorization"]) == (200, f"Bearer {token}")
+    answer = about(gate, way, "GET", "/services/x", bearer(token[:-4] + "AAAA"))
+    assert (status(answer), reason(answer)) == (401, "invalid_token")
 
 
 def test_several_cookie_fields_come_back_as_one(gate: Gateway, key: str) -> None:

@@ -49,7 +49,7 @@ _OF_A_HANDSHAKE = b"sec-websocket-"
 _OK = 200
 
 
-class Verify:
+class ForwardAuth:
     """Reads descriptions of requests, and answers those who gave them."""
 
     def __init__(
@@ -92,7 +92,7 @@ class Verify:
         described.told = Told(_site(told), redirects=not told.by_nginx)
         described.passed = head.passed
         described.credential, described.cookie = head.credential, head.cookie
-        described.ambiguous = head.ambiguous
+        described.authorization, described.ambiguous = head.authorization, head.ambiguous
         described.upgrade = head.upgrade or _handshake(head)
         return described
 
