@@ -492,7 +492,12 @@ class Exchange:
             return
         self._tell(answered.event)
         self.status = answered.status
-        self.close = self.close or self.uploading or self.context.draining
+        self.close = (
+            self.close
+            or self.uploading
+            or self.head.upgrade is not None  # rule E9: no answer here opens a tunnel
+            or self.context.draining
+        )
         self.client.write(answers.bodiless(answered, request_id=self.request_id, close=self.close))
         self._end(reusable=False)
 

@@ -3,11 +3,14 @@
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 
 from gateway.cli import main
 from gateway.config.load import load
-from tests.config.test_load import MINIMAL, problems, write
+from gateway.config.schema import json_schema
+from tests.config.test_load import MINIMAL, ROOT, problems, write
 
 NOWHERE = MINIMAL.replace(", upstream: shop", "")
 
@@ -25,6 +28,13 @@ def test_it_is_off_unless_asked_for(tmp_path: Path) -> None:
     verify = load(write(tmp_path, MINIMAL + "verify: /ask"), {}).verify
     assert verify is not None
     assert verify.path == "/ask"
+
+
+def test_the_example_is_right() -> None:
+    """Both for the gateway and for editors."""
+    file = ROOT / "deploy" / "forward-auth" / "latchkey.yaml"
+    load(file, {})
+    jsonschema.validate(yaml.safe_load(file.read_text()), json_schema())
 
 
 def test_only_with_it_may_a_route_lead_nowhere(tmp_path: Path) -> None:

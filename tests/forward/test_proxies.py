@@ -345,8 +345,10 @@ def test_a_reload_goes_unnoticed(here: Site, key: str) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("proxy", PROXIES)
-def test_a_gateway_that_is_away(proxy: str, tmp_path: Path, redis: RedisServer) -> None:
+@pytest.mark.parametrize(
+    ("proxy", "code"), [("nginx", 503), ("caddy", 502), ("traefik", 500), ("envoy", 503)]
+)
+def test_a_gateway_that_is_away(proxy: str, code: int, tmp_path: Path, redis: RedisServer) -> None:
     """Nothing passes, whatever it is."""
     with site(proxy, tmp_path, redis.url) as here:
         key = here.log_in()
@@ -358,7 +360,6 @@ def test_a_gateway_that_is_away(proxy: str, tmp_path: Path, redis: RedisServer) 
             ("/public/x", ()),
             ("/api/x", (f"Cookie: latchkey={key}", NAVIGATES)),
             ("/api/chat", (*HANDSHAKE, bearer(key))),
-            ("/login", ()),
         ):
-            assert here.ask("GET", path, *lines).status >= 500
+            assert here.ask("GET", path, *lines).status == code
         assert here.reached() == []
