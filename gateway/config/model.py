@@ -121,6 +121,14 @@ def _key_set_url(value: str) -> str:
     return value
 
 
+def _captured(value: Any) -> Any:
+    if isinstance(value, bool):
+        return parse_token_place("auto") if value else None
+    if value is not None and not isinstance(value, str):
+        raise ValueError("names no place: write true, or where the token is")
+    return None if value is None else parse_token_place(value)
+
+
 def _parsed(parse: Any, schema: dict[str, Any]) -> tuple[Any, Any, Any]:
     """How a text becomes a value of `core`, which knows nothing of pydantic."""
     return (
@@ -143,6 +151,12 @@ Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], OneOrMany()]
 ServerAddress = Annotated[ServerUrl, *_parsed(parse_server, _TEXT)]
 SecretText = Annotated[Secret, *_parsed(Secret, {**_TEXT, "format": "password", "writeOnly": True})]
 Place = Annotated[TokenPlace, *_parsed(parse_token_place, _TEXT)]
+CapturedPlace = Annotated[
+    TokenPlace | None,
+    BeforeValidator(_captured),
+    PlainSerializer(str),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, _TEXT]}),
+]
 PointerText = Annotated[JsonPointer, *_parsed(parse_pointer, _TEXT)]
 SendingText = Annotated[Sending | None, *_parsed(parse_sending, _TEXT)]
 
@@ -345,6 +359,41 @@ class Cors(Model):
         return self
 
 
+class Guessing(Model):
+    """How many logins may fail before the next one has to wait. 0 is any number; off is all of it.
+
+    Whole seconds are counted in.
+    """
+
+    account: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)] = (
+        "username",
+        "email",
+        "login",
+        "user",
+    )
+    window: Annotated[Duration, Field(ge=1)] = 300.0
+    per_account: Annotated[int, Field(ge=0)] = 10
+    per_account_everywhere: Annotated[int, Field(ge=0)] = 100
+    per_address: Annotated[int, Field(ge=0)] = 100
+    in_all: Annotated[int, Field(ge=0)] = 0
+    delay_after: Annotated[int, Field(ge=0)] = 5
+    delay: Annotated[Duration, Field(ge=1)] = 1.0
+    longest_delay: Annotated[Duration, Field(ge=1)] = 60.0
+    known_for: Duration = 30 * 86400.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lengthen(cls, value: Any) -> Any:
+        return dict.fromkeys(_COUNTS, 0) if _off(value) == "off" else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: GetJsonSchemaHandler) -> Any:
+        return {"anyOf": [{"enum": [False, "off"]}, handler(schema)]}
+
+
+_COUNTS = ("per_account", "per_account_everywhere", "per_address", "in_all")
+
+
 class BackendLogin(Model):
     """A login by the backend's own login: its reply's token becomes a key."""
 
@@ -364,10 +413,12 @@ class BackendLogin(Model):
     )
     timeout: Annotated[Duration, Field(gt=0)] = 15.0
     max_body: Size = 2**20
+    body_timeout: Annotated[Duration, Field(gt=0)] = 20.0
     max_reply: Size = 2**20
     renew: Renew | None = None
     verify: Verify | None = None
     carrier: Literal["auto", "reply", "cookie"] | None = None
+    guessing: Guessing | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -434,21 +485,39 @@ class Route(Model):
     cors: Cors | None = None
     response_timeout: Annotated[Duration, Field(gt=0)] | None = None
     body_size: Size | None = None
+    captures: CapturedPlace = None
+    max_reply: Size = 2**20
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_as_a_whole(cls, value: Any) -> Any:
+        """What is captured is read as a whole, and so is what leads to it."""
+        if isinstance(value, dict) and value.get("captures") and "body_size" not in value:
+            return {**value, "body_size": 2**20}
+        return value
 
     @model_validator(mode="after")
     def _fits(self) -> Route:
         prefix = (self.strip_prefix or "").rstrip("/")
         if prefix and not (self.path == prefix or self.path.startswith(prefix + "/")):
             raise ValueError(f"strip_prefix {prefix} is not what path {self.path} begins with")
-        if self.upstream is None and prefix:
-            raise ValueError("strip_prefix goes with an upstream")
+        if self.upstream is None and (prefix or self.captures is not None):
+            raise ValueError("strip_prefix and captures go with an upstream")
         if self.claims and self.auth == "public":
             raise ValueError("claims need a session: auth cannot be public")
+        if self.captures is not None:
+            self._check_captures()
         if self.accept_jwt == "verify" and self.auth == "public":
             raise ValueError("accept_jwt looks at credentials: auth cannot be public")
         if self.bad_key == "anonymous" and self.auth != "optional":
             raise ValueError("bad_key: anonymous goes with auth: optional")
         return self
+
+    def _check_captures(self) -> None:
+        if self.auth != "required" or self.accept_jwt == "verify":
+            raise ValueError("captures need a session: auth is required, and by key alone")
+        if self.websocket:
+            raise ValueError("captures read whole replies: there is none of a websocket")
 
 
 class ForwardAuth(Shorthand):
@@ -512,6 +581,7 @@ class Config(Model):
         Upstream,
     ]
     login: Annotated[tuple[BackendLogin, ...], OneOrMany()] = ()
+    guessing: Guessing = Guessing()
     logout: Logout = Logout()
     jwt: Jwt | None = None
     keys: Keys = Keys()

@@ -1,8 +1,8 @@
 """Ways to log in: one file for each, and the file's name is its `kind` in config.yaml.
 
 A way to log in is a module with a class `Login` (see `Login` below). It gets an attempt and gives
-the reply for the client, with a key in it if the attempt succeeded. The endpoints find it by its
-name, so adding one touches nothing here.
+the reply for the client: a `LoggedIn`, with a key in it, if the attempt succeeded. The endpoints
+find it by its name, so adding one touches nothing here.
 """
 
 from __future__ import annotations
@@ -34,6 +34,15 @@ class Attempt:
     request_id: str
     replaces: str | None  # the session id of the cookie that the same browser sent
     cookie: KeyCookie | None  # what the key is to travel in; None: in the reply
+
+    def field(self, name: str) -> str:
+        """The first field of this name (in lower case), or nothing."""
+        return next((value for each, value in self.fields if each.lower() == name), "")
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn(Reply):
+    """The reply to an attempt that has succeeded: it hands out a key. Any other has failed."""
 
 
 class Login(Protocol):

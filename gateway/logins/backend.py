@@ -6,7 +6,6 @@ the reply's token is kept, and the reply goes to the client with the key in the 
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,11 +17,11 @@ from gateway.core.keys import Key
 from gateway.core.replies import Reply, UnreadableReply
 from gateway.core.sessions import Device, Session
 from gateway.core.swaps import Found, NoToken
-from gateway.core.tokens import BadToken, Claims
-from gateway.core.verification import NotVerified
+from gateway.core.tokens import BadToken, Claims, NotVerified
 from gateway.key_sets import KeysUnavailable
-from gateway.logins import Attempt
+from gateway.logins import Attempt, LoggedIn
 from gateway.logins._refresh import BackendRefresh
+from gateway.logins._successors import Successors, nameless
 from gateway.observe.events import Event, Kind, of_sessions
 from gateway.store.errors import StoreUnavailable
 from gateway.store.sessions import Sessions
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.logins")
 
-# A reply that holds a key is nobody else's (RFC 6749 §5.1), whatever the backend said of it.
-_CACHING = frozenset({"cache-control", "expires", "pragma"})
-
 
 class Login:
     """One configured login."""
@@ -45,9 +41,8 @@ class Login:
         self._backends = backends
         self._sessions = sessions
         self._read = open_reader(config.verify, backends.key_sets, sessions.skew)
-        self.renew = config.renew and BackendRefresh(
-            config.renew, backends, read=self._read, subject=self._subject
-        )
+        self.successors = Successors(self._read, self._subject, config.renew)
+        self.renew = config.renew and BackendRefresh(config.renew, backends, self.successors)
 
     async def __call__(self, attempt: Attempt) -> Reply:
         """The reply for the client. Raises `BackendFailed` and `StoreUnavailable`."""
@@ -127,7 +122,7 @@ class Login:
         refresh = None if renew is None else refresh_tokens.find(reply, renew.refresh_token)
         issued = await self._sessions.issue(
             token=found.token,
-            subject=self._subject(claims) or _nameless(found.token),
+            subject=self._subject(claims) or nameless(found.token),
             login=self._config.path,
             device=Device(attempt.device, attempt.address),
             token_expiry=claims.expires,
@@ -136,8 +131,8 @@ class Login:
         )
         self._report("login", attempt, issued.session)
         swapped, cookie = _handed_out(reply, found, issued.key, attempt.cookie)
-        kept = [line for line in swapped.fields if line[0].lower() not in _CACHING]
-        return replace(swapped, fields=(*kept, *cookie, ("Cache-Control", "no-store")))
+        answer = replace(swapped, fields=(*swapped.fields, *cookie)).unstored()
+        return LoggedIn(answer.status, answer.fields, answer.body, answer.reason)
 
     def _report(
         self, kind: Kind, attempt: Attempt, session: Session | None = None, reason: str = ""
@@ -161,8 +156,3 @@ def _handed_out(
     if cookie is None or swaps.is_in_cookie(reply, found):
         return swaps.swap(reply, found, key.reveal()), []
     return swaps.swap(reply, found, ""), [("Set-Cookie", cookie.setting(key.reveal()))]
-
-
-def _nameless(token: str) -> str:
-    """A token that names nobody is nobody else's: its digest stands for the subject."""
-    return "token:" + hashlib.sha256(token.encode()).hexdigest()[:32]

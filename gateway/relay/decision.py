@@ -142,7 +142,7 @@ class Decider:
         would answer by itself, and no upgrade that it would not grant.
         """
         route = self._match(head)
-        if route.is_endpoint:
+        if route.in_process:
             raise Refused(refusals.NO_ROUTE)
         if head.upgrade is not None and not route.websocket:
             raise Refused(refusals.NO_UPGRADE)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core import paths, refusals
 from gateway.core.addresses import ServerUrl
-from gateway.core.carriers import key_cookie
+from gateway.core.carriers import own_cookies
 from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
 from gateway.key_sets import KeySets
@@ -28,7 +28,7 @@ from gateway.relay.outgoing import Names
 from gateway.relay.pool import Connect, Pool, Server
 from gateway.relay.requests import RequestReader
 from gateway.relay.responses import ResponseReader
-from gateway.relay.routes import Auth, InPlace, Route, RouteTable
+from gateway.relay.routes import Auth, Destination, InPlace, Route, RouteTable
 from gateway.relay.settings import Settings
 from gateway.relay.upstream import UpstreamConnection
 from gateway.verifiers import open_reader
@@ -58,16 +58,18 @@ class Relay:
         sessions: Sessions,
         key_sets: KeySets,
         endpoints: dict[str, Connect],
+        captures: Connect,
         access_log: AccessLog,
         refused: Callable[[Refusal], None],
         instance: str,
     ) -> None:
         """`endpoints` are the gateway's own paths (or prefixes, with a star at the end), with what
-        connects to who answers them; `refused` is told of each refusal.
+        connects to who answers them; `captures` connects to who asks where tokens are captured, and
+        `refused` is told of each refusal.
         """
         self._clock = Clock(config.timeouts.write)
         settings = _settings(config)
-        builder = _Builder(config, settings, self._clock)
+        builder = _Builder(config, settings, self._clock, captures)
         requests = RequestReader(
             instance=instance,
             identity=config.identity,
@@ -80,7 +82,10 @@ class Relay:
             own += forward_auth.routes(config.verify.path)
         table = RouteTable(
             own,
-            [(rule.path, rule.methods, builder.route(rule)) for rule in config.routes],
+            [
+                (rule.path, rule.methods, builder.route(at, rule))
+                for at, rule in enumerate(config.routes)
+            ],
         )
         names = Names(Random(SystemRandom().getrandbits(256)))  # noqa: S311 (names, not secrets)
         load = Load(config.limits.requests)
@@ -168,6 +173,7 @@ def _settings(config: Config) -> Settings:
         response_head_size=limits.response_head_size,
         read_ahead=max(_READ_AHEAD, limits.head_size + 1),  # or a large head would never be whole
         connections=limits.connections,
+        captures=any(rule.captures is not None for rule in config.routes),
         end_on_401=config.session.end_on_upstream_401,
     )
 
@@ -175,8 +181,9 @@ def _settings(config: Config) -> Settings:
 class _Builder:
     """Turns the rules of config.yaml into routes and pools."""
 
-    def __init__(self, config: Config, settings: Settings, clock: Clock) -> None:
+    def __init__(self, config: Config, settings: Settings, clock: Clock, captures: Connect) -> None:
         self._config = config
+        self._captures = captures
         self._settings = settings
         self._clock = clock
         self._reader = ResponseReader(own_cookies=_own_cookies(config))
@@ -190,14 +197,22 @@ class _Builder:
         everywhere = frozenset().union(*guarded.values())
         self._nowhere = InPlace(lambda exchange: exchange.fail(refusals.NO_ROUTE), everywhere)
 
-    def route(self, rule: RouteConfig) -> Route:
+    def route(self, number: int, rule: RouteConfig) -> Route:
         timeouts, limits = self._config.timeouts, self._config.limits
-        upstream = rule.upstream
+        upstream, captures = rule.upstream, rule.captures is not None
+        pool: Destination = self._nowhere
+        keeps_host = True
+        if captures:
+            pool = self._own_pool(self._captures)
+        elif upstream is not None:
+            pool = self._upstreams[upstream]
+            keeps_host = self._config.upstreams[upstream].host == "client"
         return Route(
             name=rule.path,
-            pool=self._nowhere if upstream is None else self._upstreams[upstream],
+            pool=pool,
             auth=Auth(rule.auth),
-            keeps_host=upstream is None or self._config.upstreams[upstream].host == "client",
+            captures=number if captures else None,
+            keeps_host=keeps_host,
             strip_prefix=(rule.strip_prefix or "").encode().rstrip(b"/"),
             websocket=rule.websocket,
             close_on_logout=rule.close_on_logout,
@@ -214,20 +229,10 @@ class _Builder:
         )
 
     def endpoint(self, path: str, connect: Connect) -> Route:
-        """One of the gateway's own paths, or all below one. Its answers may set the cookies that
-        those of others must not.
-        """
-        pool = self._pool(
-            "gateway",
-            [Server("gateway", connect)],
-            b"",
-            frozenset(),
-            ResponseReader(own_cookies=()),
-        )
-        self.pools.append(pool)
+        """One of the gateway's own paths, or all below one."""
         return Route(
             name=path,
-            pool=pool,
+            pool=self._own_pool(connect),
             auth=Auth.OFFERED,
             is_endpoint=True,
             close_on_logout=False,  # a logout must not end itself
@@ -235,6 +240,13 @@ class _Builder:
             response_timeout=self._config.timeouts.response,
             body_limit=self._config.limits.body_size,
         )
+
+    def _own_pool(self, connect: Connect) -> Pool:
+        """The endpoints as an upstream. Their answers may set the cookies that others' must not."""
+        reader = ResponseReader(own_cookies=())
+        pool = self._pool("gateway", [Server("gateway", connect)], b"", frozenset(), reader)
+        self.pools.append(pool)
+        return pool
 
     def _upstream(self, name: str, upstream: Upstream, guarded: frozenset[bytes]) -> Pool:
         servers = [Server(str(url), _connect(url, upstream)) for url in upstream.servers]
@@ -265,9 +277,8 @@ class _Builder:
 
 def _own_cookies(config: Config) -> frozenset[bytes]:
     """The cookies in which logins are configured to hand out keys."""
-    names = (getattr(login.token, "name", None) for login in config.login)
-    own = [key_cookie(config.keys.cookie, secure=secure).name for secure in (False, True)]
-    return frozenset(name.encode() for name in (*own, *names) if name is not None)
+    own = own_cookies(config.keys.cookie, [login.token for login in config.login])
+    return frozenset(name.encode() for name in own)
 
 
 def _guarded(config: Config) -> dict[str, frozenset[bytes]]:

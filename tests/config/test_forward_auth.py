@@ -42,9 +42,10 @@ def test_only_with_it_may_a_route_lead_nowhere(tmp_path: Path) -> None:
     assert load(write(tmp_path, NOWHERE + "verify: {}"), {}).routes[0].upstream is None
     [problem] = problems(tmp_path, NOWHERE)
     assert problem == "config.yaml:4:10: routes[0]: needs upstream, as there is no verify"
-    text = NOWHERE.replace("path: /*", "path: /a/*, strip_prefix: /a")
-    [problem] = problems(tmp_path, text + "verify: {}")
-    assert "strip_prefix goes with an upstream" in problem
+    for more in ("strip_prefix: /a", "captures: auto"):
+        text = NOWHERE.replace("path: /*", f"path: /a/*, {more}")
+        [problem] = problems(tmp_path, text + "verify: {}")
+        assert "strip_prefix and captures go with an upstream" in problem
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ def gate(
             {"path": "/shared/*", "cors": {"origins": "https://app.example", "credentials": True}},
             {"path": "/services/*", "accept_jwt": "verify"},
             {"path": "/relayed/*", "upstream": "shop"},
+            {"path": "/switch", "upstream": "accounts", "captures": "auto"},
             {"path": "/backend/*", "auth": "public"},
             {"path": "/signin", "auth": "public"},
         ],
@@ -294,7 +295,9 @@ def test_the_path_is_read_like_any_other(gate: Gateway, key: str, path: str) -> 
     assert status(answer) in (400, 404)
 
 
-@pytest.mark.parametrize("uri", ["/login", "/logout", "/sessions", VERIFY, f"{VERIFY}/api/x"])
+@pytest.mark.parametrize(
+    "uri", ["/login", "/logout", "/sessions", "/switch", VERIFY, f"{VERIFY}/api/x"]
+)
 @pytest.mark.parametrize("way", WAYS)
 def test_what_the_gateway_answers_itself_does_not_pass(
     gate: Gateway, key: str, way: str, uri: str
