@@ -108,7 +108,13 @@ def _routes(options: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return _EXIT_USAGE
     rows = [
-        (login.path, ",".join(login.methods), "login", login.upstream) for login in config.login
+        (
+            login.path,
+            ",".join(login.methods),
+            "login",
+            "gateway" if login.kind == "users" else login.upstream,
+        )
+        for login in config.login
     ]
     rows.append((config.logout.path, "GET,POST", "logout", "gateway"))
     routes = sorted(config.routes, key=lambda each: (each.path.endswith("*"), -len(each.path)))

@@ -26,9 +26,10 @@ from pydantic_core import core_schema
 
 from gateway.config.units import Duration, Size
 from gateway.core.addresses import Address, ServerUrl, parse_address, parse_server
+from gateway.core.minting import REGISTERED
 from gateway.core.refresh_tokens import Sending, parse_sending
 from gateway.core.secret import Secret
-from gateway.core.token_places import TokenPlace, parse_token_place
+from gateway.core.token_places import ClaimPlace, TokenPlace, parse_claim_place, parse_token_place
 
 _PATH = re.compile(r"/[A-Za-z0-9_.~!$&'()+,=:@/-]*(?<!/)\*?|/[A-Za-z0-9_.~!$&'()+,=:@/-]*/\*?|/\*?")
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
@@ -81,6 +82,18 @@ def _field_name(value: str) -> str:
     return value
 
 
+def _claim_name(value: str) -> str:
+    if value in REGISTERED:
+        raise ValueError("is a claim that the gateway itself makes")
+    return value
+
+
+def _pointer(value: str) -> str:
+    if not re.fullmatch(r"(/[^/]+)+", value):
+        raise ValueError("is no JSON pointer: write /token or /data/token")
+    return value
+
+
 def _store_url(value: str) -> str:
     if value != "embedded" and not value.startswith(_STORE_SCHEMES):
         raise ValueError(f"is no store: write embedded or one of {', '.join(_STORE_SCHEMES)}…")
@@ -106,6 +119,9 @@ Listens = Annotated[tuple[Listen, ...], OneOrMany(), Field(min_length=1)]
 ServerAddress = Annotated[ServerUrl, *_parsed(parse_server, _TEXT)]
 SecretText = Annotated[Secret, *_parsed(Secret, {**_TEXT, "format": "password", "writeOnly": True})]
 Place = Annotated[TokenPlace, *_parsed(parse_token_place, _TEXT)]
+ClaimAt = Annotated[ClaimPlace, *_parsed(parse_claim_place, _TEXT)]
+ClaimName = Annotated[str, AfterValidator(_claim_name)]
+Pointer = Annotated[str, AfterValidator(_pointer)]
 SendingText = Annotated[Sending | None, *_parsed(parse_sending, _TEXT)]
 
 
@@ -213,26 +229,16 @@ class Upstream(Shorthand):
     tls: UpstreamTls = UpstreamTls()
 
 
-class BackendLogin(Model):
-    """A login by the backend's own login: its reply's token becomes a key."""
+class AskingLogin(Model):
+    """A login for which a backend is asked."""
 
-    kind: Literal["backend"]
     path: ExactPath
     upstream: str
     backend_path: ExactPath = ""
-    token: Place = parse_token_place("auto")
     methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] = ("POST",)
-    subject: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)] = (
-        "sub",
-        "user_id",
-        "uid",
-        "username",
-        "email",
-    )
     timeout: Annotated[Duration, Field(gt=0)] = 15.0
     max_body: Size = 2**20
     max_reply: Size = 2**20
-    renew: Renew | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -240,6 +246,88 @@ class BackendLogin(Model):
         if isinstance(value, dict) and "backend_path" not in value and "path" in value:
             return {**value, "backend_path": value["path"]}
         return value
+
+
+class BackendLogin(AskingLogin):
+    """A login by the backend's own login: its reply's token becomes a key."""
+
+    kind: Literal["backend"]
+    token: Place = parse_token_place("auto")
+    subject: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)] = (
+        "sub",
+        "user_id",
+        "uid",
+        "username",
+        "email",
+    )
+    renew: Renew | None = None
+
+
+class Claim(Shorthand):
+    """Where a claim stands in a backend's reply. A text is short for `at`."""
+
+    _short_for = "at"
+
+    at: ClaimAt
+    required: bool = True
+
+
+class MintLogin(AskingLogin):
+    """A login by a backend that only says yes and who: the gateway mints the token."""
+
+    kind: Literal["mint"]
+    claims: dict[str, Claim]
+    reply: Pointer = "/token"
+
+    @model_validator(mode="after")
+    def _fits(self) -> MintLogin:
+        if "sub" not in self.claims or not self.claims["sub"].required:
+            raise ValueError("claims must say where sub is: whom a token is for")
+        for name in self.claims:
+            if name != "sub" and name in REGISTERED:
+                raise ValueError(f"claims cannot hold {name}, which the gateway itself makes")
+        return self
+
+
+class UsersLogin(Model):
+    """A login by a file of users, whose tokens the gateway mints."""
+
+    kind: Literal["users"]
+    path: ExactPath
+    file: str
+    methods: tuple[Literal["POST"]] = ("POST",)
+    max_body: Size = 16 * 1024
+
+
+AnyLogin = Annotated[BackendLogin | MintLogin | UsersLogin, Field(discriminator="kind")]
+
+
+class SigningKey(Model):
+    """A key that tokens are signed with."""
+
+    algorithm: Literal["HS256", "RS256", "ES256", "EdDSA"]
+    kid: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    private_key_file: str | None = None
+    private_key: SecretText | None = None
+    secret: SecretText | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> SigningKey:
+        given = [self.private_key_file, self.private_key, self.secret]
+        if sum(each is not None for each in given) != 1:
+            raise ValueError("needs one of private_key_file, private_key and secret")
+        if (self.algorithm == "HS256") != (self.secret is not None):
+            raise ValueError("HS256 goes with a secret, the other algorithms with a private key")
+        return self
+
+
+class Signing(Model):
+    """How the gateway's own tokens are made. The first key signs, and all are published."""
+
+    keys: Annotated[tuple[SigningKey, ...], OneOrMany(), Field(min_length=1)]
+    issuer: Annotated[str, Field(min_length=1)]
+    audience: Annotated[tuple[str, ...], OneOrMany()] = ()
+    lifetime: Annotated[Duration, Field(ge=1)] = 300.0
 
 
 class Logout(Model):
@@ -258,6 +346,14 @@ class Logout(Model):
         return self
 
 
+class RouteToken(Model):
+    """The token that a route's upstream gets, which is meant for it alone."""
+
+    audience: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)]
+    claims: Annotated[tuple[ClaimName, ...], OneOrMany()] | None = None
+    lifetime: Annotated[Duration, Field(ge=1)] | None = None
+
+
 class Route(Model):
     """One rule: what it matches, where it goes, who may pass."""
 
@@ -271,6 +367,7 @@ class Route(Model):
     claims: dict[
         str, Annotated[tuple[str | int | bool, ...], OneOrMany(), Field(min_length=1)]
     ] = {}
+    token: RouteToken | None = None
     bad_key: Literal["refuse", "anonymous"] = "refuse"
     response_timeout: Annotated[Duration, Field(gt=0)] | None = None
     body_size: Size | None = None
@@ -282,6 +379,8 @@ class Route(Model):
             raise ValueError(f"strip_prefix {prefix} is not what path {self.path} begins with")
         if self.claims and self.auth == "public":
             raise ValueError("claims need a session: auth cannot be public")
+        if self.token is not None and self.auth == "public":
+            raise ValueError("token needs a session: auth cannot be public")
         if self.bad_key == "anonymous" and self.auth != "optional":
             raise ValueError("bad_key: anonymous goes with auth: optional")
         return self
@@ -338,7 +437,8 @@ class Config(Model):
         Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")],
         Upstream,
     ]
-    login: Annotated[tuple[BackendLogin, ...], OneOrMany()] = ()
+    login: Annotated[tuple[AnyLogin, ...], OneOrMany()] = ()
+    signing: Signing | None = None
     logout: Logout = Logout()
     routes: tuple[Route, ...]
     timeouts: Timeouts = Timeouts()

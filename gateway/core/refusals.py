@@ -86,6 +86,12 @@ UPSTREAM_SILENT = Refusal(
 NO_TOKEN = Refusal(
     502, "no_token", "The login succeeded but its reply holds no usable token.", blame="upstream"
 )
+NO_CLAIMS = Refusal(
+    502,
+    "no_claims",
+    "The login succeeded but its reply does not say whose it is.",
+    blame="upstream",
+)
 LOGIN_REPLY = Refusal(502, "login_reply", "The login's reply cannot be read.", blame="upstream")
 
 # What the gateway or its store cannot do now. The user is not logged out by any of these.

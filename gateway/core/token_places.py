@@ -32,6 +32,7 @@ class Cookie:
 
 
 TokenPlace = Auto | JsonPointer | Header | Cookie
+ClaimPlace = JsonPointer | Header
 
 
 class BadTokenPlace(ValueError):
@@ -50,3 +51,13 @@ def parse_token_place(text: str) -> TokenPlace:
     if kind == "cookie" and name:
         return Cookie(name)
     raise BadTokenPlace("names no place: write auto, /a/json/pointer, header:Name or cookie:name")
+
+
+def parse_claim_place(text: str) -> ClaimPlace:
+    """A JSON pointer such as `/user/id`, or `header:Name`."""
+    kind, _, name = text.partition(":")
+    if text.startswith("/"):
+        return JsonPointer(text)
+    if kind == "header" and name:
+        return Header(name)
+    raise BadTokenPlace("names no place: write /a/json/pointer or header:Name")

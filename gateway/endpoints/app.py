@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.backends import Backends, backends
+from gateway.config.signing import JWKS_PATH, minter
 from gateway.endpoints.answers import refusals_as_problems, without_server_field
+from gateway.endpoints.jwks import JwksEndpoint
 from gateway.endpoints.login import LoginEndpoint
 from gateway.endpoints.logout import LogoutEndpoint
-from gateway.logins import open_login
+from gateway.logins import Means, open_login
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -25,7 +27,8 @@ _FIELDS_BY_RELAY = 64
 
 def paths(config: Config) -> list[str]:
     """The paths at which the endpoints answer; they win over any route."""
-    return [*(login.path for login in config.login), config.logout.path]
+    shown = [] if config.signing is None else [JWKS_PATH]
+    return [*(login.path for login in config.login), config.logout.path, *shown]
 
 
 def build(config: Config, sessions: Sessions, calls: Backends) -> web.Application:
@@ -33,11 +36,14 @@ def build(config: Config, sessions: Sessions, calls: Backends) -> web.Applicatio
     most = max((login.max_body for login in config.login), default=0)
     app = web.Application(middlewares=[refusals_as_problems], client_max_size=most + 1)
     app.on_response_prepare.append(without_server_field)
+    means = Means(calls, sessions, minter(config))
     for login in config.login:
-        endpoint = LoginEndpoint(login, open_login(login, calls, sessions), config.identity)
+        endpoint = LoginEndpoint(login, open_login(login, means), config.identity)
         app.router.add_route("*", login.path, endpoint.__call__)
     logout = LogoutEndpoint(config.logout, sessions, calls)
     app.router.add_route("*", config.logout.path, logout.__call__)
+    if means.minter is not None:
+        app.router.add_route("*", JWKS_PATH, JwksEndpoint(means.minter).__call__)
     return app
 
 

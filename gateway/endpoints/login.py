@@ -15,13 +15,13 @@ from gateway.endpoints.answers import refuse
 from gateway.logins import Attempt, Login
 
 if TYPE_CHECKING:
-    from gateway.config.model import BackendLogin
+    from gateway.config.model import AnyLogin
 
 
 class LoginEndpoint:
     """Answers at one login's path."""
 
-    def __init__(self, config: BackendLogin, login: Login, identity: Iterable[str]) -> None:
+    def __init__(self, config: AnyLogin, login: Login, identity: Iterable[str]) -> None:
         """`identity` are the names of the fields that tell upstreams of a session's subject."""
         self._config = config
         self._login = login

@@ -9,42 +9,38 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gateway.backends import BackendFailed, Backends
+from gateway.backends import BackendFailed
 from gateway.core import refresh_tokens, refusals, swaps, tokens
 from gateway.core.replies import Reply, UnreadableReply
 from gateway.core.sessions import Device
 from gateway.core.swaps import Found, NoToken
 from gateway.core.tokens import BadToken, Claims
-from gateway.logins import Attempt
+from gateway.logins import Attempt, Means
+from gateway.logins._asking import ask, private
 from gateway.logins._refresh import BackendRefresh
-from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
     from gateway.config.model import BackendLogin
 
 _log = logging.getLogger("gateway.logins")
 
-# A reply that holds a key is nobody else's (RFC 6749 §5.1), whatever the backend said of it.
-_CACHING = frozenset({"cache-control", "expires", "pragma"})
-
 
 class Login:
     """One configured login."""
 
-    def __init__(self, config: BackendLogin, backends: Backends, sessions: Sessions) -> None:
+    def __init__(self, config: BackendLogin, means: Means) -> None:
         self._config = config
-        self._backends = backends
-        self._sessions = sessions
+        self._backends = means.backends
+        self._sessions = means.sessions
         self.renew = config.renew and BackendRefresh(
-            config.renew, backends, subject=self._subject, skew=sessions.skew
+            config.renew, means.backends, subject=self._subject, skew=means.sessions.skew
         )
 
     async def __call__(self, attempt: Attempt) -> Reply:
         """The reply for the client. Raises `BackendFailed` and `StoreUnavailable`."""
-        reply = await self._ask(attempt)
+        reply = await ask(self._backends, self._config, attempt)
         try:
             if reply.status >= 400 or attempt.method == "OPTIONS":
                 return swaps.scrub(reply)
@@ -61,18 +57,6 @@ class Login:
             _log.error("login %s: the reply's text cannot be read", attempt.request_id)
             raise BackendFailed(refusals.LOGIN_REPLY) from None
         return await self._issue(attempt, reply, found, claims)
-
-    async def _ask(self, attempt: Attempt) -> Reply:
-        config = self._config
-        return await self._backends.call(
-            config.upstream,
-            attempt.method,
-            config.backend_path + attempt.query,
-            fields=attempt.fields,
-            body=attempt.body,
-            timeout=config.timeout,
-            max_reply=config.max_reply,
-        )
 
     def _without_token(self, reply: Reply, attempt: Attempt) -> Reply:
         """A refusal, or a redirect that hands nothing out, passes; a success must have a token."""
@@ -103,9 +87,7 @@ class Login:
             refresh=refresh_tokens.dump(refresh),
             renew_before=renew.before if renew and refresh else None,
         )
-        swapped = swaps.swap(reply, found, issued.key.reveal())
-        kept = [line for line in swapped.fields if line[0].lower() not in _CACHING]
-        return replace(swapped, fields=(*kept, ("Cache-Control", "no-store")))
+        return private(swaps.swap(reply, found, issued.key.reveal()))
 
     def _subject(self, claims: Claims) -> str | None:
         return claims.subject(self._config.subject)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core import paths
 from gateway.core.addresses import ServerUrl
+from gateway.core.token_places import Cookie
 from gateway.observe.access_log import AccessLog
 from gateway.relay.client import ClientConnection
 from gateway.relay.clock import Clock
@@ -223,8 +224,8 @@ class _Builder:
 
 def _own_cookies(config: Config) -> frozenset[bytes]:
     """The cookies in which logins are configured to hand out keys."""
-    names = (getattr(login.token, "name", None) for login in config.login)
-    return frozenset(name.encode() for name in names if name is not None)
+    places = (login.token for login in config.login if login.kind == "backend")
+    return frozenset(place.name.encode() for place in places if isinstance(place, Cookie))
 
 
 def _guarded(config: Config) -> dict[str, frozenset[bytes]]:
@@ -240,7 +241,7 @@ def _guarded(config: Config) -> dict[str, frozenset[bytes]]:
         name: frozenset(
             paths.guard_form(login.backend_path.encode())
             for login in config.login
-            if places(upstream) & places(config.upstreams[login.upstream])
+            if login.kind != "users" and places(upstream) & places(config.upstreams[login.upstream])
         )
         for name, upstream in config.upstreams.items()
     }
