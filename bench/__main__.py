@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import gateways, modes, report
+from bench import gateways, held, logouts, modes, report
 from bench.gateways import Gateway
 from bench.ground import Ground, prepared
 from bench.machine import BenchError, description, missing_packages, raise_file_limit
@@ -31,6 +31,8 @@ _TAKES_PART = {
         gateways.NAIVE,
     ),
     "memory": gateways.ALL,
+    "logout": (gateways.LATCHKEY,),
+    "sessions": (gateways.LATCHKEY,),
 }
 _LOADS = {
     "warm": modes.warm,
@@ -59,13 +61,17 @@ def main() -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    effort = Effort(options.seconds, options.rounds, options.sessions)
+    effort = Effort(
+        options.seconds, options.rounds, options.sessions, options.logouts, options.sessions_held
+    )
     print(f"{description()}\n{effort.rounds} rounds of {effort.seconds} s")
     verdicts: list[Verdict] = []
     figures: dict[str, object] = {"machine": description(), "effort": asdict(effort)}
     with prepared() as ground:
         for mode in options.mode or _TAKES_PART:
             taking_part = [each for each in _TAKES_PART[mode] if each.name in options.peers]
+            if not taking_part:
+                continue
             table, met, figures[mode] = _one(mode, ground, taking_part, effort)
             print(f"\n## {mode}\n\n{table}", flush=True)
             verdicts += met
@@ -80,12 +86,18 @@ def _one(
 ) -> tuple[str, list[Verdict], object]:
     """The table, the verdicts and the bare figures of a mode."""
     if mode == "memory":
-        held = modes.memory(ground, taking_part)
+        memory = modes.memory(ground, taking_part)
         return (
-            report.memory_table(held, taking_part),
-            report.memory_verdicts(held),
-            {name: asdict(one) for name, one in held.items()},
+            report.memory_table(memory, taking_part),
+            report.memory_verdicts(memory),
+            {name: asdict(one) for name, one in memory.items()},
         )
+    if mode == "logout":
+        timed = logouts.time_logouts(ground, effort.logouts)
+        return report.logout_table(timed), report.logout_verdicts(timed), asdict(timed)
+    if mode == "sessions":
+        filled = held.hold(ground, effort.held)
+        return report.held_table(filled), report.held_verdicts(filled), asdict(filled)
     samples = _LOADS[mode](ground, taking_part, effort)
     return (
         report.load_table(samples, taking_part),
@@ -101,6 +113,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=5, help="of each measured burst")
     parser.add_argument("--rounds", type=int, default=3, help="bursts for each gateway")
     parser.add_argument("--sessions", type=int, default=100_000, help="in the cold walk")
+    parser.add_argument("--logouts", type=int, default=1000, help="that are timed")
+    parser.add_argument(
+        "--sessions-held", type=int, default=1_000_000, help="whose memory is counted"
+    )
     parser.add_argument(
         "--peers", type=lambda text: text.split(","), default=names, help=",".join(names)
     )

@@ -132,7 +132,7 @@ def _latchkey(ground: Ground, name: str) -> Iterator[Running]:
     command = [sys.executable, "-m", "gateway", "run", "-c"]
     more = {"admin_port": free_port(), "idle_timeout": "30m"}
     with _peer(ground, name, "latchkey.yaml", command, **more) as up:
-        yield Running(up.name, up.pid, up.port, _log_in(up.port), up.access_log)
+        yield Running(up.name, up.pid, up.port, log_in(up.port), up.access_log)
 
 
 @contextmanager
@@ -152,7 +152,7 @@ def _peer(
         yield Running(name, pid, port, ground.key, log)
 
 
-def _log_in(port: int) -> str:
+def log_in(port: int) -> str:
     """A key, the way a device gets one: the backend's login, through the gateway."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request("POST", "/login", body=b"{}", headers={"Content-Type": "application/json"})

@@ -78,12 +78,10 @@ def prepared() -> Iterator[Ground]:
         (ground.directory / "10m").write_bytes(os.urandom(_DOWNLOAD))
         upstream = ["nginx", "-c", str(ground.config("upstream.conf", "upstream"))]
         auth = ["nginx", "-c", str(ground.config("auth.conf", "auth"))]
-        store = ["redis-server", "--port", "0", "--save", "", "--dir", str(ground.directory)]
-        store += ["--unixsocket", str(ground.redis_socket)]
         for command, address in (
             (upstream, ground.upstream_port),
             (auth, ground.auth_port),
-            (store, ground.redis_socket),
+            (redis_server(ground.redis_socket), ground.redis_socket),
         ):
             output = ground.directory / "ground.log"
             stack.enter_context(
@@ -91,6 +89,12 @@ def prepared() -> Iterator[Ground]:
             )
         give_to_peers(ground, {ground.key: ground.token})
         yield ground
+
+
+def redis_server(socket: Path) -> list[str]:
+    """The command that serves nothing but a unix socket and writes nothing down."""
+    command = ["redis-server", "--port", "0", "--save", "", "--dir", str(socket.parent)]
+    return [*command, "--unixsocket", str(socket)]
 
 
 def give_to_peers(ground: Ground, tokens: Mapping[str, str]) -> None:

@@ -1,10 +1,13 @@
-"""One burst of load on one gateway, and what it cost."""
+"""Load on one gateway: a burst and what it cost, or load beside something else."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,12 +49,11 @@ def measure(ground: Ground, gateway: Running, load: Load) -> Sample:
     """Raises `BenchError` when a single request failed: a wrong answer is cheap to give."""
     core = ground.cores.gateway
     reads, worked, before = ground.looked_up(), busy(core), cost(gateway.pid)
-    summary = _wrk(ground, gateway, load)
+    with _wrk(ground, gateway, load) as process:
+        summary = _summary(process, gateway, load.seconds + _GRACE)
     after = cost(gateway.pid)
     worked, reads = busy(core) - worked, ground.looked_up() - reads
     used = after.cpu - before.cpu
-    if summary["errors"] or summary["refused"] or not summary["requests"]:
-        raise BenchError(f"{gateway.name} failed under load: {summary}")
     gateway.empty_access_log()
     return Sample(
         requests=int(summary["requests"]),
@@ -66,7 +68,27 @@ def measure(ground: Ground, gateway: Running, load: Load) -> Sample:
     )
 
 
-def _wrk(ground: Ground, gateway: Running, load: Load) -> dict[str, float]:
+@dataclass
+class Beside:
+    """Load beside something else."""
+
+    rate: float = 0.0  # requests per second, known at the end
+
+
+@contextmanager
+def beside(ground: Ground, gateway: Running, load: Load) -> Iterator[Beside]:
+    """Load until the block ends. Raises `BenchError` as `measure` does."""
+    seen = Beside()
+    with _wrk(ground, gateway, load) as process:
+        yield seen
+        process.send_signal(signal.SIGINT)  # it ends early, and sums up
+        summary = _summary(process, gateway, _GRACE)
+    seen.rate = summary["requests"] / summary["seconds"]
+
+
+@contextmanager
+def _wrk(ground: Ground, gateway: Running, load: Load) -> Iterator[subprocess.Popen[str]]:
+    """wrk, which does not outlive the block."""
     command = ["setpriv", "--pdeathsig", "KILL", "taskset", "-c", str(ground.cores.load), "wrk"]
     command += ["-t1", f"-c{load.connections}", f"-d{load.seconds}s", "--timeout", "10s"]
     command += ["-s", str(_SCRIPT)]
@@ -75,15 +97,25 @@ def _wrk(ground: Ground, gateway: Running, load: Load) -> dict[str, float]:
         command += ["-H", f"Authorization: Bearer {gateway.key}"]
     else:
         walk = {"BENCH_KEYS": str(load.keys), "BENCH_START": str(load.start)}
-    ran = subprocess.run(
+    with subprocess.Popen(
         [*command, f"http://127.0.0.1:{gateway.port}{load.path}"],
         env={**os.environ, **walk},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=load.seconds + _GRACE,
-        check=False,
-    )
-    if ran.returncode:
-        raise BenchError(f"wrk: {ran.stderr or ran.stdout}")
-    summary: dict[str, float] = json.loads(ran.stdout.strip().splitlines()[-1])
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _summary(process: subprocess.Popen[str], gateway: Running, timeout: float) -> dict[str, float]:
+    """What wrk says at its end, if all went well."""
+    said, failed = process.communicate(timeout=timeout)
+    if process.returncode:
+        raise BenchError(f"wrk: {failed or said}")
+    summary: dict[str, float] = json.loads(said.strip().splitlines()[-1])
+    if summary["errors"] or summary["refused"] or not summary["requests"]:
+        raise BenchError(f"{gateway.name} failed under load: {summary}")
     return summary

@@ -8,12 +8,17 @@ import resource
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from types import MappingProxyType
+
+from gateway.store.lifeline import end_with_parent
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _STARTUP = 20.0  # s until a server must accept connections
@@ -157,6 +162,28 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             with suppress(ProcessLookupError):
                 os.kill(pid, 9)
         process.wait()
+
+
+@contextmanager
+def fresh_processes(number: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that begin with nothing of this one's memory, until the block ends.
+
+    They end with this process, and at once when the block does not end well.
+    """
+    with ProcessPoolExecutor(
+        number, get_context("spawn"), initializer=end_with_parent, initargs=(os.getpid(),)
+    ) as pool:
+        try:
+            yield pool
+        except BaseException:
+            for each in active_children():
+                each.terminate()
+            raise
+
+
+def say(what: str) -> None:
+    """Tells whoever waits what is going on, beside the tables."""
+    print(what, file=sys.stderr, flush=True)
 
 
 def raise_file_limit() -> None:

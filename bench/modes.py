@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,7 +11,7 @@ from dataclasses import dataclass, replace
 from bench.gateways import Gateway, Running, serving
 from bench.ground import Ground
 from bench.load import Load, Sample, measure
-from bench.machine import BenchError, cost
+from bench.machine import BenchError, cost, say
 from bench.walk import issue
 
 _WARM_UP = 1  # s before each measured burst
@@ -26,11 +25,13 @@ _SETTLE = 1.5  # s until timers and garbage have had their turn
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure."""
+    """How long to measure, and how much."""
 
     seconds: int
     rounds: int
     sessions: int  # that the cold walk goes through
+    logouts: int  # that are timed
+    held: int  # sessions whose memory is counted
 
 
 Samples = dict[str, list[Sample]]  # one sample a round, by the gateway's name
@@ -51,7 +52,7 @@ def warm(ground: Ground, gateways: Sequence[Gateway], effort: Effort) -> Samples
 
 def cold(ground: Ground, gateways: Sequence[Gateway], effort: Effort) -> Samples:
     """Another session with every request, far more of them than a near cache holds."""
-    _say(f"issuing {effort.sessions} sessions")
+    say(f"issuing {effort.sessions} sessions")
     load = Load("/api/small", _CONNECTIONS, effort.seconds, issue(ground, effort.sessions))
     samples = _rounds(ground, gateways, load, effort)
     for name, rounds in samples.items():
@@ -69,7 +70,7 @@ def memory(ground: Ground, gateways: Sequence[Gateway]) -> dict[str, Memory]:
     """A worker that has just started, and what idle clients add to it."""
     held = {}
     for gateway in gateways:
-        _say(f"memory: {gateway.title}")
+        say(f"memory: {gateway.title}")
         with serving(gateway, ground) as up:
             held[gateway.name] = _memory(up)
     return held
@@ -89,7 +90,7 @@ def _rounds(ground: Ground, gateways: Sequence[Gateway], load: Load, effort: Eff
                 walked = sum(sample.requests for sample in samples[each.name])
                 sample = measure(ground, each, replace(load, start=walked))
                 samples[each.name].append(sample)
-                _say(f"round {number + 1}: {each.name} {sample.cpu_us:.1f} µs a request")
+                say(f"round {number + 1}: {each.name} {sample.cpu_us:.1f} µs a request")
     return samples
 
 
@@ -118,7 +119,3 @@ def _idle_connections(up: Running, number: int) -> Iterator[None]:
                 raise BenchError(f"{up.name} refuses an idle connection's request")
         time.sleep(_SETTLE)
         yield
-
-
-def _say(what: str) -> None:
-    print(what, file=sys.stderr, flush=True)

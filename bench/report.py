@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from bench.gateways import CADDY, LATCHKEY, NGINX, NGINX_LUA, Gateway
+from bench.held import Held
 from bench.load import Sample
+from bench.logouts import Logouts
 from bench.modes import Memory, Samples
 
 _MIB = 1024 * 1024
@@ -29,6 +32,8 @@ TARGETS = {
 }
 _IDLE_WORKER = 60.0  # MiB
 _PER_CONNECTION = 6.0  # KiB
+_LOGOUT_P99, _LOGOUT_MAX = 50.0, 1000.0  # ms until it is felt on another gateway
+_IN_REDIS, _REMEMBERED = 1024.0, 1.2 * 1024  # bytes a session
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,32 @@ def memory_table(held: dict[str, Memory], gateways: Sequence[Gateway]) -> str:
     return _table(rows)
 
 
+def logout_table(logouts: Logouts) -> str:
+    """One line for each moment from which it may be counted, and what else was seen."""
+    rows = [["until the first refusal elsewhere", "p50 ms", "p99 ms", "max ms"]]
+    for title, times in (
+        ("from sending the logout", [each.from_sent_ms for each in logouts.each]),
+        ("from its answer", [each.from_answer_ms for each in logouts.each]),
+    ):
+        rows.append([title, *(f"{_percentile(times, part):.1f}" for part in (0.5, 0.99, 1.0))])
+    passed = sum(each.passed for each in logouts.each)
+    return (
+        f"{_table(rows)}\n\n"
+        f"{len(logouts.each):,} logouts, beside {logouts.rate:,.0f} requests/s."
+        f" Calls that were sent after a logout's answer and passed: {passed}."
+    )
+
+
+def held_table(held: Held) -> str:
+    return _table(
+        [
+            ["", "sessions", "bytes each"],
+            ["Redis", f"{held.sessions:,}", f"{held.in_redis:.0f}"],
+            ["near cache", f"{held.sessions:,}", f"{held.remembered:.0f}"],
+        ]
+    )
+
+
 def load_verdicts(mode: str, samples: Samples) -> list[Verdict]:
     """One for each target of the mode whose peer was measured."""
     measured = [(target, ratio(samples, target.peer)) for target in TARGETS[mode]]
@@ -100,6 +131,21 @@ def memory_verdicts(held: dict[str, Memory]) -> list[Verdict]:
     ]
 
 
+def logout_verdicts(logouts: Logouts) -> list[Verdict]:
+    times = [each.from_sent_ms for each in logouts.each]
+    return [
+        Verdict("logout: refused elsewhere, p99", _percentile(times, 0.99), _LOGOUT_P99, "ms"),
+        Verdict("logout: refused elsewhere, max", _percentile(times, 1.0), _LOGOUT_MAX, "ms"),
+    ]
+
+
+def held_verdicts(held: Held) -> list[Verdict]:
+    return [
+        Verdict("sessions: each in Redis", held.in_redis, _IN_REDIS, "bytes"),
+        Verdict("sessions: each in the near cache", held.remembered, _REMEMBERED, "bytes"),
+    ]
+
+
 def ratio(samples: Samples, peer: Gateway) -> float | None:
     """Latchkey's CPU per request over the peer's, within each round; the median of the rounds."""
     ours, theirs = samples.get(LATCHKEY.name), samples.get(peer.name)
@@ -110,6 +156,11 @@ def ratio(samples: Samples, peer: Gateway) -> float | None:
 
 def _median(rounds: Sequence[Sample], what: Callable[[Sample], float]) -> float:
     return median(what(sample) for sample in rounds)
+
+
+def _percentile(values: Sequence[float], part: float) -> float:
+    """The least of the values that so large a part of them does not exceed."""
+    return sorted(values)[math.ceil(part * len(values)) - 1]
 
 
 def _times(value: float | None) -> str:

@@ -1,33 +1,39 @@
-"""Many sessions at once, for the cold walk."""
+"""Many sessions at once, issued by Latchkey's own code."""
 
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ProcessPoolExecutor
+import time
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from bench.credentials import new_token
+import uvloop
+
+from bench.credentials import TOKEN_LIFE, new_token
 from bench.ground import Ground, give_to_peers
+from bench.machine import fresh_processes
 from gateway.config.load import load
 from gateway.core.sessions import Device
 from gateway.store.sessions import Sessions, open_sessions
 
-_AT_ONCE = 32  # sessions that one process issues side by side
-_PROCESSES = 2  # one for each core
+ISSUERS = 2  # processes, one for each core
 
 # Longer than the gateway's own idle timeout: no session looks as if it had been idle for a while,
 # so Latchkey reads sessions and writes none, as its peers do.
-_IDLE_TIMEOUT = "12h"
+ISSUERS_IDLE_TIMEOUT = "12h"
+
+_AT_ONCE = 32  # sessions that one process issues side by side
+_DEVICE = Device("Firefox on Linux", "192.168.100.100")
 
 
 def issue(ground: Ground, number: int) -> Path:
     """Issues sessions for Latchkey and its peers alike; the file has one key a line."""
     config = ground.config(
-        "latchkey.yaml", "issuer", port=1, admin_port=2, idle_timeout=_IDLE_TIMEOUT
+        "latchkey.yaml", "issuer", port=1, admin_port=2, idle_timeout=ISSUERS_IDLE_TIMEOUT
     )
-    with ProcessPoolExecutor(_PROCESSES) as pool:
-        parts = pool.map(partial(_issue, config, number // _PROCESSES), range(_PROCESSES))
+    with fresh_processes(ISSUERS) as pool:
+        parts = pool.map(partial(_issue, config, number), range(ISSUERS))
         tokens = {key: token for part in parts for key, token in part.items()}
     give_to_peers(ground, tokens)
     path = ground.directory / "keys"
@@ -36,11 +42,26 @@ def issue(ground: Ground, number: int) -> Path:
 
 
 def _issue(config_file: Path, number: int, part: int) -> dict[str, str]:
-    return asyncio.run(_issue_part(config_file, number, part))
+    """The tokens by their keys."""
+    tokens: dict[str, str] = {}
+    issue_part(config_file, number, part, tokens.__setitem__)
+    return tokens
 
 
-async def _issue_part(config_file: Path, number: int, part: int) -> dict[str, str]:
-    """The tokens by their keys; each session has a subject of its own."""
+def issue_part(
+    config_file: Path, number: int, part: int, note: Callable[[str, str], object]
+) -> None:
+    """What one of the `ISSUERS` has to do; `note` is told each key and its token.
+
+    Each session has a subject of its own.
+    """
+    subjects = (f"user-{each}" for each in range(part, number, ISSUERS))
+    uvloop.run(_issue_for(subjects, config_file, note))
+
+
+async def _issue_for(
+    subjects: Iterable[str], config_file: Path, note: Callable[[str, str], object]
+) -> None:
     config = load(config_file)
     sessions = open_sessions(
         config,
@@ -48,17 +69,13 @@ async def _issue_part(config_file: Path, number: int, part: int) -> dict[str, st
         secrets=tuple(secret.reveal() for secret in config.session.secrets),
         render=lambda _: b"",
     )
-    tokens: dict[str, str] = {}
-    subjects = (f"user-{part}-{each}" for each in range(number))
 
     async def issue_until_done() -> None:
         for subject in subjects:
-            key, token = await _issue_one(sessions, subject)
-            tokens[key] = token
+            note(*await _issue_one(sessions, subject))
 
     await asyncio.gather(*(issue_until_done() for _ in range(_AT_ONCE)))
     await sessions.close()
-    return tokens
 
 
 async def _issue_one(sessions: Sessions, subject: str) -> tuple[str, str]:
@@ -66,8 +83,8 @@ async def _issue_one(sessions: Sessions, subject: str) -> tuple[str, str]:
     issued = await sessions.issue(
         token=token,
         subject=subject,
-        login="backend",
-        device=Device("bench", "127.0.0.1"),
-        token_expiry=None,
+        login="/login",
+        device=_DEVICE,
+        token_expiry=time.time() + TOKEN_LIFE,
     )
     return issued.key.reveal(), token

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -56,6 +57,7 @@ def _run(options: argparse.Namespace) -> int:
     from gateway.config.problems import ConfigError
     from gateway.supervisor import StartError, Supervisor
 
+    _hold_standard_streams()
     logging.basicConfig(
         level=logging.INFO,
         stream=sys.stderr,
@@ -81,6 +83,14 @@ def _run(options: argparse.Namespace) -> int:
     except StartError as error:
         _say(str(error))
         return _EXIT_FAILED
+
+
+def _hold_standard_streams() -> None:
+    """The number of a stream that is closed would be some socket's, and the logs would go there."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDWR)  # takes the first number that is free, which is this one
+            setattr(sys, name, os.fdopen(number, "w" if number else "r"))
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -117,6 +127,9 @@ def _routes(options: argparse.Namespace) -> int:
         for login in config.login
     ]
     rows.append((config.logout.path, "GET,POST", "logout", "gateway"))
+    if config.sessions.path is not None:
+        rows.append((config.sessions.path, "GET,HEAD", "sessions", "gateway"))
+        rows.append((f"{config.sessions.path}/*", "DELETE,POST", "sessions", "gateway"))
     routes = sorted(config.routes, key=lambda each: (each.path.endswith("*"), -len(each.path)))
     rows += [(r.path, ",".join(r.methods or ("any",)), r.auth, r.upstream) for r in routes]
     widths = [max(len(row[at]) for row in rows) for at in range(4)]

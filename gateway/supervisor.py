@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.core.addresses import Address, UnixAddress
+from gateway.observe.slots import Slots
 from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError
 from gateway.store.lifeline import end_with_parent
 
@@ -56,6 +57,7 @@ class StartError(Exception):
 @dataclass
 class _Worker:
     number: int
+    slot: int  # of its metrics
     pid: int
     started: float
 
@@ -74,6 +76,7 @@ class Supervisor:
     _store_url: str = ""
     _short_lives: int = 0
     _instance: str = field(default_factory=lambda: secrets.token_hex(8))
+    _slots: Slots = field(default_factory=Slots)
 
     def run(self) -> int:
         """Returns the exit code: 0 after a stop, 1 when the workers will not run."""
@@ -117,20 +120,22 @@ class Supervisor:
     def _fork(self, number: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
-        parent = os.getpid()
+        parent, slot = os.getpid(), self._slots.free(each.slot for each in self._workers.values())
         pid = os.fork()
         if pid == 0:
             code = EXIT_FAILED
             try:
                 end_with_parent(parent)
-                code = self._work(number)
+                code = self._work(number, slot)
             except BaseException as error:
                 self.say(f"worker {number} failed: {error!r}")
             finally:
+                if os.getppid() != parent:  # nobody else is left to tidy up
+                    self._slots.remove()
                 os._exit(code)
-        self._workers[pid] = _Worker(number, pid, time.monotonic())
+        self._workers[pid] = _Worker(number, slot, pid, time.monotonic())
 
-    def _work(self, number: int) -> int:
+    def _work(self, number: int, slot: int) -> int:
         """The child's whole life."""
         from gateway import worker
 
@@ -149,6 +154,8 @@ class Supervisor:
                 secrets=self._secrets(),
                 instance=self._instance,
                 number=number,
+                metrics=self._slots.folder,
+                slot=slot,
             )
         )
 
@@ -177,7 +184,10 @@ class Supervisor:
 
     def _reaped(self) -> list[_Worker]:
         ended = [pid for pid in self._workers if os.waitpid(pid, os.WNOHANG)[0]]
-        return [self._workers.pop(pid) for pid in ended]
+        workers = [self._workers.pop(pid) for pid in ended]
+        for worker in workers:
+            self._slots.left(worker.slot)
+        return workers
 
     def _replace(self, worker: _Worker) -> bool:
         """Starts a worker in place of one that died; False when that helps no more."""
@@ -246,6 +256,7 @@ class Supervisor:
                 os.unlink(address.path)
         if self._store is not None:
             self._store.stop()
+        self._slots.remove()
 
 
 def describe(address: Address) -> str:

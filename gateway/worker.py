@@ -17,10 +17,13 @@ from aiohttp import web
 from gateway.core import identity
 from gateway.endpoints import admin, app
 from gateway.observe import access_log
+from gateway.observe.audit_log import open_audit_log
+from gateway.observe.events import Event
+from gateway.observe.metrics import Metrics
 from gateway.relay.pool import Connect
 from gateway.relay.server import Relay
 from gateway.relay.upstream import UpstreamConnection
-from gateway.store.sessions import open_sessions
+from gateway.store.sessions import Sessions, open_sessions
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -30,6 +33,9 @@ _log = logging.getLogger("gateway.worker")
 # Python's collector looks at every tracked object; a relay makes few cycles, and the warm path
 # makes none, so the youngest generation may grow before it is looked at (measured: 4 % of CPU).
 _COLLECT_AFTER = 20_000
+
+# How old the metrics that are no counters may be, in seconds.
+_WATCH = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,8 @@ class Assignment:
     secrets: tuple[str, ...]  # mixed into the seal; the first one seals, all open
     instance: str  # 16 hexadecimal digits, the same for all workers of a gateway
     number: int
+    metrics: str  # the folder that all workers of a gateway share
+    slot: int  # this worker's place in it
 
 
 def main(assignment: Assignment) -> int:
@@ -57,31 +65,60 @@ def main(assignment: Assignment) -> int:
 async def _serve(assignment: Assignment) -> None:
     config = assignment.config
     stopping = _stop_signal()
+    metrics = Metrics(assignment.metrics, assignment.slot)
+    audit_log = open_audit_log(config.audit_log)
+
+    def report(event: Event) -> None:
+        audit_log.write(event)
+        metrics.event(event)
+
     sessions = open_sessions(
         config,
         url=assignment.store_url,
         secrets=assignment.secrets,
         render=lambda session: identity.lines(session, config.identity),
+        report=report,
+        echo=metrics.revoked,
     )
     await sessions.start()
-    async with app.run(config, sessions) as endpoints:
+    async with app.run(config, sessions, metrics.refused) as endpoints:
         relay = Relay(
             config,
             sessions=sessions,
             endpoints={path: _in_process(endpoints) for path in app.paths(config)},
             access_log=access_log.open_log(config.access_log),
+            refused=metrics.refused,
             instance=assignment.instance,
         )
-        health = web.AppRunner(admin.build_admin(sessions, stopping.is_set))
+        health = web.AppRunner(
+            admin.build_admin(
+                sessions,
+                secret=config.admin.secret,
+                is_draining=stopping.is_set,
+                metrics=metrics.render,
+                refused=metrics.refused,
+            ),
+            access_log=None,
+        )
         await health.setup()
         for listener in assignment.admin:
             await web.SockSite(health, listener).start()
         await relay.start(assignment.public)
         _log.info("worker %d serves", assignment.number)
+        watching = asyncio.create_task(_watch(metrics, sessions))
         await stopping.wait()
         await relay.drain(config.timeouts.drain)
         await health.cleanup()
+        watching.cancel()
     await sessions.close()
+
+
+async def _watch(metrics: Metrics, sessions: Sessions) -> None:
+    """Tells how this worker is, for whichever worker is asked."""
+    while True:
+        near = sessions.near
+        metrics.state(entries=len(near), trusted=near.trusted, store_up=sessions.available)
+        await asyncio.sleep(_WATCH)
 
 
 def _stop_signal() -> asyncio.Event:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from gateway.config.document import Document, Where
 from gateway.config.model import Config, Route, Signing
 from gateway.config.problems import Problem
 from gateway.config.signing import JWKS_PATH, MINTING
+from gateway.core.routing import Table
+from gateway.core.secret import Secret
+from gateway.pages import rendering
 
 # The endpoints are an upstream of this name.
 _RESERVED = "gateway"
@@ -28,7 +32,9 @@ def check(config: Config, document: Document) -> list[Problem]:
         *_upstream_names(config, document),
         *_clashes(config, document),
         *_endpoint_paths(config, document),
+        *_login_page(config, document),
         *_secrets(config, document),
+        *_templates(config, document),
         *_minting(config, document),
     ]
 
@@ -76,20 +82,55 @@ def _share_a_method(one: Route, other: Route) -> bool:
 
 def _endpoint_paths(config: Config, document: Document) -> Iterator[Problem]:
     """The gateway's own paths win over any route, so a route there would never be reached."""
-    taken: dict[str, str] = {config.logout.path: "logout"}
+    listed = config.sessions.path
+    taken = {config.logout.path: "logout"}
     if config.signing is not None:
         taken[JWKS_PATH] = "signing"
+    if listed in taken:
+        yield document.problem(("sessions", "path"), f"is the path of {taken[listed]} as well")
+    elif listed is not None:
+        taken[listed] = "sessions"
     for at, login in enumerate(config.login):
         if login.path in taken:
-            yield document.problem(
-                ("login", at, "path"), f"is the path of {taken[login.path]} as well"
-            )
+            other = taken[login.path]
+            problem = document.problem(("login", at, "path"), f"is the path of {other} as well")
+            yield _movable(problem, other)
         taken[login.path] = f"login[{at}]"
     for at, route in enumerate(config.routes):
-        if route.path in taken:
-            yield document.problem(
-                ("routes", at, "path"), f"is never reached: {taken[route.path]} answers there"
+        below = listed is not None and route.path.startswith(f"{listed}/")
+        answers = taken.get(route.path, "sessions" if below else "")
+        if answers:
+            problem = document.problem(
+                ("routes", at, "path"), f"is never reached: {answers} answers there"
             )
+            yield _movable(problem, answers)
+
+
+def _movable(problem: Problem, endpoint: str) -> Problem:
+    """The list of sessions is there unasked, so how it goes away is said where it is in the way."""
+    hint = "sessions: /another/path moves it, sessions: off turns it off"
+    return replace(problem, hint=hint) if endpoint == "sessions" else problem
+
+
+def _login_page(config: Config, document: Document) -> Iterator[Problem]:
+    """A login page that itself needs a session would send browsers round in a circle."""
+    page = config.login_page
+    if page is None:
+        for at, route in enumerate(config.routes):
+            if route.on_unauthenticated == "login":
+                where = ("routes", at, "on_unauthenticated")
+                yield document.problem(where, "needs a login_page to send browsers to")
+        return
+    table = Table((each.path, each.methods, each) for each in config.routes)
+    found = table.match(page.encode())
+    shown = None if found is None else found.pick(b"GET")
+    if page not in _own_paths(config) and (shown is None or shown.auth == "required"):
+        message = "leads nowhere" if shown is None else "itself needs a session: make it public"
+        yield document.problem(("login_page",), message)
+
+
+def _own_paths(config: Config) -> set[str]:
+    return {config.logout.path, *(login.path for login in config.login)}
 
 
 def _secrets(config: Config, document: Document) -> Iterator[Problem]:
@@ -98,12 +139,26 @@ def _secrets(config: Config, document: Document) -> Iterator[Problem]:
         yield document.problem(
             ("session",), "needs secrets: a Redis that others can read must not hold all there is"
         )
-    for at, secret in enumerate(secrets):
-        if len(secret.reveal()) < _SHORTEST_SECRET:
+    placed: list[tuple[Where, Secret | None]] = [(("admin", "secret"), config.admin.secret)]
+    placed += [(("session", "secrets", at), secret) for at, secret in enumerate(secrets)]
+    for where, secret in placed:
+        if secret is not None and len(secret.reveal()) < _SHORTEST_SECRET:
             yield document.problem(
-                ("session", "secrets", at),
+                where,
                 f"is too short: at least {_SHORTEST_SECRET} characters, better 32 random ones",
             )
+
+
+def _templates(config: Config, document: Document) -> Iterator[Problem]:
+    """A page must not fail only when somebody wants to see it."""
+    folder = config.pages.templates
+    if folder is None:
+        return
+    if not Path(folder).is_dir():
+        yield document.problem(("pages", "templates"), "is no folder")
+        return
+    for flaw in rendering.flaws(folder):
+        yield Problem(flaw.file, flaw.line, 1, "pages.templates", flaw.message)
 
 
 def _minting(config: Config, document: Document) -> Iterator[Problem]:

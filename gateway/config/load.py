@@ -7,16 +7,19 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from gateway.config.checks import check
 from gateway.config.document import Document, Position, read
-from gateway.config.model import Config
+from gateway.config.model import Config, StoreTls
 from gateway.config.problems import ConfigError, Problem
-from gateway.config.signing import with_keys
+from gateway.config.signing import with_signing_keys
+from gateway.config.tls import client_context
 from gateway.core.secret import Secret
+
+M = TypeVar("M", bound=BaseModel)
 
 
 def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> Config:
@@ -50,17 +53,17 @@ def _with_renewal(config: Config) -> Config:
 
 def _with_files(config: Config, folder: Path, document: Document) -> tuple[Config, list[Problem]]:
     """Puts in what stands in other files, and makes relative paths absolute."""
-    store = config.store.model_copy(
-        update={"data_dir": str((folder / config.store.data_dir).absolute())}
+    tls = _absolute(config.store.tls, folder, "ca_file", "cert_file", "key_file")
+    store = _absolute(config.store, folder, "data_dir").model_copy(update={"tls": tls})
+    pages = _absolute(config.pages, folder, "templates")
+    logins = tuple(
+        _absolute(each, folder, "file") if each.kind == "users" else each for each in config.login
     )
-    logins = [
-        each.model_copy(update={"file": str((folder / each.file).absolute())})
-        if each.kind == "users"
-        else each
-        for each in config.login
-    ]
-    signing, problems = with_keys(config.signing, folder, document)
-    config = config.model_copy(update={"store": store, "login": tuple(logins), "signing": signing})
+    config = config.model_copy(update={"store": store, "pages": pages, "login": logins})
+    if config.audit_log not in ("stdout", "off"):
+        config = _absolute(config, folder, "audit_log")
+    config, problems = with_signing_keys(config, folder, document)
+    problems += _tls_problems(tls, document)
     name = config.session.secrets_file
     if name is None:
         return config, problems
@@ -73,6 +76,39 @@ def _with_files(config: Config, folder: Path, document: Document) -> tuple[Confi
     secrets = (*config.session.secrets, *(Secret(line) for line in lines))
     session = config.session.model_copy(update={"secrets": secrets})
     return config.model_copy(update={"session": session}), problems
+
+
+def _absolute(section: M, folder: Path, *names: str) -> M:
+    """A section with the paths that these fields hold made absolute."""
+    paths = {name: getattr(section, name) for name in names}
+    there = {name: str((folder / path).absolute()) for name, path in paths.items() if path}
+    return section.model_copy(update=there)
+
+
+def _tls_problems(tls: StoreTls, document: Document) -> Iterator[Problem]:
+    """What keeps the files of `store.tls` from being used."""
+    names = [name for name in ("ca_file", "cert_file", "key_file") if getattr(tls, name)]
+    for name in names:
+        try:
+            Path(getattr(tls, name)).read_bytes()
+        except OSError as error:
+            yield document.problem(("store", "tls", name), f"cannot be read: {error.strerror}")
+            names = []
+    try:
+        if "ca_file" in names:
+            client_context(tls.ca_file, None, None, verify=tls.verify)
+    except OSError:
+        yield document.problem(("store", "tls", "ca_file"), "holds no certificate in PEM")
+        return
+    try:
+        if "cert_file" in names:
+            client_context(tls.ca_file, tls.cert_file, tls.key_file, verify=tls.verify)
+    except OSError:
+        yield document.problem(
+            ("store", "tls", "cert_file"),
+            "cannot be used: needs a certificate in PEM with its key, which is not encrypted, "
+            "in the same file or in key_file",
+        )
 
 
 def _explain(error: Any, document: Document) -> Problem:

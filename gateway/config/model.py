@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from ipaddress import IPv4Network, IPv6Network
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -25,16 +25,18 @@ from pydantic import (
 from pydantic_core import core_schema
 
 from gateway.config.units import Duration, Size
+from gateway.core import cors
 from gateway.core.addresses import Address, ServerUrl, parse_address, parse_server
 from gateway.core.minting import REGISTERED
 from gateway.core.refresh_tokens import Sending, parse_sending
 from gateway.core.secret import Secret
+from gateway.core.store_urls import StoreUrl, parse_store_url
 from gateway.core.token_places import ClaimPlace, TokenPlace, parse_claim_place, parse_token_place
 
 _PATH = re.compile(r"/[A-Za-z0-9_.~!$&'()+,=:@/-]*(?<!/)\*?|/[A-Za-z0-9_.~!$&'()+,=:@/-]*/\*?|/\*?")
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
 _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_STORE_SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://", "redis+cluster://")
 
 
 class OneOrMany:
@@ -68,6 +70,21 @@ def _exact_path(value: str) -> str:
     return _path(value)
 
 
+def _path_of_a_list(value: str) -> str:
+    if value.endswith("/"):
+        raise ValueError("cannot end in a slash: there is more below it")
+    return value
+
+
+def _off(value: Any) -> Any:
+    """YAML 1.1 reads a plain `off` as false."""
+    return "off" if value is False else value
+
+
+def _unless_off(value: Any) -> Any:
+    return None if _off(value) == "off" else value
+
+
 def _method(value: str) -> str:
     if not _METHOD.fullmatch(value):
         raise ValueError("is no method: write it in capitals, as in GET")
@@ -79,6 +96,12 @@ def _method(value: str) -> str:
 def _field_name(value: str) -> str:
     if not _FIELD_NAME.fullmatch(value):
         raise ValueError("is no field name")
+    return value
+
+
+def _origin(value: str) -> str:
+    if value != cors.ANY and not _ORIGIN.fullmatch(value):
+        raise ValueError("is no origin: write https://app.example, or * for all")
     return value
 
 
@@ -94,10 +117,10 @@ def _pointer(value: str) -> str:
     return value
 
 
-def _store_url(value: str) -> str:
-    if value != "embedded" and not value.startswith(_STORE_SCHEMES):
-        raise ValueError(f"is no store: write embedded or one of {', '.join(_STORE_SCHEMES)}…")
-    return value
+def _store_url(value: str) -> StoreUrl:
+    if value != "embedded":
+        parse_store_url(value)
+    return StoreUrl(value)
 
 
 def _parsed(parse: Any, schema: dict[str, Any]) -> tuple[Any, Any, Any]:
@@ -112,13 +135,16 @@ def _parsed(parse: Any, schema: dict[str, Any]) -> tuple[Any, Any, Any]:
 _TEXT = {"type": "string"}
 Path = Annotated[str, AfterValidator(_path)]
 ExactPath = Annotated[str, AfterValidator(_exact_path)]
+ListPath = Annotated[ExactPath, AfterValidator(_path_of_a_list)]
 Method = Annotated[str, AfterValidator(_method)]
 FieldName = Annotated[str, AfterValidator(_field_name)]
+Origin = Annotated[str, AfterValidator(_origin)]
 Listen = Annotated[Address, *_parsed(parse_address, _TEXT)]
 Listens = Annotated[tuple[Listen, ...], OneOrMany(), Field(min_length=1)]
 ServerAddress = Annotated[ServerUrl, *_parsed(parse_server, _TEXT)]
 SecretText = Annotated[Secret, *_parsed(Secret, {**_TEXT, "format": "password", "writeOnly": True})]
 Place = Annotated[TokenPlace, *_parsed(parse_token_place, _TEXT)]
+Carrier = Literal["auto", "reply", "cookie"]
 ClaimAt = Annotated[ClaimPlace, *_parsed(parse_claim_place, _TEXT)]
 ClaimName = Annotated[str, AfterValidator(_claim_name)]
 Pointer = Annotated[str, AfterValidator(_pointer)]
@@ -145,7 +171,7 @@ class Shorthand(Model):
     @model_validator(mode="before")
     @classmethod
     def _lengthen(cls, value: Any) -> Any:
-        return {cls._short_for: value} if isinstance(value, str) else value
+        return {cls._short_for: value} if isinstance(value, str | bool) else value
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: GetJsonSchemaHandler) -> Any:
@@ -153,9 +179,10 @@ class Shorthand(Model):
 
 
 class Admin(Model):
-    """The listener for operators: health now, more later. Keep it away from the public."""
+    """The listener for operators. Keep it away from the public."""
 
     listen: Listens = (parse_address("127.0.0.1:8081"),)
+    secret: SecretText | None = None
 
 
 class NearCache(Model):
@@ -165,16 +192,57 @@ class NearCache(Model):
     ttl: Duration = 30.0
 
 
-class Store(Shorthand):
+class StoreTls(Model):
+    """How the store is checked over TLS, and what the gateway shows of itself."""
+
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    verify: bool = True
+
+    @model_validator(mode="after")
+    def _fits(self) -> StoreTls:
+        if self.key_file is not None and self.cert_file is None:
+            raise ValueError("key_file goes with a cert_file")
+        return self
+
+
+class Account(Model):
+    """Who the gateway is to a server."""
+
+    username: str | None = None
+    password: SecretText | None = None
+
+    @model_validator(mode="after")
+    def _needs_password(self) -> Self:
+        if self.username is not None and self.password is None:
+            raise ValueError("username goes with a password")
+        return self
+
+
+class Store(Account, Shorthand):
     """Where sessions are kept. A plain text is short for its `url`."""
 
     _short_for = "url"
 
-    url: Annotated[str, AfterValidator(_store_url)] = "embedded"
+    url: Annotated[str, AfterValidator(_store_url)] = StoreUrl("embedded")
+    sentinel: Account = Account()
+    tls: StoreTls = StoreTls()
     data_dir: str = ".latchkey"
     timeout: Annotated[Duration, Field(gt=0)] = 1.0
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9:._-]*$")] = "latchkey:"
     near_cache: NearCache = NearCache()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Store:
+        place = None if self.url == "embedded" else parse_store_url(self.url)
+        if place is None and self.password is not None:
+            raise ValueError("password is for a Redis, and not for the embedded store")
+        if self.tls != StoreTls() and not (place and place.tls):
+            raise ValueError("tls goes with a URL that begins with rediss")
+        if self.sentinel != Account() and not (place and place.kind == "sentinel"):
+            raise ValueError("sentinel goes with a redis+sentinel:// URL")
+        return self
 
 
 class StoreOutage(Model):
@@ -229,6 +297,32 @@ class Upstream(Shorthand):
     tls: UpstreamTls = UpstreamTls()
 
 
+class Keys(Model):
+    """How keys travel."""
+
+    carrier: Carrier = "auto"
+    field: FieldName | None = None
+    cookie: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] = "latchkey"
+    secure: Literal["auto"] | bool = "auto"
+
+
+class Cors(Model):
+    """Which other origins' pages may read answers."""
+
+    origins: Annotated[tuple[Origin, ...], OneOrMany(), Field(min_length=1)]
+    methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] = cors.DEFAULT_METHODS
+    headers: Annotated[tuple[FieldName, ...], OneOrMany()] = cors.DEFAULT_HEADERS
+    exposed: Annotated[tuple[FieldName, ...], OneOrMany()] = ()
+    credentials: bool = False
+    max_age: Duration = 600.0
+
+    @model_validator(mode="after")
+    def _fits(self) -> Cors:
+        if self.credentials and cors.ANY in self.origins:
+            raise ValueError("credentials for every origin would let any site act as its visitors")
+        return self
+
+
 class AskingLogin(Model):
     """A login for which a backend is asked."""
 
@@ -239,6 +333,7 @@ class AskingLogin(Model):
     timeout: Annotated[Duration, Field(gt=0)] = 15.0
     max_body: Size = 2**20
     max_reply: Size = 2**20
+    carrier: Carrier | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -297,6 +392,7 @@ class UsersLogin(Model):
     file: str
     methods: tuple[Literal["POST"]] = ("POST",)
     max_body: Size = 16 * 1024
+    carrier: Carrier | None = None
 
 
 AnyLogin = Annotated[BackendLogin | MintLogin | UsersLogin, Field(discriminator="kind")]
@@ -346,6 +442,28 @@ class Logout(Model):
         return self
 
 
+class SessionList(Shorthand):
+    """The list of the caller's own sessions. A plain text is short for its `path`; off is none."""
+
+    _short_for = "path"
+
+    path: Annotated[
+        ListPath | None,
+        BeforeValidator(_unless_off),
+        WithJsonSchema({"anyOf": [_TEXT, {"const": False}]}),
+    ] = "/sessions"
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: GetJsonSchemaHandler) -> Any:
+        return {"anyOf": [_TEXT, {"const": False}, handler(schema)]}
+
+
+class Pages(Model):
+    """What people see of the gateway."""
+
+    templates: str | None = None
+
+
 class RouteToken(Model):
     """The token that a route's upstream gets, which is meant for it alone."""
 
@@ -369,6 +487,8 @@ class Route(Model):
     ] = {}
     token: RouteToken | None = None
     bad_key: Literal["refuse", "anonymous"] = "refuse"
+    on_unauthenticated: Literal["auto", "401", "login"] = "auto"
+    cors: Cors | None = None
     response_timeout: Annotated[Duration, Field(gt=0)] | None = None
     body_size: Size | None = None
 
@@ -440,9 +560,15 @@ class Config(Model):
     login: Annotated[tuple[AnyLogin, ...], OneOrMany()] = ()
     signing: Signing | None = None
     logout: Logout = Logout()
+    keys: Keys = Keys()
+    cors: Cors | None = None
+    login_page: ExactPath | None = None
+    sessions: SessionList = SessionList()
+    pages: Pages = Pages()
     routes: tuple[Route, ...]
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], OneOrMany()] = ()
     identity: dict[FieldName, str] = {"X-User-Id": "sub"}
-    access_log: str = "stdout"
+    access_log: Annotated[str, BeforeValidator(_off)] = "stdout"
+    audit_log: Annotated[str, BeforeValidator(_off)] = "stdout"

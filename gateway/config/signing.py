@@ -12,7 +12,7 @@ from gateway.core.signing import BadSigningKey
 
 if TYPE_CHECKING:
     from gateway.config.document import Document
-    from gateway.config.model import Config, Signing, SigningKey
+    from gateway.config.model import Config, SigningKey
     from gateway.config.problems import Problem
 
 # Where upstreams find the public keys: a habit of identity providers.
@@ -36,12 +36,13 @@ def minter(config: Config) -> Minter | None:
     )
 
 
-def with_keys(
-    section: Signing | None, folder: Path, document: Document
-) -> tuple[Signing | None, list[Problem]]:
-    """The section with its key files read, and what is wrong with the keys."""
+def with_signing_keys(
+    config: Config, folder: Path, document: Document
+) -> tuple[Config, list[Problem]]:
+    """The configuration with the key files of its section read, and what is wrong with the keys."""
+    section = config.signing
     if section is None:
-        return None, []
+        return config, []
     keys: list[SigningKey] = []
     problems: list[Problem] = []
     ids: dict[str | None, int] = {}
@@ -58,7 +59,8 @@ def with_keys(
             problems.append(document.problem(("signing", "keys", at, "kid"), twice))
         ids[kid] = at
         keys.append(key)
-    return section.model_copy(update={"keys": tuple(keys)}), problems
+    read = section.model_copy(update={"keys": tuple(keys)})
+    return config.model_copy(update={"signing": read}), problems
 
 
 def _field(key: SigningKey) -> str:

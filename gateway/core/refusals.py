@@ -54,12 +54,37 @@ PROBLEM_TYPE = "application/problem+json"
 # What a client can do wrong.
 MALFORMED = Refusal(400, "malformed_request", "The request is not valid HTTP/1.1.")
 AMBIGUOUS_PATH = Refusal(400, "ambiguous_path", "The path can be read in more than one way.")
+UNKNOWN_SCOPE = Refusal(
+    400, "unknown_scope", "A logout's scope is all or others; without one, it is this device."
+)
 AMBIGUOUS_KEY = Refusal(400, "ambiguous_key", "The request carries more than one key.")
-NO_KEY = Refusal(401, "no_key", "Log in first: this request carries no key.")
-BAD_KEY = Refusal(401, "invalid_key", "The key is unknown or its session has ended.")
+# RFC 6750 §3: `error` is said only when a key was sent.
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="latchkey"'}
+_BAD_KEY = {"WWW-Authenticate": 'Bearer realm="latchkey", error="invalid_token"'}
+NO_KEY = Refusal(401, "no_key", "Log in first: this request carries no key.", fields=_CHALLENGE)
+NOT_A_KEY = Refusal(
+    401, "not_a_key", "What the request carries is no key: it is spelled wrongly.", fields=_BAD_KEY
+)
+TOKEN_NOT_KEY = Refusal(
+    401, "token_not_key", "Send the key that the login gave, not a JWT.", fields=_BAD_KEY
+)
+BAD_KEY = Refusal(
+    401, "invalid_key", "The key is unknown or its session has ended.", fields=_BAD_KEY
+)
 FORBIDDEN = Refusal(403, "forbidden", "The session does not allow this.")
 CROSS_SITE = Refusal(403, "cross_site", "A request from another site cannot do this.")
+ADMIN_OFF = Refusal(
+    403, "admin_off", "The admin API is off: set admin.secret in config.yaml to use it."
+)
+ADMIN_SECRET = Refusal(
+    401,
+    "admin_secret",
+    "This takes the admin secret: Authorization: Bearer …",
+    fields={"WWW-Authenticate": 'Bearer realm="latchkey admin"'},
+)
 NO_ROUTE = Refusal(404, "no_route", "Nothing is served at this path.")
+NO_SUCH_SESSION = Refusal(404, "no_session", "There is no such session.")
+NO_SESSION = Refusal(404, "no_session", "The subject has no such session.")
 METHOD = Refusal(405, "method_not_allowed", "This method is not served at this path.")
 HEAD_TIMEOUT = Refusal(408, "head_timeout", "The request's head took too long.")
 BODY_TIMEOUT = Refusal(408, "body_timeout", "The request's body took too long.")
@@ -104,6 +129,13 @@ STORE_DOWN = Refusal(
     "Sessions cannot be checked at the moment.",
     blame="store",
     fields={"Retry-After": "1"},
+)
+NEWER_SESSION = Refusal(
+    503,
+    "newer_session",
+    "A newer gateway wrote this session, and this one cannot read it.",
+    blame="gateway",
+    fields={"Retry-After": "5"},
 )
 RENEWAL = Refusal(
     503,

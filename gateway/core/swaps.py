@@ -100,6 +100,11 @@ def swap(reply: Reply, found: Found, key: str) -> Reply:
     return _rewritten(reply, found.index, put, _nothing)
 
 
+def is_in_cookie(reply: Reply, found: Found) -> bool:
+    """Whether the token came in a cookie, which then is the key's."""
+    return isinstance(found, InField) and bool(names(reply.fields[found.index])[1])
+
+
 def scrub(reply: Reply) -> Reply:
     """The reply without any token: for replies from which no session is issued.
 

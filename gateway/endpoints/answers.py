@@ -1,4 +1,4 @@
-"""Answers of the endpoints: refusals as JSON problems, and a header section without boasting."""
+"""Answers of the endpoints: refusals for programs and people, and no boasting in a header."""
 
 from __future__ import annotations
 
@@ -12,21 +12,54 @@ from multidict import CIMultiDict
 from gateway.backends import BackendFailed
 from gateway.core import refusals
 from gateway.core.refusals import PROBLEM_TYPE, Refusal
+from gateway.endpoints import pages
+from gateway.pages.rendering import REFUSAL
 from gateway.store.errors import StoreUnavailable
 
 _log = logging.getLogger("gateway.endpoints")
+
+# Who is told of each refusal.
+REFUSED: web.AppKey[Callable[[Refusal], None]] = web.AppKey("REFUSED")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _BY_STATUS = {404: refusals.NO_ROUTE, 405: refusals.METHOD, 413: refusals.BODY_TOO_LARGE}
 
 
+class Refused(Exception):
+    """Ends what an endpoint does for a request; `back` is where people may go on."""
+
+    def __init__(self, refusal: Refusal, *, back: str | None = None) -> None:
+        super().__init__(refusal.reason)
+        self.refusal = refusal
+        self.back = back
+
+
 def refuse(
+    request: web.Request,
+    refusal: Refusal,
+    fields: Mapping[str, str] | None = None,
+    *,
+    back: str | None = None,
+) -> web.Response:
+    """A refusal as a response: a page for people, a JSON problem for programs."""
+    if not pages.is_wanted(request):
+        return problem(request, refusal, fields)
+    request.config_dict[REFUSED](refusal)
+    notice = pages.texts_for(request).notice(refusal.reason)
+    response = pages.show(request, REFUSAL, refusal.status, notice=notice, back=back)
+    response.headers.update({**refusal.fields, **(fields or {})})
+    return response
+
+
+def problem(
     request: web.Request, refusal: Refusal, fields: Mapping[str, str] | None = None
 ) -> web.Response:
-    """A refusal as a response."""
+    """A refusal as a JSON problem (RFC 9457)."""
+    request.config_dict[REFUSED](refusal)
     headers = CIMultiDict({**refusal.fields, **(fields or {}), "Cache-Control": "no-store"})
     headers["Content-Type"] = PROBLEM_TYPE
+    headers["Vary"] = pages.VARY
     body = refusal.body(request.headers.get("X-Request-Id"))
     return web.Response(status=refusal.status, headers=headers, body=body)
 
@@ -36,6 +69,8 @@ async def refusals_as_problems(request: web.Request, handler: Handler) -> web.St
     """Turns what handlers raise into refusals; a fault in one never shows its inside."""
     try:
         return await handler(request)
+    except Refused as refused:
+        return refuse(request, refused.refusal, back=refused.back)
     except BackendFailed as failed:
         return refuse(request, failed.refusal)
     except StoreUnavailable:
@@ -48,7 +83,7 @@ async def refusals_as_problems(request: web.Request, handler: Handler) -> web.St
         trace = "".join(traceback.format_tb(error.__traceback__))
         name = type(error).__name__
         _log.error("an endpoint failed: %s\nTraceback without the text:\n%s", name, trace)
-        return refuse(request, refusals.INTERNAL)
+        return problem(request, refusals.INTERNAL)
 
 
 async def without_server_field(_request: web.Request, response: web.StreamResponse) -> None:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from gateway.backends import Backends, backends
 from gateway.config.signing import JWKS_PATH, minter
-from gateway.endpoints.answers import refusals_as_problems, without_server_field
+from gateway.core.cors import Policy
+from gateway.core.refusals import Refusal
+from gateway.endpoints import pages
+from gateway.endpoints.answers import REFUSED, refusals_as_problems, without_server_field
+from gateway.endpoints.callers import CORS
+from gateway.endpoints.endings import Endings
 from gateway.endpoints.jwks import JwksEndpoint
 from gateway.endpoints.login import LoginEndpoint
 from gateway.endpoints.logout import LogoutEndpoint
+from gateway.endpoints.sessions import SessionsEndpoint
 from gateway.logins import Means, open_login
 from gateway.store.sessions import Sessions
 
@@ -26,34 +32,51 @@ _FIELDS_BY_RELAY = 64
 
 
 def paths(config: Config) -> list[str]:
-    """The paths at which the endpoints answer; they win over any route."""
+    """The paths at which the endpoints answer, or prefixes; they win over any route."""
+    listed = config.sessions.path
+    below = [] if listed is None else [listed, f"{listed}/*"]
     shown = [] if config.signing is None else [JWKS_PATH]
-    return [*(login.path for login in config.login), config.logout.path, *shown]
+    return [*(login.path for login in config.login), config.logout.path, *below, *shown]
 
 
-def build(config: Config, sessions: Sessions, calls: Backends) -> web.Application:
-    """The application. Every method comes in: which ones are served is the endpoint's to say."""
+def build(
+    config: Config, sessions: Sessions, calls: Backends, refused: Callable[[Refusal], None]
+) -> web.Application:
+    """The application. Every method comes in: which ones are served is the endpoint's to say;
+    `refused` is told of each refusal.
+    """
     most = max((login.max_body for login in config.login), default=0)
     app = web.Application(middlewares=[refusals_as_problems], client_max_size=most + 1)
+    app[REFUSED] = refused
+    app[CORS] = Policy.of(config.cors)
     app.on_response_prepare.append(without_server_field)
+    pages.add_templates(app, config.pages.templates)
     means = Means(calls, sessions, minter(config))
     for login in config.login:
-        endpoint = LoginEndpoint(login, open_login(login, means), config.identity)
+        opened = open_login(login, means)
+        endpoint = LoginEndpoint(login, opened, config.keys, config.identity)
         app.router.add_route("*", login.path, endpoint.__call__)
-    logout = LogoutEndpoint(config.logout, sessions, calls)
+    endings, listed = Endings(config.logout, sessions, calls), config.sessions.path
+    logout = LogoutEndpoint(endings, sessions.directory, listed)
     app.router.add_route("*", config.logout.path, logout.__call__)
+    if listed is not None:
+        devices = SessionsEndpoint(listed, config, endings, sessions.directory)
+        app.router.add_route("*", listed, devices.__call__)
+        app.router.add_route("*", listed + "/{handle}", devices.__call__)
     if means.minter is not None:
         app.router.add_route("*", JWKS_PATH, JwksEndpoint(means.minter).__call__)
     return app
 
 
 @contextlib.asynccontextmanager
-async def run(config: Config, sessions: Sessions) -> AsyncIterator[web.Server]:
+async def run(
+    config: Config, sessions: Sessions, refused: Callable[[Refusal], None]
+) -> AsyncIterator[web.Server]:
     """The running application as a server without a socket: the relay hands it its own."""
     longest = config.limits.head_size + _ADDED_BY_RELAY
     async with backends(config) as calls:
         runner = web.AppRunner(
-            build(config, sessions, calls),
+            build(config, sessions, calls, refused),
             access_log=None,
             handle_signals=False,
             auto_decompress=False,  # a login's body goes to the backend as it came

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 from multidict import CIMultiDict
 
-from gateway.core import devices, refusals
+from gateway.core import carriers, devices, refusals
+from gateway.core.carriers import KeyCookie
 from gateway.core.fields import OWN_PREFIX, fold
 from gateway.core.replies import Reply
 from gateway.endpoints.answers import refuse
+from gateway.endpoints.callers import by_cookie, is_own
 from gateway.logins import Attempt, Login
 
 if TYPE_CHECKING:
-    from gateway.config.model import AnyLogin
+    from gateway.config.model import AnyLogin, Keys
+
+# The field of a login form that says how the key is to travel: `cookie` or `reply`.
+_CARRIER = "key_carrier"
 
 
 class LoginEndpoint:
     """Answers at one login's path."""
 
-    def __init__(self, config: AnyLogin, login: Login, identity: Iterable[str]) -> None:
+    def __init__(self, config: AnyLogin, login: Login, keys: Keys, identity: Iterable[str]) -> None:
         """`identity` are the names of the fields that tell upstreams of a session's subject."""
         self._config = config
+        self._keys = keys
         self._login = login
         self._identity = frozenset(fold(name.encode()) for name in identity)
 
@@ -36,12 +43,15 @@ class LoginEndpoint:
         body = await request.read()
         if len(body) > self._config.max_body:
             return refuse(request, refusals.BODY_TOO_LARGE)
-        return _response(await self._login(self._attempt(request, body)))
+        attempt = self._attempt(request, body)
+        if attempt.cookie is not None and request.method != "OPTIONS" and not is_own(request):
+            # Another site's page could log a visitor in as somebody else (CWE-352).
+            return refuse(request, refusals.CROSS_SITE)
+        return _response(await self._login(attempt))
 
     def _attempt(self, request: web.Request, body: bytes) -> Attempt:
         headers = request.headers
         _, mark, query = request.raw_path.partition("?")
-        from_cookie = headers.get("X-Latchkey-Carrier") == "cookie"
         return Attempt(
             method=request.method,
             query=mark + query,
@@ -50,8 +60,24 @@ class LoginEndpoint:
             address=headers.get("X-Real-IP", "unknown"),
             device=devices.label(headers.get("User-Agent", "")),
             request_id=headers.get("X-Request-Id", ""),
-            replaces=headers.get("X-Latchkey-Session") if from_cookie else None,
+            replaces=headers.get("X-Latchkey-Session") if by_cookie(request) else None,
+            cookie=self._cookie(request, body),
         )
+
+    def _cookie(self, request: web.Request, body: bytes) -> KeyCookie | None:
+        """The cookie in which the key is to travel, if it is not to be in the reply."""
+        headers, keys = request.headers, self._keys
+        carrier = carriers.choose(
+            self._config.carrier or keys.carrier,
+            content_type=headers.get("Content-Type", ""),
+            accept=headers.get("Accept", ""),
+            wanted=headers.get("X-Requested-With") or _field(request, body, _CARRIER),
+        )
+        if carrier == "reply":
+            return None
+        over_https = headers.get("X-Forwarded-Proto", "").lower() == "https"
+        secure = over_https if keys.secure == "auto" else keys.secure
+        return carriers.key_cookie(keys.cookie, secure=secure)
 
     def _passed(self, headers: Mapping[str, str]) -> Iterable[tuple[str, str]]:
         """What the client sent, without what the relay adds for the session that it came with.
@@ -71,6 +97,14 @@ class LoginEndpoint:
 def _is_preflight(request: web.Request) -> bool:
     """A browser's question whether another site's page may log in here: the backend knows."""
     return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+
+
+def _field(request: web.Request, body: bytes, name: str) -> str:
+    """A field of a form that came as browsers send it by default."""
+    if request.content_type != "application/x-www-form-urlencoded":
+        return ""
+    fields = parse_qsl(body.decode("latin-1"), max_num_fields=None)
+    return next((value for each, value in fields if each == name), "")
 
 
 def _response(reply: Reply) -> web.Response:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.backends import Backends
+from gateway.core.carriers import KeyCookie
 from gateway.core.minting import Minter
 from gateway.core.replies import Reply
 from gateway.store.renewals import Renew
@@ -33,6 +34,7 @@ class Attempt:
     device: str  # its label
     request_id: str
     replaces: str | None  # the session id of the cookie that the same browser sent
+    cookie: KeyCookie | None  # what the key is to travel in; None: in the reply
 
 
 @dataclass(frozen=True, slots=True)

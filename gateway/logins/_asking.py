@@ -29,7 +29,7 @@ async def ask(backends: Backends, config: AskingLogin, attempt: Attempt) -> Repl
     )
 
 
-def private(reply: Reply) -> Reply:
-    """The reply as one that no cache keeps."""
+def private(reply: Reply, *more: tuple[str, str]) -> Reply:
+    """The reply as one that no cache keeps, with more fields."""
     kept = [line for line in reply.fields if line[0].lower() not in _CACHING]
-    return replace(reply, fields=(*kept, ("Cache-Control", "no-store")))
+    return replace(reply, fields=(*kept, *more, ("Cache-Control", "no-store")))

@@ -14,6 +14,7 @@ from gateway.core.minting import MINTED, Minted
 from gateway.core.replies import UnreadableReply
 from gateway.core.sessions import Device, Session, Token
 from gateway.logins import Attempt, Means
+from gateway.logins._reports import end_replaced, report
 from gateway.store.renewals import RenewalRefused, Renewed
 from gateway.store.sessions import Issued
 
@@ -33,11 +34,9 @@ class Minting:
 
     async def issue(self, attempt: Attempt, subject: str, claims: Mapping[str, Any]) -> Issued:
         """A session for whom the attempt has succeeded. Raises `StoreUnavailable`."""
-        if attempt.replaces is not None:
-            # The same browser logs in anew: its former key must not stay good (rule E5).
-            await self._sessions.revoke(attempt.replaces)
+        await end_replaced(self._sessions, attempt)
         minted = self._mint(subject, claims)
-        return await self._sessions.issue(
+        issued = await self._sessions.issue(
             token=minted.token,
             subject=subject,
             login=self._login,
@@ -46,6 +45,8 @@ class Minting:
             refresh=MINTED,
             renew_before=_BEFORE,
         )
+        report(self._sessions, "login", attempt, issued.session)
+        return issued
 
     def renewed(self, session: Session, claims: Mapping[str, Any]) -> Renewed:
         """A new token for a session. Raises `RenewalRefused`."""

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from gateway.backends import BackendFailed
 from gateway.core import refresh_tokens, refusals, swaps, tokens
+from gateway.core.carriers import KeyCookie
+from gateway.core.keys import Key
 from gateway.core.replies import Reply, UnreadableReply
 from gateway.core.sessions import Device
 from gateway.core.swaps import Found, NoToken
@@ -20,6 +22,7 @@ from gateway.core.tokens import BadToken, Claims
 from gateway.logins import Attempt, Means
 from gateway.logins._asking import ask, private
 from gateway.logins._refresh import BackendRefresh
+from gateway.logins._reports import end_replaced, report, reporting_failures
 
 if TYPE_CHECKING:
     from gateway.config.model import BackendLogin
@@ -40,10 +43,14 @@ class Login:
 
     async def __call__(self, attempt: Attempt) -> Reply:
         """The reply for the client. Raises `BackendFailed` and `StoreUnavailable`."""
+        with reporting_failures(self._sessions, attempt):
+            return await self._log_in(attempt)
+
+    async def _log_in(self, attempt: Attempt) -> Reply:
         reply = await ask(self._backends, self._config, attempt)
         try:
             if reply.status >= 400 or attempt.method == "OPTIONS":
-                return swaps.scrub(reply)
+                return self._refused(attempt, reply)
             found = swaps.find(reply, self._config.token)
             claims = tokens.read_claims(found.token, time.time() - self._sessions.skew)
             # The swap is tried before anything is issued: what cannot be rewritten is refused.
@@ -68,14 +75,19 @@ class Login:
             )
             raise BackendFailed(refusals.NO_TOKEN)
         try:
-            return swaps.scrub(reply)
+            return self._refused(attempt, reply)
         except UnreadableReply:
             raise BackendFailed(refusals.LOGIN_REPLY) from None
 
+    def _refused(self, attempt: Attempt, reply: Reply) -> Reply:
+        """The backend's own answer to a login that gives no token."""
+        scrubbed = swaps.scrub(reply)
+        if attempt.method != "OPTIONS":
+            report(self._sessions, "login_failed", attempt, reason=f"status_{reply.status}")
+        return scrubbed
+
     async def _issue(self, attempt: Attempt, reply: Reply, found: Found, claims: Claims) -> Reply:
-        if attempt.replaces is not None:
-            # The same browser logs in anew: its former key must not stay good (rule E5).
-            await self._sessions.revoke(attempt.replaces)
+        await end_replaced(self._sessions, attempt)
         renew = self._config.renew
         refresh = None if renew is None else refresh_tokens.find(reply, renew.refresh_token)
         issued = await self._sessions.issue(
@@ -87,10 +99,24 @@ class Login:
             refresh=refresh_tokens.dump(refresh),
             renew_before=renew.before if renew and refresh else None,
         )
-        return private(swaps.swap(reply, found, issued.key.reveal()))
+        report(self._sessions, "login", attempt, issued.session)
+        swapped, cookie = _handed_out(reply, found, issued.key, attempt.cookie)
+        return private(swapped, *cookie)
 
     def _subject(self, claims: Claims) -> str | None:
         return claims.subject(self._config.subject)
+
+
+def _handed_out(
+    reply: Reply, found: Found, key: Key, cookie: KeyCookie | None
+) -> tuple[Reply, list[tuple[str, str]]]:
+    """The reply with the key in the token's place, or without either and the cookie beside it.
+
+    A backend that hands its token out in a cookie has chosen one already.
+    """
+    if cookie is None or swaps.is_in_cookie(reply, found):
+        return swaps.swap(reply, found, key.reveal()), []
+    return swaps.swap(reply, found, ""), [("Set-Cookie", cookie.setting(key.reveal()))]
 
 
 def _nameless(token: str) -> str:

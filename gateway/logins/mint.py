@@ -20,6 +20,7 @@ from gateway.core.sessions import Session
 from gateway.logins import Attempt, Means
 from gateway.logins._asking import ask, private
 from gateway.logins._minting import Minting, about, with_key
+from gateway.logins._reports import report, reporting_failures
 from gateway.store.renewals import Renewed
 
 if TYPE_CHECKING:
@@ -53,20 +54,28 @@ class Login:
     def __init__(self, config: MintLogin, means: Means) -> None:
         self._config = config
         self._backends = means.backends
+        self._sessions = means.sessions
         self._minting = Minting(config.path, means)
         self._wanted = [(name, each.at, each.required) for name, each in config.claims.items()]
 
     async def __call__(self, attempt: Attempt) -> Reply:
         """The reply for the client. Raises `BackendFailed` and `StoreUnavailable`."""
+        with reporting_failures(self._sessions, attempt):
+            return await self._log_in(attempt)
+
+    async def renew(self, session: Session) -> Renewed:
+        """The next token says what the last one did. Raises `RenewalRefused`."""
+        return self._minting.renewed(session, session.claims)
+
+    async def _log_in(self, attempt: Attempt) -> Reply:
         reply = await ask(self._backends, self._config, attempt)
         try:
             scrubbed = swaps.scrub(reply)
             if reply.status >= 300 or attempt.method == "OPTIONS":
-                return scrubbed
+                return self._refused(attempt, scrubbed)
             found = claims.collect(reply, self._wanted)
-            data = _object(scrubbed)
             # The key is put in before there is one: a reply that cannot hold it is refused.
-            with_key(data or {}, self._config.reply, "")
+            with_key(_object(scrubbed) or {}, self._config.reply, "")
         except BadClaims as error:
             _log.error("login %s: the claims are unusable: %s", attempt.request_id, error)
             raise BackendFailed(refusals.NO_CLAIMS) from None
@@ -74,14 +83,19 @@ class Login:
             _log.error("login %s: the reply cannot hold a key", attempt.request_id)
             raise BackendFailed(refusals.LOGIN_REPLY) from None
         issued = await self._minting.issue(attempt, found["sub"], found)
-        body = with_key(
-            about(issued) if data is None else data, self._config.reply, issued.key.reveal()
-        )
+        if attempt.cookie is not None:
+            return private(scrubbed, ("Set-Cookie", attempt.cookie.setting(issued.key.reveal())))
+        data = _object(scrubbed)
+        key = issued.key.reveal()
+        body = with_key(about(issued) if data is None else data, self._config.reply, key)
         return _with_body(scrubbed, body)
 
-    async def renew(self, session: Session) -> Renewed:
-        """The next token says what the last one did. Raises `RenewalRefused`."""
-        return self._minting.renewed(session, session.claims)
+    def _refused(self, attempt: Attempt, scrubbed: Reply) -> Reply:
+        """The backend's own answer, which is no yes."""
+        if attempt.method != "OPTIONS":
+            reason = f"status_{scrubbed.status}"
+            report(self._sessions, "login_failed", attempt, reason=reason)
+        return scrubbed
 
 
 def _object(reply: Reply) -> dict[str, Any] | None:

@@ -14,9 +14,10 @@ import time
 
 from gateway.core.keys import KEY_PATTERN
 from gateway.core.refusals import Refusal
+from gateway.observe.sinks import open_sink
 
 # How many characters of a session id are logged: enough to tell sessions apart (2^72).
-_SESSION_CHARACTERS = 12
+SESSION_CHARACTERS = 12
 
 # What one write(2) gives a pipe is not interleaved with another worker's up to this size (POSIX
 # PIPE_BUF, on Linux); what it appends to a file never is.
@@ -85,11 +86,7 @@ class AccessLog:
 
 def open_log(where: str) -> AccessLog:
     """The log for config.yaml's `access_log`: "stdout", "off" or a file that is appended to."""
-    if where == "off":
-        return AccessLog(None)
-    if where == "stdout":
-        return AccessLog(1)
-    return AccessLog(os.open(where, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640))
+    return AccessLog(open_sink(where))
 
 
 def render(record: Record, stamp: bytes) -> bytes:
@@ -122,7 +119,7 @@ def render(record: Record, stamp: bytes) -> bytes:
         out,
         took * 1_000_000,
         server,
-        session[:_SESSION_CHARACTERS],
+        session[:SESSION_CHARACTERS],
         name,
         b', "reason": "%b"' % reason.encode() if reason else b"",
     )

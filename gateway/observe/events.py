@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from gateway.core.records import Open
 
 Kind = Literal["login", "login_failed", "logout", "renew", "renew_failed", "revoke", "refused"]
 
@@ -13,7 +15,8 @@ Kind = Literal["login", "login_failed", "logout", "renew", "renew_failed", "revo
 class Event:
     """One thing that happened. What is not known stays empty; nothing in it is a secret.
 
-    `reason` says why in one stable word, `by` who did it where that is not the device itself.
+    `address` is that of the client who asked; where none did, the one that the device logged in
+    from. `reason` says why in one stable word, `by` who did it where that is not the device itself.
     """
 
     kind: Kind
@@ -28,6 +31,16 @@ class Event:
 
 # Takes note of an event; never fails and never waits.
 Report = Callable[[Event], None]
+
+
+def of_sessions(
+    kind: Kind, found: Mapping[str, Open], *, reason: str = "", request_id: str = "", by: str = ""
+) -> Iterator[Event]:
+    """The same thing that happened to each of some sessions; what is known of them by their ids."""
+    for session_id, said in found.items():
+        yield Event(
+            kind, said.subject, session_id, said.address, said.label, reason, request_id, by
+        )
 
 
 def unheard(_event: Event) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from email.utils import formatdate
+from http import HTTPStatus
 
-from gateway.core import refusals
 from gateway.core.refusals import PROBLEM_TYPE, Refusal
-
-REALM = "latchkey"
+from gateway.relay.requests import Answered
 
 
 def refusal(
@@ -23,22 +22,21 @@ def refusal(
         **kind.fields,
         **fields,
     }
-    if kind.status == 401:
-        lines["WWW-Authenticate"] = challenge(kind)
     head = _head(kind.status, kind.phrase, lines, request_id, close=close)
     return head if head_only else head + body
 
 
-def challenge(kind: Refusal) -> str:
-    """RFC 6750 §3: `error` is said only when a key was sent."""
-    error = ', error="invalid_token"' if kind is refusals.BAD_KEY else ""
-    return f'Bearer realm="{REALM}"{error}'
+# RFC 9110 §9.3.7: what `OPTIONS *`, or an OPTIONS that may not be forwarded, is told.
+OPTIONS = Answered(204, {"Allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"})
 
 
-def options(*, request_id: bytes, close: bool) -> bytes:
-    """RFC 9110 §9.3.7: what `OPTIONS *`, or an OPTIONS that may not be forwarded, is told."""
-    methods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-    return _head(204, "No Content", {"Allow": methods}, request_id, close=close)
+def bodiless(answer: Answered, *, request_id: bytes, close: bool) -> bytes:
+    """A whole answer without a body."""
+    fields = dict(answer.fields)
+    if answer.status != 204:  # RFC 9110 §8.6: which must not have one
+        fields["Content-Length"] = "0"
+    phrase = HTTPStatus(answer.status).phrase
+    return _head(answer.status, phrase, fields, request_id, close=close)
 
 
 def _head(

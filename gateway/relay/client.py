@@ -271,6 +271,7 @@ class ClientConnection(asyncio.Protocol):
         self.write(
             answers.refusal(refusal, request_id=request_id, head_only=False, close=True, fields={})
         )
+        context.refused(refusal)
         context.access_log.add(refused_record(refusal, self.peer.name, request_id))
         self._linger()
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.core.records import Open
+from gateway.core.refusals import Refusal
 from gateway.observe.access_log import AccessLog
+from gateway.observe.events import Report, of_sessions
 from gateway.relay.clock import Clock
 from gateway.relay.decision import Decider, Load
 from gateway.relay.outgoing import Names, Peer
@@ -34,7 +37,9 @@ class Context:
     instance: str
     trusted: Sequence[Network]
     loop: asyncio.AbstractEventLoop  # asking for the running one costs a system call each time
-    revoke: Callable[[str], Awaitable[object]]  # ends a session
+    revoke: Callable[[str], Awaitable[Mapping[str, Open]]]  # ends a session, says whose
+    report: Report  # what happens to sessions
+    refused: Callable[[Refusal], None]  # is told of each refusal
     draining: bool = False
     _ending: set[asyncio.Task[None]] = field(default_factory=set)
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("gateway.relay"))
@@ -55,9 +60,12 @@ class Context:
 
     async def _end_session(self, session_id: str) -> None:
         try:
-            await self.revoke(session_id)
+            ended = await self.revoke(session_id)
         except StoreUnavailable:
             self.log.warning("a session that an upstream refuses cannot be ended now")
+            return
+        for event in of_sessions("revoke", ended, reason="upstream_401", by="upstream"):
+            self.report(event)
 
     def may_trail(self, name: bytes) -> bool:
         return self.requests.may_trail(name)

@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gateway.core import refusals
+from gateway.core import keys, refusals
 from gateway.core.refusals import Refusal
-from gateway.relay import outgoing
+from gateway.observe.events import Event
+from gateway.relay import browsers, outgoing
 from gateway.relay.outgoing import Peer
 from gateway.relay.requests import Refused, RequestHead
 from gateway.relay.routes import Auth, Route, RouteTable
-from gateway.store.errors import StoreUnavailable
+from gateway.store.errors import NewerSession, StoreUnavailable
 from gateway.store.renewals import RenewalFailed
 from gateway.store.sessions import Unresolved
 
@@ -27,6 +28,15 @@ if TYPE_CHECKING:
     from gateway.store.sessions import Sessions
 
 _NEVER = frozenset({b"TRACE", b"CONNECT"})
+
+# What a client is told of a credential that opens nothing. That a session is there and cannot be
+# read is for operators to know.
+_UNRESOLVED = {
+    "not_a_key": refusals.NOT_A_KEY,
+    "token_not_key": refusals.TOKEN_NOT_KEY,
+    "invalid_key": refusals.BAD_KEY,
+    "unreadable_session": refusals.BAD_KEY,
+}
 
 
 @dataclass(slots=True)
@@ -60,16 +70,17 @@ class Decider:
     async def decide(self, head: RequestHead, peer: Peer, own_id: bytes) -> Forward:
         """match → admit → identify → authorise → prepare. Raises `Refused`."""
         route = self._match(head)
-        self._admit(route, head)
-        entry = None
-        if route.identifies and head.credential is not None:
-            entry = self._near.get(head.credential, time.time())
-            if entry is None or head.ambiguous:
-                entry = await self._identify(route, head)
-        if entry is None and route.auth is Auth.REQUIRED:
-            raise Refused(refusals.NO_KEY)
-        if route.claims:
-            _authorise(route, entry)
+        try:
+            self._admit(route, head)
+            entry = None
+            if route.identifies and head.credential is not None:
+                entry = self._near.get(head.credential, time.time())
+                if entry is None or head.ambiguous:
+                    entry = await self._identify(route, head)
+            if entry is None or route.claims or head.cookie is not None:
+                _authorise(head, route, entry, peer)
+        except Refused as refused:
+            raise browsers.fitted(refused, head, route) from None
         prepared = outgoing.request_head(head, route, entry, peer, own_id)
         return Forward(route, entry, prepared)
 
@@ -93,6 +104,8 @@ class Decider:
         found = self._table.match(head.path)
         if isinstance(found, Refusal):
             raise Refused(found)
+        if head.method == b"OPTIONS":
+            browsers.answer_preflight(head, found)
         route = found.pick(head.method)
         if route is None:
             raise Refused(refusals.METHOD, {"Allow": ", ".join(found.allowed)})
@@ -109,11 +122,14 @@ class Decider:
     async def _identify(self, route: Route, head: RequestHead) -> Entry | None:
         """Resolves a key that the near cache does not know."""
         if head.ambiguous:
-            raise Refused(refusals.AMBIGUOUS_KEY)
+            raise Refused(refusals.AMBIGUOUS_KEY, event=Event("refused", reason="ambiguous_key"))
         assert head.credential is not None
         try:
             # An endpoint needs no token: a logout must not wait for a new one.
             entry = await self._sessions.resolve(head.credential, renew=not route.is_endpoint)
+        except NewerSession:
+            event = _refused(head.credential, refusals.NEWER_SESSION.reason)
+            raise Refused(refusals.NEWER_SESSION, event=event) from None
         except StoreUnavailable:
             raise Refused(refusals.STORE_DOWN) from None
         except RenewalFailed:
@@ -121,14 +137,33 @@ class Decider:
         if isinstance(entry, Unresolved):
             if route.auth is Auth.OFFERED or route.bad_key_is_anonymous:
                 return None
-            raise Refused(refusals.BAD_KEY)
+            event = _refused(head.credential, entry.reason)
+            raise Refused(_UNRESOLVED[entry.reason], event=event)
         return entry
 
 
-def _authorise(route: Route, entry: Entry | None) -> None:
+def _refused(credential: bytes, reason: str) -> Event:
+    """For the audit log. A key that opens nothing any more is named by the session that it had."""
+    key = keys.parse_key(credential)
+    return Event("refused", session_id="" if key is None else keys.session_id(key), reason=reason)
+
+
+def _authorise(head: RequestHead, route: Route, entry: Entry | None, peer: Peer) -> None:
+    if entry is None and route.auth is Auth.REQUIRED:
+        raise Refused(refusals.NO_KEY)
+    by_cookie = entry is not None and head.cookie is not None
+    if by_cookie and not browsers.may_act(head, route, peer):
+        raise Refused(refusals.CROSS_SITE, event=_forbidden(entry, refusals.CROSS_SITE))
     claims: Mapping[str, Any] = {} if entry is None else entry.session.claims
     for name, allowed in route.claims.items():
         held = claims.get(name)
         values = held if isinstance(held, list) else [held]
         if not any(value in allowed for value in values):
-            raise Refused(refusals.FORBIDDEN)
+            raise Refused(refusals.FORBIDDEN, event=_forbidden(entry, refusals.FORBIDDEN))
+
+
+def _forbidden(entry: Entry | None, refusal: Refusal) -> Event | None:
+    if entry is None:
+        return None
+    session = entry.session
+    return Event("refused", session.subject, session.id, reason=refusal.reason)

@@ -10,16 +10,18 @@ import asyncio
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gateway.core import refusals
 from gateway.core.refusals import Refusal
-from gateway.relay import answers, bodies, eager, frames, outgoing
+from gateway.observe.events import Event
+from gateway.relay import answers, bodies, browsers, eager, frames, outgoing
 from gateway.relay.bodies import ChunkedBody
 from gateway.relay.decision import Forward
 from gateway.relay.frames import Frames
 from gateway.relay.grammar import Malformed
-from gateway.relay.requests import Refused, RequestHead
+from gateway.relay.requests import Answered, Refused, RequestHead
 from gateway.relay.responses import ResponseHead
 
 if TYPE_CHECKING:
@@ -89,13 +91,16 @@ class Exchange:
         """Decides; at once when the near cache knows the key, else when the store has answered."""
         self.context.load.requests += 1
         if self.head.path == b"*" or self.head.max_forwards == 0:
-            self._answer_options()
+            self._answer(answers.OPTIONS)
             return
         decide = self.context.decider.decide(self.head, self.client.peer, self.own_id)
         try:
             decision = eager.begin(decide)
         except Refused as refused:
-            self.fail(refused.refusal, refused.fields)
+            self._refuse(refused)
+            return
+        except Answered as answered:
+            self._answer(answered)
             return
         if isinstance(decision, Forward):
             self._go(decision)
@@ -113,10 +118,23 @@ class Exchange:
         """The store has answered, and the request may not pass; or the client has gone."""
         self._suspended = None
         if isinstance(error, Refused):
-            self.fail(error.refusal, error.fields)
+            self._refuse(error)
+        elif isinstance(error, Answered):
+            self._answer(error)
         elif not isinstance(error, asyncio.CancelledError):
             self.context.log.error("the decision on a request failed", exc_info=error)
             self.fail(refusals.INTERNAL)
+
+    def _refuse(self, refused: Refused) -> None:
+        """The decision was no; a credential that was refused is told to the audit log."""
+        self._tell(refused.event)
+        self.fail(refused.refusal, refused.fields)
+
+    def _tell(self, event: Event | None) -> None:
+        if event is not None and not self.ended:
+            address = outgoing.client_address(self.head, self.client.peer)
+            name = self.request_id.decode("ascii")
+            self.context.report(replace(event, address=address, request_id=name))
 
     def _go(self, decision: Forward) -> None:
         self.forward = decision
@@ -291,6 +309,8 @@ class Exchange:
             else:
                 self._rechunked, framing = True, b"Transfer-Encoding: chunked\r\n"
         self.close = self.close or self.context.draining
+        if self.forward is not None and self.forward.route.cors is not None:
+            outgoing.put_cors(response, self._cors_fields)
         return outgoing.response_head(
             response, self.head, *self._hidden, self.request_id, framing, close=self.close
         )
@@ -400,6 +420,7 @@ class Exchange:
         if self.ended:
             return
         self.reason = refusal.reason
+        self.context.refused(refusal)
         if self.responding:
             self._cut()
             return
@@ -417,7 +438,7 @@ class Exchange:
                 request_id=self.request_id,
                 head_only=self.head.method == b"HEAD",
                 close=self.close,
-                fields=fields or {},
+                fields={**self._cors_fields, **(fields or {})},
             )
         )
         self._end(reusable=False)
@@ -456,10 +477,14 @@ class Exchange:
         self.client.cut(reset=self._until_close)
         self._end(reusable=False)
 
-    def _answer_options(self) -> None:
-        self.status = 204
-        self.close = self.close or self.uploading
-        self.client.write(answers.options(request_id=self.request_id, close=self.close))
+    def _answer(self, answered: Answered) -> None:
+        """Answers without the upstream, and without a body."""
+        if self.ended:
+            return
+        self._tell(answered.event)
+        self.status = answered.status
+        self.close = self.close or self.uploading or self.context.draining
+        self.client.write(answers.bodiless(answered, request_id=self.request_id, close=self.close))
         self._end(reusable=False)
 
     def _end(self, *, reusable: bool) -> None:
@@ -492,6 +517,12 @@ class Exchange:
         if upstream is not None and forward is not None:
             forward.route.pool.release(upstream, reusable=reusable)
         self.client.exchange_ended(self)
+
+    @property
+    def _cors_fields(self) -> dict[str, str]:
+        """What the answer says of who may read it, by the route's policy."""
+        policy = None if self.forward is None else self.forward.route.cors
+        return {} if policy is None else browsers.cors_fields(self.head, policy)
 
     @property
     def _hidden(self) -> tuple[bytes | None, bytes | None]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from random import Random
 from typing import TYPE_CHECKING
 
+from gateway.core.cors import PREFIX as CORS
 from gateway.core.keys import KEY_PATTERN
 from gateway.relay.requests import RequestHead
 from gateway.relay.responses import ResponseHead, cookie_name
@@ -196,6 +198,12 @@ def response_head(
         parts.append(b"Connection: keep-alive\r\n")
     parts.append(b"\r\n")
     return b"".join(parts)
+
+
+def put_cors(response: ResponseHead, fields: Mapping[str, str]) -> None:
+    """Puts the gateway's answer to whose pages may read this in the place of the upstream's."""
+    kept = [line for line in response.passed if not line[: len(CORS)].lower().startswith(CORS)]
+    response.passed = [*kept, *[f"{name}: {value}\r\n".encode() for name, value in fields.items()]]
 
 
 def interim_head(response: ResponseHead, token: bytes | None, cookie: bytes | None) -> bytes:

@@ -21,6 +21,7 @@ from gateway.core.fields import (
 )
 from gateway.core.keys import KEY_PATTERN
 from gateway.core.refusals import Refusal
+from gateway.observe.events import Event
 from gateway.relay import grammar
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
@@ -41,12 +42,34 @@ _UPGRADES = frozenset({b"websocket"})
 
 
 class Refused(Exception):
-    """Ends a request's way through the gateway with one refusal, and more fields if need be."""
+    """Ends a request's way through the gateway with one refusal, and more fields if need be.
 
-    def __init__(self, refusal: Refusal, fields: Mapping[str, str] | None = None) -> None:
+    `event` is for the audit log, when it is a credential that was refused.
+    """
+
+    def __init__(
+        self,
+        refusal: Refusal,
+        fields: Mapping[str, str] | None = None,
+        event: Event | None = None,
+    ) -> None:
         super().__init__(refusal.reason)
         self.refusal = refusal
-        self.fields = fields or {}
+        self.fields = dict(fields or {})
+        self.event = event
+
+
+class Answered(Exception):
+    """Ends a request's way through the gateway with an answer without a body, and no refusal.
+
+    `event` is for the audit log, when a credential was refused all the same.
+    """
+
+    def __init__(self, status: int, fields: Mapping[str, str], event: Event | None = None) -> None:
+        super().__init__(status)
+        self.status = status
+        self.fields = fields
+        self.event = event
 
 
 class RequestHead:
@@ -82,6 +105,17 @@ class RequestHead:
         self.target = target
         self.old = minor == b"0"  # HTTP/1.0
 
+    def passed_value(self, name: bytes) -> str | None:
+        """The value of the first field of this name (in lower case) among those that go on.
+
+        Slow, as it looks through them all: for what few requests need.
+        """
+        for line in self.passed:
+            given, _, value = line.partition(b":")
+            if given.lower() == name:
+                return value.strip(b" \t\r\n").decode("latin-1")
+        return None
+
     @property
     def has_body(self) -> bool:
         """Whether a body follows the head; one of no bytes is none."""
@@ -94,9 +128,17 @@ Rule = Callable[[RequestHead, bytes, bytes], None]
 class RequestReader:
     """Reads request heads by one gateway's rules."""
 
-    def __init__(self, *, instance: str, identity: Iterable[str], most_fields: int) -> None:
+    def __init__(
+        self,
+        *,
+        instance: str,
+        identity: Iterable[str],
+        most_fields: int,
+        key_field: str | None = None,
+    ) -> None:
         """`instance` tells this gateway's `Via` from another's; `identity` are the names of the
-        fields that tell upstreams of the subject; `most_fields` is how many lines a head may have.
+        fields that tell upstreams of the subject; `most_fields` is how many lines a head may have;
+        `key_field` is a field in which a key may come, beside Authorization.
         """
         self._most_fields = most_fields
         self._instance = b"latchkey (" + instance.encode() + b")"
@@ -115,6 +157,8 @@ class RequestReader:
             b"traceparent": _traceparent,
             b"max-forwards": _max_forwards,
         }
+        if key_field is not None:
+            self._by_name[key_field.lower().encode()] = _key_field
         self._rules: dict[bytes, Rule | None] = {b"": _malformed}
 
     def read(self, data: bytes, end: int) -> RequestHead:
@@ -264,6 +308,13 @@ def _connection(head: RequestHead, name: bytes, line: bytes) -> None:
         head.named += tuple(named)
         head.close = head.close or b"close" in named
         head.keep_alive = head.keep_alive or b"keep-alive" in named
+
+
+def _key_field(head: RequestHead, name: bytes, line: bytes) -> None:
+    value = grammar.value(line, name)
+    if head.credential is not None and head.credential != value:
+        head.ambiguous = True
+    head.credential, head.cookie = value, None
 
 
 def _authorization(head: RequestHead, name: bytes, line: bytes) -> None:

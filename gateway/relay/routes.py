@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.core import paths, refusals
+from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
 from gateway.core.routing import Methods, Table
 from gateway.relay.pool import Pool
@@ -36,28 +37,30 @@ class Route:
     auth: Auth
     keeps_host: bool = True  # the client's Host goes upstream, else the upstream's own
     strip_prefix: bytes = b""
-    fixed_target: bytes | None = None  # an endpoint's own path, whatever spelling was asked for
+    is_endpoint: bool = False  # the gateway itself answers
     websocket: bool = False
     close_on_logout: bool = True  # what is in flight ends with its session
     claims: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     bad_key_is_anonymous: bool = False
+    login_page: str | None = None  # where a browser without a session is sent
+    always_to_login: bool = False  # and not only a browser
+    cors: Policy | None = None  # who else may read the answers
     response_timeout: float = 60.0
     body_limit: int = 2**63
     identifies: bool = field(init=False)  # whether a key is looked at
-    is_endpoint: bool = field(init=False)  # the gateway itself answers
     rewrites: bool = field(init=False)  # the target does not go upstream as it came
     label: bytes = field(init=False)  # the name, for the log
 
     def __post_init__(self) -> None:
         self.identifies = self.auth is not Auth.PUBLIC
-        self.is_endpoint = self.fixed_target is not None
         self.rewrites = self.is_endpoint or bool(self.strip_prefix)
         self.label = self.name.encode()
 
     def target(self, head: RequestHead) -> bytes:
         """The request target that the upstream gets where it is rewritten."""
-        if self.fixed_target is not None:
-            return self.fixed_target + head.query
+        if self.is_endpoint:
+            # In the spelling that was matched, whatever spelling was asked for.
+            return paths.read(head.path).strict + head.query
         return self.upstream_path(head.path) + head.query
 
     def upstream_path(self, path: bytes) -> bytes:

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 
 from gateway.core import paths
 from gateway.core.addresses import ServerUrl
+from gateway.core.carriers import key_cookie
+from gateway.core.cors import Policy
+from gateway.core.refusals import Refusal
 from gateway.core.token_places import Cookie
 from gateway.observe.access_log import AccessLog
 from gateway.relay.client import ClientConnection
@@ -51,9 +54,12 @@ class Relay:
         sessions: Sessions,
         endpoints: dict[str, Connect],
         access_log: AccessLog,
+        refused: Callable[[Refusal], None],
         instance: str,
     ) -> None:
-        """`endpoints` are the gateway's own paths, with what connects to who answers them."""
+        """`endpoints` are the gateway's own paths (or prefixes, with a star at the end), with what
+        connects to who answers them; `refused` is told of each refusal.
+        """
         self._clock = Clock(config.timeouts.write)
         settings = _settings(config)
         builder = _Builder(config, settings, self._clock)
@@ -69,7 +75,10 @@ class Relay:
             settings=settings,
             clock=self._clock,
             requests=RequestReader(
-                instance=instance, identity=config.identity, most_fields=config.limits.fields
+                instance=instance,
+                identity=config.identity,
+                most_fields=config.limits.fields,
+                key_field=config.keys.field,
             ),
             decider=Decider(table, sessions, load),
             load=load,
@@ -79,6 +88,8 @@ class Relay:
             trusted=config.trusted_proxies,
             loop=asyncio.get_running_loop(),
             revoke=sessions.revoke,
+            report=sessions.report,
+            refused=refused,
         )
         self._live = LiveSessions(self._clock.clients, sessions, config.session.idle_timeout)
 
@@ -169,6 +180,9 @@ class _Builder:
             close_on_logout=rule.close_on_logout,
             claims=rule.claims,
             bad_key_is_anonymous=rule.bad_key == "anonymous",
+            login_page=None if rule.on_unauthenticated == "401" else self._config.login_page,
+            always_to_login=rule.on_unauthenticated == "login",
+            cors=Policy.of(rule.cors or self._config.cors),
             response_timeout=(
                 timeouts.response if rule.response_timeout is None else rule.response_timeout
             ),
@@ -176,7 +190,9 @@ class _Builder:
         )
 
     def endpoint(self, path: str, connect: Connect) -> Route:
-        """One of the gateway's own paths. Its answers may set the cookies that others must not."""
+        """One of the gateway's own paths, or all below one. Its answers may set the cookies that
+        those of others must not.
+        """
         pool = self._pool(
             "gateway",
             [Server("gateway", connect)],
@@ -189,8 +205,9 @@ class _Builder:
             name=path,
             pool=pool,
             auth=Auth.OFFERED,
-            fixed_target=path.encode(),
+            is_endpoint=True,
             close_on_logout=False,  # a logout must not end itself
+            cors=Policy.of(self._config.cors),
             response_timeout=self._config.timeouts.response,
             body_limit=self._config.limits.body_size,
         )
@@ -224,8 +241,10 @@ class _Builder:
 
 def _own_cookies(config: Config) -> frozenset[bytes]:
     """The cookies in which logins are configured to hand out keys."""
-    places = (login.token for login in config.login if login.kind == "backend")
-    return frozenset(place.name.encode() for place in places if isinstance(place, Cookie))
+    places = [login.token for login in config.login if login.kind == "backend"]
+    names = [place.name for place in places if isinstance(place, Cookie)]
+    own = [key_cookie(config.keys.cookie, secure=secure).name for secure in (False, True)]
+    return frozenset(name.encode() for name in (*own, *names))
 
 
 def _guarded(config: Config) -> dict[str, frozenset[bytes]]:

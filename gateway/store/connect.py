@@ -1,6 +1,6 @@
 """From a store's URL to a redis-py client, with the settings that it needs to be safe.
 
-Found by testing redis-py 8.1:
+Found by testing redis-py 8.1 (what concerns Sentinel and Cluster stands there):
 * Maintenance notifications stay off. With them (the default over RESP3) a pooled connection that
   holds unread data is handed out, and a GET can return another command's reply.
 * No `socket_timeout`: on Python 3.11 its inner `wait_for` swallows cancellations. Whoever calls
@@ -11,102 +11,106 @@ Found by testing redis-py 8.1:
 
 from __future__ import annotations
 
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster, Sentinel
-from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import SentinelConnectionPool
-from redis.backoff import NoBackoff
-from redis.maint_notifications import MaintNotificationsConfig
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import Connection as TcpConnection
+from redis.asyncio.connection import UnixDomainSocketConnection
+
+from gateway.config.tls import client_context
+from gateway.core.secret import Secret
+from gateway.core.store_urls import StorePlace, parse_store_url
+from gateway.store.cluster import Cluster
+from gateway.store.connections import TlsConnection, options
+from gateway.store.sentinel import SentinelPool
+
+if TYPE_CHECKING:
+    from gateway.config.model import Store
 
 _CONNECTIONS = 32
-_DEFAULT_PORT = 6379
-_DEFAULT_SENTINEL_PORT = 26379
-_SERVICE = "mymaster"
 
-Client = Redis | RedisCluster
-Connection = AbstractConnection
+Client = Redis | Cluster
 
 
-def options(timeout: float) -> dict[str, Any]:
-    """What every connection is opened with; `timeout` bounds connecting, in seconds."""
-    return {
-        "socket_connect_timeout": timeout,
-        "socket_timeout": None,
-        "retry": Retry(NoBackoff(), 1),
-        "health_check_interval": 0,
-        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
-        "protocol": 3,
-    }
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How the store is entered, as far as its URL does not say."""
+
+    username: str = ""
+    password: Secret | None = None
+    sentinel_username: str = ""
+    sentinel_password: Secret | None = None
+    context: ssl.SSLContext | None = None
 
 
-def connect(url: str, timeout: float) -> Client:
-    """A client for redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://."""
-    parts = urlsplit(url)
-    if parts.scheme == "redis+cluster":
-        nodes = [ClusterNode(host, port) for host, port in _hosts(url, _DEFAULT_PORT)]
-        account = _account(parts.username, parts.password)
-        return RedisCluster(startup_nodes=nodes, **account, **_cluster_options(timeout))
-    if parts.scheme == "redis+sentinel":
-        return _behind_sentinel(url, timeout)
-    pool = BlockingConnectionPool.from_url(
-        url, max_connections=_CONNECTIONS, timeout=timeout, **options(timeout)
+_BY_URL_ALONE = Access()
+
+
+def access(store: Store, url: str) -> Access:
+    """What config.yaml says of it. Raises `OSError` if a file of `store.tls` cannot be used."""
+    context = None
+    if parse_store_url(url).tls:
+        tls = store.tls
+        context = client_context(tls.ca_file, tls.cert_file, tls.key_file, verify=tls.verify)
+    sentinel = store.sentinel
+    return Access(
+        store.username or "",
+        store.password,
+        sentinel.username or "",
+        sentinel.password,
+        context,
     )
-    return Redis.from_pool(pool)
 
 
-def _behind_sentinel(url: str, timeout: float) -> Redis:
-    """redis+sentinel://user:password@host:port,host:port/service?db=0"""
-    parts = urlsplit(url)
-    service = parts.path.strip("/") or _SERVICE
-    sentinel = Sentinel(  # type: ignore[no-untyped-call]
-        _hosts(url, _DEFAULT_SENTINEL_PORT), sentinel_kwargs=options(timeout)
-    )
-    database = int(parse_qs(parts.query).get("db", ["0"])[0])
-    pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
-        service,
-        sentinel,
-        max_connections=_CONNECTIONS,
-        db=database,
-        **_account(parts.username, parts.password),
-        **options(timeout),
-    )
-    return Redis.from_pool(pool)
-
-
-def _cluster_options(timeout: float) -> dict[str, Any]:
-    chosen = options(timeout)
-    del chosen["maint_notifications_config"]
-    del chosen["retry"]
-    return chosen
-
-
-def _account(username: str | None, password: str | None) -> dict[str, Any]:
-    given = {"username": username, "password": password}
-    return {name: value for name, value in given.items() if value}
-
-
-def _hosts(url: str, default_port: int) -> list[tuple[str, int]]:
-    """The hosts of a URL that may name several, separated by commas."""
-    names = urlsplit(url).netloc.rpartition("@")[2].split(",")
-    split = [name.rpartition(":") if ":" in name else (name, "", "") for name in names]
-    return [(host, int(port or default_port)) for host, _, port in split]
-
-
-async def dedicated(client: Client) -> list[Connection]:
-    """A connection of its own to the server that takes writes, or to each primary of a cluster."""
-    connections: list[Any]
-    if isinstance(client, RedisCluster):
-        await client.initialize()
-        connections = [
-            node.connection_class(**node.connection_kwargs) for node in client.get_primaries()
-        ]
+def connect(url: str, timeout: float, access: Access = _BY_URL_ALONE) -> Client:
+    """A client for what `url` names; `timeout` bounds connecting, in seconds."""
+    place = parse_store_url(url)
+    settings = {**options(timeout), **_account(place, access), **_context(place, access)}
+    if place.kind == "cluster":
+        return Cluster(place.hosts, settings, _CONNECTIONS)
+    settings |= {"max_connections": _CONNECTIONS, "timeout": timeout, "db": place.database}
+    if place.kind == "sentinel":
+        return Redis.from_pool(_sentinel_pool(place, access, timeout, settings))
+    if place.kind == "unix":
+        settings |= {"connection_class": UnixDomainSocketConnection, "path": place.path}
     else:
-        pool: Any = client.connection_pool
-        connections = [pool.make_connection()]
-    for connection in connections:
-        await connection.connect()
-    return connections
+        [(host, port)] = place.hosts
+        kind = TlsConnection if place.tls else TcpConnection
+        settings |= {"connection_class": kind, "host": host, "port": port}
+    return Redis.from_pool(BlockingConnectionPool(**settings))
+
+
+def _account(place: StorePlace, access: Access) -> dict[str, str]:
+    """Who the gateway is to the servers that hold the data."""
+    if access.password is not None:
+        return _login(access.username, access.password)
+    return _login(place.username, place.password)
+
+
+def _login(username: str, password: Secret | None) -> dict[str, str]:
+    told = {"username": username, "password": password.reveal() if password else ""}
+    return {name: value for name, value in told.items() if value}
+
+
+def _context(place: StorePlace, access: Access) -> dict[str, ssl.SSLContext]:
+    if not place.tls:
+        return {}
+    return {"context": access.context or ssl.create_default_context()}
+
+
+def _sentinel_pool(
+    place: StorePlace, access: Access, timeout: float, settings: dict[str, Any]
+) -> SentinelPool:
+    return SentinelPool(
+        place.hosts,
+        place.service,
+        sentinel_settings={
+            **options(timeout),
+            **_login(access.sentinel_username, access.sentinel_password),
+            **_context(place, access),
+        },
+        patience=timeout / 2,  # so that there is time left to connect to the primary
+        **settings,
+    )

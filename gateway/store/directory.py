@@ -34,11 +34,15 @@ class Directory:
         self._timeout = timeout
 
     async def enter(self, subject: str, session_id: str, ends_at: float, now: float) -> None:
-        """Takes note of a session that has been written; times are UNIX seconds."""
+        """Takes note of a session that is issued now and has been written; times are UNIX seconds.
+
+        It is scored by the second in which it ends, and within that by when in its second it was
+        issued: of sessions that were issued in the same second, the record does not tell the older.
+        """
         index, last = self._layout.subject(subject), math.ceil(ends_at)
         async with self._client.pipeline(transaction=False) as pipe:
             pipe.zremrangebyscore(index, "-inf", now)
-            pipe.zadd(index, {session_id: last})
+            pipe.zadd(index, {session_id: last + now % 1})
             pipe.expireat(index, last, gt=True)
             pipe.expireat(index, last, nx=True)
             await bounded(pipe.execute(), self._timeout)
@@ -53,20 +57,35 @@ class Directory:
 
     async def of(self, subject: str) -> dict[str, Open]:
         """A subject's sessions by their ids, the one that was seen last first."""
+        held = await self._held(subject)
+        order = sorted(held, key=lambda each: held[each][0].seen, reverse=True)
+        return {each: held[each][0] for each in order}
+
+    async def by_age(self, subject: str) -> list[str]:
+        """The ids of a subject's sessions, the oldest first: in the same order for all who ask."""
+        held = await self._held(subject)
+        return sorted(held, key=lambda each: (held[each][0].created, held[each][1] % 1, each))
+
+    async def _held(self, subject: str) -> dict[str, tuple[Open, float]]:
+        """A subject's sessions with their scores; what has ended leaves the index."""
         index = self._layout.subject(subject)
-        ids: Any = await bounded(self._client.zrange(index, 0, -1), self._timeout)
-        found: dict[str, Open] = {}
+        entries: Any = await bounded(
+            self._client.zrange(index, 0, -1, withscores=True), self._timeout
+        )
+        scores = {each.decode("ascii", "replace"): score for each, score in entries}
+        held: dict[str, tuple[Open, float]] = {}
         gone: dict[str, str] = {}
-        for some in _pieces(each.decode("ascii", "replace") for each in ids):
+        for some in _pieces(scores):
             for session_id, record in zip(some, await self._records(some), strict=True):
                 if record is None:
                     gone[session_id] = subject
                     continue
                 with contextlib.suppress(Foreign):
-                    found[session_id] = records.load(record)
+                    said = records.load(record)
+                    if said.subject == subject:
+                        held[session_id] = said, scores[session_id]
         await self.leave(gone)
-        held = {each: said for each, said in found.items() if said.subject == subject}
-        return dict(sorted(held.items(), key=lambda item: item[1].seen, reverse=True))
+        return held
 
     async def every(self) -> AsyncIterator[dict[str, Open]]:
         """All sessions that there are, some at a time and in no order; of those that come or go
@@ -77,12 +96,26 @@ class Directory:
         while (name := await bounded(anext(names, None), self._timeout)) is not None:
             some.append(self._layout.session_id(name))
             if len(some) == _AT_ONCE:
-                yield await self._open(some)
+                yield await self.open(some)
                 some = []
-        yield await self._open(some)
+        yield await self.open(some)
 
-    async def _open(self, session_ids: Sequence[str]) -> dict[str, Open]:
-        """What is said in the open of those sessions that are ours."""
+    async def count(self) -> int:
+        """How many sessions there are, as nearly as `every` tells."""
+        names: Any = self._client.scan_iter(match=f"{self._layout.sessions}*", count=_AT_ONCE)
+        count = 0
+        while await bounded(anext(names, None), self._timeout) is not None:
+            count += 1
+        return count
+
+    async def ids(self, subject: str) -> list[str]:
+        """The ids of a subject's sessions, and perhaps of some that have ended."""
+        index = self._layout.subject(subject)
+        ids: Any = await bounded(self._client.zrange(index, 0, -1), self._timeout)
+        return [each.decode("ascii", "replace") for each in ids]
+
+    async def open(self, session_ids: Sequence[str]) -> dict[str, Open]:
+        """What is said in the open of those sessions that there are."""
         found = {}
         for session_id, record in zip(session_ids, await self._records(session_ids), strict=True):
             if record is not None:

@@ -21,6 +21,10 @@ class StoreUnavailable(Exception):
     """
 
 
+class NewerSession(StoreUnavailable):
+    """A newer gateway wrote the session: that one can read it, so nobody is logged out."""
+
+
 async def bounded(work: Awaitable[T], timeout: float) -> T:
     """What the store answers, retries included, within a time in seconds.
 

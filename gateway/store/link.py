@@ -13,7 +13,9 @@ from typing import Any
 
 import hiredis
 
-from gateway.store.connect import Client, Connection, dedicated
+from gateway.store.connect import Client
+from gateway.store.connections import Connection
+from gateway.store.primaries import dedicated, hang_up
 
 
 def packed(*parts: bytes) -> bytes:
@@ -42,8 +44,12 @@ class Link(asyncio.Protocol):
     async def open(cls, client: Client, script: str) -> Link:
         """A link to the server that takes writes, which knows `script`."""
         [connection] = await dedicated(client)
-        await connection.send_command("SCRIPT", "LOAD", script)
-        await connection.read_response()
+        try:
+            await connection.send_command("SCRIPT", "LOAD", script)
+            await connection.read_response()
+        except BaseException:
+            await hang_up([connection])
+            raise
         return cls(connection)
 
     async def ask(self, command: bytes) -> Any:
@@ -53,9 +59,9 @@ class Link(asyncio.Protocol):
         self._transport.write(command)
         return await future
 
-    async def close(self) -> None:
+    def close(self) -> None:
         self._fail()
-        await self._connection.disconnect(nowait=True)
+        self._connection._close()  # type: ignore[no-untyped-call]
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import time
 from collections.abc import Sequence
 
@@ -23,8 +24,11 @@ from gateway.store.errors import StoreUnavailable
 from gateway.store.layout import Layout
 from gateway.store.link import Link, packed
 
+_log = logging.getLogger("gateway.store")
+
 # KEYS: sessions. ARGV: now, idle timeout, slack, all in milliseconds; a session is touched when its
-# remaining time has sunk by more than the slack, and never beyond its end.
+# remaining time has sunk by more than the slack, and never beyond its end. A server that takes no
+# writes now (demoted, full) is read all the same (rule E14).
 _SCRIPT = f"""
 local found = {{}}
 local now, idle, slack = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -37,8 +41,8 @@ for i = 1, #KEYS do
       local ends = struct.unpack('>I4', string.sub(value, {ENDS_AT}, {ENDS_AT + 3})) * 1000
       local lasts = math.floor(math.min(idle, ends - now))
       if lasts > left then
-        redis.call('PEXPIRE', KEYS[i], lasts)
-        redis.call('SETRANGE', KEYS[i], {SEEN_AT - 1}, struct.pack('>I4', math.floor(now / 1000)))
+        redis.pcall('PEXPIRE', KEYS[i], lasts)
+        redis.pcall('SETRANGE', KEYS[i], {SEEN_AT - 1}, struct.pack('>I4', math.floor(now / 1000)))
       end
     end
   end
@@ -103,12 +107,18 @@ class Lookups:
         else:
             self._sent.pop(session_id, None)
 
+    def drop_link(self) -> None:
+        """Looks up over another connection from now on."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
+
     async def close(self) -> None:
         tasks = [*self._tasks, *([self._linking] if self._linking else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._drop_link()
+        self.drop_link()
 
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, {}
@@ -124,9 +134,11 @@ class Lookups:
         try:
             async with asyncio.timeout(self._timeout):
                 values = await self._read(list(batch))
-        except (RedisError, OSError, TimeoutError, asyncio.CancelledError):
+        except (Exception, asyncio.CancelledError) as error:
+            if not isinstance(error, RedisError | OSError | asyncio.CancelledError):
+                _log.error("a look-up failed: %s", type(error).__name__)
             # Whatever was asked over the link may be answered late, or never.
-            await self._drop_link()
+            self.drop_link()
             self._answered(batch)
             for futures in batch.values():
                 for future in futures:
@@ -153,7 +165,7 @@ class Lookups:
             try:
                 return await link.ask(self._command(ids, arguments))  # type: ignore[no-any-return]
             except (hiredis.ReplyError, ConnectionError):
-                await self._drop_link()  # the client finds out what is wrong
+                self.drop_link()  # the client finds out what is wrong
         self._link_soon()
         return await self._read_by_client(ids, arguments)
 
@@ -190,8 +202,3 @@ class Lookups:
             pass  # the next look-up tries again
         finally:
             self._linking = None
-
-    async def _drop_link(self) -> None:
-        link, self._link = self._link, None
-        if link is not None:
-            await link.close()

@@ -79,6 +79,8 @@ class NearCache:
         self.changes = Changes()
         # Told of each change: a session's id, or None when anything may have changed.
         self.on_change: Callable[[str | None], None] = lambda _session_id: None
+        # Told of each change of which Redis has told us: a session's id.
+        self.on_push: Callable[[str], None] = lambda _session_id: None
 
     def get(self, credential: bytes, now: float) -> Entry | None:
         """The entry of a credential, if it may be used at `now` (UNIX seconds)."""
@@ -121,6 +123,11 @@ class NearCache:
     def gave_up(self, session_id: str) -> None:
         """A look-up ended without a result."""
         self._asked.pop(session_id, None)
+
+    def pushed(self, session_id: str) -> None:
+        """Redis says that the session changed, or ended."""
+        self.forget(session_id)
+        self.on_push(session_id)
 
     def forget(self, session_id: str) -> None:
         """The session changed, or ended, or has just begun."""

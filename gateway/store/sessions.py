@@ -7,22 +7,24 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from gateway.core import keys, records, sessions
+from gateway.core import jwts, keys, records, sessions
 from gateway.core.keys import Key
 from gateway.core.records import Foreign, NewerVersion, Open, Records
 from gateway.core.sealing import NONCE_BYTES, Sealer, Unsealable
 from gateway.core.sessions import Device, Session, Token, Unreadable
-from gateway.observe.events import Event, Report, unheard
-from gateway.store.connect import Client, connect
+from gateway.observe.events import Report, of_sessions, unheard
+from gateway.store.connect import Client, access, connect
 from gateway.store.directory import Directory
-from gateway.store.errors import StoreUnavailable, bounded
+from gateway.store.echoes import Echoes
+from gateway.store.errors import NewerSession, StoreUnavailable, bounded
 from gateway.store.layout import Layout
 from gateway.store.lookups import Lookups
 from gateway.store.near_cache import Entry, NearCache
 from gateway.store.renewals import Renewals
+from gateway.store.revocations import Revocations
 from gateway.store.tracking import Tracking
 
 if TYPE_CHECKING:
@@ -35,10 +37,16 @@ _log = logging.getLogger("gateway.store")
 class Unresolved:
     """The credential names no session that lives; or one that cannot be read."""
 
-    reason: Literal["malformed_key", "unknown_key", "unreadable_session"]
+    reason: Literal["not_a_key", "token_not_key", "invalid_key", "unreadable_session"]
 
 
-_UNKNOWN = Unresolved("unknown_key")
+# How often a session in use is looked up in its idle timeout, at the least.
+_LOOKS_PER_IDLE_TIMEOUT = 4
+
+# How many sessions one command ends: 1,000 take Redis about a millisecond.
+_AT_ONCE = 1000
+
+_UNKNOWN = Unresolved("invalid_key")
 _UNREADABLE = Unresolved("unreadable_session")
 
 
@@ -70,10 +78,11 @@ class Sessions:
         render: Callable[[Session], bytes],
         most: int = 0,
         report: Report = unheard,
+        echo: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         """Times in seconds; `skew` is how far a backend's clock may differ from ours; `render`
         makes the fields that upstreams get for a session; `most` is how many sessions a subject may
-        have, or 0 for any number.
+        have, or 0 for any number; `echo` is told how long each revocation takes to be pushed.
         """
         self.near = near
         self.skew = skew
@@ -89,10 +98,20 @@ class Sessions:
         self._timeout = timeout
         self._render = render
         self._most = most
-        self._report = report
+        self.report = report
+        self._echoes = Echoes(echo)
         self._lookups = Lookups(client, layout, idle_timeout, timeout)
         near.on_change = self._lookups.changed
-        self._tracking = Tracking(client, near, layout.sessions, timeout)
+        near.on_push = self._echoes.hear
+        self._revocations = Revocations(client, layout, timeout)
+        self._tracking = Tracking(
+            client,
+            near,
+            layout.sessions,
+            timeout,
+            begun=self._revocations.repeat,
+            lost=self._lookups.drop_link,
+        )
         self._answers = True  # the store did, when it was asked last
 
     async def start(self) -> None:
@@ -121,7 +140,7 @@ class Sessions:
         """
         key = keys.parse_key(credential)
         if key is None:
-            return Unresolved("malformed_key")
+            return _no_key(credential)
         session_id = keys.session_id(key)
         if self.near.is_unknown(session_id, time.time()):
             return _UNKNOWN
@@ -130,6 +149,8 @@ class Sessions:
             return left
         try:
             entry = await self._resolve(key, session_id, credential, renew=renew)
+        except NewerSession:
+            raise
         except StoreUnavailable:
             self._answers = False
             left = self._left(session_id)
@@ -165,8 +186,11 @@ class Sessions:
         except BaseException:
             self.near.gave_up(session_id)
             raise
-        entry = found if isinstance(found, Entry) else None
-        self.near.learned(credential, entry, session_id, time.time())
+        if found is _UNREADABLE:
+            self.near.gave_up(session_id)  # so that the next one is told the same
+        else:
+            entry = found if isinstance(found, Entry) else None
+            self.near.learned(credential, entry, session_id, time.time())
         return found
 
     async def _found(self, key: Key, session_id: str, *, renew: bool) -> Entry | Unresolved:
@@ -184,9 +208,8 @@ class Sessions:
         try:
             session = self._records.open(key, session_id, record)
         except NewerVersion:
-            # A newer gateway can read it, so nobody is logged out.
             _log.error("session %s is of a newer version", session_id[:12])
-            raise StoreUnavailable from None
+            raise NewerSession from None
         except (Foreign, Unsealable, Unreadable) as error:
             _log.error("session %s cannot be opened: %s", session_id[:12], type(error).__name__)
             return _UNREADABLE
@@ -245,7 +268,7 @@ class Sessions:
         )
         await self._write(key, session, device, now)
         if self._most:
-            await self._make_room(subject, session.id)
+            await self._make_room(subject)
         return Issued(key, session)
 
     async def _write(self, key: Key, session: Session, device: Device, now: float) -> None:
@@ -262,15 +285,15 @@ class Sessions:
                 await bounded(self._client.delete(name), self._timeout)
             raise
 
-    async def _make_room(self, subject: str, newest: str) -> None:
-        """Ends the oldest sessions of a subject that has more than it may have."""
-        held = await self.directory.of(subject)
-        by_age = sorted(held, key=lambda each: (each == newest, held[each].created))
-        for session_id in by_age[: -self._most]:
+    async def _make_room(self, subject: str) -> None:
+        """Ends the oldest sessions of a subject that has more than it may have.
+
+        Logins at the same time all do it, in the same order, so that none ends one too many.
+        """
+        for session_id in (await self.directory.by_age(subject))[: -self._most]:
             ended = await self.revoke(session_id)
-            for said in ended.values():
-                event = Event("revoke", said.subject, session_id, said.address, said.label)
-                self._report(replace(event, reason="too_many", by="limit"))
+            for event in of_sessions("revoke", ended, reason="too_many", by="limit"):
+                self.report(event)
 
     # Revoke.
 
@@ -281,9 +304,11 @@ class Sessions:
         """
         if not session_ids:
             return {}
+        self._revocations.note(session_ids)
         async with self._client.pipeline(transaction=False) as pipe:
             for each in session_ids:
                 self.near.forget(each)
+                self._echoes.ask(each)
                 pipe.getdel(self._layout.session(each))
             found = await bounded(pipe.execute(), self._timeout)
         ended = {
@@ -295,6 +320,14 @@ class Sessions:
         with suppress(StoreUnavailable):
             await self.directory.leave({each: said.subject for each, said in ended.items()})
         return ended
+
+    async def revoke_all(self, subject: str) -> AsyncIterator[dict[str, Open]]:
+        """Ends all sessions of a subject, those that this version cannot read as well; some at a
+        time, which are returned as `revoke` does. Raises `StoreUnavailable`.
+        """
+        ids = await self.directory.ids(subject)
+        for at in range(0, len(ids), _AT_ONCE):
+            yield await self.revoke(*ids[at : at + _AT_ONCE])
 
     async def revoke_issued_before(self, moment: float) -> AsyncIterator[dict[str, Open]]:
         """Ends all sessions that were issued before a moment (UNIX seconds), of whomever; some at a
@@ -319,6 +352,12 @@ class Sessions:
         self._lookups.get(session_id).add_done_callback(lambda done: done.exception())
 
 
+def _no_key(credential: bytes) -> Unresolved:
+    """What stands in a key's place: a JWT is a mistake that many make, and can be told of."""
+    token = jwts.sole(credential.decode("latin-1"))
+    return Unresolved("token_not_key" if token else "not_a_key")
+
+
 def _said(record: bytes) -> Open:
     """What a record says in the open; nothing, if it is none of ours."""
     try:
@@ -334,14 +373,20 @@ def open_sessions(
     secrets: tuple[str, ...],
     render: Callable[[Session], bytes],
     report: Report = unheard,
+    echo: Callable[[float], None] = lambda _seconds: None,
 ) -> Sessions:
     """The sessions of a configuration, in the store at `url`."""
     near = config.store.near_cache
     return Sessions(
-        connect(url, config.store.timeout),
+        connect(url, config.store.timeout, access(config.store, url)),
         sealer=Sealer(secrets),
         layout=Layout(config.store.prefix),
-        near=NearCache(near.entries, near.ttl, config.store_outage.serve_cached),
+        near=NearCache(
+            near.entries,
+            # What is remembered is not touched, and must not become idle by that.
+            min(near.ttl, config.session.idle_timeout / _LOOKS_PER_IDLE_TIMEOUT),
+            config.store_outage.serve_cached,
+        ),
         idle_timeout=config.session.idle_timeout,
         max_age=config.session.max_age,
         skew=config.session.clock_skew,
@@ -349,4 +394,5 @@ def open_sessions(
         render=render,
         most=config.session.max_per_subject,
         report=report,
+        echo=echo,
     )

@@ -1,8 +1,14 @@
 """Push invalidation: Redis says which sessions changed, and the near cache forgets them.
 
-One connection of its own, with `CLIENT TRACKING ON BCAST PREFIX` over RESP3: every DEL, SET, expiry
-and FLUSH by anybody is pushed. While it is down, the near cache is empty and bypassed; a heartbeat
-notices a server that is silent without having closed.
+One connection of its own to each primary, with `CLIENT TRACKING ON BCAST PREFIX` over RESP3: every
+DEL, SET, expiry and FLUSH by anybody is pushed. While one of them is down, or leads to a server
+that is no primary any more, the near cache is empty and bypassed.
+
+A server that has gone without a word is noticed by its silence: a heartbeat is due each quarter of
+the timeout, and three that are not answered are too many. So whatever hides a primary from this
+gateway hides a logout from it for no longer than one timeout. The heartbeat is HELLO, whose answer
+tells the server's role: a primary that was demoted goes on to push what its new primary tells it,
+but late, or never.
 """
 
 from __future__ import annotations
@@ -11,34 +17,59 @@ import asyncio
 import contextlib
 import logging
 import time
-from typing import Any
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, cast
 
-from redis.asyncio.cluster import RedisCluster
+from redis.exceptions import RedisError
 
-from gateway.store.connect import Client, Connection, dedicated
+from gateway.store.connect import Client
+from gateway.store.connections import Connection, NotPrimary, is_primary, says_primary
 from gateway.store.near_cache import NearCache
+from gateway.store.primaries import connect_anew, dedicated, hang_up, have_changed
 
 _log = logging.getLogger("gateway.store")
 
 # How long to wait before the next attempt to be told of changes, in seconds.
 _RETRY = 0.25
 
-# How often a cluster is asked whether it has other primaries by now, in seconds.
-_LOOK_AGAIN = 1.0
+# How often it is asked whether others are the primaries by now, in seconds.
+_LOOK_AGAIN = 0.5
+
+# How many heartbeats are due in one timeout, and how many may be without an answer.
+_BEATS = 4
+_UNANSWERED = 3
+
+
+class Silent(Exception):
+    """The server has not answered for too long."""
 
 
 class Tracking:
-    """Keeps the near cache true. One connection, or one for each primary of a cluster."""
+    """Keeps the near cache true."""
 
-    def __init__(self, client: Client, near: NearCache, prefix: str, timeout: float) -> None:
-        """`prefix` is what session keys begin with; a server that says nothing for `timeout`
-        seconds after a heartbeat counts as gone.
+    def __init__(
+        self,
+        client: Client,
+        near: NearCache,
+        prefix: str,
+        timeout: float,
+        *,
+        begun: Callable[[], Awaitable[None]],
+        lost: Callable[[], None],
+    ) -> None:
+        """`prefix` is what session keys begin with; `timeout` bounds each attempt to follow, and
+        how long a server may be silent, in seconds. `begun` is awaited before a primary is trusted;
+        `lost` is called whenever what is connected may lead to no primary any more.
         """
         self._client = client
         self._near = near
         self._prefix = prefix.encode()
         self._timeout = timeout
+        self._begun = begun
+        self._lost = lost
         self._task: asyncio.Task[None] | None = None
+        self._told = False
         self.ready = asyncio.Event()
 
     def start(self) -> None:
@@ -51,84 +82,119 @@ class Tracking:
                 await self._task
 
     async def _run(self) -> None:
-        told = False
         while True:
             try:
                 await self._follow()
-            except asyncio.CancelledError:
-                raise
+            except (NotPrimary, Silent) as error:
+                self._gone(error)
+                await self._begin_anew()
             except Exception as error:
-                if not told:
-                    _log.warning("sessions are not remembered for now: %s", type(error).__name__)
-                    told = True
+                self._gone(error)
+            else:
+                await self._begin_anew()
             await asyncio.sleep(_RETRY)
 
-    async def _follow(self) -> None:
-        """Follows every primary until one of their connections ends."""
-        connections = await self._open()
-        try:
-            listeners = [asyncio.create_task(self._listen(each)) for each in connections]
-            if isinstance(self._client, RedisCluster):
-                listeners.append(asyncio.create_task(self._watch_topology(self._client)))
-            self._near.trust()
-            self.ready.set()
-            try:
-                await asyncio.wait(listeners, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                self._distrust()
-                for listener in listeners:
-                    listener.cancel()
-                results = await asyncio.gather(*listeners, return_exceptions=True)
-            raise next(error for error in results if isinstance(error, Exception))
-        finally:
-            for connection in connections:
-                with contextlib.suppress(Exception):
-                    await connection.disconnect(nowait=True)
-
-    def _distrust(self) -> None:
-        """From now on nobody tells of changes, so nothing may be remembered."""
-        self._near.distrust(time.time())
+    def _gone(self, error: Exception) -> None:
         self.ready.clear()
+        self._tell(type(error).__name__)
 
-    async def _open(self) -> list[Connection]:
+    async def _begin_anew(self) -> None:
+        """Leaves the connections that look-ups and commands have: they may lead to no primary."""
+        self._lost()
+        with contextlib.suppress(RedisError, OSError):
+            await connect_anew(self._client)
+
+    def _tell(self, reason: str) -> None:
+        """Says once that nothing is remembered, and once that it is again."""
+        if bool(reason) != self._told:
+            _log.warning("sessions are %s", f"not remembered: {reason}" if reason else "remembered")
+            self._told = bool(reason)
+
+    async def _follow(self) -> None:
+        """Follows every primary until one of them is lost, or others are the primaries."""
         async with asyncio.timeout(self._timeout):
             connections = await dedicated(self._client)
-            for connection in connections:
-                parser: Any = connection._parser
-                parser.set_invalidation_push_handler(self._invalidated)
-                await connection.send_command(
-                    "CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", self._prefix
-                )
-                await connection.read_response()
-        return connections
+        followers = [_Follower(each, self._near, self._prefix) for each in connections]
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            async with asyncio.timeout(self._timeout):
+                await asyncio.gather(*(each.begin() for each in followers))
+            trusted = all(each.leads_to_primary for each in followers)
+            if trusted:
+                await self._begun()
+                self._near.trust()
+            self._tell("" if trusted else NotPrimary.__name__)
+            self.ready.set()
+            beat = self._timeout / _BEATS
+            tasks = [asyncio.create_task(each.listen(beat)) for each in followers]
+            tasks.append(asyncio.create_task(self._watch(connections)))
+            # A replica is read from, but behind its name there may soon be the primary.
+            wait = None if trusted else _LOOK_AGAIN
+            await asyncio.wait(tasks, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._near.distrust(min(each.heard for each in followers))
+            for task in tasks:
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+            await hang_up(connections)
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
 
-    async def _listen(self, connection: Connection) -> None:
-        """Reads pushes until the connection ends or its heartbeat stays without an answer."""
-        asked = False
-        while True:
-            try:
-                async with asyncio.timeout(self._timeout):
-                    # A heartbeat that is due must not close the connection, for redis-py would
-                    # open it again by itself, and nobody would track over the new one.
-                    answer = await connection.read_response(
-                        push_request=True, disconnect_on_error=False
-                    )
-                asked = asked and answer is None
-            except TimeoutError:
-                if asked:
-                    raise
-                if not connection.is_connected:
-                    raise ConnectionError("the tracking connection is gone") from None
-                await connection.send_command("PING", check_health=False)
-                asked = True
-
-    async def _watch_topology(self, cluster: RedisCluster) -> None:
-        """Raises as soon as a cluster has other primaries than those that are followed."""
-        followed = {node.name for node in cluster.get_primaries()}
-        while True:
+    async def _watch(self, connections: Sequence[Connection]) -> None:
+        """Raises as soon as others are the primaries."""
+        changed = False
+        while not changed:
             await asyncio.sleep(_LOOK_AGAIN)
-            if {node.name for node in cluster.get_primaries()} != followed:
-                raise ConnectionError("the cluster has other primaries now")
+            # Who cannot say who the primaries are says nothing against those that are followed.
+            with contextlib.suppress(RedisError, OSError, TimeoutError):
+                async with asyncio.timeout(self._timeout):
+                    changed = await have_changed(self._client, connections)
+        raise NotPrimary
+
+
+class _Follower:
+    """One server that is followed: what it pushes is forgotten here."""
+
+    def __init__(self, connection: Connection, near: NearCache, prefix: bytes) -> None:
+        self._connection = connection
+        self._near = near
+        self._prefix = prefix
+        self._beats: deque[float] = deque()  # when those without an answer were sent
+        self.leads_to_primary = True
+        self.heard = time.time()  # what happened before then, it has told
+
+    async def begin(self) -> None:
+        connection, parser = self._connection, cast("Any", self._connection._parser)
+        parser.set_invalidation_push_handler(self._invalidated)
+        await connection.send_command("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", self._prefix)
+        await connection.read_response()
+        self.leads_to_primary = await is_primary(connection)
+
+    async def listen(self, beat: float) -> None:
+        """Reads pushes until the connection ends, the server is silent, or its role changes."""
+        while len(self._beats) < _UNANSWERED:
+            if not self._connection.is_connected:
+                # redis-py would open it again by itself, and nobody would track over the new one.
+                raise Silent
+            self._beats.append(time.time())
+            await self._connection.send_command("HELLO", check_health=False)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(beat):
+                    while True:
+                        self._read(
+                            await self._connection.read_response(
+                                push_request=True, disconnect_on_error=False
+                            )
+                        )
+        raise Silent
+
+    def _read(self, answer: Any) -> None:
+        """Takes note of what came: the answer to a heartbeat, or a push that has been handled."""
+        if isinstance(answer, dict):
+            self.heard = self._beats.popleft()
+            if says_primary(answer) != self.leads_to_primary:
+                raise NotPrimary
 
     async def _invalidated(self, push: list[Any]) -> None:
         names = push[1]
@@ -136,4 +202,4 @@ class Tracking:
             self._near.clear()
             return
         for name in names:
-            self._near.forget(name[len(self._prefix) + 1 : -1].decode("ascii", "replace"))
+            self._near.pushed(name[len(self._prefix) + 1 : -1].decode("ascii", "replace"))

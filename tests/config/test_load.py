@@ -275,3 +275,29 @@ def test_durations(number: int, unit: tuple[str, float]) -> None:
 def test_sizes(number: int, unit: tuple[str, int]) -> None:
     """A number with a unit is that many bytes."""
     assert parse_size(f"{number}{unit[0]}") == number * unit[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("login_page: /signin\n", "login_page: itself needs a session: make it public"),
+        ("cors: {origins: app.example}\n", "cors.origins[0]: is no origin: write https://app"),
+        (
+            'cors: {origins: "*", credentials: true}\n',
+            "cors: credentials for every origin would let any site act as its visitors",
+        ),
+    ],
+)
+def test_what_is_said_of_browsers(tmp_path: Path, text: str, complaint: str) -> None:
+    """What could not work, or would be unsafe."""
+    [problem] = problems(tmp_path, MINIMAL + text)
+    assert complaint in problem
+
+
+def test_a_login_page_is_needed(tmp_path: Path) -> None:
+    """Or there is nowhere to send anybody to."""
+    text = MINIMAL.replace("path: /*,", "path: /api/*, on_unauthenticated: login,")
+    [problem] = problems(tmp_path, text)
+    assert "routes[0].on_unauthenticated: needs a login_page" in problem
+    [problem] = problems(tmp_path, text + "login_page: /signin\n")
+    assert "login_page: leads nowhere" in problem

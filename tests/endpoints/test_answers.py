@@ -7,7 +7,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from gateway.endpoints.answers import refusals_as_problems, without_server_field
+from gateway.core.refusals import Refusal
+from gateway.endpoints.answers import REFUSED, refusals_as_problems, without_server_field
 from tests.support.endpoints import World
 
 
@@ -26,6 +27,8 @@ async def test_a_fault_shows_nothing_of_its_inside(caplog: pytest.LogCaptureFixt
         raise RuntimeError("the client's secret")
 
     app = web.Application(middlewares=[refusals_as_problems])
+    counted: list[Refusal] = []
+    app[REFUSED] = counted.append
     app.on_response_prepare.append(without_server_field)
     app.router.add_get("/", broken)
     async with TestClient(TestServer(app)) as client:
@@ -33,6 +36,7 @@ async def test_a_fault_shows_nothing_of_its_inside(caplog: pytest.LogCaptureFixt
         text = await answer.text()
     assert (answer.status, json.loads(text)["reason"]) == (500, "internal_error")
     assert "secret" not in text
+    assert [each.reason for each in counted] == ["internal_error"]
     lines = [each for each in caplog.records if each.levelno == logging.ERROR]
     assert len(lines) == 1
     assert "RuntimeError" in lines[0].getMessage()

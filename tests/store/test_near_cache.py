@@ -17,7 +17,7 @@ from tests.store.test_sessions import credential, issue, open_store, resolved, u
 from tests.support.delaying import Delaying, delaying
 from tests.support.redis_server import RedisServer, redis_server
 
-UNKNOWN = Unresolved("unknown_key")
+UNKNOWN = Unresolved("invalid_key")
 
 
 def entry(session_id: str, ends_at: float = 1e12, expires_at: float = 1e12) -> Entry:

@@ -113,15 +113,16 @@ async def test_issue_resolve_revoke(store: Sessions) -> None:
     [said] = (await store.revoke(issued.session.id)).values()
     assert (said.subject, said.label, said.address) == ("alice", *astuple(DEVICE))
     assert await store.revoke(issued.session.id) == {}
-    assert await store.resolve(credential(issued)) == Unresolved("unknown_key")
+    assert await store.resolve(credential(issued)) == Unresolved("invalid_key")
 
 
 async def test_what_is_no_key_never_reaches_the_store(store: Sessions) -> None:
     """Shape and checksum are looked at first."""
-    assert await store.resolve(b"nonsense") == Unresolved("malformed_key")
-    assert await store.resolve(b"lk_" + b"A" * 49) == Unresolved("malformed_key")
+    assert await store.resolve(b"nonsense") == Unresolved("not_a_key")
+    assert await store.resolve(b"lk_" + b"A" * 49) == Unresolved("not_a_key")
+    assert await store.resolve(token_of("alice").encode()) == Unresolved("token_not_key")
     unknown = new_key(bytes(32)).reveal().encode()
-    assert await store.resolve(unknown) == Unresolved("unknown_key")
+    assert await store.resolve(unknown) == Unresolved("invalid_key")
 
 
 async def test_other_devices_stay(store: Sessions) -> None:
@@ -153,7 +154,7 @@ async def test_foreign_values(store: Sessions, url: str, value: bytes) -> None:
     assert await store.resolve(credential(issued)) == Unresolved("unreadable_session")
     assert await store.directory.of("alice") == {}
     assert set(await store.revoke(issued.session.id)) == {issued.session.id}
-    assert await store.resolve(credential(issued)) == Unresolved("unknown_key")
+    assert await store.resolve(credential(issued)) == Unresolved("invalid_key")
 
 
 async def test_a_newer_version(store: Sessions, url: str) -> None:
@@ -177,7 +178,7 @@ async def test_lifetimes(url: str) -> None:
         await asyncio.sleep(0.1)
         store.near.clear()
         await resolved(store, used)
-    assert await store.resolve(credential(idle)) == Unresolved("unknown_key")
+    assert await store.resolve(credential(idle)) == Unresolved("invalid_key")
     await store.close()
     store = open_store(url, idle=60, max_age=600)
     await store.start()
@@ -185,7 +186,7 @@ async def test_lifetimes(url: str) -> None:
     assert (await resolved(store, expiring)).session.ends_at < time.time() + 2
     await until_near(store, await issue(store), there=True)
     await asyncio.sleep(0.4)
-    assert await store.resolve(credential(expiring)) == Unresolved("unknown_key")
+    assert await store.resolve(credential(expiring)) == Unresolved("invalid_key")
     assert store.near.get(credential(expiring), time.time()) is None
     await store.close()
 
@@ -217,7 +218,7 @@ async def test_a_logout_reaches_the_other_gateway(store: Sessions, url: str) -> 
     await until_near(other, issued, there=True)
     await store.revoke(issued.session.id)
     await until_near(other, issued, there=False)
-    assert await other.resolve(credential(issued)) == Unresolved("unknown_key")
+    assert await other.resolve(credential(issued)) == Unresolved("invalid_key")
     await other.close()
 
 

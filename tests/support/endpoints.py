@@ -17,8 +17,10 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gateway.config.model import Config
+from gateway.core.refusals import Refusal
 from gateway.core.sessions import Session
 from gateway.endpoints import app
+from gateway.observe.events import Event
 from gateway.store.near_cache import Entry
 from gateway.store.sessions import Sessions, open_sessions
 
@@ -74,6 +76,8 @@ class World:
     client: aiohttp.ClientSession
     url: str
     config: Config
+    events: list[Event] = field(default_factory=list)  # what has been reported
+    refused: list[Refusal] = field(default_factory=list)
 
     async def ask(
         self, method: str, target: str, body: bytes = b"", /, **headers: str
@@ -115,14 +119,19 @@ async def world(redis_url: str, **changes: Any) -> AsyncIterator[World]:
             **changes,
         }
         config = Config.model_validate(data)
-        sessions = open_sessions(config, url=redis_url, secrets=(SECRET,), render=_lines)
+        events: list[Event] = []
+        refused: list[Refusal] = []
+        sessions = open_sessions(
+            config, url=redis_url, secrets=(SECRET,), render=_lines, report=events.append
+        )
         await sessions.start()
         try:
-            async with app.run(config, sessions) as endpoints, _client() as client:
+            async with app.run(config, sessions, refused.append) as endpoints, _client() as client:
                 loop = asyncio.get_running_loop()
                 listener = await loop.create_server(endpoints, "127.0.0.1", 0)
                 port = listener.sockets[0].getsockname()[1]
-                yield World(server, sessions, client, f"http://127.0.0.1:{port}", config)
+                url = f"http://127.0.0.1:{port}"
+                yield World(server, sessions, client, url, config, events, refused)
                 listener.close()
         finally:
             await sessions.close()

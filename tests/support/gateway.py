@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,10 @@ class Gateway:
     access_log: Path
     config: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def audit_log(self) -> Path:
+        return self.log.with_name("audit.log")
+
     def workers(self) -> list[int]:
         """The process ids of the workers."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
@@ -37,15 +42,31 @@ class Gateway:
 
     def records(self, **wanted: object) -> list[dict[str, Any]]:
         """The access log's records with these values; waits until there is one."""
-        until = time.monotonic() + HANG
-        while time.monotonic() < until:
-            lines = self.access_log.read_text().splitlines() if self.access_log.exists() else []
-            records = [json.loads(line) for line in lines]
-            found = [r for r in records if all(r.get(k) == v for k, v in wanted.items())]
-            if found:
-                return found
-            time.sleep(0.05)
-        raise AssertionError(f"no record with {wanted}")
+        return _records(self.access_log, wanted)
+
+    def events(self, **wanted: object) -> list[dict[str, Any]]:
+        """The audit log's lines with these values; waits until there is one."""
+        return _records(self.audit_log, wanted)
+
+    def metrics(self) -> dict[str, float]:
+        """What /metrics says: the values by their names with labels, as they are spelled there."""
+        url = f"http://127.0.0.1:{self.admin_port}/metrics"
+        with urllib.request.urlopen(url, timeout=HANG) as answer:
+            lines = answer.read().decode().splitlines()
+        named = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, value in named}
+
+
+def _records(log: Path, wanted: dict[str, object]) -> list[dict[str, Any]]:
+    until = time.monotonic() + HANG
+    while time.monotonic() < until:
+        lines = log.read_text().splitlines() if log.exists() else []
+        records = [json.loads(line) for line in lines]
+        found = [r for r in records if all(r.get(k) == v for k, v in wanted.items())]
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"no record with {wanted}")
 
 
 def _command(pid: int) -> str:
@@ -67,6 +88,7 @@ def config(
         "store": store,
         "session": {"secrets": [SECRET]},
         "access_log": str(folder / "access.log"),
+        "audit_log": str(folder / "audit.log"),
         "timeouts": timeouts,
         **changes,
     }

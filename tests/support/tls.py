@@ -1,6 +1,7 @@
 """Certificates for tests."""
 
 import datetime as dt
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -8,30 +9,69 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+Key = ec.EllipticCurvePrivateKey
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """The files of an authority, and of a server on 127.0.0.1 and a client that it vouches for."""
+
+    ca: Path
+    server: Path
+    server_key: Path
+    client: Path
+    client_key: Path
+
 
 def self_signed(folder: Path) -> Path:
     """A certificate for 127.0.0.1 that is its own authority, with its key in the same file."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "backend")])
+    certificate = _certificate("backend", key, "backend", key, ca=True)
+    file = folder / "backend.pem"
+    file.write_bytes(_private(key) + certificate.public_bytes(serialization.Encoding.PEM))
+    return file
+
+
+def certificates(folder: Path) -> Certificates:
+    """An authority with a server and a client."""
+    folder.mkdir(parents=True, exist_ok=True)
+    authority = ec.generate_private_key(ec.SECP256R1())
+    made: dict[str, Path] = {}
+    for name in ("ca", "server", "client"):
+        key = authority if name == "ca" else ec.generate_private_key(ec.SECP256R1())
+        certificate = _certificate(name, key, "ca", authority, ca=name == "ca")
+        made[name] = folder / f"{name}.pem"
+        made[name].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        made[f"{name}_key"] = folder / f"{name}.key"
+        made[f"{name}_key"].write_bytes(_private(key))
+    del made["ca_key"]
+    return Certificates(**made)
+
+
+def _certificate(name: str, key: Key, issuer: str, by: Key, *, ca: bool) -> x509.Certificate:
     now = dt.datetime.now(dt.UTC)
     names = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
-    certificate = (
+    return (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
+        .subject_name(_name(name))
+        .issuer_name(_name(issuer))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(days=1))
         .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(names, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .sign(by, hashes.SHA256())
     )
-    private = key.private_bytes(
+
+
+def _name(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+
+
+def _private(key: Key) -> bytes:
+    return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    file = folder / "backend.pem"
-    file.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
-    return file

@@ -65,7 +65,9 @@ def test_e4_the_backends_logout_fails(
     line = b"Cookie: " + cookie + b"\r\n"
     request = b"%b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n%b\r\n"
     assert status(ask(by_cookie.port, request % (b"GET /api/", line))) == 200
-    assert status(ask(by_cookie.port, request % (b"POST /logout", line))) == 204
+    own = line + b"Sec-Fetch-Site: same-origin\r\n"
+    assert status(ask(by_cookie.port, request % (b"POST /logout", line))) == 403
+    assert status(ask(by_cookie.port, request % (b"POST /logout", own))) == 204
     assert status(ask(by_cookie.port, request % (b"GET /api/", line))) == 401
 
 

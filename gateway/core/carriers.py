@@ -1,0 +1,64 @@
+"""How a key travels to the device that logs in: in the login's reply, or in a cookie.
+
+A program takes the key out of the reply and sends it in a field, which no other site can make a
+browser do. A browser keeps it in a cookie that no script can read, and then every request that may
+change something has to show that it was caused by the site's own pages (see `origins`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Carrier = Literal["reply", "cookie"]
+Choice = Literal["auto", "reply", "cookie"]
+
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+# RFC 6265bis §4.1.3: browsers take a cookie of such a name only with Secure and without a Domain,
+# so neither a sibling host nor anybody on the wire can set one.
+_HOST_PREFIX = "__Host-"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCookie:
+    """The cookie that holds keys, for one kind of connection."""
+
+    name: str
+    secure: bool
+
+    def setting(self, key: str) -> str:
+        """A Set-Cookie value that hands out a key, until the browser is closed: when the session
+        ends, the gateway decides.
+        """
+        return f"{self.name}={key}; {self._attributes}"
+
+    @property
+    def deletion(self) -> str:
+        """A Set-Cookie value that has the browser forget the key."""
+        return f"{self.name}=; Max-Age=0; {self._attributes}"
+
+    @property
+    def _attributes(self) -> str:
+        return "Path=/; HttpOnly; SameSite=Lax" + ("; Secure" if self.secure else "")
+
+
+def key_cookie(name: str, *, secure: bool) -> KeyCookie:
+    """The cookie of this configured name; over HTTPS it gets the prefix that protects it."""
+    return KeyCookie(_HOST_PREFIX + name if secure else name, secure)
+
+
+def choose(choice: Choice, *, content_type: str, accept: str, wanted: str) -> Carrier:
+    """How a login's key travels. `wanted` is what the client said in so many words, in a form's
+    field or in X-Requested-With; the rest are the request's fields of these names.
+
+    A form whose answer is to be a page is what a browser sends by itself. Whoever sends a form from
+    a program (as RFC 6749 §4.3 has it) asks for JSON, or for anything, and can keep a key.
+    """
+    if choice != "auto":
+        return choice
+    if wanted in ("cookie", "reply"):
+        return "cookie" if wanted == "cookie" else "reply"
+    is_form = content_type.partition(";")[0].strip().lower() in _FORMS
+    by_script = wanted.lower() == "xmlhttprequest"
+    return "cookie" if is_form and "text/html" in accept.lower() and not by_script else "reply"

@@ -1,0 +1,38 @@
+"""Which site caused a request: what stands between a browser's cookie and another site's page.
+
+A browser adds its cookies to whatever request any page makes it send. So a request that carries its
+key in a cookie and may change something has to show where it comes from, by fields that browsers
+set and no page can (Fetch Metadata §2.2; RFC 6454 §7; OWASP's cross-site request forgery cheat
+sheet).
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+# RFC 9110 §9.2.1: they change nothing.
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+# Caused by a page of the same origin, or by the user: an address typed, a bookmark.
+_OWN_SITES = ("same-origin", "none")
+
+
+def is_own(*, site: str | None, origin: str | None, host: str) -> bool:
+    """Whether a request was caused by the site itself.
+
+    `site` and `origin` are the fields Sec-Fetch-Site and Origin, `host` is what the request was
+    sent to. One that has neither is from no browser of this decade: it cannot show that it is own.
+    """
+    if site is not None:
+        return site in _OWN_SITES
+    return origin is not None and authority(origin) == host.lower()
+
+
+def authority(url: str) -> str:
+    """The host and port of a URL, without a port that goes without saying; "" if there are none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
+    return parts.netloc.lower().removesuffix(default) if default else parts.netloc.lower()

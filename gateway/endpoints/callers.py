@@ -1,0 +1,68 @@
+"""Who asks: what the relay tells of the caller's session, and whether a browser was tricked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from gateway.core import origins, refusals
+from gateway.core.cors import Policy
+from gateway.core.records import Open
+from gateway.endpoints.answers import Refused
+from gateway.store.directory import Directory
+
+# Whose pages may ask beside the site's own.
+CORS: web.AppKey[Policy | None] = web.AppKey("cors")
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The sessions of the caller's own subject, by their ids, the caller's `current` one first."""
+
+    current: str
+    sessions: dict[str, Open]
+
+    @property
+    def others(self) -> list[str]:
+        return [each for each in self.sessions if each != self.current]
+
+
+async def own_sessions(request: web.Request, directory: Directory) -> Own:
+    """Raises `Refused` when the caller has no session, and `StoreUnavailable`.
+
+    The store is asked whether the caller's session lives: the relay may remember it for a moment.
+    """
+    current = request.headers.get("X-Latchkey-Session")
+    if current is None:
+        with_key = "X-Latchkey-Carrier" in request.headers
+        raise Refused(refusals.BAD_KEY if with_key else refusals.NO_KEY)
+    said = (await directory.open([current])).get(current)
+    if said is None:
+        raise Refused(refusals.BAD_KEY)
+    return Own(current, {current: said, **await directory.of(said.subject)})
+
+
+def insist_on_own_site(request: web.Request) -> None:
+    """Raises `Refused` when another site may have had a browser send its cookie with this request.
+
+    A key in a header comes from nobody but the site's own code.
+    """
+    if by_cookie(request) and not is_own(request):
+        raise Refused(refusals.CROSS_SITE)
+
+
+def by_cookie(request: web.Request) -> bool:
+    """Whether the caller's key came in a cookie."""
+    return request.headers.get("X-Latchkey-Carrier") == "cookie"
+
+
+def is_own(request: web.Request) -> bool:
+    """Whether a request was caused by this site, or by an origin that may do what this site may."""
+    headers = request.headers
+    origin = headers.get("Origin")
+    policy = request.config_dict[CORS]
+    if origin is not None and policy is not None and policy.trusts(origin):
+        return True
+    host = headers.get("X-Forwarded-Host", request.host)
+    return origins.is_own(site=headers.get("Sec-Fetch-Site"), origin=origin, host=host)

@@ -1,0 +1,109 @@
+"""How sessions end by their own subject's wish: here, at the backend, and in the browser."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from gateway.backends import BackendFailed, Backends
+from gateway.core import swaps
+from gateway.core.fields import OWN_PREFIX, fold
+from gateway.core.replies import Reply
+from gateway.observe.events import Kind, of_sessions
+from gateway.store.sessions import Sessions
+
+if TYPE_CHECKING:
+    from gateway.config.model import Logout
+
+_log = logging.getLogger("gateway.endpoints")
+
+# The backend is told without a body, so these fields would speak of nothing.
+_OF_THE_BODY = b"content-"
+
+# Of the backend's answer to a logout only its cookies are used.
+_MOST_REPLY = 65536
+
+# RFC 6265bis §4.1.3: browsers take no cookie of such a name, not even its deletion, without Secure.
+_SECURE_PREFIXES = ("__Host-", "__Secure-")
+
+
+class Endings:
+    """Ends sessions. Everything raises `StoreUnavailable`; then it is not called done."""
+
+    def __init__(self, config: Logout, sessions: Sessions, backends: Backends) -> None:
+        self._config = config
+        self._sessions = sessions
+        self._backends = backends
+
+    async def log_out(self, request: web.Request, *, reason: str = "") -> web.Response:
+        """Ends the session of the key that came, if there is one, and answers so (rule E4)."""
+        headers = request.headers
+        response = web.Response(status=204, headers={"Cache-Control": "no-store"})
+        session_id = headers.get("X-Latchkey-Session")
+        if session_id is not None:
+            await self.end(request, [session_id], "logout", reason=reason)
+            for cookie in await self._tell_backend(request):
+                response.headers.add("Set-Cookie", cookie)
+        if "X-Latchkey-Cookie" in headers:
+            response.headers.add("Set-Cookie", _deletion(headers["X-Latchkey-Cookie"]))
+        return response
+
+    async def end(
+        self,
+        request: web.Request,
+        session_ids: Iterable[str],
+        kind: Kind,
+        *,
+        reason: str = "",
+        by: str = "",
+    ) -> None:
+        """Ends sessions, and reports those that there were."""
+        ended = await self._sessions.revoke(*session_ids)
+        headers = request.headers
+        name, address = headers.get("X-Request-Id", ""), headers.get("X-Real-IP", "")
+        for event in of_sessions(kind, ended, reason=reason, request_id=name, by=by):
+            self._sessions.report(replace(event, address=address))
+
+    async def _tell_backend(self, request: web.Request) -> list[str]:
+        """Has the backend log out the token; returns the cookies that it sets, or rather deletes.
+
+        The session has ended already, whatever the backend says (rule E4).
+        """
+        config = self._config
+        if config.upstream is None or config.backend_path is None:
+            return []
+        try:
+            reply = await self._backends.call(
+                config.upstream,
+                config.method,
+                config.backend_path,
+                fields=_passed(request),
+                body=b"",
+                timeout=config.timeout,
+                max_reply=_MOST_REPLY,
+            )
+        except BackendFailed as failed:
+            _log.warning("the backend's logout failed: %s", failed.refusal.reason)
+            return []
+        if reply.status >= 400:
+            _log.warning("the backend's logout answered %d", reply.status)
+        fields = tuple(line for line in reply.fields if line[0].lower() == "set-cookie")
+        return [value for _, value in swaps.scrub(Reply(reply.status, fields, b"")).fields]
+
+
+def _passed(request: web.Request) -> Iterable[tuple[str, str]]:
+    """The request's fields as a route would pass them on, with the token in Authorization."""
+    for name, value in request.headers.items():
+        folded = fold(name.encode("utf-8", "surrogateescape"))
+        if not folded.startswith((OWN_PREFIX, _OF_THE_BODY)):
+            yield name, value
+
+
+def _deletion(cookie: str) -> str:
+    """A Set-Cookie value that has the browser forget the cookie which held the key."""
+    secure = "; Secure" if cookie.startswith(_SECURE_PREFIXES) else ""
+    return f"{cookie}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax{secure}"

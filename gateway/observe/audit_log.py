@@ -1,0 +1,58 @@
+"""The audit log: one JSON line for each thing that happens to a session, written at once.
+
+A line names a session by the beginning of its id, as the access log does. It never holds a key, a
+token, a cookie, or anything else that a client typed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+
+from gateway.observe.access_log import SESSION_CHARACTERS
+from gateway.observe.events import Event
+from gateway.observe.sinks import open_sink
+
+# Subjects are the backend's to choose. So short, and at most 12 bytes a character when they are
+# escaped, two texts fit into what one write(2) gives a pipe in one piece (4096, see `access_log`).
+_LONGEST_TEXT = 128
+
+
+class AuditLog:
+    """Writes events to a file descriptor. What it does not take is lost, and no request is."""
+
+    def __init__(self, descriptor: int | None) -> None:
+        """`descriptor` is open for writing, or None to log nothing."""
+        self._descriptor = descriptor
+        self._torn = False  # the last line has no end
+
+    def write(self, event: Event) -> None:
+        if self._descriptor is None:
+            return
+        line = b"\n" * self._torn + render(event, time.time())
+        with contextlib.suppress(OSError):
+            self._torn = os.write(self._descriptor, line) < len(line)
+
+
+def open_audit_log(where: str) -> AuditLog:
+    """The log for config.yaml's `audit_log`: "stdout", "off" or a file that is appended to."""
+    return AuditLog(open_sink(where))
+
+
+def render(event: Event, now: float) -> bytes:
+    """One JSON line in ASCII; `now` is UNIX seconds. What is not known is left out."""
+    second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+    fields = {
+        "time": f"{second}.{int(now % 1 * 1000):03d}Z",
+        "event": event.kind,
+        "subject": event.subject[:_LONGEST_TEXT],
+        "session": event.session_id[:SESSION_CHARACTERS],
+        "address": event.address,
+        "device": event.device[:_LONGEST_TEXT],
+        "reason": event.reason,
+        "request_id": event.request_id,
+        "by": event.by,
+    }
+    return json.dumps({name: value for name, value in fields.items() if value}).encode() + b"\n"

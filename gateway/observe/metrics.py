@@ -1,0 +1,113 @@
+"""Metrics for Prometheus, of all workers of a gateway together.
+
+Each worker writes its numbers into files of a folder that all share, and whichever is asked adds
+them up. The files go by the worker's slot: when a worker is replaced, the next one in its slot goes
+on counting where it stopped, so counters never go backwards and files never pile up.
+
+Imported by workers alone: what the library takes is no supervisor's to carry.
+"""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from gateway import __version__
+from gateway.core.refusals import Refusal
+from gateway.observe.events import Event
+
+# Seconds: a push over loopback takes less than a millisecond, and more than a second is an alarm.
+_PUSH_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+class Metrics:
+    """One worker's numbers, and the sum of everybody's."""
+
+    def __init__(self, folder: str, slot: int) -> None:
+        """`slot` is this worker's place in the folder, which no other living worker has."""
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # the library asks for it by this name
+        values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
+        self._folder = folder
+        self._events = Counter(
+            "latchkey_events",
+            "What happened to sessions; the audit log tells of each.",
+            ["event", "reason"],
+            registry=None,
+        )
+        self._refusals = Counter(
+            "latchkey_refusals",
+            "Requests that the gateway refused, or whose answer it cut.",
+            ["reason"],
+            registry=None,
+        )
+        self._store_unavailable = Counter(
+            "latchkey_store_unavailable",
+            "Requests that were refused because the store did not answer.",
+            registry=None,
+        )
+        self._entries = Gauge(
+            "latchkey_near_cache_entries",
+            "Sessions that the workers remember.",
+            registry=None,
+            multiprocess_mode="livesum",
+        )
+        self._trusted = Gauge(
+            "latchkey_near_cache_trusted",
+            "1 while each worker is told of changes, and remembers sessions.",
+            registry=None,
+            multiprocess_mode="livemin",
+        )
+        self._store = Gauge(
+            "latchkey_store_up",
+            "1 while the store answers, as far as each worker knows.",
+            registry=None,
+            multiprocess_mode="livemin",
+        )
+        self._revocations = Histogram(
+            "latchkey_revocation_seconds",
+            "From asking Redis to end a session until Redis has told the near cache.",
+            registry=None,
+            buckets=_PUSH_BUCKETS,
+        )
+        self._slowest = Gauge(
+            "latchkey_revocation_seconds_max",
+            "The longest that a revocation has taken to be pushed.",
+            registry=None,
+            multiprocess_mode="max",
+        )
+        build = Gauge(
+            "latchkey_build_info",
+            "Which version runs.",
+            ["version"],
+            registry=None,
+            multiprocess_mode="livemax",
+        )
+        build.labels(__version__).set(1)
+
+    def event(self, event: Event) -> None:
+        self._events.labels(event.kind, event.reason).inc()
+
+    def refused(self, refusal: Refusal) -> None:
+        self._refusals.labels(refusal.reason).inc()
+        if refusal.blame == "store":
+            self._store_unavailable.inc()
+
+    def revoked(self, seconds: float) -> None:
+        """A revocation has been pushed, so long after Redis was asked for it."""
+        self._revocations.observe(seconds)
+        [metric] = self._slowest.collect()
+        self._slowest.set(max(seconds, metric.samples[0].value))
+
+    def state(self, *, entries: int, trusted: bool, store_up: bool) -> None:
+        """How this worker is now."""
+        self._entries.set(entries)
+        self._trusted.set(trusted)
+        self._store.set(store_up)
+
+    def render(self) -> bytes:
+        """Everybody's numbers, in Prometheus's text format 0.0.4."""
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, self._folder)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)

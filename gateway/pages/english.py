@@ -1,0 +1,50 @@
+"""The pages' texts in English."""
+
+from __future__ import annotations
+
+from gateway.pages.texts import Notice, Texts
+
+_LOG_IN = Notice(
+    "You need to log in",
+    "Log in to see this page. If you were logged in, you have been logged out or your login has "
+    "expired.",
+)
+
+ENGLISH = Texts(
+    language="en",
+    title="Your devices",
+    introduction="These devices are logged in to your account. If you do not recognise one, log it "
+    "out.",
+    this_device="This device",
+    address="IP address",
+    logged_in="Logged in",
+    last_seen="Last active",
+    log_out="Log out",
+    log_out_of="Log out {}",
+    log_out_others="Log out all other devices",
+    log_out_everywhere="Log out everywhere",
+    only_device="You are not logged in on any other device.",
+    back="Back to your devices",
+    notices={
+        **dict.fromkeys(("no_key", "invalid_key", "not_a_key", "token_not_key"), _LOG_IN),
+        "cross_site": Notice(
+            "This request was blocked",
+            "It was sent by another website, so nothing has been changed.",
+        ),
+        "no_session": Notice(
+            "There is no such device",
+            "It may have been logged out already.",
+        ),
+        "store_unavailable": Notice(
+            "Please try again in a moment",
+            "Your logins cannot be reached right now, so this may not have been done.",
+        ),
+    },
+    failure=Notice("This did not work", "The request could not be handled."),
+    just_now="just now",
+    minutes=("{} minute ago", "{} minutes ago"),
+    hours=("{} hour ago", "{} hours ago"),
+    days=("{} day ago", "{} days ago"),
+    browser_on_system="{} on {}",
+    devices={},
+)

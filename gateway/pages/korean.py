@@ -1,0 +1,54 @@
+"""The pages' texts in Korean."""
+
+from __future__ import annotations
+
+from gateway.pages.texts import Notice, Texts
+
+_LOG_IN = Notice(
+    "로그인이 필요합니다",
+    "이 페이지를 보려면 로그인해 주세요. 이미 로그아웃했거나 로그인이 만료되었을 수 있습니다.",
+)
+
+KOREAN = Texts(
+    language="ko",
+    title="로그인된 기기",
+    introduction="회원님의 계정에 로그인되어 있는 기기입니다. "
+    "모르는 기기가 있으면 로그아웃해 주세요.",
+    this_device="현재 기기",
+    address="IP 주소",
+    logged_in="로그인",
+    last_seen="마지막 활동",
+    log_out="로그아웃",
+    log_out_of="{} 로그아웃",
+    log_out_others="다른 모든 기기에서 로그아웃",
+    log_out_everywhere="모든 기기에서 로그아웃",
+    only_device="다른 기기에는 로그인되어 있지 않습니다.",
+    back="기기 목록으로 돌아가기",
+    notices={
+        **dict.fromkeys(("no_key", "invalid_key", "not_a_key", "token_not_key"), _LOG_IN),
+        "cross_site": Notice(
+            "요청이 차단되었습니다",
+            "다른 사이트에서 보낸 요청이므로 처리하지 않았습니다. 변경된 내용은 없습니다.",
+        ),
+        "no_session": Notice(
+            "기기를 찾을 수 없습니다",
+            "이미 로그아웃된 기기일 수 있습니다.",
+        ),
+        "store_unavailable": Notice(
+            "잠시 후 다시 시도해 주세요",
+            "지금은 로그인 정보를 확인할 수 없어 요청이 처리되지 않았을 수 있습니다.",
+        ),
+    },
+    failure=Notice("요청을 처리하지 못했습니다", "요청하신 작업을 완료할 수 없습니다."),
+    just_now="방금 전",
+    minutes=("{}분 전", "{}분 전"),
+    hours=("{}시간 전", "{}시간 전"),
+    days=("{}일 전", "{}일 전"),
+    browser_on_system="{} ({})",
+    devices={
+        "Unknown device": "알 수 없는 기기",
+        "Android app": "Android 앱",
+        "Flutter app": "Flutter 앱",
+        "iOS app": "iOS 앱",
+    },
+)

@@ -1,0 +1,54 @@
+"""What a page is made of: plain values, so that a template decides nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from gateway.core.moments import rfc3339
+from gateway.core.records import Open
+from gateway.pages.english import ENGLISH
+from gateway.pages.korean import KOREAN
+from gateway.pages.texts import Texts
+
+# By their tags; the first is for readers of any other language.
+LANGUAGES: dict[str, Texts] = {each.language: each for each in (ENGLISH, KOREAN)}
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time: for programs (RFC 3339), for people, and in words."""
+
+    machine: str
+    plain: str
+    ago: str
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One session of a list."""
+
+    handle: str
+    name: str
+    address: str
+    created: Moment
+    last_seen: Moment
+    current: bool
+
+
+def device(handle: str, said: Open, texts: Texts, *, current: bool, now: float) -> Device:
+    """A session as a reader of these texts sees it at `now` (UNIX seconds)."""
+    return Device(
+        handle,
+        texts.device(said.label),
+        said.address,
+        moment(said.created, texts, now),
+        moment(said.seen, texts, now),
+        current,
+    )
+
+
+def moment(at: int, texts: Texts, now: float) -> Moment:
+    """A time in UNIX seconds."""
+    when = datetime.fromtimestamp(at, UTC)
+    return Moment(rfc3339(at), f"{when:%Y-%m-%d %H:%M} UTC", texts.ago(now - at))

@@ -1,0 +1,123 @@
+"""Redis Cluster: redis-py's client, with what it lacks.
+
+Found by testing redis-py 8.1:
+* Its pool raises when it is empty, so a burst of look-ups would be a burst of failures.
+* An ASK redirection sends ASKING over one connection and the command over another one, and knows
+  no node that has no slots yet. So a session whose slot moves could not be found for a while.
+* What it raises when no node can be reached is none of its own errors.
+* A pipeline asks who is who as soon as it is made, when nobody bounds that yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from redis.asyncio.cluster import ClusterNode, ClusterPipeline, RedisCluster
+from redis.asyncio.connection import Connection
+from redis.cluster import PRIMARY, get_node_name
+from redis.exceptions import ClusterError, RedisClusterException
+
+from gateway.store.connections import TlsConnection
+
+
+class Cluster(RedisCluster):
+    """A cluster's client. Whatever is wrong with the cluster is a `RedisError`."""
+
+    def __init__(
+        self, hosts: Sequence[tuple[str, int]], settings: dict[str, Any], most: int
+    ) -> None:
+        """At most `most` commands, and as many pipelines, are under way at once."""
+        context = settings.pop("context", None)
+        super().__init__(
+            startup_nodes=[ClusterNode(host, port) for host, port in hosts],
+            max_connections=2 * most,
+            reinitialize_steps=0,  # else each fifth redirection closes all connections
+            **settings,
+        )
+        self._commands, self._pipelines = asyncio.Semaphore(most), asyncio.Semaphore(most)
+        if context is not None:
+            self.connection_kwargs.update(connection_class=TlsConnection, context=context)
+            for node in self.startup_nodes:
+                node.connection_class = TlsConnection
+                node.connection_kwargs["context"] = context
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        async with self._commands:
+            with _own_errors():
+                return await super().execute_command(*args, **options)
+
+    async def execute_pipeline(self, pipeline: Awaitable[list[Any]]) -> list[Any]:
+        """What a pipeline answers. Its redirections are commands again, so those have their own
+        room.
+        """
+        async with self._pipelines:
+            with _own_errors():
+                return await pipeline
+
+    def pipeline(self, transaction: Any = None, shard_hint: Any = None) -> ClusterPipeline:
+        return _Pipeline(self)  # type: ignore[abstract]
+
+    def get_node(
+        self, host: str | None = None, port: int | None = None, node_name: str | None = None
+    ) -> ClusterNode | None:
+        """A node; by its name, the one that an ASK redirection leads to."""
+        node = super().get_node(host, port, node_name)
+        if node_name is None:
+            return node
+        if node is None:
+            name, _, number = node_name.rpartition(":")
+            node = ClusterNode(name, int(number), PRIMARY, **self.connection_kwargs)
+            self.nodes_manager.set_nodes(self.nodes_manager.nodes_cache, {node.name: node})
+        # ASKING and the command, which follows at once, go over the same connection.
+        node._free = _LastFirst(node._free)
+        return node
+
+    async def look_around(self) -> None:
+        """Finds out anew who the primaries are."""
+        with _own_errors():
+            if self._initialize:
+                await self.initialize()
+            else:
+                await self.nodes_manager.initialize()
+
+    async def primaries_now(self) -> set[str]:
+        """The names of the primaries as one of them sees it, another one each time."""
+        asked = random.choice(self.get_primaries())  # noqa: S311 (no secret)
+        parts = await asked.execute_command("CLUSTER SLOTS")
+        homes = [part[2] for part in parts]
+        return {
+            get_node_name(host.decode() if host else asked.host, port) for host, port, *_ in homes
+        }
+
+
+class _Pipeline(ClusterPipeline):
+    """Commands that go to each node together."""
+
+    async def initialize(self) -> _Pipeline:
+        return self  # whoever executes it waits for that, and bounds it
+
+    async def execute(self, *how: bool, **more: bool) -> list[Any]:
+        cluster: Any = self.cluster_client
+        answers: list[Any] = await cluster.execute_pipeline(super().execute(*how, **more))
+        return answers
+
+
+class _LastFirst(deque[Connection]):
+    """Free connections, of which the one that was used last is used first."""
+
+    def popleft(self) -> Connection:
+        return self.pop()
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """What redis-py raises beside its own `RedisError` is one here."""
+    try:
+        yield
+    except RedisClusterException as error:
+        raise ClusterError(type(error).__name__) from None

@@ -1,0 +1,73 @@
+"""What a client would rather have."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.negotiation import language, prefers
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(
+    ("accept", "html"),
+    [
+        (BROWSER, True),
+        ("text/html", True),
+        ("TEXT/HTML", True),
+        ("text/*", True),
+        ("text/html;q=0.9, application/json;q=0.8", True),
+        ("application/json;q=0.8 , text/html ; q=0.9", True),
+        ("text/html;charset=utf-8", True),
+        ("", False),
+        ("*/*", False),
+        ("application/json", False),
+        ("application/json, text/plain, */*", False),
+        ("text/html, application/json", False),
+        ("text/html, */*", False),
+        ("text/html;q=0.5, */*", False),
+        ("text/html;q=0, text/*", False),
+        ("text/html;q=0, */*;q=0.1", False),
+        ("text/html;q=2", False),
+        ("text/html;q=, ;;,,q=1", False),
+    ],
+)
+def test_a_page_or_json(accept: str, html: bool) -> None:
+    """RFC 9110 §12.5.1: the most specific range counts; who does not care is a program."""
+    assert prefers(accept, "text/html", "application/json") is html
+
+
+@pytest.mark.parametrize(
+    ("accept", "chosen"),
+    [
+        ("ko-KR,ko;q=0.9,en-US;q=0.8,en;q=0.7", "ko"),
+        ("en-US,en;q=0.9,ko;q=0.8", "en"),
+        ("ko", "ko"),
+        ("KO-kr", "ko"),
+        ("ko-Kore-KR", "ko"),
+        ("kok", "en"),  # Konkani
+        ("fr, ko;q=0.1", "ko"),
+        ("fr", "en"),
+        ("", "en"),
+        ("*", "en"),
+        ("en;q=0.5, *", "ko"),
+        ("en;q=0, *;q=0.1", "ko"),
+        ("ko;q=0", "en"),
+        ("ko;q=0, *", "en"),
+        ("ko;q=0.000, en;q=0.001", "en"),
+        ("ko, en", "ko"),
+        ("en, ko", "en"),
+        ("ko;q=0, ko-KR", "ko"),
+        ("ko;q=nonsense", "en"),
+    ],
+)
+def test_the_language(accept: str, chosen: str) -> None:
+    """RFC 9110 §12.5.4: the weights count, then the order; English where nothing fits."""
+    assert language(accept, ("en", "ko")) == chosen
+
+
+@given(st.text())
+def test_any_field_has_an_answer(field: str) -> None:
+    """Whatever a client sends."""
+    assert language(field, ("en", "ko")) in ("en", "ko")
+    prefers(field, "text/html", "application/json")

@@ -1,0 +1,37 @@
+"""Whose page caused a request."""
+
+import pytest
+
+from gateway.core.origins import authority, is_own
+
+
+@pytest.mark.parametrize(
+    ("site", "origin", "own"),
+    [
+        ("same-origin", None, True),
+        ("none", None, True),
+        ("same-site", None, False),
+        ("cross-site", None, False),
+        ("cross-site", "https://a.example", False),
+        (None, "https://a.example", True),
+        (None, "http://A.example:80", True),
+        (None, "https://a.example:8443", False),
+        (None, "https://a.example.evil", False),
+        (None, "null", False),
+        (None, "", False),
+        (None, "https://[", False),
+        (None, None, False),
+        ("", None, False),
+        ("Same-Origin", None, False),
+    ],
+)
+def test_whose(site: str | None, origin: str | None, *, own: bool) -> None:
+    """The site's own, or not; whoever cannot show it is not."""
+    assert is_own(site=site, origin=origin, host="a.example") is own
+
+
+def test_authorities() -> None:
+    """A port that goes without saying goes."""
+    assert authority("https://a.example:443/x") == "a.example"
+    assert authority("http://a.example:443") == "a.example:443"
+    assert authority("null") == ""

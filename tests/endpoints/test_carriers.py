@@ -1,0 +1,139 @@
+"""How a login hands out its key: in its reply, or in a cookie for the site's own pages."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from aiohttp import web
+
+from tests.conftest import token_of
+from tests.support.endpoints import BODY, World, answer, world
+from tests.support.redis_server import RedisServer
+
+FORM = {"Content_Type": "application/x-www-form-urlencoded", "Accept": "text/html, */*;q=0.8"}
+JSON = {"Content_Type": "application/json", "Accept": "*/*"}
+OWN = {"Sec_Fetch_Site": "same-origin"}
+FIELDS = urlencode({"username": "alice", "password": "wonderland"}).encode()
+
+
+@pytest.fixture
+async def here(redis: RedisServer) -> AsyncIterator[World]:
+    async with world(redis.url) as running:
+        running.backend.answer = answer({"token": token_of("alice"), "name": "Alice"})
+        yield running
+
+
+def cookie_in(fields: Any) -> str:
+    """The one cookie that was set, with its attributes."""
+    [line] = fields.getall("Set-Cookie")
+    return str(line)
+
+
+async def test_json_in_key_in_the_reply(here: World) -> None:
+    """No cookie."""
+    status, fields, body = await here.ask("POST", "/login", BODY, **JSON)
+    assert (status, "Set-Cookie" in fields) == (200, False)
+    assert re.search(rb'"token": "lk_[\w-]{49}"', body)
+
+
+async def test_a_browsers_form_in_cookie_out(here: World) -> None:
+    """The key is in no text that a script could read, and neither is the token."""
+    status, fields, body = await here.ask("POST", "/login", FIELDS, **FORM, **OWN)
+    assert (status, body) == (200, b'{"token": "", "name": "Alice"}')
+    found = re.fullmatch(
+        r"latchkey=(lk_[\w-]{49}); Path=/; HttpOnly; SameSite=Lax", cookie_in(fields)
+    )
+    assert found
+    assert await here.is_known(found[1])
+    assert fields["Cache-Control"] == "no-store"
+    assert here.backend.last.body == FIELDS
+
+
+async def test_over_https(here: World) -> None:
+    """The name that browsers protect, and Secure."""
+    _, fields, _ = await here.ask(
+        "POST", "/login", FIELDS, **FORM, **OWN, X_Forwarded_Proto="https"
+    )
+    assert cookie_in(fields).startswith("__Host-latchkey=lk_")
+    assert cookie_in(fields).endswith("; Path=/; HttpOnly; SameSite=Lax; Secure")
+
+
+async def test_a_redirect_after_a_form(here: World) -> None:
+    """As server-side frameworks answer: the redirect passes, the token in its cookie becomes the
+    key, and no second cookie is set.
+    """
+    here.backend.answer = web.Response(
+        status=302,
+        headers={"Location": "/home", "Set-Cookie": f"sid={token_of('alice')}; Path=/; HttpOnly"},
+    )
+    status, fields, _ = await here.ask("POST", "/login", FIELDS, **FORM, **OWN)
+    assert (status, fields["Location"]) == (302, "/home")
+    assert re.fullmatch(r"sid=lk_[\w-]{49}; Path=/; HttpOnly", cookie_in(fields))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{}, {"Sec_Fetch_Site": "cross-site"}, {"Origin": "https://evil.example"}, {"Origin": "null"}],
+)
+async def test_another_sites_form(here: World, said: dict[str, str]) -> None:
+    """It could log a visitor in as somebody else: 403, and the backend is not even asked."""
+    status, fields, _ = await here.ask("POST", "/login", FIELDS, **FORM, **said)
+    assert (status, "Set-Cookie" in fields) == (403, False)
+    assert here.backend.asked == []
+
+
+@pytest.mark.parametrize(
+    ("more", "extra", "by_cookie"),
+    [
+        ({"X_Requested_With": "cookie", **JSON}, b"", True),
+        ({"X_Requested_With": "XMLHttpRequest", **FORM}, b"", False),
+        ({**FORM}, b"&key_carrier=reply", False),
+        ({**FORM, "Accept": "*/*"}, b"&key_carrier=cookie", True),
+        ({**FORM, "Accept": "application/json"}, b"", False),
+    ],
+)
+async def test_the_client_may_say(
+    here: World, more: dict[str, str], extra: bytes, *, by_cookie: bool
+) -> None:
+    """In a field of the request or of the form."""
+    body = BODY if "json" in more["Content_Type"] else FIELDS + extra
+    status, fields, _ = await here.ask("POST", "/login", body, **more, **OWN)
+    assert (status, "Set-Cookie" in fields) == (200, by_cookie)
+
+
+@pytest.mark.parametrize(("carrier", "by_cookie"), [("reply", False), ("cookie", True)])
+async def test_the_config_may_say(redis: RedisServer, carrier: str, *, by_cookie: bool) -> None:
+    """Whatever the client wants; for one login or for all."""
+    login = {"kind": "backend", "path": "/login", "upstream": "accounts"}
+    for changes in (
+        {"keys": {"carrier": carrier, "cookie": "sid"}},
+        {"login": {**login, "carrier": carrier}, "keys": {"cookie": "sid"}},
+    ):
+        async with world(redis.url, **changes) as here:
+            here.backend.answer = answer({"token": token_of("alice")})
+            for body, fields in ((BODY, JSON), (FIELDS, FORM)):
+                _, got, _ = await here.ask("POST", "/login", body, **fields, **OWN)
+                assert ("Set-Cookie" in got) is by_cookie
+                assert not by_cookie or cookie_in(got).startswith("sid=lk_")
+
+
+async def test_no_fixation(here: World) -> None:
+    """E5: a new key at every login, and the former one of the same browser ends."""
+    _, fields, _ = await here.ask("POST", "/login", FIELDS, **FORM, **OWN)
+    first = cookie_in(fields).partition("=")[2].partition(";")[0]
+    session_id = (await here.entry(first)).session.id
+    _, fields, _ = await here.ask(
+        "POST",
+        "/login",
+        FIELDS,
+        **FORM,
+        **OWN,
+        X_Latchkey_Session=session_id,
+        X_Latchkey_Carrier="cookie",
+    )
+    second = cookie_in(fields).partition("=")[2].partition(";")[0]
+    assert second != first
+    assert await here.is_known(second)
+    assert not await here.is_known(first)

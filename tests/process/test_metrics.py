@@ -1,0 +1,179 @@
+"""/metrics: of all workers, whichever is asked; counters never go backwards."""
+
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import accounts, log_in
+from tests.process.test_processes import alive, sections, until
+from tests.support.gateway import Gateway, config, environment, gateway, reload
+from tests.support.processes import free_port, running
+from tests.support.raw import Upstream, ask, status
+from tests.support.redis_server import RedisServer, redis_server
+
+API = b"GET /api/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n%b\r\n"
+NO_KEY = 'latchkey_refusals_total{reason="no_key"}'
+LOGINS = 'latchkey_events_total{event="login",reason=""}'
+
+
+def call(relay: Gateway, key: str = "", path: bytes = b"/api/x") -> int:
+    line = b"Authorization: Bearer " + key.encode() + b"\r\n" if key else b""
+    return status(ask(relay.port, (API % line).replace(b"/api/x", path)))
+
+
+def folder_of(relay: Gateway) -> Path:
+    """Where a gateway's workers keep their metrics."""
+    relay.metrics()
+    for worker in relay.workers():
+        maps = Path(f"/proc/{worker}/maps").read_text()
+        found = re.search(r"(/\S*latchkey-metrics-[^/]*)/counter_", maps)
+        if found is not None:
+            return Path(found[1])
+    raise AssertionError("no worker has any metrics")
+
+
+def until_two(relay: Gateway, other_than: set[int]) -> None:
+    """Waits until there are two workers, and none of these."""
+    until(lambda: len(set(relay.workers()) - other_than) == len(relay.workers()) == 2)
+
+
+def test_two_workers_are_one_gateway(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
+    """Whichever worker serves and whichever is asked, the sum is told."""
+    shop.clear(accounts)
+    with gateway(tmp_path, redis.url, workers=2, **sections(shop)) as relay:
+        for number in range(1, 21):
+            assert call(relay) == 401
+            assert relay.metrics()[NO_KEY] == number
+        log_in(relay.port)
+        assert relay.metrics()[LOGINS] == 1
+        for _ in range(10):
+            assert call(relay, path=b"/nowhere") == 404
+        assert relay.metrics()['latchkey_refusals_total{reason="no_route"}'] == 10
+        ask(relay.port, b"nonsense\r\n\r\n")
+        assert relay.metrics()['latchkey_refusals_total{reason="malformed_request"}'] == 1
+
+
+def test_counters_survive_workers(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
+    """A worker that is killed, or replaced by a reload, takes nothing with it; and its successor
+    goes on in its files, so that none pile up.
+    """
+    shop.clear(accounts)
+    with gateway(tmp_path, redis.url, workers=2, **sections(shop)) as relay:
+        until_two(relay, set())
+        folder = folder_of(relay)
+        for number in range(1, 5):
+            for _ in range(10):
+                assert call(relay) == 401
+            assert relay.metrics()[NO_KEY] == 10 * number
+            old = relay.workers()
+            if number % 2:
+                os.kill(old[0], signal.SIGKILL)
+                until_two(relay, {old[0]})
+            else:
+                reload(relay)
+                until_two(relay, set(old))
+            assert relay.metrics()[NO_KEY] == 10 * number
+        slots = {each.stem.rpartition("_")[2] for each in folder.iterdir()}
+        assert slots <= {"0", "1", "2", "3"}
+    assert not folder.exists()
+
+
+def test_how_the_workers_are(tmp_path: Path, shop: Upstream) -> None:
+    """What they remember and whether they may, and the store; of living workers alone."""
+    shop.clear(accounts)
+    with (
+        redis_server(tmp_path) as server,
+        gateway(tmp_path / "gateway", server.url, workers=2, **sections(shop)) as relay,
+    ):
+        until(lambda: relay.metrics()["latchkey_store_up"] == 1)
+        keys = [log_in(relay.port, f"user{number}") for number in range(5)]
+        shop.clear()
+        for key in keys:
+            assert call(relay, key) == 200
+        until(lambda: relay.metrics()["latchkey_near_cache_entries"] == 5)
+        assert relay.metrics()["latchkey_near_cache_trusted"] == 1
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            until(lambda: relay.metrics()["latchkey_near_cache_trusted"] == 0)
+            until(lambda: relay.metrics()["latchkey_store_up"] == 0)
+            until(lambda: relay.metrics()["latchkey_near_cache_entries"] == 0)
+            before = relay.metrics()["latchkey_store_unavailable_total"]
+            assert call(relay, keys[0]) == 503
+            assert ask(relay.port, LOGOUT % keys[0].encode()).startswith(b"HTTP/1.1 503 ")
+            assert relay.metrics()["latchkey_store_unavailable_total"] == before + 2
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        until(lambda: relay.metrics()["latchkey_store_up"] == 1)
+        assert sum(name.startswith("latchkey_build_info{") for name in relay.metrics()) == 1
+
+
+LOGOUT = (
+    b"POST /logout HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer %b\r\n\r\n"
+)
+
+
+def test_how_fast_a_logout_is_everywhere(
+    tmp_path: Path, redis: RedisServer, shop: Upstream
+) -> None:
+    """Each revocation is measured by the push that comes back, over any worker."""
+    shop.clear(accounts)
+    with gateway(tmp_path, redis.url, workers=2, **sections(shop)) as relay:
+        keys = [log_in(relay.port) for _ in range(20)]
+        for key in [*keys, *keys]:  # a second logout ends nothing
+            assert status(ask(relay.port, LOGOUT % key.encode())) == 204
+        until(lambda: relay.metrics()["latchkey_revocation_seconds_count"] == len(keys))
+        metrics = relay.metrics()
+        slowest, total = (
+            metrics["latchkey_revocation_seconds_max"],
+            metrics["latchkey_revocation_seconds_sum"],
+        )
+        assert 0 < slowest <= total
+        assert metrics['latchkey_revocation_seconds_bucket{le="+Inf"}'] == len(keys)
+        killed = relay.workers()[0]
+        os.kill(killed, signal.SIGKILL)
+        until_two(relay, {killed})
+        assert relay.metrics()["latchkey_revocation_seconds_max"] == slowest
+
+
+def test_a_killed_supervisor_leaves_no_folder(
+    tmp_path: Path, redis: RedisServer, shop: Upstream
+) -> None:
+    """Its workers tidy up as they end."""
+    with gateway(tmp_path, redis.url, workers=2, **sections(shop)) as relay:
+        until_two(relay, set())
+        folder, workers = folder_of(relay), relay.workers()
+        os.kill(relay.pid, signal.SIGKILL)
+        until(lambda: not any(alive(pid) for pid in workers))
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("closed", [True, False], ids=["a closed stdout", "a full disk"])
+def test_logs_that_nobody_takes(
+    tmp_path: Path, redis: RedisServer, shop: Upstream, closed: bool
+) -> None:
+    """They lose lines and no request; and the number of a closed stream is not given to a
+    connection, which would get the logs.
+    """
+    shop.clear(accounts)
+    port, admin_port, where = free_port(), free_port(), "stdout" if closed else "/dev/full"
+    logs = {"access_log": where, "audit_log": where}
+    file, log = tmp_path / "config.yaml", tmp_path / "gateway.log"
+    settings = config(port, admin_port, tmp_path, redis.url, **{**sections(shop), **logs})
+    file.write_text(yaml.safe_dump(settings))
+    shell = f'exec "$0" -m gateway run -c "$1" {">&-" if closed else ""}'
+    command = ["sh", "-c", shell, sys.executable, str(file)]
+    with running(command, log=log, port=admin_port, env=environment()) as process:
+        relay = Gateway(port, admin_port, process.pid, log, tmp_path / "access.log")
+        key = log_in(port)
+        shop.clear()
+        for _ in range(20):
+            assert call(relay, key) == 200
+            assert call(relay, "nonsense") == 401
+        assert relay.metrics()[LOGINS] == 1
+    assert process.returncode == 0
+    assert "Traceback" not in log.read_text()

@@ -1,0 +1,36 @@
+"""What the relay tells the endpoints of a caller, for tests that stand in for it."""
+
+import json
+
+from tests.conftest import token_of
+from tests.support.endpoints import BODY, World, answer
+
+
+async def log_in(place: World, subject: str = "alice", **headers: str) -> tuple[str, str]:
+    """A new key and its session's id."""
+    place.backend.answer = answer({"token": token_of(subject)})
+    reply = await place.ask("POST", "/login", BODY, **headers)
+    key = str(json.loads(reply[2])["token"])
+    place.backend.answer = answer({})
+    return key, (await place.entry(key)).session.id
+
+
+def by_header(session_id: str) -> dict[str, str]:
+    """What the relay says of a request with a good key in Authorization."""
+    return {
+        "X_Latchkey_Session": session_id,
+        "X_Latchkey_Carrier": "header",
+        "Authorization": f"Bearer {token_of('alice')}",
+        "X_User_Id": "alice",
+    }
+
+
+def by_cookie(session_id: str, name: str = "jwt") -> dict[str, str]:
+    """What it says of one in a cookie."""
+    return {
+        **by_header(session_id),
+        "X_Latchkey_Carrier": "cookie",
+        "X_Latchkey_Cookie": name,
+        "Host": "app.example",
+        "X_Forwarded_Host": "app.example",
+    }

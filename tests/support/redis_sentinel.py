@@ -1,0 +1,118 @@
+"""Redis behind Sentinel for tests: a primary, its replicas, and three sentinels that agree."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from tests.support.processes import free_port
+from tests.support.redis_server import RedisServer, eventually, running
+from tests.support.tls import Certificates
+
+SERVICE = "sessions"
+_DOWN_AFTER = 700  # milliseconds
+_FAILOVER_TIMEOUT = 3000
+
+
+@dataclass
+class RedisSentinel:
+    """The servers, of which Sentinel knows the primary, and the sentinels."""
+
+    servers: list[RedisServer]
+    sentinels: list[RedisServer]
+
+    @property
+    def url(self) -> str:
+        hosts = ",".join(f"127.0.0.1:{each.port}" for each in self.sentinels)
+        password = self.servers[0].settings.get("password")
+        account = f":{quote(password, safe='')}@" if password else ""
+        return f"redis+sentinel://{account}{hosts}/{SERVICE}"
+
+    def primary(self) -> RedisServer:
+        """The one that the sentinels name, as soon as they agree on it and it agrees with them."""
+        found: RedisServer = eventually(self._agreed, "a primary")
+        return found
+
+    def ready(self) -> bool:
+        """Whether a failover would succeed: every replica follows, and every sentinel knows all."""
+        for sentinel in self.sentinels:
+            with sentinel.client(socket_timeout=1) as client:
+                said = client.execute_command("SENTINEL MASTER", SERVICE)
+                known = (said["num-slaves"], said["num-other-sentinels"])
+                if known != (len(self.servers) - 1, len(self.sentinels) - 1):
+                    return False
+        primary = self._agreed()
+        if primary is None:
+            return False
+        with primary.client(socket_timeout=1) as client:
+            said = client.info("replication")
+            return said["connected_slaves"] == len(self.servers) - 1 and all(
+                said[f"slave{at}"]["state"] == "online" for at in range(len(self.servers) - 1)
+            )
+
+    def fail_over(self) -> None:
+        """Has Sentinel promote a replica while the primary is well; returns when it has."""
+        before = self.primary()
+        eventually(self._asked_to, "a failover")
+        eventually(lambda: self.primary() is not before, "another primary")
+
+    def _asked_to(self) -> bool:
+        with self.sentinels[0].client() as client:
+            return bool(client.execute_command("SENTINEL FAILOVER", SERVICE))
+
+    def _agreed(self) -> RedisServer | None:
+        named = set()
+        for sentinel in self.sentinels:
+            with sentinel.client(socket_timeout=1) as client:
+                named.add(client.sentinel_get_master_addr_by_name(SERVICE)[1])
+        server = next((each for each in self.servers if {each.port} == named), None)
+        if server is None:
+            return None
+        with server.client(socket_timeout=1) as client:
+            return server if client.info("replication")["role"] == "master" else None
+
+
+@contextmanager
+def redis_sentinel(
+    folder: Path,
+    *options: str,
+    replicas: int = 1,
+    settings: dict[str, Any] | None = None,
+    sentinel_password: str = "",
+    tls: Certificates | None = None,
+) -> Iterator[RedisSentinel]:
+    """`settings` are what a client of the servers needs."""
+    more: dict[str, Any] = {"settings": settings, "tls": tls}
+    servers = [RedisServer(folder, *_OPTIONS, *options, **more)]
+    for _ in range(replicas):
+        follow = ("--replicaof", f"127.0.0.1 {servers[0].port}")
+        servers.append(RedisServer(folder, *_OPTIONS, *options, *follow, **more))
+    sentinels = [_sentinel(folder, servers[0], sentinel_password, tls) for _ in range(3)]
+    with running([*servers, *sentinels]):
+        setup = RedisSentinel(servers, sentinels)
+        eventually(setup.ready, "Sentinel")
+        yield setup
+
+
+_OPTIONS = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
+
+
+def _sentinel(
+    folder: Path, primary: RedisServer, password: str, tls: Certificates | None
+) -> RedisServer:
+    port = free_port()
+    file = folder / f"sentinel-{port}.conf"
+    lines = [
+        f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} 2",
+        f"sentinel down-after-milliseconds {SERVICE} {_DOWN_AFTER}",
+        f"sentinel failover-timeout {SERVICE} {_FAILOVER_TIMEOUT}",
+    ]
+    if "password" in primary.settings:
+        lines.append(f'sentinel auth-pass {SERVICE} "{primary.settings["password"]}"')
+    if password:
+        lines += [f'requirepass "{password}"', f'sentinel sentinel-pass "{password}"']
+    file.write_text("\n".join(lines) + "\n")
+    settings = {"password": password} if password else {}
+    return RedisServer(folder, "--sentinel", file=file, port=port, settings=settings, tls=tls)
