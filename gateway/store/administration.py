@@ -28,11 +28,11 @@ class Administration:
         found = await self._sessions.directory.of(subject)
         return [_shown(handle, said) for handle, said in found.items()]
 
-    async def count(self, subject: str = "") -> int:
+    async def count(self, subject: str | None = None) -> int:
         """How many sessions there are, of a subject or in all. One that comes or goes while all are
         counted may or may not be among them.
         """
-        if subject:
+        if subject is not None:
             return len(await self._sessions.directory.of(subject))
         return await self._sessions.directory.count()
 
