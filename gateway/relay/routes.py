@@ -13,6 +13,7 @@ from gateway.core.refusals import Refusal
 from gateway.core.routing import Methods, Table
 from gateway.relay.pool import Pool
 from gateway.relay.requests import RequestHead
+from gateway.relay.route_tokens import RouteTokens
 
 # How many paths are remembered, and how long they may be: at most about 2 MiB of a client's choice.
 _MOST_PATHS = 4096
@@ -41,6 +42,7 @@ class Route:
     websocket: bool = False
     close_on_logout: bool = True  # what is in flight ends with its session
     claims: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    token: RouteTokens | None = None  # in place of the session's own
     bad_key_is_anonymous: bool = False
     login_page: str | None = None  # where a browser without a session is sent
     always_to_login: bool = False  # and not only a browser

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
+from gateway.config.signing import minter
 from gateway.core import paths
 from gateway.core.addresses import ServerUrl
 from gateway.core.carriers import key_cookie
@@ -25,6 +26,7 @@ from gateway.relay.outgoing import Names
 from gateway.relay.pool import Connect, Pool, Server
 from gateway.relay.requests import RequestReader
 from gateway.relay.responses import ResponseReader
+from gateway.relay.route_tokens import RouteTokens
 from gateway.relay.routes import Auth, Route, RouteTable
 from gateway.relay.settings import Settings
 from gateway.relay.upstream import UpstreamConnection
@@ -161,6 +163,7 @@ class _Builder:
         self._settings = settings
         self._clock = clock
         self._reader = ResponseReader(own_cookies=_own_cookies(config))
+        self._minter = minter(config)
         guarded = _guarded(config)
         self._upstreams = {
             name: self._upstream(name, upstream, guarded[name])
@@ -179,6 +182,7 @@ class _Builder:
             websocket=rule.websocket,
             close_on_logout=rule.close_on_logout,
             claims=rule.claims,
+            token=RouteTokens.of(rule.token, self._minter),
             bad_key_is_anonymous=rule.bad_key == "anonymous",
             login_page=None if rule.on_unauthenticated == "401" else self._config.login_page,
             always_to_login=rule.on_unauthenticated == "login",

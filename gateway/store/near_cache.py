@@ -111,10 +111,10 @@ class NearCache:
         if self._asked.pop(session_id, True) or not self.trusted or not self._most:
             return
         if entry is None:
-            _bound(self._unknown, _MOST_UNKNOWN)
+            make_room(self._unknown, _MOST_UNKNOWN)
             self._unknown[session_id] = now + _UNKNOWN_FOR
             return
-        for dropped in _bound(self._entries, self._most):
+        for dropped in make_room(self._entries, self._most):
             self._credentials.pop(dropped.session.id, None)
         entry.expires = min(now + self._ttl, entry.expires, entry.session.ends_at)
         self._entries[credential] = entry
@@ -173,7 +173,7 @@ class NearCache:
         return len(self._entries)
 
 
-def _bound(remembered: dict[Any, T], most: int) -> list[T]:
+def make_room(remembered: dict[Any, T], most: int) -> list[T]:
     """Makes room for one more; returns what had to go.
 
     Dicts keep their order: what was learned first goes first, a twentieth of it at once, for one at

@@ -179,6 +179,45 @@ async def test_every_login_is_a_new_key_and_ends_the_browsers_former_one(place: 
     assert not await place.is_known(key)
 
 
+async def test_a_browsers_form_gets_a_cookie(redis: RedisServer) -> None:
+    """The backend's page comes as it is, and the key where no script can read it."""
+    async with world(redis.url, **sections(claims={"sub": "header:X-User"})) as place:
+        place.backend.answer = web.Response(
+            text="<html>Welcome</html>", content_type="text/html", headers={"X-User": "alice"}
+        )
+        status, headers, body = await place.ask(
+            "POST",
+            "/login",
+            b"username=alice",
+            Content_Type="application/x-www-form-urlencoded",
+            Accept="text/html",
+            Sec_Fetch_Site="same-origin",
+        )
+        assert (status, body) == (200, b"<html>Welcome</html>")
+        assert headers["Content-Type"].startswith("text/html")
+        assert headers.getall("Cache-Control") == ["no-store"]
+        cookie = headers["Set-Cookie"]
+        assert cookie.startswith("latchkey=lk_")
+        assert "HttpOnly" in cookie
+        assert await place.is_known(cookie.partition("=")[2].partition(";")[0])
+
+
+async def test_what_is_told_of_attempts(place: World) -> None:
+    """Who logged in, or why not, for the audit log and the metrics."""
+    await place.ask("POST", "/login", BODY, X_Real_IP="192.0.2.7", X_Request_Id="r1")
+    place.backend.answer = answer({}, status=401)
+    await place.ask("POST", "/login", BODY)
+    place.backend.answer = answer({})
+    await place.ask("POST", "/login", BODY)
+    told = [(each.kind, each.subject, each.reason) for each in place.events]
+    assert told == [
+        ("login", "alice", ""),
+        ("login_failed", "", "status_401"),
+        ("login_failed", "", "no_claims"),
+    ]
+    assert (place.events[0].address, place.events[0].request_id) == ("192.0.2.7", "r1")
+
+
 # What the backend may get wrong.
 
 
