@@ -209,7 +209,7 @@ def _list(config: Config, options: argparse.Namespace) -> None:
 
     found = perform(config, lambda administration: administration.listed(options.subject))
     if options.json:
-        print(json.dumps({"subject": options.subject, "sessions": found}))
+        print(json.dumps({"sessions": found}))
     elif found:
         print_table(found)
     else:

@@ -230,14 +230,15 @@ class Store(Account, Shorthand):
     tls: StoreTls = StoreTls()
     data_dir: str = ".latchkey"
     timeout: Annotated[Duration, Field(gt=0)] = 1.0
+    replicas: Annotated[int, Field(ge=0)] = 0
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9:._-]*$")] = "latchkey:"
     near_cache: NearCache = NearCache()
 
     @model_validator(mode="after")
     def _fits(self) -> Store:
         place = None if self.url == "embedded" else parse_store_url(self.url)
-        if place is None and self.password is not None:
-            raise ValueError("password is for a Redis, and not for the embedded store")
+        if place is None and (self.password is not None or self.replicas):
+            raise ValueError("password and replicas are for a Redis, not for the embedded store")
         if self.tls != StoreTls() and not (place and place.tls):
             raise ValueError("tls goes with a URL that begins with rediss")
         if self.sentinel != Account() and not (place and place.kind == "sentinel"):
@@ -323,17 +324,22 @@ class Cors(Model):
         return self
 
 
-class AskingLogin(Model):
-    """A login for which a backend is asked."""
+class LoginSection(Model):
+    """What every login has."""
 
     path: ExactPath
+    max_body: Size = 2**20
+    carrier: Carrier | None = None
+
+
+class AskingLogin(LoginSection):
+    """A login for which a backend is asked."""
+
     upstream: str
     backend_path: ExactPath = ""
     methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] = ("POST",)
     timeout: Annotated[Duration, Field(gt=0)] = 15.0
-    max_body: Size = 2**20
     max_reply: Size = 2**20
-    carrier: Carrier | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -384,15 +390,13 @@ class MintLogin(AskingLogin):
         return self
 
 
-class UsersLogin(Model):
+class UsersLogin(LoginSection):
     """A login by a file of users, whose tokens the gateway mints."""
 
     kind: Literal["users"]
-    path: ExactPath
     file: str
     methods: tuple[Literal["POST"]] = ("POST",)
     max_body: Size = 16 * 1024
-    carrier: Carrier | None = None
 
 
 AnyLogin = Annotated[BackendLogin | MintLogin | UsersLogin, Field(discriminator="kind")]

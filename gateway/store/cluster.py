@@ -85,6 +85,14 @@ class Cluster(RedisCluster):
             else:
                 await self.nodes_manager.initialize()
 
+    async def home(self, name: str) -> ClusterNode:
+        """The primary that has a key, as far as is known."""
+        with _own_errors():
+            if self._initialize:
+                await self.initialize()
+            node: Any = self.get_node_from_key(name)  # None is for replicas
+        return node  # type: ignore[no-any-return]
+
     async def primaries_now(self) -> set[str]:
         """The names of the primaries as one of them sees it, another one each time."""
         asked = random.choice(self.get_primaries())  # noqa: S311 (no secret)

@@ -26,6 +26,7 @@ from gateway.store.near_cache import Entry, NearCache
 from gateway.store.renewals import Renewals
 from gateway.store.revocations import Revocations
 from gateway.store.tracking import Tracking
+from gateway.store.writes import Writes
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -76,12 +77,14 @@ class Sessions:
         skew: float,
         timeout: float,
         render: Callable[[Session], bytes],
+        replicas: int = 0,
         most: int = 0,
         report: Report = unheard,
         echo: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         """Times in seconds; `skew` is how far a backend's clock may differ from ours; `render`
-        makes the fields that upstreams get for a session; `most` is how many sessions a subject may
+        makes the fields that upstreams get for a session; `replicas` must have a login or a logout
+        before it counts as done; `most` is how many sessions a subject may
         have, or 0 for any number; `echo` is told how long each revocation takes to be pushed.
         """
         self.near = near
@@ -103,6 +106,7 @@ class Sessions:
         self._lookups = Lookups(client, layout, idle_timeout, timeout)
         near.on_change = self._lookups.changed
         near.on_push = self._echoes.hear
+        self._writes = Writes(client, replicas, timeout)
         self._revocations = Revocations(client, layout, timeout)
         self._tracking = Tracking(
             client,
@@ -276,7 +280,7 @@ class Sessions:
         record = self._records.new(key, session, device, now, secrets.token_bytes(NONCE_BYTES))
         lasts = max(1, int(min(self._idle, session.ends_at - now) * 1000))
         name = self._layout.session(session.id)
-        await bounded(self._client.set(name, record, px=lasts), self._timeout)
+        await self._writes.do(("SET", name, record, "PX", lasts))
         try:
             await self.directory.enter(session.subject, session.id, session.ends_at, now)
         except StoreUnavailable:
@@ -305,12 +309,11 @@ class Sessions:
         if not session_ids:
             return {}
         self._revocations.note(session_ids)
-        async with self._client.pipeline(transaction=False) as pipe:
-            for each in session_ids:
-                self.near.forget(each)
-                self._echoes.ask(each)
-                pipe.getdel(self._layout.session(each))
-            found = await bounded(pipe.execute(), self._timeout)
+        for each in session_ids:
+            self.near.forget(each)
+            self._echoes.ask(each)
+        names = [self._layout.session(each) for each in session_ids]
+        found = await self._writes.do(*(("GETDEL", name) for name in names))
         ended = {
             session_id: _said(record)
             for session_id, record in zip(session_ids, found, strict=True)
@@ -392,6 +395,7 @@ def open_sessions(
         skew=config.session.clock_skew,
         timeout=config.store.timeout,
         render=render,
+        replicas=config.store.replicas,
         most=config.session.max_per_subject,
         report=report,
         echo=echo,

@@ -190,7 +190,7 @@ class Load:
     served: int = 0
     refused: int = 0  # 503
     logouts: int = 0
-    lost: list[tuple[str, float]] = field(default_factory=list)  # live sessions that were 401
+    lost: dict[str, float] = field(default_factory=dict)  # who was wrongly 401 → when logged in
     ended: list[str] = field(default_factory=list)  # keys whose logout was answered 204
     wrong: list[str] = field(default_factory=list)
 
@@ -249,7 +249,7 @@ class Load:
             if answer.body != {"sub": name}:
                 self.wrong.append(f"{name} was answered as {answer.body}")
         elif answer.status == 401:
-            self.lost.append((key, issued))
+            self.lost[name] = issued
         else:
             await self._is_a_refusal(answer, "call")
 

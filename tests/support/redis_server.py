@@ -13,6 +13,8 @@ from typing import Any
 from urllib.parse import quote
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.support.processes import HANG, free_port
 from tests.support.tls import Certificates
@@ -67,7 +69,8 @@ class RedisServer:
         return f"redis://{account}127.0.0.1:{self.port}"
 
     def client(self, **settings: Any) -> "redis.Redis":
-        return redis.Redis(host="127.0.0.1", **{**self.settings, **settings})
+        once = Retry(NoBackoff(), 0)  # a test says itself what is tried again
+        return redis.Redis(host="127.0.0.1", retry=once, **{**self.settings, **settings})
 
     def start(self) -> None:
         """Starts it, for the first time or again, and waits until it listens."""
