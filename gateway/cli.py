@@ -1,4 +1,4 @@
-"""The command line: run, check, routes, sessions, schema, version.
+"""The command line: run, check, routes, sessions, users, schema, version.
 
 Exit codes: 0 all is well; 1 it could not be started or done; 2 the command line or config.yaml is
 wrong.
@@ -14,11 +14,12 @@ import sys
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING
 
-from gateway import __version__
+from gateway import __version__, user_commands
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
 
+_USERS = "Say who may log in by the file of users that config.yaml names."
 _SESSIONS = "List, count and end sessions in the store that config.yaml names."
 
 _EXIT_FAILED = 1
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     command("check", _check, "Check a configuration and say everything that is wrong with it.")
     command("routes", _routes, "Print the routes, the most specific first.")
     _add_sessions(commands.add_parser("sessions", help=_SESSIONS, description=_SESSIONS))
+    user_commands.add_commands(commands.add_parser("users", help=_USERS, description=_USERS))
     command("schema", _schema, "Print the JSON Schema of config.yaml.", config=False)
     command("version", _version, "Print the version.", config=False)
     return parser

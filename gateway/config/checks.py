@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from gateway.config import users_file
 from gateway.config.document import Document, Where
 from gateway.config.model import Config, Route, Signing
 from gateway.config.problems import Problem
 from gateway.config.signing import JWKS_PATH, MINTING
+from gateway.config.users_file import BrokenFile
 from gateway.core.routing import Table
 from gateway.core.secret import Secret
 from gateway.pages import rendering
@@ -36,6 +38,7 @@ def check(config: Config, document: Document) -> list[Problem]:
         *_secrets(config, document),
         *_templates(config, document),
         *_minting(config, document),
+        *_users(config),
     ]
 
 
@@ -178,6 +181,16 @@ def _minting(config: Config, document: Document) -> Iterator[Problem]:
         for where in tokens:
             yield document.problem(where, "needs a login that mints: of kind mint or users")
     yield from _lifetimes(config, section, document)
+
+
+def _users(config: Config) -> Iterator[Problem]:
+    """A file of users that is not there yet has no users; one that is there must be right."""
+    for login in config.login:
+        if login.kind == "users" and Path(login.file).exists():
+            try:
+                users_file.read(Path(login.file))
+            except BrokenFile as error:
+                yield Problem(login.file, error.line, 1, "", str(error))
 
 
 def _lifetimes(config: Config, section: Signing, document: Document) -> Iterator[Problem]:

@@ -61,6 +61,15 @@ AMBIGUOUS_KEY = Refusal(400, "ambiguous_key", "The request carries more than one
 # RFC 6750 §3: `error` is said only when a key was sent.
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="latchkey"'}
 _BAD_KEY = {"WWW-Authenticate": 'Bearer realm="latchkey", error="invalid_token"'}
+BAD_LOGIN = Refusal(
+    400, "bad_login", "A login needs username and password, as JSON or as a form's fields."
+)
+WRONG_LOGIN = Refusal(
+    401,
+    "wrong_login",
+    "The name or the password is wrong.",
+    fields={"WWW-Authenticate": 'Bearer realm="latchkey"'},
+)
 NO_KEY = Refusal(401, "no_key", "Log in first: this request carries no key.", fields=_CHALLENGE)
 NOT_A_KEY = Refusal(
     401, "not_a_key", "What the request carries is no key: it is spelled wrongly.", fields=_BAD_KEY
@@ -134,6 +143,13 @@ NEWER_SESSION = Refusal(
     503,
     "newer_session",
     "A newer gateway wrote this session, and this one cannot read it.",
+    blame="gateway",
+    fields={"Retry-After": "5"},
+)
+NO_USERS = Refusal(
+    503,
+    "users_unavailable",
+    "Users cannot be looked up at the moment.",
     blame="gateway",
     fields={"Retry-After": "5"},
 )

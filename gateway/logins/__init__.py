@@ -36,6 +36,10 @@ class Attempt:
     replaces: str | None  # the session id of the cookie that the same browser sent
     cookie: KeyCookie | None  # what the key is to travel in; None: in the reply
 
+    def field(self, name: str) -> str:
+        """The first field of this name (in lower case), or nothing."""
+        return next((value for each, value in self.fields if each.lower() == name), "")
+
 
 @dataclass(frozen=True, slots=True)
 class Means:
