@@ -35,6 +35,7 @@ def check(config: Config, document: Document) -> list[Problem]:
         *_clashes(config, document),
         *_endpoint_paths(config, document),
         *_login_page(config, document),
+        *_accepted_tokens(config, document),
         *_secrets(config, document),
         *_templates(config, document),
         *_minting(config, document),
@@ -130,6 +131,13 @@ def _login_page(config: Config, document: Document) -> Iterator[Problem]:
     if page not in _own_paths(config) and (shown is None or shown.auth == "required"):
         message = "leads nowhere" if shown is None else "itself needs a session: make it public"
         yield document.problem(("login_page",), message)
+
+
+def _accepted_tokens(config: Config, document: Document) -> Iterator[Problem]:
+    for at, route in enumerate(config.routes):
+        if route.accept_jwt == "verify" and config.jwt is None:
+            where = ("routes", at, "accept_jwt")
+            yield document.problem(where, "needs a section jwt that says how they are verified")
 
 
 def _own_paths(config: Config) -> set[str]:

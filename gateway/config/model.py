@@ -9,6 +9,7 @@ import os
 import re
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -31,7 +32,15 @@ from gateway.core.minting import REGISTERED
 from gateway.core.refresh_tokens import Sending, parse_sending
 from gateway.core.secret import Secret
 from gateway.core.store_urls import StoreUrl, parse_store_url
-from gateway.core.token_places import ClaimPlace, TokenPlace, parse_claim_place, parse_token_place
+from gateway.core.token_places import (
+    ClaimPlace,
+    JsonPointer,
+    TokenPlace,
+    parse_claim_place,
+    parse_pointer,
+    parse_token_place,
+)
+from gateway.core.verifying_keys import Algorithm
 
 _PATH = re.compile(r"/[A-Za-z0-9_.~!$&'()+,=:@/-]*(?<!/)\*?|/[A-Za-z0-9_.~!$&'()+,=:@/-]*/\*?|/\*?")
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
@@ -111,16 +120,19 @@ def _claim_name(value: str) -> str:
     return value
 
 
-def _pointer(value: str) -> str:
-    if not re.fullmatch(r"(/[^/]+)+", value):
-        raise ValueError("is no JSON pointer: write /token or /data/token")
-    return value
-
-
 def _store_url(value: str) -> StoreUrl:
     if value != "embedded":
         parse_store_url(value)
     return StoreUrl(value)
+
+
+def _key_set_url(value: str) -> str:
+    parts = urlsplit(value)  # a ValueError says what is wrong with a host or a port
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
+        raise ValueError("is no address of a key set: it begins with https://, or http://")
+    if parts.username is not None:
+        raise ValueError("cannot hold a password: what is published needs none")
+    return value
 
 
 def _parsed(parse: Any, schema: dict[str, Any]) -> tuple[Any, Any, Any]:
@@ -144,10 +156,10 @@ Listens = Annotated[tuple[Listen, ...], OneOrMany(), Field(min_length=1)]
 ServerAddress = Annotated[ServerUrl, *_parsed(parse_server, _TEXT)]
 SecretText = Annotated[Secret, *_parsed(Secret, {**_TEXT, "format": "password", "writeOnly": True})]
 Place = Annotated[TokenPlace, *_parsed(parse_token_place, _TEXT)]
+PointerText = Annotated[JsonPointer, *_parsed(parse_pointer, _TEXT)]
 Carrier = Literal["auto", "reply", "cookie"]
 ClaimAt = Annotated[ClaimPlace, *_parsed(parse_claim_place, _TEXT)]
 ClaimName = Annotated[str, AfterValidator(_claim_name)]
-Pointer = Annotated[str, AfterValidator(_pointer)]
 SendingText = Annotated[Sending | None, *_parsed(parse_sending, _TEXT)]
 
 
@@ -267,6 +279,31 @@ class Renew(Model):
     max_reply: Size = 2**20
 
 
+class Verify(Model):
+    """How tokens are verified: by one key, or by those that a provider publishes."""
+
+    secret: SecretText | None = None
+    public_key: str | None = None
+    jwks: Annotated[str, AfterValidator(_key_set_url)] | None = None
+    algorithms: Annotated[tuple[Algorithm, ...], OneOrMany()] = ()
+    issuer: Annotated[tuple[str, ...], OneOrMany()] = ()
+    audience: Annotated[tuple[str, ...], OneOrMany()] = ()
+    leeway: Duration | None = None
+    require_expiry: bool = False
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if sum(each is not None for each in (self.secret, self.public_key, self.jwks)) != 1:
+            raise ValueError("needs one of secret, public_key and jwks")
+        return self
+
+
+class Jwt(Verify):
+    """How tokens are verified that callers bring along themselves."""
+
+    require_expiry: bool = True
+
+
 class SessionSettings(Model):
     """How long sessions last, and the secrets that are mixed into their seals."""
 
@@ -340,6 +377,7 @@ class AskingLogin(LoginSection):
     methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] = ("POST",)
     timeout: Annotated[Duration, Field(gt=0)] = 15.0
     max_reply: Size = 2**20
+    failed: PointerText = parse_pointer("/errors")
 
     @model_validator(mode="before")
     @classmethod
@@ -362,6 +400,7 @@ class BackendLogin(AskingLogin):
         "email",
     )
     renew: Renew | None = None
+    verify: Verify | None = None
 
 
 class Claim(Shorthand):
@@ -378,7 +417,7 @@ class MintLogin(AskingLogin):
 
     kind: Literal["mint"]
     claims: dict[str, Claim]
-    reply: Pointer = "/token"
+    reply: PointerText = parse_pointer("/token")
 
     @model_validator(mode="after")
     def _fits(self) -> MintLogin:
@@ -491,6 +530,7 @@ class Route(Model):
     ] = {}
     token: RouteToken | None = None
     bad_key: Literal["refuse", "anonymous"] = "refuse"
+    accept_jwt: Literal["refuse", "verify"] = "refuse"
     on_unauthenticated: Literal["auto", "401", "login"] = "auto"
     cors: Cors | None = None
     response_timeout: Annotated[Duration, Field(gt=0)] | None = None
@@ -505,6 +545,10 @@ class Route(Model):
             raise ValueError("claims need a session: auth cannot be public")
         if self.token is not None and self.auth == "public":
             raise ValueError("token needs a session: auth cannot be public")
+        if self.accept_jwt == "verify" and self.auth == "public":
+            raise ValueError("accept_jwt looks at credentials: auth cannot be public")
+        if self.accept_jwt == "verify" and self.token is not None:
+            raise ValueError("token replaces what accept_jwt lets pass as it is")
         if self.bad_key == "anonymous" and self.auth != "optional":
             raise ValueError("bad_key: anonymous goes with auth: optional")
         return self
@@ -564,6 +608,7 @@ class Config(Model):
     login: Annotated[tuple[AnyLogin, ...], OneOrMany()] = ()
     signing: Signing | None = None
     logout: Logout = Logout()
+    jwt: Jwt | None = None
     keys: Keys = Keys()
     cors: Cors | None = None
     login_page: ExactPath | None = None

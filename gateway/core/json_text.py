@@ -41,7 +41,7 @@ class String:
 
 def strings(text: str) -> list[String]:
     """Every string of a JSON text, in its order. Raises `NotJson`."""
-    _check(text)
+    _parsed(text)
     found = []
     path: list[str | int | None] = []  # None: an object whose next string is a member's name
     for piece in _PIECES.finditer(text):
@@ -95,6 +95,23 @@ def pointed(pointer: str) -> tuple[str, ...]:
     return tuple(part.replace("~1", "/").replace("~0", "~") for part in parts)
 
 
+def value_at(text: str, path: tuple[str, ...]) -> Any:
+    """What a parser finds at a place in a JSON text; None if there is nothing. Raises `NotJson`."""
+    return found_at(_parsed(text), path)
+
+
+def found_at(value: Any, path: tuple[str, ...]) -> Any:
+    """What is at a place in a parsed JSON text; None if there is nothing."""
+    for part in path:
+        if isinstance(value, dict):
+            value = value.get(part)
+        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return None
+    return value
+
+
 def _unambiguous(members: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(members)
     if len(found) != len(members):
@@ -106,8 +123,8 @@ def _no_number(_name: str) -> None:
     raise ValueError("no JSON number")
 
 
-def _check(text: str) -> None:
+def _parsed(text: str) -> Any:
     try:
-        json.loads(text.removeprefix(_BYTE_ORDER_MARK))
+        return json.loads(text.removeprefix(_BYTE_ORDER_MARK))
     except (ValueError, RecursionError):
         raise NotJson from None

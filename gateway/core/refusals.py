@@ -80,6 +80,7 @@ TOKEN_NOT_KEY = Refusal(
 BAD_KEY = Refusal(
     401, "invalid_key", "The key is unknown or its session has ended.", fields=_BAD_KEY
 )
+BAD_TOKEN = Refusal(401, "invalid_token", "The token is not to be believed here.", fields=_BAD_KEY)
 FORBIDDEN = Refusal(403, "forbidden", "The session does not allow this.")
 CROSS_SITE = Refusal(403, "cross_site", "A request from another site cannot do this.")
 ADMIN_OFF = Refusal(
@@ -126,6 +127,9 @@ NO_CLAIMS = Refusal(
     "The login succeeded but its reply does not say whose it is.",
     blame="upstream",
 )
+NOT_VERIFIED = Refusal(
+    502, "token_not_verified", "The login's token cannot be verified.", blame="upstream"
+)
 LOGIN_REPLY = Refusal(502, "login_reply", "The login's reply cannot be read.", blame="upstream")
 
 # What the gateway or its store cannot do now. The user is not logged out by any of these.
@@ -157,6 +161,13 @@ RENEWAL = Refusal(
     503,
     "renewal_failed",
     "The session's token cannot be renewed at the moment.",
+    blame="upstream",
+    fields={"Retry-After": "5"},
+)
+KEYS = Refusal(
+    503,
+    "keys_unavailable",
+    "Tokens cannot be verified at the moment.",
     blame="upstream",
     fields={"Retry-After": "5"},
 )

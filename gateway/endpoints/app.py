@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.backends import Backends, backends
+from gateway.backends import Backends
 from gateway.config.signing import JWKS_PATH, minter
 from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
@@ -76,23 +76,22 @@ def build(
 
 @contextlib.asynccontextmanager
 async def run(
-    config: Config, sessions: Sessions, refused: Callable[[Refusal], None]
+    config: Config, sessions: Sessions, calls: Backends, refused: Callable[[Refusal], None]
 ) -> AsyncIterator[web.Server]:
     """The running application as a server without a socket: the relay hands it its own."""
     longest = config.limits.head_size + _ADDED_BY_RELAY
-    async with backends(config) as calls:
-        runner = web.AppRunner(
-            build(config, sessions, calls, refused),
-            access_log=None,
-            handle_signals=False,
-            auto_decompress=False,  # a login's body goes to the backend as it came
-            max_line_size=longest,
-            max_field_size=longest,
-            max_headers=config.limits.fields + _FIELDS_BY_RELAY,
-        )
-        await runner.setup()
-        assert runner.server is not None
-        try:
-            yield runner.server
-        finally:
-            await runner.cleanup()
+    runner = web.AppRunner(
+        build(config, sessions, calls, refused),
+        access_log=None,
+        handle_signals=False,
+        auto_decompress=False,  # a login's body goes to the backend as it came
+        max_line_size=longest,
+        max_field_size=longest,
+        max_headers=config.limits.fields + _FIELDS_BY_RELAY,
+    )
+    await runner.setup()
+    assert runner.server is not None
+    try:
+        yield runner.server
+    finally:
+        await runner.cleanup()

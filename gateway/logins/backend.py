@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
 from typing import TYPE_CHECKING
 
 from gateway.backends import BackendFailed
-from gateway.core import refresh_tokens, refusals, swaps, tokens
+from gateway.core import refresh_tokens, refusals, swaps
 from gateway.core.carriers import KeyCookie
 from gateway.core.keys import Key
 from gateway.core.replies import Reply, UnreadableReply
 from gateway.core.sessions import Device
 from gateway.core.swaps import Found, NoToken
 from gateway.core.tokens import BadToken, Claims
+from gateway.core.verification import NotVerified
+from gateway.key_sets import KeysUnavailable
 from gateway.logins import Attempt, Means
 from gateway.logins._asking import ask, private
 from gateway.logins._refresh import BackendRefresh
 from gateway.logins._reports import end_replaced, report, reporting_failures
+from gateway.verifiers import open_reader
 
 if TYPE_CHECKING:
     from gateway.config.model import BackendLogin
@@ -37,8 +39,9 @@ class Login:
         self._config = config
         self._backends = means.backends
         self._sessions = means.sessions
+        self._read = open_reader(config.verify, means.backends.key_sets, means.sessions.skew)
         self.renew = config.renew and BackendRefresh(
-            config.renew, means.backends, subject=self._subject, skew=means.sessions.skew
+            config.renew, means.backends, read=self._read, subject=self._subject
         )
 
     async def __call__(self, attempt: Attempt) -> Reply:
@@ -52,14 +55,18 @@ class Login:
             if reply.status >= 400 or attempt.method == "OPTIONS":
                 return self._refused(attempt, reply)
             found = swaps.find(reply, self._config.token)
-            claims = tokens.read_claims(found.token, time.time() - self._sessions.skew)
+            claims = await self._read(found.token)
             # The swap is tried before anything is issued: what cannot be rewritten is refused.
             swaps.swap(reply, found, "")
         except NoToken:
             return self._without_token(reply, attempt)
         except BadToken as error:
             _log.error("login %s: the token is unusable: %s", attempt.request_id, error)
-            raise BackendFailed(refusals.NO_TOKEN) from None
+            verified = isinstance(error, NotVerified)
+            raise BackendFailed(refusals.NOT_VERIFIED if verified else refusals.NO_TOKEN) from None
+        except KeysUnavailable:
+            _log.error("login %s: the token cannot be verified now", attempt.request_id)
+            raise BackendFailed(refusals.KEYS) from None
         except UnreadableReply:
             _log.error("login %s: the reply's text cannot be read", attempt.request_id)
             raise BackendFailed(refusals.LOGIN_REPLY) from None
@@ -67,7 +74,7 @@ class Login:
 
     def _without_token(self, reply: Reply, attempt: Attempt) -> Reply:
         """A refusal, or a redirect that hands nothing out, passes; a success must have a token."""
-        if reply.status < 300:
+        if reply.status < 300 and not swaps.says_no(reply, self._config.failed):
             _log.error(
                 "login %s: the backend answered %d without a token",
                 attempt.request_id,

@@ -71,11 +71,12 @@ class Login:
         reply = await ask(self._backends, self._config, attempt)
         try:
             scrubbed = swaps.scrub(reply)
-            if reply.status >= 300 or attempt.method == "OPTIONS":
+            is_no = reply.status >= 300 or swaps.says_no(reply, self._config.failed)
+            if is_no or attempt.method == "OPTIONS":
                 return self._refused(attempt, scrubbed)
             found = claims.collect(reply, self._wanted)
             # The key is put in before there is one: a reply that cannot hold it is refused.
-            with_key(_object(scrubbed) or {}, self._config.reply, "")
+            with_key(_object(scrubbed) or {}, self._config.reply.pointer, "")
         except BadClaims as error:
             _log.error("login %s: the claims are unusable: %s", attempt.request_id, error)
             raise BackendFailed(refusals.NO_CLAIMS) from None
@@ -87,7 +88,7 @@ class Login:
             return private(scrubbed, ("Set-Cookie", attempt.cookie.setting(issued.key.reveal())))
         data = _object(scrubbed)
         key = issued.key.reveal()
-        body = with_key(about(issued) if data is None else data, self._config.reply, key)
+        body = with_key(about(issued) if data is None else data, self._config.reply.pointer, key)
         return _with_body(scrubbed, body)
 
     def _refused(self, attempt: Attempt, scrubbed: Reply) -> Reply:

@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 from gateway.core import keys, refusals
 from gateway.core.minting import MINTED
 from gateway.core.refusals import Refusal
+from gateway.core.tokens import BadToken
+from gateway.key_sets import KeysUnavailable
 from gateway.observe.events import Event
 from gateway.relay import browsers, outgoing
+from gateway.relay.bearers import Bearers
 from gateway.relay.outgoing import Peer
 from gateway.relay.requests import Refused, RequestHead
 from gateway.relay.route_tokens import RouteTokens
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from gateway.store.sessions import Sessions
 
 _NEVER = frozenset({b"TRACE", b"CONNECT"})
+
+_DOTS = 2  # in a JWT; a key has none
 
 # What a client is told of a credential that opens nothing. That a session is there and cannot be
 # read is for operators to know.
@@ -63,11 +68,15 @@ class Load:
 class Decider:
     """Decides over requests by one configuration."""
 
-    def __init__(self, table: RouteTable, sessions: Sessions, load: Load) -> None:
+    def __init__(
+        self, table: RouteTable, sessions: Sessions, load: Load, bearers: Bearers | None
+    ) -> None:
+        """`bearers` are those who bring tokens of their own, if there are routes for them."""
         self._table = table
         self._sessions = sessions
         self._near = sessions.near
         self._load = load
+        self._bearers = bearers
 
     async def decide(self, head: RequestHead, peer: Peer, own_id: bytes) -> Forward:
         """match → admit → identify → authorise → prepare. Raises `Refused`."""
@@ -130,6 +139,8 @@ class Decider:
         if head.ambiguous:
             raise Refused(refusals.AMBIGUOUS_KEY, event=Event("refused", reason="ambiguous_key"))
         assert head.credential is not None
+        if route.accepts_jwt and _brings_jwt(head):
+            return await self._verify(route, head.credential)
         try:
             # An endpoint needs no token: a logout must not wait for a new one.
             entry = await self._sessions.resolve(head.credential, renew=not route.is_endpoint)
@@ -146,6 +157,27 @@ class Decider:
             event = _refused(head.credential, entry.reason)
             raise Refused(_UNRESOLVED[entry.reason], event=event)
         return entry
+
+    async def _verify(self, route: Route, token: bytes) -> Entry | None:
+        """Believes a token that the caller brought, without any session."""
+        assert self._bearers is not None
+        try:
+            return await self._bearers.entry(token)
+        except KeysUnavailable:
+            raise Refused(refusals.KEYS) from None
+        except BadToken as error:
+            if route.bad_key_is_anonymous:
+                return None
+            event = Event("refused", reason=str(error))
+            raise Refused(refusals.BAD_TOKEN, event=event) from None
+
+
+def _brings_jwt(head: RequestHead) -> bool:
+    """Whether a JWT came in place of a key, in the field where one belongs (RFC 6750 §2.1)."""
+    credential, line = head.credential, head.authorization
+    if credential is None or line is None or credential.count(b".") != _DOTS:
+        return False
+    return head.cookie is None and line.rstrip().endswith(b" " + credential)
 
 
 def _refused(credential: bytes, reason: str) -> Event:

@@ -274,7 +274,7 @@ class Exchange:
         return False
 
     def _refused_for_good(self, entry: Entry | None) -> None:
-        if entry is not None and self.context.settings.end_on_401:
+        if entry is not None and entry.session.id and self.context.settings.end_on_401:
             self.context.end_session(entry.session.id)
 
     # The answer.
@@ -383,7 +383,7 @@ class Exchange:
         forward = self.forward
         if forward is None or forward.entry is None or not forward.route.close_on_logout:
             return None
-        return forward.entry.session.id
+        return forward.entry.session.id or None  # who brings a token has none
 
     @property
     def session_ends_at(self) -> float:

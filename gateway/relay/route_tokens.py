@@ -55,7 +55,8 @@ class RouteTokens:
         """The entry with the route's token in place of its own, which was minted here as well."""
         kept = self._kept.get(entry.session.id)
         if kept is None or kept.expires <= now or kept.session.token.raw != entry.token:
-            make_room(self._kept, _MOST_KEPT)
+            if len(self._kept) >= _MOST_KEPT:
+                make_room(self._kept, _MOST_KEPT)
             kept = self._kept[entry.session.id] = self._minted(entry, now)
         return kept
 

@@ -44,6 +44,7 @@ class Route:
     claims: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     token: RouteTokens | None = None  # in place of the session's own
     bad_key_is_anonymous: bool = False
+    accepts_jwt: bool = False  # of who brings one in place of a key
     login_page: str | None = None  # where a browser without a session is sent
     always_to_login: bool = False  # and not only a browser
     cors: Policy | None = None  # who else may read the answers

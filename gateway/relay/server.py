@@ -16,8 +16,10 @@ from gateway.core.carriers import key_cookie
 from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
 from gateway.core.token_places import Cookie
+from gateway.key_sets import KeySets
 from gateway.observe.access_log import AccessLog
 from gateway.pages.refusals import RefusalPages
+from gateway.relay.bearers import Bearers
 from gateway.relay.client import ClientConnection
 from gateway.relay.clock import Clock
 from gateway.relay.context import Context
@@ -31,6 +33,7 @@ from gateway.relay.route_tokens import RouteTokens
 from gateway.relay.routes import Auth, Route, RouteTable
 from gateway.relay.settings import Settings
 from gateway.relay.upstream import UpstreamConnection
+from gateway.verifiers import open_reader
 
 if TYPE_CHECKING:
     from gateway.config.model import Config, Upstream
@@ -55,6 +58,7 @@ class Relay:
         config: Config,
         *,
         sessions: Sessions,
+        key_sets: KeySets,
         endpoints: dict[str, Connect],
         access_log: AccessLog,
         refused: Callable[[Refusal], None],
@@ -83,7 +87,7 @@ class Relay:
                 most_fields=config.limits.fields,
                 key_field=config.keys.field,
             ),
-            decider=Decider(table, sessions, load),
+            decider=Decider(table, sessions, load, _bearers(config, key_sets)),
             load=load,
             names=names,
             access_log=access_log,
@@ -137,6 +141,13 @@ class Relay:
         context.access_log.flush()
 
 
+def _bearers(config: Config, key_sets: KeySets) -> Bearers | None:
+    if config.jwt is None:
+        return None
+    read = open_reader(config.jwt, key_sets, config.session.clock_skew)
+    return Bearers(read, config.identity)
+
+
 def _settings(config: Config) -> Settings:
     timeouts, limits = config.timeouts, config.limits
     return Settings(
@@ -186,6 +197,7 @@ class _Builder:
             claims=rule.claims,
             token=RouteTokens.of(rule.token, self._minter),
             bad_key_is_anonymous=rule.bad_key == "anonymous",
+            accepts_jwt=rule.accept_jwt == "verify",
             login_page=None if rule.on_unauthenticated == "401" else self._config.login_page,
             always_to_login=rule.on_unauthenticated == "login",
             cors=Policy.of(rule.cors or self._config.cors),

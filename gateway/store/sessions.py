@@ -171,8 +171,9 @@ class Sessions:
         key = keys.parse_key(credential)
         if key is None:
             return None
+        session_id = entry.session.id
         try:
-            session = await self._read(key, entry.session.id)
+            session = self._opened(key, session_id, await self._lookups.get(session_id))
         except StoreUnavailable:
             return None
         if isinstance(session, Session) and session.token == entry.session.token:
@@ -186,7 +187,10 @@ class Sessions:
         """Asks the store, and has the near cache remember what it says."""
         self.near.expects(session_id)
         try:
-            found = await self._found(key, session_id, renew=renew)
+            session = self._opened(key, session_id, await self._lookups.get(session_id))
+            if isinstance(session, Session) and renew and session.renew_at <= time.time():
+                session = await self.renewals.current(key, session) or _UNKNOWN
+            found = self._entry(session) if isinstance(session, Session) else session
         except BaseException:
             self.near.gave_up(session_id)
             raise
@@ -197,16 +201,8 @@ class Sessions:
             self.near.learned(credential, entry, session_id, time.time())
         return found
 
-    async def _found(self, key: Key, session_id: str, *, renew: bool) -> Entry | Unresolved:
-        session = await self._read(key, session_id)
-        if isinstance(session, Session) and renew and session.renew_at <= time.time():
-            renewed = await self.renewals.current(key, session)
-            return _UNKNOWN if renewed is None else self._entry(renewed)
-        return self._entry(session) if isinstance(session, Session) else session
-
-    async def _read(self, key: Key, session_id: str) -> Session | Unresolved:
-        """The session as the store has it."""
-        record = await self._lookups.get(session_id)
+    def _opened(self, key: Key, session_id: str, record: bytes | None) -> Session | Unresolved:
+        """The session of a record, if it lives. Raises `NewerSession`."""
         if record is None:
             return _UNKNOWN
         try:

@@ -159,6 +159,15 @@ async def test_refusals_and_redirects_pass_without_a_key(place: World) -> None:
     assert await count(place) == 0
 
 
+async def test_a_no_with_status_200(place: World) -> None:
+    """GraphQL says no in its own way, and that passes as well."""
+    no = {"data": None, "errors": [{"message": "wrong password"}]}
+    place.backend.answer = answer(no)
+    status, _, body = await place.ask("POST", "/login", BODY)
+    assert (status, json.loads(body), await count(place)) == (200, no, 0)
+    assert [each.reason for each in place.events] == ["status_200"]
+
+
 async def test_a_preflight_is_answered_by_the_backend(place: World) -> None:
     """It is no login, whatever the backend says."""
     status, _, _ = await place.ask(

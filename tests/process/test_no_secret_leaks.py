@@ -304,7 +304,7 @@ def present_what_is_no_key(flows: Flows, server: RedisServer) -> None:
     assert status(flows.ask("/api/x", f"X-Api-Key: {key}\r\n".encode())) == 401
     flows.ask(f"/open/{key}/{JWT}", f"Referer: https://a.example/{key}\r\n".encode())
     with server.client() as client:
-        name = f"latchkey:s:{{{keys.session_id(keys.Key(key))}}}"
+        name = f"latchkey:s:{{{keys.session_id(keys.Key(key.encode()))}}}"
         record = client.get(name)
         for damaged in (record[:-1] + b"\x00", record[:30], b"\x02" + record[1:]):
             client.set(name, damaged, keepttl=True)
@@ -367,9 +367,9 @@ def end_sessions(flows: Flows) -> None:
     assert flows.call(mine[0], "/logout?scope=all", "POST") == 204
     assert flows.call(mine[0], "/logout?scope=all", "POST") == 401
     for lines in (bearer(flows.log_in("sue")), cookie(flows.log_in("sue")) + BROWSER):
-        assert status(flows.ask("/logout", lines, "POST")) in (204, 303)
+        assert status(flows.ask("/logout", lines, "POST")) in (200, 204, 303)
     key = flows.log_in("tom")
-    handle = keys.session_id(keys.Key(key))
+    handle = keys.session_id(keys.Key(key.encode()))
     assert status(flows.admin("GET", "/sessions?subject=tom", key)) == 401
     assert status(flows.admin("GET", "/sessions?subject=tom", JWT)) == 401
     assert status(flows.admin("GET", f"/sessions?subject={quote(key)}")) == 200

@@ -1,5 +1,6 @@
 """Redis as people run it, through two real gateways: what a session is on each kind of store."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import pytest
 
 from gateway.core.keys import new_key
 from gateway.store.embedded import bundled_binary
+from tests.support.gateway import reload
 from tests.support.redis_cluster import redis_cluster
 from tests.support.redis_gateways import Pair, gateways, pair, shop
 from tests.support.redis_sentinel import redis_sentinel
@@ -200,6 +202,30 @@ async def test_certificates_need_not_be_checked(backend: str, tmp_path: Path) ->
         with gateways(tmp_path, {"url": url, "tls": {"verify": False}}, backend) as running:
             async with pair(running) as both:
                 await both.recovered()
+
+
+async def test_a_password_is_rotated_by_a_reload(backend: str, tmp_path: Path) -> None:
+    """Redis knows both for a while, the gateway takes the new one, and nobody is refused."""
+    user = ("--user", "gate", "on", ">the-first", ">the-second", "~*", "&*", "+@all")
+    with redis_server(tmp_path, *user) as server:
+        url = f"redis://gate:the-first@127.0.0.1:{server.port}"
+        with gateways(tmp_path, url, backend) as running:
+            async with pair(running) as both:
+                await both.recovered()
+                key = await both.log_in(0, "alice")
+                file, workers = tmp_path / "one" / "config.yaml", running[0].workers()
+                file.write_text(file.read_text().replace("the-first", "the-second"))
+                reload(running[0])
+                while set(running[0].workers()) & set(workers):
+                    assert (await both.call(0, key)).status == 200
+                    await asyncio.sleep(0.02)
+                with server.client() as client:
+                    client.execute_command("ACL", "SETUSER", "gate", "<the-first")
+                    client.client_kill_filter(user="gate")
+                await both.until(1, key, 503)
+                await both.until(0, key, 200)
+                while not await both.is_ready(0):
+                    await asyncio.sleep(0.02)
 
 
 async def _all_served(both: Pair, keys: dict[str, str]) -> None:

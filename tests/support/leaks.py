@@ -5,6 +5,9 @@ import json
 from collections.abc import Iterable
 from urllib.parse import quote
 
+# A piece of a secret that is found by no chance, in bytes; a session id in a log is as long.
+_PIECE = 12
+
 
 class Planted:
     """Secrets that must turn up nowhere but where they belong."""
@@ -31,11 +34,13 @@ class Planted:
 
 
 def forms(secret: str) -> set[bytes]:
-    """The secret as it is, in other cases and escapes, in hexadecimal and in base64; and what a key
-    or a token decodes to.
+    """The secret as it is, its beginning and end, in other cases and escapes, in hexadecimal and in
+    base64; and what a key or a token decodes to.
     """
     raw = secret.encode()
-    spelled = {raw, raw.lower(), raw.upper(), quote(secret, safe="").encode()}
+    own = raw.rpartition(b".")[2] if secret.startswith("eyJ") else raw  # all headers begin alike
+    spelled = {raw, own[:_PIECE], own[-_PIECE:], raw.lower(), raw.upper()}
+    spelled.add(quote(secret, safe="").encode())
     spelled.add(json.dumps(secret)[1:-1].encode())
     for each in (raw, *_decoded(secret)):
         spelled |= {each, each.hex().encode(), each.hex().upper().encode(), *_in_base64(each)}
