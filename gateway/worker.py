@@ -91,6 +91,7 @@ async def _serve(assignment: Assignment) -> None:
             sessions=sessions,
             key_sets=calls.key_sets,
             endpoints={path: _in_process(endpoints) for path in app.paths(config)},
+            captures=_in_process(endpoints),
             access_log=access_log.open_log(config.access_log),
             refused=metrics.refused,
             instance=assignment.instance,

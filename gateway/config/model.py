@@ -135,6 +135,14 @@ def _key_set_url(value: str) -> str:
     return value
 
 
+def _captured(value: Any) -> Any:
+    if isinstance(value, bool):
+        return parse_token_place("auto") if value else None
+    if value is not None and not isinstance(value, str):
+        raise ValueError("names no place: write true, or where the token is")
+    return None if value is None else parse_token_place(value)
+
+
 def _parsed(parse: Any, schema: dict[str, Any]) -> tuple[Any, Any, Any]:
     """How a text becomes a value of `core`, which knows nothing of pydantic."""
     return (
@@ -156,6 +164,12 @@ Listens = Annotated[tuple[Listen, ...], OneOrMany(), Field(min_length=1)]
 ServerAddress = Annotated[ServerUrl, *_parsed(parse_server, _TEXT)]
 SecretText = Annotated[Secret, *_parsed(Secret, {**_TEXT, "format": "password", "writeOnly": True})]
 Place = Annotated[TokenPlace, *_parsed(parse_token_place, _TEXT)]
+CapturedPlace = Annotated[
+    TokenPlace | None,
+    BeforeValidator(_captured),
+    PlainSerializer(str),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, _TEXT]}),
+]
 PointerText = Annotated[JsonPointer, *_parsed(parse_pointer, _TEXT)]
 Carrier = Literal["auto", "reply", "cookie"]
 ClaimAt = Annotated[ClaimPlace, *_parsed(parse_claim_place, _TEXT)]
@@ -361,12 +375,49 @@ class Cors(Model):
         return self
 
 
+class Guessing(Model):
+    """How many logins may fail before the next one has to wait. 0 is any number; off is all of it.
+
+    Whole seconds are counted in.
+    """
+
+    account: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)] = (
+        "username",
+        "email",
+        "login",
+        "user",
+    )
+    window: Annotated[Duration, Field(ge=1)] = 300.0
+    per_account: Annotated[int, Field(ge=0)] = 10
+    per_account_everywhere: Annotated[int, Field(ge=0)] = 100
+    per_address: Annotated[int, Field(ge=0)] = 100
+    in_all: Annotated[int, Field(ge=0)] = 0
+    delay_after: Annotated[int, Field(ge=0)] = 5
+    delay: Annotated[Duration, Field(ge=1)] = 1.0
+    longest_delay: Annotated[Duration, Field(ge=1)] = 60.0
+    known_for: Duration = 30 * 86400.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lengthen(cls, value: Any) -> Any:
+        return dict.fromkeys(_COUNTS, 0) if _off(value) == "off" else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: GetJsonSchemaHandler) -> Any:
+        return {"anyOf": [{"enum": [False, "off"]}, handler(schema)]}
+
+
+_COUNTS = ("per_account", "per_account_everywhere", "per_address", "in_all")
+
+
 class LoginSection(Model):
     """What every login has."""
 
     path: ExactPath
     max_body: Size = 2**20
+    body_timeout: Annotated[Duration, Field(gt=0)] = 20.0
     carrier: Carrier | None = None
+    guessing: Guessing | None = None
 
 
 class AskingLogin(LoginSection):
@@ -535,6 +586,16 @@ class Route(Model):
     cors: Cors | None = None
     response_timeout: Annotated[Duration, Field(gt=0)] | None = None
     body_size: Size | None = None
+    captures: CapturedPlace = None
+    max_reply: Size = 2**20
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_as_a_whole(cls, value: Any) -> Any:
+        """What is captured is read as a whole, and so is what leads to it."""
+        if isinstance(value, dict) and value.get("captures") and "body_size" not in value:
+            return {**value, "body_size": 2**20}
+        return value
 
     @model_validator(mode="after")
     def _fits(self) -> Route:
@@ -543,15 +604,29 @@ class Route(Model):
             raise ValueError(f"strip_prefix {prefix} is not what path {self.path} begins with")
         if self.claims and self.auth == "public":
             raise ValueError("claims need a session: auth cannot be public")
-        if self.token is not None and self.auth == "public":
-            raise ValueError("token needs a session: auth cannot be public")
+        if self.captures is not None:
+            self._check_captures()
+        if self.token is not None:
+            self._check_token()
         if self.accept_jwt == "verify" and self.auth == "public":
             raise ValueError("accept_jwt looks at credentials: auth cannot be public")
-        if self.accept_jwt == "verify" and self.token is not None:
-            raise ValueError("token replaces what accept_jwt lets pass as it is")
         if self.bad_key == "anonymous" and self.auth != "optional":
             raise ValueError("bad_key: anonymous goes with auth: optional")
         return self
+
+    def _check_captures(self) -> None:
+        if self.auth != "required" or self.accept_jwt == "verify":
+            raise ValueError("captures need a session: auth is required, and by key alone")
+        if self.websocket:
+            raise ValueError("captures read whole replies: there is none of a websocket")
+
+    def _check_token(self) -> None:
+        if self.auth == "public":
+            raise ValueError("token needs a session: auth cannot be public")
+        if self.accept_jwt == "verify":
+            raise ValueError("token replaces what accept_jwt lets pass as it is")
+        if self.captures is not None:
+            raise ValueError("token is for minted sessions, of which nothing is captured")
 
 
 class Timeouts(Model):
@@ -606,6 +681,7 @@ class Config(Model):
         Upstream,
     ]
     login: Annotated[tuple[AnyLogin, ...], OneOrMany()] = ()
+    guessing: Guessing = Guessing()
     signing: Signing | None = None
     logout: Logout = Logout()
     jwt: Jwt | None = None

@@ -101,6 +101,9 @@ BODY_TIMEOUT = Refusal(408, "body_timeout", "The request's body took too long.")
 BODY_TOO_LARGE = Refusal(413, "body_too_large", "The request's body is over the limit.")
 TARGET_TOO_LONG = Refusal(414, "target_too_long", "The request's target is over the limit.")
 EXPECTATION = Refusal(417, "unknown_expectation", "Only 100-continue can be expected.")
+TOO_MANY_ATTEMPTS = Refusal(
+    429, "too_many_attempts", "Too many logins have failed: wait before the next one."
+)
 HEAD_TOO_LARGE = Refusal(431, "head_too_large", "The request's header section is over the limit.")
 UNKNOWN_CODING = Refusal(501, "unknown_coding", "Only the transfer coding 'chunked' is known.")
 VERSION = Refusal(505, "unknown_version", "This version of HTTP is not spoken here.")
@@ -128,7 +131,19 @@ NO_CLAIMS = Refusal(
     blame="upstream",
 )
 NOT_VERIFIED = Refusal(
-    502, "token_not_verified", "The login's token cannot be verified.", blame="upstream"
+    502, "token_not_verified", "The token that came cannot be verified.", blame="upstream"
+)
+UNUSABLE_TOKEN = Refusal(
+    502, "unusable_token", "The token that came cannot be used.", blame="upstream"
+)
+OTHER_SUBJECT = Refusal(
+    502, "other_subject", "The token that came names somebody else.", blame="upstream"
+)
+CAPTURED_REPLY = Refusal(
+    502,
+    "captured_reply",
+    "The reply cannot be read, so it may hold a token that nobody may see.",
+    blame="upstream",
 )
 LOGIN_REPLY = Refusal(502, "login_reply", "The login's reply cannot be read.", blame="upstream")
 

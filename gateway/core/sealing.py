@@ -8,6 +8,7 @@ the session id above all: a reply that belongs to another request does not open.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Sequence
 
@@ -18,6 +19,9 @@ from gateway.core.keys import Key
 
 # A sealed value is the nonce, then the ciphertext with its tag.
 NONCE_BYTES = 12
+
+# Of a digest; two things with the same one are not found before 2^72 tries.
+_DIGEST_BYTES = 18
 
 
 class Unsealable(ValueError):
@@ -46,6 +50,13 @@ class Sealer:
             except (InvalidTag, ValueError):
                 continue
         raise Unsealable
+
+    def digest(self, *parts: str) -> str:
+        """By this something can be found again, and nobody without the secret learns what it is."""
+        derived = self._hashes[0].copy()
+        # No key begins with this, so no digest tells anything of what a key derives.
+        derived.update("\0".join(["", *parts]).encode("utf-8", "surrogatepass"))
+        return base64.urlsafe_b64encode(derived.digest()[:_DIGEST_BYTES]).decode()
 
 
 def _keyed(secret: bytes) -> hashlib.blake2b:

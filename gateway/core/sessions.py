@@ -17,6 +17,9 @@ from gateway.core.secret import SecretBytes
 # When a session ends, when its token expires and when it is due: UNIX seconds.
 _TIMES = struct.Struct(">3d")
 
+# The login of those sessions whose keys an operator has issued; no path is like it.
+NAMED = "keys"
+
 
 class Token(SecretBytes):
     """A JWT, as the bytes that go upstream."""

@@ -20,12 +20,14 @@ from gateway.endpoints.answers import (
     without_server_field,
 )
 from gateway.endpoints.callers import CORS
+from gateway.endpoints.captures import Captures, capturing
 from gateway.endpoints.endings import Endings
 from gateway.endpoints.jwks import JwksEndpoint
 from gateway.endpoints.login import LoginEndpoint
 from gateway.endpoints.logout import LogoutEndpoint
 from gateway.endpoints.sessions import SessionsEndpoint
 from gateway.logins import Means, open_login
+from gateway.logins._guessing import Guarded
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -50,17 +52,25 @@ def build(
     """The application. Every method comes in: which ones are served is the endpoint's to say;
     `refused` is told of each refusal.
     """
-    most = max((login.max_body for login in config.login), default=0)
-    app = web.Application(middlewares=[refusals_as_problems], client_max_size=most + 1)
+    means = Means(calls, sessions, minter(config))
+    logins = {login.path: open_login(login, means) for login in config.login}
+    # A login whose tokens no upstream gives has no successors of them either.
+    successors = {path: getattr(login, "successors", None) for path, login in logins.items()}
+    captures = Captures(config, sessions, calls, {k: v for k, v in successors.items() if v})
+    captured = [rule.body_size or 0 for rule in config.routes if rule.captures is not None]
+    most = max([0, *(login.max_body for login in config.login), *captured])
+    app = web.Application(
+        middlewares=[refusals_as_problems, capturing(captures)], client_max_size=most + 1
+    )
     app[REFUSED] = refused
     app[LOGIN_PAGE] = config.login_page
     app[CORS] = Policy.of(config.cors)
     app.on_response_prepare.append(without_server_field)
     pages.add_templates(app, config.pages.templates)
-    means = Means(calls, sessions, minter(config))
     for login in config.login:
-        opened = open_login(login, means)
-        endpoint = LoginEndpoint(login, opened, config.keys, config.identity)
+        rules = login.guessing or config.guessing
+        guarded = Guarded(logins[login.path], login.path, rules, sessions)
+        endpoint = LoginEndpoint(login, guarded, config.keys, config.identity)
         app.router.add_route("*", login.path, endpoint.__call__)
     endings, listed = Endings(config.logout, sessions, calls), config.sessions.path
     logout = LogoutEndpoint(config.logout.path, endings, sessions.directory, listed)

@@ -1,14 +1,14 @@
 """Ways to log in: one file for each, and the file's name is its `kind` in config.yaml.
 
 A way to log in is a module with a class `Login` (see `Login` below). It gets an attempt and gives
-the reply for the client, with a key in it if the attempt succeeded. The endpoints find it by its
-name, so adding one touches nothing here.
+the reply for the client: a `LoggedIn`, with a key in it, if the attempt succeeded. The endpoints
+find it by its name, so adding one touches nothing here.
 """
 
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.backends import Backends
@@ -48,6 +48,17 @@ class Means:
     backends: Backends
     sessions: Sessions
     minter: Minter | None  # there is one for those that need one: config.yaml is checked for it
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn(Reply):
+    """The reply to an attempt that has succeeded: it hands out a key. Any other has failed."""
+
+    @classmethod
+    def by(cls, reply: Reply, *more: tuple[str, str]) -> LoggedIn:
+        """A reply that holds a key, or has it among `more` fields; so nobody keeps it."""
+        shown = replace(reply, fields=(*reply.fields, *more)).unstored()
+        return cls(shown.status, shown.fields, shown.body, shown.reason)
 
 
 class Login(Protocol):

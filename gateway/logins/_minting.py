@@ -15,7 +15,8 @@ from gateway.core.replies import UnreadableReply
 from gateway.core.sessions import Device, Session, Token
 from gateway.logins import Attempt, Means
 from gateway.logins._reports import end_replaced, report
-from gateway.store.renewals import RenewalRefused, Renewed
+from gateway.store.renewals import RenewalRefused
+from gateway.store.replacing import Renewed
 from gateway.store.sessions import Issued
 
 

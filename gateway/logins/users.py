@@ -20,11 +20,11 @@ from gateway.core.credentials import BadLogin, Credentials
 from gateway.core.replies import Reply
 from gateway.core.sessions import Session
 from gateway.core.users import User, folded
-from gateway.logins import Attempt, Means
-from gateway.logins._asking import private
+from gateway.logins import Attempt, LoggedIn, Means
 from gateway.logins._minting import Minting, about, with_key
 from gateway.logins._reports import reporting_failures
-from gateway.store.renewals import RenewalFailed, RenewalRefused, Renewed
+from gateway.store.renewals import RenewalFailed, RenewalRefused
+from gateway.store.replacing import Renewed
 from gateway.store.sessions import Issued
 
 if TYPE_CHECKING:
@@ -115,9 +115,9 @@ def _reply(attempt: Attempt, given: Credentials, issued: Issued) -> Reply:
     key, cookie = issued.key.reveal(), attempt.cookie
     if cookie is None:
         body = with_key(about(issued), "/token", key)
-        return private(Reply(200, (("Content-Type", "application/json"),), body))
+        return LoggedIn.by(Reply(200, (("Content-Type", "application/json"),), body))
     setting = ("Set-Cookie", cookie.setting(key))
     if given.others is None:
-        return private(Reply(204, (), b""), setting)
+        return LoggedIn.by(Reply(204, (), b""), setting)
     back = given.others.get("return_to") or dict(parse_qsl(attempt.query[1:])).get("return_to", "/")
-    return private(Reply(303, (("Location", return_paths.safe(back)),), b""), setting)
+    return LoggedIn.by(Reply(303, (("Location", return_paths.safe(back)),), b""), setting)

@@ -45,6 +45,10 @@ ENGLISH = Texts(
             "There is no such device",
             "It may have been logged out already.",
         ),
+        "too_many_attempts": Notice(
+            "Too many logins have failed",
+            "Please wait a little before you try again.",
+        ),
         "forbidden": Notice(
             "You may not see this page",
             "You are logged in, but your account does not allow this.",

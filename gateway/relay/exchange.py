@@ -243,7 +243,8 @@ class Exchange:
         forward = self.forward
         if forward is None or forward.entry is None or forward.route.is_endpoint:
             return False
-        if self._renewed or self.head.has_body or not forward.entry.session.refresh:
+        may_differ = forward.entry.session.refresh or self.context.settings.captures
+        if self._renewed or self.head.has_body or not may_differ:
             self._refused_for_good(forward.entry)
             return False
         self._renewed = True
@@ -540,7 +541,7 @@ class Exchange:
         The gateway's own endpoints know what they do.
         """
         forward = self.forward
-        if forward is None or forward.route.is_endpoint:
+        if forward is None or forward.route.in_process:
             return None, None
         entry = forward.entry
         return None if entry is None else entry.token, self.head.cookie

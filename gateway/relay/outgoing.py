@@ -112,14 +112,15 @@ def request_head(
     parts += (b"X-Request-Id: ", request_id, b"\r\n", traceparent(head, own_id))
     if entry is not None:
         parts += (b"Authorization: Bearer ", entry.token, b"\r\n", entry.lines)
-    if route.is_endpoint:
-        parts.append(_endpoint_lines(head, entry))
+    if route.in_process:
+        parts.append(_endpoint_lines(head, route, entry))
     parts.append(b"\r\n")
     return b"".join(parts)
 
 
-def _endpoint_lines(head: RequestHead, entry: Entry | None) -> bytes:
-    """What the gateway's own endpoints are told: which session, and how its key came.
+def _endpoint_lines(head: RequestHead, route: Route, entry: Entry | None) -> bytes:
+    """What the gateway's own endpoints are told: which session, and how its key came; and the key
+    itself where the session is to get another token, since only that opens and seals it.
 
     A login may carry an Authorization of its own (Basic, say), which goes on unless it is a key.
     """
@@ -127,6 +128,9 @@ def _endpoint_lines(head: RequestHead, entry: Entry | None) -> bytes:
         given = head.authorization or b""
         return b"" if KEY_PATTERN.search(given) else given
     session = b"" if entry is None else b"X-Latchkey-Session: %b\r\n" % entry.session.id.encode()
+    if route.captures is not None:
+        rule = (route.captures, head.credential)
+        session += b"X-Latchkey-Capture: %d\r\nX-Latchkey-Key: %b\r\n" % rule
     if head.cookie is None:
         return session + b"X-Latchkey-Carrier: header\r\n"
     return session + b"X-Latchkey-Carrier: cookie\r\nX-Latchkey-Cookie: %b\r\n" % head.cookie
@@ -141,8 +145,7 @@ def _merged(head: RequestHead, peer: Peer) -> bytes:
     chain = b", ".join([*fields.pop(b"x-forwarded-for", []), own])
     lines = [
         b"X-Forwarded-For: " + chain,
-        b"X-Real-IP: "
-        + (fields.pop(b"x-real-ip", [b""])[-1] or client_address(head, peer).encode()),
+        b"X-Real-IP: " + client_address(head, peer).encode(),
         b"X-Forwarded-Proto: " + fields.pop(b"x-forwarded-proto", [b"http"])[-1],
         b"X-Forwarded-Host: " + fields.pop(b"x-forwarded-host", [head.host or b""])[-1],
     ]
@@ -150,19 +153,25 @@ def _merged(head: RequestHead, peer: Peer) -> bytes:
     if forwarded:
         node = b'"[%b]"' % own if b":" in own else own
         lines.append(b"Forwarded: " + b", ".join([*forwarded, b"for=" + node]))
-    fields.pop(b"x-request-id", None)
+    for name in (b"x-real-ip", b"x-request-id"):
+        fields.pop(name, None)
     lines += [name + b": " + b", ".join(values) for name, values in fields.items()]
     via = peer.forwarded[peer.forwarded.index(b"Via:") :]
     return b"\r\n".join(lines) + b"\r\n" + via
 
 
 def client_address(head: RequestHead, peer: Peer) -> str:
-    """Who asked: the connection's peer, or whom a trusted peer names last of all."""
-    named = [value for name, value in head.forwarding if name == b"x-forwarded-for"]
-    if not named or not peer.trusted:
+    """Who asked: the connection's peer, or whom a trusted peer names last of all.
+
+    X-Real-IP counts where X-Forwarded-For is not said at all: many proxies that say the one pass
+    the other on as the client has made it up.
+    """
+    said = dict(head.forwarding) if peer.trusted else {}
+    named = said.get(b"x-forwarded-for", said.get(b"x-real-ip"))
+    if named is None:
         return peer.address
     try:
-        return str(ipaddress.ip_address(named[-1].rpartition(b",")[2].strip().decode("ascii")))
+        return str(ipaddress.ip_address(named.rpartition(b",")[2].strip().decode("ascii")))
     except ValueError:
         return peer.address
 

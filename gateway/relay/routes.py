@@ -39,6 +39,7 @@ class Route:
     keeps_host: bool = True  # the client's Host goes upstream, else the upstream's own
     strip_prefix: bytes = b""
     is_endpoint: bool = False  # the gateway itself answers
+    captures: int | None = None  # the rule's number, if a token in its replies is the session's
     websocket: bool = False
     close_on_logout: bool = True  # what is in flight ends with its session
     claims: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
@@ -51,11 +52,13 @@ class Route:
     response_timeout: float = 60.0
     body_limit: int = 2**63
     identifies: bool = field(init=False)  # whether a key is looked at
+    in_process: bool = field(init=False)  # goes to the gateway's own endpoints, or through them
     rewrites: bool = field(init=False)  # the target does not go upstream as it came
     label: bytes = field(init=False)  # the name, for the log
 
     def __post_init__(self) -> None:
         self.identifies = self.auth is not Auth.PUBLIC
+        self.in_process = self.is_endpoint or self.captures is not None
         self.rewrites = self.is_endpoint or bool(self.strip_prefix)
         self.label = self.name.encode()
 
@@ -118,6 +121,6 @@ class RouteTable:
     @staticmethod
     def _is_guarded(route: Route, path: bytes) -> bool:
         """Whether this would reach a backend's own login and its token (rule E1)."""
-        if route.is_endpoint or not route.pool.guarded:
-            return False
+        if route.in_process or not route.pool.guarded:
+            return False  # whatever token comes back that way, it reaches nobody
         return paths.guard_form(route.upstream_path(path)) in route.pool.guarded

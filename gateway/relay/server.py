@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 from gateway.config.signing import minter
 from gateway.core import paths
 from gateway.core.addresses import ServerUrl
-from gateway.core.carriers import key_cookie
+from gateway.core.carriers import own_cookies
 from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
-from gateway.core.token_places import Cookie
 from gateway.key_sets import KeySets
 from gateway.observe.access_log import AccessLog
 from gateway.pages.refusals import RefusalPages
@@ -60,19 +59,24 @@ class Relay:
         sessions: Sessions,
         key_sets: KeySets,
         endpoints: dict[str, Connect],
+        captures: Connect,
         access_log: AccessLog,
         refused: Callable[[Refusal], None],
         instance: str,
     ) -> None:
         """`endpoints` are the gateway's own paths (or prefixes, with a star at the end), with what
-        connects to who answers them; `refused` is told of each refusal.
+        connects to who answers them; `captures` connects to who asks where tokens are captured, and
+        `refused` is told of each refusal.
         """
         self._clock = Clock(config.timeouts.write)
         settings = _settings(config)
-        builder = _Builder(config, settings, self._clock)
+        builder = _Builder(config, settings, self._clock, captures)
         table = RouteTable(
             [builder.endpoint(path, connect) for path, connect in endpoints.items()],
-            [(rule.path, rule.methods, builder.route(rule)) for rule in config.routes],
+            [
+                (rule.path, rule.methods, builder.route(at, rule))
+                for at, rule in enumerate(config.routes)
+            ],
         )
         names = Names(Random(SystemRandom().getrandbits(256)))  # noqa: S311 (names, not secrets)
         load = Load(config.limits.requests)
@@ -164,6 +168,7 @@ def _settings(config: Config) -> Settings:
         response_head_size=limits.response_head_size,
         read_ahead=max(_READ_AHEAD, limits.head_size + 1),  # or a large head would never be whole
         connections=limits.connections,
+        captures=any(rule.captures is not None for rule in config.routes),
         end_on_401=config.session.end_on_upstream_401,
     )
 
@@ -171,8 +176,9 @@ def _settings(config: Config) -> Settings:
 class _Builder:
     """Turns the rules of config.yaml into routes and pools."""
 
-    def __init__(self, config: Config, settings: Settings, clock: Clock) -> None:
+    def __init__(self, config: Config, settings: Settings, clock: Clock, captures: Connect) -> None:
         self._config = config
+        self._captures = captures
         self._settings = settings
         self._clock = clock
         self._reader = ResponseReader(own_cookies=_own_cookies(config))
@@ -184,13 +190,15 @@ class _Builder:
         }
         self.pools = list(self._upstreams.values())
 
-    def route(self, rule: RouteConfig) -> Route:
+    def route(self, number: int, rule: RouteConfig) -> Route:
         timeouts, limits = self._config.timeouts, self._config.limits
+        captures = rule.captures is not None
         return Route(
             name=rule.path,
-            pool=self._upstreams[rule.upstream],
+            pool=self._own_pool(self._captures) if captures else self._upstreams[rule.upstream],
             auth=Auth(rule.auth),
-            keeps_host=self._config.upstreams[rule.upstream].host == "client",
+            captures=number if captures else None,
+            keeps_host=captures or self._config.upstreams[rule.upstream].host == "client",
             strip_prefix=(rule.strip_prefix or "").encode().rstrip(b"/"),
             websocket=rule.websocket,
             close_on_logout=rule.close_on_logout,
@@ -208,20 +216,10 @@ class _Builder:
         )
 
     def endpoint(self, path: str, connect: Connect) -> Route:
-        """One of the gateway's own paths, or all below one. Its answers may set the cookies that
-        those of others must not.
-        """
-        pool = self._pool(
-            "gateway",
-            [Server("gateway", connect)],
-            b"",
-            frozenset(),
-            ResponseReader(own_cookies=()),
-        )
-        self.pools.append(pool)
+        """One of the gateway's own paths, or all below one."""
         return Route(
             name=path,
-            pool=pool,
+            pool=self._own_pool(connect),
             auth=Auth.OFFERED,
             is_endpoint=True,
             close_on_logout=False,  # a logout must not end itself
@@ -229,6 +227,13 @@ class _Builder:
             response_timeout=self._config.timeouts.response,
             body_limit=self._config.limits.body_size,
         )
+
+    def _own_pool(self, connect: Connect) -> Pool:
+        """The endpoints as an upstream. Their answers may set the cookies that others' must not."""
+        reader = ResponseReader(own_cookies=())
+        pool = self._pool("gateway", [Server("gateway", connect)], b"", frozenset(), reader)
+        self.pools.append(pool)
+        return pool
 
     def _upstream(self, name: str, upstream: Upstream, guarded: frozenset[bytes]) -> Pool:
         servers = [Server(str(url), _connect(url, upstream)) for url in upstream.servers]
@@ -260,9 +265,8 @@ class _Builder:
 def _own_cookies(config: Config) -> frozenset[bytes]:
     """The cookies in which logins are configured to hand out keys."""
     places = [login.token for login in config.login if login.kind == "backend"]
-    names = [place.name for place in places if isinstance(place, Cookie)]
-    own = [key_cookie(config.keys.cookie, secure=secure).name for secure in (False, True)]
-    return frozenset(name.encode() for name in (*own, *names))
+    own = own_cookies(config.keys.cookie, places)
+    return frozenset(name.encode() for name in own)
 
 
 def _guarded(config: Config) -> dict[str, frozenset[bytes]]:

@@ -20,10 +20,12 @@ from gateway.store.connect import Client, access, connect
 from gateway.store.directory import Directory
 from gateway.store.echoes import Echoes
 from gateway.store.errors import NewerSession, StoreUnavailable, bounded
+from gateway.store.failures import Failures
 from gateway.store.layout import Layout
 from gateway.store.lookups import Lookups
 from gateway.store.near_cache import Entry, NearCache
 from gateway.store.renewals import Renewals
+from gateway.store.replacing import Replacing
 from gateway.store.revocations import Revocations
 from gateway.store.tracking import Tracking
 from gateway.store.writes import Writes
@@ -90,9 +92,20 @@ class Sessions:
         self.near = near
         self.skew = skew
         self.directory = Directory(client, layout, timeout)
+        self.failures = Failures(client, layout, sealer, timeout)
         self._records = Records(sealer)
+        self.replacing = Replacing(
+            client,
+            layout,
+            self._records,
+            self.directory,
+            idle_timeout=idle_timeout,
+            max_age=max_age,
+            skew=skew,
+            timeout=timeout,
+        )
         self.renewals = Renewals(
-            client, layout, self._records, skew=skew, timeout=timeout, report=report
+            client, layout, self.replacing, skew=skew, timeout=timeout, report=report
         )
         self._client = client
         self._layout = layout
@@ -241,17 +254,19 @@ class Sessions:
         token_expiry: float | None,
         refresh: str = "",
         renew_before: float | None = None,
+        lasts: float | None = None,
     ) -> Issued:
         """A new session under a new key. Raises `StoreUnavailable`; then there is no session.
 
         `refresh` is what renews the token, and `renew_before` how long before its expiry, in
-        seconds; None if it is not renewed.
+        seconds; None if it is not renewed. `lasts` is how long the session does, whether it is used
+        or not, in seconds; None if that is up to the timeouts.
         """
         now = time.time()
         key = keys.new_key(secrets.token_bytes(32))
         ends, expires, renew = sessions.times(
             now,
-            max_age=self._max_age,
+            max_age=self._max_age if lasts is None else lasts,
             expiry=token_expiry,
             skew=self.skew,
             renew_before=renew_before,
@@ -266,15 +281,18 @@ class Sessions:
             renew,
             refresh,
         )
-        await self._write(key, session, device, now)
+        idle = self._idle if lasts is None else lasts
+        await self._write(key, session, device, now, idle)
         if self._most:
             await self._make_room(subject)
         return Issued(key, session)
 
-    async def _write(self, key: Key, session: Session, device: Device, now: float) -> None:
+    async def _write(
+        self, key: Key, session: Session, device: Device, now: float, idle: float
+    ) -> None:
         """The session first: what the index names without there being a session has ended."""
         record = self._records.new(key, session, device, now, secrets.token_bytes(NONCE_BYTES))
-        lasts = max(1, int(min(self._idle, session.ends_at - now) * 1000))
+        lasts = max(1, int(min(idle, session.ends_at - now) * 1000))
         name = self._layout.session(session.id)
         await self._writes.do(("SET", name, record, "PX", lasts))
         try:

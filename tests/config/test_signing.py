@@ -147,6 +147,10 @@ def test_who_mints_needs_keys(tmp_path: Path) -> None:
     assert problems(tmp_path, signing=section, login=MINT, routes=[accepting]) == [
         "routes[0]: token replaces what accept_jwt lets pass as it is"
     ]
+    capturing = {**route, "captures": True}
+    assert problems(tmp_path, signing=section, login=MINT, routes=[capturing]) == [
+        "routes[0]: token is for minted sessions, of which nothing is captured"
+    ]
     public = {**route, "auth": "public"}
     assert problems(tmp_path, signing=section, login=MINT, routes=[public]) == [
         "routes[0]: token needs a session: auth cannot be public"

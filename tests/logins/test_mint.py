@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import math
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,7 +12,10 @@ import jwt
 import pytest
 from aiohttp import web
 
+from gateway.core.minting import MINTED
+from gateway.core.replies import Reply
 from gateway.core.sessions import Device
+from gateway.core.token_places import Auto
 from gateway.store.renewals import RenewalRefused
 from tests.conftest import token_of
 from tests.logins.test_backend import count
@@ -153,7 +157,8 @@ async def test_refusals_and_redirects_pass_without_a_key(place: World) -> None:
     """Only a success is a yes."""
     for status in (302, 400, 401, 403, 422, 429, 500, 503):
         place.backend.answer = answer({**ALICE, "t": token_of("a")}, status=status, Location="/x")
-        got, headers, body = await place.ask("POST", "/login", BODY)
+        typed = b'{"username": "somebody else %d"}' % status
+        got, headers, body = await place.ask("POST", "/login", typed)
         assert (got, headers["Location"]) == (status, "/x")
         assert json.loads(body) == {**ALICE, "t": ""}
     assert await count(place) == 0
@@ -335,6 +340,26 @@ async def test_another_logins_session_is_not_vouched_for(place: World) -> None:
     renew = place.sessions.renewals._logins["/login"]
     with pytest.raises(RenewalRefused):
         await renew(issued.session)
+
+
+async def test_a_backends_token_does_not_inherit_the_mark(redis: RedisServer) -> None:
+    """The other way round: what takes the place of a minted token was not minted."""
+    renew = {"upstream": "accounts", "backend_path": "/refresh"}
+    login = {"kind": "backend", "path": "/login", "upstream": "accounts", "renew": renew}
+    async with world(redis.url, login=login) as place:
+        issued = await place.sessions.issue(
+            token=token_of("alice"),
+            subject="alice",
+            login="/login",
+            device=Device("curl", "192.0.2.7"),
+            token_expiry=time.time() + 60,
+            refresh=MINTED,
+            renew_before=60,
+        )
+        reply = Reply(200, (), json.dumps({"token": token_of("alice", role="root")}).encode())
+        successors = place.sessions.renewals._logins["/login"]._successors  # type: ignore[attr-defined]
+        _, renewed = await successors(issued.session, reply, Auto(), asked=False)
+        assert (renewed.refresh, math.isinf(renewed.renew_at)) == ("", True)
 
 
 # The key set.

@@ -247,7 +247,7 @@ async def test_timing_tells_nothing_of_names(redis: RedisServer, tmp_path: Path)
     """
     file = write(tmp_path / "users.json", alice={"hash": STRONG})
     took: dict[str, list[float]] = {"alice": [], "nobody": []}
-    async with world(redis.url, **sections(file)) as place:
+    async with world(redis.url, **sections(file, guessing="off")) as place:
         for _ in range(7):
             for name, times in took.items():
                 began = time.perf_counter()
@@ -262,7 +262,7 @@ async def test_a_flood_of_logins(redis: RedisServer, tmp_path: Path) -> None:
     else is asked meanwhile is answered.
     """
     file = write(tmp_path / "users.json", alice={"hash": STRONG})
-    async with world(redis.url, **sections(file)) as place:
+    async with world(redis.url, **sections(file, guessing="off")) as place:
 
         async def attempt() -> int:
             status, headers, _ = await place.ask("POST", "/login", body("alice", "no"), **JSON)
@@ -288,6 +288,20 @@ def resident() -> float:
     """The memory that this process has, in MiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+async def test_guesses_are_counted(redis: RedisServer, file: Path) -> None:
+    """As those of every login; a success is no failure, and who has to wait learns nothing."""
+    rules = {"per_account": 2, "delay_after": 9}
+    async with world(redis.url, **sections(file, guessing=rules)) as place:
+        await log_in(place)
+        for expected in (401, 401, 429):
+            status, _, _ = await place.ask("POST", "/login", body("alice", "guess"), **JSON)
+            assert status == expected
+        status, headers, _ = await place.ask("POST", "/login", body(), **JSON)
+        assert status == 429
+        assert int(headers["Retry-After"]) > 0
+        await log_in(place, "bob", "builder's")
 
 
 async def test_the_next_token_says_what_the_file_says_now(place: World, file: Path) -> None:

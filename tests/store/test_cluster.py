@@ -129,6 +129,35 @@ async def test_a_flood_of_look_ups(cluster: RedisCluster) -> None:
     await store.close()
 
 
+async def test_a_shard_that_is_silent(tmp_path: Path) -> None:
+    """However many wait for it, those whose sessions are elsewhere are served."""
+    options = ("--cluster-require-full-coverage", "no")
+    with redis_cluster(tmp_path, *options, replicas=False) as cluster:
+        store = open_store(cluster.url)
+        await store.start()
+        known = [await issue(store) for _ in range(300)]
+        silent = cluster.nodes[0]
+        with silent.client() as client:
+            there = set(client.scan_iter(match="test:s:*", count=1000))
+        lost = [each for each in known if name_of(each) in there]
+        found = [each for each in known if name_of(each) not in there]
+        silent.freeze()
+        try:
+            store.near.clear()
+            waiting = [asyncio.create_task(store.resolve(credential(each))) for each in lost]
+            await asyncio.sleep(0.1)
+            await asyncio.gather(*(resolved(store, each) for each in found))
+            done = await asyncio.gather(*waiting, return_exceptions=True)
+            assert all(isinstance(each, StoreUnavailable) for each in done)
+        finally:
+            silent.thaw()
+        await store.close()
+
+
+def name_of(issued: Issued) -> bytes:
+    return f"test:s:{{{issued.session.id}}}".encode()
+
+
 async def test_every_primary_is_listened_to(cluster: RedisCluster) -> None:
     """What anybody deletes on any node is forgotten."""
     eventually(cluster.settled, "a whole cluster")

@@ -149,7 +149,9 @@ SETUPS = [
 async def test_a_session_on_two_gateways(
     setup: Callable[[Path], AbstractContextManager[Setup]], backend: str, tmp_path: Path
 ) -> None:
-    """Login, calls on both, from memory once it is known, and a logout that both gateways feel."""
+    """Login, calls on both, from memory once it is known, and a logout that both gateways feel;
+    failed logins that both count.
+    """
     with setup(tmp_path) as store, gateways(tmp_path, store.store, backend) as running:
         async with pair(running) as both:
             await both.recovered()
@@ -165,6 +167,7 @@ async def test_a_session_on_two_gateways(
             await both.until(1, gone, 401)
             await both.until(0, gone, 401)
             await _all_served(both, keys)
+            await _guesses_are_counted(both)
         for each in running:
             assert PASSWORD not in each.log.read_text()
             assert ESCAPED not in each.log.read_text()
@@ -233,6 +236,17 @@ async def _all_served(both: Pair, keys: dict[str, str]) -> None:
         for at in (0, 1):
             answer = await both.call(at, key)
             assert (answer.status, answer.body) == (200, {"sub": name})
+
+
+async def _guesses_are_counted(both: Pair) -> None:
+    """After five failures (`guessing.delay_after`) the next attempt has to wait, wherever it is."""
+    for number in range(5):
+        answer = await both.ask(number % 2, "POST", "/login", username="eve", password="wrong")
+        assert answer.status == 401
+    for at in (0, 1):
+        answer = await both.ask(at, "POST", "/login", username="eve", password="right")
+        assert (answer.status, answer.headers["Retry-After"]) == (429, "1")
+    await both.log_in(0, "adam")
 
 
 def _shown(made: Certificates) -> dict[str, str]:

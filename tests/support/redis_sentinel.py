@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tests.support.processes import free_port
-from tests.support.redis_server import RedisServer, eventually, running
+from tests.support.redis_server import RedisServer, eventually, free_ports, running
 from tests.support.tls import Certificates
 
 SERVICE = "sessions"
@@ -84,11 +83,14 @@ def redis_sentinel(
 ) -> Iterator[RedisSentinel]:
     """`settings` are what a client of the servers needs."""
     more: dict[str, Any] = {"settings": settings, "tls": tls}
-    servers = [RedisServer(folder, *_OPTIONS, *options, **more)]
-    for _ in range(replicas):
-        follow = ("--replicaof", f"127.0.0.1 {servers[0].port}")
-        servers.append(RedisServer(folder, *_OPTIONS, *options, *follow, **more))
-    sentinels = [_sentinel(folder, servers[0], sentinel_password, tls) for _ in range(3)]
+    first, *ports = free_ports(1 + replicas + 3)
+    servers = [RedisServer(folder, *_OPTIONS, *options, port=first, **more)]
+    for port in ports[:replicas]:
+        follow = ("--replicaof", f"127.0.0.1 {first}")
+        servers.append(RedisServer(folder, *_OPTIONS, *options, *follow, port=port, **more))
+    sentinels = [
+        _sentinel(folder, port, servers[0], sentinel_password, tls) for port in ports[replicas:]
+    ]
     with running([*servers, *sentinels]):
         setup = RedisSentinel(servers, sentinels)
         eventually(lambda: setup.ready(replicas), "Sentinel")
@@ -99,9 +101,8 @@ _OPTIONS = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"
 
 
 def _sentinel(
-    folder: Path, primary: RedisServer, password: str, tls: Certificates | None
+    folder: Path, port: int, primary: RedisServer, password: str, tls: Certificates | None
 ) -> RedisServer:
-    port = free_port()
     file = folder / f"sentinel-{port}.conf"
     lines = [
         f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} 2",

@@ -25,7 +25,7 @@ class _Failed(Exception):
     """It was not done; the message says why."""
 
 
-def add_commands(parser: argparse.ArgumentParser) -> None:
+def add_users(parser: argparse.ArgumentParser) -> None:
     """The commands below `users`."""
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
