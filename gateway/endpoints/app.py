@@ -12,6 +12,7 @@ from gateway.backends import Backends
 from gateway.config.signing import JWKS_PATH, minter
 from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
+from gateway.core.sessions import NAMED
 from gateway.endpoints import pages
 from gateway.endpoints.answers import (
     LOGIN_PAGE,
@@ -28,6 +29,7 @@ from gateway.endpoints.logout import LogoutEndpoint
 from gateway.endpoints.sessions import SessionsEndpoint
 from gateway.logins import Means, open_login
 from gateway.logins._guessing import Guarded
+from gateway.logins._minting import Minting
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -80,6 +82,7 @@ def build(
         app.router.add_route("*", listed, devices.__call__)
         app.router.add_route("*", listed + "/{handle}", devices.__call__)
     if means.minter is not None:
+        sessions.renewals.register(NAMED, Minting(NAMED, means).renew)
         app.router.add_route("*", JWKS_PATH, JwksEndpoint(means.minter).__call__)
     return app
 
