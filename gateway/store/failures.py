@@ -124,7 +124,7 @@ class Failures:
                     await self._take(places, _place(rules, "everywhere", digest))
                 if len(accounts) == 1 and home:
                     places.known = known
-            if len(accounts) == 1 and account != HIDDEN:
+            if len(accounts) == 1 and account != HIDDEN and here in places.taken:
                 places.forgiven = here
         if home:
             await self._take(places, _place(rules, "address", self._digest("address", home)))
