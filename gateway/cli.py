@@ -184,8 +184,10 @@ def _routes(options: argparse.Namespace) -> int:
     if config.sessions.path is not None:
         rows.append((config.sessions.path, "GET,HEAD", "sessions", "gateway"))
         rows.append((f"{config.sessions.path}/*", "DELETE,POST", "sessions", "gateway"))
+    if config.verify is not None:
+        rows.append((config.verify.path, "any", "verify", "gateway"))
     routes = sorted(config.routes, key=lambda each: (each.path.endswith("*"), -len(each.path)))
-    rows += [(r.path, ",".join(r.methods or ("any",)), r.auth, r.upstream) for r in routes]
+    rows += [(r.path, ",".join(r.methods or ("any",)), r.auth, r.upstream or "-") for r in routes]
     widths = [max(len(row[at]) for row in rows) for at in range(4)]
     for row in rows:
         print(

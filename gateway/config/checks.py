@@ -25,6 +25,7 @@ def check(config: Config, document: Document) -> list[Problem]:
     """Everything that is wrong between the parts of a configuration."""
     return [
         *_upstream_names(config, document),
+        *_nowhere(config, document),
         *_clashes(config, document),
         *_endpoint_paths(config, document),
         *_login_page(config, document),
@@ -38,7 +39,9 @@ def _upstream_names(config: Config, document: Document) -> Iterator[Problem]:
     if _RESERVED in config.upstreams:
         yield document.problem(("upstreams", _RESERVED), "is the gateway's own name", key=True)
     used: list[tuple[Where, str]] = [
-        (("routes", at, "upstream"), route.upstream) for at, route in enumerate(config.routes)
+        (("routes", at, "upstream"), route.upstream)
+        for at, route in enumerate(config.routes)
+        if route.upstream is not None
     ]
     many = isinstance(document.data.get("login"), list)
     for at, login in enumerate(config.login):
@@ -56,6 +59,13 @@ def _upstream_names(config: Config, document: Document) -> Iterator[Problem]:
             known = ", ".join(sorted(config.upstreams)) or "none"
             hint = f"did you mean {near[0]}?" if near else f"known are {known}"
             yield replace(document.problem(where, "names no upstream"), hint=hint)
+
+
+def _nowhere(config: Config, document: Document) -> Iterator[Problem]:
+    """A rule that only the verify endpoint can go by."""
+    for at, route in enumerate(config.routes):
+        if route.upstream is None and config.verify is None:
+            yield document.problem(("routes", at), "needs upstream, as there is no verify")
 
 
 def _clashes(config: Config, document: Document) -> Iterator[Problem]:
@@ -77,12 +87,14 @@ def _share_a_method(one: Route, other: Route) -> bool:
 
 def _endpoint_paths(config: Config, document: Document) -> Iterator[Problem]:
     """The gateway's own paths win over any route, so a route there would never be reached."""
-    listed = config.sessions.path
     taken = {config.logout.path: "logout"}
-    if listed in taken:
-        yield document.problem(("sessions", "path"), "is the path of logout as well")
-    elif listed is not None:
-        taken[listed] = "sessions"
+    verify = None if config.verify is None else config.verify.path
+    with_more = {"sessions": config.sessions.path, "verify": verify}
+    for name, path in with_more.items():
+        if path in taken:
+            yield document.problem((name, "path"), f"is the path of {taken[path]} as well")
+        elif path is not None:
+            taken[path] = name
     many = isinstance(document.data.get("login"), list)
     for at, login in enumerate(config.login):
         where: Where = ("login", at, "path") if many else ("login", "path")
@@ -91,8 +103,8 @@ def _endpoint_paths(config: Config, document: Document) -> Iterator[Problem]:
             yield _movable(document.problem(where, f"is the path of {other} as well"), other)
         taken[login.path] = f"login[{at}]"
     for at, route in enumerate(config.routes):
-        below = listed is not None and route.path.startswith(f"{listed}/")
-        answers = taken.get(route.path, "sessions" if below else "")
+        above = [name for name, path in with_more.items() if route.path.startswith(f"{path}/")]
+        answers = taken.get(route.path, "".join(above[:1]))
         if answers:
             problem = document.problem(
                 ("routes", at, "path"), f"is never reached: {answers} answers there"

@@ -147,6 +147,7 @@ FieldName = Annotated[str, AfterValidator(_field_name)]
 Origin = Annotated[str, AfterValidator(_origin)]
 Listen = Annotated[Address, *_parsed(parse_address, _TEXT)]
 Listens = Annotated[tuple[Listen, ...], OneOrMany(), Field(min_length=1)]
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], OneOrMany()]
 ServerAddress = Annotated[ServerUrl, *_parsed(parse_server, _TEXT)]
 SecretText = Annotated[Secret, *_parsed(Secret, {**_TEXT, "format": "password", "writeOnly": True})]
 Place = Annotated[TokenPlace, *_parsed(parse_token_place, _TEXT)]
@@ -469,7 +470,7 @@ class Route(Model):
     """One rule: what it matches, where it goes, who may pass."""
 
     path: Path
-    upstream: str
+    upstream: str | None = None
     auth: Literal["required", "optional", "public"] = "required"
     methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] | None = None
     strip_prefix: ExactPath | None = None
@@ -500,6 +501,8 @@ class Route(Model):
         prefix = (self.strip_prefix or "").rstrip("/")
         if prefix and not (self.path == prefix or self.path.startswith(prefix + "/")):
             raise ValueError(f"strip_prefix {prefix} is not what path {self.path} begins with")
+        if self.upstream is None and (prefix or self.captures is not None):
+            raise ValueError("strip_prefix and captures go with an upstream")
         if self.claims and self.auth == "public":
             raise ValueError("claims need a session: auth cannot be public")
         if self.captures is not None:
@@ -515,6 +518,15 @@ class Route(Model):
             raise ValueError("captures need a session: auth is required, and by key alone")
         if self.websocket:
             raise ValueError("captures read whole replies: there is none of a websocket")
+
+
+class ForwardAuth(Shorthand):
+    """The forward-auth endpoint, and who may ask it. A plain text is short for its `path`."""
+
+    _short_for = "path"
+
+    path: ListPath = "/.well-known/latchkey/verify"
+    trusted: Networks = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 
 
 class Timeouts(Model):
@@ -580,7 +592,8 @@ class Config(Model):
     routes: tuple[Route, ...]
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
-    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], OneOrMany()] = ()
+    trusted_proxies: Networks = ()
+    verify: ForwardAuth | None = None
     identity: dict[FieldName, str] = {"X-User-Id": "sub"}
     access_log: Annotated[str, BeforeValidator(_off)] = "stdout"
     audit_log: Annotated[str, BeforeValidator(_off)] = "stdout"

@@ -58,6 +58,12 @@ UNKNOWN_SCOPE = Refusal(
     400, "unknown_scope", "A logout's scope is all or others; without one, it is this device."
 )
 AMBIGUOUS_KEY = Refusal(400, "ambiguous_key", "The request carries more than one key.")
+UNDESCRIBED = Refusal(
+    400, "ambiguous_description", "The request is not described, or in more than one way."
+)
+UNFIT = Refusal(
+    400, "unfit_field", "A field came that the gateway would remove, and a proxy would pass on."
+)
 # RFC 6750 §3: `error` is said only when a key was sent.
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="latchkey"'}
 _BAD_KEY = {"WWW-Authenticate": 'Bearer realm="latchkey", error="invalid_token"'}
@@ -74,6 +80,8 @@ BAD_KEY = Refusal(
 BAD_TOKEN = Refusal(401, "invalid_token", "The token is not to be believed here.", fields=_BAD_KEY)
 FORBIDDEN = Refusal(403, "forbidden", "The session does not allow this.")
 CROSS_SITE = Refusal(403, "cross_site", "A request from another site cannot do this.")
+NO_UPGRADE = Refusal(403, "no_upgrade", "No WebSocket is served at this path.")
+UNTRUSTED = Refusal(403, "untrusted_peer", "Only a proxy that is configured may ask this.")
 ADMIN_OFF = Refusal(
     403, "admin_off", "The admin API is off: set admin.secret in config.yaml to use it."
 )

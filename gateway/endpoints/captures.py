@@ -92,6 +92,7 @@ class Captures:
         return replied(_without_cookies(shown, {kept_in, *self._own_cookies}, key))
 
     async def _ask(self, request: web.Request, rule: Route) -> Reply:
+        assert rule.upstream is not None  # a rule that captures has one
         try:
             return await self._calls.call(
                 rule.upstream,

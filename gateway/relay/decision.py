@@ -19,6 +19,7 @@ from gateway.key_sets import KeysUnavailable
 from gateway.observe.events import Event
 from gateway.relay import browsers, outgoing
 from gateway.relay.bearers import Bearers
+from gateway.relay.forward_auth import ForwardAuth
 from gateway.relay.outgoing import Peer
 from gateway.relay.requests import Refused, RequestHead
 from gateway.relay.routes import Auth, Route, RouteTable
@@ -67,18 +68,32 @@ class Decider:
     """Decides over requests by one configuration."""
 
     def __init__(
-        self, table: RouteTable, sessions: Sessions, load: Load, bearers: Bearers | None
+        self,
+        table: RouteTable,
+        forward_auth: ForwardAuth,
+        sessions: Sessions,
+        load: Load,
+        bearers: Bearers | None,
     ) -> None:
         """`bearers` are those who bring tokens of their own, if there are routes for them."""
         self._table = table
+        self._forward_auth = forward_auth
         self._sessions = sessions
         self._near = sessions.near
         self._load = load
         self._bearers = bearers
 
     async def decide(self, head: RequestHead, peer: Peer, own_id: bytes) -> Forward:
-        """match → admit → identify → authorise → prepare. Raises `Refused`."""
-        route = self._match(head)
+        """match → admit → identify → authorise → prepare. Raises `Refused` or `Answered`.
+
+        Where a proxy asks, it is the request that it describes that goes through the phases; there
+        is nothing to prepare, as the proxy itself lets it pass.
+        """
+        asked = route = self._match(head)
+        if asked.verifies:
+            head.described = self._forward_auth.described(head, asked, peer)
+            head = head.described
+            route = self._match_described(head)
         try:
             self._admit(route, head)
             entry = None
@@ -90,6 +105,8 @@ class Decider:
                 _authorise(head, route, entry, peer)
         except Refused as refused:
             raise browsers.fitted(refused, head, route) from None
+        if asked is not route:
+            return Forward(asked, entry, b"")
         prepared = outgoing.request_head(head, route, entry, peer, own_id)
         return Forward(route, entry, prepared)
 
@@ -114,10 +131,21 @@ class Decider:
         if isinstance(found, Refusal):
             raise Refused(found)
         if head.method == b"OPTIONS":
-            browsers.answer_preflight(head, found)
+            browsers.answer_options(head, found)
         route = found.pick(head.method)
         if route is None:
             raise Refused(refusals.METHOD, {"Allow": ", ".join(found.allowed)})
+        return route
+
+    def _match_described(self, head: RequestHead) -> Route:
+        """Whatever passes here, the proxy sends on as it came: so no request may that the gateway
+        would answer by itself, and no upgrade that it would not grant.
+        """
+        route = self._match(head)
+        if route.in_process:
+            raise Refused(refusals.NO_ROUTE)
+        if head.upgrade is not None and not route.websocket:
+            raise Refused(refusals.NO_UPGRADE)
         return route
 
     def _admit(self, route: Route, head: RequestHead) -> None:

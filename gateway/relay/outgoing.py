@@ -30,13 +30,16 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:+/=@-]{1,128}")
 class Peer:
     """What one client connection tells of its other end, rendered once for all its requests."""
 
-    __slots__ = ("address", "forwarded", "name", "trusted")
+    __slots__ = ("address", "describes", "forwarded", "name", "trusted")
 
-    def __init__(self, address: str, *, instance: str, trusted: bool) -> None:
-        """`address` is the peer's IP address, or "unknown" on a unix socket."""
+    def __init__(self, address: str, *, instance: str, trusted: bool, describes: bool) -> None:
+        """`address` is the peer's IP address, or "unknown" on a unix socket; who `describes` may
+        ask about the requests of others.
+        """
         self.address = address
         self.name = address.encode()  # for the log
         self.trusted = trusted
+        self.describes = describes
         self.forwarded = (
             f"X-Forwarded-For: {address}\r\nX-Real-IP: {address}\r\n"
             f"X-Forwarded-Proto: http\r\nVia: 1.1 latchkey ({instance})\r\n"

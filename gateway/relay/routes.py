@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.core import paths, refusals
 from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
 from gateway.core.routing import Methods, Table
-from gateway.relay.pool import Pool
 from gateway.relay.requests import RequestHead
+
+if TYPE_CHECKING:
+    from gateway.relay.exchange import Exchange
 
 # How many paths are remembered, and how long they may be: at most about 2 MiB of a client's choice.
 _MOST_PATHS = 4096
@@ -28,16 +30,37 @@ class Auth(enum.Enum):
     OFFERED = "offered"
 
 
+class Destination(Protocol):
+    """Where a route leads: to an upstream's pool, or to what answers in the place of one."""
+
+    @property
+    def host(self) -> bytes: ...
+    @property
+    def guarded(self) -> frozenset[bytes]: ...
+    @property
+    def acquire(self) -> Callable[[Exchange], None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class InPlace:
+    """Answers at once, without a connection to anybody."""
+
+    acquire: Callable[[Exchange], None]
+    guarded: frozenset[bytes] = frozenset()
+    host: bytes = b""
+
+
 @dataclass(slots=True, eq=False)
 class Route:
     """One rule: where it goes, who may pass, and what is different on the way."""
 
     name: str  # the pattern; names the route in logs
-    pool: Pool
+    pool: Destination
     auth: Auth
     keeps_host: bool = True  # the client's Host goes upstream, else the upstream's own
     strip_prefix: bytes = b""
     is_endpoint: bool = False  # the gateway itself answers
+    verifies: bool = False  # it is another request that is decided on
     captures: int | None = None  # the rule's number, if a token in its replies is the session's
     websocket: bool = False
     close_on_logout: bool = True  # what is in flight ends with its session

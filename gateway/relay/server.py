@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
-from gateway.core import paths
+from gateway.core import paths, refusals
 from gateway.core.addresses import ServerUrl
 from gateway.core.carriers import own_cookies
 from gateway.core.cors import Policy
@@ -22,12 +22,13 @@ from gateway.relay.client import ClientConnection
 from gateway.relay.clock import Clock
 from gateway.relay.context import Context
 from gateway.relay.decision import Decider, Load
+from gateway.relay.forward_auth import ForwardAuth
 from gateway.relay.live import LiveSessions
 from gateway.relay.outgoing import Names
 from gateway.relay.pool import Connect, Pool, Server
 from gateway.relay.requests import RequestReader
 from gateway.relay.responses import ResponseReader
-from gateway.relay.routes import Auth, Route, RouteTable
+from gateway.relay.routes import Auth, Destination, InPlace, Route, RouteTable
 from gateway.relay.settings import Settings
 from gateway.relay.upstream import UpstreamConnection
 from gateway.verifiers import open_reader
@@ -69,8 +70,18 @@ class Relay:
         self._clock = Clock(config.timeouts.write)
         settings = _settings(config)
         builder = _Builder(config, settings, self._clock, captures)
+        requests = RequestReader(
+            instance=instance,
+            identity=config.identity,
+            most_fields=config.limits.fields,
+            key_field=config.keys.field,
+        )
+        forward_auth = ForwardAuth(requests, identity=config.identity, key_field=config.keys.field)
+        own = [builder.endpoint(path, connect) for path, connect in endpoints.items()]
+        if config.verify is not None:
+            own += forward_auth.routes(config.verify.path)
         table = RouteTable(
-            [builder.endpoint(path, connect) for path, connect in endpoints.items()],
+            own,
             [
                 (rule.path, rule.methods, builder.route(at, rule))
                 for at, rule in enumerate(config.routes)
@@ -83,18 +94,14 @@ class Relay:
         self._context = Context(
             settings=settings,
             clock=self._clock,
-            requests=RequestReader(
-                instance=instance,
-                identity=config.identity,
-                most_fields=config.limits.fields,
-                key_field=config.keys.field,
-            ),
-            decider=Decider(table, sessions, load, _bearers(config, key_sets)),
+            requests=requests,
+            decider=Decider(table, forward_auth, sessions, load, _bearers(config, key_sets)),
             load=load,
             names=names,
             access_log=access_log,
             instance=instance,
             trusted=config.trusted_proxies,
+            describing=() if config.verify is None else config.verify.trusted,
             loop=asyncio.get_running_loop(),
             revoke=sessions.revoke,
             report=sessions.report,
@@ -186,16 +193,26 @@ class _Builder:
             for name, upstream in config.upstreams.items()
         }
         self.pools = list(self._upstreams.values())
+        # Where a proxy sends what may pass is not ours to know, so all of the paths are guarded.
+        everywhere = frozenset().union(*guarded.values())
+        self._nowhere = InPlace(lambda exchange: exchange.fail(refusals.NO_ROUTE), everywhere)
 
     def route(self, number: int, rule: RouteConfig) -> Route:
         timeouts, limits = self._config.timeouts, self._config.limits
-        captures = rule.captures is not None
+        upstream, captures = rule.upstream, rule.captures is not None
+        pool: Destination = self._nowhere
+        keeps_host = True
+        if captures:
+            pool = self._own_pool(self._captures)
+        elif upstream is not None:
+            pool = self._upstreams[upstream]
+            keeps_host = self._config.upstreams[upstream].host == "client"
         return Route(
             name=rule.path,
-            pool=self._own_pool(self._captures) if captures else self._upstreams[rule.upstream],
+            pool=pool,
             auth=Auth(rule.auth),
             captures=number if captures else None,
-            keeps_host=captures or self._config.upstreams[rule.upstream].host == "client",
+            keeps_host=keeps_host,
             strip_prefix=(rule.strip_prefix or "").encode().rstrip(b"/"),
             websocket=rule.websocket,
             close_on_logout=rule.close_on_logout,
