@@ -12,12 +12,13 @@ import logging
 import math
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import aiohttp
 from yarl import URL
 
-from gateway.core import verifying_keys
-from gateway.core.verifying_keys import BadKey, VerifyingKey
+if TYPE_CHECKING:
+    from gateway.core.verifying_keys import VerifyingKey
 
 _log = logging.getLogger("gateway.key_sets")
 
@@ -35,6 +36,10 @@ _PIECE = 65536
 
 class KeysUnavailable(Exception):
     """The provider cannot be asked for its keys, and what is known of them is too old."""
+
+
+class _NoAnswer(ValueError):
+    """What came is no answer; the message says why, and repeats nothing of it."""
 
 
 class KeySet:
@@ -105,11 +110,14 @@ class KeySet:
             await future
 
     async def _fetch(self) -> None:
+        from gateway.core import verifying_keys
+
         try:
             async with asyncio.timeout(self._timeout):
                 keys = verifying_keys.read_key_set(await self._download())
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
-            reason = str(error) if isinstance(error, BadKey) else type(error).__name__
+            said = isinstance(error, _NoAnswer | verifying_keys.BadKey)
+            reason = str(error) if said else type(error).__name__
             _log.warning("the keys of %s cannot be fetched: %s", self._url.host, reason)
         else:
             if not keys:
@@ -126,12 +134,12 @@ class KeySet:
         """The document. Whoever answers with a redirect, or without an end, has not answered."""
         async with self._client.get(self._url, allow_redirects=False) as response:
             if response.status != 200:
-                raise BadKey(f"the answer is {response.status}")
+                raise _NoAnswer(f"the answer is {response.status}")
             data = b""
             async for piece in response.content.iter_chunked(_PIECE):
                 data += piece
                 if len(data) > _MOST_BYTES:
-                    raise BadKey("the answer is too large")
+                    raise _NoAnswer("the answer is too large")
             return data
 
 
