@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from gateway.backends import Backends
 from gateway.core.carriers import KeyCookie
-from gateway.core.minting import Minter
 from gateway.core.replies import Reply
 from gateway.store.renewals import Renew
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
     from gateway.config.model import AnyLogin
+    from gateway.core.minting import Minter
 
 
 @dataclass(frozen=True, slots=True)
