@@ -21,6 +21,17 @@ from tests.support.tls import Certificates, certificates
 PASSWORD = "p@ss:/?#%+w"
 ESCAPED = "p%40ss%3A%2F%3F%23%25%2Bw"
 
+# No more than docs/configuration.md says that the gateway needs.
+RIGHTS = [
+    "~latchkey:*",
+    "resetchannels",
+    "-@all",
+    "+@read",
+    "+@write",
+    "+@scripting",
+    "+@connection",
+]
+
 
 @dataclass
 class Setup:
@@ -80,13 +91,11 @@ def tls_with_client_certificates(folder: Path) -> Iterator[Setup]:
 
 @contextmanager
 def acl(folder: Path) -> Iterator[Setup]:
-    """A user with no more rights than docs/configuration.md says that the gateway needs."""
-    rights = "~latchkey:* resetchannels -@all +@read +@write +@scripting +@connection"
     admin = ("--user", "admin", "on", f">{PASSWORD}", "~*", "&*", "+@all")
     options = ("--user", "default", "off", *admin)
     settings = {"username": "admin", "password": PASSWORD}
     with redis_server(folder, *options, settings=settings) as server, server.client() as client:
-        client.execute_command("ACL", "SETUSER", "gate+way", "on", f">{PASSWORD}", *rights.split())
+        client.execute_command("ACL", "SETUSER", "gate+way", "on", f">{PASSWORD}", *RIGHTS)
         yield Setup({"url": f"redis://gate%2Bway:{ESCAPED}@127.0.0.1:{server.port}"}, [server])
 
 
@@ -109,8 +118,9 @@ def sentinel(folder: Path) -> Iterator[Setup]:
 @contextmanager
 def cluster(folder: Path) -> Iterator[Setup]:
     options = ("--requirepass", PASSWORD, "--masterauth", PASSWORD)
-    with redis_cluster(folder, *options, settings={"password": PASSWORD}) as running:
-        url = f"redis+cluster://:{ESCAPED}@{running.hosts}"
+    gate = ("--user", "gate", "on", f">{PASSWORD}", *RIGHTS, "+cluster|slots")
+    with redis_cluster(folder, *options, *gate, settings={"password": PASSWORD}) as running:
+        url = f"redis+cluster://gate:{ESCAPED}@{running.hosts}"
         yield Setup({"url": url}, running.nodes[: running.size])
 
 
