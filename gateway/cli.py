@@ -1,4 +1,4 @@
-"""The command line: run, check, routes, sessions, keys, schema, version.
+"""The command line: run, check, routes, sessions, keys, users, schema, version.
 
 Exit codes: 0 all is well; 1 it could not be started or done; 2 the command line or config.yaml is
 wrong.
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from gateway import __version__
 from gateway.cli_keys import AddCommand, Work, add_keys
+from gateway.cli_users import add_users
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _SESSIONS = "List, count and end sessions in the store that config.yaml names."
 
 _KEYS = "Issue, list and end named keys, for scripts."
+
+_USERS = "Say who may log in by the file of users that config.yaml names."
 
 _EXIT_FAILED = 1
 _EXIT_USAGE = 2
@@ -58,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         _on_a_store(commands.add_parser("sessions", help=_SESSIONS, description=_SESSIONS))
     )
     add_keys(_on_a_store(commands.add_parser("keys", help=_KEYS, description=_KEYS)))
+    add_users(commands.add_parser("users", help=_USERS, description=_USERS))
     command("schema", _schema, "Print the JSON Schema of config.yaml.", config=False)
     command("version", _version, "Print the version.", config=False)
     return parser
@@ -178,7 +182,13 @@ def _routes(options: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return _EXIT_USAGE
     rows = [
-        (login.path, ",".join(login.methods), "login", login.upstream) for login in config.login
+        (
+            login.path,
+            ",".join(login.methods),
+            "login",
+            "gateway" if login.kind == "users" else login.upstream,
+        )
+        for login in config.login
     ]
     rows.append((config.logout.path, "GET,POST", "logout", "gateway"))
     if config.sessions.path is not None:

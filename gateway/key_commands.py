@@ -80,7 +80,7 @@ def read_token(config: Config, file: str, subject: str) -> Given:
 
 def _subjects(config: Config, claims: Claims) -> set[str]:
     """Whom a token names, by any login's way to tell."""
-    ways = [("sub",), *(login.subject for login in config.login)]
+    ways = [("sub",), *(login.subject for login in config.login if login.kind == "backend")]
     return {found for names in ways if (found := claims.subject(names)) is not None}
 
 

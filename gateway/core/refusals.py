@@ -67,6 +67,15 @@ UNFIT = Refusal(
 # RFC 6750 §3: `error` is said only when a key was sent.
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="latchkey"'}
 _BAD_KEY = {"WWW-Authenticate": 'Bearer realm="latchkey", error="invalid_token"'}
+BAD_LOGIN = Refusal(
+    400, "bad_login", "A login needs username and password, as JSON or as a form's fields."
+)
+WRONG_LOGIN = Refusal(
+    401,
+    "wrong_login",
+    "The name or the password is wrong.",
+    fields={"WWW-Authenticate": 'Bearer realm="latchkey"'},
+)
 NO_KEY = Refusal(401, "no_key", "Log in first: this request carries no key.", fields=_CHALLENGE)
 NOT_A_KEY = Refusal(
     401, "not_a_key", "What the request carries is no key: it is spelled wrongly.", fields=_BAD_KEY
@@ -123,6 +132,12 @@ UPSTREAM_SILENT = Refusal(
 NO_TOKEN = Refusal(
     502, "no_token", "The login succeeded but its reply holds no usable token.", blame="upstream"
 )
+NO_CLAIMS = Refusal(
+    502,
+    "no_claims",
+    "The login succeeded but its reply does not say whose it is.",
+    blame="upstream",
+)
 NOT_VERIFIED = Refusal(
     502, "token_not_verified", "The token that came cannot be verified.", blame="upstream"
 )
@@ -155,6 +170,13 @@ NEWER_SESSION = Refusal(
     503,
     "newer_session",
     "A newer gateway wrote this session, and this one cannot read it.",
+    blame="gateway",
+    fields={"Retry-After": "5"},
+)
+NO_USERS = Refusal(
+    503,
+    "users_unavailable",
+    "Users cannot be looked up at the moment.",
     blame="gateway",
     fields={"Retry-After": "5"},
 )

@@ -36,6 +36,7 @@ class Cookie:
 
 
 TokenPlace = Auto | JsonPointer | Header | Cookie
+ClaimPlace = JsonPointer | Header
 
 
 class BadTokenPlace(ValueError):
@@ -57,6 +58,17 @@ def parse_token_place(text: str) -> TokenPlace:
         raise BadTokenPlace(
             "names no place: write auto, /a/json/pointer, header:Name or cookie:name"
         ) from None
+
+
+def parse_claim_place(text: str) -> ClaimPlace:
+    """A JSON pointer such as `/user/id`, the same as `user.id`, or `header:Name`."""
+    kind, _, name = text.partition(":")
+    if kind == "header" and name:
+        return Header(name)
+    try:
+        return parse_pointer(text)
+    except BadTokenPlace:
+        raise BadTokenPlace("names no place: write /a/json/pointer or header:Name") from None
 
 
 def parse_pointer(text: str) -> JsonPointer:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.backends import Backends
+from gateway.config.signing import JWKS_PATH, minter
 from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
 from gateway.endpoints import pages
@@ -21,10 +22,11 @@ from gateway.endpoints.answers import (
 from gateway.endpoints.callers import CORS
 from gateway.endpoints.captures import Captures, capturing
 from gateway.endpoints.endings import Endings
+from gateway.endpoints.jwks import JwksEndpoint
 from gateway.endpoints.login import LoginEndpoint
 from gateway.endpoints.logout import LogoutEndpoint
 from gateway.endpoints.sessions import SessionsEndpoint
-from gateway.logins import open_login
+from gateway.logins import Means, open_login
 from gateway.logins._guessing import Guarded
 from gateway.store.sessions import Sessions
 
@@ -40,7 +42,8 @@ def paths(config: Config) -> list[str]:
     """The paths at which the endpoints answer, or prefixes; they win over any route."""
     listed = config.sessions.path
     below = [] if listed is None else [listed, f"{listed}/*"]
-    return [*(login.path for login in config.login), config.logout.path, *below]
+    shown = [] if config.signing is None else [JWKS_PATH]
+    return [*(login.path for login in config.login), config.logout.path, *below, *shown]
 
 
 def build(
@@ -49,7 +52,8 @@ def build(
     """The application. Every method comes in: which ones are served is the endpoint's to say;
     `refused` is told of each refusal.
     """
-    logins = {login.path: open_login(login, calls, sessions) for login in config.login}
+    means = Means(calls, sessions, minter(config))
+    logins = {login.path: open_login(login, means) for login in config.login}
     # A login whose tokens no upstream gives has no successors of them either.
     successors = {path: getattr(login, "successors", None) for path, login in logins.items()}
     captures = Captures(config, sessions, calls, {k: v for k, v in successors.items() if v})
@@ -75,6 +79,8 @@ def build(
         devices = SessionsEndpoint(listed, config, endings, sessions.directory)
         app.router.add_route("*", listed, devices.__call__)
         app.router.add_route("*", listed + "/{handle}", devices.__call__)
+    if means.minter is not None:
+        app.router.add_route("*", JWKS_PATH, JwksEndpoint(means.minter).__call__)
     return app
 
 

@@ -65,7 +65,7 @@ class Captures:
         self._sessions = sessions
         self._calls = calls
         self._successors = successors
-        places = [login.token for login in config.login]
+        places = [login.token for login in config.login if login.kind == "backend"]
         self._own_cookies = carriers.own_cookies(config.keys.cookie, places)
 
     async def __call__(self, request: web.Request, number: int) -> web.Response:

@@ -8,17 +8,18 @@ find it by its name, so adding one touches nothing here.
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.backends import Backends
 from gateway.core.carriers import KeyCookie
+from gateway.core.minting import Minter
 from gateway.core.replies import Reply
 from gateway.store.renewals import Renew
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gateway.config.model import BackendLogin
+    from gateway.config.model import AnyLogin
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,23 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Means:
+    """What ways to log in work with."""
+
+    backends: Backends
+    sessions: Sessions
+    minter: Minter | None  # there is one for those that need one: config.yaml is checked for it
+
+
+@dataclass(frozen=True, slots=True)
 class LoggedIn(Reply):
     """The reply to an attempt that has succeeded: it hands out a key. Any other has failed."""
+
+    @classmethod
+    def by(cls, reply: Reply, *more: tuple[str, str]) -> LoggedIn:
+        """A reply that holds a key, or has it among `more` fields; so nobody keeps it."""
+        shown = replace(reply, fields=(*reply.fields, *more)).unstored()
+        return cls(shown.status, shown.fields, shown.body, shown.reason)
 
 
 class Login(Protocol):
@@ -55,10 +71,10 @@ class Login(Protocol):
         ...
 
 
-def open_login(config: BackendLogin, backends: Backends, sessions: Sessions) -> Login:
+def open_login(config: AnyLogin, means: Means) -> Login:
     """The way to log in that a section of config.yaml names; it renews the sessions it issued."""
     module = importlib.import_module(f"{__name__}.{config.kind}")
-    login: Login = module.Login(config, backends, sessions)
+    login: Login = module.Login(config, means)
     if login.renew is not None:
-        sessions.renewals.register(config.path, login.renew)
+        means.sessions.renewals.register(config.path, login.renew)
     return login

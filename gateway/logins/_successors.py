@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gateway.core import refresh_tokens, sessions, swaps
+from gateway.core.minting import MINTED
 from gateway.core.replies import Reply
 from gateway.core.sessions import Session, Token
 from gateway.core.swaps import Found
@@ -58,7 +59,10 @@ class Successors:
         if renew is None:
             return found, Renewed(token, expires, math.inf, "")
         rotated = refresh_tokens.find(reply, renew.refresh_token)
-        refresh = refresh_tokens.dump(rotated) if rotated else session.refresh
+        # What was minted here (the path was another kind of login's before) is no refresh token,
+        # and the mark of it must not vouch for this one.
+        kept = "" if session.refresh == MINTED else session.refresh
+        refresh = refresh_tokens.dump(rotated) if rotated else kept
         due = sessions.renewal_time(time.time(), expires, renew.before) if refresh else math.inf
         return found, Renewed(token, expires, due, refresh)
 

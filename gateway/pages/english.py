@@ -53,6 +53,10 @@ ENGLISH = Texts(
             "You may not see this page",
             "You are logged in, but your account does not allow this.",
         ),
+        "wrong_login": Notice(
+            "The name or the password is wrong",
+            "Go back and try again.",
+        ),
         **dict.fromkeys(("no_route", "ambiguous_path"), _NOT_FOUND),
         **dict.fromkeys(("upstream_timeout", "upstream_unreachable", "upstream_closed"), _AWAY),
         **dict.fromkeys(("busy", "renewal_failed", "upstream_invalid"), _AWAY),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gateway.core import keys, refusals
+from gateway.core.minting import MINTED
 from gateway.core.refusals import Refusal
 from gateway.core.tokens import BadToken
 from gateway.key_sets import KeysUnavailable
@@ -22,6 +23,7 @@ from gateway.relay.bearers import Bearers
 from gateway.relay.forward_auth import ForwardAuth
 from gateway.relay.outgoing import Peer
 from gateway.relay.requests import Refused, RequestHead
+from gateway.relay.route_tokens import RouteTokens
 from gateway.relay.routes import Auth, Route, RouteTable
 from gateway.store.errors import NewerSession, StoreUnavailable
 from gateway.store.renewals import RenewalFailed
@@ -103,6 +105,8 @@ class Decider:
                     entry = await self._identify(route, head)
             if entry is None or route.claims or head.cookie is not None:
                 _authorise(head, route, entry, peer)
+            if route.token is not None and entry is not None:
+                entry = _for_route(route.token, entry)
         except Refused as refused:
             raise browsers.fitted(refused, head, route) from None
         if asked is not route:
@@ -120,6 +124,8 @@ class Decider:
         if entry is None:
             return None
         route = forward.route
+        if route.token is not None:
+            entry = _for_route(route.token, entry)
         return Forward(route, entry, outgoing.request_head(head, route, entry, peer, own_id))
 
     def _match(self, head: RequestHead) -> Route:
@@ -220,6 +226,15 @@ def _authorise(head: RequestHead, route: Route, entry: Entry | None, peer: Peer)
         values = held if isinstance(held, list) else [held]
         if not any(value in allowed for value in values):
             raise Refused(refusals.FORBIDDEN, event=_forbidden(entry, refusals.FORBIDDEN))
+
+
+def _for_route(tokens: RouteTokens, entry: Entry) -> Entry:
+    """The entry with a token that is meant for the route's upstream alone. Only a session whose
+    claims the gateway has minted itself gets one: it vouches for nothing that it was only handed.
+    """
+    if entry.session.refresh != MINTED:
+        raise Refused(refusals.FORBIDDEN, event=_forbidden(entry, refusals.FORBIDDEN))
+    return tokens.entry(entry, time.time())
 
 
 def _forbidden(entry: Entry | None, refusal: Refusal) -> Event | None:

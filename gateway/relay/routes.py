@@ -12,6 +12,7 @@ from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
 from gateway.core.routing import Methods, Table
 from gateway.relay.requests import RequestHead
+from gateway.relay.route_tokens import RouteTokens
 
 if TYPE_CHECKING:
     from gateway.relay.exchange import Exchange
@@ -65,6 +66,7 @@ class Route:
     websocket: bool = False
     close_on_logout: bool = True  # what is in flight ends with its session
     claims: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    token: RouteTokens | None = None  # in place of the session's own
     bad_key_is_anonymous: bool = False
     accepts_jwt: bool = False  # of who brings one in place of a key
     login_page: str | None = None  # where a browser without a session is sent

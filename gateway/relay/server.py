@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
+from gateway.config.signing import minter
 from gateway.core import paths, refusals
 from gateway.core.addresses import ServerUrl
 from gateway.core.carriers import own_cookies
@@ -28,6 +29,7 @@ from gateway.relay.outgoing import Names
 from gateway.relay.pool import Connect, Pool, Server
 from gateway.relay.requests import RequestReader
 from gateway.relay.responses import ResponseReader
+from gateway.relay.route_tokens import RouteTokens
 from gateway.relay.routes import Auth, Destination, InPlace, Route, RouteTable
 from gateway.relay.settings import Settings
 from gateway.relay.upstream import UpstreamConnection
@@ -187,6 +189,7 @@ class _Builder:
         self._settings = settings
         self._clock = clock
         self._reader = ResponseReader(own_cookies=_own_cookies(config))
+        self._minter = minter(config)
         guarded = _guarded(config)
         self._upstreams = {
             name: self._upstream(name, upstream, guarded[name])
@@ -217,6 +220,7 @@ class _Builder:
             websocket=rule.websocket,
             close_on_logout=rule.close_on_logout,
             claims=rule.claims,
+            token=RouteTokens.of(rule.token, self._minter),
             bad_key_is_anonymous=rule.bad_key == "anonymous",
             accepts_jwt=rule.accept_jwt == "verify",
             login_page=None if rule.on_unauthenticated == "401" else self._config.login_page,
@@ -277,7 +281,8 @@ class _Builder:
 
 def _own_cookies(config: Config) -> frozenset[bytes]:
     """The cookies in which logins are configured to hand out keys."""
-    own = own_cookies(config.keys.cookie, [login.token for login in config.login])
+    places = [login.token for login in config.login if login.kind == "backend"]
+    own = own_cookies(config.keys.cookie, places)
     return frozenset(name.encode() for name in own)
 
 
@@ -294,7 +299,7 @@ def _guarded(config: Config) -> dict[str, frozenset[bytes]]:
         name: frozenset(
             paths.guard_form(login.backend_path.encode())
             for login in config.login
-            if places(upstream) & places(config.upstreams[login.upstream])
+            if login.kind != "users" and places(upstream) & places(config.upstreams[login.upstream])
         )
         for name, upstream in config.upstreams.items()
     }

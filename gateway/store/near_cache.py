@@ -112,11 +112,11 @@ class NearCache:
             return
         if entry is None:
             if len(self._unknown) >= _MOST_UNKNOWN:
-                _oldest(self._unknown, _MOST_UNKNOWN)
+                make_room(self._unknown, _MOST_UNKNOWN)
             self._unknown[session_id] = now + _UNKNOWN_FOR
             return
         if len(self._entries) >= self._most:
-            for dropped in _oldest(self._entries, self._most):
+            for dropped in make_room(self._entries, self._most):
                 self._credentials.pop(dropped.session.id, None)
         entry.expires = min(now + self._ttl, entry.expires, entry.session.ends_at)
         self._entries[credential] = entry
@@ -175,7 +175,7 @@ class NearCache:
         return len(self._entries)
 
 
-def _oldest(remembered: dict[Any, T], most: int) -> list[T]:
+def make_room(remembered: dict[Any, T], most: int) -> list[T]:
     """Makes room where there is none; returns what had to go.
 
     Dicts keep their order: what was learned first goes first, a twentieth of it at once, for one at

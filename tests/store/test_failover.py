@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 from gateway.core.keys import Key, session_id
 from gateway.store.layout import Layout
+from tests.store.test_sessions import issue, open_store
 from tests.support.gateway import Gateway
 from tests.support.redis_gateways import Load, Pair, gateways, pair, shop
 from tests.support.redis_sentinel import RedisSentinel, redis_sentinel
@@ -113,6 +115,18 @@ async def until_at_the_primary(both: Pair, at: int, setup: RedisSentinel) -> Non
                 return
             assert time.monotonic() < until, "the gateway stays with the old primary"
             await asyncio.sleep(0.1)
+
+
+async def test_a_flood_of_commands(setup: RedisSentinel) -> None:
+    """Many at once wait for a connection, where redis-py would raise; all come back to the pool."""
+    store = open_store(setup.url, timeout=10.0)
+    await store.start()
+    known = [await issue(store) for _ in range(100)]
+    found = await asyncio.gather(*(store.living([each.session.id]) for each in known))
+    assert found == [{each.session.id} for each in known]
+    assert isinstance(store._client, Redis)
+    assert not store._client.connection_pool._in_use_connections
+    await store.close()
 
 
 async def test_a_logout_that_no_replica_has(tmp_path: Path, backend: str) -> None:
