@@ -1,4 +1,4 @@
-"""Calls that the gateway makes to backends by itself: for logins and logouts, not for requests.
+"""Calls that the gateway makes by itself: for logins and logouts, not for requests.
 
 Made with aiohttp's client, which is told to add nothing, to keep nothing and to follow nothing.
 """
@@ -21,6 +21,7 @@ from gateway.core.addresses import ServerUrl
 from gateway.core.fields import HOP_BY_HOP
 from gateway.core.refusals import Refusal
 from gateway.core.replies import Reply
+from gateway.key_sets import KeySets
 
 if TYPE_CHECKING:
     from gateway.config.model import Config, Upstream
@@ -51,9 +52,12 @@ class _NotConnected(Exception):
 
 
 class Backends:
-    """The upstreams of a configuration, as things to be called."""
+    """The upstreams of a configuration, as things to be called; `key_sets` are what identity
+    providers publish.
+    """
 
     def __init__(self, config: Config) -> None:
+        self.key_sets = KeySets()
         self._upstreams = config.upstreams
         self._connect_timeout = config.timeouts.connect
         self._head_size = config.limits.response_head_size
@@ -95,6 +99,7 @@ class Backends:
         raise BackendFailed(refusals.UPSTREAM_REFUSED)
 
     async def close(self) -> None:
+        await self.key_sets.close()
         for session in self._sessions.values():
             await session.close()
 

@@ -16,6 +16,7 @@ from gateway.config.document import Document, Position, read
 from gateway.config.model import Config, StoreTls
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.tls import client_context
+from gateway.config.verifying import with_keys
 from gateway.core.secret import Secret
 
 M = TypeVar("M", bound=BaseModel)
@@ -34,7 +35,8 @@ def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> 
         problems = [_explain(each, document) for each in error.errors(include_url=False)]
         raise ConfigError(_unique([*document.problems, *problems])) from None
     config, file_problems = _with_files(config, file.parent, document)
-    problems = [*document.problems, *file_problems, *check(config, document)]
+    config, key_problems = with_keys(config, file.parent, document)
+    problems = [*document.problems, *file_problems, *key_problems, *check(config, document)]
     if problems:
         raise ConfigError(problems)
     return _with_renewal(config)

@@ -9,6 +9,7 @@ import os
 import re
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -31,6 +32,7 @@ from gateway.core.refresh_tokens import Sending, parse_sending
 from gateway.core.secret import Secret
 from gateway.core.store_urls import StoreUrl, parse_store_url
 from gateway.core.token_places import TokenPlace, parse_token_place
+from gateway.core.verifying_keys import Algorithm
 
 _PATH = re.compile(r"/[A-Za-z0-9_.~!$&'()+,=:@/-]*(?<!/)\*?|/[A-Za-z0-9_.~!$&'()+,=:@/-]*/\*?|/\*?")
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
@@ -108,6 +110,15 @@ def _store_url(value: str) -> StoreUrl:
     if value != "embedded":
         parse_store_url(value)
     return StoreUrl(value)
+
+
+def _key_set_url(value: str) -> str:
+    parts = urlsplit(value)  # a ValueError says what is wrong with a host or a port
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
+        raise ValueError("is no address of a key set: it begins with https://, or http://")
+    if parts.username is not None:
+        raise ValueError("cannot hold a password: what is published needs none")
+    return value
 
 
 def _parsed(parse: Any, schema: dict[str, Any]) -> tuple[Any, Any, Any]:
@@ -248,6 +259,25 @@ class Renew(Model):
     max_reply: Size = 2**20
 
 
+class Verify(Model):
+    """How tokens are verified: by one key, or by those that a provider publishes."""
+
+    secret: SecretText | None = None
+    public_key: str | None = None
+    jwks: Annotated[str, AfterValidator(_key_set_url)] | None = None
+    algorithms: Annotated[tuple[Algorithm, ...], OneOrMany()] = ()
+    issuer: Annotated[tuple[str, ...], OneOrMany()] = ()
+    audience: Annotated[tuple[str, ...], OneOrMany()] = ()
+    leeway: Duration | None = None
+    require_expiry: bool = False
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if sum(each is not None for each in (self.secret, self.public_key, self.jwks)) != 1:
+            raise ValueError("needs one of secret, public_key and jwks")
+        return self
+
+
 class SessionSettings(Model):
     """How long sessions last, and the secrets that are mixed into their seals."""
 
@@ -326,6 +356,7 @@ class BackendLogin(Model):
     max_reply: Size = 2**20
     renew: Renew | None = None
     carrier: Literal["auto", "reply", "cookie"] | None = None
+    verify: Verify | None = None
 
     @model_validator(mode="before")
     @classmethod

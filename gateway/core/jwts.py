@@ -84,17 +84,17 @@ def _header_at(part: str) -> int:
     """Where in a part a header begins that goes to the part's end, or -1."""
     if len(part) < _SHORTEST_HEADER:
         return -1
-    if part[0] in _AFTER_SPACE and _header(part) is not None:
+    if part[0] in _AFTER_SPACE and read_header(part) is not None:
         return 0
     for tries, found in enumerate(_HEADER.finditer(part)):
         if tries == _MOST_TRIES:
             return found.start()  # rather blot out too much than read on without end
-        if _header(part[found.start() :]) is not None:
+        if read_header(part[found.start() :]) is not None:
             return found.start()
     return -1
 
 
-def _header(part: str) -> dict[str, object] | None:
+def read_header(part: str) -> dict[str, object] | None:
     """The JOSE header that a part spells; None if it spells none."""
     if len(part) > _LONGEST_HEADER:
         return {}
@@ -107,4 +107,4 @@ def _header(part: str) -> dict[str, object] | None:
 
 def _parts_of(header: str) -> int:
     """RFC 7516 §9: a JWE has five parts, and its header says how it is encrypted."""
-    return _JWE_PARTS if "enc" in (_header(header) or {}) else _JWS_PARTS
+    return _JWE_PARTS if "enc" in (read_header(header) or {}) else _JWS_PARTS

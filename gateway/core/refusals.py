@@ -101,6 +101,9 @@ UPSTREAM_SILENT = Refusal(
 NO_TOKEN = Refusal(
     502, "no_token", "The login succeeded but its reply holds no usable token.", blame="upstream"
 )
+NOT_VERIFIED = Refusal(
+    502, "token_not_verified", "The login's token cannot be verified.", blame="upstream"
+)
 LOGIN_REPLY = Refusal(502, "login_reply", "The login's reply cannot be read.", blame="upstream")
 
 # What the gateway or its store cannot do now. The user is not logged out by any of these.
@@ -125,6 +128,13 @@ RENEWAL = Refusal(
     503,
     "renewal_failed",
     "The session's token cannot be renewed at the moment.",
+    blame="upstream",
+    fields={"Retry-After": "5"},
+)
+KEYS = Refusal(
+    503,
+    "keys_unavailable",
+    "Tokens cannot be verified at the moment.",
     blame="upstream",
     fields={"Retry-After": "5"},
 )

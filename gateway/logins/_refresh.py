@@ -9,12 +9,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gateway.backends import BackendFailed, Backends
-from gateway.core import refresh_tokens, sessions, swaps, tokens
+from gateway.core import refresh_tokens, sessions, swaps
 from gateway.core.replies import Reply
 from gateway.core.sessions import Session, Token
 from gateway.core.swaps import NoToken
 from gateway.core.tokens import BadToken, Claims
+from gateway.key_sets import KeysUnavailable
 from gateway.store.renewals import RenewalFailed, RenewalRefused, Renewed
+from gateway.verifiers import ReadToken
 
 if TYPE_CHECKING:
     from gateway.config.model import Renew
@@ -34,14 +36,14 @@ class BackendRefresh:
         config: Renew,
         backends: Backends,
         *,
+        read: ReadToken,
         subject: Callable[[Claims], str | None],
-        skew: float,
     ) -> None:
-        """`subject` tells who a token names; `skew`: how far clocks may differ, in seconds."""
+        """`read` tells what a token says, and `subject` who it names."""
         self._config = config
         self._backends = backends
+        self._read = read
         self._subject = subject
-        self._skew = skew
 
     async def __call__(self, session: Session) -> Renewed:
         """Asks the backend. Raises `RenewalRefused` and `RenewalFailed`."""
@@ -66,15 +68,15 @@ class BackendRefresh:
         if reply.status >= 300:
             _log.warning("the backend answered %d to a renewal", reply.status)
             raise RenewalRefused if reply.status in _REFUSED else RenewalFailed
-        return self._read(session, reply)
+        return await self._renewed(session, reply)
 
-    def _read(self, session: Session, reply: Reply) -> Renewed:
-        now = time.time()
+    async def _renewed(self, session: Session, reply: Reply) -> Renewed:
         try:
             found = swaps.find(reply, self._config.token)
-            claims = tokens.read_claims(found.token, now - self._skew)
-        except (NoToken, BadToken):
-            _log.error("a backend's reply to a renewal holds no usable token")
+            claims = await self._read(found.token)
+        except (NoToken, BadToken, KeysUnavailable) as error:
+            reason = str(error) or type(error).__name__
+            _log.error("a backend's reply to a renewal holds no usable token: %s", reason)
             raise RenewalFailed from None
         if self._subject(claims) not in (None, session.subject):
             _log.error("a renewed token names another subject")
@@ -84,6 +86,6 @@ class BackendRefresh:
         return Renewed(
             Token(found.token.encode("ascii")),
             expires,
-            sessions.renewal_time(now, expires, self._config.before),
+            sessions.renewal_time(time.time(), expires, self._config.before),
             refresh_tokens.dump(rotated) if rotated else session.refresh,
         )

@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.backends import BackendFailed, Backends
-from gateway.core import refresh_tokens, refusals, swaps, tokens
+from gateway.core import refresh_tokens, refusals, swaps
 from gateway.core.carriers import KeyCookie
 from gateway.core.keys import Key
 from gateway.core.replies import Reply, UnreadableReply
 from gateway.core.sessions import Device, Session
 from gateway.core.swaps import Found, NoToken
 from gateway.core.tokens import BadToken, Claims
+from gateway.core.verification import NotVerified
+from gateway.key_sets import KeysUnavailable
 from gateway.logins import Attempt
 from gateway.logins._refresh import BackendRefresh
 from gateway.observe.events import Event, Kind, of_sessions
 from gateway.store.errors import StoreUnavailable
 from gateway.store.sessions import Sessions
+from gateway.verifiers import open_reader
 
 if TYPE_CHECKING:
     from gateway.config.model import BackendLogin
@@ -42,8 +44,9 @@ class Login:
         self._config = config
         self._backends = backends
         self._sessions = sessions
+        self._read = open_reader(config.verify, backends.key_sets, sessions.skew)
         self.renew = config.renew and BackendRefresh(
-            config.renew, backends, subject=self._subject, skew=sessions.skew
+            config.renew, backends, read=self._read, subject=self._subject
         )
 
     async def __call__(self, attempt: Attempt) -> Reply:
@@ -63,14 +66,18 @@ class Login:
             if reply.status >= 400 or attempt.method == "OPTIONS":
                 return self._refused(attempt, reply)
             found = swaps.find(reply, self._config.token)
-            claims = tokens.read_claims(found.token, time.time() - self._sessions.skew)
+            claims = await self._read(found.token)
             # The swap is tried before anything is issued: what cannot be rewritten is refused.
             swaps.swap(reply, found, "")
         except NoToken:
             return self._without_token(reply, attempt)
         except BadToken as error:
             _log.error("login %s: the token is unusable: %s", attempt.request_id, error)
-            raise BackendFailed(refusals.NO_TOKEN) from None
+            verified = isinstance(error, NotVerified)
+            raise BackendFailed(refusals.NOT_VERIFIED if verified else refusals.NO_TOKEN) from None
+        except KeysUnavailable:
+            _log.error("login %s: the token cannot be verified now", attempt.request_id)
+            raise BackendFailed(refusals.KEYS) from None
         except UnreadableReply:
             _log.error("login %s: the reply's text cannot be read", attempt.request_id)
             raise BackendFailed(refusals.LOGIN_REPLY) from None

@@ -1,0 +1,66 @@
+"""Sections that verify tokens: their files are read, and each key is tried before it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+from gateway.config.document import Document, Where
+from gateway.config.model import Config, Verify
+from gateway.config.problems import Problem
+from gateway.core import verifying_keys
+from gateway.core.verifying_keys import Algorithm, BadKey
+
+# Whoever publishes a secret has none.
+_PUBLISHED = tuple(each for each in get_args(Algorithm) if not each.startswith("HS"))
+
+
+def with_keys(config: Config, folder: Path, document: Document) -> tuple[Config, list[Problem]]:
+    """Puts public keys in the place of the files that hold them, and tells what is wrong."""
+    many = isinstance(document.data.get("login"), list)
+    problems: list[Problem] = []
+    logins = list(config.login)
+    for at, login in enumerate(logins):
+        if login.verify is not None:
+            where: Where = ("login", at, "verify") if many else ("login", "verify")
+            read = _with_key(login.verify, folder)
+            problems += _problems(read, document, where)
+            logins[at] = login.model_copy(update={"verify": read})
+    return config.model_copy(update={"login": tuple(logins)}), problems
+
+
+def _with_key(verify: Verify, folder: Path) -> Verify:
+    """With the text of the public key. A file that cannot be read holds no key: see `_problems`."""
+    text = verify.public_key
+    if text is None or "-----BEGIN" in text:
+        return verify
+    try:
+        text = (folder / text).read_text()
+    except (OSError, ValueError):
+        return verify
+    return verify.model_copy(update={"public_key": text})
+
+
+def _problems(verify: Verify, document: Document, where: Where) -> Iterator[Problem]:
+    field = "secret" if verify.secret is not None else "public_key"
+    try:
+        fits = _fitting(verify)
+    except BadKey as error:
+        yield document.problem((*where, field), str(error))
+        return
+    for at, algorithm in enumerate(verify.algorithms):
+        if algorithm not in fits:
+            message = f"does not fit this key, which is for {' or '.join(fits)}"
+            yield document.problem((*where, "algorithms", at), message)
+
+
+def _fitting(verify: Verify) -> tuple[str, ...]:
+    """The algorithms that may be asked for. Raises `BadKey`."""
+    if verify.secret is not None:
+        return verifying_keys.of_secret(verify.secret).algorithms
+    if verify.public_key is None:
+        return _PUBLISHED
+    if "-----BEGIN" not in verify.public_key:
+        raise BadKey("is neither a public key in PEM nor a file that holds one")
+    return verifying_keys.of_pem(verify.public_key).algorithms
