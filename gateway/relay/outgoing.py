@@ -119,17 +119,23 @@ def request_head(
 
 
 def _endpoint_lines(head: RequestHead, entry: Entry | None) -> bytes:
-    """What the gateway's own endpoints are told: which session, and how its key came.
+    """What the gateway's own endpoints are told: which session, how its key came, and what a
+    browser that is on its way to log in has with it.
 
     A login may carry an Authorization of its own (Basic, say), which goes on unless it is a key.
     """
+    trips = b"X-Latchkey-Trips: %b\r\n" % b"; ".join(head.trips) if head.trips else b""
     if head.credential is None:
         given = head.authorization or b""
-        return b"" if KEY_PATTERN.search(given) else given
+        return trips if KEY_PATTERN.search(given) else trips + given
     session = b"" if entry is None else b"X-Latchkey-Session: %b\r\n" % entry.session.id.encode()
     if head.cookie is None:
-        return session + b"X-Latchkey-Carrier: header\r\n"
-    return session + b"X-Latchkey-Carrier: cookie\r\nX-Latchkey-Cookie: %b\r\n" % head.cookie
+        return trips + session + b"X-Latchkey-Carrier: header\r\n"
+    if entry is not None:
+        session += b"X-Latchkey-Key: %b\r\n" % head.credential
+    return (
+        trips + session + b"X-Latchkey-Carrier: cookie\r\nX-Latchkey-Cookie: %b\r\n" % head.cookie
+    )
 
 
 def _merged(head: RequestHead, peer: Peer) -> bytes:

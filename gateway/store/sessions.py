@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -23,6 +23,7 @@ from gateway.store.errors import NewerSession, StoreUnavailable, bounded
 from gateway.store.layout import Layout
 from gateway.store.lookups import Lookups
 from gateway.store.near_cache import Entry, NearCache
+from gateway.store.once import Once
 from gateway.store.renewals import Renewals
 from gateway.store.revocations import Revocations
 from gateway.store.tracking import Tracking
@@ -84,6 +85,8 @@ class Sessions:
         self.near = near
         self.skew = skew
         self.directory = Directory(client, layout, timeout)
+        self.once = Once(client, layout, timeout)
+        self.sealer = sealer
         self._records = Records(sealer)
         self.renewals = Renewals(
             client, layout, self._records, skew=skew, timeout=timeout, report=report
@@ -238,11 +241,12 @@ class Sessions:
         token_expiry: float | None,
         refresh: str = "",
         renew_before: float | None = None,
+        names: Sequence[str] = (),
     ) -> Issued:
         """A new session under a new key. Raises `StoreUnavailable`; then there is no session.
 
         `refresh` is what renews the token, and `renew_before` how long before its expiry, in
-        seconds; None if it is not renewed.
+        seconds; None if it is not renewed. `names` are what others call the session.
         """
         now = time.time()
         key = keys.new_key(secrets.token_bytes(32))
@@ -263,19 +267,21 @@ class Sessions:
             renew,
             refresh,
         )
-        await self._write(key, session, device, now)
+        await self._write(key, session, device, now, names)
         if self._most:
             await self._make_room(subject)
         return Issued(key, session)
 
-    async def _write(self, key: Key, session: Session, device: Device, now: float) -> None:
+    async def _write(
+        self, key: Key, session: Session, device: Device, now: float, names: Sequence[str]
+    ) -> None:
         """The session first: what the index names without there being a session has ended."""
         record = self._records.new(key, session, device, now, secrets.token_bytes(NONCE_BYTES))
         lasts = max(1, int(min(self._idle, session.ends_at - now) * 1000))
         name = self._layout.session(session.id)
         await bounded(self._client.set(name, record, px=lasts), self._timeout)
         try:
-            await self.directory.enter(session.subject, session.id, session.ends_at, now)
+            await self.directory.enter(session.subject, session.id, session.ends_at, now, names)
         except StoreUnavailable:
             # Nobody has the key, so the session would only be idle until it ends.
             with suppress(StoreUnavailable):
