@@ -1,7 +1,7 @@
-"""The command line: run, check, routes, schema, version.
+"""The command line: run, check, routes, sessions, schema, version.
 
-Exit codes: 0 all is well; 1 the gateway could not start or go on; 2 the command line or config.yaml
-is wrong.
+Exit codes: 0 all is well; 1 it could not be started or done; 2 the command line or config.yaml is
+wrong.
 """
 
 from __future__ import annotations
@@ -11,9 +11,15 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from typing import TYPE_CHECKING
 
 from gateway import __version__
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config
+
+_SESSIONS = "List, count and end sessions in the store that config.yaml names."
 
 _EXIT_FAILED = 1
 _EXIT_USAGE = 2
@@ -32,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gateway",
         description="Latchkey: log in once, hold a key instead of a JWT, and really log out.",
-        epilog="exit codes: 0 all is well, 1 could not start or go on, 2 wrong usage or config",
+        epilog="exit codes: 0 all is well, 1 could not be started or done, 2 wrong usage or config",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
@@ -40,16 +46,58 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=function)
         if config:
-            sub.add_argument(
-                "-c", "--config", default="config.yaml", help="the file (default: %(default)s)"
-            )
+            _add_config(sub)
 
     command("run", _run, "Run the gateway in the foreground; SIGHUP reloads, SIGTERM drains.")
     command("check", _check, "Check a configuration and say everything that is wrong with it.")
     command("routes", _routes, "Print the routes, the most specific first.")
+    _add_sessions(commands.add_parser("sessions", help=_SESSIONS, description=_SESSIONS))
     command("schema", _schema, "Print the JSON Schema of config.yaml.", config=False)
     command("version", _version, "Print the version.", config=False)
     return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-c", "--config", default="config.yaml", help="the file (default: %(default)s)"
+    )
+
+
+def _add_sessions(parser: argparse.ArgumentParser) -> None:
+    """The commands below `sessions`."""
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name: str, function: object, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=_sessions, work=function)
+        sub.add_argument("--json", action="store_true", help="for programs")
+        _add_config(sub)
+        return sub
+
+    listing = command("list", _list, "List a subject's sessions, the one seen last first.")
+    listing.add_argument("--subject", required=True, help="whose", metavar="SUBJECT")
+    counting = command("count", _count, "Count all sessions, or a subject's.")
+    counting.add_argument("--subject", help="whose", metavar="SUBJECT")
+    revoking = command("revoke", _revoke, "End sessions, on every gateway of the store.")
+    which = revoking.add_mutually_exclusive_group(required=True)
+    which.add_argument("--subject", help="all of a subject's", metavar="SUBJECT")
+    which.add_argument("--id", help="one; --id=… if it begins with a dash", metavar="ID")
+    which.add_argument(
+        "--issued-before",
+        help="all that are older: a time as 2026-01-31T12:00:00Z, or UNIX seconds",
+        metavar="TIME",
+        type=_moment,
+    )
+
+
+def _moment(text: str) -> float:
+    from gateway.core.moments import NoMoment, parse_moment
+
+    try:
+        return parse_moment(text)
+    except NoMoment:
+        message = f"{text!r} is no time as 2026-01-31T12:00:00Z, and no UNIX seconds"
+        raise argparse.ArgumentTypeError(message) from None
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -132,6 +180,57 @@ def _routes(options: argparse.Namespace) -> int:
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         )
     return 0
+
+
+def _sessions(options: argparse.Namespace) -> int:
+    from gateway.config.load import load
+    from gateway.config.problems import ConfigError
+    from gateway.session_commands import CommandFailed
+
+    try:
+        options.work(load(options.config), options)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return _EXIT_USAGE
+    except CommandFailed as error:
+        _say(str(error))
+        return _EXIT_FAILED
+    return 0
+
+
+def _list(config: Config, options: argparse.Namespace) -> None:
+    from gateway.session_commands import perform, print_table
+
+    found = perform(config, lambda administration: administration.listed(options.subject))
+    if options.json:
+        print(json.dumps({"subject": options.subject, "sessions": found}))
+    elif found:
+        print_table(found)
+    else:
+        print("no sessions")
+
+
+def _count(config: Config, options: argparse.Namespace) -> None:
+    from gateway.session_commands import perform
+
+    count = perform(config, lambda administration: administration.count(options.subject))
+    print(json.dumps({"count": count}) if options.json else count)
+
+
+def _revoke(config: Config, options: argparse.Namespace) -> None:
+    from gateway.session_commands import perform
+    from gateway.store.administration import Administration
+
+    def work(administration: Administration) -> Awaitable[int]:
+        if options.subject is not None:
+            return administration.end_all_of(options.subject)
+        if options.id is not None:
+            return administration.end(options.id)
+        return administration.end_issued_before(options.issued_before)
+
+    count = perform(config, work)
+    text = f"{count} session{'' if count == 1 else 's'} ended"
+    print(json.dumps({"revoked": count}) if options.json else text)
 
 
 def _schema(_options: argparse.Namespace) -> int:

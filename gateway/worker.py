@@ -90,7 +90,16 @@ async def _serve(assignment: Assignment) -> None:
             refused=metrics.refused,
             instance=assignment.instance,
         )
-        health = web.AppRunner(admin.build_admin(sessions, stopping.is_set, metrics.render))
+        health = web.AppRunner(
+            admin.build_admin(
+                sessions,
+                secret=config.admin.secret,
+                is_draining=stopping.is_set,
+                metrics=metrics.render,
+                refused=metrics.refused,
+            ),
+            access_log=None,
+        )
         await health.setup()
         for listener in assignment.admin:
             await web.SockSite(health, listener).start()

@@ -11,6 +11,7 @@ from gateway.config.document import Document, Where
 from gateway.config.model import Config, Route
 from gateway.config.problems import Problem
 from gateway.core.routing import Table
+from gateway.core.secret import Secret
 from gateway.pages import rendering
 
 # The endpoints are an upstream of this name.
@@ -131,10 +132,12 @@ def _secrets(config: Config, document: Document) -> Iterator[Problem]:
         yield document.problem(
             ("session",), "needs secrets: a Redis that others can read must not hold all there is"
         )
-    for at, secret in enumerate(secrets):
-        if len(secret.reveal()) < _SHORTEST_SECRET:
+    placed: list[tuple[Where, Secret | None]] = [(("admin", "secret"), config.admin.secret)]
+    placed += [(("session", "secrets", at), secret) for at, secret in enumerate(secrets)]
+    for where, secret in placed:
+        if secret is not None and len(secret.reveal()) < _SHORTEST_SECRET:
             yield document.problem(
-                ("session", "secrets", at),
+                where,
                 f"is too short: at least {_SHORTEST_SECRET} characters, better 32 random ones",
             )
 

@@ -31,7 +31,7 @@ from gateway.core.addresses import Address, ServerUrl, parse_address, parse_serv
 from gateway.core.refresh_tokens import Sending, parse_sending
 from gateway.core.secret import Secret
 from gateway.core.store_urls import StoreUrl, parse_store_url
-from gateway.core.token_places import TokenPlace, parse_token_place
+from gateway.core.token_places import JsonPointer, TokenPlace, parse_pointer, parse_token_place
 from gateway.core.verifying_keys import Algorithm
 
 _PATH = re.compile(r"/[A-Za-z0-9_.~!$&'()+,=:@/-]*(?<!/)\*?|/[A-Za-z0-9_.~!$&'()+,=:@/-]*/\*?|/\*?")
@@ -142,6 +142,7 @@ Listens = Annotated[tuple[Listen, ...], OneOrMany(), Field(min_length=1)]
 ServerAddress = Annotated[ServerUrl, *_parsed(parse_server, _TEXT)]
 SecretText = Annotated[Secret, *_parsed(Secret, {**_TEXT, "format": "password", "writeOnly": True})]
 Place = Annotated[TokenPlace, *_parsed(parse_token_place, _TEXT)]
+PointerText = Annotated[JsonPointer, *_parsed(parse_pointer, _TEXT)]
 SendingText = Annotated[Sending | None, *_parsed(parse_sending, _TEXT)]
 
 
@@ -173,9 +174,10 @@ class Shorthand(Model):
 
 
 class Admin(Model):
-    """The listener for operators: health now, more later. Keep it away from the public."""
+    """The listener for operators. Keep it away from the public."""
 
     listen: Listens = (parse_address("127.0.0.1:8081"),)
+    secret: SecretText | None = None
 
 
 class NearCache(Model):
@@ -343,6 +345,7 @@ class BackendLogin(Model):
     upstream: str
     backend_path: ExactPath = ""
     token: Place = parse_token_place("auto")
+    failed: PointerText = parse_pointer("/errors")
     methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] = ("POST",)
     subject: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)] = (
         "sub",
@@ -355,8 +358,8 @@ class BackendLogin(Model):
     max_body: Size = 2**20
     max_reply: Size = 2**20
     renew: Renew | None = None
-    carrier: Literal["auto", "reply", "cookie"] | None = None
     verify: Verify | None = None
+    carrier: Literal["auto", "reply", "cookie"] | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 # All that matters in a text that is known to be JSON: its strings, and what nests and separates.
 _PIECES = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}\[\],]')
@@ -40,7 +41,7 @@ class String:
 
 def strings(text: str) -> list[String]:
     """Every string of a JSON text, in its order. Raises `NotJson`."""
-    _check(text)
+    _parsed(text)
     found = []
     path: list[str | int | None] = []  # None: an object whose next string is a member's name
     for piece in _PIECES.finditer(text):
@@ -80,8 +81,21 @@ def pointed(pointer: str) -> tuple[str, ...]:
     return tuple(part.replace("~1", "/").replace("~0", "~") for part in parts)
 
 
-def _check(text: str) -> None:
+def value_at(text: str, path: tuple[str, ...]) -> Any:
+    """What a parser finds at a place in a JSON text; None if there is nothing. Raises `NotJson`."""
+    value = _parsed(text)
+    for part in path:
+        if isinstance(value, dict):
+            value = value.get(part)
+        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return None
+    return value
+
+
+def _parsed(text: str) -> Any:
     try:
-        json.loads(text.removeprefix(_BYTE_ORDER_MARK))
+        return json.loads(text.removeprefix(_BYTE_ORDER_MARK))
     except (ValueError, RecursionError):
         raise NotJson from None

@@ -73,7 +73,17 @@ BAD_KEY = Refusal(
 )
 FORBIDDEN = Refusal(403, "forbidden", "The session does not allow this.")
 CROSS_SITE = Refusal(403, "cross_site", "A request from another site cannot do this.")
+ADMIN_OFF = Refusal(
+    403, "admin_off", "The admin API is off: set admin.secret in config.yaml to use it."
+)
+ADMIN_SECRET = Refusal(
+    401,
+    "admin_secret",
+    "This takes the admin secret: Authorization: Bearer …",
+    fields={"WWW-Authenticate": 'Bearer realm="latchkey admin"'},
+)
 NO_ROUTE = Refusal(404, "no_route", "Nothing is served at this path.")
+NO_SUCH_SESSION = Refusal(404, "no_session", "There is no such session.")
 NO_SESSION = Refusal(404, "no_session", "The subject has no such session.")
 METHOD = Refusal(405, "method_not_allowed", "This method is not served at this path.")
 HEAD_TIMEOUT = Refusal(408, "head_timeout", "The request's head took too long.")

@@ -105,6 +105,23 @@ def is_in_cookie(reply: Reply, found: Found) -> bool:
     return isinstance(found, InField) and bool(names(reply.fields[found.index])[1])
 
 
+def says_no(reply: Reply, place: JsonPointer) -> bool:
+    """Whether a reply without a token says at this place what was wrong, as those of GraphQL do,
+    whatever their status; and hands out nothing else that is called a token.
+    """
+    said = pointed(place.pointer)
+    try:
+        strings = json_text.strings(reply.text()[0])
+        found = json_text.value_at(reply.text()[0], said)
+    except NotJson:
+        return False
+    return bool(found) and not any(
+        each.value and _rank(each.name) < len(_NAMES)
+        for each in strings
+        if not each.is_name and tuple(map(str, each.path))[: len(said)] != said
+    )
+
+
 def scrub(reply: Reply) -> Reply:
     """The reply without any token: for replies from which no session is issued.
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+# How a place in JSON is written by those who know no pointers: at least two names.
+_DOTTED = re.compile(r"[^\s./~:]+(?:\.[^\s./~:]+)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +43,26 @@ class BadTokenPlace(ValueError):
 
 
 def parse_token_place(text: str) -> TokenPlace:
-    """`auto`, a JSON pointer such as `/data/token`, `header:Name` or `cookie:name`."""
+    """`auto`, a place in JSON (see `parse_pointer`), `header:Name` or `cookie:name`."""
     if text == "auto":
         return Auto()
-    if text.startswith("/"):
-        return JsonPointer(text)
     kind, _, name = text.partition(":")
     if kind == "header" and name:
         return Header(name)
     if kind == "cookie" and name:
         return Cookie(name)
-    raise BadTokenPlace("names no place: write auto, /a/json/pointer, header:Name or cookie:name")
+    try:
+        return parse_pointer(text)
+    except BadTokenPlace:
+        raise BadTokenPlace(
+            "names no place: write auto, /a/json/pointer, header:Name or cookie:name"
+        ) from None
+
+
+def parse_pointer(text: str) -> JsonPointer:
+    """A JSON pointer such as `/data/token`, or the same as `data.token`."""
+    if text.startswith("/"):
+        return JsonPointer(text)
+    if _DOTTED.fullmatch(text):
+        return JsonPointer("/" + text.replace(".", "/"))
+    raise BadTokenPlace("names no place in JSON: write /a/json/pointer")

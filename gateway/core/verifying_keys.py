@@ -50,7 +50,7 @@ _ED25519 = ("EdDSA",)
 _RSA_SIZES = range(2048, 16385)
 
 # RFC 7517 §4.1: types of keys that have a public half, and (RFC 7518 §6) what is in a private one.
-_PUBLIC_TYPES = frozenset({"RSA", "EC", "OKP"})
+_PUBLIC_TYPES = ("RSA", "EC", "OKP")
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 # No provider has more keys at a time; each costs some work.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.core import refusals
+from gateway.core.moments import rfc3339
 from gateway.endpoints import pages
 from gateway.endpoints.answers import Refused, refuse
 from gateway.endpoints.callers import Own, insist_on_own_site, own_sessions
@@ -50,8 +51,8 @@ class SessionsEndpoint:
                 "handle": handle,
                 "device": said.label,
                 "address": said.address,
-                "created": views.rfc3339(said.created),
-                "last_seen": views.rfc3339(said.seen),
+                "created": rfc3339(said.created),
+                "last_seen": rfc3339(said.seen),
                 "current": handle == own.current,
             }
             for handle, said in own.sessions.items()

@@ -97,7 +97,7 @@ class Login:
 
     def _without_token(self, reply: Reply, attempt: Attempt) -> Reply:
         """A refusal, or a redirect that hands nothing out, passes; a success must have a token."""
-        if reply.status < 300:
+        if reply.status < 300 and not swaps.says_no(reply, self._config.failed):
             _log.error(
                 "login %s: the backend answered %d without a token",
                 attempt.request_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from gateway.core.moments import rfc3339
 from gateway.core.records import Open
 from gateway.pages.english import ENGLISH
 from gateway.pages.korean import KOREAN
@@ -51,8 +52,3 @@ def moment(at: int, texts: Texts, now: float) -> Moment:
     """A time in UNIX seconds."""
     when = datetime.fromtimestamp(at, UTC)
     return Moment(rfc3339(at), f"{when:%Y-%m-%d %H:%M} UTC", texts.ago(now - at))
-
-
-def rfc3339(at: int) -> str:
-    """A time in UNIX seconds, as programs read it: 2026-01-31T12:00:00Z."""
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -125,6 +125,20 @@ class Directory:
                 some = []
         yield await self.open(some)
 
+    async def count(self) -> int:
+        """How many sessions there are, as nearly as `every` tells."""
+        names: Any = self._client.scan_iter(match=f"{self._layout.sessions}*", count=_AT_ONCE)
+        count = 0
+        while await bounded(anext(names, None), self._timeout) is not None:
+            count += 1
+        return count
+
+    async def ids(self, subject: str) -> list[str]:
+        """The ids of a subject's sessions, and perhaps of some that have ended."""
+        index = self._layout.subject(subject)
+        ids: Any = await bounded(self._client.zrange(index, 0, -1), self._timeout)
+        return [each.decode("ascii", "replace") for each in ids]
+
     async def open(self, session_ids: Sequence[str]) -> dict[str, Open]:
         """What is said in the open of those sessions that there are."""
         found = {}

@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-# How many revocations may be on their way, at about 150 bytes each. Of a session that there was not,
-# and of one whose push was lost with its connection, nothing is ever heard.
+# How many revocations may be on their way, at about 150 bytes each. Nothing is ever heard of a
+# session that there was not, nor of one whose push was lost with its connection.
 _MOST = 10_000
 
 

@@ -17,6 +17,7 @@ import subprocess
 import time
 from pathlib import Path
 from typing import IO
+from urllib.parse import quote
 
 from gateway.core.addresses import LONGEST_UNIX_PATH
 from gateway.store.lifeline import end_with_parent
@@ -39,7 +40,7 @@ class EmbeddedStore:
 
     def __init__(self, data_dir: str) -> None:
         self._folder = Path(data_dir)
-        self._socket = self._folder / _SOCKET
+        self._socket = embedded_socket(data_dir)
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: IO[bytes] | None = None
 
@@ -63,7 +64,7 @@ class EmbeddedStore:
                 preexec_fn=functools.partial(end_with_parent, os.getpid()),  # noqa: PLW1509 (no threads)
             )
         self._await_answer()
-        return f"unix://{self._socket}"
+        return unix_url(self._socket)
 
     def stop(self) -> None:
         """Stops the server; it writes down what it holds first."""
@@ -134,6 +135,16 @@ class EmbeddedStore:
             time.sleep(_POLL_SECONDS)
         self.stop()
         raise EmbeddedStoreError("the store did not answer in time")
+
+
+def embedded_socket(data_dir: str) -> Path:
+    """Where the server over a data directory listens while it runs."""
+    return Path(data_dir) / _SOCKET
+
+
+def unix_url(path: Path) -> str:
+    """The URL of a store on a unix socket."""
+    return f"unix://{quote(str(path))}"
 
 
 def find_binary() -> str:

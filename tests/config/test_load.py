@@ -230,14 +230,23 @@ def test_no_value_is_repeated(tmp_path: Path) -> None:
     [
         ("auto", Auto()),
         ("/data/token", JsonPointer("/data/token")),
+        ("data.login.token", JsonPointer("/data/login/token")),
         ("header:X-Token", Header("X-Token")),
         ("cookie:jwt", Cookie("jwt")),
     ],
 )
 def test_token_places(tmp_path: Path, text: str, place: object) -> None:
-    """auto, a JSON pointer, a field, a cookie."""
+    """auto, a JSON pointer (which may be written with dots), a field, a cookie."""
     login = f"login: {{kind: backend, path: /login, upstream: shop, token: '{text}'}}\n"
     assert load(write(tmp_path, MINIMAL + login), {}).login[0].token == place
+
+
+@pytest.mark.parametrize("text", ["", "token", "a..b", "a.", ".a", "a b.c", "header:", "cookie:"])
+def test_what_names_no_place(tmp_path: Path, text: str) -> None:
+    """One name alone is rather a mistake than a place."""
+    login = f"login: {{kind: backend, path: /login, upstream: shop, token: '{text}'}}\n"
+    [problem] = problems(tmp_path, MINIMAL + login)
+    assert "login[0].token: names no place" in problem
 
 
 def test_addresses(tmp_path: Path) -> None:

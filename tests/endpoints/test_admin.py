@@ -1,13 +1,18 @@
 """The admin listener's answers."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.endpoints.admin import build_admin
-from tests.support.endpoints import World
+from tests.support.endpoints import World, world
+from tests.support.processes import HANG
+from tests.support.redis_server import redis_server
 
 
 class Switch:
@@ -25,11 +30,22 @@ def draining() -> Switch:
     return Switch()
 
 
+@asynccontextmanager
+async def listener(place: World, draining: Switch) -> AsyncIterator[TestClient]:  # type: ignore[type-arg]
+    app = build_admin(
+        place.sessions,
+        secret=None,
+        is_draining=draining,
+        metrics=lambda: b"up 1\n",
+        refused=place.refused.append,
+    )
+    async with TestClient(TestServer(app)) as client:
+        yield client
+
+
 @pytest.fixture
 async def admin(place: World, draining: Switch) -> AsyncIterator[TestClient]:  # type: ignore[type-arg]
-    async with TestClient(
-        TestServer(build_admin(place.sessions, draining, lambda: b"up 1\n"))
-    ) as client:
+    async with listener(place, draining) as client:
         yield client
 
 
@@ -44,14 +60,19 @@ async def test_a_gateway_that_works_is_healthy_and_ready(admin: TestClient) -> N
 
 
 async def test_without_its_store_it_is_alive_but_not_ready(
-    admin: TestClient,  # type: ignore[type-arg]
-    place: World,
+    tmp_path: Path, draining: Switch
 ) -> None:
     """A restart would not bring the store back, so health stays 200; traffic goes elsewhere."""
-    await place.sessions.close()
-    health = await admin.get("/healthz")
-    assert (health.status, (await health.json())["store"]) == (200, "down")
-    assert (await admin.get("/readyz")).status == 503
+    with ExitStack() as running:
+        server = running.enter_context(redis_server(tmp_path))
+        async with world(server.url) as place, listener(place, draining) as admin:
+            assert (await admin.get("/readyz")).status == 200
+            running.close()
+            async with asyncio.timeout(HANG):
+                while (await admin.get("/readyz")).status != 503:
+                    await asyncio.sleep(0.05)
+            health = await admin.get("/healthz")
+            assert (health.status, (await health.json())["store"]) == (200, "down")
 
 
 async def test_a_draining_gateway_is_not_ready(admin: TestClient, draining: Switch) -> None:  # type: ignore[type-arg]
@@ -65,3 +86,10 @@ async def test_other_paths_are_not_there(admin: TestClient) -> None:  # type: ig
     """The admin listener serves operators and nothing else."""
     assert (await admin.get("/")).status == 404
     assert (await admin.post("/readyz")).status == 405
+
+
+async def test_metrics_are_text(admin: TestClient) -> None:  # type: ignore[type-arg]
+    """In the format that Prometheus reads, and for whoever reaches the listener."""
+    answer = await admin.get("/metrics")
+    assert (answer.status, await answer.text()) == (200, "up 1\n")
+    assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"

@@ -12,7 +12,7 @@ from tests.sessions.conftest import call, calls, eventually, log_in, log_out, se
 from tests.support.gateway import Gateway, gateway
 from tests.support.raw import ask
 from tests.support.redis_server import RedisServer
-from tests.support.renewing import Renewing
+from tests.support.renewing import SECRET, Renewing
 
 Pair = tuple[Gateway, Gateway]
 
@@ -101,6 +101,22 @@ def test_a_failed_renewal_keeps_the_token_until_it_expires(pair: Pair, backend: 
     backend.status = 0
     eventually(lambda: call(pair[0], key)[0] == 200)
     assert not backend.stolen
+
+
+def test_a_renewed_token_is_verified_like_the_first(
+    tmp_path: Path, redis: RedisServer, backend: Renewing
+) -> None:
+    """One that is signed by somebody else is no token, and no upstream ever sees it."""
+    changed = sections(backend)
+    changed["login"]["verify"] = {"secret": SECRET}
+    with gateway(tmp_path, redis.url, **changed) as only:
+        key = log_in(only.port)
+        backend.signs_with = SECRET[::-1]
+        until(backend.expiry)
+        code, problem, _ = call(only, key)
+        assert (code, problem["reason"]) == (503, "renewal_failed")
+        assert len(backend.tokens) == 2
+        assert backend.seen == []
 
 
 def test_a_refused_renewal_ends_the_session_with_its_token(pair: Pair, backend: Renewing) -> None:

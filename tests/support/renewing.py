@@ -28,6 +28,7 @@ class Renewing:
     delay: float = 0.0  # of a refresh
     hold: float = 0.0  # of a call
     status: int = 0  # of a refresh, in place of doing it
+    signs_with: str = SECRET
     by: str = "json"  # how refresh tokens come and go: json, cookie or form
     families: dict[str, str] = field(default_factory=dict)  # refresh token → subject
     used: set[str] = field(default_factory=set)
@@ -49,7 +50,7 @@ class Renewing:
         self.expiry = math.ceil(now + self.life)  # PyJWT and others cut fractions off
         self.due = self.expiry - (self.expiry - now) * 0.2
         payload = {"sub": subject, "exp": self.expiry, "jti": secrets.token_hex(8)}
-        token = jwt.encode(payload, SECRET, algorithm="HS256")
+        token = jwt.encode(payload, self.signs_with, algorithm="HS256")
         refresh = secrets.token_urlsafe(24)
         self.families[refresh] = subject
         self.tokens.append(token)

@@ -1,0 +1,36 @@
+"""Moments as people and programs write them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+_SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
+
+# In a URL's query a plus sign means a space, and nobody thinks of it.
+_OFFSET = re.compile(r" (?=[0-9]{2}:[0-9]{2}$)")
+
+
+class NoMoment(ValueError):
+    """The text names no moment."""
+
+
+def parse_moment(text: str) -> float:
+    """UNIX seconds from RFC 3339 or from UNIX seconds. Raises `NoMoment`.
+
+    A time without an offset is none: nobody can tell whose clock it is of.
+    """
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    try:
+        moment = datetime.fromisoformat(_OFFSET.sub("+", text))
+    except ValueError:
+        raise NoMoment from None
+    if moment.tzinfo is None:
+        raise NoMoment
+    return moment.timestamp()
+
+
+def rfc3339(at: int) -> str:
+    """A time in UNIX seconds, as programs read it: 2026-01-31T12:00:00Z."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,113 @@
+"""The admin API: everybody's sessions, for who has the admin secret."""
+
+from __future__ import annotations
+
+import hmac
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from gateway.core import refusals
+from gateway.core.moments import NoMoment, parse_moment
+from gateway.core.refusals import Refusal
+from gateway.core.secret import Secret
+from gateway.endpoints.answers import Handler, Refused
+from gateway.observe.events import Event, Report
+from gateway.store.administration import Administration
+from gateway.store.sessions import Sessions
+
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+def build_admin_sessions(sessions: Sessions, secret: Secret | None) -> web.Application:
+    """What stands at `/sessions` of the admin listener; without a secret, nothing is done there."""
+    api = _Api(Administration(sessions, "admin"))
+    app = web.Application(middlewares=[_guard(secret, sessions.report)])
+    app.router.add_get("", api.listed)
+    app.router.add_delete("", api.end_many)
+    app.router.add_get("/count", api.count)
+    app.router.add_delete("/{handle}", api.end)
+    return app
+
+
+def _guard(secret: Secret | None, report: Report) -> Middleware:
+    """Lets pass who knows the secret."""
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if secret is None:
+            raise Refused(refusals.ADMIN_OFF)
+        if not _knows(request, secret):
+            report(Event("refused", address=request.remote or "", reason="admin_secret"))
+            raise Refused(refusals.ADMIN_SECRET)
+        return await handler(request)
+
+    return guard
+
+
+def _knows(request: web.Request, secret: Secret) -> bool:
+    """Whether the request carries the secret, and no other; found out in constant time."""
+    scheme, _, given = ",".join(request.headers.getall("Authorization", [])).partition(" ")
+    known = hmac.compare_digest(
+        given.encode("utf-8", "surrogateescape"), secret.reveal().encode("utf-8")
+    )
+    return known and scheme.lower() == "bearer"
+
+
+class _Api:
+    """The answers. They raise `Refused` and `StoreUnavailable`."""
+
+    def __init__(self, administration: Administration) -> None:
+        self._administration = administration
+
+    async def listed(self, request: web.Request) -> web.Response:
+        subject = _asked(request, "subject").get("subject", "")
+        if not subject:
+            raise Refused(_bad("Say whose sessions: /sessions?subject=…"))
+        found = await self._administration.listed(subject)
+        return _json({"subject": subject, "sessions": found})
+
+    async def count(self, request: web.Request) -> web.Response:
+        asked = _asked(request, "subject")
+        if asked.get("subject") == "":
+            raise Refused(_bad("The subject is empty."))
+        return _json({"count": await self._administration.count(**asked)})
+
+    async def end(self, request: web.Request) -> web.Response:
+        _asked(request)
+        count = await self._administration.end(request.match_info["handle"])
+        if not count:
+            raise Refused(refusals.NO_SUCH_SESSION)
+        return _json({"revoked": count})
+
+    async def end_many(self, request: web.Request) -> web.Response:
+        """Ends all of a subject, or all that were issued before a moment; never all by mistake."""
+        asked = _asked(request, "subject", "issued_before")
+        if len(asked) != 1 or "" in asked.values():
+            raise Refused(_bad("Say which sessions: ?subject=… or ?issued_before=…, one of them."))
+        if "subject" in asked:
+            return _json({"revoked": await self._administration.end_all_of(asked["subject"])})
+        try:
+            moment = parse_moment(asked["issued_before"])
+        except NoMoment:
+            raise Refused(
+                _bad("issued_before is a time as 2026-01-31T12:00:00Z, or UNIX seconds.")
+            ) from None
+        return _json({"revoked": await self._administration.end_issued_before(moment)})
+
+
+def _asked(request: web.Request, *known: str) -> dict[str, str]:
+    """The query. Raises `Refused` rather than pass over what is misspelled, or said twice."""
+    asked = dict(request.query)
+    if set(asked) - set(known) or len(request.query) > len(asked):
+        listed = " and ".join(known) or "none"
+        raise Refused(_bad(f"A parameter is not known here, or is said twice; known: {listed}."))
+    return asked
+
+
+def _bad(title: str) -> Refusal:
+    return Refusal(400, "bad_parameter", title)
+
+
+def _json(data: object) -> web.Response:
+    return web.json_response(data, headers=_NO_STORE)

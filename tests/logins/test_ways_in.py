@@ -1,0 +1,262 @@
+"""The many shapes of a backend's own login: forms, redirects, nested JSON, GraphQL."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote_from_bytes
+
+import pytest
+from aiohttp import web
+
+from tests.conftest import token_of
+from tests.logins.test_backend import count
+from tests.support.endpoints import World, answer, world
+from tests.support.redis_server import RedisServer
+
+LOGIN = {
+    "kind": "backend",
+    "path": "/login",
+    "upstream": "accounts",
+    "backend_path": "/backend/login",
+}
+
+# Forms.
+
+NAME = "김철수"
+FORM = "application/x-www-form-urlencoded"
+MULTIPART = (
+    b'--x\r\nContent-Disposition: form-data; name="username"\r\n'
+    b"Content-Type: text/plain; charset=euc-kr\r\n\r\n%b\r\n"
+    b'--x\r\nContent-Disposition: form-data; name="photo"; filename="a.bin"\r\n\r\n%b\r\n--x--\r\n'
+)
+
+
+def form(encoding: str) -> bytes:
+    return b"username=" + quote_from_bytes(NAME.encode(encoding)).encode() + b"&password=a+b%26"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (FORM, form("utf-8")),
+        (f"{FORM}; charset=EUC-KR", form("euc-kr")),
+        (f'{FORM};charset="shift_jis"', "username=さくら".encode("shift_jis")),
+        (f"{FORM}; charset=utf-16", "username=a".encode("utf-16")),
+        (FORM, b"username=%zz&username=b&&=;\xff\x00"),
+        ("multipart/form-data; boundary=x", MULTIPART % (NAME.encode("euc-kr"), bytes(range(256)))),
+        ("multipart/form-data; boundary=other", b"no such boundary"),
+        ("text/plain; charset=nonsense", NAME.encode()),
+        ("nonsense", b"\xff\xfe"),
+    ],
+)
+async def test_a_form_reaches_the_backend_as_it_came(
+    place: World, content_type: str, body: bytes
+) -> None:
+    """Whatever it is written in: the bytes are the backend's to read, and so are their names."""
+    place.backend.answer = answer({"token": token_of("alice")})
+    status, _, _ = await place.ask("POST", "/login", body, Content_Type=content_type)
+    assert status == 200
+    assert place.backend.last.body == body
+    assert place.backend.last.headers.getall("Content-Type") == [content_type]
+
+
+# Redirects.
+
+
+def redirect(**fields: str) -> web.Response:
+    named = {name.replace("_", "-"): value for name, value in fields.items()}
+    return web.Response(status=302, headers={"Location": "/welcome", **named})
+
+
+REDIRECTS: dict[str, tuple[str, Callable[[str], web.Response], str]] = {
+    "a cookie": (
+        "Set-Cookie",
+        lambda token: redirect(Set_Cookie=f"jwt={token}; Path=/; Secure"),
+        "jwt={}; Path=/; Secure",
+    ),
+    "a field": ("X-Auth-Token", lambda token: redirect(X_Auth_Token=token), "{}"),
+    "a scheme": (
+        "Authorization",
+        lambda token: redirect(Authorization=f"Bearer {token}"),
+        "Bearer {}",
+    ),
+    "an address": (
+        "Location",
+        lambda token: redirect(Location=f"/app#token={token}&state=1"),
+        "/app#token={}&state=1",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "make", "expected"), REDIRECTS.values(), ids=REDIRECTS.keys())
+async def test_a_form_login_that_redirects(
+    place: World, name: str, make: Callable[[str], web.Response], expected: str
+) -> None:
+    """The token may stand in any field; the key does, afterwards. Nobody here follows (E12)."""
+    token = token_of("alice")
+    place.backend.answer = make(token)
+    status, headers, body = await place.ask("POST", "/login", form("utf-8"), Content_Type=FORM)
+    assert (status, body) == (302, b"")
+    before, after = expected.split("{}")
+    key = headers[name].removeprefix(before).removesuffix(after)
+    assert headers[name] == f"{before}{key}{after}"
+    assert (await place.entry(key)).session.token.reveal() == token
+    assert token not in str(headers)
+    assert len(place.backend.asked) == 1
+
+
+async def test_a_browser_that_is_redirected_gets_a_cookie(place: World) -> None:
+    """A form whose answer is a page: the key is in a cookie, and not in the address."""
+    token = token_of("alice")
+    place.backend.answer = redirect(Location=f"/app#token={token}")
+    status, headers, _ = await place.ask(
+        "POST",
+        "/login",
+        form("utf-8"),
+        Content_Type=FORM,
+        Accept="text/html",
+        Sec_Fetch_Site="same-origin",
+    )
+    assert (status, headers["Location"]) == (302, "/app#token=")
+    assert "latchkey=lk_" in headers["Set-Cookie"]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_of_any_kind_without_a_token_passes(place: World, status: int) -> None:
+    """With its cookies, which are none of a token's; and nothing is issued."""
+    place.backend.answer = web.Response(
+        status=status, headers={"Location": "/login?error=1", "Set-Cookie": "flash=wrong; Path=/"}
+    )
+    got, headers, _ = await place.ask("POST", "/login", form("utf-8"), Content_Type=FORM)
+    assert (got, headers["Location"]) == (status, "/login?error=1")
+    assert headers["Set-Cookie"] == "flash=wrong; Path=/"
+    assert await count(place) == 0
+
+
+# GraphQL, and others that say in the body what was wrong.
+
+MUTATION = json.dumps({"query": "mutation { login(name: $n, password: $p) { token } }"}).encode()
+
+
+@pytest.mark.parametrize("where", ["data.login.token", "/data/login/token", "auto"])
+async def test_a_graphql_login(redis: RedisServer, where: str) -> None:
+    """The place may be written with dots, too."""
+    token = token_of("alice")
+    async with world(redis.url, login={**LOGIN, "token": where}) as place:
+        place.backend.answer = answer({"data": {"login": {"token": token, "user": {"id": 7}}}})
+        status, _, body = await place.ask("POST", "/login", MUTATION)
+        data = json.loads(body)["data"]["login"]
+        assert (status, data["user"]) == (200, {"id": 7})
+        assert (await place.entry(data["token"])).session.token.reveal() == token
+
+
+NO: dict[str, Any] = {
+    "no data": {"errors": [{"message": "Wrong password.", "path": ["login"]}], "data": None},
+    "no login": {"errors": [{"message": "Wrong password."}], "data": {"login": None}},
+    "no token": {"errors": [{"message": "Wrong."}], "data": {"login": {"token": None}}},
+    "only errors": {"errors": [{"message": "Wrong.", "extensions": {"key": "E1", "code": 401}}]},
+    "a text": {"errors": "Wrong password."},
+}
+
+
+@pytest.mark.parametrize("reply", NO.values(), ids=NO.keys())
+async def test_a_graphql_login_that_fails(redis: RedisServer, reply: Any) -> None:
+    """Its status is 200 all the same. It passes as it came, and nothing is issued."""
+    async with world(redis.url, login={**LOGIN, "token": "data.login.token"}) as place:
+        place.backend.answer = answer(reply)
+        status, _, body = await place.ask("POST", "/login", MUTATION)
+        assert (status, json.loads(body)) == (200, reply)
+        assert await count(place) == 0
+        assert [event.kind for event in place.events] == ["login_failed"]
+
+
+async def test_a_failed_graphql_login_leaks_nothing(redis: RedisServer) -> None:
+    """A token that stands where none is expected is blotted out."""
+    token = token_of("alice")
+    async with world(redis.url, login={**LOGIN, "token": "data.login.token"}) as place:
+        place.backend.answer = answer(
+            {"errors": [{"message": f"bad token {token}"}], "data": None}, X_Debug=token
+        )
+        status, headers, body = await place.ask("POST", "/login", MUTATION)
+        assert (status, headers["X-Debug"]) == (200, "")
+        assert json.loads(body)["errors"] == [{"message": "bad token "}]
+
+
+STRANGE: dict[str, Any] = {
+    "no errors": {"errors": [], "data": {"login": None}},
+    "errors that are none": {"errors": None, "data": {"login": None}},
+    "errors elsewhere": {"data": {"login": {"errors": [{"message": "wrong"}]}}},
+    "an opaque token": {"errors": [{"message": "odd"}], "data": {"login": {"token": "opaque"}}},
+    "another opaque token": {"errors": [{"message": "odd"}], "data": {"accessToken": "opaque"}},
+    "a list": [{"errors": [1]}],
+}
+
+
+@pytest.mark.parametrize("reply", STRANGE.values(), ids=STRANGE.keys())
+async def test_a_success_without_a_token_is_none(redis: RedisServer, reply: Any) -> None:
+    """Unless it says what was wrong and hands out nothing, it is 502, and goes to nobody."""
+    async with world(redis.url, login={**LOGIN, "token": "data.login.token"}) as place:
+        place.backend.answer = answer(reply)
+        status, _, body = await place.ask("POST", "/login", MUTATION)
+        assert (status, json.loads(body)["reason"]) == (502, "no_token")
+        assert b"opaque" not in body
+        assert await count(place) == 0
+
+
+@pytest.mark.parametrize(
+    ("failed", "reply"),
+    [
+        ("data.login.errors", {"data": {"login": {"token": None, "errors": [{"code": "WRONG"}]}}}),
+        ("/data/login/errors/0", {"data": {"login": {"errors": ["wrong"]}}}),
+        ("/error", {"error": "wrong password"}),
+        ("/failed", {"failed": True, "message": "no"}),
+    ],
+)
+async def test_where_a_login_says_no_is_configurable(
+    redis: RedisServer, failed: str, reply: Any
+) -> None:
+    """Some APIs return what was wrong beside the token, or under a name of their own."""
+    async with world(redis.url, login={**LOGIN, "failed": failed}) as place:
+        place.backend.answer = answer(reply)
+        status, _, body = await place.ask("POST", "/login", MUTATION)
+        assert (status, json.loads(body)) == (200, reply)
+        assert await count(place) == 0
+
+
+async def test_a_login_that_succeeds_in_spite_of_errors(place: World) -> None:
+    """GraphQL may fail in one field and answer another: there is a token, so it becomes a key."""
+    token = token_of("alice")
+    place.backend.answer = answer(
+        {"errors": [{"path": ["news"]}], "data": {"login": {"token": token}, "news": None}}
+    )
+    status, _, body = await place.ask("POST", "/login", MUTATION)
+    assert (status, json.loads(body)["errors"]) == (200, [{"path": ["news"]}])
+    assert await place.is_known(json.loads(body)["data"]["login"]["token"])
+
+
+# Nested, and in other places.
+
+
+@pytest.mark.parametrize(
+    ("where", "reply", "at"),
+    [
+        ("/a/0/b~1c/~0", {"a": [{"b/c": {"~": "TOKEN"}}]}, ["a", 0, "b/c", "~"]),
+        ("a.0.b", {"a": [{"b": "TOKEN"}]}, ["a", 0, "b"]),
+        ("/x.y", {"x.y": "TOKEN", "x": {"y": "z"}}, ["x.y"]),
+        ("자료.열쇠", {"자료": {"열쇠": "TOKEN"}}, ["자료", "열쇠"]),
+        ("auto", {"result": {"auth": {"jwt": "TOKEN", "name": "a"}}}, ["result", "auth", "jwt"]),
+    ],
+)
+async def test_a_token_deep_in_json(
+    redis: RedisServer, where: str, reply: Any, at: list[str | int]
+) -> None:
+    """A pointer says where, or dots do where no name has any."""
+    token = token_of("alice")
+    async with world(redis.url, login={**LOGIN, "token": where}) as place:
+        place.backend.answer = answer(json.dumps(reply).replace("TOKEN", token).encode())
+        status, _, body = await place.ask("POST", "/login", MUTATION)
+        value = json.loads(body)
+        for part in at:
+            value = value[part]
+        assert status == 200
+        assert (await place.entry(value)).session.token.reveal() == token
