@@ -1,8 +1,6 @@
 """The whole demo, as a newcomer runs it: one command, and a real browser."""
 
-import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,10 +13,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
+from tests.support.chromium import chromium
 from tests.support.gateway import REPOSITORY, environment
 from tests.support.processes import HANG, free_port, running
 
@@ -65,33 +64,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    """Headless Chromium with an empty profile, driven through Debian's chromedriver."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    assert chromium, "chromium is missing: install Debian's package chromium"
-    assert driver, "chromedriver is missing: install Debian's package chromium-driver"
-    options = ChromeOptions()
-    options.binary_location = chromium
-    for argument in (
-        "headless",
-        "disable-gpu",
-        "disable-quic",
-        "disable-dev-shm-usage",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-        "no-first-run",
-        "no-proxy-server",
-        f"user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):
-        options.add_argument(f"--{argument}")
-    if os.geteuid() == 0:
-        options.add_argument("--no-sandbox")  # Chromium's own does not work for root
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    chrome = Chrome(options=options, service=ChromeService(driver))
-    try:
-        yield chrome
-    finally:
-        chrome.quit()
+    with chromium(tmp_path_factory.mktemp("profile")) as started:
+        yield started
 
 
 def click(browser: Chrome, name: str) -> None:
