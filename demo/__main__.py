@@ -137,7 +137,8 @@ def _answers(url: str, children: Sequence[subprocess.Popen[bytes]], stop: _Stop)
 
 def _backend_port(config: Config) -> int:
     """Where config.yaml expects the backend."""
-    return config.upstreams[config.login[0].upstream].servers[0].port
+    login = next(each for each in config.login if each.kind != "users")
+    return config.upstreams[login.upstream].servers[0].port
 
 
 def _url(config: Config) -> str:

@@ -166,7 +166,13 @@ def _routes(options: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return _EXIT_USAGE
     rows = [
-        (login.path, ",".join(login.methods), "login", login.upstream) for login in config.login
+        (
+            login.path,
+            ",".join(login.methods),
+            "login",
+            "gateway" if login.kind == "users" else login.upstream,
+        )
+        for login in config.login
     ]
     rows.append((config.logout.path, "GET,POST", "logout", "gateway"))
     if config.sessions.path is not None:

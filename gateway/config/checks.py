@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway.config.document import Document, Where
-from gateway.config.model import Config, Route
+from gateway.config.model import Config, Route, Signing
 from gateway.config.problems import Problem
+from gateway.config.signing import JWKS_PATH, MINTING
 from gateway.core.routing import Table
 from gateway.core.secret import Secret
 from gateway.pages import rendering
@@ -19,6 +20,10 @@ _RESERVED = "gateway"
 
 # A secret shorter than this can be guessed (NIST SP 800-107: as many bits as the digest is worth).
 _SHORTEST_SECRET = 16
+
+# A minted token is renewed in the last quarter of its life, and must be good until then by a clock
+# that is ahead of ours.
+_SKEWS_PER_LIFETIME = 4
 
 
 def check(config: Config, document: Document) -> list[Problem]:
@@ -30,6 +35,7 @@ def check(config: Config, document: Document) -> list[Problem]:
         *_login_page(config, document),
         *_secrets(config, document),
         *_templates(config, document),
+        *_minting(config, document),
     ]
 
 
@@ -39,12 +45,12 @@ def _upstream_names(config: Config, document: Document) -> Iterator[Problem]:
     used: list[tuple[Where, str]] = [
         (("routes", at, "upstream"), route.upstream) for at, route in enumerate(config.routes)
     ]
-    many = isinstance(document.data.get("login"), list)
     for at, login in enumerate(config.login):
-        used.append((("login", at, "upstream") if many else ("login", "upstream"), login.upstream))
-        if login.renew is not None:
-            base: Where = ("login", at) if many else ("login",)
-            used.append(((*base, "renew", "upstream"), login.renew.upstream))
+        if login.kind == "users":
+            continue
+        used.append((("login", at, "upstream"), login.upstream))
+        if login.kind == "backend" and login.renew is not None:
+            used.append((("login", at, "renew", "upstream"), login.renew.upstream))
     if config.session.renew is not None:
         used.append((("session", "renew", "upstream"), config.session.renew.upstream))
     if config.logout.upstream is not None:
@@ -78,16 +84,17 @@ def _endpoint_paths(config: Config, document: Document) -> Iterator[Problem]:
     """The gateway's own paths win over any route, so a route there would never be reached."""
     listed = config.sessions.path
     taken = {config.logout.path: "logout"}
+    if config.signing is not None:
+        taken[JWKS_PATH] = "signing"
     if listed in taken:
-        yield document.problem(("sessions", "path"), "is the path of logout as well")
+        yield document.problem(("sessions", "path"), f"is the path of {taken[listed]} as well")
     elif listed is not None:
         taken[listed] = "sessions"
-    many = isinstance(document.data.get("login"), list)
     for at, login in enumerate(config.login):
-        where: Where = ("login", at, "path") if many else ("login", "path")
         if login.path in taken:
             other = taken[login.path]
-            yield _movable(document.problem(where, f"is the path of {other} as well"), other)
+            problem = document.problem(("login", at, "path"), f"is the path of {other} as well")
+            yield _movable(problem, other)
         taken[login.path] = f"login[{at}]"
     for at, route in enumerate(config.routes):
         below = listed is not None and route.path.startswith(f"{listed}/")
@@ -152,3 +159,34 @@ def _templates(config: Config, document: Document) -> Iterator[Problem]:
         return
     for flaw in rendering.flaws(folder):
         yield Problem(flaw.file, flaw.line, 1, "pages.templates", flaw.message)
+
+
+def _minting(config: Config, document: Document) -> Iterator[Problem]:
+    """Tokens of the gateway's own need keys; those of a route, sessions that it could mint for."""
+    section = config.signing
+    logins: list[Where] = [
+        ("login", at) for at, login in enumerate(config.login) if login.kind in MINTING
+    ]
+    tokens: list[Where] = [
+        ("routes", at, "token") for at, route in enumerate(config.routes) if route.token is not None
+    ]
+    if section is None:
+        for where in logins or tokens:
+            yield document.problem(where, "needs signing: the keys of the gateway's own tokens")
+        return
+    if not logins:
+        for where in tokens:
+            yield document.problem(where, "needs a login that mints: of kind mint or users")
+    yield from _lifetimes(config, section, document)
+
+
+def _lifetimes(config: Config, section: Signing, document: Document) -> Iterator[Problem]:
+    lifetimes: list[tuple[Where, float]] = [(("signing", "lifetime"), section.lifetime)]
+    for at, route in enumerate(config.routes):
+        if route.token is not None and route.token.lifetime is not None:
+            lifetimes.append((("routes", at, "token", "lifetime"), route.token.lifetime))
+    for where, lifetime in lifetimes:
+        if lifetime < _SKEWS_PER_LIFETIME * config.session.clock_skew:
+            yield document.problem(
+                where, f"must be at least {_SKEWS_PER_LIFETIME} times session.clock_skew"
+            )

@@ -40,6 +40,7 @@ class Document:
 
     def problem(self, where: Where, message: str, *, key: bool = False) -> Problem:
         """A problem at a place, or at the nearest one around it that is in the file."""
+        where = self._written(where)
         name = ""
         for part in where:
             name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else str(part)
@@ -48,6 +49,22 @@ class Document:
             where = where[:-1]
         at = places.get(where) or self.values.get(where, Position(1, 1))
         return Problem(self.file, at.line, at.column, name, message)
+
+    def _written(self, where: Where) -> Where:
+        """The place as it is in the file, where a lone section may stand for a list, and the kind
+        of a section is no step on the way.
+        """
+        data, steps = self.data, []
+        for part in where:
+            is_step = not isinstance(data, dict) or part in data
+            if not is_step and (isinstance(part, int) or part == data.get("kind")):
+                continue
+            steps.append(part)
+            try:
+                data = data[part]
+            except (LookupError, TypeError):
+                data = None
+        return tuple(steps)
 
 
 def read(file: Path, env: Mapping[str, str]) -> Document:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,6 +15,7 @@ from gateway.config.checks import check
 from gateway.config.document import Document, Position, read
 from gateway.config.model import Config, StoreTls
 from gateway.config.problems import ConfigError, Problem
+from gateway.config.signing import with_signing_keys
 from gateway.config.tls import client_context
 from gateway.config.verifying import with_keys
 from gateway.core.secret import Secret
@@ -45,7 +46,10 @@ def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> 
 def _with_renewal(config: Config) -> Config:
     """What is said of renewal for all sessions holds for each login that says nothing of it."""
     renew = config.session.renew
-    logins = [each.model_copy(update={"renew": each.renew or renew}) for each in config.login]
+    logins = [
+        each.model_copy(update={"renew": each.renew or renew}) if each.kind == "backend" else each
+        for each in config.login
+    ]
     return config.model_copy(update={"login": tuple(logins)})
 
 
@@ -54,10 +58,14 @@ def _with_files(config: Config, folder: Path, document: Document) -> tuple[Confi
     tls = _absolute(config.store.tls, folder, "ca_file", "cert_file", "key_file")
     store = _absolute(config.store, folder, "data_dir").model_copy(update={"tls": tls})
     pages = _absolute(config.pages, folder, "templates")
-    config = config.model_copy(update={"store": store, "pages": pages})
+    logins = tuple(
+        _absolute(each, folder, "file") if each.kind == "users" else each for each in config.login
+    )
+    config = config.model_copy(update={"store": store, "pages": pages, "login": logins})
     if config.audit_log not in ("stdout", "off"):
         config = _absolute(config, folder, "audit_log")
-    problems = list(_tls_problems(tls, document))
+    config, problems = with_signing_keys(config, folder, document)
+    problems += _tls_problems(tls, document)
     name = config.session.secrets_file
     if name is None:
         return config, problems
@@ -120,6 +128,10 @@ def _explain(error: Any, document: Document) -> Problem:
         message = str(error["ctx"]["error"])
     elif kind == "literal_error":
         message = f"must be {error['ctx']['expected']}"
+    elif kind == "union_tag_invalid":
+        return document.problem((*where, "kind"), f"must be one of {error['ctx']['expected_tags']}")
+    elif kind == "union_tag_not_found":
+        return document.problem(where, "needs kind")
     else:
         message = message[:1].lower() + message[1:]
     return document.problem(where, message)
@@ -127,27 +139,30 @@ def _explain(error: Any, document: Document) -> Problem:
 
 def _known_fields(where: tuple[str | int, ...]) -> list[str]:
     """The keys that config.yaml may have at a place."""
-    model: Any = Config
+    models: list[type[BaseModel]] = [Config]
     for part in where:
-        if isinstance(part, int) or not _is_model(model):
+        if isinstance(part, int) or not models:
             continue
-        field = model.model_fields.get(part)
-        model = None if field is None else _model_in(field.annotation)
-    if not _is_model(model):
-        return []
-    return [field.alias or name for name, field in model.model_fields.items()]
+        if len(models) > 1:
+            models = [each for each in models if part in get_args(_annotation(each, "kind"))]
+        else:
+            models = list(_models_in(_annotation(models[0], part)))
+    fields = models[0].model_fields if models else {}
+    return [field.alias or name for name, field in fields.items()]
 
 
-def _is_model(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, BaseModel)
+def _annotation(model: type[BaseModel], name: str) -> Any:
+    field = model.model_fields.get(name)
+    return None if field is None else field.annotation
 
 
-def _model_in(annotation: Any) -> Any:
-    """The section inside an annotation such as `dict[str, Upstream]` or `tuple[Route, ...]`."""
-    if _is_model(annotation):
-        return annotation
-    inner = [_model_in(each) for each in getattr(annotation, "__args__", ())]
-    return next((each for each in inner if each is not None), None)
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The sections inside an annotation such as `dict[str, Upstream]` or `tuple[Route, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    else:
+        for each in getattr(annotation, "__args__", ()):
+            yield from _models_in(each)
 
 
 def suggest(word: object, known: list[str]) -> str:

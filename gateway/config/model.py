@@ -28,10 +28,18 @@ from pydantic_core import core_schema
 from gateway.config.units import Duration, Size
 from gateway.core import cors
 from gateway.core.addresses import Address, ServerUrl, parse_address, parse_server
+from gateway.core.minting import REGISTERED
 from gateway.core.refresh_tokens import Sending, parse_sending
 from gateway.core.secret import Secret
 from gateway.core.store_urls import StoreUrl, parse_store_url
-from gateway.core.token_places import JsonPointer, TokenPlace, parse_pointer, parse_token_place
+from gateway.core.token_places import (
+    ClaimPlace,
+    JsonPointer,
+    TokenPlace,
+    parse_claim_place,
+    parse_pointer,
+    parse_token_place,
+)
 from gateway.core.verifying_keys import Algorithm
 
 _PATH = re.compile(r"/[A-Za-z0-9_.~!$&'()+,=:@/-]*(?<!/)\*?|/[A-Za-z0-9_.~!$&'()+,=:@/-]*/\*?|/\*?")
@@ -106,6 +114,18 @@ def _origin(value: str) -> str:
     return value
 
 
+def _claim_name(value: str) -> str:
+    if value in REGISTERED:
+        raise ValueError("is a claim that the gateway itself makes")
+    return value
+
+
+def _pointer(value: str) -> str:
+    if not re.fullmatch(r"(/[^/]+)+", value):
+        raise ValueError("is no JSON pointer: write /token or /data/token")
+    return value
+
+
 def _store_url(value: str) -> StoreUrl:
     if value != "embedded":
         parse_store_url(value)
@@ -143,6 +163,10 @@ ServerAddress = Annotated[ServerUrl, *_parsed(parse_server, _TEXT)]
 SecretText = Annotated[Secret, *_parsed(Secret, {**_TEXT, "format": "password", "writeOnly": True})]
 Place = Annotated[TokenPlace, *_parsed(parse_token_place, _TEXT)]
 PointerText = Annotated[JsonPointer, *_parsed(parse_pointer, _TEXT)]
+Carrier = Literal["auto", "reply", "cookie"]
+ClaimAt = Annotated[ClaimPlace, *_parsed(parse_claim_place, _TEXT)]
+ClaimName = Annotated[str, AfterValidator(_claim_name)]
+Pointer = Annotated[str, AfterValidator(_pointer)]
 SendingText = Annotated[Sending | None, *_parsed(parse_sending, _TEXT)]
 
 
@@ -314,7 +338,7 @@ class Upstream(Shorthand):
 class Keys(Model):
     """How keys travel."""
 
-    carrier: Literal["auto", "reply", "cookie"] = "auto"
+    carrier: Carrier = "auto"
     field: FieldName | None = None
     cookie: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] = "latchkey"
     secure: Literal["auto"] | bool = "auto"
@@ -337,29 +361,17 @@ class Cors(Model):
         return self
 
 
-class BackendLogin(Model):
-    """A login by the backend's own login: its reply's token becomes a key."""
+class AskingLogin(Model):
+    """A login for which a backend is asked."""
 
-    kind: Literal["backend"]
     path: ExactPath
     upstream: str
     backend_path: ExactPath = ""
-    token: Place = parse_token_place("auto")
-    failed: PointerText = parse_pointer("/errors")
     methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] = ("POST",)
-    subject: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)] = (
-        "sub",
-        "user_id",
-        "uid",
-        "username",
-        "email",
-    )
     timeout: Annotated[Duration, Field(gt=0)] = 15.0
     max_body: Size = 2**20
     max_reply: Size = 2**20
-    renew: Renew | None = None
-    verify: Verify | None = None
-    carrier: Literal["auto", "reply", "cookie"] | None = None
+    carrier: Carrier | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -367,6 +379,91 @@ class BackendLogin(Model):
         if isinstance(value, dict) and "backend_path" not in value and "path" in value:
             return {**value, "backend_path": value["path"]}
         return value
+
+
+class BackendLogin(AskingLogin):
+    """A login by the backend's own login: its reply's token becomes a key."""
+
+    kind: Literal["backend"]
+    token: Place = parse_token_place("auto")
+    failed: PointerText = parse_pointer("/errors")
+    subject: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)] = (
+        "sub",
+        "user_id",
+        "uid",
+        "username",
+        "email",
+    )
+    renew: Renew | None = None
+    verify: Verify | None = None
+
+
+class Claim(Shorthand):
+    """Where a claim stands in a backend's reply. A text is short for `at`."""
+
+    _short_for = "at"
+
+    at: ClaimAt
+    required: bool = True
+
+
+class MintLogin(AskingLogin):
+    """A login by a backend that only says yes and who: the gateway mints the token."""
+
+    kind: Literal["mint"]
+    claims: dict[str, Claim]
+    reply: Pointer = "/token"
+
+    @model_validator(mode="after")
+    def _fits(self) -> MintLogin:
+        if "sub" not in self.claims or not self.claims["sub"].required:
+            raise ValueError("claims must say where sub is: whom a token is for")
+        for name in self.claims:
+            if name != "sub" and name in REGISTERED:
+                raise ValueError(f"claims cannot hold {name}, which the gateway itself makes")
+        return self
+
+
+class UsersLogin(Model):
+    """A login by a file of users, whose tokens the gateway mints."""
+
+    kind: Literal["users"]
+    path: ExactPath
+    file: str
+    methods: tuple[Literal["POST"]] = ("POST",)
+    max_body: Size = 16 * 1024
+    carrier: Carrier | None = None
+
+
+AnyLogin = Annotated[BackendLogin | MintLogin | UsersLogin, Field(discriminator="kind")]
+
+
+class SigningKey(Model):
+    """A key that tokens are signed with."""
+
+    algorithm: Literal["HS256", "RS256", "ES256", "EdDSA"]
+    kid: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    private_key_file: str | None = None
+    private_key: SecretText | None = None
+    secret: SecretText | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> SigningKey:
+        given = [self.private_key_file, self.private_key, self.secret]
+        if sum(each is not None for each in given) != 1:
+            raise ValueError("needs one of private_key_file, private_key and secret")
+        if (self.algorithm == "HS256") != (self.secret is not None):
+            raise ValueError("HS256 goes with a secret, the other algorithms with a private key")
+        return self
+
+
+class Signing(Model):
+    """How the gateway's own tokens are made. The first key signs, and all are published."""
+
+    keys: Annotated[tuple[SigningKey, ...], OneOrMany(), Field(min_length=1)]
+    issuer: Annotated[str, Field(min_length=1)]
+    audience: Annotated[tuple[str, ...], OneOrMany()] = ()
+    lifetime: Annotated[Duration, Field(ge=1)] = 300.0
 
 
 class Logout(Model):
@@ -407,6 +504,14 @@ class Pages(Model):
     templates: str | None = None
 
 
+class RouteToken(Model):
+    """The token that a route's upstream gets, which is meant for it alone."""
+
+    audience: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)]
+    claims: Annotated[tuple[ClaimName, ...], OneOrMany()] | None = None
+    lifetime: Annotated[Duration, Field(ge=1)] | None = None
+
+
 class Route(Model):
     """One rule: what it matches, where it goes, who may pass."""
 
@@ -420,6 +525,7 @@ class Route(Model):
     claims: dict[
         str, Annotated[tuple[str | int | bool, ...], OneOrMany(), Field(min_length=1)]
     ] = {}
+    token: RouteToken | None = None
     bad_key: Literal["refuse", "anonymous"] = "refuse"
     on_unauthenticated: Literal["auto", "401", "login"] = "auto"
     cors: Cors | None = None
@@ -433,6 +539,8 @@ class Route(Model):
             raise ValueError(f"strip_prefix {prefix} is not what path {self.path} begins with")
         if self.claims and self.auth == "public":
             raise ValueError("claims need a session: auth cannot be public")
+        if self.token is not None and self.auth == "public":
+            raise ValueError("token needs a session: auth cannot be public")
         if self.bad_key == "anonymous" and self.auth != "optional":
             raise ValueError("bad_key: anonymous goes with auth: optional")
         return self
@@ -489,7 +597,8 @@ class Config(Model):
         Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")],
         Upstream,
     ]
-    login: Annotated[tuple[BackendLogin, ...], OneOrMany()] = ()
+    login: Annotated[tuple[AnyLogin, ...], OneOrMany()] = ()
+    signing: Signing | None = None
     logout: Logout = Logout()
     keys: Keys = Keys()
     cors: Cors | None = None

@@ -18,12 +18,11 @@ _PUBLISHED = tuple(each for each in get_args(Algorithm) if not each.startswith("
 
 def with_keys(config: Config, folder: Path, document: Document) -> tuple[Config, list[Problem]]:
     """Puts public keys in the place of the files that hold them, and tells what is wrong."""
-    many = isinstance(document.data.get("login"), list)
     problems: list[Problem] = []
     logins = list(config.login)
     for at, login in enumerate(logins):
-        if login.verify is not None:
-            where: Where = ("login", at, "verify") if many else ("login", "verify")
+        if login.kind == "backend" and login.verify is not None:
+            where: Where = ("login", at, "verify")
             read = _with_key(login.verify, folder)
             problems += _problems(read, document, where)
             logins[at] = login.model_copy(update={"verify": read})

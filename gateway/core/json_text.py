@@ -75,10 +75,18 @@ def replaced(text: str, edits: Iterable[tuple[String, str]]) -> str:
     return "".join([*parts, text[at:]])
 
 
-def pointed(pointer: str) -> tuple[str, ...]:
-    """The parts of a JSON pointer (RFC 6901 §4); an index is a text among them."""
-    parts = pointer.split("/")[1:]
-    return tuple(part.replace("~1", "/").replace("~0", "~") for part in parts)
+def value(text: str) -> Any:
+    """What a JSON text says, if it can be read in one way only: no name stands twice in an object,
+    and no number is infinite or none. Raises `NotJson`.
+    """
+    try:
+        return json.loads(
+            text.removeprefix(_BYTE_ORDER_MARK),
+            object_pairs_hook=_unambiguous,
+            parse_constant=_no_number,
+        )
+    except (ValueError, RecursionError):
+        raise NotJson from None
 
 
 def value_at(text: str, path: tuple[str, ...]) -> Any:
@@ -92,6 +100,23 @@ def value_at(text: str, path: tuple[str, ...]) -> Any:
         else:
             return None
     return value
+
+
+def pointed(pointer: str) -> tuple[str, ...]:
+    """The parts of a JSON pointer (RFC 6901 §4); an index is a text among them."""
+    parts = pointer.split("/")[1:]
+    return tuple(part.replace("~1", "/").replace("~0", "~") for part in parts)
+
+
+def _unambiguous(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) != len(members):
+        raise ValueError("a name stands twice")
+    return found
+
+
+def _no_number(_name: str) -> None:
+    raise ValueError("no JSON number")
 
 
 def _parsed(text: str) -> Any:

@@ -111,6 +111,12 @@ UPSTREAM_SILENT = Refusal(
 NO_TOKEN = Refusal(
     502, "no_token", "The login succeeded but its reply holds no usable token.", blame="upstream"
 )
+NO_CLAIMS = Refusal(
+    502,
+    "no_claims",
+    "The login succeeded but its reply does not say whose it is.",
+    blame="upstream",
+)
 NOT_VERIFIED = Refusal(
     502, "token_not_verified", "The login's token cannot be verified.", blame="upstream"
 )

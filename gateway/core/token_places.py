@@ -36,6 +36,7 @@ class Cookie:
 
 
 TokenPlace = Auto | JsonPointer | Header | Cookie
+ClaimPlace = JsonPointer | Header
 
 
 class BadTokenPlace(ValueError):
@@ -66,3 +67,13 @@ def parse_pointer(text: str) -> JsonPointer:
     if _DOTTED.fullmatch(text):
         return JsonPointer("/" + text.replace(".", "/"))
     raise BadTokenPlace("names no place in JSON: write /a/json/pointer")
+
+
+def parse_claim_place(text: str) -> ClaimPlace:
+    """A JSON pointer such as `/user/id`, or `header:Name`."""
+    kind, _, name = text.partition(":")
+    if text.startswith("/"):
+        return JsonPointer(text)
+    if kind == "header" and name:
+        return Header(name)
+    raise BadTokenPlace("names no place: write /a/json/pointer or header:Name")

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.backends import Backends, backends
+from gateway.config.signing import JWKS_PATH, minter
 from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
 from gateway.endpoints import pages
 from gateway.endpoints.answers import REFUSED, refusals_as_problems, without_server_field
 from gateway.endpoints.callers import CORS
 from gateway.endpoints.endings import Endings
+from gateway.endpoints.jwks import JwksEndpoint
 from gateway.endpoints.login import LoginEndpoint
 from gateway.endpoints.logout import LogoutEndpoint
 from gateway.endpoints.sessions import SessionsEndpoint
-from gateway.logins import open_login
+from gateway.logins import Means, open_login
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ def paths(config: Config) -> list[str]:
     """The paths at which the endpoints answer, or prefixes; they win over any route."""
     listed = config.sessions.path
     below = [] if listed is None else [listed, f"{listed}/*"]
-    return [*(login.path for login in config.login), config.logout.path, *below]
+    shown = [] if config.signing is None else [JWKS_PATH]
+    return [*(login.path for login in config.login), config.logout.path, *below, *shown]
 
 
 def build(
@@ -48,10 +51,10 @@ def build(
     app[CORS] = Policy.of(config.cors)
     app.on_response_prepare.append(without_server_field)
     pages.add_templates(app, config.pages.templates)
+    means = Means(calls, sessions, minter(config))
     for login in config.login:
-        endpoint = LoginEndpoint(
-            login, open_login(login, calls, sessions), config.keys, config.identity
-        )
+        opened = open_login(login, means)
+        endpoint = LoginEndpoint(login, opened, config.keys, config.identity)
         app.router.add_route("*", login.path, endpoint.__call__)
     endings, listed = Endings(config.logout, sessions, calls), config.sessions.path
     logout = LogoutEndpoint(endings, sessions.directory, listed)
@@ -60,6 +63,8 @@ def build(
         devices = SessionsEndpoint(listed, config, endings, sessions.directory)
         app.router.add_route("*", listed, devices.__call__)
         app.router.add_route("*", listed + "/{handle}", devices.__call__)
+    if means.minter is not None:
+        app.router.add_route("*", JWKS_PATH, JwksEndpoint(means.minter).__call__)
     return app
 
 

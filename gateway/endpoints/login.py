@@ -18,7 +18,7 @@ from gateway.endpoints.callers import by_cookie, is_own
 from gateway.logins import Attempt, Login
 
 if TYPE_CHECKING:
-    from gateway.config.model import BackendLogin, Keys
+    from gateway.config.model import AnyLogin, Keys
 
 # The field of a login form that says how the key is to travel: `cookie` or `reply`.
 _CARRIER = "key_carrier"
@@ -27,9 +27,7 @@ _CARRIER = "key_carrier"
 class LoginEndpoint:
     """Answers at one login's path."""
 
-    def __init__(
-        self, config: BackendLogin, login: Login, keys: Keys, identity: Iterable[str]
-    ) -> None:
+    def __init__(self, config: AnyLogin, login: Login, keys: Keys, identity: Iterable[str]) -> None:
         """`identity` are the names of the fields that tell upstreams of a session's subject."""
         self._config = config
         self._keys = keys

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from gateway.backends import Backends
 from gateway.core.carriers import KeyCookie
+from gateway.core.minting import Minter
 from gateway.core.replies import Reply
 from gateway.store.renewals import Renew
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gateway.config.model import BackendLogin
+    from gateway.config.model import AnyLogin
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,15 @@ class Attempt:
     cookie: KeyCookie | None  # what the key is to travel in; None: in the reply
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What ways to log in work with."""
+
+    backends: Backends
+    sessions: Sessions
+    minter: Minter | None  # there is one for those that need one: config.yaml is checked for it
+
+
 class Login(Protocol):
     """One configured login. `renew` gets its sessions new tokens; None if it never does."""
 
@@ -46,10 +56,10 @@ class Login(Protocol):
         ...
 
 
-def open_login(config: BackendLogin, backends: Backends, sessions: Sessions) -> Login:
+def open_login(config: AnyLogin, means: Means) -> Login:
     """The way to log in that a section of config.yaml names; it renews the sessions it issued."""
     module = importlib.import_module(f"{__name__}.{config.kind}")
-    login: Login = module.Login(config, backends, sessions)
+    login: Login = module.Login(config, means)
     if login.renew is not None:
-        sessions.renewals.register(config.path, login.renew)
+        means.sessions.renewals.register(config.path, login.renew)
     return login

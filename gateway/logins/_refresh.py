@@ -48,7 +48,10 @@ class BackendRefresh:
     async def __call__(self, session: Session) -> Renewed:
         """Asks the backend. Raises `RenewalRefused` and `RenewalFailed`."""
         config = self._config
-        refresh = refresh_tokens.load(session.refresh)
+        try:
+            refresh = refresh_tokens.load(session.refresh)
+        except ValueError:  # this path was another kind of login before
+            raise RenewalRefused from None
         if refresh is None:
             raise RenewalRefused
         fields, body = refresh_tokens.request(refresh, config.send, config.body)

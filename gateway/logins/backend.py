@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gateway.backends import BackendFailed, Backends
+from gateway.backends import BackendFailed
 from gateway.core import refresh_tokens, refusals, swaps
 from gateway.core.carriers import KeyCookie
 from gateway.core.keys import Key
 from gateway.core.replies import Reply, UnreadableReply
-from gateway.core.sessions import Device, Session
+from gateway.core.sessions import Device
 from gateway.core.swaps import Found, NoToken
 from gateway.core.tokens import BadToken, Claims
 from gateway.core.verification import NotVerified
 from gateway.key_sets import KeysUnavailable
-from gateway.logins import Attempt
+from gateway.logins import Attempt, Means
+from gateway.logins._asking import ask, private
 from gateway.logins._refresh import BackendRefresh
-from gateway.observe.events import Event, Kind, of_sessions
-from gateway.store.errors import StoreUnavailable
-from gateway.store.sessions import Sessions
+from gateway.logins._reports import end_replaced, report, reporting_failures
 from gateway.verifiers import open_reader
 
 if TYPE_CHECKING:
@@ -33,35 +31,26 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.logins")
 
-# A reply that holds a key is nobody else's (RFC 6749 §5.1), whatever the backend said of it.
-_CACHING = frozenset({"cache-control", "expires", "pragma"})
-
 
 class Login:
     """One configured login."""
 
-    def __init__(self, config: BackendLogin, backends: Backends, sessions: Sessions) -> None:
+    def __init__(self, config: BackendLogin, means: Means) -> None:
         self._config = config
-        self._backends = backends
-        self._sessions = sessions
-        self._read = open_reader(config.verify, backends.key_sets, sessions.skew)
+        self._backends = means.backends
+        self._sessions = means.sessions
+        self._read = open_reader(config.verify, means.backends.key_sets, means.sessions.skew)
         self.renew = config.renew and BackendRefresh(
-            config.renew, backends, read=self._read, subject=self._subject
+            config.renew, means.backends, read=self._read, subject=self._subject
         )
 
     async def __call__(self, attempt: Attempt) -> Reply:
         """The reply for the client. Raises `BackendFailed` and `StoreUnavailable`."""
-        try:
+        with reporting_failures(self._sessions, attempt):
             return await self._log_in(attempt)
-        except BackendFailed as failed:
-            self._report("login_failed", attempt, reason=failed.refusal.reason)
-            raise
-        except StoreUnavailable:
-            self._report("login_failed", attempt, reason=refusals.STORE_DOWN.reason)
-            raise
 
     async def _log_in(self, attempt: Attempt) -> Reply:
-        reply = await self._ask(attempt)
+        reply = await ask(self._backends, self._config, attempt)
         try:
             if reply.status >= 400 or attempt.method == "OPTIONS":
                 return self._refused(attempt, reply)
@@ -83,18 +72,6 @@ class Login:
             raise BackendFailed(refusals.LOGIN_REPLY) from None
         return await self._issue(attempt, reply, found, claims)
 
-    async def _ask(self, attempt: Attempt) -> Reply:
-        config = self._config
-        return await self._backends.call(
-            config.upstream,
-            attempt.method,
-            config.backend_path + attempt.query,
-            fields=attempt.fields,
-            body=attempt.body,
-            timeout=config.timeout,
-            max_reply=config.max_reply,
-        )
-
     def _without_token(self, reply: Reply, attempt: Attempt) -> Reply:
         """A refusal, or a redirect that hands nothing out, passes; a success must have a token."""
         if reply.status < 300 and not swaps.says_no(reply, self._config.failed):
@@ -113,16 +90,11 @@ class Login:
         """The backend's own answer to a login that gives no token."""
         scrubbed = swaps.scrub(reply)
         if attempt.method != "OPTIONS":
-            self._report("login_failed", attempt, reason=f"status_{reply.status}")
+            report(self._sessions, "login_failed", attempt, reason=f"status_{reply.status}")
         return scrubbed
 
     async def _issue(self, attempt: Attempt, reply: Reply, found: Found, claims: Claims) -> Reply:
-        if attempt.replaces is not None:
-            # The same browser logs in anew: its former key must not stay good (rule E5).
-            ended = await self._sessions.revoke(attempt.replaces)
-            name = attempt.request_id
-            for event in of_sessions("revoke", ended, reason="replaced", request_id=name):
-                self._sessions.report(event)
+        await end_replaced(self._sessions, attempt)
         renew = self._config.renew
         refresh = None if renew is None else refresh_tokens.find(reply, renew.refresh_token)
         issued = await self._sessions.issue(
@@ -134,18 +106,9 @@ class Login:
             refresh=refresh_tokens.dump(refresh),
             renew_before=renew.before if renew and refresh else None,
         )
-        self._report("login", attempt, issued.session)
+        report(self._sessions, "login", attempt, issued.session)
         swapped, cookie = _handed_out(reply, found, issued.key, attempt.cookie)
-        kept = [line for line in swapped.fields if line[0].lower() not in _CACHING]
-        return replace(swapped, fields=(*kept, *cookie, ("Cache-Control", "no-store")))
-
-    def _report(
-        self, kind: Kind, attempt: Attempt, session: Session | None = None, reason: str = ""
-    ) -> None:
-        """Of a login that failed, only the backend knows who it was for."""
-        subject, name = ("", "") if session is None else (session.subject, session.id)
-        event = Event(kind, subject, name, attempt.address, attempt.device, reason)
-        self._sessions.report(replace(event, request_id=attempt.request_id))
+        return private(swapped, *cookie)
 
     def _subject(self, claims: Claims) -> str | None:
         return claims.subject(self._config.subject)

@@ -14,6 +14,7 @@ from gateway.core.addresses import ServerUrl
 from gateway.core.carriers import key_cookie
 from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
+from gateway.core.token_places import Cookie
 from gateway.observe.access_log import AccessLog
 from gateway.relay.client import ClientConnection
 from gateway.relay.clock import Clock
@@ -240,9 +241,10 @@ class _Builder:
 
 def _own_cookies(config: Config) -> frozenset[bytes]:
     """The cookies in which logins are configured to hand out keys."""
-    names = (getattr(login.token, "name", None) for login in config.login)
+    places = [login.token for login in config.login if login.kind == "backend"]
+    names = [place.name for place in places if isinstance(place, Cookie)]
     own = [key_cookie(config.keys.cookie, secure=secure).name for secure in (False, True)]
-    return frozenset(name.encode() for name in (*own, *names) if name is not None)
+    return frozenset(name.encode() for name in (*own, *names))
 
 
 def _guarded(config: Config) -> dict[str, frozenset[bytes]]:
@@ -258,7 +260,7 @@ def _guarded(config: Config) -> dict[str, frozenset[bytes]]:
         name: frozenset(
             paths.guard_form(login.backend_path.encode())
             for login in config.login
-            if places(upstream) & places(config.upstreams[login.upstream])
+            if login.kind != "users" and places(upstream) & places(config.upstreams[login.upstream])
         )
         for name, upstream in config.upstreams.items()
     }

@@ -36,6 +36,7 @@ def test_verifying_is_off_by_default(tmp_path: Path) -> None:
     """A backend verifies its own tokens."""
     plain = text().replace("    verify: {}\n", "").replace("  verify: {}\n", "")
     [login] = load(write(tmp_path, plain), {}).login
+    assert isinstance(login, BackendLogin)
     assert login.verify is None
 
 

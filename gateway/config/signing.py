@@ -1,0 +1,89 @@
+"""The section `signing`: its keys, read and checked, and the minter that it describes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway.core import signing
+from gateway.core.minting import Minter
+from gateway.core.secret import Secret
+from gateway.core.signing import BadSigningKey
+
+if TYPE_CHECKING:
+    from gateway.config.document import Document
+    from gateway.config.model import Config, SigningKey
+    from gateway.config.problems import Problem
+
+# Where upstreams find the public keys: a habit of identity providers.
+JWKS_PATH = "/.well-known/jwks.json"
+
+# The kinds of login whose sessions have tokens of the gateway's own.
+MINTING = frozenset({"mint", "users"})
+
+
+def minter(config: Config) -> Minter | None:
+    """What mints the gateway's own tokens, if there is a section `signing`."""
+    section = config.signing
+    if section is None:
+        return None
+    return Minter(
+        [_key(each) for each in section.keys],
+        issuer=section.issuer,
+        audience=section.audience,
+        lifetime=section.lifetime,
+        skew=config.session.clock_skew,
+    )
+
+
+def with_signing_keys(
+    config: Config, folder: Path, document: Document
+) -> tuple[Config, list[Problem]]:
+    """The configuration with the key files of its section read, and what is wrong with the keys."""
+    section = config.signing
+    if section is None:
+        return config, []
+    keys: list[SigningKey] = []
+    problems: list[Problem] = []
+    ids: dict[str | None, int] = {}
+    for at, given in enumerate(section.keys):
+        try:
+            key = _with_file(given, folder)
+            kid = _key(key).kid
+        except BadSigningKey as error:
+            where = ("signing", "keys", at, _field(given))
+            problems.append(document.problem(where, str(error)))
+            continue
+        if kid is not None and kid in ids:
+            twice = f"has the id of keys[{ids[kid]}], so nobody could tell them apart"
+            problems.append(document.problem(("signing", "keys", at, "kid"), twice))
+        ids[kid] = at
+        keys.append(key)
+    read = section.model_copy(update={"keys": tuple(keys)})
+    return config.model_copy(update={"signing": read}), problems
+
+
+def _field(key: SigningKey) -> str:
+    """Under which name the key is given."""
+    if key.secret is not None:
+        return "secret"
+    return "private_key" if key.private_key is not None else "private_key_file"
+
+
+def _with_file(key: SigningKey, folder: Path) -> SigningKey:
+    if key.private_key_file is None:
+        return key
+    try:
+        text = (folder / key.private_key_file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadSigningKey(f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadSigningKey("is no private key in PEM") from None
+    return key.model_copy(update={"private_key": Secret(text)})
+
+
+def _key(key: SigningKey) -> signing.SigningKey:
+    if key.secret is not None:
+        return signing.secret_key(key.secret.reveal(), key.kid)
+    assert key.private_key is not None
+    return signing.private_key(key.algorithm, key.private_key.reveal(), key.kid)

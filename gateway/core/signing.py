@@ -1,0 +1,106 @@
+"""Signing keys: how one is read and checked, and how its public half is shown to upstreams."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
+PrivateKey = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
+
+# RFC 7518 §3.2: an HMAC's key is at least as long as its digest; §3.3: RSA has 2048 bits or more.
+_SHORTEST_SECRET = 32
+_SMALLEST_RSA = 2048
+
+# RFC 7518 §3.4: ES256 is for P-256, which `cryptography` calls by the name that SEC 2 gives it.
+_P256 = "secp256r1"
+
+
+class BadSigningKey(ValueError):
+    """The key cannot sign by its algorithm; the message says why, and shows nothing of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A key that tokens are signed with. `jwk` is its public half; a secret has none."""
+
+    algorithm: Algorithm
+    kid: str | None
+    private: PrivateKey | bytes = field(repr=False)
+    jwk: dict[str, str] | None
+
+
+def secret_key(secret: str, kid: str | None) -> SigningKey:
+    """The key of an HMAC. Raises `BadSigningKey`.
+
+    It gets no id that it is not given: a digest of it would let a weak one be guessed.
+    """
+    content = secret.encode("utf-8", "surrogateescape")
+    if "-----BEGIN" in secret:
+        raise BadSigningKey("is a key in PEM, which is no secret for HS256")
+    if len(content) < _SHORTEST_SECRET:
+        raise BadSigningKey(f"is too short: at least {_SHORTEST_SECRET} bytes, random ones")
+    return SigningKey("HS256", kid, content, None)
+
+
+def private_key(algorithm: Algorithm, pem: str, kid: str | None) -> SigningKey:
+    """A private key in PEM. Its thumbprint is its id if none is given. Raises `BadSigningKey`."""
+    private = _read(pem)
+    jwk = _public_half(algorithm, private)
+    return SigningKey(
+        algorithm,
+        kid or thumbprint(jwk),
+        private,
+        {**jwk, "use": "sig", "alg": algorithm, "kid": kid or thumbprint(jwk)},
+    )
+
+
+def thumbprint(jwk: dict[str, str]) -> str:
+    """RFC 7638: SHA-256 of what makes the key, in the order of its names."""
+    members = json.dumps(jwk, sort_keys=True, separators=(",", ":")).encode()
+    return base64.urlsafe_b64encode(hashlib.sha256(members).digest()).rstrip(b"=").decode()
+
+
+def _read(pem: str) -> Any:
+    content = pem.encode("utf-8", "surrogateescape")
+    try:
+        return load_pem_private_key(content, password=None)
+    except TypeError:
+        raise BadSigningKey("is encrypted: it has to be readable without a passphrase") from None
+    except UnsupportedAlgorithm:
+        raise BadSigningKey("is a private key of an unknown kind") from None
+    except ValueError:
+        pass
+    try:
+        load_pem_public_key(content)
+    except (ValueError, UnsupportedAlgorithm):
+        raise BadSigningKey("is no private key in PEM") from None
+    raise BadSigningKey("is a public key; signing needs the private one")
+
+
+def _public_half(algorithm: Algorithm, private: Any) -> dict[str, str]:
+    """What makes the public key (RFC 7518 §6, RFC 8037 §2), and nothing else."""
+    if algorithm == "RS256" and isinstance(private, RSAPrivateKey):
+        if private.key_size < _SMALLEST_RSA:
+            raise BadSigningKey(f"is too small: RSA needs at least {_SMALLEST_RSA} bits")
+        jwk = RSAAlgorithm.to_jwk(private.public_key(), as_dict=True)
+    elif algorithm == "ES256" and isinstance(private, EllipticCurvePrivateKey):
+        if private.curve.name != _P256:
+            raise BadSigningKey("is on another curve: ES256 needs P-256")
+        jwk = ECAlgorithm.to_jwk(private.public_key(), as_dict=True)
+    elif algorithm == "EdDSA" and isinstance(private, Ed25519PrivateKey):
+        jwk = OKPAlgorithm.to_jwk(private.public_key(), as_dict=True)
+    else:
+        needed = {"RS256": "an RSA", "ES256": "a P-256", "EdDSA": "an Ed25519"}[algorithm]
+        raise BadSigningKey(f"is of another kind: {algorithm} needs {needed} key")
+    return {name: jwk[name] for name in ("kty", "crv", "n", "e", "x", "y") if name in jwk}

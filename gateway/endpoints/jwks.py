@@ -1,0 +1,33 @@
+"""The public keys of the gateway's own tokens, for upstreams that verify them (RFC 7517)."""
+
+from __future__ import annotations
+
+import json
+
+from aiohttp import web
+
+from gateway.core import refusals
+from gateway.core.minting import Minter
+from gateway.endpoints.answers import refuse
+
+# How long the keys may be kept, in seconds. A new key has to be shown for longer than this before
+# it signs, or some verifier would not know it yet.
+_KEPT_FOR = 60
+
+_METHODS = ("GET", "HEAD")
+
+
+class JwksEndpoint:
+    """Answers with the same key set to everybody: there is nothing secret in it."""
+
+    def __init__(self, minter: Minter) -> None:
+        self._body = json.dumps(minter.jwks).encode()
+
+    async def __call__(self, request: web.Request) -> web.Response:
+        if request.method not in _METHODS:
+            return refuse(request, refusals.METHOD, {"Allow": ", ".join(_METHODS)})
+        fields = {
+            "Content-Type": "application/jwk-set+json",
+            "Cache-Control": f"public, max-age={_KEPT_FOR}",
+        }
+        return web.Response(headers=fields, body=self._body)

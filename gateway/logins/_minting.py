@@ -1,0 +1,86 @@
+"""What ways to log in share whose tokens the gateway mints: it belongs to them, and is none."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.core import sessions
+from gateway.core.json_text import pointed
+from gateway.core.minting import MINTED, Minted
+from gateway.core.replies import UnreadableReply
+from gateway.core.sessions import Device, Session, Token
+from gateway.logins import Attempt, Means
+from gateway.logins._reports import end_replaced, report
+from gateway.store.renewals import RenewalRefused, Renewed
+from gateway.store.sessions import Issued
+
+# How long before its expiry a token is minted anew, in seconds; at most a quarter of its life.
+_BEFORE = 60.0
+
+
+class Minting:
+    """Issues the sessions of one login, and mints their tokens."""
+
+    def __init__(self, login: str, means: Means) -> None:
+        """`login` is its path."""
+        assert means.minter is not None
+        self._login = login
+        self._minter = means.minter
+        self._sessions = means.sessions
+
+    async def issue(self, attempt: Attempt, subject: str, claims: Mapping[str, Any]) -> Issued:
+        """A session for whom the attempt has succeeded. Raises `StoreUnavailable`."""
+        await end_replaced(self._sessions, attempt)
+        minted = self._mint(subject, claims)
+        issued = await self._sessions.issue(
+            token=minted.token,
+            subject=subject,
+            login=self._login,
+            device=Device(attempt.device, attempt.address),
+            token_expiry=minted.expires,
+            refresh=MINTED,
+            renew_before=_BEFORE,
+        )
+        report(self._sessions, "login", attempt, issued.session)
+        return issued
+
+    def renewed(self, session: Session, claims: Mapping[str, Any]) -> Renewed:
+        """A new token for a session. Raises `RenewalRefused`."""
+        if session.refresh != MINTED:
+            # This path was another kind of login before: its claims are not ours to repeat.
+            raise RenewalRefused
+        minted = self._mint(session.subject, claims)
+        return Renewed(
+            Token(minted.token.encode("ascii")),
+            minted.expires,
+            sessions.renewal_time(time.time(), minted.expires, _BEFORE),
+            MINTED,
+        )
+
+    def _mint(self, subject: str, claims: Mapping[str, Any]) -> Minted:
+        return self._minter.mint(subject, claims, now=time.time(), jti=secrets.token_hex(16))
+
+
+def about(issued: Issued) -> dict[str, Any]:
+    """What the gateway itself says of a new key (in the manner of RFC 6749 §5.1)."""
+    lasts = int(issued.session.ends_at - time.time())
+    return {"token_type": "Bearer", "expires_in": lasts}
+
+
+def with_key(data: dict[str, Any], pointer: str, key: str) -> bytes:
+    """The JSON of an object with the key put in. Raises `UnreadableReply`."""
+    *outer, name = pointed(pointer)
+    inner = data
+    for part in outer:
+        inner = inner.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise UnreadableReply
+    inner[name] = key
+    try:
+        return json.dumps(data, allow_nan=False).encode()
+    except ValueError:
+        raise UnreadableReply from None

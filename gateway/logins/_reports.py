@@ -1,0 +1,54 @@
+"""What ways to log in share: what they tell of an attempt, and that a browser has one key only."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+
+from gateway.backends import BackendFailed
+from gateway.core import refusals
+from gateway.core.sessions import Session
+from gateway.logins import Attempt
+from gateway.observe.events import Event, Kind, of_sessions
+from gateway.store.errors import StoreUnavailable
+from gateway.store.sessions import Sessions
+
+
+@contextlib.contextmanager
+def reporting_failures(sessions: Sessions, attempt: Attempt) -> Iterator[None]:
+    """Tells of an attempt that ends by an error."""
+    try:
+        yield
+    except BackendFailed as failed:
+        report(sessions, "login_failed", attempt, reason=failed.refusal.reason)
+        raise
+    except StoreUnavailable:
+        report(sessions, "login_failed", attempt, reason=refusals.STORE_DOWN.reason)
+        raise
+
+
+def report(
+    sessions: Sessions,
+    kind: Kind,
+    attempt: Attempt,
+    session: Session | None = None,
+    reason: str = "",
+) -> None:
+    """Of a login that failed, only the backend knows who it was for."""
+    subject, name = ("", "") if session is None else (session.subject, session.id)
+    event = Event(kind, subject, name, attempt.address, attempt.device, reason)
+    sessions.report(replace(event, request_id=attempt.request_id))
+
+
+async def end_replaced(sessions: Sessions, attempt: Attempt) -> None:
+    """The same browser logs in anew: its former key must not stay good (rule E5).
+
+    Raises `StoreUnavailable`.
+    """
+    if attempt.replaces is None:
+        return
+    ended = await sessions.revoke(attempt.replaces)
+    name = attempt.request_id
+    for event in of_sessions("revoke", ended, reason="replaced", request_id=name):
+        sessions.report(event)

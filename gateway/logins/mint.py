@@ -1,0 +1,116 @@
+"""`kind: mint`: a login by a backend that only says yes and who; the gateway mints the token.
+
+The client's request goes to the backend as it came. Anything but a success comes back as it came.
+On success the claims that config.yaml names are taken from the reply, and the reply goes to the
+client with a key put in.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from gateway.backends import BackendFailed
+from gateway.core import claims, json_text, refusals, swaps
+from gateway.core.json_text import NotJson
+from gateway.core.minting import BadClaims
+from gateway.core.replies import Reply, UnreadableReply
+from gateway.core.sessions import Session
+from gateway.logins import Attempt, Means
+from gateway.logins._asking import ask, private
+from gateway.logins._minting import Minting, about, with_key
+from gateway.logins._reports import report, reporting_failures
+from gateway.store.renewals import Renewed
+
+if TYPE_CHECKING:
+    from gateway.config.model import MintLogin
+
+_log = logging.getLogger("gateway.logins")
+
+# What speaks of a body, and is wrong of the one that is written here.
+_OF_THE_BODY = frozenset(
+    {
+        "accept-ranges",
+        "content-digest",
+        "content-disposition",
+        "content-language",
+        "content-md5",
+        "content-type",
+        "digest",
+        "etag",
+        "last-modified",
+        "repr-digest",
+    }
+)
+
+# Replies of these have no body, and this one has.
+_WITHOUT_BODY = frozenset({204, 205})
+
+
+class Login:
+    """One configured login."""
+
+    def __init__(self, config: MintLogin, means: Means) -> None:
+        self._config = config
+        self._backends = means.backends
+        self._sessions = means.sessions
+        self._minting = Minting(config.path, means)
+        self._wanted = [(name, each.at, each.required) for name, each in config.claims.items()]
+
+    async def __call__(self, attempt: Attempt) -> Reply:
+        """The reply for the client. Raises `BackendFailed` and `StoreUnavailable`."""
+        with reporting_failures(self._sessions, attempt):
+            return await self._log_in(attempt)
+
+    async def renew(self, session: Session) -> Renewed:
+        """The next token says what the last one did. Raises `RenewalRefused`."""
+        return self._minting.renewed(session, session.claims)
+
+    async def _log_in(self, attempt: Attempt) -> Reply:
+        reply = await ask(self._backends, self._config, attempt)
+        try:
+            scrubbed = swaps.scrub(reply)
+            if reply.status >= 300 or attempt.method == "OPTIONS":
+                return self._refused(attempt, scrubbed)
+            found = claims.collect(reply, self._wanted)
+            # The key is put in before there is one: a reply that cannot hold it is refused.
+            with_key(_object(scrubbed) or {}, self._config.reply, "")
+        except BadClaims as error:
+            _log.error("login %s: the claims are unusable: %s", attempt.request_id, error)
+            raise BackendFailed(refusals.NO_CLAIMS) from None
+        except UnreadableReply:
+            _log.error("login %s: the reply cannot hold a key", attempt.request_id)
+            raise BackendFailed(refusals.LOGIN_REPLY) from None
+        issued = await self._minting.issue(attempt, found["sub"], found)
+        if attempt.cookie is not None:
+            return private(scrubbed, ("Set-Cookie", attempt.cookie.setting(issued.key.reveal())))
+        data = _object(scrubbed)
+        key = issued.key.reveal()
+        body = with_key(about(issued) if data is None else data, self._config.reply, key)
+        return _with_body(scrubbed, body)
+
+    def _refused(self, attempt: Attempt, scrubbed: Reply) -> Reply:
+        """The backend's own answer, which is no yes."""
+        if attempt.method != "OPTIONS":
+            reason = f"status_{scrubbed.status}"
+            report(self._sessions, "login_failed", attempt, reason=reason)
+        return scrubbed
+
+
+def _object(reply: Reply) -> dict[str, Any] | None:
+    """The reply's JSON object; None if it is something else, or nothing."""
+    try:
+        data = json_text.value(reply.text()[0])
+    except NotJson:
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def _with_body(reply: Reply, body: bytes) -> Reply:
+    """The reply with a JSON body in place of its own."""
+    kept = tuple(line for line in reply.fields if line[0].lower() not in _OF_THE_BODY)
+    fields = (*kept, ("Content-Type", "application/json"))
+    if reply.status in _WITHOUT_BODY:
+        return private(Reply(200, fields, body))
+    return private(replace(reply, fields=fields, body=body))
