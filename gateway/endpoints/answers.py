@@ -10,7 +10,8 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from gateway.backends import BackendFailed
-from gateway.core import refusals
+from gateway.core import refusals, return_paths
+from gateway.core.origins import SAFE_METHODS
 from gateway.core.refusals import PROBLEM_TYPE, Refusal
 from gateway.endpoints import pages
 from gateway.pages.rendering import REFUSAL
@@ -22,6 +23,11 @@ _log = logging.getLogger("gateway.endpoints")
 REFUSED: web.AppKey[Callable[[Refusal], None]] = web.AppKey("REFUSED")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+# Where a browser is sent that needs a session.
+LOGIN_PAGE: web.AppKey[str | None] = web.AppKey("login_page")
+
+_UNAUTHENTICATED = 401
 
 _BY_STATUS = {404: refusals.NO_ROUTE, 405: refusals.METHOD, 413: refusals.BODY_TOO_LARGE}
 
@@ -42,10 +48,18 @@ def refuse(
     *,
     back: str | None = None,
 ) -> web.Response:
-    """A refusal as a response: a page for people, a JSON problem for programs."""
+    """A refusal as a response: a JSON problem for programs; for people a page, or the way to the
+    login page if it is that which they need.
+    """
     if not pages.is_wanted(request):
         return problem(request, refusal, fields)
     request.config_dict[REFUSED](refusal)
+    login_page = request.config_dict[LOGIN_PAGE]
+    if refusal.status == _UNAUTHENTICATED and login_page is not None:
+        response = web.Response(headers={"Cache-Control": "no-store", "Vary": pages.VARY})
+        here = request.raw_path if request.method in SAFE_METHODS else "/"
+        pages.lead_to(response, return_paths.login_url(login_page, here))
+        return response
     notice = pages.texts_for(request).notice(refusal.reason)
     response = pages.show(request, REFUSAL, refusal.status, notice=notice, back=back)
     response.headers.update({**refusal.fields, **(fields or {})})

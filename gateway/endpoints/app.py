@@ -13,7 +13,12 @@ from gateway.config.signing import JWKS_PATH, minter
 from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
 from gateway.endpoints import pages
-from gateway.endpoints.answers import REFUSED, refusals_as_problems, without_server_field
+from gateway.endpoints.answers import (
+    LOGIN_PAGE,
+    REFUSED,
+    refusals_as_problems,
+    without_server_field,
+)
 from gateway.endpoints.callers import CORS
 from gateway.endpoints.endings import Endings
 from gateway.endpoints.jwks import JwksEndpoint
@@ -48,6 +53,7 @@ def build(
     most = max((login.max_body for login in config.login), default=0)
     app = web.Application(middlewares=[refusals_as_problems], client_max_size=most + 1)
     app[REFUSED] = refused
+    app[LOGIN_PAGE] = config.login_page
     app[CORS] = Policy.of(config.cors)
     app.on_response_prepare.append(without_server_field)
     pages.add_templates(app, config.pages.templates)

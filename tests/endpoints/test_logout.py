@@ -8,13 +8,10 @@ from aiohttp import web
 
 from gateway.store.errors import StoreUnavailable
 from tests.conftest import token_of
-from tests.support.callers import by_cookie, by_header, log_in
+from tests.support.callers import OWN, by_cookie, by_header, log_in
 from tests.support.endpoints import BODY, World, answer, world
 from tests.support.processes import free_port
 from tests.support.redis_server import RedisServer
-
-# What browsers say of a page of the site's own.
-OWN = {"Sec_Fetch_Site": "same-origin"}
 
 TOLD = {"path": "/logout", "upstream": "accounts", "backend_path": "/backend/logout"}
 

@@ -12,7 +12,7 @@ from gateway.pages.english import ENGLISH
 from gateway.pages.korean import KOREAN
 from gateway.pages.rendering import SESSIONS, Templates
 from gateway.pages.texts import Texts
-from tests.support.callers import by_cookie, by_header, log_in
+from tests.support.callers import OWN, by_cookie, by_header, log_in
 from tests.support.endpoints import World, world
 from tests.support.page import Element, read_page
 from tests.support.redis_server import RedisServer
@@ -288,9 +288,9 @@ async def test_a_refusal_is_a_page_for_people(place: World, texts: Texts) -> Non
         ("GET", "/sessions", {"X_Latchkey_Carrier": "cookie"}, 401, "invalid_key"),
         ("POST", "/logout?scope=all", {}, 401, "no_key"),
         ("POST", f"/sessions/{own}", {**by_cookie(own), **evil}, 403, "cross_site"),
-        ("POST", f"/sessions/{'0' * 43}", by_cookie(own), 404, "no_session"),
+        ("POST", f"/sessions/{'0' * 43}", {**by_cookie(own), **OWN}, 404, "no_session"),
         ("GET", f"/sessions/{own}", by_cookie(own), 405, ""),
-        ("POST", "/logout?scope=x", by_cookie(own), 400, ""),
+        ("POST", "/logout?scope=x", {**by_cookie(own), **OWN}, 400, ""),
     ):
         got, headers, body = await place.ask(method, path, **fields, **people)
         page, notice = read_page(body), texts.notice(reason)
@@ -304,6 +304,20 @@ async def test_a_refusal_is_a_page_for_people(place: World, texts: Texts) -> Non
         assert ("Allow" in headers) is (status == 405)
         links = [each.attributes["href"] for each in page.all("a")]
         assert links == (["/sessions"] if status == 404 else [])
+
+
+async def test_people_are_sent_to_the_login_page(redis: RedisServer) -> None:
+    """If there is one: and from there back to where they wanted to go; programs get their 401."""
+    async with world(redis.url, login_page="/signin") as place:
+        for method, path, location in (
+            ("GET", "/sessions", "/signin?return_to=/sessions"),
+            ("GET", "/sessions?x=1", "/signin?return_to=/sessions%3Fx%3D1"),
+            ("POST", f"/sessions/{'0' * 43}", "/signin"),
+            ("POST", "/logout?scope=all", "/signin"),
+        ):
+            status, headers, _ = await place.ask(method, path, **BROWSER)
+            assert (status, headers["Location"]) == (303, location)
+            assert (await place.ask(method, path))[0] == 401
 
 
 # Templates of the operator's own.
@@ -347,5 +361,6 @@ async def test_the_list_elsewhere_or_nowhere(redis: RedisServer) -> None:
         _, own = await log_in(place)
         for method, path in (("GET", "/sessions"), ("DELETE", f"/sessions/{own}")):
             assert (await place.ask(method, path, **by_cookie(own)))[0] == 404
-        answer = await place.ask("POST", "/logout?scope=all", **by_cookie(own), **BROWSER)
+        asked = {**by_cookie(own), **OWN, **BROWSER}
+        answer = await place.ask("POST", "/logout?scope=all", **asked)
         assert answer[0] == 204

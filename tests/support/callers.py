@@ -5,6 +5,9 @@ import json
 from tests.conftest import token_of
 from tests.support.endpoints import BODY, World, answer
 
+# What browsers say of a page of the site's own.
+OWN = {"Sec_Fetch_Site": "same-origin"}
+
 
 async def log_in(place: World, subject: str = "alice", **headers: str) -> tuple[str, str]:
     """A new key and its session's id."""
