@@ -58,11 +58,17 @@ def build(
     app.on_response_prepare.append(without_server_field)
     pages.add_templates(app, config.pages.templates)
     means = Means(calls, sessions, minter(config))
+    federated = {}
     for login in config.login:
         opened = open_login(login, means)
-        endpoint = LoginEndpoint(login, opened, config.keys, config.identity)
-        app.router.add_route("*", login.path, endpoint.__call__)
-    endings, listed = Endings(config.logout, sessions, calls), config.sessions.path
+        if isinstance(opened, Federated):
+            federated[login.path] = opened
+        for entrance in entrances(login, opened):
+            endpoint = LoginEndpoint(entrance, config.keys, config.identity)
+            app.router.add_route("*", entrance.path, endpoint.__call__)
+    app.on_cleanup.append(partial(_close, federated.values()))
+    endings = Endings(config, sessions, calls, federated)
+    listed = config.sessions.path
     logout = LogoutEndpoint(endings, sessions.directory, listed)
     app.router.add_route("*", config.logout.path, logout.__call__)
     if listed is not None:

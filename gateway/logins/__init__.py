@@ -8,13 +8,16 @@ name, so adding one touches nothing here.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from gateway.backends import Backends
-from gateway.core.carriers import KeyCookie
+from gateway.backends import BackendFailed, Backends
+from gateway.core.carriers import Choice, KeyCookie
 from gateway.core.minting import Minter
+from gateway.core.refusals import Refusal
 from gateway.core.replies import Reply
+from gateway.core.sessions import Session
 from gateway.store.renewals import Renew
 from gateway.store.sessions import Sessions
 
@@ -35,6 +38,8 @@ class Attempt:
     request_id: str
     replaces: str | None  # the session id of the cookie that the same browser sent
     cookie: KeyCookie | None  # what the key is to travel in; None: in the reply
+    origin: str = ""  # the gateway's own, as the client names it
+    trips: Mapping[str, str] = field(default_factory=dict, repr=False)  # see `core.trips`
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,26 @@ class Means:
     minter: Minter | None  # there is one for those that need one: config.yaml is checked for it
 
 
+class LoginFailed(BackendFailed):
+    """An attempt that a person may repeat at the path `again`."""
+
+    def __init__(self, refusal: Refusal, *, again: str) -> None:
+        super().__init__(refusal)
+        self.again = again
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """One path at which a login answers: what it takes, and what it is asked there."""
+
+    path: str
+    methods: Sequence[str]
+    max_body: int
+    answer: Callable[[Attempt], Awaitable[Reply]]
+    carrier: Choice | None = None  # how the key travels; None: as `keys` says
+    is_open: bool = False  # other sites may lead here; who may come in is shown in another way
+
+
 class Login(Protocol):
     """One configured login. `renew` gets its sessions new tokens; None if it never does."""
 
@@ -54,6 +79,30 @@ class Login(Protocol):
     async def __call__(self, attempt: Attempt) -> Reply:
         """The reply for the client. Raises `BackendFailed` and `StoreUnavailable`."""
         ...
+
+
+@runtime_checkable
+class Federated(Protocol):
+    """A login at somebody else's site: browsers go there and come back, to log in and to log out."""
+
+    entrances: Sequence[Entrance]
+
+    async def farewell(self, session: Session, origin: str) -> str | None:
+        """Where a browser goes on whose session has ended, to log out there as well; None if
+        nowhere. `origin` is the gateway's own.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Lets go of its connections."""
+        ...
+
+
+def entrances(config: AnyLogin, login: Login) -> Sequence[Entrance]:
+    """Where a login answers: most do at the one path that config.yaml says."""
+    if isinstance(login, Federated):
+        return login.entrances
+    return [Entrance(config.path, config.methods, config.max_body, login, config.carrier)]
 
 
 def open_login(config: AnyLogin, means: Means) -> Login:
