@@ -14,6 +14,7 @@ from gateway.core import refusals, return_paths
 from gateway.core.origins import SAFE_METHODS
 from gateway.core.refusals import PROBLEM_TYPE, Refusal
 from gateway.endpoints import pages
+from gateway.pages import policy
 from gateway.pages.rendering import REFUSAL
 from gateway.store.errors import StoreUnavailable
 
@@ -57,7 +58,7 @@ def refuse(
     request.config_dict[REFUSED](refusal)
     login_page = request.config_dict[LOGIN_PAGE]
     if refusal.status == _UNAUTHENTICATED and login_page is not None:
-        response = web.Response(headers={"Cache-Control": "no-store", "Vary": pages.VARY})
+        response = web.Response(headers={"Cache-Control": "no-store", "Vary": policy.VARY})
         here = request.raw_path if request.method in SAFE_METHODS else "/"
         pages.lead_to(response, return_paths.login_url(login_page, here))
         return response
@@ -74,7 +75,7 @@ def problem(
     request.config_dict[REFUSED](refusal)
     headers = CIMultiDict({**refusal.fields, **(fields or {}), "Cache-Control": "no-store"})
     headers["Content-Type"] = PROBLEM_TYPE
-    headers["Vary"] = pages.VARY
+    headers["Vary"] = policy.VARY
     body = refusal.body(request.headers.get("X-Request-Id"))
     return web.Response(status=refusal.status, headers=headers, body=body)
 

@@ -69,7 +69,7 @@ def build(
     app.on_cleanup.append(partial(_close, federated.values()))
     endings = Endings(config, sessions, calls, federated)
     listed = config.sessions.path
-    logout = LogoutEndpoint(endings, sessions.directory, listed)
+    logout = LogoutEndpoint(config.logout.path, endings, sessions.directory, listed)
     app.router.add_route("*", config.logout.path, logout.__call__)
     if listed is not None:
         devices = SessionsEndpoint(listed, config, endings, sessions.directory)

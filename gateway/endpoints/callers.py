@@ -52,8 +52,13 @@ def insist_on_own_site(request: web.Request) -> None:
 
     A key in a header comes from nobody but the site's own code.
     """
-    if by_cookie(request) and not is_own(request):
+    if not may_act(request):
         raise Refused(refusals.CROSS_SITE)
+
+
+def may_act(request: web.Request) -> bool:
+    """Whether a request may change what its key stands for."""
+    return not by_cookie(request) or is_own(request)
 
 
 def by_cookie(request: web.Request) -> bool:

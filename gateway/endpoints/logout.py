@@ -9,8 +9,9 @@ from aiohttp import web
 from gateway.core import refusals
 from gateway.endpoints import pages
 from gateway.endpoints.answers import Refused, refuse
-from gateway.endpoints.callers import insist_on_own_site, own_sessions
+from gateway.endpoints.callers import insist_on_own_site, may_act, own_sessions
 from gateway.endpoints.endings import Endings
+from gateway.pages.rendering import LOGOUT, REFUSAL
 from gateway.store.directory import Directory
 
 _METHODS = ("GET", "POST")
@@ -21,8 +22,11 @@ Scope = Literal["", "others", "all"]
 class LogoutEndpoint:
     """Answers at the logout's path."""
 
-    def __init__(self, endings: Endings, directory: Directory, sessions_path: str | None) -> None:
+    def __init__(
+        self, path: str, endings: Endings, directory: Directory, sessions_path: str | None
+    ) -> None:
         """`sessions_path` is where the caller's sessions are listed, if they are."""
+        self._path = path
         self._endings = endings
         self._directory = directory
         self._sessions_path = sessions_path
@@ -34,10 +38,12 @@ class LogoutEndpoint:
         """
         if request.method not in _METHODS:
             return refuse(request, refusals.METHOD, {"Allow": ", ".join(_METHODS)})
+        if request.method == "GET" and pages.is_wanted(request) and not may_act(request):
+            return pages.show(request, LOGOUT, logout_path=self._path)
         insist_on_own_site(request)
         scope = _scope(request)
         if not scope:
-            return await self._endings.log_out(request)
+            return _logged_out(request, await self._endings.log_out(request))
         # The caller's own session ends last, so that what has failed can be asked for again.
         own = await own_sessions(request, self._directory)
         await self._endings.end(request, own.others, "logout", reason=scope)
@@ -48,6 +54,17 @@ class LogoutEndpoint:
         if self._sessions_path is not None and pages.is_wanted(request):
             pages.lead_to(response, self._sessions_path)
         return response
+
+
+def _logged_out(request: web.Request, response: web.Response) -> web.Response:
+    """The same for people: a page that says so."""
+    if not pages.is_wanted(request):
+        return response
+    notice = pages.texts_for(request).logged_out
+    page = pages.show(request, REFUSAL, notice=notice, back=None)
+    for cookie in response.headers.getall("Set-Cookie", ()):
+        page.headers.add("Set-Cookie", cookie)
+    return page
 
 
 def _scope(request: web.Request) -> Scope:

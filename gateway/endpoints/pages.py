@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from aiohttp import web
 
 from gateway.core import negotiation
+from gateway.pages import policy
 from gateway.pages.rendering import Templates
 from gateway.pages.texts import Texts
 from gateway.pages.views import LANGUAGES
@@ -15,18 +16,7 @@ from gateway.pages.views import LANGUAGES
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-# Whether an answer is a page, and in which language, the request decides.
-VARY = "Accept, Accept-Language"
-
 _TEMPLATES: web.AppKey[Environment] = web.AppKey("templates")
-
-_FIELDS = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    # With no-referrer, browsers would say `Origin: null` of the page's own forms.
-    "Referrer-Policy": "same-origin",
-    "Vary": VARY,
-}
 
 
 def add_templates(app: web.Application, folder: str | None) -> None:
@@ -59,12 +49,7 @@ def show(request: web.Request, name: str, status: int = 200, **context: Any) -> 
         app_key=_TEMPLATES,
         status=status,
     )
-    response.headers.update(_FIELDS)
-    response.headers["Content-Language"] = texts.language
-    response.headers["Content-Security-Policy"] = (
-        f"default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self'; "
-        "frame-ancestors 'none'; base-uri 'none'"
-    )
+    response.headers.update(policy.fields(nonce, texts.language))
     return response
 
 

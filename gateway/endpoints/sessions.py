@@ -13,7 +13,7 @@ from gateway.endpoints import pages
 from gateway.endpoints.answers import Refused, refuse
 from gateway.endpoints.callers import Own, insist_on_own_site, own_sessions
 from gateway.endpoints.endings import Endings
-from gateway.pages import views
+from gateway.pages import policy, views
 from gateway.pages.rendering import SESSIONS
 from gateway.store.directory import Directory
 
@@ -57,7 +57,7 @@ class SessionsEndpoint:
             }
             for handle, said in own.sessions.items()
         ]
-        fields = {"Cache-Control": "no-store", "Vary": pages.VARY}
+        fields = {"Cache-Control": "no-store", "Vary": policy.VARY}
         return web.json_response({"sessions": listed}, headers=fields)
 
     def _page(self, request: web.Request, own: Own) -> web.Response:

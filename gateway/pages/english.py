@@ -10,6 +10,11 @@ _LOG_IN = Notice(
     "expired.",
 )
 
+_NOT_FOUND = Notice("This page does not exist", "Check the address, or go back.")
+_AWAY = Notice(
+    "This page cannot be reached right now", "You are still logged in. Try again in a moment."
+)
+
 ENGLISH = Texts(
     language="en",
     title="Your devices",
@@ -23,6 +28,11 @@ ENGLISH = Texts(
     log_out_of="Log out {}",
     log_out_others="Log out all other devices",
     log_out_everywhere="Log out everywhere",
+    log_out_question=Notice(
+        "Do you want to log out?",
+        "Another website, or a link, has led you here. You are still logged in.",
+    ),
+    logged_out=Notice("You are logged out", "You can close this page, or log in again."),
     only_device="You are not logged in on any other device.",
     back="Back to your devices",
     notices={
@@ -35,6 +45,13 @@ ENGLISH = Texts(
             "There is no such device",
             "It may have been logged out already.",
         ),
+        "forbidden": Notice(
+            "You may not see this page",
+            "You are logged in, but your account does not allow this.",
+        ),
+        **dict.fromkeys(("no_route", "ambiguous_path"), _NOT_FOUND),
+        **dict.fromkeys(("upstream_timeout", "upstream_unreachable", "upstream_closed"), _AWAY),
+        **dict.fromkeys(("busy", "renewal_failed", "upstream_invalid"), _AWAY),
         "store_unavailable": Notice(
             "Please try again in a moment",
             "Your logins cannot be reached right now, so this may not have been done.",

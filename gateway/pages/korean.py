@@ -9,6 +9,12 @@ _LOG_IN = Notice(
     "이 페이지를 보려면 로그인해 주세요. 이미 로그아웃했거나 로그인이 만료되었을 수 있습니다.",
 )
 
+_NOT_FOUND = Notice("페이지를 찾을 수 없습니다", "주소를 확인하거나 이전 페이지로 돌아가 주세요.")
+_AWAY = Notice(
+    "지금은 페이지에 연결할 수 없습니다",
+    "로그인은 유지됩니다. 잠시 후 다시 시도해 주세요.",
+)
+
 KOREAN = Texts(
     language="ko",
     title="로그인된 기기",
@@ -22,6 +28,11 @@ KOREAN = Texts(
     log_out_of="{} 로그아웃",
     log_out_others="다른 모든 기기에서 로그아웃",
     log_out_everywhere="모든 기기에서 로그아웃",
+    log_out_question=Notice(
+        "로그아웃하시겠습니까?",
+        "다른 사이트나 링크를 통해 이 페이지로 이동했습니다. 아직 로그아웃되지 않았습니다.",
+    ),
+    logged_out=Notice("로그아웃되었습니다", "이 페이지를 닫거나 다시 로그인하실 수 있습니다."),
     only_device="다른 기기에는 로그인되어 있지 않습니다.",
     back="기기 목록으로 돌아가기",
     notices={
@@ -34,6 +45,13 @@ KOREAN = Texts(
             "기기를 찾을 수 없습니다",
             "이미 로그아웃된 기기일 수 있습니다.",
         ),
+        "forbidden": Notice(
+            "접근 권한이 없습니다",
+            "로그인되어 있지만 이 계정으로는 이 페이지를 볼 수 없습니다.",
+        ),
+        **dict.fromkeys(("no_route", "ambiguous_path"), _NOT_FOUND),
+        **dict.fromkeys(("upstream_timeout", "upstream_unreachable", "upstream_closed"), _AWAY),
+        **dict.fromkeys(("busy", "renewal_failed", "upstream_invalid"), _AWAY),
         "store_unavailable": Notice(
             "잠시 후 다시 시도해 주세요",
             "지금은 로그인 정보를 확인할 수 없어 요청이 처리되지 않았을 수 있습니다.",

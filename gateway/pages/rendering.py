@@ -24,7 +24,7 @@ _OURS = Path(__file__).parent / "templates"
 # Ours under a name of their own, for a template that only changes a part of one.
 _PREFIX = "latchkey"
 
-SESSIONS, REFUSAL = "sessions.html", "refusal.html"
+SESSIONS, REFUSAL, LOGOUT = "sessions.html", "refusal.html", "logout.html"
 
 
 class Templates:
@@ -92,6 +92,7 @@ def _samples(texts: Texts) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for devices in (shown, shown[:1]):
         paths = {"sessions_path": "/sessions", "logout_path": "/logout"}
         yield SESSIONS, {**always, **paths, "devices": devices}
+    yield LOGOUT, {**always, "logout_path": "/logout"}
     for back in (None, "/sessions"):
         yield REFUSAL, {**always, "notice": texts.failure, "status": 404, "back": back}
 

@@ -34,6 +34,8 @@ class Texts:
     log_out_of: str  # with {} for a device; it contains `log_out`
     log_out_others: str
     log_out_everywhere: str
+    log_out_question: Notice  # when another site has led to the logout
+    logged_out: Notice
     only_device: str
     back: str
     notices: Mapping[str, Notice]  # by a refusal's reason

@@ -7,18 +7,28 @@ from email.utils import formatdate
 from http import HTTPStatus
 
 from gateway.core.refusals import PROBLEM_TYPE, Refusal
+from gateway.pages.refusals import RefusalPage
 from gateway.relay.requests import Answered
 
 
 def refusal(
-    kind: Refusal, *, request_id: bytes, head_only: bool, close: bool, fields: Mapping[str, str]
+    kind: Refusal,
+    *,
+    request_id: bytes,
+    head_only: bool,
+    close: bool,
+    fields: Mapping[str, str],
+    page: RefusalPage | None = None,
 ) -> bytes:
-    """A whole answer. It carries nothing of the request but the id that the gateway gave it."""
-    body = kind.body(request_id.decode("ascii"))
+    """A whole answer: `page` for people, or a JSON problem. It carries nothing of the request but
+    the id that the gateway gave it.
+    """
+    body = kind.body(request_id.decode("ascii")) if page is None else page.body
     lines = {
         "Content-Type": PROBLEM_TYPE,
         "Content-Length": str(len(body)),
         "Cache-Control": "no-store",
+        **({} if page is None else page.fields),
         **kind.fields,
         **fields,
     }

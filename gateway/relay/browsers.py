@@ -56,9 +56,10 @@ def fitted(refused: Refused, head: RequestHead, route: Route) -> Refused | Answe
     and another site's page may read why it was refused, if it may read the route's answers.
     """
     status = refused.refusal.status
-    if status == _UNAUTHENTICATED and route.login_page is not None and _navigates(head, route):
+    page = route.login_page if route.always_to_login or navigates(head) else None
+    if status == _UNAUTHENTICATED and page is not None:
         back = (head.path + head.query).decode("ascii") if head.method == b"GET" else "/"
-        location = return_paths.login_url(route.login_page, back)
+        location = return_paths.login_url(page, back)
         fields = {"Location": location, "Cache-Control": "no-store"}
         return Answered(_SEE_OTHER, fields, refused.event)
     if route.cors is not None:
@@ -71,10 +72,8 @@ def cors_fields(head: RequestHead, policy: Policy) -> dict[str, str]:
     return policy.answer(head.passed_value(b"origin") or "")
 
 
-def _navigates(head: RequestHead, route: Route) -> bool:
+def navigates(head: RequestHead) -> bool:
     """Whether a person waits for a page (Fetch Metadata §2.1, or what browsers accept)."""
-    if route.always_to_login:
-        return True
     mode = head.passed_value(b"sec-fetch-mode")
     if mode is not None:
         return mode == "navigate"

@@ -13,6 +13,7 @@ from gateway.core.records import Open
 from gateway.core.refusals import Refusal
 from gateway.observe.access_log import AccessLog
 from gateway.observe.events import Report, of_sessions
+from gateway.pages.refusals import RefusalPages
 from gateway.relay.clock import Clock
 from gateway.relay.decision import Decider, Load
 from gateway.relay.outgoing import Names, Peer
@@ -40,6 +41,7 @@ class Context:
     revoke: Callable[[str], Awaitable[Mapping[str, Open]]]  # ends a session, says whose
     report: Report  # what happens to sessions
     refused: Callable[[Refusal], None]  # is told of each refusal
+    pages: RefusalPages  # what people read of it
     draining: bool = False
     _ending: set[asyncio.Task[None]] = field(default_factory=set)
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("gateway.relay"))

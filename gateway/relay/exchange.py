@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.core import refusals
 from gateway.core.refusals import Refusal
 from gateway.observe.events import Event
+from gateway.pages.refusals import RefusalPage
 from gateway.relay import answers, bodies, browsers, eager, frames, outgoing
 from gateway.relay.bodies import ChunkedBody
 from gateway.relay.decision import Forward
@@ -439,9 +440,17 @@ class Exchange:
                 head_only=self.head.method == b"HEAD",
                 close=self.close,
                 fields={**self._cors_fields, **(fields or {})},
+                page=self._page(refusal),
             )
         )
         self._end(reusable=False)
+
+    def _page(self, refusal: Refusal) -> RefusalPage | None:
+        """What a person reads; None for programs."""
+        if not browsers.navigates(self.head):
+            return None
+        wanted = self.head.passed_value(b"accept-language") or ""
+        return self.context.pages.page(refusal, wanted)
 
     def broken(self, refusal: Refusal) -> None:
         """The upstream's answer failed: before its head that is a refusal, after it a cut."""

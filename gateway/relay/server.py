@@ -16,6 +16,7 @@ from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
 from gateway.core.token_places import Cookie
 from gateway.observe.access_log import AccessLog
+from gateway.pages.refusals import RefusalPages
 from gateway.relay.client import ClientConnection
 from gateway.relay.clock import Clock
 from gateway.relay.context import Context
@@ -90,6 +91,7 @@ class Relay:
             revoke=sessions.revoke,
             report=sessions.report,
             refused=refused,
+            pages=RefusalPages(config.pages.templates),
         )
         self._live = LiveSessions(self._clock.clients, sessions, config.session.idle_timeout)
 

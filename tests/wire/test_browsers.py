@@ -284,3 +284,50 @@ def test_nobody_is_sent_away(browsers: Gateway, shop: Upstream) -> None:
             assert b"\r\nLocation: /signin" in answer
     answer = ask(browsers.port, request("GET", "http://evil.example/api/x", NAVIGATES))
     assert b"evil" not in answer.partition(b"\r\n\r\n")[0]
+
+
+PERSON = (NAVIGATES, "Accept-Language: ko-KR,ko;q=0.9,en;q=0.8")
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "words"),
+    [
+        ("/program/x", 401, "로그인이 필요합니다"),
+        ("/gone/x", 502, "지금은 페이지에 연결할 수 없습니다"),
+        ("/nothing", 404, "페이지를 찾을 수 없습니다"),
+    ],
+)
+def test_people_read_a_page(browsers: Gateway, path: str, code: int, words: str) -> None:
+    """In their language, with a policy that lets nothing in; programs get the JSON problem."""
+    answer = ask(browsers.port, request("GET", path, *PERSON))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert status(answer) == code
+    assert words in body.decode()
+    assert b"\r\nContent-Type: text/html; charset=utf-8\r\n" in head
+    assert b"\r\nContent-Security-Policy: default-src 'none'; " in head
+    assert f"\r\nContent-Length: {len(body)}\r\n".encode() in head + b"\r\n"
+    assert code != 401 or b"\r\nWWW-Authenticate: Bearer " in head
+    assert b"script" not in body
+    english = ask(browsers.port, request("GET", path, HTML))
+    assert b'<html lang="en">' in english
+    program = ask(browsers.port, request("GET", path, "Accept: application/json"))
+    assert b"\r\nContent-Type: application/problem+json\r\n" in program
+    only_head = ask(browsers.port, request("HEAD", path, *PERSON))
+    assert (status(only_head), only_head.partition(b"\r\n\r\n")[2]) == (code, b"")
+
+
+def test_a_person_logs_out(browsers: Gateway, shop: Upstream) -> None:
+    """From the site's own page at once; led there by another site, after a question."""
+    key = log_in(browsers.port)
+    led = (cookie(key), HTML, "Sec-Fetch-Mode: navigate", "Sec-Fetch-Site: cross-site")
+    answer = ask(browsers.port, request("GET", "/logout", *led))
+    assert status(answer) == 200
+    assert b'<form method="post" action="/logout"><button' in answer
+    assert b"Set-Cookie" not in answer
+    assert status(ask(browsers.port, request("GET", "/api/x", cookie(key)))) == 200
+    own = (cookie(key), HTML, "Sec-Fetch-Site: same-origin")
+    answer = ask(browsers.port, request("POST", "/logout", *own))
+    assert status(answer) == 200
+    assert b"You are logged out" in answer
+    assert b"\r\nSet-Cookie: session=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax\r\n" in answer
+    assert status(ask(browsers.port, request("GET", "/api/x", cookie(key)))) == 401

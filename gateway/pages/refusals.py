@@ -1,0 +1,53 @@
+"""Refusals as pages, for the relay: each is made once, for it says nothing of who is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.core import negotiation
+from gateway.core.refusals import Refusal
+from gateway.pages import policy
+from gateway.pages.rendering import REFUSAL, Templates
+from gateway.pages.views import LANGUAGES
+
+# A page that is made once has nothing in it that anybody could have slipped in, so its styles may
+# have the same name each time.
+_NONCE = "latchkey"
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalPage:
+    """A page and the fields that it goes with."""
+
+    body: bytes
+    fields: Mapping[str, str]
+
+
+class RefusalPages:
+    """The pages of one worker."""
+
+    def __init__(self, folder: str | None) -> None:
+        """`folder` has the operator's own templates."""
+        self._templates = Templates(folder)
+        self._made: dict[tuple[str, str], RefusalPage] = {}
+
+    def page(self, refusal: Refusal, accept_language: str) -> RefusalPage:
+        """What a person reads instead of the JSON problem."""
+        language = negotiation.language(accept_language, list(LANGUAGES))
+        name = (refusal.reason, language)
+        if name not in self._made:
+            self._made[name] = self._make(refusal, language)
+        return self._made[name]
+
+    def _make(self, refusal: Refusal, language: str) -> RefusalPage:
+        texts = LANGUAGES[language]
+        body = self._templates.get_template(REFUSAL).render(
+            text=texts,
+            nonce=_NONCE,
+            notice=texts.notice(refusal.reason),
+            status=refusal.status,
+            back=None,
+        )
+        fields = {"Content-Type": "text/html; charset=utf-8", **policy.fields(_NONCE, language)}
+        return RefusalPage(body.encode(), fields)
