@@ -31,7 +31,7 @@ def open_reader(config: Verify | None, key_sets: KeySets, skew: float) -> ReadTo
         needs_expiry=config.require_expiry,
     )
     if config.jwks is not None:
-        return _by_key_set(key_sets.at(config.jwks), rules)
+        return by_key_set(key_sets.at(config.jwks), rules)
     if config.secret is not None:
         return _by_key(verifying_keys.of_secret(config.secret), rules)
     assert config.public_key is not None
@@ -52,7 +52,9 @@ def _by_key(key: VerifyingKey, rules: Rules) -> ReadToken:
     return read
 
 
-def _by_key_set(key_set: KeySet, rules: Rules) -> ReadToken:
+def by_key_set(key_set: KeySet, rules: Rules) -> ReadToken:
+    """Reads tokens that a provider has signed; for a key that is not known yet, it is asked."""
+
     async def read(token: str) -> Claims:
         try:
             return verification.verify(token, await key_set.keys(), rules, time.time())

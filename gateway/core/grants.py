@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote_plus
 
-from gateway.core import authorization
+from gateway.core import authorization, jwts, tokens
 from gateway.core.secret import Secret
+from gateway.core.tokens import BadToken, Claims, NotAJwt
 
 ClientAuth = Literal["client_secret_basic", "client_secret_post", "none"]
 
@@ -23,6 +24,10 @@ _FOREVER = 100 * 365 * 86400
 
 class BadGrant(ValueError):
     """The answer gives nothing that can be used; the message is a stable reason."""
+
+
+class NotJwt(BadGrant):
+    """The token is one that only the provider can read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,39 @@ def client_fields(
         return {}, {"client_id": client_id, "client_secret": secret.reveal()}
     pair = f"{quote_plus(client_id)}:{quote_plus(secret.reveal())}"
     return {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}, {}
+
+
+def token_of(
+    grant: Grant, which: str, said: Claims | None, *, now: float, skew: float
+) -> tuple[str, float | None]:
+    """The token for a session, and when it expires: the access token, or the ID token that says
+    this. Raises `NotJwt` and `BadGrant`.
+    """
+    if which == "id_token":
+        if grant.id_token is None or said is None:
+            raise BadGrant("no_id_token")
+        return _jwt(grant.id_token), said.expires
+    token = _jwt(grant.access_token)
+    try:
+        own = tokens.read_claims(token, now - skew).expires
+    except NotAJwt:
+        raise NotJwt("no_jwt") from None
+    except BadToken as error:
+        raise BadGrant(str(error)) from None
+    ends = [] if own is None else [own]
+    if grant.expires_in is not None:
+        ends.append(now + grant.expires_in)
+    return token, min(ends, default=None)
+
+
+def _jwt(token: Secret) -> str:
+    """It becomes part of a header section, so it must be a JWT from its first character to its
+    last.
+    """
+    text = token.reveal()
+    if jwts.sole(text) != text:
+        raise NotJwt("no_jwt")
+    return text
 
 
 def dump(kept: Kept) -> str:

@@ -57,6 +57,9 @@ AMBIGUOUS_PATH = Refusal(400, "ambiguous_path", "The path can be read in more th
 UNKNOWN_SCOPE = Refusal(
     400, "unknown_scope", "A logout's scope is all or others; without one, it is this device."
 )
+LOGIN_LOST = Refusal(
+    400, "login_lost", "This login was not begun in this browser, is over, or took too long."
+)
 AMBIGUOUS_KEY = Refusal(400, "ambiguous_key", "The request carries more than one key.")
 # RFC 6750 §3: `error` is said only when a key was sent.
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="latchkey"'}
@@ -72,6 +75,7 @@ BAD_KEY = Refusal(
     401, "invalid_key", "The key is unknown or its session has ended.", fields=_BAD_KEY
 )
 FORBIDDEN = Refusal(403, "forbidden", "The session does not allow this.")
+LOGIN_DENIED = Refusal(403, "login_denied", "The provider has not logged anybody in.")
 CROSS_SITE = Refusal(403, "cross_site", "A request from another site cannot do this.")
 ADMIN_OFF = Refusal(
     403, "admin_off", "The admin API is off: set admin.secret in config.yaml to use it."
@@ -120,6 +124,15 @@ NO_CLAIMS = Refusal(
 NOT_VERIFIED = Refusal(
     502, "token_not_verified", "The login's token cannot be verified.", blame="upstream"
 )
+NO_JWT = Refusal(
+    502,
+    "no_jwt",
+    "The provider's access token is no JWT: `token: id_token` takes the other one.",
+    blame="upstream",
+)
+PROVIDER_INVALID = Refusal(
+    502, "provider_invalid", "The provider's answer cannot be used.", blame="upstream"
+)
 LOGIN_REPLY = Refusal(502, "login_reply", "The login's reply cannot be read.", blame="upstream")
 
 # What the gateway or its store cannot do now. The user is not logged out by any of these.
@@ -144,6 +157,13 @@ RENEWAL = Refusal(
     503,
     "renewal_failed",
     "The session's token cannot be renewed at the moment.",
+    blame="upstream",
+    fields={"Retry-After": "5"},
+)
+PROVIDER_DOWN = Refusal(
+    503,
+    "provider_unavailable",
+    "The provider cannot be asked at the moment.",
     blame="upstream",
     fields={"Retry-After": "5"},
 )

@@ -19,6 +19,9 @@ from gateway.core.carriers import TRIP_MARK, KeyCookie
 from gateway.core.keys import Key
 from gateway.core.sealing import Sealer, Unsealable
 
+# A state, a nonce and a verifier.
+RANDOM_BYTES = 3 * 32
+
 # How long a trip may take, in seconds: for a password, a second factor, and some patience.
 LIFE = 600
 
@@ -50,7 +53,7 @@ class Trip:
 
 
 def begin(random: bytes, *, origin: str, return_to: str, now: float) -> Trip:
-    """A trip that begins now; `random` are 96 fresh random bytes."""
+    """A trip that begins now; `random` are fresh random bytes."""
     state, nonce, verifier = (_base64url(random[at : at + 32]) for at in (0, 32, 64))
     shown = return_to if len(return_to) <= _LONGEST_RETURN else "/"
     return Trip(state, nonce, verifier, origin, shown, int(now))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -11,6 +12,7 @@ from aiohttp import web
 from gateway.backends import Backends, backends
 from gateway.config.signing import JWKS_PATH, minter
 from gateway.core.cors import Policy
+from gateway.core.origins import authority
 from gateway.core.refusals import Refusal
 from gateway.endpoints import pages
 from gateway.endpoints.answers import (
@@ -20,12 +22,13 @@ from gateway.endpoints.answers import (
     without_server_field,
 )
 from gateway.endpoints.callers import CORS
+from gateway.endpoints.choice import ChoiceEndpoint
 from gateway.endpoints.endings import Endings
 from gateway.endpoints.jwks import JwksEndpoint
 from gateway.endpoints.login import LoginEndpoint
 from gateway.endpoints.logout import LogoutEndpoint
 from gateway.endpoints.sessions import SessionsEndpoint
-from gateway.logins import Means, open_login
+from gateway.logins import Federated, Means, entrances, login_paths, open_login
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -41,7 +44,9 @@ def paths(config: Config) -> list[str]:
     listed = config.sessions.path
     below = [] if listed is None else [listed, f"{listed}/*"]
     shown = [] if config.signing is None else [JWKS_PATH]
-    return [*(login.path for login in config.login), config.logout.path, *below, *shown]
+    chosen = [] if config.pages.login is None else [config.pages.login]
+    logins = [path for login in config.login for path in login_paths(login)]
+    return [*logins, *chosen, config.logout.path, *below, *shown]
 
 
 def build(
@@ -50,23 +55,25 @@ def build(
     """The application. Every method comes in: which ones are served is the endpoint's to say;
     `refused` is told of each refusal.
     """
-    most = max((login.max_body for login in config.login), default=0)
+    means = Means(calls, sessions, minter(config))
+    logins = {login.path: open_login(login, means) for login in config.login}
+    doors = [each for login in config.login for each in entrances(login, logins[login.path])]
+    most = max((each.max_body for each in doors), default=0)
     app = web.Application(middlewares=[refusals_as_problems], client_max_size=most + 1)
     app[REFUSED] = refused
     app[LOGIN_PAGE] = config.login_page
     app[CORS] = Policy.of(config.cors)
     app.on_response_prepare.append(without_server_field)
-    pages.add_templates(app, config.pages.templates)
-    means = Means(calls, sessions, minter(config))
-    federated = {}
-    for login in config.login:
-        opened = open_login(login, means)
-        if isinstance(opened, Federated):
-            federated[login.path] = opened
-        for entrance in entrances(login, opened):
-            endpoint = LoginEndpoint(entrance, config.keys, config.identity)
-            app.router.add_route("*", entrance.path, endpoint.__call__)
-    app.on_cleanup.append(partial(_close, federated.values()))
+    pages.add_templates(app, config.pages.templates, _leads_to(config))
+    for entrance in doors:
+        endpoint = LoginEndpoint(entrance, config.keys, config.identity)
+        app.router.add_route("*", entrance.path, endpoint.__call__)
+    if config.pages.login is not None:
+        choice = ChoiceEndpoint(config)
+        app.router.add_route("*", config.pages.login, choice.__call__)
+    federated = {path: each for path, each in logins.items() if isinstance(each, Federated)}
+    for each in federated.values():
+        app.on_cleanup.append(partial(_close, each))
     endings = Endings(config, sessions, calls, federated)
     listed = config.sessions.path
     logout = LogoutEndpoint(config.logout.path, endings, sessions.directory, listed)
@@ -78,6 +85,17 @@ def build(
     if means.minter is not None:
         app.router.add_route("*", JWKS_PATH, JwksEndpoint(means.minter).__call__)
     return app
+
+
+def _leads_to(config: Config) -> list[str]:
+    """Where a logout may lead: to a provider, and from there to those that it asks itself."""
+    issuers = [login.issuer for login in config.login if login.kind == "oidc"]
+    plain = [f"http://{authority(each)}" for each in issuers if each.startswith("http:")]
+    return ["https:", *plain] if issuers else []
+
+
+async def _close(login: Federated, _app: web.Application) -> None:
+    await login.close()
 
 
 @contextlib.asynccontextmanager

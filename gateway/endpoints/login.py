@@ -51,7 +51,8 @@ class LoginEndpoint:
         try:
             return _response(await entrance.answer(attempt))
         except LoginFailed as failed:
-            return refuse(request, failed.refusal, again=failed.again)
+            fields = {} if failed.cookie is None else {"Set-Cookie": failed.cookie}
+            return refuse(request, failed.refusal, fields, again=failed.again)
 
     def _attempt(self, request: web.Request, body: bytes) -> Attempt:
         headers = request.headers

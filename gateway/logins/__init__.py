@@ -52,11 +52,12 @@ class Means:
 
 
 class LoginFailed(BackendFailed):
-    """An attempt that a person may repeat at the path `again`."""
+    """An attempt that a person may repeat at the path `again`; `cookie` is set by the answer."""
 
-    def __init__(self, refusal: Refusal, *, again: str) -> None:
+    def __init__(self, refusal: Refusal, *, again: str, cookie: str | None = None) -> None:
         super().__init__(refusal)
         self.again = again
+        self.cookie = cookie
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class Login(Protocol):
 
 @runtime_checkable
 class Federated(Protocol):
-    """A login at somebody else's site: browsers go there and come back, to log in and to log out."""
+    """A login at somebody else's site, to which browsers go to log in and out, and come back."""
 
     entrances: Sequence[Entrance]
 
@@ -102,7 +103,14 @@ def entrances(config: AnyLogin, login: Login) -> Sequence[Entrance]:
     """Where a login answers: most do at the one path that config.yaml says."""
     if isinstance(login, Federated):
         return login.entrances
+    assert config.kind != "oidc"
     return [Entrance(config.path, config.methods, config.max_body, login, config.carrier)]
+
+
+def login_paths(config: AnyLogin) -> list[str]:
+    """The paths of a login's entrances, as config.yaml says them."""
+    fields = ("path", "callback_path", "backchannel_path")
+    return [getattr(config, field) for field in fields if hasattr(config, field)]
 
 
 def open_login(config: AnyLogin, means: Means) -> Login:

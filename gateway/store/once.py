@@ -23,3 +23,7 @@ class Once:
         used = self._layout.used(name)
         took = self._client.set(used, b"", nx=True, px=max(1, int(lasts * 1000)))
         return await bounded(took, self._timeout) is not None
+
+    async def is_used(self, name: str) -> bool:
+        """Whether somebody has used what has this name. Raises `StoreUnavailable`."""
+        return bool(await bounded(self._client.exists(self._layout.used(name)), self._timeout))

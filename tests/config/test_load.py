@@ -250,7 +250,7 @@ def test_what_names_no_place(tmp_path: Path, text: str) -> None:
     """One name alone is rather a mistake than a place."""
     login = f"login: {{kind: backend, path: /login, upstream: shop, token: '{text}'}}\n"
     [problem] = problems(tmp_path, MINIMAL + login)
-    assert "login[0].token: names no place" in problem
+    assert "login.token: names no place" in problem
 
 
 def test_addresses(tmp_path: Path) -> None:
