@@ -99,13 +99,14 @@ def read_answer(query: str, metadata: Metadata) -> Code | Denied:
     """What the provider says by the query of a callback. Raises `BadAnswer`."""
     parameters = _parameters(query)
     issuer = _sole(parameters, "iss")
-    if issuer is None and metadata.names_itself:
-        raise BadAnswer("no_iss")
     if issuer is not None and issuer != metadata.issuer:
         raise BadAnswer("wrong_iss")
     code, error = _sole(parameters, "code"), _sole(parameters, "error")
     if error is not None:
+        # Some providers that name themselves do not do so here; nobody is let in by that.
         return Denied(known(error))
+    if issuer is None and metadata.names_itself:
+        raise BadAnswer("no_iss")
     if not code:
         raise BadAnswer("no_code")
     return Code(Secret(code))
