@@ -117,7 +117,8 @@ async def test_more_is_asked_if_config_yaml_says_so(
     redis: RedisServer, provider: FaultyProvider
 ) -> None:
     """Scopes, and what a provider has of its own."""
-    changes = {"scopes": ["openid", "offline_access"], "parameters": {"audience": "the api"}}
+    changes: dict[str, Any] = {"parameters": {"audience": "the api"}}
+    changes["scopes"] = ["openid", "offline_access"]
     async with shop(redis.url, provider, **changes) as place:
         asked = await Visitor(place).begin(provider)
     assert (asked["scope"], asked["audience"]) == ("openid offline_access", "the api")

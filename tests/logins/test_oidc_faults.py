@@ -307,9 +307,7 @@ async def test_keys_that_cannot_be_had(
     assert refused(got, place, provider, caplog) == (503, "provider_unavailable")
 
 
-async def test_rotated_keys(
-    redis: RedisServer, provider: FaultyProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_rotated_keys(redis: RedisServer, provider: FaultyProvider) -> None:
     """A token by a new key has the keys fetched once more; made-up keys do not, time and again."""
     async with shop(redis.url, provider) as place:
         assert (await Visitor(place).log_in(provider))[0] == 303

@@ -19,7 +19,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from gateway.core.carriers import TRIP_MARK
-from tests.support.endpoints import Asked, Backend, World, answer, backend, world
+from tests.support.endpoints import SECRET, Asked, Backend, World, answer, backend, world
 from tests.support.signing import Signer, by_hand, published, rsa_signer
 
 CLIENT_ID, CLIENT_SECRET = "the client", "its: secret/with+signs"
@@ -154,6 +154,11 @@ class Visitor:
             self._keep(line)
         return told
 
+    async def submit(self, target: str, accept: str = "text/html", mode: str = "navigate") -> Told:
+        """Sends a form of the site's own, or does so by a script of its own."""
+        own = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": mode}
+        return await self.go(target, "POST", b"", accept=accept, **own)
+
     async def begin(self, provider: FaultyProvider, target: str = "/login/id") -> dict[str, str]:
         """Goes to log in; what the provider is asked, which it takes note of."""
         status, headers, body = await self.go(target)
@@ -228,10 +233,14 @@ def login(provider: FaultyProvider, **changes: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def shop(
-    redis_url: str, provider: FaultyProvider, *more: dict[str, Any], **changes: Any
+    redis_url: str, provider: FaultyProvider, *more: dict[str, Any], skew: float = 5, **changes: Any
 ) -> AsyncIterator[World]:
-    """The endpoints with one login at a provider, with changes, and maybe with more logins."""
-    async with world(redis_url, login=[login(provider, **changes), *more]) as place:
+    """The endpoints with one login at a provider, with changes, and maybe with more logins; `skew`
+    is how far clocks may differ, in seconds.
+    """
+    session = {"secrets": [SECRET], "clock_skew": skew}
+    logins = [login(provider, **changes), *more]
+    async with world(redis_url, login=logins, session=session) as place:
         yield place
 
 
