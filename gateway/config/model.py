@@ -487,9 +487,9 @@ class OidcLogin(Model):
     @model_validator(mode="before")
     @classmethod
     def _paths_below(cls, value: Any) -> Any:
-        if not isinstance(value, dict) or not isinstance(value.get("path"), str):
+        if not isinstance(value, dict) or not _PATH.fullmatch(str(value.get("path", "*"))):
             return value
-        path = value["path"].rstrip("/")
+        path = value["path"].removesuffix("*").rstrip("/")
         below = {"callback_path": f"{path}/callback", "backchannel_path": f"{path}/backchannel"}
         return {**below, **value}
 
