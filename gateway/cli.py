@@ -1,4 +1,4 @@
-"""The command line: run, check, routes, sessions, schema, version.
+"""The command line: run, check, routes, sessions, keys, users, schema, version.
 
 Exit codes: 0 all is well; 1 it could not be started or done; 2 the command line or config.yaml is
 wrong.
@@ -15,11 +15,17 @@ from collections.abc import Awaitable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from gateway import __version__
+from gateway.cli_keys import AddCommand, Work, add_keys
+from gateway.cli_users import add_users
 
 if TYPE_CHECKING:
     from gateway.config.model import AnyLogin, Config
 
 _SESSIONS = "List, count and end sessions in the store that config.yaml names."
+
+_KEYS = "Issue, list and end named keys, for scripts."
+
+_USERS = "Say who may log in by the file of users that config.yaml names."
 
 _EXIT_FAILED = 1
 _EXIT_USAGE = 2
@@ -51,7 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     command("run", _run, "Run the gateway in the foreground; SIGHUP reloads, SIGTERM drains.")
     command("check", _check, "Check a configuration and say everything that is wrong with it.")
     command("routes", _routes, "Print the routes, the most specific first.")
-    _add_sessions(commands.add_parser("sessions", help=_SESSIONS, description=_SESSIONS))
+    _add_sessions(
+        _on_a_store(commands.add_parser("sessions", help=_SESSIONS, description=_SESSIONS))
+    )
+    add_keys(_on_a_store(commands.add_parser("keys", help=_KEYS, description=_KEYS)))
+    add_users(commands.add_parser("users", help=_USERS, description=_USERS))
     command("schema", _schema, "Print the JSON Schema of config.yaml.", config=False)
     command("version", _version, "Print the version.", config=False)
     return parser
@@ -63,17 +73,21 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_sessions(parser: argparse.ArgumentParser) -> None:
-    """The commands below `sessions`."""
+def _on_a_store(parser: argparse.ArgumentParser) -> AddCommand:
+    """Adds commands below one that works on the store that config.yaml names."""
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    def command(name: str, function: object, text: str) -> argparse.ArgumentParser:
+    def command(name: str, work: Work, text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
-        sub.set_defaults(command=_sessions, work=function)
-        sub.add_argument("--json", action="store_true", help="for programs")
+        sub.set_defaults(command=_perform, work=work)
         _add_config(sub)
         return sub
 
+    return command
+
+
+def _add_sessions(command: AddCommand) -> None:
+    """The commands below `sessions`."""
     listing = command("list", _list, "List a subject's sessions, the one seen last first.")
     listing.add_argument("--subject", required=True, help="whose", metavar="SUBJECT")
     counting = command("count", _count, "Count all sessions, or a subject's.")
@@ -88,6 +102,8 @@ def _add_sessions(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         type=_moment,
     )
+    for each in (listing, counting, revoking):
+        each.add_argument("--json", action="store_true", help="for programs")
 
 
 def _moment(text: str) -> float:
@@ -172,8 +188,10 @@ def _routes(options: argparse.Namespace) -> int:
     if config.sessions.path is not None:
         rows.append((config.sessions.path, "GET,HEAD", "sessions", "gateway"))
         rows.append((f"{config.sessions.path}/*", "DELETE,POST", "sessions", "gateway"))
+    if config.verify is not None:
+        rows.append((config.verify.path, "any", "verify", "gateway"))
     routes = sorted(config.routes, key=lambda each: (each.path.endswith("*"), -len(each.path)))
-    rows += [(r.path, ",".join(r.methods or ("any",)), r.auth, r.upstream) for r in routes]
+    rows += [(r.path, ",".join(r.methods or ("any",)), r.auth, r.upstream or "-") for r in routes]
     widths = [max(len(row[at]) for row in rows) for at in range(4)]
     for row in rows:
         print(
@@ -193,7 +211,7 @@ def _login_rows(login: AnyLogin) -> Iterator[tuple[str, str, str, str]]:
     yield login.path, ",".join(login.methods), "login", answers
 
 
-def _sessions(options: argparse.Namespace) -> int:
+def _perform(options: argparse.Namespace) -> int:
     from gateway.config.load import load
     from gateway.config.problems import ConfigError
     from gateway.session_commands import CommandFailed
@@ -214,7 +232,7 @@ def _list(config: Config, options: argparse.Namespace) -> None:
 
     found = perform(config, lambda administration: administration.listed(options.subject))
     if options.json:
-        print(json.dumps({"subject": options.subject, "sessions": found}))
+        print(json.dumps({"sessions": found}))
     elif found:
         print_table(found)
     else:

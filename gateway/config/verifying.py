@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import TypeVar, get_args
 
 from gateway.config.document import Document, Where
 from gateway.config.model import Config, Verify
 from gateway.config.problems import Problem
 from gateway.core import verifying_keys
 from gateway.core.verifying_keys import Algorithm, BadKey
+
+V = TypeVar("V", bound=Verify)
 
 # Whoever publishes a secret has none.
 _PUBLISHED = tuple(each for each in get_args(Algorithm) if not each.startswith("HS"))
@@ -22,14 +24,17 @@ def with_keys(config: Config, folder: Path, document: Document) -> tuple[Config,
     logins = list(config.login)
     for at, login in enumerate(logins):
         if login.kind == "backend" and login.verify is not None:
-            where: Where = ("login", at, "verify")
             read = _with_key(login.verify, folder)
-            problems += _problems(read, document, where)
+            problems += _problems(read, document, ("login", at, "verify"))
             logins[at] = login.model_copy(update={"verify": read})
-    return config.model_copy(update={"login": tuple(logins)}), problems
+    jwt = config.jwt
+    if jwt is not None:
+        jwt = _with_key(jwt, folder)
+        problems += _problems(jwt, document, ("jwt",))
+    return config.model_copy(update={"login": tuple(logins), "jwt": jwt}), problems
 
 
-def _with_key(verify: Verify, folder: Path) -> Verify:
+def _with_key(verify: V, folder: Path) -> V:
     """With the text of the public key. A file that cannot be read holds no key: see `_problems`."""
     text = verify.public_key
     if text is None or "-----BEGIN" in text:

@@ -7,8 +7,11 @@ change something has to show that it was caused by the site's own pages (see `or
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
+
+from gateway.core.token_places import Cookie, TokenPlace
 
 Carrier = Literal["reply", "cookie"]
 Choice = Literal["auto", "reply", "cookie"]
@@ -54,6 +57,14 @@ class KeyCookie:
 def key_cookie(name: str, *, secure: bool) -> KeyCookie:
     """The cookie of this configured name; over HTTPS it gets the prefix that protects it."""
     return KeyCookie(_HOST_PREFIX + name if secure else name, secure)
+
+
+def own_cookies(name: str, places: Iterable[TokenPlace]) -> frozenset[str]:
+    """The cookies that hold keys: those of this configured name, and those that logins use in which
+    the backend's token comes.
+    """
+    own = [key_cookie(name, secure=secure).name for secure in (False, True)]
+    return frozenset([*own, *(place.name for place in places if isinstance(place, Cookie))])
 
 
 def choose(choice: Choice, *, content_type: str, accept: str, wanted: str) -> Carrier:

@@ -18,24 +18,20 @@ Wanted = tuple[str, ClaimPlace, bool]
 _LAST_RESORT = "latin-1"
 
 
-class _Missing(Exception):
-    """There is nothing at the place, or more than one thing."""
-
-
 def collect(reply: Reply, wanted: Iterable[Wanted]) -> dict[str, Any]:
     """The claims that the reply holds, `sub` among them as a text. Raises `BadClaims`."""
     body: Any = None
     claims: dict[str, Any] = {}
     for name, place, required in wanted:
-        try:
-            if isinstance(place, JsonPointer):
-                body = _body(reply) if body is None else body
-                claims[name] = _at(body, pointed(place.pointer))
-            else:
-                claims[name] = _field(reply, place.name.lower())
-        except _Missing:
-            if required:
-                raise BadClaims(f"{name} is missing") from None
+        if isinstance(place, JsonPointer):
+            body = _body(reply) if body is None else body
+            found = json_text.found_at(body, pointed(place.pointer))
+        else:
+            found = _field(reply, place.name.lower())
+        if found is not None:
+            claims[name] = found
+        elif required:
+            raise BadClaims(f"{name} is missing")
     check_claims(claims)
     claims["sub"] = subject_of(claims)
     return claims
@@ -53,26 +49,9 @@ def _body(reply: Reply) -> Any:
         raise BadClaims("the reply's body is no JSON, or says something twice") from None
 
 
-def _at(body: Any, pointer: tuple[str, ...]) -> Any:
-    """RFC 6901 §4. A null is nothing."""
-    found = body
-    for part in pointer:
-        if isinstance(found, dict) and part in found:
-            found = found[part]
-        elif isinstance(found, list) and part.isdecimal() and int(part) < len(found):
-            found = found[int(part)]
-        else:
-            raise _Missing
-    if found is None:
-        raise _Missing
-    return found
-
-
-def _field(reply: Reply, name: str) -> str:
-    """A field that came twice would let a reader choose."""
+def _field(reply: Reply, name: str) -> str | None:
+    """One that came twice would let a reader choose; an empty one is none."""
     values = [value for each, value in reply.fields if each.lower() == name]
     if len(values) > 1:
         raise BadClaims(f"the field {name} came twice")
-    if not values or not values[0]:
-        raise _Missing
-    return values[0]
+    return values[0] or None if values else None

@@ -23,8 +23,11 @@ HOP_BY_HOP = frozenset(
     }
 )
 
+# Fields by which nginx describes another request, in its ways (see the relay's `forward_auth`).
+ORIGINALS = frozenset({b"x-original-method", b"x-original-uri", b"x-original-url"})
+
 # Fields by which some servers let a request name another path or proxy than its own.
-OVERRIDES = frozenset({b"x-original-url", b"x-original-uri", b"x-rewrite-url", b"proxy"})
+OVERRIDES = ORIGINALS | {b"x-rewrite-url", b"proxy"}
 
 # Fields that tell of the client; only a trusted peer may set them.
 FORWARDING = frozenset({b"forwarded", b"x-real-ip", b"x-request-id", b"x-client-ip"})

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.core import jwts, tokens
-from gateway.core.verification import NotVerified
+from gateway.core.tokens import NotVerified
 
 # Of which digest a hash claim holds the left half, by the end of the algorithm's name (Core
 # §3.1.3.6). EdDSA is Ed25519 here, which digests with SHA-512.

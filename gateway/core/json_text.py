@@ -89,9 +89,19 @@ def value(text: str) -> Any:
         raise NotJson from None
 
 
+def pointed(pointer: str) -> tuple[str, ...]:
+    """The parts of a JSON pointer (RFC 6901 §4); an index is a text among them."""
+    parts = pointer.split("/")[1:]
+    return tuple(part.replace("~1", "/").replace("~0", "~") for part in parts)
+
+
 def value_at(text: str, path: tuple[str, ...]) -> Any:
     """What a parser finds at a place in a JSON text; None if there is nothing. Raises `NotJson`."""
-    value = _parsed(text)
+    return found_at(_parsed(text), path)
+
+
+def found_at(value: Any, path: tuple[str, ...]) -> Any:
+    """What is at a place in a parsed JSON text; None if there is nothing."""
     for part in path:
         if isinstance(value, dict):
             value = value.get(part)
@@ -100,12 +110,6 @@ def value_at(text: str, path: tuple[str, ...]) -> Any:
         else:
             return None
     return value
-
-
-def pointed(pointer: str) -> tuple[str, ...]:
-    """The parts of a JSON pointer (RFC 6901 §4); an index is a text among them."""
-    parts = pointer.split("/")[1:]
-    return tuple(part.replace("~1", "/").replace("~0", "~") for part in parts)
 
 
 def _unambiguous(members: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -39,11 +39,16 @@ class Open:
     """What a record says in the open. Times are whole UNIX seconds."""
 
     subject: str
-    label: str  # of the device
+    label: str  # of the device, or the key's name
     address: str
     ends_at: int
     created: int
     seen: int
+
+    @property
+    def is_named(self) -> bool:
+        """An operator has issued the key, and `label` is its name: it was sent to no address."""
+        return not self.address
 
 
 class Records:
@@ -55,9 +60,8 @@ class Records:
     def new(self, key: Key, session: Session, device: Device, now: float, nonce: bytes) -> bytes:
         """The record of a session that is issued now; `nonce` is fresh and random."""
         texts = f"{device.address}\n{device.label}\n{session.subject}".encode()
-        ends = min(int(session.ends_at), 2**32 - 1)  # rather early: a touch must not go beyond
         return (
-            _HEAD.pack(_VERSION, ends, int(now), int(now), len(texts))
+            _HEAD.pack(_VERSION, whole(session.ends_at), int(now), int(now), len(texts))
             + texts
             + self._seal(key, session, texts, nonce)
         )
@@ -79,6 +83,11 @@ class Records:
     def _seal(self, key: Key, session: Session, texts: bytes, nonce: bytes) -> bytes:
         beside = b"%b\n%b" % (session.id.encode(), texts)
         return self._sealer.seal(key, beside, sessions.dump(session), nonce)
+
+
+def whole(ends_at: float) -> int:
+    """When a session ends, as the head has it: rather early, for a touch must not go beyond."""
+    return int(min(ends_at, 2**32 - 1))
 
 
 def load(record: bytes) -> Open:

@@ -61,9 +61,24 @@ LOGIN_LOST = Refusal(
     400, "login_lost", "This login was not begun in this browser, is over, or took too long."
 )
 AMBIGUOUS_KEY = Refusal(400, "ambiguous_key", "The request carries more than one key.")
+UNDESCRIBED = Refusal(
+    400, "ambiguous_description", "The request is not described, or in more than one way."
+)
+UNFIT = Refusal(
+    400, "unfit_field", "A field came that the gateway would remove, and a proxy would pass on."
+)
 # RFC 6750 §3: `error` is said only when a key was sent.
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="latchkey"'}
 _BAD_KEY = {"WWW-Authenticate": 'Bearer realm="latchkey", error="invalid_token"'}
+BAD_LOGIN = Refusal(
+    400, "bad_login", "A login needs username and password, as JSON or as a form's fields."
+)
+WRONG_LOGIN = Refusal(
+    401,
+    "wrong_login",
+    "The name or the password is wrong.",
+    fields={"WWW-Authenticate": 'Bearer realm="latchkey"'},
+)
 NO_KEY = Refusal(401, "no_key", "Log in first: this request carries no key.", fields=_CHALLENGE)
 NOT_A_KEY = Refusal(
     401, "not_a_key", "What the request carries is no key: it is spelled wrongly.", fields=_BAD_KEY
@@ -74,9 +89,12 @@ TOKEN_NOT_KEY = Refusal(
 BAD_KEY = Refusal(
     401, "invalid_key", "The key is unknown or its session has ended.", fields=_BAD_KEY
 )
+BAD_TOKEN = Refusal(401, "invalid_token", "The token is not to be believed here.", fields=_BAD_KEY)
 FORBIDDEN = Refusal(403, "forbidden", "The session does not allow this.")
 LOGIN_DENIED = Refusal(403, "login_denied", "The provider has not logged anybody in.")
 CROSS_SITE = Refusal(403, "cross_site", "A request from another site cannot do this.")
+NO_UPGRADE = Refusal(403, "no_upgrade", "No WebSocket is served at this path.")
+UNTRUSTED = Refusal(403, "untrusted_peer", "Only a proxy that is configured may ask this.")
 ADMIN_OFF = Refusal(
     403, "admin_off", "The admin API is off: set admin.secret in config.yaml to use it."
 )
@@ -95,6 +113,9 @@ BODY_TIMEOUT = Refusal(408, "body_timeout", "The request's body took too long.")
 BODY_TOO_LARGE = Refusal(413, "body_too_large", "The request's body is over the limit.")
 TARGET_TOO_LONG = Refusal(414, "target_too_long", "The request's target is over the limit.")
 EXPECTATION = Refusal(417, "unknown_expectation", "Only 100-continue can be expected.")
+TOO_MANY_ATTEMPTS = Refusal(
+    429, "too_many_attempts", "Too many logins have failed: wait before the next one."
+)
 HEAD_TOO_LARGE = Refusal(431, "head_too_large", "The request's header section is over the limit.")
 UNKNOWN_CODING = Refusal(501, "unknown_coding", "Only the transfer coding 'chunked' is known.")
 VERSION = Refusal(505, "unknown_version", "This version of HTTP is not spoken here.")
@@ -122,7 +143,10 @@ NO_CLAIMS = Refusal(
     blame="upstream",
 )
 NOT_VERIFIED = Refusal(
-    502, "token_not_verified", "The login's token cannot be verified.", blame="upstream"
+    502, "token_not_verified", "The token that came cannot be verified.", blame="upstream"
+)
+UNUSABLE_TOKEN = Refusal(
+    502, "unusable_token", "The token that came cannot be used.", blame="upstream"
 )
 NO_JWT = Refusal(
     502,
@@ -132,6 +156,15 @@ NO_JWT = Refusal(
 )
 PROVIDER_INVALID = Refusal(
     502, "provider_invalid", "The provider's answer cannot be used.", blame="upstream"
+)
+OTHER_SUBJECT = Refusal(
+    502, "other_subject", "The token that came names somebody else.", blame="upstream"
+)
+CAPTURED_REPLY = Refusal(
+    502,
+    "captured_reply",
+    "The reply cannot be read, so it may hold a token that nobody may see.",
+    blame="upstream",
 )
 LOGIN_REPLY = Refusal(502, "login_reply", "The login's reply cannot be read.", blame="upstream")
 
@@ -150,6 +183,13 @@ NEWER_SESSION = Refusal(
     503,
     "newer_session",
     "A newer gateway wrote this session, and this one cannot read it.",
+    blame="gateway",
+    fields={"Retry-After": "5"},
+)
+NO_USERS = Refusal(
+    503,
+    "users_unavailable",
+    "Users cannot be looked up at the moment.",
     blame="gateway",
     fields={"Retry-After": "5"},
 )

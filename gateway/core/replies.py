@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.core import json_text
 from gateway.core.json_text import String
 
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([A-Za-z0-9_.:-]+)\"?", re.IGNORECASE)
+
+
+_CACHING = frozenset({"cache-control", "expires", "pragma"})
 
 
 class UnreadableReply(ValueError):
@@ -42,6 +45,13 @@ class Reply:
             except (LookupError, ValueError):
                 continue
         return self.body.decode("latin-1"), "latin-1"
+
+    def unstored(self) -> Reply:
+        """The reply so that nobody keeps it, whatever its backend says of that: who holds a key in
+        it shares it with nobody (RFC 6749 §5.1).
+        """
+        kept = [line for line in self.fields if line[0].lower() not in _CACHING]
+        return replace(self, fields=(*kept, ("Cache-Control", "no-store")))
 
     def members(self) -> dict[tuple[str, ...], String]:
         """The string values of a JSON body by their paths; of those with the same path, readers

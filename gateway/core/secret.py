@@ -1,4 +1,4 @@
-"""What nobody may read by accident: a text whose repr and str tell nothing."""
+"""What nobody may read by accident: texts and bytes whose repr and str tell nothing."""
 
 from __future__ import annotations
 
@@ -22,3 +22,24 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self._text)
+
+
+class SecretBytes:
+    """The same for what is read and sent as bytes; `raw` are those."""
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+
+    def reveal(self) -> str:
+        return self.raw.decode("ascii")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, type(self)) and other.raw == self.raw
+
+    def __hash__(self) -> int:
+        return hash(self.raw)

@@ -60,6 +60,17 @@ def parse_token_place(text: str) -> TokenPlace:
         ) from None
 
 
+def parse_claim_place(text: str) -> ClaimPlace:
+    """A JSON pointer such as `/user/id`, the same as `user.id`, or `header:Name`."""
+    kind, _, name = text.partition(":")
+    if kind == "header" and name:
+        return Header(name)
+    try:
+        return parse_pointer(text)
+    except BadTokenPlace:
+        raise BadTokenPlace("names no place: write /a/json/pointer or header:Name") from None
+
+
 def parse_pointer(text: str) -> JsonPointer:
     """A JSON pointer such as `/data/token`, or the same as `data.token`."""
     if text.startswith("/"):
@@ -67,13 +78,3 @@ def parse_pointer(text: str) -> JsonPointer:
     if _DOTTED.fullmatch(text):
         return JsonPointer("/" + text.replace(".", "/"))
     raise BadTokenPlace("names no place in JSON: write /a/json/pointer")
-
-
-def parse_claim_place(text: str) -> ClaimPlace:
-    """A JSON pointer such as `/user/id`, or `header:Name`."""
-    kind, _, name = text.partition(":")
-    if text.startswith("/"):
-        return JsonPointer(text)
-    if kind == "header" and name:
-        return Header(name)
-    raise BadTokenPlace("names no place: write /a/json/pointer or header:Name")

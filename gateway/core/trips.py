@@ -110,7 +110,7 @@ def _name(state: str, like: KeyCookie) -> str:
 
 def _key(state: str) -> Key:
     """What a trip is sealed under is no key of a session's."""
-    return Key(f"trip {state}")
+    return Key(b"trip " + state.encode())
 
 
 def _base64url(data: bytes) -> str:

@@ -14,7 +14,7 @@ from typing import Any, get_args
 import jwt
 
 from gateway.core import jwts, tokens
-from gateway.core.tokens import BadToken, Claims
+from gateway.core.tokens import BadToken, Claims, NotVerified
 from gateway.core.verifying_keys import Algorithm, VerifyingKey
 
 # A longer token is not looked at. Heads of requests are seldom allowed to be half as long.
@@ -26,10 +26,6 @@ _KEYS_OF_ITS_OWN = ("jku", "jwk", "x5u", "x5c")
 # `none` is not among them, and short keys are refused.
 _ALGORITHMS = get_args(Algorithm)
 _JWS = jwt.PyJWS(_ALGORITHMS, {"verify_signature": True, "enforce_minimum_key_length": True})
-
-
-class NotVerified(BadToken):
-    """The token is not to be believed; the message is a stable reason that may be logged."""
 
 
 class UnknownKey(NotVerified):

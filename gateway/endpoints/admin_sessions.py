@@ -64,8 +64,7 @@ class _Api:
         subject = _asked(request, "subject").get("subject", "")
         if not subject:
             raise Refused(_bad("Say whose sessions: /sessions?subject=…"))
-        found = await self._administration.listed(subject)
-        return _json({"subject": subject, "sessions": found})
+        return _json({"sessions": await self._administration.listed(subject)})
 
     async def count(self, request: web.Request) -> web.Response:
         asked = _asked(request, "subject")

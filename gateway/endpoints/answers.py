@@ -13,10 +13,12 @@ from gateway.backends import BackendFailed
 from gateway.core import refusals, return_paths
 from gateway.core.origins import SAFE_METHODS
 from gateway.core.refusals import PROBLEM_TYPE, Refusal
+from gateway.core.replies import Reply
 from gateway.endpoints import pages
 from gateway.pages import policy
 from gateway.pages.rendering import REFUSAL
 from gateway.store.errors import StoreUnavailable
+from gateway.store.failures import TooManyFailures
 
 _log = logging.getLogger("gateway.endpoints")
 
@@ -80,6 +82,16 @@ def problem(
     return web.Response(status=refusal.status, headers=headers, body=body)
 
 
+def replied(reply: Reply) -> web.Response:
+    """A backend's reply as a response."""
+    return web.Response(
+        status=reply.status,
+        reason=reply.reason or None,
+        headers=CIMultiDict(reply.fields),
+        body=reply.body,
+    )
+
+
 @web.middleware
 async def refusals_as_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turns what handlers raise into refusals; a fault in one never shows its inside."""
@@ -89,6 +101,9 @@ async def refusals_as_problems(request: web.Request, handler: Handler) -> web.St
         return refuse(request, refused.refusal, back=refused.back)
     except BackendFailed as failed:
         return refuse(request, failed.refusal)
+    except TooManyFailures as failed:
+        again = {"Retry-After": str(failed.seconds)}
+        return refuse(request, refusals.TOO_MANY_ATTEMPTS, again)
     except StoreUnavailable:
         return refuse(request, refusals.STORE_DOWN)
     except web.HTTPException as error:

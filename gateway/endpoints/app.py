@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.backends import Backends, backends
+from gateway.backends import Backends
 from gateway.config.signing import JWKS_PATH, minter
 from gateway.core.cors import Policy
 from gateway.core.origins import authority
@@ -22,17 +22,19 @@ from gateway.endpoints.answers import (
     without_server_field,
 )
 from gateway.endpoints.callers import CORS
+from gateway.endpoints.captures import Captures, capturing
 from gateway.endpoints.choice import ChoiceEndpoint
 from gateway.endpoints.endings import Endings
 from gateway.endpoints.jwks import JwksEndpoint
 from gateway.endpoints.login import LoginEndpoint
 from gateway.endpoints.logout import LogoutEndpoint
 from gateway.endpoints.sessions import SessionsEndpoint
-from gateway.logins import Federated, Means, entrances, login_paths, open_login
+from gateway.logins import Entrance, Federated, Login, Means, login_paths, open_login
+from gateway.logins._guessing import Guarded
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gateway.config.model import Config
+    from gateway.config.model import AnyLogin, Config
 
 # What the relay adds to a head that it has admitted: the token's line above all, in bytes.
 _ADDED_BY_RELAY = 65536
@@ -57,9 +59,19 @@ def build(
     """
     means = Means(calls, sessions, minter(config))
     logins = {login.path: open_login(login, means) for login in config.login}
-    doors = [each for login in config.login for each in entrances(login, logins[login.path])]
-    most = max((each.max_body for each in doors), default=0)
-    app = web.Application(middlewares=[refusals_as_problems], client_max_size=most + 1)
+    doors = [
+        entrance
+        for section in config.login
+        for entrance in _entrances(section, logins[section.path], config, sessions)
+    ]
+    # A login whose tokens no upstream gives has no successors of them either.
+    successors = {path: getattr(login, "successors", None) for path, login in logins.items()}
+    captures = Captures(config, sessions, calls, {k: v for k, v in successors.items() if v})
+    captured = [rule.body_size or 0 for rule in config.routes if rule.captures is not None]
+    most = max([0, *(each.max_body for each in doors), *captured])
+    app = web.Application(
+        middlewares=[refusals_as_problems, capturing(captures)], client_max_size=most + 1
+    )
     app[REFUSED] = refused
     app[LOGIN_PAGE] = config.login_page
     app[CORS] = Policy.of(config.cors)
@@ -87,6 +99,26 @@ def build(
     return app
 
 
+def _entrances(
+    section: AnyLogin, login: Login, config: Config, sessions: Sessions
+) -> Sequence[Entrance]:
+    """Where a login answers. Failures are counted where somebody could guess."""
+    if isinstance(login, Federated):
+        return login.entrances
+    assert section.kind != "oidc"
+    guarded = Guarded(login, section.path, section.guessing or config.guessing, sessions)
+    return [
+        Entrance(
+            section.path,
+            section.methods,
+            section.max_body,
+            guarded,
+            section.carrier,
+            section.body_timeout,
+        )
+    ]
+
+
 def _leads_to(config: Config) -> list[str]:
     """Where a logout may lead: to a provider, and from there to those that it asks itself."""
     issuers = [login.issuer for login in config.login if login.kind == "oidc"]
@@ -100,23 +132,22 @@ async def _close(login: Federated, _app: web.Application) -> None:
 
 @contextlib.asynccontextmanager
 async def run(
-    config: Config, sessions: Sessions, refused: Callable[[Refusal], None]
+    config: Config, sessions: Sessions, calls: Backends, refused: Callable[[Refusal], None]
 ) -> AsyncIterator[web.Server]:
     """The running application as a server without a socket: the relay hands it its own."""
     longest = config.limits.head_size + _ADDED_BY_RELAY
-    async with backends(config) as calls:
-        runner = web.AppRunner(
-            build(config, sessions, calls, refused),
-            access_log=None,
-            handle_signals=False,
-            auto_decompress=False,  # a login's body goes to the backend as it came
-            max_line_size=longest,
-            max_field_size=longest,
-            max_headers=config.limits.fields + _FIELDS_BY_RELAY,
-        )
-        await runner.setup()
-        assert runner.server is not None
-        try:
-            yield runner.server
-        finally:
-            await runner.cleanup()
+    runner = web.AppRunner(
+        build(config, sessions, calls, refused),
+        access_log=None,
+        handle_signals=False,
+        auto_decompress=False,  # a login's body goes to the backend as it came
+        max_line_size=longest,
+        max_field_size=longest,
+        max_headers=config.limits.fields + _FIELDS_BY_RELAY,
+    )
+    await runner.setup()
+    assert runner.server is not None
+    try:
+        yield runner.server
+    finally:
+        await runner.cleanup()

@@ -1,15 +1,15 @@
 """Ways to log in: one file for each, and the file's name is its `kind` in config.yaml.
 
 A way to log in is a module with a class `Login` (see `Login` below). It gets an attempt and gives
-the reply for the client, with a key in it if the attempt succeeded. The endpoints find it by its
-name, so adding one touches nothing here.
+the reply for the client: a `LoggedIn`, with a key in it, if the attempt succeeded. The endpoints
+find it by its name, so adding one touches nothing here.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from gateway.backends import BackendFailed, Backends
@@ -41,6 +41,10 @@ class Attempt:
     origin: str = ""  # the gateway's own, as the client names it
     trips: Mapping[str, str] = field(default_factory=dict, repr=False)  # see `core.trips`
 
+    def field(self, name: str) -> str:
+        """The first field of this name (in lower case), or nothing."""
+        return next((value for each, value in self.fields if each.lower() == name), "")
+
 
 @dataclass(frozen=True, slots=True)
 class Means:
@@ -49,6 +53,17 @@ class Means:
     backends: Backends
     sessions: Sessions
     minter: Minter | None  # there is one for those that need one: config.yaml is checked for it
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn(Reply):
+    """The reply to an attempt that has succeeded: it hands out a key. Any other has failed."""
+
+    @classmethod
+    def by(cls, reply: Reply, *more: tuple[str, str]) -> LoggedIn:
+        """A reply that holds a key, or has it among `more` fields; so nobody keeps it."""
+        shown = replace(reply, fields=(*reply.fields, *more)).unstored()
+        return cls(shown.status, shown.fields, shown.body, shown.reason)
 
 
 class LoginFailed(BackendFailed):
@@ -69,6 +84,7 @@ class Entrance:
     max_body: int
     answer: Callable[[Attempt], Awaitable[Reply]]
     carrier: Choice | None = None  # how the key travels; None: as `keys` says
+    body_timeout: float = 20.0  # seconds; so long a body may take that never stops
     is_open: bool = False  # other sites may lead here; who may come in is shown in another way
 
 
@@ -97,14 +113,6 @@ class Federated(Protocol):
     async def close(self) -> None:
         """Lets go of its connections."""
         ...
-
-
-def entrances(config: AnyLogin, login: Login) -> Sequence[Entrance]:
-    """Where a login answers: most do at the one path that config.yaml says."""
-    if isinstance(login, Federated):
-        return login.entrances
-    assert config.kind != "oidc"
-    return [Entrance(config.path, config.methods, config.max_body, login, config.carrier)]
 
 
 def login_paths(config: AnyLogin) -> list[str]:

@@ -1,8 +1,7 @@
-"""What ways to log in by a backend share: how it is asked, and that nobody keeps its reply."""
+"""What ways to log in by a backend share: how it is asked."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.backends import Backends
@@ -11,9 +10,6 @@ from gateway.logins import Attempt
 
 if TYPE_CHECKING:
     from gateway.config.model import AskingLogin
-
-# A reply that holds a key is nobody else's (RFC 6749 §5.1), whatever the backend said of it.
-_CACHING = frozenset({"cache-control", "expires", "pragma"})
 
 
 async def ask(backends: Backends, config: AskingLogin, attempt: Attempt) -> Reply:
@@ -27,9 +23,3 @@ async def ask(backends: Backends, config: AskingLogin, attempt: Attempt) -> Repl
         timeout=config.timeout,
         max_reply=config.max_reply,
     )
-
-
-def private(reply: Reply, *more: tuple[str, str]) -> Reply:
-    """The reply as one that no cache keeps, with more fields."""
-    kept = [line for line in reply.fields if line[0].lower() not in _CACHING]
-    return replace(reply, fields=(*kept, *more, ("Cache-Control", "no-store")))

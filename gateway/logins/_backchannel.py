@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 from gateway.core import id_tokens
 from gateway.core.id_tokens import LogoutToken
 from gateway.core.replies import Reply
-from gateway.core.verification import NotVerified
+from gateway.core.tokens import NotVerified
 from gateway.logins import Attempt
 from gateway.logins._provider import Provider
 from gateway.observe.events import of_sessions

@@ -10,16 +10,14 @@ from typing import Any
 
 from gateway.core import sessions
 from gateway.core.json_text import pointed
-from gateway.core.minting import MINTED, Minted
+from gateway.core.minting import MINTED, RENEWED_BEFORE, Minted
 from gateway.core.replies import UnreadableReply
 from gateway.core.sessions import Device, Session, Token
 from gateway.logins import Attempt, Means
 from gateway.logins._reports import end_replaced, report
-from gateway.store.renewals import RenewalRefused, Renewed
+from gateway.store.renewals import RenewalRefused
+from gateway.store.replacing import Renewed
 from gateway.store.sessions import Issued
-
-# How long before its expiry a token is minted anew, in seconds; at most a quarter of its life.
-_BEFORE = 60.0
 
 
 class Minting:
@@ -43,7 +41,7 @@ class Minting:
             device=Device(attempt.device, attempt.address),
             token_expiry=minted.expires,
             refresh=MINTED,
-            renew_before=_BEFORE,
+            renew_before=RENEWED_BEFORE,
         )
         report(self._sessions, "login", attempt, issued.session)
         return issued
@@ -57,7 +55,7 @@ class Minting:
         return Renewed(
             Token(minted.token.encode("ascii")),
             minted.expires,
-            sessions.renewal_time(time.time(), minted.expires, _BEFORE),
+            sessions.renewal_time(time.time(), minted.expires, RENEWED_BEFORE),
             MINTED,
         )
 

@@ -13,10 +13,10 @@ from gateway.backends import BackendFailed
 from gateway.core import grants, sessions
 from gateway.core.grants import BadGrant, Grant
 from gateway.core.sessions import Session, Token
-from gateway.core.tokens import Claims
-from gateway.core.verification import NotVerified
+from gateway.core.tokens import Claims, NotVerified
 from gateway.logins._provider import GrantRefused, Provider
-from gateway.store.renewals import RenewalFailed, RenewalRefused, Renewed
+from gateway.store.renewals import RenewalFailed, RenewalRefused
+from gateway.store.replacing import Renewed
 
 if TYPE_CHECKING:
     from gateway.config.model import OidcLogin

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
-import math
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gateway.backends import BackendFailed, Backends
-from gateway.core import refresh_tokens, sessions, swaps
+from gateway.core import refresh_tokens
 from gateway.core.replies import Reply
-from gateway.core.sessions import Session, Token
+from gateway.core.sessions import Session
 from gateway.core.swaps import NoToken
-from gateway.core.tokens import BadToken, Claims
+from gateway.core.tokens import BadToken
 from gateway.key_sets import KeysUnavailable
-from gateway.store.renewals import RenewalFailed, RenewalRefused, Renewed
-from gateway.verifiers import ReadToken
+from gateway.logins._successors import OtherSubject, Successors
+from gateway.store.renewals import RenewalFailed, RenewalRefused
+from gateway.store.replacing import Renewed
 
 if TYPE_CHECKING:
     from gateway.config.model import Renew
@@ -31,19 +29,11 @@ _REFUSED = frozenset({400, 401, 403, 422})
 class BackendRefresh:
     """Gets a new token for a session's refresh token."""
 
-    def __init__(
-        self,
-        config: Renew,
-        backends: Backends,
-        *,
-        read: ReadToken,
-        subject: Callable[[Claims], str | None],
-    ) -> None:
-        """`read` tells what a token says, and `subject` who it names."""
+    def __init__(self, config: Renew, backends: Backends, successors: Successors) -> None:
+        """`successors` finds the new token in the backend's reply."""
         self._config = config
         self._backends = backends
-        self._read = read
-        self._subject = subject
+        self._successors = successors
 
     async def __call__(self, session: Session) -> Renewed:
         """Asks the backend. Raises `RenewalRefused` and `RenewalFailed`."""
@@ -75,20 +65,12 @@ class BackendRefresh:
 
     async def _renewed(self, session: Session, reply: Reply) -> Renewed:
         try:
-            found = swaps.find(reply, self._config.token)
-            claims = await self._read(found.token)
+            _, renewed = await self._successors(session, reply, self._config.token, asked=True)
+        except OtherSubject:
+            _log.error("a renewed token names another subject")
+            raise RenewalRefused from None
         except (NoToken, BadToken, KeysUnavailable) as error:
             reason = str(error) or type(error).__name__
             _log.error("a backend's reply to a renewal holds no usable token: %s", reason)
             raise RenewalFailed from None
-        if self._subject(claims) not in (None, session.subject):
-            _log.error("a renewed token names another subject")
-            raise RenewalRefused
-        expires = math.inf if claims.expires is None else claims.expires
-        rotated = refresh_tokens.find(reply, self._config.refresh_token)
-        return Renewed(
-            Token(found.token.encode("ascii")),
-            expires,
-            sessions.renewal_time(time.time(), expires, self._config.before),
-            refresh_tokens.dump(rotated) if rotated else session.refresh,
-        )
+        return renewed

@@ -6,7 +6,6 @@ the reply's token is kept, and the reply goes to the client with the key in the 
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -17,13 +16,13 @@ from gateway.core.keys import Key
 from gateway.core.replies import Reply, UnreadableReply
 from gateway.core.sessions import Device
 from gateway.core.swaps import Found, NoToken
-from gateway.core.tokens import BadToken, Claims
-from gateway.core.verification import NotVerified
+from gateway.core.tokens import BadToken, Claims, NotVerified
 from gateway.key_sets import KeysUnavailable
-from gateway.logins import Attempt, Means
-from gateway.logins._asking import ask, private
+from gateway.logins import Attempt, LoggedIn, Means
+from gateway.logins._asking import ask
 from gateway.logins._refresh import BackendRefresh
 from gateway.logins._reports import end_replaced, report, reporting_failures
+from gateway.logins._successors import Successors, nameless
 from gateway.verifiers import open_reader
 
 if TYPE_CHECKING:
@@ -40,9 +39,8 @@ class Login:
         self._backends = means.backends
         self._sessions = means.sessions
         self._read = open_reader(config.verify, means.backends.key_sets, means.sessions.skew)
-        self.renew = config.renew and BackendRefresh(
-            config.renew, means.backends, read=self._read, subject=self._subject
-        )
+        self.successors = Successors(self._read, self._subject, config.renew)
+        self.renew = config.renew and BackendRefresh(config.renew, means.backends, self.successors)
 
     async def __call__(self, attempt: Attempt) -> Reply:
         """The reply for the client. Raises `BackendFailed` and `StoreUnavailable`."""
@@ -99,7 +97,7 @@ class Login:
         refresh = None if renew is None else refresh_tokens.find(reply, renew.refresh_token)
         issued = await self._sessions.issue(
             token=found.token,
-            subject=self._subject(claims) or _nameless(found.token),
+            subject=self._subject(claims) or nameless(found.token),
             login=self._config.path,
             device=Device(attempt.device, attempt.address),
             token_expiry=claims.expires,
@@ -108,7 +106,7 @@ class Login:
         )
         report(self._sessions, "login", attempt, issued.session)
         swapped, cookie = _handed_out(reply, found, issued.key, attempt.cookie)
-        return private(swapped, *cookie)
+        return LoggedIn.by(swapped, *cookie)
 
     def _subject(self, claims: Claims) -> str | None:
         return claims.subject(self._config.subject)
@@ -124,8 +122,3 @@ def _handed_out(
     if cookie is None or swaps.is_in_cookie(reply, found):
         return swaps.swap(reply, found, key.reveal()), []
     return swaps.swap(reply, found, ""), [("Set-Cookie", cookie.setting(key.reveal()))]
-
-
-def _nameless(token: str) -> str:
-    """A token that names nobody is nobody else's: its digest stands for the subject."""
-    return "token:" + hashlib.sha256(token.encode()).hexdigest()[:32]

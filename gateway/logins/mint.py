@@ -17,11 +17,11 @@ from gateway.core.json_text import NotJson
 from gateway.core.minting import BadClaims
 from gateway.core.replies import Reply, UnreadableReply
 from gateway.core.sessions import Session
-from gateway.logins import Attempt, Means
-from gateway.logins._asking import ask, private
+from gateway.logins import Attempt, LoggedIn, Means
+from gateway.logins._asking import ask
 from gateway.logins._minting import Minting, about, with_key
 from gateway.logins._reports import report, reporting_failures
-from gateway.store.renewals import Renewed
+from gateway.store.replacing import Renewed
 
 if TYPE_CHECKING:
     from gateway.config.model import MintLogin
@@ -71,11 +71,12 @@ class Login:
         reply = await ask(self._backends, self._config, attempt)
         try:
             scrubbed = swaps.scrub(reply)
-            if reply.status >= 300 or attempt.method == "OPTIONS":
+            is_no = reply.status >= 300 or swaps.says_no(reply, self._config.failed)
+            if is_no or attempt.method == "OPTIONS":
                 return self._refused(attempt, scrubbed)
             found = claims.collect(reply, self._wanted)
             # The key is put in before there is one: a reply that cannot hold it is refused.
-            with_key(_object(scrubbed) or {}, self._config.reply, "")
+            with_key(_object(scrubbed) or {}, self._config.reply.pointer, "")
         except BadClaims as error:
             _log.error("login %s: the claims are unusable: %s", attempt.request_id, error)
             raise BackendFailed(refusals.NO_CLAIMS) from None
@@ -83,12 +84,11 @@ class Login:
             _log.error("login %s: the reply cannot hold a key", attempt.request_id)
             raise BackendFailed(refusals.LOGIN_REPLY) from None
         issued = await self._minting.issue(attempt, found["sub"], found)
+        key, data = issued.key.reveal(), _object(scrubbed)
         if attempt.cookie is not None:
-            return private(scrubbed, ("Set-Cookie", attempt.cookie.setting(issued.key.reveal())))
-        data = _object(scrubbed)
-        key = issued.key.reveal()
-        body = with_key(about(issued) if data is None else data, self._config.reply, key)
-        return _with_body(scrubbed, body)
+            return LoggedIn.by(scrubbed, ("Set-Cookie", attempt.cookie.setting(key)))
+        body = with_key(about(issued) if data is None else data, self._config.reply.pointer, key)
+        return LoggedIn.by(_with_body(scrubbed, body))
 
     def _refused(self, attempt: Attempt, scrubbed: Reply) -> Reply:
         """The backend's own answer, which is no yes."""
@@ -112,5 +112,5 @@ def _with_body(reply: Reply, body: bytes) -> Reply:
     kept = tuple(line for line in reply.fields if line[0].lower() not in _OF_THE_BODY)
     fields = (*kept, ("Content-Type", "application/json"))
     if reply.status in _WITHOUT_BODY:
-        return private(Reply(200, fields, body))
-    return private(replace(reply, fields=fields, body=body))
+        return Reply(200, fields, body)
+    return replace(reply, fields=fields, body=body)

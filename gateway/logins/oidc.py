@@ -23,10 +23,9 @@ from gateway.core.refusals import Refusal
 from gateway.core.replies import Reply
 from gateway.core.sealing import NONCE_BYTES
 from gateway.core.sessions import Device, Session
-from gateway.core.tokens import Claims
+from gateway.core.tokens import Claims, NotVerified
 from gateway.core.trips import Trip
-from gateway.core.verification import NotVerified
-from gateway.logins import Attempt, Entrance, LoginFailed, Means, _backchannel
+from gateway.logins import Attempt, Entrance, LoggedIn, LoginFailed, Means, _backchannel
 from gateway.logins._backchannel import MOST_BODY, BackchannelLogout
 from gateway.logins._oidc_renewal import OidcRenewal
 from gateway.logins._provider import GrantRefused, Provider
@@ -165,7 +164,7 @@ class Login:
         report(self._sessions, "login", attempt, issued.session)
         like = _cookie(attempt)
         key = like.setting(issued.key.reveal())
-        return _lead_to(trip.return_to, trips.ended(trip.state, like), key)
+        return LoggedIn.by(_lead_to(trip.return_to, trips.ended(trip.state, like), key))
 
     async def _grant(self, attempt: Attempt, trip: Trip, metadata: Metadata) -> Grant:
         """What the provider gives for the code that the browser brings."""

@@ -12,7 +12,10 @@ from pathlib import Path
 class Slots:
     """A private folder with files for each worker that lives."""
 
-    def __init__(self) -> None:
+    folder = ""
+
+    def make(self) -> None:
+        """Makes the folder; from then on somebody has to `remove` it."""
         self.folder = tempfile.mkdtemp(prefix="latchkey-metrics-")
 
     def free(self, taken: Iterable[int]) -> int:
@@ -26,4 +29,5 @@ class Slots:
             file.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder:
+            shutil.rmtree(self.folder, ignore_errors=True)

@@ -53,9 +53,17 @@ ENGLISH = Texts(
             "There is no such device",
             "It may have been logged out already.",
         ),
+        "too_many_attempts": Notice(
+            "Too many logins have failed",
+            "Please wait a little before you try again.",
+        ),
         "forbidden": Notice(
             "You may not see this page",
             "You are logged in, but your account does not allow this.",
+        ),
+        "wrong_login": Notice(
+            "The name or the password is wrong",
+            "Go back and try again.",
         ),
         **dict.fromkeys(("no_route", "ambiguous_path"), _NOT_FOUND),
         **dict.fromkeys(("upstream_timeout", "upstream_unreachable", "upstream_closed"), _AWAY),

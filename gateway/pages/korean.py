@@ -53,9 +53,17 @@ KOREAN = Texts(
             "기기를 찾을 수 없습니다",
             "이미 로그아웃된 기기일 수 있습니다.",
         ),
+        "too_many_attempts": Notice(
+            "로그인에 너무 많이 실패했습니다",
+            "잠시 기다린 후 다시 시도해 주세요.",
+        ),
         "forbidden": Notice(
             "접근 권한이 없습니다",
             "로그인되어 있지만 이 계정으로는 이 페이지를 볼 수 없습니다.",
+        ),
+        "wrong_login": Notice(
+            "이름 또는 비밀번호가 올바르지 않습니다",
+            "뒤로 돌아가 다시 시도해 주세요.",
         ),
         **dict.fromkeys(("no_route", "ambiguous_path"), _NOT_FOUND),
         **dict.fromkeys(("upstream_timeout", "upstream_unreachable", "upstream_closed"), _AWAY),

@@ -61,4 +61,4 @@ def _head(
     if close:
         lines["Connection"] = "close"
     text = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-    return f"HTTP/1.1 {status} {phrase}\r\n{text}\r\n".encode()
+    return f"HTTP/1.1 {status} {phrase}\r\n{text}\r\n".encode("latin-1")

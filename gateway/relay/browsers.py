@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gateway.core import origins, return_paths
 from gateway.core.cors import Policy
 from gateway.core.routing import Methods
+from gateway.relay import answers
 from gateway.relay.requests import Answered, Refused, RequestHead
 
 if TYPE_CHECKING:
@@ -25,10 +26,17 @@ _SEE_OTHER = 303  # RFC 9110 §15.4.4: go on with a GET, whatever this was
 _NO_CONTENT = 204
 
 
-def answer_preflight(head: RequestHead, found: Methods[Route]) -> None:
-    """Raises `Answered` if this is a browser's question whether another site's page may ask (WHATWG
-    Fetch §3.2.2), and the route that it is about has an answer; it carries no key.
+def answer_options(head: RequestHead, found: Methods[Route]) -> None:
+    """Raises `Answered` if an OPTIONS may go no further (RFC 9110 §7.6.2), or if it is a browser's
+    question whether another site's page may ask (WHATWG Fetch §3.2.2), and the route that it is
+    about has an answer; it carries no key.
+
+    A proxy that asks about one would take such an answer for leave to pass it on.
     """
+    if head.told is not None or any(route.verifies for route in found.all()):
+        return
+    if head.max_forwards == 0:
+        raise Answered(answers.OPTIONS.status, answers.OPTIONS.fields)
     method = head.passed_value(b"access-control-request-method")
     if method is None:
         return
@@ -60,8 +68,12 @@ def fitted(refused: Refused, head: RequestHead, route: Route) -> Refused | Answe
     if status == _UNAUTHENTICATED and page is not None:
         back = (head.path + head.query).decode("ascii") if head.method == b"GET" else "/"
         location = return_paths.login_url(page, back)
-        fields = {"Location": location, "Cache-Control": "no-store"}
-        return Answered(_SEE_OTHER, fields, refused.event)
+        told = head.told
+        fields = {"Location": told.site + location if told else location}
+        fields["Cache-Control"] = "no-store"
+        if told is None or told.redirects:
+            return Answered(_SEE_OTHER, fields, refused.event)
+        refused.fields |= fields
     if route.cors is not None:
         refused.fields |= cors_fields(head, route.cors)
     return refused

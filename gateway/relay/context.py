@@ -37,6 +37,7 @@ class Context:
     access_log: AccessLog
     instance: str
     trusted: Sequence[Network]
+    describing: Sequence[Network]  # whose questions about others' requests are answered
     loop: asyncio.AbstractEventLoop  # asking for the running one costs a system call each time
     revoke: Callable[[str], Awaitable[Mapping[str, Open]]]  # ends a session, says whose
     report: Report  # what happens to sessions
@@ -52,7 +53,12 @@ class Context:
         if isinstance(peername, tuple):
             # Without an IPv6 zone, and an IPv4 client of a dual-stack socket as what it is.
             address = peername[0].partition("%")[0].removeprefix("::ffff:")
-        return Peer(address, instance=self.instance, trusted=self._trusts(address))
+        return Peer(
+            address,
+            instance=self.instance,
+            trusted=_among(address, self.trusted),
+            describes=_among(address, self.describing),
+        )
 
     def end_session(self, session_id: str) -> None:
         """Ends a session beside the requests."""
@@ -72,8 +78,9 @@ class Context:
     def may_trail(self, name: bytes) -> bool:
         return self.requests.may_trail(name)
 
-    def _trusts(self, address: str) -> bool:
-        if not self.trusted or address == "unknown":
-            return False
-        ip = ipaddress.ip_address(address)
-        return any(ip in network for network in self.trusted)
+
+def _among(address: str, networks: Sequence[Network]) -> bool:
+    if not networks or address == "unknown":
+        return False
+    ip = ipaddress.ip_address(address)
+    return any(ip in network for network in networks)

@@ -13,11 +13,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gateway.core import keys, refusals
+from gateway.core.minting import MINTED
 from gateway.core.refusals import Refusal
+from gateway.core.tokens import BadToken
+from gateway.key_sets import KeysUnavailable
 from gateway.observe.events import Event
 from gateway.relay import browsers, outgoing
+from gateway.relay.bearers import Bearers
+from gateway.relay.forward_auth import ForwardAuth
 from gateway.relay.outgoing import Peer
 from gateway.relay.requests import Refused, RequestHead
+from gateway.relay.route_tokens import RouteTokens
 from gateway.relay.routes import Auth, Route, RouteTable
 from gateway.store.errors import NewerSession, StoreUnavailable
 from gateway.store.renewals import RenewalFailed
@@ -28,6 +34,8 @@ if TYPE_CHECKING:
     from gateway.store.sessions import Sessions
 
 _NEVER = frozenset({b"TRACE", b"CONNECT"})
+
+_DOTS = 2  # in a JWT; a key has none
 
 # What a client is told of a credential that opens nothing. That a session is there and cannot be
 # read is for operators to know.
@@ -61,15 +69,33 @@ class Load:
 class Decider:
     """Decides over requests by one configuration."""
 
-    def __init__(self, table: RouteTable, sessions: Sessions, load: Load) -> None:
+    def __init__(
+        self,
+        table: RouteTable,
+        forward_auth: ForwardAuth,
+        sessions: Sessions,
+        load: Load,
+        bearers: Bearers | None,
+    ) -> None:
+        """`bearers` are those who bring tokens of their own, if there are routes for them."""
         self._table = table
+        self._forward_auth = forward_auth
         self._sessions = sessions
         self._near = sessions.near
         self._load = load
+        self._bearers = bearers
 
     async def decide(self, head: RequestHead, peer: Peer, own_id: bytes) -> Forward:
-        """match → admit → identify → authorise → prepare. Raises `Refused`."""
-        route = self._match(head)
+        """match → admit → identify → authorise → prepare. Raises `Refused` or `Answered`.
+
+        Where a proxy asks, it is the request that it describes that goes through the phases; there
+        is nothing to prepare, as the proxy itself lets it pass.
+        """
+        asked = route = self._match(head)
+        if asked.verifies:
+            head.described = self._forward_auth.described(head, asked, peer)
+            head = head.described
+            route = self._match_described(head)
         try:
             self._admit(route, head)
             entry = None
@@ -79,8 +105,12 @@ class Decider:
                     entry = await self._identify(route, head)
             if entry is None or route.claims or head.cookie is not None:
                 _authorise(head, route, entry, peer)
+            if route.token is not None and entry is not None:
+                entry = _for_route(route.token, entry)
         except Refused as refused:
             raise browsers.fitted(refused, head, route) from None
+        if asked is not route:
+            return Forward(asked, entry, b"")
         prepared = outgoing.request_head(head, route, entry, peer, own_id)
         return Forward(route, entry, prepared)
 
@@ -94,6 +124,8 @@ class Decider:
         if entry is None:
             return None
         route = forward.route
+        if route.token is not None:
+            entry = _for_route(route.token, entry)
         return Forward(route, entry, outgoing.request_head(head, route, entry, peer, own_id))
 
     def _match(self, head: RequestHead) -> Route:
@@ -105,10 +137,21 @@ class Decider:
         if isinstance(found, Refusal):
             raise Refused(found)
         if head.method == b"OPTIONS":
-            browsers.answer_preflight(head, found)
+            browsers.answer_options(head, found)
         route = found.pick(head.method)
         if route is None:
             raise Refused(refusals.METHOD, {"Allow": ", ".join(found.allowed)})
+        return route
+
+    def _match_described(self, head: RequestHead) -> Route:
+        """Whatever passes here, the proxy sends on as it came: so no request may that the gateway
+        would answer by itself, and no upgrade that it would not grant.
+        """
+        route = self._match(head)
+        if route.in_process:
+            raise Refused(refusals.NO_ROUTE)
+        if head.upgrade is not None and not route.websocket:
+            raise Refused(refusals.NO_UPGRADE)
         return route
 
     def _admit(self, route: Route, head: RequestHead) -> None:
@@ -124,6 +167,8 @@ class Decider:
         if head.ambiguous:
             raise Refused(refusals.AMBIGUOUS_KEY, event=Event("refused", reason="ambiguous_key"))
         assert head.credential is not None
+        if route.accepts_jwt and _brings_jwt(head):
+            return await self._verify(route, head.credential)
         try:
             # An endpoint needs no token: a logout must not wait for a new one.
             entry = await self._sessions.resolve(head.credential, renew=not route.is_endpoint)
@@ -140,6 +185,27 @@ class Decider:
             event = _refused(head.credential, entry.reason)
             raise Refused(_UNRESOLVED[entry.reason], event=event)
         return entry
+
+    async def _verify(self, route: Route, token: bytes) -> Entry | None:
+        """Believes a token that the caller brought, without any session."""
+        assert self._bearers is not None
+        try:
+            return await self._bearers.entry(token)
+        except KeysUnavailable:
+            raise Refused(refusals.KEYS) from None
+        except BadToken as error:
+            if route.bad_key_is_anonymous:
+                return None
+            event = Event("refused", reason=str(error))
+            raise Refused(refusals.BAD_TOKEN, event=event) from None
+
+
+def _brings_jwt(head: RequestHead) -> bool:
+    """Whether a JWT came in place of a key, in the field where one belongs (RFC 6750 §2.1)."""
+    credential, line = head.credential, head.authorization
+    if credential is None or line is None or credential.count(b".") != _DOTS:
+        return False
+    return head.cookie is None and line.rstrip().endswith(b" " + credential)
 
 
 def _refused(credential: bytes, reason: str) -> Event:
@@ -160,6 +226,15 @@ def _authorise(head: RequestHead, route: Route, entry: Entry | None, peer: Peer)
         values = held if isinstance(held, list) else [held]
         if not any(value in allowed for value in values):
             raise Refused(refusals.FORBIDDEN, event=_forbidden(entry, refusals.FORBIDDEN))
+
+
+def _for_route(tokens: RouteTokens, entry: Entry) -> Entry:
+    """The entry with a token that is meant for the route's upstream alone. Only a session whose
+    claims the gateway has minted itself gets one: it vouches for nothing that it was only handed.
+    """
+    if entry.session.refresh != MINTED:
+        raise Refused(refusals.FORBIDDEN, event=_forbidden(entry, refusals.FORBIDDEN))
+    return tokens.entry(entry, time.time())
 
 
 def _forbidden(entry: Entry | None, refusal: Refusal) -> Event | None:

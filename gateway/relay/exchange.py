@@ -91,8 +91,8 @@ class Exchange:
     def start(self) -> None:
         """Decides; at once when the near cache knows the key, else when the store has answered."""
         self.context.load.requests += 1
-        if self.head.path == b"*" or self.head.max_forwards == 0:
-            self._answer(answers.OPTIONS)
+        if self.head.path == b"*":
+            self.answer(answers.OPTIONS)
             return
         decide = self.context.decider.decide(self.head, self.client.peer, self.own_id)
         try:
@@ -101,7 +101,7 @@ class Exchange:
             self._refuse(refused)
             return
         except Answered as answered:
-            self._answer(answered)
+            self.answer(answered)
             return
         if isinstance(decision, Forward):
             self._go(decision)
@@ -121,7 +121,7 @@ class Exchange:
         if isinstance(error, Refused):
             self._refuse(error)
         elif isinstance(error, Answered):
-            self._answer(error)
+            self.answer(error)
         elif not isinstance(error, asyncio.CancelledError):
             self.context.log.error("the decision on a request failed", exc_info=error)
             self.fail(refusals.INTERNAL)
@@ -243,7 +243,8 @@ class Exchange:
         forward = self.forward
         if forward is None or forward.entry is None or forward.route.is_endpoint:
             return False
-        if self._renewed or self.head.has_body or not forward.entry.session.refresh:
+        may_differ = forward.entry.session.refresh or self.context.settings.captures
+        if self._renewed or self.head.has_body or not may_differ:
             self._refused_for_good(forward.entry)
             return False
         self._renewed = True
@@ -256,7 +257,7 @@ class Exchange:
             if again is None:
                 upstream.release_answer(self, response, rest)
                 return
-            forward.route.pool.release(upstream, reusable=False)
+            upstream.pool.release(upstream, reusable=False)
             self.upstream = None
             self._go(again)
 
@@ -274,7 +275,7 @@ class Exchange:
         return False
 
     def _refused_for_good(self, entry: Entry | None) -> None:
-        if entry is not None and self.context.settings.end_on_401:
+        if entry is not None and entry.session.id and self.context.settings.end_on_401:
             self.context.end_session(entry.session.id)
 
     # The answer.
@@ -383,7 +384,7 @@ class Exchange:
         forward = self.forward
         if forward is None or forward.entry is None or not forward.route.close_on_logout:
             return None
-        return forward.entry.session.id
+        return forward.entry.session.id or None  # who brings a token has none
 
     @property
     def session_ends_at(self) -> float:
@@ -467,9 +468,9 @@ class Exchange:
         if upstream.fresh or not repeatable or self._interim:
             self.fail(refusals.UPSTREAM_CLOSED)
             return
-        forward.route.pool.release(upstream, reusable=False)
+        upstream.pool.release(upstream, reusable=False)
         self.upstream, self.waits = None, True
-        forward.route.pool.dial(self, upstream.server)
+        upstream.pool.dial(self, upstream.server)
 
     def client_gone(self) -> None:
         """The client went away: the upstream's work is cancelled at once (rule D5)."""
@@ -486,13 +487,18 @@ class Exchange:
         self.client.cut(reset=self._until_close)
         self._end(reusable=False)
 
-    def _answer(self, answered: Answered) -> None:
+    def answer(self, answered: Answered) -> None:
         """Answers without the upstream, and without a body."""
         if self.ended:
             return
         self._tell(answered.event)
         self.status = answered.status
-        self.close = self.close or self.uploading or self.context.draining
+        self.close = (
+            self.close
+            or self.uploading
+            or self.head.upgrade is not None  # rule E9: no answer here opens a tunnel
+            or self.context.draining
+        )
         self.client.write(answers.bodiless(answered, request_id=self.request_id, close=self.close))
         self._end(reusable=False)
 
@@ -506,13 +512,14 @@ class Exchange:
         if self._timer is not None:
             self._timer.cancel()
         head, peer = self.head, self.client.peer
+        meant = head.described or head
         context.access_log.add(
             (
                 time.time(),
                 outgoing.client_address(head, peer).encode() if peer.trusted else peer.name,
-                head.method,
+                meant.method,
                 b"" if forward is None else forward.route.label,
-                head.path,
+                meant.path,
                 self.status,
                 self.received,
                 self.delivered,
@@ -523,8 +530,8 @@ class Exchange:
                 self.reason,
             )
         )
-        if upstream is not None and forward is not None:
-            forward.route.pool.release(upstream, reusable=reusable)
+        if upstream is not None:
+            upstream.pool.release(upstream, reusable=reusable)
         self.client.exchange_ended(self)
 
     @property
@@ -540,7 +547,7 @@ class Exchange:
         The gateway's own endpoints know what they do.
         """
         forward = self.forward
-        if forward is None or forward.route.is_endpoint:
+        if forward is None or forward.route.in_process:
             return None, None
         entry = forward.entry
         return None if entry is None else entry.token, self.head.cookie

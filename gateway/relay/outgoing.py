@@ -30,13 +30,16 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:+/=@-]{1,128}")
 class Peer:
     """What one client connection tells of its other end, rendered once for all its requests."""
 
-    __slots__ = ("address", "forwarded", "name", "trusted")
+    __slots__ = ("address", "describes", "forwarded", "name", "trusted")
 
-    def __init__(self, address: str, *, instance: str, trusted: bool) -> None:
-        """`address` is the peer's IP address, or "unknown" on a unix socket."""
+    def __init__(self, address: str, *, instance: str, trusted: bool, describes: bool) -> None:
+        """`address` is the peer's IP address, or "unknown" on a unix socket; who `describes` may
+        ask about the requests of others.
+        """
         self.address = address
         self.name = address.encode()  # for the log
         self.trusted = trusted
+        self.describes = describes
         self.forwarded = (
             f"X-Forwarded-For: {address}\r\nX-Real-IP: {address}\r\n"
             f"X-Forwarded-Proto: http\r\nVia: 1.1 latchkey ({instance})\r\n"
@@ -112,14 +115,15 @@ def request_head(
     parts += (b"X-Request-Id: ", request_id, b"\r\n", traceparent(head, own_id))
     if entry is not None:
         parts += (b"Authorization: Bearer ", entry.token, b"\r\n", entry.lines)
-    if route.is_endpoint:
-        parts.append(_endpoint_lines(head, entry))
+    if route.in_process:
+        parts.append(_endpoint_lines(head, route, entry))
     parts.append(b"\r\n")
     return b"".join(parts)
 
 
-def _endpoint_lines(head: RequestHead, entry: Entry | None) -> bytes:
-    """What the gateway's own endpoints are told: which session, how its key came, and what a
+def _endpoint_lines(head: RequestHead, route: Route, entry: Entry | None) -> bytes:
+    """What the gateway's own endpoints are told: which session, and how its key came; the key
+    itself where that is needed to open and seal the session, or to take leave of it; and what a
     browser that is on its way to log in has with it.
 
     A login may carry an Authorization of its own (Basic, say), which goes on unless it is a key.
@@ -129,13 +133,14 @@ def _endpoint_lines(head: RequestHead, entry: Entry | None) -> bytes:
         given = head.authorization or b""
         return trips if KEY_PATTERN.search(given) else trips + given
     session = b"" if entry is None else b"X-Latchkey-Session: %b\r\n" % entry.session.id.encode()
-    if head.cookie is None:
-        return trips + session + b"X-Latchkey-Carrier: header\r\n"
-    if entry is not None:
+    if route.captures is not None:
+        session += b"X-Latchkey-Capture: %d\r\n" % route.captures
+    if route.captures is not None or (head.cookie is not None and entry is not None):
         session += b"X-Latchkey-Key: %b\r\n" % head.credential
-    return (
-        trips + session + b"X-Latchkey-Carrier: cookie\r\nX-Latchkey-Cookie: %b\r\n" % head.cookie
-    )
+    session += trips
+    if head.cookie is None:
+        return session + b"X-Latchkey-Carrier: header\r\n"
+    return session + b"X-Latchkey-Carrier: cookie\r\nX-Latchkey-Cookie: %b\r\n" % head.cookie
 
 
 def _merged(head: RequestHead, peer: Peer) -> bytes:
@@ -147,8 +152,7 @@ def _merged(head: RequestHead, peer: Peer) -> bytes:
     chain = b", ".join([*fields.pop(b"x-forwarded-for", []), own])
     lines = [
         b"X-Forwarded-For: " + chain,
-        b"X-Real-IP: "
-        + (fields.pop(b"x-real-ip", [b""])[-1] or client_address(head, peer).encode()),
+        b"X-Real-IP: " + client_address(head, peer).encode(),
         b"X-Forwarded-Proto: " + fields.pop(b"x-forwarded-proto", [b"http"])[-1],
         b"X-Forwarded-Host: " + fields.pop(b"x-forwarded-host", [head.host or b""])[-1],
     ]
@@ -156,19 +160,25 @@ def _merged(head: RequestHead, peer: Peer) -> bytes:
     if forwarded:
         node = b'"[%b]"' % own if b":" in own else own
         lines.append(b"Forwarded: " + b", ".join([*forwarded, b"for=" + node]))
-    fields.pop(b"x-request-id", None)
+    for name in (b"x-real-ip", b"x-request-id"):
+        fields.pop(name, None)
     lines += [name + b": " + b", ".join(values) for name, values in fields.items()]
     via = peer.forwarded[peer.forwarded.index(b"Via:") :]
     return b"\r\n".join(lines) + b"\r\n" + via
 
 
 def client_address(head: RequestHead, peer: Peer) -> str:
-    """Who asked: the connection's peer, or whom a trusted peer names last of all."""
-    named = [value for name, value in head.forwarding if name == b"x-forwarded-for"]
-    if not named or not peer.trusted:
+    """Who asked: the connection's peer, or whom a trusted peer names last of all.
+
+    X-Real-IP counts where X-Forwarded-For is not said at all: many proxies that say the one pass
+    the other on as the client has made it up.
+    """
+    said = dict(head.forwarding) if peer.trusted else {}
+    named = said.get(b"x-forwarded-for", said.get(b"x-real-ip"))
+    if named is None:
         return peer.address
     try:
-        return str(ipaddress.ip_address(named[-1].rpartition(b",")[2].strip().decode("ascii")))
+        return str(ipaddress.ip_address(named.rpartition(b",")[2].strip().decode("ascii")))
     except ValueError:
         return peer.address
 

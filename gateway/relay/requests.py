@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from gateway.core import refusals
 from gateway.core.carriers import TRIP_MARK
@@ -16,6 +17,7 @@ from gateway.core.fields import (
     FORWARDING_PREFIX,
     HOP_BY_HOP,
     NEVER_TRAILERS,
+    ORIGINALS,
     OVERRIDES,
     OWN_PREFIX,
     fold,
@@ -76,6 +78,14 @@ class Answered(Exception):
         self.event = event
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is known of a request that did not come itself: a proxy has described it."""
+
+    site: str  # scheme and authority as the browser knows them; empty if that is not known
+    redirects: bool  # the proxy hands a redirect on to the browser
+
+
 class RequestHead:
     """One request's head.
 
@@ -102,6 +112,10 @@ class RequestHead:
     ambiguous = False  # it carries several credentials, and none may be picked by chance
     trace: tuple[bytes, bytes] | None = None  # trace id and flags of a valid traceparent
     forwarding: tuple[tuple[bytes, bytes], ...] = ()  # (folded name, value) to trust or to drop
+    originals: tuple[tuple[bytes, bytes], ...] = ()  # those of nginx, which describe a request
+    purged = False  # a field was dropped that other proxies would pass on
+    described: RequestHead | None = None  # the request that this one asks about
+    told: Told | None = None  # for one that is asked about
     loop = False  # the request has passed through this gateway before
     max_forwards: int | None = None
 
@@ -218,8 +232,10 @@ class RequestReader:
             return self._by_name[lower]
         if lower in FORWARDING or lower.startswith(FORWARDING_PREFIX):
             return _forwarding
+        if lower in ORIGINALS:
+            return _original
         if folded in self._by_name or folded in HOP_BY_HOP or self.guards(folded):
-            return _drop
+            return _drop if folded == lower else _purge
         return None
 
     def _via(self, head: RequestHead, name: bytes, line: bytes) -> None:
@@ -237,7 +253,9 @@ def _finish(head: RequestHead) -> None:
         raise grammar.Malformed
     if b"lk_" in b"".join(head.passed):
         # A key in a field where none belongs is still a key, and no upstream may see it.
-        head.passed = [line for line in head.passed if not KEY_PATTERN.search(line)]
+        kept = [line for line in head.passed if not KEY_PATTERN.search(line)]
+        head.purged = head.purged or len(kept) < len(head.passed)
+        head.passed = kept
     if head.named:
         head.passed = [
             line for line in head.passed if line.partition(b":")[0].lower() not in head.named
@@ -278,6 +296,10 @@ def _malformed(head: RequestHead, name: bytes, line: bytes) -> None:
 
 def _drop(head: RequestHead, name: bytes, line: bytes) -> None:
     pass
+
+
+def _purge(head: RequestHead, name: bytes, line: bytes) -> None:
+    head.purged = True
 
 
 def _host(head: RequestHead, name: bytes, line: bytes) -> None:
@@ -370,6 +392,8 @@ def _upgrade(head: RequestHead, name: bytes, line: bytes) -> None:
     wanted = grammar.value(line, name).lower()
     if wanted in _UPGRADES:
         head.upgrade = wanted
+    else:
+        head.purged = True
 
 
 def _te(head: RequestHead, name: bytes, line: bytes) -> None:
@@ -393,3 +417,7 @@ def _max_forwards(head: RequestHead, name: bytes, line: bytes) -> None:
 
 def _forwarding(head: RequestHead, name: bytes, line: bytes) -> None:
     head.forwarding += ((name.lower(), grammar.value(line, name)),)
+
+
+def _original(head: RequestHead, name: bytes, line: bytes) -> None:
+    head.originals += ((name.lower(), grammar.value(line, name)),)

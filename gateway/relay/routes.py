@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.core import paths, refusals
 from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
 from gateway.core.routing import Methods, Table
-from gateway.relay.pool import Pool
 from gateway.relay.requests import RequestHead
+from gateway.relay.route_tokens import RouteTokens
+
+if TYPE_CHECKING:
+    from gateway.relay.exchange import Exchange
 
 # How many paths are remembered, and how long they may be: at most about 2 MiB of a client's choice.
 _MOST_PATHS = 4096
@@ -28,31 +31,57 @@ class Auth(enum.Enum):
     OFFERED = "offered"
 
 
+class Destination(Protocol):
+    """Where a route leads: to an upstream's pool, or to what answers in the place of one."""
+
+    @property
+    def host(self) -> bytes: ...
+    @property
+    def guarded(self) -> frozenset[bytes]: ...
+    @property
+    def acquire(self) -> Callable[[Exchange], None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class InPlace:
+    """Answers at once, without a connection to anybody."""
+
+    acquire: Callable[[Exchange], None]
+    guarded: frozenset[bytes] = frozenset()
+    host: bytes = b""
+
+
 @dataclass(slots=True, eq=False)
 class Route:
     """One rule: where it goes, who may pass, and what is different on the way."""
 
     name: str  # the pattern; names the route in logs
-    pool: Pool
+    pool: Destination
     auth: Auth
     keeps_host: bool = True  # the client's Host goes upstream, else the upstream's own
     strip_prefix: bytes = b""
     is_endpoint: bool = False  # the gateway itself answers
+    verifies: bool = False  # it is another request that is decided on
+    captures: int | None = None  # the rule's number, if a token in its replies is the session's
     websocket: bool = False
     close_on_logout: bool = True  # what is in flight ends with its session
     claims: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    token: RouteTokens | None = None  # in place of the session's own
     bad_key_is_anonymous: bool = False
+    accepts_jwt: bool = False  # of who brings one in place of a key
     login_page: str | None = None  # where a browser without a session is sent
     always_to_login: bool = False  # and not only a browser
     cors: Policy | None = None  # who else may read the answers
     response_timeout: float = 60.0
     body_limit: int = 2**63
     identifies: bool = field(init=False)  # whether a key is looked at
+    in_process: bool = field(init=False)  # goes to the gateway's own endpoints, or through them
     rewrites: bool = field(init=False)  # the target does not go upstream as it came
     label: bytes = field(init=False)  # the name, for the log
 
     def __post_init__(self) -> None:
         self.identifies = self.auth is not Auth.PUBLIC
+        self.in_process = self.is_endpoint or self.captures is not None
         self.rewrites = self.is_endpoint or bool(self.strip_prefix)
         self.label = self.name.encode()
 
@@ -115,6 +144,6 @@ class RouteTable:
     @staticmethod
     def _is_guarded(route: Route, path: bytes) -> bool:
         """Whether this would reach a backend's own login and its token (rule E1)."""
-        if route.is_endpoint or not route.pool.guarded:
-            return False
+        if route.in_process or not route.pool.guarded:
+            return False  # whatever token comes back that way, it reaches nobody
         return paths.guard_form(route.upstream_path(path)) in route.pool.guarded

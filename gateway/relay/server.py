@@ -9,26 +9,31 @@ from collections.abc import Awaitable, Callable, Iterable
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
-from gateway.core import paths
+from gateway.config.signing import minter
+from gateway.core import paths, refusals
 from gateway.core.addresses import ServerUrl
-from gateway.core.carriers import key_cookie
+from gateway.core.carriers import own_cookies
 from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
-from gateway.core.token_places import Cookie
+from gateway.key_sets import KeySets
 from gateway.observe.access_log import AccessLog
 from gateway.pages.refusals import RefusalPages
+from gateway.relay.bearers import Bearers
 from gateway.relay.client import ClientConnection
 from gateway.relay.clock import Clock
 from gateway.relay.context import Context
 from gateway.relay.decision import Decider, Load
+from gateway.relay.forward_auth import ForwardAuth
 from gateway.relay.live import LiveSessions
 from gateway.relay.outgoing import Names
 from gateway.relay.pool import Connect, Pool, Server
 from gateway.relay.requests import RequestReader
 from gateway.relay.responses import ResponseReader
-from gateway.relay.routes import Auth, Route, RouteTable
+from gateway.relay.route_tokens import RouteTokens
+from gateway.relay.routes import Auth, Destination, InPlace, Route, RouteTable
 from gateway.relay.settings import Settings
 from gateway.relay.upstream import UpstreamConnection
+from gateway.verifiers import open_reader
 
 if TYPE_CHECKING:
     from gateway.config.model import Config, Upstream
@@ -53,20 +58,36 @@ class Relay:
         config: Config,
         *,
         sessions: Sessions,
+        key_sets: KeySets,
         endpoints: dict[str, Connect],
+        captures: Connect,
         access_log: AccessLog,
         refused: Callable[[Refusal], None],
         instance: str,
     ) -> None:
         """`endpoints` are the gateway's own paths (or prefixes, with a star at the end), with what
-        connects to who answers them; `refused` is told of each refusal.
+        connects to who answers them; `captures` connects to who asks where tokens are captured, and
+        `refused` is told of each refusal.
         """
         self._clock = Clock(config.timeouts.write)
         settings = _settings(config)
-        builder = _Builder(config, settings, self._clock)
+        builder = _Builder(config, settings, self._clock, captures)
+        requests = RequestReader(
+            instance=instance,
+            identity=config.identity,
+            most_fields=config.limits.fields,
+            key_field=config.keys.field,
+        )
+        forward_auth = ForwardAuth(requests, identity=config.identity, key_field=config.keys.field)
+        own = [builder.endpoint(path, connect) for path, connect in endpoints.items()]
+        if config.verify is not None:
+            own += forward_auth.routes(config.verify.path)
         table = RouteTable(
-            [builder.endpoint(path, connect) for path, connect in endpoints.items()],
-            [(rule.path, rule.methods, builder.route(rule)) for rule in config.routes],
+            own,
+            [
+                (rule.path, rule.methods, builder.route(at, rule))
+                for at, rule in enumerate(config.routes)
+            ],
         )
         names = Names(Random(SystemRandom().getrandbits(256)))  # noqa: S311 (names, not secrets)
         load = Load(config.limits.requests)
@@ -75,18 +96,14 @@ class Relay:
         self._context = Context(
             settings=settings,
             clock=self._clock,
-            requests=RequestReader(
-                instance=instance,
-                identity=config.identity,
-                most_fields=config.limits.fields,
-                key_field=config.keys.field,
-            ),
-            decider=Decider(table, sessions, load),
+            requests=requests,
+            decider=Decider(table, forward_auth, sessions, load, _bearers(config, key_sets)),
             load=load,
             names=names,
             access_log=access_log,
             instance=instance,
             trusted=config.trusted_proxies,
+            describing=() if config.verify is None else config.verify.trusted,
             loop=asyncio.get_running_loop(),
             revoke=sessions.revoke,
             report=sessions.report,
@@ -135,6 +152,13 @@ class Relay:
         context.access_log.flush()
 
 
+def _bearers(config: Config, key_sets: KeySets) -> Bearers | None:
+    if config.jwt is None:
+        return None
+    read = open_reader(config.jwt, key_sets, config.session.clock_skew)
+    return Bearers(read, config.identity)
+
+
 def _settings(config: Config) -> Settings:
     timeouts, limits = config.timeouts, config.limits
     return Settings(
@@ -151,6 +175,7 @@ def _settings(config: Config) -> Settings:
         response_head_size=limits.response_head_size,
         read_ahead=max(_READ_AHEAD, limits.head_size + 1),  # or a large head would never be whole
         connections=limits.connections,
+        captures=any(rule.captures is not None for rule in config.routes),
         end_on_401=config.session.end_on_upstream_401,
     )
 
@@ -158,30 +183,46 @@ def _settings(config: Config) -> Settings:
 class _Builder:
     """Turns the rules of config.yaml into routes and pools."""
 
-    def __init__(self, config: Config, settings: Settings, clock: Clock) -> None:
+    def __init__(self, config: Config, settings: Settings, clock: Clock, captures: Connect) -> None:
         self._config = config
+        self._captures = captures
         self._settings = settings
         self._clock = clock
         self._reader = ResponseReader(own_cookies=_own_cookies(config))
+        self._minter = minter(config)
         guarded = _guarded(config)
         self._upstreams = {
             name: self._upstream(name, upstream, guarded[name])
             for name, upstream in config.upstreams.items()
         }
         self.pools = list(self._upstreams.values())
+        # Where a proxy sends what may pass is not ours to know, so all of the paths are guarded.
+        everywhere = frozenset().union(*guarded.values())
+        self._nowhere = InPlace(lambda exchange: exchange.fail(refusals.NO_ROUTE), everywhere)
 
-    def route(self, rule: RouteConfig) -> Route:
+    def route(self, number: int, rule: RouteConfig) -> Route:
         timeouts, limits = self._config.timeouts, self._config.limits
+        upstream, captures = rule.upstream, rule.captures is not None
+        pool: Destination = self._nowhere
+        keeps_host = True
+        if captures:
+            pool = self._own_pool(self._captures)
+        elif upstream is not None:
+            pool = self._upstreams[upstream]
+            keeps_host = self._config.upstreams[upstream].host == "client"
         return Route(
             name=rule.path,
-            pool=self._upstreams[rule.upstream],
+            pool=pool,
             auth=Auth(rule.auth),
-            keeps_host=self._config.upstreams[rule.upstream].host == "client",
+            captures=number if captures else None,
+            keeps_host=keeps_host,
             strip_prefix=(rule.strip_prefix or "").encode().rstrip(b"/"),
             websocket=rule.websocket,
             close_on_logout=rule.close_on_logout,
             claims=rule.claims,
+            token=RouteTokens.of(rule.token, self._minter),
             bad_key_is_anonymous=rule.bad_key == "anonymous",
+            accepts_jwt=rule.accept_jwt == "verify",
             login_page=None if rule.on_unauthenticated == "401" else self._config.login_page,
             always_to_login=rule.on_unauthenticated == "login",
             cors=Policy.of(rule.cors or self._config.cors),
@@ -192,20 +233,10 @@ class _Builder:
         )
 
     def endpoint(self, path: str, connect: Connect) -> Route:
-        """One of the gateway's own paths, or all below one. Its answers may set the cookies that
-        those of others must not.
-        """
-        pool = self._pool(
-            "gateway",
-            [Server("gateway", connect)],
-            b"",
-            frozenset(),
-            ResponseReader(own_cookies=()),
-        )
-        self.pools.append(pool)
+        """One of the gateway's own paths, or all below one."""
         return Route(
             name=path,
-            pool=pool,
+            pool=self._own_pool(connect),
             auth=Auth.OFFERED,
             is_endpoint=True,
             close_on_logout=False,  # a logout must not end itself
@@ -213,6 +244,13 @@ class _Builder:
             response_timeout=self._config.timeouts.response,
             body_limit=self._config.limits.body_size,
         )
+
+    def _own_pool(self, connect: Connect) -> Pool:
+        """The endpoints as an upstream. Their answers may set the cookies that others' must not."""
+        reader = ResponseReader(own_cookies=())
+        pool = self._pool("gateway", [Server("gateway", connect)], b"", frozenset(), reader)
+        self.pools.append(pool)
+        return pool
 
     def _upstream(self, name: str, upstream: Upstream, guarded: frozenset[bytes]) -> Pool:
         servers = [Server(str(url), _connect(url, upstream)) for url in upstream.servers]
@@ -244,9 +282,8 @@ class _Builder:
 def _own_cookies(config: Config) -> frozenset[bytes]:
     """The cookies in which logins are configured to hand out keys."""
     places = [login.token for login in config.login if login.kind == "backend"]
-    names = [place.name for place in places if isinstance(place, Cookie)]
-    own = [key_cookie(config.keys.cookie, secure=secure).name for secure in (False, True)]
-    return frozenset(name.encode() for name in (*own, *names))
+    own = own_cookies(config.keys.cookie, places)
+    return frozenset(name.encode() for name in own)
 
 
 def _guarded(config: Config) -> dict[str, frozenset[bytes]]:

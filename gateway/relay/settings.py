@@ -22,4 +22,5 @@ class Settings:
     response_head_size: int
     read_ahead: int  # of the present exchange: pipelined requests, or a body without an upstream
     connections: int
+    captures: bool  # a session may have another token by now, though nobody has renewed it
     end_on_401: bool  # an upstream that refuses a token for good ends its session

@@ -36,7 +36,6 @@ class UpstreamConnection(asyncio.Protocol):
         "_head",
         "_kept_open",
         "_left",
-        "_pool",
         "_reader",
         "_settings",
         "_state",
@@ -45,6 +44,7 @@ class UpstreamConnection(asyncio.Protocol):
         "exchange",
         "fresh",
         "paused",
+        "pool",
         "server",
         "stall",
         "transport",
@@ -63,7 +63,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.blocked = False  # the server does not take what is written
         self.stall: tuple[int, float] | None = None  # for the sweeper: see `stalls`
         self.deadline = math.inf
-        self._pool = pool
+        self.pool = pool
         self._reader = reader
         self._settings = settings
         self._clock = clock
@@ -169,7 +169,7 @@ class UpstreamConnection(asyncio.Protocol):
             return  # whoever holds the answer back will find out
         self.exchange, self._state = None, _IDLE
         if exchange is None:
-            self._pool.lost(self)
+            self.pool.lost(self)
         elif state is _CLOSE and error is None:
             exchange.answered([], reusable=False)
         elif state is _TUNNEL:

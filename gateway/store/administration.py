@@ -1,4 +1,5 @@
-"""What operators do with sessions: list them, count them, end them; each end is reported.
+"""What operators do with sessions: list them, count them, end them, and issue named keys; whatever
+changes is reported.
 
 Everything raises `StoreUnavailable`. What was ended by then has ended and been reported, and asking
 once more ends the rest.
@@ -11,8 +12,9 @@ from dataclasses import replace
 
 from gateway.core.moments import rfc3339
 from gateway.core.records import Open
-from gateway.observe.events import of_sessions
-from gateway.store.sessions import Sessions
+from gateway.core.sessions import NAMED, Device
+from gateway.observe.events import Event, of_sessions
+from gateway.store.sessions import Issued, Sessions
 
 
 class Administration:
@@ -48,6 +50,41 @@ class Administration:
         """Ends all that were issued before a moment (UNIX seconds), whosever they are."""
         return await self._end(self._sessions.revoke_issued_before(moment))
 
+    async def issue_named(
+        self, subject: str, name: str, *, token: str, token_expiry: float | None, lasts: float
+    ) -> Issued:
+        """A key for a script: a session that is never idle, on a device of this name."""
+        issued = await self._sessions.issue(
+            token=token,
+            subject=subject,
+            login=NAMED,
+            device=Device(name, ""),
+            token_expiry=token_expiry,
+            lasts=lasts,
+        )
+        self._sessions.report(Event("login", subject, issued.session.id, device=name, by=self._by))
+        return issued
+
+    async def named(self, subject: str | None = None) -> list[dict[str, str]]:
+        """The named keys of a subject, or of all."""
+        found: dict[str, Open] = {}
+        if subject is not None:
+            found = await self._sessions.directory.of(subject)
+        else:
+            async for some in self._sessions.directory.every():
+                found |= {each: said for each, said in some.items() if said.is_named}
+        return [_key_shown(each, said) for each, said in found.items() if said.is_named]
+
+    async def end_named(self, subject: str, name: str | None = None) -> int:
+        """Ends all of a subject's named keys, or those of one name."""
+        found = await self._sessions.directory.of(subject)
+        ids = [
+            each
+            for each, said in found.items()
+            if said.is_named and (name is None or said.label == name)
+        ]
+        return await self._end(_once(await self._sessions.revoke(*ids)))
+
     async def _end(self, ended: AsyncIterator[dict[str, Open]], subject: str = "") -> int:
         count = 0
         async for some in ended:
@@ -69,4 +106,14 @@ def _shown(handle: str, said: Open) -> dict[str, str]:
         "created": rfc3339(said.created),
         "last_seen": rfc3339(said.seen),
         "ends": rfc3339(said.ends_at),
+    }
+
+
+def _key_shown(handle: str, said: Open) -> dict[str, str]:
+    shown = _shown(handle, said)
+    return {
+        "handle": handle,
+        "subject": said.subject,
+        "name": said.label,
+        **{name: shown[name] for name in ("created", "last_seen", "ends")},
     }

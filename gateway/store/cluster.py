@@ -6,13 +6,14 @@ Found by testing redis-py 8.1:
   no node that has no slots yet. So a session whose slot moves could not be found for a while.
 * What it raises when no node can be reached is none of its own errors.
 * A pipeline asks who is who as soon as it is made, when nobody bounds that yet.
+* A script that one node does not know is loaded into all of them, of which one may be silent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,7 +21,8 @@ from typing import Any
 from redis.asyncio.cluster import ClusterNode, ClusterPipeline, RedisCluster
 from redis.asyncio.connection import Connection
 from redis.cluster import PRIMARY, get_node_name
-from redis.exceptions import ClusterError, RedisClusterException
+from redis.commands.core import AsyncScript
+from redis.exceptions import ClusterError, NoScriptError, RedisClusterException
 
 from gateway.store.connections import TlsConnection
 
@@ -31,7 +33,7 @@ class Cluster(RedisCluster):
     def __init__(
         self, hosts: Sequence[tuple[str, int]], settings: dict[str, Any], most: int
     ) -> None:
-        """At most `most` commands, and as many pipelines, are under way at once."""
+        """At most `most` commands are under way at a node at once, and as many pipelines in all."""
         context = settings.pop("context", None)
         super().__init__(
             startup_nodes=[ClusterNode(host, port) for host, port in hosts],
@@ -39,7 +41,9 @@ class Cluster(RedisCluster):
             reinitialize_steps=0,  # else each fifth redirection closes all connections
             **settings,
         )
-        self._commands, self._pipelines = asyncio.Semaphore(most), asyncio.Semaphore(most)
+        # A node that is silent must not take the room of the others.
+        self._commands = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(most))
+        self._pipelines = asyncio.Semaphore(most)
         if context is not None:
             self.connection_kwargs.update(connection_class=TlsConnection, context=context)
             for node in self.startup_nodes:
@@ -47,9 +51,12 @@ class Cluster(RedisCluster):
                 node.connection_kwargs["context"] = context
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        async with self._commands:
-            with _own_errors():
-                return await super().execute_command(*args, **options)
+        with _own_errors():
+            return await super().execute_command(*args, **options)
+
+    async def _execute_command(self, target_node: ClusterNode, *args: Any, **options: Any) -> Any:
+        async with self._commands[target_node.name]:
+            return await super()._execute_command(target_node, *args, **options)
 
     async def execute_pipeline(self, pipeline: Awaitable[list[Any]]) -> list[Any]:
         """What a pipeline answers. Its redirections are commands again, so those have their own
@@ -61,6 +68,9 @@ class Cluster(RedisCluster):
 
     def pipeline(self, transaction: Any = None, shard_hint: Any = None) -> ClusterPipeline:
         return _Pipeline(self)  # type: ignore[abstract]
+
+    def register_script(self, script: Any) -> Any:
+        return _Script(self, script)
 
     def get_node(
         self, host: str | None = None, port: int | None = None, node_name: str | None = None
@@ -85,6 +95,14 @@ class Cluster(RedisCluster):
             else:
                 await self.nodes_manager.initialize()
 
+    async def home(self, name: str) -> ClusterNode:
+        """The primary that has a key, as far as is known."""
+        with _own_errors():
+            if self._initialize:
+                await self.initialize()
+            node: Any = self.get_node_from_key(name)  # None is for replicas
+        return node  # type: ignore[no-any-return]
+
     async def primaries_now(self) -> set[str]:
         """The names of the primaries as one of them sees it, another one each time."""
         asked = random.choice(self.get_primaries())  # noqa: S311 (no secret)
@@ -105,6 +123,19 @@ class _Pipeline(ClusterPipeline):
         cluster: Any = self.cluster_client
         answers: list[Any] = await cluster.execute_pipeline(super().execute(*how, **more))
         return answers
+
+
+class _Script(AsyncScript):
+    """A script that is sent along to a node that does not know it."""
+
+    async def __call__(self, keys: Any = None, args: Any = None, client: Any = None) -> Any:
+        cluster: Any = client or self.registered_client
+        names = tuple(keys or ())
+        given = (len(names), *names, *(args or ()))
+        try:
+            return await cluster.evalsha(self.sha, *given)
+        except NoScriptError:
+            return await cluster.eval(self.script, *given)
 
 
 class _LastFirst(deque[Connection]):

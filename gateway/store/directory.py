@@ -59,6 +59,18 @@ class Directory:
                 pipe.expireat(index, last, nx=True)
             await bounded(pipe.execute(), self._timeout)
 
+    async def extend(self, subject: str, session_id: str, ends_at: float) -> None:
+        """Takes note that a session is about to end later; its place among those that were issued
+        in the same second stays.
+        """
+        index, last = self._layout.subject(subject), math.ceil(ends_at)
+        score: Any = await bounded(self._client.zscore(index, session_id), self._timeout)
+        async with self._client.pipeline(transaction=False) as pipe:
+            pipe.zadd(index, {session_id: last + (score or 0.0) % 1})
+            pipe.expireat(index, last, gt=True)
+            pipe.expireat(index, last, nx=True)
+            await bounded(pipe.execute(), self._timeout)
+
     async def leave(self, gone: Mapping[str, str]) -> None:
         """Takes sessions that have ended out of the index: the subjects by session ids."""
         for some in _pieces(gone):
@@ -87,8 +99,12 @@ class Directory:
         return held
 
     async def by_age(self, subject: str) -> list[str]:
-        """The ids of a subject's sessions, the oldest first: in the same order for all who ask."""
-        held = await self._held(subject)
+        """The ids of a subject's sessions, the oldest first: in the same order for all who ask.
+
+        Without those of named keys, which are no devices.
+        """
+        found = await self._held(subject)
+        held = {each: found[each] for each in found if not found[each][0].is_named}
         return sorted(held, key=lambda each: (held[each][0].created, held[each][1] % 1, each))
 
     async def _held(self, subject: str) -> dict[str, tuple[Open, float]]:

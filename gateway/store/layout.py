@@ -34,6 +34,15 @@ class Layout:
         """Who renews the session's token: a string that expires soon."""
         return f"{self.prefix}r:{{{session_id}}}"
 
+    @property
+    def failures(self) -> str:
+        """What the names of all counts of failed logins begin with, before a colon."""
+        return f"{self.prefix}f"
+
+    def known(self, digest: str) -> str:
+        """That a network has logged in to an account: a string that expires."""
+        return f"{self.prefix}k:{digest}"
+
     def subject(self, subject: str) -> str:
         """The index of a subject's session ids: a sorted set, scored by when they end (seconds)."""
         return f"{self.prefix}u:{_digest(subject)}"

@@ -60,22 +60,29 @@ class Link(asyncio.Protocol):
         return await future
 
     def close(self) -> None:
-        self._fail()
+        """Ends the connection; who waits for an answer gets none."""
+        self.usable = False
         self._connection._close()  # type: ignore[no-untyped-call]
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(ConnectionError("the store's connection is gone"))
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
         try:
-            while (reply := self._reader.gets()) is not False:
+            while self.usable and (reply := self._reader.gets()) is not False:
                 self._settle(reply)
         except hiredis.ProtocolError:
-            self._fail()
-            self._transport.abort()
+            self.close()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._fail()
+        self.close()
 
     def _settle(self, reply: Any) -> None:
+        if not self._waiting:  # nobody has asked for that
+            self.close()
+            return
         future = self._waiting.popleft()
         if future.done():
             return
@@ -83,10 +90,3 @@ class Link(asyncio.Protocol):
             future.set_exception(reply)
         else:
             future.set_result(reply)
-
-    def _fail(self) -> None:
-        self.usable = False
-        while self._waiting:
-            future = self._waiting.popleft()
-            if not future.done():
-                future.set_exception(ConnectionError("the store's connection is gone"))

@@ -27,8 +27,9 @@ from gateway.store.link import Link, packed
 _log = logging.getLogger("gateway.store")
 
 # KEYS: sessions. ARGV: now, idle timeout, slack, all in milliseconds; a session is touched when its
-# remaining time has sunk by more than the slack, and never beyond its end. A server that takes no
-# writes now (demoted, full) is read all the same (rule E14).
+# remaining time has sunk by more than the slack, and never beyond its end. One that has more time
+# left than it may be idle is a named key's, which is never idle: then it is only noted as seen. A
+# server that takes no writes now (demoted, full) is read all the same (rule E14).
 _SCRIPT = f"""
 local found = {{}}
 local now, idle, slack = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -37,7 +38,12 @@ for i = 1, #KEYS do
   found[i] = value
   if value and #value >= {HEAD_SIZE} then
     local left = redis.call('PTTL', KEYS[i])
-    if left >= 0 and left < idle - slack then
+    if left > idle then
+      local seen = struct.unpack('>I4', string.sub(value, {SEEN_AT}, {SEEN_AT + 3})) * 1000
+      if now - seen > slack then
+        redis.pcall('SETRANGE', KEYS[i], {SEEN_AT - 1}, struct.pack('>I4', math.floor(now / 1000)))
+      end
+    elseif left >= 0 and left < idle - slack then
       local ends = struct.unpack('>I4', string.sub(value, {ENDS_AT}, {ENDS_AT + 3})) * 1000
       local lasts = math.floor(math.min(idle, ends - now))
       if lasts > left then

@@ -111,11 +111,13 @@ class NearCache:
         if self._asked.pop(session_id, True) or not self.trusted or not self._most:
             return
         if entry is None:
-            _bound(self._unknown, _MOST_UNKNOWN)
+            if len(self._unknown) >= _MOST_UNKNOWN:
+                make_room(self._unknown, _MOST_UNKNOWN)
             self._unknown[session_id] = now + _UNKNOWN_FOR
             return
-        for dropped in _bound(self._entries, self._most):
-            self._credentials.pop(dropped.session.id, None)
+        if len(self._entries) >= self._most:
+            for dropped in make_room(self._entries, self._most):
+                self._credentials.pop(dropped.session.id, None)
         entry.expires = min(now + self._ttl, entry.expires, entry.session.ends_at)
         self._entries[credential] = entry
         self._credentials[session_id] = credential
@@ -173,12 +175,10 @@ class NearCache:
         return len(self._entries)
 
 
-def _bound(remembered: dict[Any, T], most: int) -> list[T]:
-    """Makes room for one more; returns what had to go.
+def make_room(remembered: dict[Any, T], most: int) -> list[T]:
+    """Makes room where there is none; returns what had to go.
 
     Dicts keep their order: what was learned first goes first, a twentieth of it at once, for one at
     a time would pass over the places of those that went before each time.
     """
-    if len(remembered) < most:
-        return []
     return [remembered.pop(name) for name in list(islice(remembered, max(1, most // 20)))]

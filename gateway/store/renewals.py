@@ -15,31 +15,18 @@ import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from gateway.core.keys import Key
-from gateway.core.records import HEAD_SIZE, TEXTS_SIZE_AT, Records
-from gateway.core.sealing import NONCE_BYTES
-from gateway.core.sessions import Session, Token
+from gateway.core.sessions import Session
 from gateway.observe.events import Event, Kind, Report, unheard
 from gateway.store.connect import Client
 from gateway.store.errors import StoreUnavailable, bounded
 from gateway.store.layout import Layout
+from gateway.store.replacing import Renewed, Replacing
 
 _log = logging.getLogger("gateway.store")
-
-# KEYS: session. ARGV: the seal that was read, the new one. What stands before it may have changed.
-_REPLACE = f"""
-local record = redis.call('GET', KEYS[1])
-if not record then return 'gone' end
-if #record < {HEAD_SIZE} then return 'lost' end
-local texts = struct.unpack('>I2', string.sub(record, {TEXTS_SIZE_AT}, {HEAD_SIZE}))
-local open = string.sub(record, 1, {HEAD_SIZE} + texts)
-if record ~= open .. ARGV[1] then return 'lost' end
-redis.call('SET', KEYS[1], open .. ARGV[2], 'KEEPTTL')
-return 'kept'
-"""
 
 # KEYS: lease. ARGV: fencing value, milliseconds.
 _EXTEND = """
@@ -79,16 +66,6 @@ class RenewalRefused(Exception):
     """The backend has refused the refresh token: the session ends with its present token."""
 
 
-@dataclass(frozen=True, slots=True)
-class Renewed:
-    """What a backend gave for a refresh token."""
-
-    token: Token
-    expires_at: float  # UNIX seconds; infinite if it does not say
-    renew_at: float
-    refresh: str  # the next refresh token, which may be the same
-
-
 # Asks the backend. Raises `RenewalFailed` and `RenewalRefused`.
 Renew = Callable[[Session], Awaitable[Renewed]]
 Due = Callable[[Session], bool]
@@ -101,7 +78,7 @@ class Renewals:
         self,
         client: Client,
         layout: Layout,
-        kept: Records,
+        replacing: Replacing,
         *,
         skew: float,
         timeout: float,
@@ -110,14 +87,13 @@ class Renewals:
         """`skew`: how far clocks may differ; `timeout` bounds each of the store's answers; in s."""
         self._client = client
         self._layout = layout
-        self._records = kept
+        self._replacing = replacing
         self._skew = skew
         self._timeout = timeout
         self._report = report
         self._logins: dict[str, Renew] = {}
         self._running: dict[str, _Renewal] = {}
         self._failures: dict[str, tuple[float, Exception]] = {}  # until when (monotonic), and what
-        self._replace = client.register_script(_REPLACE)
         self._extend = client.register_script(_EXTEND)
         self._release = client.register_script(_RELEASE)
 
@@ -215,7 +191,7 @@ class Renewals:
         lease, fence = self._layout.lease(session.id), secrets.token_hex(16)
         until = time.monotonic() + _KEEP_TRYING
         while not await self._store(self._client.set(lease, fence, nx=True, px=_ms(_LEASE))):
-            current, _ = await self._read(key, session.id)
+            current, _ = await self._replacing.read(key, session.id)
             if current is None or not due(current):
                 return current
             if time.monotonic() > until:
@@ -223,7 +199,7 @@ class Renewals:
             await asyncio.sleep(_LOOK_AGAIN * (0.5 + random.random()))  # noqa: S311 (no secret)
         extending = asyncio.create_task(self._hold(lease, fence))
         try:
-            current, value = await self._read(key, session.id)
+            current, value = await self._replacing.read(key, session.id)
             if current is None or not due(current):
                 return current
             renewed = await self._logins[session.login](current)
@@ -242,24 +218,22 @@ class Renewals:
 
     async def _keep(self, running: _Renewal, key: Key, new: Session, read: bytes) -> Session | None:
         """Writes what was got. Those who wait are told at once when the store does not take it."""
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        seal, new_seal = self._records.renewed(key, new, read, nonce)
-        name, until = self._layout.session(new.id), time.monotonic() + _KEEP_TRYING
+        until = time.monotonic() + _KEEP_TRYING
         while True:
             try:
-                outcome = await self._store(self._replace(keys=[name], args=[seal, new_seal]))
+                outcome = await self._replacing.renew(key, new, read)
                 break
             except StoreUnavailable as error:
                 running.fail(error)
                 if time.monotonic() > until:
                     raise
                 await asyncio.sleep(self._timeout / 2)
-        if outcome == b"kept":
+        if outcome == "kept":
             self._report(_event("renew", new))
             return new
-        if outcome == b"gone":
+        if outcome == "gone":
             return None
-        current, _ = await self._read(key, new.id)
+        current, _ = await self._replacing.read(key, new.id)
         return current
 
     async def _refused(self, running: _Renewal, session: Session) -> None:
@@ -282,16 +256,6 @@ class Renewals:
             await asyncio.sleep(_LEASE / 3)
             with contextlib.suppress(StoreUnavailable):
                 held = await self._store(self._extend(keys=[lease], args=[fence, _ms(_LEASE)]))
-
-    async def _read(self, key: Key, session_id: str) -> tuple[Session | None, bytes]:
-        """The session as it is now, and its record."""
-        value = await self._store(self._client.get(self._layout.session(session_id)))
-        if value is None:
-            return None, b""
-        try:
-            return self._records.open(key, session_id, value), value
-        except ValueError:
-            return None, b""
 
     async def _store(self, work: Awaitable[Any]) -> Any:
         return await bounded(work, self._timeout)

@@ -20,13 +20,16 @@ from gateway.store.connect import Client, access, connect
 from gateway.store.directory import Directory
 from gateway.store.echoes import Echoes
 from gateway.store.errors import NewerSession, StoreUnavailable, bounded
+from gateway.store.failures import Failures
 from gateway.store.layout import Layout
 from gateway.store.lookups import Lookups
 from gateway.store.near_cache import Entry, NearCache
 from gateway.store.once import Once
 from gateway.store.renewals import Renewals
+from gateway.store.replacing import Replacing
 from gateway.store.revocations import Revocations
 from gateway.store.tracking import Tracking
+from gateway.store.writes import Writes
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -77,22 +80,35 @@ class Sessions:
         skew: float,
         timeout: float,
         render: Callable[[Session], bytes],
+        replicas: int = 0,
         most: int = 0,
         report: Report = unheard,
         echo: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         """Times in seconds; `skew` is how far a backend's clock may differ from ours; `render`
-        makes the fields that upstreams get for a session; `most` is how many sessions a subject may
+        makes the fields that upstreams get for a session; `replicas` must have a login or a logout
+        before it counts as done; `most` is how many sessions a subject may
         have, or 0 for any number; `echo` is told how long each revocation takes to be pushed.
         """
         self.near = near
         self.skew = skew
         self.directory = Directory(client, layout, timeout)
+        self.failures = Failures(client, layout, sealer, timeout)
         self.once = Once(client, layout, timeout)
         self.sealer = sealer
         self._records = Records(sealer)
+        self.replacing = Replacing(
+            client,
+            layout,
+            self._records,
+            self.directory,
+            idle_timeout=idle_timeout,
+            max_age=max_age,
+            skew=skew,
+            timeout=timeout,
+        )
         self.renewals = Renewals(
-            client, layout, self._records, skew=skew, timeout=timeout, report=report
+            client, layout, self.replacing, skew=skew, timeout=timeout, report=report
         )
         self._client = client
         self._layout = layout
@@ -106,6 +122,7 @@ class Sessions:
         self._lookups = Lookups(client, layout, idle_timeout, timeout)
         near.on_change = self._lookups.changed
         near.on_push = self._echoes.hear
+        self._writes = Writes(client, replicas, timeout)
         self._revocations = Revocations(client, layout, timeout)
         self._tracking = Tracking(
             client,
@@ -170,8 +187,9 @@ class Sessions:
         key = keys.parse_key(credential)
         if key is None:
             return None
+        session_id = entry.session.id
         try:
-            session = await self._read(key, entry.session.id)
+            session = self._opened(key, session_id, await self._lookups.get(session_id))
         except StoreUnavailable:
             return None
         if isinstance(session, Session) and session.token == entry.session.token:
@@ -185,7 +203,10 @@ class Sessions:
         """Asks the store, and has the near cache remember what it says."""
         self.near.expects(session_id)
         try:
-            found = await self._found(key, session_id, renew=renew)
+            session = self._opened(key, session_id, await self._lookups.get(session_id))
+            if isinstance(session, Session) and renew and session.renew_at <= time.time():
+                session = await self.renewals.current(key, session) or _UNKNOWN
+            found = self._entry(session) if isinstance(session, Session) else session
         except BaseException:
             self.near.gave_up(session_id)
             raise
@@ -196,16 +217,8 @@ class Sessions:
             self.near.learned(credential, entry, session_id, time.time())
         return found
 
-    async def _found(self, key: Key, session_id: str, *, renew: bool) -> Entry | Unresolved:
-        session = await self._read(key, session_id)
-        if isinstance(session, Session) and renew and session.renew_at <= time.time():
-            renewed = await self.renewals.current(key, session)
-            return _UNKNOWN if renewed is None else self._entry(renewed)
-        return self._entry(session) if isinstance(session, Session) else session
-
-    async def _read(self, key: Key, session_id: str) -> Session | Unresolved:
-        """The session as the store has it."""
-        record = await self._lookups.get(session_id)
+    def _opened(self, key: Key, session_id: str, record: bytes | None) -> Session | Unresolved:
+        """The session of a record, if it lives. Raises `NewerSession`."""
         if record is None:
             return _UNKNOWN
         try:
@@ -244,18 +257,20 @@ class Sessions:
         token_expiry: float | None,
         refresh: str = "",
         renew_before: float | None = None,
+        lasts: float | None = None,
         names: Sequence[str] = (),
     ) -> Issued:
         """A new session under a new key. Raises `StoreUnavailable`; then there is no session.
 
         `refresh` is what renews the token, and `renew_before` how long before its expiry, in
-        seconds; None if it is not renewed. `names` are what others call the session.
+        seconds; None if it is not renewed. `lasts` is how long the session does, whether it is used
+        or not, in seconds; None if that is up to the timeouts. `names` are what others call it.
         """
         now = time.time()
         key = keys.new_key(secrets.token_bytes(32))
         ends, expires, renew = sessions.times(
             now,
-            max_age=self._max_age,
+            max_age=self._max_age if lasts is None else lasts,
             expiry=token_expiry,
             skew=self.skew,
             renew_before=renew_before,
@@ -270,19 +285,26 @@ class Sessions:
             renew,
             refresh,
         )
-        await self._write(key, session, device, now, names)
+        idle = self._idle if lasts is None else lasts
+        await self._write(key, session, device, now, idle, names)
         if self._most:
             await self._make_room(subject)
         return Issued(key, session)
 
     async def _write(
-        self, key: Key, session: Session, device: Device, now: float, names: Sequence[str]
+        self,
+        key: Key,
+        session: Session,
+        device: Device,
+        now: float,
+        idle: float,
+        names: Sequence[str],
     ) -> None:
         """The session first: what the index names without there being a session has ended."""
         record = self._records.new(key, session, device, now, secrets.token_bytes(NONCE_BYTES))
-        lasts = max(1, int(min(self._idle, session.ends_at - now) * 1000))
+        lasts = max(1, int(min(idle, session.ends_at - now) * 1000))
         name = self._layout.session(session.id)
-        await bounded(self._client.set(name, record, px=lasts), self._timeout)
+        await self._writes.do(("SET", name, record, "PX", lasts))
         try:
             await self.directory.enter(session.subject, session.id, session.ends_at, now, names)
         except StoreUnavailable:
@@ -311,12 +333,11 @@ class Sessions:
         if not session_ids:
             return {}
         self._revocations.note(session_ids)
-        async with self._client.pipeline(transaction=False) as pipe:
-            for each in session_ids:
-                self.near.forget(each)
-                self._echoes.ask(each)
-                pipe.getdel(self._layout.session(each))
-            found = await bounded(pipe.execute(), self._timeout)
+        for each in session_ids:
+            self.near.forget(each)
+            self._echoes.ask(each)
+        names = [self._layout.session(each) for each in session_ids]
+        found = await self._writes.do(*(("GETDEL", name) for name in names))
         ended = {
             session_id: _said(record)
             for session_id, record in zip(session_ids, found, strict=True)
@@ -398,6 +419,7 @@ def open_sessions(
         skew=config.session.clock_skew,
         timeout=config.store.timeout,
         render=render,
+        replicas=config.store.replicas,
         most=config.session.max_per_subject,
         report=report,
         echo=echo,

@@ -1,4 +1,4 @@
-"""What config.yaml may say of the admin listener and of the audit log."""
+"""What config.yaml may say of the admin listener and of the logs."""
 
 from pathlib import Path
 
@@ -50,7 +50,8 @@ def test_a_secret_that_can_be_guessed(tmp_path: Path, secret: str) -> None:
         ("/var/log/audit.log", "/var/log/audit.log"),
     ],
 )
-def test_where_the_audit_log_goes(tmp_path: Path, said: str, means: str) -> None:
+@pytest.mark.parametrize("log", ["access_log", "audit_log"])
+def test_where_a_log_goes(tmp_path: Path, log: str, said: str, means: str) -> None:
     """YAML's `off` is a word here; a file is relative to config.yaml, for whoever reads that."""
-    config = read(tmp_path, f"audit_log: {said}")
-    assert config.audit_log == means.format(folder=tmp_path)
+    config = read(tmp_path, f"{log}: {said}")
+    assert getattr(config, log) == means.format(folder=tmp_path)

@@ -143,6 +143,14 @@ def test_who_mints_needs_keys(tmp_path: Path) -> None:
         "routes[0].token: needs a login that mints: of kind mint or users",
         "routes[0].token.lifetime: must be at least 4 times session.clock_skew",
     ]
+    accepting = {**route, "accept_jwt": "verify"}
+    assert problems(tmp_path, signing=section, login=MINT, routes=[accepting]) == [
+        "routes[0]: token replaces what accept_jwt lets pass as it is"
+    ]
+    capturing = {**route, "captures": True}
+    assert problems(tmp_path, signing=section, login=MINT, routes=[capturing]) == [
+        "routes[0]: token is for minted sessions, of which nothing is captured"
+    ]
     public = {**route, "auth": "public"}
     assert problems(tmp_path, signing=section, login=MINT, routes=[public]) == [
         "routes[0]: token needs a session: auth cannot be public"
@@ -166,10 +174,10 @@ def test_who_mints_needs_keys(tmp_path: Path) -> None:
             "login: claims cannot hold exp, which the gateway itself makes",
         ),
         (
-            {"claims": {"sub": "user.id"}},
+            {"claims": {"sub": "cookie:id"}},
             "login.claims.sub.at: names no place: write /a/json/pointer or header:Name",
         ),
-        ({"reply": "token"}, "login.reply: is no JSON pointer: write /token or /data/token"),
+        ({"reply": "a token"}, "login.reply: names no place in JSON: write /a/json/pointer"),
         ({"tokn": "auto"}, "login.tokn: is not known here"),
         ({"upstream": "shpo"}, "login.upstream: names no upstream"),
     ],

@@ -29,7 +29,7 @@ def store(text: str) -> str:
             "6:33: store.tls: key_file goes with a cert_file",
         ),
         ("{url: 'redis://a', username: b}", "6:8: store: username goes with a password"),
-        ("{password: hunter2}", "6:8: store: password is for a Redis, and not for the embedded"),
+        ("{password: hunter2}", "6:8: store: password and replicas are for a Redis, not for the"),
         (
             "{url: 'redis://a', sentinel: {password: hunter2}}",
             "6:8: store: sentinel goes with a redis+sentinel:// URL",

@@ -127,3 +127,34 @@ def test_what_is_wrong_is_said_before_anybody_logs_in(
     assert f"login[0].{where}" in problem
     assert what in problem
     assert "BEGIN" not in problem
+
+
+ACCEPTING = """
+version: 1
+upstreams: {shop: "http://127.0.0.1:9000"}
+routes: [{path: /*, upstream: shop, accept_jwt: verify}]
+"""
+
+
+def test_tokens_from_outside_must_say_when_they_end(tmp_path: Path) -> None:
+    """Nothing else ends one: there is no session behind it."""
+    section = f"jwt: {{secret: '{SECRET}', audience: shop}}\n"
+    config = load(write(tmp_path, ACCEPTING + section), {})
+    assert config.jwt is not None
+    assert config.jwt.require_expiry
+    assert config.routes[0].accept_jwt == "verify"
+
+
+def test_accepting_tokens_takes_a_way_to_verify_them(tmp_path: Path) -> None:
+    """And a route that looks at credentials."""
+    [problem] = problems(tmp_path, ACCEPTING)
+    assert "routes[0].accept_jwt: needs a section jwt" in problem
+    public = ACCEPTING.replace("verify}", "verify, auth: public}")
+    [problem] = problems(tmp_path, public + f"jwt: {{secret: '{SECRET}'}}\n")
+    assert "auth cannot be public" in problem
+
+
+def test_what_is_wrong_with_the_keys_of_tokens_from_outside(tmp_path: Path) -> None:
+    """It is said as for a login."""
+    [problem] = problems(tmp_path, ACCEPTING + "jwt: {secret: short}\n")
+    assert "jwt.secret: is too short" in problem

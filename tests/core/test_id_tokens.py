@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.core import id_tokens
-from gateway.core.verification import NotVerified
+from gateway.core.tokens import NotVerified
 from tests.support.signing import by_hand
 
 CLIENT = "client"

@@ -92,3 +92,15 @@ def test_a_newer_version_is_told_apart() -> None:
     """E13: a value of a newer gateway is not called a forgery."""
     with pytest.raises(NewerVersion):
         records.load(b"\x02" + bytes(60))
+
+
+def test_digests_tell_nothing_and_are_found_again() -> None:
+    """The same parts have the same digest, by whichever gateway; others, or parts that are cut
+    otherwise, have another; and so has everything under another secret.
+    """
+    sealer = Sealer(["a secret of the tests"])
+    assert sealer.digest("a", "bc") == Sealer(["a secret of the tests", "old"]).digest("a", "bc")
+    others = [("a", "b", "c"), ("ab", "c"), ("abc",), ("a", "bd"), ("A", "bc"), ("a", "\ud800")]
+    digests = {sealer.digest(*each) for each in [*others, ("a", "bc")]}
+    digests.add(Sealer(["another secret of the tests"]).digest("a", "bc"))
+    assert len(digests) == len(others) + 2

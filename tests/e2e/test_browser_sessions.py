@@ -2,11 +2,12 @@
 
 import http.client
 import re
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from selenium.common.exceptions import WebDriverException
+from selenium.common.exceptions import TimeoutException, WebDriverException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
@@ -41,6 +42,12 @@ def site(visit: Visit) -> None:
                 visit.send(html("200 OK", f"<title>Home</title><p>Hello {name.decode()}</p>"))
             case _:
                 visit.send(html("200 OK", LOGIN_PAGE))
+
+
+@pytest.fixture
+def name() -> str:
+    """A person whom no other test knows: Redis is shared."""
+    return f"alice{secrets.token_hex(4)}"
 
 
 def html(status: str, text: str, lines: str = "") -> bytes:
@@ -129,7 +136,10 @@ def sees(browser: Chrome, tag: str, *texts: str) -> None:
         return [each.text for each in browser.find_elements(By.TAG_NAME, tag)] == list(texts)
 
     wait = WebDriverWait(browser, HANG, ignored_exceptions=[WebDriverException])
-    wait.until(shown)
+    try:
+        wait.until(shown)
+    except TimeoutException:
+        raise AssertionError(f"at {browser.current_url}: {browser.page_source}") from None
 
 
 def go(browser: Chrome, front: Gateway, path: str) -> None:
@@ -145,11 +155,11 @@ def _nothing_is_blocked(browser: Chrome) -> Iterator[None]:
     assert [each for each in told if not any(one in each for one in usual)] == []
 
 
-def test_one_device_ends_another(browser: Chrome, front: Gateway) -> None:
+def test_one_device_ends_another(browser: Chrome, front: Gateway, name: str) -> None:
     """Log in on two, see both, end the other one: it is refused at once, and this one goes on."""
-    log_in(browser, front, "alice")
+    log_in(browser, front, name)
     phone = Phone(front.port)
-    phone.log_in("alice")
+    phone.log_in(name)
     assert phone.is_let_in()
     go(browser, front, "/sessions")
     sees(browser, "h2", "Chrome on Linux\nThis device", "Safari on iPhone")
@@ -160,7 +170,7 @@ def test_one_device_ends_another(browser: Chrome, front: Gateway) -> None:
     assert browser.current_url == f"http://localhost:{front.port}/sessions"
     assert not phone.is_let_in()
     go(browser, front, "/home")
-    sees(browser, "p", "Hello alice")
+    sees(browser, "p", f"Hello {name}")
     go(browser, front, "/sessions")
     press(browser, "Log out Chrome on Linux")
     sees(browser, "h1", "You need to log in")
@@ -168,9 +178,8 @@ def test_one_device_ends_another(browser: Chrome, front: Gateway) -> None:
 
 
 @pytest.mark.parametrize("everywhere", [False, True])
-def test_many_at_once(browser: Chrome, front: Gateway, everywhere: bool) -> None:
+def test_many_at_once(browser: Chrome, front: Gateway, name: str, everywhere: bool) -> None:
     """All others, or really all, with one press of a button."""
-    name = f"carol{everywhere}"
     log_in(browser, front, name)
     phones = [Phone(front.port) for _ in range(3)]
     for phone in phones:
@@ -186,9 +195,11 @@ def test_many_at_once(browser: Chrome, front: Gateway, everywhere: bool) -> None
     assert not any(phone.is_let_in() for phone in phones)
 
 
-def test_it_is_at_home_in_korean_on_a_phone_in_the_dark(browser: Chrome, front: Gateway) -> None:
+def test_it_is_at_home_in_korean_on_a_phone_in_the_dark(
+    browser: Chrome, front: Gateway, name: str
+) -> None:
     """The reader's language and colours; nothing sticks out of a narrow screen."""
-    log_in(browser, front, "dave")
+    log_in(browser, front, name)
     agent = browser.execute_cdp_cmd("Browser.getVersion", {})["userAgent"]
     override = {"userAgent": agent, "acceptLanguage": "ko-KR,ko;q=0.9,en;q=0.8"}
     browser.execute_cdp_cmd("Network.setUserAgentOverride", override)

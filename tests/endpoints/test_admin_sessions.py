@@ -134,7 +134,7 @@ async def test_listing(admin: Client, place: World) -> None:
     mine = {await issue(place), await issue(place)}
     await issue(place, "bob")
     status, answer = await ask(admin, "GET", "/sessions?subject=alice")
-    assert (status, answer["subject"]) == (200, "alice")
+    assert (status, set(answer)) == (200, {"sessions"})
     assert {each["handle"] for each in answer["sessions"]} == mine
     for each in answer["sessions"]:
         assert (each["device"], each["address"]) == ("Safari on iPhone", "192.0.2.7")
@@ -142,10 +142,7 @@ async def test_listing(admin: Client, place: World) -> None:
         assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", at) for at in times)
         assert each["created"] == each["last_seen"] < each["ends"]
     assert "eyJ" not in json.dumps(answer)
-    assert await ask(admin, "GET", "/sessions?subject=nobody") == (
-        200,
-        {"subject": "nobody", "sessions": []},
-    )
+    assert await ask(admin, "GET", "/sessions?subject=nobody") == (200, {"sessions": []})
 
 
 @pytest.mark.parametrize("subject", ["Zoë & co", "a/b?c#d", "한국", "x" * 300, "a+b@c.example"])
@@ -153,7 +150,7 @@ async def test_a_subject_of_any_spelling(admin: Client, place: World, subject: s
     await issue(place, subject)
     path = f"/sessions?subject={quote(subject, safe='')}"
     _, answer = await ask(admin, "GET", path)
-    assert (answer["subject"], len(answer["sessions"])) == (subject, 1)
+    assert len(answer["sessions"]) == 1
     assert await ask(admin, "DELETE", path) == (200, {"revoked": 1})
 
 

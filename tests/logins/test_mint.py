@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import math
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,7 +12,10 @@ import jwt
 import pytest
 from aiohttp import web
 
+from gateway.core.minting import MINTED
+from gateway.core.replies import Reply
 from gateway.core.sessions import Device
+from gateway.core.token_places import Auto
 from gateway.store.renewals import RenewalRefused
 from tests.conftest import token_of
 from tests.logins.test_backend import count
@@ -153,10 +157,20 @@ async def test_refusals_and_redirects_pass_without_a_key(place: World) -> None:
     """Only a success is a yes."""
     for status in (302, 400, 401, 403, 422, 429, 500, 503):
         place.backend.answer = answer({**ALICE, "t": token_of("a")}, status=status, Location="/x")
-        got, headers, body = await place.ask("POST", "/login", BODY)
+        typed = b'{"username": "somebody else %d"}' % status
+        got, headers, body = await place.ask("POST", "/login", typed)
         assert (got, headers["Location"]) == (status, "/x")
         assert json.loads(body) == {**ALICE, "t": ""}
     assert await count(place) == 0
+
+
+async def test_a_no_with_status_200(place: World) -> None:
+    """GraphQL says no in its own way, and that passes as well."""
+    no = {"data": None, "errors": [{"message": "wrong password"}]}
+    place.backend.answer = answer(no)
+    status, _, body = await place.ask("POST", "/login", BODY)
+    assert (status, json.loads(body), await count(place)) == (200, no, 0)
+    assert [each.reason for each in place.events] == ["status_200"]
 
 
 async def test_a_preflight_is_answered_by_the_backend(place: World) -> None:
@@ -177,6 +191,45 @@ async def test_every_login_is_a_new_key_and_ends_the_browsers_former_one(place: 
     )
     assert json.loads(second)["token"] != key
     assert not await place.is_known(key)
+
+
+async def test_a_browsers_form_gets_a_cookie(redis: RedisServer) -> None:
+    """The backend's page comes as it is, and the key where no script can read it."""
+    async with world(redis.url, **sections(claims={"sub": "header:X-User"})) as place:
+        place.backend.answer = web.Response(
+            text="<html>Welcome</html>", content_type="text/html", headers={"X-User": "alice"}
+        )
+        status, headers, body = await place.ask(
+            "POST",
+            "/login",
+            b"username=alice",
+            Content_Type="application/x-www-form-urlencoded",
+            Accept="text/html",
+            Sec_Fetch_Site="same-origin",
+        )
+        assert (status, body) == (200, b"<html>Welcome</html>")
+        assert headers["Content-Type"].startswith("text/html")
+        assert headers.getall("Cache-Control") == ["no-store"]
+        cookie = headers["Set-Cookie"]
+        assert cookie.startswith("latchkey=lk_")
+        assert "HttpOnly" in cookie
+        assert await place.is_known(cookie.partition("=")[2].partition(";")[0])
+
+
+async def test_what_is_told_of_attempts(place: World) -> None:
+    """Who logged in, or why not, for the audit log and the metrics."""
+    await place.ask("POST", "/login", BODY, X_Real_IP="192.0.2.7", X_Request_Id="r1")
+    place.backend.answer = answer({}, status=401)
+    await place.ask("POST", "/login", BODY)
+    place.backend.answer = answer({})
+    await place.ask("POST", "/login", BODY)
+    told = [(each.kind, each.subject, each.reason) for each in place.events]
+    assert told == [
+        ("login", "alice", ""),
+        ("login_failed", "", "status_401"),
+        ("login_failed", "", "no_claims"),
+    ]
+    assert (place.events[0].address, place.events[0].request_id) == ("192.0.2.7", "r1")
 
 
 # What the backend may get wrong.
@@ -287,6 +340,26 @@ async def test_another_logins_session_is_not_vouched_for(place: World) -> None:
     renew = place.sessions.renewals._logins["/login"]
     with pytest.raises(RenewalRefused):
         await renew(issued.session)
+
+
+async def test_a_backends_token_does_not_inherit_the_mark(redis: RedisServer) -> None:
+    """The other way round: what takes the place of a minted token was not minted."""
+    renew = {"upstream": "accounts", "backend_path": "/refresh"}
+    login = {"kind": "backend", "path": "/login", "upstream": "accounts", "renew": renew}
+    async with world(redis.url, login=login) as place:
+        issued = await place.sessions.issue(
+            token=token_of("alice"),
+            subject="alice",
+            login="/login",
+            device=Device("curl", "192.0.2.7"),
+            token_expiry=time.time() + 60,
+            refresh=MINTED,
+            renew_before=60,
+        )
+        reply = Reply(200, (), json.dumps({"token": token_of("alice", role="root")}).encode())
+        successors = place.sessions.renewals._logins["/login"]._successors  # type: ignore[attr-defined]
+        _, renewed = await successors(issued.session, reply, Auto(), asked=False)
+        assert (renewed.refresh, math.isinf(renewed.renew_at)) == ("", True)
 
 
 # The key set.

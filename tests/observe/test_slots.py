@@ -7,6 +7,8 @@ from gateway.observe.slots import Slots
 
 def test_the_folder_is_nobody_elses_and_goes() -> None:
     slots = Slots()
+    slots.remove()  # there is none yet
+    slots.make()
     folder = Path(slots.folder)
     assert folder.stat().st_mode & 0o777 == 0o700
     (folder / "counter_0.db").touch()
@@ -17,20 +19,13 @@ def test_the_folder_is_nobody_elses_and_goes() -> None:
 
 def test_a_worker_gets_a_slot_that_no_living_one_has() -> None:
     """The lowest one, so that files do not pile up however often workers are replaced."""
-    slots = Slots()
-    try:
-        assert [slots.free([]), slots.free([0, 1]), slots.free([1, 2]), slots.free([0, 2])] == [
-            0,
-            2,
-            0,
-            1,
-        ]
-    finally:
-        slots.remove()
+    free = Slots().free
+    assert [free([]), free([0, 1]), free([1, 2]), free([0, 2])] == [0, 2, 0, 1]
 
 
 def test_what_a_worker_counted_stays_and_how_it_was_goes() -> None:
     slots = Slots()
+    slots.make()
     folder = Path(slots.folder)
     try:
         names = {"counter_1.db", "gauge_max_1.db", "gauge_livesum_1.db", "gauge_livesum_11.db"}

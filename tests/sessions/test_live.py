@@ -205,7 +205,7 @@ async def test_a_store_that_is_down_ends_nothing(
             assert await still_open(first, 2.5)
             os.kill(own_redis.pid, signal.SIGCONT)
             with redis_client.from_url(own_redis.url) as client:
-                client.delete(f"latchkey:s:{{{session_id(Key(goes))}}}")
+                client.delete(f"latchkey:s:{{{session_id(Key(goes.encode()))}}}")
             assert await is_cut(second)
             assert await still_open(first, 1.0)
 

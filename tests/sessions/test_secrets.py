@@ -39,7 +39,7 @@ def test_a_leaked_key_opens_no_stolen_dump(
     """Without the gateway's secret, whoever has both has neither the token nor the session."""
     backend.life = 600
     with gateway(tmp_path, redis.url, **with_secrets(backend, [NEW])) as only:
-        key = Key(log_in(only.port))
+        key = Key(log_in(only.port).encode())
     with redis_client.from_url(redis.url) as client:
         record = client.get(f"latchkey:s:{{{session_id(key)}}}")
     assert backend.tokens[-1].encode() not in record

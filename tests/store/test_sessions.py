@@ -346,3 +346,48 @@ def test_a_missing_server_is_said_plainly(tmp_path: Path, monkeypatch: pytest.Mo
         EmbeddedStore(str(tmp_path / "data")).start()
     with pytest.raises(EmbeddedStoreError, match="too long for a unix socket"):
         EmbeddedStore(str(tmp_path / ("x" * 120))).start()
+
+
+async def test_a_session_that_is_never_idle(url: str) -> None:
+    """It lasts as long as it was issued for, beyond both timeouts; being used neither shortens nor
+    lengthens it, and is noted.
+    """
+    store = open_store(url, idle=1.0, max_age=2.0)
+    await store.start()
+    token, lasts = token_of("robot", exp=int(time.time()) + 10_000), 5000.0
+    issued = await store.issue(
+        token=token, subject="robot", login="keys", device=DEVICE, token_expiry=None, lasts=lasts
+    )
+    usual = await issue(store)
+    name = Layout("test:").session(issued.session.id)
+    assert abs(issued.session.ends_at - time.time() - lasts) < 60
+    await asyncio.sleep(2.2)
+    before = await store._client.pttl(name)
+    assert (lasts - 60) * 1000 < before <= lasts * 1000
+    assert isinstance(await store.resolve(credential(issued)), Entry)
+    assert isinstance(await store.resolve(credential(usual)), Unresolved)
+    assert (lasts - 60) * 1000 < await store._client.pttl(name) <= before
+    [said] = (await store.directory.of("robot")).values()
+    assert said.seen > said.created
+    await store.close()
+
+
+async def test_a_session_that_is_never_idle_ends(url: str) -> None:
+    """In its last moments it is like any other: no touch goes beyond its end."""
+    store = open_store(url, idle=60.0)
+    await store.start()
+    issued = await store.issue(
+        token=token_of("robot"),
+        subject="robot",
+        login="keys",
+        device=DEVICE,
+        token_expiry=None,
+        lasts=2.0,
+    )
+    until = time.monotonic() + 2.5
+    while time.monotonic() < until:
+        store.near.forget(issued.session.id)
+        await store.resolve(credential(issued))
+        await asyncio.sleep(0.1)
+    assert isinstance(await store.resolve(credential(issued)), Unresolved)
+    await store.close()

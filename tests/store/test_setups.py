@@ -1,5 +1,6 @@
 """Redis as people run it, through two real gateways: what a session is on each kind of store."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import pytest
 
 from gateway.core.keys import new_key
 from gateway.store.embedded import bundled_binary
+from tests.support.gateway import reload
 from tests.support.redis_cluster import redis_cluster
 from tests.support.redis_gateways import Pair, gateways, pair, shop
 from tests.support.redis_sentinel import redis_sentinel
@@ -18,6 +20,17 @@ from tests.support.tls import Certificates, certificates
 
 PASSWORD = "p@ss:/?#%+w"
 ESCAPED = "p%40ss%3A%2F%3F%23%25%2Bw"
+
+# No more than docs/configuration.md says that the gateway needs.
+RIGHTS = [
+    "~latchkey:*",
+    "resetchannels",
+    "-@all",
+    "+@read",
+    "+@write",
+    "+@scripting",
+    "+@connection",
+]
 
 
 @dataclass
@@ -78,13 +91,11 @@ def tls_with_client_certificates(folder: Path) -> Iterator[Setup]:
 
 @contextmanager
 def acl(folder: Path) -> Iterator[Setup]:
-    """A user with no more rights than docs/configuration.md says that the gateway needs."""
-    rights = "~latchkey:* resetchannels -@all +@read +@write +@scripting +@connection"
     admin = ("--user", "admin", "on", f">{PASSWORD}", "~*", "&*", "+@all")
     options = ("--user", "default", "off", *admin)
     settings = {"username": "admin", "password": PASSWORD}
     with redis_server(folder, *options, settings=settings) as server, server.client() as client:
-        client.execute_command("ACL", "SETUSER", "gate+way", "on", f">{PASSWORD}", *rights.split())
+        client.execute_command("ACL", "SETUSER", "gate+way", "on", f">{PASSWORD}", *RIGHTS)
         yield Setup({"url": f"redis://gate%2Bway:{ESCAPED}@127.0.0.1:{server.port}"}, [server])
 
 
@@ -107,8 +118,9 @@ def sentinel(folder: Path) -> Iterator[Setup]:
 @contextmanager
 def cluster(folder: Path) -> Iterator[Setup]:
     options = ("--requirepass", PASSWORD, "--masterauth", PASSWORD)
-    with redis_cluster(folder, *options, settings={"password": PASSWORD}) as running:
-        url = f"redis+cluster://:{ESCAPED}@{running.hosts}"
+    gate = ("--user", "gate", "on", f">{PASSWORD}", *RIGHTS, "+cluster|slots")
+    with redis_cluster(folder, *options, *gate, settings={"password": PASSWORD}) as running:
+        url = f"redis+cluster://gate:{ESCAPED}@{running.hosts}"
         yield Setup({"url": url}, running.nodes[: running.size])
 
 
@@ -147,7 +159,9 @@ SETUPS = [
 async def test_a_session_on_two_gateways(
     setup: Callable[[Path], AbstractContextManager[Setup]], backend: str, tmp_path: Path
 ) -> None:
-    """Login, calls on both, from memory once it is known, and a logout that both gateways feel."""
+    """Login, calls on both, from memory once it is known, and a logout that both gateways feel;
+    failed logins that both count.
+    """
     with setup(tmp_path) as store, gateways(tmp_path, store.store, backend) as running:
         async with pair(running) as both:
             await both.recovered()
@@ -163,6 +177,7 @@ async def test_a_session_on_two_gateways(
             await both.until(1, gone, 401)
             await both.until(0, gone, 401)
             await _all_served(both, keys)
+            await _guesses_are_counted(both)
         for each in running:
             assert PASSWORD not in each.log.read_text()
             assert ESCAPED not in each.log.read_text()
@@ -202,11 +217,46 @@ async def test_certificates_need_not_be_checked(backend: str, tmp_path: Path) ->
                 await both.recovered()
 
 
+async def test_a_password_is_rotated_by_a_reload(backend: str, tmp_path: Path) -> None:
+    """Redis knows both for a while, the gateway takes the new one, and nobody is refused."""
+    user = ("--user", "gate", "on", ">the-first", ">the-second", "~*", "&*", "+@all")
+    with redis_server(tmp_path, *user) as server:
+        url = f"redis://gate:the-first@127.0.0.1:{server.port}"
+        with gateways(tmp_path, url, backend) as running:
+            async with pair(running) as both:
+                await both.recovered()
+                key = await both.log_in(0, "alice")
+                file, workers = tmp_path / "one" / "config.yaml", running[0].workers()
+                file.write_text(file.read_text().replace("the-first", "the-second"))
+                reload(running[0])
+                while set(running[0].workers()) & set(workers):
+                    assert (await both.call(0, key)).status == 200
+                    await asyncio.sleep(0.02)
+                with server.client() as client:
+                    client.execute_command("ACL", "SETUSER", "gate", "<the-first")
+                    client.client_kill_filter(user="gate")
+                await both.until(1, key, 503)
+                await both.until(0, key, 200)
+                while not await both.is_ready(0):
+                    await asyncio.sleep(0.02)
+
+
 async def _all_served(both: Pair, keys: dict[str, str]) -> None:
     for name, key in keys.items():
         for at in (0, 1):
             answer = await both.call(at, key)
             assert (answer.status, answer.body) == (200, {"sub": name})
+
+
+async def _guesses_are_counted(both: Pair) -> None:
+    """After five failures (`guessing.delay_after`) the next attempt has to wait, wherever it is."""
+    for number in range(5):
+        answer = await both.ask(number % 2, "POST", "/login", username="eve", password="wrong")
+        assert answer.status == 401
+    for at in (0, 1):
+        answer = await both.ask(at, "POST", "/login", username="eve", password="right")
+        assert (answer.status, answer.headers["Retry-After"]) == (429, "1")
+    await both.log_in(0, "adam")
 
 
 def _shown(made: Certificates) -> dict[str, str]:

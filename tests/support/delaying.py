@@ -16,6 +16,7 @@ class Delaying:
     port: int = 0
     delay: float = 0.0
     refuses: bool = False  # new connections, as if nobody were there
+    holds: bool = False  # whatever comes, as if the network had broken without a word
     _random: random.Random = field(default_factory=lambda: random.Random(10))
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
     _call: Callable[[Callable[[], None]], object] = field(default=lambda work: work())
@@ -54,6 +55,8 @@ class Delaying:
             while data := await reader.read(65536):
                 if self.delay:
                     await asyncio.sleep(self._random.random() * self.delay)
+                while self.holds:
+                    await asyncio.sleep(0.02)
                 writer.write(data)
                 await writer.drain()
         writer.close()

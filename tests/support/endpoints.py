@@ -16,6 +16,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
+from gateway.backends import backends
 from gateway.config.model import Config
 from gateway.core.refusals import Refusal
 from gateway.core.sessions import Session
@@ -126,7 +127,11 @@ async def world(redis_url: str, **changes: Any) -> AsyncIterator[World]:
         )
         await sessions.start()
         try:
-            async with app.run(config, sessions, refused.append) as endpoints, _client() as client:
+            async with (
+                backends(config) as calls,
+                app.run(config, sessions, calls, refused.append) as endpoints,
+                _client() as client,
+            ):
                 loop = asyncio.get_running_loop()
                 listener = await loop.create_server(endpoints, "127.0.0.1", 0)
                 port = listener.sockets[0].getsockname()[1]

@@ -10,8 +10,7 @@ from typing import Any
 
 import redis
 
-from tests.support.processes import free_port
-from tests.support.redis_server import RedisServer, eventually, running
+from tests.support.redis_server import RedisServer, eventually, free_ports, running
 
 SLOTS = 16384
 _NODE_TIMEOUT = 1000  # milliseconds after which a node counts as gone
@@ -122,21 +121,23 @@ def redis_cluster(
     folder: Path, *options: str, size: int = 3, replicas: bool = True, spare: int = 0, **more: Any
 ) -> Iterator[RedisCluster]:
     """`size` primaries, a replica of each, and `spare` nodes without slots."""
-    nodes = []
-    for _ in range(size * (2 if replicas else 1) + spare):
-        port = free_port()
-        nodes.append(RedisServer(folder, *_options(port), *options, port=port, **more))
+    number = size * (2 if replicas else 1) + spare
+    ports = free_ports(2 * number)
+    nodes = [
+        RedisServer(folder, *_options(port, bus), *options, port=port, **more)
+        for port, bus in zip(ports[:number], ports[number:], strict=True)
+    ]
     with running(nodes):
         cluster = RedisCluster(nodes, size)
         _join(cluster, replicas)
         yield cluster
 
 
-def _options(port: int) -> list[str]:
+def _options(port: int, bus: int) -> list[str]:
     chosen = {
         "cluster-enabled": "yes",
         "cluster-config-file": f"nodes-{port}.conf",
-        "cluster-port": str(free_port()),
+        "cluster-port": str(bus),
         "cluster-node-timeout": str(_NODE_TIMEOUT),
         "cluster-announce-ip": "127.0.0.1",
         "cluster-replica-validity-factor": "0",

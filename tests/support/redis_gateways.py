@@ -139,13 +139,18 @@ async def pair(running: list[Gateway]) -> AsyncIterator[Pair]:
 
 @contextlib.contextmanager
 def shop() -> Iterator[str]:
-    """The backend's URL: it logs anybody in, and says whose token came with a call."""
+    """The backend's URL: it logs in anybody whose password is not "wrong", and says whose token it
+    got with a call.
+    """
     secret = "the backend's own secret, 32 bytes"
     ready, stop, loop = threading.Event(), asyncio.Event(), asyncio.new_event_loop()
     url = ""
 
     async def log_in(request: web.Request) -> web.Response:
-        payload = {"sub": (await request.json())["username"], "exp": int(time.time()) + 3600}
+        typed = await request.json()
+        if typed.get("password") == "wrong":
+            return web.json_response({"detail": "wrong password"}, status=401)
+        payload = {"sub": typed["username"], "exp": int(time.time()) + 3600}
         return web.json_response({"token": jwt.encode(payload, secret, algorithm="HS256")})
 
     async def call(request: web.Request) -> web.Response:
@@ -190,7 +195,7 @@ class Load:
     served: int = 0
     refused: int = 0  # 503
     logouts: int = 0
-    lost: list[tuple[str, float]] = field(default_factory=list)  # live sessions that were 401
+    lost: dict[str, float] = field(default_factory=dict)  # who was wrongly 401 → when logged in
     ended: list[str] = field(default_factory=list)  # keys whose logout was answered 204
     wrong: list[str] = field(default_factory=list)
 
@@ -249,7 +254,7 @@ class Load:
             if answer.body != {"sub": name}:
                 self.wrong.append(f"{name} was answered as {answer.body}")
         elif answer.status == 401:
-            self.lost.append((key, issued))
+            self.lost[name] = issued
         else:
             await self._is_a_refusal(answer, "call")
 

@@ -7,12 +7,14 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.support.processes import HANG, free_port
 from tests.support.tls import Certificates
@@ -67,7 +69,8 @@ class RedisServer:
         return f"redis://{account}127.0.0.1:{self.port}"
 
     def client(self, **settings: Any) -> "redis.Redis":
-        return redis.Redis(host="127.0.0.1", **{**self.settings, **settings})
+        once = Retry(NoBackoff(), 0)  # a test says itself what is tried again
+        return redis.Redis(host="127.0.0.1", retry=once, **{**self.settings, **settings})
 
     def start(self) -> None:
         """Starts it, for the first time or again, and waits until it listens."""
@@ -138,6 +141,15 @@ def running(servers: Sequence[RedisServer]) -> Iterator[Sequence[RedisServer]]:
     finally:
         for server in servers:
             server.stop()
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports of loopback that nobody uses now, each another one."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(number)]
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [int(sock.getsockname()[1]) for sock in sockets]
 
 
 def eventually(condition: Any, what: str = "it", seconds: float = HANG) -> Any:

@@ -82,6 +82,13 @@ class Renewing:
         self.used.add(refresh)
         return self._handed(*self.issue(subject))
 
+    async def switch(self, request: web.Request) -> web.StreamResponse:
+        """Gives a new token for the one that comes, and takes that back."""
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        subject = jwt.decode(token, SECRET, algorithms=["HS256"])["sub"]
+        self.revoked.add(token)
+        return self._handed(*self.issue(subject))
+
     def _handed(self, token: str, refresh: str) -> web.Response:
         if self.by == "cookie":
             response = web.json_response({"token": token})
@@ -151,6 +158,7 @@ def renewing() -> Iterator[Renewing]:
         app = web.Application()
         app.router.add_post("/login", backend.login)
         app.router.add_post("/refresh", backend.refresh)
+        app.router.add_post("/api/switch", backend.switch)
         app.router.add_get("/api/events", backend.events)
         app.router.add_get("/api/download", backend.download)
         app.router.add_get("/api/chat", backend.chat)

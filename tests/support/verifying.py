@@ -25,6 +25,7 @@ class Verifying:
     audience: str | None = None
     issuer: str = "https://gateway.example"
     roles: dict[str, str] = field(default_factory=dict)  # by name; others are users
+    echo: bool = False  # sends the token back in a field, which no client may see
     seen: list[str] = field(default_factory=list)  # the tokens that came
     refused: list[str] = field(default_factory=list)  # why some of them were
 
@@ -69,7 +70,7 @@ def verifying() -> Iterator[Verifying]:
 
         def do_GET(self) -> None:
             token = self.headers.get("Authorization", "").removeprefix("Bearer ")
-            self._answer(*backend.verify(token))
+            self._answer(*backend.verify(token), token if backend.echo else "")
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -79,11 +80,13 @@ def verifying() -> Iterator[Verifying]:
             given = json.loads(body)
             self._answer(*backend.log_in(given["username"], given.get("password", PASSWORD)))
 
-        def _answer(self, status: int, data: Any) -> None:
+        def _answer(self, status: int, data: Any, echo: str = "") -> None:
             body = json.dumps(data).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
+            if echo:
+                self.send_header("X-Echo", echo)
             self.end_headers()
             self.wfile.write(body)
 

@@ -78,6 +78,11 @@ def test_b10_what_a_trusted_proxy_says(inner: Gateway, shop: Upstream) -> None:
             b"x-forwarded-for: 203.0.113.7\r\n",
             b"203.0.113.7",
         ),
+        "beside a made up X-Real-IP": (
+            b"X-Real-IP: 6.6.6.6\r\nX-Forwarded-For: 203.0.113.7\r\n",
+            b"203.0.113.7",
+        ),
+        "in X-Real-IP alone": (b"X-Real-IP: 203.0.113.7\r\n", b"203.0.113.7"),
     },
 )
 def test_b10_the_client_is_whom_the_proxy_names(

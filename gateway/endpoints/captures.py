@@ -1,0 +1,199 @@
+"""Routes that capture: a token in an upstream's reply takes the place of the session's.
+
+The relay decides over such a request as over any other. Then it comes here in place of going to its
+upstream, since the reply has to be read as a whole, as a login's has: the client sees its key where
+the new token was, and no other token.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from gateway.backends import BackendFailed, Backends
+from gateway.core import carriers, keys, refusals, swaps
+from gateway.core.fields import OWN_PREFIX, fold
+from gateway.core.keys import Key
+from gateway.core.refusals import Refusal
+from gateway.core.replies import Reply, UnreadableReply, names
+from gateway.core.sessions import Session
+from gateway.core.swaps import Found, InField, NoToken
+from gateway.core.token_places import TokenPlace
+from gateway.core.tokens import BadToken, NotVerified
+from gateway.endpoints.answers import Handler, Refused, replied
+from gateway.key_sets import KeysUnavailable
+from gateway.logins._successors import OtherSubject, Successors
+from gateway.observe.events import Event
+from gateway.store.sessions import Sessions
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config, Route
+
+_log = logging.getLogger("gateway.endpoints")
+
+
+def capturing(captures: Captures) -> Middleware:
+    """A middleware that takes the requests of such routes, whatever their path is."""
+
+    @web.middleware
+    async def dispatch(request: web.Request, handler: Handler) -> web.StreamResponse:
+        rule = request.headers.get("X-Latchkey-Capture")
+        return await handler(request) if rule is None else await captures(request, int(rule))
+
+    return dispatch
+
+
+class Captures:
+    """Answers on the routes that capture."""
+
+    def __init__(
+        self,
+        config: Config,
+        sessions: Sessions,
+        calls: Backends,
+        successors: Mapping[str, Successors],
+    ) -> None:
+        """`successors` are those of the logins whose tokens can be replaced, by their paths."""
+        self._rules = config.routes
+        self._timeout = config.timeouts.response
+        self._sessions = sessions
+        self._calls = calls
+        self._successors = successors
+        places = [login.token for login in config.login if login.kind == "backend"]
+        self._own_cookies = carriers.own_cookies(config.keys.cookie, places)
+
+    async def __call__(self, request: web.Request, number: int) -> web.Response:
+        """Raises `Refused`, `BackendFailed` and `StoreUnavailable`, and changes nothing then."""
+        rule = self._rules[number]
+        key = keys.parse_key(request.headers["X-Latchkey-Key"].encode())
+        assert key is not None
+        assert rule.captures is not None
+        reply = await self._ask(request, rule)
+        kept_in = request.headers.get("X-Latchkey-Cookie")
+        found = None
+        try:
+            if reply.status < 400:
+                found = await self._capture(request, reply, rule.captures, key)
+            if found is None:
+                shown = swaps.scrub(reply)
+            else:
+                # Who keeps the key in a cookie gets it in that one and nowhere else: no script may
+                # read it, and no other cookie may bring it a second time.
+                put = kept_in in (None, _cookie(reply, found))
+                shown = swaps.swap(reply, found, key.reveal() if put else "").unstored()
+        except UnreadableReply:
+            raise BackendFailed(refusals.CAPTURED_REPLY) from None
+        return replied(_without_cookies(shown, {kept_in, *self._own_cookies}, key))
+
+    async def _ask(self, request: web.Request, rule: Route) -> Reply:
+        assert rule.upstream is not None  # a rule that captures has one
+        try:
+            return await self._calls.call(
+                rule.upstream,
+                request.method,
+                request.raw_path,
+                fields=_passed(request),
+                body=await request.read(),  # the relay sees to its size
+                timeout=rule.response_timeout or self._timeout,
+                max_reply=rule.max_reply,
+            )
+        except BackendFailed as failed:
+            if failed.refusal is refusals.LOGIN_REPLY:
+                raise BackendFailed(refusals.CAPTURED_REPLY) from None
+            raise
+
+    async def _capture(
+        self, request: web.Request, reply: Reply, place: TokenPlace, key: Key
+    ) -> Found | None:
+        """Where the reply holds a token, which is the session's from now on; None if it holds none,
+        or if the session's tokens do not come from an upstream.
+        """
+        try:
+            swaps.find(reply, place)
+        except NoToken:
+            return None
+        replacing, session_id = self._sessions.replacing, keys.session_id(key)
+        # Whoever was first has changed the session once; nobody changes it all the time.
+        while True:
+            session, record = await replacing.read(key, session_id)
+            if session is None or session.ends_at <= time.time():
+                raise Refused(refusals.BAD_KEY)
+            successors = self._successors.get(session.login)
+            if successors is None:
+                return None
+            try:
+                found, renewed = await successors(session, reply, place, asked=False)
+                swaps.swap(reply, found, "")  # what cannot be rewritten changes nothing
+            except (BadToken, OtherSubject, KeysUnavailable) as error:
+                raise self._unusable(request, session, error) from None
+            if (renewed.token, renewed.refresh) == (session.token, session.refresh):
+                return found
+            outcome, _ = await replacing.adopt(key, session, record, renewed)
+            if outcome == "gone":
+                raise Refused(refusals.BAD_KEY)
+            if outcome == "kept":
+                # Others are told by a push; this worker's next request must not come before it.
+                self._sessions.near.forget(session_id)
+                self._report("captured", request, session)
+                return found
+
+    def _unusable(self, request: web.Request, session: Session, error: Exception) -> BackendFailed:
+        refusal = _refusal(error)
+        _log.error(
+            "request %s: the token that came is of no use: %s",
+            request.headers.get("X-Request-Id", ""),
+            str(error) or refusal.reason,
+        )
+        self._report(refusal.reason, request, session)
+        return BackendFailed(refusal)
+
+    def _report(self, reason: str, request: web.Request, session: Session) -> None:
+        headers = request.headers
+        kept = reason == "captured"
+        self._sessions.report(
+            Event(
+                "renew" if kept else "renew_failed",
+                session.subject,
+                session.id,
+                headers.get("X-Real-IP", "unknown"),
+                reason=reason,
+                request_id=headers.get("X-Request-Id", ""),
+            )
+        )
+
+
+def _refusal(error: Exception) -> Refusal:
+    match error:
+        case OtherSubject():
+            return refusals.OTHER_SUBJECT
+        case KeysUnavailable():
+            return refusals.KEYS
+        case NotVerified():
+            return refusals.NOT_VERIFIED
+    return refusals.UNUSABLE_TOKEN
+
+
+def _cookie(reply: Reply, found: Found) -> str | None:
+    """The cookie in which a token came, if it came in one."""
+    return names(reply.fields[found.index])[1] or None if isinstance(found, InField) else None
+
+
+def _without_cookies(reply: Reply, own: Collection[str | None], key: Key) -> Reply:
+    """The reply without the cookies of keys that others set (rule E7)."""
+    kept = tuple(
+        line for line in reply.fields if names(line)[1] not in own or key.reveal() in line[1]
+    )
+    return replace(reply, fields=kept)
+
+
+def _passed(request: web.Request) -> Iterable[tuple[str, str]]:
+    """The request's fields as any route passes them on, with the token in Authorization."""
+    for name, value in request.headers.items():
+        if not fold(name.encode("utf-8", "surrogateescape")).startswith(OWN_PREFIX):
+            yield name, value

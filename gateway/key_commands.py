@@ -1,0 +1,90 @@
+"""`gateway keys …`: named keys for scripts, from the command line.
+
+A named key opens a session as any key does; but it is never idle, it ends when its operator or its
+token says, and an operator has given it its name. It is told once, on stdout, and kept nowhere.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway.core import jwts, tokens
+from gateway.core.tokens import BadToken, Claims
+from gateway.session_commands import CommandFailed, perform
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config
+    from gateway.store.administration import Administration
+    from gateway.store.sessions import Issued
+
+COLUMNS = {
+    "ID": "handle",
+    "SUBJECT": "subject",
+    "NAME": "name",
+    "CREATED": "created",
+    "LAST SEEN": "last_seen",
+    "ENDS": "ends",
+}
+
+# Names stand in lists beside others, and subjects are kept with each session.
+_LONGEST_NAME = 64
+_LONGEST_SUBJECT = 1024
+
+# Where a token comes from that is piped in.
+_STDIN = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The token that a key is to stand for, and when it expires in UNIX seconds, if it does."""
+
+    token: str = field(repr=False)
+    expiry: float | None
+
+
+def issue(config: Config, subject: str, name: str, given: Given, lasts: float) -> Issued:
+    """Issues a key that lasts for so many seconds, if its token does. Raises `CommandFailed`."""
+    _check(subject, "the subject", _LONGEST_SUBJECT)
+    _check(name, "the name", _LONGEST_NAME)
+
+    async def work(administration: Administration) -> Issued:
+        return await administration.issue_named(
+            subject, name, token=given.token, token_expiry=given.expiry, lasts=lasts
+        )
+
+    return perform(config, work, seals=True)
+
+
+def read_token(config: Config, file: str, subject: str) -> Given:
+    """The JWT in a file, or on stdin. Raises `CommandFailed`, which repeats nothing of it."""
+    try:
+        text = sys.stdin.read() if file == _STDIN else Path(file).read_text(encoding="ascii")
+    except OSError as error:
+        raise CommandFailed(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise CommandFailed(f"{file} holds no JWT") from None
+    token = jwts.sole(text.strip())
+    try:
+        claims = tokens.read_claims(token, time.time() - config.session.clock_skew)
+    except BadToken as error:
+        raise CommandFailed(f"the token cannot be used: {error}") from None
+    named = _subjects(config, claims)
+    if named and subject not in named:
+        raise CommandFailed("the token names another subject")
+    return Given(token, claims.expires)
+
+
+def _subjects(config: Config, claims: Claims) -> set[str]:
+    """Whom a token names, by any login's way to tell."""
+    ways = [("sub",), *(login.subject for login in config.login if login.kind == "backend")]
+    return {found for names in ways if (found := claims.subject(names)) is not None}
+
+
+def _check(text: str, what: str, longest: int) -> None:
+    """A line of it would be taken for something else in the store, and in a list."""
+    if not 0 < len(text) <= longest or not text.isprintable():
+        raise CommandFailed(f"{what} must have 1 to {longest} printable characters")

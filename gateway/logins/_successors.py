@@ -1,0 +1,72 @@
+"""A token that takes the place of a session's: how it is found in a reply, and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from gateway.core import refresh_tokens, sessions, swaps
+from gateway.core.minting import MINTED
+from gateway.core.replies import Reply
+from gateway.core.sessions import Session, Token
+from gateway.core.swaps import Found
+from gateway.core.token_places import TokenPlace
+from gateway.core.tokens import Claims
+from gateway.store.replacing import Renewed
+from gateway.verifiers import ReadToken
+
+if TYPE_CHECKING:
+    from gateway.config.model import Renew
+
+
+# What stands for the subject of a session whose token names nobody: this, and a digest.
+_NAMELESS = "token:"
+
+
+class OtherSubject(ValueError):
+    """The token names somebody else than the session's subject."""
+
+
+class Successors:
+    """Finds the successors of one login's tokens."""
+
+    def __init__(
+        self, read: ReadToken, subject: Callable[[Claims], str | None], renew: Renew | None
+    ) -> None:
+        """`read` tells what a token says, `subject` who it names, and `renew` how it is renewed."""
+        self._read = read
+        self._subject = subject
+        self._renew = renew
+
+    async def __call__(
+        self, session: Session, reply: Reply, place: TokenPlace, *, asked: bool
+    ) -> tuple[Found, Renewed]:
+        """Where the reply holds the token, and what the session gets of it. If it was not `asked`
+        for with the session's own refresh token, it must say itself whose it is.
+
+        Raises `NoToken`, `BadToken`, `KeysUnavailable` and `OtherSubject`.
+        """
+        found = swaps.find(reply, place)
+        claims = await self._read(found.token)
+        named, trusted = self._subject(claims), asked or session.subject.startswith(_NAMELESS)
+        if named != session.subject and not (named is None and trusted):
+            raise OtherSubject
+        expires = math.inf if claims.expires is None else claims.expires
+        token, renew = Token(found.token.encode("ascii")), self._renew
+        if renew is None:
+            return found, Renewed(token, expires, math.inf, "")
+        rotated = refresh_tokens.find(reply, renew.refresh_token)
+        # What was minted here (the path was another kind of login's before) is no refresh token,
+        # and the mark of it must not vouch for this one.
+        kept = "" if session.refresh == MINTED else session.refresh
+        refresh = refresh_tokens.dump(rotated) if rotated else kept
+        due = sessions.renewal_time(time.time(), expires, renew.before) if refresh else math.inf
+        return found, Renewed(token, expires, due, refresh)
+
+
+def nameless(token: str) -> str:
+    """A token that names nobody is nobody else's: its digest stands for the subject."""
+    return _NAMELESS + hashlib.sha256(token.encode()).hexdigest()[:32]

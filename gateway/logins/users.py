@@ -1,0 +1,123 @@
+"""`kind: users`: a login by a file of users; the gateway mints the token.
+
+A wrong name takes as long as a wrong password, and says the same. Passwords are verified in
+threads, a few at a time, so that a flood of logins neither stops nor starves what else goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+from gateway.backends import BackendFailed
+from gateway.config import users_file
+from gateway.config.users_file import BrokenFile, NotChanged, UsersFile
+from gateway.core import credentials, passwords, refusals, return_paths
+from gateway.core.credentials import BadLogin, Credentials
+from gateway.core.replies import Reply
+from gateway.core.sessions import Session
+from gateway.core.users import User, folded
+from gateway.logins import Attempt, LoggedIn, Means
+from gateway.logins._minting import Minting, about, with_key
+from gateway.logins._reports import reporting_failures
+from gateway.store.renewals import RenewalFailed, RenewalRefused
+from gateway.store.replacing import Renewed
+from gateway.store.sessions import Issued
+
+if TYPE_CHECKING:
+    from gateway.config.model import UsersLogin
+
+_log = logging.getLogger("gateway.logins")
+
+# How many passwords a worker verifies at a time: each takes 64 MiB, and four cores if there are.
+_AT_ONCE = 2
+
+# How many more wait for that; at a tenth of a second for each, the last one for some seconds.
+_MOST_WAITING = 50
+
+
+class Login:
+    """One configured login."""
+
+    def __init__(self, config: UsersLogin, means: Means) -> None:
+        self._sessions = means.sessions
+        self._minting = Minting(config.path, means)
+        self._file = UsersFile(config.file)
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._under_way = 0
+
+    async def __call__(self, attempt: Attempt) -> Reply:
+        """The reply for the client. Raises `BackendFailed` and `StoreUnavailable`."""
+        if attempt.method == "OPTIONS":
+            return Reply(204, (("Allow", "POST"),), b"")
+        with reporting_failures(self._sessions, attempt):
+            return await self._log_in(attempt)
+
+    async def renew(self, session: Session) -> Renewed:
+        """The next token says what the file says now. Raises `RenewalRefused` for a user who is not
+        in it any more, and `RenewalFailed`.
+        """
+        try:
+            user = (await asyncio.to_thread(self._file.users)).get(session.subject)
+        except BrokenFile:
+            raise RenewalFailed from None
+        if user is None:
+            raise RenewalRefused
+        return self._minting.renewed(session, user.claims)
+
+    async def _log_in(self, attempt: Attempt) -> Reply:
+        try:
+            given = credentials.read(attempt.field("content-type"), attempt.body)
+            user = await self._verified(given)
+        except BadLogin:
+            raise BackendFailed(refusals.BAD_LOGIN) from None
+        except BrokenFile:
+            raise BackendFailed(refusals.NO_USERS) from None
+        if user is None:
+            raise BackendFailed(refusals.WRONG_LOGIN)
+        issued = await self._minting.issue(attempt, user.name, user.claims)
+        return _reply(attempt, given, issued)
+
+    async def _verified(self, given: Credentials) -> User | None:
+        if self._under_way >= _AT_ONCE + _MOST_WAITING:
+            raise BackendFailed(refusals.BUSY)
+        self._under_way += 1
+        try:
+            async with self._turns:
+                return await asyncio.to_thread(self._verify, given)
+        finally:
+            self._under_way -= 1
+
+    def _verify(self, given: Credentials) -> User | None:
+        """The user whose password this is. Takes its time, in a thread."""
+        user = self._file.users().get(folded(given.name))
+        kept = passwords.NOBODYS if user is None else user.hash
+        if not passwords.is_right(given.password, kept) or user is None:
+            return None
+        if not passwords.is_current(kept):
+            self._rehash(user, given.password)
+        return user
+
+    def _rehash(self, user: User, password: str) -> None:
+        """Keeps the password as it would be kept today, which is possible only now."""
+        fresh = passwords.hashed(password, os.urandom(passwords.SALT_BYTES))
+        try:
+            users_file.change_hash(self._file.path, user.name, fresh, old=user.hash)
+        except (BrokenFile, NotChanged, OSError) as error:
+            _log.warning("a password's hash cannot be renewed: %s", type(error).__name__)
+
+
+def _reply(attempt: Attempt, given: Credentials, issued: Issued) -> Reply:
+    """The key, in JSON; or in a cookie, and then a form leads on."""
+    key, cookie = issued.key.reveal(), attempt.cookie
+    if cookie is None:
+        body = with_key(about(issued), "/token", key)
+        return LoggedIn.by(Reply(200, (("Content-Type", "application/json"),), body))
+    setting = ("Set-Cookie", cookie.setting(key))
+    if given.others is None:
+        return LoggedIn.by(Reply(204, (), b""), setting)
+    back = given.others.get("return_to") or dict(parse_qsl(attempt.query[1:])).get("return_to", "/")
+    return LoggedIn.by(Reply(303, (("Location", return_paths.safe(back)),), b""), setting)

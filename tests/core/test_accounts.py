@@ -1,0 +1,138 @@
+"""Whose login is attempted: every way in which a name can be typed, and the ways to hide one."""
+
+import base64
+import gzip
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.accounts import HIDDEN, folded, network, typed
+
+NAMES = ("username", "email", "login", "user")
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+MULTIPART = (
+    b'--x\r\nContent-Disposition: form-data; name="password"\r\n\r\npw\r\n'
+    b'--x\r\nContent-Disposition: form-data; name="email"\r\n\r\nAlice@a.example\r\n--x--\r\n'
+)
+
+
+def read(
+    body: bytes = b"",
+    content_type: str = JSON,
+    *,
+    query: str = "",
+    content_encoding: str = "",
+    authorization: str = "",
+) -> set[str]:
+    return set(
+        typed(
+            NAMES,
+            query=query,
+            content_type=content_type,
+            content_encoding=content_encoding,
+            authorization=authorization,
+            body=body,
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "account"),
+    [
+        (b'{"username": "alice", "password": "x"}', JSON, "alice"),
+        (b'{"Email": " Alice@A.example "}', "text/plain", "alice@a.example"),
+        (b'{"variables": {"input": {"login": "alice"}}}', JSON, "alice"),
+        (b'{"username": ["alice"]}', JSON, "alice"),
+        (b'{"username": "\\u0061lice"}', JSON, "alice"),
+        (json.dumps({"user": "alice"}).encode("utf-16"), JSON, "alice"),
+        (b"username=alice&password=x", FORM, "alice"),
+        (b"username=a%6Cice", FORM, "alice"),
+        (b"user%5Bemail%5D=alice", FORM, "alice"),
+        (b"username=alice", "", "alice"),
+        (MULTIPART, "multipart/form-data; boundary=x", "alice@a.example"),
+    ],
+)
+def test_a_name_is_found_where_it_was_typed(body: bytes, content_type: str, account: str) -> None:
+    """JSON however deep, forms of both kinds, and whatever the content type claims."""
+    assert read(body, content_type) == {account}
+
+
+def test_a_name_in_the_query_and_in_basic() -> None:
+    """Some backends read these."""
+    assert read(query="?username=alice") == {"alice"}
+    basic = "Basic " + base64.b64encode(b"Alice:pw").decode()
+    assert read(authorization=basic) == {"alice"}
+    assert read(authorization="Basic \u00ff!") == {HIDDEN}
+
+
+@pytest.mark.parametrize(
+    "name", ["ALICE", " alice\n", "a\u200blice", "ａｌｉｃｅ", "álice", "a\u0301lice", "alice\0"]
+)
+def test_spellings_of_one_name_are_one_account(name: str) -> None:
+    """What a backend may not tell apart, the counts do not."""
+    assert folded(name) == "alice"
+
+
+def test_every_name_counts() -> None:
+    """A decoy beside the name that is meant, or the same name twice, hides nothing."""
+    assert read(b'{"username": "decoy", "email": "alice"}') == {"decoy", "alice"}
+    assert read(b'{"username": "decoy", "username": "alice"}') == {"decoy", "alice"}
+    assert read(b"username=alice", FORM, query="?username=decoy") == {"decoy", "alice"}
+    polyglot = b'{"username": "decoy", "x": "&username=alice&"}'
+    assert read(polyglot, FORM) == {"decoy", "alice"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b'{"username": 7}',
+        b'{"username": ""}',
+        b'{"username": "  "}',
+        b'{"password": "alice"}',
+        b'{"username": "alice"',
+        b"[" * 4000 + b"]" * 4000,
+        b'{"username": "alice", "x": "%b"}' % (b"x" * 9000),
+        b"&".join(b"username=%d" % number for number in range(9)),
+    ],
+)
+def test_what_names_nobody_is_an_attempt_at_one_account(body: bytes) -> None:
+    """Nothing, no text, no JSON, too much, too many."""
+    assert read(body) == {HIDDEN}
+
+
+def test_a_name_in_a_coding_or_an_odd_charset_is_hidden() -> None:
+    """There, one name has many spellings."""
+    assert read(gzip.compress(b'{"username": "alice"}'), content_encoding="gzip") == {HIDDEN}
+    assert read(b"username=+AGE-lice", f"{FORM}; charset=utf-7") == {HIDDEN}
+    assert read(b"username=alice", f"{FORM}; charset=UTF-8") == {"alice"}
+
+
+@given(st.binary(max_size=200), st.text(max_size=40))
+def test_whatever_comes_is_read(body: bytes, content_type: str) -> None:
+    """No request to log in fails in here."""
+    assert read(body, content_type)
+    assert read(body, f"multipart/form-data; boundary={content_type}")
+    assert read(MULTIPART + body, "multipart/form-data; boundary=x", query=f"?{content_type}")
+
+
+@pytest.mark.parametrize(
+    ("address", "whole"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:db8::ffff:1", "2001:db8::/64"),
+        ("2001:db8:0:1::1", "2001:db8:0:1::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("unknown", ""),
+        ("", ""),
+    ],
+)
+def test_a_client_has_a_whole_network(address: str, whole: str) -> None:
+    """An IPv6 client takes another address whenever it likes, but not outside of its /64."""
+    assert network(address) == whole

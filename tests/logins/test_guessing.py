@@ -1,0 +1,397 @@
+"""Guessing: who fails too often has to wait, wherever it is tried, and nobody else has to."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from gateway.observe.events import Event
+from tests.conftest import token_of
+from tests.support.endpoints import Asked, World, answer, backend, world
+from tests.support.processes import free_port
+from tests.support.redis_server import RedisServer, redis_server
+
+RULES = {"window": 60, "per_account": 3, "delay_after": 0}
+HOME, ABROAD = "192.0.2.7", "198.51.100.1"
+
+
+async def judge(asked: Asked) -> web.StreamResponse:
+    """A backend that knows a good password from a bad one."""
+    typed = json.loads(asked.body)
+    if typed["password"] != "good":
+        return answer({"detail": "wrong"}, 401)
+    return answer({"token": token_of(typed["username"])})
+
+
+@pytest.fixture
+async def place(redis: RedisServer) -> AsyncIterator[World]:
+    """A login that lets three attempts fail."""
+    async with world(redis.url, guessing=RULES) as built:
+        built.backend.answer = judge
+        yield built
+
+
+async def attempt(
+    place: World,
+    password: str = "bad",
+    *,
+    name: str = "alice",
+    address: str = HOME,
+    path: str = "/login",
+    **more: str,
+) -> int:
+    """The status that one attempt gets; a 429 says when the next one may come."""
+    body = json.dumps({"username": name, "password": password, **more}).encode()
+    status, headers, text = await place.ask("POST", path, body, X_Real_IP=address)
+    if status == 429:
+        assert json.loads(text)["reason"] == "too_many_attempts"
+        assert int(headers["Retry-After"]) >= 1
+        assert headers["Cache-Control"] == "no-store"
+    return status
+
+
+async def attempts(place: World, number: int, password: str = "bad", **more: Any) -> list[int]:
+    """The statuses of some attempts, one after the other."""
+    return [await attempt(place, password, **more) for _ in range(number)]
+
+
+async def retry_after(place: World) -> int:
+    """How long the next attempt would have to wait."""
+    body = json.dumps({"username": "alice", "password": "good"}).encode()
+    status, headers, _ = await place.ask("POST", "/login", body, X_Real_IP=HOME)
+    assert status == 429
+    return int(headers["Retry-After"])
+
+
+def names(redis: RedisServer, place: World, part: str) -> list[bytes]:
+    """What the store has of this world, beside its sessions."""
+    with redis.client() as client:
+        return list(client.scan_iter(f"{place.config.store.prefix}{part}*"))
+
+
+# What is counted.
+
+
+async def test_after_some_failures_the_right_password_has_to_wait_too(place: World) -> None:
+    """Else the answer would tell a guesser that it is right. The backend is not even asked."""
+    assert await attempts(place, 3) == [401, 401, 401]
+    assert await attempts(place, 2, "good") == [429, 429]
+    assert len(place.backend.asked) == 3
+    assert 1 <= await retry_after(place) <= 60
+
+
+async def test_nobody_else_has_to_wait(place: World) -> None:
+    """Not another account at this address, nor this account's owner at another one."""
+    assert await attempts(place, 4) == [401, 401, 401, 429]
+    assert await attempt(place, "good", name="bob") == 200
+    assert await attempt(place, "good", address=ABROAD) == 200
+
+
+async def test_spellings_of_an_account_are_one(place: World) -> None:
+    """Neither case nor blanks nor accents make another account."""
+    for name in ("alice", " ALICE ", "ａｌｉｃé"):
+        assert await attempt(place, name=name) == 401
+    assert await attempt(place, "good", name="alice") == 429
+
+
+async def test_a_window_ends(redis: RedisServer) -> None:
+    """It begins with the first failure, and then all is forgotten."""
+    async with world(redis.url, guessing={**RULES, "window": "1s"}) as place:
+        place.backend.answer = judge
+        assert await attempts(place, 4) == [401, 401, 401, 429]
+        await asyncio.sleep(1.1)
+        assert await attempt(place, "good") == 200
+
+
+async def test_a_success_sets_the_count_back(place: World) -> None:
+    """Whoever knows the password guesses no more."""
+    for _ in range(3):
+        assert await attempts(place, 2) == [401, 401]
+        assert await attempt(place, "good") == 200
+    assert await attempts(place, 4) == [401, 401, 401, 429]
+
+
+async def test_an_account_is_guarded_for_each_login(redis: RedisServer) -> None:
+    """A name at one login may be somebody else's at another: a success here forgives nothing
+    there. Each may have its own rules, or none.
+    """
+    kinds = {"kind": "backend", "upstream": "accounts", "backend_path": "/in"}
+    logins = [
+        {**kinds, "path": "/one"},
+        {**kinds, "path": "/two"},
+        {**kinds, "path": "/own", "guessing": {"per_account": 1}},
+        {**kinds, "path": "/off", "guessing": False},
+    ]
+    async with world(redis.url, guessing=RULES, login=logins) as place:
+        place.backend.answer = judge
+        assert await attempts(place, 3, path="/one") == [401] * 3
+        assert await attempt(place, "good", path="/two") == 200
+        assert await attempt(place, "good", path="/one") == 429
+        assert await attempts(place, 2, path="/own") == [401, 429]
+        assert await attempts(place, 20, path="/off") == [401] * 20
+
+
+async def test_off_is_off(redis: RedisServer) -> None:
+    """Then nothing is counted, and nothing is kept."""
+    async with world(redis.url, guessing="off") as place:
+        place.backend.answer = judge
+        assert await attempts(place, 20) == [401] * 20
+        assert await attempt(place, "good") == 200
+        assert names(redis, place, "f:") == []
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        answer({"detail": "no"}, 400),
+        answer({"detail": "no"}, 403),
+        answer({"detail": "no"}, 404),
+        answer({"detail": "no"}, 422),
+        web.Response(status=302, headers={"Location": "/login?error"}),
+        answer({"error": "wrong password"}),
+        answer(b"x", Content_Encoding="unheard-of"),
+    ],
+)
+async def test_ways_to_say_no(place: World, reply: web.Response) -> None:
+    """Any 4xx, a redirect that hands out no token, and a reply that could be used for nothing."""
+    place.backend.answer = reply
+    assert 429 not in await attempts(place, 3)
+    assert await attempt(place) == 429
+
+
+async def test_a_backend_that_cannot_say_does_not_count(place: World) -> None:
+    """5xx, or nobody there: whoever may be right is not punished."""
+    place.backend.answer = answer({"detail": "broken"}, 503)
+    assert await attempts(place, 6) == [503] * 6
+    place.backend.answer = judge
+    assert await attempts(place, 4) == [401, 401, 401, 429]
+
+
+async def test_a_backend_that_is_away_does_not_count(redis: RedisServer) -> None:
+    """Neither does one that does not answer in time."""
+    away = {"upstreams": {"accounts": f"http://127.0.0.1:{free_port()}"}}
+    async with world(redis.url, guessing=RULES, **away) as place:
+        assert await attempts(place, 6) == [502] * 6
+
+
+async def test_a_preflight_is_no_attempt(place: World) -> None:
+    """A browser's question is the backend's to answer, however often it comes."""
+    place.backend.answer = answer({"detail": "no"}, 403)
+    for _ in range(6):
+        assert (await place.ask("OPTIONS", "/login", Access_Control_Request_Method="POST"))[
+            0
+        ] == 403
+
+
+async def test_a_refusal_is_reported(place: World) -> None:
+    """Without what was typed."""
+    await attempts(place, 4)
+    assert place.events[-1].reason == "too_many_attempts"
+    assert place.events[-1] == Event(
+        "login_failed",
+        address=HOME,
+        device="Unknown device",
+        reason="too_many_attempts",
+        request_id=place.events[-1].request_id,
+    )
+    assert [each.reason for each in place.refused] == ["too_many_attempts"]
+
+
+# Growing waits.
+
+
+async def test_waits_grow_and_are_told(redis: RedisServer) -> None:
+    """1, 2, 4 seconds up to the longest one; each is over when it says so. A success ends them."""
+    rules = {"per_account": 50, "delay_after": 2, "longest_delay": "3s"}
+    async with world(redis.url, guessing=rules) as place:
+        place.backend.answer = judge
+        assert await attempts(place, 4) == [401, 401, 429, 429]
+        assert await retry_after(place) == 1
+        await asyncio.sleep(1.05)
+        assert await attempts(place, 2) == [401, 429]
+        assert await retry_after(place) == 2
+        for longest in (3, 3):
+            _time_passes(redis, place)
+            assert await attempt(place) == 401
+            assert await retry_after(place) == longest
+        assert len(place.backend.asked) == 5
+        _time_passes(redis, place)
+        assert await attempt(place, "good") == 200
+        assert await attempts(place, 3) == [401, 401, 429]
+
+
+async def test_who_waits_is_not_counted(redis: RedisServer) -> None:
+    """A client that asks again and again does not make it longer."""
+    async with world(redis.url, guessing={"delay_after": 1, "per_account": 50}) as place:
+        place.backend.answer = judge
+        assert await attempts(place, 20) == [401] + [429] * 19
+        assert await retry_after(place) == 1
+
+
+def _time_passes(redis: RedisServer, place: World) -> None:
+    with redis.client() as client:
+        for name in names(redis, place, "f:wait/"):
+            client.delete(name)
+
+
+# Floods.
+
+
+async def flood(place: World, **by_number: Any) -> list[int]:
+    """200 attempts at once, at a backend that takes its time; the text may hold the number."""
+
+    async def slow(asked: Asked) -> web.StreamResponse:
+        await asyncio.sleep(0.2)
+        return await judge(asked)
+
+    place.backend.answer = slow
+    return await asyncio.gather(
+        *(
+            attempt(place, **{name: text.format(number) for name, text in by_number.items()})
+            for number in range(200)
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("rules", "by_number", "most"),
+    [
+        ({"per_account": 7}, {}, 7),
+        ({"per_account": 50, "delay_after": 4}, {}, 4),
+        ({"per_account_everywhere": 9}, {"address": "192.0.2.{}"}, 9),
+        ({"per_account_everywhere": 9}, {"address": "2001:db8:0:{}::1"}, 9),
+        ({"per_address": 11}, {"name": "user-{}"}, 11),
+        ({"per_address": 11, "per_account": 0}, {"address": "2001:db8::{}"}, 11),
+        ({"in_all": 13}, {"name": "user-{}", "address": "192.0.2.{}"}, 13),
+    ],
+)
+async def test_a_flood(
+    redis: RedisServer, rules: dict[str, int], by_number: dict[str, str], most: int
+) -> None:
+    """However many come at once, no more reach the backend than may fail, and no less in the end:
+    those that have to wait are not counted.
+    """
+    async with world(redis.url, guessing={"delay_after": 0, **rules}) as place:
+        statuses = await flood(place, **by_number)
+        assert set(statuses) == {401, 429}
+        assert len(place.backend.asked) == statuses.count(401) <= most
+        if "delay_after" not in rules:
+            by_number = {name: text.format(1) for name, text in by_number.items()}
+            await attempts(place, most, **by_number)
+            assert len(place.backend.asked) == most
+
+
+# Strangers.
+
+
+async def test_strangers_cannot_keep_the_owner_out(redis: RedisServer) -> None:
+    """However many addresses they have: where the owner has logged in before, it still works;
+    where nobody has, an account that many guess at has to wait.
+    """
+    rules = {**RULES, "per_account_everywhere": 5}
+    async with world(redis.url, guessing=rules) as place:
+        place.backend.answer = judge
+        assert await attempt(place, "good", address=HOME) == 200
+        failed = [await attempt(place, address=f"198.51.100.{n}") for n in range(8)]
+        assert failed == [401] * 5 + [429] * 3
+        assert await attempt(place, "good", address=ABROAD) == 429
+        assert await attempt(place, "good", address=HOME) == 200
+        assert await attempts(place, 4, address=HOME) == [401, 401, 401, 429]
+        assert await attempt(place, "good", name="bob", address="198.51.100.1") == 200
+
+
+async def test_a_success_forgives_its_own_failures_only(redis: RedisServer) -> None:
+    """A guesser has an account, too: logging in to it sets nothing else back."""
+    async with world(redis.url, guessing={**RULES, "per_address": 6}) as place:
+        place.backend.answer = judge
+        for number in range(6):
+            assert await attempt(place, name=f"victim-{number}") == 401
+            assert await attempt(place, "good", name="guesser") == (200 if number < 5 else 429)
+        assert await attempt(place, name="another") == 429
+        assert await attempt(place, name="another", address=ABROAD) == 401
+
+
+async def test_a_decoy_hides_nothing(place: World) -> None:
+    """Beside other names, the one that is meant counts all the same; and a success of which nobody
+    knows whose it is forgives nothing, nor makes the address a known one.
+    """
+    for number in range(3):
+        assert await attempt(place, email=f"decoy-{number}") == 401
+    assert await attempt(place, "good", email="decoy") == 429
+    assert await attempts(place, 2, name="victim") == [401, 401]
+    assert await attempt(place, "good", name="guesser", email="victim") == 200
+    assert await attempts(place, 2, name="victim") == [401, 429]
+
+
+async def test_hiding_the_name_gains_nothing(place: World) -> None:
+    """Attempts of which no name can be read are attempts at one account."""
+    place.backend.answer = answer({"detail": "no"}, 401)
+    for number, expected in enumerate([401, 401, 401, 429]):
+        body = b"who-%d" % number
+        assert (await place.ask("POST", "/login", body, X_Real_IP=HOME))[0] == expected
+
+
+async def test_clients_without_an_address(redis: RedisServer) -> None:
+    """Over a unix socket nobody can be told from another: no failures of one count for another, but
+    for those at the same account.
+    """
+    async with world(redis.url, guessing={**RULES, "per_address": 5}) as place:
+        place.backend.answer = judge
+        for number in range(8):
+            assert await attempt(place, name=f"user-{number}", address="unknown") == 401
+        assert await attempts(place, 4, address="unknown") == [401, 401, 401, 429]
+
+
+# What the store has to do with it.
+
+
+async def test_without_the_store_nobody_passes(tmp_path: Path) -> None:
+    """A count that cannot be kept is no reason to let anybody guess."""
+    with redis_server(tmp_path) as own:
+        async with world(own.url, guessing=RULES) as place:
+            place.backend.answer = judge
+            assert await attempt(place, "good") == 200
+            own.stop()
+            assert await attempt(place, "good") == 503
+            assert len(place.backend.asked) == 1
+            assert place.events[-1].reason == "store_unavailable"
+            own.start()
+            assert await attempt(place, "good") == 200
+
+
+async def test_two_gateways_share_the_counts(redis: RedisServer) -> None:
+    """By their store, whichever is asked."""
+    async with backend() as server:
+        server.answer = judge
+        shared = {
+            "guessing": RULES,
+            "store": {"url": redis.url, "prefix": "shared:"},
+            "upstreams": {"accounts": server.url},
+        }
+        async with world(redis.url, **shared) as one, world(redis.url, **shared) as two:
+            statuses = [await attempt(each) for each in (one, two, one, two, one)]
+            assert statuses == [401, 401, 401, 429, 429]
+            assert await attempt(two, "good", name="bob") == 200
+
+
+async def test_the_store_learns_nothing_of_what_was_typed(
+    redis: RedisServer, place: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither names nor passwords nor addresses, in names or in values; nor does the log. Whatever
+    is kept ends by itself.
+    """
+    await attempts(place, 4, "a-bad-secret", name="Wilhelmina", address="203.0.113.77")
+    await attempt(place, "good", name="ottoline", address="203.0.113.77")
+    kept = names(redis, place, "f:") + names(redis, place, "k:")
+    assert len(kept) >= 4
+    with redis.client() as client:
+        held = b"\n".join([*kept, *(client.get(name) or b"" for name in kept)]).lower()
+        assert all(client.pttl(name) > 0 for name in kept)
+    log = caplog.text.lower().encode()
+    for typed in (b"wilhelmina", b"ottoline", b"a-bad-secret", b"203.0.113"):
+        assert typed not in held
+        assert typed not in log

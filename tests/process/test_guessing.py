@@ -1,0 +1,188 @@
+"""Guessing at two real gateways: who is told from whom, and what a login's body may take."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.gateway import Gateway, gateway
+from tests.support.processes import HANG
+from tests.support.raw import Client, Upstream, status
+from tests.support.redis_gateways import shop
+from tests.support.redis_server import RedisServer
+
+OWNER, STRANGER = "192.0.2.7", "198.51.100.{}"
+PAGE = "https://app.example"
+
+
+@pytest.fixture(scope="module")
+def backend() -> Iterator[str]:
+    with shop() as url:
+        yield url
+
+
+def sections(backend: str) -> dict[str, Any]:
+    login = {"kind": "backend", "upstream": "shop", "backend_path": "/login", "body_timeout": "1s"}
+    return {
+        "workers": 2,
+        "upstreams": {"shop": backend},
+        "login": [
+            {**login, "path": "/login", "max_body": "1KiB"},
+            {**login, "path": "/large", "max_body": "4KiB"},
+        ],
+        "routes": [],
+        "guessing": {"per_account": 3, "per_address": 8, "delay_after": 0},
+        "trusted_proxies": "127.0.0.1",
+        "cors": {"origins": PAGE},
+    }
+
+
+@pytest.fixture
+def pair(tmp_path: Path, redis: RedisServer, backend: str) -> Iterator[list[Gateway]]:
+    """Two gateways behind a proxy that they trust: the test."""
+    store = {"url": redis.url, "prefix": f"{tmp_path.name}:"}
+    more = sections(backend)
+    with (
+        gateway(tmp_path / "one", store, **more) as one,
+        gateway(tmp_path / "two", store, **more) as two,
+    ):
+        yield [one, two]
+
+
+@pytest.fixture(scope="module")
+def one(
+    tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, backend: str
+) -> Iterator[Gateway]:
+    """A gateway for bodies, whose logins may fail as often as they like."""
+    folder = tmp_path_factory.mktemp("one")
+    more = {**sections(backend), "guessing": "off"}
+    with gateway(folder, {"url": redis.url, "prefix": "bodies:"}, **more) as running:
+        yield running
+
+
+def log_in(
+    at: Gateway, password: str, *lines: str, name: str = "alice", address: str = OWNER
+) -> tuple[int, bytes]:
+    """The status and the whole answer; each attempt over a connection of its own."""
+    body = json.dumps({"username": name, "password": password}).encode()
+    fields = "".join(f"{line}\r\n" for line in (f"X-Forwarded-For: {address}", *lines))
+    with Client(at.port) as client:
+        client.send(
+            b"POST /login HTTP/1.1\r\nHost: a.example\r\nContent-Type: application/json\r\n"
+            b"Connection: close\r\nContent-Length: %d\r\n%b\r\n%b"
+            % (len(body), fields.encode(), body)
+        )
+        answer = client.rest()
+    return status(answer), answer
+
+
+def test_a_stranger_cannot_keep_the_owner_out(pair: list[Gateway]) -> None:
+    """Failures count over both gateways and all their workers, for the address that they came from;
+    what a client makes up of its address counts for nothing.
+    """
+    for turn in range(6):
+        made_up = f"X-Real-IP: {STRANGER.format(turn)}"
+        address = f"{STRANGER.format(turn)}, {STRANGER.format(99)}"
+        got, answer = log_in(pair[turn % 2], "wrong", made_up, address=address)
+        assert got == (401 if turn < 3 else 429)
+    assert b"\r\nRetry-After: " in answer
+    assert b'"too_many_attempts"' in answer
+    for each in pair:
+        assert log_in(each, "right", address=STRANGER.format(99))[0] == 429
+        assert log_in(each, "right")[0] == 200
+        assert log_in(each, "right", name="bob", address=STRANGER.format(99))[0] == 200
+
+
+def test_an_address_that_tries_many_accounts(pair: list[Gateway]) -> None:
+    """It has to wait for each of them, and nobody else has to."""
+    address = STRANGER.format(7)
+    got = [log_in(pair[n % 2], "wrong", name=f"user-{n}", address=address)[0] for n in range(12)]
+    assert got == [401] * 8 + [429] * 4
+    assert log_in(pair[0], "right", name="user-1")[0] == 200
+
+
+def test_untrusted_clients_do_not_choose_their_address(tmp_path: Path, redis: RedisServer) -> None:
+    """Where no proxy is trusted, a client is its connection's address."""
+    server = Upstream()
+    server.answer = _refuse
+    more = {**sections(server.url), "trusted_proxies": []}
+    try:
+        with gateway(tmp_path, {"url": redis.url, "prefix": f"{tmp_path.name}:"}, **more) as one:
+            got = [log_in(one, "wrong", address=STRANGER.format(n))[0] for n in range(5)]
+            assert got == [401, 401, 401, 429, 429]
+    finally:
+        server.stop()
+
+
+def _refuse(visit: Any) -> None:
+    visit.request()
+    visit.send(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+    visit.close()
+
+
+def test_another_origins_page_may_read_the_refusal(pair: list[Gateway]) -> None:
+    """As it may read the answers that it would get otherwise."""
+    for _ in range(4):
+        got, answer = log_in(pair[0], "wrong", f"Origin: {PAGE}")
+        assert b"\r\nAccess-Control-Allow-Origin: https://app.example\r\n" in answer
+    assert got == 429
+
+
+def test_nothing_typed_is_in_any_log(pair: list[Gateway]) -> None:
+    """Neither names nor passwords."""
+    for _ in range(5):
+        log_in(pair[0], "wrong", name="Wilhelmina-the-typed")
+    pair[0].records(status=429)
+    for log in (pair[0].log, pair[0].access_log):
+        assert "ilhelmina" not in log.read_text()
+
+
+# Bodies.
+
+
+@pytest.mark.parametrize(
+    ("path", "size", "expected"),
+    [("/login", 1024, 200), ("/login", 1025, 413), ("/large", 4096, 200), ("/large", 4097, 413)],
+)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_large_body(one: Gateway, path: str, size: int, expected: int, chunked: bool) -> None:
+    """Each login has its own limit, whether the length is told before or not."""
+    body = b'{"username": "alice", "password": "x"}'.ljust(size)
+    head = f"POST {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n".encode()
+    with Client(one.port) as client:
+        if chunked:
+            framed = b"%x\r\n%b\r\n0\r\n\r\n" % (size, body)
+            client.send(head + b"Transfer-Encoding: chunked\r\n\r\n" + framed)
+        else:
+            client.send(head + b"Content-Length: %d\r\n\r\n%b" % (size, body))
+        answer = client.rest()
+    assert (status(answer), b'"body_too_large"' in answer) == (expected, expected == 413)
+
+
+def test_a_body_without_an_end(one: Gateway) -> None:
+    """Whoever keeps on sending a little is cut off after the login's own time for the whole body,
+    and its backend is never asked; with a length, in chunks, whatever is said of it.
+    """
+    for framing, piece in (
+        (b"Content-Length: 1000", b"x"),
+        (b"Transfer-Encoding: chunked", b"1\r\nx\r\n"),
+    ):
+        with Client(one.port) as client:
+            client.sock.settimeout(0.1)
+            client.send(b"POST /login HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n" % framing)
+            assert status(_trickle(client, piece)) == 408
+
+
+def _trickle(client: Client, piece: bytes) -> bytes:
+    """Sends a piece now and then until there is an answer."""
+    until = time.monotonic() + HANG
+    while time.monotonic() < until:
+        client.send(piece)
+        try:
+            return client.sock.recv(65536)
+        except TimeoutError:
+            continue
+    raise AssertionError("the body was read for ever")
