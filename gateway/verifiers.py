@@ -44,7 +44,7 @@ def _verified(config: Verify, key_sets: KeySets, skew: float) -> ReadToken:
         needs_expiry=config.require_expiry,
     )
     if config.jwks is not None:
-        return _by_key_set(key_sets.at(config.jwks), rules)
+        return by_key_set(key_sets.at(config.jwks), rules)
     if config.secret is not None:
         key = verifying_keys.of_secret(config.secret)
     else:
@@ -57,7 +57,8 @@ def _verified(config: Verify, key_sets: KeySets, skew: float) -> ReadToken:
     return read
 
 
-def _by_key_set(key_set: KeySet, rules: Rules) -> ReadToken:
+def by_key_set(key_set: KeySet, rules: Rules) -> ReadToken:
+    """Reads tokens that a provider has signed; for a key that is not known yet, it is asked."""
     from gateway.core.verification import UnknownKey, verify
 
     async def read(token: str) -> Claims:

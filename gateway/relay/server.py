@@ -299,7 +299,8 @@ def _guarded(config: Config) -> dict[str, frozenset[bytes]]:
         name: frozenset(
             paths.guard_form(login.backend_path.encode())
             for login in config.login
-            if login.kind != "users" and places(upstream) & places(config.upstreams[login.upstream])
+            if (login.kind == "backend" or login.kind == "mint")
+            and places(upstream) & places(config.upstreams[login.upstream])
         )
         for name, upstream in config.upstreams.items()
     }
