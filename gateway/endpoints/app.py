@@ -34,7 +34,8 @@ from gateway.logins._guessing import Guarded
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gateway.config.model import AnyLogin, Config
+    from gateway.config.login_sections import AnyLogin
+    from gateway.config.model import Config
 
 # What the relay adds to a head that it has admitted: the token's line above all, in bytes.
 _ADDED_BY_RELAY = 65536

@@ -24,7 +24,7 @@ from gateway.logins._reports import report, reporting_failures
 from gateway.store.replacing import Renewed
 
 if TYPE_CHECKING:
-    from gateway.config.model import MintLogin
+    from gateway.config.login_sections import MintLogin
 
 _log = logging.getLogger("gateway.logins")
 

@@ -27,7 +27,7 @@ from gateway.store.connections import TlsConnection, options
 from gateway.store.sentinel import SentinelPool
 
 if TYPE_CHECKING:
-    from gateway.config.model import Store
+    from gateway.config.store_sections import Store
 
 _CONNECTIONS = 32
 
