@@ -28,7 +28,9 @@ from pydantic_core import core_schema
 from gateway.config.units import Duration, Size
 from gateway.core import cors
 from gateway.core.addresses import Address, ServerUrl, parse_address, parse_server
+from gateway.core.authorization import PARAMETERS
 from gateway.core.minting import REGISTERED
+from gateway.core.provider_metadata import is_protected
 from gateway.core.refresh_tokens import Sending, parse_sending
 from gateway.core.secret import Secret
 from gateway.core.store_urls import StoreUrl, parse_store_url
@@ -135,6 +137,27 @@ def _key_set_url(value: str) -> str:
     return value
 
 
+def _issuer(value: str) -> str:
+    parts = urlsplit(value)
+    if not is_protected(value):
+        raise ValueError("is no issuer: write https://id.example, or http:// only on loopback")
+    if parts.query or parts.fragment or parts.username is not None or not value.isprintable():
+        raise ValueError("is no issuer: it has no query, no fragment and no password")
+    return value
+
+
+def _published(value: str) -> str:
+    if value.startswith("HS"):
+        raise ValueError("goes with a secret, and providers publish none")
+    return value
+
+
+def _own_origin(value: str) -> str:
+    if not _ORIGIN.fullmatch(value):
+        raise ValueError("is no origin: write https://app.example, without a path")
+    return value
+
+
 def _captured(value: Any) -> Any:
     if isinstance(value, bool):
         return parse_token_place("auto") if value else None
@@ -159,6 +182,8 @@ ListPath = Annotated[ExactPath, AfterValidator(_path_of_a_list)]
 Method = Annotated[str, AfterValidator(_method)]
 FieldName = Annotated[str, AfterValidator(_field_name)]
 Origin = Annotated[str, AfterValidator(_origin)]
+PublishedAlgorithm = Annotated[Algorithm, AfterValidator(_published)]
+Scope = Annotated[str, Field(pattern=r"^[!#-\[\]-~]+$")]  # RFC 6749 §3.3
 Listen = Annotated[Address, *_parsed(parse_address, _TEXT)]
 Listens = Annotated[tuple[Listen, ...], OneOrMany(), Field(min_length=1)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], OneOrMany()]
@@ -444,6 +469,7 @@ class BackendLogin(AskingLogin):
 
     kind: Literal["backend"]
     token: Place = parse_token_place("auto")
+    failed: PointerText = parse_pointer("/errors")
     subject: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)] = (
         "sub",
         "user_id",
@@ -490,7 +516,55 @@ class UsersLogin(LoginSection):
     max_body: Size = 16 * 1024
 
 
-AnyLogin = Annotated[BackendLogin | MintLogin | UsersLogin, Field(discriminator="kind")]
+class OidcLogin(Model):
+    """A login at an OpenID provider, to which browsers go and from which they come back."""
+
+    kind: Literal["oidc"]
+    path: ExactPath
+    callback_path: ExactPath = ""
+    backchannel_path: ExactPath = ""
+    name: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    issuer: Annotated[str, AfterValidator(_issuer)]
+    client_id: Annotated[str, Field(min_length=1)]
+    client_secret: SecretText | None = None
+    client_auth: Literal["auto", "client_secret_basic", "client_secret_post", "none"] = "auto"
+    scopes: Annotated[tuple[Scope, ...], OneOrMany()] = ("openid",)
+    parameters: dict[str, str] = {}
+    token: Literal["access_token", "id_token"] = "access_token"  # noqa: S105 (which, not what)
+    subject: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)] = ("sub",)
+    subject_prefix: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+:)?$")] | None = None
+    algorithms: Annotated[tuple[PublishedAlgorithm, ...], OneOrMany()] = ()
+    origin: Annotated[str, AfterValidator(_own_origin)] | None = None
+    after_logout: ExactPath = "/"
+    renew_before: Annotated[Duration, Field(gt=0)] = 60.0
+    timeout: Annotated[Duration, Field(gt=0)] = 10.0
+    ca_file: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _paths_below(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or not _PATH.fullmatch(str(value.get("path", "*"))):
+            return value
+        path = value["path"].removesuffix("*").rstrip("/")
+        below = {"callback_path": f"{path}/callback", "backchannel_path": f"{path}/backchannel"}
+        return {**below, **value}
+
+    @model_validator(mode="after")
+    def _fits(self) -> OidcLogin:
+        if "openid" not in self.scopes:
+            raise ValueError("scopes must hold openid: without it, nobody is logged in")
+        for name in self.parameters:
+            if name in PARAMETERS:
+                raise ValueError(f"parameters cannot hold {name}, which the gateway itself says")
+        needs_secret = self.client_auth.startswith("client_secret")
+        if needs_secret and self.client_secret is None:
+            raise ValueError(f"client_auth: {self.client_auth} needs a client_secret")
+        if self.client_auth == "none" and self.client_secret is not None:
+            raise ValueError("client_auth: none has no use for a client_secret")
+        return self
+
+
+AnyLogin = Annotated[BackendLogin | MintLogin | UsersLogin | OidcLogin, Field(discriminator="kind")]
 
 
 class SigningKey(Model):
@@ -557,6 +631,7 @@ class Pages(Model):
     """What people see of the gateway."""
 
     templates: str | None = None
+    login: ExactPath | None = None
 
 
 class RouteToken(Model):

@@ -50,9 +50,10 @@ def refuse(
     fields: Mapping[str, str] | None = None,
     *,
     back: str | None = None,
+    again: str | None = None,
 ) -> web.Response:
     """A refusal as a response: a JSON problem for programs; for people a page, or the way to the
-    login page if it is that which they need.
+    login page if it is that which they need. `again` is where people may try once more.
     """
     if not pages.is_wanted(request):
         return problem(request, refusal, fields)
@@ -64,7 +65,7 @@ def refuse(
         pages.lead_to(response, return_paths.login_url(login_page, here))
         return response
     notice = pages.texts_for(request).notice(refusal.reason)
-    response = pages.show(request, REFUSAL, refusal.status, notice=notice, back=back)
+    response = pages.show(request, REFUSAL, refusal.status, notice=notice, back=back, again=again)
     response.headers.update({**refusal.fields, **(fields or {})})
     return response
 

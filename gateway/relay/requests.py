@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from gateway.core import refusals
+from gateway.core.carriers import TRIP_MARK
 from gateway.core.fields import (
     FORWARDING,
     FORWARDING_PREFIX,
@@ -34,6 +35,9 @@ _TRACEPARENT = re.compile(
 )
 _KEY_COOKIE = re.compile(
     rb"[ \t]*+([^=;\s]++)[ \t]*+=[ \t]*+\"?(%b)\"?[ \t]*+" % KEY_PATTERN.pattern
+)
+_TRIP_COOKIE = re.compile(
+    rb"[ \t]*+[^=;\s]++=%b[A-Za-z0-9_-]++[ \t]*+" % re.escape(TRIP_MARK.encode())
 )
 
 # Names are the client's to choose, so the memo must not grow with them.
@@ -103,6 +107,7 @@ class RequestHead:
     expects_continue = False
     credential: bytes | None = None  # what may be a key: after "Bearer " or in a cookie
     cookie: bytes | None = None  # the name of the cookie that held the credential
+    trips: tuple[bytes, ...] = ()  # cookies of browsers that are on their way to log in
     authorization: bytes | None = None  # the Authorization line, as it came
     ambiguous = False  # it carries several credentials, and none may be picked by chance
     trace: tuple[bytes, bytes] | None = None  # trace id and flags of a valid traceparent
@@ -352,7 +357,9 @@ def _authorization(head: RequestHead, name: bytes, line: bytes) -> None:
 
 
 def _cookie(head: RequestHead, name: bytes, line: bytes) -> None:
-    """Cuts the key out; the other cookies keep their bytes, and an empty field disappears."""
+    """Cuts the gateway's own out; the other cookies keep their bytes, and an empty field
+    disappears.
+    """
     if b"lk_" not in line:
         head.passed.append(line)
         return
@@ -360,7 +367,10 @@ def _cookie(head: RequestHead, name: bytes, line: bytes) -> None:
     for pair in line[len(name) + 1 : -2].split(b";"):
         found = _KEY_COOKIE.fullmatch(pair)
         if found is None:
-            kept.append(pair)
+            if _TRIP_COOKIE.fullmatch(pair):
+                head.trips += (pair.strip(b" \t"),)
+            else:
+                kept.append(pair)
             continue
         if head.credential is None:
             head.cookie, head.credential = found[1], found[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -24,6 +24,7 @@ from gateway.store.failures import Failures
 from gateway.store.layout import Layout
 from gateway.store.lookups import Lookups
 from gateway.store.near_cache import Entry, NearCache
+from gateway.store.once import Once
 from gateway.store.renewals import Renewals
 from gateway.store.replacing import Replacing
 from gateway.store.revocations import Revocations
@@ -93,6 +94,8 @@ class Sessions:
         self.skew = skew
         self.directory = Directory(client, layout, timeout)
         self.failures = Failures(client, layout, sealer, timeout)
+        self.once = Once(client, layout, timeout)
+        self.sealer = sealer
         self._records = Records(sealer)
         self.replacing = Replacing(
             client,
@@ -255,12 +258,13 @@ class Sessions:
         refresh: str = "",
         renew_before: float | None = None,
         lasts: float | None = None,
+        names: Sequence[str] = (),
     ) -> Issued:
         """A new session under a new key. Raises `StoreUnavailable`; then there is no session.
 
         `refresh` is what renews the token, and `renew_before` how long before its expiry, in
         seconds; None if it is not renewed. `lasts` is how long the session does, whether it is used
-        or not, in seconds; None if that is up to the timeouts.
+        or not, in seconds; None if that is up to the timeouts. `names` are what others call it.
         """
         now = time.time()
         key = keys.new_key(secrets.token_bytes(32))
@@ -282,13 +286,19 @@ class Sessions:
             refresh,
         )
         idle = self._idle if lasts is None else lasts
-        await self._write(key, session, device, now, idle)
+        await self._write(key, session, device, now, idle, names)
         if self._most:
             await self._make_room(subject)
         return Issued(key, session)
 
     async def _write(
-        self, key: Key, session: Session, device: Device, now: float, idle: float
+        self,
+        key: Key,
+        session: Session,
+        device: Device,
+        now: float,
+        idle: float,
+        names: Sequence[str],
     ) -> None:
         """The session first: what the index names without there being a session has ended."""
         record = self._records.new(key, session, device, now, secrets.token_bytes(NONCE_BYTES))
@@ -296,7 +306,7 @@ class Sessions:
         name = self._layout.session(session.id)
         await self._writes.do(("SET", name, record, "PX", lasts))
         try:
-            await self.directory.enter(session.subject, session.id, session.ends_at, now)
+            await self.directory.enter(session.subject, session.id, session.ends_at, now, names)
         except StoreUnavailable:
             # Nobody has the key, so the session would only be idle until it ends.
             with suppress(StoreUnavailable):
