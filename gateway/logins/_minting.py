@@ -47,6 +47,10 @@ class Minting:
         report(self._sessions, "login", attempt, issued.session)
         return issued
 
+    async def renew(self, session: Session) -> Renewed:
+        """The next token says what the last one did. Raises `RenewalRefused`."""
+        return self.renewed(session, session.claims)
+
     def renewed(self, session: Session, claims: Mapping[str, Any]) -> Renewed:
         """A new token for a session. Raises `RenewalRefused`."""
         if session.refresh != MINTED:
