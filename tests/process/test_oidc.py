@@ -4,16 +4,17 @@ import asyncio
 import secrets
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import aiohttp
+import pytest
 
 from tests.support.faulty_provider import CODE, FaultyProvider, faulty_provider, login
-from tests.support.gateway import Gateway, gateway
+from tests.support.gateway import SECRET, Gateway, gateway
 from tests.support.leaks import Planted
 from tests.support.processes import HANG, free_port
 from tests.support.raw import Upstream
@@ -23,6 +24,14 @@ CLIENT_SECRET = "client-secret-PLANTED-3Qw8xT"
 REFRESH = "refresh-token-PLANTED-7Zk2pL"
 WORDS = "words-of-the-provider-PLANTED-5Rd1"
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    """A site that says ok to everything."""
+    server = Upstream()
+    yield server
+    server.stop()
 
 
 def sections(upstream: Upstream, *logins: dict[str, Any]) -> dict[str, Any]:
@@ -66,9 +75,11 @@ class Browser:
             return answer.status, answer.headers.get("Location", "")
 
 
-async def test_a_gateway_starts_without_its_provider(tmp_path: Path, redis: RedisServer) -> None:
+async def test_a_gateway_starts_without_its_provider(
+    tmp_path: Path, redis: RedisServer, upstream: Upstream
+) -> None:
     """Everything else is served; its login is 503 until the provider is there, and then works."""
-    upstream, port = Upstream(), free_port()
+    port = free_port()
     issuer = f"http://127.0.0.1:{port}/realm"
     section = {**login_of(issuer), "timeout": 2}
     with gateway(tmp_path, redis.url, **sections(upstream, section)) as front:
@@ -86,7 +97,6 @@ async def test_a_gateway_starts_without_its_provider(tmp_path: Path, redis: Redi
                         await asyncio.sleep(0.2)
                 assert await log_in(browser, provider) == (303, "/home")
                 assert (await browser.ask("/home"))[0] == 200
-    upstream.stop()
 
 
 def login_of(issuer: str, **changes: Any) -> dict[str, Any]:
@@ -107,11 +117,11 @@ async def log_in(
     return await browser.ask(f"/login/id/callback?{urlencode(said)}")
 
 
-async def test_no_secret_leaks(tmp_path: Path) -> None:
+async def test_no_secret_leaks(tmp_path: Path, upstream: Upstream) -> None:
     """Of all flows, good and bad: neither codes, states, nonces and verifiers, nor tokens of any
     kind, the client's secret or the provider's words are in a log, a page, a metric or in Redis.
     """
-    planted, upstream = Planted(), Upstream()
+    planted = Planted()
     planted.plant(CLIENT_SECRET, REFRESH, WORDS, CODE)
     with redis_server(tmp_path, "--rdbcompression", "no") as store:
         async with faulty_provider() as provider:
@@ -126,7 +136,6 @@ async def test_no_secret_leaks(tmp_path: Path) -> None:
                 with store.client() as redis:
                     redis.save()
         dump = (tmp_path / "dump.rdb").read_bytes()
-    upstream.stop()
     assert len(planted) > 15
     texts = {each.name: each.read_bytes() for each in folder.glob("*.log")}
     texts |= {"metrics": metrics.encode(), "answers": browser.said.encode(), "redis": dump}
@@ -182,6 +191,46 @@ def told(text: str) -> Any:
         return aiohttp.web.Response(text=f"<html>{text}</html>", content_type="text/html")
 
     return granting
+
+
+async def test_a_renewal_outlives_the_stop(
+    tmp_path: Path, redis: RedisServer, upstream: Upstream
+) -> None:
+    """A refresh token that is being used when a gateway is stopped is replaced by the next one, or
+    the session would be lost.
+    """
+    asked, going = asyncio.Event(), asyncio.Event()
+
+    async def slow(form: dict[str, str]) -> aiohttp.web.Response:
+        if form["grant_type"] == "refresh_token":
+            asked.set()
+            await asyncio.wait_for(going.wait(), HANG)
+            provider.grant["expires_in"] = 300
+        return aiohttp.web.json_response(provider.given())
+
+    session = {"secrets": [SECRET], "clock_skew": 0.5}
+    async with faulty_provider() as provider, client() as jar:
+        provider.grant["expires_in"] = 6
+        provider.granting = slow
+        given = sections(upstream, login_of(provider.issuer))
+        with ExitStack() as stack:
+            front = stack.enter_context(gateway(tmp_path, redis.url, session=session, **given))
+            browser = Browser(jar, front)
+            assert (await log_in(browser, provider))[0] == 303
+            async with asyncio.timeout(HANG):
+                while not asked.is_set():
+                    assert (await browser.ask("/home"))[0] == 200
+                    await asyncio.sleep(0.1)
+            stopped = asyncio.create_task(asyncio.to_thread(stack.close))
+            await asyncio.sleep(1)
+            going.set()
+            await stopped
+        with gateway(tmp_path, redis.url, at=front.port, session=session, **given) as later:
+            assert (await Browser(jar, later).ask("/home"))[0] == 200
+    assert [form["grant_type"] for form in provider.forms] == [
+        "authorization_code",
+        "refresh_token",
+    ]
 
 
 def test_nobody_else_pays_for_it() -> None:
