@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import aiohttp
 
-from gateway.core import verifying_keys
-from gateway.core.verifying_keys import BadKey, VerifyingKey
-from gateway.published import Published, Unavailable
+from gateway.published import NoAnswer, Published, Unavailable
+
+if TYPE_CHECKING:
+    from gateway.core.verifying_keys import VerifyingKey
 
 _log = logging.getLogger("gateway.key_sets")
 
@@ -18,11 +20,10 @@ class KeysUnavailable(Exception):
     """The provider cannot be asked for its keys, and what is known of them is too old."""
 
 
-class KeySet(Published[tuple[VerifyingKey, ...]]):
+class KeySet(Published["tuple[VerifyingKey, ...]"]):
     """The keys that one provider publishes at one address."""
 
     WHAT = "the keys"
-    WRONG = BadKey
 
     async def keys(self) -> Sequence[VerifyingKey]:
         """The keys as far as they are known. Waits for nothing but a future (see `relay.eager`).
@@ -39,7 +40,12 @@ class KeySet(Published[tuple[VerifyingKey, ...]]):
         return await self.fetched_anew() or ()
 
     def _read(self, data: bytes) -> tuple[VerifyingKey, ...]:
-        keys = verifying_keys.read_key_set(data)
+        from gateway.core import verifying_keys
+
+        try:
+            keys = verifying_keys.read_key_set(data)
+        except verifying_keys.BadKey as error:
+            raise NoAnswer(str(error)) from None
         if not keys:
             _log.warning("%s publishes no key that can be used", self._url.host)
         return keys

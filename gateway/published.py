@@ -11,6 +11,7 @@ import asyncio
 import logging
 import math
 import time
+from abc import ABC, abstractmethod
 from typing import ClassVar, Generic, TypeVar
 
 import aiohttp
@@ -36,15 +37,14 @@ class Unavailable(Exception):
     """The provider cannot be asked, and what is known is too old."""
 
 
-class _Unanswered(ValueError):
-    """What came is not the document; the message says why."""
+class NoAnswer(ValueError):
+    """What came is not the document, or cannot be used; the message says why, and may be logged."""
 
 
-class Published(Generic[T]):
+class Published(ABC, Generic[T]):
     """The document that one provider publishes at one address."""
 
     WHAT: ClassVar[str]  # it is called in the log
-    WRONG: ClassVar[type[ValueError]]  # what `_read` raises, with a message that may be logged
 
     def __init__(
         self,
@@ -92,9 +92,9 @@ class Published(Generic[T]):
             self._fetching.cancel()
             await asyncio.gather(self._fetching, return_exceptions=True)
 
+    @abstractmethod
     def _read(self, data: bytes) -> T:
-        """What the document says. Raises `WRONG`."""
-        raise NotImplementedError
+        """What the document says. Raises `NoAnswer`."""
 
     @property
     def _age(self) -> float:
@@ -119,7 +119,7 @@ class Published(Generic[T]):
             async with asyncio.timeout(self._timeout):
                 known = self._read(await self._download())
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
-            said = isinstance(error, self.WRONG | _Unanswered)
+            said = isinstance(error, NoAnswer)
             reason = str(error) if said else type(error).__name__
             _log.warning("%s of %s cannot be fetched: %s", self.WHAT, self._url.host, reason)
         else:
@@ -135,10 +135,10 @@ class Published(Generic[T]):
         """The document. Whoever answers with a redirect, or without an end, has not answered."""
         async with self._client.get(self._url, allow_redirects=False) as response:
             if response.status != 200:
-                raise _Unanswered(f"the answer is {response.status}")
+                raise NoAnswer(f"the answer is {response.status}")
             data = b""
             async for piece in response.content.iter_chunked(_PIECE):
                 data += piece
                 if len(data) > _MOST_BYTES:
-                    raise _Unanswered("the answer is too large")
+                    raise NoAnswer("the answer is too large")
             return data

@@ -10,9 +10,9 @@ from pathlib import Path
 from gateway.config import users_file
 from gateway.config.document import Document, Where
 from gateway.config.model import AnyLogin, AskingLogin, Config, Route, Signing
+from gateway.config.own_tokens import JWKS_PATH, MINTING
 from gateway.config.problems import Problem
 from gateway.config.providers import check_providers
-from gateway.config.signing import JWKS_PATH, MINTING
 from gateway.config.users_file import BrokenFile
 from gateway.core.routing import Table
 from gateway.core.secret import Secret

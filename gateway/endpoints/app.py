@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.backends import Backends
-from gateway.config.signing import JWKS_PATH, minter
+from gateway.config.own_tokens import JWKS_PATH, minter
 from gateway.core.cors import Policy
 from gateway.core.origins import authority
 from gateway.core.refusals import Refusal

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from gateway.backends import BackendFailed, Backends
 from gateway.core.carriers import Choice, KeyCookie
-from gateway.core.minting import Minter
 from gateway.core.refusals import Refusal
 from gateway.core.replies import Reply
 from gateway.core.sessions import Session
@@ -23,6 +22,7 @@ from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
     from gateway.config.model import AnyLogin
+    from gateway.core.minting import Minter
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ from typing import Any
 
 from gateway.core import sessions
 from gateway.core.json_text import pointed
-from gateway.core.minting import MINTED, RENEWED_BEFORE, Minted
+from gateway.core.minting import Minted
 from gateway.core.replies import UnreadableReply
 from gateway.core.sessions import Device, Session, Token
+from gateway.core.tokens import MINTED, RENEWED_BEFORE
 from gateway.logins import Attempt, Means
 from gateway.logins._reports import end_replaced, report
 from gateway.store.renewals import RenewalRefused

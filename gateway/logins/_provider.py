@@ -21,7 +21,7 @@ from gateway.core.secret import Secret
 from gateway.core.tokens import Claims
 from gateway.core.verification import Rules
 from gateway.key_sets import KeySet, KeysUnavailable
-from gateway.published import Published, Unavailable
+from gateway.published import NoAnswer, Published, Unavailable
 from gateway.verifiers import by_key_set
 
 if TYPE_CHECKING:
@@ -46,14 +46,16 @@ class _OwnMetadata(Published[Metadata]):
     """What a provider says of itself."""
 
     WHAT = "the metadata"
-    WRONG = BadMetadata
 
     def __init__(self, client: aiohttp.ClientSession, issuer: str) -> None:
         super().__init__(client, provider_metadata.address(issuer))
         self._issuer = issuer
 
     def _read(self, data: bytes) -> Metadata:
-        return provider_metadata.read(data, self._issuer)
+        try:
+            return provider_metadata.read(data, self._issuer)
+        except BadMetadata as error:
+            raise NoAnswer(str(error)) from None
 
 
 class Provider:

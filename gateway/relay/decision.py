@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gateway.core import keys, refusals
-from gateway.core.minting import MINTED
 from gateway.core.refusals import Refusal
-from gateway.core.tokens import BadToken
+from gateway.core.tokens import MINTED, BadToken
 from gateway.key_sets import KeysUnavailable
 from gateway.observe.events import Event
 from gateway.relay import browsers, outgoing

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
-from gateway.config.signing import minter
+from gateway.config.own_tokens import minter
 from gateway.core import paths, refusals
 from gateway.core.addresses import ServerUrl
 from gateway.core.carriers import own_cookies

@@ -9,8 +9,8 @@ import yaml
 
 from gateway.config.apart import load_apart
 from gateway.config.load import load
+from gateway.config.own_tokens import minter
 from gateway.config.problems import ConfigError
-from gateway.config.signing import minter
 from tests.support.signing_keys import SECRET, pem, public_pem, signing_key
 
 MINT = {
