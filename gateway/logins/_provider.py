@@ -42,10 +42,10 @@ class GrantRefused(Exception):
         self.error = error
 
 
-class _Description(Published[Metadata]):
+class _OwnMetadata(Published[Metadata]):
     """What a provider says of itself."""
 
-    WHAT = "the description"
+    WHAT = "the metadata"
 
     def __init__(self, client: aiohttp.ClientSession, issuer: str) -> None:
         super().__init__(client, provider_metadata.address(issuer))
@@ -72,15 +72,15 @@ class Provider:
             needs_expiry=True,
         )
         self._client: aiohttp.ClientSession | None = None
-        self._description: _Description | None = None
+        self._own: _OwnMetadata | None = None
         self._keys: tuple[str, KeySet] | None = None  # and the address that they are at
 
     async def metadata(self) -> Metadata:
         """What the provider says of itself. Raises `BackendFailed`."""
-        if self._description is None:
-            self._description = _Description(self._connected(), self._config.issuer)
+        if self._own is None:
+            self._own = _OwnMetadata(self._connected(), self._config.issuer)
         try:
-            return await self._description.current()
+            return await self._own.current()
         except Unavailable:
             raise BackendFailed(refusals.PROVIDER_DOWN) from None
 
@@ -130,8 +130,8 @@ class Provider:
         return claims
 
     async def close(self) -> None:
-        if self._description is not None:
-            await self._description.close()
+        if self._own is not None:
+            await self._own.close()
         if self._keys is not None:
             await self._keys[1].close()
         if self._client is not None:

@@ -72,14 +72,18 @@ class Login:
     # To the provider.
 
     async def __call__(self, attempt: Attempt) -> Reply:
-        """Sends a browser to the provider. Raises `BackendFailed`."""
+        """Sends a browser to the provider. Raises `LoginFailed`."""
+        config, like, back = self._config, _cookie(attempt), _return_path(attempt.query)
         with reporting_failures(self._sessions, attempt):
-            metadata = await self._provider.metadata()
-        config, like = self._config, _cookie(attempt)
+            try:
+                metadata = await self._provider.metadata()
+            except BackendFailed as failed:
+                again = return_paths.login_url(config.path, back)
+                raise LoginFailed(failed.refusal, again=again) from None
         trip = trips.begin(
             secrets.token_bytes(trips.RANDOM_BYTES),
             origin=config.origin or attempt.origin,
-            return_to=_return_path(attempt.query),
+            return_to=back,
             now=time.time(),
         )
         url = authorization.with_parameters(

@@ -288,8 +288,9 @@ async def test_a_provider_that_comes_back(redis: RedisServer, provider: FaultyPr
     provider.description = answer(b"", 503)
     async with shop(redis.url, provider) as place:
         visitor = Visitor(place)
-        got = await visitor.go("/login/id")
+        got = await visitor.go("/login/id?return_to=/cart")
         assert (got[0], got[1]["Retry-After"]) == (503, "5")
+        assert 'href="/login/id?return_to=/cart"' in got[2].decode()
         assert "The login service does not answer" in got[2].decode()
         provider.description = None
         async with asyncio.timeout(20):

@@ -211,8 +211,9 @@ class Visitor:
 
 
 @asynccontextmanager
-async def faulty_provider() -> AsyncIterator[FaultyProvider]:
-    async with backend() as server:
+async def faulty_provider(at: int = 0) -> AsyncIterator[FaultyProvider]:
+    """One on a free port, or `at` this one."""
+    async with backend(at) as server:
         provider = FaultyProvider(server)
         server.answer = provider
         yield provider
