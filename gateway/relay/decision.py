@@ -26,7 +26,7 @@ from gateway.relay.route_tokens import RouteTokens
 from gateway.relay.routes import Auth, Route, RouteTable
 from gateway.store.errors import NewerSession, StoreUnavailable
 from gateway.store.renewals import RenewalFailed
-from gateway.store.sessions import Unresolved
+from gateway.store.resolving import Unresolved
 
 if TYPE_CHECKING:
     from gateway.store.near_cache import Entry
