@@ -19,7 +19,8 @@ from gateway.cli_keys import AddCommand, Work, add_keys
 from gateway.cli_users import add_users
 
 if TYPE_CHECKING:
-    from gateway.config.model import AnyLogin, Config
+    from gateway.config.login_sections import AnyLogin
+    from gateway.config.model import Config
 
 _SESSIONS = "List, count and end sessions in the store that config.yaml names."
 

@@ -28,12 +28,16 @@ def add_keys(command: AddCommand) -> None:
         metavar="TIME",
         type=_duration,
     )
-    issuing.add_argument(
-        "--token-file",
-        required=True,
-        help="where the JWT is that it stands for; - is stdin",
-        metavar="FILE",
+    source = issuing.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--token-file", help="where the JWT is that it stands for; - is stdin", metavar="FILE"
     )
+    source.add_argument(
+        "--mint",
+        action="store_true",
+        help="it stands for tokens that the gateway mints, as its section `signing` says",
+    )
+    issuing.add_argument("--claims", help="what minted tokens say, as JSON", metavar="JSON")
     listing = command("list", _list, "List named keys.")
     listing.add_argument("--subject", help="whose", metavar="SUBJECT")
     revoking = command("revoke", _revoke, "End named keys, on every gateway of the store.")
@@ -59,10 +63,16 @@ def _duration(text: str) -> float:
 
 def _issue(config: Config, options: argparse.Namespace) -> None:
     from gateway.core.moments import rfc3339
-    from gateway.key_commands import issue, read_token
+    from gateway.key_commands import issue, mint, read_token
+    from gateway.session_commands import CommandFailed
 
     subject = options.subject
-    given = read_token(config, options.token_file, subject)
+    if options.mint:
+        given = mint(config, subject, options.claims or "{}")
+    elif options.claims is None:
+        given = read_token(config, options.token_file, subject)
+    else:
+        raise CommandFailed("--claims goes with --mint: a token has its claims already")
     issued = issue(config, subject, options.name, given, options.expires)
     session = issued.session
     ends = rfc3339(int(session.ends_at))

@@ -6,19 +6,22 @@ token says, and an operator has given it its name. It is told once, on stdout, a
 
 from __future__ import annotations
 
+import secrets
 import sys
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.core import jwts, tokens
-from gateway.core.tokens import BadToken, Claims
+from gateway.config import own_tokens
+from gateway.core import json_text, jwts, tokens
+from gateway.core.json_text import NotJson
+from gateway.core.minting import REGISTERED, BadClaims, check_claims
+from gateway.core.tokens import MINTED, RENEWED_BEFORE, BadToken, Claims
 from gateway.session_commands import CommandFailed, perform
+from gateway.store.administration import Administration, Given
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
-    from gateway.store.administration import Administration
     from gateway.store.sessions import Issued
 
 COLUMNS = {
@@ -38,23 +41,13 @@ _LONGEST_SUBJECT = 1024
 _STDIN = "-"
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
-    """The token that a key is to stand for, and when it expires in UNIX seconds, if it does."""
-
-    token: str = field(repr=False)
-    expiry: float | None
-
-
 def issue(config: Config, subject: str, name: str, given: Given, lasts: float) -> Issued:
     """Issues a key that lasts for so many seconds, if its token does. Raises `CommandFailed`."""
     _check(subject, "the subject", _LONGEST_SUBJECT)
     _check(name, "the name", _LONGEST_NAME)
 
     async def work(administration: Administration) -> Issued:
-        return await administration.issue_named(
-            subject, name, token=given.token, token_expiry=given.expiry, lasts=lasts
-        )
+        return await administration.issue_named(subject, name, given, lasts)
 
     return perform(config, work, seals=True)
 
@@ -76,6 +69,29 @@ def read_token(config: Config, file: str, subject: str) -> Given:
     if named and subject not in named:
         raise CommandFailed("the token names another subject")
     return Given(token, claims.expires)
+
+
+def mint(config: Config, subject: str, claims: str) -> Given:
+    """A token of the gateway's own, which it mints anew as long as the key lasts; `claims` is what
+    it says beside the subject, as JSON. Raises `CommandFailed`.
+    """
+    minter = own_tokens.minter(config)
+    if minter is None:
+        raise CommandFailed("a token can be minted only with a section `signing` in config.yaml")
+    try:
+        said = json_text.value(claims)
+    except NotJson:
+        raise CommandFailed("the claims are no JSON") from None
+    if not isinstance(said, dict):
+        raise CommandFailed("the claims are no JSON object")
+    if own := sorted(said.keys() & REGISTERED):
+        raise CommandFailed(f"the gateway itself says {', '.join(own)}")
+    try:
+        check_claims(said)
+    except BadClaims as error:
+        raise CommandFailed(f"the claims cannot be used: {error}") from None
+    minted = minter.mint(subject, said, now=time.time(), jti=secrets.token_hex(16))
+    return Given(minted.token, minted.expires, MINTED, RENEWED_BEFORE)
 
 
 def _subjects(config: Config, claims: Claims) -> set[str]:

@@ -14,7 +14,7 @@ from gateway.core.tokens import Claims
 from gateway.key_sets import KeySet, KeySets
 
 if TYPE_CHECKING:
-    from gateway.config.model import Verify
+    from gateway.config.login_sections import Verify
     from gateway.core.verification import Rules
 
 # What a token says. Raises `BadToken` (`NotVerified`, where it is verified) and `KeysUnavailable`.

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from gateway.config import users_file
 from gateway.config.document import Document, Where
-from gateway.config.model import AnyLogin, AskingLogin, Config, Route, Signing
+from gateway.config.login_sections import AnyLogin, AskingLogin, Signing
+from gateway.config.model import Config, Route
 from gateway.config.own_tokens import JWKS_PATH, MINTING
 from gateway.config.problems import Problem
 from gateway.config.providers import check_providers

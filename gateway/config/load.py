@@ -13,9 +13,10 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.config.checks import check
 from gateway.config.document import Document, Position, read
-from gateway.config.model import Config, StoreTls
+from gateway.config.model import Config
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.signing import with_signing_keys
+from gateway.config.store_sections import StoreTls
 from gateway.config.tls import client_context
 from gateway.config.verifying import with_keys
 from gateway.core.secret import Secret

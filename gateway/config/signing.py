@@ -11,7 +11,8 @@ from gateway.core.signing import BadSigningKey
 
 if TYPE_CHECKING:
     from gateway.config.document import Document
-    from gateway.config.model import Config, SigningKey
+    from gateway.config.login_sections import SigningKey
+    from gateway.config.model import Config
     from gateway.config.problems import Problem
 
 

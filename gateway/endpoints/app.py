@@ -14,6 +14,7 @@ from gateway.config.own_tokens import JWKS_PATH, minter
 from gateway.core.cors import Policy
 from gateway.core.origins import authority
 from gateway.core.refusals import Refusal
+from gateway.core.sessions import NAMED
 from gateway.endpoints import pages
 from gateway.endpoints.answers import (
     LOGIN_PAGE,
@@ -31,10 +32,12 @@ from gateway.endpoints.logout import LogoutEndpoint
 from gateway.endpoints.sessions import SessionsEndpoint
 from gateway.logins import Entrance, Federated, Login, Means, login_paths, open_login
 from gateway.logins._guessing import Guarded
+from gateway.logins._minting import Minting
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gateway.config.model import AnyLogin, Config
+    from gateway.config.login_sections import AnyLogin
+    from gateway.config.model import Config
 
 # What the relay adds to a head that it has admitted: the token's line above all, in bytes.
 _ADDED_BY_RELAY = 65536
@@ -95,6 +98,7 @@ def build(
         app.router.add_route("*", listed, devices.__call__)
         app.router.add_route("*", listed + "/{handle}", devices.__call__)
     if means.minter is not None:
+        sessions.renewals.register(NAMED, Minting(NAMED, means).renew)
         app.router.add_route("*", JWKS_PATH, JwksEndpoint(means.minter).__call__)
     return app
 

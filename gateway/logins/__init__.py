@@ -21,7 +21,7 @@ from gateway.store.renewals import Renew
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gateway.config.model import AnyLogin
+    from gateway.config.login_sections import AnyLogin
     from gateway.core.minting import Minter
 
 

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from gateway.backends import BackendFailed
 from gateway.core import accounts, refusals
+from gateway.core.refusals import Refusal
 from gateway.core.replies import Reply
 from gateway.logins import Attempt, LoggedIn, Login
 from gateway.observe.events import Event
 from gateway.store.errors import StoreUnavailable
-from gateway.store.failures import Counted, TooManyFailures
+from gateway.store.failures import Places, TooManyFailures
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gateway.config.model import Guessing
+    from gateway.config.login_sections import Guessing
 
 # Then nobody has said no; nor has anybody with a status from 503 on. A reply that cannot be used is
 # another thing: many a backend says no in one.
 _UNANSWERED = (refusals.UPSTREAM_REFUSED, refusals.UPSTREAM_CLOSED, refusals.UPSTREAM_BROKEN)
 _UNDECIDED = 503
+
+# With a status from here on, a backend says that it could not decide.
+_BROKEN = 500
+
+Outcome = Literal["succeeded", "failed", "undecided"]
 
 
 class Guarded:
@@ -37,28 +43,22 @@ class Guarded:
     async def __call__(self, attempt: Attempt) -> Reply:
         """The reply for the client. Raises `TooManyFailures` beside what a login raises.
 
-        A store that cannot be asked lets nobody pass. One that fails later cannot be told that the
-        attempt has not failed, so it stays counted, which does little harm.
+        A store that cannot be asked lets nobody pass.
         """
         if attempt.method == "OPTIONS":
             return await self._login(attempt)
-        counted = await self._count(attempt)
+        places = await self._take(attempt)
         try:
             reply = await self._login(attempt)
         except BackendFailed as failed:
-            if failed.refusal.status >= _UNDECIDED or failed.refusal in _UNANSWERED:
-                await self._uncount(counted)
+            await self._settle(places, _of_refusal(failed.refusal))
             raise
-        if isinstance(reply, LoggedIn):
-            with suppress(StoreUnavailable):  # the session is there, and its key must be told
-                await self._failures.succeeded(self._rules, counted)
-        elif reply.status >= 500:
-            await self._uncount(counted)
+        await self._settle(places, _of_reply(reply))
         return reply
 
-    async def _count(self, attempt: Attempt) -> Counted:
+    async def _take(self, attempt: Attempt) -> Places:
         try:
-            return await self._failures.count(
+            return await self._failures.take(
                 self._rules, self._path, _accounts(attempt, self._rules), attempt.address
             )
         except TooManyFailures:
@@ -68,9 +68,17 @@ class Guarded:
             self._failed(attempt, refusals.STORE_DOWN.reason)
             raise
 
-    async def _uncount(self, counted: Counted) -> None:
-        with suppress(StoreUnavailable):  # what the login has to say is worse
-            await self._failures.uncount(counted)
+    async def _settle(self, places: Places, outcome: Outcome) -> None:
+        """A store that cannot be told counts the attempt as one under way, until its window ends;
+        what the login has to say is not lost.
+        """
+        with suppress(StoreUnavailable):
+            if outcome == "succeeded":
+                await self._failures.succeeded(self._rules, places)
+            elif outcome == "failed":
+                await self._failures.failed(self._rules, places)
+            else:
+                await self._failures.give_back(places)
 
     def _failed(self, attempt: Attempt, reason: str) -> None:
         self._report(
@@ -82,6 +90,17 @@ class Guarded:
                 request_id=attempt.request_id,
             )
         )
+
+
+def _of_refusal(refusal: Refusal) -> Outcome:
+    undecided = refusal.status >= _UNDECIDED or refusal in _UNANSWERED
+    return "undecided" if undecided else "failed"
+
+
+def _of_reply(reply: Reply) -> Outcome:
+    if isinstance(reply, LoggedIn):
+        return "succeeded"
+    return "undecided" if reply.status >= _BROKEN else "failed"
 
 
 def _accounts(attempt: Attempt, rules: Guessing) -> frozenset[str]:

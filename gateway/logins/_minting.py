@@ -6,11 +6,10 @@ import json
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.core import sessions
 from gateway.core.json_text import pointed
-from gateway.core.minting import Minted
 from gateway.core.replies import UnreadableReply
 from gateway.core.sessions import Device, Session, Token
 from gateway.core.tokens import MINTED, RENEWED_BEFORE
@@ -19,6 +18,9 @@ from gateway.logins._reports import end_replaced, report
 from gateway.store.renewals import RenewalRefused
 from gateway.store.replacing import Renewed
 from gateway.store.sessions import Issued
+
+if TYPE_CHECKING:
+    from gateway.core.minting import Minted
 
 
 class Minting:
@@ -46,6 +48,10 @@ class Minting:
         )
         report(self._sessions, "login", attempt, issued.session)
         return issued
+
+    async def renew(self, session: Session) -> Renewed:
+        """The next token says what the last one did. Raises `RenewalRefused`."""
+        return self.renewed(session, session.claims)
 
     def renewed(self, session: Session, claims: Mapping[str, Any]) -> Renewed:
         """A new token for a session. Raises `RenewalRefused`."""

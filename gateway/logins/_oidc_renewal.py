@@ -19,7 +19,7 @@ from gateway.store.renewals import RenewalFailed, RenewalRefused
 from gateway.store.replacing import Renewed
 
 if TYPE_CHECKING:
-    from gateway.config.model import OidcLogin
+    from gateway.config.login_sections import OidcLogin
 
 _log = logging.getLogger("gateway.logins")
 

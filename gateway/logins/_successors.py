@@ -18,7 +18,7 @@ from gateway.store.replacing import Renewed
 from gateway.verifiers import ReadToken
 
 if TYPE_CHECKING:
-    from gateway.config.model import Renew
+    from gateway.config.login_sections import Renew
 
 
 # What stands for the subject of a session whose token names nobody: this, and a digest.

@@ -16,15 +16,13 @@ from gateway.core import claims, json_text, refusals, swaps
 from gateway.core.json_text import NotJson
 from gateway.core.minting import BadClaims
 from gateway.core.replies import Reply, UnreadableReply
-from gateway.core.sessions import Session
 from gateway.logins import Attempt, LoggedIn, Means
 from gateway.logins._asking import ask
 from gateway.logins._minting import Minting, about, with_key
 from gateway.logins._reports import report, reporting_failures
-from gateway.store.replacing import Renewed
 
 if TYPE_CHECKING:
-    from gateway.config.model import MintLogin
+    from gateway.config.login_sections import MintLogin
 
 _log = logging.getLogger("gateway.logins")
 
@@ -56,16 +54,13 @@ class Login:
         self._backends = means.backends
         self._sessions = means.sessions
         self._minting = Minting(config.path, means)
+        self.renew = self._minting.renew
         self._wanted = [(name, each.at, each.required) for name, each in config.claims.items()]
 
     async def __call__(self, attempt: Attempt) -> Reply:
         """The reply for the client. Raises `BackendFailed` and `StoreUnavailable`."""
         with reporting_failures(self._sessions, attempt):
             return await self._log_in(attempt)
-
-    async def renew(self, session: Session) -> Renewed:
-        """The next token says what the last one did. Raises `RenewalRefused`."""
-        return self._minting.renewed(session, session.claims)
 
     async def _log_in(self, attempt: Attempt) -> Reply:
         reply = await ask(self._backends, self._config, attempt)

@@ -20,8 +20,8 @@ from gateway.observe.events import Event
 from gateway.relay import browsers, outgoing
 from gateway.relay.bearers import Bearers
 from gateway.relay.forward_auth import ForwardAuth
+from gateway.relay.heads import Refused, RequestHead
 from gateway.relay.outgoing import Peer
-from gateway.relay.requests import Refused, RequestHead
 from gateway.relay.route_tokens import RouteTokens
 from gateway.relay.routes import Auth, Route, RouteTable
 from gateway.store.errors import NewerSession, StoreUnavailable

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core.cors import PREFIX as CORS
 from gateway.core.keys import KEY_PATTERN
-from gateway.relay.requests import RequestHead
+from gateway.relay.heads import RequestHead
 from gateway.relay.responses import ResponseHead, cookie_name
 
 if TYPE_CHECKING:

@@ -8,13 +8,25 @@ once more ends the rest.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from gateway.core.moments import rfc3339
 from gateway.core.records import Open
 from gateway.core.sessions import NAMED, Device
 from gateway.observe.events import Event, of_sessions
 from gateway.store.sessions import Issued, Sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The token that a named key stands for: when it expires, in UNIX seconds, if it does; what
+    renews it, and how long before its expiry, if anything does.
+    """
+
+    token: str = field(repr=False)
+    expiry: float | None
+    refresh: str = field(default="", repr=False)
+    renew_before: float | None = None
 
 
 class Administration:
@@ -50,16 +62,18 @@ class Administration:
         """Ends all that were issued before a moment (UNIX seconds), whosever they are."""
         return await self._end(self._sessions.revoke_issued_before(moment))
 
-    async def issue_named(
-        self, subject: str, name: str, *, token: str, token_expiry: float | None, lasts: float
-    ) -> Issued:
-        """A key for a script: a session that is never idle, on a device of this name."""
+    async def issue_named(self, subject: str, name: str, given: Given, lasts: float) -> Issued:
+        """A key for a script: a session that is never idle, on a device of this name; it lasts for
+        so many seconds.
+        """
         issued = await self._sessions.issue(
-            token=token,
+            token=given.token,
             subject=subject,
             login=NAMED,
             device=Device(name, ""),
-            token_expiry=token_expiry,
+            token_expiry=given.expiry,
+            refresh=given.refresh,
+            renew_before=given.renew_before,
             lasts=lasts,
         )
         self._sessions.report(Event("login", subject, issued.session.id, device=name, by=self._by))

@@ -19,12 +19,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from redis.asyncio.cluster import ClusterNode, ClusterPipeline, RedisCluster
-from redis.asyncio.connection import Connection
 from redis.cluster import PRIMARY
 from redis.commands.core import AsyncScript
 from redis.exceptions import ClusterError, NoScriptError, RedisClusterException
 
-from gateway.store.connections import TlsConnection
+from gateway.store.connections import TcpConnection, TlsConnection
 
 
 class Cluster(RedisCluster):
@@ -45,11 +44,12 @@ class Cluster(RedisCluster):
         self._commands = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(most))
         # What a pipeline is redirected to are commands, which must find room meanwhile.
         self.pipelines = asyncio.Semaphore(most)
-        if context is not None:
-            self.connection_kwargs.update(connection_class=TlsConnection, context=context)
-            for node in self.startup_nodes:
-                node.connection_class = TlsConnection
-                node.connection_kwargs["context"] = context
+        kind = TcpConnection if context is None else TlsConnection
+        more = {} if context is None else {"context": context}
+        self.connection_kwargs.update(connection_class=kind, **more)
+        for node in self.startup_nodes:
+            node.connection_class = kind
+            node.connection_kwargs.update(more)
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         with _own_errors():
@@ -132,10 +132,10 @@ class _Script(AsyncScript):
             return await cluster.eval(self.script, *given)
 
 
-class _LastFirst(deque[Connection]):
+class _LastFirst(deque[Any]):
     """Free connections, of which the one that was used last is used first."""
 
-    def popleft(self) -> Connection:
+    def popleft(self) -> Any:
         return self.pop()
 
 

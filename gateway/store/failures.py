@@ -1,10 +1,8 @@
 """Failed logins, counted over all gateways: who guesses has to wait, and nobody else.
 
-An attempt is counted as failed before the backend is asked, and uncounted when it turns out not to
-be. So however many are made at once, no more than may fail ever reach the backend; and who hangs up
-before the answer has made a guess all the same.
-
-Four counts, each of the failures within a window that begins with the first:
+An attempt takes a place before the backend is asked, and gives it back if it has not failed. So
+however many are made at once, no more than may fail ever reach the backend; and who hangs up before
+the answer has made a guess all the same. Four counts, each of the failures within a window:
 * of one account from one network. A success sets it back, for whoever knows the password guesses no
   more. After some failures each further attempt has to wait, twice as long each time.
 * of one account from all networks, which is much higher. It is for guessers who have many networks,
@@ -34,10 +32,13 @@ from gateway.store.errors import bounded
 from gateway.store.layout import Layout
 
 if TYPE_CHECKING:
-    from gateway.config.model import Guessing
+    from gateway.config.login_sections import Guessing
 
 # A wait that is doubled this often is longer than any that anybody configures.
 _MOST_DOUBLINGS = 30
+
+# When nothing but other attempts under way is in the way: about as long as a login takes, in s.
+_SOON = 1.0
 
 
 class TooManyFailures(Exception):
@@ -48,13 +49,27 @@ class TooManyFailures(Exception):
         self.seconds = max(1, math.ceil(seconds))
 
 
-@dataclass(slots=True)
-class Counted:
-    """An attempt that counts as failed for now: where, and what a success sets back."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A place among so many that may fail in a window of so many seconds."""
 
-    counts: list[tuple[str, int]] = field(default_factory=list)
-    waits: list[str] = field(default_factory=list)
-    forgiven: tuple[str, ...] = ()
+    name: str
+    item: RateLimitItem
+    wait: str = ""  # the name of what keeps attempts at this place apart, if anything does
+
+    @property
+    def failures(self) -> str:
+        """The name of the count of those that have failed; `name` also counts those under way."""
+        return f"failed/{self.name}"
+
+
+@dataclass(slots=True)
+class Places:
+    """What an attempt has taken, and what its success means."""
+
+    taken: list[_Place] = field(default_factory=list)
+    turns: list[str] = field(default_factory=list)  # it is the one whose turn it was after a wait
+    forgiven: _Place | None = None
     known: str = ""  # the name by which the network is remembered then
 
 
@@ -64,124 +79,149 @@ class Failures:
     def __init__(self, client: Client, layout: Layout, sealer: Sealer, timeout: float) -> None:
         """`timeout` bounds what an attempt waits for, in seconds."""
         self._client = client
-        self._storage = _Storage(client, layout.failures)
+        self._counts = _Counts(client, layout.failures)
         self._layout = layout
         self._digest = sealer.digest
         self._timeout = timeout
 
-    async def count(
+    async def take(
         self, rules: Guessing, login: str, accounts: Collection[str], address: str
-    ) -> Counted:
-        """Counts an attempt at `accounts` (see `accounts.typed`) as failed. Raises
-        `TooManyFailures`; then it does not count.
+    ) -> Places:
+        """Places for an attempt at `accounts` (see `accounts.typed`), of which it must be told what
+        comes. Raises `TooManyFailures`; then it has taken none.
         """
-        counted = Counted()
+        places, home = Places(), network(address)
         try:
-            await bounded(
-                self._count(counted, rules, login, accounts, network(address)), self._timeout
-            )
+            await bounded(self._take_all(places, rules, login, accounts, home), self._timeout)
         except TooManyFailures:
-            await self.uncount(counted)
+            await self.give_back(places)
             raise
-        return counted
+        return places
 
-    async def uncount(self, counted: Counted) -> None:
+    async def give_back(self, places: Places) -> None:
         """The attempt has neither failed nor succeeded."""
-        await bounded(self._uncount(counted), self._timeout)
+        await bounded(self._give_back(places), self._timeout)
 
-    async def succeeded(self, rules: Guessing, counted: Counted) -> None:
+    async def failed(self, rules: Guessing, places: Places) -> None:
+        """The attempt has failed."""
+        await bounded(self._failed(rules, places), self._timeout)
+
+    async def succeeded(self, rules: Guessing, places: Places) -> None:
         """The attempt has succeeded."""
-        await bounded(self._succeeded(rules, counted), self._timeout)
+        await bounded(self._succeeded(rules, places), self._timeout)
 
-    async def _count(
-        self, counted: Counted, rules: Guessing, login: str, accounts: Collection[str], home: str
+    async def _take_all(
+        self, places: Places, rules: Guessing, login: str, accounts: Collection[str], home: str
     ) -> None:
         for account in sorted(accounts):
-            await self._count_here(counted, rules, self._digest("here", login, account, home))
+            here = _place(rules, "here", self._digest("here", login, account, home))
+            await self._take(places, here)
+            await self._take_turn(places, rules, here)
             if account != HIDDEN and rules.per_account_everywhere:
-                known = await self._client.exists(self._known(login, account, home))
-                if not known:
+                known = self._layout.known(self._digest("known", login, account, home))
+                if not await self._client.exists(known):
                     digest = self._digest("everywhere", login, account)
-                    await self._take(counted, rules, "everywhere", digest)
+                    await self._take(places, _place(rules, "everywhere", digest))
+                if len(accounts) == 1 and home:
+                    places.known = known
+            if len(accounts) == 1 and account != HIDDEN:
+                places.forgiven = here
         if home:
-            await self._take(counted, rules, "address", self._digest("address", home))
-        await self._take(counted, rules, "all", "")
-        if len(accounts) == 1 and HIDDEN not in accounts:
-            # Of several accounts, nobody knows here which one it is that succeeds.
-            [account] = accounts
-            here = self._digest("here", login, account, home)
-            counted.forgiven = (_item(rules, "here").key_for(here), _wait(here))
-            # Clients without an address cannot be told from one another.
-            counted.known = self._known(login, account, home) if home else ""
+            await self._take(places, _place(rules, "address", self._digest("address", home)))
+        await self._take(places, _place(rules, "all", ""))
 
-    def _known(self, login: str, account: str, home: str) -> str:
-        return self._layout.known(self._digest("known", login, account, home))
-
-    async def _count_here(self, counted: Counted, rules: Guessing, digest: str) -> None:
-        """Of one account from one network; after some failures, only if none is too near."""
-        number = await self._take(counted, rules, "here", digest)
-        if not rules.delay_after or number < rules.delay_after:
+    async def _take(self, places: Places, place: _Place) -> None:
+        most = place.item.amount
+        if not most:
             return
-        doublings = min(number - rules.delay_after, _MOST_DOUBLINGS)
-        seconds = min(rules.delay * 2**doublings, rules.longest_delay)
-        wait = _wait(digest)
-        if await self._storage.incr(wait, math.ceil(seconds)) > 1:
-            raise TooManyFailures(await self._storage.left(wait))
-        counted.waits.append(wait)
+        number = await self._counts.incr(place.name, place.item.get_expiry())
+        places.taken.append(place)
+        if number > most:
+            failures = await self._counts.get(place.failures)
+            left = await self._counts.left(place.name)
+            raise TooManyFailures(left if failures >= most else _SOON)
 
-    async def _take(self, counted: Counted, rules: Guessing, kind: str, digest: str) -> int:
-        """Counts one more, and returns how many there are now."""
-        item = _item(rules, kind)
-        if not item.amount:
-            return 0
-        name = item.key_for(digest)
-        number = await self._storage.incr(name, item.get_expiry())
-        counted.counts.append((name, item.get_expiry()))
-        if number > item.amount:
-            raise TooManyFailures(await self._storage.left(name))
-        return number
+    async def _take_turn(self, places: Places, rules: Guessing, place: _Place) -> None:
+        """After some failures there is one attempt at a time, and none before its time."""
+        if not (rules.delay_after and place.item.amount):
+            return
+        failures = await self._counts.get(place.failures)
+        if failures < rules.delay_after:
+            return
+        if await self._counts.incr(place.wait, _delay(rules, failures)) > 1:
+            raise TooManyFailures(await self._counts.left(place.wait))
+        places.turns.append(place.wait)
 
-    async def _uncount(self, counted: Counted) -> None:
-        for name, expiry in counted.counts:
-            await self._storage.incr(name, expiry, -1)
-        for name in counted.waits:
-            await self._storage.clear(name)
+    async def _give_back(self, places: Places) -> None:
+        for place in places.taken:
+            await self._counts.give_back(place.name, 1)
+        for wait in places.turns:
+            await self._counts.clear(wait)
 
-    async def _succeeded(self, rules: Guessing, counted: Counted) -> None:
-        await self._uncount(counted)
-        for name in counted.forgiven:
-            await self._storage.clear(name)
-        if counted.known and rules.known_for:
-            await self._client.set(counted.known, b"", px=math.ceil(rules.known_for * 1000))
+    async def _failed(self, rules: Guessing, places: Places) -> None:
+        for place in places.taken:
+            failures = await self._counts.incr(place.failures, place.item.get_expiry())
+            if place.wait and 0 < rules.delay_after <= failures:
+                await self._counts.begin(place.wait, _delay(rules, failures))
+
+    async def _succeeded(self, rules: Guessing, places: Places) -> None:
+        await self._give_back(places)
+        if places.forgiven is not None:
+            failures = await self._counts.get(places.forgiven.failures)
+            await self._counts.give_back(places.forgiven.name, failures)
+            await self._counts.clear(places.forgiven.failures)
+            await self._counts.clear(places.forgiven.wait)
+        if places.known and rules.known_for:
+            await self._client.set(places.known, b"", px=math.ceil(rules.known_for * 1000))
 
 
-def _item(rules: Guessing, kind: str) -> RateLimitItem:
-    """How many may fail in a window. Counts with other numbers are other counts."""
+def _place(rules: Guessing, kind: str, digest: str) -> _Place:
+    """A place of this kind. Counts with other numbers are other counts."""
     amounts = {
         "here": rules.per_account,
         "everywhere": rules.per_account_everywhere,
         "address": rules.per_address,
         "all": rules.in_all,
     }
-    return RateLimitItemPerSecond(amounts[kind], math.ceil(rules.window), namespace=kind)
+    item = RateLimitItemPerSecond(amounts[kind], math.ceil(rules.window), namespace=kind)
+    return _Place(item.key_for(digest), item, f"wait/{digest}" if kind == "here" else "")
 
 
-def _wait(digest: str) -> str:
-    return f"wait/{digest}"
+def _delay(rules: Guessing, failures: int) -> int:
+    """How long after so many failures the next attempt has to wait, in seconds."""
+    doublings: int = min(failures - rules.delay_after, _MOST_DOUBLINGS)
+    return math.ceil(min(rules.delay * (1 << doublings), rules.longest_delay))
 
 
-class _Storage(RedisStorage):
+# KEYS: a count. ARGV: how much less. Of a window that has ended nothing is left to take away.
+_GIVE_BACK = """
+local left = tonumber(redis.call('GET', KEYS[1]) or 0) - tonumber(ARGV[1])
+if left > 0 then redis.call('DECRBY', KEYS[1], ARGV[1]) else redis.call('DEL', KEYS[1]) end
+return left
+"""
+
+
+class _Counts(RedisStorage):
     """What `limits` keeps its counts in, over a client that there is already."""
 
     def __init__(self, client: Client, prefix: str) -> None:
         self.DEPENDENCIES = {"redis": self.DEPENDENCIES["redis"]}  # it imports each of these
         self._client: Any = client
+        self._giving_back = client.register_script(_GIVE_BACK)
         super().__init__("redis://", implementation="redispy", key_prefix=prefix)
 
     def configure_bridge(self) -> None:
         bridge: Any = self.bridge
         bridge.storage = self._client
         bridge.connection_getter = lambda _readonly: self._client
+
+    async def give_back(self, key: str, amount: int) -> None:
+        """Counts so many less, but never less than none."""
+        await self._giving_back(keys=[self.bridge.prefixed_key(key)], args=[amount])
+
+    async def begin(self, key: str, seconds: int) -> None:
+        """Counts one, from now on for so long."""
+        await self._client.set(self.bridge.prefixed_key(key), 1, ex=seconds)
 
     async def left(self, key: str) -> float:
         """How long a count lasts yet, in seconds; its own `get_expiry` rounds to whole ones."""

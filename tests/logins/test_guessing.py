@@ -14,6 +14,8 @@ from tests.conftest import token_of
 from tests.support.endpoints import Asked, World, answer, backend, world
 from tests.support.processes import free_port
 from tests.support.redis_server import RedisServer, redis_server
+from tests.support.signing_keys import signing
+from tests.support.users import user, write
 
 RULES = {"window": 60, "per_account": 3, "delay_after": 0}
 HOME, ABROAD = "192.0.2.7", "198.51.100.1"
@@ -46,7 +48,8 @@ async def attempt(
 ) -> int:
     """The status that one attempt gets; a 429 says when the next one may come."""
     body = json.dumps({"username": name, "password": password, **more}).encode()
-    status, headers, text = await place.ask("POST", path, body, X_Real_IP=address)
+    fields = {"X_Real_IP": address, "Content_Type": "application/json"}
+    status, headers, text = await place.ask("POST", path, body, **fields)
     if status == 429:
         assert json.loads(text)["reason"] == "too_many_attempts"
         assert int(headers["Retry-After"]) >= 1
@@ -163,6 +166,23 @@ async def test_ways_to_say_no(place: World, reply: web.Response) -> None:
     assert await attempt(place) == 429
 
 
+async def test_every_kind_of_login_is_guarded(redis: RedisServer, tmp_path: Path) -> None:
+    """The gateway's own users, and those of a backend that leaves the token to the gateway."""
+    users = write(tmp_path / "users.json", alice=user("good"))
+    mint = {"upstream": "accounts", "claims": {"sub": "/token"}}
+    logins = [
+        {"kind": "users", "path": "/users", "file": str(users)},
+        {"kind": "mint", "path": "/mint", **mint},
+    ]
+    async with world(redis.url, guessing=RULES, login=logins, signing=signing()) as place:
+        place.backend.answer = judge
+        for path in ("/users", "/mint"):
+            assert await attempts(place, 2, path=path) == [401, 401]
+            assert await attempt(place, "good", path=path) == 200
+            assert await attempts(place, 4, path=path) == [401, 401, 401, 429]
+            assert await attempt(place, "good", path=path) == 429
+
+
 async def test_a_backend_that_cannot_say_does_not_count(place: World) -> None:
     """5xx, or nobody there: whoever may be right is not punished."""
     place.backend.answer = answer({"detail": "broken"}, 503)
@@ -261,7 +281,6 @@ async def flood(place: World, **by_number: Any) -> list[int]:
     ("rules", "by_number", "most"),
     [
         ({"per_account": 7}, {}, 7),
-        ({"per_account": 50, "delay_after": 4}, {}, 4),
         ({"per_account_everywhere": 9}, {"address": "192.0.2.{}"}, 9),
         ({"per_account_everywhere": 9}, {"address": "2001:db8:0:{}::1"}, 9),
         ({"per_address": 11}, {"name": "user-{}"}, 11),
@@ -279,10 +298,41 @@ async def test_a_flood(
         statuses = await flood(place, **by_number)
         assert set(statuses) == {401, 429}
         assert len(place.backend.asked) == statuses.count(401) <= most
-        if "delay_after" not in rules:
-            by_number = {name: text.format(1) for name, text in by_number.items()}
-            await attempts(place, most, **by_number)
-            assert len(place.backend.asked) == most
+        by_number = {name: text.format(1) for name, text in by_number.items()}
+        await attempts(place, most, **by_number)
+        assert len(place.backend.asked) == most
+
+
+async def test_after_some_failures_there_is_one_attempt_at_a_time(redis: RedisServer) -> None:
+    """Of those that come at once when a wait is over, one reaches the backend."""
+    async with world(redis.url, guessing={"per_account": 50, "delay_after": 2}) as place:
+        place.backend.answer = judge
+        assert await attempts(place, 3) == [401, 401, 429]
+        _time_passes(redis, place)
+        assert sorted(await flood(place)) == [401] + [429] * 199
+        assert await retry_after(place) == 2
+
+
+async def test_many_right_logins_at_once(redis: RedisServer) -> None:
+    """They take the room that failures would: who finds none comes again a moment later. When they
+    have succeeded, nothing is left of them.
+    """
+    async with world(redis.url, guessing=RULES) as place:
+
+        async def slow(asked: Asked) -> web.StreamResponse:
+            await asyncio.sleep(0.2)
+            return await judge(asked)
+
+        place.backend.answer = slow
+        body = json.dumps({"username": "alice", "password": "good"}).encode()
+        got = await asyncio.gather(
+            *(place.ask("POST", "/login", body, X_Real_IP=HOME) for _ in range(20))
+        )
+        assert {status for status, _, _ in got} == {200, 429}
+        assert {fields["Retry-After"] for status, fields, _ in got if status == 429} == {"1"}
+        assert names(redis, place, "f:") == []
+        assert await attempts(place, 4) == [401, 401, 401, 429]
+        assert await retry_after(place) > 1
 
 
 # Strangers.

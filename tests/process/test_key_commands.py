@@ -3,6 +3,7 @@ store.
 """
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 import yaml
 
@@ -17,9 +19,10 @@ from gateway.core import keys
 from tests.conftest import accounts, log_in, token_of
 from tests.process.test_processes import run, sections
 from tests.process.test_session_commands import API, session_id, sessions
-from tests.support.gateway import Gateway, environment, gateway
+from tests.support.gateway import SECRET, Gateway, environment, gateway
 from tests.support.raw import Upstream, ask, status
 from tests.support.redis_server import RedisServer, redis_server
+from tests.support.signing_keys import signing
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +165,73 @@ def test_a_key_ends_with_its_token(relay: Gateway) -> None:
     assert call(relay, key) == 200
     time.sleep(2.5)
     assert call(relay, key) == 401
+
+
+def minting(file: str, claims: str | None) -> subprocess.CompletedProcess[str]:
+    said = () if claims is None else ("--claims", claims)
+    names = ("--subject", "robot", "--name", "nightly", "--mint")
+    return run("keys", "issue", *names, *said, "-c", file)
+
+
+def test_a_key_for_which_tokens_are_minted(
+    tmp_path: Path, redis: RedisServer, backend: Upstream
+) -> None:
+    """They say what the operator has said, one after the other, as long as the key lasts."""
+    more: dict[str, Any] = {**sections(backend), "signing": signing(lifetime=2)}
+    more["routes"][1]["claims"] = {"role": "bot"}
+    more["session"] = {"secrets": [SECRET], "clock_skew": 0.2, "idle_timeout": "1s"}
+    store: Any = {"url": redis.url, "prefix": f"{tmp_path.name}:"}
+    with gateway(tmp_path, store, **more) as relay:
+        key = minting(config_of(relay), '{"role": "bot", "level": [1]}').stdout.strip()
+        other = minting(config_of(relay), None).stdout.strip()
+        assert call(relay, other) == 403
+        backend.clear(accounts)
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            assert call(relay, key) == 200
+            time.sleep(0.3)
+        time.sleep(2.5)
+        assert call(relay, key) == 200
+        sent = set(re.findall(rb"Authorization: Bearer (\S+)\r\n", backend.got))
+        read = [jwt.decode(each, options={"verify_signature": False}) for each in sent]
+        assert len(read) >= 3
+        assert {(each["sub"], each["role"], each["level"][0]) for each in read} == {
+            ("robot", "bot", 1)
+        }
+        ends = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 90 * 86_400))
+        assert all(each["ends"].startswith(ends) for each in listed(relay))
+        assert revoked(relay, "--subject", "robot") == 2
+        assert call(relay, key) == 401
+
+
+def test_what_is_not_minted(tmp_path: Path, redis: RedisServer, backend: Upstream) -> None:
+    """Without a section for it; and claims that are none, or the gateway's own to say."""
+    file = tmp_path / "config.yaml"
+    data = {
+        "version": 1,
+        "store": {"url": redis.url, "prefix": "unminted:"},
+        "session": {"secrets": [SECRET]},
+        **sections(backend),
+    }
+    for changed, claims, words in (
+        ({}, None, "only with a section `signing`"),
+        ({"signing": signing()}, "[1]", "no JSON object"),
+        ({"signing": signing()}, "role=bot", "no JSON"),
+        ({"signing": signing()}, '{"sub": "root", "aud": "x"}', "itself says aud, sub"),
+        ({"signing": signing()}, json.dumps({"x": "y" * 5000}), "too large"),
+    ):
+        file.write_text(yaml.safe_dump({**data, **changed}))
+        done = minting(str(file), claims)
+        assert (done.returncode, done.stdout) == (1, ""), claims
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr
+    both = issuing(str(file), token_of("robot"), "--subject", "robot", "--name", "n", "--mint")
+    assert both.returncode == 2
+    names = ("--subject", "robot", "--name", "n")
+    done = issuing(str(file), token_of("robot"), *names, "--claims", "{}")
+    assert (done.returncode, "--claims goes with --mint" in done.stderr) == (1, True)
+    with redis.client() as client:
+        assert list(client.scan_iter("unminted:*")) == []
 
 
 def test_for_people(relay: Gateway) -> None:

@@ -45,6 +45,7 @@ def sections(
         },
         "upstreams": {"api": backend.url},
         "login": {"kind": "backend", "path": "/login", "upstream": "api"},
+        "guessing": "off",  # however many log in at once here, none of them guesses
         "routes": [
             {"path": "/api/*", "upstream": "api"},
             {"path": "/api/chat", "upstream": "api", "websocket": True},
