@@ -75,8 +75,10 @@ def find(
     cookies: Mapping[str, str], state: str, path: str, like: KeyCookie, sealer: Sealer, now: float
 ) -> Trip | None:
     """The trip of this state that the browser has with it; None if it has none that still lasts."""
+    if not _STATE.fullmatch(state):
+        return None
     value = cookies.get(_name(state, like), "")
-    if not _STATE.fullmatch(state) or not value.startswith(TRIP_MARK):
+    if not value.startswith(TRIP_MARK):
         return None
     sealed = value.removeprefix(TRIP_MARK)
     try:

@@ -73,7 +73,7 @@ class Provider:
         )
         self._client: aiohttp.ClientSession | None = None
         self._own: _OwnMetadata | None = None
-        self._keys: tuple[str, KeySet] | None = None  # and the address that they are at
+        self._keys: dict[str, KeySet] = {}  # by the address that they are at
 
     async def metadata(self) -> Metadata:
         """What the provider says of itself. Raises `BackendFailed`."""
@@ -105,13 +105,9 @@ class Provider:
 
         Raises `NotVerified` and `BackendFailed`.
         """
-        address = (await self.metadata()).jwks_uri
-        if self._keys is None or self._keys[0] != address:
-            if self._keys is not None:
-                await self._keys[1].close()
-            self._keys = address, KeySet(self._connected(), address)
+        keys = self._keys_at((await self.metadata()).jwks_uri)
         try:
-            return await by_key_set(self._keys[1], self._rules)(token)
+            return await by_key_set(keys, self._rules)(token)
         except KeysUnavailable:
             raise BackendFailed(refusals.PROVIDER_DOWN) from None
 
@@ -132,10 +128,16 @@ class Provider:
     async def close(self) -> None:
         if self._own is not None:
             await self._own.close()
-        if self._keys is not None:
-            await self._keys[1].close()
+        for keys in self._keys.values():
+            await keys.close()
         if self._client is not None:
             await self._client.close()
+
+    def _keys_at(self, address: str) -> KeySet:
+        """The provider's keys. Where they are may change; then they are others, too."""
+        if address not in self._keys:
+            self._keys = {address: KeySet(self._connected(), address)}
+        return self._keys[address]
 
     async def _granted(self, form: Mapping[str, str]) -> Grant:
         metadata = await self.metadata()

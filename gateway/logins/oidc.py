@@ -40,7 +40,7 @@ _log = logging.getLogger("gateway.logins")
 # Many servers take no longer request line than 8 KiB; without its ID token, a provider asks.
 _LONGEST_HINT = 6 * 1024
 
-# Of a provider's page, nothing that led there or comes from there may remember the address.
+# The addresses on the way hold states and codes, which nobody on either side may come to know.
 _PRIVATE = (("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer"))
 
 # Nobody sends a longer query.

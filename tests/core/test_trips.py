@@ -39,6 +39,7 @@ def test_it_comes_back_as_it_went() -> None:
         (begun().state, "/other", NOW),
         (begun(1).state, "/login", NOW),
         ("", "/login", NOW),
+        ("\udcff" * 43, "/login", NOW),
         (begun().state + "A", "/login", NOW),
         (begun().state.lower(), "/login", NOW),
     ],
