@@ -51,5 +51,7 @@ def _subjects(config: Config, document: Document) -> Iterator[Problem]:
 
 
 def _choice(config: Config, document: Document) -> Iterator[Problem]:
-    if config.pages.login is not None and all(each.kind != "oidc" for each in config.login):
-        yield document.problem(("pages", "login"), "has no login of kind oidc to show")
+    if config.pages.login is not None and all(
+        each.kind not in ("oidc", "users") for each in config.login
+    ):
+        yield document.problem(("pages", "login"), "has no login of kind oidc or users to show")

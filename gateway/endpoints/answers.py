@@ -100,7 +100,9 @@ async def refusals_as_problems(request: web.Request, handler: Handler) -> web.St
     except Refused as refused:
         return refuse(request, refused.refusal, back=refused.back)
     except BackendFailed as failed:
-        return refuse(request, failed.refusal)
+        wrong = failed.refusal is refusals.WRONG_LOGIN
+        again = request.config_dict[LOGIN_PAGE] if wrong else None
+        return refuse(request, failed.refusal, again=again)
     except TooManyFailures as failed:
         again = {"Retry-After": str(failed.seconds)}
         return refuse(request, refusals.TOO_MANY_ATTEMPTS, again)

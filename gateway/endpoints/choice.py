@@ -1,4 +1,4 @@
-"""The choice of providers: which ways to log in there are, for people and for their apps."""
+"""The login page: the ways to log in that there are, for people and for their apps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _METHODS = ("GET", "HEAD")
 
 
 class ChoiceEndpoint:
-    """Lists the providers at one path. Whoever comes with a `return_to` takes it along."""
+    """Shows at one path the gateway's own forms and the providers; a `return_to` is taken along."""
 
     def __init__(self, config: Config) -> None:
         self._providers = [
@@ -28,16 +28,17 @@ class ChoiceEndpoint:
             for login in config.login
             if login.kind == "oidc"
         ]
+        self._forms = [login.path for login in config.login if login.kind == "users"]
 
     async def __call__(self, request: web.Request) -> web.Response:
         if request.method not in _METHODS:
             return refuse(request, refusals.METHOD, {"Allow": ", ".join(_METHODS)})
-        back = request.query.get("return_to", "/")
+        back = return_paths.safe(request.query.get("return_to", "/"))
         shown = [
             {"name": name, "path": return_paths.login_url(path, back)}
             for name, path in self._providers
         ]
         if pages.is_wanted(request):
-            return pages.show(request, CHOICE, providers=shown)
+            return pages.show(request, CHOICE, forms=self._forms, back=back, providers=shown)
         fields = {"Cache-Control": "no-store", "Vary": policy.VARY}
-        return web.json_response({"providers": shown}, headers=fields)
+        return web.json_response({"forms": self._forms, "providers": shown}, headers=fields)

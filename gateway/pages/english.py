@@ -41,8 +41,10 @@ ENGLISH = Texts(
     only_device="You are not logged in on any other device.",
     back="Back to your devices",
     again="Log in again",
-    log_in=Notice("Log in", "Choose how you want to log in."),
+    log_in=Notice("Log in", "Log in to go on."),
     log_in_with="Continue with {}",
+    user_name="User name",
+    password="Password",  # noqa: S106 (the word)
     notices={
         **dict.fromkeys(("no_key", "invalid_key", "not_a_key", "token_not_key"), _LOG_IN),
         "cross_site": Notice(

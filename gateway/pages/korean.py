@@ -41,8 +41,10 @@ KOREAN = Texts(
     only_device="다른 기기에는 로그인되어 있지 않습니다.",
     back="기기 목록으로 돌아가기",
     again="다시 로그인",
-    log_in=Notice("로그인", "로그인 방법을 선택해 주세요."),
+    log_in=Notice("로그인", "계속하려면 로그인해 주세요."),
     log_in_with="{} 계정으로 로그인",
+    user_name="사용자 이름",
+    password="비밀번호",  # noqa: S106 (the word)
     notices={
         **dict.fromkeys(("no_key", "invalid_key", "not_a_key", "token_not_key"), _LOG_IN),
         "cross_site": Notice(

@@ -93,7 +93,8 @@ def _samples(texts: Texts) -> Iterator[tuple[str, Mapping[str, Any]]]:
         paths = {"sessions_path": "/sessions", "logout_path": "/logout"}
         yield SESSIONS, {**always, **paths, "devices": devices}
     yield LOGOUT, {**always, "logout_path": "/logout"}
-    yield CHOICE, {**always, "providers": [{"name": "Example", "path": "/login/example"}]}
+    ways = {"forms": ["/login"], "providers": [{"name": "Example", "path": "/login/example"}]}
+    yield CHOICE, {**always, **ways, "back": "/"}
     for back, again in ((None, "/login"), ("/sessions", None)):
         ways = {"back": back, "again": again}
         yield REFUSAL, {**always, "notice": texts.failure, "status": 404, **ways}

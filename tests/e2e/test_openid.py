@@ -158,7 +158,7 @@ def allow(browser: Chrome, name: str = "allow") -> None:
 def log_in(browser: Chrome, shop: Shop, name: str = "alice", path: str = "/home/cart?n=1") -> None:
     """From a page that one may not see, by the choice, to the provider and back to that page."""
     browser.get(shop.url + path)
-    says(browser, "Choose how you want to log in.")
+    says(browser, "Log in to go on.")
     browser.find_element(By.LINK_TEXT, "Continue with Example ID").click()
     identify(browser, name)
     says(browser, "Hello")

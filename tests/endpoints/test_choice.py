@@ -76,6 +76,7 @@ async def test_for_apps(place: World) -> None:
     status, _, body = await place.ask("GET", "/login", Accept="application/json")
     assert status == 200
     assert json.loads(body) == {
+        "forms": [],
         "providers": [
             {"name": "One & only <b>", "path": "/login/one"},
             {"name": "two.example", "path": "/login/two"},
