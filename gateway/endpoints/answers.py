@@ -59,7 +59,7 @@ def refuse(
         return problem(request, refusal, fields)
     request.config_dict[REFUSED](refusal)
     login_page = request.config_dict[LOGIN_PAGE]
-    if refusal.status == _UNAUTHENTICATED and login_page is not None:
+    if refusal.status == _UNAUTHENTICATED and login_page is not None and again is None:
         response = web.Response(headers={"Cache-Control": "no-store", "Vary": policy.VARY})
         here = request.raw_path if request.method in SAFE_METHODS else "/"
         pages.lead_to(response, return_paths.login_url(login_page, here))
@@ -101,8 +101,8 @@ async def refusals_as_problems(request: web.Request, handler: Handler) -> web.St
         return refuse(request, refused.refusal, back=refused.back)
     except BackendFailed as failed:
         wrong = failed.refusal is refusals.WRONG_LOGIN
-        again = request.config_dict[LOGIN_PAGE] if wrong else None
-        return refuse(request, failed.refusal, again=again)
+        page = request.config_dict[LOGIN_PAGE] if wrong else None
+        return refuse(request, failed.refusal, again=page)
     except TooManyFailures as failed:
         again = {"Retry-After": str(failed.seconds)}
         return refuse(request, refusals.TOO_MANY_ATTEMPTS, again)

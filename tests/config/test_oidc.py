@@ -171,7 +171,9 @@ def test_the_choice(tmp_path: Path) -> None:
     assert load(write(tmp_path, login=LOGIN, **page, **own), {}).login_page == "/login/id"
     assert load(write(tmp_path, login=LOGIN), {}).login_page is None
     login = {**BACKEND, "path": "/in"}
-    assert problems(tmp_path, login, **page) == ["pages.login: has no login of kind oidc or users to show"]
+    assert problems(tmp_path, login, **page) == [
+        "pages.login: has no login of kind oidc or users to show"
+    ]
 
 
 def test_in_a_process_of_its_own(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ async def test_for_apps(place: World) -> None:
         "providers": [
             {"name": "One & only <b>", "path": "/login/one"},
             {"name": "two.example", "path": "/login/two"},
-        ]
+        ],
     }
 
 
