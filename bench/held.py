@@ -20,7 +20,8 @@ from bench.machine import BenchError, cost, fresh_processes, running, say
 from bench.walk import ISSUERS, ISSUERS_IDLE_TIMEOUT, issue_part
 from gateway.config.load import load
 from gateway.core import identity
-from gateway.store.sessions import Sessions, Unresolved, open_sessions
+from gateway.store.resolving import Unresolved
+from gateway.store.sessions import Sessions, open_sessions
 
 _AT_ONCE = 256  # sessions that are resolved side by side
 _WARM_UP = 4096  # sessions that are resolved before the memory is read for the first time

@@ -137,7 +137,7 @@ def _answers(url: str, children: Sequence[subprocess.Popen[bytes]], stop: _Stop)
 
 def _backend_port(config: Config) -> int:
     """Where config.yaml expects the backend."""
-    login = next(each for each in config.login if each.kind != "users")
+    login = next(each for each in config.login if each.kind == "backend")
     return config.upstreams[login.upstream].servers[0].port
 
 

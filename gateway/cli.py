@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from gateway import __version__
@@ -19,6 +19,7 @@ from gateway.cli_keys import AddCommand, Work, add_keys
 from gateway.cli_users import add_users
 
 if TYPE_CHECKING:
+    from gateway.config.login_sections import AnyLogin
     from gateway.config.model import Config
 
 _SESSIONS = "List, count and end sessions in the store that config.yaml names."
@@ -181,15 +182,9 @@ def _routes(options: argparse.Namespace) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return _EXIT_USAGE
-    rows = [
-        (
-            login.path,
-            ",".join(login.methods),
-            "login",
-            "gateway" if login.kind == "users" else login.upstream,
-        )
-        for login in config.login
-    ]
+    rows = [row for login in config.login for row in _login_rows(login)]
+    if config.pages.login is not None:
+        rows.append((config.pages.login, "GET,HEAD", "login", "gateway"))
     rows.append((config.logout.path, "GET,POST", "logout", "gateway"))
     if config.sessions.path is not None:
         rows.append((config.sessions.path, "GET,HEAD", "sessions", "gateway"))
@@ -204,6 +199,17 @@ def _routes(options: argparse.Namespace) -> int:
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         )
     return 0
+
+
+def _login_rows(login: AnyLogin) -> Iterator[tuple[str, str, str, str]]:
+    """Where one login answers: path, methods, what it is, and who answers."""
+    if login.kind == "oidc":
+        yield login.path, "GET", "login", "gateway"
+        yield login.callback_path, "GET", "login", "gateway"
+        yield login.backchannel_path, "POST", "logout", "gateway"
+        return
+    answers = "gateway" if login.kind == "users" else login.upstream
+    yield login.path, ",".join(login.methods), "login", answers
 
 
 def _perform(options: argparse.Namespace) -> int:

@@ -12,11 +12,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.config import signing
+from gateway.config import own_tokens
 from gateway.core import json_text, jwts, tokens
 from gateway.core.json_text import NotJson
-from gateway.core.minting import MINTED, REGISTERED, RENEWED_BEFORE, BadClaims, check_claims
-from gateway.core.tokens import BadToken, Claims
+from gateway.core.minting import REGISTERED, BadClaims, check_claims
+from gateway.core.tokens import MINTED, RENEWED_BEFORE, BadToken, Claims
 from gateway.session_commands import CommandFailed, perform
 from gateway.store.administration import Administration, Given
 
@@ -75,7 +75,7 @@ def mint(config: Config, subject: str, claims: str) -> Given:
     """A token of the gateway's own, which it mints anew as long as the key lasts; `claims` is what
     it says beside the subject, as JSON. Raises `CommandFailed`.
     """
-    minter = signing.minter(config)
+    minter = own_tokens.minter(config)
     if minter is None:
         raise CommandFailed("a token can be minted only with a section `signing` in config.yaml")
     try:

@@ -114,6 +114,7 @@ async def _serve(assignment: Assignment) -> None:
         watching = asyncio.create_task(_watch(metrics, sessions))
         await stopping.wait()
         await relay.drain(config.timeouts.drain)
+        await sessions.renewals.close()  # while those whom they ask are still connected
         await health.cleanup()
         watching.cancel()
     await sessions.close()

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from gateway.config import users_file
 from gateway.config.document import Document, Where
-from gateway.config.model import Config, Route, Signing
+from gateway.config.login_sections import AnyLogin, AskingLogin, Signing
+from gateway.config.model import Config, Route
+from gateway.config.own_tokens import JWKS_PATH, MINTING
 from gateway.config.problems import Problem
-from gateway.config.signing import JWKS_PATH, MINTING
+from gateway.config.providers import check_providers
 from gateway.config.users_file import BrokenFile
 from gateway.core.routing import Table
 from gateway.core.secret import Secret
@@ -40,6 +42,7 @@ def check(config: Config, document: Document) -> list[Problem]:
         *_secrets(config, document),
         *_templates(config, document),
         *_minting(config, document),
+        *check_providers(config, document),
         *_users(config),
     ]
 
@@ -53,7 +56,7 @@ def _upstream_names(config: Config, document: Document) -> Iterator[Problem]:
         if route.upstream is not None
     ]
     for at, login in enumerate(config.login):
-        if login.kind == "users":
+        if not isinstance(login, AskingLogin):
             continue
         used.append((("login", at, "upstream"), login.upstream))
         if login.kind == "backend" and login.renew is not None:
@@ -106,12 +109,18 @@ def _endpoint_paths(config: Config, document: Document) -> Iterator[Problem]:
             yield document.problem((name, "path"), f"is the path of {taken[path]} as well")
         elif path is not None:
             taken[path] = name
+    if config.pages.login in taken:
+        other = taken[config.pages.login]
+        yield document.problem(("pages", "login"), f"is the path of {other} as well")
+    elif config.pages.login is not None:
+        taken[config.pages.login] = "pages"
     for at, login in enumerate(config.login):
-        if login.path in taken:
-            other = taken[login.path]
-            problem = document.problem(("login", at, "path"), f"is the path of {other} as well")
-            yield _movable(problem, other)
-        taken[login.path] = f"login[{at}]"
+        for field, path in _login_paths(login):
+            if path in taken:
+                other = taken[path]
+                problem = document.problem(("login", at, field), f"is the path of {other} as well")
+                yield _movable(problem, other)
+            taken[path] = f"login[{at}]"
     for at, route in enumerate(config.routes):
         above = [name for name, path in with_more.items() if route.path.startswith(f"{path}/")]
         answers = taken.get(route.path, "".join(above[:1]))
@@ -120,6 +129,12 @@ def _endpoint_paths(config: Config, document: Document) -> Iterator[Problem]:
                 ("routes", at, "path"), f"is never reached: {answers} answers there"
             )
             yield _movable(problem, answers)
+
+
+def _login_paths(login: AnyLogin) -> list[tuple[str, str]]:
+    """The fields that say where a login answers, and what they say."""
+    fields = ("path", "callback_path", "backchannel_path")
+    return [(field, getattr(login, field)) for field in fields if hasattr(login, field)]
 
 
 def _movable(problem: Problem, endpoint: str) -> Problem:
@@ -153,7 +168,8 @@ def _accepted_tokens(config: Config, document: Document) -> Iterator[Problem]:
 
 
 def _own_paths(config: Config) -> set[str]:
-    return {config.logout.path, *(login.path for login in config.login)}
+    shown = {config.pages.login} if config.pages.login is not None else set()
+    return shown | {config.logout.path, *(login.path for login in config.login)}
 
 
 def _secrets(config: Config, document: Document) -> Iterator[Problem]:

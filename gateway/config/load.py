@@ -13,14 +13,18 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.config.checks import check
 from gateway.config.document import Document, Position, read
-from gateway.config.model import Config, StoreTls
+from gateway.config.model import Config
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.signing import with_signing_keys
+from gateway.config.store_sections import StoreTls
 from gateway.config.tls import client_context
 from gateway.config.verifying import with_keys
 from gateway.core.secret import Secret
 
 M = TypeVar("M", bound=BaseModel)
+
+# The fields of logins that name files.
+_FILES = {"users": ("file",), "oidc": ("ca_file",)}
 
 
 def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> Config:
@@ -35,12 +39,18 @@ def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> 
     except ValidationError as error:
         problems = [_explain(each, document) for each in error.errors(include_url=False)]
         raise ConfigError(_unique([*document.problems, *problems])) from None
+    config = _with_login_page(config)
     config, file_problems = _with_files(config, file.parent, document)
     config, key_problems = with_keys(config, file.parent, document)
     problems = [*document.problems, *file_problems, *key_problems, *check(config, document)]
     if problems:
         raise ConfigError(problems)
     return _with_renewal(config)
+
+
+def _with_login_page(config: Config) -> Config:
+    """Browsers that need a session are sent to the gateway's own page, if there is no other."""
+    return config.model_copy(update={"login_page": config.login_page or config.pages.login})
 
 
 def _with_renewal(config: Config) -> Config:
@@ -59,7 +69,8 @@ def _with_files(config: Config, folder: Path, document: Document) -> tuple[Confi
     store = _absolute(config.store, folder, "data_dir").model_copy(update={"tls": tls})
     pages = _absolute(config.pages, folder, "templates")
     logins = tuple(
-        _absolute(each, folder, "file") if each.kind == "users" else each for each in config.login
+        _absolute(each, folder, *_FILES[each.kind]) if each.kind in _FILES else each
+        for each in config.login
     )
     config = config.model_copy(update={"store": store, "pages": pages, "login": logins})
     logs = [name for name in ("access_log", "audit_log") if _is_file(getattr(config, name))]

@@ -1,4 +1,4 @@
-"""The section `signing`: its keys, read and checked, and the minter that it describes."""
+"""The section `signing`: its keys, read and checked."""
 
 from __future__ import annotations
 
@@ -6,34 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.core import signing
-from gateway.core.minting import Minter
 from gateway.core.secret import Secret
 from gateway.core.signing import BadSigningKey
 
 if TYPE_CHECKING:
     from gateway.config.document import Document
-    from gateway.config.model import Config, SigningKey
+    from gateway.config.login_sections import SigningKey
+    from gateway.config.model import Config
     from gateway.config.problems import Problem
-
-# Where upstreams find the public keys: a habit of identity providers.
-JWKS_PATH = "/.well-known/jwks.json"
-
-# The kinds of login whose sessions have tokens of the gateway's own.
-MINTING = frozenset({"mint", "users"})
-
-
-def minter(config: Config) -> Minter | None:
-    """What mints the gateway's own tokens, if there is a section `signing`."""
-    section = config.signing
-    if section is None:
-        return None
-    return Minter(
-        [_key(each) for each in section.keys],
-        issuer=section.issuer,
-        audience=section.audience,
-        lifetime=section.lifetime,
-        skew=config.session.clock_skew,
-    )
 
 
 def with_signing_keys(
@@ -49,7 +29,7 @@ def with_signing_keys(
     for at, given in enumerate(section.keys):
         try:
             key = _with_file(given, folder)
-            kid = _key(key).kid
+            kid = signing_key(key).kid
         except BadSigningKey as error:
             where = ("signing", "keys", at, _field(given))
             problems.append(document.problem(where, str(error)))
@@ -82,8 +62,9 @@ def _with_file(key: SigningKey, folder: Path) -> SigningKey:
     return key.model_copy(update={"private_key": Secret(text)})
 
 
-def _key(key: SigningKey) -> signing.SigningKey:
-    if key.secret is not None:
-        return signing.secret_key(key.secret.reveal(), key.kid)
-    assert key.private_key is not None
-    return signing.private_key(key.algorithm, key.private_key.reveal(), key.kid)
+def signing_key(given: SigningKey) -> signing.SigningKey:
+    """A key that signs, of its section. Raises `BadSigningKey`."""
+    if given.secret is not None:
+        return signing.secret_key(given.secret.reveal(), given.kid)
+    assert given.private_key is not None
+    return signing.private_key(given.algorithm, given.private_key.reveal(), given.kid)

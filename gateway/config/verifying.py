@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TypeVar, get_args
 
 from gateway.config.document import Document, Where
-from gateway.config.model import Config, Verify
+from gateway.config.login_sections import Verify
+from gateway.config.model import Config
 from gateway.config.problems import Problem
 from gateway.core import verifying_keys
 from gateway.core.verifying_keys import Algorithm, BadKey

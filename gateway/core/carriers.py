@@ -22,6 +22,10 @@ _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 # so neither a sibling host nor anybody on the wire can set one.
 _HOST_PREFIX = "__Host-"
 
+# What the values of the cookies begin with that browsers carry on their way to log in (see
+# `trips`), so that no upstream gets or sets one. A key, which begins alike, has no full stop.
+TRIP_MARK = "lk_trip."
+
 
 @dataclass(frozen=True, slots=True)
 class KeyCookie:
@@ -35,6 +39,10 @@ class KeyCookie:
         ends, the gateway decides.
         """
         return f"{self.name}={key}; {self._attributes}"
+
+    def lasting(self, value: str, seconds: int) -> str:
+        """A Set-Cookie value for something else than a key, which is kept for so long."""
+        return f"{self.name}={value}; Max-Age={seconds}; {self._attributes}"
 
     @property
     def deletion(self) -> str:

@@ -15,13 +15,6 @@ from gateway.core.tokens import Claims
 # RFC 7519 §4.1: what the gateway says of each token, and nobody else.
 REGISTERED = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti"})
 
-# What stands in place of a refresh token in sessions whose tokens are minted: it tells them from
-# those whose claims nobody here has vouched for.
-MINTED = "minted"
-
-# How long before its expiry a token is minted anew, in seconds; at most a quarter of its life.
-RENEWED_BEFORE = 60.0
-
 # A token goes upstream in one field of each request, and common servers take 8 KiB of all fields:
 # this, in bytes of JSON, leaves room for the rest after base64 and the signature.
 _MOST_CLAIMS = 4096

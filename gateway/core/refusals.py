@@ -57,6 +57,9 @@ AMBIGUOUS_PATH = Refusal(400, "ambiguous_path", "The path can be read in more th
 UNKNOWN_SCOPE = Refusal(
     400, "unknown_scope", "A logout's scope is all or others; without one, it is this device."
 )
+LOGIN_LOST = Refusal(
+    400, "login_lost", "This login was not begun in this browser, is over, or took too long."
+)
 AMBIGUOUS_KEY = Refusal(400, "ambiguous_key", "The request carries more than one key.")
 UNDESCRIBED = Refusal(
     400, "ambiguous_description", "The request is not described, or in more than one way."
@@ -88,6 +91,7 @@ BAD_KEY = Refusal(
 )
 BAD_TOKEN = Refusal(401, "invalid_token", "The token is not to be believed here.", fields=_BAD_KEY)
 FORBIDDEN = Refusal(403, "forbidden", "The session does not allow this.")
+LOGIN_DENIED = Refusal(403, "login_denied", "The provider has not logged anybody in.")
 CROSS_SITE = Refusal(403, "cross_site", "A request from another site cannot do this.")
 NO_UPGRADE = Refusal(403, "no_upgrade", "No WebSocket is served at this path.")
 UNTRUSTED = Refusal(403, "untrusted_peer", "Only a proxy that is configured may ask this.")
@@ -144,6 +148,15 @@ NOT_VERIFIED = Refusal(
 UNUSABLE_TOKEN = Refusal(
     502, "unusable_token", "The token that came cannot be used.", blame="upstream"
 )
+NO_JWT = Refusal(
+    502,
+    "no_jwt",
+    "The provider's access token is no JWT: `token: id_token` takes the other one.",
+    blame="upstream",
+)
+PROVIDER_INVALID = Refusal(
+    502, "provider_invalid", "The provider's answer cannot be used.", blame="upstream"
+)
 OTHER_SUBJECT = Refusal(
     502, "other_subject", "The token that came names somebody else.", blame="upstream"
 )
@@ -184,6 +197,13 @@ RENEWAL = Refusal(
     503,
     "renewal_failed",
     "The session's token cannot be renewed at the moment.",
+    blame="upstream",
+    fields={"Retry-After": "5"},
+)
+PROVIDER_DOWN = Refusal(
+    503,
+    "provider_unavailable",
+    "The provider cannot be asked at the moment.",
     blame="upstream",
     fields={"Retry-After": "5"},
 )

@@ -14,6 +14,13 @@ from typing import Any
 # An `exp` beyond this is as good as none; a float holds every integer below it.
 _FOREVER = 2**53
 
+# What stands in place of a refresh token in sessions whose tokens are minted: it tells them from
+# those whose claims nobody here has vouched for.
+MINTED = "minted"
+
+# How long before its expiry a token is minted anew, in seconds; at most a quarter of its life.
+RENEWED_BEFORE = 60.0
+
 # A name longer than this is none; it is kept with each session.
 _LONGEST_SUBJECT = 1024
 

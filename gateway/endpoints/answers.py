@@ -50,21 +50,22 @@ def refuse(
     fields: Mapping[str, str] | None = None,
     *,
     back: str | None = None,
+    again: str | None = None,
 ) -> web.Response:
     """A refusal as a response: a JSON problem for programs; for people a page, or the way to the
-    login page if it is that which they need.
+    login page if it is that which they need. `again` is where people may try once more.
     """
     if not pages.is_wanted(request):
         return problem(request, refusal, fields)
     request.config_dict[REFUSED](refusal)
     login_page = request.config_dict[LOGIN_PAGE]
-    if refusal.status == _UNAUTHENTICATED and login_page is not None:
+    if refusal.status == _UNAUTHENTICATED and login_page is not None and again is None:
         response = web.Response(headers={"Cache-Control": "no-store", "Vary": policy.VARY})
         here = request.raw_path if request.method in SAFE_METHODS else "/"
         pages.lead_to(response, return_paths.login_url(login_page, here))
         return response
     notice = pages.texts_for(request).notice(refusal.reason)
-    response = pages.show(request, REFUSAL, refusal.status, notice=notice, back=back)
+    response = pages.show(request, REFUSAL, refusal.status, notice=notice, back=back, again=again)
     response.headers.update({**refusal.fields, **(fields or {})})
     return response
 
@@ -99,7 +100,9 @@ async def refusals_as_problems(request: web.Request, handler: Handler) -> web.St
     except Refused as refused:
         return refuse(request, refused.refusal, back=refused.back)
     except BackendFailed as failed:
-        return refuse(request, failed.refusal)
+        wrong = failed.refusal is refusals.WRONG_LOGIN
+        page = request.config_dict[LOGIN_PAGE] if wrong else None
+        return refuse(request, failed.refusal, again=page)
     except TooManyFailures as failed:
         again = {"Retry-After": str(failed.seconds)}
         return refuse(request, refusals.TOO_MANY_ATTEMPTS, again)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from gateway.backends import Backends
-from gateway.config.signing import JWKS_PATH, minter
+from gateway.config.own_tokens import JWKS_PATH, minter
 from gateway.core.cors import Policy
+from gateway.core.origins import authority
 from gateway.core.refusals import Refusal
 from gateway.core.sessions import NAMED
 from gateway.endpoints import pages
@@ -22,17 +24,19 @@ from gateway.endpoints.answers import (
 )
 from gateway.endpoints.callers import CORS
 from gateway.endpoints.captures import Captures, capturing
+from gateway.endpoints.choice import ChoiceEndpoint
 from gateway.endpoints.endings import Endings
 from gateway.endpoints.jwks import JwksEndpoint
 from gateway.endpoints.login import LoginEndpoint
 from gateway.endpoints.logout import LogoutEndpoint
 from gateway.endpoints.sessions import SessionsEndpoint
-from gateway.logins import Means, open_login
+from gateway.logins import Entrance, Federated, Login, Means, login_paths, open_login
 from gateway.logins._guessing import Guarded
 from gateway.logins._minting import Minting
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
+    from gateway.config.login_sections import AnyLogin
     from gateway.config.model import Config
 
 # What the relay adds to a head that it has admitted: the token's line above all, in bytes.
@@ -45,7 +49,9 @@ def paths(config: Config) -> list[str]:
     listed = config.sessions.path
     below = [] if listed is None else [listed, f"{listed}/*"]
     shown = [] if config.signing is None else [JWKS_PATH]
-    return [*(login.path for login in config.login), config.logout.path, *below, *shown]
+    chosen = [] if config.pages.login is None else [config.pages.login]
+    logins = [path for login in config.login for path in login_paths(login)]
+    return [*logins, *chosen, config.logout.path, *below, *shown]
 
 
 def build(
@@ -56,11 +62,16 @@ def build(
     """
     means = Means(calls, sessions, minter(config))
     logins = {login.path: open_login(login, means) for login in config.login}
+    doors = [
+        entrance
+        for section in config.login
+        for entrance in _entrances(section, logins[section.path], config, sessions)
+    ]
     # A login whose tokens no upstream gives has no successors of them either.
     successors = {path: getattr(login, "successors", None) for path, login in logins.items()}
     captures = Captures(config, sessions, calls, {k: v for k, v in successors.items() if v})
     captured = [rule.body_size or 0 for rule in config.routes if rule.captures is not None]
-    most = max([0, *(login.max_body for login in config.login), *captured])
+    most = max([0, *(each.max_body for each in doors), *captured])
     app = web.Application(
         middlewares=[refusals_as_problems, capturing(captures)], client_max_size=most + 1
     )
@@ -68,13 +79,18 @@ def build(
     app[LOGIN_PAGE] = config.login_page
     app[CORS] = Policy.of(config.cors)
     app.on_response_prepare.append(without_server_field)
-    pages.add_templates(app, config.pages.templates)
-    for login in config.login:
-        rules = login.guessing or config.guessing
-        guarded = Guarded(logins[login.path], login.path, rules, sessions)
-        endpoint = LoginEndpoint(login, guarded, config.keys, config.identity)
-        app.router.add_route("*", login.path, endpoint.__call__)
-    endings, listed = Endings(config.logout, sessions, calls), config.sessions.path
+    pages.add_templates(app, config.pages.templates, _leads_to(config))
+    for entrance in doors:
+        endpoint = LoginEndpoint(entrance, config.keys, config.identity)
+        app.router.add_route("*", entrance.path, endpoint.__call__)
+    if config.pages.login is not None:
+        choice = ChoiceEndpoint(config)
+        app.router.add_route("*", config.pages.login, choice.__call__)
+    federated = {path: each for path, each in logins.items() if isinstance(each, Federated)}
+    for each in federated.values():
+        app.on_cleanup.append(partial(_close, each))
+    endings = Endings(config, sessions, calls, federated)
+    listed = config.sessions.path
     logout = LogoutEndpoint(config.logout.path, endings, sessions.directory, listed)
     app.router.add_route("*", config.logout.path, logout.__call__)
     if listed is not None:
@@ -85,6 +101,37 @@ def build(
         sessions.renewals.register(NAMED, Minting(NAMED, means).renew)
         app.router.add_route("*", JWKS_PATH, JwksEndpoint(means.minter).__call__)
     return app
+
+
+def _entrances(
+    section: AnyLogin, login: Login, config: Config, sessions: Sessions
+) -> Sequence[Entrance]:
+    """Where a login answers. Failures are counted where somebody could guess."""
+    if isinstance(login, Federated):
+        return login.entrances
+    assert section.kind != "oidc"
+    guarded = Guarded(login, section.path, section.guessing or config.guessing, sessions)
+    return [
+        Entrance(
+            section.path,
+            section.methods,
+            section.max_body,
+            guarded,
+            section.carrier,
+            section.body_timeout,
+        )
+    ]
+
+
+def _leads_to(config: Config) -> list[str]:
+    """Where a logout may lead: to a provider, and from there to those that it asks itself."""
+    issuers = [login.issuer for login in config.login if login.kind == "oidc"]
+    plain = [f"http://{authority(each)}" for each in issuers if each.startswith("http:")]
+    return ["https:", *plain] if issuers else []
+
+
+async def _close(login: Federated, _app: web.Application) -> None:
+    await login.close()
 
 
 @contextlib.asynccontextmanager

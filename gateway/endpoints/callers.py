@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -11,6 +12,9 @@ from gateway.core.cors import Policy
 from gateway.core.records import Open
 from gateway.endpoints.answers import Refused
 from gateway.store.directory import Directory
+
+if TYPE_CHECKING:
+    from gateway.config.model import Keys
 
 # Whose pages may ask beside the site's own.
 CORS: web.AppKey[Policy | None] = web.AppKey("cors")
@@ -71,3 +75,15 @@ def is_own(request: web.Request) -> bool:
         return True
     host = headers.get("X-Forwarded-Host", request.host)
     return origins.is_own(site=headers.get("Sec-Fetch-Site"), origin=origin, host=host)
+
+
+def is_secure(request: web.Request, keys: Keys) -> bool:
+    """Whether the client came by HTTPS, so that its cookies can be protected."""
+    by_https = request.headers.get("X-Forwarded-Proto", "").lower() == "https"
+    return by_https if keys.secure == "auto" else keys.secure
+
+
+def own_origin(request: web.Request, keys: Keys) -> str:
+    """The origin at which the client finds the gateway."""
+    host = request.headers.get("X-Forwarded-Host", request.host)
+    return f"{'https' if is_secure(request, keys) else 'http'}://{host}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,16 @@ from gateway.backends import BackendFailed, Backends
 from gateway.core import swaps
 from gateway.core.fields import OWN_PREFIX, fold
 from gateway.core.replies import Reply
+from gateway.core.sessions import Session
+from gateway.endpoints import pages
+from gateway.endpoints.callers import own_origin
+from gateway.logins import Federated
 from gateway.observe.events import Kind, of_sessions
+from gateway.store.near_cache import Entry
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gateway.config.model import Logout
+    from gateway.config.model import Config
 
 _log = logging.getLogger("gateway.endpoints")
 
@@ -34,10 +39,19 @@ _SECURE_PREFIXES = ("__Host-", "__Secure-")
 class Endings:
     """Ends sessions. Everything raises `StoreUnavailable`; then it is not called done."""
 
-    def __init__(self, config: Logout, sessions: Sessions, backends: Backends) -> None:
-        self._config = config
+    def __init__(
+        self,
+        config: Config,
+        sessions: Sessions,
+        backends: Backends,
+        federated: Mapping[str, Federated],
+    ) -> None:
+        """`federated` are logins by their paths at which a browser has to log out as well."""
+        self._config = config.logout
+        self._keys = config.keys
         self._sessions = sessions
         self._backends = backends
+        self._federated = federated
 
     async def log_out(self, request: web.Request, *, reason: str = "") -> web.Response:
         """Ends the session of the key that came, if there is one, and answers so (rule E4)."""
@@ -45,9 +59,12 @@ class Endings:
         response = web.Response(status=204, headers={"Cache-Control": "no-store"})
         session_id = headers.get("X-Latchkey-Session")
         if session_id is not None:
+            leaving = await self._leaving(request)
             await self.end(request, [session_id], "logout", reason=reason)
             for cookie in await self._tell_backend(request):
                 response.headers.add("Set-Cookie", cookie)
+            if leaving is not None:
+                await self._lead_on(request, leaving, response)
         if "X-Latchkey-Cookie" in headers:
             response.headers.add("Set-Cookie", _deletion(headers["X-Latchkey-Cookie"]))
         return response
@@ -67,6 +84,22 @@ class Endings:
         name, address = headers.get("X-Request-Id", ""), headers.get("X-Real-IP", "")
         for event in of_sessions(kind, ended, reason=reason, request_id=name, by=by):
             self._sessions.report(replace(event, address=address))
+
+    async def _leaving(self, request: web.Request) -> Session | None:
+        """The session that is about to end, if its browser goes on to log out elsewhere."""
+        key = request.headers.get("X-Latchkey-Key")
+        goes = request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+        if not self._federated or key is None or not goes or not pages.is_wanted(request):
+            return None
+        entry = await self._sessions.resolve(key.encode(), renew=False)
+        return entry.session if isinstance(entry, Entry) else None
+
+    async def _lead_on(self, request: web.Request, left: Session, response: web.Response) -> None:
+        login = self._federated.get(left.login)
+        if login is not None:
+            onward = await login.farewell(left, own_origin(request, self._keys))
+            if onward is not None:
+                pages.lead_to(response, onward)
 
     async def _tell_backend(self, request: web.Request) -> list[str]:
         """Has the backend log out the token; returns the cookies that it sets, or rather deletes.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from gateway.core import refusals
-from gateway.core.minting import Minter
 from gateway.endpoints.answers import refuse
+
+if TYPE_CHECKING:
+    from gateway.core.minting import Minter
 
 # How long the keys may be kept, in seconds. A new key has to be shown for longer than this before
 # it signs, or some verifier would not know it yet.

@@ -13,11 +13,11 @@ from gateway.core import carriers, devices, refusals
 from gateway.core.carriers import KeyCookie
 from gateway.core.fields import OWN_PREFIX, fold
 from gateway.endpoints.answers import refuse, replied
-from gateway.endpoints.callers import by_cookie, is_own
-from gateway.logins import Attempt, Login
+from gateway.endpoints.callers import by_cookie, is_own, is_secure, own_origin
+from gateway.logins import Attempt, Entrance, LoginFailed
 
 if TYPE_CHECKING:
-    from gateway.config.model import AnyLogin, Keys
+    from gateway.config.model import Keys
 
 # The field of a login form that says how the key is to travel: `cookie` or `reply`.
 _CARRIER = "key_carrier"
@@ -27,34 +27,39 @@ _MOST_FORM = 65536
 
 
 class LoginEndpoint:
-    """Answers at one login's path."""
+    """Answers at one path of a login."""
 
-    def __init__(self, config: AnyLogin, login: Login, keys: Keys, identity: Iterable[str]) -> None:
+    def __init__(self, entrance: Entrance, keys: Keys, identity: Iterable[str]) -> None:
         """`identity` are the names of the fields that tell upstreams of a session's subject."""
-        self._config = config
+        self._entrance = entrance
         self._keys = keys
-        self._login = login
         self._identity = frozenset(fold(name.encode()) for name in identity)
 
     async def __call__(self, request: web.Request) -> web.Response:
-        if request.method not in self._config.methods and not _is_preflight(request):
-            allow = {"Allow": ", ".join(self._config.methods)}
-            return refuse(request, refusals.METHOD, allow)
-        if (request.content_length or 0) > self._config.max_body:
+        entrance = self._entrance
+        asks = _is_preflight(request) and not entrance.is_open
+        if request.method not in entrance.methods and not asks:
+            return refuse(request, refusals.METHOD, {"Allow": ", ".join(entrance.methods)})
+        if (request.content_length or 0) > entrance.max_body:
             return refuse(request, refusals.BODY_TOO_LARGE)
         try:
             # The relay cuts a body that stops; this cuts one that never does.
-            async with asyncio.timeout(self._config.body_timeout):
+            async with asyncio.timeout(entrance.body_timeout):
                 body = await request.read()
         except TimeoutError:
             return refuse(request, refusals.BODY_TIMEOUT)
-        if len(body) > self._config.max_body:
+        if len(body) > entrance.max_body:
             return refuse(request, refusals.BODY_TOO_LARGE)
         attempt = self._attempt(request, body)
-        if attempt.cookie is not None and request.method != "OPTIONS" and not is_own(request):
+        by_browser = attempt.cookie is not None and request.method != "OPTIONS"
+        if by_browser and not entrance.is_open and not is_own(request):
             # Another site's page could log a visitor in as somebody else (CWE-352).
             return refuse(request, refusals.CROSS_SITE)
-        return replied(await self._login(attempt))
+        try:
+            return replied(await entrance.answer(attempt))
+        except LoginFailed as failed:
+            fields = {} if failed.cookie is None else {"Set-Cookie": failed.cookie}
+            return refuse(request, failed.refusal, fields, again=failed.again)
 
     def _attempt(self, request: web.Request, body: bytes) -> Attempt:
         headers = request.headers
@@ -69,22 +74,22 @@ class LoginEndpoint:
             request_id=headers.get("X-Request-Id", ""),
             replaces=headers.get("X-Latchkey-Session") if by_cookie(request) else None,
             cookie=self._cookie(request, body),
+            origin=own_origin(request, self._keys),
+            trips=_cookies(headers.get("X-Latchkey-Trips", "")),
         )
 
     def _cookie(self, request: web.Request, body: bytes) -> KeyCookie | None:
         """The cookie in which the key is to travel, if it is not to be in the reply."""
         headers, keys = request.headers, self._keys
         carrier = carriers.choose(
-            self._config.carrier or keys.carrier,
+            self._entrance.carrier or keys.carrier,
             content_type=headers.get("Content-Type", ""),
             accept=headers.get("Accept", ""),
             wanted=headers.get("X-Requested-With") or _field(request, body, _CARRIER),
         )
         if carrier == "reply":
             return None
-        over_https = headers.get("X-Forwarded-Proto", "").lower() == "https"
-        secure = over_https if keys.secure == "auto" else keys.secure
-        return carriers.key_cookie(keys.cookie, secure=secure)
+        return carriers.key_cookie(keys.cookie, secure=is_secure(request, keys))
 
     def _passed(self, headers: Mapping[str, str]) -> Iterable[tuple[str, str]]:
         """What the client sent, without what the relay adds for the session that it came with.
@@ -112,3 +117,9 @@ def _field(request: web.Request, body: bytes, name: str) -> str:
         return ""
     fields = parse_qsl(body.decode("latin-1"), max_num_fields=None)
     return next((value for each, value in fields if each == name), "")
+
+
+def _cookies(line: str) -> dict[str, str]:
+    """Cookies by their names, as they stand in a Cookie field."""
+    pairs = (each.partition("=") for each in line.split("; ") if each)
+    return {name: value for name, _, value in pairs}

@@ -57,8 +57,8 @@ class LogoutEndpoint:
 
 
 def _logged_out(request: web.Request, response: web.Response) -> web.Response:
-    """The same for people: a page that says so."""
-    if not pages.is_wanted(request):
+    """The same for people: a page that says so, unless they have to log out elsewhere as well."""
+    if not pages.is_wanted(request) or "Location" in response.headers:
         return response
     notice = pages.texts_for(request).logged_out
     page = pages.show(request, REFUSAL, notice=notice, back=None)

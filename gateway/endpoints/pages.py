@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
@@ -17,11 +18,15 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _TEMPLATES: web.AppKey[Environment] = web.AppKey("templates")
+_LEADS_TO: web.AppKey[Sequence[str]] = web.AppKey("leads_to")
 
 
-def add_templates(app: web.Application, folder: str | None) -> None:
-    """Has the application show pages; `folder` has the operator's own templates."""
+def add_templates(app: web.Application, folder: str | None, leads_to: Sequence[str] = ()) -> None:
+    """Has the application show pages; `folder` has the operator's own templates, and `leads_to` is
+    where the forms of the pages may lead beside the site itself: sources, as CSP has it.
+    """
     app[_TEMPLATES] = cast("Environment", Templates(folder))
+    app[_LEADS_TO] = leads_to
 
 
 def is_wanted(request: web.Request) -> bool:
@@ -49,14 +54,15 @@ def show(request: web.Request, name: str, status: int = 200, **context: Any) -> 
         app_key=_TEMPLATES,
         status=status,
     )
-    response.headers.update(policy.fields(nonce, texts.language))
+    leads_to = request.config_dict[_LEADS_TO]
+    response.headers.update(policy.fields(nonce, texts.language, leads_to))
     return response
 
 
 def lead_to(response: web.Response, path: str) -> None:
-    """Has the browser go to a page next, by GET (RFC 9110 §15.4.4)."""
+    """Has the browser go to a page next, by GET (RFC 9110 §15.4.4), unless it goes elsewhere."""
     response.set_status(303)
-    response.headers["Location"] = path
+    response.headers.setdefault("Location", path)
 
 
 def _joined(request: web.Request, name: str) -> str:

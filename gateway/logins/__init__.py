@@ -8,18 +8,21 @@ find it by its name, so adding one touches nothing here.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from gateway.backends import Backends
-from gateway.core.carriers import KeyCookie
-from gateway.core.minting import Minter
+from gateway.backends import BackendFailed, Backends
+from gateway.core.carriers import Choice, KeyCookie
+from gateway.core.refusals import Refusal
 from gateway.core.replies import Reply
+from gateway.core.sessions import Session
 from gateway.store.renewals import Renew
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gateway.config.model import AnyLogin
+    from gateway.config.login_sections import AnyLogin
+    from gateway.core.minting import Minter
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class Attempt:
     request_id: str
     replaces: str | None  # the session id of the cookie that the same browser sent
     cookie: KeyCookie | None  # what the key is to travel in; None: in the reply
+    origin: str = ""  # the gateway's own, as the client names it
+    trips: Mapping[str, str] = field(default_factory=dict, repr=False)  # see `core.trips`
 
     def field(self, name: str) -> str:
         """The first field of this name (in lower case), or nothing."""
@@ -61,6 +66,28 @@ class LoggedIn(Reply):
         return cls(shown.status, shown.fields, shown.body, shown.reason)
 
 
+class LoginFailed(BackendFailed):
+    """An attempt that a person may repeat at the path `again`; `cookie` is set by the answer."""
+
+    def __init__(self, refusal: Refusal, *, again: str, cookie: str | None = None) -> None:
+        super().__init__(refusal)
+        self.again = again
+        self.cookie = cookie
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """One path at which a login answers: what it takes, and what it is asked there."""
+
+    path: str
+    methods: Sequence[str]
+    max_body: int
+    answer: Callable[[Attempt], Awaitable[Reply]]
+    carrier: Choice | None = None  # how the key travels; None: as `keys` says
+    body_timeout: float = 20.0  # seconds; so long a body may take that never stops
+    is_open: bool = False  # other sites may lead here; who may come in is shown in another way
+
+
 class Login(Protocol):
     """One configured login. `renew` gets its sessions new tokens; None if it never does."""
 
@@ -69,6 +96,29 @@ class Login(Protocol):
     async def __call__(self, attempt: Attempt) -> Reply:
         """The reply for the client. Raises `BackendFailed` and `StoreUnavailable`."""
         ...
+
+
+@runtime_checkable
+class Federated(Protocol):
+    """A login at somebody else's site, to which browsers go to log in and out, and come back."""
+
+    entrances: Sequence[Entrance]
+
+    async def farewell(self, session: Session, origin: str) -> str | None:
+        """Where a browser goes on whose session has ended, to log out there as well; None if
+        nowhere. `origin` is the gateway's own.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Lets go of its connections."""
+        ...
+
+
+def login_paths(config: AnyLogin) -> list[str]:
+    """The paths of a login's entrances, as config.yaml says them."""
+    fields = ("path", "callback_path", "backchannel_path")
+    return [getattr(config, field) for field in fields if hasattr(config, field)]
 
 
 def open_login(config: AnyLogin, means: Means) -> Login:

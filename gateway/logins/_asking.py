@@ -9,7 +9,7 @@ from gateway.core.replies import Reply
 from gateway.logins import Attempt
 
 if TYPE_CHECKING:
-    from gateway.config.model import AskingLogin
+    from gateway.config.login_sections import AskingLogin
 
 
 async def ask(backends: Backends, config: AskingLogin, attempt: Attempt) -> Reply:

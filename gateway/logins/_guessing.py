@@ -16,7 +16,7 @@ from gateway.store.failures import Places, TooManyFailures
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gateway.config.model import Guessing
+    from gateway.config.login_sections import Guessing
 
 # Then nobody has said no; nor has anybody with a status from 503 on. A reply that cannot be used is
 # another thing: many a backend says no in one.

@@ -6,18 +6,21 @@ import json
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.core import sessions
 from gateway.core.json_text import pointed
-from gateway.core.minting import MINTED, RENEWED_BEFORE, Minted
 from gateway.core.replies import UnreadableReply
 from gateway.core.sessions import Device, Session, Token
+from gateway.core.tokens import MINTED, RENEWED_BEFORE
 from gateway.logins import Attempt, Means
 from gateway.logins._reports import end_replaced, report
 from gateway.store.renewals import RenewalRefused
 from gateway.store.replacing import Renewed
 from gateway.store.sessions import Issued
+
+if TYPE_CHECKING:
+    from gateway.core.minting import Minted
 
 
 class Minting:

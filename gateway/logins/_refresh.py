@@ -17,7 +17,7 @@ from gateway.store.renewals import RenewalFailed, RenewalRefused
 from gateway.store.replacing import Renewed
 
 if TYPE_CHECKING:
-    from gateway.config.model import Renew
+    from gateway.config.login_sections import Renew
 
 _log = logging.getLogger("gateway.logins")
 

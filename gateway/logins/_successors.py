@@ -9,17 +9,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gateway.core import refresh_tokens, sessions, swaps
-from gateway.core.minting import MINTED
 from gateway.core.replies import Reply
 from gateway.core.sessions import Session, Token
 from gateway.core.swaps import Found
 from gateway.core.token_places import TokenPlace
-from gateway.core.tokens import Claims
+from gateway.core.tokens import MINTED, Claims
 from gateway.store.replacing import Renewed
 from gateway.verifiers import ReadToken
 
 if TYPE_CHECKING:
-    from gateway.config.model import Renew
+    from gateway.config.login_sections import Renew
 
 
 # What stands for the subject of a session whose token names nobody: this, and a digest.

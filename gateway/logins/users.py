@@ -28,7 +28,7 @@ from gateway.store.replacing import Renewed
 from gateway.store.sessions import Issued
 
 if TYPE_CHECKING:
-    from gateway.config.model import UsersLogin
+    from gateway.config.login_sections import UsersLogin
 
 _log = logging.getLogger("gateway.logins")
 

@@ -14,6 +14,11 @@ _NOT_FOUND = Notice("This page does not exist", "Check the address, or go back."
 _AWAY = Notice(
     "This page cannot be reached right now", "You are still logged in. Try again in a moment."
 )
+_MISFIT = Notice(
+    "You could not be logged in",
+    "The login service gave an answer that cannot be used. Whoever runs this site finds the reason "
+    "in the log.",
+)
 
 ENGLISH = Texts(
     language="en",
@@ -35,6 +40,11 @@ ENGLISH = Texts(
     logged_out=Notice("You are logged out", "You can close this page, or log in again."),
     only_device="You are not logged in on any other device.",
     back="Back to your devices",
+    again="Log in again",
+    log_in=Notice("Log in", "Log in to go on."),
+    log_in_with="Continue with {}",
+    user_name="User name",
+    password="Password",  # noqa: S106 (the word)
     notices={
         **dict.fromkeys(("no_key", "invalid_key", "not_a_key", "token_not_key"), _LOG_IN),
         "cross_site": Notice(
@@ -60,6 +70,20 @@ ENGLISH = Texts(
         **dict.fromkeys(("no_route", "ambiguous_path"), _NOT_FOUND),
         **dict.fromkeys(("upstream_timeout", "upstream_unreachable", "upstream_closed"), _AWAY),
         **dict.fromkeys(("busy", "renewal_failed", "upstream_invalid"), _AWAY),
+        "login_lost": Notice(
+            "This login has expired",
+            "It took too long, was used already, or was begun in another browser. Please log in "
+            "again.",
+        ),
+        "login_denied": Notice(
+            "You have not been logged in",
+            "The login was cancelled or refused at the provider. You can try again.",
+        ),
+        "provider_unavailable": Notice(
+            "This login does not work right now",
+            "The login service does not answer. Try again in a moment.",
+        ),
+        **dict.fromkeys(("provider_invalid", "no_jwt"), _MISFIT),
         "store_unavailable": Notice(
             "Please try again in a moment",
             "Your logins cannot be reached right now, so this may not have been done.",

@@ -14,6 +14,11 @@ _AWAY = Notice(
     "지금은 페이지에 연결할 수 없습니다",
     "로그인은 유지됩니다. 잠시 후 다시 시도해 주세요.",
 )
+_MISFIT = Notice(
+    "로그인하지 못했습니다",
+    "로그인 서비스의 응답을 처리할 수 없습니다. 사이트 관리자는 로그에서 원인을 확인할 수 "
+    "있습니다.",
+)
 
 KOREAN = Texts(
     language="ko",
@@ -35,6 +40,11 @@ KOREAN = Texts(
     logged_out=Notice("로그아웃되었습니다", "이 페이지를 닫거나 다시 로그인하실 수 있습니다."),
     only_device="다른 기기에는 로그인되어 있지 않습니다.",
     back="기기 목록으로 돌아가기",
+    again="다시 로그인",
+    log_in=Notice("로그인", "계속하려면 로그인해 주세요."),
+    log_in_with="{} 계정으로 로그인",
+    user_name="사용자 이름",
+    password="비밀번호",  # noqa: S106 (the word)
     notices={
         **dict.fromkeys(("no_key", "invalid_key", "not_a_key", "token_not_key"), _LOG_IN),
         "cross_site": Notice(
@@ -60,6 +70,20 @@ KOREAN = Texts(
         **dict.fromkeys(("no_route", "ambiguous_path"), _NOT_FOUND),
         **dict.fromkeys(("upstream_timeout", "upstream_unreachable", "upstream_closed"), _AWAY),
         **dict.fromkeys(("busy", "renewal_failed", "upstream_invalid"), _AWAY),
+        "login_lost": Notice(
+            "로그인 시간이 만료되었습니다",
+            "시간이 너무 오래 걸렸거나, 이미 처리된 로그인이거나, 다른 브라우저에서 시작한 "
+            "로그인입니다. 다시 로그인해 주세요.",
+        ),
+        "login_denied": Notice(
+            "로그인되지 않았습니다",
+            "로그인이 취소되었거나 로그인 서비스에서 거부되었습니다. 다시 시도할 수 있습니다.",
+        ),
+        "provider_unavailable": Notice(
+            "지금은 로그인할 수 없습니다",
+            "로그인 서비스가 응답하지 않습니다. 잠시 후 다시 시도해 주세요.",
+        ),
+        **dict.fromkeys(("provider_invalid", "no_jwt"), _MISFIT),
         "store_unavailable": Notice(
             "잠시 후 다시 시도해 주세요",
             "지금은 로그인 정보를 확인할 수 없어 요청이 처리되지 않았을 수 있습니다.",

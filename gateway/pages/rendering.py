@@ -24,7 +24,7 @@ _OURS = Path(__file__).parent / "templates"
 # Ours under a name of their own, for a template that only changes a part of one.
 _PREFIX = "latchkey"
 
-SESSIONS, REFUSAL, LOGOUT = "sessions.html", "refusal.html", "logout.html"
+SESSIONS, REFUSAL, LOGOUT, CHOICE = "sessions.html", "refusal.html", "logout.html", "choice.html"
 
 
 class Templates:
@@ -93,8 +93,11 @@ def _samples(texts: Texts) -> Iterator[tuple[str, Mapping[str, Any]]]:
         paths = {"sessions_path": "/sessions", "logout_path": "/logout"}
         yield SESSIONS, {**always, **paths, "devices": devices}
     yield LOGOUT, {**always, "logout_path": "/logout"}
-    for back in (None, "/sessions"):
-        yield REFUSAL, {**always, "notice": texts.failure, "status": 404, "back": back}
+    ways = {"forms": ["/login"], "providers": [{"name": "Example", "path": "/login/example"}]}
+    yield CHOICE, {**always, **ways, "back": "/"}
+    for back, again in ((None, "/login"), ("/sessions", None)):
+        ways = {"back": back, "again": again}
+        yield REFUSAL, {**always, "notice": texts.failure, "status": 404, **ways}
 
 
 def _flaw(error: Exception, file: str) -> Flaw:

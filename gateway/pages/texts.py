@@ -38,6 +38,11 @@ class Texts:
     logged_out: Notice
     only_device: str
     back: str
+    again: str
+    log_in: Notice  # over the ways to log in
+    log_in_with: str  # with {} for a provider
+    user_name: str
+    password: str
     notices: Mapping[str, Notice]  # by a refusal's reason
     failure: Notice  # for every other reason
     just_now: str

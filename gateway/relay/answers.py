@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from gateway.core.refusals import PROBLEM_TYPE, Refusal
 from gateway.pages.refusals import RefusalPage
-from gateway.relay.requests import Answered
+from gateway.relay.heads import Answered
 
 
 def refusal(

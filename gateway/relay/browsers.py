@@ -11,7 +11,7 @@ from gateway.core import origins, return_paths
 from gateway.core.cors import Policy
 from gateway.core.routing import Methods
 from gateway.relay import answers
-from gateway.relay.requests import Answered, Refused, RequestHead
+from gateway.relay.heads import Answered, Refused, RequestHead
 
 if TYPE_CHECKING:
     from gateway.relay.outgoing import Peer

@@ -18,7 +18,7 @@ from gateway.observe.access_log import refused_record
 from gateway.relay import answers, grammar
 from gateway.relay.exchange import Exchange
 from gateway.relay.grammar import HEAD_END, Malformed
-from gateway.relay.requests import Refused
+from gateway.relay.heads import Refused
 
 if TYPE_CHECKING:
     from gateway.relay.context import Context

@@ -13,21 +13,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gateway.core import keys, refusals
-from gateway.core.minting import MINTED
 from gateway.core.refusals import Refusal
-from gateway.core.tokens import BadToken
+from gateway.core.tokens import MINTED, BadToken
 from gateway.key_sets import KeysUnavailable
 from gateway.observe.events import Event
 from gateway.relay import browsers, outgoing
 from gateway.relay.bearers import Bearers
 from gateway.relay.forward_auth import ForwardAuth
+from gateway.relay.heads import Refused, RequestHead
 from gateway.relay.outgoing import Peer
-from gateway.relay.requests import Refused, RequestHead
 from gateway.relay.route_tokens import RouteTokens
 from gateway.relay.routes import Auth, Route, RouteTable
 from gateway.store.errors import NewerSession, StoreUnavailable
 from gateway.store.renewals import RenewalFailed
-from gateway.store.sessions import Unresolved
+from gateway.store.resolving import Unresolved
 
 if TYPE_CHECKING:
     from gateway.store.near_cache import Entry

@@ -22,7 +22,7 @@ from gateway.relay.bodies import ChunkedBody
 from gateway.relay.decision import Forward
 from gateway.relay.frames import Frames
 from gateway.relay.grammar import Malformed
-from gateway.relay.requests import Answered, Refused, RequestHead
+from gateway.relay.heads import Answered, Refused, RequestHead
 from gateway.relay.responses import ResponseHead
 
 if TYPE_CHECKING:

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from gateway.core import refusals
 from gateway.core.fields import ORIGINALS
 from gateway.relay.grammar import HEAD_END
+from gateway.relay.heads import Answered, Refused, RequestHead, Told
 from gateway.relay.outgoing import Peer
-from gateway.relay.requests import Answered, Refused, RequestHead, RequestReader, Told
+from gateway.relay.requests import RequestReader
 from gateway.relay.routes import Auth, InPlace, Route
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core.cors import PREFIX as CORS
 from gateway.core.keys import KEY_PATTERN
-from gateway.relay.requests import RequestHead
+from gateway.relay.heads import RequestHead
 from gateway.relay.responses import ResponseHead, cookie_name
 
 if TYPE_CHECKING:
@@ -122,18 +122,22 @@ def request_head(
 
 
 def _endpoint_lines(head: RequestHead, route: Route, entry: Entry | None) -> bytes:
-    """What the gateway's own endpoints are told: which session, and how its key came; and the key
-    itself where the session is to get another token, since only that opens and seals it.
+    """What the gateway's own endpoints are told: which session, and how its key came; the key
+    itself where that is needed to open and seal the session, or to take leave of it; and what a
+    browser that is on its way to log in has with it.
 
     A login may carry an Authorization of its own (Basic, say), which goes on unless it is a key.
     """
+    trips = b"X-Latchkey-Trips: %b\r\n" % b"; ".join(head.trips) if head.trips else b""
     if head.credential is None:
         given = head.authorization or b""
-        return b"" if KEY_PATTERN.search(given) else given
+        return trips if KEY_PATTERN.search(given) else trips + given
     session = b"" if entry is None else b"X-Latchkey-Session: %b\r\n" % entry.session.id.encode()
     if route.captures is not None:
-        rule = (route.captures, head.credential)
-        session += b"X-Latchkey-Capture: %d\r\nX-Latchkey-Key: %b\r\n" % rule
+        session += b"X-Latchkey-Capture: %d\r\n" % route.captures
+    if route.captures is not None or (head.cookie is not None and entry is not None):
+        session += b"X-Latchkey-Key: %b\r\n" % head.credential
+    session += trips
     if head.cookie is None:
         return session + b"X-Latchkey-Carrier: header\r\n"
     return session + b"X-Latchkey-Carrier: cookie\r\nX-Latchkey-Cookie: %b\r\n" % head.cookie

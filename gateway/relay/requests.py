@@ -7,8 +7,7 @@ came. Names are looked up by their bytes as spelled; the memo spares folding the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from gateway.core import refusals
 from gateway.core.fields import (
@@ -22,121 +21,16 @@ from gateway.core.fields import (
     fold,
 )
 from gateway.core.keys import KEY_PATTERN
-from gateway.core.refusals import Refusal
-from gateway.observe.events import Event
-from gateway.relay import grammar
+from gateway.relay import grammar, request_fields
+from gateway.relay.heads import Refused, RequestHead
+from gateway.relay.request_fields import Rule
 
-_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]+)(/[^?]*)?(\?.*)?")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_TRACEPARENT = re.compile(
-    rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2}).*"
-)
-_KEY_COOKIE = re.compile(
-    rb"[ \t]*+([^=;\s]++)[ \t]*+=[ \t]*+\"?(%b)\"?[ \t]*+" % KEY_PATTERN.pattern
-)
 
 # Names are the client's to choose, so the memo must not grow with them.
 _MOST_NAMES = 2048
 _LONGEST_NAME = 64
-
-_UPGRADES = frozenset({b"websocket"})
-
-
-class Refused(Exception):
-    """Ends a request's way through the gateway with one refusal, and more fields if need be.
-
-    `event` is for the audit log, when it is a credential that was refused.
-    """
-
-    def __init__(
-        self,
-        refusal: Refusal,
-        fields: Mapping[str, str] | None = None,
-        event: Event | None = None,
-    ) -> None:
-        super().__init__(refusal.reason)
-        self.refusal = refusal
-        self.fields = dict(fields or {})
-        self.event = event
-
-
-class Answered(Exception):
-    """Ends a request's way through the gateway with an answer without a body, and no refusal.
-
-    `event` is for the audit log, when a credential was refused all the same.
-    """
-
-    def __init__(self, status: int, fields: Mapping[str, str], event: Event | None = None) -> None:
-        super().__init__(status)
-        self.status = status
-        self.fields = fields
-        self.event = event
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What is known of a request that did not come itself: a proxy has described it."""
-
-    site: str  # scheme and authority as the browser knows them; empty if that is not known
-    redirects: bool  # the proxy hands a redirect on to the browser
-
-
-class RequestHead:
-    """One request's head.
-
-    Defaults stand on the class, since a request sets few of them: an instance costs what it uses.
-    """
-
-    host: bytes | None = None
-    path: bytes  # origin-form without the query, as it came
-    query: bytes = b""  # with its question mark, as it came
-    passed: list[bytes]  # the field lines that go on, with their CRLF, as they came
-    length: int = 0  # what Content-Length says
-    has_length = False
-    chunked = False
-    close = False  # the client wants the connection closed after the answer
-    keep_alive = False  # an HTTP/1.0 client wants it kept open
-    named: tuple[bytes, ...] = ()  # what Connection names besides
-    upgrade: bytes | None = None  # an upgrade that could be granted, lower-cased
-    trailers = False  # TE: trailers
-    expects_continue = False
-    credential: bytes | None = None  # what may be a key: after "Bearer " or in a cookie
-    cookie: bytes | None = None  # the name of the cookie that held the credential
-    authorization: bytes | None = None  # the Authorization line, as it came
-    ambiguous = False  # it carries several credentials, and none may be picked by chance
-    trace: tuple[bytes, bytes] | None = None  # trace id and flags of a valid traceparent
-    forwarding: tuple[tuple[bytes, bytes], ...] = ()  # (folded name, value) to trust or to drop
-    originals: tuple[tuple[bytes, bytes], ...] = ()  # those of nginx, which describe a request
-    purged = False  # a field was dropped that other proxies would pass on
-    described: RequestHead | None = None  # the request that this one asks about
-    told: Told | None = None  # for one that is asked about
-    loop = False  # the request has passed through this gateway before
-    max_forwards: int | None = None
-
-    def __init__(self, method: bytes, target: bytes, minor: bytes) -> None:
-        self.method = method
-        self.target = target
-        self.old = minor == b"0"  # HTTP/1.0
-
-    def passed_value(self, name: bytes) -> str | None:
-        """The value of the first field of this name (in lower case) among those that go on.
-
-        Slow, as it looks through them all: for what few requests need.
-        """
-        for line in self.passed:
-            given, _, value = line.partition(b":")
-            if given.lower() == name:
-                return value.strip(b" \t\r\n").decode("latin-1")
-        return None
-
-    @property
-    def has_body(self) -> bool:
-        """Whether a body follows the head; one of no bytes is none."""
-        return self.chunked or self.length > 0
-
-
-Rule = Callable[[RequestHead, bytes, bytes], None]
 
 
 class RequestReader:
@@ -158,22 +52,22 @@ class RequestReader:
         self._instance = b"latchkey (" + instance.encode() + b")"
         self._guarded = {fold(name.encode()) for name in identity}
         self._by_name: dict[bytes, Rule] = {
-            b"host": _host,
-            b"content-length": _content_length,
-            b"transfer-encoding": _transfer_encoding,
-            b"connection": _connection,
-            b"authorization": _authorization,
-            b"cookie": _cookie,
-            b"expect": _expect,
-            b"upgrade": _upgrade,
-            b"te": _te,
+            b"host": request_fields.host,
+            b"content-length": request_fields.content_length,
+            b"transfer-encoding": request_fields.transfer_encoding,
+            b"connection": request_fields.connection,
+            b"authorization": request_fields.authorization,
+            b"cookie": request_fields.cookie,
+            b"expect": request_fields.expect,
+            b"upgrade": request_fields.upgrade,
+            b"te": request_fields.te,
             b"via": self._via,
-            b"traceparent": _traceparent,
-            b"max-forwards": _max_forwards,
+            b"traceparent": request_fields.traceparent,
+            b"max-forwards": request_fields.max_forwards,
         }
         if key_field is not None:
-            self._by_name[key_field.lower().encode()] = _key_field
-        self._rules: dict[bytes, Rule | None] = {b"": _malformed}
+            self._by_name[key_field.lower().encode()] = request_fields.key_field
+        self._rules: dict[bytes, Rule | None] = {b"": request_fields.malformed}
 
     def read(self, data: bytes, end: int) -> RequestHead:
         """The head that ends (before its empty line) at `end`. Raises `Refused`."""
@@ -226,11 +120,11 @@ class RequestReader:
         if lower in self._by_name:
             return self._by_name[lower]
         if lower in FORWARDING or lower.startswith(FORWARDING_PREFIX):
-            return _forwarding
+            return request_fields.forwarding
         if lower in ORIGINALS:
-            return _original
+            return request_fields.original
         if folded in self._by_name or folded in HOP_BY_HOP or self.guards(folded):
-            return _drop if folded == lower else _purge
+            return request_fields.drop if folded == lower else request_fields.purge
         return None
 
     def _via(self, head: RequestHead, name: bytes, line: bytes) -> None:
@@ -267,7 +161,7 @@ def _read_target(head: RequestHead) -> None:
             head.path = target
             return
         absolute = _ABSOLUTE.fullmatch(target)
-        if absolute is None or not _HOST.fullmatch(absolute[1]):
+        if absolute is None or not request_fields.HOST.fullmatch(absolute[1]):
             # CONNECT's authority-form names no path, but its refusal is the method's.
             if head.method == b"CONNECT":
                 raise Refused(refusals.METHOD)
@@ -283,131 +177,3 @@ def _read_target(head: RequestHead) -> None:
         head.path = target
     else:
         head.path, head.query = target[:mark], target[mark:]
-
-
-def _malformed(head: RequestHead, name: bytes, line: bytes) -> None:
-    raise grammar.Malformed
-
-
-def _drop(head: RequestHead, name: bytes, line: bytes) -> None:
-    pass
-
-
-def _purge(head: RequestHead, name: bytes, line: bytes) -> None:
-    head.purged = True
-
-
-def _host(head: RequestHead, name: bytes, line: bytes) -> None:
-    value = grammar.value(line, name)
-    if head.host is not None or not _HOST.fullmatch(value):
-        raise grammar.Malformed
-    head.host = value
-
-
-def _content_length(head: RequestHead, name: bytes, line: bytes) -> None:
-    if head.has_length:
-        raise grammar.Malformed
-    head.length, head.has_length = grammar.length(grammar.value(line, name)), True
-
-
-def _transfer_encoding(head: RequestHead, name: bytes, line: bytes) -> None:
-    value = grammar.value(line, name).lower()
-    if head.chunked or not value:
-        raise grammar.Malformed
-    if value != b"chunked":
-        raise Refused(refusals.UNKNOWN_CODING)
-    head.chunked = True
-
-
-def _connection(head: RequestHead, name: bytes, line: bytes) -> None:
-    value = grammar.value(line, name).lower()
-    if value == b"keep-alive":
-        head.keep_alive = True
-    elif value == b"close":
-        head.close = True
-    else:
-        named = grammar.tokens(value)
-        head.named += tuple(named)
-        head.close = head.close or b"close" in named
-        head.keep_alive = head.keep_alive or b"keep-alive" in named
-
-
-def _key_field(head: RequestHead, name: bytes, line: bytes) -> None:
-    value = grammar.value(line, name)
-    if head.credential is not None and head.credential != value:
-        head.ambiguous = True
-    head.credential, head.cookie = value, None
-
-
-def _authorization(head: RequestHead, name: bytes, line: bytes) -> None:
-    value = grammar.value(line, name)
-    if head.authorization is not None:
-        head.ambiguous = True
-    head.authorization = line
-    if value[:7].lower() == b"bearer " or value.lower() == b"bearer":
-        # Some backends hand the token out in the body and in a cookie; so the key comes back twice.
-        other = head.credential is not None and head.credential != value[7:]
-        head.ambiguous = head.ambiguous or other
-        head.credential, head.cookie = value[7:], None
-
-
-def _cookie(head: RequestHead, name: bytes, line: bytes) -> None:
-    """Cuts the key out; the other cookies keep their bytes, and an empty field disappears."""
-    if b"lk_" not in line:
-        head.passed.append(line)
-        return
-    kept = []
-    for pair in line[len(name) + 1 : -2].split(b";"):
-        found = _KEY_COOKIE.fullmatch(pair)
-        if found is None:
-            kept.append(pair)
-            continue
-        if head.credential is None:
-            head.cookie, head.credential = found[1], found[2]
-        elif head.cookie is not None or head.credential != found[2]:
-            head.ambiguous = True
-    rest = b";".join(kept)
-    if rest.strip(b" \t;"):
-        head.passed.append(name + b": " + rest.lstrip(b" \t") + b"\r\n")
-
-
-def _expect(head: RequestHead, name: bytes, line: bytes) -> None:
-    if grammar.value(line, name).lower() != b"100-continue":
-        raise Refused(refusals.EXPECTATION)
-    # RFC 9110 §10.1.1: an HTTP/1.0 client cannot mean it.
-    head.expects_continue = not head.old
-
-
-def _upgrade(head: RequestHead, name: bytes, line: bytes) -> None:
-    wanted = grammar.value(line, name).lower()
-    if wanted in _UPGRADES:
-        head.upgrade = wanted
-    else:
-        head.purged = True
-
-
-def _te(head: RequestHead, name: bytes, line: bytes) -> None:
-    if b"trailers" in grammar.tokens(grammar.value(line, name)):
-        head.trailers = True
-
-
-def _traceparent(head: RequestHead, name: bytes, line: bytes) -> None:
-    """W3C Trace Context §3.2: an invalid one counts as none."""
-    found = _TRACEPARENT.fullmatch(grammar.value(line, name))
-    if found is not None:
-        head.trace = (found[1], found[2])
-
-
-def _max_forwards(head: RequestHead, name: bytes, line: bytes) -> None:
-    if head.method == b"OPTIONS":
-        head.max_forwards = grammar.length(grammar.value(line, name))
-    else:
-        head.passed.append(line)
-
-
-def _forwarding(head: RequestHead, name: bytes, line: bytes) -> None:
-    head.forwarding += ((name.lower(), grammar.value(line, name)),)
-
-
-def _original(head: RequestHead, name: bytes, line: bytes) -> None:
-    head.originals += ((name.lower(), grammar.value(line, name)),)

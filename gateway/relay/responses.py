@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection
 
+from gateway.core.carriers import TRIP_MARK
 from gateway.core.fields import HOP_BY_HOP, OWN_PREFIX, fold
 from gateway.relay import grammar
 from gateway.relay.grammar import Malformed
@@ -11,6 +12,8 @@ from gateway.relay.grammar import Malformed
 # Names are the upstream's to choose, so the memo must not grow with them.
 _MOST_NAMES = 2048
 _LONGEST_NAME = 64
+
+_TRIP = f"={TRIP_MARK}".encode()
 
 
 class ResponseHead:
@@ -50,8 +53,10 @@ Rule = Callable[[ResponseHead, bytes, bytes], None]
 class ResponseReader:
     """Reads response heads by one gateway's rules."""
 
-    def __init__(self, *, own_cookies: Container[bytes]) -> None:
-        """`own_cookies` are names of cookies that hold keys: no upstream may set one (rule E7)."""
+    def __init__(self, *, own_cookies: Collection[bytes]) -> None:
+        """`own_cookies` are names of cookies that hold keys: no upstream may set one (rule E7), nor
+        one that a browser carries on its way to log in. Without names, every cookie may be set.
+        """
         self._own_cookies = own_cookies
         self._by_name: dict[bytes, Rule] = {
             b"content-length": _content_length,
@@ -102,7 +107,8 @@ class ResponseReader:
         return None
 
     def _set_cookie(self, head: ResponseHead, name: bytes, line: bytes) -> None:
-        if cookie_name(line) not in self._own_cookies:
+        own = self._own_cookies
+        if not own or not (cookie_name(line) in own or _TRIP in line):
             head.passed.append(line)
 
 

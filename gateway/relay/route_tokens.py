@@ -9,12 +9,13 @@ import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gateway.core.minting import RENEWED_BEFORE, Minter
 from gateway.core.sessions import renewal_time
+from gateway.core.tokens import RENEWED_BEFORE
 from gateway.store.near_cache import Entry, make_room
 
 if TYPE_CHECKING:
     from gateway.config.model import RouteToken
+    from gateway.core.minting import Minter
 
 # Of how many sessions a token is kept, in each worker and for each route: 1 KiB or so each. They
 # are kept here and not with the near cache's entries, which come and go more often.

@@ -11,7 +11,7 @@ from gateway.core import paths, refusals
 from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
 from gateway.core.routing import Methods, Table
-from gateway.relay.requests import RequestHead
+from gateway.relay.heads import RequestHead
 from gateway.relay.route_tokens import RouteTokens
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
-from gateway.config.signing import minter
+from gateway.config.own_tokens import minter
 from gateway.core import paths, refusals
 from gateway.core.addresses import ServerUrl
 from gateway.core.carriers import own_cookies
@@ -299,7 +299,8 @@ def _guarded(config: Config) -> dict[str, frozenset[bytes]]:
         name: frozenset(
             paths.guard_form(login.backend_path.encode())
             for login in config.login
-            if login.kind != "users" and places(upstream) & places(config.upstreams[login.upstream])
+            if (login.kind == "backend" or login.kind == "mint")
+            and places(upstream) & places(config.upstreams[login.upstream])
         )
         for name, upstream in config.upstreams.items()
     }

@@ -14,17 +14,16 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from redis.asyncio.cluster import ClusterNode, ClusterPipeline, RedisCluster
-from redis.asyncio.connection import Connection
-from redis.cluster import PRIMARY, get_node_name
+from redis.cluster import PRIMARY
 from redis.commands.core import AsyncScript
 from redis.exceptions import ClusterError, NoScriptError, RedisClusterException
 
-from gateway.store.connections import TlsConnection
+from gateway.store.connections import TcpConnection, TlsConnection
 
 
 class Cluster(RedisCluster):
@@ -43,12 +42,14 @@ class Cluster(RedisCluster):
         )
         # A node that is silent must not take the room of the others.
         self._commands = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(most))
-        self._pipelines = asyncio.Semaphore(most)
-        if context is not None:
-            self.connection_kwargs.update(connection_class=TlsConnection, context=context)
-            for node in self.startup_nodes:
-                node.connection_class = TlsConnection
-                node.connection_kwargs["context"] = context
+        # What a pipeline is redirected to are commands, which must find room meanwhile.
+        self.pipelines = asyncio.Semaphore(most)
+        kind = TcpConnection if context is None else TlsConnection
+        more = {} if context is None else {"context": context}
+        self.connection_kwargs.update(connection_class=kind, **more)
+        for node in self.startup_nodes:
+            node.connection_class = kind
+            node.connection_kwargs.update(more)
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         with _own_errors():
@@ -57,14 +58,6 @@ class Cluster(RedisCluster):
     async def _execute_command(self, target_node: ClusterNode, *args: Any, **options: Any) -> Any:
         async with self._commands[target_node.name]:
             return await super()._execute_command(target_node, *args, **options)
-
-    async def execute_pipeline(self, pipeline: Awaitable[list[Any]]) -> list[Any]:
-        """What a pipeline answers. Its redirections are commands again, so those have their own
-        room.
-        """
-        async with self._pipelines:
-            with _own_errors():
-                return await pipeline
 
     def pipeline(self, transaction: Any = None, shard_hint: Any = None) -> ClusterPipeline:
         return _Pipeline(self)  # type: ignore[abstract]
@@ -107,10 +100,10 @@ class Cluster(RedisCluster):
         """The names of the primaries as one of them sees it, another one each time."""
         asked = random.choice(self.get_primaries())  # noqa: S311 (no secret)
         parts = await asked.execute_command("CLUSTER SLOTS")
-        homes = [part[2] for part in parts]
-        return {
-            get_node_name(host.decode() if host else asked.host, port) for host, port, *_ in homes
-        }
+        homes = [
+            (host.decode() if host else asked.host, port) for _, _, (host, port, *_), *_ in parts
+        ]
+        return {ClusterNode(host, port).name for host, port in homes}
 
 
 class _Pipeline(ClusterPipeline):
@@ -121,8 +114,9 @@ class _Pipeline(ClusterPipeline):
 
     async def execute(self, *how: bool, **more: bool) -> list[Any]:
         cluster: Any = self.cluster_client
-        answers: list[Any] = await cluster.execute_pipeline(super().execute(*how, **more))
-        return answers
+        async with cluster.pipelines:
+            with _own_errors():
+                return await super().execute(*how, **more)
 
 
 class _Script(AsyncScript):
@@ -138,10 +132,10 @@ class _Script(AsyncScript):
             return await cluster.eval(self.script, *given)
 
 
-class _LastFirst(deque[Connection]):
+class _LastFirst(deque[Any]):
     """Free connections, of which the one that was used last is used first."""
 
-    def popleft(self) -> Connection:
+    def popleft(self) -> Any:
         return self.pop()
 
 

@@ -16,18 +16,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import Connection as TcpConnection
-from redis.asyncio.connection import UnixDomainSocketConnection
 
 from gateway.config.tls import client_context
 from gateway.core.secret import Secret
 from gateway.core.store_urls import StorePlace, parse_store_url
 from gateway.store.cluster import Cluster
-from gateway.store.connections import TlsConnection, options
+from gateway.store.connections import TcpConnection, TlsConnection, UnixConnection, options
 from gateway.store.sentinel import SentinelPool
 
 if TYPE_CHECKING:
-    from gateway.config.model import Store
+    from gateway.config.store_sections import Store
 
 _CONNECTIONS = 32
 
@@ -74,7 +72,7 @@ def connect(url: str, timeout: float, access: Access = _BY_URL_ALONE) -> Client:
     if place.kind == "sentinel":
         return Redis.from_pool(_sentinel_pool(place, access, timeout, settings))
     if place.kind == "unix":
-        settings |= {"connection_class": UnixDomainSocketConnection, "path": place.path}
+        settings |= {"connection_class": UnixConnection, "path": place.path}
     else:
         [(host, port)] = place.hosts
         kind = TlsConnection if place.tls else TcpConnection

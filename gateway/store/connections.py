@@ -5,9 +5,11 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
-from redis.asyncio.connection import AbstractConnection, SSLConnection
+from redis.asyncio.connection import AbstractConnection, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.connection import Connection as PlainConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
@@ -27,7 +29,27 @@ def options(timeout: float) -> dict[str, Any]:
     }
 
 
-class TlsConnection(SSLConnection):
+class _Sending(AbstractConnection):
+    """uvloop answers a write to a transport that is closed with a `RuntimeError`. redis-py does not
+    know that: it would neither try again nor call it a lost connection.
+    """
+
+    async def send_packed_command(self, *args: Any, **how: Any) -> None:
+        try:
+            await super().send_packed_command(*args, **how)
+        except RuntimeError:
+            raise Disconnected("the connection is closed") from None
+
+
+class TcpConnection(_Sending, PlainConnection):
+    """Over TCP."""
+
+
+class UnixConnection(_Sending, UnixDomainSocketConnection):
+    """Over a unix socket."""
+
+
+class TlsConnection(_Sending, SSLConnection):
     """Over TLS, with a context that all connections share.
 
     redis-py makes a context for each connection, which takes 36 ms, and which trusts the system's

@@ -25,7 +25,10 @@ T = TypeVar("T")
 
 
 class Directory:
-    """The index of each subject's sessions. Everything raises `StoreUnavailable`."""
+    """The indexes of sessions: by subject, and by what others call them.
+
+    Everything raises `StoreUnavailable`.
+    """
 
     def __init__(self, client: Client, layout: Layout, timeout: float) -> None:
         """`timeout` bounds each of the store's answers, in seconds."""
@@ -33,18 +36,27 @@ class Directory:
         self._layout = layout
         self._timeout = timeout
 
-    async def enter(self, subject: str, session_id: str, ends_at: float, now: float) -> None:
+    async def enter(
+        self,
+        subject: str,
+        session_id: str,
+        ends_at: float,
+        now: float,
+        names: Iterable[str] = (),
+    ) -> None:
         """Takes note of a session that is issued now and has been written; times are UNIX seconds.
+        It can be found by its subject, and by what others call it.
 
         It is scored by the second in which it ends, and within that by when in its second it was
         issued: of sessions that were issued in the same second, the record does not tell the older.
         """
-        index, last = self._layout.subject(subject), math.ceil(ends_at)
+        last = math.ceil(ends_at)
         async with self._client.pipeline(transaction=False) as pipe:
-            pipe.zremrangebyscore(index, "-inf", now)
-            pipe.zadd(index, {session_id: last + now % 1})
-            pipe.expireat(index, last, gt=True)
-            pipe.expireat(index, last, nx=True)
+            for index in (self._layout.subject(subject), *map(self._layout.name, names)):
+                pipe.zremrangebyscore(index, "-inf", now)
+                pipe.zadd(index, {session_id: last + now % 1})
+                pipe.expireat(index, last, gt=True)
+                pipe.expireat(index, last, nx=True)
             await bounded(pipe.execute(), self._timeout)
 
     async def extend(self, subject: str, session_id: str, ends_at: float) -> None:
@@ -72,6 +84,19 @@ class Directory:
         held = await self._held(subject)
         order = sorted(held, key=lambda each: held[each][0].seen, reverse=True)
         return {each: held[each][0] for each in order}
+
+    async def named(self, name: str) -> list[str]:
+        """The ids of the sessions that others call so; what has ended leaves the index."""
+        index = self._layout.name(name)
+        ids: Any = await bounded(self._client.zrange(index, 0, -1), self._timeout)
+        held: list[str] = []
+        for some in _pieces(each.decode("ascii", "replace") for each in ids):
+            records = await self._records(some)
+            held += [each for each, record in zip(some, records, strict=True) if record is not None]
+            gone = [each for each, record in zip(some, records, strict=True) if record is None]
+            if gone:
+                await bounded(self._client.zrem(index, *gone), self._timeout)
+        return held
 
     async def by_age(self, subject: str) -> list[str]:
         """The ids of a subject's sessions, the oldest first: in the same order for all who ask.

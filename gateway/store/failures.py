@@ -32,7 +32,7 @@ from gateway.store.errors import bounded
 from gateway.store.layout import Layout
 
 if TYPE_CHECKING:
-    from gateway.config.model import Guessing
+    from gateway.config.login_sections import Guessing
 
 # A wait that is doubled this often is longer than any that anybody configures.
 _MOST_DOUBLINGS = 30

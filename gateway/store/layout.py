@@ -1,7 +1,7 @@
 """How sessions are laid out in Redis: the names of the keys.
 
 The braces make Redis Cluster keep a session and its device in one slot, so that no command crosses
-slots. A subject's index is apart; it is found without any key, and it holds session ids only.
+slots. Indexes are apart; they are found without any key, and they hold session ids only.
 """
 
 from __future__ import annotations
@@ -45,5 +45,17 @@ class Layout:
 
     def subject(self, subject: str) -> str:
         """The index of a subject's session ids: a sorted set, scored by when they end (seconds)."""
-        digest = base64.urlsafe_b64encode(hashlib.sha256(subject.encode()).digest()[:18])
-        return f"{self.prefix}u:{digest.decode()}"
+        return f"{self.prefix}u:{_digest(subject)}"
+
+    def name(self, name: str) -> str:
+        """The index of the ids of sessions that somebody else calls by a name: as a subject's."""
+        return f"{self.prefix}n:{_digest(name)}"
+
+    def used(self, name: str) -> str:
+        """That something which may be used once has been used: a string that expires with it."""
+        return f"{self.prefix}o:{_digest(name)}"
+
+
+def _digest(name: str) -> str:
+    """Names may be of any length, and Redis is to hold none of them in its own."""
+    return base64.urlsafe_b64encode(hashlib.sha256(name.encode()).digest()[:18]).decode()

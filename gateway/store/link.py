@@ -54,9 +54,12 @@ class Link(asyncio.Protocol):
 
     async def ask(self, command: bytes) -> Any:
         """The reply to one packed command. Raises `hiredis.ReplyError` and `ConnectionError`."""
+        try:
+            self._transport.write(command)
+        except RuntimeError:  # uvloop's word for a transport that is closed
+            raise ConnectionError("the store's connection is gone") from None
         future: asyncio.Future[Any] = self._loop.create_future()
         self._waiting.append(future)
-        self._transport.write(command)
         return await future
 
     def close(self) -> None:

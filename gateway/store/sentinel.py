@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis, Sentinel
-from redis.asyncio.connection import Connection
 from redis.asyncio.sentinel import (
     MasterNotFoundError,
     SentinelConnectionPool,
@@ -20,10 +19,14 @@ from redis.asyncio.sentinel import (
 )
 from redis.exceptions import RedisError
 
-from gateway.store.connections import TlsConnection, connect_to_primary
+from gateway.store.connections import TcpConnection, TlsConnection, connect_to_primary
 
 
-class TlsSentinelConnection(SentinelManagedConnection, TlsConnection):
+class PrimaryConnection(SentinelManagedConnection, TcpConnection):
+    """To the primary, over TCP."""
+
+
+class TlsPrimaryConnection(SentinelManagedConnection, TlsConnection):
     """To the primary, over TLS."""
 
 
@@ -44,7 +47,7 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
         super().__init__(  # type: ignore[no-untyped-call]
             service,
             _Sentinels(sentinels, sentinel_settings, patience / len(sentinels)),
-            connection_class=TlsSentinelConnection if tls else SentinelManagedConnection,
+            connection_class=TlsPrimaryConnection if tls else PrimaryConnection,
             redis_connect_func=connect_to_primary,
             **settings,
         )
@@ -67,7 +70,7 @@ class _Sentinels(Sentinel):
     ) -> None:
         """`patience` is how long each may take to answer, in seconds."""
         super().__init__([])  # type: ignore[no-untyped-call]
-        kind = TlsConnection if "context" in settings else Connection
+        kind = TlsConnection if "context" in settings else TcpConnection
         self.sentinels = [
             Redis.from_pool(
                 BlockingConnectionPool(host=host, port=port, connection_class=kind, **settings)

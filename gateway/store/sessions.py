@@ -1,31 +1,35 @@
-"""Sessions at rest: issue, resolve and revoke, over one store that speaks the Redis protocol."""
+"""Sessions at rest: issued and revoked, over one store that speaks the Redis protocol. How they are
+resolved and renewed has modules of its own.
+"""
 
 from __future__ import annotations
 
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from gateway.core import jwts, keys, records, sessions
+from gateway.core import keys, records, sessions
 from gateway.core.keys import Key
-from gateway.core.records import Foreign, NewerVersion, Open, Records
-from gateway.core.sealing import NONCE_BYTES, Sealer, Unsealable
-from gateway.core.sessions import Device, Session, Token, Unreadable
+from gateway.core.records import Foreign, Open, Records
+from gateway.core.sealing import NONCE_BYTES, Sealer
+from gateway.core.sessions import Device, Session, Token
 from gateway.observe.events import Report, of_sessions, unheard
 from gateway.store.connect import Client, access, connect
 from gateway.store.directory import Directory
 from gateway.store.echoes import Echoes
-from gateway.store.errors import NewerSession, StoreUnavailable, bounded
+from gateway.store.errors import StoreUnavailable, bounded
 from gateway.store.failures import Failures
 from gateway.store.layout import Layout
 from gateway.store.lookups import Lookups
-from gateway.store.near_cache import Entry, NearCache
+from gateway.store.near_cache import NearCache
+from gateway.store.once import Once
 from gateway.store.renewals import Renewals
 from gateway.store.replacing import Replacing
+from gateway.store.resolving import Resolver
 from gateway.store.revocations import Revocations
 from gateway.store.tracking import Tracking
 from gateway.store.writes import Writes
@@ -36,21 +40,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gateway.store")
 
 
-@dataclass(frozen=True, slots=True)
-class Unresolved:
-    """The credential names no session that lives; or one that cannot be read."""
-
-    reason: Literal["not_a_key", "token_not_key", "invalid_key", "unreadable_session"]
-
-
 # How often a session in use is looked up in its idle timeout, at the least.
 _LOOKS_PER_IDLE_TIMEOUT = 4
 
 # How many sessions one command ends: 1,000 take Redis about a millisecond.
 _AT_ONCE = 1000
-
-_UNKNOWN = Unresolved("invalid_key")
-_UNREADABLE = Unresolved("unreadable_session")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +87,8 @@ class Sessions:
         self.skew = skew
         self.directory = Directory(client, layout, timeout)
         self.failures = Failures(client, layout, sealer, timeout)
+        self.once = Once(client, layout, timeout)
+        self.sealer = sealer
         self._records = Records(sealer)
         self.replacing = Replacing(
             client,
@@ -112,7 +108,6 @@ class Sessions:
         self._idle = idle_timeout
         self._max_age = max_age
         self._timeout = timeout
-        self._render = render
         self._most = most
         self.report = report
         self._echoes = Echoes(echo)
@@ -129,7 +124,15 @@ class Sessions:
             begun=self._revocations.repeat,
             lost=self._lookups.drop_link,
         )
-        self._answers = True  # the store did, when it was asked last
+        resolver = Resolver(
+            near,
+            self._lookups,
+            self._records,
+            self.renewals,
+            render,
+            is_available=self._tracking.ready.is_set,
+        )
+        self.resolve, self.replaced = resolver.resolve, resolver.replaced
 
     async def start(self) -> None:
         """Begins to follow changes; waits a moment for it, but works without."""
@@ -148,100 +151,6 @@ class Sessions:
         """Whether the store answers, as far as the tracking connection knows."""
         return self._tracking.ready.is_set()
 
-    # Resolve.
-
-    async def resolve(self, credential: bytes, *, renew: bool = True) -> Entry | Unresolved:
-        """The session that a credential opens, with a token that is good unless `renew` is False.
-
-        Raises `StoreUnavailable` and `RenewalFailed`.
-        """
-        key = keys.parse_key(credential)
-        if key is None:
-            return _no_key(credential)
-        session_id = keys.session_id(key)
-        if self.near.is_unknown(session_id, time.time()):
-            return _UNKNOWN
-        left = None if self._answers or self.available else self._left(session_id)
-        if left is not None:
-            return left
-        try:
-            entry = await self._resolve(key, session_id, credential, renew=renew)
-        except NewerSession:
-            raise
-        except StoreUnavailable:
-            self._answers = False
-            left = self._left(session_id)
-            if left is None:
-                raise
-            return left
-        self._answers = True
-        return entry
-
-    async def replaced(self, credential: bytes, entry: Entry) -> Entry | None:
-        """The entry with another token, after an upstream has refused the one that it has; None
-        when there is none to be had.
-        """
-        key = keys.parse_key(credential)
-        if key is None:
-            return None
-        session_id = entry.session.id
-        try:
-            session = self._opened(key, session_id, await self._lookups.get(session_id))
-        except StoreUnavailable:
-            return None
-        if isinstance(session, Session) and session.token == entry.session.token:
-            session = await self.renewals.replaced(key, session) or _UNKNOWN
-        found = self._entry(session) if isinstance(session, Session) else session
-        return found if isinstance(found, Entry) else None
-
-    async def _resolve(
-        self, key: Key, session_id: str, credential: bytes, *, renew: bool
-    ) -> Entry | Unresolved:
-        """Asks the store, and has the near cache remember what it says."""
-        self.near.expects(session_id)
-        try:
-            session = self._opened(key, session_id, await self._lookups.get(session_id))
-            if isinstance(session, Session) and renew and session.renew_at <= time.time():
-                session = await self.renewals.current(key, session) or _UNKNOWN
-            found = self._entry(session) if isinstance(session, Session) else session
-        except BaseException:
-            self.near.gave_up(session_id)
-            raise
-        if found is _UNREADABLE:
-            self.near.gave_up(session_id)  # so that the next one is told the same
-        else:
-            entry = found if isinstance(found, Entry) else None
-            self.near.learned(credential, entry, session_id, time.time())
-        return found
-
-    def _opened(self, key: Key, session_id: str, record: bytes | None) -> Session | Unresolved:
-        """The session of a record, if it lives. Raises `NewerSession`."""
-        if record is None:
-            return _UNKNOWN
-        try:
-            session = self._records.open(key, session_id, record)
-        except NewerVersion:
-            _log.error("session %s is of a newer version", session_id[:12])
-            raise NewerSession from None
-        except (Foreign, Unsealable, Unreadable) as error:
-            _log.error("session %s cannot be opened: %s", session_id[:12], type(error).__name__)
-            return _UNREADABLE
-        return session if session.ends_at > time.time() else _UNKNOWN
-
-    def _entry(self, session: Session) -> Entry | Unresolved:
-        """What requests need of a session, and until when it may be remembered."""
-        now = time.time()
-        until = session.renew_at if session.renew_at > now else self.renewals.retry_at(session, now)
-        try:
-            return Entry(session, self._render(session), session.token.raw, until)
-        except (ValueError, IndexError) as error:
-            _log.error("session %s cannot be used: %s", session.id[:12], type(error).__name__)
-            return _UNREADABLE
-
-    def _left(self, session_id: str) -> Entry | None:
-        """What may still be used of a session while the store is away."""
-        return self.near.before_outage(session_id, time.time())
-
     # Issue.
 
     async def issue(
@@ -255,12 +164,13 @@ class Sessions:
         refresh: str = "",
         renew_before: float | None = None,
         lasts: float | None = None,
+        names: Sequence[str] = (),
     ) -> Issued:
         """A new session under a new key. Raises `StoreUnavailable`; then there is no session.
 
         `refresh` is what renews the token, and `renew_before` how long before its expiry, in
         seconds; None if it is not renewed. `lasts` is how long the session does, whether it is used
-        or not, in seconds; None if that is up to the timeouts.
+        or not, in seconds; None if that is up to the timeouts. `names` are what others call it.
         """
         now = time.time()
         key = keys.new_key(secrets.token_bytes(32))
@@ -282,13 +192,19 @@ class Sessions:
             refresh,
         )
         idle = self._idle if lasts is None else lasts
-        await self._write(key, session, device, now, idle)
+        await self._write(key, session, device, now, idle, names)
         if self._most:
             await self._make_room(subject)
         return Issued(key, session)
 
     async def _write(
-        self, key: Key, session: Session, device: Device, now: float, idle: float
+        self,
+        key: Key,
+        session: Session,
+        device: Device,
+        now: float,
+        idle: float,
+        names: Sequence[str],
     ) -> None:
         """The session first: what the index names without there being a session has ended."""
         record = self._records.new(key, session, device, now, secrets.token_bytes(NONCE_BYTES))
@@ -296,7 +212,7 @@ class Sessions:
         name = self._layout.session(session.id)
         await self._writes.do(("SET", name, record, "PX", lasts))
         try:
-            await self.directory.enter(session.subject, session.id, session.ends_at, now)
+            await self.directory.enter(session.subject, session.id, session.ends_at, now, names)
         except StoreUnavailable:
             # Nobody has the key, so the session would only be idle until it ends.
             with suppress(StoreUnavailable):
@@ -367,12 +283,6 @@ class Sessions:
         """Takes note that a session is not idle, as any look-up of it does."""
         # Whether that succeeds, nobody waits for.
         self._lookups.get(session_id).add_done_callback(lambda done: done.exception())
-
-
-def _no_key(credential: bytes) -> Unresolved:
-    """What stands in a key's place: a JWT is a mistake that many make, and can be told of."""
-    token = jwts.sole(credential.decode("latin-1"))
-    return Unresolved("token_not_key" if token else "not_a_key")
 
 
 def _said(record: bytes) -> Open:

@@ -8,12 +8,20 @@ import pytest
 import yaml
 
 from gateway.config.load import load
-from gateway.config.model import Guessing
+from gateway.config.login_sections import BackendLogin, Guessing
+from gateway.config.model import Config
 from gateway.config.problems import ConfigError
 from gateway.config.schema import json_schema
 from tests.config.test_load import MINIMAL, write
 
 LOGIN = "login: {{kind: backend, path: /login, upstream: shop, guessing: {}}}\n"
+
+
+def only(config: Config) -> BackendLogin:
+    """The one login that there is."""
+    [login] = config.login
+    assert isinstance(login, BackendLogin)
+    return login
 
 
 def test_it_is_on_unless_it_is_said(tmp_path: Path) -> None:
@@ -23,7 +31,7 @@ def test_it_is_on_unless_it_is_said(tmp_path: Path) -> None:
     assert config.guessing.per_account
     assert config.guessing.per_account_everywhere
     assert config.guessing.per_address
-    assert config.login[0].guessing is None
+    assert only(config).guessing is None
 
 
 @pytest.mark.parametrize("off", ["off", "'off'", "false"])
@@ -31,7 +39,7 @@ def test_off(tmp_path: Path, off: str) -> None:
     """However YAML reads it: nothing is counted."""
     text = MINIMAL + f"guessing: {off}\n" + LOGIN.format(off)
     config = load(write(tmp_path, text), {})
-    for rules in (config.guessing, config.login[0].guessing):
+    for rules in (config.guessing, only(config).guessing):
         assert rules is not None
         amounts = (rules.per_account, rules.per_account_everywhere, rules.per_address, rules.in_all)
         assert amounts == (0, 0, 0, 0)
@@ -42,7 +50,7 @@ def test_rules_of_its_own(tmp_path: Path) -> None:
     """One value may stand for a list, as everywhere."""
     rules = {"account": "badge", "window": "1h", "per_account": 3, "known_for": "7d"}
     text = MINIMAL + LOGIN.format(json.dumps(rules))
-    own = load(write(tmp_path, text), {}).login[0].guessing
+    own = only(load(write(tmp_path, text), {})).guessing
     assert own is not None
     assert (own.account, own.window, own.known_for) == (("badge",), 3600, 604_800)
     jsonschema.validate(yaml.safe_load(text), json_schema())

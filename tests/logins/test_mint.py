@@ -12,10 +12,10 @@ import jwt
 import pytest
 from aiohttp import web
 
-from gateway.core.minting import MINTED
 from gateway.core.replies import Reply
 from gateway.core.sessions import Device
 from gateway.core.token_places import Auto
+from gateway.core.tokens import MINTED
 from gateway.store.renewals import RenewalRefused
 from tests.conftest import token_of
 from tests.logins.test_backend import count

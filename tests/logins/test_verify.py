@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -150,6 +152,12 @@ async def test_a_provider_that_is_down(redis: RedisServer) -> None:
         status, reason, _ = await log_in(place, RSA.token())
         assert (status, reason) == (503, "keys_unavailable")
         assert await count(place) == 0
+
+
+def test_who_verifies_nothing_does_not_carry_what_it_takes() -> None:
+    """PyJWT is 2 MiB that most workers never need."""
+    script = "import sys, gateway.worker, gateway.logins.backend; assert 'jwt' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=HANG)
 
 
 async def test_a_refused_login_is_not_verified(redis: RedisServer) -> None:

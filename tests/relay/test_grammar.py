@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from gateway.relay import grammar
 from gateway.relay.bodies import ChunkedBody
 from gateway.relay.grammar import HEAD_END, Malformed
-from gateway.relay.requests import Refused, RequestReader
+from gateway.relay.heads import Refused
+from gateway.relay.requests import RequestReader
 
 READER = RequestReader(instance="0011223344556677", identity=["X-User-Id"], most_fields=100)
 

@@ -22,7 +22,7 @@ from tests.support.signing_keys import SECRET as HMAC_SECRET
 from tests.support.signing_keys import pem, signing, signing_key
 from tests.support.verifying import Verifying, verifying
 
-LIFE = 2  # of a token, in seconds
+LIFE = 4  # of a token, in seconds
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_tokens_are_minted_anew_on_every_gateway(pair: Pair, backend: Verifying)
     """A session outlives many tokens, and no request sees an expired one."""
     backend.trust(pair[0].port)
     key = log_in(pair[0].port)
-    until = time.monotonic() + 3 * LIFE
+    until = time.monotonic() + 2.5 * LIFE
     names = set()
     while time.monotonic() < until:
         for each in pair:

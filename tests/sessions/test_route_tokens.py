@@ -49,6 +49,7 @@ def sections(backend: Verifying, **more: Any) -> dict[str, Any]:
             "upstream": "api",
             "claims": {"sub": "/user/id", "role": "/user/role", "name": "/user/id"},
         },
+        "verify": {},
         "routes": [{"upstream": "api", **route} for route in ROUTES],
         **more,
     }
@@ -99,6 +100,21 @@ def test_each_upstream_gets_its_own(running: Gateway, backend: Verifying) -> Non
     own = said(backend, running, key, "/api/x", "everybody")
     assert len({each["jti"] for each in (shop, bare, everything, own)}) == 4
     assert own["exp"] > time.time() + 200
+
+
+def test_a_proxy_that_asks_is_told_the_routes_own(running: Gateway, backend: Verifying) -> None:
+    """As the upstream would be: the token is made by the rule, whoever sends the request on."""
+    key = log_in(running.port)
+    answer = ask(
+        running.port,
+        b"GET /.well-known/latchkey/verify HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+        b"X-Forwarded-Method: GET\r\nX-Forwarded-Uri: /api/shop/x\r\n"
+        b"Authorization: Bearer %b\r\n\r\n" % key.encode(),
+    )
+    [line] = [line for line in answer.split(b"\r\n") if line.startswith(b"Authorization:")]
+    token = line.partition(b"Bearer ")[2].decode()
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert (claims["aud"], claims["sub"]) == ("shop", "alice")
 
 
 def test_one_upstreams_token_is_refused_by_another(running: Gateway, backend: Verifying) -> None:

@@ -12,7 +12,8 @@ import redis as redis_client
 from gateway.core.keys import new_key
 from gateway.core.sessions import Session, Token
 from gateway.store.near_cache import Entry, NearCache
-from gateway.store.sessions import Sessions, Unresolved
+from gateway.store.resolving import Unresolved
+from gateway.store.sessions import Sessions
 from tests.store.test_sessions import credential, issue, open_store, resolved, until_near
 from tests.support.delaying import Delaying, delaying
 from tests.support.redis_server import RedisServer, redis_server

@@ -10,7 +10,8 @@ import pytest
 from gateway.core import records
 from gateway.core.sessions import Session, Token
 from gateway.store.replacing import Outcome, Renewed
-from gateway.store.sessions import Issued, Sessions, Unresolved
+from gateway.store.resolving import Unresolved
+from gateway.store.sessions import Issued, Sessions
 from tests.conftest import token_of
 from tests.store.test_sessions import credential, issue, open_store, resolved
 from tests.support.redis_server import RedisServer

@@ -21,7 +21,8 @@ from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError, bundled_bi
 from gateway.store.errors import StoreUnavailable
 from gateway.store.layout import Layout
 from gateway.store.near_cache import Entry, NearCache
-from gateway.store.sessions import Issued, Sessions, Unresolved
+from gateway.store.resolving import Unresolved
+from gateway.store.sessions import Issued, Sessions
 from tests.conftest import token_of
 from tests.support.redis_server import redis_server
 

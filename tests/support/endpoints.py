@@ -143,12 +143,14 @@ async def world(redis_url: str, **changes: Any) -> AsyncIterator[World]:
 
 
 @asynccontextmanager
-async def backend(**site: Any) -> AsyncIterator[Backend]:
-    """A backend on a free port of loopback; `site` goes to its listener (a TLS context, say)."""
+async def backend(at: int = 0, **site: Any) -> AsyncIterator[Backend]:
+    """A backend on a free port of loopback, or `at` this one; `site` goes to its listener (a TLS
+    context, say).
+    """
     server = Backend()
     runner = web.ServerRunner(web.Server(server, auto_decompress=False))
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, **site).start()
+    await web.TCPSite(runner, "127.0.0.1", at, **site).start()
     port = runner.addresses[0][1]
     server.url = f"{'https' if site else 'http'}://127.0.0.1:{port}"
     try:

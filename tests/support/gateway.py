@@ -101,9 +101,11 @@ def config(
 def gateway(folder: Path, store: str | dict[str, Any], **changes: Any) -> Iterator[Gateway]:
     """Starts a gateway, and ends it; a traceback in its log fails the test, and so does an end that
     is no orderly one, unless the test itself has killed it.
+
+    `at` is the port on which it listens, if somebody has to know that before.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    port, admin_port = free_port(), free_port()
+    port, admin_port = changes.pop("at", None) or free_port(), free_port()
     file = folder / "config.yaml"
     data = config(port, admin_port, folder, store, **changes)
     file.write_text(yaml.safe_dump(data))

@@ -145,3 +145,47 @@ def test_e7_an_upstream_cannot_set_the_keys_cookie(
         answer = ask(relay.port, request % (path, key.encode()))
         assert b"evil" not in answer, path
         assert b"\r\nSet-Cookie: a=b\r\n" in answer
+
+
+TRIP = b"latchkey-Ab3_x-9Z=lk_trip." + b"Ab-_9" * 60
+
+
+@each(
+    "lines",
+    {
+        "among others": (b"a=b; TRIP; c=d", b"Cookie: a=b; c=d"),
+        "several": (b"TRIP; a=b;TRIP", b"Cookie: a=b"),
+        "alone": (b"TRIP", b""),
+        "that is none": (b"a=lk_trip.%; b=lk_trip.", b"Cookie: a=lk_trip.%; b=lk_trip."),
+    },
+)
+@pytest.mark.parametrize("path", [b"/public/", b"/api/"])
+def test_e7_what_a_browser_takes_to_a_login(
+    relay: Gateway, shop: Upstream, key: str, lines: tuple[bytes, bytes], path: bytes
+) -> None:
+    """B12: a browser that is on its way to log in shows that to no upstream."""
+    given, kept = lines
+    shop.clear()
+    answer = ask(
+        relay.port,
+        b"GET %b HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer %b\r\n"
+        b"Cookie: %b\r\n\r\n" % (path, key.encode(), given.replace(b"TRIP", TRIP)),
+    )
+    assert status(answer) == 200
+    assert TRIP not in shop.got
+    assert b"X-Latchkey-" not in shop.got
+    found = [line for line in shop.got.split(b"\r\n") if line.startswith(b"Cookie:")]
+    assert found == ([kept] if kept else [])
+
+
+def test_e7_no_upstream_sends_a_browser_on_a_trip(relay: Gateway, shop: Upstream) -> None:
+    """E7: or it could have a visitor log in as somebody else."""
+    shop.clear(
+        always(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: %b; Path=/\r\n"
+            b"Set-Cookie: a=b\r\n\r\nok" % TRIP
+        )
+    )
+    answer = ask(relay.port, b"GET /public/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert b"lk_trip" not in answer
+    assert b"\r\nSet-Cookie: a=b\r\n" in answer

@@ -1,0 +1,39 @@
+"""The habits of every section of config.yaml: frozen, and an unknown key is an error."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    model_validator,
+)
+
+
+class Model(BaseModel):
+    """The habits of every section."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,
+        defer_build=True,  # only the whole document is ever validated: 5 MiB less per process
+    )
+
+
+class Shorthand(Model):
+    """A section for which a text may stand: the value of its field `_short_for`."""
+
+    _short_for: ClassVar[str]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lengthen(cls, value: Any) -> Any:
+        return {cls._short_for: value} if isinstance(value, str | bool) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: GetJsonSchemaHandler) -> Any:
+        return {"anyOf": [{"type": "string"}, handler(schema)]}

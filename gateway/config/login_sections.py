@@ -1,0 +1,273 @@
+"""What config.yaml may say of logins: each kind, and what they have in common."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    Field,
+    GetJsonSchemaHandler,
+    model_validator,
+)
+
+from gateway.config.base import Model, Shorthand
+from gateway.config.units import Duration, Size
+from gateway.config.values import (
+    Carrier,
+    ClaimAt,
+    ExactPath,
+    Issuer,
+    KeySetUrl,
+    Method,
+    OneOrMany,
+    OwnOrigin,
+    Place,
+    PointerText,
+    PublishedAlgorithm,
+    Scope,
+    SecretText,
+    SendingText,
+    is_plain_path,
+    off,
+)
+from gateway.core.authorization import PARAMETERS
+from gateway.core.minting import REGISTERED
+from gateway.core.token_places import (
+    parse_pointer,
+    parse_token_place,
+)
+from gateway.core.verifying_keys import Algorithm
+
+
+class Renew(Model):
+    """How a backend gives a new token for a refresh token."""
+
+    upstream: str
+    backend_path: ExactPath
+    method: Method = "POST"
+    refresh_token: Place = parse_token_place("auto")
+    send: SendingText = None
+    body: dict[str, str] = {}
+    token: Place = parse_token_place("auto")
+    before: Annotated[Duration, Field(gt=0)] = 60.0
+    timeout: Annotated[Duration, Field(gt=0)] = 10.0
+    max_reply: Size = 2**20
+
+
+class Verify(Model):
+    """How tokens are verified: by one key, or by those that a provider publishes."""
+
+    secret: SecretText | None = None
+    public_key: str | None = None
+    jwks: KeySetUrl | None = None
+    algorithms: Annotated[tuple[Algorithm, ...], OneOrMany()] = ()
+    issuer: Annotated[tuple[str, ...], OneOrMany()] = ()
+    audience: Annotated[tuple[str, ...], OneOrMany()] = ()
+    leeway: Duration | None = None
+    require_expiry: bool = False
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if sum(each is not None for each in (self.secret, self.public_key, self.jwks)) != 1:
+            raise ValueError("needs one of secret, public_key and jwks")
+        return self
+
+
+class Jwt(Verify):
+    """How tokens are verified that callers bring along themselves."""
+
+    require_expiry: bool = True
+
+
+class Guessing(Model):
+    """How many logins may fail before the next one has to wait. 0 is any number; off is all of it.
+
+    Whole seconds are counted in.
+    """
+
+    account: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)] = (
+        "username",
+        "email",
+        "login",
+        "user",
+    )
+    window: Annotated[Duration, Field(ge=1)] = 300.0
+    per_account: Annotated[int, Field(ge=0)] = 10
+    per_account_everywhere: Annotated[int, Field(ge=0)] = 100
+    per_address: Annotated[int, Field(ge=0)] = 100
+    in_all: Annotated[int, Field(ge=0)] = 0
+    delay_after: Annotated[int, Field(ge=0)] = 5
+    delay: Annotated[Duration, Field(ge=1)] = 1.0
+    longest_delay: Annotated[Duration, Field(ge=1)] = 60.0
+    known_for: Duration = 30 * 86400.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lengthen(cls, value: Any) -> Any:
+        return dict.fromkeys(_COUNTS, 0) if off(value) == "off" else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: GetJsonSchemaHandler) -> Any:
+        return {"anyOf": [{"enum": [False, "off"]}, handler(schema)]}
+
+
+_COUNTS = ("per_account", "per_account_everywhere", "per_address", "in_all")
+
+
+class LoginSection(Model):
+    """What every login has."""
+
+    path: ExactPath
+    max_body: Size = 2**20
+    body_timeout: Annotated[Duration, Field(gt=0)] = 20.0
+    carrier: Carrier | None = None
+    guessing: Guessing | None = None
+
+
+class AskingLogin(LoginSection):
+    """A login for which a backend is asked."""
+
+    upstream: str
+    backend_path: ExactPath = ""
+    methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] = ("POST",)
+    timeout: Annotated[Duration, Field(gt=0)] = 15.0
+    max_reply: Size = 2**20
+    failed: PointerText = parse_pointer("/errors")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _same_path(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "backend_path" not in value and "path" in value:
+            return {**value, "backend_path": value["path"]}
+        return value
+
+
+class BackendLogin(AskingLogin):
+    """A login by the backend's own login: its reply's token becomes a key."""
+
+    kind: Literal["backend"]
+    token: Place = parse_token_place("auto")
+    failed: PointerText = parse_pointer("/errors")
+    subject: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)] = (
+        "sub",
+        "user_id",
+        "uid",
+        "username",
+        "email",
+    )
+    renew: Renew | None = None
+    verify: Verify | None = None
+
+
+class Claim(Shorthand):
+    """Where a claim stands in a backend's reply. A text is short for `at`."""
+
+    _short_for = "at"
+
+    at: ClaimAt
+    required: bool = True
+
+
+class MintLogin(AskingLogin):
+    """A login by a backend that only says yes and who: the gateway mints the token."""
+
+    kind: Literal["mint"]
+    claims: dict[str, Claim]
+    reply: PointerText = parse_pointer("/token")
+
+    @model_validator(mode="after")
+    def _fits(self) -> MintLogin:
+        if "sub" not in self.claims or not self.claims["sub"].required:
+            raise ValueError("claims must say where sub is: whom a token is for")
+        for name in self.claims:
+            if name != "sub" and name in REGISTERED:
+                raise ValueError(f"claims cannot hold {name}, which the gateway itself makes")
+        return self
+
+
+class UsersLogin(LoginSection):
+    """A login by a file of users, whose tokens the gateway mints."""
+
+    kind: Literal["users"]
+    file: str
+    methods: tuple[Literal["POST"]] = ("POST",)
+    max_body: Size = 16 * 1024
+
+
+class OidcLogin(Model):
+    """A login at an OpenID provider, to which browsers go and from which they come back."""
+
+    kind: Literal["oidc"]
+    path: ExactPath
+    callback_path: ExactPath = ""
+    backchannel_path: ExactPath = ""
+    name: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    issuer: Issuer
+    client_id: Annotated[str, Field(min_length=1)]
+    client_secret: SecretText | None = None
+    client_auth: Literal["auto", "client_secret_basic", "client_secret_post", "none"] = "auto"
+    scopes: Annotated[tuple[Scope, ...], OneOrMany()] = ("openid",)
+    parameters: dict[str, str] = {}
+    token: Literal["access_token", "id_token"] = "access_token"  # noqa: S105 (which, not what)
+    subject: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)] = ("sub",)
+    subject_prefix: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+:)?$")] | None = None
+    algorithms: Annotated[tuple[PublishedAlgorithm, ...], OneOrMany()] = ()
+    origin: OwnOrigin | None = None
+    after_logout: ExactPath = "/"
+    renew_before: Annotated[Duration, Field(gt=0)] = 60.0
+    timeout: Annotated[Duration, Field(gt=0)] = 10.0
+    ca_file: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _paths_below(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or not is_plain_path(value.get("path")):
+            return value
+        path = value["path"].removesuffix("*").rstrip("/")
+        below = {"callback_path": f"{path}/callback", "backchannel_path": f"{path}/backchannel"}
+        return {**below, **value}
+
+    @model_validator(mode="after")
+    def _fits(self) -> OidcLogin:
+        if "openid" not in self.scopes:
+            raise ValueError("scopes must hold openid: without it, nobody is logged in")
+        for name in self.parameters:
+            if name in PARAMETERS:
+                raise ValueError(f"parameters cannot hold {name}, which the gateway itself says")
+        needs_secret = self.client_auth.startswith("client_secret")
+        if needs_secret and self.client_secret is None:
+            raise ValueError(f"client_auth: {self.client_auth} needs a client_secret")
+        if self.client_auth == "none" and self.client_secret is not None:
+            raise ValueError("client_auth: none has no use for a client_secret")
+        return self
+
+
+AnyLogin = Annotated[BackendLogin | MintLogin | UsersLogin | OidcLogin, Field(discriminator="kind")]
+
+
+class SigningKey(Model):
+    """A key that tokens are signed with."""
+
+    algorithm: Literal["HS256", "RS256", "ES256", "EdDSA"]
+    kid: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    private_key_file: str | None = None
+    private_key: SecretText | None = None
+    secret: SecretText | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> SigningKey:
+        given = [self.private_key_file, self.private_key, self.secret]
+        if sum(each is not None for each in given) != 1:
+            raise ValueError("needs one of private_key_file, private_key and secret")
+        if (self.algorithm == "HS256") != (self.secret is not None):
+            raise ValueError("HS256 goes with a secret, the other algorithms with a private key")
+        return self
+
+
+class Signing(Model):
+    """How the gateway's own tokens are made. The first key signs, and all are published."""
+
+    keys: Annotated[tuple[SigningKey, ...], OneOrMany(), Field(min_length=1)]
+    issuer: Annotated[str, Field(min_length=1)]
+    audience: Annotated[tuple[str, ...], OneOrMany()] = ()
+    lifetime: Annotated[Duration, Field(ge=1)] = 300.0

@@ -1,0 +1,208 @@
+"""How single values of config.yaml are written, and what they become.
+
+They are parsed by `core`, which knows nothing of pydantic.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Network, IPv6Network
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    WithJsonSchema,
+)
+from pydantic_core import core_schema
+
+from gateway.core import cors
+from gateway.core.addresses import Address, ServerUrl, parse_address, parse_server
+from gateway.core.minting import REGISTERED
+from gateway.core.provider_metadata import is_protected
+from gateway.core.refresh_tokens import Sending, parse_sending
+from gateway.core.secret import Secret
+from gateway.core.store_urls import StoreUrl, parse_store_url
+from gateway.core.token_places import (
+    ClaimPlace,
+    JsonPointer,
+    TokenPlace,
+    parse_claim_place,
+    parse_pointer,
+    parse_token_place,
+)
+from gateway.core.verifying_keys import Algorithm
+
+_PATH = re.compile(r"/[A-Za-z0-9_.~!$&'()+,=:@/-]*(?<!/)\*?|/[A-Za-z0-9_.~!$&'()+,=:@/-]*/\*?|/\*?")
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+_METHOD = re.compile(r"[A-Z][A-Z-]*")
+_FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+class OneOrMany:
+    """Marks a list for which one value may stand."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        return core_schema.no_info_before_validator_function(self._listed, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> Any:
+        many = handler(schema)
+        return {"anyOf": [handler.resolve_ref_schema(many).get("items", {}), many]}
+
+    @staticmethod
+    def _listed(value: Any) -> Any:
+        return value if isinstance(value, list | tuple) else [value]
+
+
+def is_plain_path(value: Any) -> bool:
+    """Whether a path can be written in config.yaml."""
+    return isinstance(value, str) and _PATH.fullmatch(value) is not None
+
+
+def _path(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError("is no path: it begins with a slash")
+    if "*" in value and (not value.endswith("/*") or value.count("*") > 1):
+        raise ValueError("is no path: a star stands only at the end, as in /api/*")
+    if not _PATH.fullmatch(value) or "//" in value or "/./" in value or "/../" in value:
+        raise ValueError("is no plain path: write it decoded, without //, dots or a query")
+    return value
+
+
+def _exact_path(value: str) -> str:
+    if value.endswith("*"):
+        raise ValueError("is one path: it cannot end in a star")
+    return _path(value)
+
+
+def _path_of_a_list(value: str) -> str:
+    if value.endswith("/"):
+        raise ValueError("cannot end in a slash: there is more below it")
+    return value
+
+
+def off(value: Any) -> Any:
+    """YAML 1.1 reads a plain `off` as false."""
+    return "off" if value is False else value
+
+
+def unless_off(value: Any) -> Any:
+    """The same, for what can be turned off altogether: nothing."""
+    return None if off(value) == "off" else value
+
+
+def _method(value: str) -> str:
+    if not _METHOD.fullmatch(value):
+        raise ValueError("is no method: write it in capitals, as in GET")
+    if value in ("CONNECT", "TRACE"):
+        raise ValueError("is never served")
+    return value
+
+
+def _field_name(value: str) -> str:
+    if not _FIELD_NAME.fullmatch(value):
+        raise ValueError("is no field name")
+    return value
+
+
+def _origin(value: str) -> str:
+    if value != cors.ANY and not _ORIGIN.fullmatch(value):
+        raise ValueError("is no origin: write https://app.example, or * for all")
+    return value
+
+
+def _claim_name(value: str) -> str:
+    if value in REGISTERED:
+        raise ValueError("is a claim that the gateway itself makes")
+    return value
+
+
+def _store_url(value: str) -> StoreUrl:
+    if value != "embedded":
+        parse_store_url(value)
+    return StoreUrl(value)
+
+
+def _key_set_url(value: str) -> str:
+    parts = urlsplit(value)  # a ValueError says what is wrong with a host or a port
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
+        raise ValueError("is no address of a key set: it begins with https://, or http://")
+    if parts.username is not None:
+        raise ValueError("cannot hold a password: what is published needs none")
+    return value
+
+
+def _issuer(value: str) -> str:
+    parts = urlsplit(value)
+    if not is_protected(value):
+        raise ValueError("is no issuer: write https://id.example, or http:// only on loopback")
+    if parts.query or parts.fragment or parts.username is not None or not value.isprintable():
+        raise ValueError("is no issuer: it has no query, no fragment and no password")
+    return value
+
+
+def _published(value: str) -> str:
+    if value.startswith("HS"):
+        raise ValueError("goes with a secret, and providers publish none")
+    return value
+
+
+def _own_origin(value: str) -> str:
+    if not _ORIGIN.fullmatch(value):
+        raise ValueError("is no origin: write https://app.example, without a path")
+    return value
+
+
+def _captured(value: Any) -> Any:
+    if isinstance(value, bool):
+        return parse_token_place("auto") if value else None
+    if value is not None and not isinstance(value, str):
+        raise ValueError("names no place: write true, or where the token is")
+    return None if value is None else parse_token_place(value)
+
+
+def _parsed(parse: Any, schema: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """How a text becomes a value of `core`, which knows nothing of pydantic."""
+    return (
+        BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value),
+        PlainSerializer(str),
+        WithJsonSchema(schema),
+    )
+
+
+_TEXT = {"type": "string"}
+Path = Annotated[str, AfterValidator(_path)]
+ExactPath = Annotated[str, AfterValidator(_exact_path)]
+ListPath = Annotated[ExactPath, AfterValidator(_path_of_a_list)]
+Method = Annotated[str, AfterValidator(_method)]
+FieldName = Annotated[str, AfterValidator(_field_name)]
+Origin = Annotated[str, AfterValidator(_origin)]
+OwnOrigin = Annotated[str, AfterValidator(_own_origin)]
+Issuer = Annotated[str, AfterValidator(_issuer)]
+KeySetUrl = Annotated[str, AfterValidator(_key_set_url)]
+StoreUrlText = Annotated[str, AfterValidator(_store_url)]
+LogPlace = Annotated[str, BeforeValidator(off)]
+PublishedAlgorithm = Annotated[Algorithm, AfterValidator(_published)]
+Scope = Annotated[str, Field(pattern=r"^[!#-\[\]-~]+$")]  # RFC 6749 §3.3
+Listen = Annotated[Address, *_parsed(parse_address, _TEXT)]
+Listens = Annotated[tuple[Listen, ...], OneOrMany(), Field(min_length=1)]
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], OneOrMany()]
+ServerAddress = Annotated[ServerUrl, *_parsed(parse_server, _TEXT)]
+SecretText = Annotated[Secret, *_parsed(Secret, {**_TEXT, "format": "password", "writeOnly": True})]
+Place = Annotated[TokenPlace, *_parsed(parse_token_place, _TEXT)]
+CapturedPlace = Annotated[
+    TokenPlace | None,
+    BeforeValidator(_captured),
+    PlainSerializer(str),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, _TEXT]}),
+]
+PointerText = Annotated[JsonPointer, *_parsed(parse_pointer, _TEXT)]
+Carrier = Literal["auto", "reply", "cookie"]
+ClaimAt = Annotated[ClaimPlace, *_parsed(parse_claim_place, _TEXT)]
+ClaimName = Annotated[str, AfterValidator(_claim_name)]
+SendingText = Annotated[Sending | None, *_parsed(parse_sending, _TEXT)]

@@ -1,0 +1,93 @@
+"""What an OpenID provider says of itself (OpenID Connect Discovery 1.0 §3 and §4, RFC 8414)."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+_WELL_KNOWN = "/.well-known/openid-configuration"
+
+# Discovery §3: what is meant by saying nothing.
+_DEFAULT_CLIENT_AUTH = ("client_secret_basic",)
+
+
+class BadMetadata(ValueError):
+    """The document describes no provider that can be used; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """A provider. `end_session_endpoint` is "" if one cannot log out there."""
+
+    issuer: str
+    authorization_endpoint: str
+    token_endpoint: str
+    jwks_uri: str
+    end_session_endpoint: str
+    client_auth: tuple[str, ...]  # how clients may prove who they are at the token endpoint
+    names_itself: bool  # in its answers (RFC 9207)
+
+
+def address(issuer: str) -> str:
+    """Where a provider describes itself."""
+    return issuer.removesuffix("/") + _WELL_KNOWN
+
+
+def read(data: bytes, issuer: str) -> Metadata:
+    """What the provider of this name says of itself. Raises `BadMetadata`."""
+    try:
+        said = json.loads(data)
+    except (ValueError, RecursionError):
+        raise BadMetadata("the answer is no JSON") from None
+    if not isinstance(said, dict):
+        raise BadMetadata("the answer is no JSON object")
+    if said.get("issuer") != issuer:
+        # Discovery §4.3: or one provider could speak for another.
+        raise BadMetadata("it names another issuer; a slash at the end makes a difference")
+    methods = said.get("token_endpoint_auth_methods_supported", _DEFAULT_CLIENT_AUTH)
+    return Metadata(
+        issuer,
+        _endpoint(said, "authorization_endpoint"),
+        _endpoint(said, "token_endpoint"),
+        _endpoint(said, "jwks_uri"),
+        _endpoint(said, "end_session_endpoint") if said.get("end_session_endpoint") else "",
+        tuple(methods) if isinstance(methods, list | tuple) else (),
+        said.get("authorization_response_iss_parameter_supported") is True,
+    )
+
+
+def is_protected(url: str) -> bool:
+    """Whether nobody on the way can read or change what is sent there: by TLS, or for want of a
+    way, as on loopback.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port  # a port that is none is a ValueError
+    except ValueError:
+        return False
+    if parts.scheme == "https":
+        return bool(host)
+    return parts.scheme == "http" and _is_loopback(host)
+
+
+def _endpoint(said: dict[str, Any], name: str) -> str:
+    url = said.get(name)
+    if not isinstance(url, str):
+        raise BadMetadata(f"it has no {name}")
+    if not url.isascii() or not url.isprintable() or " " in url or "#" in url:
+        raise BadMetadata(f"its {name} is no address")
+    if not is_protected(url):
+        raise BadMetadata(f"its {name} is neither https nor on loopback")
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
