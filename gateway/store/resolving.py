@@ -43,9 +43,11 @@ class Resolver:
         renewals: Renewals,
         render: Callable[[Session], bytes],
         is_available: Callable[[], bool],
+        is_gone: Callable[[str], bool],
     ) -> None:
         """`render` makes the fields that upstreams get for a session; `is_available` tells whether
-        the store answers, as far as whoever follows it knows.
+        the store answers, as far as whoever follows it knows; `is_gone`, whether a session has been
+        ended here, which a store that has just changed its primary may not know yet.
         """
         self._near = near
         self._lookups = lookups
@@ -53,6 +55,7 @@ class Resolver:
         self._renewals = renewals
         self._render = render
         self._is_available = is_available
+        self._is_gone = is_gone
         self._answers = True  # the store did, when it was asked last
 
     async def resolve(self, credential: bytes, *, renew: bool = True) -> Entry | Unresolved:
@@ -64,7 +67,7 @@ class Resolver:
         if key is None:
             return _no_key(credential)
         session_id = keys.session_id(key)
-        if self._near.is_unknown(session_id, time.time()):
+        if self._near.is_unknown(session_id, time.time()) or self._is_gone(session_id):
             return _UNKNOWN
         left = None if self._answers or self._is_available() else self._left(session_id)
         if left is not None:

@@ -2,14 +2,15 @@
 
 Replication is asynchronous, and Sentinel lets two servers take writes for a while when it changes
 the primary: what was deleted on the old one may still be on the new one. So each worker remembers
-what it has ended, and repeats it whenever it begins to follow a primary, before it trusts it.
+what it has ended, lets none of it in, and ends it again whenever it begins to follow a primary,
+before it trusts it.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterable
+from itertools import islice
 
 from gateway.store.connect import Client
 from gateway.store.errors import bounded
@@ -32,21 +33,37 @@ class Revocations:
         self._client = client
         self._layout = layout
         self._timeout = timeout
-        self._ended: deque[tuple[float, str]] = deque(maxlen=_MOST)  # when (monotonic), and which
+        self._asked: dict[str, float] = {}  # when (monotonic), in that order
+        self._done: set[str] = set()
 
-    def note(self, session_ids: Iterable[str]) -> None:
+    def asked(self, session_ids: Iterable[str]) -> None:
         """These are to be gone, whether or not the store says that they are."""
         now = time.monotonic()
-        self._ended.extend((now, each) for each in session_ids)
-        while self._ended and self._ended[0][0] < now - _REMEMBERED:
-            self._ended.popleft()
+        for each in session_ids:
+            self._asked.pop(each, None)
+            self._asked[each] = now
+        for oldest in list(islice(self._asked, max(0, len(self._asked) - _MOST))):
+            self._forget(oldest)
+        while self._asked and self._asked[oldest := next(iter(self._asked))] < now - _REMEMBERED:
+            self._forget(oldest)
+
+    def done(self, session_ids: Iterable[str]) -> None:
+        """These are gone, as far as the store knows."""
+        self._done.update(each for each in session_ids if each in self._asked)
+
+    def is_done(self, session_id: str) -> bool:
+        """Whether a session is gone, whatever a primary says that has not heard of it."""
+        return session_id in self._done
 
     async def repeat(self) -> None:
         """Ends them again. Raises `StoreUnavailable`."""
-        since = time.monotonic() - _REMEMBERED
-        ids = [session_id for moment, session_id in self._ended if moment >= since]
+        ids = list(self._asked)
         for at in range(0, len(ids), _AT_ONCE):
             async with self._client.pipeline(transaction=False) as pipe:
                 for each in ids[at : at + _AT_ONCE]:
                     pipe.delete(self._layout.session(each))
                 await bounded(pipe.execute(), self._timeout)
+
+    def _forget(self, session_id: str) -> None:
+        del self._asked[session_id]
+        self._done.discard(session_id)

@@ -131,6 +131,7 @@ class Sessions:
             self.renewals,
             render,
             is_available=self._tracking.ready.is_set,
+            is_gone=self._revocations.is_done,
         )
         self.resolve, self.replaced = resolver.resolve, resolver.replaced
 
@@ -238,12 +239,13 @@ class Sessions:
         """
         if not session_ids:
             return {}
-        self._revocations.note(session_ids)
+        self._revocations.asked(session_ids)
         for each in session_ids:
             self.near.forget(each)
             self._echoes.ask(each)
         names = [self._layout.session(each) for each in session_ids]
         found = await self._writes.do(*(("GETDEL", name) for name in names))
+        self._revocations.done(session_ids)
         ended = {
             session_id: _said(record)
             for session_id, record in zip(session_ids, found, strict=True)
