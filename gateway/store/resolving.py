@@ -134,7 +134,8 @@ class Resolver:
         except (Foreign, Unsealable, Unreadable) as error:
             _log.error("session %s cannot be opened: %s", session_id[:12], type(error).__name__)
             return _UNREADABLE
-        return session if session.ends_at > time.time() else _UNKNOWN
+        has_ended = session.ends_at <= time.time() or self._is_gone(session_id)
+        return _UNKNOWN if has_ended else session
 
     def _entry(self, session: Session) -> Entry | Unresolved:
         """What requests need of a session, and until when it may be remembered."""
