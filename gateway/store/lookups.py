@@ -113,6 +113,12 @@ class Lookups:
         else:
             self._sent.pop(session_id, None)
 
+    def begin_anew(self) -> None:
+        """Looks up over another connection from now on, also than the one that is being opened."""
+        if self._linking is not None:
+            self._linking.cancel()
+        self.drop_link()
+
     def drop_link(self) -> None:
         """Looks up over another connection from now on."""
         link, self._link = self._link, None
@@ -197,7 +203,8 @@ class Lookups:
 
     def _link_soon(self) -> None:
         """Opens a link beside the requests. In a cluster there is none: keys have many homes."""
-        if self._linking is None and not isinstance(self._client, RedisCluster):
+        idle = self._linking is None or self._linking.done()
+        if idle and not isinstance(self._client, RedisCluster):
             self._linking = self._loop.create_task(self._open_link())
 
     async def _open_link(self) -> None:
@@ -206,5 +213,3 @@ class Lookups:
                 self._link = await Link.open(self._client, _SCRIPT)
         except (RedisError, OSError, TimeoutError):
             pass  # the next look-up tries again
-        finally:
-            self._linking = None

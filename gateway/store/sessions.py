@@ -122,7 +122,7 @@ class Sessions:
             layout.sessions,
             timeout,
             begun=self._revocations.repeat,
-            lost=self._lookups.drop_link,
+            lost=self._lookups.begin_anew,
         )
         resolver = Resolver(
             near,

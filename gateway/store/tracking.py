@@ -90,8 +90,6 @@ class Tracking:
                 await self._begin_anew()
             except Exception as error:
                 self._gone(error)
-            else:
-                await self._begin_anew()
             await asyncio.sleep(_RETRY)
 
     def _gone(self, error: Exception) -> None:
@@ -99,7 +97,9 @@ class Tracking:
         self._tell(type(error).__name__)
 
     async def _begin_anew(self) -> None:
-        """Leaves the connections that look-ups and commands have: they may lead to no primary."""
+        """Leaves the connections that look-ups and commands have: they may lead to a server that is
+        no primary, or to one that nobody follows.
+        """
         self._lost()
         with contextlib.suppress(RedisError, OSError):
             await connect_anew(self._client)
@@ -119,6 +119,7 @@ class Tracking:
         try:
             async with asyncio.timeout(self._timeout):
                 await asyncio.gather(*(each.begin() for each in followers))
+            await self._begin_anew()
             trusted = all(each.leads_to_primary for each in followers)
             if trusted:
                 await self._begun()

@@ -260,6 +260,32 @@ async def test_a_network_that_breaks_without_a_word(server: RedisServer) -> None
         await far.close()
 
 
+async def test_all_is_connected_anew_when_a_primary_is_followed(server: RedisServer) -> None:
+    """Else look-ups and commands could stay with a server that was the primary when they connected,
+    and that nobody follows.
+    """
+    store = open_store(server.url)
+    await store.start()
+    issued = await issue(store)
+    await until_near(store, issued, there=True)
+    with server.client() as client:
+        before = {each["id"]: each for each in client.client_list(_type="normal")}
+        [tracking] = [name for name, each in before.items() if is_tracking(each)]
+        client.client_kill_filter(_id=tracking)
+        await until_near(store, issued, there=False)
+        await until_near(store, issued, there=True)
+        await store.living([issued.session.id])
+        ours = str(client.client_id())
+        after = {each["id"] for each in client.client_list(_type="normal")} - {ours}
+    assert len(after) > 2, "tracking, the link and the pool"
+    assert not after & (set(before) - {ours})
+    await store.close()
+
+
+def is_tracking(client: dict[str, str]) -> bool:
+    return "t" in client["flags"]
+
+
 async def test_no_connection_is_lost(server: RedisServer) -> None:
     """Whatever is cancelled or cut, the pool's places come back."""
     store = open_store(server.url, timeout=0.3)
