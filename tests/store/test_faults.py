@@ -282,8 +282,8 @@ async def test_all_is_connected_anew_when_a_primary_is_followed(server: RedisSer
 
 
 def connected(client: "redis_client.Redis") -> dict[str, str]:
-    """The other connections that are nobody's in particular, as the store's of a test are: the flags
-    by their numbers.
+    """The flags, by its number, of each other connection of the default user, whom a test's store
+    uses.
     """
     ours = str(client.client_id())
     listed = client.client_list(_type="normal")
