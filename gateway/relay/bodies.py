@@ -27,6 +27,29 @@ _LONGEST_LINE = 4096
 _LONGEST_TRAILERS = 16384
 
 
+class SizedBody:
+    """Takes a body of a known length, in whatever pieces it arrives; read like a `ChunkedBody`."""
+
+    __slots__ = ("_left", "done", "rest", "trailers")
+
+    def __init__(self, size: int) -> None:
+        """`size` in bytes."""
+        self._left = size
+        self.done = False
+        self.rest = b""
+        self.trailers: list[tuple[bytes, bytes]] = []  # which only a chunked body has
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The body's part of `data`."""
+        left = self._left
+        if len(data) < left:
+            self._left = left - len(data)
+        else:
+            self.done, self.rest = True, data[left:]
+            data = data[:left]
+        return [data] if data else []
+
+
 class ChunkedBody:
     """Takes a chunked body apart, in whatever pieces it arrives.
 

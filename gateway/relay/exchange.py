@@ -7,7 +7,6 @@ while the other one is full. Every exchange ends once, in `_end`, and leaves one
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +17,7 @@ from gateway.core.refusals import Refusal
 from gateway.observe.events import Event
 from gateway.pages.refusals import RefusalPage
 from gateway.relay import answers, bodies, browsers, eager, frames, outgoing
-from gateway.relay.bodies import ChunkedBody
+from gateway.relay.bodies import ChunkedBody, SizedBody
 from gateway.relay.decision import Forward
 from gateway.relay.frames import Frames
 from gateway.relay.grammar import Malformed
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from gateway.relay.context import Context
     from gateway.relay.pool import Server
     from gateway.relay.upstream import UpstreamConnection
-    from gateway.store.near_cache import Entry
 
 # RFC 9110 §9.2.2: doing it twice is the same as doing it once.
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
@@ -54,21 +52,20 @@ class Exchange:
     tunnelling = False
     waits = False  # for an upstream connection
     ended = False
+    second_try = False  # another token has been sought, which is done once
+    suspended: eager.Suspended[Any] | None = None  # what the store is asked for
     status = 0
     received = 0  # bytes of the request's body
     delivered = 0  # bytes of the answer's body
     reason = ""  # why it ended otherwise than by an answer
-    _chunks: ChunkedBody | None = None
-    _left = 0
+    _body: ChunkedBody | SizedBody | None = None  # of the request
     _rechunked = False  # the answer's body goes out in chunks
     _until_close = False  # the answer's body ends with the connection
     _silent = False  # the answer's body is read but not sent (205)
     _continued = False  # the client has been told to go on with the body
     _interim = False  # the upstream has spoken already
-    _suspended: eager.Suspended[Any] | None = None
     _frames: Frames | None = None  # of the upstream's side of a tunnel
     _response: ResponseHead | None = None
-    _renewed = False  # another token has been sought, which is done once
     lingers = False  # the client is told something last, and must have the time to read it
     _timer: asyncio.TimerHandle | None = None
 
@@ -82,9 +79,9 @@ class Exchange:
         self.began = time.monotonic()
         self.close = head.close or (head.old and not head.keep_alive)
         if head.chunked:
-            self.uploading, self._chunks = True, ChunkedBody()
+            self.uploading, self._body = True, ChunkedBody()
         elif head.length:
-            self.uploading, self._left = True, head.length
+            self.uploading, self._body = True, SizedBody(head.length)
 
     # From the head to an upstream connection.
 
@@ -104,20 +101,20 @@ class Exchange:
             self.answer(answered)
             return
         if isinstance(decision, Forward):
-            self._go(decision)
+            self.go(decision)
         else:
-            self._suspended = decision
+            self.suspended = decision
             decision.then(self._decided, self._undecided)
 
     def _decided(self, decision: Forward) -> None:
         """The store has answered, and the request may pass."""
-        self._suspended = None  # which knows us, and a cycle would wait for the collector
+        self.suspended = None  # which knows us, and a cycle would wait for the collector
         if not self.ended:
-            self._go(decision)
+            self.go(decision)
 
     def _undecided(self, error: BaseException) -> None:
         """The store has answered, and the request may not pass; or the client has gone."""
-        self._suspended = None
+        self.suspended = None
         if isinstance(error, Refused):
             self._refuse(error)
         elif isinstance(error, Answered):
@@ -137,7 +134,8 @@ class Exchange:
             name = self.request_id.decode("ascii")
             self.context.report(replace(event, address=address, request_id=name))
 
-    def _go(self, decision: Forward) -> None:
+    def go(self, decision: Forward) -> None:
+        """The request may pass, as soon as there is a connection for it."""
         self.forward = decision
         self.waits = True
         decision.route.pool.acquire(self)
@@ -179,48 +177,31 @@ class Exchange:
             upstream.deadline = self.context.clock.now + self.context.settings.tunnel_idle
             upstream.send(data)
             return
+        body = self._body
+        assert body is not None
         try:
-            rest = self._take_chunks(data, out) if self._chunks else self._take_length(data, out)
+            pieces = body.feed(data)
         except Malformed:
             self.fail(refusals.MALFORMED)
             return
+        self.received += sum(map(len, pieces))
         if self.received > forward.route.body_limit:
             self.fail(refusals.BODY_TOO_LARGE)
             return
+        if self.head.chunked:
+            out += bodies.chunk(pieces)
+            if body.done:
+                out.append(self._last_chunk(body.trailers))
+        else:
+            out += pieces
         if out:
             upstream.send(b"".join(out))
-        if self.uploading:
-            self.client.await_body()
-        else:
-            self.client.body_ended(rest)
+        if body.done:
+            self.uploading = False
+            self.client.body_ended(body.rest)
             upstream.await_answer(forward.route.response_timeout)
-
-    def _take_length(self, data: bytes, out: list[bytes]) -> bytes:
-        left = self._left
-        size = len(data)
-        if size < left:
-            self._left = left - size
-            self.received += size
-            if data:
-                out.append(data)
-            return b""
-        self._left, self.uploading = 0, False
-        self.received += left
-        out.append(data if size == left else data[:left])
-        return data[left:]
-
-    def _take_chunks(self, data: bytes, out: list[bytes]) -> bytes:
-        chunks = self._chunks
-        assert chunks is not None
-        pieces = chunks.feed(data)
-        self.received += sum(map(len, pieces))
-        out += bodies.chunk(pieces)
-        if not chunks.done:
-            return b""
-        self.uploading = False
-        may_trail = self.context.may_trail if self.head.trailers else None
-        out.append(bodies.last_chunk(chunks.trailers, may_trail, self._hidden[0]))
-        return chunks.rest
+        else:
+            self.client.await_body()
 
     def _ask_for_body(self) -> None:
         """The upstream neither asks for the body nor answers: so we ask (RFC 9110 §10.1.1)."""
@@ -233,50 +214,6 @@ class Exchange:
 
     def upstream_resumed(self) -> None:
         self.client.update_reading()
-
-    # An upstream that refuses the token.
-
-    def renews(self, response: ResponseHead, rest: bytes) -> bool:
-        """Whether the request is to be sent once more, with another token; then this answer is held
-        back until there is one.
-        """
-        forward = self.forward
-        if forward is None or forward.entry is None or forward.route.is_endpoint:
-            return False
-        may_differ = forward.entry.session.refresh or self.context.settings.captures
-        if self._renewed or self.head.has_body or not may_differ:
-            self._refused_for_good(forward.entry)
-            return False
-        self._renewed = True
-
-        def done(again: Forward | None) -> None:
-            self._suspended = None
-            upstream = self.upstream
-            if self.ended or upstream is None:
-                return
-            if again is None:
-                upstream.release_answer(self, response, rest)
-                return
-            upstream.pool.release(upstream, reusable=False)
-            self.upstream = None
-            self._go(again)
-
-        def failed(error: BaseException) -> None:
-            if not isinstance(error, asyncio.CancelledError):
-                self.context.log.error("a token cannot be renewed", exc_info=error)
-                done(None)
-
-        decider, peer = self.context.decider, self.client.peer
-        asked = eager.begin(decider.decide_again(forward, self.head, peer, self.own_id))
-        if isinstance(asked, eager.Suspended):
-            self._suspended = asked
-            asked.then(done, failed)
-            return True
-        return False
-
-    def _refused_for_good(self, entry: Entry | None) -> None:
-        if entry is not None and entry.session.id and self.context.settings.end_on_401:
-            self.context.end_session(entry.session.id)
 
     # The answer.
 
@@ -329,9 +266,13 @@ class Exchange:
     def answered(self, trailers: list[tuple[bytes, bytes]], *, reusable: bool) -> None:
         """The answer is complete."""
         if self._rechunked:
-            may_trail = self.context.may_trail if self.head.trailers else None
-            self.client.write(bodies.last_chunk(trailers, may_trail, self._hidden[0]))
+            self.client.write(self._last_chunk(trailers))
         self._end(reusable=reusable and not self.uploading)
+
+    def _last_chunk(self, trailers: list[tuple[bytes, bytes]]) -> bytes:
+        """The end of a body, of either side, with those trailers that may pass."""
+        may_trail = self.context.may_trail if self.head.trailers else None
+        return bodies.last_chunk(trailers, may_trail, self._hidden[0])
 
     def client_blocked(self) -> None:
         """The client does not take what is written to it."""
@@ -379,28 +320,8 @@ class Exchange:
     # The session behind the request, as long as this is in flight.
 
     @property
-    def holds(self) -> str | None:
-        """The session that has to live for this to go on, if there is one."""
-        forward = self.forward
-        if forward is None or forward.entry is None or not forward.route.close_on_logout:
-            return None
-        return forward.entry.session.id or None  # who brings a token has none
-
-    @property
-    def session_ends_at(self) -> float:
-        """UNIX seconds."""
-        forward = self.forward
-        return (
-            math.inf if forward is None or forward.entry is None else forward.entry.session.ends_at
-        )
-
-    @property
-    def moved(self) -> tuple[int, int]:
-        """Bytes that show that somebody is there. What a server sends by itself does not."""
-        response = self._response
-        if self.tunnelling or (response is not None and response.is_event_stream):
-            return self.received, 0
-        return self.received, self.delivered
+    def is_event_stream(self) -> bool:
+        return self._response is not None and self._response.is_event_stream
 
     def session_ended(self) -> None:
         """The session has ended, and with it what it holds open."""
@@ -478,8 +399,8 @@ class Exchange:
             return
         if not self.tunnelling:
             self.status, self.reason = _CLIENT_GONE, "client_gone"
-        if self._suspended is not None:
-            self._suspended.cancel()
+        if self.suspended is not None:
+            self.suspended.cancel()
         self._end(reusable=False)
 
     def _cut(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -44,13 +45,13 @@ class LiveSessions:
 
     def sweep(self, now: float) -> None:
         """Called at each tick; `now` is monotonic seconds."""
-        live = self._live()
+        live, wall, changes = self._live(), time.time(), self._sessions.near.changes
         for exchange, session_id in live:
-            if exchange.session_ends_at <= time.time():
+            if _ends_at(exchange) <= wall:
                 exchange.session_ended()
-            elif self._sessions.near.changes.all or session_id in self._sessions.near.changes.ids:
+            elif changes.all or session_id in changes.ids:
                 self._doubtful.add(session_id)
-        self._sessions.near.changes.clear()
+        changes.clear()
         if self._doubtful and self._checking is None:
             self._checking = asyncio.get_running_loop().create_task(self._check())
         if now - self._looked > self._look_every:
@@ -63,7 +64,7 @@ class LiveSessions:
 
     def _live(self) -> list[tuple[Exchange, str]]:
         exchanges = [client.exchange for client in self._clients if client.exchange is not None]
-        return [(each, each.holds) for each in exchanges if each.holds is not None]
+        return [(each, held) for each in exchanges if (held := _held_by(each)) is not None]
 
     async def _check(self) -> None:
         """Asks the store which sessions still live. While it does not answer, none has ended."""
@@ -82,7 +83,27 @@ class LiveSessions:
 
     def _keep_active(self, live: list[tuple[Exchange, str]]) -> None:
         """A session over which something moves is not idle."""
-        before, self._moved = self._moved, {exchange: exchange.moved for exchange, _ in live}
+        before, self._moved = self._moved, {exchange: _moved(exchange) for exchange, _ in live}
         for exchange, session_id in live:
-            if exchange in before and before[exchange] != exchange.moved:
+            if exchange in before and before[exchange] != self._moved[exchange]:
                 self._sessions.touch(session_id)
+
+
+def _held_by(exchange: Exchange) -> str | None:
+    """The session that has to live for this to go on, if there is one."""
+    forward = exchange.forward
+    if forward is None or forward.entry is None or not forward.route.close_on_logout:
+        return None
+    return forward.entry.session.id or None  # who brings a token has none
+
+
+def _ends_at(exchange: Exchange) -> float:
+    """UNIX seconds."""
+    forward = exchange.forward
+    return math.inf if forward is None or forward.entry is None else forward.entry.session.ends_at
+
+
+def _moved(exchange: Exchange) -> tuple[int, int]:
+    """Bytes that show that somebody is there. What a server sends by itself does not."""
+    by_itself = exchange.tunnelling or exchange.is_event_stream
+    return exchange.received, 0 if by_itself else exchange.delivered

@@ -1,0 +1,66 @@
+"""A token that an upstream refuses: the request goes once more with another, if there is one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from gateway.relay import eager
+
+if TYPE_CHECKING:
+    from gateway.relay.decision import Forward
+    from gateway.relay.exchange import Exchange
+    from gateway.relay.responses import ResponseHead
+    from gateway.store.near_cache import Entry
+
+
+def begin(exchange: Exchange, response: ResponseHead, rest: bytes) -> bool:
+    """Whether this 401 (of whose body there is `rest`) is held back until there is another token.
+
+    Only a request that can be repeated is worth one, and only once.
+    """
+    forward = exchange.forward
+    if forward is None or forward.entry is None or forward.route.is_endpoint:
+        return False
+    may_differ = forward.entry.session.refresh or exchange.context.settings.captures
+    if exchange.second_try or exchange.head.has_body or not may_differ:
+        _refused_for_good(exchange, forward.entry)
+        return False
+    exchange.second_try = True
+    decider, peer = exchange.context.decider, exchange.client.peer
+    again = eager.begin(decider.decide_again(forward, exchange.head, peer, exchange.own_id))
+    if not isinstance(again, eager.Suspended):
+        return False  # there is none: any other would have come from the store
+    _send_when_there(exchange, again, response, rest)
+    return True
+
+
+def _refused_for_good(exchange: Exchange, entry: Entry) -> None:
+    if entry.session.id and exchange.context.settings.end_on_401:
+        exchange.context.end_session(entry.session.id)
+
+
+def _send_when_there(
+    exchange: Exchange, again: eager.Suspended[Forward | None], response: ResponseHead, rest: bytes
+) -> None:
+    """Sends the request once more; without another token, the answer is let go."""
+
+    def done(forward: Forward | None) -> None:
+        exchange.suspended = None
+        upstream = exchange.upstream
+        if exchange.ended or upstream is None:
+            return
+        if forward is None:
+            upstream.release_answer(exchange, response, rest)
+            return
+        upstream.pool.release(upstream, reusable=False)
+        exchange.upstream = None
+        exchange.go(forward)
+
+    def failed(error: BaseException) -> None:
+        if not isinstance(error, asyncio.CancelledError):
+            exchange.context.log.error("a token cannot be renewed", exc_info=error)
+            done(None)
+
+    exchange.suspended = again
+    again.then(done, failed)
