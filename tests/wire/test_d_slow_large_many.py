@@ -23,6 +23,18 @@ MIB = 2**20
 MOST_GROWTH = 24 * MIB
 
 
+def serving_worker(relay: Gateway, shop: Upstream) -> int:
+    """The process id of the one worker, which has answered: clients are let in while it still begins,
+    and what it takes by then is no connection's.
+    """
+    shop.clear()
+    with Client(relay.port) as client:
+        client.send(GET)
+        assert client.answer()[0] == 200
+    [worker] = relay.workers()
+    return worker
+
+
 def memory(pid: int) -> int:
     """Resident bytes of a process."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
@@ -143,9 +155,9 @@ class Flood:
 
 def test_d3_a_download_to_a_slow_reader(relay: Gateway, shop: Upstream) -> None:
     """D3: 2 GiB through a reader that first stops: the upstream is paused, memory stays flat."""
+    worker = serving_worker(relay, shop)
     producer = Flood(2048 * MIB)
     shop.clear(producer)
-    [worker] = relay.workers()
     before = memory(worker)
     with Client(relay.port) as client:
         client.send(GET)
@@ -164,6 +176,7 @@ def test_d3_a_download_to_a_slow_reader(relay: Gateway, shop: Upstream) -> None:
 
 def test_d3_an_upload_to_a_slow_upstream(relay: Gateway, shop: Upstream) -> None:
     """D3: 2 GiB to an upstream that first stops: the client is paused, memory stays flat."""
+    worker = serving_worker(relay, shop)
     total = 2048 * MIB
 
     def slow(visit: Visit) -> None:
@@ -177,7 +190,6 @@ def test_d3_an_upload_to_a_slow_upstream(relay: Gateway, shop: Upstream) -> None
         visit.send(OK)
 
     shop.clear(slow)
-    [worker] = relay.workers()
     before = memory(worker)
     sent = 0
     with Client(relay.port) as client:
@@ -199,7 +211,7 @@ MOST_HELD = 512 * 1024
 
 def test_d3_many_readers_that_stop(relay: Gateway, shop: Upstream) -> None:
     """D3: what the gateway holds for each of them stays under the bound, both ways."""
-    [worker] = relay.workers()
+    worker = serving_worker(relay, shop)
     stop = threading.Event()
 
     def deaf(visit: Visit) -> None:
