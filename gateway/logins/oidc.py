@@ -160,9 +160,8 @@ class Login:
             refresh=grants.dump(self._kept(grant, metadata)),
             renew_before=self._config.renew_before if grant.refresh_token else None,
             names=[
-                _backchannel.name(self._config, kind, claims.payload[kind])
-                for kind in ("sid", "sub")
-                if isinstance(claims.payload.get(kind), str)
+                _backchannel.name(self._config, kind, value)
+                for kind, value in id_tokens.names(claims.payload)
             ],
         )
         report(self._sessions, "login", attempt, issued.session)

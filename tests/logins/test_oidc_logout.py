@@ -262,6 +262,30 @@ async def test_the_other_client_of_the_same_provider(
         assert await place.is_known(visitor.key)
 
 
+async def test_a_token_for_several_clients(redis: RedisServer, provider: FaultyProvider) -> None:
+    """Each of them is told, and each ends the sessions of its own."""
+    other = login(provider, path="/login/two", client_id="another")
+    async with shop(redis.url, provider, other) as place:
+        one = await logged_in(place, provider)
+        two = Visitor(place)
+        provider.claims["aud"] = "another"
+        await two.log_in(provider, "/login/two")
+        token = told(provider, sub="alice", aud=[CLIENT_ID, "another"])
+        assert await tell(place, token) == 200
+        assert [await place.is_known(each.key) for each in (one, two)] == [False, True]
+        assert await tell(place, token, "/login/two") == 200
+        assert not await place.is_known(two.key)
+
+
+async def test_names_that_are_none(place: World, provider: FaultyProvider) -> None:
+    """No logout token could say them; who has one logs in all the same, and out by the other."""
+    for sid in (7, "", "a\nb", "\ud800", "a" * 2000):
+        visitor = await logged_in(place, provider, sid=sid)
+        assert await tell(place, told(provider, sid=sid, sub="alice")) == 400
+        assert await tell(place, told(provider, sub="alice")) == 200
+        assert not await place.is_known(visitor.key)
+
+
 Make = Callable[[FaultyProvider], str]
 
 

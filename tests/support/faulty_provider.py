@@ -40,7 +40,8 @@ class FaultyProvider:
     server: Backend
     signer: Signer = field(default_factory=rsa_signer)
     metadata: dict[str, Any] = field(default_factory=dict)  # changes
-    keys: list[Any] = field(default_factory=lambda: [rsa_signer()])  # that are published
+    # What is published: keys, or something else in the place of a key set.
+    keys: list[Any] | web.Response = field(default_factory=lambda: [rsa_signer()])
     claims: dict[str, Any] = field(default_factory=dict)  # changes of the ID token's
     access: dict[str, Any] = field(default_factory=dict)  # changes of the access token's
     grant: dict[str, Any] = field(default_factory=dict)  # changes of the token endpoint's answer
@@ -66,7 +67,8 @@ class FaultyProvider:
         if path == "/realm/.well-known/openid-configuration":
             return self.description or answer(self._metadata())
         if path == "/keys":
-            return answer(published(*self.keys))
+            shown = self.keys
+            return answer(published(*shown)) if isinstance(shown, list) else shown
         assert (asked.method, path) == ("POST", "/token"), asked
         form = dict(parse_qsl(asked.body.decode(), strict_parsing=True))
         self.forms.append(form)
