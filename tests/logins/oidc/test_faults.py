@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from tests.support.faulty_provider import (
     FaultyProvider,
     Told,
     Visitor,
-    faulty_provider,
     jwe,
     login,
     shop,
@@ -30,18 +29,6 @@ from tests.support.redis_server import RedisServer, redis_server
 from tests.support.signing import Signer, by_hand, ec_signer, hs256, published, rsa_signer
 
 PROGRAM = "application/json"
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[FaultyProvider]:
-    async with faulty_provider() as started:
-        yield started
-
-
-@pytest.fixture
-async def place(redis: RedisServer, provider: FaultyProvider) -> AsyncIterator[World]:
-    async with shop(redis.url, provider) as built:
-        yield built
 
 
 def refused(
@@ -258,7 +245,7 @@ BAD_DESCRIPTIONS: dict[str, tuple[str, Spoil]] = {
     ),
     "with keys in the open": ("jwks_uri is neither", described(jwks_uri="http://id.example/keys")),
     "with a logout that is a script": (
-        "end_session_endpoint is neither",
+        "end_session_endpoint is no address",
         described(end_session_endpoint="javascript:alert(1)"),
     ),
     "with an endpoint that is two lines": (
