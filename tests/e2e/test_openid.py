@@ -274,12 +274,18 @@ def test_two_windows_at_once(shop: Shop, browser: Chrome) -> None:
 
 def test_the_other_client_and_its_way_to_say_who_it_is(shop: Shop, browser: Chrome) -> None:
     """Two logins stand side by side; this one sends its secret in the form, and its sessions' token
-    is the ID token.
+    is the ID token, which no browser ever gets.
     """
     log_in(browser, shop, at="Other ID")
     [*_, token] = shop.tokens()
     assert (token["aud"], token["iss"]) == ("client of /login/other", shop.provider.issuer)
     assert token["nonce"]
+    browser.find_element(By.ID, "out").click()
+    # The session's own token is no hint for the provider, so it asks.
+    wait(browser, lambda each: each.current_url.startswith(f"{shop.provider.issuer}/logout/"))
+    assert "id_token_hint" not in browser.current_url
+    browser.find_element(By.NAME, "allow").click()
+    says(browser, "Nobody is at /")
 
 
 def test_whoever_cancels_is_told_so(shop: Shop, browser: Chrome) -> None:

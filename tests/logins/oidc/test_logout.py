@@ -47,16 +47,26 @@ async def test_a_browser_logs_out_there_as_well(place: World, provider: FaultyPr
 
 
 async def test_where_one_lands_afterwards(redis: RedisServer, provider: FaultyProvider) -> None:
-    """As config.yaml says; and without the access token's ID token, the session's own is shown."""
-    where = {"origin": "https://www.example", "after_logout": "/bye"}
-    changes: dict[str, Any] = {"token": "id_token", **where}
+    """As config.yaml says."""
+    changes: dict[str, Any] = {"origin": "https://www.example", "after_logout": "/bye"}
     async with shop(redis.url, provider, **changes) as place:
         visitor = await logged_in(place, provider)
-        assert "eyJ" not in (await visitor.session()).refresh, "it is not kept twice"
         _, headers, _ = await visitor.submit("/logout")
     asked = parse_qs(urlsplit(headers["Location"]).query)
     assert asked["post_logout_redirect_uri"] == ["https://www.example/bye"]
-    assert asked["id_token_hint"][0].startswith("eyJ")
+
+
+async def test_no_browser_sees_the_sessions_token(
+    redis: RedisServer, provider: FaultyProvider
+) -> None:
+    """Rule C4: where the ID token is what upstreams take, the provider has to do without it."""
+    async with shop(redis.url, provider, token="id_token") as place:
+        visitor = await logged_in(place, provider)
+        assert "eyJ" not in (await visitor.session()).refresh
+        _, headers, _ = await visitor.submit("/logout")
+    asked = parse_qs(urlsplit(headers["Location"]).query)
+    assert sorted(asked) == ["client_id", "post_logout_redirect_uri"]
+    assert "eyJ" not in str(headers)
 
 
 async def test_programs_are_not_sent_there(place: World, provider: FaultyProvider) -> None:
