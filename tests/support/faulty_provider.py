@@ -224,9 +224,9 @@ class Visitor:
 
 
 @asynccontextmanager
-async def faulty_provider(at: int = 0) -> AsyncIterator[FaultyProvider]:
-    """One on a free port, or `at` this one."""
-    async with backend(at) as server:
+async def faulty_provider(at: int = 0, **site: Any) -> AsyncIterator[FaultyProvider]:
+    """One on a free port, or `at` this one; `site` goes to its listener, as for a backend."""
+    async with backend(at, **site) as server:
         provider = FaultyProvider(server)
         server.answer = provider
         yield provider

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,12 +22,14 @@ from tests.support.faulty_provider import (
     FaultyProvider,
     Told,
     Visitor,
+    faulty_provider,
     jwe,
     login,
     shop,
 )
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.signing import Signer, by_hand, ec_signer, hs256, published, rsa_signer
+from tests.support.tls import self_signed
 
 PROGRAM = "application/json"
 
@@ -191,6 +194,7 @@ BAD_ANSWERS: dict[str, tuple[int, str, Any]] = {
     "a page that says 400": (502, "provider_invalid", told(PAGE, 400, Content_Type="text/html")),
     "an error of its own": (503, "provider_unavailable", told({"error": "secret text"}, 500)),
     "too busy": (503, "provider_unavailable", told(PAGE, 503)),
+    "too many requests": (503, "provider_unavailable", told({"error": "slow_down"}, 429)),
     "a redirect": (502, "provider_invalid", told(b"", 302, Location="http://127.0.0.1:1/")),
     "nothing": (502, "provider_invalid", told(b"")),
     "half of it": (502, "provider_invalid", told(b'{"access_token": "eyJ')),
@@ -276,6 +280,22 @@ async def test_a_provider_that_describes_itself_wrongly(
     got = await Visitor(place).go("/login/id")
     assert refused(got, place, provider, caplog) == (503, "provider_unavailable")
     assert said in caplog.text
+
+
+async def test_a_provider_over_tls_is_checked(
+    redis: RedisServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A certificate that nobody vouches for is refused; its own authority makes it good."""
+    certificate = self_signed(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    async with faulty_provider(ssl_context=context) as provider:
+        async with shop(redis.url, provider) as place:
+            got = await Visitor(place).go("/login/id")
+            assert refused(got, place, provider, caplog) == (503, "provider_unavailable")
+            assert "cannot be fetched: ClientConnectorCertificateError" in caplog.text
+        async with shop(redis.url, provider, ca_file=str(certificate)) as place:
+            assert (await Visitor(place).log_in(provider))[0] == 303
 
 
 async def test_a_provider_that_comes_back(redis: RedisServer, provider: FaultyProvider) -> None:
