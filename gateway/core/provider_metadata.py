@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 _WELL_KNOWN = "/.well-known/openid-configuration"
 
-# An address as RFC 3986 spells it, with a plain host, no user and no fragment. What other readers
-# of addresses would take for another host, or for none, is not in it.
+# An address as RFC 3986 spells it, with no user and no fragment, and a plain host (in networks of
+# containers, names may have a low line). Nothing is in it that others would read in another way.
 _ADDRESS = re.compile(
-    r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?([/?][A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?"
+    r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?([/?][A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?"
 )
 
 # No provider has longer ones, and browsers have to be sent there with a query behind it.

@@ -56,6 +56,8 @@ def test_no_document(data: bytes) -> None:
     [
         ("https://id.example", True),
         ("https://192.0.2.1:8443/a", True),
+        ("https://id_provider:8443/a", True),
+        ("https://id.example/a.b~c/d_e-f?p=b2c_1&q=%20", True),
         ("http://127.0.0.1:8080/a", True),
         ("http://localhost/a", True),
         ("http://[::1]:80/", True),

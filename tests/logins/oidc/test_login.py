@@ -14,6 +14,7 @@ from tests.support.faulty_provider import (
     REFRESH,
     FaultyProvider,
     Visitor,
+    beside,
     faulty_provider,
     logged_in,
     login,
@@ -246,6 +247,18 @@ async def test_the_same_name_from_two_providers(
             subjects = [(await place.entry(each.key)).session.subject for each in (one, two)]
             assert subjects == ["one:alice", "two:alice"]
             assert len(await place.sessions.directory.of("one:alice")) == 1
+
+
+async def test_one_gateway_begins_and_another_ends(place: World, provider: FaultyProvider) -> None:
+    """What a login needs is with the browser and in the store; and it ends once over both."""
+    visitor = Visitor(place)
+    asked = await visitor.begin(provider)
+    again = Visitor(place, cookies=dict(visitor.cookies))
+    async with beside(place, provider) as other:
+        visitor.place = other
+        assert (await visitor.come_back(provider, asked))[0] == 303
+    assert await place.is_known(visitor.key)
+    assert (await again.come_back(provider, asked))[0] == 400
 
 
 async def test_a_second_login_ends_the_first(place: World, provider: FaultyProvider) -> None:
