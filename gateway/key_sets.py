@@ -47,7 +47,7 @@ class KeySet(Published["tuple[VerifyingKey, ...]"]):
         except verifying_keys.BadKey as error:
             raise NoAnswer(str(error)) from None
         if not keys:
-            _log.warning("%s publishes no key that can be used", self._url.host)
+            _log.warning("%s publishes no key that can be used", self._url.raw_host)
         return keys
 
 

@@ -121,7 +121,7 @@ class Published(ABC, Generic[T]):
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
             said = isinstance(error, NoAnswer)
             reason = str(error) if said else type(error).__name__
-            _log.warning("%s of %s cannot be fetched: %s", self.WHAT, self._url.host, reason)
+            _log.warning("%s of %s cannot be fetched: %s", self.WHAT, self._url.raw_host, reason)
         else:
             self._known, self._got_at = known, time.monotonic()
         finally:

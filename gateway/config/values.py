@@ -24,7 +24,7 @@ from pydantic_core import core_schema
 from gateway.core import cors
 from gateway.core.addresses import Address, ServerUrl, parse_address, parse_server
 from gateway.core.minting import REGISTERED
-from gateway.core.provider_metadata import is_protected
+from gateway.core.provider_metadata import is_address, is_protected
 from gateway.core.refresh_tokens import Sending, parse_sending
 from gateway.core.secret import Secret
 from gateway.core.store_urls import StoreUrl, parse_store_url
@@ -129,20 +129,19 @@ def _store_url(value: str) -> StoreUrl:
 
 
 def _key_set_url(value: str) -> str:
-    parts = urlsplit(value)  # a ValueError says what is wrong with a host or a port
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
-        raise ValueError("is no address of a key set: it begins with https://, or http://")
-    if parts.username is not None:
+    if urlsplit(value).username is not None:  # a ValueError says what is wrong with a host
         raise ValueError("cannot hold a password: what is published needs none")
+    if not is_address(value):
+        raise ValueError("is no address of a key set: it begins with https://, or http://")
     return value
 
 
 def _issuer(value: str) -> str:
     parts = urlsplit(value)
+    if parts.query or parts.fragment or parts.username is not None:
+        raise ValueError("is no issuer: it has no query, no fragment and no password")
     if not is_protected(value):
         raise ValueError("is no issuer: write https://id.example, or http:// only on loopback")
-    if parts.query or parts.fragment or parts.username is not None or not value.isprintable():
-        raise ValueError("is no issuer: it has no query, no fragment and no password")
     return value
 
 

@@ -148,8 +148,11 @@ def _object(body: bytes) -> Mapping[str, Any]:
 
 
 def _text(said: Mapping[str, Any], name: str) -> Secret | None:
+    """RFC 6749, Appendix A: tokens are printable ASCII; anything else is none."""
     value = said.get(name)
-    return Secret(value) if isinstance(value, str) and value else None
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+        return None
+    return Secret(value) if value else None
 
 
 def _seconds(said: Mapping[str, Any]) -> float | None:

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from gateway.core import jwts, tokens
 from gateway.core.tokens import NotVerified
@@ -48,17 +48,22 @@ def check_id_token(
     if party is not None and party != client_id:
         raise NotVerified("wrong_azp")
     said = payload.get("at_hash")
-    if said is not None and access_token is not None:
-        right = _left_half(access_token, _algorithm(token))
-        if not isinstance(said, str) or not hmac.compare_digest(said.encode(), right.encode()):
-            raise NotVerified("wrong_at_hash")
+    if said is None or access_token is None:
+        return
+    if not _is_same(said, _left_half(access_token, _algorithm(token))):
+        raise NotVerified("wrong_at_hash")
 
 
 def check_nonce(payload: Mapping[str, Any], nonce: str) -> None:
     """That an ID token was issued for the request that had this nonce. Raises `NotVerified`."""
-    said = payload.get("nonce")
-    if not isinstance(said, str) or not hmac.compare_digest(said.encode(), nonce.encode()):
+    if not _is_same(payload.get("nonce"), nonce):
         raise NotVerified("wrong_nonce")
+
+
+def names(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How a logout token may call the session that an ID token begins: by which claim, and how."""
+    said = [(kind, payload.get(kind)) for kind in ("sid", "sub")]
+    return [(kind, value) for kind, value in said if _is_name(value)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +104,19 @@ def _name(payload: Mapping[str, Any], name: str) -> str | None:
     value = payload.get(name)
     if value is None:
         return None
-    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_NAME or not value.isprintable():
+    if not _is_name(value):
         raise NotVerified(f"bad_{name}")
     return value
+
+
+def _is_name(value: object) -> TypeGuard[str]:
+    """Printable: no lone surrogate, which UTF-8 cannot hold."""
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME and value.isprintable()
+
+
+def _is_same(said: object, right: str) -> bool:
+    """In a time that tells nothing of what is right. That is ASCII, and `hmac` takes no other."""
+    return isinstance(said, str) and said.isascii() and hmac.compare_digest(said, right)
 
 
 def _algorithm(token: str) -> str:

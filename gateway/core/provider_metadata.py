@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 _WELL_KNOWN = "/.well-known/openid-configuration"
+
+# An address as RFC 3986 spells it, with no user and no fragment, and a plain host (in networks of
+# containers, names may have a low line). Nothing is in it that others would read in another way.
+_ADDRESS = re.compile(
+    r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?([/?][A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?"
+)
+
+# No provider has longer ones, and browsers have to be sent there with a query behind it.
+_LONGEST = 2048
 
 # Discovery §3: what is meant by saying nothing.
 _DEFAULT_CLIENT_AUTH = ("client_secret_basic",)
@@ -59,25 +69,29 @@ def read(data: bytes, issuer: str) -> Metadata:
     )
 
 
-def is_protected(url: str) -> bool:
-    """Whether nobody on the way can read or change what is sent there: by TLS, or for want of a
-    way, as on loopback.
-    """
+def is_address(url: str) -> bool:
+    """Whether something can be asked there, by HTTP."""
     try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port  # a port that is none is a ValueError
-    except ValueError:
+        return bool(_ADDRESS.fullmatch(url)) and urlsplit(url).port != 0
+    except ValueError:  # of a port, or an IPv6 address, that is none
         return False
-    if parts.scheme == "https":
-        return bool(host)
-    return parts.scheme == "http" and _is_loopback(host)
+
+
+def is_protected(url: str) -> bool:
+    """Whether it is an address where nobody on the way can read or change what is sent there: by
+    TLS, or for want of a way, as on loopback.
+    """
+    if not is_address(url):
+        return False
+    parts = urlsplit(url)
+    return parts.scheme == "https" or _is_loopback(parts.hostname or "")
 
 
 def _endpoint(said: dict[str, Any], name: str) -> str:
     url = said.get(name)
     if not isinstance(url, str):
         raise BadMetadata(f"it has no {name}")
-    if not url.isascii() or not url.isprintable() or " " in url or "#" in url:
+    if len(url) > _LONGEST or not is_address(url):
         raise BadMetadata(f"its {name} is no address")
     if not is_protected(url):
         raise BadMetadata(f"its {name} is neither https nor on loopback")

@@ -29,7 +29,7 @@ _JWS = jwt.PyJWS(_ALGORITHMS, {"verify_signature": True, "enforce_minimum_key_le
 
 
 class UnknownKey(NotVerified):
-    """No key of that name is known; a provider may have a new one by now."""
+    """No key that is known has signed it; a provider may have another by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def _payload(token: str, key: VerifyingKey, algorithm: str) -> dict[str, Any]:
     try:
         payload = json.loads(_JWS.decode(token, key.material, [algorithm]))
     except jwt.InvalidSignatureError:
-        raise NotVerified("signature") from None
+        raise UnknownKey("signature") from None
     except jwt.InvalidKeyError:
         raise NotVerified("weak_key") from None
     except (jwt.PyJWTError, ValueError, RecursionError):

@@ -72,7 +72,8 @@ class BackchannelLogout:
         return name(self._config, "sub", said.subject or "")
 
     def _use(self, said: LogoutToken) -> str:
-        return f"logout\n{self._config.issuer}\n{said.jti}"
+        # A token may be for several clients, and each of them is told.
+        return f"logout\n{self._config.issuer}\n{self._config.client_id}\n{said.jti}"
 
 
 def name(config: OidcLogin, kind: str, value: str) -> str:

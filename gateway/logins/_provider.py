@@ -33,6 +33,8 @@ _log = logging.getLogger("gateway.logins")
 _MOST_BYTES = 256 * 1024
 _PIECE = 65536
 
+_TOO_MANY_REQUESTS = 429
+
 
 class GrantRefused(Exception):
     """The provider gives nothing; `error` is one of the words that are known (RFC 6749 §5.2)."""
@@ -145,7 +147,7 @@ class Provider:
             self._client_auth(metadata), self._config.client_id, self._config.client_secret
         )
         status, body = await self._post(metadata.token_endpoint, fields, {**form, **more})
-        if status >= 500:
+        if status >= 500 or status == _TOO_MANY_REQUESTS:
             _log.warning("%s answered %d to a grant", self._config.issuer, status)
             raise BackendFailed(refusals.PROVIDER_DOWN)
         if status in (400, 401) and (error := grants.error_in(body)) != authorization.OTHER:

@@ -160,9 +160,8 @@ class Login:
             refresh=grants.dump(self._kept(grant, metadata)),
             renew_before=self._config.renew_before if grant.refresh_token else None,
             names=[
-                _backchannel.name(self._config, kind, claims.payload[kind])
-                for kind in ("sid", "sub")
-                if isinstance(claims.payload.get(kind), str)
+                _backchannel.name(self._config, kind, value)
+                for kind, value in id_tokens.names(claims.payload)
             ],
         )
         report(self._sessions, "login", attempt, issued.session)
@@ -206,7 +205,7 @@ class Login:
         return None if name is None else (self._config.subject_prefix or "") + name
 
     def _kept(self, grant: Grant, metadata: Metadata) -> Kept:
-        """The ID token is kept beside the access token only where a logout needs it."""
+        """The ID token is kept beside the access token where a logout shows it as a hint."""
         needed = metadata.end_session_endpoint and self._config.token != "id_token"  # noqa: S105
         return Kept(grant.refresh_token, grant.id_token if needed else None)
 
@@ -220,14 +219,15 @@ class Login:
             return None
         if not endpoint:
             return None
-        config, hint = self._config, grants.load(session.refresh).id_token
+        config = self._config
         parameters = {
             "client_id": config.client_id,
             "post_logout_redirect_uri": (config.origin or origin) + config.after_logout,
         }
-        shown = session.token.reveal() if config.token == "id_token" else hint and hint.reveal()  # noqa: S105
-        if shown and len(shown) <= _LONGEST_HINT:
-            parameters["id_token_hint"] = shown
+        # Never the session's own token, which upstreams take: no browser gets it (rule C4).
+        hint = grants.load(session.refresh).id_token
+        if hint is not None and len(hint.reveal()) <= _LONGEST_HINT:
+            parameters["id_token_hint"] = hint.reveal()
         return authorization.with_parameters(endpoint, parameters)
 
 

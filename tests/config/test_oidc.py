@@ -80,6 +80,7 @@ def test_issuers(tmp_path: Path, issuer: str) -> None:
     [
         ({"issuer": "http://id.example"}, "issuer: is no issuer: write https://id.example"),
         ({"issuer": "id.example"}, "issuer: is no issuer"),
+        ({"issuer": "https://a\\b"}, "issuer: is no issuer: write https://id.example"),
         ({"issuer": "https://user:hunter@id.example"}, "issuer: is no issuer: it has no query"),
         ({"issuer": "https://id.example?a=b"}, "issuer: is no issuer: it has no query"),
         ({"scopes": ["profile"]}, ": scopes must hold openid"),

@@ -115,6 +115,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
         "cannot hold a password",
     ),
     "a bad host": ({"jwks": "https://[::1/"}, "verify.jwks", "Invalid IPv6 URL"),
+    "a host that is none": ({"jwks": "https://a\\b/"}, "verify.jwks", "no address of a key set"),
 }
 
 

@@ -38,7 +38,7 @@ def left_half(name: str, text: str = "token") -> str:
 def test_the_hash_of_the_access_token(algorithm: str, digest: str) -> None:
     """Core §3.1.3.6: the left half of the digest that the algorithm uses."""
     check(algorithm, at_hash=left_half(digest))
-    for wrong in (left_half(digest, "other"), left_half(digest) + "=", "", 7):
+    for wrong in (left_half(digest, "other"), left_half(digest) + "=", "", 7, "ü", "\ud800"):
         with pytest.raises(NotVerified, match="wrong_at_hash"):
             check(algorithm, at_hash=wrong)
 
@@ -77,9 +77,17 @@ def test_the_parties(claims: dict[str, Any], said: str | None) -> None:
         check("RS256", **claims)
 
 
-@pytest.mark.parametrize("nonce", ["another", "", None, 7, ["n"], "nn"])
+@pytest.mark.parametrize("nonce", ["another", "", None, 7, ["n"], "nn", "ü", "\ud800"])
 def test_another_nonce(nonce: Any) -> None:
     """Is one of another login."""
     id_tokens.check_nonce({"nonce": "n"}, "n")
     with pytest.raises(NotVerified, match="wrong_nonce"):
         id_tokens.check_nonce({} if nonce is None else {"nonce": nonce}, "n")
+
+
+@pytest.mark.parametrize("value", [None, "", 7, ["a"], "a\nb", "\ud800", "a" * 1025])
+def test_how_a_logout_token_may_call_a_session(value: Any) -> None:
+    """By what is a name, for no logout token can hold anything else."""
+    assert id_tokens.names({"sid": "a", "sub": "b"}) == [("sid", "a"), ("sub", "b")]
+    assert id_tokens.names({"sid": value, "sub": "b"}) == [("sub", "b")]
+    assert id_tokens.names({"sid": "a", "sub": value}) == [("sid", "a")]

@@ -56,6 +56,8 @@ def test_no_document(data: bytes) -> None:
     [
         ("https://id.example", True),
         ("https://192.0.2.1:8443/a", True),
+        ("https://id_provider:8443/a", True),
+        ("https://id.example/a.b~c/d_e-f?p=b2c_1&q=%20", True),
         ("http://127.0.0.1:8080/a", True),
         ("http://localhost/a", True),
         ("http://[::1]:80/", True),
@@ -67,6 +69,15 @@ def test_no_document(data: bytes) -> None:
         ("ftp://127.0.0.1", False),
         ("https://", False),
         ("https://a:b", False),
+        ("https://a:99999", False),
+        ("https://a:0", False),
+        ("https://a\\@b", False),
+        ("https://a\\b/", False),
+        ("https://user@id.example", False),
+        ("https://[::1]a/", False),
+        ("https://[1.1]/", False),
+        ("https://a{b/", False),
+        ("https://bücher.example", False),
         ("//id.example", False),
         ("javascript:alert(1)", False),
         ("", False),
@@ -79,7 +90,20 @@ def test_what_is_protected(url: str, protected: bool) -> None:
 
 @pytest.mark.parametrize("name", [name for name in SAID if name != "issuer"])
 @pytest.mark.parametrize(
-    "url", [None, 7, "", "http://id.example/", "https://id.example/a b", "https://a/\r\n", "/a#b"]
+    "url",
+    [
+        None,
+        7,
+        "",
+        "http://id.example/",
+        "https://id.example/a b",
+        "https://a/\r\n",
+        "https://a/\n",
+        "https://a/b#c",
+        "https://a/<b>",
+        "https://a/ü",
+        "https://a/" + "b" * 2048,
+    ],
 )
 def test_an_endpoint_that_is_none(name: str, url: Any) -> None:
     """Without each of them, nobody can log in; the reason names it."""

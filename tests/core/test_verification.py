@@ -125,6 +125,13 @@ def test_a_key_that_nobody_has_published() -> None:
         verify(RSA.token({"kid": None}), [], Rules(), time.time())
 
 
+def test_a_signature_of_another_key() -> None:
+    """It may be a new one, too: some providers name it like the old one, or not at all."""
+    for headers in ({}, {"kid": None}):
+        with pytest.raises(UnknownKey, match="signature"):
+            verify(rsa_signer("rsa", 3072).token(headers), SET[:1], Rules(), time.time())
+
+
 @pytest.mark.parametrize(
     "kid", [5, True, ["rsa"], {}, "../../dev/null", "' OR 1=1", "rsa\0", "RSA", ""]
 )

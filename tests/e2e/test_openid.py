@@ -3,8 +3,9 @@
 import http.client
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import jwt
@@ -48,11 +49,15 @@ def site(visit: Visit) -> None:
 
 @dataclass
 class Shop:
-    """The gateway before a site, and the provider at which one logs in."""
+    """Two gateways before a site, and the provider at which one logs in. Browsers use the first."""
 
-    front: Gateway
+    gateways: Sequence[Gateway]
     upstream: Upstream
     provider: OpenIdProvider
+
+    @property
+    def front(self) -> Gateway:
+        return self.gateways[0]
 
     @property
     def url(self) -> str:
@@ -63,14 +68,19 @@ class Shop:
         got = re.findall(rb"\r\nAuthorization: Bearer ([^\r]+)", self.upstream.got)
         return [jwt.decode(each, options={"verify_signature": False}) for each in got]
 
-    def ask(self, path: str, cookie: str) -> int:
-        """The status of what somebody gets who has this cookie."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.front.port, timeout=HANG)
+    def ask(self, path: str, cookie: str, at: int = 0) -> int:
+        """The status of what somebody gets who has this cookie, at one of the gateways."""
+        port = self.gateways[at].port
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANG)
         try:
             connection.request("GET", path, headers={"Cookie": cookie})
             return connection.getresponse().status
         finally:
             connection.close()
+
+    def everywhere(self, cookie: str) -> list[int]:
+        """The same at each of the gateways."""
+        return [self.ask("/home/", cookie, at) for at in range(len(self.gateways))]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +90,10 @@ def shop(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Iterat
     folder = tmp_path_factory.mktemp("shop")
     port, at = free_port(), free_port()
     url = f"http://localhost:{port}"
-    clients = [client(url, "/login/example"), client(url, "/login/other", name="The other shop")]
+    clients = [
+        client(url, "/login/example"),
+        client(url, "/login/other", name="The other shop", by_session=False),
+    ]
     with openid_provider(folder / "id", at, *clients, token_life=TOKEN_LIFE) as provider:
         logins = [
             {
@@ -91,36 +104,46 @@ def shop(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Iterat
                 "client_id": each["client_id"],
                 "client_secret": each["client_secret"],
                 "client_auth": auth,
+                "token": token,
                 "scopes": ["openid", "profile"],
                 "renew_before": 2,
             }
-            for each, name, auth in zip(
+            for each, name, auth, token in zip(
                 clients,
                 ("Example ID", "Other ID"),
                 ("client_secret_basic", "client_secret_post"),
+                ("access_token", "id_token"),
                 strict=True,
             )
         ]
-        with gateway(
-            folder / "front",
-            redis.url,
-            at=port,
-            upstreams={"site": upstream.url},
-            login=logins,
-            pages={"login": "/login"},
-            session={"secrets": ["a secret of the tests, long enough"], "clock_skew": 1},
-            routes=[
+        sections: dict[str, Any] = {
+            "upstreams": {"site": upstream.url},
+            "login": logins,
+            "pages": {"login": "/login"},
+            "session": {"secrets": ["a secret of the tests, long enough"], "clock_skew": 1},
+            "routes": [
                 {"path": "/", "upstream": "site", "auth": "optional"},
                 {"path": "/home/*", "upstream": "site"},
             ],
-        ) as front:
-            yield Shop(front, upstream, provider)
+        }
+        with (
+            gateway(folder / "front", redis.url, at=port, **sections) as front,
+            gateway(folder / "second", redis.url, **sections) as second,
+        ):
+            yield Shop([front, second], upstream, provider)
     upstream.stop()
 
 
 @pytest.fixture
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     """A browser that nobody knows yet."""
+    with chromium(tmp_path_factory.mktemp("profile")) as started:
+        yield started
+
+
+@pytest.fixture
+def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """Another one, of somebody who has two."""
     with chromium(tmp_path_factory.mktemp("profile")) as started:
         yield started
 
@@ -140,36 +163,51 @@ def says(browser: Chrome, text: str) -> None:
     wait(browser, lambda each: text in each.find_element(By.TAG_NAME, "body").text)
 
 
-def identify(browser: Chrome, name: str) -> None:
-    """At the provider: says who one is, and lets the shop know."""
+def identify(browser: Chrome, name: str, by: str = "allow") -> None:
+    """At the provider: says who one is, and lets the shop know, or cancels."""
     wait(browser, lambda each: each.title == "Example ID")
     browser.find_element(By.NAME, "username").send_keys(name)
     browser.find_element(By.NAME, "password").send_keys(f"{name}'s password")
     browser.find_element(By.ID, "log-in").click()
-    allow(browser)
+    decide(browser, by)
 
 
-def allow(browser: Chrome, name: str = "allow") -> None:
+def decide(browser: Chrome, by: str = "allow") -> None:
     says(browser, "requires the following permissions")
     [*_, cancel, accept] = browser.find_elements(By.CSS_SELECTOR, "input[type=submit]")
-    (accept if name == "allow" else cancel).click()
+    (accept if by == "allow" else cancel).click()
 
 
-def log_in(browser: Chrome, shop: Shop, name: str = "alice", path: str = "/home/cart?n=1") -> None:
+def log_in(browser: Chrome, shop: Shop, name: str = "alice", *, at: str = "Example ID") -> None:
     """From a page that one may not see, by the choice, to the provider and back to that page."""
-    browser.get(shop.url + path)
+    browser.get(f"{shop.url}/home/cart?n=1")
     says(browser, "Log in to go on.")
-    browser.find_element(By.LINK_TEXT, "Continue with Example ID").click()
+    browser.find_element(By.LINK_TEXT, f"Continue with {at}").click()
     identify(browser, name)
     says(browser, "Hello")
+
+
+def leave_provider(browser: Chrome, shop: Shop) -> None:
+    """Logs out there, which the gateway learns behind the browser's back."""
+    browser.get(f"{shop.provider.issuer}/logout/")
+    browser.find_element(By.NAME, "allow").click()
+
+
+def ends(shop: Shop, cookie: str) -> None:
+    """Waits until a session has ended at each of the gateways."""
+    until = time.monotonic() + HANG
+    while shop.everywhere(cookie) != [401, 401]:
+        assert time.monotonic() < until, shop.provider.log.read_text()
+        time.sleep(0.05)
 
 
 def cookies(browser: Chrome) -> dict[str, dict[str, object]]:
     return {each["name"]: each for each in browser.get_cookies()}
 
 
-def key_of(browser: Chrome) -> str:
-    return str(cookies(browser)["latchkey"]["value"])
+def cookie_of(browser: Chrome) -> str:
+    """The key, as the browser sends it."""
+    return f"latchkey={cookies(browser)['latchkey']['value']}"
 
 
 def test_there_and_back_and_out(shop: Shop, browser: Chrome) -> None:
@@ -209,15 +247,14 @@ def test_there_and_back_and_out(shop: Shop, browser: Chrome) -> None:
 def test_who_is_known_there_does_not_log_in_again(shop: Shop, browser: Chrome) -> None:
     """A second login makes a second key, and the first one ends (rule E5)."""
     log_in(browser, shop)
-    first = key_of(browser)
+    first = cookie_of(browser)
     browser.get(f"{shop.url}/login/example?return_to=/home/again")
-    says(browser, "requires the following permissions")
-    allow(browser)
+    decide(browser)
     says(browser, "Hello 1 at /home/again")
-    second = key_of(browser)
+    second = cookie_of(browser)
     assert first != second
-    assert shop.ask("/home/", f"latchkey={first}") == 401
-    assert shop.ask("/home/", f"latchkey={second}") == 200
+    assert shop.ask("/home/", first) == 401
+    assert shop.ask("/home/", second) == 200
 
 
 def test_two_windows_at_once(shop: Shop, browser: Chrome) -> None:
@@ -236,28 +273,32 @@ def test_two_windows_at_once(shop: Shop, browser: Chrome) -> None:
 
 
 def test_the_other_client_and_its_way_to_say_who_it_is(shop: Shop, browser: Chrome) -> None:
-    """Two logins stand side by side; this one sends its secret in the form."""
-    browser.get(f"{shop.url}/login?return_to=/home/other")
-    browser.find_element(By.LINK_TEXT, "Continue with Other ID").click()
-    identify(browser, "alice")
-    says(browser, "Hello 1 at /home/other")
+    """Two logins stand side by side; this one sends its secret in the form, and its sessions' token
+    is the ID token, which no browser ever gets.
+    """
+    log_in(browser, shop, at="Other ID")
+    [*_, token] = shop.tokens()
+    assert (token["aud"], token["iss"]) == ("client of /login/other", shop.provider.issuer)
+    assert token["nonce"]
+    browser.find_element(By.ID, "out").click()
+    # The session's own token is no hint for the provider, so it asks.
+    wait(browser, lambda each: each.current_url.startswith(f"{shop.provider.issuer}/logout/"))
+    assert "id_token_hint" not in browser.current_url
+    browser.find_element(By.NAME, "allow").click()
+    says(browser, "Nobody is at /")
 
 
 def test_whoever_cancels_is_told_so(shop: Shop, browser: Chrome) -> None:
     """No text of the provider's is shown, nothing is issued, and one can begin anew."""
     browser.get(f"{shop.url}/login/example?return_to=/home/later")
-    wait(browser, lambda each: each.title == "Example ID")
-    browser.find_element(By.NAME, "username").send_keys("bob")
-    browser.find_element(By.NAME, "password").send_keys("bob's password")
-    browser.find_element(By.ID, "log-in").click()
-    allow(browser, "cancel")
+    identify(browser, "bob", "cancel")
     says(browser, "You have not been logged in")
     assert urlsplit(browser.current_url).path == "/login/example/callback"
     assert cookies(browser) == {}
     browser.refresh()
     says(browser, "This login has expired")
     browser.find_element(By.LINK_TEXT, "Log in again").click()
-    allow(browser)
+    decide(browser)
     says(browser, "Hello 2 at /")
 
 
@@ -265,7 +306,7 @@ def test_the_token_is_renewed(shop: Shop, browser: Chrome) -> None:
     """When it is due, with a refresh token that the provider takes once only; nobody notices."""
     log_in(browser, shop, "alice")
     shop.upstream.clear(site)
-    cookie, until = f"latchkey={key_of(browser)}", time.monotonic() + HANG
+    cookie, until = cookie_of(browser), time.monotonic() + HANG
     while len({token["jti"] for token in shop.tokens()}) < 3:
         assert shop.ask("/home/", cookie) == 200
         assert time.monotonic() < until
@@ -273,25 +314,38 @@ def test_the_token_is_renewed(shop: Shop, browser: Chrome) -> None:
     assert all(token["username"] == "alice" for token in shop.tokens())
 
 
-def test_a_logout_at_the_provider_ends_the_session_here(shop: Shop, browser: Chrome) -> None:
-    """The provider tells the gateway behind the browser's back; other users are not concerned."""
-    log_in(browser, shop, "bob")
-    cookie = f"latchkey={key_of(browser)}"
-    assert shop.ask("/home/", cookie) == 200
-    browser.get(f"{shop.provider.issuer}/logout/")
-    browser.find_element(By.NAME, "allow").click()
-    until = time.monotonic() + HANG
-    while shop.ask("/home/", cookie) != 401:
-        assert time.monotonic() < until, shop.provider.log.read_text()
-        time.sleep(0.05)
-    [event, *_] = shop.front.events(event="logout", reason="backchannel")
+def test_a_logout_at_the_provider_ends_the_session_here(
+    shop: Shop, browser: Chrome, laptop: Chrome
+) -> None:
+    """On every gateway, by the provider's session (`sid`): the same user's other browser stays."""
+    for each in (browser, laptop):
+        log_in(each, shop, "bob")
+    left, other = cookie_of(browser), cookie_of(laptop)
+    assert shop.everywhere(left) == shop.everywhere(other) == [200, 200]
+    leave_provider(browser, shop)
+    ends(shop, left)
+    assert shop.everywhere(other) == [200, 200]
+    [event] = shop.front.events(event="logout", reason="backchannel")
     assert (event["subject"], event["by"]) == ("2", "provider")
+
+
+def test_a_logout_at_the_provider_may_end_all_sessions(
+    shop: Shop, browser: Chrome, laptop: Chrome
+) -> None:
+    """A provider that names the user alone (`sub`) ends them on all devices, on every gateway."""
+    for each in (browser, laptop):
+        log_in(each, shop, "bob", at="Other ID")
+    left, other = cookie_of(browser), cookie_of(laptop)
+    assert shop.everywhere(left) == shop.everywhere(other) == [200, 200]
+    leave_provider(browser, shop)
+    ends(shop, left)
+    ends(shop, other)
 
 
 def test_from_the_list_of_devices(shop: Shop, browser: Chrome) -> None:
     """The page's own policy lets its form lead to the provider, and back."""
     log_in(browser, shop)
-    cookie = f"latchkey={key_of(browser)}"
+    cookie = cookie_of(browser)
     browser.get(f"{shop.url}/sessions")
     browser.find_element(By.CSS_SELECTOR, "li.current button").click()
     wait(browser, lambda each: each.current_url == f"{shop.url}/")

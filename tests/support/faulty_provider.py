@@ -7,9 +7,10 @@ should, and checks what the gateway owes to it.
 import base64
 import hashlib
 import json
+import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 from typing import Any
@@ -19,6 +20,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from gateway.core.carriers import TRIP_MARK
+from gateway.core.sessions import Session
 from tests.support.endpoints import SECRET, Asked, Backend, World, answer, backend, world
 from tests.support.signing import Signer, by_hand, published, rsa_signer
 
@@ -27,6 +29,7 @@ CODE = "the-code-that-was-issued"
 REFRESH = "the-refresh-token"
 API = "https://api.example"
 HOST = "shop.example"
+EVENT = "http://schemas.openid.net/event/backchannel-logout"
 OPAQUE = "an-access-token-that-only-its-provider-can-read"
 
 Told = tuple[int, CIMultiDict[str], bytes]
@@ -40,7 +43,8 @@ class FaultyProvider:
     server: Backend
     signer: Signer = field(default_factory=rsa_signer)
     metadata: dict[str, Any] = field(default_factory=dict)  # changes
-    keys: list[Any] = field(default_factory=lambda: [rsa_signer()])  # that are published
+    # What is published: keys, or something else in the place of a key set.
+    keys: list[Any] | web.Response = field(default_factory=lambda: [rsa_signer()])
     claims: dict[str, Any] = field(default_factory=dict)  # changes of the ID token's
     access: dict[str, Any] = field(default_factory=dict)  # changes of the access token's
     grant: dict[str, Any] = field(default_factory=dict)  # changes of the token endpoint's answer
@@ -61,12 +65,17 @@ class FaultyProvider:
         usual = {"iss": self.issuer, "aud": CLIENT_ID, "iat": now, "exp": now + 300}
         return self.signer.token(**{**usual, **claims})
 
+    def logout_token(self, **claims: Any) -> str:
+        """One that ends sessions; whose, the claims say."""
+        return self.token(**{"events": {EVENT: {}}, "jti": secrets.token_hex(), **claims})
+
     async def __call__(self, asked: Asked) -> web.StreamResponse:
         path = asked.target.partition("?")[0]
         if path == "/realm/.well-known/openid-configuration":
             return self.description or answer(self._metadata())
         if path == "/keys":
-            return answer(published(*self.keys))
+            shown = self.keys
+            return answer(published(*shown)) if isinstance(shown, list) else shown
         assert (asked.method, path) == ("POST", "/token"), asked
         form = dict(parse_qsl(asked.body.decode(), strict_parsing=True))
         self.forms.append(form)
@@ -186,6 +195,10 @@ class Visitor:
         [key] = [each for each in keys if not each.startswith(TRIP_MARK)]
         return key
 
+    async def session(self) -> Session:
+        """What the key opens."""
+        return (await self.place.entry(self.key)).session
+
     @property
     def trips(self) -> dict[str, str]:
         return {k: v for k, v in self.cookies.items() if v.startswith(TRIP_MARK)}
@@ -211,9 +224,9 @@ class Visitor:
 
 
 @asynccontextmanager
-async def faulty_provider(at: int = 0) -> AsyncIterator[FaultyProvider]:
-    """One on a free port, or `at` this one."""
-    async with backend(at) as server:
+async def faulty_provider(at: int = 0, **site: Any) -> AsyncIterator[FaultyProvider]:
+    """One on a free port, or `at` this one; `site` goes to its listener, as for a backend."""
+    async with backend(at, **site) as server:
         provider = FaultyProvider(server)
         server.answer = provider
         yield provider
@@ -243,6 +256,20 @@ async def shop(
     logins = [login(provider, **changes), *more]
     async with world(redis_url, login=logins, session=session) as place:
         yield place
+
+
+def beside(place: World, provider: FaultyProvider) -> AbstractAsyncContextManager[World]:
+    """Another gateway, with the same store."""
+    store = {"url": place.config.store.url, "prefix": place.config.store.prefix, "timeout": 2}
+    return world(place.config.store.url, login=[login(provider)], store=store)
+
+
+async def logged_in(place: World, provider: FaultyProvider, **claims: Any) -> Visitor:
+    """Somebody of whom ID tokens say this from now on."""
+    provider.claims |= claims
+    visitor = Visitor(place)
+    await visitor.log_in(provider)
+    return visitor
 
 
 def jwe() -> str:

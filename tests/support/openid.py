@@ -35,6 +35,7 @@ def client(site: str, path: str, **changes: Any) -> dict[str, Any]:
         "redirect_uris": f"{site}{path}/callback",
         "post_logout_redirect_uris": f"{site}/",
         "backchannel": f"{site}{path}/backchannel",
+        "by_session": True,
         **changes,
     }
 

@@ -12,7 +12,9 @@ from django.core.management import call_command
 
 
 def main(port: str, folder: str, clients: str) -> None:
-    """`clients` is JSON: a list of what the toolkit's applications take, and their `backchannel`."""
+    """`clients` is JSON: a list of what the toolkit's applications take, with their `backchannel`,
+    and whether they are told there which session has ended (`by_session`).
+    """
     make_key(Path(folder) / "key.pem")
     os.environ["PROVIDER_FOLDER"] = folder
     os.environ["PROVIDER_CLIENTS"] = clients
@@ -54,7 +56,8 @@ def add_users() -> None:
 def add_client(client: dict) -> None:
     from oauth2_provider.models import get_application_model
 
-    fields = {name: value for name, value in client.items() if name != "backchannel"}
+    own = ("backchannel", "by_session")
+    fields = {name: value for name, value in client.items() if name not in own}
     applications = get_application_model().objects
     if not applications.filter(client_id=client["client_id"]).exists():
         applications.create(

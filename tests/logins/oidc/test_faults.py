@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import ssl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +28,10 @@ from tests.support.faulty_provider import (
     shop,
 )
 from tests.support.redis_server import RedisServer, redis_server
-from tests.support.signing import by_hand, ec_signer, hs256, rsa_signer
+from tests.support.signing import Signer, by_hand, ec_signer, hs256, published, rsa_signer
+from tests.support.tls import self_signed
 
 PROGRAM = "application/json"
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[FaultyProvider]:
-    async with faulty_provider() as started:
-        yield started
-
-
-@pytest.fixture
-async def place(redis: RedisServer, provider: FaultyProvider) -> AsyncIterator[World]:
-    async with shop(redis.url, provider) as built:
-        yield built
 
 
 def refused(
@@ -126,8 +116,10 @@ BAD_ID_TOKENS: dict[str, tuple[str, Spoil]] = {
     "with another nonce": ("wrong_nonce", claims(nonce="another")),
     "without a nonce": ("wrong_nonce", claims(nonce=None)),
     "with a nonce that is no text": ("wrong_nonce", claims(nonce=["a"])),
+    "with a nonce that is no Unicode": ("wrong_nonce", claims(nonce="\ud800")),
     "for another access token": ("wrong_at_hash", claims(at_hash="AAAAAAAAAAAAAAAAAAAAAA")),
     "with a hash that is no text": ("wrong_at_hash", claims(at_hash=7)),
+    "with a hash that is no Unicode": ("wrong_at_hash", claims(at_hash="\ud800")),
     "without a subject": ("no_subject", claims(sub=None)),
     "with a subject that is no name": ("no_subject", claims(sub="a\nb")),
 }
@@ -202,6 +194,7 @@ BAD_ANSWERS: dict[str, tuple[int, str, Any]] = {
     "a page that says 400": (502, "provider_invalid", told(PAGE, 400, Content_Type="text/html")),
     "an error of its own": (503, "provider_unavailable", told({"error": "secret text"}, 500)),
     "too busy": (503, "provider_unavailable", told(PAGE, 503)),
+    "too many requests": (503, "provider_unavailable", told({"error": "slow_down"}, 429)),
     "a redirect": (502, "provider_invalid", told(b"", 302, Location="http://127.0.0.1:1/")),
     "nothing": (502, "provider_invalid", told(b"")),
     "half of it": (502, "provider_invalid", told(b'{"access_token": "eyJ')),
@@ -209,6 +202,7 @@ BAD_ANSWERS: dict[str, tuple[int, str, Any]] = {
     "deep": (502, "provider_invalid", told(b"[" * 100_000)),
     "huge": (502, "provider_invalid", told(b" " * 300_000 + b"{}")),
     "no token": (502, "provider_invalid", told({"token_type": "Bearer"})),
+    "no Unicode": (502, "provider_invalid", told({**GRANT, "access_token": "\ud800"})),
     "another type": (502, "provider_invalid", told({**GRANT, "token_type": "DPoP"})),
     "silence": (503, "provider_unavailable", hang),
     "a cut": (503, "provider_unavailable", cut),
@@ -255,7 +249,7 @@ BAD_DESCRIPTIONS: dict[str, tuple[str, Spoil]] = {
     ),
     "with keys in the open": ("jwks_uri is neither", described(jwks_uri="http://id.example/keys")),
     "with a logout that is a script": (
-        "end_session_endpoint is neither",
+        "end_session_endpoint is no address",
         described(end_session_endpoint="javascript:alert(1)"),
     ),
     "with an endpoint that is two lines": (
@@ -263,6 +257,11 @@ BAD_DESCRIPTIONS: dict[str, tuple[str, Spoil]] = {
         described(authorization_endpoint="https://id.example/\r\nSet-Cookie: a=b"),
     ),
     "without keys": ("has no jwks_uri", described(jwks_uri=None)),
+    "with keys nowhere": ("jwks_uri is no address", described(jwks_uri="https://[::1]a/")),
+    "with a login that is huge": (
+        "authorization_endpoint is no address",
+        described(authorization_endpoint="https://id.example/" + "a" * 10_000),
+    ),
     "that is a page": ("is no JSON", instead(PAGE, Content_Type="text/html")),
     "that is a list": ("is no JSON object", instead(b"[]")),
     "that is huge": ("too large", instead(b" " * 600_000)),
@@ -281,6 +280,22 @@ async def test_a_provider_that_describes_itself_wrongly(
     got = await Visitor(place).go("/login/id")
     assert refused(got, place, provider, caplog) == (503, "provider_unavailable")
     assert said in caplog.text
+
+
+async def test_a_provider_over_tls_is_checked(
+    redis: RedisServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A certificate that nobody vouches for is refused; its own authority makes it good."""
+    certificate = self_signed(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    async with faulty_provider(ssl_context=context) as provider:
+        async with shop(redis.url, provider) as place:
+            got = await Visitor(place).go("/login/id")
+            assert refused(got, place, provider, caplog) == (503, "provider_unavailable")
+            assert "cannot be fetched: ClientConnectorCertificateError" in caplog.text
+        async with shop(redis.url, provider, ca_file=str(certificate)) as place:
+            assert (await Visitor(place).log_in(provider))[0] == 303
 
 
 async def test_a_provider_that_comes_back(redis: RedisServer, provider: FaultyProvider) -> None:
@@ -308,12 +323,40 @@ async def test_keys_that_cannot_be_had(
     assert refused(got, place, provider, caplog) == (503, "provider_unavailable")
 
 
-async def test_rotated_keys(redis: RedisServer, provider: FaultyProvider) -> None:
-    """A token by a new key has the keys fetched once more; made-up keys do not, time and again."""
+UNUSABLE_KEYS: dict[str, tuple[int, Any]] = {
+    "a page": (503, answer(PAGE, Content_Type="text/html")),
+    "half of it": (503, answer(b'{"keys": [')),
+    "a list": (503, answer([rsa_signer().jwk])),
+    "deep": (503, answer(b'{"keys":' + b"[" * 100_000)),
+    "huge": (503, answer(b" " * 600_000 + published(rsa_signer()))),
+    "elsewhere": (503, answer(b"", 302, Location="http://127.0.0.1:1/")),
+    "down": (503, answer(b"", 500)),
+    "none": (502, answer({"keys": []})),
+    "junk": (502, answer({"keys": [7, None, {"kty": "RSA"}, {"kty": "oct", "k": "AAAA"}]})),
+    "private": (502, answer({"keys": [rsa_signer().private_jwk]})),
+}
+
+
+@pytest.mark.parametrize("fault", UNUSABLE_KEYS)
+async def test_keys_that_cannot_be_used(
+    place: World, provider: FaultyProvider, caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    """503 while there is no key set, 502 when it has no key for the token; the log says which."""
+    status, provider.keys = UNUSABLE_KEYS[fault]
+    got = await Visitor(place).log_in(provider)
+    reason = "provider_unavailable" if status == 503 else "provider_invalid"
+    assert refused(got, place, provider, caplog) == (status, reason)
+    assert "the keys of 127.0.0.1 cannot be fetched" in caplog.text or status == 502
+
+
+@pytest.mark.parametrize("new", [ec_signer("new"), rsa_signer("rsa", 3072)])
+async def test_rotated_keys(redis: RedisServer, provider: FaultyProvider, new: Signer) -> None:
+    """A token by a new key has the keys fetched once more, even if it is named like the old one;
+    made-up keys do not, time and again.
+    """
     async with shop(redis.url, provider) as place:
         assert (await Visitor(place).log_in(provider))[0] == 303
-        new = ec_signer("new")
-        provider.signer, provider.keys = new, [rsa_signer(), new]
+        provider.signer, provider.keys = new, [new]
         async with asyncio.timeout(20):
             while (await Visitor(place).log_in(provider))[0] != 303:
                 await asyncio.sleep(0.5)

@@ -16,8 +16,7 @@ from tests.support.faulty_provider import (
     OPAQUE,
     REFRESH,
     FaultyProvider,
-    Visitor,
-    faulty_provider,
+    logged_in,
     shop,
 )
 from tests.support.redis_server import RedisServer
@@ -28,11 +27,10 @@ LIFE, SKEW = 2, 0.5  # of the first token, and of the clocks, in seconds
 
 
 @pytest.fixture
-async def provider() -> AsyncIterator[FaultyProvider]:
+def provider(provider: FaultyProvider) -> FaultyProvider:
     """One whose first access tokens do not last long."""
-    async with faulty_provider() as started:
-        started.grant["expires_in"] = LIFE
-        yield started
+    provider.grant["expires_in"] = LIFE
+    return provider
 
 
 @pytest.fixture
@@ -43,9 +41,8 @@ async def place(redis: RedisServer, provider: FaultyProvider) -> AsyncIterator[W
 
 async def due(place: World, provider: FaultyProvider) -> str:
     """The key of a session whose token is due, and whose requests have to wait for the next."""
-    visitor = Visitor(place)
-    await visitor.log_in(provider)
-    session = (await place.entry(visitor.key)).session
+    visitor = await logged_in(place, provider)
+    session = await visitor.session()
     await asyncio.sleep(max(0.0, session.expires_at - SKEW - time.time()) + 0.1)
     provider.forms.clear()
     provider.grant["expires_in"] = 300
@@ -156,9 +153,8 @@ async def answers(place: World, key: str) -> bool:
 async def test_without_a_refresh_token(place: World, provider: FaultyProvider) -> None:
     """A session ends with its token."""
     provider.grant["refresh_token"] = None
-    visitor = Visitor(place)
-    await visitor.log_in(provider)
-    session = (await place.entry(visitor.key)).session
+    visitor = await logged_in(place, provider)
+    session = await visitor.session()
     assert session.ends_at == session.expires_at + SKEW
     assert (
         await place.sessions.replaced(visitor.key.encode(), await place.entry(visitor.key)) is None
@@ -172,8 +168,7 @@ async def test_a_token_that_an_upstream_has_refused(
     """Is replaced by another one, if the provider gives one."""
     provider.grant["expires_in"] = 300
     async with shop(redis.url, provider) as place:
-        visitor = Visitor(place)
-        await visitor.log_in(provider)
+        visitor = await logged_in(place, provider)
         entry = await place.entry(visitor.key)
         provider.access["jti"] = "another"
         replaced = await place.sessions.replaced(visitor.key.encode(), entry)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -10,41 +10,21 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import jwt
 import pytest
 
-from tests.support.endpoints import World, answer, world
+from tests.support.endpoints import World, answer
 from tests.support.faulty_provider import (
     CLIENT_ID,
     CLIENT_SECRET,
+    EVENT,
     REFRESH,
     FaultyProvider,
     Visitor,
-    faulty_provider,
+    beside,
+    logged_in,
     login,
     shop,
 )
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.signing import by_hand, ec_signer, hs256, rsa_signer
-
-EVENT = "http://schemas.openid.net/event/backchannel-logout"
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[FaultyProvider]:
-    async with faulty_provider() as started:
-        yield started
-
-
-@pytest.fixture
-async def place(redis: RedisServer, provider: FaultyProvider) -> AsyncIterator[World]:
-    async with shop(redis.url, provider) as built:
-        yield built
-
-
-async def logged_in(place: World, provider: FaultyProvider, **claims: Any) -> Visitor:
-    provider.claims |= claims
-    visitor = Visitor(place)
-    await visitor.log_in(provider)
-    return visitor
-
 
 # By the browser.
 
@@ -67,16 +47,26 @@ async def test_a_browser_logs_out_there_as_well(place: World, provider: FaultyPr
 
 
 async def test_where_one_lands_afterwards(redis: RedisServer, provider: FaultyProvider) -> None:
-    """As config.yaml says; and without the access token's ID token, the session's own is shown."""
-    where = {"origin": "https://www.example", "after_logout": "/bye"}
-    changes: dict[str, Any] = {"token": "id_token", **where}
+    """As config.yaml says."""
+    changes: dict[str, Any] = {"origin": "https://www.example", "after_logout": "/bye"}
     async with shop(redis.url, provider, **changes) as place:
         visitor = await logged_in(place, provider)
-        assert "eyJ" not in (await place.entry(visitor.key)).session.refresh, "it is not kept twice"
         _, headers, _ = await visitor.submit("/logout")
     asked = parse_qs(urlsplit(headers["Location"]).query)
     assert asked["post_logout_redirect_uri"] == ["https://www.example/bye"]
-    assert asked["id_token_hint"][0].startswith("eyJ")
+
+
+async def test_no_browser_sees_the_sessions_token(
+    redis: RedisServer, provider: FaultyProvider
+) -> None:
+    """Rule C4: where the ID token is what upstreams take, the provider has to do without it."""
+    async with shop(redis.url, provider, token="id_token") as place:
+        visitor = await logged_in(place, provider)
+        assert "eyJ" not in (await visitor.session()).refresh
+        _, headers, _ = await visitor.submit("/logout")
+    asked = parse_qs(urlsplit(headers["Location"]).query)
+    assert sorted(asked) == ["client_id", "post_logout_redirect_uri"]
+    assert "eyJ" not in str(headers)
 
 
 async def test_programs_are_not_sent_there(place: World, provider: FaultyProvider) -> None:
@@ -100,7 +90,7 @@ async def test_a_provider_without_a_logout(redis: RedisServer, provider: FaultyP
     provider.metadata["end_session_endpoint"] = None
     async with shop(redis.url, provider) as place:
         visitor = await logged_in(place, provider)
-        assert "eyJ" not in (await place.entry(visitor.key)).session.refresh
+        assert "eyJ" not in (await visitor.session()).refresh
         status, _, body = await visitor.submit("/logout")
     assert status == 200
     assert "You are logged out" in body.decode()
@@ -113,10 +103,7 @@ async def test_a_provider_that_is_down_keeps_nobody(
     async with shop(redis.url, provider) as place:
         visitor = await logged_in(place, provider)
     provider.description = answer(b"", 503)
-    # Another gateway, which has not heard of the provider yet.
-    prefix = place.config.store.prefix
-    store = {"url": redis.url, "prefix": prefix, "timeout": 2}
-    async with world(redis.url, login=[login(provider)], store=store) as later:
+    async with beside(place, provider) as later:  # it has not heard of the provider yet
         visitor.place = later
         assert await later.is_known(visitor.key)
         key = visitor.key
@@ -149,11 +136,6 @@ async def test_the_forms_of_pages_may_lead_there(place: World, provider: FaultyP
 # By the provider.
 
 
-def told(provider: FaultyProvider, **claims: Any) -> str:
-    """A logout token, with changes."""
-    return provider.token(**{"events": {EVENT: {}}, "jti": str(time.time_ns()), **claims})
-
-
 async def tell(place: World, token: str, path: str = "/login/id") -> int:
     """What the provider gets for a logout token."""
     status, headers, body = await place.ask(
@@ -174,7 +156,7 @@ async def test_one_session_of_the_provider_ends(place: World, provider: FaultyPr
     laptop = await logged_in(place, provider, sid="laptop")
     bob = await logged_in(place, provider, sub="bob", sid="bob's")
     place.events.clear()
-    assert await tell(place, told(provider, sid="phone", sub="alice")) == 200
+    assert await tell(place, provider.logout_token(sid="phone", sub="alice")) == 200
     assert [await place.is_known(each.key) for each in (phone, laptop, bob)] == [False, True, True]
     [event] = place.events
     assert (event.kind, event.subject) == ("logout", "alice")
@@ -186,7 +168,7 @@ async def test_all_sessions_of_a_user_end(place: World, provider: FaultyProvider
     devices = [await logged_in(place, provider, sid=str(at)) for at in range(3)]
     devices.append(await logged_in(place, provider, sid=None))
     bob = await logged_in(place, provider, sub="bob")
-    assert await tell(place, told(provider, sub="alice")) == 200
+    assert await tell(place, provider.logout_token(sub="alice")) == 200
     assert not any([await place.is_known(each.key) for each in devices])
     assert await place.is_known(bob.key)
 
@@ -195,8 +177,8 @@ async def test_whatever_claim_is_the_subject(redis: RedisServer, provider: Fault
     """The provider speaks of `sub`, even if the gateway calls users by something else."""
     async with shop(redis.url, provider, subject="nick", subject_prefix="id:") as place:
         visitor = await logged_in(place, provider, nick="al")
-        assert (await place.entry(visitor.key)).session.subject == "id:al"
-        assert await tell(place, told(provider, sub="alice")) == 200
+        assert (await visitor.session()).subject == "id:al"
+        assert await tell(place, provider.logout_token(sub="alice")) == 200
         assert not await place.is_known(visitor.key)
 
 
@@ -205,11 +187,10 @@ async def test_every_gateway_hears_of_it(
 ) -> None:
     """A session that another gateway has in its near cache ends there as well."""
     visitor = await logged_in(place, provider, sid="one")
-    store = {"url": redis.url, "prefix": place.config.store.prefix, "timeout": 2}
-    async with world(redis.url, login=[login(provider)], store=store) as other:
+    async with beside(place, provider) as other:
         entry = await other.entry(visitor.key)
         other.sessions.near.learned(visitor.key.encode(), entry, entry.session.id, time.time())
-        assert await tell(place, told(provider, sid="one")) == 200
+        assert await tell(place, provider.logout_token(sid="one")) == 200
         async with asyncio.timeout(20):
             while other.sessions.near.get(visitor.key.encode(), time.time()) is not None:
                 await asyncio.sleep(0.01)
@@ -218,31 +199,31 @@ async def test_every_gateway_hears_of_it(
 
 async def test_nobody_there_is_no_error(place: World, provider: FaultyProvider) -> None:
     """Back-Channel Logout §2.7: whoever is logged out already is logged out."""
-    assert await tell(place, told(provider, sid="unknown")) == 200
+    assert await tell(place, provider.logout_token(sid="unknown")) == 200
     visitor = await logged_in(place, provider, sid="one")
-    await place.sessions.revoke((await place.entry(visitor.key)).session.id)
-    assert await tell(place, told(provider, sid="one")) == 200
+    await place.sessions.revoke((await visitor.session()).id)
+    assert await tell(place, provider.logout_token(sid="one")) == 200
 
 
 async def test_the_index_heals(redis: RedisServer, place: World, provider: FaultyProvider) -> None:
     """What has ended leaves it when it is read, and it expires with its last session."""
     visitor = await logged_in(place, provider, sid="one")
     await logged_in(place, provider, sid="one")
-    await place.sessions.revoke((await place.entry(visitor.key)).session.id)
+    await place.sessions.revoke((await visitor.session()).id)
     with redis.client() as client:
         prefix = place.config.store.prefix
         names: Any = client.keys(f"{prefix}n:*")
         assert {client.zcard(name) for name in names} == {2}
         assert all(client.ttl(name) > 0 for name in names)
         for _ in range(2):
-            assert await tell(place, told(provider, sid="one")) == 200
-            assert await tell(place, told(provider, sub="alice")) == 200
+            assert await tell(place, provider.logout_token(sid="one")) == 200
+            assert await tell(place, provider.logout_token(sub="alice")) == 200
         assert client.keys(f"{prefix}n:*") == []
 
 
 async def test_a_token_is_used_once(place: World, provider: FaultyProvider) -> None:
     """Who has got hold of one cannot log people out with it for the rest of its life."""
-    token = told(provider, sub="alice")
+    token = provider.logout_token(sub="alice")
     assert await tell(place, token) == 200
     visitor = await logged_in(place, provider)
     assert await tell(place, token) == 400
@@ -256,21 +237,45 @@ async def test_the_other_client_of_the_same_provider(
     other = login(provider, path="/login/two", client_id="another")
     async with shop(redis.url, provider, other) as place:
         visitor = await logged_in(place, provider, sid="one")
-        token = told(provider, sid="one", aud="another")
+        token = provider.logout_token(sid="one", aud="another")
         assert await tell(place, token) == 400
         assert await tell(place, token, "/login/two") == 200
         assert await place.is_known(visitor.key)
+
+
+async def test_a_token_for_several_clients(redis: RedisServer, provider: FaultyProvider) -> None:
+    """Each of them is told, and each ends the sessions of its own."""
+    other = login(provider, path="/login/two", client_id="another")
+    async with shop(redis.url, provider, other) as place:
+        one = await logged_in(place, provider)
+        two = Visitor(place)
+        provider.claims["aud"] = "another"
+        await two.log_in(provider, "/login/two")
+        token = provider.logout_token(sub="alice", aud=[CLIENT_ID, "another"])
+        assert await tell(place, token) == 200
+        assert [await place.is_known(each.key) for each in (one, two)] == [False, True]
+        assert await tell(place, token, "/login/two") == 200
+        assert not await place.is_known(two.key)
+
+
+async def test_names_that_are_none(place: World, provider: FaultyProvider) -> None:
+    """No logout token could say them; who has one logs in all the same, and out by the other."""
+    for sid in (7, "", "a\nb", "\ud800", "a" * 2000):
+        visitor = await logged_in(place, provider, sid=sid)
+        assert await tell(place, provider.logout_token(sid=sid, sub="alice")) == 400
+        assert await tell(place, provider.logout_token(sub="alice")) == 200
+        assert not await place.is_known(visitor.key)
 
 
 Make = Callable[[FaultyProvider], str]
 
 
 def changed(**claims: Any) -> Make:
-    return lambda provider: told(provider, sub="alice", **claims)
+    return lambda provider: provider.logout_token(sub="alice", **claims)
 
 
 def claims_of(provider: FaultyProvider) -> dict[str, Any]:
-    claims = jwt.decode(told(provider, sub="alice"), options={"verify_signature": False})
+    claims = jwt.decode(provider.logout_token(sub="alice"), options={"verify_signature": False})
     assert isinstance(claims, dict)
     return claims
 
@@ -295,8 +300,8 @@ BAD: dict[str, Make] = {
     "with an empty nonce": changed(nonce=""),
     "without a name of its own": changed(jti=None),
     "with a name that is no text": changed(jti=7),
-    "of nobody": lambda provider: told(provider, sub=None),
-    "of a subject that is no text": lambda provider: told(provider, sub=["alice"]),
+    "of nobody": lambda provider: provider.logout_token(sub=None),
+    "of a subject that is no text": lambda provider: provider.logout_token(sub=["alice"]),
     "of a session that is no text": changed(sid={"a": 1}),
     "an ID token": lambda provider: str(provider.given()["id_token"]),
     "an access token": lambda provider: str(provider.given()["access_token"]),
@@ -369,7 +374,7 @@ async def test_keys_that_cannot_be_had(redis: RedisServer, provider: FaultyProvi
     """503: the provider may try again, and its token still counts then."""
     provider.description = answer(b"", 503)
     async with shop(redis.url, provider) as place:
-        assert await tell(place, told(provider, sub="alice")) == 503
+        assert await tell(place, provider.logout_token(sub="alice")) == 503
 
 
 async def test_a_store_that_is_down(tmp_path: Path, provider: FaultyProvider) -> None:
@@ -377,7 +382,7 @@ async def test_a_store_that_is_down(tmp_path: Path, provider: FaultyProvider) ->
     with redis_server(tmp_path) as server:
         async with shop(server.url, provider) as place:
             visitor = await logged_in(place, provider)
-            token = told(provider, sub="alice")
+            token = provider.logout_token(sub="alice")
             server.freeze()
             assert await tell(place, token) == 503
             server.thaw()

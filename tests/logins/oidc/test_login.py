@@ -1,6 +1,5 @@
 """`kind: oidc` with a provider that does as it should: what it is asked, and what comes of it."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,24 +14,14 @@ from tests.support.faulty_provider import (
     REFRESH,
     FaultyProvider,
     Visitor,
+    beside,
     faulty_provider,
+    logged_in,
     login,
     shop,
 )
 from tests.support.redis_server import RedisServer
 from tests.support.signing import ec_signer, ed_signer, rsa_signer
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[FaultyProvider]:
-    async with faulty_provider() as started:
-        yield started
-
-
-@pytest.fixture
-async def place(redis: RedisServer, provider: FaultyProvider) -> AsyncIterator[World]:
-    async with shop(redis.url, provider) as built:
-        yield built
 
 
 async def test_what_the_provider_is_asked(place: World, provider: FaultyProvider) -> None:
@@ -82,7 +71,7 @@ async def test_a_key_for_the_code(place: World, provider: FaultyProvider) -> Non
     assert provider.client_of() == (CLIENT_ID, CLIENT_SECRET)
     assert list(visitor.cookies) == ["latchkey"]
     assert "eyJ" not in str(headers)
-    session = (await place.entry(visitor.key)).session
+    session = await visitor.session()
     assert (session.subject, session.login) == ("alice", "/login/id")
     assert session.claims["role"] == "buyer"
     [event] = place.events
@@ -191,9 +180,8 @@ async def test_the_id_token_as_the_token(redis: RedisServer, provider: FaultyPro
     provider.grant["access_token"] = "opaque"
     provider.claims["at_hash"] = None
     async with shop(redis.url, provider, token="id_token") as place:
-        visitor = Visitor(place)
-        await visitor.log_in(provider)
-        session = (await place.entry(visitor.key)).session
+        visitor = await logged_in(place, provider)
+        session = await visitor.session()
     claims = jwt.decode(session.token.reveal(), options={"verify_signature": False})
     assert (claims["aud"], claims["nonce"]) == (CLIENT_ID, provider.nonce)
     assert session.expires_at == claims["exp"]
@@ -202,9 +190,8 @@ async def test_the_id_token_as_the_token(redis: RedisServer, provider: FaultyPro
 async def test_when_an_access_token_expires(place: World, provider: FaultyProvider) -> None:
     """Whichever is earlier: what it says itself, or what was said of it."""
     provider.grant["expires_in"] = "120"
-    visitor = Visitor(place)
-    await visitor.log_in(provider)
-    session = (await place.entry(visitor.key)).session
+    visitor = await logged_in(place, provider)
+    session = await visitor.session()
     assert session.expires_at < session.claims["exp"] - 150
 
 
@@ -243,9 +230,8 @@ async def test_who_the_subject_is(redis: RedisServer, provider: FaultyProvider) 
             ("yes", "id:7"),
         ):
             provider.claims["email_verified"] = verified
-            visitor = Visitor(place)
-            await visitor.log_in(provider)
-            assert (await place.entry(visitor.key)).session.subject == expected
+            visitor = await logged_in(place, provider)
+            assert (await visitor.session()).subject == expected
 
 
 async def test_the_same_name_from_two_providers(
@@ -263,10 +249,21 @@ async def test_the_same_name_from_two_providers(
             assert len(await place.sessions.directory.of("one:alice")) == 1
 
 
+async def test_one_gateway_begins_and_another_ends(place: World, provider: FaultyProvider) -> None:
+    """What a login needs is with the browser and in the store; and it ends once over both."""
+    visitor = Visitor(place)
+    asked = await visitor.begin(provider)
+    again = Visitor(place, cookies=dict(visitor.cookies))
+    async with beside(place, provider) as other:
+        visitor.place = other
+        assert (await visitor.come_back(provider, asked))[0] == 303
+    assert await place.is_known(visitor.key)
+    assert (await again.come_back(provider, asked))[0] == 400
+
+
 async def test_a_second_login_ends_the_first(place: World, provider: FaultyProvider) -> None:
     """Rule E5: a new key each time, and the one that the same browser had is no good any more."""
-    visitor = Visitor(place)
-    await visitor.log_in(provider)
+    visitor = await logged_in(place, provider)
     first = visitor.key
     await visitor.log_in(provider)
     assert visitor.key != first
@@ -276,8 +273,7 @@ async def test_a_second_login_ends_the_first(place: World, provider: FaultyProvi
 
 async def test_a_failed_login_ends_nothing(place: World, provider: FaultyProvider) -> None:
     """Whoever is logged in stays so until another login succeeds."""
-    visitor = Visitor(place)
-    await visitor.log_in(provider)
+    visitor = await logged_in(place, provider)
     first = visitor.key
     asked = await visitor.begin(provider)
     assert (await visitor.come_back(provider, asked, code="", error="access_denied"))[0] == 403
