@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.core.token_places import Cookie, TokenPlace
+from gateway.core.token_places import Auto, Cookie, TokenPlace
 
 Carrier = Literal["reply", "cookie"]
 Choice = Literal["auto", "reply", "cookie"]
@@ -73,6 +73,23 @@ def own_cookies(name: str, places: Iterable[TokenPlace]) -> frozenset[str]:
     """
     own = [key_cookie(name, secure=secure).name for secure in (False, True)]
     return frozenset([*own, *(place.name for place in places if isinstance(place, Cookie))])
+
+
+def trusted_cookies(
+    name: str, places: Iterable[TokenPlace], *, secure: bool
+) -> frozenset[str] | None:
+    """The cookies in which keys are taken that come by one kind of connection; None if in any,
+    since a backend may hand its token out under whatever name.
+
+    A sibling host can have a browser send other cookies here, with a key of its own, so that what a
+    visitor does is done as somebody else. Over HTTPS the configured name is one of these without
+    its prefix (RFC 6265bis §8.6).
+    """
+    places = tuple(places)
+    if any(isinstance(place, Auto) for place in places):
+        return None
+    own = own_cookies(name, places)
+    return own - {name} if secure else own
 
 
 def choose(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway.core.carriers import Choice, choose, deletion, key_cookie
+from gateway.core.carriers import Choice, choose, deletion, key_cookie, trusted_cookies
+from gateway.core.token_places import parse_token_place
 
 FORM = "application/x-www-form-urlencoded; charset=utf-8"
 
@@ -46,6 +47,23 @@ def test_the_choice(
         wanted=wanted,
     )
     assert chosen == carrier
+
+
+@pytest.mark.parametrize(
+    ("places", "secure", "names"),
+    [
+        ([], False, {"latchkey", "__Host-latchkey"}),
+        ([], True, {"__Host-latchkey"}),
+        (["/data/token", "header:X-Token"], True, {"__Host-latchkey"}),
+        (["cookie:sid", "/token"], True, {"__Host-latchkey", "sid"}),
+        (["cookie:latchkey"], False, {"latchkey", "__Host-latchkey"}),
+        (["cookie:sid", "auto"], True, None),
+    ],
+)
+def test_where_keys_are_taken(places: list[str], secure: bool, names: set[str] | None) -> None:
+    """Where they are handed out, and over HTTPS not where a sibling host could put one."""
+    read = [parse_token_place(each) for each in places]
+    assert trusted_cookies("latchkey", read, secure=secure) == names
 
 
 def test_the_cookie() -> None:

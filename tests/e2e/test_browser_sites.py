@@ -178,7 +178,7 @@ def front(
         signing=signing(),
         login=[
             {"kind": "users", "path": "/login", "file": str(users)},
-            {"kind": "backend", "path": "/cookie", "upstream": "site"},
+            {"kind": "backend", "path": "/cookie", "upstream": "site", "token": "cookie:jwt"},
         ],
         keys={"secure": HOSTS[request.param]},
         pages={"login": "/signin"},
@@ -261,6 +261,22 @@ def test_other_sites_logins(place: Place, other: str) -> None:
         sees(place.browser, "h1", "This request was blocked")
         assert place.cookies() == before
     assert place.is_logged_in()
+
+
+def test_a_siblings_cookie(place: Place) -> None:
+    """Its pages can have the browser send a cookie here; with a key in it, nobody is logged in."""
+    [mine] = place.browser.get_cookies()
+    place.browser.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    names = ("session", "latchkey") if HOSTS[place.host] else ("session",)
+    for name in names:
+        place.leave_for(f"x.{place.host}")
+        script = "[document.cookie] = arguments; return document.cookie"
+        line = f"{name}={mine['value']}; Path=/; Domain={place.host}"
+        assert name in place.browser.execute_script(script, line)
+        assert not place.is_logged_in()
+        assert name in place.cookies()
+        place.browser.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    place.log_in()
 
 
 def test_a_link_to_the_logout(place: Place) -> None:
