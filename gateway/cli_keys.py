@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gateway.config.model import Config
 
+# 50 years in seconds: the end of a session is kept in 32 bits, which end in the year 2106.
+_LONGEST = 50 * 365 * 86_400
+
 # What a command does with config.yaml, and what adds one by its name, its work and its help.
 Work = Callable[["Config", argparse.Namespace], None]
 AddCommand = Callable[[str, Work, str], argparse.ArgumentParser]
@@ -60,6 +63,8 @@ def _duration(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
     if not seconds:
         raise argparse.ArgumentTypeError("a key that lasts for no time is none")
+    if seconds > _LONGEST:
+        raise argparse.ArgumentTypeError("a key lasts for 18250d (50 years) at most")
     return seconds
 
 
@@ -70,7 +75,7 @@ def _issue(config: Config, options: argparse.Namespace) -> None:
 
     subject = options.subject
     if options.token_file is None:
-        given = mint(config, subject, options.claims or "{}")
+        given = mint(config, subject, "{}" if options.claims is None else options.claims)
     elif options.claims is None:
         given = read_token(config, options.token_file, subject)
     else:

@@ -216,6 +216,7 @@ def test_what_is_not_minted(tmp_path: Path, redis: RedisServer, backend: Upstrea
     for changed, claims, words in (
         ({}, None, "no section `signing`"),
         ({"signing": signing()}, "[1]", "no JSON object"),
+        ({"signing": signing()}, "", "no JSON"),
         ({"signing": signing()}, "role=bot", "no JSON"),
         ({"signing": signing()}, '{"sub": "root", "aud": "x"}', "itself says aud, sub"),
         ({"signing": signing()}, json.dumps({"x": "y" * 5000}), "too large"),
@@ -269,6 +270,7 @@ def test_what_is_refused(tmp_path: Path, redis: RedisServer, backend: Upstream) 
         (good, ("--subject", "", "--name", "n"), 1, "names another subject"),
         (good, (*mine, "--expires", "soon"), 2, "is no duration"),
         (good, (*mine, "--expires", "0s"), 2, "no time"),
+        (good, (*mine, "--expires", "99999999999d"), 2, "50 years"),
         (good, (*mine, "--token-file", str(tmp_path / "none")), 1, "cannot be read"),
     ):
         done = issuing(str(file), token, *arguments)
