@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gateway.config.model import Config
 
+# 50 years in seconds: the end of a session is kept in 32 bits, which end in the year 2106.
+_LONGEST = 50 * 365 * 86_400
+
 # What a command does with config.yaml, and what adds one by its name, its work and its help.
 Work = Callable[["Config", argparse.Namespace], None]
 AddCommand = Callable[[str, Work, str], argparse.ArgumentParser]
@@ -20,7 +23,9 @@ def add_keys(command: AddCommand) -> None:
     """The commands below `keys`."""
     issuing = command("issue", _issue, "Issue a key, and print it: once, and nothing else.")
     issuing.add_argument("--subject", required=True, help="whose it is", metavar="SUBJECT")
-    issuing.add_argument("--name", required=True, help="what it is called", metavar="NAME")
+    issuing.add_argument(
+        "--name", help="what it is called (default: as its subject)", metavar="NAME"
+    )
     issuing.add_argument(
         "--expires",
         default="90d",
@@ -28,16 +33,16 @@ def add_keys(command: AddCommand) -> None:
         metavar="TIME",
         type=_duration,
     )
-    source = issuing.add_mutually_exclusive_group(required=True)
-    source.add_argument(
-        "--token-file", help="where the JWT is that it stands for; - is stdin", metavar="FILE"
+    issuing.add_argument(
+        "--claims",
+        help="what the tokens say, as JSON, that the gateway mints as its section `signing` says",
+        metavar="JSON",
     )
-    source.add_argument(
-        "--mint",
-        action="store_true",
-        help="it stands for tokens that the gateway mints, as its section `signing` says",
+    issuing.add_argument(
+        "--token-file",
+        help="where the JWT is that it stands for instead; - is stdin",
+        metavar="FILE",
     )
-    issuing.add_argument("--claims", help="what minted tokens say, as JSON", metavar="JSON")
     listing = command("list", _list, "List named keys.")
     listing.add_argument("--subject", help="whose", metavar="SUBJECT")
     revoking = command("revoke", _revoke, "End named keys, on every gateway of the store.")
@@ -58,6 +63,8 @@ def _duration(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
     if not seconds:
         raise argparse.ArgumentTypeError("a key that lasts for no time is none")
+    if seconds > _LONGEST:
+        raise argparse.ArgumentTypeError("a key lasts for 18250d (50 years) at most")
     return seconds
 
 
@@ -67,13 +74,14 @@ def _issue(config: Config, options: argparse.Namespace) -> None:
     from gateway.session_commands import CommandFailed
 
     subject = options.subject
-    if options.mint:
-        given = mint(config, subject, options.claims or "{}")
+    if options.token_file is None:
+        given = mint(config, subject, "{}" if options.claims is None else options.claims)
     elif options.claims is None:
         given = read_token(config, options.token_file, subject)
     else:
-        raise CommandFailed("--claims goes with --mint: a token has its claims already")
-    issued = issue(config, subject, options.name, given, options.expires)
+        raise CommandFailed("--claims and --token-file: a token has its claims already")
+    name = subject if options.name is None else options.name
+    issued = issue(config, subject, name, given, options.expires)
     session = issued.session
     ends = rfc3339(int(session.ends_at))
     print(f"gateway: the key's session is {session.id}, and ends at {ends}", file=sys.stderr)

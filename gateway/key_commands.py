@@ -77,7 +77,9 @@ def mint(config: Config, subject: str, claims: str) -> Given:
     """
     minter = own_tokens.minter(config)
     if minter is None:
-        raise CommandFailed("a token can be minted only with a section `signing` in config.yaml")
+        raise CommandFailed(
+            "config.yaml has no section `signing`, so the key needs a token: --token-file"
+        )
     try:
         said = json_text.value(claims)
     except NotJson:

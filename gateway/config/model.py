@@ -155,6 +155,11 @@ class RouteToken(Model):
     lifetime: Annotated[Duration, Field(ge=1)] | None = None
 
 
+def _status_as_text(value: Any) -> Any:
+    """YAML reads 401 as a number if nobody writes quotes."""
+    return "401" if value == 401 else value
+
+
 class Route(Model):
     """One rule: what it matches, where it goes, who may pass."""
 
@@ -171,7 +176,11 @@ class Route(Model):
     token: RouteToken | None = None
     bad_key: Literal["refuse", "anonymous"] = "refuse"
     accept_jwt: Literal["refuse", "verify"] = "refuse"
-    on_unauthenticated: Literal["auto", "401", "login"] = "auto"
+    on_unauthenticated: Annotated[
+        Literal["auto", "401", "login"],
+        BeforeValidator(_status_as_text),
+        WithJsonSchema({"enum": ["auto", "401", 401, "login"]}),
+    ] = "auto"
     cors: Cors | None = None
     response_timeout: Annotated[Duration, Field(gt=0)] | None = None
     body_size: Size | None = None

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.core.token_places import Cookie, TokenPlace
+from gateway.core.token_places import Auto, Cookie, TokenPlace
 
 Carrier = Literal["reply", "cookie"]
 Choice = Literal["auto", "reply", "cookie"]
@@ -21,6 +21,9 @@ _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 # RFC 6265bis §4.1.3: browsers take a cookie of such a name only with Secure and without a Domain,
 # so neither a sibling host nor anybody on the wire can set one.
 _HOST_PREFIX = "__Host-"
+
+# Nor do they take the deletion of one that begins so without Secure (the same, §4.1.3).
+_SECURE_PREFIXES = (_HOST_PREFIX, "__Secure-")
 
 # What the values of the cookies begin with that browsers carry on their way to log in (see
 # `trips`), so that no upstream gets or sets one. A key, which begins alike, has no full stop.
@@ -59,6 +62,11 @@ def key_cookie(name: str, *, secure: bool) -> KeyCookie:
     return KeyCookie(_HOST_PREFIX + name if secure else name, secure)
 
 
+def deletion(name: str) -> str:
+    """A Set-Cookie value that has the browser forget a cookie in which a key came."""
+    return KeyCookie(name, name.startswith(_SECURE_PREFIXES)).deletion
+
+
 def own_cookies(name: str, places: Iterable[TokenPlace]) -> frozenset[str]:
     """The cookies that hold keys: those of this configured name, and those that logins use in which
     the backend's token comes.
@@ -67,17 +75,38 @@ def own_cookies(name: str, places: Iterable[TokenPlace]) -> frozenset[str]:
     return frozenset([*own, *(place.name for place in places if isinstance(place, Cookie))])
 
 
-def choose(choice: Choice, *, content_type: str, accept: str, wanted: str) -> Carrier:
-    """How a login's key travels. `wanted` is what the client said in so many words, in a form's
-    field or in X-Requested-With; the rest are the request's fields of these names.
+def trusted_cookies(
+    name: str, places: Iterable[TokenPlace], *, secure: bool
+) -> frozenset[str] | None:
+    """The cookies in which keys are taken that come by one kind of connection; None if in any,
+    since a backend may hand its token out under whatever name.
+
+    A sibling host can have a browser send other cookies here, with a key of its own, so that what a
+    visitor does is done as somebody else. Over HTTPS the configured name is one of these without
+    its prefix (RFC 6265bis §8.6).
+    """
+    places = tuple(places)
+    if any(isinstance(place, Auto) for place in places):
+        return None
+    own = own_cookies(name, places)
+    return own - {name} if secure else own
+
+
+def choose(
+    choice: Choice, *, content_type: str, accept: str, requested_with: str, wanted: str
+) -> Carrier:
+    """How a login's key travels. `wanted` is what a form's field says of it, or nothing; the rest
+    are the request's fields of these names. X-Requested-With may say it as well, but often says
+    something else: that a script asks, or, of an app on Android, which one.
 
     A form whose answer is to be a page is what a browser sends by itself. Whoever sends a form from
     a program (as RFC 6749 §4.3 has it) asks for JSON, or for anything, and can keep a key.
     """
     if choice != "auto":
         return choice
-    if wanted in ("cookie", "reply"):
-        return "cookie" if wanted == "cookie" else "reply"
+    for said in (requested_with, wanted):
+        if said in ("cookie", "reply"):
+            return "cookie" if said == "cookie" else "reply"
     is_form = content_type.partition(";")[0].strip().lower() in _FORMS
-    by_script = wanted.lower() == "xmlhttprequest"
+    by_script = requested_with.lower() == "xmlhttprequest"
     return "cookie" if is_form and "text/html" in accept.lower() and not by_script else "reply"

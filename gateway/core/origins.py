@@ -25,7 +25,9 @@ def is_own(*, site: str | None, origin: str | None, host: str) -> bool:
     """
     if site is not None:
         return site in _OWN_SITES
-    return origin is not None and authority(origin) == host.lower()
+    scheme, mark, _ = (origin or "").partition("://")
+    # Some proxies say the port in Host that browsers leave out in Origin.
+    return bool(mark) and authority(origin or "") == authority(f"{scheme}://{host}")
 
 
 def authority(url: str) -> str:

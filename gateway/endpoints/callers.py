@@ -77,6 +77,12 @@ def is_own(request: web.Request) -> bool:
     return origins.is_own(site=headers.get("Sec-Fetch-Site"), origin=origin, host=host)
 
 
+def is_foreign(request: web.Request) -> bool:
+    """Whether a browser says that another site caused a request. A program says nothing."""
+    says = "Sec-Fetch-Site" in request.headers or "Origin" in request.headers
+    return says and not is_own(request)
+
+
 def is_secure(request: web.Request, keys: Keys) -> bool:
     """Whether the client came by HTTPS, so that its cookies can be protected."""
     by_https = request.headers.get("X-Forwarded-Proto", "").lower() == "https"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.backends import BackendFailed, Backends
-from gateway.core import swaps
+from gateway.core import carriers, swaps
 from gateway.core.fields import OWN_PREFIX, fold
 from gateway.core.replies import Reply
 from gateway.core.sessions import Session
@@ -31,9 +31,6 @@ _OF_THE_BODY = b"content-"
 
 # Of the backend's answer to a logout only its cookies are used.
 _MOST_REPLY = 65536
-
-# RFC 6265bis §4.1.3: browsers take no cookie of such a name, not even its deletion, without Secure.
-_SECURE_PREFIXES = ("__Host-", "__Secure-")
 
 
 class Endings:
@@ -66,7 +63,7 @@ class Endings:
             if leaving is not None:
                 await self._lead_on(request, leaving, response)
         if "X-Latchkey-Cookie" in headers:
-            response.headers.add("Set-Cookie", _deletion(headers["X-Latchkey-Cookie"]))
+            response.headers.add("Set-Cookie", carriers.deletion(headers["X-Latchkey-Cookie"]))
         return response
 
     async def end(
@@ -134,9 +131,3 @@ def _passed(request: web.Request) -> Iterable[tuple[str, str]]:
         folded = fold(name.encode("utf-8", "surrogateescape"))
         if not folded.startswith((OWN_PREFIX, _OF_THE_BODY)):
             yield name, value
-
-
-def _deletion(cookie: str) -> str:
-    """A Set-Cookie value that has the browser forget the cookie which held the key."""
-    secure = "; Secure" if cookie.startswith(_SECURE_PREFIXES) else ""
-    return f"{cookie}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax{secure}"

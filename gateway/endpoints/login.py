@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -12,15 +13,22 @@ from aiohttp import web
 from gateway.core import carriers, devices, refusals
 from gateway.core.carriers import KeyCookie
 from gateway.core.fields import OWN_PREFIX, fold
-from gateway.endpoints.answers import refuse, replied
-from gateway.endpoints.callers import by_cookie, is_own, is_secure, own_origin
-from gateway.logins import Attempt, Entrance, LoginFailed
+from gateway.core.replies import Reply
+from gateway.endpoints.answers import Refused, refuse, replied
+from gateway.endpoints.callers import by_cookie, is_foreign, is_own, is_secure, own_origin
+from gateway.logins import Attempt, Entrance, LoggedIn, LoginFailed
 
 if TYPE_CHECKING:
     from gateway.config.model import Keys
 
 # The field of a login form that says how the key is to travel: `cookie` or `reply`.
 _CARRIER = "key_carrier"
+
+# The same in a form of parts, as browsers and programs write one (RFC 7578 §4.2).
+_CARRIER_PART = re.compile(
+    rb"\r\nContent-Disposition: form-data; name=\"?%b\"?\r\n\r\n(cookie|reply)\r\n--"
+    % _CARRIER.encode()
+)
 
 # A larger form is not looked into: reading 1 MiB of fields takes 160 ms that all others wait for.
 _MOST_FORM = 65536
@@ -51,12 +59,10 @@ class LoginEndpoint:
         if len(body) > entrance.max_body:
             return refuse(request, refusals.BODY_TOO_LARGE)
         attempt = self._attempt(request, body)
-        by_browser = attempt.cookie is not None and request.method != "OPTIONS"
-        if by_browser and not entrance.is_open and not is_own(request):
-            # Another site's page could log a visitor in as somebody else (CWE-352).
-            return refuse(request, refusals.CROSS_SITE)
+        if request.method != "OPTIONS" and not entrance.is_open:
+            _insist_on_own_site(request, attempt)
         try:
-            return replied(await entrance.answer(attempt))
+            return _with_one_key(request, await entrance.answer(attempt))
         except LoginFailed as failed:
             fields = {} if failed.cookie is None else {"Set-Cookie": failed.cookie}
             return refuse(request, failed.refusal, fields, again=failed.again)
@@ -73,6 +79,7 @@ class LoginEndpoint:
             device=devices.label(headers.get("User-Agent", "")),
             request_id=headers.get("X-Request-Id", ""),
             replaces=headers.get("X-Latchkey-Session") if by_cookie(request) else None,
+            is_foreign=is_foreign(request),
             cookie=self._cookie(request, body),
             origin=own_origin(request, self._keys),
             trips=_cookies(headers.get("X-Latchkey-Trips", "")),
@@ -85,7 +92,8 @@ class LoginEndpoint:
             self._entrance.carrier or keys.carrier,
             content_type=headers.get("Content-Type", ""),
             accept=headers.get("Accept", ""),
-            wanted=headers.get("X-Requested-With") or _field(request, body, _CARRIER),
+            requested_with=headers.get("X-Requested-With", ""),
+            wanted=_wanted(request, body),
         )
         if carrier == "reply":
             return None
@@ -111,12 +119,40 @@ def _is_preflight(request: web.Request) -> bool:
     return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
 
 
-def _field(request: web.Request, body: bytes, name: str) -> str:
-    """A field of a form that came as browsers send it by default."""
-    if request.content_type != "application/x-www-form-urlencoded" or len(body) > _MOST_FORM:
+def _insist_on_own_site(request: web.Request, attempt: Attempt) -> None:
+    """Raises `Refused` where another site's page could log a visitor in as somebody else, or out
+    (CWE-352). Without a cookie, there is nothing that a browser would do for it.
+    """
+    sets = attempt.cookie is not None and not is_own(request)
+    ends = attempt.replaces is not None and attempt.is_foreign
+    if sets or ends:
+        raise Refused(refusals.CROSS_SITE)
+
+
+def _with_one_key(request: web.Request, reply: Reply) -> web.Response:
+    """A login's reply, by which the cookie of the session that it replaced goes: the browser would
+    send that beside the new key, and requests with two keys are refused.
+    """
+    response = replied(reply)
+    old = request.headers.get("X-Latchkey-Cookie")
+    if isinstance(reply, LoggedIn) and old is not None:
+        cookies = response.headers.getall("Set-Cookie", ())
+        if not any(line.partition("=")[0].strip() == old for line in cookies):
+            response.headers.add("Set-Cookie", carriers.deletion(old))
+    return response
+
+
+def _wanted(request: web.Request, body: bytes) -> str:
+    """What a form says of how the key is to travel."""
+    if len(body) > _MOST_FORM:
+        return ""
+    if request.content_type == "multipart/form-data":
+        found = _CARRIER_PART.search(body)
+        return found[1].decode() if found else ""
+    if request.content_type != "application/x-www-form-urlencoded":
         return ""
     fields = parse_qsl(body.decode("latin-1"), max_num_fields=None)
-    return next((value for each, value in fields if each == name), "")
+    return next((value for name, value in fields if name == _CARRIER), "")
 
 
 def _cookies(line: str) -> dict[str, str]:

@@ -37,6 +37,7 @@ class Attempt:
     device: str  # its label
     request_id: str
     replaces: str | None  # the session id of the cookie that the same browser sent
+    is_foreign: bool  # a browser says that another site has caused it
     cookie: KeyCookie | None  # what the key is to travel in; None: in the reply
     origin: str = ""  # the gateway's own, as the client names it
     trips: Mapping[str, str] = field(default_factory=dict, repr=False)  # see `core.trips`

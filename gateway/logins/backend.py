@@ -56,6 +56,10 @@ class Login:
             claims = await self._read(found.token)
             # The swap is tried before anything is issued: what cannot be rewritten is refused.
             swaps.swap(reply, found, "")
+            if attempt.is_foreign and swaps.is_in_cookie(reply, found):
+                # It would log a visitor in as somebody else (CWE-352): `endpoints.login` refuses
+                # that where the cookie is ours, but a backend's own is first seen in its reply.
+                raise BackendFailed(refusals.CROSS_SITE)
         except NoToken:
             return self._without_token(reply, attempt)
         except BadToken as error:

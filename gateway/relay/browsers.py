@@ -5,11 +5,13 @@ None of it costs a request of a program anything; a route without a policy costs
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
 
-from gateway.core import origins, return_paths
+from gateway.core import carriers, origins, return_paths
 from gateway.core.cors import Policy
 from gateway.core.routing import Methods
+from gateway.core.token_places import TokenPlace
 from gateway.relay import answers
 from gateway.relay.heads import Answered, Refused, RequestHead
 
@@ -57,6 +59,37 @@ def may_act(head: RequestHead, route: Route, peer: Peer) -> bool:
         return True
     site = head.passed_value(b"sec-fetch-site")
     return origins.is_own(site=site, origin=origin, host=_host(head, peer))
+
+
+class TrustedCookies:
+    """The cookies in which keys are taken; by others, somebody else's page could log one in."""
+
+    def __init__(
+        self, name: str, places: Iterable[TokenPlace], *, secure: bool | Literal["auto"]
+    ) -> None:
+        """`name`, and whether cookies are `secure`, are what the section `keys` says; `places` is
+        where backends hand tokens out.
+        """
+        places = tuple(places)
+        self._secure = secure
+        self._by_http, self._by_https = (
+            carriers.trusted_cookies(name, places, secure=each) for each in (False, True)
+        )
+
+    def have(self, head: RequestHead, peer: Peer) -> bool:
+        """Whether the one that brought the request's key is among them."""
+        if self._by_http is None:
+            return True
+        names = self._by_https if self._is_https(head, peer) else self._by_http
+        return names is None or (head.cookie or b"").decode("latin-1") in names
+
+    def _is_https(self, head: RequestHead, peer: Peer) -> bool:
+        if self._secure != "auto":
+            return self._secure
+        if head.told is not None:
+            return head.told.site.startswith("https:")
+        said = [value for name, value in head.forwarding if name == b"x-forwarded-proto"]
+        return peer.trusted and said[-1:] == [b"https"]
 
 
 def fitted(refused: Refused, head: RequestHead, route: Route) -> Refused | Answered:

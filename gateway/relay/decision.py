@@ -19,6 +19,7 @@ from gateway.key_sets import KeysUnavailable
 from gateway.observe.events import Event
 from gateway.relay import browsers, outgoing
 from gateway.relay.bearers import Bearers
+from gateway.relay.browsers import TrustedCookies
 from gateway.relay.forward_auth import ForwardAuth
 from gateway.relay.heads import Refused, RequestHead
 from gateway.relay.outgoing import Peer
@@ -75,14 +76,18 @@ class Decider:
         sessions: Sessions,
         load: Load,
         bearers: Bearers | None,
+        cookies: TrustedCookies,
     ) -> None:
-        """`bearers` are those who bring tokens of their own, if there are routes for them."""
+        """`bearers` are those who bring tokens of their own, if there are routes for them, and
+        `cookies` are those in which keys are taken.
+        """
         self._table = table
         self._forward_auth = forward_auth
         self._sessions = sessions
         self._near = sessions.near
         self._load = load
         self._bearers = bearers
+        self._cookies = cookies
 
     async def decide(self, head: RequestHead, peer: Peer, own_id: bytes) -> Forward:
         """match → admit → identify → authorise → prepare. Raises `Refused` or `Answered`.
@@ -102,6 +107,9 @@ class Decider:
                 entry = self._near.get(head.credential, time.time())
                 if entry is None or head.ambiguous:
                     entry = await self._identify(route, head)
+                if head.cookie is not None and not self._cookies.have(head, peer):
+                    _refuse_cookie(route, head)
+                    entry = None
             if entry is None or route.claims or head.cookie is not None:
                 _authorise(head, route, entry, peer)
             if route.token is not None and entry is not None:
@@ -179,7 +187,7 @@ class Decider:
         except RenewalFailed:
             raise Refused(refusals.RENEWAL) from None
         if isinstance(entry, Unresolved):
-            if route.auth is Auth.OFFERED or route.bad_key_is_anonymous:
+            if _counts_as_none(route):
                 return None
             event = _refused(head.credential, entry.reason)
             raise Refused(_UNRESOLVED[entry.reason], event=event)
@@ -205,6 +213,18 @@ def _brings_jwt(head: RequestHead) -> bool:
     if credential is None or line is None or credential.count(b".") != _DOTS:
         return False
     return head.cookie is None and line.rstrip().endswith(b" " + credential)
+
+
+def _refuse_cookie(route: Route, head: RequestHead) -> None:
+    """A key opens nothing in a cookie that others may have set. Raises `Refused`."""
+    assert head.credential is not None
+    if not _counts_as_none(route):
+        raise Refused(refusals.BAD_KEY, event=_refused(head.credential, "untrusted_cookie"))
+
+
+def _counts_as_none(route: Route) -> bool:
+    """Whether a key that opens nothing is no reason for a refusal."""
+    return route.auth is Auth.OFFERED or route.bad_key_is_anonymous
 
 
 def _refused(credential: bytes, reason: str) -> Event:

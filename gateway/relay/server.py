@@ -15,10 +15,12 @@ from gateway.core.addresses import ServerUrl
 from gateway.core.carriers import own_cookies
 from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
+from gateway.core.token_places import TokenPlace
 from gateway.key_sets import KeySets
 from gateway.observe.access_log import AccessLog
 from gateway.pages.refusals import RefusalPages
 from gateway.relay.bearers import Bearers
+from gateway.relay.browsers import TrustedCookies
 from gateway.relay.client import ClientConnection
 from gateway.relay.clock import Clock
 from gateway.relay.context import Context
@@ -97,7 +99,14 @@ class Relay:
             settings=settings,
             clock=self._clock,
             requests=requests,
-            decider=Decider(table, forward_auth, sessions, load, _bearers(config, key_sets)),
+            decider=Decider(
+                table,
+                forward_auth,
+                sessions,
+                load,
+                _bearers(config, key_sets),
+                _trusted_cookies(config),
+            ),
             load=load,
             names=names,
             access_log=access_log,
@@ -157,6 +166,13 @@ def _bearers(config: Config, key_sets: KeySets) -> Bearers | None:
         return None
     read = open_reader(config.jwt, key_sets, config.session.clock_skew)
     return Bearers(read, config.identity)
+
+
+def _trusted_cookies(config: Config) -> TrustedCookies:
+    """A captured token may come in a cookie as a login's does."""
+    captured = [rule.captures for rule in config.routes if rule.captures is not None]
+    places = [*_token_places(config), *captured]
+    return TrustedCookies(config.keys.cookie, places, secure=config.keys.secure)
 
 
 def _settings(config: Config) -> Settings:
@@ -281,9 +297,13 @@ class _Builder:
 
 def _own_cookies(config: Config) -> frozenset[bytes]:
     """The cookies in which logins are configured to hand out keys."""
-    places = [login.token for login in config.login if login.kind == "backend"]
-    own = own_cookies(config.keys.cookie, places)
+    own = own_cookies(config.keys.cookie, _token_places(config))
     return frozenset(name.encode() for name in own)
+
+
+def _token_places(config: Config) -> list[TokenPlace]:
+    """Where backends hand out the tokens that become keys."""
+    return [login.token for login in config.login if login.kind == "backend"]
 
 
 def _guarded(config: Config) -> dict[str, frozenset[bytes]]:

@@ -30,6 +30,25 @@ def test_whose(site: str | None, origin: str | None, *, own: bool) -> None:
     assert is_own(site=site, origin=origin, host="a.example") is own
 
 
+@pytest.mark.parametrize(
+    ("origin", "host", "own"),
+    [
+        ("https://a.example", "a.example:443", True),
+        ("http://a.example", "A.example:80", True),
+        ("https://a.example:8443", "a.example:8443", True),
+        ("https://a.example", "a.example:80", False),
+        ("http://a.example", "a.example:443", False),
+        ("https://a.example", "a.example:8443", False),
+        ("https://[::1]", "[::1]:443", True),
+        ("null", "", False),
+        ("", "", False),
+    ],
+)
+def test_a_port_that_goes_without_saying(origin: str, host: str, *, own: bool) -> None:
+    """A proxy may say it in Host all the same; a browser never does."""
+    assert is_own(site=None, origin=origin, host=host) is own
+
+
 def test_authorities() -> None:
     """A port that goes without saying goes."""
     assert authority("https://a.example:443/x") == "a.example"

@@ -92,6 +92,7 @@ async def test_another_sites_form(here: World, said: dict[str, str]) -> None:
         ({**FORM}, b"&key_carrier=reply", False),
         ({**FORM, "Accept": "*/*"}, b"&key_carrier=cookie", True),
         ({**FORM, "Accept": "application/json"}, b"", False),
+        ({"X_Requested_With": "com.example.app", **FORM}, b"&key_carrier=reply", False),
     ],
 )
 async def test_the_client_may_say(
@@ -101,6 +102,107 @@ async def test_the_client_may_say(
     body = BODY if "json" in more["Content_Type"] else FIELDS + extra
     status, fields, _ = await here.ask("POST", "/login", body, **more, **OWN)
     assert (status, "Set-Cookie" in fields) == (200, by_cookie)
+
+
+@pytest.mark.parametrize(
+    ("fields", "accept", "by_cookie"),
+    [
+        ({"key_carrier": "cookie"}, "*/*", True),
+        ({"key_carrier": "reply"}, "text/html", False),
+        ({"key_carrier": "nonsense"}, "text/html", True),
+        ({"comment": '"key_carrier"\r\n\r\nreply'}, "text/html", True),
+        ({}, "*/*", False),
+        ({}, "text/html", True),
+    ],
+)
+async def test_a_form_of_parts(
+    here: World, fields: dict[str, str], accept: str, *, by_cookie: bool
+) -> None:
+    """As scripts send FormData (RFC 7578)."""
+    parts = "".join(
+        f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in {**fields, "username": "alice"}.items()
+    )
+    kind = {"Content_Type": "multipart/form-data; boundary=x", "Accept": accept}
+    status, got, _ = await here.ask("POST", "/login", f"{parts}--x--\r\n".encode(), **kind, **OWN)
+    assert (status, "Set-Cookie" in got) == (200, by_cookie)
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/json", ""])
+async def test_another_site_and_a_backends_own_cookie(here: World, kind: str) -> None:
+    """Whatever the request looks like, it logs no visitor in as somebody else: no session begins,
+    and the cookie does not come. A program, which does not say who caused it, is let in.
+    """
+    here.backend.answer = web.Response(headers={"Set-Cookie": f"sid={token_of('mallory')}"})
+    said = {"Content_Type": kind, "Accept": "*/*"}
+    for foreign in (
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Sec_Fetch_Site": "same-site"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+    ):
+        status, fields, body = await here.ask("POST", "/login", BODY, **said, **foreign)
+        assert (status, "Set-Cookie" in fields) == (403, False)
+        assert b"cross_site" in body
+    assert {each.kind for each in here.events} == {"login_failed"}
+    for more in ({}, OWN):
+        status, fields, _ = await here.ask("POST", "/login", BODY, **said, **more)
+        assert (status, cookie_in(fields)[:7]) == (200, "sid=lk_")
+
+
+async def test_another_site_ends_no_session(here: World) -> None:
+    """With a name and password of its own, whose key it gets in the reply, it cannot log a visitor
+    out; nor is the backend asked.
+    """
+    key, told = await by_cookie_told(here, "latchkey")
+    asked = len(here.backend.asked)
+    for foreign in ({"Sec_Fetch_Site": "same-site"}, {"Origin": "https://evil.example"}):
+        plain = {"Content_Type": "text/plain", "Accept": "*/*"}
+        status, _, _ = await here.ask("POST", "/login", BODY, **plain, **told, **foreign)
+        assert status == 403
+    assert len(here.backend.asked) == asked
+    assert await here.is_known(key)
+
+
+@pytest.mark.parametrize(
+    ("old", "how", "deleted"),
+    [
+        ("latchkey", JSON, True),
+        ("latchkey", FORM, False),
+        ("__Host-latchkey", FORM, True),
+        ("sid", FORM, True),
+    ],
+)
+async def test_one_key_is_left(
+    here: World, old: str, how: dict[str, str], *, deleted: bool
+) -> None:
+    """The old cookie goes with its session, where the new key does not take its place: a browser
+    would send both, and two keys are refused.
+    """
+    key, told = await by_cookie_told(here, old)
+    body = BODY if how is JSON else FIELDS
+    here.backend.answer = answer({"detail": "no"}, 401)
+    status, fields, _ = await here.ask("POST", "/login", body, **how, **OWN, **told)
+    assert (status, "Set-Cookie" in fields) == (401, False)
+    here.backend.answer = answer({"token": token_of("alice")})
+    status, fields, _ = await here.ask("POST", "/login", body, **how, **OWN, **told)
+    assert status == 200
+    lines = [line for line in fields.getall("Set-Cookie") if line.startswith(f"{old}=;")]
+    assert [line.split("; ")[1] for line in lines] == (["Max-Age=0"] if deleted else [])
+    assert all(line.endswith("; Secure") == old.startswith("__Host-") for line in lines)
+    assert not await here.is_known(key)
+
+
+async def by_cookie_told(here: World, name: str) -> tuple[str, dict[str, str]]:
+    """A key, and what the relay says of a request that brings it in this cookie."""
+    _, _, body = await here.ask("POST", "/login", BODY, **JSON)
+    key = re.findall(rb"lk_[\w-]{49}", body)[0].decode()
+    session_id = (await here.entry(key)).session.id
+    return key, {
+        "X_Latchkey_Session": session_id,
+        "X_Latchkey_Carrier": "cookie",
+        "X_Latchkey_Cookie": name,
+    }
 
 
 @pytest.mark.parametrize(("carrier", "by_cookie"), [("reply", False), ("cookie", True)])

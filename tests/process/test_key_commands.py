@@ -169,8 +169,7 @@ def test_a_key_ends_with_its_token(relay: Gateway) -> None:
 
 def minting(file: str, claims: str | None) -> subprocess.CompletedProcess[str]:
     said = () if claims is None else ("--claims", claims)
-    names = ("--subject", "robot", "--name", "nightly", "--mint")
-    return run("keys", "issue", *names, *said, "-c", file)
+    return run("keys", "issue", "--subject", "robot", *said, "--expires", "90d", "-c", file)
 
 
 def test_a_key_for_which_tokens_are_minted(
@@ -200,6 +199,7 @@ def test_a_key_for_which_tokens_are_minted(
         }
         ends = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 90 * 86_400))
         assert all(each["ends"].startswith(ends) for each in listed(relay))
+        assert {each["name"] for each in listed(relay)} == {"robot"}
         assert revoked(relay, "--subject", "robot") == 2
         assert call(relay, key) == 401
 
@@ -214,8 +214,9 @@ def test_what_is_not_minted(tmp_path: Path, redis: RedisServer, backend: Upstrea
         **sections(backend),
     }
     for changed, claims, words in (
-        ({}, None, "only with a section `signing`"),
+        ({}, None, "no section `signing`"),
         ({"signing": signing()}, "[1]", "no JSON object"),
+        ({"signing": signing()}, "", "no JSON"),
         ({"signing": signing()}, "role=bot", "no JSON"),
         ({"signing": signing()}, '{"sub": "root", "aud": "x"}', "itself says aud, sub"),
         ({"signing": signing()}, json.dumps({"x": "y" * 5000}), "too large"),
@@ -225,11 +226,9 @@ def test_what_is_not_minted(tmp_path: Path, redis: RedisServer, backend: Upstrea
         assert (done.returncode, done.stdout) == (1, ""), claims
         assert words in done.stderr
         assert "Traceback" not in done.stderr
-    both = issuing(str(file), token_of("robot"), "--subject", "robot", "--name", "n", "--mint")
-    assert both.returncode == 2
     names = ("--subject", "robot", "--name", "n")
     done = issuing(str(file), token_of("robot"), *names, "--claims", "{}")
-    assert (done.returncode, "--claims goes with --mint" in done.stderr) == (1, True)
+    assert (done.returncode, "has its claims already" in done.stderr) == (1, True)
     with redis.client() as client:
         assert list(client.scan_iter("unminted:*")) == []
 
@@ -271,7 +270,7 @@ def test_what_is_refused(tmp_path: Path, redis: RedisServer, backend: Upstream) 
         (good, ("--subject", "", "--name", "n"), 1, "names another subject"),
         (good, (*mine, "--expires", "soon"), 2, "is no duration"),
         (good, (*mine, "--expires", "0s"), 2, "no time"),
-        (good, ("--subject", "robot"), 2, "--name"),
+        (good, (*mine, "--expires", "99999999999d"), 2, "50 years"),
         (good, (*mine, "--token-file", str(tmp_path / "none")), 1, "cannot be read"),
     ):
         done = issuing(str(file), token, *arguments)

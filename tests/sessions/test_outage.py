@@ -22,6 +22,8 @@ from tests.support.renewing import Renewing
 # Seconds for which `serve_cached` bridges an outage in these tests.
 _BRIDGE = 6.0
 
+APP = "https://app.example"
+
 COOKIE = (
     b"GET /api/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nCookie: session=%b; other=1\r\n\r\n"
 )
@@ -44,9 +46,9 @@ def back(proxy: Delaying) -> None:
 
 @contextlib.contextmanager
 def bridged(
-    folder: Path, proxy: Delaying, backend: Renewing, bridge: float, **session: Any
+    folder: Path, proxy: Delaying, backend: Renewing, bridge: float, **changes: Any
 ) -> Iterator[Gateway]:
-    changed = sections(backend, **session)
+    changed = {**sections(backend), **changes}
     changed["routes"].append({"path": "/public/*", "upstream": "api", "auth": "public"})
     with gateway(
         folder, {"url": proxy.url, "timeout": 1}, **changed, store_outage={"serve_cached": bridge}
@@ -87,6 +89,29 @@ def test_by_default_nothing_is_served_from_memory(
         eventually(lambda: call(relay, key)[0] == 200)
         assert log_out(relay, key) == 204
         assert call(relay, key)[0] == 401
+
+
+def test_another_origins_page_is_told(tmp_path: Path, proxy: Delaying, backend: Renewing) -> None:
+    """The 503 of a route, of the login and of the logout can be read by whoever may read their
+    other answers; and a preflight needs no store.
+    """
+    with bridged(tmp_path, proxy, backend, 0, cors={"origins": APP}) as relay:
+        key = log_in(relay.port, "alice")
+        away(proxy)
+        eventually(lambda: call(relay, key)[0] == 503)
+        for line in ("GET /api/x", "POST /login", "POST /logout"):
+            answer = from_the_app(relay, line, f"Authorization: Bearer {key}")
+            assert status(answer) == 503, line
+            assert answer.count(f"\r\nAccess-Control-Allow-Origin: {APP}\r\n".encode()) == 1
+        asks = from_the_app(relay, "OPTIONS /api/x", "Access-Control-Request-Method: PUT")
+        assert status(asks) == 204
+        assert f"\r\nAccess-Control-Allow-Origin: {APP}\r\n".encode() in asks
+        back(proxy)
+
+
+def from_the_app(relay: Gateway, line: str, field: str) -> bytes:
+    head = f"{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nOrigin: {APP}\r\n{field}\r\n\r\n"
+    return ask(relay.port, head.encode())
 
 
 def log_in_elsewhere() -> str:

@@ -29,6 +29,7 @@ def chromium(profile: Path, *, javascript: bool = True) -> Iterator[Chrome]:
         "disable-sync",
         "no-first-run",
         "no-proxy-server",
+        "host-resolver-rules=MAP *.test 127.0.0.1",  # names that browsers do not think safe
         f"user-data-dir={profile}",
     ):
         options.add_argument(f"--{argument}")

@@ -49,7 +49,13 @@ def browsers(
                 "auth": "public",
                 "cors": {"origins": "*"},
             },
-            {"path": "/program/*", "upstream": "shop", "on_unauthenticated": "401"},
+            {
+                "path": "/shared/admin/*",
+                "upstream": "shop",
+                "claims": {"role": "admin"},
+                "cors": {"origins": [APP]},
+            },
+            {"path": "/program/*", "upstream": "shop", "on_unauthenticated": 401},
             {"path": "/person/*", "upstream": "shop", "on_unauthenticated": "login"},
         ],
     ) as running:
@@ -214,6 +220,12 @@ def test_another_origin_may_read_even_a_refusal(
         assert status(answer) == code
         assert (allowed in answer) is (code != 403), answer
         assert b"\r\nVary: Origin\r\n" in answer
+    answer = ask(browsers.port, request("GET", "/shared/admin/x", origin, cookie(key)))
+    assert (status(answer), b"forbidden" in answer) == (403, True)
+    assert allowed in answer
+    answer = ask(browsers.port, request("POST", "/shared/admin/x", origin, cookie(key)))
+    assert (status(answer), b"cross_site" in answer) == (403, True)
+    assert allowed in answer
     answer = ask(browsers.port, request("GET", "/gone/x", "Origin: https://any.example"))
     assert status(answer) == 502
     assert b"\r\nAccess-Control-Allow-Origin: *\r\n" in answer
