@@ -51,6 +51,10 @@ _READ_AHEAD = 65536
 # How often a draining relay looks whether its last exchanges have ended, in seconds.
 _DRAIN_STEP = 0.05
 
+# For how long a draining relay leaves idle connections open, in seconds. A client that is just
+# sending over one would lose its request; so it is answered, and told that this was the last one.
+_LAST_REQUESTS = 1.0
+
 
 class Relay:
     """Owns the listening sockets, the pools and everything in flight."""
@@ -146,10 +150,12 @@ class Relay:
             server.close()
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
+        lets_idle = min(until, loop.time() + _LAST_REQUESTS)
         while loop.time() < until and self._clock.clients:
-            for client in list(self._clock.clients):
-                if client.exchange is None and not client.buffer:
-                    client.close()
+            if loop.time() >= lets_idle:
+                for client in list(self._clock.clients):
+                    if client.exchange is None and not client.buffer:
+                        client.close()
             await asyncio.sleep(_DRAIN_STEP)
         for client in list(self._clock.clients):
             client.cut(reset=True)

@@ -158,6 +158,26 @@ def test_drain(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
             socket.create_connection(("127.0.0.1", relay.port), timeout=2)
 
 
+def test_a_drain_loses_no_request(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
+    """Over a connection that was idle a request may be under way: it is answered, as the last."""
+    request = GET.replace(b"Connection: close\r\n", b"")
+    with gateway(tmp_path, redis.url, **sections(shop)) as relay:
+        with Client(relay.port) as idle, Client(relay.port) as client:
+            idle.send(request)
+            assert idle.answer()[0] == 200
+            client.send(request)
+            os.kill(relay.pid, signal.SIGTERM)
+            end = time.monotonic() + HANG
+            while b"\r\nConnection: close\r\n" not in (answer := client.answer())[1]:
+                assert answer[0] == 200
+                assert time.monotonic() < end
+                time.sleep(0.02)  # idle between two requests
+                client.send(request)
+            assert answer[0] == 200
+            assert idle.rest() == client.rest() == b""
+        until(lambda: not alive(relay.pid))
+
+
 def test_an_address_in_use(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
     """Said plainly, with exit code 1; the one that runs is not disturbed."""
     with gateway(tmp_path, redis.url, **sections(shop)) as relay:
