@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements-dev.txt
+# Most tests wait for something most of the time, so two run at once, whatever the machine.
+TWO := --numprocesses 2 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench fmt lock clean
@@ -15,7 +17,7 @@ run: $(VENV)/.run ## Start the demo: a backend, and the gateway in front of it
 	@$(BIN)/python -m demo
 
 test: $(VENV)/.debian-test check ## Check, then run all tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(TWO) $(ARGS)
 
 check: $(VENV)/.dev ## Format, lint, types, import contracts
 	$(BIN)/ruff format --check .
