@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from gateway.core import carriers, devices, refusals
+from gateway.core import carriers, devices, refusals, return_paths
 from gateway.core.carriers import KeyCookie
 from gateway.core.fields import OWN_PREFIX, fold
-from gateway.endpoints.answers import refuse, replied
+from gateway.endpoints import pages
+from gateway.endpoints.answers import LOGIN_PAGE, ONCE_MORE, OnceMore, refuse, replied
 from gateway.endpoints.callers import by_cookie, is_own, is_secure, own_origin
+from gateway.endpoints.choice import ChoiceEndpoint
 from gateway.logins import Attempt, Entrance, LoginFailed
+from gateway.pages.rendering import REFUSAL
+from gateway.pages.texts import Notice
 
 if TYPE_CHECKING:
     from gateway.config.model import Keys
 
 # The field of a login form that says how the key is to travel: `cookie` or `reply`.
 _CARRIER = "key_carrier"
+
+# And the one that says where its browser goes afterwards.
+_RETURN_TO = "return_to"
 
 # A larger form is not looked into: reading 1 MiB of fields takes 160 ms that all others wait for.
 _MOST_FORM = 65536
@@ -29,9 +37,14 @@ _MOST_FORM = 65536
 class LoginEndpoint:
     """Answers at one path of a login."""
 
-    def __init__(self, entrance: Entrance, keys: Keys, identity: Iterable[str]) -> None:
-        """`identity` are the names of the fields that tell upstreams of a session's subject."""
+    def __init__(
+        self, entrance: Entrance, keys: Keys, identity: Iterable[str], choice: ChoiceEndpoint | None
+    ) -> None:
+        """`identity` are the names of the fields that tell upstreams of a session's subject;
+        `choice` is the login page, if it has a form that leads here.
+        """
         self._entrance = entrance
+        self._choice = choice
         self._keys = keys
         self._identity = frozenset(fold(name.encode()) for name in identity)
 
@@ -39,6 +52,9 @@ class LoginEndpoint:
         entrance = self._entrance
         asks = _is_preflight(request) and not entrance.is_open
         if request.method not in entrance.methods and not asks:
+            if self._choice is not None and request.method == "GET" and pages.is_wanted(request):
+                # Who reloads the form after a refusal, or keeps its address, means the form.
+                return pages.led_to(self._choice.path)
             return refuse(request, refusals.METHOD, {"Allow": ", ".join(entrance.methods)})
         if (request.content_length or 0) > entrance.max_body:
             return refuse(request, refusals.BODY_TOO_LARGE)
@@ -55,11 +71,26 @@ class LoginEndpoint:
         if by_browser and not entrance.is_open and not is_own(request):
             # Another site's page could log a visitor in as somebody else (CWE-352).
             return refuse(request, refusals.CROSS_SITE)
+        once_more: OnceMore = partial(self._once_more, request, body)
+        request[ONCE_MORE] = once_more
         try:
             return replied(await entrance.answer(attempt))
         except LoginFailed as failed:
             fields = {} if failed.cookie is None else {"Set-Cookie": failed.cookie}
             return refuse(request, failed.refusal, fields, again=failed.again)
+
+    def _once_more(
+        self, request: web.Request, body: bytes, notice: Notice, status: int
+    ) -> web.Response:
+        """What a person is shown whose login was refused: the form, or the login page's path."""
+        given = _field(request, body, _RETURN_TO) or request.query.get(_RETURN_TO, "/")
+        back = return_paths.safe(given)
+        if self._choice is not None:
+            path = self._entrance.path
+            return self._choice.page(request, back, failed=path, notice=notice, status=status)
+        page = request.config_dict[LOGIN_PAGE]
+        again = None if page is None else return_paths.login_url(page, back)
+        return pages.show(request, REFUSAL, status, notice=notice, back=None, again=again)
 
     def _attempt(self, request: web.Request, body: bytes) -> Attempt:
         headers = request.headers

@@ -64,6 +64,13 @@ def lead_to(response: web.Response, path: str) -> None:
     response.headers.setdefault("Location", path)
 
 
+def led_to(path: str) -> web.Response:
+    """An answer that has people go to a page; for programs there is another one."""
+    response = web.Response(headers={"Cache-Control": "no-store", "Vary": policy.VARY})
+    lead_to(response, path)
+    return response
+
+
 def _joined(request: web.Request, name: str) -> str:
     """A list field, which may come in several lines."""
     return ",".join(request.headers.getall(name, ()))

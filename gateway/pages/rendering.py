@@ -122,7 +122,9 @@ def _samples(texts: Texts) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield SESSIONS, {**always, **paths, "devices": devices}
     yield LOGOUT, {**always, "logout_path": "/logout"}
     ways = {"forms": ["/login"], "providers": [{"name": "Example", "path": "/login/example"}]}
-    yield CHOICE, {**always, **ways, "back": "/"}
+    for failed in (None, "/login"):
+        told = {"failed": failed, "notice": texts.failure if failed else None}
+        yield CHOICE, {**always, **ways, **told, "back": "/"}
     for back, again in ((None, "/login"), ("/sessions", None)):
         ways = {"back": back, "again": again}
         yield REFUSAL, {**always, "notice": texts.failure, "status": 404, **ways}

@@ -322,6 +322,25 @@ async def test_people_are_sent_to_the_login_page(redis: RedisServer) -> None:
             assert (await place.ask(method, path))[0] == 401
 
 
+@pytest.mark.parametrize("login_page", [None, "/signin"])
+@pytest.mark.parametrize("texts", [ENGLISH, KOREAN])
+async def test_people_read_that_they_are_logged_out(
+    redis: RedisServer, login_page: str | None, texts: Texts
+) -> None:
+    """On a page, from which they may log in again; whether or not there was a session."""
+    async with world(redis.url, login_page=login_page) as place:
+        _, own = await log_in(place)
+        for path, fields in (("/logout", {**by_cookie(own), **OWN}), ("/logout", {})):
+            status, headers, body = await place.ask(
+                "POST", path, **fields, **BROWSER, Accept_Language=texts.language
+            )
+            page = read_page(body)
+            assert (status, page.the("h1").text) == (200, texts.logged_out.heading)
+            assert ("Set-Cookie" in headers) is bool(fields)
+            links = [(each.attributes["href"], each.text) for each in page.all("a")]
+            assert links == ([(login_page, texts.again)] if login_page else [])
+
+
 # Templates of the operator's own.
 
 
@@ -422,5 +441,5 @@ async def test_the_list_elsewhere_or_nowhere(redis: RedisServer) -> None:
         for method, path in (("GET", "/sessions"), ("DELETE", f"/sessions/{own}")):
             assert (await place.ask(method, path, **by_cookie(own)))[0] == 404
         asked = {**by_cookie(own), **OWN, **BROWSER}
-        answer = await place.ask("POST", "/logout?scope=all", **asked)
-        assert answer[0] == 204
+        _, _, body = await place.ask("POST", "/logout?scope=all", **asked)
+        assert read_page(body).the("h1").text == ENGLISH.logged_out.heading
