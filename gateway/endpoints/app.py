@@ -125,10 +125,12 @@ def _entrances(
 
 
 def _leads_to(config: Config) -> list[str]:
-    """Where a logout may lead: to a provider, and from there to those that it asks itself."""
+    """Where the forms of pages may lead beside this site: a logout to a provider, and from there to
+    those that it asks itself; a login to where a route leads on from here.
+    """
     issuers = [login.issuer for login in config.login if login.kind == "oidc"]
     plain = [f"http://{authority(each)}" for each in issuers if each.startswith("http:")]
-    return ["https:", *plain] if issuers else []
+    return [*config.pages.leads_to, *(["https:", *plain] if issuers else [])]
 
 
 async def _close(login: Federated, _app: web.Application) -> None:

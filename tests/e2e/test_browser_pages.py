@@ -43,43 +43,46 @@ return [...document.body.querySelectorAll("*")].filter(e => e.checkVisibility())
 """
 
 
-def home(visit: Visit) -> None:
-    while True:
-        visit.request(0)
-        body = b"<!doctype html><title>Home</title><h1>Home</h1>"
-        visit.send(
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n"
-            b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
-        )
-        visit.close()
+def site(visit: Visit) -> None:
+    """A site that has a page, and sends people from another one to itself under another name."""
+    leaves = visit.request().startswith(b"GET /leave")
+    there = b"Location: http://127.0.0.1:%d/\r\n" % visit.sock.getsockname()[1]
+    body = b"<!doctype html><title>Home</title><h1>Home</h1>"
+    visit.send(
+        b"HTTP/1.1 %b\r\nContent-Type: text/html\r\nConnection: close\r\n"
+        b"Content-Length: %d\r\n\r\n%b"
+        % (b"302 Found\r\n" + there.rstrip() if leaves else b"200 OK", len(body), body)
+    )
+    visit.close()
 
 
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Iterator[Gateway]:
     """A gateway with everything that has a page."""
     folder = tmp_path_factory.mktemp("front")
-    site = Upstream()
-    site.answer = home
+    upstream = Upstream()
+    upstream.answer = site
     issuer = f"http://127.0.0.1:{free_port()}"
     provider = {"kind": "oidc", "path": "/login/id", "name": "Example", "issuer": issuer}
     with gateway(
         folder,
         {"url": redis.url, "prefix": "pages:"},
-        upstreams={"site": site.url, "nowhere": "http://127.0.0.1:1"},
+        upstreams={"site": upstream.url, "nowhere": "http://127.0.0.1:1"},
         signing=signing(),
         login=[
             {"kind": "users", "path": "/login", "file": str(write_users(folder))},
             {**provider, "client_id": "shop", "subject_prefix": "id:"},
         ],
-        pages={"login": "/signin"},
+        pages={"login": "/signin", "leads_to": upstream.url},
         routes=[
             {"path": "/home", "upstream": "site"},
+            {"path": "/leave", "upstream": "site"},
             {"path": "/admin", "upstream": "site", "claims": {"role": "admin"}},
             {"path": "/away", "upstream": "nowhere", "auth": "public"},
         ],
     ) as running:
         yield running
-    site.stop()
+    upstream.stop()
 
 
 def write_users(folder: Path) -> Path:
@@ -186,6 +189,16 @@ def test_every_page(browser: Chrome, front: Gateway, texts: Texts, scheme: str, 
     browser.find_element(By.LINK_TEXT, texts.again).send_keys(Keys.ENTER)
     sees(browser, "h1", texts.log_in.heading)
     assert browser.current_url.endswith("/signin")
+
+
+def test_a_route_that_leads_elsewhere(browser: Chrome, front: Gateway) -> None:
+    """Browsers look at each step of the way from a form; one that config.yaml names may be gone."""
+    reads(browser, "en", "light", DESK)
+    browser.delete_all_cookies()
+    go(browser, front, "/leave")
+    log_in(browser, PASSWORD)
+    sees(browser, "h1", "Home")
+    assert browser.current_url.startswith("http://127.0.0.1:")
 
 
 @pytest.fixture(autouse=True)
