@@ -116,6 +116,9 @@ async def refusals_as_problems(request: web.Request, handler: Handler) -> web.St
         return refuse(request, refusals.TOO_MANY_ATTEMPTS, again)
     except StoreUnavailable:
         return refuse(request, refusals.STORE_DOWN)
+    except ConnectionResetError:
+        # Whoever asked has gone before all of the request had come, so nobody reads this.
+        return problem(request, refusals.BODY_TIMEOUT)
     except web.HTTPException as error:
         allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
         return refuse(request, _BY_STATUS.get(error.status, refusals.MALFORMED), allow)

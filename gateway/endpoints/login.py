@@ -14,7 +14,7 @@ from gateway.core import carriers, devices, refusals, return_paths
 from gateway.core.carriers import KeyCookie
 from gateway.core.fields import OWN_PREFIX, fold
 from gateway.endpoints import pages
-from gateway.endpoints.answers import LOGIN_PAGE, ONCE_MORE, OnceMore, refuse, replied
+from gateway.endpoints.answers import LOGIN_PAGE, ONCE_MORE, OnceMore, Refused, refuse, replied
 from gateway.endpoints.callers import by_cookie, is_own, is_secure, own_origin
 from gateway.endpoints.choice import ChoiceEndpoint
 from gateway.logins import Attempt, Entrance, LoginFailed
@@ -56,16 +56,7 @@ class LoginEndpoint:
                 # Who reloads the form after a refusal, or keeps its address, means the form.
                 return pages.led_to(self._choice.path)
             return refuse(request, refusals.METHOD, {"Allow": ", ".join(entrance.methods)})
-        if (request.content_length or 0) > entrance.max_body:
-            return refuse(request, refusals.BODY_TOO_LARGE)
-        try:
-            # The relay cuts a body that stops; this cuts one that never does.
-            async with asyncio.timeout(entrance.body_timeout):
-                body = await request.read()
-        except TimeoutError:
-            return refuse(request, refusals.BODY_TIMEOUT)
-        if len(body) > entrance.max_body:
-            return refuse(request, refusals.BODY_TOO_LARGE)
+        body = await self._body(request)
         attempt = self._attempt(request, body)
         by_browser = attempt.cookie is not None and request.method != "OPTIONS"
         if by_browser and not entrance.is_open and not is_own(request):
@@ -78,6 +69,22 @@ class LoginEndpoint:
         except LoginFailed as failed:
             fields = {} if failed.cookie is None else {"Set-Cookie": failed.cookie}
             return refuse(request, failed.refusal, fields, again=failed.again)
+
+    async def _body(self, request: web.Request) -> bytes:
+        """Raises `Refused` for a body as soon as it is too large, and for one without an end."""
+        most, body = self._entrance.max_body, bytearray()
+        if (request.content_length or 0) > most:
+            raise Refused(refusals.BODY_TOO_LARGE)
+        try:
+            # The relay cuts a body that stops; this cuts one that never does.
+            async with asyncio.timeout(self._entrance.body_timeout):
+                async for piece in request.content.iter_any():
+                    body += piece
+                    if len(body) > most:
+                        raise Refused(refusals.BODY_TOO_LARGE)
+        except TimeoutError:
+            raise Refused(refusals.BODY_TIMEOUT) from None
+        return bytes(body)
 
     def _once_more(
         self, request: web.Request, body: bytes, notice: Notice, status: int
