@@ -1,6 +1,7 @@
 """Every page in a real browser: in both languages, light and dark, on a desk and on a phone."""
 
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from gateway.core import return_paths
 from gateway.pages.english import ENGLISH
 from gateway.pages.korean import KOREAN
 from gateway.pages.texts import Texts
@@ -199,6 +201,36 @@ def test_a_route_that_leads_elsewhere(browser: Chrome, front: Gateway) -> None:
     log_in(browser, PASSWORD)
     sees(browser, "h1", "Home")
     assert browser.current_url.startswith("http://127.0.0.1:")
+
+
+def test_a_way_back_stays_on_this_site(browser: Chrome) -> None:
+    """CWE-601: whatever is taken for a path of this site, a browser takes for one, too."""
+    parts = [
+        "/",
+        "\\",
+        ".",
+        "..",
+        ";",
+        "@",
+        ":",
+        "?",
+        "#",
+        "%2f",
+        "%5C",
+        "%09",
+        "\t",
+        "\n",
+        " ",
+        "e.x",
+    ]
+    texts = ["".join(each) for size in range(1, 5) for each in product(parts, repeat=size)]
+    paths = [text for text in texts if return_paths.safe(text) == text]
+    assert len(paths) > 1000
+    reading = (
+        "return arguments[0].filter(p => new URL(p, 'https://a.b/c/d').origin !== 'https://a.b')"
+    )
+    assert browser.execute_script(reading, paths) == []
+    assert browser.execute_script(reading, ["//e.x", "/\t/e.x", "/a"]) == ["//e.x", "/\t/e.x"]
 
 
 @pytest.fixture(autouse=True)
