@@ -35,6 +35,7 @@ from gateway.config.values import (
     Networks,
     OneOrMany,
     Origin,
+    OwnOrigin,
     Path,
     SecretText,
     ServerAddress,
@@ -145,6 +146,7 @@ class Pages(Model):
 
     templates: str | None = None
     login: ExactPath | None = None
+    leads_to: Annotated[tuple[OwnOrigin, ...], OneOrMany()] = ()
 
 
 class RouteToken(Model):

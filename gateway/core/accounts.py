@@ -2,7 +2,8 @@
 
 Only a backend knows what it reads of a request. So whatever could be read as an account's name
 counts as one, and an attempt of which nothing can be read is an attempt at `HIDDEN`: hiding a name,
-or putting others beside it, gains a guesser nothing.
+or putting others beside it, gains a guesser at one address nothing. Over many addresses `HIDDEN` is
+not counted, for it may be everybody where a backend calls names by another name than is configured.
 """
 
 from __future__ import annotations

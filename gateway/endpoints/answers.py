@@ -17,6 +17,7 @@ from gateway.core.replies import Reply
 from gateway.endpoints import pages
 from gateway.pages import policy
 from gateway.pages.rendering import REFUSAL
+from gateway.pages.texts import Notice
 from gateway.store.errors import StoreUnavailable
 from gateway.store.failures import TooManyFailures
 
@@ -29,6 +30,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # Where a browser is sent that needs a session.
 LOGIN_PAGE: web.AppKey[str | None] = web.AppKey("login_page")
+
+# The page for a person whose attempt at something was refused, from what is said and the status.
+OnceMore = Callable[[Notice, int], web.Response]
+ONCE_MORE: web.RequestKey[OnceMore] = web.RequestKey("ONCE_MORE")
 
 _UNAUTHENTICATED = 401
 
@@ -53,19 +58,24 @@ def refuse(
     again: str | None = None,
 ) -> web.Response:
     """A refusal as a response: a JSON problem for programs; for people a page, or the way to the
-    login page if it is that which they need. `again` is where people may try once more.
+    login page if it is that which they need. `again` is where people may try once more; without it,
+    what was attempted may have a page of its own for that.
     """
     if not pages.is_wanted(request):
         return problem(request, refusal, fields)
     request.config_dict[REFUSED](refusal)
+    once_more: OnceMore | None = None if again is not None else request.get(ONCE_MORE)
+    attempted = again is not None or once_more is not None
     login_page = request.config_dict[LOGIN_PAGE]
-    if refusal.status == _UNAUTHENTICATED and login_page is not None and again is None:
-        response = web.Response(headers={"Cache-Control": "no-store", "Vary": policy.VARY})
+    if refusal.status == _UNAUTHENTICATED and login_page is not None and not attempted:
         here = request.raw_path if request.method in SAFE_METHODS else "/"
-        pages.lead_to(response, return_paths.login_url(login_page, here))
-        return response
+        return pages.led_to(return_paths.login_url(login_page, here))
     notice = pages.texts_for(request).notice(refusal.reason)
-    response = pages.show(request, REFUSAL, refusal.status, notice=notice, back=back, again=again)
+    if once_more is not None:
+        response = once_more(notice, refusal.status)
+    else:
+        told = {"notice": notice, "back": back, "again": again}
+        response = pages.show(request, REFUSAL, refusal.status, **told)
     response.headers.update({**refusal.fields, **(fields or {})})
     return response
 
@@ -100,14 +110,15 @@ async def refusals_as_problems(request: web.Request, handler: Handler) -> web.St
     except Refused as refused:
         return refuse(request, refused.refusal, back=refused.back)
     except BackendFailed as failed:
-        wrong = failed.refusal is refusals.WRONG_LOGIN
-        page = request.config_dict[LOGIN_PAGE] if wrong else None
-        return refuse(request, failed.refusal, again=page)
+        return refuse(request, failed.refusal)
     except TooManyFailures as failed:
         again = {"Retry-After": str(failed.seconds)}
         return refuse(request, refusals.TOO_MANY_ATTEMPTS, again)
     except StoreUnavailable:
         return refuse(request, refusals.STORE_DOWN)
+    except ConnectionResetError:
+        # Whoever asked has gone before all of the request had come, so nobody reads this.
+        return problem(request, refusals.BODY_TIMEOUT)
     except web.HTTPException as error:
         allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
         return refuse(request, _BY_STATUS.get(error.status, refusals.MALFORMED), allow)

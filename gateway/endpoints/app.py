@@ -80,12 +80,13 @@ def build(
     app[CORS] = Policy.of(config.cors)
     app.on_response_prepare.append(without_server_field)
     pages.add_templates(app, config.pages.templates, _leads_to(config))
+    choice = None if config.pages.login is None else ChoiceEndpoint(config.pages.login, config)
+    if choice is not None:
+        app.router.add_route("*", choice.path, choice.__call__)
     for entrance in doors:
-        endpoint = LoginEndpoint(entrance, config.keys, config.identity)
+        page = choice if choice is not None and entrance.path in choice.forms else None
+        endpoint = LoginEndpoint(entrance, config.keys, config.identity, page)
         app.router.add_route("*", entrance.path, endpoint.__call__)
-    if config.pages.login is not None:
-        choice = ChoiceEndpoint(config)
-        app.router.add_route("*", config.pages.login, choice.__call__)
     federated = {path: each for path, each in logins.items() if isinstance(each, Federated)}
     for each in federated.values():
         app.on_cleanup.append(partial(_close, each))
@@ -124,10 +125,12 @@ def _entrances(
 
 
 def _leads_to(config: Config) -> list[str]:
-    """Where a logout may lead: to a provider, and from there to those that it asks itself."""
+    """Where the forms of pages may lead beside this site: a logout to a provider, and from there to
+    those that it asks itself; a login to where a route leads on from here.
+    """
     issuers = [login.issuer for login in config.login if login.kind == "oidc"]
     plain = [f"http://{authority(each)}" for each in issuers if each.startswith("http:")]
-    return ["https:", *plain] if issuers else []
+    return [*config.pages.leads_to, *(["https:", *plain] if issuers else [])]
 
 
 async def _close(login: Federated, _app: web.Application) -> None:

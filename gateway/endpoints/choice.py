@@ -12,6 +12,7 @@ from gateway.endpoints import pages
 from gateway.endpoints.answers import refuse
 from gateway.pages import policy
 from gateway.pages.rendering import CHOICE
+from gateway.pages.texts import Notice
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -22,23 +23,51 @@ _METHODS = ("GET", "HEAD")
 class ChoiceEndpoint:
     """Shows at one path the gateway's own forms and the providers; a `return_to` is taken along."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, path: str, config: Config) -> None:
+        """`path` is where it is shown."""
+        self.path = path
+        self.forms = [login.path for login in config.login if login.kind == "users"]
         self._providers = [
             (login.name or authority(login.issuer), login.path)
             for login in config.login
             if login.kind == "oidc"
         ]
-        self._forms = [login.path for login in config.login if login.kind == "users"]
 
     async def __call__(self, request: web.Request) -> web.Response:
         if request.method not in _METHODS:
             return refuse(request, refusals.METHOD, {"Allow": ", ".join(_METHODS)})
         back = return_paths.safe(request.query.get("return_to", "/"))
-        shown = [
+        if pages.is_wanted(request):
+            return self.page(request, back)
+        shown = {"forms": self.forms, "providers": self._ways(back)}
+        fields = {"Cache-Control": "no-store", "Vary": policy.VARY}
+        return web.json_response(shown, headers=fields)
+
+    def page(
+        self,
+        request: web.Request,
+        back: str,
+        *,
+        failed: str | None = None,
+        notice: Notice | None = None,
+        status: int = 200,
+    ) -> web.Response:
+        """The page for whoever wants to go `back` afterwards; once more if the form that leads to
+        `failed` was refused, with what is said of it.
+        """
+        return pages.show(
+            request,
+            CHOICE,
+            status,
+            forms=self.forms,
+            providers=self._ways(back),
+            back=back,
+            failed=failed,
+            notice=notice,
+        )
+
+    def _ways(self, back: str) -> list[dict[str, str]]:
+        return [
             {"name": name, "path": return_paths.login_url(path, back)}
             for name, path in self._providers
         ]
-        if pages.is_wanted(request):
-            return pages.show(request, CHOICE, forms=self._forms, back=back, providers=shown)
-        fields = {"Cache-Control": "no-store", "Vary": policy.VARY}
-        return web.json_response({"forms": self._forms, "providers": shown}, headers=fields)

@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from gateway.core import carriers, devices, refusals
+from gateway.core import carriers, devices, refusals, return_paths
 from gateway.core.carriers import KeyCookie
 from gateway.core.fields import OWN_PREFIX, fold
 from gateway.core.replies import Reply
-from gateway.endpoints.answers import Refused, refuse, replied
+from gateway.endpoints import pages
+from gateway.endpoints.answers import LOGIN_PAGE, ONCE_MORE, OnceMore, Refused, refuse, replied
 from gateway.endpoints.callers import by_cookie, is_foreign, is_own, is_secure, own_origin
+from gateway.endpoints.choice import ChoiceEndpoint
 from gateway.logins import Attempt, Entrance, LoggedIn, LoginFailed
+from gateway.pages.rendering import REFUSAL
+from gateway.pages.texts import Notice
 
 if TYPE_CHECKING:
     from gateway.config.model import Keys
@@ -30,6 +35,9 @@ _CARRIER_PART = re.compile(
     % _CARRIER.encode()
 )
 
+# And the one that says where its browser goes afterwards.
+_RETURN_TO = "return_to"
+
 # A larger form is not looked into: reading 1 MiB of fields takes 160 ms that all others wait for.
 _MOST_FORM = 65536
 
@@ -37,9 +45,14 @@ _MOST_FORM = 65536
 class LoginEndpoint:
     """Answers at one path of a login."""
 
-    def __init__(self, entrance: Entrance, keys: Keys, identity: Iterable[str]) -> None:
-        """`identity` are the names of the fields that tell upstreams of a session's subject."""
+    def __init__(
+        self, entrance: Entrance, keys: Keys, identity: Iterable[str], choice: ChoiceEndpoint | None
+    ) -> None:
+        """`identity` are the names of the fields that tell upstreams of a session's subject;
+        `choice` is the login page, if it has a form that leads here.
+        """
         self._entrance = entrance
+        self._choice = choice
         self._keys = keys
         self._identity = frozenset(fold(name.encode()) for name in identity)
 
@@ -47,25 +60,50 @@ class LoginEndpoint:
         entrance = self._entrance
         asks = _is_preflight(request) and not entrance.is_open
         if request.method not in entrance.methods and not asks:
+            if self._choice is not None and request.method == "GET" and pages.is_wanted(request):
+                # Who reloads the form after a refusal, or keeps its address, means the form.
+                return pages.led_to(self._choice.path)
             return refuse(request, refusals.METHOD, {"Allow": ", ".join(entrance.methods)})
-        if (request.content_length or 0) > entrance.max_body:
-            return refuse(request, refusals.BODY_TOO_LARGE)
-        try:
-            # The relay cuts a body that stops; this cuts one that never does.
-            async with asyncio.timeout(entrance.body_timeout):
-                body = await request.read()
-        except TimeoutError:
-            return refuse(request, refusals.BODY_TIMEOUT)
-        if len(body) > entrance.max_body:
-            return refuse(request, refusals.BODY_TOO_LARGE)
+        body = await self._body(request)
         attempt = self._attempt(request, body)
         if request.method != "OPTIONS" and not entrance.is_open:
             _insist_on_own_site(request, attempt)
+        once_more: OnceMore = partial(self._once_more, request, body)
+        request[ONCE_MORE] = once_more
         try:
             return _with_one_key(request, await entrance.answer(attempt))
         except LoginFailed as failed:
             fields = {} if failed.cookie is None else {"Set-Cookie": failed.cookie}
             return refuse(request, failed.refusal, fields, again=failed.again)
+
+    async def _body(self, request: web.Request) -> bytes:
+        """Raises `Refused` for a body as soon as it is too large, and for one without an end."""
+        most, body = self._entrance.max_body, bytearray()
+        if (request.content_length or 0) > most:
+            raise Refused(refusals.BODY_TOO_LARGE)
+        try:
+            # The relay cuts a body that stops; this cuts one that never does.
+            async with asyncio.timeout(self._entrance.body_timeout):
+                async for piece in request.content.iter_any():
+                    body += piece
+                    if len(body) > most:
+                        raise Refused(refusals.BODY_TOO_LARGE)
+        except TimeoutError:
+            raise Refused(refusals.BODY_TIMEOUT) from None
+        return bytes(body)
+
+    def _once_more(
+        self, request: web.Request, body: bytes, notice: Notice, status: int
+    ) -> web.Response:
+        """What a person is shown whose login was refused: the form, or the login page's path."""
+        given = _field(request, body, _RETURN_TO) or request.query.get(_RETURN_TO, "/")
+        back = return_paths.safe(given)
+        if self._choice is not None:
+            path = self._entrance.path
+            return self._choice.page(request, back, failed=path, notice=notice, status=status)
+        page = request.config_dict[LOGIN_PAGE]
+        again = None if page is None else return_paths.login_url(page, back)
+        return pages.show(request, REFUSAL, status, notice=notice, back=None, again=again)
 
     def _attempt(self, request: web.Request, body: bytes) -> Attempt:
         headers = request.headers
@@ -144,15 +182,18 @@ def _with_one_key(request: web.Request, reply: Reply) -> web.Response:
 
 def _wanted(request: web.Request, body: bytes) -> str:
     """What a form says of how the key is to travel."""
-    if len(body) > _MOST_FORM:
-        return ""
-    if request.content_type == "multipart/form-data":
+    if request.content_type == "multipart/form-data" and len(body) <= _MOST_FORM:
         found = _CARRIER_PART.search(body)
         return found[1].decode() if found else ""
-    if request.content_type != "application/x-www-form-urlencoded":
+    return _field(request, body, _CARRIER)
+
+
+def _field(request: web.Request, body: bytes, name: str) -> str:
+    """A field of a form that came as browsers send it by default."""
+    if request.content_type != "application/x-www-form-urlencoded" or len(body) > _MOST_FORM:
         return ""
     fields = parse_qsl(body.decode("latin-1"), max_num_fields=None)
-    return next((value for name, value in fields if name == _CARRIER), "")
+    return next((value for each, value in fields if each == name), "")
 
 
 def _cookies(line: str) -> dict[str, str]:

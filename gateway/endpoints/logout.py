@@ -8,7 +8,7 @@ from aiohttp import web
 
 from gateway.core import refusals
 from gateway.endpoints import pages
-from gateway.endpoints.answers import Refused, refuse
+from gateway.endpoints.answers import LOGIN_PAGE, Refused, refuse
 from gateway.endpoints.callers import insist_on_own_site, may_act, own_sessions
 from gateway.endpoints.endings import Endings
 from gateway.pages.rendering import LOGOUT, REFUSAL
@@ -48,9 +48,8 @@ class LogoutEndpoint:
         own = await own_sessions(request, self._directory)
         await self._endings.end(request, own.others, "logout", reason=scope)
         if scope == "all":
-            response = await self._endings.log_out(request, reason=scope)
-        else:
-            response = web.Response(status=204, headers={"Cache-Control": "no-store"})
+            return _logged_out(request, await self._endings.log_out(request, reason=scope))
+        response = web.Response(status=204, headers={"Cache-Control": "no-store"})
         if self._sessions_path is not None and pages.is_wanted(request):
             pages.lead_to(response, self._sessions_path)
         return response
@@ -60,8 +59,8 @@ def _logged_out(request: web.Request, response: web.Response) -> web.Response:
     """The same for people: a page that says so, unless they have to log out elsewhere as well."""
     if not pages.is_wanted(request) or "Location" in response.headers:
         return response
-    notice = pages.texts_for(request).logged_out
-    page = pages.show(request, REFUSAL, notice=notice, back=None)
+    notice, again = pages.texts_for(request).logged_out, request.config_dict[LOGIN_PAGE]
+    page = pages.show(request, REFUSAL, notice=notice, back=None, again=again)
     for cookie in response.headers.getall("Set-Cookie", ()):
         page.headers.add("Set-Cookie", cookie)
     return page

@@ -12,7 +12,6 @@ from gateway.core import negotiation
 from gateway.pages import policy
 from gateway.pages.rendering import Templates
 from gateway.pages.texts import Texts
-from gateway.pages.views import LANGUAGES
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -22,8 +21,8 @@ _LEADS_TO: web.AppKey[Sequence[str]] = web.AppKey("leads_to")
 
 
 def add_templates(app: web.Application, folder: str | None, leads_to: Sequence[str] = ()) -> None:
-    """Has the application show pages; `folder` has the operator's own templates, and `leads_to` is
-    where the forms of the pages may lead beside the site itself: sources, as CSP has it.
+    """Has the application show pages; `folder` has the operator's own templates and texts;
+    `leads_to` is where the forms of the pages may lead beside the site itself: CSP's sources.
     """
     app[_TEMPLATES] = cast("Environment", Templates(folder))
     app[_LEADS_TO] = leads_to
@@ -38,8 +37,8 @@ def is_wanted(request: web.Request) -> bool:
 
 def texts_for(request: web.Request) -> Texts:
     """The texts in the reader's language."""
-    wanted = negotiation.language(_joined(request, "Accept-Language"), list(LANGUAGES))
-    return LANGUAGES[wanted]
+    templates = cast("Templates", request.config_dict[_TEMPLATES])
+    return templates.texts(_joined(request, "Accept-Language"))
 
 
 def show(request: web.Request, name: str, status: int = 200, **context: Any) -> web.Response:
@@ -63,6 +62,13 @@ def lead_to(response: web.Response, path: str) -> None:
     """Has the browser go to a page next, by GET (RFC 9110 §15.4.4), unless it goes elsewhere."""
     response.set_status(303)
     response.headers.setdefault("Location", path)
+
+
+def led_to(path: str) -> web.Response:
+    """An answer that has people go to a page; for programs there is another one."""
+    response = web.Response(headers={"Cache-Control": "no-store", "Vary": policy.VARY})
+    lead_to(response, path)
+    return response
 
 
 def _joined(request: web.Request, name: str) -> str:

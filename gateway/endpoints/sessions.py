@@ -82,10 +82,12 @@ class SessionsEndpoint:
         if handle not in own.sessions:
             raise Refused(refusals.NO_SESSION, back=self._path)
         if handle == own.current:
-            response = await self._endings.log_out(request)
+            # Without a session, the page there says that one is logged out.
+            response, onward = await self._endings.log_out(request), self._logout_path
         else:
             await self._endings.end(request, [handle], "revoke", by="device")
             response = web.Response(status=204, headers={"Cache-Control": "no-store"})
+            onward = self._path
         if request.method == "POST":
-            pages.lead_to(response, self._path)
+            pages.lead_to(response, onward)
         return response

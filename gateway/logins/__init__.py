@@ -100,6 +100,15 @@ class Login(Protocol):
 
 
 @runtime_checkable
+class Deciding(Protocol):
+    """A login that decides itself, so it knows whose an attempt is; of others it can be guessed."""
+
+    def account(self, attempt: Attempt) -> str:
+        """The name of the account that an attempt would log in to; nothing, if none."""
+        ...
+
+
+@runtime_checkable
 class Federated(Protocol):
     """A login at somebody else's site, to which browsers go to log in and out, and come back."""
 

@@ -9,7 +9,7 @@ from gateway.backends import BackendFailed
 from gateway.core import accounts, refusals
 from gateway.core.refusals import Refusal
 from gateway.core.replies import Reply
-from gateway.logins import Attempt, LoggedIn, Login
+from gateway.logins import Attempt, Deciding, LoggedIn, Login
 from gateway.observe.events import Event
 from gateway.store.errors import StoreUnavailable
 from gateway.store.failures import Places, TooManyFailures
@@ -35,6 +35,7 @@ class Guarded:
     def __init__(self, login: Login, path: str, rules: Guessing, sessions: Sessions) -> None:
         self.renew = login.renew
         self._login = login
+        self._account = login.account if isinstance(login, Deciding) else None
         self._path = path
         self._rules = rules
         amounts = (rules.per_account, rules.per_account_everywhere, rules.per_address, rules.in_all)
@@ -61,7 +62,7 @@ class Guarded:
     async def _take(self, attempt: Attempt) -> Places:
         try:
             return await self._failures.take(
-                self._rules, self._path, _accounts(attempt, self._rules), attempt.address
+                self._rules, self._path, self._accounts(attempt), attempt.address
             )
         except TooManyFailures:
             self._failed(attempt, refusals.TOO_MANY_ATTEMPTS.reason)
@@ -69,6 +70,18 @@ class Guarded:
         except StoreUnavailable:
             self._failed(attempt, refusals.STORE_DOWN.reason)
             raise
+
+    def _accounts(self, attempt: Attempt) -> frozenset[str]:
+        if self._account is not None:
+            return frozenset({accounts.folded(self._account(attempt))})
+        return accounts.typed(
+            self._rules.account,
+            query=attempt.query,
+            content_type=attempt.field("content-type"),
+            content_encoding=attempt.field("content-encoding"),
+            authorization=attempt.field("authorization"),
+            body=attempt.body,
+        )
 
     async def _settle(self, places: Places, outcome: Outcome) -> None:
         """A store that cannot be told counts the attempt as one under way, until its window ends;
@@ -103,14 +116,3 @@ def _of_reply(reply: Reply) -> Outcome:
     if isinstance(reply, LoggedIn):
         return "succeeded"
     return "undecided" if reply.status >= _BROKEN else "failed"
-
-
-def _accounts(attempt: Attempt, rules: Guessing) -> frozenset[str]:
-    return accounts.typed(
-        rules.account,
-        query=attempt.query,
-        content_type=attempt.field("content-type"),
-        content_encoding=attempt.field("content-encoding"),
-        authorization=attempt.field("authorization"),
-        body=attempt.body,
-    )

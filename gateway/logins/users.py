@@ -56,6 +56,13 @@ class Login:
         with reporting_failures(self._sessions, attempt):
             return await self._log_in(attempt)
 
+    def account(self, attempt: Attempt) -> str:
+        """The name in an attempt; nothing, if there is none to be read."""
+        try:
+            return _given(attempt).name
+        except BadLogin:
+            return ""
+
     async def renew(self, session: Session) -> Renewed:
         """The next token says what the file says now. Raises `RenewalRefused` for a user who is not
         in it any more, and `RenewalFailed`.
@@ -70,7 +77,7 @@ class Login:
 
     async def _log_in(self, attempt: Attempt) -> Reply:
         try:
-            given = credentials.read(attempt.field("content-type"), attempt.body)
+            given = _given(attempt)
             user = await self._verified(given)
         except BadLogin:
             raise BackendFailed(refusals.BAD_LOGIN) from None
@@ -108,6 +115,10 @@ class Login:
             users_file.change_hash(self._file.path, user.name, fresh, old=user.hash)
         except (BrokenFile, NotChanged, OSError) as error:
             _log.warning("a password's hash cannot be renewed: %s", type(error).__name__)
+
+
+def _given(attempt: Attempt) -> Credentials:
+    return credentials.read(attempt.field("content-type"), attempt.body)
 
 
 def _reply(attempt: Attempt, given: Credentials, issued: Issued) -> Reply:

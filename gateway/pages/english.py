@@ -14,6 +14,10 @@ _NOT_FOUND = Notice("This page does not exist", "Check the address, or go back."
 _AWAY = Notice(
     "This page cannot be reached right now", "You are still logged in. Try again in a moment."
 )
+_NO_LOGIN = Notice(
+    "This login does not work right now",
+    "The login service does not answer. Try again in a moment.",
+)
 _MISFIT = Notice(
     "You could not be logged in",
     "The login service gave an answer that cannot be used. Whoever runs this site finds the reason "
@@ -63,13 +67,15 @@ ENGLISH = Texts(
             "You may not see this page",
             "You are logged in, but your account does not allow this.",
         ),
+        "bad_login": Notice("Something is missing", "Enter your user name and your password."),
         "wrong_login": Notice(
             "The name or the password is wrong",
-            "Go back and try again.",
+            "Check both and try again.",
         ),
         **dict.fromkeys(("no_route", "ambiguous_path"), _NOT_FOUND),
         **dict.fromkeys(("upstream_timeout", "upstream_unreachable", "upstream_closed"), _AWAY),
-        **dict.fromkeys(("busy", "renewal_failed", "upstream_invalid"), _AWAY),
+        **dict.fromkeys(("renewal_failed", "upstream_invalid"), _AWAY),
+        "busy": Notice("There is a lot going on right now", "Try again in a moment."),
         "login_lost": Notice(
             "This login has expired",
             "It took too long, was used already, or was begun in another browser. Please log in "
@@ -79,10 +85,7 @@ ENGLISH = Texts(
             "You have not been logged in",
             "The login was cancelled or refused at the provider. You can try again.",
         ),
-        "provider_unavailable": Notice(
-            "This login does not work right now",
-            "The login service does not answer. Try again in a moment.",
-        ),
+        **dict.fromkeys(("provider_unavailable", "users_unavailable"), _NO_LOGIN),
         **dict.fromkeys(("provider_invalid", "no_jwt"), _MISFIT),
         "store_unavailable": Notice(
             "Please try again in a moment",

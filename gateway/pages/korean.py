@@ -14,6 +14,10 @@ _AWAY = Notice(
     "지금은 페이지에 연결할 수 없습니다",
     "로그인은 유지됩니다. 잠시 후 다시 시도해 주세요.",
 )
+_NO_LOGIN = Notice(
+    "지금은 로그인할 수 없습니다",
+    "로그인 서비스가 응답하지 않습니다. 잠시 후 다시 시도해 주세요.",
+)
 _MISFIT = Notice(
     "로그인하지 못했습니다",
     "로그인 서비스의 응답을 처리할 수 없습니다. 사이트 관리자는 로그에서 원인을 확인할 수 "
@@ -63,13 +67,17 @@ KOREAN = Texts(
             "접근 권한이 없습니다",
             "로그인되어 있지만 이 계정으로는 이 페이지를 볼 수 없습니다.",
         ),
+        "bad_login": Notice(
+            "입력하지 않은 항목이 있습니다", "사용자 이름과 비밀번호를 입력해 주세요."
+        ),
         "wrong_login": Notice(
             "이름 또는 비밀번호가 올바르지 않습니다",
-            "뒤로 돌아가 다시 시도해 주세요.",
+            "입력한 내용을 확인한 후 다시 시도해 주세요.",
         ),
         **dict.fromkeys(("no_route", "ambiguous_path"), _NOT_FOUND),
         **dict.fromkeys(("upstream_timeout", "upstream_unreachable", "upstream_closed"), _AWAY),
-        **dict.fromkeys(("busy", "renewal_failed", "upstream_invalid"), _AWAY),
+        **dict.fromkeys(("renewal_failed", "upstream_invalid"), _AWAY),
+        "busy": Notice("지금은 접속이 많습니다", "잠시 후 다시 시도해 주세요."),
         "login_lost": Notice(
             "로그인 시간이 만료되었습니다",
             "시간이 너무 오래 걸렸거나, 이미 처리된 로그인이거나, 다른 브라우저에서 시작한 "
@@ -79,10 +87,7 @@ KOREAN = Texts(
             "로그인되지 않았습니다",
             "로그인이 취소되었거나 로그인 서비스에서 거부되었습니다. 다시 시도할 수 있습니다.",
         ),
-        "provider_unavailable": Notice(
-            "지금은 로그인할 수 없습니다",
-            "로그인 서비스가 응답하지 않습니다. 잠시 후 다시 시도해 주세요.",
-        ),
+        **dict.fromkeys(("provider_unavailable", "users_unavailable"), _NO_LOGIN),
         **dict.fromkeys(("provider_invalid", "no_jwt"), _MISFIT),
         "store_unavailable": Notice(
             "잠시 후 다시 시도해 주세요",

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.core import negotiation
 from gateway.core.refusals import Refusal
 from gateway.pages import policy
 from gateway.pages.rendering import REFUSAL, Templates
-from gateway.pages.views import LANGUAGES
+from gateway.pages.texts import Texts
 
 # A page that is made once has nothing in it that anybody could have slipped in, so its styles may
 # have the same name each time.
@@ -28,20 +27,19 @@ class RefusalPages:
     """The pages of one worker."""
 
     def __init__(self, folder: str | None) -> None:
-        """`folder` has the operator's own templates."""
+        """`folder` has the operator's own templates and texts."""
         self._templates = Templates(folder)
         self._made: dict[tuple[str, str], RefusalPage] = {}
 
     def page(self, refusal: Refusal, accept_language: str) -> RefusalPage:
         """What a person reads instead of the JSON problem."""
-        language = negotiation.language(accept_language, list(LANGUAGES))
-        name = (refusal.reason, language)
+        texts = self._templates.texts(accept_language)
+        name = (refusal.reason, texts.language)
         if name not in self._made:
-            self._made[name] = self._make(refusal, language)
+            self._made[name] = self._make(refusal, texts)
         return self._made[name]
 
-    def _make(self, refusal: Refusal, language: str) -> RefusalPage:
-        texts = LANGUAGES[language]
+    def _make(self, refusal: Refusal, texts: Texts) -> RefusalPage:
         body = self._templates.get_template(REFUSAL).render(
             text=texts,
             nonce=_NONCE,
@@ -49,5 +47,9 @@ class RefusalPages:
             status=refusal.status,
             back=None,
         )
-        fields = {"Content-Type": "text/html; charset=utf-8", **policy.fields(_NONCE, language)}
+        fields = {
+            "Content-Type": "text/html; charset=utf-8",
+            **policy.fields(_NONCE, texts.language),
+        }
+
         return RefusalPage(body.encode(), fields)

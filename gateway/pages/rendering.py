@@ -6,18 +6,23 @@ and most workers never show a page.
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gateway.core import negotiation
 from gateway.core.records import Open
-from gateway.pages import views
+from gateway.pages import own_texts, views
+from gateway.pages.own_texts import BadTexts
 from gateway.pages.texts import Texts
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+_log = logging.getLogger("gateway.pages")
 
 _OURS = Path(__file__).parent / "templates"
 
@@ -31,9 +36,16 @@ class Templates:
     """The part of a Jinja environment that is needed, which is made when it is needed."""
 
     def __init__(self, folder: str | None) -> None:
-        """`folder` has the operator's own templates."""
+        """`folder` has the operator's own templates and texts."""
         self._folder = folder
         self._environment: Environment | None = None
+        self._languages: Mapping[str, Texts] = {}
+
+    def texts(self, accept_language: str) -> Texts:
+        """The texts in the reader's language."""
+        if not self._languages:
+            self._languages = _languages(self._folder)
+        return self._languages[negotiation.language(accept_language, list(self._languages))]
 
     def get_template(self, name: str) -> Any:
         if self._environment is None:
@@ -41,9 +53,18 @@ class Templates:
         return self._environment.get_template(name)
 
 
+def _languages(folder: str | None) -> Mapping[str, Texts]:
+    """What has been broken since the gateway was started is no reason to show nobody anything."""
+    try:
+        return own_texts.languages(folder)
+    except BadTexts as error:
+        _log.error("%s cannot be used: line %d: %s", own_texts.FILE, error.line, error)
+        return views.LANGUAGES
+
+
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """What is wrong with a template, and where."""
+    """What is wrong with a template or a text, and where."""
 
     file: str
     line: int
@@ -51,9 +72,16 @@ class Flaw:
 
 
 def flaws(folder: str) -> Iterator[Flaw]:
-    """What is wrong with the templates in a folder: each page is shown once, to nobody."""
+    """What is wrong with the texts or the templates in a folder: each page is shown once, in each
+    language, to nobody.
+    """
+    try:
+        languages = own_texts.languages(folder)
+    except BadTexts as error:
+        yield Flaw(str(Path(folder) / own_texts.FILE), error.line, str(error))
+        return
     environment = _environment(folder, strict=True)
-    for texts in views.LANGUAGES.values():
+    for texts in languages.values():
         for name, context in _samples(texts):
             try:
                 environment.get_template(name).render(context)
@@ -94,7 +122,9 @@ def _samples(texts: Texts) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield SESSIONS, {**always, **paths, "devices": devices}
     yield LOGOUT, {**always, "logout_path": "/logout"}
     ways = {"forms": ["/login"], "providers": [{"name": "Example", "path": "/login/example"}]}
-    yield CHOICE, {**always, **ways, "back": "/"}
+    for failed in (None, "/login"):
+        told = {"failed": failed, "notice": texts.failure if failed else None}
+        yield CHOICE, {**always, **ways, **told, "back": "/"}
     for back, again in ((None, "/login"), ("/sessions", None)):
         ways = {"back": back, "again": again}
         yield REFUSAL, {**always, "notice": texts.failure, "status": 404, **ways}

@@ -81,6 +81,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._state = _HEAD
         if self.paused:
             self.resume()
+        # While the request is sent, time is the client's to take: the wait in the pool has ended.
+        self.deadline = math.inf
 
     def send(self, data: bytes) -> None:
         assert self.transport is not None

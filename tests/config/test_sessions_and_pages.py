@@ -153,3 +153,36 @@ def test_a_broken_template(tmp_path: Path, name: str, text: str, line: int, mess
     [problem] = problems(tmp_path, with_templates(tmp_path, **{name: text}))
     assert problem.startswith(f"mine/{name.replace('__', '.')}:{line}:1: pages.templates: ")
     assert message in problem
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("en:\n  titel: Mine", 2, "titel is not known here (did you mean title?)"),
+        ("en:\n  language: ko", 2, "language is not known here"),
+        ("en:\n  log_in:\n    headline: x", 3, "headline is not known here"),
+        ("en: {notices: {no_rout: {}}}", 1, "no_rout is not known here (did you mean no_route?)"),
+        ("en: {title: [a]}", 1, "must be a text"),
+        ("en:\n  log_in: Enter", 2, "must be a mapping of names"),
+        ("- en", 1, "must be a mapping of names"),
+        ("en: {minutes: a minute}", 1, "minutes must be two texts: of one thing, and of several"),
+        ("en: {minutes: [a minute, some]}", 1, "needs {} as in: {} minutes ago"),
+        ("en: {log_in_with: 'With {0.__class__}'}", 1, "needs {} as in: Continue with {}"),
+        ("en: {log_in_with: 'With {} {'}", 1, "needs {} as in"),
+        ("en: {log_in_with: 'With {name}'}", 1, "needs {} as in"),
+        ("en-GB: {title: x}", 1, "en-GB is no language: it has two or three letters, as en"),
+        ("en: {\n", 2, "is no YAML"),
+        ("en: \x00", 1, "is no text in UTF-8"),
+    ],
+)
+def test_a_text_that_cannot_be(tmp_path: Path, text: str, line: int, message: str) -> None:
+    """As for templates: it is said where and why, before anybody reads it."""
+    [problem] = problems(tmp_path, with_templates(tmp_path, texts__yaml=text))
+    assert problem.startswith(f"mine/texts.yaml:{line}:1: pages.templates: ")
+    assert message in problem
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet", "ko: {title: '내 기기'}", "fr: {}"])
+def test_texts_that_are_fine(tmp_path: Path, text: str) -> None:
+    """What is left out is as the gateway says it; and so is all, if nothing is there."""
+    load(write(tmp_path, with_templates(tmp_path, texts__yaml=text)), {})

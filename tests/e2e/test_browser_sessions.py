@@ -173,7 +173,7 @@ def test_one_device_ends_another(browser: Chrome, front: Gateway, name: str) -> 
     sees(browser, "p", f"Hello {name}")
     go(browser, front, "/sessions")
     press(browser, "Log out Chrome on Linux")
-    sees(browser, "h1", "You need to log in")
+    sees(browser, "h1", "You are logged out")
     assert browser.get_cookies() == []
 
 
@@ -188,7 +188,7 @@ def test_many_at_once(browser: Chrome, front: Gateway, name: str, everywhere: bo
     sees(browser, "h2", "Chrome on Linux\nThis device", *["Safari on iPhone"] * 3)
     press(browser, "Log out everywhere" if everywhere else "Log out all other devices")
     if everywhere:
-        sees(browser, "h1", "You need to log in")
+        sees(browser, "h1", "You are logged out")
         assert browser.get_cookies() == []
     else:
         sees(browser, "h2", "Chrome on Linux\nThis device")
@@ -210,7 +210,7 @@ def test_it_is_at_home_in_korean_on_a_phone_in_the_dark(
     size = browser.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
     assert size["width"] == 375
     press(browser, "Chrome (Linux) 로그아웃")
-    sees(browser, "h1", "로그인이 필요합니다")
+    sees(browser, "h1", "로그아웃되었습니다")
 
 
 def ground_on_a_phone(browser: Chrome, front: Gateway, scheme: str) -> str:

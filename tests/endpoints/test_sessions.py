@@ -206,14 +206,16 @@ async def test_others_are_not_to_be_found(place: World) -> None:
 
 @pytest.mark.parametrize("method", ["DELETE", "POST"])
 async def test_ending_the_own_one_is_a_logout(redis: RedisServer, method: str) -> None:
-    """The cookie is deleted, the backend is told with the token, and the audit log says logout."""
+    """The cookie is deleted, the backend is told with the token, and the audit log says logout. A
+    form leads to the page that says so.
+    """
     logout = {"path": "/logout", "upstream": "accounts", "backend_path": "/backend/logout"}
     async with world(redis.url, logout=logout) as place:
         key, own = await log_in(place)
         place.events.clear()
         status, headers, _ = await place.ask(method, f"/sessions/{own}", **by_cookie(own), **OWN)
         assert status == {"DELETE": 204, "POST": 303}[method]
-        assert headers.get("Location") == {"DELETE": None, "POST": "/sessions"}[method]
+        assert headers.get("Location") == {"DELETE": None, "POST": "/logout"}[method]
         assert headers["Set-Cookie"].startswith("jwt=; Max-Age=0; ")
         assert not await place.is_known(key)
         told = place.backend.last
@@ -378,14 +380,15 @@ async def test_another_site_cannot_log_out_everywhere(
     assert await known(place, keys) == [True, True, True]
 
 
-@pytest.mark.parametrize("scope", ["all", "others"])
-async def test_a_form_leads_back_to_the_list(place: World, scope: str) -> None:
-    """A browser that asks with a scope sees the list next, or that it has to log in."""
+async def test_a_form_leads_on(place: World) -> None:
+    """A browser that asks with a scope sees what is left: the list, or that it is logged out."""
     _, (own, *_) = await three(place)
     page = {"Accept": "text/html,*/*;q=0.8", **OWN}
-    status, headers, _ = await place.ask("POST", f"/logout?scope={scope}", **by_cookie(own), **page)
-    assert (status, headers["Location"]) == (303, "/sessions")
-    assert ("Set-Cookie" in headers) is (scope == "all")
+    status, headers, _ = await place.ask("POST", "/logout?scope=others", **by_cookie(own), **page)
+    assert (status, headers["Location"], "Set-Cookie" in headers) == (303, "/sessions", False)
+    status, headers, body = await place.ask("POST", "/logout?scope=all", **by_cookie(own), **page)
+    assert (status, "Set-Cookie" in headers) == (200, True)
+    assert b"You are logged out" in body
 
 
 # When the store is away.

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway.core import refusals
 from gateway.core.records import Open
 from gateway.pages import views
 from gateway.pages.english import ENGLISH
 from gateway.pages.korean import KOREAN
+from gateway.pages.refusals import RefusalPages
 from gateway.pages.rendering import SESSIONS, Templates
 from gateway.pages.texts import Texts
 from tests.support.callers import OWN, by_cookie, by_header, log_in
@@ -320,6 +322,25 @@ async def test_people_are_sent_to_the_login_page(redis: RedisServer) -> None:
             assert (await place.ask(method, path))[0] == 401
 
 
+@pytest.mark.parametrize("login_page", [None, "/signin"])
+@pytest.mark.parametrize("texts", [ENGLISH, KOREAN])
+async def test_people_read_that_they_are_logged_out(
+    redis: RedisServer, login_page: str | None, texts: Texts
+) -> None:
+    """On a page, from which they may log in again; whether or not there was a session."""
+    async with world(redis.url, login_page=login_page) as place:
+        _, own = await log_in(place)
+        for path, fields in (("/logout", {**by_cookie(own), **OWN}), ("/logout", {})):
+            status, headers, body = await place.ask(
+                "POST", path, **fields, **BROWSER, Accept_Language=texts.language
+            )
+            page = read_page(body)
+            assert (status, page.the("h1").text) == (200, texts.logged_out.heading)
+            assert ("Set-Cookie" in headers) is bool(fields)
+            links = [(each.attributes["href"], each.text) for each in page.all("a")]
+            assert links == ([(login_page, texts.again)] if login_page else [])
+
+
 # Templates of the operator's own.
 
 
@@ -337,6 +358,64 @@ async def test_templates_of_ones_own(redis: RedisServer, tmp_path: Path) -> None
         assert page.the("style").text == "body { color: rebeccapurple }"
         _, _, body = await place.ask("GET", "/sessions", **BROWSER)
         assert read_page(body).the("h1").text == ENGLISH.notice("no_key").heading
+
+
+OWN_TEXTS = """
+en:
+  title: Where you are <signed in>
+  minutes: [a minute ago, "{} minutes ago, at the most"]
+  devices: {Unknown device: Something}
+  notices:
+    no_key: {heading: Sign in to Acme}
+    busy: {heading: Come back later, words: Please.}
+fr: {title: Vos appareils, this_device: Cet appareil}
+"""
+
+
+async def test_texts_of_ones_own(redis: RedisServer, tmp_path: Path) -> None:
+    """What the file beside the templates says is said, in any language, and is a text; what it
+    leaves out is as before, in English where the gateway has no words.
+    """
+    (tmp_path / "texts.yaml").write_text(OWN_TEXTS)
+    async with world(redis.url, pages={"templates": str(tmp_path)}) as place:
+        _, own = await log_in(place)
+        shown = (
+            ("en", "en", "Where you are <signed in>", "This device"),
+            ("ko", "ko", KOREAN.title, KOREAN.this_device),
+            ("fr-CA", "fr", "Vos appareils", "Cet appareil"),
+            ("de", "en", "Where you are <signed in>", "This device"),
+        )
+        for wanted, language, title, mark in shown:
+            _, headers, body = await place.ask(
+                "GET", "/sessions", **by_cookie(own), **BROWSER, Accept_Language=wanted
+            )
+            page = read_page(body)
+            assert (headers["Content-Language"], page.the("h1").text) == (language, title)
+            assert page.the("html").attributes["lang"] == language
+            assert mark in page.the("h2").text
+            assert ("Something" in page.the("h2").text) is (language == "en")
+        _, _, body = await place.ask("GET", "/sessions", **BROWSER)
+        page = read_page(body)
+        assert page.the("h1").text == "Sign in to Acme"
+        assert page.the("p").text == ENGLISH.notice("no_key").words
+    texts = Templates(str(tmp_path)).texts("en")
+    assert (texts.ago(60), texts.ago(120)) == ("a minute ago", "2 minutes ago, at the most")
+    refusal = RefusalPages(str(tmp_path)).page(refusals.BUSY, "fr;q=0.1, de")
+    assert refusal.fields["Content-Language"] == "fr"
+    assert read_page(refusal.body).the("h1").text == ENGLISH.notice("busy").heading
+    refusal = RefusalPages(str(tmp_path)).page(refusals.BUSY, "en")
+    assert read_page(refusal.body).the("h1").text == "Come back later"
+
+
+async def test_texts_that_break_later(
+    redis: RedisServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Are said in the log, and pages are shown with the gateway's own."""
+    async with world(redis.url, pages={"templates": str(tmp_path)}) as place:
+        (tmp_path / "texts.yaml").write_text("en: [")
+        _, own = await log_in(place)
+        assert (await page_of(place, own)).the("h1").text == ENGLISH.title
+        assert "texts.yaml cannot be used: line 1" in caplog.text
 
 
 async def test_a_name_that_is_not_known_shows_nothing(redis: RedisServer, tmp_path: Path) -> None:
@@ -362,5 +441,5 @@ async def test_the_list_elsewhere_or_nowhere(redis: RedisServer) -> None:
         for method, path in (("GET", "/sessions"), ("DELETE", f"/sessions/{own}")):
             assert (await place.ask(method, path, **by_cookie(own)))[0] == 404
         asked = {**by_cookie(own), **OWN, **BROWSER}
-        answer = await place.ask("POST", "/logout?scope=all", **asked)
-        assert answer[0] == 204
+        _, _, body = await place.ask("POST", "/logout?scope=all", **asked)
+        assert read_page(body).the("h1").text == ENGLISH.logged_out.heading

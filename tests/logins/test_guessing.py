@@ -377,6 +377,34 @@ async def test_a_decoy_hides_nothing(place: World) -> None:
     assert await attempts(place, 2, name="victim") == [401, 429]
 
 
+@pytest.mark.parametrize(
+    ("more", "fields"),
+    [
+        ({}, {"Content_Encoding": "gzip"}),
+        ({}, {"Content_Type": "application/json; charset=euc-kr"}),
+        ({"decoys": [{"username": f"decoy-{n}"} for n in range(9)]}, {}),
+        ({"decoy": "x" * 9000}, {}),
+    ],
+)
+async def test_where_the_gateway_reads_the_name_nothing_hides_it(
+    redis: RedisServer, tmp_path: Path, more: dict[str, Any], fields: dict[str, str]
+) -> None:
+    """At the gateway's own users, an attempt is one at whoever could log in by it: from many
+    addresses together there are no more, however it is dressed up, whatever backends call a name.
+    """
+    users = write(tmp_path / "users.json", alice=user("good"))
+    login = {"kind": "users", "path": "/login", "file": str(users)}
+    rules = {**RULES, "per_account_everywhere": 4, "account": "badge"}
+    async with world(redis.url, guessing=rules, login=login, signing=signing()) as place:
+        got = []
+        for number in range(6):
+            body = json.dumps({"username": "alice", "password": "bad", **more}).encode()
+            sent = {"X_Real_IP": f"198.51.100.{number}", "Content_Type": "application/json"}
+            got.append((await place.ask("POST", "/login", body, **{**sent, **fields}))[0])
+        assert got == [401] * 4 + [429] * 2
+        assert await attempt(place, name="bob", address="198.51.100.1") == 401
+
+
 async def test_hiding_the_name_gains_nothing(place: World) -> None:
     """Attempts of which no name can be read are attempts at one account."""
     place.backend.answer = answer({"detail": "no"}, 401)

@@ -162,6 +162,22 @@ def test_a_large_body(one: Gateway, path: str, size: int, expected: int, chunked
     assert (status(answer), b'"body_too_large"' in answer) == (expected, expected == 413)
 
 
+def test_too_much_of_a_body_without_an_end(one: Gateway) -> None:
+    """It is refused as soon as it is too large for this login, however much another one takes."""
+    with Client(one.port) as client:
+        client.send(b"POST /login HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        client.send(b"402\r\n%b\r\n" % b"x".ljust(1026))
+        assert status(client.rest()) == 413
+
+
+def test_who_leaves_in_the_middle(one: Gateway) -> None:
+    """Nobody reads an answer, and nothing is wrong with the gateway: its log does not say so."""
+    with Client(one.port) as client:
+        client.send(b"POST /login HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
+    one.records(route="/login", status=499)
+    assert "an endpoint failed" not in one.log.read_text()
+
+
 def test_a_body_without_an_end(one: Gateway) -> None:
     """Whoever keeps on sending a little is cut off after the login's own time for the whole body,
     and its backend is never asked; with a length, in chunks, whatever is said of it.

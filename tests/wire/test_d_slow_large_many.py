@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, gateway
 from tests.support.processes import HANG
 from tests.support.raw import OK, Client, Upstream, Visit, ask, status
+from tests.support.redis_server import RedisServer
 
 GET = b"GET /public/ HTTP/1.1\r\nHost: a.example\r\n\r\n"
 POST = b"POST /public/ HTTP/1.1\r\nHost: a.example\r\n%b\r\n"
@@ -66,6 +67,30 @@ def test_d1_a_slow_body(relay: Gateway, shop: Upstream) -> None:
         client.send(POST % b"Content-Length: 100\r\n" + b"hello")
         assert status(client.rest()) == 408
     shop.wait(lambda: shop.visits[0].ended)
+
+
+def test_d1_a_body_that_takes_its_time(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
+    """D1: a body that keeps coming is sent on for as long as it comes, over a connection that has
+    waited in the pool as over a new one: how long that may wait counts no more.
+    """
+    with (
+        gateway(
+            tmp_path,
+            redis.url,
+            upstreams={"shop": shop.url},
+            routes=[{"path": "/*", "upstream": "shop", "auth": "public"}],
+            timeouts={"upstream_idle": 1},
+        ) as running,
+        Client(running.port) as client,
+    ):
+        client.send(GET)
+        assert client.answer()[0] == 200
+        client.send(POST % b"Content-Length: 30\r\n")
+        for _ in range(30):  # 3 s
+            client.send(b"x")
+            time.sleep(0.1)
+        assert client.answer()[0] == 200
+        assert len(shop.visits) == 1
 
 
 def test_d1_many_slow_clients(relay: Gateway, shop: Upstream) -> None:
