@@ -284,6 +284,16 @@ def test_a_key_is_needed(only: Gateway, shop: Shop) -> None:
     assert shop.got == []
 
 
+def test_what_could_be_read_in_two_ways(only: Gateway, shop: Shop) -> None:
+    """A field of one value that came twice, or a method that nobody knows, reaches no upstream."""
+    key = log_in(only.port)
+    code, _, data, _ = request(only, "/switch/x", key, "Content-Type: a/b", "content-type: c/d")
+    assert (code, data["reason"]) == (400, "malformed_request")
+    code, _, data, _ = request(only, "/switch/x", key, method="FOO")
+    assert (code, data["reason"]) == (501, "unknown_method")
+    assert shop.got == []
+
+
 # By a cookie.
 
 
