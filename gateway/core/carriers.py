@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.core.token_places import Cookie, TokenPlace
+from gateway.core.token_places import Cookie
 
 Carrier = Literal["reply", "cookie"]
 Choice = Literal["auto", "reply", "cookie"]
@@ -59,9 +59,9 @@ def key_cookie(name: str, *, secure: bool) -> KeyCookie:
     return KeyCookie(_HOST_PREFIX + name if secure else name, secure)
 
 
-def own_cookies(name: str, places: Iterable[TokenPlace]) -> frozenset[str]:
-    """The cookies that hold keys: those of this configured name, and those that logins use in which
-    the backend's token comes.
+def own_cookies(name: str, places: Iterable[object]) -> frozenset[str]:
+    """The cookies that hold keys: those of this configured name, and those among the places in
+    which backends' tokens come.
     """
     own = [key_cookie(name, secure=secure).name for secure in (False, True)]
     return frozenset([*own, *(place.name for place in places if isinstance(place, Cookie))])

@@ -10,9 +10,10 @@ from __future__ import annotations
 import importlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from gateway.backends import BackendFailed, Backends
+from gateway.core import carriers
 from gateway.core.carriers import Choice, KeyCookie
 from gateway.core.refusals import Refusal
 from gateway.core.replies import Reply
@@ -22,6 +23,7 @@ from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
     from gateway.config.login_sections import AnyLogin
+    from gateway.config.model import Config
     from gateway.core.minting import Minter
 
 
@@ -53,6 +55,7 @@ class Means:
     backends: Backends
     sessions: Sessions
     minter: Minter | None  # there is one for those that need one: config.yaml is checked for it
+    own_cookies: frozenset[str]  # that hold keys: no backend sets one (rule E7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,20 @@ class Federated(Protocol):
     async def close(self) -> None:
         """Lets go of its connections."""
         ...
+
+
+def key_cookies(config: Config) -> frozenset[str]:
+    """The cookies that hold keys: the gateway's own, and those in which backends give tokens."""
+    places = [getattr(login, "token", None) for login in config.login]
+    return carriers.own_cookies(config.keys.cookie, places)
+
+
+def backend_paths(config: Config) -> list[tuple[str, str]]:
+    """Where backends log people in: the upstreams, and the paths there."""
+    sections: Sequence[Any] = config.login
+    return [
+        (each.upstream, each.backend_path) for each in sections if hasattr(each, "backend_path")
+    ]
 
 
 def login_paths(config: AnyLogin) -> list[str]:

@@ -38,6 +38,7 @@ class Login:
         self._config = config
         self._backends = means.backends
         self._sessions = means.sessions
+        self._own_cookies = means.own_cookies
         self._read = open_reader(config.verify, means.backends.key_sets, means.sessions.skew)
         self.successors = Successors(self._read, self._subject, config.renew)
         self.renew = config.renew and BackendRefresh(config.renew, means.backends, self.successors)
@@ -86,7 +87,7 @@ class Login:
 
     def _refused(self, attempt: Attempt, reply: Reply) -> Reply:
         """The backend's own answer to a login that gives no token."""
-        scrubbed = swaps.scrub(reply)
+        scrubbed = swaps.scrub(reply).without_cookies(self._own_cookies)
         if attempt.method != "OPTIONS":
             report(self._sessions, "login_failed", attempt, reason=f"status_{reply.status}")
         return scrubbed
@@ -106,7 +107,8 @@ class Login:
         )
         report(self._sessions, "login", attempt, issued.session)
         swapped, cookie = _handed_out(reply, found, issued.key, attempt.cookie)
-        return LoggedIn.by(swapped, *cookie)
+        kept = swapped.without_cookies(self._own_cookies, issued.key.reveal())
+        return LoggedIn.by(kept, *cookie)
 
     def _subject(self, claims: Claims) -> str | None:
         return claims.subject(self._config.subject)

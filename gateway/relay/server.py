@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from gateway.config.own_tokens import minter
 from gateway.core import paths, refusals
 from gateway.core.addresses import ServerUrl
-from gateway.core.carriers import own_cookies
 from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
 from gateway.key_sets import KeySets
+from gateway.logins import backend_paths, key_cookies
 from gateway.observe.access_log import AccessLog
 from gateway.pages.refusals import RefusalPages
 from gateway.relay.bearers import Bearers
@@ -188,7 +188,8 @@ class _Builder:
         self._captures = captures
         self._settings = settings
         self._clock = clock
-        self._reader = ResponseReader(own_cookies=_own_cookies(config))
+        own = frozenset(name.encode() for name in key_cookies(config))
+        self._reader = ResponseReader(own_cookies=own)
         self._minter = minter(config)
         guarded = _guarded(config)
         self._upstreams = {
@@ -279,15 +280,8 @@ class _Builder:
         )
 
 
-def _own_cookies(config: Config) -> frozenset[bytes]:
-    """The cookies in which logins are configured to hand out keys."""
-    places = [login.token for login in config.login if login.kind == "backend"]
-    own = own_cookies(config.keys.cookie, places)
-    return frozenset(name.encode() for name in own)
-
-
 def _guarded(config: Config) -> dict[str, frozenset[bytes]]:
-    """By upstream: the paths of backend logins, on every upstream that shares a server with one."""
+    """By upstream: the paths of backends' logins, wherever one of their servers is reached."""
 
     def places(upstream: Upstream) -> set[tuple[str, int, str]]:
         return {
@@ -297,10 +291,9 @@ def _guarded(config: Config) -> dict[str, frozenset[bytes]]:
 
     return {
         name: frozenset(
-            paths.guard_form(login.backend_path.encode())
-            for login in config.login
-            if (login.kind == "backend" or login.kind == "mint")
-            and places(upstream) & places(config.upstreams[login.upstream])
+            paths.guard_form(path.encode())
+            for asked, path in backend_paths(config)
+            if places(upstream) & places(config.upstreams[asked])
         )
         for name, upstream in config.upstreams.items()
     }
