@@ -8,7 +8,7 @@ and refresh tokens, which are known by their names since they are often opaque.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.core import json_text, jwts
@@ -69,20 +69,25 @@ Put = Callable[[str], str]
 
 
 def find(reply: Reply, place: TokenPlace) -> Found:
-    """The token that the reply hands out, and where. Raises `NoToken`."""
+    """The token that the reply hands out, and where.
+
+    Raises `NoToken`, and `BadToken` if there are two of which either could be meant: no reader may
+    choose between two who may be two people.
+    """
     match place:
         case JsonPointer(pointer):
-            candidates = _at(reply, pointed(pointer))
+            alike = _at(reply, pointed(pointer))
         case Header(name):
-            candidates = _in_fields(reply, lambda each, _cookie: each == name.lower())
+            alike = _in_fields(reply, lambda each, _cookie: each == name.lower())
         case Cookie(name):
-            candidates = _in_fields(reply, lambda _each, cookie: cookie == name)
+            alike = _in_fields(reply, lambda _each, cookie: cookie == name)
         case Auto():
-            candidates = _anywhere(reply)
-    found = next(iter(candidates), None)
-    if found is None:
+            alike = next(_anywhere(reply), [])
+    if not alike:
         raise NoToken
-    return found
+    if len({each.token for each in alike}) > 1:
+        raise BadToken("two_tokens")
+    return alike[0]
 
 
 def swap(reply: Reply, found: Found, key: str) -> Reply:
@@ -130,49 +135,62 @@ def scrub(reply: Reply) -> Reply:
     return _rewritten(reply, -1, _nothing, _nothing)
 
 
-def _anywhere(reply: Reply) -> Iterator[Found]:
-    """The JSON body first, then the fields, then the cookies; of each, the likeliest name first."""
+def _anywhere(reply: Reply) -> Iterator[Sequence[Found]]:
+    """The tokens that are as likely, the likeliest first: those of the JSON body, then of the
+    fields, then of the cookies; of each by their names, and nearer to the top.
+    """
     try:
-        strings = reply.members().values()
+        strings = json_text.strings(reply.text()[0])
     except NotJson:
         token = jwts.sole(reply.text()[0])
         if token and _is_usable(token):
-            yield InBody(token)
+            yield [InBody(token)]
     else:
-        named = [each for each in strings if not is_refresh(each)]
-        for string in sorted(named, key=lambda each: (_rank(each.name), len(each.path))):
-            token = jwts.sole(string.value)
-            if token and _is_usable(token):
-                yield InBody(token)
+        yield from _by_rank(
+            ((_rank(each.name), len(each.path)), InBody(token))
+            for each in strings
+            if not each.is_name and not is_refresh(each) and (token := jwts.sole(each.value))
+        )
     for of_cookies in (False, True):
-        places = [
-            (_rank(cookie or name), index)
-            for index, (name, cookie) in enumerate(map(names, reply.fields))
+        yield from _by_rank(
+            ((_rank(cookie or name), 0), found)
+            for found, name, cookie in _lines_with_tokens(reply)
             if bool(cookie) is of_cookies and not names_refresh(name, cookie)
-        ]
-        for _, index in sorted(places):
-            token = jwts.first(reply.fields[index][1])
-            if token and _is_usable(token):
-                yield InField(token, index)
+        )
 
 
-def _at(reply: Reply, pointer: tuple[str, ...]) -> Iterator[Found]:
+def _by_rank(ranked: Iterable[tuple[tuple[int, int], Found]]) -> Iterator[Sequence[Found]]:
+    alike: dict[tuple[int, int], list[Found]] = {}
+    for rank, found in ranked:
+        if _is_usable(found.token):
+            alike.setdefault(rank, []).append(found)
+    return (alike[rank] for rank in sorted(alike))
+
+
+def _at(reply: Reply, pointer: tuple[str, ...]) -> Sequence[Found]:
     try:
-        members = reply.members()
+        strings = json_text.strings(reply.text()[0])
     except NotJson:
-        return
-    string = members.get(pointer)
-    token = jwts.sole(string.value) if string is not None else ""
-    if token:
-        yield InBody(token)
+        return []
+    values = [
+        each.value for each in strings if not each.is_name and tuple(map(str, each.path)) == pointer
+    ]
+    return [InBody(token) for value in values if (token := jwts.sole(value))]
 
 
-def _in_fields(reply: Reply, chosen: Callable[[str, str], bool]) -> Iterator[Found]:
-    for index, (name, value) in enumerate(reply.fields):
-        if chosen(*names((name, value))):
-            token = jwts.first(value)
-            if token:
-                yield InField(token, index)
+def _in_fields(reply: Reply, chosen: Callable[[str, str], bool]) -> Sequence[Found]:
+    return [found for found, name, cookie in _lines_with_tokens(reply) if chosen(name, cookie)]
+
+
+def _lines_with_tokens(reply: Reply) -> Iterator[tuple[InField, str, str]]:
+    """The field lines that hold a token, each with its name and the cookie that it sets.
+
+    Parts between commas may have been lines of their own (RFC 9110 §5.3).
+    """
+    for index, line in enumerate(reply.fields):
+        for part in line[1].split(","):
+            if token := jwts.first(part):
+                yield InField(token, index), *names(line)
 
 
 def _is_usable(token: str) -> bool:

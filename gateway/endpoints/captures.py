@@ -117,6 +117,8 @@ class Captures:
             swaps.find(reply, place)
         except NoToken:
             return None
+        except BadToken:
+            pass  # whether that is of any matter, the session's login tells
         replacing, session_id = self._sessions.replacing, keys.session_id(key)
         # Whoever was first has changed the session once; nobody changes it all the time.
         while True:

@@ -366,6 +366,17 @@ def test_a_token_that_cannot_be_the_sessions(
     assert only.events(event="renew_failed", reason=reason)
 
 
+def test_two_tokens_of_which_either_could_be_meant(only: Gateway, shop: Shop) -> None:
+    """Nobody chooses: 502, and the session goes on as it was."""
+    key = log_in(only.port)
+    old = used(only, shop, key)
+    shop.gives({"a": {"token": token_of("alice", n=1)}, "b": {"token": token_of("alice", n=2)}})
+    code, _, data, answer = request(only, "/switch/x", key)
+    assert (code, data["reason"]) == (502, "unusable_token")
+    assert b"eyJ" not in answer
+    assert used(only, shop, key) == old
+
+
 def test_it_is_verified_as_the_logins_are(
     tmp_path: Path, redis: RedisServer, servers: tuple[Shop, Upstream], shop: Shop
 ) -> None:
