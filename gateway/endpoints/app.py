@@ -36,7 +36,7 @@ from gateway.logins._minting import Minting
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gateway.config.login_sections import AnyLogin
+    from gateway.config.logins import AnyLogin
     from gateway.config.model import Config
 
 # What the relay adds to a head that it has admitted: the token's line above all, in bytes.

@@ -1,8 +1,9 @@
 """Ways to log in: one file for each, and the file's name is its `kind` in config.yaml.
 
 A way to log in is a module with a class `Login` (see `Login` below). It gets an attempt and gives
-the reply for the client: a `LoggedIn`, with a key in it, if the attempt succeeded. The endpoints
-find it by its name, so adding one touches nothing here.
+the reply for the client: a `LoggedIn`, with a key in it, if the attempt succeeded. What config.yaml
+may say of it stands in the file of the same name in `gateway.config.logins`, since workers do not
+carry what it takes to read that. Both are found by their names, so adding one touches nothing else.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from gateway.store.renewals import Renew
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gateway.config.login_sections import AnyLogin
+    from gateway.config.logins import AnyLogin
     from gateway.config.model import Config
     from gateway.core.minting import Minter
 

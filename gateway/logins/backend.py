@@ -26,7 +26,7 @@ from gateway.logins._successors import Successors, nameless
 from gateway.verifiers import open_reader
 
 if TYPE_CHECKING:
-    from gateway.config.login_sections import BackendLogin
+    from gateway.config.logins.backend import BackendLogin
 
 _log = logging.getLogger("gateway.logins")
 

@@ -22,7 +22,7 @@ from gateway.logins._minting import Minting, about, with_key
 from gateway.logins._reports import report, reporting_failures
 
 if TYPE_CHECKING:
-    from gateway.config.login_sections import MintLogin
+    from gateway.config.logins.mint import MintLogin
 
 _log = logging.getLogger("gateway.logins")
 
