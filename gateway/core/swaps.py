@@ -111,18 +111,23 @@ def is_in_cookie(reply: Reply, found: Found) -> bool:
 
 
 def says_no(reply: Reply, place: JsonPointer) -> bool:
-    """Whether a reply without a token says at this place what was wrong, as those of GraphQL do,
-    whatever their status; and hands out nothing else that is called a token.
+    """Whether a reply says at this place what was wrong, as those of GraphQL do, whatever their
+    status.
     """
-    said = pointed(place.pointer)
     try:
-        strings = json_text.strings(reply.text()[0])
-        found = json_text.value_at(reply.text()[0], said)
+        return bool(json_text.value_at(reply.text()[0], pointed(place.pointer)))
     except NotJson:
         return False
-    return bool(found) and not any(
+
+
+def names_token(reply: Reply, beside: JsonPointer) -> bool:
+    """Whether a JSON reply hands out something else that is called a token, if only an opaque one;
+    not in what it says `beside`. Raises `NotJson`.
+    """
+    said = pointed(beside.pointer)
+    return any(
         each.value and _rank(each.name) < len(_NAMES)
-        for each in strings
+        for each in json_text.strings(reply.text()[0])
         if not each.is_name and tuple(map(str, each.path))[: len(said)] != said
     )
 
@@ -185,12 +190,14 @@ def _in_fields(reply: Reply, chosen: Callable[[str, str], bool]) -> Sequence[Fou
 def _lines_with_tokens(reply: Reply) -> Iterator[tuple[InField, str, str]]:
     """The field lines that hold a token, each with its name and the cookie that it sets.
 
-    Parts between commas may have been lines of their own (RFC 9110 §5.3).
+    But for Set-Cookie, parts between commas may have been lines of their own (RFC 9110 §5.3).
     """
     for index, line in enumerate(reply.fields):
-        for part in line[1].split(","):
+        name, cookie = names(line)
+        text = _REFRESH_IN_TEXT.sub(r"\1", line[1])
+        for part in [text] if cookie else text.split(","):
             if token := jwts.first(part):
-                yield InField(token, index), *names(line)
+                yield InField(token, index), name, cookie
 
 
 def _is_usable(token: str) -> bool:

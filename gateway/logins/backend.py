@@ -73,7 +73,9 @@ class Login:
 
     def _without_token(self, reply: Reply, attempt: Attempt) -> Reply:
         """A refusal, or a redirect that hands nothing out, passes; a success must have a token."""
-        if reply.status < 300 and not swaps.says_no(reply, self._config.failed):
+        failed = self._config.failed
+        is_no = swaps.says_no(reply, failed) and not swaps.names_token(reply, failed)
+        if reply.status < 300 and not is_no:
             _log.error(
                 "login %s: the backend answered %d without a token",
                 attempt.request_id,

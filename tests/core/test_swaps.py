@@ -82,6 +82,8 @@ def test_auto_finds_the_token_that_is_to_be_sent_back(body: Any) -> None:
         ([("Set-Cookie", f"csrf={OTHER}"), ("Set-Cookie", f"access_token={ACCESS}")], 1),
         ([("Set-Cookie", f"jwt={OTHER}"), ("Authorization", f"Bearer {ACCESS}")], 1),
         ([("Set-Cookie", f"jwt=Bearer%20{ACCESS}; HttpOnly")], 0),
+        ([("Location", f"/app#refresh_token={REFRESH}&access_token={ACCESS}")], 0),
+        ([("Authorization", f"Bearer {ACCESS}, refresh_token={REFRESH}")], 0),
     ],
 )
 def test_auto_looks_at_fields_and_then_at_cookies(
