@@ -38,6 +38,9 @@ _NOT_PASSED = frozenset({"content-length", "content-encoding", "trailer"})
 
 _PIECE = 65536
 
+# RFC 9110 §15.2: what is below is no answer yet, and nobody has asked for another protocol.
+_LEAST_FINAL = 200
+
 
 class BackendFailed(Exception):
     """The call got no reply that can be used; `refusal` is what the client is told."""
@@ -117,6 +120,8 @@ class Backends:
             async with session.request(
                 method, url, headers=fields, data=body or None, allow_redirects=False
             ) as response:
+                if response.status < _LEAST_FINAL:
+                    raise BackendFailed(refusals.UPSTREAM_BROKEN)
                 return Reply(
                     response.status,
                     tuple(_passed(response)),

@@ -19,7 +19,7 @@ from gateway.cli_keys import AddCommand, Work, add_keys
 from gateway.cli_users import add_users
 
 if TYPE_CHECKING:
-    from gateway.config.login_sections import AnyLogin
+    from gateway.config.logins import AnyLogin
     from gateway.config.model import Config
 
 _SESSIONS = "List, count and end sessions in the store that config.yaml names."
@@ -208,7 +208,7 @@ def _login_rows(login: AnyLogin) -> Iterator[tuple[str, str, str, str]]:
         yield login.callback_path, "GET", "login", "gateway"
         yield login.backchannel_path, "POST", "logout", "gateway"
         return
-    answers = "gateway" if login.kind == "users" else login.upstream
+    answers = getattr(login, "upstream", "gateway")
     yield login.path, ",".join(login.methods), "login", answers
 
 

@@ -36,8 +36,14 @@ class KeySet(Published["tuple[VerifyingKey, ...]"]):
             raise KeysUnavailable from None
 
     async def newer(self) -> Sequence[VerifyingKey]:
-        """The keys after they have been fetched once more, unless that was done a moment ago."""
-        return await self.fetched_anew() or ()
+        """The keys after they have been fetched once more, unless that was done a moment ago.
+
+        Raises `KeysUnavailable` if they cannot be.
+        """
+        try:
+            return await self.fetched_anew()
+        except Unavailable:
+            raise KeysUnavailable from None
 
     def _read(self, data: bytes) -> tuple[VerifyingKey, ...]:
         from gateway.core import verifying_keys

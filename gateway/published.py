@@ -81,10 +81,16 @@ class Published(ABC, Generic[T]):
             raise Unavailable
         return self._known
 
-    async def fetched_anew(self) -> T | None:
-        """What is known after it has been fetched once more, unless that was done a moment ago."""
+    async def fetched_anew(self) -> T:
+        """What is known after it has been fetched once more, unless that was done a moment ago.
+
+        Raises `Unavailable` if the last fetch has brought nothing, for then nobody knows what there
+        may be by now.
+        """
         self._fetch_soon()
         await self._fetched()
+        if self._known is None or self._got_at < self._asked_at:
+            raise Unavailable
         return self._known
 
     async def close(self) -> None:

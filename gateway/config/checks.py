@@ -9,9 +9,10 @@ from pathlib import Path
 
 from gateway.config import users_file
 from gateway.config.document import Document, Where
-from gateway.config.login_sections import AnyLogin, AskingLogin, Signing
+from gateway.config.login_sections import AskingLogin, Signing
+from gateway.config.logins import AnyLogin
 from gateway.config.model import Config, Route
-from gateway.config.own_tokens import JWKS_PATH, MINTING
+from gateway.config.own_tokens import JWKS_PATH
 from gateway.config.problems import Problem
 from gateway.config.providers import check_providers
 from gateway.config.users_file import BrokenFile
@@ -203,9 +204,7 @@ def _templates(config: Config, document: Document) -> Iterator[Problem]:
 def _minting(config: Config, document: Document) -> Iterator[Problem]:
     """Tokens of the gateway's own need keys; those of a route, sessions that it could mint for."""
     section = config.signing
-    logins: list[Where] = [
-        ("login", at) for at, login in enumerate(config.login) if login.kind in MINTING
-    ]
+    logins: list[Where] = [("login", at) for at, login in enumerate(config.login) if login.MINTS]
     tokens: list[Where] = [
         ("routes", at, "token") for at, route in enumerate(config.routes) if route.token is not None
     ]

@@ -23,9 +23,6 @@ from gateway.core.secret import Secret
 
 M = TypeVar("M", bound=BaseModel)
 
-# The fields of logins that name files.
-_FILES = {"users": ("file",), "oidc": ("ca_file",)}
-
 
 def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> Config:
     """The configuration in a file. Raises `ConfigError`, which lists everything that is wrong.
@@ -68,10 +65,7 @@ def _with_files(config: Config, folder: Path, document: Document) -> tuple[Confi
     tls = _absolute(config.store.tls, folder, "ca_file", "cert_file", "key_file")
     store = _absolute(config.store, folder, "data_dir").model_copy(update={"tls": tls})
     pages = _absolute(config.pages, folder, "templates")
-    logins = tuple(
-        _absolute(each, folder, *_FILES[each.kind]) if each.kind in _FILES else each
-        for each in config.login
-    )
+    logins = tuple(_absolute(each, folder, *each.FILES) for each in config.login)
     config = config.model_copy(update={"store": store, "pages": pages, "login": logins})
     logs = [name for name in ("access_log", "audit_log") if _is_file(getattr(config, name))]
     config = _absolute(config, folder, *logs)

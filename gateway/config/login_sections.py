@@ -1,8 +1,8 @@
-"""What config.yaml may say of logins: each kind, and what they have in common."""
+"""What config.yaml may say of logins, whatever their kind (see `logins`), and of their tokens."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     Field,
@@ -10,28 +10,20 @@ from pydantic import (
     model_validator,
 )
 
-from gateway.config.base import Model, Shorthand
+from gateway.config.base import Model
 from gateway.config.units import Duration, Size
 from gateway.config.values import (
     Carrier,
-    ClaimAt,
     ExactPath,
-    Issuer,
     KeySetUrl,
     Method,
     OneOrMany,
-    OwnOrigin,
     Place,
     PointerText,
-    PublishedAlgorithm,
-    Scope,
     SecretText,
     SendingText,
-    is_plain_path,
     off,
 )
-from gateway.core.authorization import PARAMETERS
-from gateway.core.minting import REGISTERED
 from gateway.core.token_places import (
     parse_pointer,
     parse_token_place,
@@ -115,21 +107,29 @@ _COUNTS = ("per_account", "per_account_everywhere", "per_address", "in_all")
 
 
 class LoginSection(Model):
-    """What every login has."""
+    """What every login has: its `kind`, beside what stands here."""
+
+    FILES: ClassVar[tuple[str, ...]] = ()  # the fields that name files
+    MINTS: ClassVar[bool] = False  # whether its sessions have tokens of the gateway's own
 
     path: ExactPath
+
+
+class AnsweringLogin(LoginSection):
+    """A login that answers at once to what a client sends."""
+
+    methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] = ("POST",)
     max_body: Size = 2**20
     body_timeout: Annotated[Duration, Field(gt=0)] = 20.0
     carrier: Carrier | None = None
     guessing: Guessing | None = None
 
 
-class AskingLogin(LoginSection):
+class AskingLogin(AnsweringLogin):
     """A login for which a backend is asked."""
 
     upstream: str
     backend_path: ExactPath = ""
-    methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] = ("POST",)
     timeout: Annotated[Duration, Field(gt=0)] = 15.0
     max_reply: Size = 2**20
     failed: PointerText = parse_pointer("/errors")
@@ -140,109 +140,6 @@ class AskingLogin(LoginSection):
         if isinstance(value, dict) and "backend_path" not in value and "path" in value:
             return {**value, "backend_path": value["path"]}
         return value
-
-
-class BackendLogin(AskingLogin):
-    """A login by the backend's own login: its reply's token becomes a key."""
-
-    kind: Literal["backend"]
-    token: Place = parse_token_place("auto")
-    failed: PointerText = parse_pointer("/errors")
-    subject: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)] = (
-        "sub",
-        "user_id",
-        "uid",
-        "username",
-        "email",
-    )
-    renew: Renew | None = None
-    verify: Verify | None = None
-
-
-class Claim(Shorthand):
-    """Where a claim stands in a backend's reply. A text is short for `at`."""
-
-    _short_for = "at"
-
-    at: ClaimAt
-    required: bool = True
-
-
-class MintLogin(AskingLogin):
-    """A login by a backend that only says yes and who: the gateway mints the token."""
-
-    kind: Literal["mint"]
-    claims: dict[str, Claim]
-    reply: PointerText = parse_pointer("/token")
-
-    @model_validator(mode="after")
-    def _fits(self) -> MintLogin:
-        if "sub" not in self.claims or not self.claims["sub"].required:
-            raise ValueError("claims must say where sub is: whom a token is for")
-        for name in self.claims:
-            if name != "sub" and name in REGISTERED:
-                raise ValueError(f"claims cannot hold {name}, which the gateway itself makes")
-        return self
-
-
-class UsersLogin(LoginSection):
-    """A login by a file of users, whose tokens the gateway mints."""
-
-    kind: Literal["users"]
-    file: str
-    methods: tuple[Literal["POST"]] = ("POST",)
-    max_body: Size = 16 * 1024
-
-
-class OidcLogin(Model):
-    """A login at an OpenID provider, to which browsers go and from which they come back."""
-
-    kind: Literal["oidc"]
-    path: ExactPath
-    callback_path: ExactPath = ""
-    backchannel_path: ExactPath = ""
-    name: Annotated[str, Field(min_length=1, max_length=100)] | None = None
-    issuer: Issuer
-    client_id: Annotated[str, Field(min_length=1)]
-    client_secret: SecretText | None = None
-    client_auth: Literal["auto", "client_secret_basic", "client_secret_post", "none"] = "auto"
-    scopes: Annotated[tuple[Scope, ...], OneOrMany()] = ("openid",)
-    parameters: dict[str, str] = {}
-    token: Literal["access_token", "id_token"] = "access_token"  # noqa: S105 (which, not what)
-    subject: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)] = ("sub",)
-    subject_prefix: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+:)?$")] | None = None
-    algorithms: Annotated[tuple[PublishedAlgorithm, ...], OneOrMany()] = ()
-    origin: OwnOrigin | None = None
-    after_logout: ExactPath = "/"
-    renew_before: Annotated[Duration, Field(gt=0)] = 60.0
-    timeout: Annotated[Duration, Field(gt=0)] = 10.0
-    ca_file: str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _paths_below(cls, value: Any) -> Any:
-        if not isinstance(value, dict) or not is_plain_path(value.get("path")):
-            return value
-        path = value["path"].removesuffix("*").rstrip("/")
-        below = {"callback_path": f"{path}/callback", "backchannel_path": f"{path}/backchannel"}
-        return {**below, **value}
-
-    @model_validator(mode="after")
-    def _fits(self) -> OidcLogin:
-        if "openid" not in self.scopes:
-            raise ValueError("scopes must hold openid: without it, nobody is logged in")
-        for name in self.parameters:
-            if name in PARAMETERS:
-                raise ValueError(f"parameters cannot hold {name}, which the gateway itself says")
-        needs_secret = self.client_auth.startswith("client_secret")
-        if needs_secret and self.client_secret is None:
-            raise ValueError(f"client_auth: {self.client_auth} needs a client_secret")
-        if self.client_auth == "none" and self.client_secret is not None:
-            raise ValueError("client_auth: none has no use for a client_secret")
-        return self
-
-
-AnyLogin = Annotated[BackendLogin | MintLogin | UsersLogin | OidcLogin, Field(discriminator="kind")]
 
 
 class SigningKey(Model):

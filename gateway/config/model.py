@@ -18,7 +18,8 @@ from pydantic import (
 )
 
 from gateway.config.base import Model, Shorthand
-from gateway.config.login_sections import AnyLogin, Guessing, Jwt, Renew, Signing
+from gateway.config.login_sections import Guessing, Jwt, Renew, Signing
+from gateway.config.logins import AnyLogin
 from gateway.config.store_sections import Store, StoreOutage
 from gateway.config.units import Duration, Size
 from gateway.config.values import (

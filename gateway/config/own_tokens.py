@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 # Where upstreams find the public keys: a habit of identity providers.
 JWKS_PATH = "/.well-known/jwks.json"
 
-# The kinds of login whose sessions have tokens of the gateway's own.
-MINTING = frozenset({"mint", "users"})
-
 
 def minter(config: Config) -> Minter | None:
     """What mints the gateway's own tokens, if there is a section `signing`."""

@@ -68,8 +68,8 @@ def deletion(name: str) -> str:
 
 
 def own_cookies(name: str, places: Iterable[TokenPlace]) -> frozenset[str]:
-    """The cookies that hold keys: those of this configured name, and those that logins use in which
-    the backend's token comes.
+    """The cookies that hold keys: those of this configured name, and those among the places in
+    which backends' tokens come.
     """
     own = [key_cookie(name, secure=secure).name for secure in (False, True)]
     return frozenset([*own, *(place.name for place in places if isinstance(place, Cookie))])

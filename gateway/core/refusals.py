@@ -118,6 +118,7 @@ TOO_MANY_ATTEMPTS = Refusal(
 )
 HEAD_TOO_LARGE = Refusal(431, "head_too_large", "The request's header section is over the limit.")
 UNKNOWN_CODING = Refusal(501, "unknown_coding", "Only the transfer coding 'chunked' is known.")
+UNKNOWN_METHOD = Refusal(501, "unknown_method", "The gateway itself does not know this method.")
 VERSION = Refusal(505, "unknown_version", "This version of HTTP is not spoken here.")
 
 # What an upstream can do wrong.

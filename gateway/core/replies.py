@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from gateway.core import json_text
+from gateway.core.carriers import TRIP_MARK
 from gateway.core.json_text import String
 
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([A-Za-z0-9_.:-]+)\"?", re.IGNORECASE)
@@ -52,6 +54,19 @@ class Reply:
         """
         kept = [line for line in self.fields if line[0].lower() not in _CACHING]
         return replace(self, fields=(*kept, ("Cache-Control", "no-store")))
+
+    def without_cookies(self, own: Collection[str | None], key: str = "") -> Reply:
+        """The reply without the cookies that are the gateway's to set (rule E7): those of its `own`
+        names, but the one that holds this key, and those of browsers on their way to log in.
+        """
+        kept = tuple(
+            line
+            for line in self.fields
+            if (key and key in line[1])
+            or not (cookie := names(line)[1])
+            or not (cookie in own or f"={TRIP_MARK}" in line[1])
+        )
+        return replace(self, fields=kept)
 
     def members(self) -> dict[tuple[str, ...], String]:
         """The string values of a JSON body by their paths; of those with the same path, readers

@@ -8,7 +8,7 @@ and refresh tokens, which are known by their names since they are often opaque.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.core import json_text, jwts
@@ -69,20 +69,25 @@ Put = Callable[[str], str]
 
 
 def find(reply: Reply, place: TokenPlace) -> Found:
-    """The token that the reply hands out, and where. Raises `NoToken`."""
+    """The token that the reply hands out, and where.
+
+    Raises `NoToken`, and `BadToken` if there are two of which either could be meant: no reader may
+    choose between two who may be two people.
+    """
     match place:
         case JsonPointer(pointer):
-            candidates = _at(reply, pointed(pointer))
+            alike = _at(reply, pointed(pointer))
         case Header(name):
-            candidates = _in_fields(reply, lambda each, _cookie: each == name.lower())
+            alike = _in_fields(reply, lambda each, _cookie: each == name.lower())
         case Cookie(name):
-            candidates = _in_fields(reply, lambda _each, cookie: cookie == name)
+            alike = _in_fields(reply, lambda _each, cookie: cookie == name)
         case Auto():
-            candidates = _anywhere(reply)
-    found = next(iter(candidates), None)
-    if found is None:
+            alike = next(_anywhere(reply), [])
+    if not alike:
         raise NoToken
-    return found
+    if len({each.token for each in alike}) > 1:
+        raise BadToken("two_tokens")
+    return alike[0]
 
 
 def swap(reply: Reply, found: Found, key: str) -> Reply:
@@ -106,18 +111,23 @@ def is_in_cookie(reply: Reply, found: Found) -> bool:
 
 
 def says_no(reply: Reply, place: JsonPointer) -> bool:
-    """Whether a reply without a token says at this place what was wrong, as those of GraphQL do,
-    whatever their status; and hands out nothing else that is called a token.
+    """Whether a reply says at this place what was wrong, as those of GraphQL do, whatever their
+    status.
     """
-    said = pointed(place.pointer)
     try:
-        strings = json_text.strings(reply.text()[0])
-        found = json_text.value_at(reply.text()[0], said)
+        return bool(json_text.value_at(reply.text()[0], pointed(place.pointer)))
     except NotJson:
         return False
-    return bool(found) and not any(
+
+
+def names_token(reply: Reply, beside: JsonPointer) -> bool:
+    """Whether a JSON reply hands out something else that is called a token, if only an opaque one;
+    not in what it says `beside`. Raises `NotJson`.
+    """
+    said = pointed(beside.pointer)
+    return any(
         each.value and _rank(each.name) < len(_NAMES)
-        for each in strings
+        for each in json_text.strings(reply.text()[0])
         if not each.is_name and tuple(map(str, each.path))[: len(said)] != said
     )
 
@@ -130,49 +140,64 @@ def scrub(reply: Reply) -> Reply:
     return _rewritten(reply, -1, _nothing, _nothing)
 
 
-def _anywhere(reply: Reply) -> Iterator[Found]:
-    """The JSON body first, then the fields, then the cookies; of each, the likeliest name first."""
+def _anywhere(reply: Reply) -> Iterator[Sequence[Found]]:
+    """The tokens that are as likely, the likeliest first: those of the JSON body, then of the
+    fields, then of the cookies; of each by their names, and nearer to the top.
+    """
     try:
-        strings = reply.members().values()
+        strings = json_text.strings(reply.text()[0])
     except NotJson:
         token = jwts.sole(reply.text()[0])
         if token and _is_usable(token):
-            yield InBody(token)
+            yield [InBody(token)]
     else:
-        named = [each for each in strings if not is_refresh(each)]
-        for string in sorted(named, key=lambda each: (_rank(each.name), len(each.path))):
-            token = jwts.sole(string.value)
-            if token and _is_usable(token):
-                yield InBody(token)
+        yield from _by_rank(
+            ((_rank(each.name), len(each.path)), InBody(token))
+            for each in strings
+            if not each.is_name and not is_refresh(each) and (token := jwts.sole(each.value))
+        )
     for of_cookies in (False, True):
-        places = [
-            (_rank(cookie or name), index)
-            for index, (name, cookie) in enumerate(map(names, reply.fields))
+        yield from _by_rank(
+            ((_rank(cookie or name), 0), found)
+            for found, name, cookie in _lines_with_tokens(reply)
             if bool(cookie) is of_cookies and not names_refresh(name, cookie)
-        ]
-        for _, index in sorted(places):
-            token = jwts.first(reply.fields[index][1])
-            if token and _is_usable(token):
-                yield InField(token, index)
+        )
 
 
-def _at(reply: Reply, pointer: tuple[str, ...]) -> Iterator[Found]:
+def _by_rank(ranked: Iterable[tuple[tuple[int, int], Found]]) -> Iterator[Sequence[Found]]:
+    alike: dict[tuple[int, int], list[Found]] = {}
+    for rank, found in ranked:
+        if _is_usable(found.token):
+            alike.setdefault(rank, []).append(found)
+    return (alike[rank] for rank in sorted(alike))
+
+
+def _at(reply: Reply, pointer: tuple[str, ...]) -> Sequence[Found]:
     try:
-        members = reply.members()
+        strings = json_text.strings(reply.text()[0])
     except NotJson:
-        return
-    string = members.get(pointer)
-    token = jwts.sole(string.value) if string is not None else ""
-    if token:
-        yield InBody(token)
+        return []
+    values = [
+        each.value for each in strings if not each.is_name and tuple(map(str, each.path)) == pointer
+    ]
+    return [InBody(token) for value in values if (token := jwts.sole(value))]
 
 
-def _in_fields(reply: Reply, chosen: Callable[[str, str], bool]) -> Iterator[Found]:
-    for index, (name, value) in enumerate(reply.fields):
-        if chosen(*names((name, value))):
-            token = jwts.first(value)
-            if token:
-                yield InField(token, index)
+def _in_fields(reply: Reply, chosen: Callable[[str, str], bool]) -> Sequence[Found]:
+    return [found for found, name, cookie in _lines_with_tokens(reply) if chosen(name, cookie)]
+
+
+def _lines_with_tokens(reply: Reply) -> Iterator[tuple[InField, str, str]]:
+    """The field lines that hold a token, each with its name and the cookie that it sets.
+
+    But for Set-Cookie, parts between commas may have been lines of their own (RFC 9110 §5.3).
+    """
+    for index, line in enumerate(reply.fields):
+        name, cookie = names(line)
+        text = _REFRESH_IN_TEXT.sub(r"\1", line[1])
+        for part in [text] if cookie else text.split(","):
+            if token := jwts.first(part):
+                yield InField(token, index), name, cookie
 
 
 def _is_usable(token: str) -> bool:

@@ -30,13 +30,13 @@ from gateway.endpoints.jwks import JwksEndpoint
 from gateway.endpoints.login import LoginEndpoint
 from gateway.endpoints.logout import LogoutEndpoint
 from gateway.endpoints.sessions import SessionsEndpoint
-from gateway.logins import Entrance, Federated, Login, Means, login_paths, open_login
+from gateway.logins import Entrance, Federated, Login, Means, key_cookies, login_paths, open_login
 from gateway.logins._guessing import Guarded
 from gateway.logins._minting import Minting
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gateway.config.login_sections import AnyLogin
+    from gateway.config.logins import AnyLogin
     from gateway.config.model import Config
 
 # What the relay adds to a head that it has admitted: the token's line above all, in bytes.
@@ -60,7 +60,7 @@ def build(
     """The application. Every method comes in: which ones are served is the endpoint's to say;
     `refused` is told of each refusal.
     """
-    means = Means(calls, sessions, minter(config))
+    means = Means(calls, sessions, minter(config), key_cookies(config))
     logins = {login.path: open_login(login, means) for login in config.login}
     doors = [
         entrance

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from gateway.backends import BackendFailed, Backends
-from gateway.core import carriers, keys, refusals, swaps
+from gateway.core import keys, refusals, swaps
 from gateway.core.fields import OWN_PREFIX, fold
 from gateway.core.keys import Key
 from gateway.core.refusals import Refusal
@@ -28,6 +27,7 @@ from gateway.core.token_places import TokenPlace
 from gateway.core.tokens import BadToken, NotVerified
 from gateway.endpoints.answers import Handler, Refused, replied
 from gateway.key_sets import KeysUnavailable
+from gateway.logins import key_cookies
 from gateway.logins._successors import OtherSubject, Successors
 from gateway.observe.events import Event
 from gateway.store.sessions import Sessions
@@ -65,8 +65,7 @@ class Captures:
         self._sessions = sessions
         self._calls = calls
         self._successors = successors
-        places = [login.token for login in config.login if login.kind == "backend"]
-        self._own_cookies = carriers.own_cookies(config.keys.cookie, places)
+        self._own_cookies = key_cookies(config)
 
     async def __call__(self, request: web.Request, number: int) -> web.Response:
         """Raises `Refused`, `BackendFailed` and `StoreUnavailable`, and changes nothing then."""
@@ -89,7 +88,7 @@ class Captures:
                 shown = swaps.swap(reply, found, key.reveal() if put else "").unstored()
         except UnreadableReply:
             raise BackendFailed(refusals.CAPTURED_REPLY) from None
-        return replied(_without_cookies(shown, {kept_in, *self._own_cookies}, key))
+        return replied(shown.without_cookies({kept_in, *self._own_cookies}, key.reveal()))
 
     async def _ask(self, request: web.Request, rule: Route) -> Reply:
         assert rule.upstream is not None  # a rule that captures has one
@@ -118,6 +117,8 @@ class Captures:
             swaps.find(reply, place)
         except NoToken:
             return None
+        except BadToken:
+            pass  # whether that is of any matter, the session's login tells
         replacing, session_id = self._sessions.replacing, keys.session_id(key)
         # Whoever was first has changed the session once; nobody changes it all the time.
         while True:
@@ -182,14 +183,6 @@ def _refusal(error: Exception) -> Refusal:
 def _cookie(reply: Reply, found: Found) -> str | None:
     """The cookie in which a token came, if it came in one."""
     return names(reply.fields[found.index])[1] or None if isinstance(found, InField) else None
-
-
-def _without_cookies(reply: Reply, own: Collection[str | None], key: Key) -> Reply:
-    """The reply without the cookies of keys that others set (rule E7)."""
-    kept = tuple(
-        line for line in reply.fields if names(line)[1] not in own or key.reveal() in line[1]
-    )
-    return replace(reply, fields=kept)
 
 
 def _passed(request: web.Request) -> Iterable[tuple[str, str]]:

@@ -1,8 +1,9 @@
 """Ways to log in: one file for each, and the file's name is its `kind` in config.yaml.
 
 A way to log in is a module with a class `Login` (see `Login` below). It gets an attempt and gives
-the reply for the client: a `LoggedIn`, with a key in it, if the attempt succeeded. The endpoints
-find it by its name, so adding one touches nothing here.
+the reply for the client: a `LoggedIn`, with a key in it, if the attempt succeeded. What config.yaml
+may say of it stands in the file of the same name in `gateway.config.logins`, since workers do not
+carry what it takes to read that. Both are found by their names, so adding one touches nothing else.
 """
 
 from __future__ import annotations
@@ -10,18 +11,21 @@ from __future__ import annotations
 import importlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from gateway.backends import BackendFailed, Backends
+from gateway.core import carriers
 from gateway.core.carriers import Choice, KeyCookie
 from gateway.core.refusals import Refusal
 from gateway.core.replies import Reply
 from gateway.core.sessions import Session
+from gateway.core.token_places import TokenPlace
 from gateway.store.renewals import Renew
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gateway.config.login_sections import AnyLogin
+    from gateway.config.logins import AnyLogin
+    from gateway.config.model import Config
     from gateway.core.minting import Minter
 
 
@@ -54,6 +58,7 @@ class Means:
     backends: Backends
     sessions: Sessions
     minter: Minter | None  # there is one for those that need one: config.yaml is checked for it
+    own_cookies: frozenset[str]  # that hold keys: no backend sets one (rule E7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,25 @@ class Federated(Protocol):
     async def close(self) -> None:
         """Lets go of its connections."""
         ...
+
+
+def key_cookies(config: Config) -> frozenset[str]:
+    """The cookies that hold keys: the gateway's own, and those in which backends give tokens."""
+    return carriers.own_cookies(config.keys.cookie, token_places(config))
+
+
+def token_places(config: Config) -> list[TokenPlace]:
+    """Where backends hand out the tokens that become keys."""
+    places = [getattr(login, "token", None) for login in config.login]
+    return [place for place in places if isinstance(place, TokenPlace)]
+
+
+def backend_paths(config: Config) -> list[tuple[str, str]]:
+    """Where backends log people in: the upstreams, and the paths there."""
+    sections: Sequence[Any] = config.login
+    return [
+        (each.upstream, each.backend_path) for each in sections if hasattr(each, "backend_path")
+    ]
 
 
 def login_paths(config: AnyLogin) -> list[str]:

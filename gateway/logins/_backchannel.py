@@ -21,7 +21,7 @@ from gateway.observe.events import of_sessions
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gateway.config.login_sections import OidcLogin
+    from gateway.config.logins.oidc import OidcLogin
 
 _log = logging.getLogger("gateway.logins")
 

@@ -19,7 +19,7 @@ from gateway.store.renewals import RenewalFailed, RenewalRefused
 from gateway.store.replacing import Renewed
 
 if TYPE_CHECKING:
-    from gateway.config.login_sections import OidcLogin
+    from gateway.config.logins.oidc import OidcLogin
 
 _log = logging.getLogger("gateway.logins")
 

@@ -25,7 +25,7 @@ from gateway.published import NoAnswer, Published, Unavailable
 from gateway.verifiers import by_key_set
 
 if TYPE_CHECKING:
-    from gateway.config.login_sections import OidcLogin
+    from gateway.config.logins.oidc import OidcLogin
 
 _log = logging.getLogger("gateway.logins")
 

@@ -26,7 +26,7 @@ from gateway.logins._successors import Successors, nameless
 from gateway.verifiers import open_reader
 
 if TYPE_CHECKING:
-    from gateway.config.login_sections import BackendLogin
+    from gateway.config.logins.backend import BackendLogin
 
 _log = logging.getLogger("gateway.logins")
 
@@ -38,6 +38,7 @@ class Login:
         self._config = config
         self._backends = means.backends
         self._sessions = means.sessions
+        self._own_cookies = means.own_cookies
         self._read = open_reader(config.verify, means.backends.key_sets, means.sessions.skew)
         self.successors = Successors(self._read, self._subject, config.renew)
         self.renew = config.renew and BackendRefresh(config.renew, means.backends, self.successors)
@@ -76,7 +77,9 @@ class Login:
 
     def _without_token(self, reply: Reply, attempt: Attempt) -> Reply:
         """A refusal, or a redirect that hands nothing out, passes; a success must have a token."""
-        if reply.status < 300 and not swaps.says_no(reply, self._config.failed):
+        failed = self._config.failed
+        is_no = swaps.says_no(reply, failed) and not swaps.names_token(reply, failed)
+        if reply.status < 300 and not is_no:
             _log.error(
                 "login %s: the backend answered %d without a token",
                 attempt.request_id,
@@ -90,7 +93,7 @@ class Login:
 
     def _refused(self, attempt: Attempt, reply: Reply) -> Reply:
         """The backend's own answer to a login that gives no token."""
-        scrubbed = swaps.scrub(reply)
+        scrubbed = swaps.scrub(reply).without_cookies(self._own_cookies)
         if attempt.method != "OPTIONS":
             report(self._sessions, "login_failed", attempt, reason=f"status_{reply.status}")
         return scrubbed
@@ -110,7 +113,8 @@ class Login:
         )
         report(self._sessions, "login", attempt, issued.session)
         swapped, cookie = _handed_out(reply, found, issued.key, attempt.cookie)
-        return LoggedIn.by(swapped, *cookie)
+        kept = swapped.without_cookies(self._own_cookies, issued.key.reveal())
+        return LoggedIn.by(kept, *cookie)
 
     def _subject(self, claims: Claims) -> str | None:
         return claims.subject(self._config.subject)

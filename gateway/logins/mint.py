@@ -22,7 +22,7 @@ from gateway.logins._minting import Minting, about, with_key
 from gateway.logins._reports import report, reporting_failures
 
 if TYPE_CHECKING:
-    from gateway.config.login_sections import MintLogin
+    from gateway.config.logins.mint import MintLogin
 
 _log = logging.getLogger("gateway.logins")
 
@@ -53,6 +53,7 @@ class Login:
         self._config = config
         self._backends = means.backends
         self._sessions = means.sessions
+        self._own_cookies = means.own_cookies
         self._minting = Minting(config.path, means)
         self.renew = self._minting.renew
         self._wanted = [(name, each.at, each.required) for name, each in config.claims.items()]
@@ -65,7 +66,7 @@ class Login:
     async def _log_in(self, attempt: Attempt) -> Reply:
         reply = await ask(self._backends, self._config, attempt)
         try:
-            scrubbed = swaps.scrub(reply)
+            scrubbed = swaps.scrub(reply).without_cookies(self._own_cookies)
             is_no = reply.status >= 300 or swaps.says_no(reply, self._config.failed)
             if is_no or attempt.method == "OPTIONS":
                 return self._refused(attempt, scrubbed)

@@ -33,7 +33,7 @@ from gateway.logins._reports import end_replaced, report, reporting_failures
 from gateway.store.renewals import Renew
 
 if TYPE_CHECKING:
-    from gateway.config.login_sections import OidcLogin
+    from gateway.config.logins.oidc import OidcLogin
 
 _log = logging.getLogger("gateway.logins")
 

@@ -28,7 +28,7 @@ from gateway.store.replacing import Renewed
 from gateway.store.sessions import Issued
 
 if TYPE_CHECKING:
-    from gateway.config.login_sections import UsersLogin
+    from gateway.config.logins.users import UsersLogin
 
 _log = logging.getLogger("gateway.logins")
 

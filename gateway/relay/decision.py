@@ -37,6 +37,21 @@ _NEVER = frozenset({b"TRACE", b"CONNECT"})
 
 _DOTS = 2  # in a JWT; a key has none
 
+# What the server of the endpoints is sure to know: RFC 9110 §9, but for what is never served, and
+# RFC 5789.
+_KNOWN = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
+
+# What has one value (RFC 9110 §5.3), and may come in a request.
+_SINGLE = (
+    b"content-type",
+    b"user-agent",
+    b"content-location",
+    b"content-range",
+    b"etag",
+    b"max-forwards",
+    b"server",
+)
+
 # What a client is told of a credential that opens nothing. That a session is there and cannot be
 # read is for operators to know.
 _UNRESOLVED = {
@@ -168,6 +183,8 @@ class Decider:
             raise Refused(refusals.BODY_TOO_LARGE)
         if head.upgrade is not None and route.websocket and head.has_body:
             raise Refused(refusals.MALFORMED)  # rule E9: a body would be read as tunnel bytes
+        if route.in_process:
+            _admit_inside(head)
 
     async def _identify(self, route: Route, head: RequestHead) -> Entry | None:
         """Resolves a key that the near cache does not know."""
@@ -205,6 +222,17 @@ class Decider:
                 return None
             event = Event("refused", reason=str(error))
             raise Refused(refusals.BAD_TOKEN, event=event) from None
+
+
+def _admit_inside(head: RequestHead) -> None:
+    """What the endpoints' own server would refuse in its own words, in which it repeats the request
+    (rule E6). Of a field that came twice, the gateway and a backend might each read another one.
+    """
+    if head.method not in _KNOWN:
+        raise Refused(refusals.UNKNOWN_METHOD)
+    names = [line.partition(b":")[0].lower() for line in head.passed]
+    if any(names.count(each) > 1 for each in _SINGLE):
+        raise Refused(refusals.MALFORMED)
 
 
 def _brings_jwt(head: RequestHead) -> bool:

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 from gateway.config.own_tokens import minter
 from gateway.core import paths, refusals
 from gateway.core.addresses import ServerUrl
-from gateway.core.carriers import own_cookies
 from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
-from gateway.core.token_places import TokenPlace
 from gateway.key_sets import KeySets
+from gateway.logins import backend_paths, key_cookies, token_places
 from gateway.observe.access_log import AccessLog
 from gateway.pages.refusals import RefusalPages
 from gateway.relay.bearers import Bearers
@@ -177,7 +176,7 @@ def _bearers(config: Config, key_sets: KeySets) -> Bearers | None:
 def _trusted_cookies(config: Config) -> TrustedCookies:
     """A captured token may come in a cookie as a login's does."""
     captured = [rule.captures for rule in config.routes if rule.captures is not None]
-    places = [*_token_places(config), *captured]
+    places = [*token_places(config), *captured]
     return TrustedCookies(config.keys.cookie, places, secure=config.keys.secure)
 
 
@@ -210,7 +209,8 @@ class _Builder:
         self._captures = captures
         self._settings = settings
         self._clock = clock
-        self._reader = ResponseReader(own_cookies=_own_cookies(config))
+        own = frozenset(name.encode() for name in key_cookies(config))
+        self._reader = ResponseReader(own_cookies=own)
         self._minter = minter(config)
         guarded = _guarded(config)
         self._upstreams = {
@@ -301,19 +301,8 @@ class _Builder:
         )
 
 
-def _own_cookies(config: Config) -> frozenset[bytes]:
-    """The cookies in which logins are configured to hand out keys."""
-    own = own_cookies(config.keys.cookie, _token_places(config))
-    return frozenset(name.encode() for name in own)
-
-
-def _token_places(config: Config) -> list[TokenPlace]:
-    """Where backends hand out the tokens that become keys."""
-    return [login.token for login in config.login if login.kind == "backend"]
-
-
 def _guarded(config: Config) -> dict[str, frozenset[bytes]]:
-    """By upstream: the paths of backend logins, on every upstream that shares a server with one."""
+    """By upstream: the paths of backends' logins, wherever one of their servers is reached."""
 
     def places(upstream: Upstream) -> set[tuple[str, int, str]]:
         return {
@@ -323,10 +312,9 @@ def _guarded(config: Config) -> dict[str, frozenset[bytes]]:
 
     return {
         name: frozenset(
-            paths.guard_form(login.backend_path.encode())
-            for login in config.login
-            if (login.kind == "backend" or login.kind == "mint")
-            and places(upstream) & places(config.upstreams[login.upstream])
+            paths.guard_form(path.encode())
+            for asked, path in backend_paths(config)
+            if places(upstream) & places(config.upstreams[asked])
         )
         for name, upstream in config.upstreams.items()
     }

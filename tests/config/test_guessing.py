@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from gateway.config.load import load
-from gateway.config.login_sections import BackendLogin, Guessing
+from gateway.config.login_sections import Guessing
+from gateway.config.logins.backend import BackendLogin
 from gateway.config.model import Config
 from gateway.config.problems import ConfigError
 from gateway.config.schema import json_schema

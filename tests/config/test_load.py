@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config.load import load
-from gateway.config.login_sections import BackendLogin
+from gateway.config.logins.backend import BackendLogin
 from gateway.config.problems import ConfigError
 from gateway.config.schema import json_schema
 from gateway.config.units import parse_duration, parse_size

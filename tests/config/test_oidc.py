@@ -9,7 +9,7 @@ import yaml
 from gateway.cli import main
 from gateway.config.apart import load_apart
 from gateway.config.load import load
-from gateway.config.login_sections import OidcLogin
+from gateway.config.logins.oidc import OidcLogin
 from gateway.config.problems import ConfigError
 from tests.support.tls import certificates
 

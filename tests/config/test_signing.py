@@ -194,7 +194,7 @@ def test_each_kind_of_login_knows_its_own_fields(tmp_path: Path) -> None:
         load(write(tmp_path, login=[{**MINT, "clams": 1}, {"kind": "mitn"}, {"path": "/x"}]), {})
     assert [(each.field, each.message, each.hint) for each in caught.value.problems] == [
         ("login[0].clams", "is not known here", "did you mean claims?"),
-        ("login[1].kind", "must be one of 'backend', 'mint', 'users', 'oidc'", ""),
+        ("login[1].kind", "must be one of 'backend', 'mint', 'oidc', 'users'", ""),
         ("login[2]", "needs kind", ""),
     ]
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from gateway.config.load import load
-from gateway.config.login_sections import BackendLogin
+from gateway.config.logins.backend import BackendLogin
 from tests.config.test_load import problems, write
 from tests.support.signing import SECRET, ec_signer, rsa_signer
 

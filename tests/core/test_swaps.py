@@ -1,6 +1,7 @@
 """Login replies: which token is found, what the client gets, and what it never gets."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import jwt
@@ -12,6 +13,7 @@ from gateway.core import swaps
 from gateway.core.replies import Reply, UnreadableReply
 from gateway.core.swaps import InBody, InField, NoToken
 from gateway.core.token_places import parse_token_place
+from gateway.core.tokens import BadToken
 
 SECRET = "a secret of the tests, long enough to sign"
 KEY = "lk_the-key-in-these-tests"
@@ -80,6 +82,8 @@ def test_auto_finds_the_token_that_is_to_be_sent_back(body: Any) -> None:
         ([("Set-Cookie", f"csrf={OTHER}"), ("Set-Cookie", f"access_token={ACCESS}")], 1),
         ([("Set-Cookie", f"jwt={OTHER}"), ("Authorization", f"Bearer {ACCESS}")], 1),
         ([("Set-Cookie", f"jwt=Bearer%20{ACCESS}; HttpOnly")], 0),
+        ([("Location", f"/app#refresh_token={REFRESH}&access_token={ACCESS}")], 0),
+        ([("Authorization", f"Bearer {ACCESS}, refresh_token={REFRESH}")], 0),
     ],
 )
 def test_auto_looks_at_fields_and_then_at_cookies(
@@ -287,13 +291,44 @@ def test_what_speaks_of_the_old_bytes_goes() -> None:
     assert swaps.scrub(kept) == kept
 
 
+@pytest.mark.parametrize(
+    ("place", "body", "lines"),
+    [
+        ("auto", {"tokens": [ACCESS, OTHER]}, []),
+        ("auto", {"a": {"token": ACCESS}, "b": {"token": OTHER}}, []),
+        ("auto", {"unusual": ACCESS, "strange": OTHER}, []),
+        ("auto", f'{{"token": "{OTHER}", "token": "{ACCESS}"}}'.encode(), []),
+        ("auto", {}, [("X-Token", ACCESS), ("x-token", OTHER)]),
+        ("auto", {}, [("Set-Cookie", f"jwt={ACCESS}"), ("Set-Cookie", f"jwt={OTHER}; Path=/a")]),
+        ("/token", f'{{"token": "{OTHER}", "token": "{ACCESS}"}}'.encode(), []),
+        ("header:X-Token", {}, [("X-Token", ACCESS), ("x-token", f"Bearer {OTHER}")]),
+        ("header:X-Token", {}, [("X-Token", f"{ACCESS}, {OTHER}")]),
+        ("cookie:jwt", {}, [("Set-Cookie", f"jwt={ACCESS}"), ("Set-Cookie", f"jwt={OTHER}")]),
+    ],
+)
+def test_two_tokens_of_which_either_could_be_meant(
+    place: str, body: Any, lines: list[tuple[str, str]]
+) -> None:
+    """They may be two people's, so nobody chooses; the same one twice is one."""
+    given = reply(body, JSON, *lines)
+    with pytest.raises(BadToken, match="two_tokens"):
+        swaps.find(given, parse_token_place(place))
+    same = replace(
+        given,
+        fields=tuple((name, value.replace(OTHER, ACCESS)) for name, value in given.fields),
+        body=given.body.replace(OTHER.encode(), ACCESS.encode()),
+    )
+    assert swaps.find(same, parse_token_place(place)).token == ACCESS
+
+
 # Texts that are hard to read.
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        f'{{"token": "{OTHER}", "token": "{ACCESS}"}}',
+        f'{{"token": "none", "token": "{ACCESS}"}}',
+        f'{{"token": "{ACCESS}", "token": "{ACCESS}"}}',
         f'{{"x": "{OTHER}", "x": 1, "token": "{ACCESS}"}}',
         f'{{"refresh": "opaque-one", "refresh": "opaque-two", "token": "{ACCESS}"}}',
     ],

@@ -7,10 +7,12 @@ from urllib.parse import urlencode
 
 import pytest
 from aiohttp import web
+from multidict import CIMultiDict
 
 from tests.conftest import token_of
 from tests.support.endpoints import BODY, World, answer, world
 from tests.support.redis_server import RedisServer
+from tests.support.signing_keys import signing
 
 FORM = {"Content_Type": "application/x-www-form-urlencoded", "Accept": "text/html, */*;q=0.8"}
 JSON = {"Content_Type": "application/json", "Accept": "*/*"}
@@ -239,3 +241,41 @@ async def test_no_fixation(here: World) -> None:
     assert second != first
     assert await here.is_known(second)
     assert not await here.is_known(first)
+
+
+THEIRS = [
+    "latchkey=lk_fixed; Path=/",
+    "__Host-latchkey=x; Path=/; Secure",
+    " latchkey = x; Path=/login",
+    "a=lk_trip.forged",
+    "sid=opaque",
+    "theme=dark; Path=/",
+]
+
+
+@pytest.mark.parametrize("cookie", [True, False])
+@pytest.mark.parametrize("kind", ["backend", "mint"])
+async def test_no_backend_sets_the_cookies_of_keys(
+    redis: RedisServer, kind: str, cookie: bool
+) -> None:
+    """Rule E7: neither as it logs somebody in nor as it refuses to; what else it sets passes."""
+    login = {"kind": kind, "path": "/login", "upstream": "accounts"}
+    mint = {"signing": signing(), "login": {**login, "claims": {"sub": "header:X-User"}}}
+    backends = {"login": {**login, "token": "cookie:sid"}}
+    async with world(redis.url, **(mint if kind == "mint" else backends)) as place:
+        own = {"X_Requested_With": "cookie", **OWN} if cookie else {}
+        for status in (200, 302, 401):
+            lines = [("Set-Cookie", each) for each in THEIRS]
+            if kind == "backend" and status < 400:
+                lines.append(("Set-Cookie", f"sid={token_of('alice')}; Path=/"))
+            place.backend.answer = web.Response(
+                status=status, headers=CIMultiDict([("X-User", "alice"), *lines])
+            )
+            got, fields, _ = await place.ask("POST", "/login", BODY, **own)
+            assert got == status
+            handed_out = status == 200 or (kind == "backend" and status == 302)
+            set_by = fields.getall("Set-Cookie")
+            kept = [each for each in set_by if "lk_" not in each]
+            assert kept == (THEIRS[-2:] if kind == "mint" else THEIRS[-1:])
+            in_cookie = handed_out and (cookie or kind == "backend")
+            assert len(set_by) == len(kept) + in_cookie

@@ -276,6 +276,10 @@ async def test_a_chunked_reply_is_swapped(place: World) -> None:
     assert json.loads(body)["token"].startswith("lk_")
 
 
+def _raw(subject: str) -> bytes:
+    return token_of(subject).encode()
+
+
 BROKEN_SUCCESSES: list[tuple[str, Callable[[], web.Response]]] = [
     ("no token", lambda: answer({"ok": True})),
     ("an opaque token", lambda: answer({"token": "opaque"})),
@@ -284,6 +288,11 @@ BROKEN_SUCCESSES: list[tuple[str, Callable[[], web.Response]]] = [
     ("nothing", lambda: web.Response(status=204)),
     ("half JSON", lambda: answer(b'{"token": "')),
     ("a list of nothing", lambda: answer([])),
+    ("two tokens", lambda: answer({"tokens": [token_of("alice"), token_of("bob")]})),
+    (
+        "the same name twice",
+        lambda: answer(b'{"token": "%b", "token": "%b"}' % (_raw("alice"), _raw("bob"))),
+    ),
     ("an expired token", lambda: answer({"token": token_of("alice", exp=1)})),
 ]
 
@@ -298,7 +307,9 @@ async def test_a_success_without_a_usable_token_is_refused(
     place.backend.answer = make()
     status, _, body = await place.ask("POST", "/login", BODY, X_Request_Id="r-17")
     assert (status, json.loads(body)["reason"]) == (502, "no_token")
+    assert b"eyJ" not in body
     assert [each for each in caplog.messages if "login r-17" in each and "token" in each]
+    assert "eyJ" not in caplog.text
     assert await count(place) == 0
 
 

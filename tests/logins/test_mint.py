@@ -173,6 +173,15 @@ async def test_a_no_with_status_200(place: World) -> None:
     assert [each.reason for each in place.events] == ["status_200"]
 
 
+async def test_a_no_is_a_no_whatever_else_the_reply_holds(redis: RedisServer) -> None:
+    """Somebody's claims, and what a form calls its token: there is no login all the same."""
+    async with world(redis.url, **sections(failed="/error")) as place:
+        no = {**ALICE, "error": "wrong password", "token": "a form's", "key": "x"}
+        place.backend.answer = answer(no)
+        status, _, body = await place.ask("POST", "/login", BODY)
+        assert (status, json.loads(body), await count(place)) == (200, no, 0)
+
+
 async def test_a_preflight_is_answered_by_the_backend(place: World) -> None:
     """It is no login, whatever the backend says."""
     status, _, _ = await place.ask(

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from tests.conftest import token_of
+from tests.logins.test_backend import count
 from tests.support.endpoints import BODY, answer, backend, world
 from tests.support.processes import free_port
 from tests.support.redis_server import RedisServer
@@ -56,10 +57,11 @@ async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) ->
 
 
 async def refusal(redis: RedisServer, url: str, **login: object) -> tuple[int, str]:
-    """How the gateway answers for a backend at this address."""
+    """How the gateway answers for a backend at this address; nothing is issued."""
     changes = {"upstreams": {"accounts": url}, "login": {**LOGIN, **login}}
     async with world(redis.url, **changes) as place:
         status, _, body = await place.ask("POST", "/login", BODY)
+        assert await count(place) == 0
         return status, json.loads(body)["reason"]
 
 
@@ -97,8 +99,13 @@ async def test_a_backend_that_trickles_is_a_504(redis: RedisServer) -> None:
         (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{", "upstream_invalid"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n", "upstream_invalid"),
         (b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 70_000 + b"\r\n\r\n", "upstream_invalid"),
+        (
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"X-Token: %b\r\n\r\n" % token_of("alice").encode(),
+            "upstream_invalid",
+        ),
     ],
-    ids=["closes", "no HTTP", "cut short", "a bad chunk", "an endless field"],
+    ids=["closes", "no HTTP", "cut short", "a bad chunk", "an endless field", "another protocol"],
 )
 async def test_a_broken_reply_is_a_502(redis: RedisServer, data: bytes, reason: str) -> None:
     """What is no whole HTTP reply hands nothing out."""

@@ -154,6 +154,20 @@ async def test_a_provider_that_is_down(redis: RedisServer) -> None:
         assert await count(place) == 0
 
 
+async def test_a_provider_that_has_rotated_its_keys_and_is_down(redis: RedisServer) -> None:
+    """A key that is not known may be a new one: nobody can say, so it is 503, and no guess. Those
+    whose key is known log in.
+    """
+    async with by_provider(redis) as (place, provider):
+        assert (await log_in(place, RSA.token()))[0] == 200
+        provider.answer = answer({}, status=500)
+        await asyncio.sleep(5)  # the pause after the last time
+        for _ in range(20):
+            assert (await log_in(place, MALLORY.token()))[:2] == (503, "keys_unavailable")
+        assert (await log_in(place, RSA.token()))[0] == 200
+        assert len(provider.asked) == 2
+
+
 def test_who_verifies_nothing_does_not_carry_what_it_takes() -> None:
     """PyJWT is 2 MiB that most workers never need."""
     script = "import sys, gateway.worker, gateway.logins.backend; assert 'jwt' not in sys.modules"

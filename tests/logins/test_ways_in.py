@@ -12,6 +12,7 @@ from tests.conftest import token_of
 from tests.logins.test_backend import count
 from tests.support.endpoints import World, answer, world
 from tests.support.redis_server import RedisServer
+from tests.support.signing_keys import signing
 
 LOGIN = {
     "kind": "backend",
@@ -58,6 +59,43 @@ async def test_a_form_reaches_the_backend_as_it_came(
     assert status == 200
     assert place.backend.last.body == body
     assert place.backend.last.headers.getall("Content-Type") == [content_type]
+
+
+# Bodies that nobody meant.
+
+BAD_BODIES: dict[str, bytes] = {
+    "nothing": b"",
+    "no object": b"[5, null, true]",
+    "half": b'{"username": "al',
+    "deep": b"[" * 100_000,
+    "of the wrong type": b'{"username": 5, "password": ["x"], "email": {"a": null}}',
+    "the same name twice": b'{"username": "alice", "username": "bob"}',
+    "many names": b"&".join(b"username=%d" % n for n in range(500)),
+    "zeros": b"\0" * 100,
+    "a lone surrogate": b'{"username": "\\ud800"}',
+    "another charset": '{"username": "김철수"}'.encode("euc-kr"),
+    "wide characters": '{"username": "alice"}'.encode("utf-16"),
+    "no number": b'{"username": NaN, "password": 1e999}',
+    "a long name": b'{"username": "' + b"a" * 100_000 + b'"}',
+}
+MINT = {"kind": "mint", "path": "/login", "upstream": "accounts", "claims": {"sub": "header:X-Id"}}
+
+
+@pytest.mark.parametrize("body", BAD_BODIES.values(), ids=BAD_BODIES.keys())
+@pytest.mark.parametrize("login", [LOGIN, MINT], ids=["backend", "mint"])
+async def test_a_bad_body_is_the_backends_to_refuse(
+    redis: RedisServer, login: dict[str, Any], body: bytes
+) -> None:
+    """It comes to the backend as it was sent, whatever it claims to be, and its answer comes back;
+    what the gateway itself reads of it breaks nothing.
+    """
+    async with world(redis.url, login=login, signing=signing()) as place:
+        place.backend.answer = answer({"detail": "what is that?"}, status=400, X_Id="alice")
+        for content_type in ("application/json", FORM, "multipart/form-data; boundary=", "\xff"):
+            status, _, told = await place.ask("POST", "/login", body, Content_Type=content_type)
+            assert (status, json.loads(told)) == (400, {"detail": "what is that?"})
+            assert place.backend.last.body == body
+        assert await count(place) == 0
 
 
 # Redirects.

@@ -265,7 +265,7 @@ def test_a_provider_that_hangs_holds_up_nobody_else(
     tmp_path: Path, redis: RedisServer, own: list[Upstream]
 ) -> None:
     """Only a token by an unknown key waits for it; whoever is known passes, by token or key. One
-    who goes away while he waits takes nobody with him.
+    who goes away while he waits takes nobody with him, and the others are told to come again.
     """
 
     def silent(visit: Visit) -> None:
@@ -286,7 +286,7 @@ def test_a_provider_that_hangs_holds_up_nobody_else(
             assert call(only, "/services/x", key)[0] == 200
         waiting[0].sock.close()
         for client in waiting[1:]:
-            assert client.answer()[0] == 401
+            assert client.answer()[0] == 503
             client.sock.close()
         assert own[0].got.count(b"GET /keys") == 1
 

@@ -284,6 +284,16 @@ def test_a_key_is_needed(only: Gateway, shop: Shop) -> None:
     assert shop.got == []
 
 
+def test_what_could_be_read_in_two_ways(only: Gateway, shop: Shop) -> None:
+    """A field of one value that came twice, or a method that nobody knows, reaches no upstream."""
+    key = log_in(only.port)
+    code, _, data, _ = request(only, "/switch/x", key, "Content-Type: a/b", "content-type: c/d")
+    assert (code, data["reason"]) == (400, "malformed_request")
+    code, _, data, _ = request(only, "/switch/x", key, method="FOO")
+    assert (code, data["reason"]) == (501, "unknown_method")
+    assert shop.got == []
+
+
 # By a cookie.
 
 
@@ -354,6 +364,17 @@ def test_a_token_that_cannot_be_the_sessions(
     assert bad not in only.log.read_text()
     assert used(only, shop, key) == old
     assert only.events(event="renew_failed", reason=reason)
+
+
+def test_two_tokens_of_which_either_could_be_meant(only: Gateway, shop: Shop) -> None:
+    """Nobody chooses: 502, and the session goes on as it was."""
+    key = log_in(only.port)
+    old = used(only, shop, key)
+    shop.gives({"a": {"token": token_of("alice", n=1)}, "b": {"token": token_of("alice", n=2)}})
+    code, _, data, answer = request(only, "/switch/x", key)
+    assert (code, data["reason"]) == (502, "unusable_token")
+    assert b"eyJ" not in answer
+    assert used(only, shop, key) == old
 
 
 def test_it_is_verified_as_the_logins_are(

@@ -102,16 +102,18 @@ def gateway(folder: Path, store: str | dict[str, Any], **changes: Any) -> Iterat
     """Starts a gateway, and ends it; a traceback in its log fails the test, and so does an end that
     is no orderly one, unless the test itself has killed it.
 
-    `at` is the port on which it listens, if somebody has to know that before.
+    `at` is the port on which it listens, if somebody has to know that before, and `program` the
+    folder in which its package is.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port, admin_port = changes.pop("at", None) or free_port(), free_port()
+    env = environment(PYTHONPATH=str(changes.pop("program", REPOSITORY)))
     file = folder / "config.yaml"
     data = config(port, admin_port, folder, store, **changes)
     file.write_text(yaml.safe_dump(data))
     log = folder / "gateway.log"
-    command = [sys.executable, "-m", "gateway", "run", "-c", str(file)]
-    with running(command, log=log, port=admin_port, env=environment()) as process:
+    command = [sys.executable, "-P", "-m", "gateway", "run", "-c", str(file)]
+    with running(command, log=log, port=admin_port, env=env) as process:
         yield Gateway(port, admin_port, process.pid, log, folder / "access.log", data)
     text = log.read_text()
     assert "Traceback" not in text, text[-4000:]

@@ -181,6 +181,33 @@ def test_e6_no_secret_of_a_bad_request_is_told(relay: Gateway, key: str, request
     assert key not in relay.log.read_text()
 
 
+STRANGE_METHODS = [b"FOO", b"get", b"PRI", b"POST!", b"X" * 40]
+TWICE = [b"Content-Type", b"content-type", b"User-Agent", b"ETag", b"Max-Forwards", b"Server"]
+
+
+@pytest.mark.parametrize("path", [b"/login", b"/logout", b"/sessions", b"/sessions/x"])
+def test_e6_the_endpoints_repeat_nothing_either(relay: Gateway, key: str, path: bytes) -> None:
+    """E6, B14: what the endpoints' own server would refuse in its words is refused in ours."""
+    secret = key.encode()
+    fields = b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n"
+    for method in STRANGE_METHODS:
+        answer = ask(relay.port, b"%b %b?q=%b%b\r\n" % (method, path, secret, fields))
+        assert status(answer) == 501, answer
+        _assert_ours(answer, secret)
+    for name in TWICE:
+        lines = b"%b: %b\r\n%b: 2\r\n" % (name, secret[3:], name.upper())
+        answer = ask(relay.port, b"POST %b%b%b\r\n" % (path, fields, lines))
+        assert status(answer) == 400, answer
+        _assert_ours(answer, secret[3:])
+    assert key not in relay.log.read_text()
+
+
+def _assert_ours(answer: bytes, secret: bytes) -> None:
+    assert b"\r\nContent-Type: application/problem+json" in answer
+    assert b"\r\nServer:" not in answer
+    assert secret not in answer
+
+
 UPGRADE = b"GET /ws/ HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n%b\r\n"
 
 

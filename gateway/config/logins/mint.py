@@ -1,0 +1,41 @@
+"""What a login of kind `mint` may say."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import model_validator
+
+from gateway.config.base import Shorthand
+from gateway.config.login_sections import AskingLogin
+from gateway.config.values import ClaimAt, PointerText
+from gateway.core.minting import REGISTERED
+from gateway.core.token_places import parse_pointer
+
+
+class Claim(Shorthand):
+    """Where a claim stands in a backend's reply. A text is short for `at`."""
+
+    _short_for = "at"
+
+    at: ClaimAt
+    required: bool = True
+
+
+class MintLogin(AskingLogin):
+    """A login by a backend that only says yes and who: the gateway mints the token."""
+
+    MINTS: ClassVar[bool] = True
+
+    kind: Literal["mint"]
+    claims: dict[str, Claim]
+    reply: PointerText = parse_pointer("/token")
+
+    @model_validator(mode="after")
+    def _fits(self) -> MintLogin:
+        if "sub" not in self.claims or not self.claims["sub"].required:
+            raise ValueError("claims must say where sub is: whom a token is for")
+        for name in self.claims:
+            if name != "sub" and name in REGISTERED:
+                raise ValueError(f"claims cannot hold {name}, which the gateway itself makes")
+        return self

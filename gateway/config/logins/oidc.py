@@ -1,0 +1,70 @@
+"""What a login of kind `oidc` may say."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from gateway.config.login_sections import LoginSection
+from gateway.config.units import Duration
+from gateway.config.values import (
+    ExactPath,
+    Issuer,
+    OneOrMany,
+    OwnOrigin,
+    PublishedAlgorithm,
+    Scope,
+    SecretText,
+    is_plain_path,
+)
+from gateway.core.authorization import PARAMETERS
+
+
+class OidcLogin(LoginSection):
+    """A login at an OpenID provider, to which browsers go and from which they come back."""
+
+    FILES: ClassVar[tuple[str, ...]] = ("ca_file",)
+
+    kind: Literal["oidc"]
+    callback_path: ExactPath = ""
+    backchannel_path: ExactPath = ""
+    name: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    issuer: Issuer
+    client_id: Annotated[str, Field(min_length=1)]
+    client_secret: SecretText | None = None
+    client_auth: Literal["auto", "client_secret_basic", "client_secret_post", "none"] = "auto"
+    scopes: Annotated[tuple[Scope, ...], OneOrMany()] = ("openid",)
+    parameters: dict[str, str] = {}
+    token: Literal["access_token", "id_token"] = "access_token"  # noqa: S105 (which, not what)
+    subject: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)] = ("sub",)
+    subject_prefix: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+:)?$")] | None = None
+    algorithms: Annotated[tuple[PublishedAlgorithm, ...], OneOrMany()] = ()
+    origin: OwnOrigin | None = None
+    after_logout: ExactPath = "/"
+    renew_before: Annotated[Duration, Field(gt=0)] = 60.0
+    timeout: Annotated[Duration, Field(gt=0)] = 10.0
+    ca_file: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _paths_below(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or not is_plain_path(value.get("path")):
+            return value
+        path = value["path"].removesuffix("*").rstrip("/")
+        below = {"callback_path": f"{path}/callback", "backchannel_path": f"{path}/backchannel"}
+        return {**below, **value}
+
+    @model_validator(mode="after")
+    def _fits(self) -> OidcLogin:
+        if "openid" not in self.scopes:
+            raise ValueError("scopes must hold openid: without it, nobody is logged in")
+        for name in self.parameters:
+            if name in PARAMETERS:
+                raise ValueError(f"parameters cannot hold {name}, which the gateway itself says")
+        needs_secret = self.client_auth.startswith("client_secret")
+        if needs_secret and self.client_secret is None:
+            raise ValueError(f"client_auth: {self.client_auth} needs a client_secret")
+        if self.client_auth == "none" and self.client_secret is not None:
+            raise ValueError("client_auth: none has no use for a client_secret")
+        return self
