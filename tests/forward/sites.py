@@ -30,8 +30,10 @@ EXAMPLES = REPOSITORY / "deploy" / "forward-auth"
 # The ports that the examples name.
 _PROXY, _GATEWAY, _BACKEND = 8000, 8080, 9000
 
+# To the handshake of RFC 6455 §1.3: there are proxies that look whether it is accepted rightly.
 _SWITCHING = (
-    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
 )
 
 
@@ -205,6 +207,13 @@ def _envoy(folder: Path, ports: Mapping[int, int]) -> Sequence[str]:
     return [_python("envoy"), "-c", str(file), *alone]
 
 
+def _haproxy(folder: Path, ports: Mapping[int, int]) -> Sequence[str]:
+    """It looks for its Lua in the folder that it is told to be in."""
+    file = example("haproxy.cfg", folder, ports)
+    shutil.copy(EXAMPLES / "haproxy.lua", folder)
+    return [_debian("haproxy"), "-db", "-C", str(folder), "-f", str(file)]
+
+
 def _debian(name: str) -> str:
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin")
     assert found, f"{name} is missing: install Debian's package {name}"
@@ -221,4 +230,5 @@ PROXIES: Mapping[str, Callable[[Path, Mapping[int, int]], Sequence[str]]] = {
     "caddy": _caddy,
     "traefik": _traefik,
     "envoy": _envoy,
+    "haproxy": _haproxy,
 }

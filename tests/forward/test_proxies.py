@@ -346,7 +346,8 @@ def test_a_reload_goes_unnoticed(here: Site, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("proxy", "code"), [("nginx", 503), ("caddy", 502), ("traefik", 500), ("envoy", 503)]
+    ("proxy", "code"),
+    [("nginx", 503), ("caddy", 502), ("traefik", 500), ("envoy", 503), ("haproxy", 503)],
 )
 def test_a_gateway_that_is_away(proxy: str, code: int, tmp_path: Path, redis: RedisServer) -> None:
     """Nothing passes, whatever it is."""
