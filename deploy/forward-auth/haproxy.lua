@@ -7,7 +7,10 @@
 
 local TIMEOUT = 5000 -- milliseconds for an answer; a token may have to be renewed first
 
--- What speaks of a body, which is not sent along; of one connection; and of what is said below.
+-- Lines of fields in a question. HAProxy 2.6 dies when there are more than tune.http.maxhdr (101).
+local MOST = 90
+
+-- What speaks of a body, which is not sent along, or of one connection.
 local NOT_ASKED = {"content-length", "transfer-encoding", "expect", "te", "keep-alive"}
 local NOT_TOLD = {["content-length"] = true, ["transfer-encoding"] = true,
                   ["connection"] = true, ["keep-alive"] = true}
@@ -16,7 +19,11 @@ local question, put, refuse
 
 -- `url` is the verify endpoint; `names` are the fields that its answer overwrites, with commas.
 core.register_action("latchkey", {"http-req"}, function(txn, url, names)
-    local answer = core.httpclient():get{url = url, headers = question(txn), timeout = TIMEOUT}
+    local fields, size = question(txn)
+    if size > MOST then
+        txn:done(txn:reply{status = 431})
+    end
+    local answer = core.httpclient():get{url = url, headers = fields, timeout = TIMEOUT}
     if answer.status == 200 then
         for name in names:gmatch("[^,]+") do
             put(txn, name, answer.headers[name:lower()])
@@ -24,41 +31,40 @@ core.register_action("latchkey", {"http-req"}, function(txn, url, names)
         txn:set_var("txn.latchkey", "passes")
     elseif answer.status >= 300 then
         refuse(txn, answer)
-    end -- It is 0 if there is no answer.
+    end
 end, 2)
 
--- The request's fields, and what describes it. HAProxy counts a field's lines from 0, and its client
--- takes those of a list in order.
+-- The request's fields and what describes it, and how many lines that is. HAProxy counts the lines of
+-- a field from 0; its client keeps the order of a list.
 function question(txn)
-    local fields = {}
-    for name, lines in pairs(txn.http:req_get_headers()) do
-        fields[name] = {}
-        for at = 0, #lines do
-            table.insert(fields[name], lines[at])
-        end
-    end
+    local fields = txn.http:req_get_headers()
     for _, name in ipairs(NOT_ASKED) do
         fields[name] = nil
     end
-    fields["x-forwarded-method"] = {txn.f:method()}
-    fields["x-forwarded-uri"] = {txn.f:pathq()}
-    return fields
+    fields["x-forwarded-method"] = {[0] = txn.f:method()}
+    fields["x-forwarded-uri"] = {[0] = txn.f:pathq()}
+    local asked, size = {}, 0
+    for name, lines in pairs(fields) do
+        asked[name] = table.move(lines, 0, #lines, 1, {})
+        size = size + #asked[name]
+    end
+    return asked, size
 end
 
--- In the place of what the client has sent; an empty field is none. HAProxy does not say so when
--- there was no room for it.
+-- In the place of what the client has sent; an empty field is none.
 function put(txn, name, lines)
+    assert(lines and #lines == 0, "Latchkey says nothing of a field, or more than one thing")
     txn.http:req_del_header(name)
-    local value = lines and lines[0] or ""
-    if value ~= "" then
-        txn.http:req_add_header(name, value)
-        assert(txn.f:req_fhdr(name) == value, "no room for a field: see tune.maxrewrite")
+    if lines[0] ~= "" then
+        txn.http:req_add_header(name, lines[0])
+        -- HAProxy does not say so when there was no room for it.
+        assert(txn.f:req_fhdr(name) == lines[0], "no room for a field: see tune.maxrewrite")
     end
 end
 
 -- Latchkey's answer is the client's.
 function refuse(txn, answer)
-    local reply = txn:reply{status = answer.status, reason = answer.reason, body = answer.body}
+    local reply = txn:reply{status = answer.status, body = answer.body}
     for name, lines in pairs(answer.headers) do
         for at = 0, NOT_TOLD[name] and -1 or #lines do
             reply:add_header(name, lines[at])

@@ -87,16 +87,16 @@ class Site:
         """The requests that came to the backend since it was cleared: their fields, by names in
         lower case, and `:` for the request line. Each visit brings one, as the backend closes.
         """
-        return [_fields(visit.got) for visit in self.backend.visits if visit.got]
+        return [fields_of(visit.got) for visit in self.backend.visits if visit.got]
 
 
 def read(data: bytes) -> Answer:
     head, _, body = data.partition(b"\r\n\r\n")
-    fields = _fields(head)
+    fields = fields_of(head)
     return Answer(int(fields[":"].split(" ")[1]), fields, body)
 
 
-def _fields(message: bytes) -> dict[str, str]:
+def fields_of(message: bytes) -> dict[str, str]:
     first, *lines = message.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
     fields = {":": first}
     for line in lines:
