@@ -1,6 +1,7 @@
 """Real proxies that ask the gateway: the examples as they stand, but for their ports."""
 
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -377,6 +378,19 @@ def _mirror(visit: Visit) -> None:
         fields = fields_of(request)
         body = f"{subject(fields)} {fields['x-user-id']} {fields[':'].split(' ')[1]}"
         visit.send(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+
+
+def test_the_log_names_the_client(here: Site, key: str) -> None:
+    """And neither the proxy nor whom a client says that it is."""
+    request = (
+        f"GET /api/from-afar HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n"
+        f"X-Forwarded-For: 192.0.2.1\r\n{bearer(key)}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", here.port), HANG, ("127.0.0.5", 0)) as sock:
+        sock.sendall(request.encode())
+        while sock.recv(65536):
+            pass
+    assert [each["client"] for each in here.gateway.records(path="/api/from-afar")] == ["127.0.0.5"]
 
 
 def test_a_reload_goes_unnoticed(here: Site, key: str) -> None:
