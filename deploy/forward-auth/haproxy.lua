@@ -7,6 +7,10 @@
 
 local TIMEOUT = 5000 -- milliseconds for an answer; a token may have to be renewed first
 
+-- What HAProxy answers itself when Latchkey closes a connection in place of an answer. A reload
+-- closes all of them, and HAProxy tries four; after a pause in milliseconds it has seen that.
+local CLOSED, PAUSE = 502, 50
+
 -- Lines of fields in a question. HAProxy 2.6 dies when there are more than tune.http.maxhdr (101).
 local MOST = 90
 
@@ -15,7 +19,7 @@ local NOT_ASKED = {"content-length", "transfer-encoding", "expect", "te", "keep-
 local NOT_TOLD = {["content-length"] = true, ["transfer-encoding"] = true,
                   ["connection"] = true, ["keep-alive"] = true}
 
-local question, put, refuse
+local question, ask, put, refuse
 
 -- `url` is the verify endpoint; `names` are the fields that its answer overwrites, with commas.
 core.register_action("latchkey", {"http-req"}, function(txn, url, names)
@@ -23,7 +27,11 @@ core.register_action("latchkey", {"http-req"}, function(txn, url, names)
     if size > MOST then
         txn:done(txn:reply{status = 431})
     end
-    local answer = core.httpclient():get{url = url, headers = fields, timeout = TIMEOUT}
+    local answer = ask(url, fields)
+    if answer.status == CLOSED then
+        core.msleep(PAUSE)
+        answer = ask(url, fields)
+    end
     if answer.status == 200 then
         for name in names:gmatch("[^,]+") do
             put(txn, name, answer.headers[name:lower()])
@@ -34,8 +42,8 @@ core.register_action("latchkey", {"http-req"}, function(txn, url, names)
     end
 end, 2)
 
--- The request's fields and what describes it, and how many lines that is. HAProxy counts the lines of
--- a field from 0; its client keeps the order of a list.
+-- The request's fields and what describes it, and how many lines that is. HAProxy counts the lines
+-- of a field from 0; its client keeps the order of a list.
 function question(txn)
     local fields = txn.http:req_get_headers()
     for _, name in ipairs(NOT_ASKED) do
@@ -49,6 +57,11 @@ function question(txn)
         size = size + #asked[name]
     end
     return asked, size
+end
+
+-- The answer, or what HAProxy makes of none; its status is 0 if it makes nothing of it.
+function ask(url, fields)
+    return core.httpclient():get{url = url, headers = fields, timeout = TIMEOUT}
 end
 
 -- In the place of what the client has sent; an empty field is none.

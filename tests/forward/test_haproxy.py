@@ -1,5 +1,6 @@
 """HAProxy's Lua with gateways that answer as none should: what goes wrong lets nothing pass."""
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -116,6 +117,24 @@ def test_an_answer_that_breaks_off(here: Asking, sent: bytes) -> None:
     here.gateway.answer = answer
     assert here.ask().status == 502
     assert here.reached == b""
+
+
+def test_connections_that_were_all_closed(here: Asking) -> None:
+    """As by a gateway's reload: HAProxy tries four of those that it has kept, and the action goes
+    on until the gateway has been asked.
+    """
+    tries = itertools.count()
+
+    def answer(visit: Visit) -> None:
+        visit.request()
+        if next(tries) >= 4:
+            visit.send(yes())
+        visit.close()
+
+    here.answers(b"")
+    here.gateway.answer = answer
+    assert here.ask().status == 200
+    assert next(tries) == 5
 
 
 def test_a_gateway_that_is_silent(tmp_path: Path) -> None:
