@@ -30,8 +30,10 @@ EXAMPLES = REPOSITORY / "deploy" / "forward-auth"
 # The ports that the examples name.
 _PROXY, _GATEWAY, _BACKEND = 8000, 8080, 9000
 
+# To the handshake of RFC 6455 §1.3: there are proxies that look whether it is accepted rightly.
 _SWITCHING = (
-    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
 )
 
 
@@ -85,16 +87,16 @@ class Site:
         """The requests that came to the backend since it was cleared: their fields, by names in
         lower case, and `:` for the request line. Each visit brings one, as the backend closes.
         """
-        return [_fields(visit.got) for visit in self.backend.visits if visit.got]
+        return [fields_of(visit.got) for visit in self.backend.visits if visit.got]
 
 
 def read(data: bytes) -> Answer:
     head, _, body = data.partition(b"\r\n\r\n")
-    fields = _fields(head)
+    fields = fields_of(head)
     return Answer(int(fields[":"].split(" ")[1]), fields, body)
 
 
-def _fields(message: bytes) -> dict[str, str]:
+def fields_of(message: bytes) -> dict[str, str]:
     first, *lines = message.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
     fields = {":": first}
     for line in lines:
@@ -205,6 +207,13 @@ def _envoy(folder: Path, ports: Mapping[int, int]) -> Sequence[str]:
     return [_python("envoy"), "-c", str(file), *alone]
 
 
+def _haproxy(folder: Path, ports: Mapping[int, int]) -> Sequence[str]:
+    """It looks for its Lua in the folder that it is told to be in."""
+    file = example("haproxy.cfg", folder, ports)
+    shutil.copy(EXAMPLES / "haproxy.lua", folder)
+    return [_debian("haproxy"), "-db", "-C", str(folder), "-f", str(file)]
+
+
 def _debian(name: str) -> str:
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin")
     assert found, f"{name} is missing: install Debian's package {name}"
@@ -221,4 +230,5 @@ PROXIES: Mapping[str, Callable[[Path, Mapping[int, int]], Sequence[str]]] = {
     "caddy": _caddy,
     "traefik": _traefik,
     "envoy": _envoy,
+    "haproxy": _haproxy,
 }

@@ -1,18 +1,22 @@
 """Real proxies that ask the gateway: the examples as they stand, but for their ports."""
 
 import re
+import socket
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlencode
 
 import jwt
 import pytest
 
-from tests.forward.sites import PROXIES, Answer, Site, shop, site
+from tests.forward.sites import PROXIES, Answer, Site, fields_of, shop, site
 from tests.support.delaying import Delaying, delaying
 from tests.support.gateway import reload
 from tests.support.processes import HANG
+from tests.support.raw import Client, Visit
 from tests.support.redis_server import RedisServer
 
 NAVIGATES = "Sec-Fetch-Mode: navigate"
@@ -337,6 +341,58 @@ def test_a_store_that_is_away(here: Site, store: Delaying, key: str) -> None:
         time.sleep(0.1)
 
 
+def test_nobody_is_given_what_is_anothers(here: Site) -> None:
+    """200 people at a time, each on a connection that stays: whoever has logged in is told to the
+    backend as themselves, who has not is refused, and nobody gets an answer to another.
+    """
+    names = [f"user{number}" for number in range(200)]
+    keys = {name: here.log_in(name) for name in names}
+    here.backend.clear(_mirror)
+    together = threading.Barrier(len(names))
+
+    def calls(name: str) -> list[tuple[int, str]]:
+        with Client(here.port) as client:
+            together.wait(HANG)
+            return [_call(client, name, keys[name] if odd else "lk_none") for odd in (1, 0) * 5]
+
+    with ThreadPoolExecutor(len(names)) as people:
+        for name, answers in zip(names, people.map(calls, names), strict=True):
+            assert [code for code, _ in answers] == [200, 401] * 5
+            assert {body for _, body in answers[::2]} == {f"{name} {name} /api/{name}"}
+            assert all("user" not in body for _, body in answers[1::2])
+
+
+def _call(client: Client, name: str, key: str) -> tuple[int, str]:
+    request = f"GET /api/{name} HTTP/1.1\r\nHost: shop.example\r\n{bearer(key)}\r\n\r\n"
+    client.send(request.encode())
+    code, _, body = client.answer()
+    return code, body.decode()
+
+
+def _mirror(visit: Visit) -> None:
+    """A backend that tells whoever asks as whom they came, and for what."""
+    seen = 0
+    while True:
+        request = visit.request(seen)
+        seen += len(request)
+        fields = fields_of(request)
+        body = f"{subject(fields)} {fields['x-user-id']} {fields[':'].split(' ')[1]}"
+        visit.send(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+
+
+def test_the_log_names_the_client(here: Site, key: str) -> None:
+    """And neither the proxy nor whom a client says that it is."""
+    request = (
+        f"GET /api/from-afar HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n"
+        f"X-Forwarded-For: 192.0.2.1\r\n{bearer(key)}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", here.port), HANG, ("127.0.0.5", 0)) as sock:
+        sock.sendall(request.encode())
+        while sock.recv(65536):
+            pass
+    assert [each["client"] for each in here.gateway.records(path="/api/from-afar")] == ["127.0.0.5"]
+
+
 def test_a_reload_goes_unnoticed(here: Site, key: str) -> None:
     """The proxy's connections to the gateway end, and no request does."""
     reload(here.gateway)
@@ -346,7 +402,8 @@ def test_a_reload_goes_unnoticed(here: Site, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("proxy", "code"), [("nginx", 503), ("caddy", 502), ("traefik", 500), ("envoy", 503)]
+    ("proxy", "code"),
+    [("nginx", 503), ("caddy", 502), ("traefik", 500), ("envoy", 503), ("haproxy", 503)],
 )
 def test_a_gateway_that_is_away(proxy: str, code: int, tmp_path: Path, redis: RedisServer) -> None:
     """Nothing passes, whatever it is."""

@@ -119,6 +119,29 @@ def test_a_renewed_token_is_verified_like_the_first(
         assert backend.seen == []
 
 
+def test_a_proxy_that_asks_is_told_the_renewed_token(
+    tmp_path: Path, redis: RedisServer, backend: Renewing
+) -> None:
+    """It waits for it as a request does that passes through; one that cannot be had is 503."""
+    with gateway(tmp_path, redis.url, **sections(backend), verify={}) as only:
+        key = log_in(only.port)
+        question = (
+            b"GET /.well-known/latchkey/verify HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+            b"X-Forwarded-Method: GET\r\nX-Forwarded-Uri: /api/x\r\n"
+            b"Authorization: Bearer %b\r\n\r\n" % key.encode()
+        )
+        until(backend.expiry)
+        answer = ask(only.port, question)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert f"\r\nAuthorization: Bearer {backend.tokens[1]}\r\n".encode() in answer
+        backend.status = 500
+        until(backend.expiry)
+        answer = ask(only.port, question)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nRetry-After: " in answer
+        assert b"eyJ" not in answer
+
+
 def test_a_refused_renewal_ends_the_session_with_its_token(pair: Pair, backend: Renewing) -> None:
     """Until then the token is good, and used."""
     backend.status = 401
