@@ -130,7 +130,7 @@ class ClientConnection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         assert self.transport is not None
-        self.transport.write(data)
+        self._context.outbox.write(self.transport, data)
 
     def take(self) -> bytes:
         """Hands over what has been read ahead."""
@@ -186,6 +186,7 @@ class ClientConnection(asyncio.Protocol):
     def close(self) -> None:
         """Closes when everything written has left."""
         self._lingered = max(self._lingered, 0)
+        self._context.outbox.flush()
         if self.transport is not None:
             self.transport.close()
 
@@ -194,6 +195,7 @@ class ClientConnection(asyncio.Protocol):
         transport = self.transport
         assert transport is not None
         self._lingered = max(self._lingered, 0)
+        self._context.outbox.flush()
         if not reset:
             transport.close()
             return
@@ -285,6 +287,7 @@ class ClientConnection(asyncio.Protocol):
         if self.transport.is_closing():
             return
         self.deadline = self._context.clock.now + self._context.settings.linger
+        self._context.outbox.flush()
         if self.transport.can_write_eof():
             self.transport.write_eof()
         if self._paused:

@@ -16,6 +16,7 @@ from gateway.observe.events import Report, of_sessions
 from gateway.pages.refusals import RefusalPages
 from gateway.relay.clock import Clock
 from gateway.relay.decision import Decider, Load
+from gateway.relay.outbox import Outbox
 from gateway.relay.outgoing import Names, Peer
 from gateway.relay.requests import RequestReader
 from gateway.relay.settings import Settings
@@ -38,6 +39,7 @@ class Context:
     instance: str
     trusted: Sequence[Network]
     describing: Sequence[Network]  # whose questions about others' requests are answered
+    outbox: Outbox
     loop: asyncio.AbstractEventLoop  # asking for the running one costs a system call each time
     revoke: Callable[[str], Awaitable[Mapping[str, Open]]]  # ends a session, says whose
     report: Report  # what happens to sessions

@@ -1,44 +1,37 @@
-"""The relay as a whole: built from a configuration, listening on sockets, drained at the end."""
+"""The relay as a whole: made of a configuration, listening on sockets, drained at the end."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
-from gateway.config.own_tokens import minter
-from gateway.core import paths, refusals
-from gateway.core.addresses import ServerUrl
-from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
 from gateway.key_sets import KeySets
-from gateway.logins import backend_paths, key_cookies, token_places
+from gateway.logins import token_places
 from gateway.observe.access_log import AccessLog
 from gateway.pages.refusals import RefusalPages
 from gateway.relay.bearers import Bearers
 from gateway.relay.browsers import TrustedCookies
+from gateway.relay.building import Builder
 from gateway.relay.client import ClientConnection
 from gateway.relay.clock import Clock
 from gateway.relay.context import Context
 from gateway.relay.decision import Decider, Load
 from gateway.relay.forward_auth import ForwardAuth
 from gateway.relay.live import LiveSessions
+from gateway.relay.outbox import Outbox
 from gateway.relay.outgoing import Names
-from gateway.relay.pool import Connect, Pool, Server
+from gateway.relay.pool import Connect
 from gateway.relay.requests import RequestReader
-from gateway.relay.responses import ResponseReader
-from gateway.relay.route_tokens import RouteTokens
-from gateway.relay.routes import Auth, Destination, InPlace, Route, RouteTable
+from gateway.relay.routes import RouteTable
 from gateway.relay.settings import Settings
-from gateway.relay.upstream import UpstreamConnection
 from gateway.verifiers import open_reader
 
 if TYPE_CHECKING:
-    from gateway.config.model import Config, Upstream
-    from gateway.config.model import Route as RouteConfig
+    from gateway.config.model import Config
     from gateway.store.sessions import Sessions
 
 # How many connections the kernel keeps until they are accepted.
@@ -75,8 +68,10 @@ class Relay:
         `refused` is told of each refusal.
         """
         self._clock = Clock(config.timeouts.write)
+        loop = asyncio.get_running_loop()
+        outbox = Outbox(loop)
         settings = _settings(config)
-        builder = _Builder(config, settings, self._clock, captures)
+        builder = Builder(config, settings, self._clock, outbox, captures)
         requests = RequestReader(
             instance=instance,
             identity=config.identity,
@@ -116,7 +111,8 @@ class Relay:
             instance=instance,
             trusted=config.trusted_proxies,
             describing=() if config.verify is None else config.verify.trusted,
-            loop=asyncio.get_running_loop(),
+            outbox=outbox,
+            loop=loop,
             revoke=sessions.revoke,
             report=sessions.report,
             refused=refused,
@@ -199,140 +195,3 @@ def _settings(config: Config) -> Settings:
         captures=any(rule.captures is not None for rule in config.routes),
         end_on_401=config.session.end_on_upstream_401,
     )
-
-
-class _Builder:
-    """Turns the rules of config.yaml into routes and pools."""
-
-    def __init__(self, config: Config, settings: Settings, clock: Clock, captures: Connect) -> None:
-        self._config = config
-        self._captures = captures
-        self._settings = settings
-        self._clock = clock
-        own = frozenset(name.encode() for name in key_cookies(config))
-        self._reader = ResponseReader(own_cookies=own)
-        self._minter = minter(config)
-        guarded = _guarded(config)
-        self._upstreams = {
-            name: self._upstream(name, upstream, guarded[name])
-            for name, upstream in config.upstreams.items()
-        }
-        self.pools = list(self._upstreams.values())
-        # Where a proxy sends what may pass is not ours to know, so all of the paths are guarded.
-        everywhere = frozenset().union(*guarded.values())
-        self._nowhere = InPlace(lambda exchange: exchange.fail(refusals.NO_ROUTE), everywhere)
-
-    def route(self, number: int, rule: RouteConfig) -> Route:
-        timeouts, limits = self._config.timeouts, self._config.limits
-        upstream, captures = rule.upstream, rule.captures is not None
-        pool: Destination = self._nowhere
-        keeps_host = True
-        if captures:
-            pool = self._own_pool(self._captures)
-        elif upstream is not None:
-            pool = self._upstreams[upstream]
-            keeps_host = self._config.upstreams[upstream].host == "client"
-        return Route(
-            name=rule.path,
-            pool=pool,
-            auth=Auth(rule.auth),
-            captures=number if captures else None,
-            keeps_host=keeps_host,
-            strip_prefix=(rule.strip_prefix or "").encode().rstrip(b"/"),
-            websocket=rule.websocket,
-            close_on_logout=rule.close_on_logout,
-            claims=rule.claims,
-            token=RouteTokens.of(rule.token, self._minter),
-            bad_key_is_anonymous=rule.bad_key == "anonymous",
-            accepts_jwt=rule.accept_jwt == "verify",
-            login_page=None if rule.on_unauthenticated == "401" else self._config.login_page,
-            always_to_login=rule.on_unauthenticated == "login",
-            cors=Policy.of(rule.cors or self._config.cors),
-            response_timeout=(
-                timeouts.response if rule.response_timeout is None else rule.response_timeout
-            ),
-            body_limit=limits.body_size if rule.body_size is None else rule.body_size,
-        )
-
-    def endpoint(self, path: str, connect: Connect) -> Route:
-        """One of the gateway's own paths, or all below one."""
-        return Route(
-            name=path,
-            pool=self._own_pool(connect),
-            auth=Auth.OFFERED,
-            is_endpoint=True,
-            close_on_logout=False,  # a logout must not end itself
-            cors=Policy.of(self._config.cors),
-            response_timeout=self._config.timeouts.response,
-            body_limit=self._config.limits.body_size,
-        )
-
-    def _own_pool(self, connect: Connect) -> Pool:
-        """The endpoints as an upstream. Their answers may set the cookies that others' must not."""
-        reader = ResponseReader(own_cookies=())
-        pool = self._pool("gateway", [Server("gateway", connect)], b"", frozenset(), reader)
-        self.pools.append(pool)
-        return pool
-
-    def _upstream(self, name: str, upstream: Upstream, guarded: frozenset[bytes]) -> Pool:
-        servers = [Server(str(url), _connect(url, upstream)) for url in upstream.servers]
-        host = upstream.servers[0].authority.encode()
-        return self._pool(name, servers, host, guarded, self._reader, upstream.max_connections)
-
-    def _pool(
-        self,
-        name: str,
-        servers: list[Server],
-        host: bytes,
-        guarded: frozenset[bytes],
-        reader: ResponseReader,
-        most: int = 256,
-    ) -> Pool:
-        return Pool(
-            name,
-            servers,
-            host=host,
-            guarded=guarded,
-            most=most,
-            connect_timeout=self._config.timeouts.connect,
-            new_connection=lambda server, pool: UpstreamConnection(
-                server, pool, reader, self._settings, self._clock
-            ),
-        )
-
-
-def _guarded(config: Config) -> dict[str, frozenset[bytes]]:
-    """By upstream: the paths of backends' logins, wherever one of their servers is reached."""
-
-    def places(upstream: Upstream) -> set[tuple[str, int, str]]:
-        return {
-            ("127.0.0.1" if url.host == "localhost" else url.host, url.port, url.path)
-            for url in upstream.servers
-        }
-
-    return {
-        name: frozenset(
-            paths.guard_form(path.encode())
-            for asked, path in backend_paths(config)
-            if places(upstream) & places(config.upstreams[asked])
-        )
-        for name, upstream in config.upstreams.items()
-    }
-
-
-def _connect(url: ServerUrl, upstream: Upstream) -> Connect:
-    """What opens a connection to one server."""
-    context: ssl.SSLContext | None = None
-    if url.tls:
-        context = ssl.create_default_context(cafile=upstream.tls.ca_file)
-        if not upstream.tls.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-
-    async def connect(factory: Callable[[], UpstreamConnection]) -> object:
-        loop = asyncio.get_running_loop()
-        if url.scheme == "unix":
-            return await loop.create_unix_connection(factory, url.path)
-        return await loop.create_connection(factory, url.host, url.port, ssl=context)
-
-    return connect

@@ -15,6 +15,7 @@ from gateway.relay.responses import ResponseHead, ResponseReader
 if TYPE_CHECKING:
     from gateway.relay.clock import Clock
     from gateway.relay.exchange import Exchange
+    from gateway.relay.outbox import Outbox
     from gateway.relay.pool import Pool, Server
     from gateway.relay.settings import Settings
 
@@ -36,6 +37,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_head",
         "_kept_open",
         "_left",
+        "_outbox",
         "_reader",
         "_settings",
         "_state",
@@ -52,7 +54,13 @@ class UpstreamConnection(asyncio.Protocol):
     )
 
     def __init__(
-        self, server: Server, pool: Pool, reader: ResponseReader, settings: Settings, clock: Clock
+        self,
+        server: Server,
+        pool: Pool,
+        reader: ResponseReader,
+        settings: Settings,
+        clock: Clock,
+        outbox: Outbox,
     ) -> None:
         self.server = server
         self.exchange: Exchange | None = None
@@ -67,6 +75,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._reader = reader
         self._settings = settings
         self._clock = clock
+        self._outbox = outbox
         self._state = _IDLE
         self._head = b""  # the part of an answer's head that is there
         self._left = 0
@@ -86,7 +95,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         assert self.transport is not None
-        self.transport.write(data)
+        self._outbox.write(self.transport, data)
 
     def await_answer(self, timeout: float) -> None:
         """The request has been sent as a whole: from now on the server has `timeout` seconds."""
@@ -117,8 +126,13 @@ class UpstreamConnection(asyncio.Protocol):
         self._state = _IDLE
         self.deadline = math.inf
         self.usable = False
-        if transport is not None:
-            (transport.close if state is _TUNNEL else transport.abort)()
+        if transport is None:
+            return
+        if state is _TUNNEL:
+            self._outbox.flush()
+            transport.close()
+        else:
+            transport.abort()
 
     def pause(self) -> None:
         """The client does not take what has come already."""
