@@ -14,7 +14,7 @@ help: ## Say what there is to do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## Start the demo: a backend, and the gateway in front of it
-	@$(BIN)/python -m demo
+	@$(BIN)/python -m demo $(ARGS)
 
 test: $(VENV)/.debian-test check ## Check, then run all tests
 	$(BIN)/python -m pytest $(TWO) $(ARGS)

@@ -51,6 +51,16 @@ _GUIDE = """
   Users: alice / wonderland and bob / builder.   Ctrl-C ends it all.
 """
 
+_GUIDE_FOR_PEOPLE = """
+  Latchkey runs.   In a browser:  {url}
+
+  It asks you to log in: alice / wonderland. Your devices are at {url}/sessions; log out
+  there, and the other ones as well if you like. The browser holds a key in a cookie that no
+  script can read, and the backend sees a JWT, which the gateway has minted.
+
+  Ctrl-C ends it all.
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs both until one ends or somebody says stop. Returns the exit code."""
@@ -73,7 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         url = _url(config)
         if not _answers(f"{url}/public/hello", children, stop):
             return 0 if stop.said else 1
-        print(_GUIDE.format(url=url), flush=True)
+        guide = _GUIDE if config.pages.login is None else _GUIDE_FOR_PEOPLE
+        print(guide.format(url=url), flush=True)
         while not stop.said and all(child.poll() is None for child in children):
             time.sleep(_LOOK_SECONDS)
         return 0 if stop.said else 1
@@ -137,8 +148,7 @@ def _answers(url: str, children: Sequence[subprocess.Popen[bytes]], stop: _Stop)
 
 def _backend_port(config: Config) -> int:
     """Where config.yaml expects the backend."""
-    login = next(each for each in config.login if each.kind == "backend")
-    return config.upstreams[login.upstream].servers[0].port
+    return next(iter(config.upstreams.values())).servers[0].port
 
 
 def _url(config: Config) -> str:

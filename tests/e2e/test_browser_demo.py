@@ -35,14 +35,17 @@ class Demo:
 
 
 @contextmanager
-def running_demo(folder: Path) -> Iterator[Demo]:
-    """`python -m demo` on the repository's config.yaml, with ports and data of the test's own."""
-    config = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+def running_demo(folder: Path, name: str = "config.yaml") -> Iterator[Demo]:
+    """`python -m demo` on a file of the repository's, with ports and data of the test's own."""
+    config = yaml.safe_load((REPOSITORY / name).read_text())
     port, backend = free_port(), f"http://127.0.0.1:{free_port()}"
     config["listen"] = f"127.0.0.1:{port}"
     config["admin"] = {"listen": f"127.0.0.1:{free_port()}"}
     config["store"] = {"url": "embedded", "data_dir": str(folder / "data")}
-    config["upstreams"] = {"accounts": backend, "shop": {"servers": [backend]}}
+    config["upstreams"] = dict.fromkeys(config["upstreams"], backend)
+    for login in config["login"]:
+        if "file" in login:
+            login["file"] = str((REPOSITORY / name).with_name(login["file"]))
     file, log = folder / "config.yaml", folder / "demo.log"
     file.write_text(yaml.safe_dump(config))
     command = [sys.executable, "-m", "demo", "-c", str(file)]
@@ -116,6 +119,28 @@ def test_the_demo_in_a_browser(demo: Demo, browser: Chrome) -> None:
     # Chromium reports the failed calls by itself; anything else would be the page's own fault.
     told = [each["message"] for each in browser.get_log("browser")]  # type: ignore[no-untyped-call]
     assert [each for each in told if "status of 401" not in each] == []
+
+
+def test_the_demo_with_a_login_page(tmp_path: Path, browser: Chrome) -> None:
+    """Log in with the form, call with the cookie, see the device, log out, be asked to log in."""
+    with running_demo(tmp_path, "demo/members.yaml") as demo:
+        browser.get(demo.url)
+        assert browser.current_url.startswith(f"{demo.url}/welcome")
+        browser.find_element(By.NAME, "username").send_keys("alice")
+        browser.find_element(By.NAME, "password").send_keys("wonderland")
+        browser.find_element(By.CSS_SELECTOR, "main button").click()
+        WebDriverWait(browser, HANG).until(lambda _browser: browser.title == "Latchkey demo")
+
+        click(browser, "call-me")
+        shows(browser, "call-verdict", "GET /api/me: 200 as alice")
+        assert "Bearer eyJ" in shows(browser, "seen", "Authorization: Bearer eyJ")
+        assert shows(browser, "sent", "no Authorization") == "no Authorization"
+
+        browser.get(f"{demo.url}/sessions")
+        browser.find_element(By.CSS_SELECTOR, ".current button").click()
+        WebDriverWait(browser, HANG).until(lambda _browser: "logged out" in browser.page_source)
+        browser.get(demo.url)
+        assert browser.current_url.startswith(f"{demo.url}/welcome")
 
 
 def test_the_printed_lines_name_the_gateway(demo: Demo) -> None:
