@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import json
 import random
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from aiohttp import web
 
 from tests.support.gateway import SECRET, Gateway, gateway
 from tests.support.processes import HANG
+from tests.support.serving import serving
 
 TIMEOUT = 1.0  # the store's, in seconds
 BOUND = 5.0  # within which every request is answered, in seconds
@@ -143,8 +143,6 @@ def shop() -> Iterator[str]:
     got with a call.
     """
     secret = "the backend's own secret, 32 bytes"
-    ready, stop, loop = threading.Event(), asyncio.Event(), asyncio.new_event_loop()
-    url = ""
 
     async def log_in(request: web.Request) -> web.Response:
         typed = await request.json()
@@ -160,30 +158,12 @@ def shop() -> Iterator[str]:
     async def public(_request: web.Request) -> web.Response:
         return web.Response(text="open to all")
 
-    async def serve() -> None:
-        nonlocal url
-        app = web.Application()
-        app.router.add_post("/login", log_in)
-        app.router.add_get("/api/me", call)
-        app.router.add_get("/public/page", public)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        address: Any = runner.addresses[0]
-        url = f"http://127.0.0.1:{address[1]}"
-        ready.set()
-        await stop.wait()
-        await runner.cleanup()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
-    thread.start()
-    assert ready.wait(HANG)
-    try:
+    app = web.Application()
+    app.router.add_post("/login", log_in)
+    app.router.add_get("/api/me", call)
+    app.router.add_get("/public/page", public)
+    with serving(app) as url:
         yield url
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(HANG)
-        loop.close()
 
 
 @dataclass

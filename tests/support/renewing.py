@@ -7,14 +7,14 @@ import asyncio
 import contextlib
 import math
 import secrets
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import jwt
 from aiohttp import WSMsgType, web
+
+from tests.support.serving import serving
 
 SECRET = "the backend's own secret, 32 bytes"
 
@@ -151,33 +151,13 @@ class Renewing:
 def renewing() -> Iterator[Renewing]:
     """The backend on a free port of loopback."""
     backend = Renewing()
-    started, stop = threading.Event(), asyncio.Event()
-    loop = asyncio.new_event_loop()
-
-    async def serve() -> None:
-        app = web.Application()
-        app.router.add_post("/login", backend.login)
-        app.router.add_post("/refresh", backend.refresh)
-        app.router.add_post("/api/switch", backend.switch)
-        app.router.add_get("/api/events", backend.events)
-        app.router.add_get("/api/download", backend.download)
-        app.router.add_get("/api/chat", backend.chat)
-        app.router.add_route("*", "/api/{rest:.*}", backend.call)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        address: Any = runner.addresses[0]
-        backend.url = f"http://127.0.0.1:{address[1]}"
-        started.set()
-        await stop.wait()
-        await runner.cleanup()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
-    thread.start()
-    assert started.wait(30)
-    try:
+    app = web.Application()
+    app.router.add_post("/login", backend.login)
+    app.router.add_post("/refresh", backend.refresh)
+    app.router.add_post("/api/switch", backend.switch)
+    app.router.add_get("/api/events", backend.events)
+    app.router.add_get("/api/download", backend.download)
+    app.router.add_get("/api/chat", backend.chat)
+    app.router.add_route("*", "/api/{rest:.*}", backend.call)
+    with serving(app) as backend.url:
         yield backend
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(30)
-        loop.close()
