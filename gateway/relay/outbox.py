@@ -2,8 +2,8 @@
 
 A write wakes whoever reads at the other end. Written one by one, between the work on two requests,
 each wakes a peer that has just fallen asleep again; written together, the first one wakes it for
-all. Measured with `make bench` on two cores, the best of six bursts each: 31.0 instead of 34.1 µs of
-CPU for a request with a warm session.
+all. Measured with `make bench` on two cores, the best of six bursts each: 31.0 instead of 34.1 µs
+of CPU for a request with a warm session.
 """
 
 from __future__ import annotations
