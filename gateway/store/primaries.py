@@ -51,6 +51,15 @@ async def have_changed(client: Client, connections: Iterable[Any]) -> bool:
     return False
 
 
+def settle(client: Client, connections: Iterable[Any]) -> None:
+    """Has a client open its connections to the very server that these lead to; without any, to
+    whatever is the primary then.
+    """
+    if not isinstance(client, Cluster) and isinstance(client.connection_pool, SentinelPool):
+        addresses = [(each.host, each.port) for each in connections]
+        client.connection_pool.settle(addresses[0] if addresses else None)
+
+
 async def connect_anew(client: Client) -> None:
     """Has a client open each of its connections anew before the next command, for what they lead to
     may be no primary any more.

@@ -43,6 +43,7 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
         **settings: Any,
     ) -> None:
         """`patience` is how long the sentinels may take together, in seconds."""
+        self._settled: tuple[str, int] | None = None
         tls = "context" in settings
         super().__init__(  # type: ignore[no-untyped-call]
             service,
@@ -54,8 +55,20 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
 
     async def primary(self) -> tuple[str, int]:
         """The address of the primary that Sentinel names now. Raises `MasterNotFoundError`."""
-        found: tuple[str, int] = await self.get_master_address()  # type: ignore[no-untyped-call]
+        found: tuple[str, int] = await super().get_master_address()  # type: ignore[no-untyped-call]
         return found
+
+    def settle(self, address: tuple[str, int] | None) -> None:
+        """Connects to this server from now on, whatever Sentinel says; None: to whom it names.
+
+        Sentinels tell each other of a new primary within seconds, and until then the old one, which
+        may be back and takes writes, is still named by some. What is ended there is not ended.
+        """
+        self._settled = address
+
+    async def get_master_address(self) -> tuple[str, int]:
+        """Where connections lead that are opened now. Raises `MasterNotFoundError`."""
+        return self._settled or await self.primary()
 
     async def aclose(self) -> None:
         await super().aclose()

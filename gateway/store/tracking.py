@@ -26,7 +26,7 @@ from redis.exceptions import RedisError
 from gateway.store.connect import Client
 from gateway.store.connections import Connection, NotPrimary, is_primary, says_primary
 from gateway.store.near_cache import NearCache
-from gateway.store.primaries import connect_anew, dedicated, hang_up, have_changed
+from gateway.store.primaries import connect_anew, dedicated, hang_up, have_changed, settle
 
 _log = logging.getLogger("gateway.store")
 
@@ -119,6 +119,7 @@ class Tracking:
         try:
             async with asyncio.timeout(self._timeout):
                 await asyncio.gather(*(each.begin() for each in followers))
+            settle(self._client, connections)
             await self._begin_anew()
             trusted = all(each.leads_to_primary for each in followers)
             if trusted:
@@ -133,6 +134,7 @@ class Tracking:
             wait = None if trusted else _LOOK_AGAIN
             await asyncio.wait(tasks, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            settle(self._client, ())
             self._near.distrust(min(each.heard for each in followers))
             for task in tasks:
                 task.cancel()

@@ -9,12 +9,15 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway.core.keys import Key, session_id
+from gateway.store.connect import connect
+from gateway.store.connections import NotPrimary
 from gateway.store.layout import Layout
+from gateway.store.primaries import connect_anew, dedicated, hang_up, settle
 from tests.store.test_sessions import issue, open_store
 from tests.support.gateway import Gateway
 from tests.support.redis_gateways import Load, Pair, gateways, pair, shop
 from tests.support.redis_sentinel import RedisSentinel, redis_sentinel
-from tests.support.redis_server import eventually, redis_server
+from tests.support.redis_server import RedisServer, eventually, redis_server
 
 # Replicas learn of a write within this time, in seconds.
 _LAG = 1.0
@@ -115,6 +118,30 @@ async def until_at_the_primary(both: Pair, at: int, setup: RedisSentinel) -> Non
                 return
             assert time.monotonic() < until, "the gateway stays with the old primary"
             await asyncio.sleep(0.1)
+
+
+async def test_commands_go_where_changes_are_followed(setup: RedisSentinel) -> None:
+    """Sentinels may name two primaries for a while, and an old one that is back takes writes: what
+    would be ended there is not ended. So nothing else is asked than the server that is followed.
+    """
+    eventually(setup.ready, "a replica to promote", seconds=60)
+    client, before = connect(setup.url, 1.0), setup.primary()
+    [followed] = await dedicated(client)
+    settle(client, [followed])
+    setup.fail_over()
+    eventually(lambda: is_replica(before), "the old primary to be told")
+    await connect_anew(client)
+    with pytest.raises(NotPrimary):
+        await client.ping()
+    settle(client, ())
+    assert await client.ping()
+    await hang_up([followed])
+    await client.aclose()
+
+
+def is_replica(server: RedisServer) -> bool:
+    with server.client() as client:
+        return bool(client.info("replication")["role"] == "slave")
 
 
 async def test_a_flood_of_commands(setup: RedisSentinel) -> None:
