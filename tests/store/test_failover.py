@@ -86,8 +86,11 @@ async def test_logins_that_all_replicas_must_have(
 async def test_users_at_work_while_the_primary_changes(
     broken: Callable[[RedisSentinel], None], setup: RedisSentinel, running: list[Gateway]
 ) -> None:
-    """Nobody is answered as another or let in again, and both gateways find the new primary."""
-    eventually(setup.ready, "a replica to promote", seconds=60)
+    """Nobody is answered as another or let in again, and both gateways find the new primary.
+
+    One that has just come back, and has yet to learn of the latest writes, must not be promoted.
+    """
+    eventually(lambda: setup.ready(2), "two replicas", seconds=60)
     async with pair(running) as both:
         await both.recovered()
         early = {f"early-{n}": await both.log_in(n % 2, f"early-{n}") for n in range(10)}
