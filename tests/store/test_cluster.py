@@ -20,6 +20,8 @@ from tests.support.redis_server import RedisServer, eventually
 # Replicas learn of a write within this time, in seconds.
 _LAG = 1.0
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:

@@ -22,6 +22,8 @@ from tests.support.redis_server import RedisServer, eventually, redis_server
 # Replicas learn of a write within this time, in seconds.
 _LAG = 1.0
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSentinel]:

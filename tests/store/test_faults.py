@@ -26,6 +26,8 @@ from tests.support.redis_server import RedisServer, eventually, redis_server
 # The gateways' password, which is rotated.
 FIRST, SECOND = "the first password", "the second password"
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
