@@ -12,6 +12,7 @@ relay needs both to pass fields byte for byte and bodies without parsing them.
 from __future__ import annotations
 
 import re
+from typing import Protocol
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 
@@ -82,6 +83,28 @@ def length(text: bytes) -> int:
 def tokens(text: bytes) -> list[bytes]:
     """The lower-cased members of a comma-separated list (RFC 9110 §5.6.1)."""
     return [member for part in text.lower().split(b",") if (member := part.strip(b" \t"))]
+
+
+class HasConnection(Protocol):
+    """A head, as far as Connection says something of it."""
+
+    keep_alive: bool
+    close: bool
+    named: tuple[bytes, ...]
+
+
+def connection(head: HasConnection, name: bytes, line: bytes) -> None:
+    """Reads a Connection field (RFC 9110 §7.6.1) of either side."""
+    said = value(line, name).lower()
+    if said == b"keep-alive":
+        head.keep_alive = True
+    elif said == b"close":
+        head.close = True
+    else:
+        named = tokens(said)
+        head.named += tuple(named)
+        head.close = head.close or b"close" in named
+        head.keep_alive = head.keep_alive or b"keep-alive" in named
 
 
 def check_beginning(data: bytes) -> None:

@@ -66,19 +66,6 @@ def transfer_encoding(head: RequestHead, name: bytes, line: bytes) -> None:
     head.chunked = True
 
 
-def connection(head: RequestHead, name: bytes, line: bytes) -> None:
-    value = grammar.value(line, name).lower()
-    if value == b"keep-alive":
-        head.keep_alive = True
-    elif value == b"close":
-        head.close = True
-    else:
-        named = grammar.tokens(value)
-        head.named += tuple(named)
-        head.close = head.close or b"close" in named
-        head.keep_alive = head.keep_alive or b"keep-alive" in named
-
-
 def key_field(head: RequestHead, name: bytes, line: bytes) -> None:
     value = grammar.value(line, name)
     if head.credential is not None and head.credential != value:

@@ -55,7 +55,7 @@ class RequestReader:
             b"host": request_fields.host,
             b"content-length": request_fields.content_length,
             b"transfer-encoding": request_fields.transfer_encoding,
-            b"connection": request_fields.connection,
+            b"connection": grammar.connection,
             b"authorization": request_fields.authorization,
             b"cookie": request_fields.cookie,
             b"expect": request_fields.expect,

@@ -61,7 +61,7 @@ class ResponseReader:
         self._by_name: dict[bytes, Rule] = {
             b"content-length": _content_length,
             b"transfer-encoding": _transfer_encoding,
-            b"connection": _connection,
+            b"connection": grammar.connection,
             b"upgrade": _upgrade,
             b"cache-control": _cache_control,
             b"set-cookie": self._set_cookie,
@@ -135,19 +135,6 @@ def _transfer_encoding(head: ResponseHead, name: bytes, line: bytes) -> None:
     if head.chunked or grammar.value(line, name).lower() != b"chunked":
         raise Malformed
     head.chunked = True
-
-
-def _connection(head: ResponseHead, name: bytes, line: bytes) -> None:
-    value = grammar.value(line, name).lower()
-    if value == b"keep-alive":
-        head.keep_alive = True
-    elif value == b"close":
-        head.close = True
-    else:
-        named = grammar.tokens(value)
-        head.named += tuple(named)
-        head.close = head.close or b"close" in named
-        head.keep_alive = head.keep_alive or b"keep-alive" in named
 
 
 def _upgrade(head: ResponseHead, name: bytes, line: bytes) -> None:
