@@ -159,14 +159,16 @@ def _hold_standard_streams() -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from gateway.config.load import load
+    from gateway.config.load import load_with_warnings
     from gateway.config.problems import ConfigError
 
     try:
-        config = load(options.config)
+        config, warnings = load_with_warnings(options.config)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return _EXIT_USAGE
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     print(
         f"{options.config} is right: {len(config.routes)} routes, {len(config.upstreams)} upstreams"
     )

@@ -6,6 +6,7 @@ needs again. So a child reads it, hands over plain values, and ends.
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 from pathlib import Path
@@ -17,9 +18,14 @@ from gateway.config.problems import ConfigError, Problem
 if TYPE_CHECKING:
     from gateway.config.model import Config
 
+_log = logging.getLogger("gateway.config")
+
 
 def load_apart(path: str | os.PathLike[str]) -> Config:
-    """What `load` gives, with the same attributes, as plain values. Raises `ConfigError`."""
+    """What `load` gives, with the same attributes, as plain values; warnings are logged.
+
+    Raises `ConfigError`.
+    """
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -35,19 +41,22 @@ def load_apart(path: str | os.PathLike[str]) -> Config:
     os.waitpid(child, 0)
     if not data:
         raise RuntimeError("the process that reads the configuration has died")
-    config, problems = pickle.loads(data)  # noqa: S301 (our own child wrote it)
+    config, problems, warnings = pickle.loads(data)  # noqa: S301 (our own child wrote it)
     if problems:
         raise ConfigError(problems)
+    for warning in warnings:
+        _log.warning("%s", warning)
     return cast("Config", config)
 
 
-def _read(path: Path) -> tuple[Any, list[Problem]]:
-    from gateway.config.load import load
+def _read(path: Path) -> tuple[Any, list[Problem], list[Problem]]:
+    from gateway.config.load import load_with_warnings
 
     try:
-        return _plain(load(path)), []
+        config, warnings = load_with_warnings(path)
     except ConfigError as error:
-        return None, error.problems
+        return None, error.problems, []
+    return _plain(config), [], warnings
 
 
 def _plain(value: Any) -> Any:

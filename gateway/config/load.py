@@ -19,6 +19,7 @@ from gateway.config.signing import with_signing_keys
 from gateway.config.store_sections import StoreTls
 from gateway.config.tls import client_context
 from gateway.config.verifying import with_keys
+from gateway.config.warnings import warnings
 from gateway.core.secret import Secret
 
 M = TypeVar("M", bound=BaseModel)
@@ -29,6 +30,13 @@ def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> 
 
     `env` is what `${VAR}` refers to; the process's environment by default.
     """
+    return load_with_warnings(path, env)[0]
+
+
+def load_with_warnings(
+    path: str | os.PathLike[str], env: Mapping[str, str] | None = None
+) -> tuple[Config, list[Problem]]:
+    """The same, and what is allowed in it but gives up safety."""
     file = Path(path)
     document = read(file, os.environ if env is None else env)
     try:
@@ -42,7 +50,8 @@ def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> 
     problems = [*document.problems, *file_problems, *key_problems, *check(config, document)]
     if problems:
         raise ConfigError(problems)
-    return _with_renewal(config)
+    config = _with_renewal(config)
+    return config, warnings(config, document)
 
 
 def _with_login_page(config: Config) -> Config:

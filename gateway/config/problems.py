@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -23,9 +23,14 @@ class Problem:
         return place + (f"{self.field}: " if self.field else "") + self.message + hint
 
 
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """The problems in the order of their lines."""
+    return sorted(problems, key=lambda problem: (problem.line, problem.column))
+
+
 class ConfigError(Exception):
     """The configuration cannot be used. Its text has one line for each problem."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = sorted(problems, key=lambda each: (each.line, each.column))
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = in_order(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))

@@ -1,0 +1,26 @@
+"""Settings that are allowed and give up safety: `gateway check` and the log name their lines.
+
+A warning says what could happen and which lines would prevent it. It never stops the gateway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gateway.config.document import Document
+from gateway.config.model import Config
+from gateway.config.problems import Problem, in_order
+
+
+def warnings(config: Config, document: Document) -> list[Problem]:
+    """Everything in a valid configuration that is less safe than it could be, in its order."""
+    return in_order([*_unchecked_upstreams(config, document)])
+
+
+def _unchecked_upstreams(config: Config, document: Document) -> Iterator[Problem]:
+    for name, upstream in config.upstreams.items():
+        if not upstream.tls.verify:
+            yield document.problem(
+                ("upstreams", name, "tls", "verify"),
+                "accepts any certificate: who stands between reads every token; name a ca_file",
+            )

@@ -1,0 +1,39 @@
+"""What `gateway check` warns of: allowed, and less safe than it could be."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gateway.config.load import load_with_warnings
+from tests.config.test_load import write
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    """A configuration of which nothing is to be said; `changes` replace or add sections."""
+    return {
+        "version": 1,
+        "upstreams": {"api": "http://127.0.0.1:9000"},
+        "routes": [{"path": "/*", "upstream": "api"}],
+        **changes,
+    }
+
+
+def warned(folder: Path, **changes: Any) -> list[str]:
+    """The warnings, without the name of the file."""
+    file = write(folder, yaml.safe_dump(config(**changes), sort_keys=False))
+    return [
+        str(problem).partition("config.yaml:")[2] for problem in load_with_warnings(file, {})[1]
+    ]
+
+
+def test_a_plain_configuration_has_no_warning(tmp_path: Path) -> None:
+    """A warning is worth reading: the defaults give none."""
+    assert warned(tmp_path) == []
+
+
+def test_an_upstream_whose_certificate_is_not_checked(tmp_path: Path) -> None:
+    """Who stands between could read every token."""
+    upstream = {"servers": "https://api.example", "tls": {"verify": False}}
+    [warning] = warned(tmp_path, upstreams={"api": upstream})
+    assert warning.startswith("6:15: upstreams.api.tls.verify: accepts any certificate")
