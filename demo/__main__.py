@@ -21,7 +21,7 @@ from gateway.config.model import Config
 from gateway.config.problems import ConfigError
 from gateway.core.addresses import TcpAddress
 from gateway.store.lifeline import end_with_parent
-from gateway.supervisor import describe
+from gateway.supervisor import StartError, describe, listen
 
 _ROOT = Path(__file__).parents[1]
 
@@ -74,6 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
+    try:
+        _check_ports(config)
+    except StartError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
     stop = _Stop()
     children = [
         _start("demo.backend", "--port", str(_backend_port(config))),
@@ -91,6 +96,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         for child in reversed(children):
             _end(child)
+
+
+def _check_ports(config: Config) -> None:
+    """Finds out before anything is started whether a port is taken. Raises `StartError`."""
+    for address in (
+        TcpAddress("127.0.0.1", _backend_port(config)),
+        *config.listen,
+        *config.admin.listen,
+    ):
+        if isinstance(address, TcpAddress):
+            listen(address).close()
 
 
 class _Stop:

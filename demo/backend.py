@@ -139,7 +139,10 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
     parser.add_argument("--port", type=int, default=9000, help="port (default: %(default)s)")
     options = parser.parse_args()
-    web.run_app(build(), host=options.host, port=options.port, print=None, access_log=None)
+    try:
+        web.run_app(build(), host=options.host, port=options.port, print=None, access_log=None)
+    except OSError as error:
+        parser.exit(1, f"demo: cannot listen on port {options.port}: {error.strerror}\n")
 
 
 if __name__ == "__main__":

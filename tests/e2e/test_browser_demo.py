@@ -2,60 +2,22 @@
 
 import re
 import signal
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.support.chromium import chromium
-from tests.support.gateway import REPOSITORY, environment
-from tests.support.processes import HANG, free_port, running
+from tests.support.demo import Demo, running_demo
+from tests.support.processes import HANG
 
 JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
 KEY = re.compile(r"lk_[\w-]{49}")
-
-
-@dataclass
-class Demo:
-    """The demo, running."""
-
-    url: str
-    process: subprocess.Popen[bytes]
-    log: Path
-
-
-@contextmanager
-def running_demo(folder: Path, name: str = "config.yaml") -> Iterator[Demo]:
-    """`python -m demo` on a file of the repository's, with ports and data of the test's own."""
-    config = yaml.safe_load((REPOSITORY / name).read_text())
-    port, backend = free_port(), f"http://127.0.0.1:{free_port()}"
-    config["listen"] = f"127.0.0.1:{port}"
-    config["admin"] = {"listen": f"127.0.0.1:{free_port()}"}
-    config["store"] = {"url": "embedded", "data_dir": str(folder / "data")}
-    config["upstreams"] = dict.fromkeys(config["upstreams"], backend)
-    for login in config["login"]:
-        if "file" in login:
-            login["file"] = str((REPOSITORY / name).with_name(login["file"]))
-    file, log = folder / "config.yaml", folder / "demo.log"
-    file.write_text(yaml.safe_dump(config))
-    command = [sys.executable, "-m", "demo", "-c", str(file)]
-    with running(command, log=log, env=environment()) as process:
-        until = time.monotonic() + HANG
-        while "Latchkey runs" not in log.read_text():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < until, log.read_text()
-            time.sleep(0.05)
-        yield Demo(f"http://localhost:{port}", process, log)
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ import yaml
 
 from gateway import __version__
 from tests.conftest import accounts, log_in
-from tests.support.gateway import REPOSITORY, environment, gateway, reload
-from tests.support.processes import HANG, free_port, running
+from tests.support.gateway import REPOSITORY, Gateway, environment, gateway, reload
+from tests.support.processes import HANG, free_port
 from tests.support.raw import OK, Client, Upstream, Visit, ask, status
 from tests.support.redis_server import RedisServer
 
@@ -103,15 +103,40 @@ def test_sessions_survive_a_restart(tmp_path: Path, shop: Upstream) -> None:
                 os.kill(relay.pid, signal.SIGKILL)
 
 
+def kill_store(relay: Gateway) -> None:
+    """Kills the embedded store's server, and waits for the next one."""
+    [server] = set(relay.children()) - set(relay.workers())
+    os.kill(server, signal.SIGKILL)
+    until(lambda: bool(set(relay.children()) - set(relay.workers()) - {server}))
+
+
+def test_a_killed_store_is_started_again(tmp_path: Path, shop: Upstream) -> None:
+    """Sessions work again within two seconds, as often as it dies; the log says what ended it."""
+    shop.clear(accounts)
+    store = {"url": "embedded", "data_dir": str(tmp_path / "data")}
+    with gateway(tmp_path, store, workers=2, **sections(shop)) as relay:
+        key = log_in(relay.port)
+        shop.clear()
+        request = (
+            f"GET /api/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+            f"Authorization: Bearer {key}\r\n\r\n"
+        ).encode()
+        for _ in range(2):
+            killed = time.monotonic()
+            kill_store(relay)
+            until(lambda: status(ask(relay.port, request)) == 200)
+            assert time.monotonic() - killed < 2
+        assert "the embedded store has ended (killed by SIGKILL)" in relay.log.read_text()
+
+
 def test_a_killed_supervisor_leaves_nothing_behind(tmp_path: Path, shop: Upstream) -> None:
     """Neither a worker nor the embedded store outlives it."""
     store = {"url": "embedded", "data_dir": str(tmp_path / "data")}
     with gateway(tmp_path, store, **sections(shop)) as relay:
-        path = Path(f"/proc/{relay.pid}/task/{relay.pid}/children")
-        until(lambda: len(path.read_text().split()) == 2)
-        children = path.read_text().split()
+        until(lambda: len(relay.children()) == 2)
+        children = relay.children()
         os.kill(relay.pid, signal.SIGKILL)
-        until(lambda: not any(alive(int(pid)) for pid in children))
+        until(lambda: not any(alive(pid) for pid in children))
 
 
 def test_reload(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
@@ -295,14 +320,3 @@ def test_the_make_targets() -> None:
     ).stdout
     for target in ("run", "test", "check", "bench", "fmt"):
         assert f"make {target}" in listed
-
-
-def test_the_demo(tmp_path: Path) -> None:
-    """`python -m demo` starts both processes, says where to look, and ends them together."""
-    command = [sys.executable, "-m", "demo"]
-    log = tmp_path / "log"
-    with running(command, log=log, port=8080, env=environment()) as process:
-        until(lambda: "curl -s http://localhost:8080/login" in log.read_text())
-        assert process.poll() is None
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", 8080), timeout=2)
