@@ -102,6 +102,8 @@ class Supervisor:
                 name = (str(address), 0 if isinstance(address, UnixAddress) else number)
                 if name not in wanted:
                     ours = any(name[0] == other for other, _ in (*self._sockets, *wanted))
+                    if isinstance(address, UnixAddress) and name in self._sockets:
+                        _permit(address)  # a reload may change who may connect
                     wanted[name] = self._sockets.get(name) or listen(address, shared=ours)
         for name, sock in self._sockets.items():
             if name not in wanted:
@@ -280,6 +282,7 @@ def listen(address: Address, *, shared: bool = False) -> socket.socket:
                 os.unlink(address.path)
             sock = socket.socket(socket.AF_UNIX)
             sock.bind(address.path)
+            _permit(address)  # before it listens: until then, nothing can connect
         else:
             sock = _bind_tcp(address.host, address.port, shared=shared)
         sock.listen(_BACKLOG)
@@ -287,6 +290,18 @@ def listen(address: Address, *, shared: bool = False) -> socket.socket:
         raise StartError(f"cannot listen on {address}: {error.strerror or error}") from None
     sock.setblocking(False)  # noqa: FBT003 (the socket API's own)
     return sock
+
+
+def _permit(address: UnixAddress) -> None:
+    """Sets who may connect to a unix socket. Raises `StartError`."""
+    try:
+        if address.group is not None:
+            os.chown(address.path, -1, address.group)
+        os.chmod(address.path, address.mode)
+    except OSError as error:
+        raise StartError(
+            f"cannot set mode and group of {address}: {error.strerror or error}"
+        ) from None
 
 
 def _bind_tcp(host: str, port: int, *, shared: bool) -> socket.socket:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 from ipaddress import IPv4Network, IPv6Network
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     GetJsonSchemaHandler,
+    PlainSerializer,
     WithJsonSchema,
     model_validator,
 )
@@ -29,7 +31,8 @@ from gateway.config.values import (
     ClaimName,
     ExactPath,
     FieldName,
-    Listens,
+    Group,
+    ListenAddress,
     ListPath,
     LogPlace,
     Method,
@@ -40,10 +43,39 @@ from gateway.config.values import (
     Path,
     SecretText,
     ServerAddress,
+    SocketMode,
     unless_off,
 )
 from gateway.core import cors
-from gateway.core.addresses import parse_address
+from gateway.core.addresses import Address, UnixAddress, parse_address
+
+
+class Listener(Shorthand):
+    """An address to listen on. A text is short for its `address`."""
+
+    _short_for = "address"
+
+    address: ListenAddress
+    mode: SocketMode = 0o600
+    group: Group | None = None
+
+    def as_address(self) -> Address:
+        """The address; that of a unix socket knows who may connect. Raises `ValueError`."""
+        if isinstance(self.address, UnixAddress):
+            return UnixAddress(self.address.path, self.mode, self.group)
+        if self.model_fields_set > {"address"}:
+            raise ValueError("mode and group go with a unix socket")
+        return self.address
+
+
+if TYPE_CHECKING:
+    Listens = tuple[Address, ...]  # what the sections have become
+else:
+    Listens = Annotated[
+        tuple[Annotated[Listener, AfterValidator(Listener.as_address), PlainSerializer(str)], ...],
+        OneOrMany(),
+        Field(min_length=1),
+    ]
 
 
 class Admin(Model):

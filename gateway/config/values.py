@@ -5,6 +5,7 @@ They are parsed by `core`, which knows nothing of pydantic.
 
 from __future__ import annotations
 
+import grp
 import re
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Literal
@@ -41,6 +42,7 @@ from gateway.core.verifying_keys import Algorithm
 _PATH = re.compile(r"/[A-Za-z0-9_.~!$&'()+,=:@/-]*(?<!/)\*?|/[A-Za-z0-9_.~!$&'()+,=:@/-]*/\*?|/\*?")
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
+_SOCKET_MODE = re.compile(r"0?[0-7]{3}")
 _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
@@ -108,6 +110,21 @@ def _field_name(value: str) -> str:
     if not _FIELD_NAME.fullmatch(value):
         raise ValueError("is no field name")
     return value
+
+
+def _socket_mode(value: Any) -> int:
+    """YAML 1.1 reads a plain 0660 as 432, and 660 as 660, so neither is taken."""
+    if not isinstance(value, str) or not _SOCKET_MODE.fullmatch(value):
+        raise ValueError('is no mode: write it in quotes, as in "0660"')
+    return int(value, 8)
+
+
+def _group(value: Any) -> int:
+    """The number of a group, which may be written by its name."""
+    try:
+        return value if type(value) is int else grp.getgrnam(value).gr_gid
+    except (KeyError, TypeError):
+        raise ValueError("names no group of this machine") from None
 
 
 def _origin(value: str) -> str:
@@ -188,8 +205,14 @@ StoreUrlText = Annotated[str, AfterValidator(_store_url)]
 LogPlace = Annotated[str, BeforeValidator(off)]
 PublishedAlgorithm = Annotated[Algorithm, AfterValidator(_published)]
 Scope = Annotated[str, Field(pattern=r"^[!#-\[\]-~]+$")]  # RFC 6749 §3.3
-Listen = Annotated[Address, *_parsed(parse_address, _TEXT)]
-Listens = Annotated[tuple[Listen, ...], OneOrMany(), Field(min_length=1)]
+ListenAddress = Annotated[Address, *_parsed(parse_address, _TEXT)]
+SocketMode = Annotated[
+    int,
+    BeforeValidator(_socket_mode),
+    PlainSerializer(lambda mode: f"{mode:04o}"),
+    WithJsonSchema({**_TEXT, "pattern": f"^{_SOCKET_MODE.pattern}$"}),
+]
+Group = Annotated[int, BeforeValidator(_group), WithJsonSchema({"type": ["string", "integer"]})]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], OneOrMany()]
 ServerAddress = Annotated[ServerUrl, *_parsed(parse_server, _TEXT)]
 SecretText = Annotated[Secret, *_parsed(Secret, {**_TEXT, "format": "password", "writeOnly": True})]

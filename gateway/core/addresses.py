@@ -34,9 +34,11 @@ class TcpAddress:
 
 @dataclass(frozen=True, slots=True)
 class UnixAddress:
-    """The path of a unix socket to listen on."""
+    """The path of a unix socket to listen on, and who may connect to it (unix(7))."""
 
     path: str
+    mode: int = 0o600
+    group: int | None = None  # its number; None is that of the process
 
     def __str__(self) -> str:
         return f"unix:{self.path}"

@@ -273,6 +273,33 @@ def test_addresses(tmp_path: Path) -> None:
     assert [each.authority for each in servers] == ["a.example", "localhost", "[::1]:1"]
 
 
+def test_who_may_connect_to_a_unix_socket(tmp_path: Path) -> None:
+    """The gateway's own user alone, unless mode and group say otherwise; a group has a number."""
+    text = MINIMAL + "listen: {address: 'unix:/a', mode: '660', group: root}\n"
+    config = load(write(tmp_path, text + "admin: {listen: 'unix:/b'}\n"), {})
+    assert config.listen == (UnixAddress("/a", 0o660, 0),)
+    assert config.admin.listen == (UnixAddress("/b", 0o600, None),)
+
+
+@pytest.mark.parametrize(
+    ("listen", "complaint"),
+    [
+        ("{address: 'unix:/a', mode: 0660}", "listen.mode: is no mode: write it in quotes"),
+        ("{address: 'unix:/a', mode: 660}", "listen.mode: is no mode: write it in quotes"),
+        ("{address: 'unix:/a', mode: '0888'}", "listen.mode: is no mode: write it in quotes"),
+        ("{address: 'unix:/a', mode: '4755'}", "listen.mode: is no mode: write it in quotes"),
+        ("{address: 'unix:/a', group: no-such}", "listen.group: names no group"),
+        ("{address: ':80', mode: '0660'}", "listen: mode and group go with a unix socket"),
+        ("{mode: '0660'}", "listen: needs address"),
+        ("{address: 'unix:/a', owner: root}", "listen.owner: is not known here"),
+    ],
+)
+def test_what_is_wrong_with_a_listener(tmp_path: Path, listen: str, complaint: str) -> None:
+    """A mode that YAML has read as another number is not guessed at."""
+    [problem] = problems(tmp_path, f"{MINIMAL}listen: {listen}\n")
+    assert complaint in problem
+
+
 @given(st.integers(0, 10**6), st.sampled_from([("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600)]))
 def test_durations(number: int, unit: tuple[str, float]) -> None:
     """A number with a unit is that many seconds; parts add up."""

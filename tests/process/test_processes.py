@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -227,6 +228,32 @@ def test_listening_on_a_unix_socket(tmp_path: Path, redis: RedisServer, shop: Up
         assert status(answer) == 200
         assert b"\r\nX-Forwarded-For: unknown\r\n" in shop.got
     assert not path.exists()
+
+
+def test_who_may_connect_to_a_unix_socket(
+    tmp_path: Path, redis: RedisServer, shop: Upstream
+) -> None:
+    """The gateway's own user alone, whatever the umask; or whom mode and group say, which a reload
+    changes.
+    """
+    path = tmp_path / "gateway.sock"
+    group = os.getgroups()[-1] if os.getuid() else 12345  # root may choose any
+
+    def permitted() -> tuple[int, int]:
+        found = path.stat()
+        return stat.S_IMODE(found.st_mode), found.st_gid
+
+    umask = os.umask(0)
+    try:
+        with gateway(tmp_path, redis.url, **{**sections(shop), "listen": f"unix:{path}"}) as relay:
+            until(lambda: path.exists() and permitted() == (0o600, os.getgid()))
+            listen = {"address": f"unix:{path}", "mode": "0660", "group": group}
+            file = tmp_path / "config.yaml"
+            file.write_text(yaml.safe_dump({**relay.config, "listen": listen}))
+            reload(relay)
+            until(lambda: permitted() == (0o660, group))
+    finally:
+        os.umask(umask)
 
 
 def test_health(tmp_path: Path, shop: Upstream) -> None:
