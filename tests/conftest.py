@@ -76,6 +76,7 @@ def login_upstream() -> Iterator[Upstream]:
 ROUTES = [
     {"path": "/api/*", "upstream": "shop", "auth": "required"},
     {"path": "/api/admin/*", "upstream": "shop", "auth": "required", "claims": {"role": "admin"}},
+    {"path": "/api/staff/*", "upstream": "shop", "auth": "required", "claims": {"staff": True}},
     {"path": "/maybe/*", "upstream": "shop", "auth": "optional"},
     {"path": "/guest/*", "upstream": "shop", "auth": "optional", "bad_key": "anonymous"},
     {"path": "/public/*", "upstream": "shop", "auth": "public"},

@@ -199,7 +199,8 @@ class Login:
     def _subject(self, claims: Claims) -> str | None:
         """Who an ID token names. An address that nobody has verified may be anybody's."""
         payload = dict(claims.payload)
-        if payload.get("email_verified") not in (True, "true"):
+        verified = payload.get("email_verified")
+        if verified is not True and verified != "true":  # 1 equals True, and says nothing
             payload.pop("email", None)
         name = Claims(payload, None).subject(self._config.subject)
         return None if name is None else (self._config.subject_prefix or "") + name

@@ -11,6 +11,7 @@ from gateway.config.own_tokens import minter
 from gateway.core import paths, refusals
 from gateway.core.addresses import ServerUrl
 from gateway.core.cors import Policy
+from gateway.core.required_claims import allowed_values
 from gateway.logins import backend_paths, key_cookies
 from gateway.relay.clock import Clock
 from gateway.relay.outbox import Outbox
@@ -70,7 +71,7 @@ class Builder:
             strip_prefix=(rule.strip_prefix or "").encode().rstrip(b"/"),
             websocket=rule.websocket,
             close_on_logout=rule.close_on_logout,
-            claims=rule.claims,
+            claims={name: allowed_values(values) for name, values in rule.claims.items()},
             token=RouteTokens.of(rule.token, self._minter),
             bad_key_is_anonymous=rule.bad_key == "anonymous",
             accepts_jwt=rule.accept_jwt == "verify",

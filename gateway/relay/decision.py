@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gateway.core import keys, refusals
+from gateway.core import keys, refusals, required_claims
 from gateway.core.refusals import Refusal
 from gateway.core.tokens import MINTED, BadToken
 from gateway.key_sets import KeysUnavailable
@@ -269,9 +269,7 @@ def _authorise(head: RequestHead, route: Route, entry: Entry | None, peer: Peer)
         raise Refused(refusals.CROSS_SITE, event=_forbidden(entry, refusals.CROSS_SITE))
     claims: Mapping[str, Any] = {} if entry is None else entry.session.claims
     for name, allowed in route.claims.items():
-        held = claims.get(name)
-        values = held if isinstance(held, list) else [held]
-        if not any(value in allowed for value in values):
+        if not required_claims.is_met(claims.get(name), allowed):
             raise Refused(refusals.FORBIDDEN, event=_forbidden(entry, refusals.FORBIDDEN))
 
 

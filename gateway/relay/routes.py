@@ -65,7 +65,7 @@ class Route:
     captures: int | None = None  # the rule's number, if a token in its replies is the session's
     websocket: bool = False
     close_on_logout: bool = True  # what is in flight ends with its session
-    claims: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    claims: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # see `required_claims`
     token: RouteTokens | None = None  # in place of the session's own
     bad_key_is_anonymous: bool = False
     accepts_jwt: bool = False  # of who brings one in place of a key

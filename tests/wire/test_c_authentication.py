@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.conftest import json_answer, token_of
+from tests.conftest import json_answer, log_in, token_of
 from tests.support.gateway import Gateway
 from tests.support.raw import Upstream, always, ask, status
 from tests.wire.vectors import each
@@ -164,6 +164,17 @@ def test_c5_public_and_optional_routes(relay: Gateway, shop: Upstream, key: str)
         assert b"forged" not in shop.got
 
 
+def key_with_claims(relay: Gateway, login_upstream: Upstream, **claims: object) -> bytes:
+    """A key for a token that says this."""
+    before = login_upstream.answer
+    token = token_of("root", **claims)
+    login_upstream.clear(always(json_answer("200 OK", {"token": token})))
+    try:
+        return log_in(relay.port).encode()
+    finally:
+        login_upstream.clear(before)
+
+
 def test_c5_claims(relay: Gateway, shop: Upstream, login_upstream: Upstream, key: str) -> None:
     """The session's claims decide where a rule asks for some: 403."""
     request = API.replace(b"/api/x", b"/api/admin/x") % (
@@ -171,19 +182,18 @@ def test_c5_claims(relay: Gateway, shop: Upstream, login_upstream: Upstream, key
     )
     assert status(ask(relay.port, request)) == 403
     assert shop.got == b""
-    before = login_upstream.answer
-    login_upstream.clear(always(json_answer("200 OK", {"token": token_of("root", role=["admin"])})))
-    try:
-        admin = json.loads(
-            ask(
-                relay.port,
-                b"POST /login HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n"
-                b"Content-Length: 0\r\n\r\n",
-            ).partition(b"\r\n\r\n")[2]
-        )["token"]
-    finally:
-        login_upstream.clear(before)
-    assert status(ask(relay.port, request.replace(key.encode(), admin.encode()))) == 200
+    admin = key_with_claims(relay, login_upstream, role=["admin"])
+    assert status(ask(relay.port, request.replace(key.encode(), admin))) == 200
+
+
+def test_c5_claims_have_types(relay: Gateway, shop: Upstream, login_upstream: Upstream) -> None:
+    """A rule that asks for true is met by true alone: 1 and "true" are other values of JSON."""
+    for claim, expected in ((True, 200), ([True], 200), (1, 403), ([1], 403), ("true", 403)):
+        key = key_with_claims(relay, login_upstream, staff=claim)
+        request = API.replace(b"/api/x", b"/api/staff/x") % (
+            b"Authorization: Bearer " + key + b"\r\n"
+        )
+        assert status(ask(relay.port, request)) == expected, claim
 
 
 @pytest.mark.parametrize("method", [b"GET", b"PUT", b"PATCH", b"DELETE", b"HEAD", b"OPTIONS"])

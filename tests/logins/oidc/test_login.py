@@ -228,6 +228,7 @@ async def test_who_the_subject_is(redis: RedisServer, provider: FaultyProvider) 
             (False, "id:7"),
             (None, "id:7"),
             ("yes", "id:7"),
+            (1, "id:7"),
         ):
             provider.claims["email_verified"] = verified
             visitor = await logged_in(place, provider)
