@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import (
     Field,
     GetJsonSchemaHandler,
+    field_validator,
     model_validator,
 )
 
@@ -123,6 +124,13 @@ class AnsweringLogin(LoginSection):
     body_timeout: Annotated[Duration, Field(gt=0)] = 20.0
     carrier: Carrier | None = None
     guessing: Guessing | None = None
+
+    @field_validator("methods")
+    @classmethod
+    def _may_log_in(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
+        if "OPTIONS" in methods:
+            raise ValueError("cannot hold OPTIONS: it asks what may be done, and logs nobody in")
+        return methods
 
 
 class AskingLogin(AnsweringLogin):

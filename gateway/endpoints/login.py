@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -38,6 +39,25 @@ _CARRIER_PART = re.compile(
 # And the one that says where its browser goes afterwards.
 _RETURN_TO = "return_to"
 
+# What the backend gets of a preflight: what browsers send with one (WHATWG Fetch §4.8), and what
+# proxies add. A backend may take any request at its login's path for a login, so none of it can be
+# a guess.
+_OF_A_PREFLIGHT = frozenset(
+    {
+        "accept",
+        "accept-language",
+        "forwarded",
+        "host",
+        "origin",
+        "referer",
+        "user-agent",
+        "via",
+        "x-real-ip",
+        "x-request-id",
+    }
+)
+_OF_PREFLIGHTS = ("access-control-request-", "sec-fetch-", "x-forwarded-")
+
 # A larger form is not looked into: reading 1 MiB of fields takes 160 ms that all others wait for.
 _MOST_FORM = 65536
 
@@ -58,15 +78,16 @@ class LoginEndpoint:
 
     async def __call__(self, request: web.Request) -> web.Response:
         entrance = self._entrance
-        asks = _is_preflight(request) and not entrance.is_open
-        if request.method not in entrance.methods and not asks:
+        if _is_preflight(request) and not entrance.is_open:
+            return replied(await entrance.answer(self._preflight(request)))
+        if request.method not in entrance.methods:
             if self._choice is not None and request.method == "GET" and pages.is_wanted(request):
                 # Who reloads the form after a refusal, or keeps its address, means the form.
                 return pages.led_to(self._choice.path)
             return refuse(request, refusals.METHOD, {"Allow": ", ".join(entrance.methods)})
         body = await self._body(request)
         attempt = self._attempt(request, body)
-        if request.method != "OPTIONS" and not entrance.is_open:
+        if not entrance.is_open:
             _insist_on_own_site(request, attempt)
         once_more: OnceMore = partial(self._once_more, request, body)
         request[ONCE_MORE] = once_more
@@ -91,6 +112,17 @@ class LoginEndpoint:
         except TimeoutError:
             raise Refused(refusals.BODY_TIMEOUT) from None
         return bytes(body)
+
+    def _preflight(self, request: web.Request) -> Attempt:
+        """A preflight as the backend gets it: without a query, and without a name or a password.
+
+        Raises `Refused` for one with a body: no browser sends any.
+        """
+        if request.body_exists:
+            raise Refused(refusals.MALFORMED)
+        asked = self._attempt(request, b"")
+        fields = tuple(line for line in asked.fields if _is_of_a_preflight(line[0].lower()))
+        return replace(asked, query="", fields=fields)
 
     def _once_more(
         self, request: web.Request, body: bytes, notice: Notice, status: int
@@ -155,6 +187,10 @@ class LoginEndpoint:
 def _is_preflight(request: web.Request) -> bool:
     """A browser's question whether another site's page may log in here: the backend knows."""
     return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+
+
+def _is_of_a_preflight(name: str) -> bool:
+    return name in _OF_A_PREFLIGHT or name.startswith(_OF_PREFLIGHTS)
 
 
 def _insist_on_own_site(request: web.Request, attempt: Attempt) -> None:

@@ -72,3 +72,13 @@ def test_what_is_wrong_with_it(tmp_path: Path, rules: str, message: str) -> None
     with pytest.raises(ConfigError) as error:
         load(write(tmp_path, MINIMAL + f"guessing: {rules}\n"), {})
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["backend", "mint"])
+def test_no_login_is_by_options(tmp_path: Path, kind: str) -> None:
+    """A preflight is never counted, so it may never log in."""
+    claims = "claims: {sub: /id}, " if kind == "mint" else ""
+    login = f"login: {{kind: {kind}, path: /login, {claims}upstream: shop, methods: [OPTIONS]}}\n"
+    with pytest.raises(ConfigError) as error:
+        load(write(tmp_path, MINIMAL + login), {})
+    assert "login.methods: cannot hold OPTIONS" in str(error.value)

@@ -207,6 +207,63 @@ async def test_a_preflight_is_no_attempt(place: World) -> None:
         ] == 403
 
 
+GUESS = json.dumps({"username": "alice", "password": "good"}).encode()
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_preflight_with_a_body_is_refused(place: World, chunked: bool) -> None:
+    """A backend that takes any method for a login would decide on a guess that nothing counts."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield GUESS
+
+    place.backend.answer = judge
+    async with place.client.options(
+        f"{place.url}/login",
+        data=pieces() if chunked else GUESS,
+        headers={"Access-Control-Request-Method": "POST"},
+    ) as answered:
+        assert answered.status == 400
+    assert place.backend.asked == []
+
+
+async def test_nothing_in_a_preflight_can_be_a_guess(place: World) -> None:
+    """The backend gets what browsers and proxies put into one, and nothing else: no query, no
+    credentials, no field that makes another method of it.
+    """
+    place.backend.answer = answer({})
+    asked = {
+        "Origin": "https://app.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type",
+        "Access-Control-Request-Private-Network": "true",
+        "X-Forwarded-Proto": "https",
+        "X-Request-Id": "r1",
+    }
+    typed = {
+        "Authorization": "Basic YWxpY2U6Z29vZA==",
+        "Cookie": "username=alice; password=good",
+        "X-HTTP-Method-Override": "POST",
+        "X-Auth-User": "alice",
+        "X-Auth-Key": "good",
+        "Content-Type": "application/json",
+    }
+    fields = {name.replace("-", "_"): value for name, value in {**asked, **typed}.items()}
+    target = "/login?username=alice&password=good"
+    assert (await place.ask("OPTIONS", target, **fields))[0] == 200
+    got = place.backend.last
+    assert (got.method, got.target, got.body) == ("OPTIONS", "/backend/login", b"")
+    assert asked.items() <= got.headers.items()
+    assert not {name.lower() for name in typed} & {name.lower() for name in got.headers}
+
+
+async def test_options_that_ask_for_nothing_are_refused(place: World) -> None:
+    """Without the field of a preflight it is no preflight, and its method logs nobody in."""
+    place.backend.answer = judge
+    assert (await place.ask("OPTIONS", "/login", GUESS))[0] == 405
+    assert place.backend.asked == []
+
+
 async def test_a_refusal_is_reported(place: World) -> None:
     """Without what was typed."""
     await attempts(place, 4)
