@@ -16,6 +16,7 @@ from gateway.config.own_tokens import JWKS_PATH
 from gateway.config.problems import Problem
 from gateway.config.providers import check_providers
 from gateway.config.users_file import BrokenFile
+from gateway.core.fields import fold, has_meaning
 from gateway.core.routing import Table
 from gateway.core.secret import Secret
 from gateway.pages import rendering
@@ -40,6 +41,7 @@ def check(config: Config, document: Document) -> list[Problem]:
         *_endpoint_paths(config, document),
         *_login_page(config, document),
         *_accepted_tokens(config, document),
+        *_field_names(config, document),
         *_secrets(config, document),
         *_templates(config, document),
         *_minting(config, document),
@@ -166,6 +168,23 @@ def _accepted_tokens(config: Config, document: Document) -> Iterator[Problem]:
         if route.accept_jwt == "verify" and config.jwt is None:
             where = ("routes", at, "accept_jwt")
             yield document.problem(where, "needs a section jwt that says how they are verified")
+
+
+def _field_names(config: Config, document: Document) -> Iterator[Problem]:
+    """No field that the gateway sets or reads may be taken for another one by some backend."""
+    places: list[tuple[Where, str]] = [(("identity", name), name) for name in config.identity]
+    if config.keys.field is not None:
+        places.append((("keys", "field"), config.keys.field))
+    seen: dict[bytes, str] = {}
+    for where, name in places:
+        folded = fold(name.encode())
+        if has_meaning(folded):
+            problem = document.problem(where, "is a field with a meaning of its own", key=True)
+            yield replace(problem, hint="choose another name")
+        elif folded in seen:
+            message = f"is the same field as {seen[folded]} for many backends"
+            yield document.problem(where, message, key=True)
+        seen.setdefault(folded, name)
 
 
 def _own_paths(config: Config) -> set[str]:

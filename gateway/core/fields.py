@@ -1,11 +1,14 @@
 """What the names of header fields mean to a gateway.
 
 Many backends read fields through CGI-style names, in which `X-User-Id`, `X_User_Id` and
-`x.user.id` are one variable. So a name is compared after folding case, `_` and `.`: whatever
-folds to a field that the gateway sets or guards, without being spelled like it, is dropped.
+`X~User.Id` are one variable: RFC 3875 §4.1.18 speaks of `-` alone, but lighttpd and others write
+`_` for every byte that is no letter or digit. So names are compared folded, and whatever folds to a
+field that the gateway sets or guards, without being spelled like it, is dropped.
 """
 
 from __future__ import annotations
+
+import string
 
 # RFC 9110 §7.6.1 and its predecessors: they speak of one connection, not of the message.
 HOP_BY_HOP = frozenset(
@@ -26,12 +29,62 @@ HOP_BY_HOP = frozenset(
 # Fields by which nginx describes another request, in its ways (see the relay's `forward_auth`).
 ORIGINALS = frozenset({b"x-original-method", b"x-original-uri", b"x-original-url"})
 
-# Fields by which some servers let a request name another path or proxy than its own.
-OVERRIDES = ORIGINALS | {b"x-rewrite-url", b"proxy"}
+# Fields by which some servers let a request name another path, method or proxy than its own.
+OVERRIDES = ORIGINALS | {
+    b"x-rewrite-url",
+    b"x-override-url",
+    b"x-http-method",
+    b"x-http-method-override",
+    b"x-method-override",
+    b"proxy",
+}
 
-# Fields that tell of the client; only a trusted peer may set them.
-FORWARDING = frozenset({b"forwarded", b"x-real-ip", b"x-request-id", b"x-client-ip"})
-FORWARDING_PREFIX = b"x-forwarded-"
+# Fields that tell of the client, of how it came and of whom it asked; only a trusted peer may set
+# them. docs/configuration.md lists them.
+FORWARDING = frozenset(
+    {
+        b"forwarded",
+        b"x-real-ip",
+        b"x-request-id",
+        # Other names of the client's address.
+        b"cf-connecting-ip",
+        b"cf-connecting-ipv6",
+        b"cf-pseudo-ipv4",
+        b"client-ip",
+        b"do-connecting-ip",
+        b"fastly-client-ip",
+        b"fly-client-ip",
+        b"forwarded-for",
+        b"true-client-ip",
+        b"x-appengine-user-ip",
+        b"x-azure-clientip",
+        b"x-azure-socketip",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"x-envoy-external-address",
+        b"x-forwarded",
+        b"x-original-for",
+        b"x-original-forwarded-for",
+        b"x-originating-ip",
+        b"x-proxyuser-ip",
+        b"x-remote-addr",
+        b"x-remote-ip",
+        # Of the scheme and the host.
+        b"front-end-https",
+        b"x-host",
+        b"x-http-host-override",
+        b"x-original-host",
+        b"x-original-proto",
+        b"x-scheme",
+        b"x-url-scheme",
+        # RFC 9440 §2.4: the client's certificate.
+        b"client-cert",
+        b"client-cert-chain",
+        b"x-arr-clientcert",
+        b"x-client-cert",
+    }
+)
+FORWARDING_PREFIXES = (b"x-forwarded-", b"x-ssl-", b"ssl-client-")
 
 # The gateway speaks to its own endpoints with these.
 OWN_PREFIX = b"x-latchkey-"
@@ -61,9 +114,47 @@ NEVER_TRAILERS = (
     )
 )
 
-_FOLD = bytes.maketrans(b"_.", b"--")
+# Fields with a meaning of their own, so that none can be the name of a subject's or of a key.
+_MEANT = NEVER_TRAILERS | {
+    b"baggage",
+    b"date",
+    b"from",
+    b"origin",
+    b"priority",
+    b"range",
+    b"referer",
+    b"traceparent",
+    b"tracestate",
+    b"user-agent",
+    b"x-requested-with",
+    *(
+        b"x-forwarded-" + part
+        for part in (
+            *(b"by", b"client-cert", b"for", b"host", b"method", b"path", b"port", b"prefix"),
+            *(b"proto", b"scheme", b"server", b"ssl", b"uri"),
+        )
+    ),
+}
+_MEANT_PREFIXES = (
+    OWN_PREFIX,
+    b"accept",
+    b"access-control-",
+    b"content-",
+    b"if-",
+    b"sec-",
+    b"ssl-client-",
+    b"x-ssl-",
+)
+
+_LETTERS_AND_DIGITS = frozenset((string.ascii_letters + string.digits).encode())
+_FOLD = bytes(byte if byte in _LETTERS_AND_DIGITS else 0x2D for byte in range(256))
 
 
 def fold(name: bytes) -> bytes:
-    """The name as the most careless backend compares it: `X_User.Id` is `x-user-id`."""
+    """The name as the most careless backend compares it: `X_User~Id` is `x-user-id`."""
     return name.lower().translate(_FOLD)
+
+
+def has_meaning(folded: bytes) -> bool:
+    """Whether HTTP, browsers, proxies or the gateway mean something by a field of this name."""
+    return folded in _MEANT or folded.startswith(_MEANT_PREFIXES)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from gateway.core import refusals
 from gateway.core.fields import (
     FORWARDING,
-    FORWARDING_PREFIX,
+    FORWARDING_PREFIXES,
     HOP_BY_HOP,
     NEVER_TRAILERS,
     ORIGINALS,
@@ -50,7 +50,8 @@ class RequestReader:
         """
         self._most_fields = most_fields
         self._instance = b"latchkey (" + instance.encode() + b")"
-        self._guarded = {fold(name.encode()) for name in identity}
+        self._identity = {name.lower().encode() for name in identity}
+        self._identity_folded = {fold(name) for name in self._identity}
         self._by_name: dict[bytes, Rule] = {
             b"host": request_fields.host,
             b"content-length": request_fields.content_length,
@@ -67,6 +68,7 @@ class RequestReader:
         }
         if key_field is not None:
             self._by_name[key_field.lower().encode()] = request_fields.key_field
+        self._read_folded = {fold(name) for name in self._by_name}
         self._rules: dict[bytes, Rule | None] = {b"": request_fields.malformed}
 
     def read(self, data: bytes, end: int) -> RequestHead:
@@ -92,18 +94,9 @@ class RequestReader:
             raise Refused(refusals.MALFORMED) from None
         return head
 
-    def guards(self, name: bytes) -> bool:
-        """Whether a folded name is the gateway's to set, so that a client must not."""
-        return (
-            name in self._guarded
-            or name in FORWARDING
-            or name in OVERRIDES
-            or name.startswith((FORWARDING_PREFIX, OWN_PREFIX))
-        )
-
     def may_trail(self, name: bytes) -> bool:
         """Whether a trailer of this folded name may pass (RFC 9110 §6.5.1)."""
-        return name not in NEVER_TRAILERS and not self.guards(name)
+        return name not in NEVER_TRAILERS and not self._guards(name)
 
     def _unseen(self, head: RequestHead, name: bytes, line: bytes) -> None:
         """Finds the rule for a name that has not been spelled like this before."""
@@ -116,16 +109,34 @@ class RequestReader:
             rule(head, name, line)
 
     def _classify(self, name: bytes) -> Rule | None:
+        """The rule of a name. Those of `identity` come first: no rule of another may let them pass.
+
+        A proxy that asks overwrites `identity` and takes away what is hop-by-hop. Whatever else is
+        dropped here it would pass on, so `purge` has such a request refused.
+        """
         lower, folded = name.lower(), fold(name)
+        if folded in self._identity_folded:
+            return request_fields.drop if lower in self._identity else request_fields.purge
         if lower in self._by_name:
             return self._by_name[lower]
-        if lower in FORWARDING or lower.startswith(FORWARDING_PREFIX):
-            return request_fields.forwarding
         if lower in ORIGINALS:
             return request_fields.original
-        if folded in self._by_name or folded in HOP_BY_HOP or self.guards(folded):
-            return request_fields.drop if folded == lower else request_fields.purge
-        return None
+        if lower in FORWARDING or lower.startswith(FORWARDING_PREFIXES):
+            return request_fields.forwarding
+        if lower in HOP_BY_HOP or lower.startswith(OWN_PREFIX):
+            return request_fields.drop
+        return request_fields.purge if self._guards(folded) else None
+
+    def _guards(self, name: bytes) -> bool:
+        """Whether a folded name is the gateway's to read or to set, so that a client must not."""
+        return (
+            name in self._identity_folded
+            or name in self._read_folded
+            or name in HOP_BY_HOP
+            or name in FORWARDING
+            or name in OVERRIDES
+            or name.startswith((*FORWARDING_PREFIXES, OWN_PREFIX))
+        )
 
     def _via(self, head: RequestHead, name: bytes, line: bytes) -> None:
         head.passed.append(line)

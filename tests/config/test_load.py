@@ -300,6 +300,34 @@ def test_what_is_wrong_with_a_listener(tmp_path: Path, listen: str, complaint: s
     assert complaint in problem
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Host", "Cookie", "Connection", "Via", "traceparent", "Authorization", "Content-Type"),
+        *("X-Real-IP", "X-Request-Id", "X-Forwarded-For", "x_forwarded~host", "X-Forwarded-Uri"),
+        *("X-Latchkey-User", "Sec-Fetch-Site", "Origin", "Accept", "If-Match", "TE", "Proxy"),
+        *("X-HTTP-Method", "X-Original-URL", "True-Client-IP", "Forwarded", "Client-Cert"),
+    ],
+)
+def test_fields_that_mean_something_else(tmp_path: Path, name: str) -> None:
+    """They cannot tell of a subject, nor carry a key."""
+    [problem] = problems(tmp_path, f"{MINIMAL}identity: {{{name}: sub}}\n")
+    assert f"identity.{name}: is a field with a meaning of its own" in problem
+    [problem] = problems(tmp_path, f"{MINIMAL}keys: {{field: {name}}}\n")
+    assert "keys.field: is a field with a meaning of its own" in problem
+
+
+def test_fields_that_are_one_variable(tmp_path: Path) -> None:
+    """For a CGI program, in which every byte that is no letter or digit is alike."""
+    text = f"{MINIMAL}identity: {{X-User: sub, X-Name: name, x~user: id}}\n"
+    [problem] = problems(tmp_path, text + "keys: {field: X_User_Key}\n")
+    assert "identity.x~user: is the same field as X-User" in problem
+    text = f"{MINIMAL}identity: {{X-Forwarded-User: sub}}\n"
+    [problem] = problems(tmp_path, text + "keys: {field: x_forwarded_user}\n")
+    assert "keys.field: is the same field as X-Forwarded-User" in problem
+    load(write(tmp_path, text), {})
+
+
 @given(st.integers(0, 10**6), st.sampled_from([("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600)]))
 def test_durations(number: int, unit: tuple[str, float]) -> None:
     """A number with a unit is that many seconds; parts add up."""

@@ -23,8 +23,9 @@ _FAREWELL = 2.0
 class Client:
     """One connection to the gateway."""
 
-    def __init__(self, port: int) -> None:
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout=HANG)
+    def __init__(self, port: int, source: str = "127.0.0.1") -> None:
+        """`source` is the address of the client, one of loopback's."""
+        self.sock = socket.create_connection(("127.0.0.1", port), HANG, (source, 0))
         self.held = b""
 
     def __enter__(self) -> Self:
@@ -81,9 +82,9 @@ def status(head: bytes) -> int:
     return int(head.split(b" ", 2)[1])
 
 
-def ask(port: int, data: bytes) -> bytes:
+def ask(port: int, data: bytes, source: str = "127.0.0.1") -> bytes:
     """Sends bytes and returns everything until the gateway closes."""
-    with Client(port) as client:
+    with Client(port, source) as client:
         client.send(data)
         return client.rest()
 
