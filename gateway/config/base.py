@@ -25,14 +25,14 @@ class Model(BaseModel):
 
 
 class Shorthand(Model):
-    """A section for which a text may stand: the value of its field `_short_for`."""
+    """A section for which a lone value may stand: that of its field `_short_for`."""
 
     _short_for: ClassVar[str]
 
     @model_validator(mode="before")
     @classmethod
     def _lengthen(cls, value: Any) -> Any:
-        return {cls._short_for: value} if isinstance(value, str | bool) else value
+        return {cls._short_for: value} if isinstance(value, str | bool | int | float) else value
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: GetJsonSchemaHandler) -> Any:

@@ -19,6 +19,10 @@ Where = tuple[str | int, ...]
 
 _VARIABLE = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)([^}]*))?\}|\$")
 
+_STRING = "tag:yaml.org,2002:str"
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+")
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
@@ -113,11 +117,24 @@ class _Builder:
             resolver: Any = self._constructor
             tag = resolver.resolve(yaml.ScalarNode, text, (node.style is None, False))
             node = yaml.ScalarNode(tag, text, node.start_mark, node.end_mark, node.style)
+        node = self._as_written(node, where)
         try:
             return self._constructor.construct_object(node)
         except (yaml.YAMLError, ValueError):
             self._document.problems.append(self._document.problem(where, "is no plain value"))
             return None
+
+    def _as_written(self, node: yaml.ScalarNode, where: Where) -> yaml.ScalarNode:
+        """The scalar without what YAML 1.1 alone makes of it: `1:30` as 90, `010` as 8."""
+        if node.tag not in _NUMBERS:
+            return node
+        if ":" in node.value:
+            return yaml.ScalarNode(_STRING, node.value, node.start_mark, node.end_mark)
+        if _LEADING_ZERO.fullmatch(node.value):
+            self._complain(
+                where, "begins with a 0, which is octal to YAML: write it without, or in quotes"
+            )
+        return node
 
     def _mapping(self, node: yaml.MappingNode, where: Where) -> dict[str, Any]:
         built: dict[str, Any] = {}

@@ -23,6 +23,7 @@ from gateway.config.values import (
     PointerText,
     SecretText,
     SendingText,
+    is_plain_path,
     off,
 )
 from gateway.core.token_places import (
@@ -145,7 +146,9 @@ class AskingLogin(AnsweringLogin):
     @model_validator(mode="before")
     @classmethod
     def _same_path(cls, value: Any) -> Any:
-        if isinstance(value, dict) and "backend_path" not in value and "path" in value:
+        if not isinstance(value, dict) or "backend_path" in value:
+            return value
+        if is_plain_path(value.get("path")):  # of another one, `path` itself complains
             return {**value, "backend_path": value["path"]}
         return value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any
 
@@ -12,26 +13,39 @@ _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _BYTES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-_SIZE = re.compile(r"([0-9]+)\s*([KMG]i?B|B)?")
+_SIZE = re.compile(r"([0-9]{1,20})\s*([KMG]i?B|B)?")
+
+# A thousand years: what is longer is a mistake, and no longer fits into what Redis counts with.
+MAX_DURATION_SECONDS = 365_000 * 86_400
+# A pebibyte, in the same way.
+MAX_SIZE_BYTES = 2**50
 
 
 def parse_duration(value: Any) -> float:
     """Seconds, from a number of seconds or from text such as `30m`."""
     if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
-        return float(value)
-    if isinstance(value, str) and _DURATION.fullmatch(value):
-        return sum(float(n) * _SECONDS[unit] for n, unit in _DURATION_PART.findall(value))
-    raise ValueError("is no duration: write 30s, 5m, 1h30m or a number of seconds")
+        seconds = float(min(value, math.inf))
+    elif isinstance(value, str) and _DURATION.fullmatch(value):
+        seconds = sum(float(n) * _SECONDS[unit] for n, unit in _DURATION_PART.findall(value))
+    else:
+        raise ValueError("is no duration: write 30s, 5m, 1h30m or a number of seconds")
+    if seconds > MAX_DURATION_SECONDS:
+        raise ValueError("is too long a duration: at most 365000d")
+    return seconds
 
 
 def parse_size(value: Any) -> int:
     """Bytes, from a number of bytes or from text such as `10MiB`."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
     found = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        size = value
+    elif found is not None:
+        size = int(found[1]) * _BYTES[found[2] or ""]
+    else:
         raise ValueError("is no size: write 64KiB, 10MiB, 2GB or a number of bytes")
-    return int(found[1]) * _BYTES[found[2] or ""]
+    if size > MAX_SIZE_BYTES:
+        raise ValueError("is too large a size: at most 1048576GiB")
+    return size
 
 
 Duration = Annotated[

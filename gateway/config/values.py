@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import grp
 import re
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_interface
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -20,7 +20,7 @@ from pydantic import (
     PlainSerializer,
     WithJsonSchema,
 )
-from pydantic_core import core_schema
+from pydantic_core import PydanticCustomError, core_schema
 
 from gateway.core import cors
 from gateway.core.addresses import Address, ServerUrl, parse_address, parse_server
@@ -145,8 +145,15 @@ def _store_url(value: str) -> StoreUrl:
     return StoreUrl(value)
 
 
+def _url(value: str) -> SplitResult:
+    try:
+        return urlsplit(value)
+    except ValueError:  # whose message may repeat the host
+        raise ValueError("is no URL: its host is wrong") from None
+
+
 def _key_set_url(value: str) -> str:
-    if urlsplit(value).username is not None:  # a ValueError says what is wrong with a host
+    if _url(value).username is not None:
         raise ValueError("cannot hold a password: what is published needs none")
     if not is_address(value):
         raise ValueError("is no address of a key set: it begins with https://, or http://")
@@ -154,7 +161,7 @@ def _key_set_url(value: str) -> str:
 
 
 def _issuer(value: str) -> str:
-    parts = urlsplit(value)
+    parts = _url(value)
     if parts.query or parts.fragment or parts.username is not None:
         raise ValueError("is no issuer: it has no query, no fragment and no password")
     if not is_protected(value):
@@ -184,11 +191,32 @@ def _captured(value: Any) -> Any:
 
 def _parsed(parse: Any, schema: dict[str, Any]) -> tuple[Any, Any, Any]:
     """How a text becomes a value of `core`, which knows nothing of pydantic."""
-    return (
-        BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value),
-        PlainSerializer(str),
-        WithJsonSchema(schema),
-    )
+
+    def from_text(value: Any) -> Any:
+        if value is None or isinstance(value, str):
+            return value if value is None else parse(value)
+        raise PydanticCustomError("string_type", "must be a text")
+
+    return BeforeValidator(from_text), PlainSerializer(str), WithJsonSchema(schema)
+
+
+def _address(value: Any) -> Address:
+    """A number alone is a port without its colon, which `parse_address` knows to explain."""
+    return parse_address(str(value) if isinstance(value, str | int) else "")
+
+
+def _network(value: Any) -> IPv4Network | IPv6Network:
+    """An address, or a network by its first address and its length."""
+    if not isinstance(value, str):
+        raise PydanticCustomError("string_type", "must be a text")
+    try:
+        interface = ip_interface(value)
+    except ValueError:
+        raise ValueError("is no network: write an address, or one as 10.0.0.0/8") from None
+    network = interface.network
+    if interface.ip != network.network_address:
+        raise ValueError(f"is an address in a network: write {network}, or leave out its length")
+    return network
 
 
 _TEXT = {"type": "string"}
@@ -205,7 +233,9 @@ StoreUrlText = Annotated[str, AfterValidator(_store_url)]
 LogPlace = Annotated[str, BeforeValidator(off)]
 PublishedAlgorithm = Annotated[Algorithm, AfterValidator(_published)]
 Scope = Annotated[str, Field(pattern=r"^[!#-\[\]-~]+$")]  # RFC 6749 §3.3
-ListenAddress = Annotated[Address, *_parsed(parse_address, _TEXT)]
+ListenAddress = Annotated[
+    Address, BeforeValidator(_address), PlainSerializer(str), WithJsonSchema(_TEXT)
+]
 SocketMode = Annotated[
     int,
     BeforeValidator(_socket_mode),
@@ -213,7 +243,8 @@ SocketMode = Annotated[
     WithJsonSchema({**_TEXT, "pattern": f"^{_SOCKET_MODE.pattern}$"}),
 ]
 Group = Annotated[int, BeforeValidator(_group), WithJsonSchema({"type": ["string", "integer"]})]
-Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], OneOrMany()]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
+Networks = Annotated[tuple[Network, ...], OneOrMany()]
 ServerAddress = Annotated[ServerUrl, *_parsed(parse_server, _TEXT)]
 SecretText = Annotated[Secret, *_parsed(Secret, {**_TEXT, "format": "password", "writeOnly": True})]
 Place = Annotated[TokenPlace, *_parsed(parse_token_place, _TEXT)]

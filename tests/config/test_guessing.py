@@ -61,9 +61,9 @@ def test_rules_of_its_own(tmp_path: Path) -> None:
     ("rules", "message"),
     [
         ("{per_acount: 3}", "guessing.per_acount: is not known here (did you mean per_account?)"),
-        ("{per_account: -1}", "guessing.per_account: input should be greater"),
-        ("{window: 500ms}", "guessing.window: input should be greater than or equal to 1"),
-        ("{account: []}", "guessing.account: value should have at least 1 item"),
+        ("{per_account: -1}", "guessing.per_account: must be at least 0"),
+        ("{window: 500ms}", "guessing.window: must be at least 1"),
+        ("{account: []}", "guessing.account: must not be empty"),
         ("on", "guessing: "),
     ],
 )

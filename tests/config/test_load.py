@@ -284,7 +284,10 @@ def test_who_may_connect_to_a_unix_socket(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("listen", "complaint"),
     [
-        ("{address: 'unix:/a', mode: 0660}", "listen.mode: is no mode: write it in quotes"),
+        (
+            "{address: 'unix:/a', mode: 0660}",
+            "listen.mode: begins with a 0, which is octal to YAML",
+        ),
         ("{address: 'unix:/a', mode: 660}", "listen.mode: is no mode: write it in quotes"),
         ("{address: 'unix:/a', mode: '0888'}", "listen.mode: is no mode: write it in quotes"),
         ("{address: 'unix:/a', mode: '4755'}", "listen.mode: is no mode: write it in quotes"),

@@ -45,7 +45,7 @@ def test_where_the_list_is(tmp_path: Path, text: str, path: str | None) -> None:
         ("sessions: /devices/", "sessions.path: cannot end in a slash"),
         ("sessions: /", "sessions.path: cannot end in a slash"),
         ("sessions: /devices/*", "sessions.path: is one path"),
-        ("sessions: true", "sessions.path: input should be a valid string"),
+        ("sessions: true", "sessions.path: must be a text"),
         ("sessions: {idle_timeout: 5m}", "sessions.idle_timeout: is not known here"),
         ("sessions: /logout", "sessions.path: is the path of logout as well"),
     ],

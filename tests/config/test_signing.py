@@ -99,7 +99,7 @@ def test_a_lone_key_is_named_as_it_is_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({"issuer": "g", "keys": []}, "signing.keys: value should have at least 1 item"),
+        ({"issuer": "g", "keys": []}, "signing.keys: must not be empty"),
         ({"keys": signing_key("HS256")}, "signing: needs issuer"),
         (
             {"issuer": "g", "keys": {"algorithm": "RS512", "secret": SECRET}},

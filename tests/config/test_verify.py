@@ -114,7 +114,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
         "verify.jwks",
         "cannot hold a password",
     ),
-    "a bad host": ({"jwks": "https://[::1/"}, "verify.jwks", "Invalid IPv6 URL"),
+    "a bad host": ({"jwks": "https://[::1/"}, "verify.jwks", "is no URL: its host is wrong"),
     "a host that is none": ({"jwks": "https://a\\b/"}, "verify.jwks", "no address of a key set"),
 }
 

@@ -1,0 +1,183 @@
+"""Complaints about values: plain sentences, whatever stands wherever in config.yaml."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from gateway.config.complaints import PATTERNS
+from gateway.config.load import load
+from gateway.config.model import Config
+from gateway.config.problems import ConfigError
+
+MINIMAL = """
+version: 1
+upstreams: {shop: "http://127.0.0.1:9000"}
+routes: [{path: /*, upstream: shop}]
+"""
+
+SECRET = "hunter2"
+
+# Values of every kind that YAML knows, as a file spells them.
+WRONG = {
+    "nothing": "null",
+    "true": "true",
+    "zero": "0",
+    "a negative number": "-7",
+    "a fraction": "1.5",
+    "a huge number": "9" * 60,
+    "infinity": ".inf",
+    "no number": ".nan",
+    "a date": "2026-01-31",
+    "sexagesimal": "1:30",
+    "octal": "010",
+    "an empty text": "''",
+    "a text": f"'{SECRET}'",
+    "a text with odd letters": f"'{SECRET} é \" / {{}}'",
+    "an address with a secret": f"'http://{SECRET}:{SECRET}@[::1/{SECRET}'",
+    "a host that cannot be": f"'https://{SECRET}℀.example'",
+    "an empty list": "[]",
+    "a list of texts": f"['{SECRET}', '{SECRET}']",
+    "a list of lists": f"[['{SECRET}'], [1]]",
+    "a list of sections": f"[{{kind: '{SECRET}'}}, {{path: ['{SECRET}']}}]",
+    "an empty section": "{}",
+    "a section": f"{{path: '{SECRET}', kind: [1], url: {{a: '{SECRET}'}}}}",
+}
+
+# Words of pydantic's, of Python's, and of nobody who writes a config.yaml.
+JARGON = re.compile(
+    r"input|pydantic|validat|lax|strict\b|union|literal|constrained|function|instance|tuple"
+    r"|\bdict|boolean|integer|\bstr\b|\bint\b|\bbool\b|string|float|NoneType|(?-i:\bNone\b)|Error\b"
+    r"|Field required|extra|iterable|discriminator|\bctx\b|\bclass\b|dataclass|\{|\}",
+    re.IGNORECASE,
+)
+
+
+def problems(folder: Path, text: str) -> list[str]:
+    file = folder / "config.yaml"
+    file.write_text(text)
+    try:
+        load(file, {})
+    except ConfigError as error:
+        return [str(problem).removeprefix(f"{folder}/") for problem in error.problems]
+    return []
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from models_in(part)
+
+
+def sections(model: type[BaseModel], way: tuple[str, ...] = ()) -> Iterator[Any]:
+    """Each section that config.yaml may have, with the way to it."""
+    yield way, model
+    for name, field in model.model_fields.items():
+        for below in models_in(field.annotation):
+            yield from sections(below, (*way, field.alias or name))
+
+
+def document(way: tuple[str, ...], model: type[BaseModel], value: str) -> str:
+    """A file in which every field of one section has this value; all else is right."""
+    fields = {field.alias or name: "WRONG" for name, field in model.model_fields.items()}
+    if kind := get_args(getattr(model.model_fields.get("kind"), "annotation", None)):
+        fields["kind"] = kind[0]
+    data: Any = fields
+    for step in reversed(way):
+        data = {step: {"shop": data} if step in ("upstreams", "claims") else data}
+    whole = {**yaml.safe_load(MINIMAL), **data}
+    return yaml.safe_dump(whole, sort_keys=False).replace("WRONG", value)
+
+
+@pytest.mark.parametrize("value", WRONG.values(), ids=WRONG.keys())
+def test_every_field_with_wrong_values(tmp_path: Path, value: str) -> None:
+    """No word of pydantic's, no value that was written, and always a place in the file."""
+    for way, model in sections(Config):
+        for problem in problems(tmp_path, document(way, model, value)):
+            place, _, said = problem.partition(": ")
+            assert re.fullmatch(r"config\.yaml:\d+:\d+", place), problem
+            assert not JARGON.search(said), problem
+            assert SECRET not in said, problem
+
+
+@pytest.mark.parametrize("value", WRONG.values(), ids=WRONG.keys())
+def test_every_section_with_wrong_values(tmp_path: Path, value: str) -> None:
+    """The same of what stands in the place of a whole section."""
+    for way, _ in sections(Config):
+        data: Any = "WRONG"
+        for step in reversed(way):
+            data = {step: data}
+        if not way:
+            continue
+        text = yaml.safe_dump({**yaml.safe_load(MINIMAL), **data}).replace("WRONG", value)
+        for problem in problems(tmp_path, text):
+            said = problem.partition(": ")[2]
+            assert not JARGON.search(said), problem
+            assert SECRET not in said, problem
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("trusted_proxies: 10.0.0.1/8", "is an address in a network: write 10.0.0.0/8"),
+        ("trusted_proxies: [10.0.0.0/8, 1.2.3]", "trusted_proxies[1]: is no network: write"),
+        ("trusted_proxies: 5", "trusted_proxies[0]: must be a text (write it in quotes)"),
+        ("listen: 8080", "is no address: write host:port, :port or unix:/path"),
+        ("admin: {listen: 8081}", "is no address: write host:port, :port or unix:/path"),
+        ("timeouts: {idle: 1:30}", "timeouts.idle: is no duration: write 30s, 5m, 1h30m"),
+        ("timeouts: {idle: 010}", "timeouts.idle: begins with a 0, which is octal to YAML"),
+        ("timeouts: {idle: .inf}", "timeouts.idle: is too long a duration"),
+        ("limits: {fields: 1:30}", "limits.fields: must be a whole number"),
+        ("limits: {fields: 0100}", "limits.fields: begins with a 0"),
+        ("limits: {fields: 10.5}", "limits.fields: must be a whole number"),
+        ("limits: {fields: 1}", "limits.fields: must be at least 8"),
+        ("limits: {body_size: 99999999GB}", "limits.body_size: is too large a size"),
+        ("keys: {secure: maybe}", "keys.secure: must be 'auto', or true or false"),
+        ("keys: {cookie: 'a b'}", "keys.cookie: consists of letters, digits, - and _ alone"),
+        ("identity: {X-User: [sub]}", "identity.X-User: must be a text"),
+        ("identity: {'X User': sub}", "identity.X User: is no field name"),
+        ("session: {secrets: {a: b}}", "session.secrets: must be a list"),
+        ("login: {kind: backnd, path: /a}", "login.kind: must be one of 'backend', 'mint'"),
+        ("login: {path: /a}", "login: needs kind"),
+        ("login: here", "login[0]: must be a section of names and values"),
+        ("login: {kind: backend, path: a, upstream: shop}", "login.path: is no path"),
+    ],
+)
+def test_what_is_said(tmp_path: Path, text: str, complaint: str) -> None:
+    """One complaint, which says what would be right."""
+    [problem] = problems(tmp_path, MINIMAL + text + "\n")
+    assert complaint in problem
+
+
+def test_a_claim_of_no_kind(tmp_path: Path) -> None:
+    """What may be of several kinds is one complaint, and not one for each."""
+    text = MINIMAL.replace("upstream: shop", "upstream: shop, claims: {a: [{b: c}]}")
+    [problem] = problems(tmp_path, text)
+    assert problem.endswith(
+        "routes[0].claims.a[0]: must be a text, or a whole number, or true or false"
+    )
+
+
+def test_every_pattern_is_explained() -> None:
+    """A regular expression is no sentence."""
+    patterns = {
+        part.pattern
+        for _, model in sections(Config)
+        for field in model.model_fields.values()
+        for part in [*field.metadata, *metadata_in(field.annotation)]
+        if getattr(part, "pattern", None) is not None
+    }
+    assert patterns == PATTERNS.keys()
+
+
+def metadata_in(annotation: Any) -> Iterator[Any]:
+    for part in get_args(annotation):
+        yield from getattr(part, "metadata", [])
+        for field in getattr(part, "__metadata__", []):
+            yield from getattr(field, "metadata", [])
+        yield from metadata_in(part)
