@@ -13,6 +13,9 @@ import json
 import re
 from collections.abc import Callable, Iterator
 
+from gateway.core import json_text
+from gateway.core.json_text import NotJson
+
 # Parts of base64url joined by dots, at least three. Each is taken as a whole (the look-behind and
 # the possessive repeats), so no text makes the search go back over it.
 _CHAIN = re.compile(r"(?<![A-Za-z0-9_.-])[A-Za-z0-9_-]++(?:\.[A-Za-z0-9_-]*+){2,}+")
@@ -32,6 +35,9 @@ _SHORTEST_HEADER = 12
 
 # A longer header than this (it may hold certificates) is taken for one without being read.
 _LONGEST_HEADER = 16384
+
+# What a header may name as its algorithm: mostly a short name, in old tokens of .NET an address.
+_ALGORITHM = re.compile(r"[!-~]+")
 
 _JWS_PARTS = 3
 _JWE_PARTS = 5
@@ -80,6 +86,22 @@ def first(text: str) -> str:
     return next((text[start:end] for start, end in spans(text)), "")
 
 
+def is_signed(token: str) -> bool:
+    """Whether a JWS has a signature, and a header that names its algorithm in one way only.
+
+    By whom it is signed is not looked at. `none` is no algorithm in any spelling (RFC 8725 §3.2).
+    """
+    header, _, rest = token.partition(".")
+    try:
+        algorithm = json_text.value(_decoded(header).decode("utf-8"))["alg"]
+        signature = _decoded(rest.partition(".")[2])
+    except (ValueError, NotJson, LookupError, TypeError):
+        return False
+    if not isinstance(algorithm, str) or not _ALGORITHM.fullmatch(algorithm):
+        return False
+    return signature != b"" and algorithm.lower() != "none"
+
+
 def _header_at(part: str) -> int:
     """Where in a part a header begins that goes to the part's end, or -1."""
     if len(part) < _SHORTEST_HEADER:
@@ -99,7 +121,7 @@ def read_header(part: str) -> dict[str, object] | None:
     if len(part) > _LONGEST_HEADER:
         return {}
     try:
-        header = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        header = json.loads(_decoded(part))
     except (ValueError, RecursionError):
         return None
     return header if isinstance(header, dict) else None
@@ -108,3 +130,8 @@ def read_header(part: str) -> dict[str, object] | None:
 def _parts_of(header: str) -> int:
     """RFC 7516 §9: a JWE has five parts, and its header says how it is encrypted."""
     return _JWE_PARTS if "enc" in (read_header(header) or {}) else _JWS_PARTS
+
+
+def _decoded(part: str) -> bytes:
+    """RFC 7515 §2: base64url without its padding. Raises `ValueError`."""
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))

@@ -49,6 +49,8 @@ def verify(token: str, keys: Sequence[VerifyingKey], rules: Rules, now: float) -
         raise NotVerified("too_long")
     key, algorithm = _choose(_header(token), keys, rules)
     payload = _payload(token, key, algorithm)
+    if not jwts.is_signed(token):
+        raise NotVerified("unsigned")
     _check_parties(payload, rules)
     _check_times(payload, rules, now)
     try:

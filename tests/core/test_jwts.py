@@ -145,3 +145,70 @@ def test_made_up_texts_take_no_long_time(text: str) -> None:
     A search that starts over at each character would take minutes for these, and hang the test.
     """
     jwts.replaced(text, lambda _token: "")
+
+
+# Which are signed.
+
+CLAIMS = base64.urlsafe_b64encode(b'{"sub": "alice"}').rstrip(b"=").decode()
+
+
+def jws(header: bytes, signature: str = "c2lnbmF0dXJl") -> str:
+    return f"{base64.urlsafe_b64encode(header).rstrip(b'=').decode()}.{CLAIMS}.{signature}"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"alg":"HS256"}',
+        b'{ "typ" : "JWT", "alg" : "ES256K" }',
+        b'{"alg":"http://www.w3.org/2001/04/xmldsig-more#hmac-sha256"}',
+        b'{"alg":"\\u0048S256"}',
+    ],
+)
+def test_a_token_that_names_its_algorithm_is_signed(header: bytes) -> None:
+    """Which algorithm that is, is between the backend and itself."""
+    assert jwts.is_signed(jws(header))
+    assert not jwts.is_signed(jws(header, "")), "an empty signature"
+    assert not jwts.is_signed(jws(header, "x")), "no base64url"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"alg":"none"}',
+        b'{"alg":"None"}',
+        b'{"alg":"nOnE"}',
+        b'{"alg":"NONE"}',
+        b'{"alg":" none"}',
+        b'{"alg":"none\\n"}',
+        b'{"alg":"\\u006eone"}',
+        '{"alg":"n\u043ene"}'.encode(),  # a Cyrillic o
+        '{"alg":"\uff4eone"}'.encode(),
+        b'{"alg":"none","alg":"HS256"}',
+        b'{"alg":"HS256","alg":"none"}',
+        b'{"alg":"HS256","alg":"HS256"}',
+        b'{"alg":""}',
+        b'{"alg":null}',
+        b'{"alg":0}',
+        b'{"alg":["HS256"]}',
+        b'{"Alg":"HS256"}',
+        b"{}",
+        b'{"typ":"JWT"}',
+        b'{"header":{"alg":"HS256"}}',
+        '{"alg":"HS256"}'.encode("utf-16"),
+        b'{"alg":"HS256"',
+        b'["alg"]',
+        b"5",
+        b"",
+    ],
+)
+def test_a_token_that_names_no_algorithm_is_not_signed(header: bytes) -> None:
+    """RFC 8725 §3.2: however `none` is spelled, and whatever stands in the signature's place."""
+    assert not jwts.is_signed(jws(header))
+    assert not jwts.is_signed(jws(header, ""))
+
+
+@pytest.mark.parametrize("text", ["", ".", "..", "a.b", "a.b.c", "....", "eyJhbGciOiJIUzI1NiJ9"])
+def test_what_is_no_token_is_not_signed(text: str) -> None:
+    """Any text may be asked about."""
+    assert not jwts.is_signed(text)

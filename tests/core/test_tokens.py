@@ -8,6 +8,7 @@ import jwt
 import pytest
 
 from gateway.core.tokens import BadToken, Claims, NotAJwt, read_claims
+from tests.support.signing import by_hand
 
 NOW = 1_700_000_000.0
 KEY = "a secret of the tests, long enough to sign"
@@ -83,6 +84,17 @@ def test_what_is_no_jwt_is_refused(text: str) -> None:
     """Whatever stands there, the answer is one error and not a crash."""
     with pytest.raises(NotAJwt):
         read_claims(text, NOW)
+
+
+@pytest.mark.parametrize("algorithm", ["none", "None", "none ", "", None, 0])
+def test_an_unsigned_token_is_none(algorithm: object) -> None:
+    """Whatever is configured: such a token could be written by the one who shows it."""
+    claims = {"sub": "alice"}
+    for signature in (b"", b"signature"):
+        with pytest.raises(NotAJwt, match="unsigned"):
+            read_claims(by_hand({"alg": algorithm}, claims, signature), NOW)
+    with pytest.raises(NotAJwt, match="unsigned"):
+        read_claims(by_hand({"alg": "HS256"}, claims, b""), NOW)
 
 
 def test_an_error_says_nothing_of_the_token() -> None:

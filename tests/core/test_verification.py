@@ -1,5 +1,7 @@
 """Which tokens are believed. Each attack that RFC 8725 knows of is refused, with its own reason."""
 
+import base64
+import hmac
 import json
 import time
 from typing import Any
@@ -109,6 +111,15 @@ def test_no_algorithm(algorithm: Any) -> None:
         forged = by_hand({"alg": algorithm, "kid": "rsa"}, payload(), signature)
         assert refused(forged) == "algorithm"
     assert refused(by_hand({"typ": "JWT", "kid": "rsa"}, payload())) == "algorithm"
+
+
+def test_a_header_that_names_two_algorithms() -> None:
+    """Who reads the first one and who reads the last one would verify different things."""
+    header = base64.urlsafe_b64encode(b'{"alg":"none","alg":"HS256"}').rstrip(b"=").decode()
+    unsigned = f"{header}.{by_hand({}, payload()).split('.')[1]}"
+    signature = hmac.digest(SECRET.encode(), unsigned.encode(), "sha256")
+    token = f"{unsigned}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+    assert refused(token, [of_secret(Secret(SECRET))]) == "unsigned"
 
 
 def test_an_algorithm_of_another_key() -> None:
