@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import hashlib
 import re
+from urllib.parse import unquote_to_bytes
 
 from gateway.core.secret import SecretBytes
 
@@ -22,6 +23,10 @@ ID_CHARACTERS = 43
 
 # Finds what has a key's shape, wherever it stands.
 KEY_PATTERN = re.compile(rb"lk_[A-Za-z0-9_-]{%d}" % (_BODY_CHARACTERS + _CHECKSUM_CHARACTERS))
+
+# Percent-encoding is undone so often before a key is looked for: a client that encodes it once more
+# has no reader for it either.
+_MAX_DECODINGS = 4
 
 
 class Key(SecretBytes):
@@ -44,6 +49,18 @@ def parse_key(text: bytes) -> Key | None:
         return None
     body = text[:-_CHECKSUM_CHARACTERS]
     return Key(text) if _checksum(body) == text[-_CHECKSUM_CHARACTERS:] else None
+
+
+def holds_key(text: bytes) -> bool:
+    """Whether a key stands in a text, percent-encoded or not."""
+    for _ in range(_MAX_DECODINGS):
+        if KEY_PATTERN.search(text):
+            return True
+        decoded = unquote_to_bytes(text)
+        if decoded == text:
+            return False
+        text = decoded
+    return KEY_PATTERN.search(text) is not None
 
 
 def session_id(key: Key) -> str:

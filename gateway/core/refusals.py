@@ -89,6 +89,12 @@ TOKEN_NOT_KEY = Refusal(
 BAD_KEY = Refusal(
     401, "invalid_key", "The key is unknown or its session has ended.", fields=_BAD_KEY
 )
+KEY_IN_URL = Refusal(
+    401,
+    "key_in_url",
+    "A key in a URL is not taken: send it in Authorization or in its cookie.",
+    fields=_BAD_KEY,
+)
 BAD_TOKEN = Refusal(401, "invalid_token", "The token is not to be believed here.", fields=_BAD_KEY)
 FORBIDDEN = Refusal(403, "forbidden", "The session does not allow this.")
 LOGIN_DENIED = Refusal(403, "login_denied", "The provider has not logged anybody in.")

@@ -1,7 +1,7 @@
 """The access log: one JSON line a request, formatted and written in batches.
 
 A record is a plain tuple until it is written. It never holds a key, a token, a cookie, a query or
-anything of a request that could not be read; a key or a token in a path is blotted out.
+anything of a request that could not be read; a token in a path is blotted out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import re
 import stat
 import time
 
-from gateway.core.keys import KEY_PATTERN
 from gateway.core.refusals import Refusal
 from gateway.observe.sinks import open_sink
 
@@ -97,8 +96,6 @@ def render(record: Record, stamp: bytes) -> bytes:
     the backslash: the grammar lets no control byte this far, and config.yaml no such route.
     """
     at, client, method, route, path, status, into, out, took, server, session, name, reason = record
-    if b"lk_" in path:
-        path = KEY_PATTERN.sub(b"[key]", path)
     if b"eyJ" in path:
         path = _TOKEN.sub(b"[token]", path)
     if b'"' in path or b"\\" in path:

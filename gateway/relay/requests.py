@@ -20,13 +20,16 @@ from gateway.core.fields import (
     OWN_PREFIX,
     fold,
 )
-from gateway.core.keys import KEY_PATTERN
+from gateway.core.keys import KEY_PATTERN, holds_key
 from gateway.relay import grammar, request_fields
 from gateway.relay.heads import Refused, RequestHead
 from gateway.relay.request_fields import Rule
 
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]+)(/[^?]*)?(\?.*)?")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+
+# An escape that a key could hide behind: of a character that needs none, or of a percent sign.
+_NEEDLESS_ESCAPE = re.compile(rb"%(?:2[5Dd]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff])")
 
 # Names are the client's to choose, so the memo must not grow with them.
 _MOST_NAMES = 2048
@@ -75,6 +78,8 @@ class RequestReader:
         """The head that ends (before its empty line) at `end`. Raises `Refused`."""
         try:
             method, target, minor, start = grammar.request_line(data)
+            if data.find(b"lk_", 0, start) >= 0:
+                _refuse_key(data[:start])
             head = RequestHead(method, target, minor)
             lines = grammar.fields(data, start, end + 2)
             passed = head.passed = []
@@ -181,10 +186,25 @@ def _read_target(head: RequestHead) -> None:
             raise grammar.Malformed
         head.host = absolute[1]
         target = head.target = (absolute[2] or b"/") + (absolute[3] or b"")
-    if b"%" in target and _BAD_ESCAPE.search(target):
-        raise grammar.Malformed
+    if target.find(b"%") >= 0:  # `in` takes twice as long on bytes
+        _check_escapes(target)
     mark = target.find(b"?")
     if mark < 0:
         head.path = target
     else:
         head.path, head.query = target[:mark], target[mark:]
+
+
+def _check_escapes(target: bytes) -> None:
+    if _BAD_ESCAPE.search(target):
+        raise grammar.Malformed
+    if _NEEDLESS_ESCAPE.search(target):
+        _refuse_key(target)
+
+
+def _refuse_key(text: bytes) -> None:
+    """A key in a request line would stand in logs, histories and Referer fields (rule C3, RFC 9700
+    §4.3.2). As the head is not read, no log and no upstream sees it. Raises `Refused`.
+    """
+    if holds_key(text):
+        raise Refused(refusals.KEY_IN_URL)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core import keys, sealing, sessions
-from gateway.core.keys import KEY_PATTERN, Key, new_key, parse_key, session_id
+from gateway.core.keys import KEY_PATTERN, Key, holds_key, new_key, parse_key, session_id
 from gateway.core.sealing import Sealer, Unsealable
 from gateway.core.sessions import Session, Token, Unreadable
 
@@ -26,6 +26,22 @@ def test_a_key_is_recognised(random: bytes) -> None:
     found = KEY_PATTERN.search(b"x=" + text + b";")
     assert found is not None
     assert found[0] == text
+
+
+@given(RANDOM, st.sets(st.integers(0, 51)), st.integers(0, 3))
+def test_a_key_is_found_behind_escapes(random: bytes, escaped: set[int], again: int) -> None:
+    """Any of its characters may be percent-encoded, and the percent signs three times more."""
+    text = _escaped(new_key(random).reveal().encode(), escaped)
+    for _ in range(again):
+        text = text.replace(b"%", b"%25")
+    assert holds_key(b"/x?a=" + text + b"&b")
+    assert not holds_key(b"/x?a=" + text[:-1] + b"&b")
+
+
+def _escaped(text: bytes, at: set[int]) -> bytes:
+    return b"".join(
+        b"%%%02x" % byte if place in at else bytes((byte,)) for place, byte in enumerate(text)
+    )
 
 
 @given(RANDOM, st.integers(3, 51), st.sampled_from(b"AZaz09-_"))

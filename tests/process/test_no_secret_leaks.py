@@ -236,8 +236,7 @@ def test_no_secret_leaks(
     for name, text in places.items():
         assert len(text) > 1000, name
         assert planted.found(text) == [], name
-    seen = re.sub(rb" /open/\S+ ", b"", raw.got)  # a target passes as it came
-    assert b"lk_" not in seen, "a key has gone upstream"
+    assert b"lk_" not in raw.got, "a key has gone upstream"
     assert set(backend.seen) <= set(backend.tokens)
 
 
@@ -261,7 +260,8 @@ def live(flows: Flows, backend: Renewing) -> None:
     flows.ask("/login", cookie("x"), "PUT", json.dumps({"password": PASSWORD}).encode())
     backend.life = 60
     key = flows.log_in(lines=CHROME)
-    assert flows.call(key, f"/api/x?q={QUERY}&key={key}") == 200
+    assert flows.call(key, f"/api/x?q={QUERY}") == 200
+    assert flows.call(key, f"/api/x?q={QUERY}&key={key}") == 401
     assert status(flows.ask("/api/x", cookie(key))) == 200
     assert flows.call(key, "/api/admin/x") == 403
     assert flows.log_in(lines=cookie(key) + CHROME)  # E5: the former session ends
@@ -302,7 +302,9 @@ def present_what_is_no_key(flows: Flows, server: RedisServer) -> None:
     assert status(flows.ask("/api/x", f"Cookie: a={key}; b={other}\r\n".encode())) == 400
     assert status(flows.ask("/api/x", f"Authorization: Basic {BASIC}\r\n".encode())) == 401
     assert status(flows.ask("/api/x", f"X-Api-Key: {key}\r\n".encode())) == 401
-    flows.ask(f"/open/{key}/{JWT}", f"Referer: https://a.example/{key}\r\n".encode())
+    referer = f"Referer: https://a.example/{key}\r\n".encode()
+    assert status(flows.ask(f"/open/{JWT}", referer)) == 502  # it says nothing
+    assert status(flows.ask(f"/open/{key}/{JWT}", referer)) == 401
     with server.client() as client:
         name = f"latchkey:s:{{{keys.session_id(keys.Key(key.encode()))}}}"
         record = client.get(name)
@@ -361,7 +363,7 @@ def end_sessions(flows: Flows) -> None:
     listed = json.loads(flows.ask("/sessions", bearer(mine[0])).partition(b"\r\n\r\n")[2])
     other = next(each["handle"] for each in listed["sessions"] if not each["current"])
     assert flows.call(mine[0], f"/sessions/{other}", "DELETE") == 204
-    assert flows.call(mine[0], f"/sessions/{mine[0]}", "DELETE") == 404
+    assert flows.call(mine[0], f"/sessions/{mine[0]}", "DELETE") == 401
     flows.ask("/sessions", BROWSER)
     assert flows.call(mine[0], "/logout?scope=others", "POST") == 204
     assert flows.call(mine[0], "/logout?scope=all", "POST") == 204

@@ -138,6 +138,16 @@ def test_the_decision_is_the_relays(gate: Gateway, key: str, way: str) -> None:
         assert b"eyJ" not in answer
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("uri", ["/public/x?token=KEY", "/public/KEY", "/public/x?token=%6cREST"])
+def test_c3_a_key_in_a_url(gate: Gateway, key: str, way: str, uri: str) -> None:
+    """C3: the proxy is not to pass it on, whatever the route."""
+    uri = uri.replace("KEY", key).replace("REST", key[1:])
+    answer = about(gate, way, "GET", uri, bearer(key))
+    assert (status(answer), reason(answer)) == (401, "key_in_url")
+    assert key[3:] not in gate.access_log.read_text() + answer.decode()
+
+
 def test_a_key_in_each_place_where_one_may_be(gate: Gateway, key: str) -> None:
     """And none of them comes back: the field is named empty, and the other cookies stay."""
     for line, cookie in (
