@@ -122,6 +122,12 @@ EXPECTATION = Refusal(417, "unknown_expectation", "Only 100-continue can be expe
 TOO_MANY_ATTEMPTS = Refusal(
     429, "too_many_attempts", "Too many logins have failed: wait before the next one."
 )
+TOO_MANY_AT_ONCE = Refusal(
+    429,
+    "too_many_at_once",
+    "Too many logins at once: wait for the others to end.",
+    fields={"Retry-After": "1"},
+)
 HEAD_TOO_LARGE = Refusal(431, "head_too_large", "The request's header section is over the limit.")
 UNKNOWN_CODING = Refusal(501, "unknown_coding", "Only the transfer coding 'chunked' is known.")
 UNKNOWN_METHOD = Refusal(501, "unknown_method", "The gateway itself does not know this method.")

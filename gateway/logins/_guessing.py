@@ -18,9 +18,14 @@ from gateway.store.sessions import Sessions
 if TYPE_CHECKING:
     from gateway.config.login_sections import Guessing
 
-# Then nobody has said no; nor has anybody with a status from 503 on. A reply that cannot be used is
-# another thing: many a backend says no in one.
-_UNANSWERED = (refusals.UPSTREAM_REFUSED, refusals.UPSTREAM_CLOSED, refusals.UPSTREAM_BROKEN)
+# The password was not looked at, or the backend's answer did not come; the same goes for a status
+# from 503 on. A reply that cannot be used is another thing: many a backend says no in one.
+_UNANSWERED = (
+    refusals.TOO_MANY_AT_ONCE,
+    refusals.UPSTREAM_REFUSED,
+    refusals.UPSTREAM_CLOSED,
+    refusals.UPSTREAM_BROKEN,
+)
 _UNDECIDED = 503
 
 # With a status from here on, a backend says that it could not decide.

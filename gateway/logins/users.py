@@ -1,7 +1,8 @@
 """`kind: users`: a login by a file of users; the gateway mints the token.
 
 A wrong name takes as long as a wrong password, and says the same. Passwords are verified in
-threads, a few at a time, so that a flood of logins neither stops nor starves what else goes on.
+threads, a few at a time, so that a flood of logins neither stops nor starves what else goes on;
+and a flood from one address, or at one account, does not keep others from logging in.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from urllib.parse import parse_qsl
 from gateway.backends import BackendFailed
 from gateway.config import users_file
 from gateway.config.users_file import BrokenFile, NotChanged, UsersFile
-from gateway.core import credentials, passwords, refusals, return_paths
+from gateway.core import accounts, credentials, passwords, refusals, return_paths
 from gateway.core.credentials import BadLogin, Credentials
 from gateway.core.replies import Reply
 from gateway.core.sessions import Session
@@ -23,6 +24,7 @@ from gateway.core.users import User, folded
 from gateway.logins import Attempt, LoggedIn, Means
 from gateway.logins._minting import Minting, about, with_key
 from gateway.logins._reports import reporting_failures
+from gateway.logins._turns import NoRoom, Turns
 from gateway.store.renewals import RenewalFailed, RenewalRefused
 from gateway.store.replacing import Renewed
 from gateway.store.sessions import Issued
@@ -36,7 +38,11 @@ _log = logging.getLogger("gateway.logins")
 _AT_ONCE = 2
 
 # How many more wait for that; at a tenth of a second for each, the last one for some seconds.
-_MOST_WAITING = 50
+_MAX_WAITING = 50
+
+# How many of all these may be of one address, or for one account. Behind them another client waits
+# for less than half a second.
+_MAX_OF_ONE_CLIENT = 8
 
 
 class Login:
@@ -46,8 +52,7 @@ class Login:
         self._sessions = means.sessions
         self._minting = Minting(config.path, means)
         self._file = UsersFile(config.file)
-        self._turns = asyncio.Semaphore(_AT_ONCE)
-        self._under_way = 0
+        self._turns = Turns(at_once=_AT_ONCE, waiting=_MAX_WAITING, share=_MAX_OF_ONE_CLIENT)
 
     async def __call__(self, attempt: Attempt) -> Reply:
         """The reply for the client. Raises `BackendFailed` and `StoreUnavailable`."""
@@ -78,7 +83,11 @@ class Login:
     async def _log_in(self, attempt: Attempt) -> Reply:
         try:
             given = _given(attempt)
-            user = await self._verified(given)
+            async with self._turns.take(_clients(attempt, given)):
+                user = await asyncio.to_thread(self._verify, given)
+        except NoRoom as full:
+            refusal = refusals.TOO_MANY_AT_ONCE if full.of_client else refusals.BUSY
+            raise BackendFailed(refusal) from None
         except BadLogin:
             raise BackendFailed(refusals.BAD_LOGIN) from None
         except BrokenFile:
@@ -87,16 +96,6 @@ class Login:
             raise BackendFailed(refusals.WRONG_LOGIN)
         issued = await self._minting.issue(attempt, user.name, user.claims)
         return _reply(attempt, given, issued)
-
-    async def _verified(self, given: Credentials) -> User | None:
-        if self._under_way >= _AT_ONCE + _MOST_WAITING:
-            raise BackendFailed(refusals.BUSY)
-        self._under_way += 1
-        try:
-            async with self._turns:
-                return await asyncio.to_thread(self._verify, given)
-        finally:
-            self._under_way -= 1
 
     def _verify(self, given: Credentials) -> User | None:
         """The user whose password this is. Takes its time, in a thread."""
@@ -119,6 +118,12 @@ class Login:
 
 def _given(attempt: Attempt) -> Credentials:
     return credentials.read(attempt.field("content-type"), attempt.body)
+
+
+def _clients(attempt: Attempt, given: Credentials) -> list[str]:
+    """Whose share of the turns an attempt takes; none where clients have no address."""
+    home = accounts.network(attempt.address)
+    return [f"address {home}", f"account {accounts.folded(given.name)}"] if home else []
 
 
 def _reply(attempt: Attempt, given: Credentials, issued: Issued) -> Reply:

@@ -11,6 +11,7 @@ _LOG_IN = Notice(
 )
 
 _NOT_FOUND = Notice("This page does not exist", "Check the address, or go back.")
+_BUSY = Notice("There is a lot going on right now", "Try again in a moment.")
 _AWAY = Notice(
     "This page cannot be reached right now", "You are still logged in. Try again in a moment."
 )
@@ -75,7 +76,7 @@ ENGLISH = Texts(
         **dict.fromkeys(("no_route", "ambiguous_path"), _NOT_FOUND),
         **dict.fromkeys(("upstream_timeout", "upstream_unreachable", "upstream_closed"), _AWAY),
         **dict.fromkeys(("renewal_failed", "upstream_invalid"), _AWAY),
-        "busy": Notice("There is a lot going on right now", "Try again in a moment."),
+        **dict.fromkeys(("busy", "too_many_at_once"), _BUSY),
         "login_lost": Notice(
             "This login has expired",
             "It took too long, was used already, or was begun in another browser. Please log in "

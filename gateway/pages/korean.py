@@ -10,6 +10,7 @@ _LOG_IN = Notice(
 )
 
 _NOT_FOUND = Notice("페이지를 찾을 수 없습니다", "주소를 확인하거나 이전 페이지로 돌아가 주세요.")
+_BUSY = Notice("지금은 접속이 많습니다", "잠시 후 다시 시도해 주세요.")
 _AWAY = Notice(
     "지금은 페이지에 연결할 수 없습니다",
     "로그인은 유지됩니다. 잠시 후 다시 시도해 주세요.",
@@ -77,7 +78,7 @@ KOREAN = Texts(
         **dict.fromkeys(("no_route", "ambiguous_path"), _NOT_FOUND),
         **dict.fromkeys(("upstream_timeout", "upstream_unreachable", "upstream_closed"), _AWAY),
         **dict.fromkeys(("renewal_failed", "upstream_invalid"), _AWAY),
-        "busy": Notice("지금은 접속이 많습니다", "잠시 후 다시 시도해 주세요."),
+        **dict.fromkeys(("busy", "too_many_at_once"), _BUSY),
         "login_lost": Notice(
             "로그인 시간이 만료되었습니다",
             "시간이 너무 오래 걸렸거나, 이미 처리된 로그인이거나, 다른 브라우저에서 시작한 "

@@ -284,6 +284,60 @@ async def test_a_flood_of_logins(redis: RedisServer, tmp_path: Path) -> None:
         assert await log_in(place)
 
 
+async def flood(place: World, name: str, address: str) -> list[tuple[int, str]]:
+    """200 wrong passwords at once: what each was answered. Either text may hold the number."""
+
+    async def attempt(number: int) -> tuple[int, str]:
+        sent = body(name.format(number), "no")
+        fields = {**JSON, "X_Real_IP": address.format(number)}
+        status, headers, answered = await place.ask("POST", "/login", sent, **fields)
+        assert status == 401 or int(headers["Retry-After"]) > 0
+        return status, json.loads(answered)["reason"]
+
+    return await asyncio.gather(*map(attempt, range(200)))
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("user-{}", "198.51.100.1"),
+        ("user-{}", "2001:db8::{}"),
+        ("alice", "198.51.100.{}"),
+    ],
+)
+async def test_no_client_takes_all_the_turns(
+    redis: RedisServer, tmp_path: Path, name: str, address: str
+) -> None:
+    """Who comes in numbers, from one address or for one account, is told to come again; another
+    account's owner at another address has only a few of them before, and is never told so.
+    """
+    file = write(tmp_path / "users.json", alice={"hash": STRONG}, bob={"hash": STRONG})
+    async with world(redis.url, **sections(file, guessing="off")) as place:
+        flooding = asyncio.create_task(flood(place, name, address))
+        while not place.refused:
+            await asyncio.sleep(0.01)
+        began = time.monotonic()
+        status, _, _ = await place.ask("POST", "/login", body("bob"), **JSON, X_Real_IP="192.0.2.7")
+        assert (status, time.monotonic() - began < 10) == (200, True)
+        assert set(await flooding) == {(401, "wrong_login"), (429, "too_many_at_once")}
+
+
+async def test_who_had_to_wait_for_a_turn_has_not_guessed(
+    redis: RedisServer, tmp_path: Path
+) -> None:
+    """Nobody has looked at the password, so it counts as no failure."""
+    file = write(tmp_path / "users.json", alice={"hash": STRONG})
+    rules = {"per_account": 300, "per_address": 300, "delay_after": 0}
+    async with world(redis.url, **sections(file, guessing=rules)) as place:
+        answers = await flood(place, "user-{}", "192.0.2.7")
+        tried = answers.count((401, "wrong_login"))
+        assert 0 < tried < len(answers)
+        prefix = f"{place.config.store.prefix}f:"
+        with redis.client() as client:
+            found = list(client.scan_iter(f"{prefix}*address/*"))
+            assert [int(client.get(name)) for name in found] == [tried, tried]
+
+
 def resident() -> float:
     """The memory that this process has, in MiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])

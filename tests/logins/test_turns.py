@@ -1,0 +1,74 @@
+"""Turns: a few run, some wait, and no client has more than its share of the room."""
+
+import asyncio
+
+import pytest
+
+from gateway.logins._turns import NoRoom, Turns
+
+
+class Work:
+    """Work that goes on until it is told to end, and what has run of it, in order."""
+
+    def __init__(self, turns: Turns) -> None:
+        self.ran: list[str] = []
+        self.end = asyncio.Event()
+        self._turns = turns
+
+    async def __call__(self, name: str, *clients: str) -> None:
+        async with self._turns.take(clients):
+            self.ran.append(name)
+            await self.end.wait()
+
+    async def begin(self, name: str, *clients: str) -> "asyncio.Task[None]":
+        task = asyncio.create_task(self(name, *clients))
+        await asyncio.sleep(0)
+        return task
+
+
+async def refused(work: Work, *clients: str) -> bool:
+    """Whether it was refused for the client's sake; fails if it was not refused."""
+    with pytest.raises(NoRoom) as full:
+        await work("too many", *clients)
+    return full.value.of_client
+
+
+async def test_turns_come_in_order() -> None:
+    """So many run at once, and the next as soon as one has ended."""
+    work = Work(Turns(at_once=2, waiting=9, share=9))
+    tasks = [await work.begin(name) for name in "abcd"]
+    assert work.ran == ["a", "b"]
+    work.end.set()
+    await asyncio.gather(*tasks)
+    assert work.ran == ["a", "b", "c", "d"]
+
+
+async def test_each_name_of_a_client_has_a_share() -> None:
+    """Whichever of them is used up first; others have room until there is none at all."""
+    work = Work(Turns(at_once=1, waiting=4, share=2))
+    tasks = [await work.begin("a", "address 1", "account 1")]
+    tasks += [await work.begin("b", "address 1", "account 2")]
+    assert await refused(work, "address 1", "account 3")
+    tasks += [await work.begin("c", "address 2", "account 1")]
+    assert await refused(work, "address 3", "account 1")
+    tasks += [await work.begin("d"), await work.begin("e", "address 3", "account 3")]
+    assert not await refused(work, "address 4", "account 4")
+    assert not await refused(work)
+    work.end.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_what_ends_makes_room() -> None:
+    """By its end, an error, or because it was cancelled while it waited; nothing is remembered."""
+    turns = Turns(at_once=1, waiting=1, share=1)
+    work = Work(turns)
+    first, waiting = await work.begin("a", "one"), await work.begin("b", "two")
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    second = await work.begin("c", "two")
+    work.end.set()
+    await asyncio.gather(first, second)
+    with pytest.raises(ValueError, match="broken"):
+        async with turns.take(["one"]):
+            raise ValueError("broken")
+    assert (turns._asked, turns._of_clients) == (0, {})
