@@ -1,0 +1,122 @@
+"""No reader takes more time than its input is worth: twice as much takes about twice as long.
+
+Each test gives one kind of input, as large as the limits allow it to be, in shapes that parsers
+have been slow with: the same few bytes over and over, after something and before something.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from gateway.relay.bodies import ChunkedBody
+from gateway.relay.grammar import HEAD_END, Malformed
+from gateway.relay.heads import Refused
+from gateway.relay.requests import RequestReader
+from gateway.relay.responses import ResponseReader
+from tests.support.growth import PLAIN_SHAPES, Shape, assert_grows_fairly, shapes
+
+# The defaults of config.yaml, in bytes.
+HEAD = 32 * 1024
+TARGET = 8 * 1024
+RESPONSE_HEAD = 64 * 1024
+
+REQUESTS = RequestReader(
+    instance="0011223344556677", identity=["X-User-Id"], most_fields=100, key_field="X-Key"
+)
+RESPONSES = ResponseReader(own_cookies={b"latchkey"})
+
+Read = Callable[[bytes], object]
+
+# A shape that fails is short already, and to look for a shorter one would take very long.
+few = settings(
+    max_examples=20,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+def _request(data: bytes) -> None:
+    with suppress(Refused):
+        REQUESTS.read(data, data.find(HEAD_END))
+
+
+def _in_field(name: bytes) -> Read:
+    start = b"GET / HTTP/1.1\r\nHost: a.example\r\n" + name + b": "
+    return lambda text: _request(start + _in_line(text) + b"\r\n" + b"X: y\r\n" * 90 + b"\r\n")
+
+
+def _in_line(text: bytes) -> bytes:
+    """The text without what would end a field line or a head, so that all of it is read as one."""
+    return text.replace(b"\r", b"").replace(b"\n", b"").replace(b"\0", b"")
+
+
+def _lines(text: bytes) -> None:
+    _request(b"GET / HTTP/1.1\r\nHost: a.example\r\n" + text.replace(b"\r\n\r\n", b"") + HEAD_END)
+
+
+def _request_line(text: bytes) -> None:
+    _request(b"GET /" + text.replace(b"\r\n\r\n", b"") + b" HTTP/1.1\r\nHost: a.example" + HEAD_END)
+
+
+def _response(text: bytes) -> None:
+    data = b"HTTP/1.1 200 OK\r\n" + text.replace(b"\r\n\r\n", b"") + HEAD_END
+    with suppress(Malformed):
+        RESPONSES.read(data, data.find(HEAD_END))
+
+
+def _trailers(text: bytes) -> None:
+    with suppress(Malformed):
+        ChunkedBody().feed(b"0\r\n" + text + HEAD_END)
+
+
+def _chunks(text: bytes) -> None:
+    with suppress(Malformed):
+        ChunkedBody().feed(text)
+
+
+FIELDS = [
+    b"Host",
+    b"Content-Length",
+    b"Transfer-Encoding",
+    b"Connection",
+    b"Authorization",
+    b"Cookie",
+    b"Expect",
+    b"Upgrade",
+    b"TE",
+    b"Via",
+    b"Traceparent",
+    b"Max-Forwards",
+    b"X-Key",
+    b"X-Forwarded-For",
+    b"Forwarded",
+    b"X-Original-Uri",
+    b"X-Unknown",
+]
+HEADS: list[tuple[str, Read, int]] = [
+    ("lines", _lines, HEAD),
+    ("request line", _request_line, HEAD),
+    ("response", _response, RESPONSE_HEAD),
+    ("trailers", _trailers, 16 * 1024),
+    ("chunks", _chunks, 250 * 1024),
+    *[(name.decode(), _in_field(name), HEAD) for name in FIELDS],
+]
+
+
+@pytest.mark.parametrize(
+    ("read", "largest"), [(r, n) for _, r, n in HEADS], ids=[h[0] for h in HEADS]
+)
+class TestHeads:
+    @few
+    @given(shapes)
+    def test_of_drawn_shapes(self, read: Read, largest: int, shape: Shape) -> None:
+        """A head, a line, a field's value and a body's framing are read in linear time."""
+        assert_grows_fairly(read, shape, largest)
+
+    def test_of_each_atom(self, read: Read, largest: int) -> None:
+        """The same for each thing by itself that parsers look for."""
+        for shape in PLAIN_SHAPES:
+            assert_grows_fairly(read, shape, largest)
