@@ -18,7 +18,7 @@ from gateway.backends import backends
 from gateway.core import identity
 from gateway.endpoints import admin, app
 from gateway.observe import access_log
-from gateway.observe.audit_log import open_audit_log
+from gateway.observe.audit_log import AuditLog, open_audit_log
 from gateway.observe.events import Event
 from gateway.observe.metrics import Metrics
 from gateway.relay.pool import Connect
@@ -35,7 +35,7 @@ _log = logging.getLogger("gateway.worker")
 # makes none, so the youngest generation may grow before it is looked at (measured: 4 % of CPU).
 _COLLECT_AFTER = 20_000
 
-# How old the metrics that are no counters may be, in seconds.
+# How old the metrics that are no counters may be, and how late the audit log's sums, in seconds.
 _WATCH = 1.0
 
 
@@ -111,20 +111,22 @@ async def _serve(assignment: Assignment) -> None:
             await web.SockSite(health, listener).start()
         await relay.start(assignment.public)
         _log.info("worker %d serves", assignment.number)
-        watching = asyncio.create_task(_watch(metrics, sessions))
+        watching = asyncio.create_task(_watch(metrics, sessions, audit_log))
         await stopping.wait()
         await relay.drain(config.timeouts.drain)
         await sessions.renewals.close()  # while those whom they ask are still connected
         await health.cleanup()
         watching.cancel()
     await sessions.close()
+    audit_log.close()
 
 
-async def _watch(metrics: Metrics, sessions: Sessions) -> None:
-    """Tells how this worker is, for whichever worker is asked."""
+async def _watch(metrics: Metrics, sessions: Sessions, audit_log: AuditLog) -> None:
+    """Tells how this worker is, for whichever worker is asked, and what was done over and over."""
     while True:
         near = sessions.near
         metrics.state(entries=len(near), trusted=near.trusted, store_up=sessions.available)
+        audit_log.sum_up()
         await asyncio.sleep(_WATCH)
 
 

@@ -12,7 +12,7 @@ import pytest
 from gateway.core import keys
 from tests.conftest import accounts, log_in, token_of
 from tests.support.gateway import Gateway, gateway
-from tests.support.raw import Upstream, ask, status
+from tests.support.raw import Client, Upstream, ask, status
 from tests.support.redis_server import RedisServer, redis_server
 
 API = b"GET /api/x HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n%b\r\n"
@@ -270,3 +270,22 @@ def test_who_carries_no_credential_leaves_no_line(one: Gateway) -> None:
     assert status(ask(one.port, guest)) == 200
     assert one.metrics()['latchkey_refusals_total{reason="no_key"}'] == refused + 2
     assert len(one.audit_log.read_text().splitlines()) == before
+
+
+def test_a_bad_key_over_and_over(tmp_path: Path, redis: RedisServer, backend: Upstream) -> None:
+    """A client cannot fill the audit log with one bad key, nor with many: the first refusals have
+    lines, the others are counted in a line at the window's end, or at the gateway's. The metrics
+    count each.
+    """
+    with gateway(tmp_path, redis.url, **sections(backend)) as relay:
+        with Client(relay.port) as client:
+            request = API.replace(b"Connection: close\r\n", b"")
+            for number in range(1000):
+                made_up = keys.new_key(number.to_bytes(32, "big")).reveal().encode()
+                client.send(request % (BEARER % (KEY if number % 2 else made_up)))
+                assert client.answer()[0] == 401
+        counted = relay.metrics()['latchkey_events_total{event="refused",reason="invalid_key"}']
+        assert counted == 1000
+    lines = [json.loads(line) for line in relay.audit_log.read_text().splitlines()]
+    assert len(lines) <= 102
+    assert sum(line.get("repeated", 1) for line in lines) == 1000

@@ -1,0 +1,71 @@
+"""Which events of a client are worth a line of their own, and which are only counted.
+
+What a client may cause at will, and at no cost to itself, could fill a disk and hide what matters.
+So the first of such events have lines, and what comes more is summed up when the window ends. It is
+counted for each client and for each session, so a flood hides nothing of anyone else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+from gateway.core.accounts import network
+from gateway.observe.events import Event
+
+# What a client without any rights can cause as often as it likes.
+_REPEATABLE = frozenset({"refused", "login_failed", "renew_failed"})
+
+_WINDOW = 60.0  # seconds
+
+# Lines in a window: of the same thing, and of everything that one client has caused.
+_MAX_ALIKE = 20
+_MAX_OF_CLIENT = 100
+
+# Clients and kinds that are remembered in a window, about 500 bytes each; of more there is one sum.
+_MAX_REMEMBERED = 10_000
+
+_Kind = tuple[str, ...]
+
+
+class Repeats:
+    """The events of the present window. Each worker has its own."""
+
+    def __init__(self) -> None:
+        self._ends = 0.0
+        self._lines: Counter[_Kind] = Counter()
+        self._sums: dict[_Kind, Event] = {}
+        self._repeated: Counter[_Kind] = Counter()
+
+    def has_line(self, event: Event, now: float) -> bool:
+        """Whether an event has a line; otherwise it is in a sum. `now` is in seconds."""
+        if event.kind not in _REPEATABLE:
+            return True
+        if not self._lines:
+            self._ends = now + _WINDOW
+        client = network(event.address) or event.address
+        alike = (event.kind, event.reason, client, event.session_id)
+        if self._lines[alike] >= _MAX_ALIKE:
+            self._sum_up(alike, replace(event, request_id=""))
+        elif self._lines[client,] >= _MAX_OF_CLIENT:
+            known = Event(event.kind, address=event.address, reason=event.reason)
+            self._sum_up((event.kind, event.reason, client), known)
+        elif len(self._lines) >= _MAX_REMEMBERED:
+            self._sum_up((event.kind, event.reason), Event(event.kind, reason=event.reason))
+        else:
+            self._lines.update([alike, (client,)])
+            return True
+        return False
+
+    def sums(self, now: float) -> list[tuple[Event, int]]:
+        """What has been summed up in a window that has ended, with how often it happened."""
+        if not self._lines or now < self._ends:
+            return []
+        sums = [(event, self._repeated[kind]) for kind, event in self._sums.items()]
+        for table in (self._lines, self._sums, self._repeated):
+            table.clear()
+        return sums
+
+    def _sum_up(self, kind: _Kind, event: Event) -> None:
+        self._sums.setdefault(kind, event)
+        self._repeated[kind] += 1
