@@ -57,7 +57,7 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml $(LOCK)
 	@touch $@
 
 $(VENV)/.debian-test: $(VENV)/.made deploy/debian-packages
-	@deploy/debian-packages redis-server nginx haproxy caddy chromium chromium-driver
+	@deploy/debian-packages redis-server nginx haproxy caddy squid chromium chromium-driver
 	@touch $@
 
 $(VENV)/.debian-bench: $(VENV)/.made deploy/debian-packages

@@ -10,11 +10,9 @@ from dataclasses import dataclass, field, replace
 from gateway.core import json_text
 from gateway.core.carriers import TRIP_MARK
 from gateway.core.json_text import String
+from gateway.core.shared_caches import is_for_caches
 
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([A-Za-z0-9_.:-]+)\"?", re.IGNORECASE)
-
-
-_CACHING = frozenset({"cache-control", "expires", "pragma"})
 
 
 class UnreadableReply(ValueError):
@@ -52,7 +50,7 @@ class Reply:
         """The reply so that nobody keeps it, whatever its backend says of that: who holds a key in
         it shares it with nobody (RFC 6749 §5.1).
         """
-        kept = [line for line in self.fields if line[0].lower() not in _CACHING]
+        kept = [line for line in self.fields if not _keeps(line[0].lower())]
         return replace(self, fields=(*kept, ("Cache-Control", "no-store")))
 
     def without_cookies(self, own: Collection[str | None], key: str = "") -> Reply:
@@ -74,6 +72,11 @@ class Reply:
         """
         found = json_text.strings(self.text()[0])
         return {tuple(map(str, each.path)): each for each in found if not each.is_name}
+
+
+def _keeps(name: str) -> bool:
+    """Whether a field of this name (in lower case) tells a cache to keep the reply."""
+    return name in ("expires", "pragma") or is_for_caches(name.encode("utf-8", "surrogateescape"))
 
 
 def names(line: tuple[str, str]) -> tuple[str, str]:

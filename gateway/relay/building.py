@@ -42,6 +42,8 @@ class Builder:
         own = frozenset(name.encode() for name in key_cookies(config))
         self._reader = ResponseReader(own_cookies=own)
         self._minter = minter(config)
+        named = [] if config.keys.field is None else [config.keys.field.encode()]
+        self._key_fields = (b"Cookie", *named)
         guarded = _guarded(config)
         self._upstreams = {
             name: self._upstream(name, upstream, guarded[name])
@@ -78,6 +80,7 @@ class Builder:
             login_page=None if rule.on_unauthenticated == "401" else self._config.login_page,
             always_to_login=rule.on_unauthenticated == "login",
             cors=Policy.of(rule.cors or self._config.cors),
+            varies=self._key_fields if rule.auth == "optional" else (),
             response_timeout=(
                 timeouts.response if rule.response_timeout is None else rule.response_timeout
             ),

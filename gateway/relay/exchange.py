@@ -248,11 +248,24 @@ class Exchange:
             else:
                 self._rechunked, framing = True, b"Transfer-Encoding: chunked\r\n"
         self.close = self.close or self.context.draining
-        if self.forward is not None and self.forward.route.cors is not None:
-            outgoing.put_cors(response, self._cors_fields)
+        forward = self.forward
+        if forward is not None:
+            if forward.route.cors is not None:
+                outgoing.put_cors(response, self._cors_fields)
+            if self.head.key_fields or forward.route.varies:
+                self._confine(forward, response)
         return outgoing.response_head(
             response, self.head, *self._hidden, self.request_id, framing, close=self.close
         )
+
+    def _confine(self, forward: Forward, response: ResponseHead) -> None:
+        """Tells shared caches which callers the answer is for."""
+        route, entry, key_fields = forward.route, forward.entry, self.head.key_fields
+        if entry is None:
+            if route.varies:
+                outgoing.confine(response, route.varies, None)
+        elif key_fields and not route.is_endpoint:
+            outgoing.confine(response, route.varies or key_fields, entry.token)
 
     def deliver(self, out: list[bytes], pieces: list[bytes]) -> None:
         """Writes body bytes to the client, behind the head if it is in `out`."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import TYPE_CHECKING
 
+from gateway.core import shared_caches
 from gateway.core.cors import PREFIX as CORS
 from gateway.core.keys import KEY_PATTERN
 from gateway.relay.heads import RequestHead
@@ -203,10 +204,6 @@ def response_head(
         passed_lines(response, token, cookie),
         framing,
     ]
-    if token is not None and cookie is not None and not response.has_cache_control:
-        # RFC 9111 §3.5 makes answers to `Authorization` private. The swap from a cookie takes
-        # that away from the shared caches in front of us, so it is said here (rule B15).
-        parts.append(b"Cache-Control: private\r\nVary: Cookie\r\n")
     parts += (b"Via: 1.1 latchkey\r\nX-Request-Id: ", request_id, b"\r\n")
     if close:
         parts.append(b"Connection: close\r\n")
@@ -219,7 +216,29 @@ def response_head(
 def put_cors(response: ResponseHead, fields: Mapping[str, str]) -> None:
     """Puts the gateway's answer to whose pages may read this in the place of the upstream's."""
     kept = [line for line in response.passed if not line[: len(CORS)].lower().startswith(CORS)]
-    response.passed = [*kept, *[f"{name}: {value}\r\n".encode() for name, value in fields.items()]]
+    lines = [f"{name}: {value}\r\n".encode() for name, value in fields.items()]
+    response.passed = [*kept, *lines]
+    response.vary += tuple(line for line in lines if line.startswith(b"Vary:"))
+
+
+def confine(response: ResponseHead, key_fields: tuple[bytes, ...], token: bytes | None) -> None:
+    """Tells shared caches for whom an answer is (rule B15). Caches know of Authorization by
+    themselves (RFC 9111 §3.5), and of no other field in which a key may come.
+
+    key_fields: the fields in which the caller's key came, or in which one might have come
+    token: the session's, which stands in none of the lines; None if no key came
+    """
+    private = token is not None
+    if private and not response.for_caches:
+        # Browsers alone keep it, and they read every line of Vary.
+        response.passed.append(shared_caches.confined((), key_fields, private=True))
+        return
+    lines = response.for_caches + response.vary
+    kept = [line for line in response.passed if line not in lines]
+    if token is not None and token in b"".join(lines):
+        lines = tuple(line for line in lines if token not in line)
+    kept.append(shared_caches.confined(lines, key_fields, private=private))
+    response.passed = kept
 
 
 def interim_head(response: ResponseHead, token: bytes | None, cookie: bytes | None) -> bytes:

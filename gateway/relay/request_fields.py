@@ -26,6 +26,8 @@ _TRIP_COOKIE = re.compile(
     rb"[ \t]*+[^=;\s]++=%b[A-Za-z0-9_-]++[ \t]*+" % re.escape(TRIP_MARK.encode())
 )
 
+_COOKIE = (b"Cookie",)
+
 _UPGRADES = frozenset({b"websocket"})
 
 # What a field does to the head: called with it, the field's name as spelled, and its line.
@@ -70,6 +72,8 @@ def key_field(head: RequestHead, name: bytes, line: bytes) -> None:
     value = grammar.value(line, name)
     if head.credential is not None and head.credential != value:
         head.ambiguous = True
+    if head.credential is None or head.cookie is not None:
+        head.key_fields = (name,)
     head.credential, head.cookie = value, None
 
 
@@ -82,7 +86,7 @@ def authorization(head: RequestHead, name: bytes, line: bytes) -> None:
         # Some backends hand the token out in the body and in a cookie; so the key comes back twice.
         other = head.credential is not None and head.credential != value[7:]
         head.ambiguous = head.ambiguous or other
-        head.credential, head.cookie = value[7:], None
+        head.credential, head.cookie, head.key_fields = value[7:], None, ()
 
 
 def cookie(head: RequestHead, name: bytes, line: bytes) -> None:
@@ -102,7 +106,7 @@ def cookie(head: RequestHead, name: bytes, line: bytes) -> None:
                 kept.append(pair)
             continue
         if head.credential is None:
-            head.cookie, head.credential = found[1], found[2]
+            head.cookie, head.credential, head.key_fields = found[1], found[2], _COOKIE
         elif head.cookie is not None or head.credential != found[2]:
             head.ambiguous = True
     rest = b";".join(kept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from gateway.core import shared_caches
 from gateway.core.carriers import TRIP_MARK
 from gateway.core.fields import HOP_BY_HOP, OWN_PREFIX, fold
 from gateway.relay import grammar
@@ -26,7 +27,8 @@ class ResponseHead:
     keep_alive = False
     named: tuple[bytes, ...] = ()
     upgrade: bytes | None = None
-    has_cache_control = False
+    for_caches: tuple[bytes, ...] = ()  # those of the lines that tell caches what to keep
+    vary: tuple[bytes, ...] = ()  # those that tell caches for which requests
 
     def __init__(self, minor: bytes, status: int, reason: bytes) -> None:
         self.old = minor == b"0"
@@ -63,7 +65,7 @@ class ResponseReader:
             b"transfer-encoding": _transfer_encoding,
             b"connection": grammar.connection,
             b"upgrade": _upgrade,
-            b"cache-control": _cache_control,
+            b"vary": _vary,
             b"set-cookie": self._set_cookie,
         }
         self._rules: dict[bytes, Rule | None] = {b"": _malformed}
@@ -83,10 +85,7 @@ class ResponseReader:
         if head.chunked and (head.length is not None or head.old):
             raise Malformed
         if head.named:
-            head.passed = [
-                line for line in passed if line.partition(b":")[0].lower() not in head.named
-            ]
-            head.has_cache_control &= b"cache-control" not in head.named
+            _strip_named(head)
         return head
 
     def _unseen(self, head: ResponseHead, name: bytes, line: bytes) -> None:
@@ -104,7 +103,7 @@ class ResponseReader:
             return self._by_name[lower]
         if lower in HOP_BY_HOP or lower == b"x-request-id" or fold(name).startswith(OWN_PREFIX):
             return _drop
-        return None
+        return _for_caches if shared_caches.is_for_caches(lower) else None
 
     def _set_cookie(self, head: ResponseHead, name: bytes, line: bytes) -> None:
         own = self._own_cookies
@@ -141,6 +140,22 @@ def _upgrade(head: ResponseHead, name: bytes, line: bytes) -> None:
     head.upgrade = grammar.value(line, name).lower()
 
 
-def _cache_control(head: ResponseHead, name: bytes, line: bytes) -> None:
-    head.has_cache_control = True
+def _for_caches(head: ResponseHead, name: bytes, line: bytes) -> None:
+    head.for_caches += (line,)
     head.passed.append(line)
+
+
+def _vary(head: ResponseHead, name: bytes, line: bytes) -> None:
+    head.vary += (line,)
+    head.passed.append(line)
+
+
+def _strip_named(head: ResponseHead) -> None:
+    """Takes out what speaks of the upstream's connection alone (RFC 9110 §7.6.1)."""
+
+    def passes(line: bytes) -> bool:
+        return line.partition(b":")[0].lower() not in head.named
+
+    head.passed = list(filter(passes, head.passed))
+    head.for_caches = tuple(filter(passes, head.for_caches))
+    head.vary = tuple(filter(passes, head.vary))

@@ -72,6 +72,7 @@ class Route:
     login_page: str | None = None  # where a browser without a session is sent
     always_to_login: bool = False  # and not only a browser
     cors: Policy | None = None  # who else may read the answers
+    varies: tuple[bytes, ...] = ()  # the fields whose key decides who gets which answer
     response_timeout: float = 60.0
     body_limit: int = 2**63
     identifies: bool = field(init=False)  # whether a key is looked at

@@ -1,0 +1,97 @@
+"""Keeping one caller's answer from another behind a shared cache.
+
+A shared cache keeps no answer to a request with `Authorization` unless the answer allows it (RFC
+9111 §3.5). A key that came in another field takes that protection away, so the answer says it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+_CACHE_CONTROL, _VARY = b"cache-control", b"vary"
+
+# Caches obey these in place of Cache-Control: CDNs (Edge Architecture §2.2), and nginx.
+_SURROGATE_CONTROL, _NGINX_EXPIRES = b"surrogate-control", b"x-accel-expires"
+
+# How fields end that speak to one kind of cache, such as CDN-Cache-Control (RFC 9213 §2).
+_TARGETED = b"-cache-control"
+
+# One member of a list: commas within quotes do not end it (RFC 9110 §5.6.4). A quote that is not
+# closed swallows the rest, as a cache might read it.
+_MEMBER = re.compile(rb'(?:[^,"]++|"(?:[^"\\]++|\\.)*+(?:"|\\?\Z))++')
+_S_MAXAGE = re.compile(rb's-maxage=(?:"[0-9]+"|[0-9]+)')
+
+
+def is_for_caches(name: bytes) -> bool:
+    """Whether a field of this name (in lower case) tells caches what to keep."""
+    return name in (_CACHE_CONTROL, _SURROGATE_CONTROL, _NGINX_EXPIRES) or name.endswith(_TARGETED)
+
+
+# An upstream says few different things; the largest heads take 8 MiB at most.
+@lru_cache(maxsize=128)
+def confined(lines: tuple[bytes, ...], key_fields: tuple[bytes, ...], *, private: bool) -> bytes:
+    """The lines that take the place of an answer's `lines` for caches, as they leave.
+
+    lines: the answer's field lines for which `is_for_caches` holds, and those of Vary
+    key_fields: names of fields in which a key may come; Vary names them (RFC 9110 §12.5.5)
+    private: the answer is one caller's, so no shared cache keeps it without being allowed to
+
+    There is one line of a name: nginx before 1.23 reads the last one only.
+    """
+    said: dict[bytes, bytes] = {}
+    for line in lines:
+        name, _, value = line.partition(b":")
+        before = said.get(name.lower())
+        said[name.lower()] = b", ".join(filter(None, (before, value.strip(b" \t\r\n"))))
+    if private:
+        _forbid(said)
+    said[_VARY] = _varied(said.get(_VARY, b""), key_fields)
+    return b"".join(b"%b: %b\r\n" % (name.title(), value) for name, value in said.items())
+
+
+def _forbid(said: dict[bytes, bytes]) -> None:
+    """Has each field forbid shared caches to keep the answer, unless it speaks of that itself.
+
+    nginx's field and the surrogates' have no word for leave, so for them Cache-Control gives it.
+    """
+    is_allowed = _allows(said.setdefault(_CACHE_CONTROL, b""))
+    for name, value in said.items():
+        if name.endswith(_CACHE_CONTROL):
+            if not (_allows(value) or _has(value, b"private", b"no-store")):
+                said[name] = _with(b"private", value)
+        elif name == _NGINX_EXPIRES and not is_allowed:
+            said[name] = b"0"
+        elif name == _SURROGATE_CONTROL and not (is_allowed or _has(value, b"no-store")):
+            said[name] = _with(b"no-store", value)
+
+
+def _allows(value: bytes) -> bool:
+    """Whether a shared cache may keep an answer to `Authorization` for others (§3.5)."""
+    return _has(value, b"public", b"must-revalidate") or any(
+        _S_MAXAGE.fullmatch(member) for member in _members(value)
+    )
+
+
+def _has(value: bytes, *directives: bytes) -> bool:
+    """Whether one of these stands there as it is: `private="X"` speaks of a field (§5.2.2.7)."""
+    return any(member in directives for member in _members(value))
+
+
+def _with(directive: bytes, value: bytes) -> bytes:
+    """Ahead of the others, where no quote that stays open can hide it."""
+    return b"%b, %b" % (directive, value) if value else directive
+
+
+def _varied(value: bytes, names: tuple[bytes, ...]) -> bytes:
+    known = set(_members(value))
+    if b"*" in known:
+        return value
+    more = [name for name in names if name.lower() not in known]
+    return b", ".join([value, *more] if value else more)
+
+
+def _members(value: bytes) -> Iterator[bytes]:
+    """The members of a list, in lower case."""
+    return (member.strip(b" \t") for member in _MEMBER.findall(value.lower()))
