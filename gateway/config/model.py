@@ -95,7 +95,7 @@ class SessionSettings(Model):
     clock_skew: Duration = 5.0
     renew: Renew | None = None
     end_on_upstream_401: bool = False
-    max_per_subject: Annotated[int, Field(ge=0)] = 0
+    max_per_subject: Annotated[int, Field(ge=0)] = 100
 
 
 class UpstreamTls(Model):

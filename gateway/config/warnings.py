@@ -14,7 +14,9 @@ from gateway.config.problems import Problem, in_order
 
 def warnings(config: Config, document: Document) -> list[Problem]:
     """Everything in a valid configuration that is less safe than it could be, in its order."""
-    return in_order([*_unchecked_upstreams(config, document)])
+    return in_order(
+        [*_unchecked_upstreams(config, document), *_unlimited_sessions(config, document)]
+    )
 
 
 def _unchecked_upstreams(config: Config, document: Document) -> Iterator[Problem]:
@@ -24,3 +26,12 @@ def _unchecked_upstreams(config: Config, document: Document) -> Iterator[Problem
                 ("upstreams", name, "tls", "verify"),
                 "accepts any certificate: who stands between reads every token; name a ca_file",
             )
+
+
+def _unlimited_sessions(config: Config, document: Document) -> Iterator[Problem]:
+    if config.session.max_per_subject == 0:
+        yield document.problem(
+            ("session", "max_per_subject"),
+            "lets one account fill the store with sessions, and a stolen password keep any number "
+            "of them; say how many devices a person has at the most",
+        )

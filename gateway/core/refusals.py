@@ -114,6 +114,11 @@ NO_ROUTE = Refusal(404, "no_route", "Nothing is served at this path.")
 NO_SUCH_SESSION = Refusal(404, "no_session", "There is no such session.")
 NO_SESSION = Refusal(404, "no_session", "The subject has no such session.")
 METHOD = Refusal(405, "method_not_allowed", "This method is not served at this path.")
+UNKNOWN_SUBJECT = Refusal(
+    409,
+    "unknown_subject",
+    "The token names no subject, so its other devices cannot be found: they are still logged in.",
+)
 HEAD_TIMEOUT = Refusal(408, "head_timeout", "The request's head took too long.")
 BODY_TIMEOUT = Refusal(408, "body_timeout", "The request's body took too long.")
 BODY_TOO_LARGE = Refusal(413, "body_too_large", "The request's body is over the limit.")

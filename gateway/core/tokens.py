@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.core import jwts
+from gateway.core import jwts, subjects
 
 # An `exp` beyond this is as good as none; a float holds every integer below it.
 _FOREVER = 2**53
@@ -22,9 +22,6 @@ MINTED = "minted"
 
 # How long before its expiry a token is minted anew, in seconds; at most a quarter of its life.
 RENEWED_BEFORE = 60.0
-
-# A name longer than this is none; it is kept with each session.
-_LONGEST_SUBJECT = 1024
 
 
 class BadToken(ValueError):
@@ -47,15 +44,9 @@ class Claims:
     expires: float | None
 
     def subject(self, names: tuple[str, ...]) -> str | None:
-        """The first of the named claims that holds a text or a number which can be kept."""
-        for name in names:
-            value = self.payload.get(name)
-            if isinstance(value, str | int) and not isinstance(value, bool):
-                text = str(value)
-                # Printable: no lone surrogate, which UTF-8 cannot hold.
-                if 0 < len(text) <= _LONGEST_SUBJECT and text.isprintable():
-                    return text
-        return None
+        """The name in the first of these claims that holds one (see `subjects.name_of`)."""
+        found = (subjects.name_of(self.payload.get(name)) for name in names)
+        return next((name for name in found if name is not None), None)
 
 
 def read_claims(token: str, now: float) -> Claims:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.core import origins, refusals
+from gateway.core import origins, refusals, subjects
 from gateway.core.cors import Policy
 from gateway.core.records import Open
 from gateway.endpoints.answers import Refused
@@ -21,30 +21,35 @@ CORS: web.AppKey[Policy | None] = web.AppKey("cors")
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
-    """The sessions of the caller's own subject, by their ids, the caller's `current` one first."""
+class Caller:
+    """Whose key came: a session, and what is said of it in the open."""
 
-    current: str
-    sessions: dict[str, Open]
+    session_id: str
+    session: Open
 
     @property
-    def others(self) -> list[str]:
-        return [each for each in self.sessions if each != self.current]
+    def subject(self) -> str:
+        return self.session.subject
+
+    @property
+    def is_unnamed(self) -> bool:
+        """Whether the token names no subject, so that the caller's other sessions are unknown."""
+        return subjects.is_unnamed(self.subject)
 
 
-async def own_sessions(request: web.Request, directory: Directory) -> Own:
+async def caller(request: web.Request, directory: Directory) -> Caller:
     """Raises `Refused` when the caller has no session, and `StoreUnavailable`.
 
     The store is asked whether the caller's session lives: the relay may remember it for a moment.
     """
-    current = request.headers.get("X-Latchkey-Session")
-    if current is None:
+    session_id = request.headers.get("X-Latchkey-Session")
+    if session_id is None:
         with_key = "X-Latchkey-Carrier" in request.headers
         raise Refused(refusals.BAD_KEY if with_key else refusals.NO_KEY)
-    said = (await directory.open([current])).get(current)
+    said = (await directory.open([session_id])).get(session_id)
     if said is None:
         raise Refused(refusals.BAD_KEY)
-    return Own(current, {current: said, **await directory.of(said.subject)})
+    return Caller(session_id, said)
 
 
 def insist_on_own_site(request: web.Request) -> None:

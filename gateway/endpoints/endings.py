@@ -12,10 +12,11 @@ from aiohttp import web
 from gateway.backends import BackendFailed, Backends
 from gateway.core import carriers, swaps
 from gateway.core.fields import OWN_PREFIX, fold
+from gateway.core.records import Open
 from gateway.core.replies import Reply
 from gateway.core.sessions import Session
 from gateway.endpoints import pages
-from gateway.endpoints.callers import own_origin
+from gateway.endpoints.callers import Caller, own_origin
 from gateway.logins import Federated
 from gateway.observe.events import Kind, of_sessions
 from gateway.store.near_cache import Entry
@@ -77,10 +78,30 @@ class Endings:
     ) -> None:
         """Ends sessions, and reports those that there were."""
         ended = await self._sessions.revoke(*session_ids)
+        self._report(request, ended, kind, reason=reason, by=by)
+
+    async def end_others(self, request: web.Request, caller: Caller, *, reason: str) -> None:
+        """Ends all other sessions of the caller's subject, and reports them."""
+        others = self._sessions.revoke_others(caller.subject, caller.session_id)
+        async for ended in others:
+            self._report(request, ended, "logout", reason=reason, subject=caller.subject)
+
+    def _report(
+        self,
+        request: web.Request,
+        ended: Mapping[str, Open],
+        kind: Kind,
+        *,
+        reason: str,
+        by: str = "",
+        subject: str = "",
+    ) -> None:
+        """`subject` is that of sessions of which it cannot be read."""
         headers = request.headers
         name, address = headers.get("X-Request-Id", ""), headers.get("X-Real-IP", "")
         for event in of_sessions(kind, ended, reason=reason, request_id=name, by=by):
-            self._sessions.report(replace(event, address=address))
+            whose = event.subject or subject
+            self._sessions.report(replace(event, subject=whose, address=address))
 
     async def _leaving(self, request: web.Request) -> Session | None:
         """The session that is about to end, if its browser goes on to log out elsewhere."""

@@ -9,7 +9,7 @@ from aiohttp import web
 from gateway.core import refusals
 from gateway.endpoints import pages
 from gateway.endpoints.answers import LOGIN_PAGE, Refused, refuse
-from gateway.endpoints.callers import insist_on_own_site, may_act, own_sessions
+from gateway.endpoints.callers import caller, insist_on_own_site, may_act
 from gateway.endpoints.endings import Endings
 from gateway.pages.rendering import LOGOUT, REFUSAL
 from gateway.store.directory import Directory
@@ -44,15 +44,30 @@ class LogoutEndpoint:
         scope = _scope(request)
         if not scope:
             return _logged_out(request, await self._endings.log_out(request))
+        asking = await caller(request, self._directory)
+        if asking.is_unnamed:
+            return await self._only_here(request, scope)
         # The caller's own session ends last, so that what has failed can be asked for again.
-        own = await own_sessions(request, self._directory)
-        await self._endings.end(request, own.others, "logout", reason=scope)
+        await self._endings.end_others(request, asking, reason=scope)
         if scope == "all":
             return _logged_out(request, await self._endings.log_out(request, reason=scope))
         response = web.Response(status=204, headers={"Cache-Control": "no-store"})
         if self._sessions_path is not None and pages.is_wanted(request):
             pages.lead_to(response, self._sessions_path)
         return response
+
+    async def _only_here(self, request: web.Request, scope: Scope) -> web.Response:
+        """Refuses what cannot be done: which other sessions the same person has is unknown.
+
+        The caller's own session ends all the same where it was to end as well: who wants to be
+        logged out everywhere must not stay logged in here for it.
+        """
+        if scope != "all":
+            return refuse(request, refusals.UNKNOWN_SUBJECT, back=self._sessions_path)
+        logged_out = await self._endings.log_out(request, reason=scope)
+        again = request.config_dict[LOGIN_PAGE]
+        refused = refuse(request, refusals.UNKNOWN_SUBJECT, again=again)
+        return _with_cookies_of(logged_out, refused)
 
 
 def _logged_out(request: web.Request, response: web.Response) -> web.Response:
@@ -61,9 +76,14 @@ def _logged_out(request: web.Request, response: web.Response) -> web.Response:
         return response
     notice, again = pages.texts_for(request).logged_out, request.config_dict[LOGIN_PAGE]
     page = pages.show(request, REFUSAL, notice=notice, back=None, again=again)
-    for cookie in response.headers.getall("Set-Cookie", ()):
-        page.headers.add("Set-Cookie", cookie)
-    return page
+    return _with_cookies_of(response, page)
+
+
+def _with_cookies_of(logout: web.Response, response: web.Response) -> web.Response:
+    """The response, which has a browser forget what the logout's own answer does."""
+    for cookie in logout.headers.getall("Set-Cookie", ()):
+        response.headers.add("Set-Cookie", cookie)
+    return response
 
 
 def _scope(request: web.Request) -> Scope:

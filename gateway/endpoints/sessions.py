@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from gateway.core import refusals
 from gateway.core.moments import rfc3339
+from gateway.core.records import Open
 from gateway.endpoints import pages
 from gateway.endpoints.answers import Refused, refuse
-from gateway.endpoints.callers import Own, insist_on_own_site, own_sessions
+from gateway.endpoints.callers import Caller, caller, insist_on_own_site
 from gateway.endpoints.endings import Endings
 from gateway.pages import policy, views
 from gateway.pages.rendering import SESSIONS
@@ -19,6 +21,9 @@ from gateway.store.directory import Directory
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
+
+# As many as a subject may have by `session.max_per_subject`, if that is not changed.
+MAX_LISTED = 100
 
 # Of the list, and of one session. A form can do no DELETE, so its POST ends a session as well.
 _OF_ALL, _OF_ONE = ("GET", "HEAD"), ("DELETE", "POST")
@@ -39,13 +44,14 @@ class SessionsEndpoint:
         if request.method not in methods:
             return refuse(request, refusals.METHOD, {"Allow": ", ".join(methods)})
         if handle is None:
-            return self._list(request, await own_sessions(request, self._directory))
+            return await self._list(request, await caller(request, self._directory))
         insist_on_own_site(request)
-        return await self._end(request, handle)
+        return await self._end(request, handle, await caller(request, self._directory))
 
-    def _list(self, request: web.Request, own: Own) -> web.Response:
+    async def _list(self, request: web.Request, asking: Caller) -> web.Response:
+        found, not_listed = await self._found(asking)
         if pages.is_wanted(request):
-            return self._page(request, own)
+            return self._page(request, asking, found, not_listed)
         listed = [
             {
                 "handle": handle,
@@ -53,38 +59,60 @@ class SessionsEndpoint:
                 "address": said.address,
                 "created": rfc3339(said.created),
                 "last_seen": rfc3339(said.seen),
-                "current": handle == own.current,
+                "current": handle == asking.session_id,
             }
-            for handle, said in own.sessions.items()
+            for handle, said in found.items()
         ]
+        shown: dict[str, object] = {"sessions": listed}
+        if not_listed != 0:
+            shown["not_listed"] = not_listed
         fields = {"Cache-Control": "no-store", "Vary": policy.VARY}
-        return web.json_response({"sessions": listed}, headers=fields)
+        return web.json_response(shown, headers=fields)
 
-    def _page(self, request: web.Request, own: Own) -> web.Response:
+    async def _found(self, asking: Caller) -> tuple[dict[str, Open], int | None]:
+        """The sessions to be listed, the caller's own first; and how many more there may be, None
+        if that is unknown.
+        """
+        own = {asking.session_id: asking.session}
+        if asking.is_unnamed:
+            return own, None
+        await self._directory.restore(asking.subject, asking.session_id)
+        newest, number = await self._directory.newest(asking.subject, MAX_LISTED)
+        found = dict(islice((own | newest).items(), MAX_LISTED))
+        return found, max(0, number - len(found))
+
+    def _page(
+        self,
+        request: web.Request,
+        asking: Caller,
+        found: dict[str, Open],
+        not_listed: int | None,
+    ) -> web.Response:
         texts, now = pages.texts_for(request), time.time()
         return pages.show(
             request,
             SESSIONS,
             devices=[
-                views.device(handle, said, texts, current=handle == own.current, now=now)
-                for handle, said in own.sessions.items()
+                views.device(handle, said, texts, current=handle == asking.session_id, now=now)
+                for handle, said in found.items()
             ],
+            not_listed=not_listed,
             sessions_path=self._path,
             logout_path=self._logout_path,
         )
 
-    async def _end(self, request: web.Request, handle: str) -> web.Response:
+    async def _end(self, request: web.Request, handle: str, asking: Caller) -> web.Response:
         """Ends one of the caller's sessions; the present one as a logout does.
 
         There is no telling whether any other session exists. Raises `Refused`.
         """
-        own = await own_sessions(request, self._directory)
-        if handle not in own.sessions:
-            raise Refused(refusals.NO_SESSION, back=self._path)
-        if handle == own.current:
+        if handle == asking.session_id:
             # Without a session, the page there says that one is logged out.
             response, onward = await self._endings.log_out(request), self._logout_path
         else:
+            said = (await self._directory.open([handle])).get(handle)
+            if said is None or said.subject != asking.subject or asking.is_unnamed:
+                raise Refused(refusals.NO_SESSION, back=self._path)
             await self._endings.end(request, [handle], "revoke", by="device")
             response = web.Response(status=204, headers={"Cache-Control": "no-store"})
             onward = self._path

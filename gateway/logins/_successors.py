@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gateway.core import refresh_tokens, sessions, swaps
+from gateway.core import refresh_tokens, sessions, subjects, swaps
 from gateway.core.replies import Reply
 from gateway.core.sessions import Session, Token
 from gateway.core.swaps import Found
@@ -19,10 +18,6 @@ from gateway.verifiers import ReadToken
 
 if TYPE_CHECKING:
     from gateway.config.login_sections import Renew
-
-
-# What stands for the subject of a session whose token names nobody: this, and a digest.
-_NAMELESS = "token:"
 
 
 class OtherSubject(ValueError):
@@ -50,7 +45,7 @@ class Successors:
         """
         found = swaps.find(reply, place)
         claims = await self._read(found.token)
-        named, trusted = self._subject(claims), asked or session.subject.startswith(_NAMELESS)
+        named, trusted = self._subject(claims), asked or subjects.is_unnamed(session.subject)
         if named != session.subject and not (named is None and trusted):
             raise OtherSubject
         expires = math.inf if claims.expires is None else claims.expires
@@ -64,8 +59,3 @@ class Successors:
         refresh = refresh_tokens.dump(rotated) if rotated else kept
         due = sessions.renewal_time(time.time(), expires, renew.before) if refresh else math.inf
         return found, Renewed(token, expires, due, refresh)
-
-
-def nameless(token: str) -> str:
-    """A token that names nobody is nobody else's: its digest stands for the subject."""
-    return _NAMELESS + hashlib.sha256(token.encode()).hexdigest()[:32]

@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from gateway.backends import BackendFailed
-from gateway.core import refresh_tokens, refusals, swaps
+from gateway.core import refresh_tokens, refusals, subjects, swaps
 from gateway.core.carriers import KeyCookie
 from gateway.core.keys import Key
 from gateway.core.replies import Reply, UnreadableReply
@@ -22,7 +22,7 @@ from gateway.logins import Attempt, LoggedIn, Means
 from gateway.logins._asking import ask
 from gateway.logins._refresh import BackendRefresh
 from gateway.logins._reports import end_replaced, report, reporting_failures
-from gateway.logins._successors import Successors, nameless
+from gateway.logins._successors import Successors
 from gateway.verifiers import open_reader
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Login:
         self._backends = means.backends
         self._sessions = means.sessions
         self._own_cookies = means.own_cookies
+        self._has_warned = False  # of tokens that name no subject
         self._read = open_reader(config.verify, means.backends.key_sets, means.sessions.skew)
         self.successors = Successors(self._read, self._subject, config.renew)
         self.renew = config.renew and BackendRefresh(config.renew, means.backends, self.successors)
@@ -104,7 +105,7 @@ class Login:
         refresh = None if renew is None else refresh_tokens.find(reply, renew.refresh_token)
         issued = await self._sessions.issue(
             token=found.token,
-            subject=self._subject(claims) or nameless(found.token),
+            subject=self._subject(claims) or self._unnamed(found.token),
             login=self._config.path,
             device=Device(attempt.device, attempt.address),
             token_expiry=claims.expires,
@@ -118,6 +119,17 @@ class Login:
 
     def _subject(self, claims: Claims) -> str | None:
         return claims.subject(self._config.subject)
+
+    def _unnamed(self, token: str) -> str:
+        if not self._has_warned:
+            self._has_warned = True
+            _log.warning(
+                "the tokens of the login %s hold none of the claims %s, so their users can neither "
+                "see nor end their other devices: let `subject` name the claim that says who it is",
+                self._config.path,
+                ", ".join(self._config.subject),
+            )
+        return subjects.unnamed(token)
 
 
 def _handed_out(

@@ -44,6 +44,9 @@ ENGLISH = Texts(
     ),
     logged_out=Notice("You are logged out", "You can close this page, or log in again."),
     only_device="You are not logged in on any other device.",
+    others_unknown="Your other devices cannot be shown, because your login does not say whose they "
+    "are.",
+    not_listed=("{} more device is not shown.", "{} more devices are not shown."),
     back="Back to your devices",
     again="Log in again",
     log_in=Notice("Log in", "Log in to go on."),
@@ -55,6 +58,11 @@ ENGLISH = Texts(
         "cross_site": Notice(
             "This request was blocked",
             "It was sent by another website, so nothing has been changed.",
+        ),
+        "unknown_subject": Notice(
+            "Your other devices are still logged in",
+            "They cannot be found, because your login does not say whose they are. Log out on each "
+            "of them.",
         ),
         "no_session": Notice(
             "There is no such device",

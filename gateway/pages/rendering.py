@@ -117,9 +117,10 @@ def _samples(texts: Texts) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for handle in ("first", "second")
     ]
     always = {"text": texts, "nonce": "nonce"}
-    for devices in (shown, shown[:1]):
-        paths = {"sessions_path": "/sessions", "logout_path": "/logout"}
-        yield SESSIONS, {**always, **paths, "devices": devices}
+    paths = {"sessions_path": "/sessions", "logout_path": "/logout"}
+    for devices, not_listed in ((shown, 0), (shown, 7), (shown[:1], 0), (shown[:1], None)):
+        listed = {"devices": devices, "not_listed": not_listed}
+        yield SESSIONS, {**always, **paths, **listed}
     yield LOGOUT, {**always, "logout_path": "/logout"}
     ways = {"forms": ["/login"], "providers": [{"name": "Example", "path": "/login/example"}]}
     for failed in (None, "/login"):

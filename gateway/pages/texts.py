@@ -37,6 +37,8 @@ class Texts:
     log_out_question: Notice  # when another site has led to the logout
     logged_out: Notice
     only_device: str
+    others_unknown: str  # when the device's own subject is
+    not_listed: Plural  # of devices
     back: str
     again: str
     log_in: Notice  # over the ways to log in
@@ -60,6 +62,11 @@ class Texts:
                 number = int(seconds // size)
                 return (one if number == 1 else several).format(number)
         return self.just_now
+
+    def more(self, number: int) -> str:
+        """How many devices there are beside those that are listed."""
+        one, several = self.not_listed
+        return (one if number == 1 else several).format(number)
 
     def device(self, label: str) -> str:
         """A device's label in this language."""

@@ -7,6 +7,7 @@ that has ended. Whoever reads the index removes such entries; so it heals, whate
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from itertools import islice
@@ -17,6 +18,9 @@ from gateway.core.records import Foreign, Open
 from gateway.store.connect import Client
 from gateway.store.errors import bounded
 from gateway.store.layout import Layout
+from gateway.store.writes import Command, Writes
+
+_log = logging.getLogger("gateway.store")
 
 # How many records are read at once: 1,000 take Redis about a millisecond.
 _AT_ONCE = 1000
@@ -30,10 +34,11 @@ class Directory:
     Everything raises `StoreUnavailable`.
     """
 
-    def __init__(self, client: Client, layout: Layout, timeout: float) -> None:
-        """`timeout` bounds each of the store's answers, in seconds."""
+    def __init__(self, client: Client, layout: Layout, writes: Writes, timeout: float) -> None:
+        """`writes` says when a write is safe; `timeout` bounds each of the store's answers (s)."""
         self._client = client
         self._layout = layout
+        self._writes = writes
         self._timeout = timeout
 
     async def enter(
@@ -43,21 +48,26 @@ class Directory:
         ends_at: float,
         now: float,
         names: Iterable[str] = (),
-    ) -> None:
+    ) -> int:
         """Takes note of a session that is issued now and has been written; times are UNIX seconds.
-        It can be found by its subject, and by what others call it.
+        It can be found by its subject, and by what others call it. Returns how many sessions the
+        subject's index names, of which some may have ended.
 
         It is scored by the second in which it ends, and within that by when in its second it was
         issued: of sessions that were issued in the same second, the record does not tell the older.
         """
         last = math.ceil(ends_at)
-        async with self._client.pipeline(transaction=False) as pipe:
-            for index in (self._layout.subject(subject), *map(self._layout.name, names)):
-                pipe.zremrangebyscore(index, "-inf", now)
-                pipe.zadd(index, {session_id: last + now % 1})
-                pipe.expireat(index, last, gt=True)
-                pipe.expireat(index, last, nx=True)
-            await bounded(pipe.execute(), self._timeout)
+        by_subject = self._layout.subject(subject)
+        commands: list[Command] = []
+        for index in (by_subject, *map(self._layout.name, names)):
+            commands += (
+                ("ZREMRANGEBYSCORE", index, "-inf", now),
+                ("ZADD", index, last + now % 1, session_id),
+                ("EXPIREAT", index, last, "GT"),
+                ("EXPIREAT", index, last, "NX"),
+            )
+        size: int = (await self._writes.do(*commands, ("ZCARD", by_subject)))[-1]
+        return size
 
     async def extend(self, subject: str, session_id: str, ends_at: float) -> None:
         """Takes note that a session is about to end later; its place among those that were issued
@@ -84,6 +94,28 @@ class Directory:
         held = await self._held(subject)
         order = sorted(held, key=lambda each: held[each][0].seen, reverse=True)
         return {each: held[each][0] for each in order}
+
+    async def newest(self, subject: str, most: int) -> tuple[dict[str, Open], int]:
+        """At most so many of a subject's sessions: those that end last, by their ids, the one that
+        was seen last first. And how many its index names, of which some may have ended.
+
+        What this costs is bounded by `most`, and by what has ended and leaves the index for it.
+        """
+        index, held, start = self._layout.subject(subject), dict[str, Open](), 0
+        while len(held) < most:
+            found: Any = await bounded(
+                self._client.zrange(index, start, start + most - 1, desc=True), self._timeout
+            )
+            ids = [each.decode("ascii", "replace") for each in found]
+            if not ids:
+                break
+            living, gone = await self._told_apart(subject, ids)
+            held |= dict(islice(living.items(), most - len(held)))
+            await self.leave(gone)
+            start += len(ids) - len(gone)
+        size: int = await bounded(self._client.zcard(index), self._timeout)
+        order = sorted(held, key=lambda session_id: held[session_id].seen, reverse=True)
+        return {session_id: held[session_id] for session_id in order}, size
 
     async def named(self, name: str) -> list[str]:
         """The ids of the sessions that others call so; what has ended leaves the index."""
@@ -115,18 +147,29 @@ class Directory:
         )
         scores = {each.decode("ascii", "replace"): score for each, score in entries}
         held: dict[str, tuple[Open, float]] = {}
-        gone: dict[str, str] = {}
         for some in _pieces(scores):
-            for session_id, record in zip(some, await self._records(some), strict=True):
-                if record is None:
-                    gone[session_id] = subject
-                    continue
-                with contextlib.suppress(Foreign):
-                    said = records.load(record)
-                    if said.subject == subject:
-                        held[session_id] = said, scores[session_id]
-        await self.leave(gone)
+            living, gone = await self._told_apart(subject, some)
+            held |= {session_id: (said, scores[session_id]) for session_id, said in living.items()}
+            await self.leave(gone)
         return held
+
+    async def _told_apart(
+        self, subject: str, session_ids: Sequence[str]
+    ) -> tuple[dict[str, Open], dict[str, str]]:
+        """What is said in the open of those sessions that live, and the subject by those that have
+        ended. A session that this version cannot read is neither.
+        """
+        living: dict[str, Open] = {}
+        gone: dict[str, str] = {}
+        for session_id, record in zip(session_ids, await self._records(session_ids), strict=True):
+            if record is None:
+                gone[session_id] = subject
+                continue
+            with contextlib.suppress(Foreign):
+                said = records.load(record)
+                if said.subject == subject:
+                    living[session_id] = said
+        return living, gone
 
     async def every(self) -> AsyncIterator[dict[str, Open]]:
         """All sessions that there are, some at a time and in no order; of those that come or go
@@ -154,6 +197,20 @@ class Directory:
         index = self._layout.subject(subject)
         ids: Any = await bounded(self._client.zrange(index, 0, -1), self._timeout)
         return [each.decode("ascii", "replace") for each in ids]
+
+    async def restore(self, subject: str, present: str) -> None:
+        """Makes a subject's index anew if it does not name the session `present`, which lives: then
+        it was lost, as a Redis that evicts keys (a `maxmemory-policy` other than noeviction) or its
+        operator may lose it. All sessions that there are have to be looked through.
+        """
+        index = self._layout.subject(subject)
+        if await bounded(self._client.zscore(index, present), self._timeout) is not None:
+            return
+        _log.warning("the index of a subject's sessions was lost, and is made anew")
+        async for some in self.every():
+            for session_id, said in some.items():
+                if said.subject == subject:
+                    await self.enter(subject, session_id, said.ends_at, said.created)
 
     async def open(self, session_ids: Sequence[str]) -> dict[str, Open]:
         """What is said in the open of those sessions that there are."""

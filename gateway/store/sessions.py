@@ -85,7 +85,8 @@ class Sessions:
         """
         self.near = near
         self.skew = skew
-        self.directory = Directory(client, layout, timeout)
+        self._writes = Writes(client, replicas, timeout)
+        self.directory = Directory(client, layout, self._writes, timeout)
         self.failures = Failures(client, layout, sealer, timeout)
         self.once = Once(client, layout, timeout)
         self.sealer = sealer
@@ -114,7 +115,6 @@ class Sessions:
         self._lookups = Lookups(client, layout, idle_timeout, timeout)
         near.on_change = self._lookups.changed
         near.on_push = self._echoes.hear
-        self._writes = Writes(client, replicas, timeout)
         self._revocations = Revocations(client, layout, timeout)
         self._tracking = Tracking(
             client,
@@ -193,8 +193,8 @@ class Sessions:
             refresh,
         )
         idle = self._idle if lasts is None else lasts
-        await self._write(key, session, device, now, idle, names)
-        if self._most:
+        number = await self._write(key, session, device, now, idle, names)
+        if 0 < self._most < number:
             await self._make_room(subject)
         return Issued(key, session)
 
@@ -206,14 +206,18 @@ class Sessions:
         now: float,
         idle: float,
         names: Sequence[str],
-    ) -> None:
-        """The session first: what the index names without there being a session has ended."""
+    ) -> int:
+        """The session first: what the index names without there being a session has ended. Returns
+        how many the index names.
+        """
         record = self._records.new(key, session, device, now, secrets.token_bytes(NONCE_BYTES))
         lasts = max(1, int(min(idle, session.ends_at - now) * 1000))
         name = self._layout.session(session.id)
         await self._writes.do(("SET", name, record, "PX", lasts))
         try:
-            await self.directory.enter(session.subject, session.id, session.ends_at, now, names)
+            return await self.directory.enter(
+                session.subject, session.id, session.ends_at, now, names
+            )
         except StoreUnavailable:
             # Nobody has the key, so the session would only be idle until it ends.
             with suppress(StoreUnavailable):
@@ -225,8 +229,7 @@ class Sessions:
 
         Logins at the same time all do it, in the same order, so that none ends one too many.
         """
-        for session_id in (await self.directory.by_age(subject))[: -self._most]:
-            ended = await self.revoke(session_id)
+        async for ended in self._revoke_all((await self.directory.by_age(subject))[: -self._most]):
             for event in of_sessions("revoke", ended, reason="too_many", by="limit"):
                 self.report(event)
 
@@ -260,9 +263,17 @@ class Sessions:
         """Ends all sessions of a subject, those that this version cannot read as well; some at a
         time, which are returned as `revoke` does. Raises `StoreUnavailable`.
         """
+        async for ended in self._revoke_all(await self.directory.ids(subject)):
+            yield ended
+
+    async def revoke_others(self, subject: str, present: str) -> AsyncIterator[dict[str, Open]]:
+        """The same for all but the session `present`, which lives: an index that does not name it
+        was lost, and is made anew first.
+        """
+        await self.directory.restore(subject, present)
         ids = await self.directory.ids(subject)
-        for at in range(0, len(ids), _AT_ONCE):
-            yield await self.revoke(*ids[at : at + _AT_ONCE])
+        async for ended in self._revoke_all([each for each in ids if each != present]):
+            yield ended
 
     async def revoke_issued_before(self, moment: float) -> AsyncIterator[dict[str, Open]]:
         """Ends all sessions that were issued before a moment (UNIX seconds), of whomever; some at a
@@ -271,6 +282,10 @@ class Sessions:
         async for some in self.directory.every():
             older = [session_id for session_id, said in some.items() if said.created < moment]
             yield await self.revoke(*older)
+
+    async def _revoke_all(self, ids: Sequence[str]) -> AsyncIterator[dict[str, Open]]:
+        for at in range(0, len(ids), _AT_ONCE):
+            yield await self.revoke(*ids[at : at + _AT_ONCE])
 
     async def living(self, session_ids: Iterable[str]) -> set[str]:
         """Those of the sessions that have not ended. Raises `StoreUnavailable`."""

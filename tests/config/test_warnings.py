@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from gateway.config.load import load_with_warnings
+from gateway.config.load import load, load_with_warnings
 from tests.config.test_load import write
 
 
@@ -37,3 +37,10 @@ def test_an_upstream_whose_certificate_is_not_checked(tmp_path: Path) -> None:
     upstream = {"servers": "https://api.example", "tls": {"verify": False}}
     [warning] = warned(tmp_path, upstreams={"api": upstream})
     assert warning.startswith("6:15: upstreams.api.tls.verify: accepts any certificate")
+
+
+def test_any_number_of_sessions(tmp_path: Path) -> None:
+    """One account could fill the store; the default is a number."""
+    [warning] = warned(tmp_path, session={"max_per_subject": 0})
+    assert warning.startswith("8:20: session.max_per_subject: lets one account fill the store")
+    assert load(write(tmp_path, yaml.safe_dump(config())), {}).session.max_per_subject == 100

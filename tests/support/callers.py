@@ -2,7 +2,9 @@
 
 import json
 
-from tests.conftest import token_of
+import jwt
+
+from tests.conftest import SIGNING_SECRET, token_of
 from tests.support.endpoints import BODY, World, answer
 
 # What browsers say of a page of the site's own.
@@ -11,11 +13,21 @@ OWN = {"Sec_Fetch_Site": "same-origin"}
 
 async def log_in(place: World, subject: str = "alice", **headers: str) -> tuple[str, str]:
     """A new key and its session's id."""
-    place.backend.answer = answer({"token": token_of(subject)})
+    return await log_in_with(place, token_of(subject), **headers)
+
+
+async def log_in_with(place: World, token: str, **headers: str) -> tuple[str, str]:
+    """The same for a token of the test's own."""
+    place.backend.answer = answer({"token": token})
     reply = await place.ask("POST", "/login", BODY, **headers)
     key = str(json.loads(reply[2])["token"])
     place.backend.answer = answer({})
     return key, (await place.entry(key)).session.id
+
+
+def unnamed_token(number: int) -> str:
+    """A token that names no subject; each number makes another one."""
+    return jwt.encode({"number": number}, SIGNING_SECRET, algorithm="HS256")
 
 
 def by_header(session_id: str) -> dict[str, str]:

@@ -1,0 +1,44 @@
+"""Subjects: whose a session is, in one name."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+# A longer name is no name: it is kept with each session.
+MAX_CHARACTERS = 1024
+
+# A float holds every whole number below this one exactly.
+_MAX_WHOLE_FLOAT = 2**53
+
+# What stands for the subject of a session whose token names none: this, and a digest.
+_UNNAMED = re.compile(r"token:[0-9a-f]{32}")
+
+
+def name_of(claim: Any) -> str | None:
+    """The name that a claim holds: a text, or a whole number; None if it can be no name.
+
+    1, 1.0 and "1" are one name: backends write the same number in different ways.
+    """
+    if isinstance(claim, bool) or not isinstance(claim, str | int | float):
+        return None
+    if isinstance(claim, float):
+        if not claim.is_integer() or abs(claim) >= _MAX_WHOLE_FLOAT:
+            return None
+        claim = int(claim)
+    name = str(claim)
+    # Printable: no lone surrogate, which UTF-8 cannot hold.
+    if not 0 < len(name) <= MAX_CHARACTERS or not name.isprintable() or is_unnamed(name):
+        return None
+    return name
+
+
+def unnamed(token: str) -> str:
+    """The subject of a session whose token names none: no other token has it."""
+    return f"token:{hashlib.sha256(token.encode()).hexdigest()[:32]}"
+
+
+def is_unnamed(subject: str) -> bool:
+    """Whether a subject says nothing of whose the session is, so that its others are unknown."""
+    return _UNNAMED.fullmatch(subject) is not None
