@@ -17,7 +17,7 @@ from aiohttp import web
 from gateway.backends import backends
 from gateway.core import identity
 from gateway.endpoints import admin, app
-from gateway.observe import access_log
+from gateway.observe import access_log, worker_log
 from gateway.observe.audit_log import AuditLog, open_audit_log
 from gateway.observe.events import Event
 from gateway.observe.metrics import Metrics
@@ -56,6 +56,7 @@ class Assignment:
 
 def main(assignment: Assignment) -> int:
     """Serves until SIGTERM or SIGINT, then drains. Returns the process's exit code."""
+    worker_log.limit_repeats()
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 20, 50)

@@ -140,6 +140,15 @@ def test_nothing_typed_is_in_any_log(pair: list[Gateway]) -> None:
         assert "ilhelmina" not in log.read_text()
 
 
+def test_a_client_cannot_fill_the_log(one: Gateway) -> None:
+    """Each of these logins succeeds at the backend, and its reply cannot be used."""
+    line = "the backend answered 200 without a token"
+    before = one.log.read_text().count(line)
+    for _ in range(50):
+        assert log_in(one, "none")[0] == 502
+    assert one.log.read_text().count(line) - before <= 40, "20 of each worker"
+
+
 # Bodies.
 
 

@@ -139,8 +139,8 @@ async def pair(running: list[Gateway]) -> AsyncIterator[Pair]:
 
 @contextlib.contextmanager
 def shop() -> Iterator[str]:
-    """The backend's URL: it logs in anybody whose password is not "wrong", and says whose token it
-    got with a call.
+    """The backend's URL: it logs in anybody whose password is not "wrong", says whose token it got
+    with a call, and hands out no token for the password "none".
     """
     secret = "the backend's own secret, 32 bytes"
 
@@ -148,6 +148,8 @@ def shop() -> Iterator[str]:
         typed = await request.json()
         if typed.get("password") == "wrong":
             return web.json_response({"detail": "wrong password"}, status=401)
+        if typed.get("password") == "none":
+            return web.json_response({"detail": "no token"})
         payload = {"sub": typed["username"], "exp": int(time.time()) + 3600}
         return web.json_response({"token": jwt.encode(payload, secret, algorithm="HS256")})
 

@@ -1,0 +1,52 @@
+"""A worker's log for operators: what a client causes over and over does not fill it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+
+_WINDOW = 60.0  # seconds
+
+# Records of a kind in a window: enough to see what is wrong.
+_MAX_ALIKE = 20
+
+# Kinds that are told apart. Our own messages are far fewer; others' may be made anew each time.
+_MAX_KINDS = 1000
+
+
+def limit_repeats() -> None:
+    """Limits what this process logs to `Repeats`, on every handler that there is."""
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Repeats())
+
+
+class Repeats(logging.Filter):
+    """Lets the first records of a kind pass in each window; a later one says how many did not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ends = 0.0
+        self._passed: Counter[str] = Counter()
+        self._left_out: Counter[str] = Counter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record passes. A kind is one message of one logger, whatever is put into it."""
+        now = time.monotonic()
+        if now >= self._ends:
+            self._ends = now + _WINDOW
+            self._passed.clear()
+            if len(self._left_out) > _MAX_KINDS:
+                self._left_out.clear()
+        kind = f"{record.name} {record.msg}"
+        if kind not in self._passed and len(self._passed) >= _MAX_KINDS:
+            kind = ""
+        if self._passed[kind] >= _MAX_ALIKE:
+            self._left_out[kind] += 1
+            return False
+        self._passed[kind] += 1
+        left_out = self._left_out.pop(kind, 0)
+        if left_out:
+            text = record.getMessage()
+            record.msg, record.args = f"{text} (and {left_out} more that were left out)", ()
+        return True
