@@ -11,12 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway.core import media_types
 from gateway.core.token_places import Auto, Cookie, TokenPlace
 
 Carrier = Literal["reply", "cookie"]
 Choice = Literal["auto", "reply", "cookie"]
-
-_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 # RFC 6265bis §4.1.3: browsers take a cookie of such a name only with Secure and without a Domain,
 # so neither a sibling host nor anybody on the wire can set one.
@@ -107,6 +106,6 @@ def choose(
     for said in (requested_with, wanted):
         if said in ("cookie", "reply"):
             return "cookie" if said == "cookie" else "reply"
-    is_form = content_type.partition(";")[0].strip().lower() in _FORMS
+    is_form = media_types.essence(content_type) in (media_types.FORM, media_types.FORM_OF_PARTS)
     by_script = requested_with.lower() == "xmlhttprequest"
     return "cookie" if is_form and "text/html" in accept.lower() and not by_script else "reply"

@@ -7,11 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-from gateway.core import json_text
+from gateway.core import json_text, media_types
 from gateway.core.json_text import NotJson
-
-_JSON = "application/json"
-_FORM = "application/x-www-form-urlencoded"
 
 # No login form has more; taking more apart would only cost time.
 _MOST_FIELDS = 100
@@ -32,12 +29,12 @@ class Credentials:
 
 def read(content_type: str, body: bytes) -> Credentials:
     """The credentials in a body. Raises `BadLogin`."""
-    kind = content_type.partition(";")[0].strip().lower()
+    kind = media_types.essence(content_type)
     try:
         text = body.decode("utf-8")
-        if kind == _FORM:
+        if kind == media_types.FORM:
             fields: Any = _from_form(text)
-        elif kind == _JSON:
+        elif kind == media_types.JSON:
             fields = json_text.value(text)
         else:
             raise BadLogin
@@ -48,7 +45,7 @@ def read(content_type: str, body: bytes) -> Credentials:
         raise BadLogin from None
     if not isinstance(name, str) or not isinstance(password, str):
         raise BadLogin
-    return Credentials(name, password, fields if kind == _FORM else None)
+    return Credentials(name, password, fields if kind == media_types.FORM else None)
 
 
 def _from_form(text: str) -> dict[str, str]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from gateway.core import carriers, devices, refusals, return_paths
+from gateway.core import carriers, devices, media_types, multipart, refusals, return_paths
 from gateway.core.carriers import KeyCookie
 from gateway.core.fields import OWN_PREFIX, fold
 from gateway.core.replies import Reply
@@ -29,12 +30,6 @@ if TYPE_CHECKING:
 
 # The field of a login form that says how the key is to travel: `cookie` or `reply`.
 _CARRIER = "key_carrier"
-
-# The same in a form of parts, as browsers and programs write one (RFC 7578 §4.2).
-_CARRIER_PART = re.compile(
-    rb"\r\nContent-Disposition: form-data; name=\"?%b\"?\r\n\r\n(cookie|reply)\r\n--"
-    % _CARRIER.encode()
-)
 
 # And the one that says where its browser goes afterwards.
 _RETURN_TO = "return_to"
@@ -58,8 +53,9 @@ _OF_A_PREFLIGHT = frozenset(
 )
 _OF_PREFLIGHTS = ("access-control-request-", "sec-fetch-", "x-forwarded-")
 
-# A larger form is not looked into: reading 1 MiB of fields takes 160 ms that all others wait for.
-_MOST_FORM = 65536
+# A larger form is not looked into, nor one of more fields: reading takes time of all others.
+_MAX_FORM_BYTES = 65536
+_MAX_FORM_FIELDS = 100
 
 
 class LoginEndpoint:
@@ -163,7 +159,7 @@ class LoginEndpoint:
             content_type=headers.get("Content-Type", ""),
             accept=headers.get("Accept", ""),
             requested_with=headers.get("X-Requested-With", ""),
-            wanted=_wanted(request, body),
+            wanted=_field(request, body, _CARRIER),
         )
         if carrier == "reply":
             return None
@@ -216,19 +212,18 @@ def _with_one_key(request: web.Request, reply: Reply) -> web.Response:
     return response
 
 
-def _wanted(request: web.Request, body: bytes) -> str:
-    """What a form says of how the key is to travel."""
-    if request.content_type == "multipart/form-data" and len(body) <= _MOST_FORM:
-        found = _CARRIER_PART.search(body)
-        return found[1].decode() if found else ""
-    return _field(request, body, _CARRIER)
-
-
 def _field(request: web.Request, body: bytes, name: str) -> str:
-    """A field of a form that came as browsers send it by default."""
-    if request.content_type != "application/x-www-form-urlencoded" or len(body) > _MOST_FORM:
+    """A field of a form, as browsers and programs send one; "" without it."""
+    if len(body) > _MAX_FORM_BYTES:
         return ""
-    fields = parse_qsl(body.decode("latin-1"), max_num_fields=None)
+    content_type = request.headers.get("Content-Type", "")
+    fields: Iterable[tuple[str, str]] = ()
+    match media_types.essence(content_type):
+        case media_types.FORM:
+            with suppress(ValueError):
+                fields = parse_qsl(body.decode("latin-1"), max_num_fields=_MAX_FORM_FIELDS)
+        case media_types.FORM_OF_PARTS:
+            fields = islice(multipart.fields(content_type, body), _MAX_FORM_FIELDS)
     return next((value for each, value in fields if each == name), "")
 
 

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
-from gateway.core import id_tokens
+from gateway.core import id_tokens, media_types
 from gateway.core.id_tokens import LogoutToken
 from gateway.core.replies import Reply
 from gateway.core.tokens import NotVerified
@@ -87,7 +87,7 @@ def name(config: OidcLogin, kind: str, value: str) -> str:
 def _token(attempt: Attempt) -> str:
     """The token in a form. Raises `NotVerified`."""
     kinds = [value for field, value in attempt.fields if field.lower() == "content-type"]
-    if [each.partition(";")[0].strip().lower() for each in kinds] != [_FORM]:
+    if [media_types.essence(each) for each in kinds] != [media_types.FORM]:
         raise NotVerified("no_form")
     try:
         form = parse_qs(attempt.body.decode("ascii"), max_num_fields=_MOST_FIELDS)
@@ -97,9 +97,6 @@ def _token(attempt: Attempt) -> str:
     if len(tokens) != 1:
         raise NotVerified("no_token")
     return tokens[0]
-
-
-_FORM = "application/x-www-form-urlencoded"
 
 
 def _json(status: int, data: dict[str, str]) -> Reply:

@@ -10,6 +10,8 @@ from contextlib import suppress
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
+from gateway.core import accounts, carriers, credentials, media_types, multipart
+from gateway.core.credentials import BadLogin
 from gateway.relay.bodies import ChunkedBody
 from gateway.relay.grammar import HEAD_END, Malformed
 from gateway.relay.heads import Refused
@@ -106,17 +108,80 @@ HEADS: list[tuple[str, Read, int]] = [
 ]
 
 
+def _in_text(read: Callable[[str], object], *errors: type[Exception]) -> Read:
+    """A reader of texts. What it says of a text that is none is not the point here."""
+
+    def of_bytes(text: bytes) -> None:
+        with suppress(*errors):
+            read(text.decode("utf-8", "replace"))
+
+    return of_bytes
+
+
+def _choice(field: str) -> object:
+    return carriers.choose("auto", content_type=field, accept="", requested_with="", wanted="")
+
+
+def _account(body: bytes) -> None:
+    accounts.typed(
+        ["username"],
+        query="",
+        content_type="multipart/form-data; boundary=a",
+        content_encoding="",
+        authorization="",
+        body=body,
+    )
+
+
+def _account_in_field(field: str) -> None:
+    accounts.typed(
+        ["username"],
+        query=f"?username={field}"[:TARGET],
+        content_type=f"multipart/form-data; boundary={field}",
+        content_encoding="",
+        authorization=f"Basic {field}",
+        body=b"--a",
+    )
+
+
+FIELD_VALUES: list[tuple[str, Read, int]] = [
+    ("essence", _in_text(media_types.essence), HEAD),
+    ("parameter", _in_text(lambda field: media_types.parameter("a/b;" + field, "a")), HEAD),
+    ("carrier", _in_text(_choice), HEAD),
+    ("account in a field", _in_text(_account_in_field), HEAD),
+    ("network", _in_text(accounts.network), HEAD),
+]
+BODIES: list[tuple[str, Read, int]] = [
+    ("account in a body", _account, 8 * 1024),
+    ("account's name", _in_text(accounts.folded), 8 * 1024),
+    ("form in parts", lambda body: list(multipart.fields("a/b; boundary=a", body)), 64 * 1024),
+    (
+        "part's head",
+        lambda text: list(multipart.fields("a/b;boundary=x", _A_PART % text + b"\r\n\r\nz")),
+        64 * 1024,
+    ),
+    (
+        "form",
+        _in_text(lambda text: credentials.read(media_types.FORM, text.encode()), BadLogin),
+        16 * 1024,
+    ),
+]
+_A_PART = b"--x\r\nContent-Disposition: form-data; name=%b"
+
+ALL = [*HEADS, *FIELD_VALUES, *BODIES]
+
+
 @pytest.mark.parametrize(
-    ("read", "largest"), [(r, n) for _, r, n in HEADS], ids=[h[0] for h in HEADS]
+    ("read", "largest"), [each[1:] for each in ALL], ids=[each[0] for each in ALL]
 )
-class TestHeads:
+class TestGrowth:
     @few
     @given(shapes)
     def test_of_drawn_shapes(self, read: Read, largest: int, shape: Shape) -> None:
-        """A head, a line, a field's value and a body's framing are read in linear time."""
+        """Whatever is read is read in about linear time."""
         assert_grows_fairly(read, shape, largest)
 
     def test_of_each_atom(self, read: Read, largest: int) -> None:
-        """The same for each thing by itself that parsers look for."""
+        """The same for each thing by itself that readers look for."""
         for shape in PLAIN_SHAPES:
             assert_grows_fairly(read, shape, largest)

@@ -1,0 +1,61 @@
+"""No request within the limits keeps a worker busy for long, so all others wait for no time.
+
+What counts is the CPU time of the worker's event loop: it is what others wait for, and tells the
+same on a machine that has other work.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import log_in
+from tests.support.gateway import Gateway
+from tests.support.raw import Client
+
+# What one request may take of the loop, in seconds; an ordinary one takes a thousandth of it.
+MAX_STALL = 0.1
+
+# Of a field, as large as a head may be by default.
+FIELD = 30 * 1024
+
+
+def loop_time(relay: Gateway) -> float:
+    """CPU time of the worker's first thread, in which its event loop runs, in seconds."""
+    (worker,) = relay.workers()
+    return int(Path(f"/proc/{worker}/schedstat").read_text().split()[0]) / 1e9
+
+
+def stall(relay: Gateway, request: bytes) -> float:
+    """How long the loop is busy with one request, in seconds."""
+    with Client(relay.port) as client:
+        before = loop_time(relay)
+        client.send(request)
+        client.head()
+        return loop_time(relay) - before
+
+
+def post(path: str, body: bytes, *lines: bytes) -> bytes:
+    fields = b"".join(line + b"\r\n" for line in lines)
+    return b"POST %b HTTP/1.1\r\nHost: a.example\r\n%bContent-Length: %d\r\n\r\n%b" % (
+        path.encode(),
+        fields,
+        len(body),
+        body,
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Content-Type: application/json; a=" + b'";' * (FIELD // 2),
+        b"Content-Type: multipart/form-data; a=" + b'\\"' * (FIELD // 2),
+        b"Content-Type: " + b"a/" * (FIELD // 2),
+        b"a" * FIELD,
+        b"a:" * (FIELD // 2) + b"\0",
+    ],
+    ids=["quotes", "escapes", "slashes", "no colon", "colons"],
+)
+def test_a_field_stalls_nobody(relay: Gateway, line: bytes) -> None:
+    """Whatever a field holds, or a line that is none."""
+    log_in(relay.port)  # what is imported with the first login is not the field's doing
+    assert stall(relay, post("/login", b'{"username": "alice"}', line)) < MAX_STALL
