@@ -144,6 +144,8 @@ def _account_in_field(field: str) -> None:
     )
 
 
+_A_PART = b"--x\r\nContent-Disposition: form-data; name=%b"
+
 FIELD_VALUES: list[tuple[str, Read, int]] = [
     ("essence", _in_text(media_types.essence), HEAD),
     ("parameter", _in_text(lambda field: media_types.parameter("a/b;" + field, "a")), HEAD),
@@ -166,7 +168,6 @@ BODIES: list[tuple[str, Read, int]] = [
         16 * 1024,
     ),
 ]
-_A_PART = b"--x\r\nContent-Disposition: form-data; name=%b"
 
 ALL = [*HEADS, *FIELD_VALUES, *BODIES]
 
