@@ -94,6 +94,7 @@ class SessionSettings(Model):
     secrets_file: str | None = None
     clock_skew: Duration = 5.0
     renew: Renew | None = None
+    renew_on_upstream_401: bool = False
     end_on_upstream_401: bool = False
     max_per_subject: Annotated[int, Field(ge=0)] = 100
 

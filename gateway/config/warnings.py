@@ -15,7 +15,11 @@ from gateway.config.problems import Problem, in_order
 def warnings(config: Config, document: Document) -> list[Problem]:
     """Everything in a valid configuration that is less safe than it could be, in its order."""
     return in_order(
-        [*_unchecked_upstreams(config, document), *_unlimited_sessions(config, document)]
+        [
+            *_unchecked_upstreams(config, document),
+            *_unlimited_sessions(config, document),
+            *_undone_logouts(config, document),
+        ]
     )
 
 
@@ -34,4 +38,12 @@ def _unlimited_sessions(config: Config, document: Document) -> Iterator[Problem]
             ("session", "max_per_subject"),
             "lets one account fill the store with sessions, and a stolen password keep any number "
             "of them; say how many devices a person has at the most",
+        )
+
+
+def _undone_logouts(config: Config, document: Document) -> Iterator[Problem]:
+    if config.session.renew_on_upstream_401:
+        yield document.problem(
+            ("session", "renew_on_upstream_401"),
+            "replaces tokens that a backend has revoked, which undoes its own logout; remove it",
         )

@@ -137,12 +137,15 @@ class Decider:
         return Forward(route, entry, prepared)
 
     async def decide_again(
-        self, forward: Forward, head: RequestHead, peer: Peer, own_id: bytes
+        self, forward: Forward, head: RequestHead, peer: Peer, own_id: bytes, *, renew: bool
     ) -> Forward | None:
-        """The same with another token, after the upstream has refused this one; None without."""
+        """The same with another token, after the upstream has refused this one; None without.
+
+        renew: a new one is got, unless the session has another one already
+        """
         assert forward.entry is not None
         assert head.credential is not None
-        entry = await self._sessions.replaced(head.credential, forward.entry)
+        entry = await self._sessions.replaced(head.credential, forward.entry, renew=renew)
         if entry is None:
             return None
         route = forward.route

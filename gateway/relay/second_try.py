@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
+from gateway.core.tokens import MINTED
 from gateway.relay import eager
 
 if TYPE_CHECKING:
+    from gateway.core.sessions import Session
     from gateway.relay.decision import Forward
     from gateway.relay.exchange import Exchange
     from gateway.relay.responses import ResponseHead
+    from gateway.relay.settings import Settings
     from gateway.store.near_cache import Entry
 
 
@@ -22,17 +26,31 @@ def begin(exchange: Exchange, response: ResponseHead, rest: bytes) -> bool:
     forward = exchange.forward
     if forward is None or forward.entry is None or forward.route.is_endpoint:
         return False
-    may_differ = forward.entry.session.refresh or exchange.context.settings.captures
+    session, settings = forward.entry.session, exchange.context.settings
+    may_differ = session.refresh or settings.captures
     if exchange.second_try or exchange.head.has_body or not may_differ:
         _refused_for_good(exchange, forward.entry)
         return False
     exchange.second_try = True
     decider, peer = exchange.context.decider, exchange.client.peer
-    again = eager.begin(decider.decide_again(forward, exchange.head, peer, exchange.own_id))
+    again = eager.begin(
+        decider.decide_again(
+            forward, exchange.head, peer, exchange.own_id, renew=_may_renew(session, settings)
+        )
+    )
     if not isinstance(again, eager.Suspended):
         return False  # there is none: any other would have come from the store
     _send_when_there(exchange, again, response, rest)
     return True
+
+
+def _may_renew(session: Session, settings: Settings) -> bool:
+    """Whether a refused token is renewed: a backend that revokes one as it logs its user out would
+    have that undone. A token that is about to expire by itself is renewed all the same, and of the
+    gateway's own tokens no backend keeps account.
+    """
+    is_due = time.time() >= session.renew_at - settings.skew
+    return is_due or settings.renew_on_401 or session.refresh == MINTED
 
 
 def _refused_for_good(exchange: Exchange, entry: Entry) -> None:

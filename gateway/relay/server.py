@@ -193,5 +193,7 @@ def _settings(config: Config) -> Settings:
         read_ahead=max(_READ_AHEAD, limits.head_size + 1),  # or a large head would never be whole
         connections=limits.connections,
         captures=any(rule.captures is not None for rule in config.routes),
+        skew=config.session.clock_skew,
+        renew_on_401=config.session.renew_on_upstream_401,
         end_on_401=config.session.end_on_upstream_401,
     )

@@ -23,4 +23,6 @@ class Settings:
     read_ahead: int  # of the present exchange: pipelined requests, or a body without an upstream
     connections: int
     captures: bool  # a session may have another token by now, though nobody has renewed it
+    skew: float  # how far a backend's clock may differ
+    renew_on_401: bool  # a token that an upstream refuses is renewed, however fresh it is
     end_on_401: bool  # an upstream that refuses a token for good ends its session

@@ -85,9 +85,11 @@ class Resolver:
         self._answers = True
         return entry
 
-    async def replaced(self, credential: bytes, entry: Entry) -> Entry | None:
+    async def replaced(
+        self, credential: bytes, entry: Entry, *, renew: bool = True
+    ) -> Entry | None:
         """The entry with another token, after an upstream has refused the one that it has; None
-        when there is none to be had.
+        when there is none to be had. Without `renew`, only a token that the store has already.
         """
         key = keys.parse_key(credential)
         if key is None:
@@ -98,7 +100,8 @@ class Resolver:
         except StoreUnavailable:
             return None
         if isinstance(session, Session) and session.token == entry.session.token:
-            session = await self._renewals.replaced(key, session) or _UNKNOWN
+            renewed = await self._renewals.replaced(key, session) if renew else None
+            session = renewed or _UNKNOWN
         found = self._entry(session) if isinstance(session, Session) else session
         return found if isinstance(found, Entry) else None
 

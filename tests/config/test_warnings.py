@@ -44,3 +44,9 @@ def test_any_number_of_sessions(tmp_path: Path) -> None:
     [warning] = warned(tmp_path, session={"max_per_subject": 0})
     assert warning.startswith("8:20: session.max_per_subject: lets one account fill the store")
     assert load(write(tmp_path, yaml.safe_dump(config())), {}).session.max_per_subject == 100
+
+
+def test_a_backends_logout_that_is_undone(tmp_path: Path) -> None:
+    """A revoked token is refused for good, unless somebody has decided otherwise."""
+    [warning] = warned(tmp_path, session={"renew_on_upstream_401": True})
+    assert "session.renew_on_upstream_401: replaces tokens that a backend has revoked" in warning

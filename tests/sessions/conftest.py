@@ -57,11 +57,12 @@ def sections(
 def pair(
     tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, running_backend: Renewing
 ) -> Iterator[tuple[Gateway, Gateway]]:
-    """Two gateways."""
+    """Two gateways that renew whatever token an upstream refuses."""
     folder = tmp_path_factory.mktemp("pair")
+    changed = sections(running_backend, renew_on_upstream_401=True)
     with (
-        gateway(folder / "one", redis.url, **sections(running_backend)) as one,
-        gateway(folder / "two", redis.url, **sections(running_backend)) as two,
+        gateway(folder / "one", redis.url, **changed) as one,
+        gateway(folder / "two", redis.url, **changed) as two,
     ):
         yield one, two
 

@@ -198,7 +198,9 @@ def test_refresh_tokens_in_other_places(
 
 
 def test_an_upstream_that_refuses_the_token(pair: Pair, backend: Renewing) -> None:
-    """One renewal and one more try, for all that wait; a request with a body is not repeated."""
+    """If config.yaml says so: one renewal and one more try, for all that wait; a request with a
+    body is not repeated.
+    """
     backend.life = 60
     key = log_in(pair[0].port)
     assert call(pair[0], key)[0] == 200
@@ -237,3 +239,35 @@ def test_ending_a_session_that_an_upstream_refuses(
         assert call(only, key)[1] == {"detail": "revoked token"}
         backend.revoked.clear()
         eventually(lambda: call(only, key)[0] == 401)
+
+
+def test_a_token_that_a_backend_has_revoked(
+    tmp_path: Path, redis: RedisServer, backend: Renewing
+) -> None:
+    """It has logged its user out: no new token undoes that, unless config.yaml says so."""
+    backend.life = 60
+    with gateway(tmp_path, redis.url, **sections(backend)) as only:
+        key = log_in(only.port)
+        assert call(only, key)[0] == 200
+        backend.revoked.update(backend.tokens)
+        for _ in range(2):
+            assert call(only, key)[:2] == (401, {"detail": "revoked token"})
+        assert call(only, key, body=b"12345")[0] == 401
+        assert backend.refreshes == []
+        # Nor is the session ended: that is said by `end_on_upstream_401`.
+        backend.revoked.clear()
+        assert call(only, key)[0] == 200
+
+
+def test_a_token_that_is_about_to_expire(
+    tmp_path: Path, redis: RedisServer, backend: Renewing
+) -> None:
+    """A backend whose clock is ahead refuses it before its time: one renewal, and one more try."""
+    backend.delay = 0.5
+    with gateway(tmp_path, redis.url, **sections(backend)) as only:
+        key = log_in(only.port)
+        until(backend.due)
+        backend.revoked.update(backend.tokens)
+        assert call(only, key)[0] == 200
+        assert backend.seen == backend.tokens
+        assert len(backend.refreshes) == 1
