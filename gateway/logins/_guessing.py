@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
@@ -76,9 +77,10 @@ class Guarded:
             self._failed(attempt, refusals.STORE_DOWN.reason)
             raise
 
-    def _accounts(self, attempt: Attempt) -> frozenset[str]:
+    def _accounts(self, attempt: Attempt) -> Mapping[str, Collection[str]]:
         if self._account is not None:
-            return frozenset({accounts.folded(self._account(attempt))})
+            name = self._account(attempt)
+            return {accounts.folded(name): {name}}
         return accounts.typed(
             self._rules.account,
             query=attempt.query,

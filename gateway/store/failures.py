@@ -3,11 +3,12 @@
 An attempt takes a place before the backend is asked, and gives it back if it has not failed. So
 however many are made at once, no more than may fail ever reach the backend; and who hangs up before
 the answer has made a guess all the same. Four counts, each of the failures within a window:
-* of one account from one network. A success sets it back, for whoever knows the password guesses no
-  more. After some failures each further attempt has to wait, twice as long each time.
+* of one account from one network. After some failures each further attempt has to wait, twice as
+  long each time. A success sets back what its own spelling of the account's name has failed at: the
+  password is known, so these were no guesses. But a guesser may own an account of nearly that name.
 * of one account from all networks, which is much higher. It is for guessers who have many networks,
-  and it stops none that has logged in to the account within the last weeks. So a stranger can keep
-  an account's owner out only from the owner's own address.
+  and it stops none that has logged in to the account, by the same spelling, within the last weeks.
+  So a stranger can keep an account's owner out only from the owner's own address.
 * of one network, and of all. A success does not set these back: a guesser has an account, too.
 
 They are kept by `limits`, over our own client, for that knows each kind of store. Its scripts work
@@ -18,7 +19,7 @@ learns neither what was typed nor where.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -63,13 +64,25 @@ class _Place:
         return f"failed/{self.name}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Forgiven:
+    """What a success sets back: failures at a place that were made with one spelling."""
+
+    place: _Place
+    spelling: str  # the name of their count
+
+    @property
+    def failures(self) -> str:
+        return f"failed/{self.spelling}"
+
+
 @dataclass(slots=True)
 class Places:
     """What an attempt has taken, and what its success means."""
 
     taken: list[_Place] = field(default_factory=list)
     turns: list[str] = field(default_factory=list)  # it is the one whose turn it was after a wait
-    forgiven: _Place | None = None
+    forgiven: _Forgiven | None = None
     known: str = ""  # the name by which the network is remembered then
 
 
@@ -85,7 +98,7 @@ class Failures:
         self._timeout = timeout
 
     async def take(
-        self, rules: Guessing, login: str, accounts: Collection[str], address: str
+        self, rules: Guessing, login: str, accounts: Mapping[str, Collection[str]], address: str
     ) -> Places:
         """Places for an attempt at `accounts` (see `accounts.typed`), of which it must be told what
         comes. Raises `TooManyFailures`; then it has taken none.
@@ -111,24 +124,33 @@ class Failures:
         await bounded(self._succeeded(rules, places), self._timeout)
 
     async def _take_all(
-        self, places: Places, rules: Guessing, login: str, accounts: Collection[str], home: str
+        self,
+        places: Places,
+        rules: Guessing,
+        login: str,
+        accounts: Mapping[str, Collection[str]],
+        home: str,
     ) -> None:
+        spelling = _only_spelling(accounts)
+        known = "" if spelling is None or not home else self._known(login, spelling, home)
         for account in sorted(accounts):
             here = _place(rules, "here", self._digest("here", login, account, home))
             await self._take(places, here)
             await self._take_turn(places, rules, here)
+            if spelling is not None and here in places.taken:
+                name = self._digest("spelling", login, account, home, spelling)
+                places.forgiven = _Forgiven(here, f"spelling/{name}")
             if account != HIDDEN and rules.per_account_everywhere:
-                known = self._layout.known(self._digest("known", login, account, home))
-                if not await self._client.exists(known):
+                places.known = known
+                if not (known and await self._client.exists(known)):
                     digest = self._digest("everywhere", login, account)
                     await self._take(places, _place(rules, "everywhere", digest))
-                if len(accounts) == 1 and home:
-                    places.known = known
-            if len(accounts) == 1 and account != HIDDEN and here in places.taken:
-                places.forgiven = here
         if home:
             await self._take(places, _place(rules, "address", self._digest("address", home)))
         await self._take(places, _place(rules, "all", ""))
+
+    def _known(self, login: str, spelling: str, home: str) -> str:
+        return self._layout.known(self._digest("known", login, spelling, home))
 
     async def _take(self, places: Places, place: _Place) -> None:
         most = place.item.amount
@@ -153,26 +175,48 @@ class Failures:
         places.turns.append(place.wait)
 
     async def _give_back(self, places: Places) -> None:
-        for place in places.taken:
-            await self._counts.give_back(place.name, 1)
+        await self._leave(places)
         for wait in places.turns:
             await self._counts.clear(wait)
+
+    async def _leave(self, places: Places) -> None:
+        for place in places.taken:
+            await self._counts.give_back(place.name, 1)
 
     async def _failed(self, rules: Guessing, places: Places) -> None:
         for place in places.taken:
             failures = await self._counts.incr(place.failures, place.item.get_expiry())
             if place.wait and 0 < rules.delay_after <= failures:
                 await self._counts.begin(place.wait, _delay(rules, failures))
+        forgiven = places.forgiven
+        if forgiven is not None:
+            await self._counts.incr(forgiven.failures, forgiven.place.item.get_expiry())
 
     async def _succeeded(self, rules: Guessing, places: Places) -> None:
-        await self._give_back(places)
+        await self._leave(places)
         if places.forgiven is not None:
-            failures = await self._counts.get(places.forgiven.failures)
-            await self._counts.give_back(places.forgiven.name, failures)
-            await self._counts.clear(places.forgiven.failures)
-            await self._counts.clear(places.forgiven.wait)
+            await self._forgive(rules, places.forgiven)
         if places.known and rules.known_for:
             await self._client.set(places.known, b"", px=math.ceil(rules.known_for * 1000))
+
+    async def _forgive(self, rules: Guessing, forgiven: _Forgiven) -> None:
+        place = forgiven.place
+        failures = await self._counts.get(forgiven.failures)
+        await self._counts.clear(forgiven.failures)
+        await self._counts.give_back(place.name, failures)
+        left = await self._counts.give_back(place.failures, failures)
+        if left < rules.delay_after:
+            await self._counts.clear(place.wait)
+
+
+def _only_spelling(accounts: Mapping[str, Collection[str]]) -> str | None:
+    """The one spelling of the one account that an attempt names; None if there is another, or if
+    its account is hidden.
+    """
+    if len(accounts) != 1:
+        return None
+    [(account, spellings)] = accounts.items()
+    return next(iter(spellings)) if account != HIDDEN and len(spellings) == 1 else None
 
 
 def _place(rules: Guessing, kind: str, digest: str) -> _Place:
@@ -215,9 +259,11 @@ class _Counts(RedisStorage):
         bridge.storage = self._client
         bridge.connection_getter = lambda _readonly: self._client
 
-    async def give_back(self, key: str, amount: int) -> None:
-        """Counts so many less, but never less than none."""
-        await self._giving_back(keys=[self.bridge.prefixed_key(key)], args=[amount])
+    async def give_back(self, key: str, amount: int) -> int:
+        """Counts so many less, but never less than none, and returns what is left."""
+        name = self.bridge.prefixed_key(key)
+        left: int = await self._giving_back(keys=[name], args=[amount])
+        return left
 
     async def begin(self, key: str, seconds: int) -> None:
         """Counts one, from now on for so long."""

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given
@@ -76,6 +77,72 @@ def test_spellings_of_one_name_are_one_account(name: str) -> None:
     assert folded(name) == "alice"
 
 
+@pytest.mark.parametrize(
+    ("name", "account"),
+    [
+        ("Alice@A.Example.", "alice@a.example"),
+        ("al.ice+news@a.example", "alice@a.example"),
+        ("CORP\\alice", "alice"),
+        ("corp\\alice@a.example", "alice@a.example"),
+        ("alice\0 whatever", "alice"),
+        ("ŁUKASZ", "lukasz"),
+        ("Straße", "strasse"),
+        ("Σίσυφος", "σισυφοσ"),
+        ("a.b", "a.b"),
+        ("a+b", "a+b"),
+        ("@home", "@home"),
+    ],
+)
+def test_what_databases_and_mail_providers_do_not_tell_apart(name: str, account: str) -> None:
+    """Collations, domains of a directory, and what a library drops of a mail address."""
+    assert folded(name) == account
+    assert folded(account) == account
+
+
+@pytest.mark.parametrize(
+    "name", ["user_name", "userName", "User-Name", "user name", "data[user_name]", "form.username"]
+)
+def test_spellings_of_a_members_name(name: str) -> None:
+    """Whether its words are joined, and by what."""
+    assert read(json.dumps({name: "alice"}).encode()) == {"alice"}
+    assert read(urlencode({name: "alice"}).encode(), FORM) == {"alice"}
+
+
+def graphql(text: str, **variables: object) -> bytes:
+    return json.dumps({"query": text, "variables": variables}).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (graphql('mutation { login(email: "alice", password: "x") { token } }'), JSON),
+        (graphql('mutation{login(input:{email:"\\u0061lice",password:"x"}){token}}'), JSON),
+        (b'[{"query": "{ login(email: \\"alice\\") { token } }"}]', JSON),
+        (b'mutation { login(email: "alice") { token } }', "application/graphql"),
+        (urlencode({"query": '{ login(email: "alice") { token } }'}).encode(), FORM),
+        (urlencode({"query": "x", "variables": '{"email": "alice"}'}).encode(), FORM),
+        (json.dumps({"query": "x", "variables": '{"email": "alice"}'}).encode(), JSON),
+        (
+            MULTIPART.replace(b"email", b"operations").replace(
+                b"Alice@a.example", b'{"query": "x", "variables": {"email": "alice"}}'
+            ),
+            "multipart/form-data; boundary=x",
+        ),
+    ],
+)
+def test_a_name_in_graphql(body: bytes, content_type: str) -> None:
+    """In the document or in the variables, in every way that servers take them in (GraphQL over
+    HTTP §5, the GraphQL multipart request specification)."""
+    assert read(body, content_type) == {"alice"}
+
+
+def test_definitions_of_variables_name_nothing() -> None:
+    """A default value might: then it counts."""
+    text = "mutation ($email: String!) { login(email: $email) { token } }"
+    assert read(graphql(text, email="alice")) == {"alice"}
+    assert read(graphql(text)) == {HIDDEN}
+
+
 def test_every_name_counts() -> None:
     """A decoy beside the name that is meant, or the same name twice, hides nothing."""
     assert read(b'{"username": "decoy", "email": "alice"}') == {"decoy", "alice"}
@@ -83,6 +150,47 @@ def test_every_name_counts() -> None:
     assert read(b"username=alice", FORM, query="?username=decoy") == {"decoy", "alice"}
     polyglot = b'{"username": "decoy", "x": "&username=alice&"}'
     assert read(polyglot, FORM) == {"decoy", "alice"}
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "content_encoding"),
+    [
+        (b"{'username': 'alice'}", JSON, ""),
+        (b'{"username": "alice"} // x', JSON, ""),
+        (b'{"username": "alice",}', JSON, ""),
+        (b"{'username': 'alice', 'x': '&y=z'}", "text/plain", ""),
+        (b"<login><username>alice</username></login>", "text/xml", ""),
+        (b"\x81\xa8username\xa5alice", "application/msgpack", ""),
+        (b'{"username": 7}', JSON, ""),
+        (b'{"username": {"$eq": "alice"}}', JSON, ""),
+        (b'{"username": [{"a": "alice"}]}', JSON, ""),
+        (b'{"username": "%b"}' % (b"x" * 9000), JSON, ""),
+        (graphql('{ login(username: """alice""") { token } }'), JSON, ""),
+        (gzip.compress(b'{"username": "alice"}'), JSON, "gzip"),
+        (b"username=+AGE-lice", f"{FORM}; charset=utf-8; charset=utf-7", ""),
+    ],
+)
+def test_a_decoy_beside_what_cannot_be_read_hides_nothing(
+    body: bytes, content_type: str, content_encoding: str
+) -> None:
+    """Readers that are lenient, or that know other formats, could find another name there."""
+    decoys = {"query": "?username=decoy", "content_encoding": content_encoding}
+    assert read(body, content_type, **decoys) >= {"decoy", HIDDEN}
+    basic = "Basic " + base64.b64encode(b"decoy:pw").decode()
+    assert read(body, content_type, authorization=basic) >= {"decoy", HIDDEN}
+
+
+def test_a_body_that_can_be_read_and_names_nobody() -> None:
+    """Where the name is in the query, or in Basic, it is the only one."""
+    assert read(b'{"password": "x"}', query="?username=alice") == {"alice"}
+    assert read(b"password=x", FORM, query="?username=alice") == {"alice"}
+    assert read(b'{"user": {"email": "alice", "password": "x"}}') == {"alice"}
+
+
+def test_fields_that_some_backends_part_by_semicolons() -> None:
+    """Either reading counts."""
+    assert read(b"username=decoy&x=1;username=alice", FORM) == {"decoy", "alice"}
+    assert "alice" in read(b"username=alice;password=x", FORM)
 
 
 @pytest.mark.parametrize(

@@ -422,6 +422,80 @@ async def test_a_success_forgives_its_own_failures_only(redis: RedisServer) -> N
         assert await attempt(place, name="another", address=ABROAD) == 401
 
 
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (b"{'username': 'alice', 'password': 'bad'}", {}),
+        (b"<login><name>alice</name></login>", {"Content_Type": "text/xml"}),
+        (b'{"username": {"$eq": "alice"}, "password": "bad"}', {}),
+        (b"\x1f\x8b", {"Content_Encoding": "gzip"}),
+        (b'{"username": "%b"}' % (b"x" * 9000), {}),
+    ],
+)
+async def test_a_decoy_in_the_query_hides_nothing(
+    place: World, body: bytes, fields: dict[str, str]
+) -> None:
+    """A body that can be read in another way, or not at all, may name somebody else."""
+    place.backend.answer = answer({"detail": "no"}, 401)
+    sent = {"X_Real_IP": HOME, "Content_Type": "application/json", **fields}
+    for number, expected in enumerate([401, 401, 401, 429]):
+        target = f"/login?username=decoy-{number}"
+        assert (await place.ask("POST", target, body, **sent))[0] == expected
+
+
+async def test_spellings_of_a_mail_address_are_one_account(redis: RedisServer) -> None:
+    """Over many addresses as well, where nothing else would stop who has those."""
+    async with world(redis.url, guessing={**RULES, "per_account_everywhere": 5}) as place:
+        place.backend.answer = judge
+        names = [f"al.ice+{number}@Mail.example." for number in range(7)]
+        got = [await attempt(place, name=name, address=f"192.0.2.{name[7]}") for name in names]
+        assert got == [401] * 5 + [429] * 2
+
+
+LOOKALIKES = [
+    ("alice", "álice"),
+    ("Alice@a.example", "al.ice+1@a.example"),
+    ("a\u200blice", "ALICE"),
+]
+
+
+@pytest.mark.parametrize(("victim", "own"), LOOKALIKES)
+async def test_an_account_of_nearly_the_same_name_forgives_nothing(
+    place: World, victim: str, own: str
+) -> None:
+    """A backend may tell apart what the counts do not. So a guesser who owns an account of nearly
+    the same name sets back nothing by logging in to it.
+    """
+    for _ in range(2):
+        assert await attempt(place, name=victim) == 401
+        assert await attempt(place, "good", name=own) == 200
+    assert await attempts(place, 2, name=victim) == [401, 429]
+
+
+async def test_an_account_of_nearly_the_same_name_ends_no_wait(redis: RedisServer) -> None:
+    """It had to wait as well, and has its turn; then the next attempt has to wait."""
+    async with world(redis.url, guessing={"delay_after": 2, "per_account": 50}) as place:
+        place.backend.answer = judge
+        assert await attempts(place, 2) == [401, 401]
+        _time_passes(redis, place)
+        assert await attempt(place, "good", name="álice") == 200
+        assert await attempt(place) == 429
+
+
+async def test_an_account_of_nearly_the_same_name_makes_no_address_known(
+    redis: RedisServer,
+) -> None:
+    """Else each of many addresses would log in to it once, and then guess as often as it likes."""
+    async with world(redis.url, guessing={**RULES, "per_account_everywhere": 5}) as place:
+        place.backend.answer = judge
+        got = []
+        for number in range(7):
+            address = f"198.51.100.{number}"
+            assert await attempt(place, "good", name="álice", address=address) in (200, 429)
+            got.append(await attempt(place, address=address))
+        assert got == [401] * 5 + [429] * 2
+
+
 async def test_a_decoy_hides_nothing(place: World) -> None:
     """Beside other names, the one that is meant counts all the same; and a success of which nobody
     knows whose it is forgives nothing, nor makes the address a known one.
