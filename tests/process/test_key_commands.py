@@ -270,7 +270,7 @@ def test_what_is_refused(tmp_path: Path, redis: RedisServer, backend: Upstream) 
         (good, ("--subject", "", "--name", "n"), 1, "names another subject"),
         (good, (*mine, "--expires", "soon"), 2, "is no duration"),
         (good, (*mine, "--expires", "0s"), 2, "no time"),
-        (good, (*mine, "--expires", "99999999999d"), 2, "50 years"),
+        (good, (*mine, "--expires", "36500d"), 2, "50 years"),
         (good, (*mine, "--token-file", str(tmp_path / "none")), 1, "cannot be read"),
     ):
         done = issuing(str(file), token, *arguments)
