@@ -19,20 +19,18 @@ from gateway.store.sessions import Sessions
 if TYPE_CHECKING:
     from gateway.config.login_sections import Guessing
 
-# The password was not looked at, or the backend's answer did not come; the same goes for a status
-# from 503 on. A reply that cannot be used is another thing: many a backend says no in one.
-_UNANSWERED = (
-    refusals.TOO_MANY_AT_ONCE,
-    refusals.UPSTREAM_REFUSED,
-    refusals.UPSTREAM_CLOSED,
-    refusals.UPSTREAM_BROKEN,
-)
-_UNDECIDED = 503
+# The password was not looked at, or the answer did not come in time.
+_UNASKED = (refusals.TOO_MANY_AT_ONCE, refusals.UPSTREAM_REFUSED)
+_UNAVAILABLE = frozenset({503, 504})
 
-# With a status from here on, a backend says that it could not decide.
+# With these a proxy before a backend says the same (RFC 9110 §15.6.3).
+_UNAVAILABLE_BACKEND = _UNAVAILABLE | {502}
+
+# The backend broke down: a guesser may know what makes it do so wherever a password is wrong.
+_BREAKDOWNS = (refusals.UPSTREAM_CLOSED, refusals.UPSTREAM_BROKEN)
 _BROKEN = 500
 
-Outcome = Literal["succeeded", "failed", "undecided"]
+Outcome = Literal["succeeded", "failed", "undecided", "broken"]
 
 
 class Guarded:
@@ -99,6 +97,8 @@ class Guarded:
                 await self._failures.succeeded(self._rules, places)
             elif outcome == "failed":
                 await self._failures.failed(self._rules, places)
+            elif outcome == "broken":
+                await self._failures.broke(places)
             else:
                 await self._failures.give_back(places)
 
@@ -115,11 +115,16 @@ class Guarded:
 
 
 def _of_refusal(refusal: Refusal) -> Outcome:
-    undecided = refusal.status >= _UNDECIDED or refusal in _UNANSWERED
-    return "undecided" if undecided else "failed"
+    """A reply that cannot be used is a failure: many a backend says no in one."""
+    if refusal in _BREAKDOWNS:
+        return "broken"
+    is_undecided = refusal in _UNASKED or refusal.status in _UNAVAILABLE
+    return "undecided" if is_undecided else "failed"
 
 
 def _of_reply(reply: Reply) -> Outcome:
     if isinstance(reply, LoggedIn):
         return "succeeded"
-    return "undecided" if reply.status >= _BROKEN else "failed"
+    if reply.status in _UNAVAILABLE_BACKEND:
+        return "undecided"
+    return "broken" if reply.status >= _BROKEN else "failed"

@@ -119,6 +119,12 @@ class Failures:
         """The attempt has failed."""
         await bounded(self._failed(rules, places), self._timeout)
 
+    async def broke(self, places: Places) -> None:
+        """The backend broke down over the attempt. It counts for its account from all networks
+        alone: this bounds guessing by breakdowns, and an outage keeps nobody out.
+        """
+        await bounded(self._broke(places), self._timeout)
+
     async def succeeded(self, rules: Guessing, places: Places) -> None:
         """The attempt has succeeded."""
         await bounded(self._succeeded(rules, places), self._timeout)
@@ -191,6 +197,13 @@ class Failures:
         forgiven = places.forgiven
         if forgiven is not None:
             await self._counts.incr(forgiven.failures, forgiven.place.item.get_expiry())
+
+    async def _broke(self, places: Places) -> None:
+        kept = [place for place in places.taken if place.item.namespace == "everywhere"]
+        places.taken = [place for place in places.taken if place not in kept]
+        await self._give_back(places)
+        for place in kept:
+            await self._counts.incr(place.failures, place.item.get_expiry())
 
     async def _succeeded(self, rules: Guessing, places: Places) -> None:
         await self._leave(places)

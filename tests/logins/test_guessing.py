@@ -13,6 +13,7 @@ from gateway.observe.events import Event
 from tests.conftest import token_of
 from tests.support.endpoints import Asked, World, answer, backend, world
 from tests.support.processes import free_port
+from tests.support.raw import Upstream, Visit
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.signing_keys import signing
 from tests.support.users import user, write
@@ -189,6 +190,45 @@ async def test_a_backend_that_cannot_say_does_not_count(place: World) -> None:
     assert await attempts(place, 6) == [503] * 6
     place.backend.answer = judge
     assert await attempts(place, 4) == [401, 401, 401, 429]
+
+
+async def test_a_backend_that_breaks_down_counts_for_the_account(redis: RedisServer) -> None:
+    """A guesser may know what breaks it wherever a password is wrong. So an account has as many
+    such attempts as guessers from everywhere have; its address is not kept out, nor another's.
+    """
+
+    async def break_down(asked: Asked) -> web.StreamResponse:
+        is_good = json.loads(asked.body)["password"] == "good"
+        return await judge(asked) if is_good else web.Response(status=500)
+
+    async with world(redis.url, guessing={**RULES, "per_account_everywhere": 5}) as place:
+        place.backend.answer = break_down
+        assert await attempts(place, 7) == [500] * 5 + [429] * 2
+        assert await attempt(place, "good", address=ABROAD) == 429
+        assert await attempt(place, name="bob") == 500
+        assert await attempt(place, "good", name="bob") == 200
+
+
+@pytest.mark.parametrize("answered", [b"", b"HTTP/1.1 200 OK\r\nContent-Le"])
+async def test_a_backend_that_closes_counts_for_the_account(
+    redis: RedisServer, answered: bytes
+) -> None:
+    """Before its answer or in the middle of it: something of the request made it do so."""
+    server = Upstream()
+
+    def close(visit: Visit) -> None:
+        visit.request()
+        visit.send(answered)
+        visit.close()
+
+    server.answer = close
+    rules = {**RULES, "per_account_everywhere": 5}
+    try:
+        async with world(redis.url, guessing=rules, upstreams={"accounts": server.url}) as place:
+            assert await attempts(place, 7) == [502] * 5 + [429] * 2
+            assert await attempt(place, name="bob") == 502
+    finally:
+        server.stop()
 
 
 async def test_a_backend_that_is_away_does_not_count(redis: RedisServer) -> None:
