@@ -205,14 +205,16 @@ def _address(value: Any) -> Address:
     return parse_address(str(value) if isinstance(value, str | int) else "")
 
 
-def _network(value: Any) -> IPv4Network | IPv6Network:
-    """An address, or a network by its first address and its length."""
+def _peers(value: Any) -> IPv4Network | IPv6Network | Literal["unix"]:
+    """An address, a network by its first address and its length, or who comes by a unix socket."""
     if not isinstance(value, str):
         raise PydanticCustomError("string_type", "must be a text")
+    if value == "unix":
+        return "unix"
     try:
         interface = ip_interface(value)
     except ValueError:
-        raise ValueError("is no network: write an address, or one as 10.0.0.0/8") from None
+        raise ValueError("is no network: write an address, 10.0.0.0/8, or unix") from None
     network = interface.network
     if interface.ip != network.network_address:
         raise ValueError(f"is an address in a network: write {network}, or leave out its length")
@@ -243,8 +245,8 @@ SocketMode = Annotated[
     WithJsonSchema({**_TEXT, "pattern": f"^{_SOCKET_MODE.pattern}$"}),
 ]
 Group = Annotated[int, BeforeValidator(_group), WithJsonSchema({"type": ["string", "integer"]})]
-Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
-Networks = Annotated[tuple[Network, ...], OneOrMany()]
+Peers = Annotated[IPv4Network | IPv6Network | Literal["unix"], BeforeValidator(_peers)]
+Networks = Annotated[tuple[Peers, ...], OneOrMany()]
 ServerAddress = Annotated[ServerUrl, *_parsed(parse_server, _TEXT)]
 SecretText = Annotated[Secret, *_parsed(Secret, {**_TEXT, "format": "password", "writeOnly": True})]
 Place = Annotated[TokenPlace, *_parsed(parse_token_place, _TEXT)]

@@ -7,9 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gateway.config.document import Document
+from gateway.config.document import Document, Where
 from gateway.config.model import Config
 from gateway.config.problems import Problem, in_order
+from gateway.config.values import Networks
+from gateway.core.addresses import UnixAddress
+
+# A network with a shorter prefix is larger than any that is one owner's: 10.0.0.0/8 and fc00::/7,
+# which are private (RFC 1918, RFC 4193), are the largest. By the version of the address.
+_MIN_PREFIX_BITS = {4: 8, 6: 7}
+
+_OTHERS_MAY_CONNECT = 0o002  # of a unix socket's mode: unix(7)
 
 
 def warnings(config: Config, document: Document) -> list[Problem]:
@@ -19,6 +27,7 @@ def warnings(config: Config, document: Document) -> list[Problem]:
             *_unchecked_upstreams(config, document),
             *_unlimited_sessions(config, document),
             *_undone_logouts(config, document),
+            *_trust(config, document),
         ]
     )
 
@@ -47,3 +56,33 @@ def _undone_logouts(config: Config, document: Document) -> Iterator[Problem]:
             ("session", "renew_on_upstream_401"),
             "replaces tokens that a backend has revoked, which undoes its own logout; remove it",
         )
+
+
+def _trust(config: Config, document: Document) -> Iterator[Problem]:
+    """Whose word is believed: a proxy's must be, a client's must not."""
+    proxies = config.trusted_proxies
+    yield from _large_networks(("trusted_proxies",), proxies, document)
+    if config.verify is not None:
+        yield from _large_networks(("verify", "trusted"), config.verify.trusted, document)
+    for at, address in enumerate(config.listen):
+        if not isinstance(address, UnixAddress):
+            continue
+        if "unix" not in proxies:
+            yield document.problem(
+                ("listen", at),
+                "gives all clients one address, so one can lock out others: "
+                "say trusted_proxies: unix if a proxy connects there",
+            )
+        elif address.mode & _OTHERS_MAY_CONNECT:
+            yield document.problem(
+                ("listen", at),
+                "lets any process of this machine say who it is: leave others out of its mode",
+            )
+
+
+def _large_networks(where: Where, trusted: Networks, document: Document) -> Iterator[Problem]:
+    for at, peers in enumerate(trusted):
+        if peers != "unix" and peers.prefixlen < _MIN_PREFIX_BITS[peers.version]:
+            yield document.problem(
+                (*where, at), "trusts whoever connects, with any address: name your proxies alone"
+            )

@@ -16,7 +16,7 @@ from gateway.relay import answers
 from gateway.relay.heads import Answered, Refused, RequestHead
 
 if TYPE_CHECKING:
-    from gateway.relay.outgoing import Peer
+    from gateway.relay.peer import Peer
     from gateway.relay.routes import Route
 
 _SAFE = frozenset(method.encode() for method in origins.SAFE_METHODS)
@@ -88,8 +88,7 @@ class TrustedCookies:
             return self._secure
         if head.told is not None:
             return head.told.site.startswith("https:")
-        said = [value for name, value in head.forwarding if name == b"x-forwarded-proto"]
-        return peer.trusted and said[-1:] == [b"https"]
+        return peer.caller(head).is_protected
 
 
 def fitted(refused: Refused, head: RequestHead, route: Route) -> Refused | Answered:
@@ -127,6 +126,4 @@ def navigates(head: RequestHead) -> bool:
 
 def _host(head: RequestHead, peer: Peer) -> str:
     """What the browser asked, as far as whoever stands before us is to be believed."""
-    forwarded = [value for name, value in head.forwarding if name == b"x-forwarded-host"]
-    host = forwarded[-1] if forwarded and peer.trusted else head.host or b""
-    return host.decode("latin-1")
+    return (peer.caller(head).host or head.host or b"").decode("latin-1")

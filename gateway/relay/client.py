@@ -22,7 +22,7 @@ from gateway.relay.heads import Refused
 
 if TYPE_CHECKING:
     from gateway.relay.context import Context
-    from gateway.relay.outgoing import Peer
+    from gateway.relay.peer import Peer
 
 # A client that is still sending when it has been refused is listened to for this much longer, so
 # that the refusal is not destroyed by a reset (RFC 9112 §9.6).

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.core.forwarding import Trusted
 from gateway.core.records import Open
 from gateway.core.refusals import Refusal
 from gateway.observe.access_log import AccessLog
@@ -17,12 +17,11 @@ from gateway.pages.refusals import RefusalPages
 from gateway.relay.clock import Clock
 from gateway.relay.decision import Decider, Load
 from gateway.relay.outbox import Outbox
-from gateway.relay.outgoing import Names, Peer
+from gateway.relay.outgoing import Names
+from gateway.relay.peer import Peer
 from gateway.relay.requests import RequestReader
 from gateway.relay.settings import Settings
 from gateway.store.errors import StoreUnavailable
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(slots=True)
@@ -37,8 +36,8 @@ class Context:
     names: Names
     access_log: AccessLog
     instance: str
-    trusted: Sequence[Network]
-    describing: Sequence[Network]  # whose questions about others' requests are answered
+    proxies: Trusted  # believed in what they say of their clients
+    describing: Trusted  # whose questions about others' requests are answered
     outbox: Outbox
     loop: asyncio.AbstractEventLoop  # asking for the running one costs a system call each time
     revoke: Callable[[str], Awaitable[Mapping[str, Open]]]  # ends a session, says whose
@@ -51,15 +50,11 @@ class Context:
 
     def peer(self, peername: Any) -> Peer:
         """What is told of a client connection; `peername` is the socket's."""
-        address = "unknown"
-        if isinstance(peername, tuple):
-            # Without an IPv6 zone, and an IPv4 client of a dual-stack socket as what it is.
-            address = peername[0].partition("%")[0].removeprefix("::ffff:")
         return Peer(
-            address,
+            peername,
             instance=self.instance,
-            trusted=_among(address, self.trusted),
-            describes=_among(address, self.describing),
+            proxies=self.proxies,
+            describing=self.describing,
         )
 
     def end_session(self, session_id: str) -> None:
@@ -79,10 +74,3 @@ class Context:
 
     def may_trail(self, name: bytes) -> bool:
         return self.requests.may_trail(name)
-
-
-def _among(address: str, networks: Sequence[Network]) -> bool:
-    if not networks or address == "unknown":
-        return False
-    ip = ipaddress.ip_address(address)
-    return any(ip in network for network in networks)

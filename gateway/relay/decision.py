@@ -22,7 +22,7 @@ from gateway.relay.bearers import Bearers
 from gateway.relay.browsers import TrustedCookies
 from gateway.relay.forward_auth import ForwardAuth
 from gateway.relay.heads import Refused, RequestHead
-from gateway.relay.outgoing import Peer
+from gateway.relay.peer import Peer
 from gateway.relay.route_tokens import RouteTokens
 from gateway.relay.routes import Auth, Route, RouteTable
 from gateway.store.errors import NewerSession, StoreUnavailable

@@ -130,7 +130,7 @@ class Exchange:
 
     def _tell(self, event: Event | None) -> None:
         if event is not None and not self.ended:
-            address = outgoing.client_address(self.head, self.client.peer)
+            address = self.client.peer.caller(self.head).address
             name = self.request_id.decode("ascii")
             self.context.report(replace(event, address=address, request_id=name))
 
@@ -450,7 +450,7 @@ class Exchange:
         context.access_log.add(
             (
                 time.time(),
-                outgoing.client_address(head, peer).encode() if peer.trusted else peer.name,
+                peer.caller(head).address.encode() if peer.trusted else peer.name,
                 meant.method,
                 b"" if forward is None else forward.route.label,
                 meant.path,

@@ -20,7 +20,7 @@ from gateway.core import refusals
 from gateway.core.fields import ORIGINALS
 from gateway.relay.grammar import HEAD_END
 from gateway.relay.heads import Answered, Refused, RequestHead, Told
-from gateway.relay.outgoing import Peer
+from gateway.relay.peer import Peer
 from gateway.relay.requests import RequestReader
 from gateway.relay.routes import Auth, InPlace, Route
 
@@ -87,7 +87,7 @@ class ForwardAuth:
         if head.purged:
             # There are backends that take X_User_Id for X-User-Id, and some that speak h2c.
             raise Refused(refusals.UNFIT)
-        told = _description(head, asked)
+        told = _description(head, asked, peer)
         line = b"%b %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (told.method, told.target, told.host)
         described = self._reader.read(line, len(line) - len(HEAD_END))
         described.told = Told(_site(told), redirects=not told.by_nginx)
@@ -122,13 +122,15 @@ class _Description(NamedTuple):
     by_nginx: bool
 
 
-def _description(head: RequestHead, asked: Route) -> _Description:
+def _description(head: RequestHead, asked: Route, peer: Peer) -> _Description:
     said = [pair for pair in (*head.forwarding, *head.originals) if pair[0] in _DESCRIBING]
     if asked.strip_prefix:
         target = asked.upstream_path(head.path) + head.query
         said += ((_PATH, target), (_WAYS[_PATH], head.method))
     fields = dict(said)
     scheme, host = fields.pop(_PROTO, b"").lower(), fields.pop(_HOST, None)
+    if b"," in scheme:
+        scheme = peer.caller(head).scheme if peer.trusted else b""
     way = next((each for each in _WAYS if fields.keys() == {each, _WAYS[each]}), None)
     if way is None or len(said) > len(dict(said)):
         raise Refused(refusals.UNDESCRIBED)

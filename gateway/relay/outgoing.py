@@ -6,7 +6,6 @@ gateway's own fields are added. So nothing that a peer names in `Connection` can
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from random import Random
@@ -14,11 +13,13 @@ from typing import TYPE_CHECKING
 
 from gateway.core import shared_caches
 from gateway.core.cors import PREFIX as CORS
+from gateway.core.forwarding import UNKNOWN
 from gateway.core.keys import KEY_PATTERN
 from gateway.relay.heads import RequestHead
 from gateway.relay.responses import ResponseHead, cookie_name
 
 if TYPE_CHECKING:
+    from gateway.relay.peer import Peer
     from gateway.relay.routes import Route
     from gateway.store.near_cache import Entry
 
@@ -26,25 +27,6 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 # What a trusted peer's name for a request may look like: it goes into logs and answers.
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:+/=@-]{1,128}")
-
-
-class Peer:
-    """What one client connection tells of its other end, rendered once for all its requests."""
-
-    __slots__ = ("address", "describes", "forwarded", "name", "trusted")
-
-    def __init__(self, address: str, *, instance: str, trusted: bool, describes: bool) -> None:
-        """`address` is the peer's IP address, or "unknown" on a unix socket; who `describes` may
-        ask about the requests of others.
-        """
-        self.address = address
-        self.name = address.encode()  # for the log
-        self.trusted = trusted
-        self.describes = describes
-        self.forwarded = (
-            f"X-Forwarded-For: {address}\r\nX-Real-IP: {address}\r\n"
-            f"X-Forwarded-Proto: http\r\nVia: 1.1 latchkey ({instance})\r\n"
-        ).encode()
 
 
 class Names:
@@ -145,43 +127,33 @@ def _endpoint_lines(head: RequestHead, route: Route, entry: Entry | None) -> byt
 
 
 def _merged(head: RequestHead, peer: Peer) -> bytes:
-    """A trusted proxy's forwarding fields, with the proxy itself appended (RFC 7239 §5)."""
+    """A trusted proxy's forwarding fields, with the proxy itself appended (RFC 7239 §5).
+
+    One without an address, on a unix socket, is not appended where somebody is named: backends that
+    read the chain from the right would find nothing there.
+    """
     fields: dict[bytes, list[bytes]] = {}
     for name, value in head.forwarding:
         fields.setdefault(name, []).append(value)
-    own = peer.address.encode()
-    chain = b", ".join([*fields.pop(b"x-forwarded-for", []), own])
+    caller = peer.caller(head)
+    client = caller.address.encode()
+    chain = fields.pop(b"x-forwarded-for", [client] if client != peer.name else [])
+    if peer.address != UNKNOWN or not chain:
+        chain = [*chain, peer.name]
     lines = [
-        b"X-Forwarded-For: " + chain,
-        b"X-Real-IP: " + client_address(head, peer).encode(),
-        b"X-Forwarded-Proto: " + fields.pop(b"x-forwarded-proto", [b"http"])[-1],
-        b"X-Forwarded-Host: " + fields.pop(b"x-forwarded-host", [head.host or b""])[-1],
+        b"X-Forwarded-For: " + b", ".join(chain),
+        b"X-Real-IP: " + client,
+        b"X-Forwarded-Proto: " + caller.scheme,
+        b"X-Forwarded-Host: " + (caller.host or head.host or b""),
     ]
     forwarded = fields.pop(b"forwarded", [])
     if forwarded:
-        node = b'"[%b]"' % own if b":" in own else own
+        node = b'"[%b]"' % peer.name if b":" in peer.name else peer.name
         lines.append(b"Forwarded: " + b", ".join([*forwarded, b"for=" + node]))
-    for name in (b"x-real-ip", b"x-request-id"):
+    for name in (b"x-real-ip", b"x-request-id", b"x-forwarded-proto", b"x-forwarded-host"):
         fields.pop(name, None)
     lines += [name + b": " + b", ".join(values) for name, values in fields.items()]
-    via = peer.forwarded[peer.forwarded.index(b"Via:") :]
-    return b"\r\n".join(lines) + b"\r\n" + via
-
-
-def client_address(head: RequestHead, peer: Peer) -> str:
-    """Who asked: the connection's peer, or whom a trusted peer names last of all.
-
-    X-Real-IP counts where X-Forwarded-For is not said at all: many proxies that say the one pass
-    the other on as the client has made it up.
-    """
-    said = dict(head.forwarding) if peer.trusted else {}
-    named = said.get(b"x-forwarded-for", said.get(b"x-real-ip"))
-    if named is None:
-        return peer.address
-    try:
-        return str(ipaddress.ip_address(named.rpartition(b",")[2].strip().decode("ascii")))
-    except ValueError:
-        return peer.address
+    return b"\r\n".join(lines) + b"\r\n" + peer.via
 
 
 def response_head(

@@ -10,12 +10,11 @@ from collections.abc import Callable
 
 from gateway.core import refusals
 from gateway.core.carriers import TRIP_MARK
+from gateway.core.forwarding import HOST
 from gateway.core.keys import KEY_PATTERN
 from gateway.relay import grammar
 from gateway.relay.heads import Refused, RequestHead
 
-# RFC 9110 §7.2.
-HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _TRACEPARENT = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2}).*"
 )

@@ -20,6 +20,7 @@ from gateway.core.fields import (
     OWN_PREFIX,
     fold,
 )
+from gateway.core.forwarding import HOST
 from gateway.core.keys import KEY_PATTERN, holds_key
 from gateway.relay import grammar, request_fields
 from gateway.relay.heads import Refused, RequestHead
@@ -177,7 +178,7 @@ def _read_target(head: RequestHead) -> None:
             head.path = target
             return
         absolute = _ABSOLUTE.fullmatch(target)
-        if absolute is None or not request_fields.HOST.fullmatch(absolute[1]):
+        if absolute is None or not HOST.fullmatch(absolute[1]):
             # CONNECT's authority-form names no path, but its refusal is the method's.
             if head.method == b"CONNECT":
                 raise Refused(refusals.METHOD)

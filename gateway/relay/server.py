@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
+from gateway.core.forwarding import Trusted
 from gateway.core.refusals import Refusal
 from gateway.key_sets import KeySets
 from gateway.logins import token_places
@@ -109,8 +110,8 @@ class Relay:
             names=names,
             access_log=access_log,
             instance=instance,
-            trusted=config.trusted_proxies,
-            describing=() if config.verify is None else config.verify.trusted,
+            proxies=Trusted(config.trusted_proxies),
+            describing=Trusted(() if config.verify is None else config.verify.trusted),
             outbox=outbox,
             loop=loop,
             revoke=sessions.revoke,

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from gateway.config.load import load, load_with_warnings
@@ -50,3 +51,38 @@ def test_a_backends_logout_that_is_undone(tmp_path: Path) -> None:
     """A revoked token is refused for good, unless somebody has decided otherwise."""
     [warning] = warned(tmp_path, session={"renew_on_upstream_401": True})
     assert "session.renew_on_upstream_401: replaces tokens that a backend has revoked" in warning
+
+
+@pytest.mark.parametrize(
+    ("networks", "expected"),
+    [
+        (["0.0.0.0/0"], 1),
+        (["::/0", "10.0.0.0/8"], 1),
+        (["0.0.0.0/1", "128.0.0.0/1", "2000::/3"], 3),
+        (["10.0.0.0/8", "172.16.0.0/12", "fc00::/7", "unix", "127.0.0.1"], 0),
+    ],
+)
+def test_networks_that_are_nobodys_own(tmp_path: Path, networks: list[str], expected: int) -> None:
+    """Clients come from there as well, and would choose their addresses, or be told tokens."""
+    got = warned(tmp_path, trusted_proxies=networks)
+    assert len(got) == expected
+    assert all("trusted_proxies[" in warning for warning in got)
+    assert all("trusts whoever connects" in warning for warning in got)
+    assert len(warned(tmp_path, verify={"trusted": networks})) == expected
+
+
+@pytest.mark.parametrize(
+    ("mode", "proxies", "expected"),
+    [
+        ("0660", ["unix"], ""),
+        ("0666", ["unix", "10.0.0.0/8"], "lets any process of this machine say who it is"),
+        ("0660", ["10.0.0.0/8"], "gives all clients one address"),
+        ("0666", [], "gives all clients one address"),
+    ],
+)
+def test_a_unix_socket(tmp_path: Path, mode: str, proxies: list[str], expected: str) -> None:
+    """Who comes by it has no address: a proxy has to say whose request it is, and nobody else may."""
+    listen = [{"address": "unix:/run/a.sock", "mode": mode}, ":8080"]
+    got = warned(tmp_path, listen=listen, trusted_proxies=proxies)
+    assert len(got) == bool(expected)
+    assert all(expected in warning and "listen[0]" in warning for warning in got)

@@ -1,0 +1,42 @@
+"""The other end of a client's connection: the client itself, or a proxy that it came through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gateway.core import forwarding
+from gateway.core.forwarding import UNKNOWN, Caller, Trusted
+
+if TYPE_CHECKING:
+    from gateway.relay.heads import RequestHead
+
+
+class Peer:
+    """What one connection tells of its other end, rendered once for all its requests."""
+
+    __slots__ = ("_proxies", "address", "describes", "forwarded", "name", "trusted", "via")
+
+    def __init__(
+        self, peername: Any, *, instance: str, proxies: Trusted, describing: Trusted
+    ) -> None:
+        """`peername` is the socket's; `proxies` are believed in what they say of their clients, and
+        who is `describing` may ask about the requests of others.
+        """
+        address = forwarding.plain(peername[0]) if isinstance(peername, tuple) else UNKNOWN
+        self.address = address
+        self.name = address.encode()  # for the log
+        self.trusted = proxies.includes(address)
+        self.describes = describing.includes(address)
+        self.via = f"Via: 1.1 latchkey ({instance})\r\n".encode()
+        self.forwarded = (
+            f"X-Forwarded-For: {address}\r\nX-Real-IP: {address}\r\nX-Forwarded-Proto: http\r\n"
+        ).encode() + self.via
+        self._proxies = proxies
+
+    def caller(self, head: RequestHead) -> Caller:
+        """Who asked, how and where: the one place that tells."""
+        if not self.trusted or not head.forwarding:
+            return Caller(self.address)
+        if head.caller is None:
+            head.caller = forwarding.caller(self.address, head.forwarding, self._proxies)
+        return head.caller
