@@ -19,10 +19,10 @@ Choice = Literal["auto", "reply", "cookie"]
 
 # RFC 6265bis §4.1.3: browsers take a cookie of such a name only with Secure and without a Domain,
 # so neither a sibling host nor anybody on the wire can set one.
-_HOST_PREFIX = "__Host-"
+HOST_PREFIX = "__Host-"
 
 # Nor do they take the deletion of one that begins so without Secure (the same, §4.1.3).
-_SECURE_PREFIXES = (_HOST_PREFIX, "__Secure-")
+_SECURE_PREFIXES = (HOST_PREFIX, "__Secure-")
 
 # What the values of the cookies begin with that browsers carry on their way to log in (see
 # `trips`), so that no upstream gets or sets one. A key, which begins alike, has no full stop.
@@ -58,7 +58,7 @@ class KeyCookie:
 
 def key_cookie(name: str, *, secure: bool) -> KeyCookie:
     """The cookie of this configured name; over HTTPS it gets the prefix that protects it."""
-    return KeyCookie(_HOST_PREFIX + name if secure else name, secure)
+    return KeyCookie(HOST_PREFIX + name if secure else name, secure)
 
 
 def deletion(name: str) -> str:

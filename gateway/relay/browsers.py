@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
-from gateway.core import carriers, origins, return_paths
+from gateway.core import carriers, origins, return_paths, set_cookies
 from gateway.core.cors import Policy
 from gateway.core.routing import Methods
 from gateway.core.token_places import TokenPlace
@@ -72,6 +72,7 @@ class TrustedCookies:
         """
         places = tuple(places)
         self._secure = secure
+        self._own = carriers.own_cookies(name, places)
         self._by_http, self._by_https = (
             carriers.trusted_cookies(name, places, secure=each) for each in (False, True)
         )
@@ -82,6 +83,15 @@ class TrustedCookies:
             return True
         names = self._by_https if self._is_https(head, peer) else self._by_http
         return names is None or (head.cookie or b"").decode("latin-1") in names
+
+    def forget(self, head: RequestHead, peer: Peer) -> None:
+        """Has the browser forget the cookie that brought a request's key, if it is one of ours. One
+        of any other name and of a whole domain may be another gateway's.
+        """
+        name, path = (head.cookie or b"").decode("latin-1"), head.path.decode("latin-1")
+        if name in self._own or self._by_http is None:
+            host = _host(head, peer) if name in self._own else ""
+            head.deletions += tuple(set_cookies.deletions(name, host, path))
 
     def _is_https(self, head: RequestHead, peer: Peer) -> bool:
         if self._secure != "auto":

@@ -121,7 +121,7 @@ class Decider:
             if route.identifies and head.credential is not None:
                 entry = self._near.get(head.credential, time.time())
                 if entry is None or head.ambiguous:
-                    entry = await self._identify(route, head)
+                    entry = await self._identify(route, head, peer)
                 if head.cookie is not None and not self._cookies.have(head, peer):
                     _refuse_cookie(route, head)
                     entry = None
@@ -189,7 +189,7 @@ class Decider:
         if route.in_process:
             _admit_inside(head)
 
-    async def _identify(self, route: Route, head: RequestHead) -> Entry | None:
+    async def _identify(self, route: Route, head: RequestHead, peer: Peer) -> Entry | None:
         """Resolves a key that the near cache does not know."""
         if head.ambiguous:
             raise Refused(refusals.AMBIGUOUS_KEY, event=Event("refused", reason="ambiguous_key"))
@@ -207,7 +207,9 @@ class Decider:
         except RenewalFailed:
             raise Refused(refusals.RENEWAL) from None
         if isinstance(entry, Unresolved):
-            if _counts_as_none(route):
+            if _is_dead_cookie(head, entry) and not route.is_endpoint:
+                self._cookies.forget(head, peer)
+            if _counts_as_none(route, head):
                 return None
             event = _refused(head.credential, entry.reason)
             raise Refused(_UNRESOLVED[entry.reason], event=event)
@@ -249,12 +251,23 @@ def _brings_jwt(head: RequestHead) -> bool:
 def _refuse_cookie(route: Route, head: RequestHead) -> None:
     """A key opens nothing in a cookie that others may have set. Raises `Refused`."""
     assert head.credential is not None
-    if not _counts_as_none(route):
+    if not _counts_as_none(route, head):
         raise Refused(refusals.BAD_KEY, event=_refused(head.credential, "untrusted_cookie"))
 
 
-def _counts_as_none(route: Route) -> bool:
-    """Whether a key that opens nothing is no reason for a refusal."""
+def _is_dead_cookie(head: RequestHead, found: Unresolved) -> bool:
+    """Whether a browser is to forget the key's cookie. A session that cannot be read may be read
+    again, once an operator has put a missing secret back.
+    """
+    return head.cookie is not None and found.reason != "unreadable_session"
+
+
+def _counts_as_none(route: Route, head: RequestHead) -> bool:
+    """Whether a key that opens nothing is no reason for a refusal. A browser sends what cookies it
+    has, so one on an optional route says nothing of what its visitor wants.
+    """
+    if route.auth is Auth.OPTIONAL and head.cookie is not None:
+        return True
     return route.auth is Auth.OFFERED or route.bad_key_is_anonymous
 
 

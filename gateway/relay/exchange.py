@@ -375,6 +375,7 @@ class Exchange:
                 head_only=self.head.method == b"HEAD",
                 close=self.close,
                 fields={**self._cors_fields, **(fields or {})},
+                cookies=self._deletions,
                 page=self._page(refusal),
             )
         )
@@ -433,7 +434,11 @@ class Exchange:
             or self.head.upgrade is not None  # rule E9: no answer here opens a tunnel
             or self.context.draining
         )
-        self.client.write(answers.bodiless(answered, request_id=self.request_id, close=self.close))
+        self.client.write(
+            answers.bodiless(
+                answered, cookies=self._deletions, request_id=self.request_id, close=self.close
+            )
+        )
         self._end(reusable=False)
 
     def _end(self, *, reusable: bool) -> None:
@@ -473,6 +478,11 @@ class Exchange:
         """What the answer says of who may read it, by the route's policy."""
         policy = None if self.forward is None else self.forward.route.cors
         return {} if policy is None else browsers.cors_fields(self.head, policy)
+
+    @property
+    def _deletions(self) -> tuple[str, ...]:
+        """Set-Cookie values for cookies that the request was decided without."""
+        return (self.head.described or self.head).deletions
 
     @property
     def _hidden(self) -> tuple[bytes | None, bytes | None]:

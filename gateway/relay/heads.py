@@ -71,6 +71,7 @@ class RequestHead:
     credential: bytes | None = None  # what may be a key: after "Bearer " or in a cookie
     cookie: bytes | None = None  # the name of the cookie that held the credential
     key_fields: tuple[bytes, ...] = ()  # the field that held it, if not Authorization
+    deletions: tuple[str, ...] = ()  # Set-Cookie values for the answer, of cookies to be forgotten
     trips: tuple[bytes, ...] = ()  # cookies of browsers that are on their way to log in
     authorization: bytes | None = None  # the Authorization line, as it came
     ambiguous = False  # it carries several credentials, and none may be picked by chance

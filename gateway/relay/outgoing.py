@@ -177,6 +177,8 @@ def response_head(
         framing,
     ]
     parts += (b"Via: 1.1 latchkey\r\nX-Request-Id: ", request_id, b"\r\n")
+    if request.deletions:
+        parts += [b"Set-Cookie: %b\r\n" % value.encode() for value in request.deletions]
     if close:
         parts.append(b"Connection: close\r\n")
     elif request.old:

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import jwt
 import pytest
 
+from gateway.core.keys import new_key
 from tests.forward.sites import PROXIES, Answer, Site, fields_of, shop, site
 from tests.support.delaying import Delaying, delaying
 from tests.support.gateway import reload
@@ -213,6 +214,16 @@ def test_a_browser_is_sent_to_log_in(here: Site) -> None:
     assert "location" not in here.ask("GET", "/api/x").fields
     assert here.reached() == []
     assert here.ask("GET", "/signin", NAVIGATES).status == 200
+
+
+def test_a_browser_forgets_a_dead_cookie(here: Site) -> None:
+    """The answer by which it is refused says so, through each proxy."""
+    dead = f"Cookie: a=b; latchkey={new_key(bytes(32)).reveal()}"
+    for fields in ((dead,), (dead, "Sec-Fetch-Mode: navigate")):
+        answer = here.ask("GET", "/api/me", *fields)
+        assert answer.status in (401, 303)
+        assert answer.fields["set-cookie"].startswith("latchkey=; Max-Age=0; Path=/; HttpOnly")
+    assert here.reached() == []
 
 
 def test_nobody_says_who_they_are(here: Site, key: str) -> None:

@@ -215,13 +215,17 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 def test_a_record_that_cannot_be_read(
     one: Gateway, own_redis: RedisServer, damage: Callable[[bytes], bytes]
 ) -> None:
-    """E13: tampered with or truncated, it is 401; and when it is put right, nothing is lost."""
+    """E13: tampered with or truncated, it is 401; and when it is put right, nothing is lost, the
+    browser's cookie neither.
+    """
     key = log_in(one.port).encode()
     name, record = record_of(own_redis, key)
     with own_redis.client() as client:
         client.set(name, damage(record), keepttl=True)
         told, answer = Told(one), ask(one.port, API % (BEARER % key))
         told.check(answer, 401, "invalid_key", "unreadable_session", key)
+        by_cookie = ask(one.port, API % (b"Cookie: latchkey=" + key + b"\r\n"))
+        assert (status(by_cookie), b"Set-Cookie" in by_cookie) == (401, False)
         client.set(name, record, keepttl=True)
     assert status(ask(one.port, API % (BEARER % key))) == 200
 

@@ -1,0 +1,141 @@
+"""Cookies whose keys open nothing any more: no visitor is kept out by one, and browsers forget it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.core import keys
+from tests.support.gateway import Gateway, gateway
+from tests.support.raw import Upstream, ask, status
+from tests.support.redis_server import RedisServer
+
+DEAD = keys.new_key(bytes(range(32))).reveal()
+MISTYPED = DEAD[:-1] + ("A" if DEAD[-1] != "A" else "B")
+
+HTTPS = "X-Forwarded-Proto: https"
+VERIFY = "/.well-known/latchkey/verify"
+
+
+@pytest.fixture(scope="module")
+def site(
+    tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, upstream: Upstream
+) -> Iterator[Gateway]:
+    """A gateway whose backend hands its token out in a cookie; browsers log in at a page."""
+    with gateway(
+        tmp_path_factory.mktemp("dead"),
+        redis.url,
+        upstreams={"shop": upstream.url},
+        login={"kind": "backend", "path": "/login", "upstream": "shop", "token": "cookie:sid"},
+        login_page="/public/login",
+        trusted_proxies="127.0.0.1",
+        verify={},
+        routes=[
+            {"path": "/api/*", "upstream": "shop"},
+            {"path": "/maybe/*", "upstream": "shop", "auth": "optional"},
+            {"path": "/public/*", "upstream": "shop", "auth": "public"},
+        ],
+    ) as running:
+        yield running
+
+
+def send(relay: Gateway, line: str, *fields: str) -> bytes:
+    """The answer's head."""
+    head = (f"{line} HTTP/1.1", "Host: www.shop.example", "Connection: close", *fields, "", "")
+    return ask(relay.port, "\r\n".join(head).encode()).partition(b"\r\n\r\n")[0] + b"\r\n"
+
+
+def about(relay: Gateway, path: str, *fields: str) -> bytes:
+    """The answer to a proxy that asks about a request."""
+    described = (f"X-Forwarded-Uri: {path}", "X-Forwarded-Method: GET")
+    return send(relay, f"GET {VERIFY}", *described, "X-Forwarded-Host: www.shop.example", *fields)
+
+
+def forgotten(answer: bytes) -> list[str]:
+    """What the answer sets, which is nothing but deletions."""
+    lines = answer.decode().split("\r\n")
+    values = [line.partition(": ")[2] for line in lines if line.startswith("Set-Cookie: ")]
+    assert all("=; Max-Age=0; " in value for value in values)
+    return values
+
+
+def place(name: str, path: str, domain: str = "") -> str:
+    domain = f"; Domain={domain}" if domain else ""
+    return f"{name}=; Max-Age=0; Path={path}{domain}; HttpOnly; SameSite=Lax"
+
+
+@pytest.mark.parametrize("key", [DEAD, MISTYPED])
+@pytest.mark.parametrize("name", ["latchkey", "sid"])
+def test_an_optional_route_is_open_to_its_visitor(
+    site: Gateway, shop: Upstream, name: str, key: str
+) -> None:
+    """As to any other without a session, and a page as well; the cookie does not go on."""
+    for fields in ((), ("Accept: text/html", "Sec-Fetch-Mode: navigate")):
+        shop.clear()
+        answer = send(site, "GET /maybe/x", f"Cookie: a=b; {name}={key}", *fields)
+        assert status(answer) == 200
+        assert place(name, "/") in forgotten(answer)
+        assert b"\r\nCookie: a=b\r\n" in shop.got
+        assert b"lk_" not in shop.got
+        assert b"Authorization" not in shop.got
+        assert b"X-User-Id" not in shop.got
+
+
+def test_a_dead_key_in_a_field_is_refused(site: Gateway, shop: Upstream) -> None:
+    """Who sends one means to be somebody: `bad_key` says what becomes of it."""
+    for path in ("/maybe/x", "/api/x"):
+        answer = send(site, f"GET {path}", f"Authorization: Bearer {DEAD}")
+        assert (status(answer), b"Set-Cookie" in answer) == (401, False)
+    assert shop.got == b""
+
+
+def test_a_required_route_has_the_browser_forget_it(site: Gateway, shop: Upstream) -> None:
+    """With its 401, and with the way to the login page."""
+    answer = send(site, "GET /api/x", f"Cookie: sid={DEAD}")
+    assert (status(answer), place("sid", "/") in forgotten(answer)) == (401, True)
+    answer = send(site, "GET /api/x", f"Cookie: sid={DEAD}", "Sec-Fetch-Mode: navigate")
+    assert (status(answer), place("sid", "/") in forgotten(answer)) == (303, True)
+    assert shop.got == b""
+
+
+def test_wherever_the_cookie_is_from(site: Gateway, shop: Upstream) -> None:
+    """Its path and its domain are among those of the request; over HTTPS the name alone tells."""
+    domains = ("", "www.shop.example", "shop.example")
+    paths = ("/", "/maybe", "/maybe/", "/maybe/x")
+    every = [place("sid", path, domain) for domain in domains for path in paths]
+    assert forgotten(send(site, "GET /maybe/x", f"Cookie: sid={DEAD}")) == every
+    [only] = forgotten(send(site, "GET /maybe/x", f"Cookie: __Host-latchkey={DEAD}", HTTPS))
+    assert only == "__Host-latchkey=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax; Secure"
+
+
+def test_a_cookie_that_is_none_of_ours(site: Gateway, shop: Upstream) -> None:
+    """It may be another gateway's, for a whole domain: it opens nothing, and it stays."""
+    answer = send(site, "GET /maybe/x", f"Cookie: theirs={DEAD}")
+    assert (status(answer), forgotten(answer)) == (200, [])
+    assert b"lk_" not in shop.got
+    answer = send(site, "GET /api/x", f"Cookie: theirs={DEAD}")
+    assert (status(answer), forgotten(answer)) == (401, [])
+
+
+def test_a_backend_that_may_use_any_name(relay: Gateway, shop: Upstream) -> None:
+    """With `token: auto` any cookie may be ours, or for a whole domain another gateway's."""
+    answer = send(relay, "GET /maybe/x", f"Cookie: any={DEAD}")
+    paths = ("/", "/maybe", "/maybe/", "/maybe/x")
+    assert (status(answer), forgotten(answer)) == (200, [place("any", path) for path in paths])
+
+
+def test_a_route_that_looks_at_no_key(site: Gateway, shop: Upstream) -> None:
+    """It does not know that this one is dead."""
+    answer = send(site, "GET /public/x", f"Cookie: sid={DEAD}")
+    assert (status(answer), forgotten(answer)) == (200, [])
+
+
+def test_a_proxy_that_asks(site: Gateway) -> None:
+    """It is told the same, and may hand it on."""
+    answer = about(site, "/maybe/x", f"Cookie: a=b; sid={DEAD}")
+    assert (status(answer), place("sid", "/maybe") in forgotten(answer)) == (200, True)
+    assert b"\r\nAuthorization: \r\n" in answer
+    assert b"\r\nCookie: a=b\r\n" in answer
+    answer = about(site, "/api/x", f"Cookie: sid={DEAD}")
+    assert (status(answer), place("sid", "/") in forgotten(answer)) == (401, True)
+    answer = about(site, "/api/x", f"Cookie: sid={DEAD}", "Sec-Fetch-Mode: navigate")
+    assert (status(answer), place("sid", "/") in forgotten(answer)) == (303, True)
