@@ -39,8 +39,8 @@ _LONGEST_HEADER = 16384
 # What a header may name as its algorithm: mostly a short name, in old tokens of .NET an address.
 _ALGORITHM = re.compile(r"[!-~]+")
 
-_JWS_PARTS = 3
-_JWE_PARTS = 5
+JWS_PARTS = 3
+JWE_PARTS = 5
 
 
 def spans(text: str) -> Iterator[tuple[int, int]]:
@@ -51,7 +51,7 @@ def spans(text: str) -> Iterator[tuple[int, int]]:
         for part in parts:
             starts.append(starts[-1] + len(part) + 1)
         index = 0
-        while index <= len(parts) - _JWS_PARTS:
+        while index <= len(parts) - JWS_PARTS:
             glued = _header_at(parts[index])
             if glued < 0:
                 index += 1
@@ -129,7 +129,7 @@ def read_header(part: str) -> dict[str, object] | None:
 
 def _parts_of(header: str) -> int:
     """RFC 7516 §9: a JWE has five parts, and its header says how it is encrypted."""
-    return _JWE_PARTS if "enc" in (read_header(header) or {}) else _JWS_PARTS
+    return JWE_PARTS if "enc" in (read_header(header) or {}) else JWS_PARTS
 
 
 def _decoded(part: str) -> bytes:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlencode
 
 from gateway.core.json_text import NotJson, String, pointed
-from gateway.core.replies import Reply, names
+from gateway.core.replies import IsEcho, Reply, names, nothing_sent
 from gateway.core.secret import Secret
 from gateway.core.token_places import Auto, Cookie, Header, JsonPointer, TokenPlace
 
@@ -77,17 +77,10 @@ def load(line: str) -> RefreshToken | None:
     return RefreshToken(Secret(secret), Sending(way, name))
 
 
-def find(reply: Reply, place: TokenPlace) -> RefreshToken | None:
-    """The refresh token that a reply hands out, if there is one."""
-    match place:
-        case JsonPointer(pointer):
-            return _in_body(reply, pointed(pointer))
-        case Header(name):
-            return _in_fields(reply, name.lower(), "")
-        case Cookie(name):
-            return _in_fields(reply, "set-cookie", name)
-        case Auto():
-            return _in_body(reply, None) or _in_fields(reply, None, "")
+def find(reply: Reply, place: TokenPlace, is_echo: IsEcho = nothing_sent) -> RefreshToken | None:
+    """The refresh token that a reply hands out; None if there is none but the client's own."""
+    found = (token for token in _all(reply, place) if not is_echo(token.secret.reveal()))
+    return next(found, None)
 
 
 def request(
@@ -133,20 +126,32 @@ def names_refresh(name: str, cookie: str) -> bool:
     return name != _RELOADS and _REFRESH.search(name) is not None
 
 
-def _in_body(reply: Reply, pointer: tuple[str, ...] | None) -> RefreshToken | None:
+def _all(reply: Reply, place: TokenPlace) -> Iterator[RefreshToken]:
+    match place:
+        case JsonPointer(pointer):
+            yield from _in_body(reply, pointed(pointer))
+        case Header(name):
+            yield from _in_fields(reply, name.lower(), "")
+        case Cookie(name):
+            yield from _in_fields(reply, "set-cookie", name)
+        case Auto():
+            yield from _in_body(reply, None)
+            yield from _in_fields(reply, None, "")
+
+
+def _in_body(reply: Reply, pointer: tuple[str, ...] | None) -> Iterator[RefreshToken]:
     try:
         members = reply.members()
     except NotJson:
-        return None
+        return
     for path, string in members.items():
         found = path == pointer or (pointer is None and is_refresh(string))
         if found and string.value:
             name = string.name if _REFRESH.search(string.name) else _STANDARD_NAME
-            return RefreshToken(Secret(string.value), Sending("json", name))
-    return None
+            yield RefreshToken(Secret(string.value), Sending("json", name))
 
 
-def _in_fields(reply: Reply, wanted: str | None, wanted_cookie: str) -> RefreshToken | None:
+def _in_fields(reply: Reply, wanted: str | None, wanted_cookie: str) -> Iterator[RefreshToken]:
     for line in reply.fields:
         name, cookie = names(line)
         if wanted is None:
@@ -162,5 +167,4 @@ def _in_fields(reply: Reply, wanted: str | None, wanted_cookie: str) -> RefreshT
             value = line[1].strip().removeprefix("Bearer ")
             sending = Sending("header", line[0])
         if value:
-            return RefreshToken(Secret(value), sending)
-    return None
+            yield RefreshToken(Secret(value), sending)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from gateway.core import json_text
@@ -13,6 +13,9 @@ from gateway.core.json_text import String
 from gateway.core.shared_caches import is_for_caches
 
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([A-Za-z0-9_.:-]+)\"?", re.IGNORECASE)
+
+# Whether a client has sent this token itself (see `request_echo`).
+IsEcho = Callable[[str], bool]
 
 
 class UnreadableReply(ValueError):
@@ -77,6 +80,11 @@ class Reply:
 def _keeps(name: str) -> bool:
     """Whether a field of this name (in lower case) tells a cache to keep the reply."""
     return name in ("expires", "pragma") or is_for_caches(name.encode("utf-8", "surrogateescape"))
+
+
+def nothing_sent(_token: str) -> bool:
+    """What is an echo, where nothing of a client's was sent: no token."""
+    return False
 
 
 def names(line: tuple[str, str]) -> tuple[str, str]:

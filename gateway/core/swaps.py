@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from gateway.core import json_text, jwts
 from gateway.core.json_text import NotJson, String, pointed
 from gateway.core.refresh_tokens import is_refresh, names_refresh
-from gateway.core.replies import Reply, UnreadableReply, names
+from gateway.core.replies import IsEcho, Reply, UnreadableReply, names, nothing_sent
 from gateway.core.token_places import Auto, Cookie, Header, JsonPointer, TokenPlace
 from gateway.core.tokens import BadToken, NotAJwt, read_claims
 
@@ -68,26 +68,20 @@ Found = InBody | InField
 Put = Callable[[str], str]
 
 
-def find(reply: Reply, place: TokenPlace) -> Found:
+def find(reply: Reply, place: TokenPlace, is_echo: IsEcho = nothing_sent) -> Found:
     """The token that the reply hands out, and where.
 
-    Raises `NoToken`, and `BadToken` if there are two of which either could be meant: no reader may
-    choose between two who may be two people.
+    What is not signed is no token, and neither is what the client has sent itself. Raises
+    `NoToken`, and `BadToken` if there are two of which either could be meant: no reader may choose
+    between two who may be two people.
     """
-    match place:
-        case JsonPointer(pointer):
-            alike = _at(reply, pointed(pointer))
-        case Header(name):
-            alike = _in_fields(reply, lambda each, _cookie: each == name.lower())
-        case Cookie(name):
-            alike = _in_fields(reply, lambda _each, cookie: cookie == name)
-        case Auto():
-            alike = next(_anywhere(reply), [])
-    if not alike:
-        raise NoToken
-    if len({each.token for each in alike}) > 1:
-        raise BadToken("two_tokens")
-    return alike[0]
+    for group in _groups(reply, place):
+        alike = [found for found in group if _is_believable(found.token, is_echo)]
+        if len({found.token for found in alike}) > 1:
+            raise BadToken("two_tokens")
+        if alike:
+            return alike[0]
+    raise NoToken
 
 
 def swap(reply: Reply, found: Found, key: str) -> Reply:
@@ -138,6 +132,28 @@ def scrub(reply: Reply) -> Reply:
     Raises `UnreadableReply`.
     """
     return _rewritten(reply, -1, _nothing, _nothing)
+
+
+def _groups(reply: Reply, place: TokenPlace) -> Iterable[Sequence[Found]]:
+    """What stands at a place; if that is anywhere, the likeliest first."""
+    match place:
+        case JsonPointer(pointer):
+            return [_at(reply, pointed(pointer))]
+        case Header(name):
+            return [_in_fields(reply, lambda each, _cookie: each == name.lower())]
+        case Cookie(name):
+            return [_in_fields(reply, lambda _each, cookie: cookie == name)]
+        case Auto():
+            return _anywhere(reply)
+
+
+def _is_believable(token: str, is_echo: IsEcho) -> bool:
+    """Whether nobody but its backend can have made it, as far as that can be seen.
+
+    Of a JWE nothing can be seen, which its reader is told.
+    """
+    is_jws = token.count(".") == jwts.JWS_PARTS - 1
+    return (jwts.is_signed(token) or not is_jws) and not is_echo(token)
 
 
 def _anywhere(reply: Reply) -> Iterator[Sequence[Found]]:

@@ -21,6 +21,7 @@ from gateway.core.fields import OWN_PREFIX, fold
 from gateway.core.keys import Key
 from gateway.core.refusals import Refusal
 from gateway.core.replies import Reply, UnreadableReply, names
+from gateway.core.request_echo import EchoDetector
 from gateway.core.sessions import Session
 from gateway.core.swaps import Found, InField, NoToken
 from gateway.core.token_places import TokenPlace
@@ -28,6 +29,7 @@ from gateway.core.tokens import BadToken, NotVerified
 from gateway.endpoints.answers import Handler, Refused, replied
 from gateway.key_sets import KeysUnavailable
 from gateway.logins import key_cookies
+from gateway.logins._asking import find_token
 from gateway.logins._successors import OtherSubject, Successors
 from gateway.observe.events import Event
 from gateway.store.sessions import Sessions
@@ -78,7 +80,8 @@ class Captures:
         found = None
         try:
             if reply.status < 400:
-                found = await self._capture(request, reply, rule.captures, key)
+                sent = await _sent(request)
+                found = await self._capture(request, reply, rule.captures, key, sent)
             if found is None:
                 shown = swaps.scrub(reply)
             else:
@@ -108,13 +111,18 @@ class Captures:
             raise
 
     async def _capture(
-        self, request: web.Request, reply: Reply, place: TokenPlace, key: Key
+        self,
+        request: web.Request,
+        reply: Reply,
+        place: TokenPlace,
+        key: Key,
+        sent: EchoDetector,
     ) -> Found | None:
         """Where the reply holds a token, which is the session's from now on; None if it holds none,
         or if the session's tokens do not come from an upstream.
         """
         try:
-            swaps.find(reply, place)
+            await find_token(reply, place, sent)
         except NoToken:
             return None
         except BadToken:
@@ -129,7 +137,7 @@ class Captures:
             if successors is None:
                 return None
             try:
-                found, renewed = await successors(session, reply, place, asked=False)
+                found, renewed = await successors(session, reply, place, asked=False, sent=sent)
                 swaps.swap(reply, found, "")  # what cannot be rewritten changes nothing
             except (BadToken, OtherSubject, KeysUnavailable) as error:
                 raise self._unusable(request, session, error) from None
@@ -183,6 +191,12 @@ def _refusal(error: Exception) -> Refusal:
 def _cookie(reply: Reply, found: Found) -> str | None:
     """The cookie in which a token came, if it came in one."""
     return names(reply.fields[found.index])[1] or None if isinstance(found, InField) else None
+
+
+async def _sent(request: web.Request) -> EchoDetector:
+    """What the client has sent: all but the token, which the relay has put in place of its key."""
+    fields = [line for line in _passed(request) if line[0].lower() != "authorization"]
+    return EchoDetector(request.raw_path, fields, await request.read())
 
 
 def _passed(request: web.Request) -> Iterable[tuple[str, str]]:

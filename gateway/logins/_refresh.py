@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gateway.backends import BackendFailed, Backends
 from gateway.core import refresh_tokens
 from gateway.core.replies import Reply
+from gateway.core.request_echo import EchoDetector
 from gateway.core.sessions import Session
 from gateway.core.swaps import NoToken
 from gateway.core.tokens import BadToken
@@ -61,11 +62,13 @@ class BackendRefresh:
         if reply.status >= 300:
             _log.warning("the backend answered %d to a renewal", reply.status)
             raise RenewalRefused if reply.status in _REFUSED else RenewalFailed
-        return await self._renewed(session, reply)
+        return await self._renewed(session, reply, EchoDetector("", fields, body))
 
-    async def _renewed(self, session: Session, reply: Reply) -> Renewed:
+    async def _renewed(self, session: Session, reply: Reply, sent: EchoDetector) -> Renewed:
         try:
-            _, renewed = await self._successors(session, reply, self._config.token, asked=True)
+            _, renewed = await self._successors(
+                session, reply, self._config.token, asked=True, sent=sent
+            )
         except OtherSubject:
             _log.error("a renewed token names another subject")
             raise RenewalRefused from None

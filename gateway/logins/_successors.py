@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gateway.core import refresh_tokens, sessions, subjects, swaps
+from gateway.core import refresh_tokens, sessions, subjects
 from gateway.core.replies import Reply
+from gateway.core.request_echo import NOTHING, EchoDetector
 from gateway.core.sessions import Session, Token
 from gateway.core.swaps import Found
 from gateway.core.token_places import TokenPlace
 from gateway.core.tokens import MINTED, Claims
+from gateway.logins._asking import find_token
 from gateway.store.replacing import Renewed
 from gateway.verifiers import ReadToken
 
@@ -36,14 +38,22 @@ class Successors:
         self._renew = renew
 
     async def __call__(
-        self, session: Session, reply: Reply, place: TokenPlace, *, asked: bool
+        self,
+        session: Session,
+        reply: Reply,
+        place: TokenPlace,
+        *,
+        asked: bool,
+        sent: EchoDetector = NOTHING,
     ) -> tuple[Found, Renewed]:
-        """Where the reply holds the token, and what the session gets of it. If it was not `asked`
-        for with the session's own refresh token, it must say itself whose it is.
+        """Where the reply holds the token, and what the session gets of it.
+
+        asked: for it, with the session's own refresh token; otherwise it must say whose it is
+        sent: what was asked, of which nothing is a token
 
         Raises `NoToken`, `BadToken`, `KeysUnavailable` and `OtherSubject`.
         """
-        found = swaps.find(reply, place)
+        found = await find_token(reply, place, sent)
         claims = await self._read(found.token)
         named, trusted = self._subject(claims), asked or subjects.is_unnamed(session.subject)
         if named != session.subject and not (named is None and trusted):
@@ -52,7 +62,7 @@ class Successors:
         token, renew = Token(found.token.encode("ascii")), self._renew
         if renew is None:
             return found, Renewed(token, expires, math.inf, "")
-        rotated = refresh_tokens.find(reply, renew.refresh_token)
+        rotated = refresh_tokens.find(reply, renew.refresh_token, sent.is_echo)
         # What was minted here (the path was another kind of login's before) is no refresh token,
         # and the mark of it must not vouch for this one.
         kept = "" if session.refresh == MINTED else session.refresh

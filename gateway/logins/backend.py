@@ -13,13 +13,15 @@ from gateway.backends import BackendFailed
 from gateway.core import refresh_tokens, refusals, subjects, swaps
 from gateway.core.carriers import KeyCookie
 from gateway.core.keys import Key
+from gateway.core.refresh_tokens import RefreshToken
 from gateway.core.replies import Reply, UnreadableReply
+from gateway.core.request_echo import EchoDetector
 from gateway.core.sessions import Device
 from gateway.core.swaps import Found, NoToken
 from gateway.core.tokens import BadToken, Claims, NotVerified
 from gateway.key_sets import KeysUnavailable
 from gateway.logins import Attempt, LoggedIn, Means
-from gateway.logins._asking import ask
+from gateway.logins._asking import ask, find_token
 from gateway.logins._refresh import BackendRefresh
 from gateway.logins._reports import end_replaced, report, reporting_failures
 from gateway.logins._successors import Successors
@@ -51,10 +53,11 @@ class Login:
 
     async def _log_in(self, attempt: Attempt) -> Reply:
         reply = await ask(self._backends, self._config, attempt)
+        sent = EchoDetector(attempt.query, attempt.fields, attempt.body)
         try:
             if reply.status >= 400 or attempt.method == "OPTIONS":
                 return self._refused(attempt, reply)
-            found = swaps.find(reply, self._config.token)
+            found = await find_token(reply, self._config.token, sent)
             claims = await self._read(found.token)
             # The swap is tried before anything is issued: what cannot be rewritten is refused.
             swaps.swap(reply, found, "")
@@ -74,7 +77,8 @@ class Login:
         except UnreadableReply:
             _log.error("login %s: the reply's text cannot be read", attempt.request_id)
             raise BackendFailed(refusals.LOGIN_REPLY) from None
-        return await self._issue(attempt, reply, found, claims)
+        refresh = self._refresh_token(reply, sent)
+        return await self._issue(attempt, reply, found, claims=claims, refresh=refresh)
 
     def _without_token(self, reply: Reply, attempt: Attempt) -> Reply:
         """A refusal, or a redirect that hands nothing out, passes; a success must have a token."""
@@ -99,10 +103,23 @@ class Login:
             report(self._sessions, "login_failed", attempt, reason=f"status_{reply.status}")
         return scrubbed
 
-    async def _issue(self, attempt: Attempt, reply: Reply, found: Found, claims: Claims) -> Reply:
+    def _refresh_token(self, reply: Reply, sent: EchoDetector) -> RefreshToken | None:
+        renew = self._config.renew
+        if renew is None:
+            return None
+        return refresh_tokens.find(reply, renew.refresh_token, sent.is_echo)
+
+    async def _issue(
+        self,
+        attempt: Attempt,
+        reply: Reply,
+        found: Found,
+        *,
+        claims: Claims,
+        refresh: RefreshToken | None,
+    ) -> Reply:
         await end_replaced(self._sessions, attempt)
         renew = self._config.renew
-        refresh = None if renew is None else refresh_tokens.find(reply, renew.refresh_token)
         issued = await self._sessions.issue(
             token=found.token,
             subject=self._subject(claims) or self._unnamed(found.token),

@@ -21,6 +21,7 @@ from gateway.core.grants import BadGrant, Grant, Kept, NotJwt
 from gateway.core.provider_metadata import Metadata
 from gateway.core.refusals import Refusal
 from gateway.core.replies import Reply
+from gateway.core.request_echo import EchoDetector
 from gateway.core.sealing import NONCE_BYTES
 from gateway.core.sessions import Device, Session
 from gateway.core.tokens import Claims, NotVerified
@@ -147,6 +148,8 @@ class Login:
             self._fail(attempt, "no_jwt", refusals.NO_JWT)
         except (NotVerified, BadGrant) as error:
             self._fail(attempt, str(error))
+        if EchoDetector(attempt.query, attempt.fields, attempt.body).is_echo(token):
+            self._fail(attempt, "echo")
         subject = self._subject(claims)
         if subject is None:
             self._fail(attempt, "no_subject")

@@ -1,5 +1,7 @@
 """`captures: true`: a token in a route's reply takes the place of the session's, behind one key."""
 
+import base64
+import gzip
 import json
 import threading
 import time
@@ -7,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -374,6 +377,40 @@ def test_two_tokens_of_which_either_could_be_meant(only: Gateway, shop: Shop) ->
     code, _, data, answer = request(only, "/switch/x", key)
     assert (code, data["reason"]) == (502, "unusable_token")
     assert b"eyJ" not in answer
+    assert used(only, shop, key) == old
+
+
+@pytest.mark.parametrize("path", ["/switch/x", "/named"])
+def test_what_the_client_has_sent(only: Gateway, shop: Shop, path: str) -> None:
+    """It is never the session's token, though the backend has signed it; nor is it given back."""
+    key, other = log_in(only.port), token_of("alice", role="admin")
+    old, reply = used(only, shop, key), {"token": other, "data": {"switch": {"token": other}}}
+    pairs = base64.b64encode(f"a:{other}".encode()).decode()
+    for target, line, body in (
+        (path, "X: y", json.dumps({"name": [other]}).encode()),
+        (path, "X: y", f"name={quote(other)}".encode()),
+        (path, "Content-Encoding: gzip", gzip.compress(other.encode())),
+        (f"{path}?name={other}", "X: y", b""),
+        (f"{path}?name={quote(quote(other)).replace('J', '%4a')}", "X: y", b""),
+        (path, f"X-Name: {other}", b""),
+        (path, f"X-Name: {pairs}", b""),
+        (path, f"Cookie: theme=dark; name={other}", b""),
+    ):
+        shop.gives(reply)
+        code, _, data, answer = request(only, target, key, line, body=body)
+        assert (code, data["token"], b"eyJ" in answer) == (200, "", False)
+        assert used(only, shop, key) == old
+    shop.gives(reply)
+    assert request(only, path, key)[0] == 200
+    assert used(only, shop, key) == other, "what it has not sent is the backend's"
+
+
+def test_a_path_that_is_repeated(only: Gateway, shop: Shop) -> None:
+    """Many a backend says which page it has not found."""
+    key, other = log_in(only.port), token_of("alice", role="admin")
+    old = used(only, shop, key)
+    shop.gives({"token": other})
+    assert request(only, f"/switch/{other}", key)[2] == {"token": ""}
     assert used(only, shop, key) == old
 
 

@@ -170,6 +170,26 @@ async def test_an_access_token_that_has_expired(
     assert refused(told, place, provider, caplog) == (502, "provider_invalid")
 
 
+async def test_an_access_token_that_the_browser_has_brought(
+    place: World, provider: FaultyProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A provider that repeats what came with the code has issued nothing; nor has it what is not
+    signed.
+    """
+    provider.claims["at_hash"] = None
+    token = provider.token(sub="alice", aud=API)
+    unsigned = by_hand({"alg": "none"}, {"sub": "alice"}, b"signature")
+    for given, more, expected in (
+        (token, {"session_state": token}, "provider_invalid"),
+        (unsigned, {}, "no_jwt"),
+    ):
+        place.events.clear()
+        provider.grant["access_token"] = given
+        visitor = Visitor(place)
+        told = await visitor.come_back(provider, await visitor.begin(provider), **more)
+        assert refused(told, place, provider, caplog) == (502, expected)
+
+
 async def hang(_form: dict[str, str]) -> web.Response:
     await asyncio.sleep(4)  # twice as long as the gateway waits
     return answer(GRANT)
