@@ -153,16 +153,12 @@ def test_e6_a_malformed_request_is_never_echoed(relay: Gateway, key: str) -> Non
     """E6: neither in the answer nor in a log."""
     answer = ask(
         relay.port,
-        b"GET /api/?q="
-        + key.encode()
-        + b" HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer "
+        b"GET /api/ HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer "
         + key.encode()
         + b"\r\nBad Name: x\r\n\r\n",
     )
     assert status(answer) == 400
     assert key.encode() not in answer
-    ask(relay.port, API.replace(b"/api/x", b"/public/" + key.encode()) % key.encode())
-    relay.records(path="/public/[key]")
     assert key not in relay.access_log.read_text()
     assert key not in relay.log.read_text()
 
@@ -174,7 +170,7 @@ def test_e6_no_secret_of_a_bad_request_is_told(relay: Gateway, key: str, request
     bad = request_.replace(b"/public/", b"/public/" + key.encode(), 1)
     bad = bad.replace(b"\r\n", b"\r\n" + secret, 1).replace(b" : ", b" : " + key.encode())
     answer = ask(relay.port, bad)
-    assert status(answer) in (400, 501)
+    assert status(answer) in (400, 401, 501)  # 401: no key in a URL
     assert key.encode() not in answer
     relay.records(status=status(answer))
     assert key not in relay.access_log.read_text()
@@ -188,18 +184,18 @@ TWICE = [b"Content-Type", b"content-type", b"User-Agent", b"ETag", b"Max-Forward
 @pytest.mark.parametrize("path", [b"/login", b"/logout", b"/sessions", b"/sessions/x"])
 def test_e6_the_endpoints_repeat_nothing_either(relay: Gateway, key: str, path: bytes) -> None:
     """E6, B14: what the endpoints' own server would refuse in its words is refused in ours."""
-    secret = key.encode()
+    secret = key[3:].encode()  # the whole key would be refused before
     fields = b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n"
     for method in STRANGE_METHODS:
         answer = ask(relay.port, b"%b %b?q=%b%b\r\n" % (method, path, secret, fields))
         assert status(answer) == 501, answer
         _assert_ours(answer, secret)
     for name in TWICE:
-        lines = b"%b: %b\r\n%b: 2\r\n" % (name, secret[3:], name.upper())
+        lines = b"%b: %b\r\n%b: 2\r\n" % (name, secret, name.upper())
         answer = ask(relay.port, b"POST %b%b%b\r\n" % (path, fields, lines))
         assert status(answer) == 400, answer
-        _assert_ours(answer, secret[3:])
-    assert key not in relay.log.read_text()
+        _assert_ours(answer, secret)
+    assert key[3:] not in relay.log.read_text()
 
 
 def _assert_ours(answer: bytes, secret: bytes) -> None:
