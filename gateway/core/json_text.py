@@ -9,58 +9,134 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-# All that matters in a text that is known to be JSON: its strings, and what nests and separates.
-_PIECES = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}\[\],]')
+# All that matters in a text that is known to be JSON: its strings, what nests, and the commas, each
+# with the numbers and further commas behind it.
+_PIECES = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}\[\]]|,[^"{}\[\]]*+')
+
+# All but what nests, of any text. A string without an end goes on to the text's.
+_NOT_NESTING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[^"{}\[\]]++', re.DOTALL)
 
 _BYTE_ORDER_MARK = "\ufeff"
 
+# Replies are nested ten deep or so. A text of 1 MiB that makes sense has less than 200,000 strings,
+# objects, lists and commas, and as many take a tenth of a second.
+MAX_DEPTH = 64
+MAX_PIECES = 250_000
+
 
 class NotJson(ValueError):
-    """The text is no JSON (RFC 8259), or is nested deeper than anybody could mean."""
+    """The text is no JSON (RFC 8259)."""
 
 
-@dataclass(frozen=True, slots=True)
-class String:
-    """One string literal. `path` are the names and indexes that lead to it, outermost first."""
+class TooComplex(NotJson):
+    """It may be JSON, but is nested deeper, or in more pieces, than could be meant."""
 
-    path: tuple[str | int, ...]
+
+@dataclass(slots=True, eq=False)
+class Container:
+    """An object or a list, and where it is: under a name or an index of the one `above`.
+
+    The containers of a text share those above them, so all of them take no more room than the text.
+    Of those with the same path there is one.
+    """
+
+    above: Container | None
+    part: str | int | None  # None at the top
+    depth: int  # how many parts lead here
+
+
+class String(NamedTuple):
+    """One string literal. Its fields are few and its kind is quick, as a text can hold many."""
+
+    container: Container | None  # None: the string is all there is
+    part: str | int | None  # the member or the index that it is; None: it names a member
     value: str
     start: int  # where the literal begins in the text, with its quotation mark
     end: int
-    is_name: bool  # it names a member of the object at `path`
+
+    @property
+    def place(self) -> tuple[Container | None, str | int | None]:
+        """Tells it from the strings of the same text that have another path."""
+        return self.container, self.part
+
+    @property
+    def is_name(self) -> bool:
+        return self.part is None and self.container is not None
+
+    @property
+    def depth(self) -> int:
+        """How many names and indexes lead to it."""
+        above = 0 if self.container is None else self.container.depth
+        return above if self.part is None else above + 1
+
+    @property
+    def path(self) -> tuple[str | int, ...]:
+        """The names and indexes that lead to it, outermost first."""
+        return tuple(self._parts())[::-1]
 
     @property
     def name(self) -> str:
         """The member that the string is in, however deep in lists."""
-        return next((part for part in reversed(self.path) if isinstance(part, str)), "")
+        return next((part for part in self._parts() if isinstance(part, str)), "")
+
+    def is_at(self, path: Sequence[str]) -> bool:
+        """Whether it is the value at this path, in which an index is a text (see `pointed`)."""
+        if self.is_name or self.depth != len(path):
+            return False
+        pairs = zip(self._parts(), reversed(path), strict=True)
+        return all(str(part) == wanted for part, wanted in pairs)
+
+    def is_below(self, path: Sequence[str]) -> bool:
+        """Whether it is in what stands at this path, or is that itself."""
+        return [str(part) for part in self.path[: len(path)]] == list(path)
+
+    def _parts(self) -> Iterator[str | int]:
+        """What leads to it, innermost first."""
+        part, container = self.part, self.container
+        while True:
+            if part is not None:
+                yield part
+            if container is None:
+                return
+            part, container = container.part, container.above
 
 
 def strings(text: str) -> list[String]:
     """Every string of a JSON text, in its order. Raises `NotJson`."""
-    _parsed(text)
-    found = []
-    path: list[str | int | None] = []  # None: an object whose next string is a member's name
-    for piece in _PIECES.finditer(text):
-        mark = piece[0]
-        if mark == "{":
-            path.append(None)
-        elif mark == "[":
-            path.append(0)
-        elif mark in "}]":
-            path.pop()
+    _loads(text)
+    found: list[String] = []
+    known: dict[tuple[Container | None, str | int | None], Container] = {}
+    within: list[tuple[Container | None, str | int | None]] = []
+    # What comes next is in `container`: the element `part` of a list, or in an object the value of
+    # the member `part`, or the name of one if that is None.
+    container: Container | None = None
+    part: str | int | None = None
+    for number, piece in enumerate(_PIECES.finditer(text)):
+        if number == MAX_PIECES:
+            raise TooComplex
+        start, end = piece.span()
+        mark = text[start]
+        if mark == '"':
+            literal = text[start:end]
+            value = json.loads(literal) if "\\" in literal else literal[1:-1]
+            found.append(String(container, part, value, start, end))
+            if part is None:
+                part = value
         elif mark == ",":
-            path[-1] = path[-1] + 1 if isinstance(path[-1], int) else None
+            part = part + text.count(",", start, end) if isinstance(part, int) else None
+        elif mark in "{[":
+            if len(within) == MAX_DEPTH:
+                raise TooComplex
+            place = container, part
+            container = known.setdefault(place, Container(*place, len(within)))
+            within.append(place)
+            part = 0 if mark == "[" else None
         else:
-            value = json.loads(mark)
-            is_name = bool(path) and path[-1] is None
-            leads = tuple(part for part in path if part is not None)
-            found.append(String(leads, value, piece.start(), piece.end(), is_name))
-            if is_name:
-                path[-1] = value
+            container, part = within.pop()
     return found
 
 
@@ -79,14 +155,8 @@ def value(text: str) -> Any:
     """What a JSON text says, if it can be read in one way only: no name stands twice in an object,
     and no number is infinite or none. Raises `NotJson`.
     """
-    try:
-        return json.loads(
-            text.removeprefix(_BYTE_ORDER_MARK),
-            object_pairs_hook=_unambiguous,
-            parse_constant=_no_number,
-        )
-    except (ValueError, RecursionError):
-        raise NotJson from None
+    _check_depth(text)
+    return _loads(text, object_pairs_hook=_unambiguous, parse_constant=_no_number)
 
 
 def pointed(pointer: str) -> tuple[str, ...]:
@@ -95,12 +165,13 @@ def pointed(pointer: str) -> tuple[str, ...]:
     return tuple(part.replace("~1", "/").replace("~0", "~") for part in parts)
 
 
-def value_at(text: str, path: tuple[str, ...]) -> Any:
+def value_at(text: str, path: Sequence[str]) -> Any:
     """What a parser finds at a place in a JSON text; None if there is nothing. Raises `NotJson`."""
-    return found_at(_parsed(text), path)
+    _check_depth(text)
+    return found_at(_loads(text), path)
 
 
-def found_at(value: Any, path: tuple[str, ...]) -> Any:
+def found_at(value: Any, path: Sequence[str]) -> Any:
     """What is at a place in a parsed JSON text; None if there is nothing."""
     for part in path:
         if isinstance(value, dict):
@@ -123,8 +194,30 @@ def _no_number(_name: str) -> None:
     raise ValueError("no JSON number")
 
 
-def _parsed(text: str) -> Any:
+def _check_depth(text: str) -> None:
+    """Raises `TooComplex` for a text that is nested too deep, whether it is JSON or not."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for mark in _NOT_NESTING.sub("", text):
+        depth += 1 if mark in "[{" else -1
+        if depth > MAX_DEPTH:
+            raise _too_deep(text)
+
+
+def _loads(text: str, **options: Any) -> Any:
     try:
-        return json.loads(text.removeprefix(_BYTE_ORDER_MARK))
-    except (ValueError, RecursionError):
+        return json.loads(text.removeprefix(_BYTE_ORDER_MARK), **options)
+    except RecursionError:
+        raise _too_deep(text) from None
+    except ValueError:
         raise NotJson from None
+
+
+def _too_deep(text: str) -> NotJson:
+    """Why a text is refused that is nested deep: what does not end as often as it begins is none
+    that anybody can read.
+    """
+    nesting = _NOT_NESTING.sub("", text)
+    is_even = all(nesting.count(one) == nesting.count(other) for one, other in ("[]", "{}"))
+    return TooComplex() if is_even else NotJson()

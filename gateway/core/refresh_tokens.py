@@ -10,10 +10,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import urlencode
 
-from gateway.core.json_text import NotJson, String, pointed
+from gateway.core.json_text import MAX_DEPTH, Container, NotJson, String, pointed
 from gateway.core.replies import IsEcho, Reply, names, nothing_sent
 from gateway.core.secret import Secret
 from gateway.core.token_places import Auto, Cookie, Header, JsonPointer, TokenPlace
@@ -111,12 +112,25 @@ def is_refresh(string: String) -> bool:
 
     A text with spaces is none: `{"refresh": ["This field is required."]}` says what was wrong.
     """
-    path = [part for part in string.path if isinstance(part, str)]
-    if not path or string.is_name or " " in string.value:
+    name = string.name
+    if not name or string.is_name or " " in string.value:
         return False
-    if _REFRESH.search(path[-1]):
+    if _REFRESH.search(name):
         return True
-    return any(map(_REFRESH.search, path)) and not _HARMLESS.search(path[-1])
+    return _is_in_refresh(string.container) and not _HARMLESS.search(name)
+
+
+@lru_cache(maxsize=4 * MAX_DEPTH)
+def _is_in_refresh(container: Container | None) -> bool:
+    """Whether a container, or one around it, is called a refresh token.
+
+    Neighbours have the same containers around them, so few answers have to be remembered.
+    """
+    if container is None:
+        return False
+    name = container.part
+    is_so_called = isinstance(name, str) and _REFRESH.search(name) is not None
+    return is_so_called or _is_in_refresh(container.above)
 
 
 def names_refresh(name: str, cookie: str) -> bool:
@@ -144,8 +158,8 @@ def _in_body(reply: Reply, pointer: tuple[str, ...] | None) -> Iterator[RefreshT
         members = reply.members()
     except NotJson:
         return
-    for path, string in members.items():
-        found = path == pointer or (pointer is None and is_refresh(string))
+    for string in members:
+        found = is_refresh(string) if pointer is None else string.is_at(pointer)
         if found and string.value:
             name = string.name if _REFRESH.search(string.name) else _STANDARD_NAME
             yield RefreshToken(Secret(string.value), Sending("json", name))

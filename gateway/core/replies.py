@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from gateway.core import json_text
 from gateway.core.carriers import TRIP_MARK
-from gateway.core.json_text import String
+from gateway.core.json_text import String, TooComplex
 from gateway.core.shared_caches import is_for_caches
 
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([A-Za-z0-9_.:-]+)\"?", re.IGNORECASE)
@@ -19,7 +20,7 @@ IsEcho = Callable[[str], bool]
 
 
 class UnreadableReply(ValueError):
-    """The reply cannot be read well enough to say that it holds no token."""
+    """The reply cannot be read well enough to say what it holds: it may hide a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +70,31 @@ class Reply:
         )
         return replace(self, fields=kept)
 
-    def members(self) -> dict[tuple[str, ...], String]:
-        """The string values of a JSON body by their paths; of those with the same path, readers
-        take the last. Raises `NotJson`.
+    def strings(self) -> list[String]:
+        """Every string of a JSON body. Raises `NotJson`, and `UnreadableReply` for a body of which
+        reading would take too long.
         """
-        found = json_text.strings(self.text()[0])
-        return {tuple(map(str, each.path)): each for each in found if not each.is_name}
+        try:
+            return json_text.strings(self.text()[0])
+        except TooComplex:
+            raise UnreadableReply from None
+
+    def members(self) -> list[String]:
+        """The string values of a JSON body; of those with the same path the last one, as readers
+        take it. Raises as `strings` does.
+        """
+        latest = {string.place: string for string in self.strings() if not string.is_name}
+        return list(latest.values())
+
+    def value_at(self, path: Sequence[str]) -> Any:
+        """What a parser finds at a place in a JSON body; None if there is nothing.
+
+        Raises as `strings` does.
+        """
+        try:
+            return json_text.value_at(self.text()[0], path)
+        except TooComplex:
+            raise UnreadableReply from None
 
 
 def _keeps(name: str) -> bool:

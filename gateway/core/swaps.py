@@ -109,7 +109,7 @@ def says_no(reply: Reply, place: JsonPointer) -> bool:
     status.
     """
     try:
-        return bool(json_text.value_at(reply.text()[0], pointed(place.pointer)))
+        return bool(reply.value_at(pointed(place.pointer)))
     except NotJson:
         return False
 
@@ -121,8 +121,8 @@ def names_token(reply: Reply, beside: JsonPointer) -> bool:
     said = pointed(beside.pointer)
     return any(
         each.value and _rank(each.name) < len(_NAMES)
-        for each in json_text.strings(reply.text()[0])
-        if not each.is_name and tuple(map(str, each.path))[: len(said)] != said
+        for each in reply.strings()
+        if not each.is_name and not each.is_below(said)
     )
 
 
@@ -161,14 +161,14 @@ def _anywhere(reply: Reply) -> Iterator[Sequence[Found]]:
     fields, then of the cookies; of each by their names, and nearer to the top.
     """
     try:
-        strings = json_text.strings(reply.text()[0])
+        strings = reply.strings()
     except NotJson:
         token = jwts.sole(reply.text()[0])
         if token and _is_usable(token):
             yield [InBody(token)]
     else:
         yield from _by_rank(
-            ((_rank(each.name), len(each.path)), InBody(token))
+            ((_rank(each.name), each.depth), InBody(token))
             for each in strings
             if not each.is_name and not is_refresh(each) and (token := jwts.sole(each.value))
         )
@@ -190,12 +190,10 @@ def _by_rank(ranked: Iterable[tuple[tuple[int, int], Found]]) -> Iterator[Sequen
 
 def _at(reply: Reply, pointer: tuple[str, ...]) -> Sequence[Found]:
     try:
-        strings = json_text.strings(reply.text()[0])
+        strings = reply.strings()
     except NotJson:
         return []
-    values = [
-        each.value for each in strings if not each.is_name and tuple(map(str, each.path)) == pointer
-    ]
+    values = [each.value for each in strings if each.is_at(pointer)]
     return [InBody(token) for value in values if (token := jwts.sole(value))]
 
 
@@ -281,7 +279,7 @@ def _rewritten(reply: Reply, chosen: int, in_field: Put, in_body: Put) -> Reply:
 def _body(reply: Reply, eraser: _Eraser) -> bytes:
     text, encoding = reply.text()
     try:
-        strings = json_text.strings(text)
+        strings = reply.strings()
     except NotJson:
         return eraser.text(text).encode(encoding)
     wanted = [(each, eraser.string(each)) for each in strings]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway.backends import BackendFailed, Backends
 from gateway.core import refresh_tokens
-from gateway.core.replies import Reply
+from gateway.core.replies import Reply, UnreadableReply
 from gateway.core.request_echo import EchoDetector
 from gateway.core.sessions import Session
 from gateway.core.swaps import NoToken
@@ -72,7 +72,7 @@ class BackendRefresh:
         except OtherSubject:
             _log.error("a renewed token names another subject")
             raise RenewalRefused from None
-        except (NoToken, BadToken, KeysUnavailable) as error:
+        except (NoToken, BadToken, KeysUnavailable, UnreadableReply) as error:
             reason = str(error) or type(error).__name__
             _log.error("a backend's reply to a renewal holds no usable token: %s", reason)
             raise RenewalFailed from None

@@ -83,16 +83,16 @@ class Login:
     def _without_token(self, reply: Reply, attempt: Attempt) -> Reply:
         """A refusal, or a redirect that hands nothing out, passes; a success must have a token."""
         failed = self._config.failed
-        is_no = swaps.says_no(reply, failed) and not swaps.names_token(reply, failed)
-        if reply.status < 300 and not is_no:
+        try:
+            is_no = swaps.says_no(reply, failed) and not swaps.names_token(reply, failed)
+            if reply.status >= 300 or is_no:
+                return self._refused(attempt, reply)
             _log.error(
                 "login %s: the backend answered %d without a token",
                 attempt.request_id,
                 reply.status,
             )
             raise BackendFailed(refusals.NO_TOKEN)
-        try:
-            return self._refused(attempt, reply)
         except UnreadableReply:
             raise BackendFailed(refusals.LOGIN_REPLY) from None
 

@@ -1,6 +1,7 @@
 """Editing a JSON text without writing it anew."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core import json_text
-from gateway.core.json_text import NotJson
+from gateway.core.json_text import NotJson, TooComplex
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -107,3 +108,40 @@ def test_a_byte_order_mark_is_passed_over() -> None:
 def test_pointers(pointer: str, parts: tuple[str, ...]) -> None:
     """RFC 6901 §3 and §4, its escapes in the order that it asks for."""
     assert json_text.pointed(pointer) == parts
+
+
+def test_a_text_takes_room_by_its_size() -> None:
+    """Not by how deep its strings are: the path to them is kept once."""
+    text = '{"a":' * 60 + "[" + '"",' * 20_000 + '""]' + "}" * 60
+    tracemalloc.start()
+    strings = json_text.strings(text)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(strings) == 20_061
+    assert peak < 100 * len(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 65 + "]" * 65,
+        '{"a":' * 2000 + "1" + "}" * 2000,
+        "[" + '"",' * json_text.MAX_PIECES + '""]',
+        "[" + "[]," * json_text.MAX_PIECES + "1]",
+    ],
+    ids=["deeper", "far deeper", "strings", "lists"],
+)
+def test_what_could_not_be_meant_is_too_complex(text: str) -> None:
+    """Reading it would take others' time. It is not taken for a text that is no JSON."""
+    with pytest.raises(TooComplex):
+        json_text.strings(text)
+
+
+def test_a_deep_text_has_no_value_either() -> None:
+    """Whatever reads it: how deep Python itself gets depends on who asks."""
+    assert json_text.value("[" * 64 + "]" * 64)
+    deeper = "[" * 65 + "]" * 65
+    with pytest.raises(TooComplex):
+        json_text.value(deeper)
+    with pytest.raises(TooComplex):
+        json_text.value_at(deeper, ("0",))

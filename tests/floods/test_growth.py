@@ -10,8 +10,25 @@ from contextlib import suppress
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from gateway.core import accounts, carriers, credentials, media_types, multipart
+from gateway.core import (
+    accounts,
+    carriers,
+    claims,
+    credentials,
+    json_text,
+    jwts,
+    media_types,
+    multipart,
+    refresh_tokens,
+    swaps,
+)
 from gateway.core.credentials import BadLogin
+from gateway.core.json_text import NotJson
+from gateway.core.minting import BadClaims
+from gateway.core.replies import Reply, UnreadableReply
+from gateway.core.swaps import NoToken
+from gateway.core.token_places import Auto, JsonPointer
+from gateway.core.tokens import BadToken
 from gateway.relay.bodies import ChunkedBody
 from gateway.relay.grammar import HEAD_END, Malformed
 from gateway.relay.heads import Refused
@@ -23,6 +40,7 @@ from tests.support.growth import PLAIN_SHAPES, Shape, assert_grows_fairly, shape
 HEAD = 32 * 1024
 TARGET = 8 * 1024
 RESPONSE_HEAD = 64 * 1024
+REPLY = 64 * 1024  # of 1 MiB: what grows too fast is seen in a sixteenth of it
 
 REQUESTS = RequestReader(
     instance="0011223344556677", identity=["X-User-Id"], most_fields=100, key_field="X-Key"
@@ -33,7 +51,7 @@ Read = Callable[[bytes], object]
 
 # A shape that fails is short already, and to look for a shorter one would take very long.
 few = settings(
-    max_examples=20,
+    max_examples=60,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],
@@ -169,7 +187,62 @@ BODIES: list[tuple[str, Read, int]] = [
     ),
 ]
 
-ALL = [*HEADS, *FIELD_VALUES, *BODIES]
+
+def _balanced(text: bytes) -> bytes:
+    """What is drawn, with all that it begins ended."""
+    ends = {b"[": b"]", b"{": b"}"}
+    begun = (text[at : at + 1] for at in range(len(text) - 1, -1, -1))
+    return text + b"".join(ends[mark] for mark in begun if mark in ends)
+
+
+def _jsons(text: bytes) -> list[bytes]:
+    """JSON, if what is drawn can be a part of it: all, a string's inside, or elements of a list."""
+    return [
+        _balanced(text),
+        b'{"refresh_token": [{"a": "%b"}]}' % text,
+        b'{"refresh_token": [%b]}' % text,
+    ]
+
+
+def _of_json(read: Callable[[str], object]) -> Read:
+    def of_bytes(text: bytes) -> None:
+        for body in _jsons(text):
+            with suppress(NotJson):
+                read(body.decode("latin-1"))
+
+    return of_bytes
+
+
+def _of_reply(read: Callable[[Reply], object]) -> Read:
+    """A reader of replies, for what is drawn as it is, and in JSON."""
+
+    def of_bytes(text: bytes) -> None:
+        for body in (text, *_jsons(text)):
+            with suppress(UnreadableReply, NotJson, NoToken, BadToken, BadClaims):
+                read(Reply(200, (("Content-Type", media_types.JSON),), body))
+
+    return of_bytes
+
+
+_A_PLACE = JsonPointer("/refresh_token/0/a")
+_HERE = ("refresh_token", "0", "a")
+
+REPLIES: list[tuple[str, Read, int]] = [
+    ("strings", _of_json(json_text.strings), REPLY),
+    ("value", _of_json(json_text.value), REPLY),
+    ("value at", _of_json(lambda text: json_text.value_at(text, _HERE)), REPLY),
+    ("text", _of_reply(Reply.text), REPLY),
+    ("members", _of_reply(Reply.members), REPLY),
+    ("find anywhere", _of_reply(lambda reply: swaps.find(reply, Auto())), REPLY),
+    ("find at a place", _of_reply(lambda reply: swaps.find(reply, _A_PLACE)), REPLY),
+    ("scrub", _of_reply(swaps.scrub), REPLY),
+    ("names token", _of_reply(lambda reply: swaps.names_token(reply, _A_PLACE)), REPLY),
+    ("refresh token", _of_reply(lambda reply: refresh_tokens.find(reply, Auto())), REPLY),
+    ("claims", _of_reply(lambda reply: claims.collect(reply, [("sub", _A_PLACE, True)])), REPLY),
+    ("JWTs", _in_text(lambda text: list(jwts.spans(text))), REPLY),
+]
+
+ALL = [*HEADS, *FIELD_VALUES, *BODIES, *REPLIES]
 
 
 @pytest.mark.parametrize(
