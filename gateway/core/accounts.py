@@ -48,6 +48,7 @@ _NAME_PARTS = re.compile(r"[^\[\].]++")
 _ARGUMENT = re.compile(
     r'(?<![\w$])(\w++)[\s,]*+:[\s,]*+(?:"((?:[^"\\]++|\\.)*+)"|-?[0-9][0-9.eE+-]*+)'
 )
+_COMMENT = re.compile(r"#[^\n]*+")
 _BLOCK_STRING = '"""'
 
 # Letters that some databases take for the plain ones, and that Unicode does not take apart.
@@ -191,9 +192,10 @@ class _Found:
 
     def read_graphql(self, text: str) -> bool:
         """The arguments in a document of GraphQL."""
-        for name, string in _ARGUMENT.findall(text):
-            if _plain(name) in self._wanted:
-                self.names.append(_unescaped(string))
+        for read in {text, _COMMENT.sub("", text)}:
+            for name, string in _ARGUMENT.findall(read):
+                if _plain(name) in self._wanted:
+                    self.names.append(_unescaped(string))
         return _BLOCK_STRING not in text
 
     def _member(self, name: str, value: Any, inside: int) -> bool:

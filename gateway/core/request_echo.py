@@ -97,7 +97,7 @@ _GZIP, _ZLIB, _BARE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 _WINDOWS = {"gzip": (_GZIP,), "x-gzip": (_GZIP,), "deflate": (_ZLIB, _BARE)}
 
 
-class _Unreadable(ValueError):
+class Unreadable(ValueError):
     """The request cannot be read well enough to say what is not in it."""
 
 
@@ -118,18 +118,13 @@ class EchoDetector:
         try:
             if self._readings is None:
                 self._readings = list(self._squeezed_readings())
-        except _Unreadable:
+        except Unreadable:
             return True
         pieces = _pieces(text)
         return any(piece in reading for reading in self._readings for piece in pieces)
 
-    def _squeezed_readings(self) -> Iterator[bytes]:
-        for text in self._all_readings():
-            yield _squeezed(text)
-            if "<" in text:
-                yield _squeezed(_TAG.sub("", text))
-
-    def _all_readings(self) -> Iterator[str]:
+    def texts(self) -> Iterator[str]:
+        """The request in all its readings. Raises `Unreadable`."""
         charsets = self._charsets()
         seen: set[str] = set()
         latest: Iterable[str] = [self._head(), *self._bodies(charsets)]
@@ -139,10 +134,16 @@ class EchoDetector:
             for text in new:
                 size += len(text)
                 if size > MAX_READ:
-                    raise _Unreadable
+                    raise Unreadable
                 yield text
             seen.update(new)
             latest = (inner for text in new for inner in _opened(text, charsets))
+
+    def _squeezed_readings(self) -> Iterator[bytes]:
+        for text in self.texts():
+            yield _squeezed(text)
+            if "<" in text:
+                yield _squeezed(_TAG.sub("", text))
 
     def _head(self) -> str:
         return "\n\n".join([self._target, *(f"{name}: {value}" for name, value in self._fields)])
@@ -156,12 +157,12 @@ class EchoDetector:
             name for line in self._values("content-type") for name in _CHARSET.findall(line)
         ]
         if not _is_utf8(self._body) and any(_codec(name) is None for name in declared):
-            raise _Unreadable
+            raise Unreadable
         mentioned = (b"".join(found) for found in _CHARSET_IN_BODY.findall(self._body))
         named = [*declared, *(name.decode() for name in mentioned)]
         charsets = dict.fromkeys(filter(None, map(_codec, named)))
         if len(charsets) > _MAX_CHARSETS:
-            raise _Unreadable
+            raise Unreadable
         return list(dict.fromkeys(["utf_8", *charsets]))
 
     def _bodies(self, charsets: list[str]) -> Iterator[str]:
@@ -244,7 +245,7 @@ def _unpacked(body: bytes, packings: list[str]) -> list[bytes]:
     for packing in reversed(packings):
         bodies = [inner for packed in bodies for inner in _without(packing.strip(), packed)]
     if not bodies:
-        raise _Unreadable
+        raise Unreadable
     return bodies
 
 
@@ -267,11 +268,11 @@ def _inflated(packed: bytes, window: int) -> bytes | None:
         except zlib.error:
             return None
         if len(body) > MAX_UNPACKED:
-            raise _Unreadable
+            raise Unreadable
         packed = inflator.unused_data
         if not packed:
             return body
-    raise _Unreadable
+    raise Unreadable
 
 
 def _unbrotlied(packed: bytes) -> bytes:
@@ -279,9 +280,9 @@ def _unbrotlied(packed: bytes) -> bytes:
     try:
         body: bytes = decompressor.process(packed, output_buffer_limit=MAX_UNPACKED)
     except brotli.error:
-        raise _Unreadable from None
+        raise Unreadable from None
     if len(body) > MAX_UNPACKED or not decompressor.can_accept_more_data():
-        raise _Unreadable
+        raise Unreadable
     return body
 
 

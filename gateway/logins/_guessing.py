@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from gateway.backends import BackendFailed
-from gateway.core import accounts, refusals
+from gateway.core import accounts, password_fields, refusals
 from gateway.core.refusals import Refusal
 from gateway.core.replies import Reply
+from gateway.core.request_echo import EchoDetector, Unreadable
 from gateway.logins import Attempt, Deciding, LoggedIn, Login
 from gateway.observe.events import Event
 from gateway.store.errors import StoreUnavailable
@@ -29,6 +31,9 @@ _UNAVAILABLE_BACKEND = _UNAVAILABLE | {502}
 # The backend broke down: a guesser may know what makes it do so wherever a password is wrong.
 _BREAKDOWNS = (refusals.UPSTREAM_CLOSED, refusals.UPSTREAM_BROKEN)
 _BROKEN = 500
+
+# What says how the text of a request is to be read.
+_OF_THE_TEXT = ("content-type", "content-encoding")
 
 Outcome = Literal["succeeded", "failed", "undecided", "broken"]
 
@@ -64,9 +69,10 @@ class Guarded:
         return reply
 
     async def _take(self, attempt: Attempt) -> Places:
+        tried = await self._passwords(attempt)
         try:
             return await self._failures.take(
-                self._rules, self._path, self._accounts(attempt), attempt.address
+                self._rules, self._path, self._accounts(attempt), attempt.address, tried
             )
         except TooManyFailures:
             self._failed(attempt, refusals.TOO_MANY_ATTEMPTS.reason)
@@ -74,6 +80,10 @@ class Guarded:
         except StoreUnavailable:
             self._failed(attempt, refusals.STORE_DOWN.reason)
             raise
+
+    async def _passwords(self, attempt: Attempt) -> int:
+        """How many passwords an attempt tries. A login that decides itself reads one only."""
+        return 1 if self._account is not None else max(1, await passwords_in(attempt))
 
     def _accounts(self, attempt: Attempt) -> Mapping[str, Collection[str]]:
         if self._account is not None:
@@ -92,6 +102,8 @@ class Guarded:
         """A store that cannot be told counts the attempt as one under way, until its window ends;
         what the login has to say is not lost.
         """
+        if outcome == "succeeded" and places.passwords > 1:
+            outcome = "failed"  # by one of several, of which the others were guesses
         with suppress(StoreUnavailable):
             if outcome == "succeeded":
                 await self._failures.succeeded(self._rules, places)
@@ -112,6 +124,23 @@ class Guarded:
                 request_id=attempt.request_id,
             )
         )
+
+
+async def passwords_in(attempt: Attempt) -> int:
+    """How many passwords an attempt holds; the most, if it cannot be read.
+
+    A large one is read beside the event loop.
+    """
+    fields = [line for line in attempt.fields if line[0].lower() in _OF_THE_TEXT]
+    sent = EchoDetector(attempt.query, fields, attempt.body)
+    return await asyncio.to_thread(_passwords, sent) if sent.is_large else _passwords(sent)
+
+
+def _passwords(sent: EchoDetector) -> int:
+    try:
+        return password_fields.count(sent.texts())
+    except Unreadable:
+        return password_fields.MAX_PASSWORDS
 
 
 def _of_refusal(refusal: Refusal) -> Outcome:

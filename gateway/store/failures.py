@@ -80,6 +80,7 @@ class _Forgiven:
 class Places:
     """What an attempt has taken, and what its success means."""
 
+    passwords: int = 1  # that it tries, each of which takes a place
     taken: list[_Place] = field(default_factory=list)
     turns: list[str] = field(default_factory=list)  # it is the one whose turn it was after a wait
     forgiven: _Forgiven | None = None
@@ -98,12 +99,19 @@ class Failures:
         self._timeout = timeout
 
     async def take(
-        self, rules: Guessing, login: str, accounts: Mapping[str, Collection[str]], address: str
+        self,
+        rules: Guessing,
+        login: str,
+        accounts: Mapping[str, Collection[str]],
+        address: str,
+        passwords: int = 1,
     ) -> Places:
         """Places for an attempt at `accounts` (see `accounts.typed`), of which it must be told what
         comes. Raises `TooManyFailures`; then it has taken none.
+
+        passwords: how many the attempt tries at once
         """
-        places, home = Places(), network(address)
+        places, home = Places(passwords), network(address)
         try:
             await bounded(self._take_all(places, rules, login, accounts, home), self._timeout)
         except TooManyFailures:
@@ -162,7 +170,7 @@ class Failures:
         most = place.item.amount
         if not most:
             return
-        number = await self._counts.incr(place.name, place.item.get_expiry())
+        number = await self._counts.incr(place.name, place.item.get_expiry(), places.passwords)
         places.taken.append(place)
         if number > most:
             failures = await self._counts.get(place.failures)
@@ -187,23 +195,26 @@ class Failures:
 
     async def _leave(self, places: Places) -> None:
         for place in places.taken:
-            await self._counts.give_back(place.name, 1)
+            await self._counts.give_back(place.name, places.passwords)
 
     async def _failed(self, rules: Guessing, places: Places) -> None:
         for place in places.taken:
-            failures = await self._counts.incr(place.failures, place.item.get_expiry())
+            failures = await self._count_failures(place.failures, place, places.passwords)
             if place.wait and 0 < rules.delay_after <= failures:
                 await self._counts.begin(place.wait, _delay(rules, failures))
         forgiven = places.forgiven
         if forgiven is not None:
-            await self._counts.incr(forgiven.failures, forgiven.place.item.get_expiry())
+            await self._count_failures(forgiven.failures, forgiven.place, places.passwords)
 
     async def _broke(self, places: Places) -> None:
         kept = [place for place in places.taken if place.item.namespace == "everywhere"]
         places.taken = [place for place in places.taken if place not in kept]
         await self._give_back(places)
         for place in kept:
-            await self._counts.incr(place.failures, place.item.get_expiry())
+            await self._count_failures(place.failures, place, places.passwords)
+
+    async def _count_failures(self, name: str, place: _Place, number: int) -> int:
+        return await self._counts.incr(name, place.item.get_expiry(), number)
 
     async def _succeeded(self, rules: Guessing, places: Places) -> None:
         await self._leave(places)

@@ -136,6 +136,15 @@ def test_a_name_in_graphql(body: bytes, content_type: str) -> None:
     assert read(body, content_type) == {"alice"}
 
 
+def test_a_comment_in_graphql_hides_nothing() -> None:
+    """Nor does what looks like one in a text."""
+    assert read(graphql('{ login(email # "x"\n: "alice") { token } }', email="decoy")) == {
+        "alice",
+        "decoy",
+    }
+    assert "alice" in read(graphql('{ login(password: "#", email: "alice") { token } }'))
+
+
 def test_definitions_of_variables_name_nothing() -> None:
     """A default value might: then it counts."""
     text = "mutation ($email: String!) { login(email: $email) { token } }"

@@ -1,10 +1,12 @@
 """Guessing: who fails too often has to wait, wherever it is tried, and nobody else has to."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from aiohttp import web
@@ -430,6 +432,76 @@ async def test_many_right_logins_at_once(redis: RedisServer) -> None:
         assert names(redis, place, "f:") == []
         assert await attempts(place, 4) == [401, 401, 401, 429]
         assert await retry_after(place) > 1
+
+
+# Many passwords in one request.
+
+LOGIN = 'login(username: "{}", password: "{}") {{ token }}'
+
+
+def document(*guesses: tuple[str, str]) -> str:
+    """A document of GraphQL that tries each name with its password."""
+    fields = (f"a{n}: {LOGIN.format(*guess)}" for n, guess in enumerate(guesses))
+    return f"mutation {{ {' '.join(fields)} }}"
+
+
+MANY = [("alice", f"guess {number}") for number in range(4)]
+BATCH = json.dumps([{"username": name, "password": password} for name, password in MANY])
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (json.dumps({"query": document(*MANY)}), {}),
+        (json.dumps([{"query": document(guess)} for guess in MANY]), {}),
+        (urlencode({"query": document(*MANY)}), {"Content_Type": FORM}),
+        (document(*MANY), {"Content_Type": "application/graphql"}),
+        (BATCH, {}),
+        (BATCH.replace("p", "\\u0070"), {}),
+        (BATCH + " " * 20_000, {}),
+        (gzip.compress(BATCH.encode()), {"Content_Encoding": "gzip"}),
+        (b"whatever", {"Content_Encoding": "unheard-of"}),
+        (b"", {"target": "/login?" + "&".join(f"username=alice&password={n}" for n in range(4))}),
+    ],
+)
+async def test_each_password_in_a_request_is_a_guess(
+    place: World, body: str | bytes, fields: dict[str, str]
+) -> None:
+    """In a batch, under aliases, in any format and coding: more than may fail never reach the
+    backend, and neither does what cannot be read.
+    """
+    fields = {"Content_Type": "application/json", "X_Real_IP": HOME, **fields}
+    target = fields.pop("target", "/login")
+    sent = body.encode() if isinstance(body, str) else body
+    status, _, _ = await place.ask("POST", target, sent, **fields)
+    assert (status, place.backend.asked) == (429, [])
+
+
+async def test_some_passwords_in_a_request_are_as_many_guesses(place: World) -> None:
+    """They count each."""
+    place.backend.answer = answer({"errors": ["no"]})
+    two = json.dumps({"query": document(*MANY[:2])}).encode()
+    for expected in (200, 429):
+        status, _, _ = await place.ask("POST", "/login", two, X_Real_IP=HOME)
+        assert status == expected
+    assert len(place.backend.asked) == 1
+
+
+async def test_a_success_beside_guesses_forgives_nothing(place: World) -> None:
+    """A guesser logs in to its own account in the same request: what else it tried, has failed."""
+    place.backend.answer = answer({"data": {"a0": None, "a1": {"token": token_of("mallory")}}})
+    query = document(("alice", "guess"), ("mallory", "good"))
+    sent = json.dumps({"query": query}).encode()
+    for expected in (200, 429):
+        status, _, _ = await place.ask("POST", "/login", sent, X_Real_IP=HOME)
+        assert status == expected
+
+
+async def test_a_password_and_a_code_are_one_guess(place: World) -> None:
+    """Each field is there once."""
+    assert await attempts(place, 3, otp="123456") == [401, 401, 401]
+    assert await attempt(place, "good", otp="123456") == 429
 
 
 # Strangers.
