@@ -123,7 +123,9 @@ def _problem(error: Any, where: Where, document: Document) -> Problem:
         return document.problem((*where, "kind"), f"must be one of {context['expected_tags']}")
     is_key = error["loc"][-1] == "[key]"
     if kind == "value_error":
-        return document.problem(where, str(context["error"]), key=is_key)
+        cause = context["error"]
+        problem = document.problem(where, str(cause), key=is_key)
+        return replace(problem, hint=getattr(cause, "hint", ""))
     if kind == "string_pattern_mismatch":
         pattern = context["pattern"]
         message = PATTERNS.get(pattern, f"must match {pattern}")

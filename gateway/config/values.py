@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import grp
 import re
+from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_interface
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
@@ -24,6 +25,7 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from gateway.core import cors
 from gateway.core.addresses import Address, ServerUrl, parse_address, parse_server
+from gateway.core.json_text import pointed
 from gateway.core.minting import REGISTERED
 from gateway.core.provider_metadata import is_address, is_protected
 from gateway.core.refresh_tokens import Sending, parse_sending
@@ -181,12 +183,29 @@ def _own_origin(value: str) -> str:
     return value
 
 
+def _named(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Of JSON pointers, those that could be meant: RFC 6901 has empty names, and no API has."""
+
+    def read(text: str) -> Any:
+        place = parse(text)
+        if isinstance(place, JsonPointer) and "" in pointed(place.pointer):
+            raise ValueError("has an empty name: there is a slash too many")
+        return place
+
+    return read
+
+
+_token_place = _named(parse_token_place)
+_pointer = _named(parse_pointer)
+_claim_place = _named(parse_claim_place)
+
+
 def _captured(value: Any) -> Any:
     if isinstance(value, bool):
         return parse_token_place("auto") if value else None
     if value is not None and not isinstance(value, str):
         raise ValueError("names no place: write true, or where the token is")
-    return None if value is None else parse_token_place(value)
+    return None if value is None else _token_place(value)
 
 
 def _parsed(parse: Any, schema: dict[str, Any]) -> tuple[Any, Any, Any]:
@@ -249,15 +268,15 @@ Peers = Annotated[IPv4Network | IPv6Network | Literal["unix"], BeforeValidator(_
 Networks = Annotated[tuple[Peers, ...], OneOrMany()]
 ServerAddress = Annotated[ServerUrl, *_parsed(parse_server, _TEXT)]
 SecretText = Annotated[Secret, *_parsed(Secret, {**_TEXT, "format": "password", "writeOnly": True})]
-Place = Annotated[TokenPlace, *_parsed(parse_token_place, _TEXT)]
+Place = Annotated[TokenPlace, *_parsed(_token_place, _TEXT)]
 CapturedPlace = Annotated[
     TokenPlace | None,
     BeforeValidator(_captured),
     PlainSerializer(str),
     WithJsonSchema({"anyOf": [{"type": "boolean"}, _TEXT]}),
 ]
-PointerText = Annotated[JsonPointer, *_parsed(parse_pointer, _TEXT)]
+PointerText = Annotated[JsonPointer, *_parsed(_pointer, _TEXT)]
 Carrier = Literal["auto", "reply", "cookie"]
-ClaimAt = Annotated[ClaimPlace, *_parsed(parse_claim_place, _TEXT)]
+ClaimAt = Annotated[ClaimPlace, *_parsed(_claim_place, _TEXT)]
 ClaimName = Annotated[str, AfterValidator(_claim_name)]
 SendingText = Annotated[Sending | None, *_parsed(parse_sending, _TEXT)]

@@ -30,7 +30,15 @@ _RELOADS = "refresh"
 _STANDARD_NAME = "refresh_token"
 
 Way = Literal["json", "form", "cookie", "header"]
-_WAYS = ("json", "form", "cookie", "header")
+
+# What may send one: a member (a name, and no pointer), or a word (RFC 9110 §5.6.2).
+_WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_NAMES: dict[Way, re.Pattern[str]] = {
+    "json": re.compile(r"[^/\s](?:.*\S)?"),
+    "form": re.compile(r"[^/\s](?:.*\S)?"),
+    "cookie": re.compile(_WORD),
+    "header": re.compile(rf"(?!(?i:cookie|host|content-[a-z]+)$){_WORD}"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +66,10 @@ def parse_sending(text: str) -> Sending | None:
     if text == "auto":
         return None
     way, _, name = text.partition(":")
-    if way not in _WAYS or not name:
-        raise BadSending("is no way to send it: write auto, json:, form:, cookie: or header:NAME")
-    return Sending(way, name)  # type: ignore[arg-type]
+    for known, names_of_it in _NAMES.items():
+        if way == known and names_of_it.fullmatch(name):
+            return Sending(known, name)
+    raise BadSending("is no way to send it: write auto, json:, form:, cookie: or header:NAME")
 
 
 def dump(token: RefreshToken | None) -> str:

@@ -253,6 +253,26 @@ def test_what_names_no_place(tmp_path: Path, text: str) -> None:
     assert "login.token: names no place" in problem
 
 
+@pytest.mark.parametrize("text", ["/", "/data//token", "//token", "/token/"])
+@pytest.mark.parametrize("field", ["token", "failed", "renew.token", "renew.refresh_token"])
+def test_what_could_not_be_meant(tmp_path: Path, field: str, text: str) -> None:
+    """RFC 6901 knows members without a name; no API has one, so there is a slash too many."""
+    renew, _, name = field.rpartition(".")
+    said = f"{name}: '{text}'"
+    if renew:
+        said = f"renew: {{upstream: shop, backend_path: /refresh, {said}}}"
+    login = f"login: {{kind: backend, path: /login, upstream: shop, {said}}}\n"
+    [problem] = problems(tmp_path, MINIMAL + login)
+    assert f"login.{field}: has an empty name" in problem
+
+
+def test_a_hint_stands_behind_what_is_wrong(tmp_path: Path) -> None:
+    """What is mistaken in one way by many is said to them."""
+    login = "login: {kind: backend, path: /login, upstream: shop, token: token}\n"
+    [problem] = problems(tmp_path, MINIMAL + login)
+    assert problem.endswith("(a member at the top is written with a slash, as in /token)")
+
+
 def test_addresses(tmp_path: Path) -> None:
     """Several addresses, IPv6, every interface, unix sockets; http, https and unix servers."""
     text = MINIMAL.replace('"http://127.0.0.1:9000"', "[https://a.example, 'unix:/run/a.sock']")

@@ -98,7 +98,27 @@ def test_sent_as_a_form() -> None:
     assert body == b"grant_type=refresh_token&refresh_token=a+b%26c"
 
 
-@pytest.mark.parametrize("text", ["", "json", "json:", "query:x", ":x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "json",
+        "json:",
+        "query:x",
+        ":x",
+        "JSON:x",
+        "json:/refresh",
+        "json: refresh",
+        "form:refresh ",
+        "cookie:a b",
+        "cookie:rt;",
+        "header:X Refresh",
+        "header:Cookie",
+        "header:host",
+        "header:Content-Length",
+    ],
+)
 def test_no_way_to_send(text: str) -> None:
+    """What would be accepted and then send something else, or nothing, is refused."""
     with pytest.raises(BadSending, match="write auto"):
         parse_sending(text)
