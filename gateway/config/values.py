@@ -225,7 +225,7 @@ def _address(value: Any) -> Address:
 
 
 def _peers(value: Any) -> IPv4Network | IPv6Network | Literal["unix"]:
-    """An address, a network by its first address and its length, or who comes by a unix socket."""
+    """An address, a network by its first address and its length, or the peers of unix sockets."""
     if not isinstance(value, str):
         raise PydanticCustomError("string_type", "must be a text")
     if value == "unix":

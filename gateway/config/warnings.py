@@ -84,5 +84,6 @@ def _large_networks(where: Where, trusted: Networks, document: Document) -> Iter
     for at, peers in enumerate(trusted):
         if peers != "unix" and peers.prefixlen < _MIN_PREFIX_BITS[peers.version]:
             yield document.problem(
-                (*where, at), "trusts whoever connects, with any address: name your proxies alone"
+                (*where, at),
+                "trusts clients as well, who could choose their addresses: name proxies alone",
             )

@@ -1,8 +1,8 @@
 """What trusted proxies tell of the client: its address, the scheme it used and the host it asked.
 
 A proxy appends to X-Forwarded-For the address from which a request has come to it. So the list is
-read from the right: each element is believed as long as whoever has appended it is trusted, and
-whatever stands left of an element that is no address may be made up.
+read from the right: each element is believed if the proxy that has appended it is trusted, and what
+stands left of an element that is no address may be made up.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# The address of who comes by a unix socket (RFC 7239 §6.2).
+# The address of the peer of a unix socket (RFC 7239 §6.2).
 UNKNOWN = "unknown"
 
 # RFC 9110 §7.2.
@@ -51,7 +51,7 @@ _FORWARDED, _OTHER_WAYS = b"forwarded", (b"x-forwarded-", b"x-real-ip")
 
 
 class Trusted:
-    """The networks whose word is believed, and maybe those who come by a unix socket."""
+    """The networks whose word is believed, and maybe the peers of unix sockets."""
 
     def __init__(self, places: Iterable[Network | Literal["unix"]]) -> None:
         known = tuple(places)
@@ -70,7 +70,7 @@ class Trusted:
 class Caller(NamedTuple):
     """Who asked, as far as is known."""
 
-    address: str  # UNKNOWN for who comes by a unix socket and is not told of
+    address: str  # UNKNOWN at a unix socket, if its peer names no client
     scheme: bytes = b"http"
     host: bytes | None = None  # where that is not said, the request's own
 

@@ -47,6 +47,9 @@ _SITE = re.compile(rb"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1
 # RFC 6455 §4.1: every handshake has some of these. Proxies keep `Upgrade` to themselves.
 _OF_A_HANDSHAKE = b"sec-websocket-"
 
+# What Connection may name: what speaks of the connection itself (RFC 9110 §7.6.1).
+_OPTIONS = frozenset({b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings"})
+
 _OK = 200
 
 
@@ -84,8 +87,9 @@ class ForwardAuth:
         """
         if not peer.describes:
             raise Refused(refusals.UNTRUSTED)
-        if head.purged:
-            # There are backends that take X_User_Id for X-User-Id, and some that speak h2c.
+        if head.purged or not _OPTIONS.issuperset(head.named):
+            # There are backends that take X_User_Id for X-User-Id, and some that speak h2c; and a
+            # proxy may remove what Connection names after it has put our fields in.
             raise Refused(refusals.UNFIT)
         told = _description(head, asked, peer)
         line = b"%b %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (told.method, told.target, told.host)

@@ -129,8 +129,8 @@ def _endpoint_lines(head: RequestHead, route: Route, entry: Entry | None) -> byt
 def _merged(head: RequestHead, peer: Peer) -> bytes:
     """A trusted proxy's forwarding fields, with the proxy itself appended (RFC 7239 §5).
 
-    One without an address, on a unix socket, is not appended where somebody is named: backends that
-    read the chain from the right would find nothing there.
+    One without an address, on a unix socket, is not appended to a chain: backends that read it from
+    the right would find no address there.
     """
     fields: dict[bytes, list[bytes]] = {}
     for name, value in head.forwarding:

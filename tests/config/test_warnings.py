@@ -62,12 +62,12 @@ def test_a_backends_logout_that_is_undone(tmp_path: Path) -> None:
         (["10.0.0.0/8", "172.16.0.0/12", "fc00::/7", "unix", "127.0.0.1"], 0),
     ],
 )
-def test_networks_that_are_nobodys_own(tmp_path: Path, networks: list[str], expected: int) -> None:
+def test_networks_that_are_too_large(tmp_path: Path, networks: list[str], expected: int) -> None:
     """Clients come from there as well, and would choose their addresses, or be told tokens."""
     got = warned(tmp_path, trusted_proxies=networks)
     assert len(got) == expected
     assert all("trusted_proxies[" in warning for warning in got)
-    assert all("trusts whoever connects" in warning for warning in got)
+    assert all("trusts clients as well" in warning for warning in got)
     assert len(warned(tmp_path, verify={"trusted": networks})) == expected
 
 
@@ -81,7 +81,7 @@ def test_networks_that_are_nobodys_own(tmp_path: Path, networks: list[str], expe
     ],
 )
 def test_a_unix_socket(tmp_path: Path, mode: str, proxies: list[str], expected: str) -> None:
-    """Who comes by it has no address: a proxy has to say whose request it is, and nobody else may."""
+    """Its peer has no address: a proxy has to say whose request it is, and no other process may."""
     listen = [{"address": "unix:/run/a.sock", "mode": mode}, ":8080"]
     got = warned(tmp_path, listen=listen, trusted_proxies=proxies)
     assert len(got) == bool(expected)

@@ -203,7 +203,7 @@ def test_the_host_is_what_our_peer_says(
     assert asked(*fields)[1:] == (scheme, host)
 
 
-def test_who_comes_by_a_unix_socket() -> None:
+def test_the_peer_of_a_unix_socket() -> None:
     """It is trusted if that is said, and has no address of its own."""
     trusted = Trusted(["unix", ip_network("10.0.0.0/8")])
     assert trusted.includes("unknown")

@@ -229,6 +229,35 @@ def test_an_upgrade_to_something_else(gate: Gateway, key: str, way: str) -> None
         assert (status(answer), reason(answer)) == (400, "unfit_field")
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Connection: Authorization, X-User-Id",
+        "Connection: close, cookie",
+        "connection: keep-alive, x-role",
+        "Connection: X-Session-Key",
+        "Connection: X_User~Id",
+        "Connection: TE, X-Anything",
+        'Connection: "Authorization"',
+    ],
+)
+def test_connection_names_no_field(gate: Gateway, key: str, way: str, line: str) -> None:
+    """B1: there are proxies that remove what it names after they have put our fields in."""
+    for uri, lines in (("/api/x", (bearer(key),)), ("/public/x", ())):
+        answer = about(gate, way, "GET", uri, line, *lines)
+        assert (status(answer), reason(answer)) == (400, "unfit_field")
+
+
+@pytest.mark.parametrize(
+    "value", ["", "Keep-Alive", "keep-alive, TE", "Upgrade, HTTP2-Settings", ",close,"]
+)
+def test_connection_may_speak_of_the_connection(gate: Gateway, key: str, value: str) -> None:
+    """As the clients and proxies of this world do."""
+    answer = about(gate, "traefik", "GET", "/api/x", f"Connection: {value}", bearer(key))
+    assert status(answer) == 200
+
+
 def test_a_key_where_none_belongs(gate: Gateway, key: str) -> None:
     """C4: it would reach the backend, which the relay prevents by dropping the field."""
     for line in (f"X-Note: {key}", f"Referer: https://shop.example/?k={key}", f"Cookie: a=b {key}"):

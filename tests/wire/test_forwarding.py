@@ -221,7 +221,7 @@ def test_a_proxy_at_a_unix_socket_may_ask(gate: Gateway, inside: Path) -> None:
     assert status(by_unix(inside, request(f"GET {VERIFY}", *described))) == 200
 
 
-def test_nobody_is_trusted_at_a_unix_socket_unasked(
+def test_a_unix_socket_is_not_trusted_unasked(
     tmp_path: Path, redis: RedisServer, upstream: Upstream
 ) -> None:
     """Without `unix` its peer is a client like any other, and may not ask."""
