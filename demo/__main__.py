@@ -20,8 +20,8 @@ from gateway.config.load import load
 from gateway.config.model import Config
 from gateway.config.problems import ConfigError
 from gateway.core.addresses import TcpAddress
+from gateway.listeners import StartError, describe, listen
 from gateway.store.lifeline import end_with_parent
-from gateway.supervisor import StartError, describe, listen
 
 _ROOT = Path(__file__).parents[1]
 

@@ -120,8 +120,10 @@ def _moment(text: str) -> float:
 def _run(options: argparse.Namespace) -> int:
     from gateway.config.apart import load_apart
     from gateway.config.problems import ConfigError
-    from gateway.supervisor import StartError, Supervisor
+    from gateway.listeners import StartError
+    from gateway.supervisor import Supervisor, block_signals, stop_wanted
 
+    block_signals()
     _hold_standard_streams()
     logging.basicConfig(
         level=logging.INFO,
@@ -131,20 +133,16 @@ def _run(options: argparse.Namespace) -> int:
     # aiohttp logs each request line of the in-process endpoints; the relay's log has them already.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
 
-    def reload() -> object:
-        try:
-            return load_apart(options.config)
-        except ConfigError as error:
-            _say(f"the old configuration stays:\n{error}")
-            return None
+    def read() -> Config:
+        return load_apart(options.config, is_interrupted=stop_wanted)
 
     try:
-        config = load_apart(options.config)
+        config = read()
     except ConfigError as error:
         print(error, file=sys.stderr)
         return _EXIT_USAGE
     try:
-        return Supervisor(config, reload, _say).run()  # type: ignore[arg-type]
+        return Supervisor(config, read, _say).run()
     except StartError as error:
         _say(str(error))
         return _EXIT_FAILED

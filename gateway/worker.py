@@ -17,14 +17,17 @@ from aiohttp import web
 from gateway.backends import backends
 from gateway.core import identity
 from gateway.endpoints import admin, app
+from gateway.listeners import BACKLOG
 from gateway.observe import access_log, worker_log
 from gateway.observe.audit_log import AuditLog, open_audit_log
 from gateway.observe.events import Event
 from gateway.observe.metrics import Metrics
+from gateway.relay.frames import GOING_AWAY, SERVICE_RESTART
 from gateway.relay.pool import Connect
 from gateway.relay.server import Relay
 from gateway.relay.upstream import UpstreamConnection
 from gateway.store.sessions import Sessions, open_sessions
+from gateway.worker_link import WorkerEnd
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -52,21 +55,22 @@ class Assignment:
     number: int
     metrics: str  # the folder that all workers of a gateway share
     slot: int  # this worker's place in it
+    link: WorkerEnd  # to the supervisor
 
 
-def main(assignment: Assignment) -> int:
-    """Serves until SIGTERM or SIGINT, then drains. Returns the process's exit code."""
+def main(assignment: Assignment) -> None:
+    """Serves until it is told to end."""
     worker_log.limit_repeats()
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 20, 50)
     uvloop.run(_serve(assignment))
-    return 0
 
 
 async def _serve(assignment: Assignment) -> None:
-    config = assignment.config
-    stopping = _stop_signal()
+    config, link = assignment.config, assignment.link
+    _follow_signals(link)
+    link.follow(drain_seconds=config.timeouts.drain, reopen_logs=lambda: None)
     metrics = Metrics(assignment.metrics, assignment.slot)
     audit_log = open_audit_log(config.audit_log)
 
@@ -101,20 +105,27 @@ async def _serve(assignment: Assignment) -> None:
             admin.build_admin(
                 sessions,
                 secret=config.admin.secret,
-                is_draining=stopping.is_set,
+                is_draining=link.draining.is_set,
                 metrics=metrics.render,
                 refused=metrics.refused,
             ),
             access_log=None,
         )
         await health.setup()
-        for listener in assignment.admin:
-            await web.SockSite(health, listener).start()
-        await relay.start(assignment.public)
-        _log.info("worker %d serves", assignment.number)
+        link.say_ready()
+        await link.listening.wait()
+        if not link.draining.is_set():
+            for listener in assignment.admin:
+                await web.SockSite(health, listener, backlog=BACKLOG).start()
+            await relay.start(assignment.public)
+            _log.info("worker %d serves", assignment.number)
         watching = asyncio.create_task(_watch(metrics, sessions, audit_log))
-        await stopping.wait()
-        await relay.drain(config.timeouts.drain)
+        await link.draining.wait()
+        if link.is_retired or link.is_orphan:  # others listen there now, or soon
+            for site in list(health.sites):
+                await site.stop()
+        await relay.drain(link.ending)
+        await relay.end(SERVICE_RESTART if link.is_retired else GOING_AWAY)
         await sessions.renewals.close()  # while those whom they ask are still connected
         await health.cleanup()
         watching.cancel()
@@ -131,12 +142,11 @@ async def _watch(metrics: Metrics, sessions: Sessions, audit_log: AuditLog) -> N
         await asyncio.sleep(_WATCH)
 
 
-def _stop_signal() -> asyncio.Event:
-    stopping = asyncio.Event()
+def _follow_signals(link: WorkerEnd) -> None:
+    """For who sends signals to a worker itself. Those of a terminal are the supervisor's affair."""
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    return stopping
+    loop.add_signal_handler(signal.SIGTERM, link.drain)
+    loop.add_signal_handler(signal.SIGQUIT, link.end)
 
 
 def _in_process(server: web.Server) -> Connect:

@@ -17,6 +17,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from gateway import __version__
 from gateway.core.refusals import Refusal
 from gateway.observe.events import Event
+from gateway.observe.slots import reloads_file
 
 # Seconds: a push over loopback takes less than a millisecond, and more than a second is an alarm.
 _PUSH_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -110,4 +111,11 @@ class Metrics:
         """Everybody's numbers, in Prometheus's text format 0.0.4."""
         registry = CollectorRegistry()
         MultiProcessCollector(registry, self._folder)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
+        return generate_latest(registry) + self._reloads()
+
+    def _reloads(self) -> bytes:
+        """What the supervisor counts."""
+        try:
+            return reloads_file(self._folder).read_bytes()
+        except OSError:
+            return b""

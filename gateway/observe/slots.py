@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -9,14 +11,57 @@ from itertools import count
 from pathlib import Path
 
 
+def reloads_file(folder: str) -> Path:
+    """The file with the supervisor's own numbers, beside the folder of the workers'."""
+    return Path(f"{folder}-reloads")
+
+
 class Slots:
     """A private folder with files for each worker that lives."""
 
-    folder = ""
+    def __init__(self) -> None:
+        self.folder = ""
+        self._reloads_file = -1
+        self._last_succeeded = True
+        self._reloads = {True: 0, False: 0}
 
     def make(self) -> None:
-        """Makes the folder; from then on somebody has to `remove` it."""
-        self.folder = tempfile.mkdtemp(prefix="latchkey-metrics-")
+        """Makes the folder, again if it has been cleaned away; it has to be removed at the end.
+
+        Where there is no room for it, there is none, and each worker counts for itself.
+        """
+        if self.folder and Path(self.folder).is_dir():
+            return
+        self.remove()
+        try:
+            self.folder = tempfile.mkdtemp(prefix="latchkey-metrics-")
+            # Held open, for a reload may fail because nothing can be opened any more.
+            self._reloads_file = os.open(reloads_file(self.folder), os.O_WRONLY | os.O_CREAT, 0o600)
+        except OSError:
+            self.remove()
+            return
+        self._write_reloads()
+
+    def note_reload(self, *, succeeded: bool) -> None:
+        """Counts a reload, for the metrics."""
+        self._last_succeeded = succeeded
+        self._reloads[succeeded] += 1
+        self._write_reloads()
+
+    def _write_reloads(self) -> None:
+        """Prometheus's text, as whichever worker is asked adds it to its own."""
+        lines = [
+            "# HELP latchkey_config_last_reload_successful 1 unless the last reload failed.",
+            "# TYPE latchkey_config_last_reload_successful gauge",
+            f"latchkey_config_last_reload_successful {float(self._last_succeeded)}",
+            "# HELP latchkey_config_reloads_total Reloads of the configuration.",
+            "# TYPE latchkey_config_reloads_total counter",
+            f'latchkey_config_reloads_total{{result="ok"}} {float(self._reloads[True])}',
+            f'latchkey_config_reloads_total{{result="failed"}} {float(self._reloads[False])}',
+        ]
+        text = "".join(f"{line}\n" for line in lines).encode()
+        with contextlib.suppress(OSError):  # the same length, but for a digit more: never cut off
+            os.pwrite(self._reloads_file, text, 0)
 
     def free(self, taken: Iterable[int]) -> int:
         """The first slot that no living worker has."""
@@ -25,9 +70,16 @@ class Slots:
 
     def left(self, slot: int) -> None:
         """A worker has ended: what it counted stays, but how it was is no more."""
+        if not self.folder:
+            return
         for file in Path(self.folder).glob(f"gauge_live*_{slot}.db"):
             file.unlink(missing_ok=True)
 
     def remove(self) -> None:
+        if self._reloads_file >= 0:
+            os.close(self._reloads_file)
         if self.folder:
             shutil.rmtree(self.folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                reloads_file(self.folder).unlink(missing_ok=True)
+        self.folder, self._reloads_file = "", -1

@@ -36,6 +36,9 @@ _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 # A client that went away before its answer; nginx's number for it, seen in the log alone.
 _CLIENT_GONE = 499
 
+# Why a tunnel ended that was cut by a stop or a reload; seen in the log alone.
+_ENDED = "gateway_ended"
+
 
 class Exchange:
     """One request on its way through the gateway.
@@ -344,8 +347,22 @@ class Exchange:
             self.fail(refusals.BAD_KEY)
             return
         self.reason = refusals.BAD_KEY.reason
+        self._close_tunnel(frames.POLICY_VIOLATION, "The session has ended.")
+
+    def close_tunnel(self, status: int) -> bool:
+        """Ends a tunnel because its worker ends, with a close frame of this status.
+
+        False when this is no tunnel, or a frame is on its way: then only a cut is left.
+        """
+        if not self.tunnelling or self._frames is None or not self._frames.between:
+            return False
+        self.reason = _ENDED
+        self._close_tunnel(status, "The gateway restarts.")
+        return True
+
+    def _close_tunnel(self, status: int, reason: str) -> None:
         if self._frames is not None and self._frames.between:
-            self.client.write(frames.close("The session has ended."))
+            self.client.write(frames.close(status, reason))
             self.lingers = True
         self._end(reusable=False)
 

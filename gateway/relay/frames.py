@@ -1,15 +1,17 @@
 """WebSocket frames (RFC 6455 §5.2), as far as a relay needs to see them: where one ends.
 
 A tunnel passes bytes on as they are. Between two frames of the upstream's, and only there, the
-gateway can put one of its own: the close frame that tells a client that its session has ended.
+gateway can put one of its own: the close frame that tells a client why the tunnel ends.
 """
 
 from __future__ import annotations
 
 import struct
 
-# RFC 6455 §7.4.1: a message that violates the endpoint's policy. Clients take it as "log in again".
-_POLICY_VIOLATION = 1008
+# RFC 6455 §7.4.1, and IANA's registry for 1012. Clients take a violated policy as "log in again".
+GOING_AWAY = 1001
+POLICY_VIOLATION = 1008
+SERVICE_RESTART = 1012
 
 # The shortest header tells how long the whole one is; the longest has 8 bytes of length and a mask.
 _SHORTEST = 2
@@ -17,9 +19,9 @@ _LENGTHS = {126: (2, ">H"), 127: (8, ">Q")}
 _MASK = 4
 
 
-def close(reason: str) -> bytes:
-    """An unmasked close frame with status 1008; `reason` has at most 123 bytes (§5.5)."""
-    payload = struct.pack(">H", _POLICY_VIOLATION) + reason.encode()
+def close(status: int, reason: str) -> bytes:
+    """An unmasked close frame; `reason` has at most 123 bytes (§5.5)."""
+    payload = struct.pack(">H", status) + reason.encode()
     return bytes([0x88, len(payload)]) + payload
 
 

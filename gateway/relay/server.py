@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from random import Random, SystemRandom
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from gateway.core.forwarding import Trusted
 from gateway.core.refusals import Refusal
 from gateway.key_sets import KeySets
+from gateway.listeners import BACKLOG
 from gateway.logins import token_places
 from gateway.observe.access_log import AccessLog
 from gateway.pages.refusals import RefusalPages
@@ -35,9 +37,6 @@ if TYPE_CHECKING:
     from gateway.config.model import Config
     from gateway.store.sessions import Sessions
 
-# How many connections the kernel keeps until they are accepted.
-_BACKLOG = 1024
-
 # How much is read before it can be used, in bytes.
 _READ_AHEAD = 65536
 
@@ -47,6 +46,9 @@ _DRAIN_STEP = 0.05
 # For how long a draining relay leaves idle connections open, in seconds. A client that is just
 # sending over one would lose its request; so it is answered, and told that this was the last one.
 _LAST_REQUESTS = 1.0
+
+# How long clients of WebSockets get to answer a close frame, in seconds.
+_CLOSE_FRAME_SECONDS = 1.0
 
 
 class Relay:
@@ -94,6 +96,7 @@ class Relay:
         load = Load(config.limits.requests)
         self._pools = builder.pools
         self._servers: list[asyncio.Server] = []
+        self._listeners: tuple[socket.socket, ...] = ()
         self._context = Context(
             settings=settings,
             clock=self._clock,
@@ -128,31 +131,32 @@ class Relay:
         self._clock.sweeps.append(self._live.sweep)
         self._clock.sweeps.append(lambda _now: self._context.access_log.flush())
         self._clock.start()
-        for listener in listeners:
+        self._listeners = tuple(listeners)
+        for listener in self._listeners:
             create: Callable[..., Awaitable[asyncio.Server]] = (
                 loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
             )
             self._servers.append(
                 await create(
-                    lambda: ClientConnection(self._context), sock=listener, backlog=_BACKLOG
+                    lambda: ClientConnection(self._context), sock=listener, backlog=BACKLOG
                 )
             )
 
-    async def drain(self, seconds: float) -> None:
-        """Accepts nothing more, lets what is in flight end, and cuts the rest after `seconds`."""
-        context = self._context
-        context.draining = True
-        for server in self._servers:
-            server.close()
+    async def drain(self, ending: asyncio.Event) -> None:
+        """Accepts nothing more, and waits until nothing is in flight, or until `ending` is set."""
+        self._context.draining = True
+        await self._stop_listening()
         loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
-        lets_idle = min(until, loop.time() + _LAST_REQUESTS)
-        while loop.time() < until and self._clock.clients:
+        lets_idle = loop.time() + _LAST_REQUESTS
+        while self._clock.clients and not ending.is_set():
             if loop.time() >= lets_idle:
-                for client in list(self._clock.clients):
-                    if client.exchange is None and not client.buffer:
-                        client.close()
-            await asyncio.sleep(_DRAIN_STEP)
+                self._close_idle()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ending.wait(), _DRAIN_STEP)
+
+    async def end(self, close_status: int) -> None:
+        """Cuts what is in flight; WebSockets are told this status (RFC 6455 §7.4)."""
+        await self._end_tunnels(close_status)
         for client in list(self._clock.clients):
             client.cut(reset=True)
         for pool in self._pools:
@@ -160,7 +164,38 @@ class Relay:
         await asyncio.sleep(0)
         self._clock.stop()
         self._live.stop()
-        context.access_log.flush()
+        self._context.access_log.flush()
+
+    async def _stop_listening(self) -> None:
+        """Closes the listeners. What waits to be accepted is accepted before: it has been promised.
+
+        A worker's successor shares its sockets, and may have been quicker.
+        """
+        loop = asyncio.get_running_loop()
+        for listener in self._listeners:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    connection.setblocking(False)  # noqa: FBT003 (the socket API's own)
+                    await loop.connect_accepted_socket(
+                        lambda: ClientConnection(self._context), connection
+                    )
+        for server in self._servers:
+            server.close()
+
+    def _close_idle(self) -> None:
+        for client in list(self._clock.clients):
+            if client.exchange is None and not client.buffer:
+                client.close()
+
+    async def _end_tunnels(self, status: int) -> None:
+        """Sends close frames, and waits for a moment until the clients have closed."""
+        exchanges = [client.exchange for client in self._clock.clients]
+        told = {each.client for each in exchanges if each is not None and each.close_tunnel(status)}
+        for _ in range(round(_CLOSE_FRAME_SECONDS / _DRAIN_STEP)):
+            if not told & self._clock.clients:
+                return
+            await asyncio.sleep(_DRAIN_STEP)
 
 
 def _bearers(config: Config, key_sets: KeySets) -> Bearers | None:

@@ -15,6 +15,7 @@ import secrets
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
@@ -60,8 +61,11 @@ class EmbeddedStore:
         self._lock: IO[bytes] | None = None
         self._log_start = 0  # where in the log the server that runs has begun (bytes)
 
-    def start(self) -> str:
-        """Starts the server and returns its URL once it answers. Raises `EmbeddedStoreError`."""
+    def start(self, *, is_interrupted: Callable[[], bool] = lambda: False) -> str:
+        """Starts the server and returns its URL once it answers.
+
+        Raises `EmbeddedStoreError`, and `KeyboardInterrupt` when it is interrupted meanwhile.
+        """
         self._server = choose_embedded_server(self._folder)
         try:
             _own_folder(self._folder)
@@ -71,7 +75,7 @@ class EmbeddedStore:
         except OSError as error:
             self.forget()
             raise _unusable(error, self._folder) from None
-        self._await_answer()
+        self._await_answer(is_interrupted)
         with contextlib.suppress(OSError):  # a full disk; the data name their writer as well
             note_server(self._folder, self._server)
         return unix_url(self._socket)
@@ -115,6 +119,11 @@ class EmbeddedStore:
             told = [_LOG_PREFIX.sub("", line).strip() for line in lines]
             return next((line for line in reversed(told) if line), "")[:_MAX_CAUSE_LETTERS]
         return ""
+
+    def reap(self) -> None:
+        """Takes note of the server's end, if it has ended."""
+        if self._process is not None:
+            self._process.poll()
 
     @property
     def running(self) -> bool:
@@ -189,7 +198,7 @@ class EmbeddedStore:
         lock.flush()
         self._lock = lock
 
-    def _await_answer(self) -> None:
+    def _await_answer(self, is_interrupted: Callable[[], bool]) -> None:
         assert self._server is not None
         until = time.monotonic() + _LOADING_SECONDS
         while time.monotonic() < until:
@@ -203,6 +212,9 @@ class EmbeddedStore:
                 )
             if _answers(str(self._socket)):
                 return
+            if is_interrupted():
+                self.stop()
+                raise KeyboardInterrupt
             time.sleep(_POLL_SECONDS)
         self.stop()
         raise EmbeddedStoreError("the store did not answer in time")

@@ -51,4 +51,4 @@ def test_byte_by_byte(size: int, masked: bool) -> None:
 
 def test_the_close_frame() -> None:
     """FIN, opcode 8, unmasked, status 1008 (§5.5.1)."""
-    assert frames.close("over") == b"\x88\x06\x03\xf0over"
+    assert frames.close(frames.POLICY_VIOLATION, "over") == b"\x88\x06\x03\xf0over"

@@ -1,0 +1,150 @@
+"""What the supervisor and one of its workers say to each other, over a socket pair.
+
+A worker says once that it is ready, or why it cannot be. The supervisor tells it when to begin to
+listen, when to end, and how.
+When one of them has gone, the other reads an end of file, on every system.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+_READY = b"ready\n"
+_MAX_REASON_BYTES = 2000
+_MAX_READ_BYTES = 4096
+
+
+class Order(bytes, enum.Enum):
+    """What a worker may be told."""
+
+    LISTEN = b"a"  # accept connections
+    STOP = b"s"  # the gateway stops: drain for `timeouts.drain`
+    RETIRE = b"r"  # other workers have taken over: end when nothing is in flight
+    END_RETIRED = b"e"  # too many have been taken over from: end now
+    END = b"q"  # end now
+    REOPEN_LOGS = b"l"
+
+
+@dataclass
+class SupervisorEnd:
+    """The supervisor's end of the link to one worker."""
+
+    sock: socket.socket
+    _heard: bytes = b""
+    _is_closed: bool = False
+
+    def order(self, order: Order) -> None:
+        """Tells the worker. One that has ended hears nothing any more."""
+        with contextlib.suppress(OSError):
+            self.sock.send(order.value)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the worker has said that it can serve."""
+        self._listen()
+        return self._heard == _READY
+
+    @property
+    def reason(self) -> str:
+        """Why the worker cannot serve, if it has said so."""
+        self._listen()
+        return "" if self._heard == _READY else self._heard.decode(errors="replace").strip()
+
+    def close(self) -> None:
+        self.sock.close()
+
+    def _listen(self) -> None:
+        while not self._is_closed and len(self._heard) < _MAX_READ_BYTES:
+            try:
+                data = self.sock.recv(_MAX_READ_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            self._is_closed = not data
+            self._heard += data
+
+
+@dataclass
+class WorkerEnd:
+    """A worker's end of the link, and what it has been told so far."""
+
+    sock: socket.socket
+    listening: asyncio.Event = field(default_factory=asyncio.Event)  # or told to end before
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+    ending: asyncio.Event = field(default_factory=asyncio.Event)  # at once
+    is_retired: bool = False  # others have taken over
+    is_orphan: bool = False  # the supervisor has gone
+    is_ready: bool = False
+    _drain_seconds: float = 0.0
+
+    def say_ready(self) -> None:
+        self.is_ready = True
+        with contextlib.suppress(OSError):
+            self.sock.send(_READY)
+
+    def say_failed(self, reason: str) -> None:
+        with contextlib.suppress(OSError):
+            self.sock.send(reason.encode(errors="replace")[:_MAX_REASON_BYTES])
+
+    def follow(self, *, drain_seconds: float, reopen_logs: Callable[[], None]) -> None:
+        """Takes orders from now on, in the running event loop."""
+        loop = asyncio.get_running_loop()
+        self._drain_seconds = drain_seconds
+
+        def read() -> None:
+            try:
+                data = self.sock.recv(_MAX_READ_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                loop.remove_reader(self.sock)
+                self.is_orphan = True
+                self.drain()
+            for order in data:
+                self._obey(Order(bytes([order])), reopen_logs)
+
+        loop.add_reader(self.sock, read)
+
+    def drain(self) -> None:
+        """Lets what is in flight end, for so long."""
+        self.is_retired = False
+        self._begin_to_drain()
+        asyncio.get_running_loop().call_later(self._drain_seconds, self.ending.set)
+
+    def end(self) -> None:
+        self._begin_to_drain()
+        self.ending.set()
+
+    def _begin_to_drain(self) -> None:
+        self.draining.set()
+        self.listening.set()
+
+    def _obey(self, order: Order, reopen_logs: Callable[[], None]) -> None:
+        match order:
+            case Order.LISTEN:
+                self.listening.set()
+            case Order.STOP:
+                self.drain()
+            case Order.RETIRE:
+                self.is_retired = True
+                self._begin_to_drain()
+            case Order.END_RETIRED | Order.END:
+                self.end()
+            case Order.REOPEN_LOGS:
+                reopen_logs()
+
+
+def link() -> tuple[SupervisorEnd, WorkerEnd]:
+    """A new link; each side closes the other's end. Raises `OSError`."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)  # noqa: FBT003 (the socket API's own)
+    theirs.setblocking(False)  # noqa: FBT003 (the socket API's own)
+    return SupervisorEnd(ours), WorkerEnd(theirs)

@@ -1,0 +1,308 @@
+"""Reloads: new workers take over when they serve; whatever happens before changes nothing."""
+
+import os
+import re
+import resource
+import signal
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.process.test_processes import GET, sections, until
+from tests.support.gateway import Gateway, gateway, reload
+from tests.support.processes import HANG
+from tests.support.raw import OK, Client, Upstream, Visit, ask, status
+from tests.support.redis_server import RedisServer
+
+UPGRADE = (
+    b"GET /ws/ HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+def answer(visit: Visit) -> None:
+    """A plain answer, or a tunnel that repeats each byte as a frame of its own."""
+    seen = 0
+    while True:
+        head = visit.head(seen)
+        seen += len(head)
+        if b"pgrade: websocket" not in head:
+            visit.send(OK)
+            continue
+        visit.send(
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        )
+        while data := visit.read():
+            for byte in data:
+                visit.send(bytes([0x82, 1, byte]))
+        return
+
+
+@pytest.fixture
+def relay(tmp_path: Path, redis: RedisServer, shop: Upstream) -> Iterator[Gateway]:
+    with running(tmp_path, redis, shop) as started:
+        yield started
+
+
+@contextmanager
+def running(folder: Path, redis: RedisServer, shop: Upstream, **more: Any) -> Iterator[Gateway]:
+    shop.clear(answer)
+    routes = [
+        {"path": "/public/*", "upstream": "shop", "auth": "public"},
+        {"path": "/ws/*", "upstream": "shop", "auth": "public", "websocket": True},
+    ]
+    timeouts = {"drain": 1, "idle": 30}
+    changes = {**sections(shop), "routes": routes, "timeouts": timeouts, **more}
+    with gateway(folder, redis.url, **changes) as started:
+        until(lambda: "listening on" in started.log.read_text())
+        yield started
+
+
+def change(relay: Gateway, **changes: Any) -> None:
+    relay.config.update(changes)
+    relay.log.with_name("config.yaml").write_text(yaml.safe_dump(relay.config))
+
+
+def reloaded(relay: Gateway) -> None:
+    """Reloads, and waits until the new workers have taken over."""
+    before = relay.log.read_text().count("gateway: reloaded")
+    reload(relay)
+    until(lambda: relay.log.read_text().count("gateway: reloaded") > before)
+
+
+def stays(relay: Gateway) -> str:
+    """Waits until a reload has failed; says what the log says of it."""
+    until(lambda: "the old configuration stays: " in relay.log.read_text())
+    [line] = re.findall("the old configuration stays: (.*)", relay.log.read_text())
+    assert relay.metrics()["latchkey_config_last_reload_successful"] == 0
+    assert relay.metrics()['latchkey_config_reloads_total{result="failed"}'] == 1
+    assert status(ask(relay.port, GET)) == 200
+    return str(line)
+
+
+def new_worker(relay: Gateway, before: list[int]) -> int:
+    """Waits for a worker that is about to start: it has loaded what only workers load."""
+    end = time.monotonic() + HANG
+    while time.monotonic() < end:
+        for pid in set(relay.workers()) - set(before):
+            with suppress(OSError):
+                if "uvloop" in Path(f"/proc/{pid}/maps").read_text():
+                    return pid
+    raise AssertionError("there is no new worker")
+
+
+def tunnel(relay: Gateway) -> Client:
+    client = Client(relay.port)
+    client.send(UPGRADE)
+    assert b" 101 " in client.head()
+    assert echoes(client)
+    return client
+
+
+def echoes(client: Client) -> bool:
+    client.send(b"x")
+    return client.exactly(3) == b"\x82\x01x"
+
+
+def close_code(client: Client) -> int:
+    """The status of the close frame with which a tunnel ends."""
+    data = client.rest()
+    assert data[:1] == b"\x88"
+    return int(struct.unpack(">H", data[2:4])[0])
+
+
+def test_a_reload_is_counted(relay: Gateway) -> None:
+    before = relay.workers()
+    reloaded(relay)
+    until(lambda: not set(before) & set(relay.workers()))
+    assert relay.metrics()["latchkey_config_last_reload_successful"] == 1
+    assert relay.metrics()['latchkey_config_reloads_total{result="ok"}'] == 1
+
+
+def test_a_new_worker_that_dies(relay: Gateway) -> None:
+    """It is killed before it serves: the old ones have never stopped to."""
+    before = relay.workers()
+    reload(relay)
+    os.kill(new_worker(relay, before), signal.SIGKILL)
+    assert "worker 0 has ended (killed by SIGKILL)" in stays(relay)
+    assert relay.workers() == before
+    reloaded(relay)
+    assert relay.metrics()["latchkey_config_last_reload_successful"] == 1
+
+
+def test_a_new_worker_that_cannot_serve(relay: Gateway) -> None:
+    """One line says why."""
+    folder = relay.log.parent / "logs"
+    folder.mkdir()
+    change(relay, access_log=str(folder / "access.log"), workers=2)
+    before = relay.workers()
+    # The configuration is read, and then its folder goes away.
+    reload(relay)
+    until(lambda: len(relay.workers()) > 1)
+    (folder / "access.log").unlink(missing_ok=True)
+    folder.rmdir()
+    assert f"{folder}/access.log: No such file or directory" in stays(relay)
+    until(lambda: relay.workers() == before)
+
+
+def test_a_file_that_never_ends(relay: Gateway) -> None:
+    """A pipe that nothing is written to: the gateway goes on, and can be stopped meanwhile."""
+    file = relay.log.with_name("config.yaml")
+    file.unlink()
+    os.mkfifo(file)
+    reload(relay)
+    until(lambda: len(relay.children()) == 2)
+    assert status(ask(relay.port, GET)) == 200
+    [reader] = set(relay.children()) - set(relay.workers()) or [relay.children()[-1]]
+    os.kill(reader, signal.SIGKILL)
+    assert "the process that reads it was killed by signal 9" in stays(relay)
+
+
+def test_no_descriptors_left(relay: Gateway) -> None:
+    """A supervisor that can open nothing keeps what it has."""
+    before = relay.workers()
+    resource.prlimit(relay.pid, resource.RLIMIT_NOFILE, (0, 4096))
+    reload(relay)
+    assert "Too many open files" in stays(relay)
+    assert relay.workers() == before
+    resource.prlimit(relay.pid, resource.RLIMIT_NOFILE, (4096, 4096))
+    reloaded(relay)
+
+
+def test_metrics_that_are_cleaned_away(relay: Gateway) -> None:
+    """Who tidies up temporary folders takes no gateway away."""
+    environment = Path(f"/proc/{relay.workers()[0]}/maps").read_text()
+    [folder] = set(re.findall(r"(/\S*latchkey-metrics-[^/\s]+)/", environment))
+    for file in Path(folder).iterdir():
+        file.unlink()
+    Path(folder).rmdir()
+    reloaded(relay)
+    assert relay.metrics()["latchkey_config_last_reload_successful"] == 1
+
+
+def asking(relay: Gateway, stop: threading.Event, keep: bool) -> Callable[[], list[float]]:
+    """Asks again and again from a thread; gives the seconds that each request took."""
+    took: list[float] = []
+    failed: list[object] = []
+
+    def work() -> None:
+        client: Client | None = None
+        while not stop.is_set():
+            began = time.monotonic()
+            try:
+                if client is None:
+                    client = Client(relay.port)
+                client.send(GET.replace(b"Connection: close\r\n", b"") if keep else GET)
+                code, head, _ = client.answer()
+                assert code == 200
+            except (OSError, AssertionError) as error:
+                failed.append(error)
+                break
+            took.append(time.monotonic() - began)
+            if b"\r\nConnection: close\r\n" in head:
+                client.sock.close()
+                client = None
+        if client is not None:
+            client.sock.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+
+    def ended() -> list[float]:
+        stop.set()
+        thread.join(HANG)
+        assert failed == []
+        return took
+
+    return ended
+
+
+@pytest.mark.parametrize("workers", [(1, 1), (3, 1), (1, 3)])
+def test_no_request_is_lost(
+    tmp_path: Path, redis: RedisServer, shop: Upstream, workers: tuple[int, int]
+) -> None:
+    """Whether connections are kept or new, and also when there are fewer workers than before."""
+    with running(tmp_path, redis, shop, workers=workers[0]) as relay:
+        stop = threading.Event()
+        users = [asking(relay, stop, keep) for keep in (True, False, False)]
+        change(relay, workers=workers[1])
+        for _ in range(2):
+            reloaded(relay)
+        time.sleep(0.5)
+        slowest = max(max(user()) for user in users)
+        until(lambda: len(relay.workers()) == workers[1])
+    assert slowest < HANG / 4
+
+
+def test_connections_that_wait_to_be_accepted(
+    tmp_path: Path, redis: RedisServer, shop: Upstream
+) -> None:
+    """Those in the queues of workers that there are no more are taken by those that there are."""
+    with running(tmp_path, redis, shop, workers=3) as relay:
+        old = relay.workers()
+        for pid in old:
+            os.kill(pid, signal.SIGSTOP)
+        change(relay, workers=1)
+        with ExitStack() as stack:
+            clients = [stack.enter_context(Client(relay.port)) for _ in range(30)]
+            for client in clients:
+                client.send(GET)
+            reloaded(relay)
+            for client in clients:
+                assert client.answer()[0] == 200
+        for pid in old:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_tunnels_outlive_a_reload(relay: Gateway) -> None:
+    """Also `timeouts.drain`, which is for a stop."""
+    with tunnel(relay) as client:
+        reloaded(relay)
+        time.sleep(1.5)
+        assert echoes(client)
+    until(lambda: len(relay.workers()) == 1)
+
+
+def test_many_reloads_with_tunnels(relay: Gateway) -> None:
+    """Of the generations that still hold one, the oldest ends first: service restart (1012)."""
+    with ExitStack() as stack:
+        tunnels = []
+        for _ in range(6):
+            tunnels.append(stack.enter_context(tunnel(relay)))
+            reloaded(relay)
+        assert [close_code(client) for client in tunnels[:3]] == [1012, 1012, 1012]
+        assert all(echoes(client) for client in tunnels[3:])
+        until(lambda: len(relay.workers()) == 4)
+        os.kill(relay.pid, signal.SIGTERM)
+        assert [close_code(client) for client in tunnels[3:]] == [1001, 1001, 1001]
+
+
+def test_reloads_that_come_faster_than_they_are_done(relay: Gateway) -> None:
+    """They are done one after another, and the last one is not forgotten."""
+    for number in range(6):
+        change(relay, routes=[{"path": f"/{number}/*", "upstream": "shop", "auth": "public"}])
+        reload(relay)
+        time.sleep(0.1)
+    last = GET.replace(b"/public/", b"/5/")
+    until(lambda: status(ask(relay.port, last)) == 200)
+    until(lambda: len(relay.workers()) == 1)
+
+
+def test_an_address_that_goes(relay: Gateway) -> None:
+    """A unix socket that is no longer listened on leaves no file."""
+    path = relay.log.with_name("a.sock")
+    change(relay, listen=[relay.config["listen"], f"unix:{path}"])
+    reloaded(relay)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+    change(relay, listen=relay.config["listen"][0])
+    reloaded(relay)
+    assert not path.exists()
