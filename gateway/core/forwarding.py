@@ -67,7 +67,7 @@ class Trusted:
         return any(ip in network for network in self._networks)
 
 
-class Caller(NamedTuple):
+class Client(NamedTuple):
     """Who asked, as far as is known."""
 
     address: str  # UNKNOWN at a unix socket, if its peer names no client
@@ -80,7 +80,7 @@ class Caller(NamedTuple):
         return self.scheme in _PROTECTED
 
 
-def caller(peer: str, fields: Iterable[tuple[bytes, bytes]], trusted: Trusted) -> Caller:
+def client(peer: str, fields: Iterable[tuple[bytes, bytes]], trusted: Trusted) -> Client:
     """Who asked, by what a trusted `peer` says in `fields` (names in lower case, and values).
 
     A proxy that says X-Forwarded-* or X-Real-IP passes Forwarded on as the client has made it up;
@@ -99,7 +99,7 @@ def caller(peer: str, fields: Iterable[tuple[bytes, bytes]], trusted: Trusted) -
         # A peer that is not trusted may have begun the list.
         schemes = schemes[-max(hops, 1) :]
     # Some proxies append to a client's own X-Forwarded-Host: the last one is our peer's.
-    return _caller(address, (schemes or [b""])[0], (hosts or [b""])[-1])
+    return _client(address, (schemes or [b""])[0], (hosts or [b""])[-1])
 
 
 def node(text: bytes) -> str | None:
@@ -151,7 +151,7 @@ def _walk(peer: str, named: Iterable[str | None], trusted: Trusted) -> tuple[str
     return address, hops
 
 
-def _by_forwarded(peer: str, lines: Iterable[bytes], trusted: Trusted) -> Caller:
+def _by_forwarded(peer: str, lines: Iterable[bytes], trusted: Trusted) -> Client:
     """RFC 7239: each element is one proxy's, with all that it says."""
     found = _ELEMENT.findall(b",".join(lines))
     elements = [element for element in found if element.strip(b" \t")]
@@ -159,7 +159,7 @@ def _by_forwarded(peer: str, lines: Iterable[bytes], trusted: Trusted) -> Caller
     named = (node(pairs.get(b"for", b"")) for pairs in reversed(said))
     address, hops = _walk(peer, named, trusted)
     pairs = said[-max(hops, 1)] if said else {}
-    return _caller(address, pairs.get(b"proto", b""), pairs.get(b"host", b""))
+    return _client(address, pairs.get(b"proto", b""), pairs.get(b"host", b""))
 
 
 def _pairs(element: bytes) -> dict[bytes, bytes]:
@@ -175,8 +175,8 @@ def _pairs(element: bytes) -> dict[bytes, bytes]:
     return pairs
 
 
-def _caller(address: str, scheme: bytes, host: bytes) -> Caller:
+def _client(address: str, scheme: bytes, host: bytes) -> Client:
     """With what is no scheme, or no host, left out."""
     scheme = scheme.lower()
     known = scheme if scheme in _SCHEMES else b"http"
-    return Caller(address, known, host if HOST.fullmatch(host) else None)
+    return Client(address, known, host if HOST.fullmatch(host) else None)

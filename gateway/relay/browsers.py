@@ -98,7 +98,7 @@ class TrustedCookies:
             return self._secure
         if head.told is not None:
             return head.told.site.startswith("https:")
-        return peer.caller(head).is_protected
+        return peer.client(head).is_protected
 
 
 def fitted(refused: Refused, head: RequestHead, route: Route) -> Refused | Answered:
@@ -136,4 +136,4 @@ def navigates(head: RequestHead) -> bool:
 
 def _host(head: RequestHead, peer: Peer) -> str:
     """What the browser asked, as far as whoever stands before us is to be believed."""
-    return (peer.caller(head).host or head.host or b"").decode("latin-1")
+    return (peer.client(head).host or head.host or b"").decode("latin-1")

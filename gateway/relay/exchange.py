@@ -133,7 +133,7 @@ class Exchange:
 
     def _tell(self, event: Event | None) -> None:
         if event is not None and not self.ended:
-            address = self.client.peer.caller(self.head).address
+            address = self.client.peer.client(self.head).address
             name = self.request_id.decode("ascii")
             self.context.report(replace(event, address=address, request_id=name))
 
@@ -472,7 +472,7 @@ class Exchange:
         context.access_log.add(
             (
                 time.time(),
-                peer.caller(head).address.encode() if peer.trusted else peer.name,
+                peer.client(head).address.encode() if peer.trusted else peer.name,
                 meant.method,
                 b"" if forward is None else forward.route.label,
                 meant.path,

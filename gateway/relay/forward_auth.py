@@ -134,7 +134,7 @@ def _description(head: RequestHead, asked: Route, peer: Peer) -> _Description:
     fields = dict(said)
     scheme, host = fields.pop(_PROTO, b"").lower(), fields.pop(_HOST, None)
     if b"," in scheme:
-        scheme = peer.caller(head).scheme if peer.trusted else b""
+        scheme = peer.client(head).scheme if peer.trusted else b""
     way = next((each for each in _WAYS if fields.keys() == {each, _WAYS[each]}), None)
     if way is None or len(said) > len(dict(said)):
         raise Refused(refusals.UNDESCRIBED)

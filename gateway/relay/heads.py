@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.core.forwarding import Caller
+from gateway.core.forwarding import Client
 from gateway.core.refusals import Refusal
 from gateway.observe.events import Event
 
@@ -77,7 +77,7 @@ class RequestHead:
     ambiguous = False  # it carries several credentials, and none may be picked by chance
     trace: tuple[bytes, bytes] | None = None  # trace id and flags of a valid traceparent
     forwarding: tuple[tuple[bytes, bytes], ...] = ()  # (folded name, value) to trust or to drop
-    caller: Caller | None = None  # who asked, once a trusted peer's word has been read
+    client: Client | None = None  # who asked, once a trusted peer's word has been read
     originals: tuple[tuple[bytes, bytes], ...] = ()  # those of nginx, which describe a request
     purged = False  # a field was dropped that other proxies would pass on
     described: RequestHead | None = None  # the request that this one asks about

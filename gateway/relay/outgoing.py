@@ -135,16 +135,16 @@ def _merged(head: RequestHead, peer: Peer) -> bytes:
     fields: dict[bytes, list[bytes]] = {}
     for name, value in head.forwarding:
         fields.setdefault(name, []).append(value)
-    caller = peer.caller(head)
-    client = caller.address.encode()
-    chain = fields.pop(b"x-forwarded-for", [client] if client != peer.name else [])
+    client = peer.client(head)
+    address = client.address.encode()
+    chain = fields.pop(b"x-forwarded-for", [address] if address != peer.name else [])
     if peer.address != UNKNOWN or not chain:
         chain = [*chain, peer.name]
     lines = [
         b"X-Forwarded-For: " + b", ".join(chain),
-        b"X-Real-IP: " + client,
-        b"X-Forwarded-Proto: " + caller.scheme,
-        b"X-Forwarded-Host: " + (caller.host or head.host or b""),
+        b"X-Real-IP: " + address,
+        b"X-Forwarded-Proto: " + client.scheme,
+        b"X-Forwarded-Host: " + (client.host or head.host or b""),
     ]
     forwarded = fields.pop(b"forwarded", [])
     if forwarded:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gateway.core import forwarding
-from gateway.core.forwarding import UNKNOWN, Caller, Trusted
+from gateway.core.forwarding import UNKNOWN, Client, Trusted
 
 if TYPE_CHECKING:
     from gateway.relay.heads import RequestHead
@@ -33,10 +33,10 @@ class Peer:
         ).encode() + self.via
         self._proxies = proxies
 
-    def caller(self, head: RequestHead) -> Caller:
+    def client(self, head: RequestHead) -> Client:
         """Who asked, how and where: the one place that tells."""
         if not self.trusted or not head.forwarding:
-            return Caller(self.address)
-        if head.caller is None:
-            head.caller = forwarding.caller(self.address, head.forwarding, self._proxies)
-        return head.caller
+            return Client(self.address)
+        if head.client is None:
+            head.client = forwarding.client(self.address, head.forwarding, self._proxies)
+        return head.client

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.forwarding import Caller, Trusted, caller, node
+from gateway.core.forwarding import Client, Trusted, client, node
 
 PEER = "10.0.0.1"
 TRUSTED = Trusted([ip_network("10.0.0.0/8"), ip_network("2001:db8:f::/48")])
@@ -16,8 +16,8 @@ FOR, PROTO, HOST = b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"
 FORWARDED, REAL_IP = b"forwarded", b"x-real-ip"
 
 
-def asked(*fields: tuple[bytes, bytes]) -> Caller:
-    return caller(PEER, fields, TRUSTED)
+def asked(*fields: tuple[bytes, bytes]) -> Client:
+    return client(PEER, fields, TRUSTED)
 
 
 @pytest.mark.parametrize(
@@ -208,5 +208,5 @@ def test_the_peer_of_a_unix_socket() -> None:
     trusted = Trusted(["unix", ip_network("10.0.0.0/8")])
     assert trusted.includes("unknown")
     assert not TRUSTED.includes("unknown")
-    assert caller("unknown", [(FOR, b"203.0.113.7, 10.0.0.2")], trusted).address == CLIENT
-    assert caller("unknown", [], trusted).address == "unknown"
+    assert client("unknown", [(FOR, b"203.0.113.7, 10.0.0.2")], trusted).address == CLIENT
+    assert client("unknown", [], trusted).address == "unknown"
