@@ -19,6 +19,7 @@ from gateway.config.users_file import BrokenFile
 from gateway.core.fields import fold, has_meaning
 from gateway.core.routing import Table
 from gateway.core.secret import Secret
+from gateway.core.token_places import Auto
 from gateway.pages import rendering
 
 # The endpoints are an upstream of this name.
@@ -41,6 +42,7 @@ def check(config: Config, document: Document) -> list[Problem]:
         *_endpoint_paths(config, document),
         *_login_page(config, document),
         *_accepted_tokens(config, document),
+        *_captures(config, document),
         *_field_names(config, document),
         *_secrets(config, document),
         *_templates(config, document),
@@ -168,6 +170,26 @@ def _accepted_tokens(config: Config, document: Document) -> Iterator[Problem]:
         if route.accept_jwt == "verify" and config.jwt is None:
             where = ("routes", at, "accept_jwt")
             yield document.problem(where, "needs a section jwt that says how they are verified")
+
+
+def _captures(config: Config, document: Document) -> Iterator[Problem]:
+    """What is captured is a token of a backend's login, and either verified or at a known place."""
+    backends = [login for login in config.login if login.kind == "backend"]
+    unverified = next((login.path for login in backends if login.verify is None), None)
+    for at, route in enumerate(config.routes):
+        if route.captures is None:
+            continue
+        where = ("routes", at, "captures")
+        if config.login and not backends:
+            yield document.problem(
+                where, "needs a login of kind backend: only its tokens are replaced"
+            )
+        elif isinstance(route.captures, Auto) and unverified is not None:
+            yield replace(
+                document.problem(where, f"needs verify on the login at {unverified}, or a place"),
+                hint="whatever a user had the upstream say would be the session's token: "
+                "write captures: /data/token, header:X-Token or cookie:jwt",
+            )
 
 
 def _field_names(config: Config, document: Document) -> Iterator[Problem]:

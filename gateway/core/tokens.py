@@ -36,6 +36,10 @@ class NotVerified(BadToken):
     """The token is not to be believed."""
 
 
+class OtherKind(BadToken):
+    """The token cannot take the place of another one, which is of another issuer or kind."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claims:
     """What a token says. `expires` is its `exp` in UNIX seconds, if it has one."""
@@ -76,6 +80,16 @@ def claims(payload: Mapping[str, Any], now: float) -> Claims:
     if expires <= now:
         raise BadToken("expired")
     return Claims(payload, float(min(expires, _FOREVER)))
+
+
+def kind(token: str, payload: Mapping[str, Any]) -> tuple[object, object, object]:
+    """Who issues such tokens, how they are signed, and of what type they are (RFC 7515 §4.1).
+
+    Keys are rotated, so `kid` is none of it; the algorithm tells the kind of key.
+    """
+    header = jwts.read_header(token.partition(".")[0]) or {}
+    media_type = str(header.get("typ", "JWT")).lower().removeprefix("application/")
+    return payload.get("iss"), header.get("alg"), media_type
 
 
 def _decoded(part: str) -> bytes:

@@ -11,7 +11,7 @@ from gateway.core.replies import Reply, UnreadableReply
 from gateway.core.request_echo import EchoDetector
 from gateway.core.sessions import Session
 from gateway.core.swaps import NoToken
-from gateway.core.tokens import BadToken
+from gateway.core.tokens import BadToken, OtherKind
 from gateway.key_sets import KeysUnavailable
 from gateway.logins._successors import OtherSubject, Successors
 from gateway.store.renewals import RenewalFailed, RenewalRefused
@@ -69,8 +69,8 @@ class BackendRefresh:
             _, renewed = await self._successors(
                 session, reply, self._config.token, asked=True, sent=sent
             )
-        except OtherSubject:
-            _log.error("a renewed token names another subject")
+        except (OtherSubject, OtherKind):
+            _log.error("a renewed token is of another subject, issuer or algorithm")
             raise RenewalRefused from None
         except (NoToken, BadToken, KeysUnavailable, UnreadableReply) as error:
             reason = str(error) or type(error).__name__

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gateway.core import refresh_tokens, sessions, subjects
+from gateway.core import refresh_tokens, sessions, subjects, tokens
 from gateway.core.replies import Reply
 from gateway.core.request_echo import NOTHING, EchoDetector
 from gateway.core.sessions import Session, Token
 from gateway.core.swaps import Found
 from gateway.core.token_places import TokenPlace
-from gateway.core.tokens import MINTED, Claims
+from gateway.core.tokens import MINTED, Claims, OtherKind
 from gateway.logins._asking import find_token
 from gateway.store.replacing import Renewed
 from gateway.verifiers import ReadToken
@@ -55,6 +55,9 @@ class Successors:
         """
         found = await find_token(reply, place, sent)
         claims = await self._read(found.token)
+        before = tokens.kind(session.token.reveal(), session.claims)
+        if tokens.kind(found.token, claims.payload) != before:
+            raise OtherKind("other_kind")
         named, trusted = self._subject(claims), asked or subjects.is_unnamed(session.subject)
         if named != session.subject and not (named is None and trusted):
             raise OtherSubject

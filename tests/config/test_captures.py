@@ -60,3 +60,50 @@ def test_what_it_does_not_go_with(tmp_path: Path, more: str, what: str) -> None:
     """A session must be there to be changed, and a whole reply to be read."""
     said = problems(tmp_path, TEXT.format(more=more))
     assert any(what in each for each in said), said
+
+
+LOGIN = """
+version: 1
+upstreams: {{shop: "http://127.0.0.1:9000"}}
+signing: {{issuer: g, keys: [{{algorithm: HS256, secret: a secret of the tests that is long enough}}]}}
+login:
+  - {{kind: backend, path: /one, upstream: shop, {one}}}
+  - {{kind: backend, path: /two, upstream: shop, {two}}}
+  - {{kind: mint, path: /three, upstream: shop, claims: {{sub: /id}}}}
+routes: [{{path: /*, upstream: shop, captures: {captures}}}]
+"""
+VERIFY = "verify: {secret: a secret of the tests that is long enough}"
+
+
+@pytest.mark.parametrize("captures", ["true", "auto"])
+def test_any_token_is_captured_only_where_it_is_verified(tmp_path: Path, captures: str) -> None:
+    """By every login whose sessions may come there; the first one that does not is named."""
+    for one, two, unverified in (
+        (VERIFY, VERIFY, ""),
+        ("token: /a", VERIFY, "/one"),
+        (VERIFY, "token: /a", "/two"),
+        ("token: /a", "token: /a", "/one"),
+    ):
+        text = LOGIN.format(one=one, two=two, captures=captures)
+        if not unverified:
+            load(write(tmp_path, text), {})
+            continue
+        [problem] = problems(tmp_path, text)
+        assert (
+            f"routes[0].captures: needs verify on the login at {unverified}, or a place" in problem
+        )
+        assert "write captures: /data/token" in problem
+
+
+@pytest.mark.parametrize("captures", ["/data/token", "header:X-Token", "cookie:jwt"])
+def test_a_place_that_is_named_needs_no_verify(tmp_path: Path, captures: str) -> None:
+    """Who names it knows what stands there."""
+    load(write(tmp_path, LOGIN.format(one="token: /a", two="token: /a", captures=captures)), {})
+
+
+def test_of_minted_sessions_nothing_is_captured(tmp_path: Path) -> None:
+    """Their tokens are the gateway's own, so no upstream has others."""
+    lines = LOGIN.format(one="", two="", captures="/token").splitlines()
+    text = "\n".join(line for line in lines if "kind: backend" not in line)
+    [problem] = problems(tmp_path, text)
+    assert "routes[0].captures: needs a login of kind backend" in problem

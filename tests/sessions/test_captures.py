@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import jwt
 import pytest
 
 from tests.conftest import SIGNING_SECRET, accounts, json_answer, token_of
@@ -18,8 +19,9 @@ from tests.sessions.conftest import eventually, log_in, log_out
 from tests.support.gateway import Gateway, gateway
 from tests.support.raw import Upstream, Visit, ask, status
 from tests.support.redis_server import RedisServer, redis_server
+from tests.support.renewing import SECRET as BACKEND_SECRET
 from tests.support.renewing import Renewing
-from tests.support.signing import rsa_signer
+from tests.support.signing import by_hand, hs256, payload
 
 Reply = Callable[[bytes], bytes]  # from a request to its answer
 
@@ -86,7 +88,12 @@ def sections(servers: tuple[Shop, Upstream], **changes: Any) -> dict[str, Any]:
             "accounts": backend.url,
             "nowhere": "http://127.0.0.1:1",
         },
-        "login": {"kind": "backend", "path": "/login", "upstream": "accounts"},
+        "login": {
+            "kind": "backend",
+            "path": "/login",
+            "upstream": "accounts",
+            "verify": {"secret": SIGNING_SECRET},
+        },
         "routes": ROUTES,
         **changes,
     }
@@ -349,7 +356,16 @@ def test_no_upstream_sets_the_cookie_of_keys(only: Gateway, shop: Shop) -> None:
 BAD: dict[str, tuple[Callable[[], str], str]] = {
     "of somebody else": (lambda: token_of("bob"), "other_subject"),
     "of nobody": (lambda: token_of("alice", sub=None), "other_subject"),
-    "expired": (lambda: token_of("alice", exp=1), "unusable_token"),
+    "expired": (lambda: token_of("alice", exp=1), "token_not_verified"),
+    "by another key": (
+        lambda: hs256("a secret of others", payload(), {"alg": "HS256"}),
+        "token_not_verified",
+    ),
+    "of another issuer": (lambda: token_of("alice", iss="https://evil"), "unusable_token"),
+    "of another type": (
+        lambda: jwt.encode(payload(), SIGNING_SECRET, headers={"typ": "at+jwt"}),
+        "unusable_token",
+    ),
 }
 
 
@@ -414,21 +430,43 @@ def test_a_path_that_is_repeated(only: Gateway, shop: Shop) -> None:
     assert used(only, shop, key) == old
 
 
-def test_it_is_verified_as_the_logins_are(
-    tmp_path: Path, redis: RedisServer, servers: tuple[Shop, Upstream], shop: Shop
+UNVERIFIED: dict[str, tuple[Callable[[], str], int, str]] = {
+    "of another issuer": (lambda: token_of("alice", iss="https://evil"), 502, "unusable_token"),
+    "of another algorithm": (lambda: by_hand({"alg": "RS256"}, payload()), 502, "unusable_token"),
+    "of somebody else": (lambda: token_of("bob"), 502, "other_subject"),
+    "expired": (lambda: token_of("alice", exp=1), 502, "unusable_token"),
+    "unsigned": (lambda: by_hand({"alg": "none"}, payload(), b"signature"), 200, ""),
+    "with an empty signature": (lambda: by_hand({"alg": "HS256"}, payload(), b""), 200, ""),
+    "as it should be": (lambda: token_of("alice", n=1), 200, "captured"),
+}
+
+
+@pytest.fixture(scope="module")
+def believing(
+    tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, servers: tuple[Shop, Upstream]
+) -> Iterator[Gateway]:
+    """A gateway that believes its backend, and captures where it is told to."""
+    changed = sections(servers, routes=[*ROUTES[:2], ROUTES[3]])
+    del changed["login"]["verify"]
+    with gateway(tmp_path_factory.mktemp("believing"), redis.url, **changed) as running:
+        yield running
+
+
+@pytest.mark.parametrize(("make", "status", "reason"), UNVERIFIED.values(), ids=UNVERIFIED.keys())
+def test_where_tokens_are_not_verified(
+    believing: Gateway, shop: Shop, make: Callable[[], str], status: int, reason: str
 ) -> None:
-    """By the rules of the login that the session came from."""
-    changed = sections(servers)
-    changed["login"]["verify"] = {"secret": SIGNING_SECRET}
-    with gateway(tmp_path, redis.url, **changed) as only:
-        key = log_in(only.port)
-        shop.gives({"token": rsa_signer().token()})
-        code, _, data, _ = request(only, "/switch/x", key)
-        assert (code, data["reason"]) == (502, "token_not_verified")
-        new = token_of("alice", n=1)
-        shop.gives({"token": new})
-        assert request(only, "/switch/x", key)[0] == 200
-        assert used(only, shop, key) == new
+    """A new token must be like the old one all the same, and what is not signed is none."""
+    key, new = log_in(believing.port), make()
+    old = used(believing, shop, key)
+    shop.gives({"data": {"switch": {"token": new}}})
+    code, _, data, answer = request(believing, "/named", key)
+    assert (code, new.encode() in answer) == (status, False)
+    if status == 200:
+        assert data == {"data": {"switch": {"token": key if reason else ""}}}
+    else:
+        assert data["reason"] == reason
+    assert used(believing, shop, key) == (new if reason == "captured" else old)
 
 
 def test_sessions_of_other_logins_are_left_alone(
@@ -510,7 +548,12 @@ def test_its_refresh_token_is_kept(tmp_path: Path, redis: RedisServer, backend: 
             "renew": {"upstream": "api", "backend_path": "/refresh"},
         },
         upstreams={"api": backend.url},
-        login={"kind": "backend", "path": "/login", "upstream": "api"},
+        login={
+            "kind": "backend",
+            "path": "/login",
+            "upstream": "api",
+            "verify": {"secret": BACKEND_SECRET},
+        },
         routes=[
             {"path": "/api/*", "upstream": "api"},
             {"path": "/api/switch", "upstream": "api", "captures": True},
@@ -612,7 +655,7 @@ def test_a_gateway_that_has_not_heard_of_it_yet(
         "login": {"kind": "backend", "path": "/login", "upstream": "api"},
         "routes": [
             {"path": "/api/*", "upstream": "api"},
-            {"path": "/api/switch", "upstream": "api", "captures": True},
+            {"path": "/api/switch", "upstream": "api", "captures": "/token"},
         ],
     }
     with (

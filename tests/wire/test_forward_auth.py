@@ -51,7 +51,7 @@ def gate(
             {"path": "/shared/*", "cors": {"origins": "https://app.example", "credentials": True}},
             {"path": "/services/*", "accept_jwt": "verify"},
             {"path": "/relayed/*", "upstream": "shop"},
-            {"path": "/switch", "upstream": "accounts", "captures": "auto"},
+            {"path": "/switch", "upstream": "accounts", "captures": "/token"},
             {"path": "/backend/*", "auth": "public"},
             {"path": "/signin", "auth": "public"},
         ],
