@@ -31,7 +31,7 @@ from gateway.endpoints.login import LoginEndpoint
 from gateway.endpoints.logout import LogoutEndpoint
 from gateway.endpoints.sessions import SessionsEndpoint
 from gateway.logins import Entrance, Federated, Login, Means, key_cookies, login_paths, open_login
-from gateway.logins._guessing import Guarded
+from gateway.logins._guessing import Guard, Guarded
 from gateway.logins._minting import Minting
 from gateway.store.sessions import Sessions
 
@@ -111,13 +111,13 @@ def _entrances(
     if isinstance(login, Federated):
         return login.entrances
     assert section.kind != "oidc"
-    guarded = Guarded(login, section.path, section.guessing or config.guessing, sessions)
+    guard = Guard(section.path, section.guessing or config.guessing, sessions)
     return [
         Entrance(
             section.path,
             section.methods,
             section.max_body,
-            guarded,
+            Guarded(login, guard),
             section.carrier,
             section.body_timeout,
         )

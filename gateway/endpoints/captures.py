@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from gateway.backends import BackendFailed, Backends
-from gateway.core import keys, refusals, swaps
+from gateway.core import devices, keys, refusals, swaps
 from gateway.core.fields import OWN_PREFIX, fold
 from gateway.core.keys import Key
 from gateway.core.refusals import Refusal
@@ -28,8 +28,9 @@ from gateway.core.token_places import TokenPlace
 from gateway.core.tokens import BadToken, NotVerified
 from gateway.endpoints.answers import Handler, Refused, replied
 from gateway.key_sets import KeysUnavailable
-from gateway.logins import key_cookies
+from gateway.logins import Attempt, key_cookies
 from gateway.logins._asking import find_token
+from gateway.logins._guarded_routes import GuardedRoutes, Guess
 from gateway.logins._successors import OtherSubject, Successors
 from gateway.observe.events import Event
 from gateway.store.sessions import Sessions
@@ -68,12 +69,24 @@ class Captures:
         self._calls = calls
         self._successors = successors
         self._own_cookies = key_cookies(config)
+        self._guarded = GuardedRoutes(config, sessions)
 
     async def __call__(self, request: web.Request, number: int) -> web.Response:
-        """Raises `Refused`, `BackendFailed` and `StoreUnavailable`, and changes nothing then."""
+        """Raises `Refused`, `BackendFailed` and `StoreUnavailable`, and changes nothing then;
+        `TooManyFailures` for a request that could be one guess too many.
+        """
         rule = self._rules[number]
         key = keys.parse_key(request.headers["X-Latchkey-Key"].encode())
         assert key is not None
+        assert rule.upstream is not None  # a rule that captures has one
+        attempt, (path, _, _) = await _attempt(request), request.raw_path.partition("?")
+        guessing = self._guarded.guess(attempt, rule.upstream, path, keys.session_id(key))
+        async with guessing as guess:
+            return await self._answer(request, rule, key, guess)
+
+    async def _answer(
+        self, request: web.Request, rule: Route, key: Key, guess: Guess
+    ) -> web.Response:
         assert rule.captures is not None
         reply = await self._ask(request, rule)
         kept_in = request.headers.get("X-Latchkey-Cookie")
@@ -91,6 +104,7 @@ class Captures:
                 shown = swaps.swap(reply, found, key.reveal() if put else "").unstored()
         except UnreadableReply:
             raise BackendFailed(refusals.CAPTURED_REPLY) from None
+        guess.answered(reply, captured=found is not None)
         return replied(shown.without_cookies({kept_in, *self._own_cookies}, key.reveal()))
 
     async def _ask(self, request: web.Request, rule: Route) -> Reply:
@@ -191,6 +205,23 @@ def _refusal(error: Exception) -> Refusal:
 def _cookie(reply: Reply, found: Found) -> str | None:
     """The cookie in which a token came, if it came in one."""
     return names(reply.fields[found.index])[1] or None if isinstance(found, InField) else None
+
+
+async def _attempt(request: web.Request) -> Attempt:
+    """The request as an attempt to log in, which it may be."""
+    headers, (_, mark, query) = request.headers, request.raw_path.partition("?")
+    return Attempt(
+        method=request.method,
+        query=mark + query,
+        fields=tuple(line for line in _passed(request) if line[0].lower() != "authorization"),
+        body=await request.read(),  # the relay sees to its size
+        address=headers.get("X-Real-IP", "unknown"),
+        device=devices.label(headers.get("User-Agent", "")),
+        request_id=headers.get("X-Request-Id", ""),
+        replaces=None,
+        is_foreign=False,
+        cookie=None,
+    )
 
 
 async def _sent(request: web.Request) -> EchoDetector:

@@ -41,54 +41,51 @@ Outcome = Literal["succeeded", "failed", "undecided", "broken"]
 class Guarded:
     """A login whose failures are counted."""
 
-    def __init__(self, login: Login, path: str, rules: Guessing, sessions: Sessions) -> None:
+    def __init__(self, login: Login, guard: Guard) -> None:
         self.renew = login.renew
         self._login = login
         self._account = login.account if isinstance(login, Deciding) else None
-        self._path = path
-        self._rules = rules
-        amounts = (rules.per_account, rules.per_account_everywhere, rules.per_address, rules.in_all)
-        self._is_off = not any(amounts)
-        self._failures = sessions.failures
-        self._report = sessions.report
+        self._guard = guard
 
     async def __call__(self, attempt: Attempt) -> Reply:
         """The reply for the client. Raises `TooManyFailures` beside what a login raises.
 
         A store that cannot be asked lets nobody pass.
         """
-        if attempt.method == "OPTIONS" or self._is_off:
+        if attempt.method == "OPTIONS" or self._guard.is_off:
             return await self._login(attempt)
         places = await self._take(attempt)
         try:
             reply = await self._login(attempt)
         except BackendFailed as failed:
-            await self._settle(places, _of_refusal(failed.refusal))
+            await self._guard.settle(places, of_refusal(failed.refusal))
             raise
-        await self._settle(places, _of_reply(reply))
+        await self._guard.settle(places, _of_reply(reply))
         return reply
 
     async def _take(self, attempt: Attempt) -> Places:
-        tried = await self._passwords(attempt)
-        try:
-            return await self._failures.take(
-                self._rules, self._path, self._accounts(attempt), attempt.address, tried
-            )
-        except TooManyFailures:
-            self._failed(attempt, refusals.TOO_MANY_ATTEMPTS.reason)
-            raise
-        except StoreUnavailable:
-            self._failed(attempt, refusals.STORE_DOWN.reason)
-            raise
+        if self._account is None:
+            passwords = max(1, await passwords_in(attempt))
+            return await self._guard.take(attempt, self._guard.accounts(attempt), passwords)
+        # A login that decides itself reads one name and one password only.
+        name = self._account(attempt)
+        return await self._guard.take(attempt, {accounts.folded(name): {name}}, 1)
 
-    async def _passwords(self, attempt: Attempt) -> int:
-        """How many passwords an attempt tries. A login that decides itself reads one only."""
-        return 1 if self._account is not None else max(1, await passwords_in(attempt))
 
-    def _accounts(self, attempt: Attempt) -> Mapping[str, Collection[str]]:
-        if self._account is not None:
-            name = self._account(attempt)
-            return {accounts.folded(name): {name}}
+class Guard:
+    """Counts the failures of the attempts at one login's accounts."""
+
+    def __init__(self, path: str, rules: Guessing, sessions: Sessions) -> None:
+        """`path` names the login."""
+        self._path = path
+        self._rules = rules
+        amounts = (rules.per_account, rules.per_account_everywhere, rules.per_address, rules.in_all)
+        self.is_off = not any(amounts)
+        self._failures = sessions.failures
+        self._report = sessions.report
+
+    def accounts(self, attempt: Attempt) -> Mapping[str, Collection[str]]:
+        """The accounts that an attempt may mean, as `accounts.typed` says."""
         return accounts.typed(
             self._rules.account,
             query=attempt.query,
@@ -98,7 +95,25 @@ class Guarded:
             body=attempt.body,
         )
 
-    async def _settle(self, places: Places, outcome: Outcome) -> None:
+    async def take(
+        self, attempt: Attempt, meant: Mapping[str, Collection[str]], passwords: int
+    ) -> Places:
+        """Takes the places of an attempt at these accounts, and tells of one that gets none.
+
+        Raises `TooManyFailures` and `StoreUnavailable`.
+        """
+        try:
+            return await self._failures.take(
+                self._rules, self._path, meant, attempt.address, passwords
+            )
+        except TooManyFailures:
+            self._failed(attempt, refusals.TOO_MANY_ATTEMPTS.reason)
+            raise
+        except StoreUnavailable:
+            self._failed(attempt, refusals.STORE_DOWN.reason)
+            raise
+
+    async def settle(self, places: Places, outcome: Outcome) -> None:
         """A store that cannot be told counts the attempt as one under way, until its window ends;
         what the login has to say is not lost.
         """
@@ -143,17 +158,20 @@ def _passwords(sent: EchoDetector) -> int:
         return password_fields.MAX_PASSWORDS
 
 
-def _of_refusal(refusal: Refusal) -> Outcome:
-    """A reply that cannot be used is a failure: many a backend says no in one."""
+def of_refusal(refusal: Refusal) -> Outcome:
+    """What a refusal says. A reply that cannot be used is a failure: backends say no in those."""
     if refusal in _BREAKDOWNS:
         return "broken"
     is_undecided = refusal in _UNASKED or refusal.status in _UNAVAILABLE
     return "undecided" if is_undecided else "failed"
 
 
-def _of_reply(reply: Reply) -> Outcome:
-    if isinstance(reply, LoggedIn):
-        return "succeeded"
-    if reply.status in _UNAVAILABLE_BACKEND:
+def of_status(status: int) -> Outcome:
+    """What a reply says by its status, where it hands out no key."""
+    if status in _UNAVAILABLE_BACKEND:
         return "undecided"
-    return "broken" if reply.status >= _BROKEN else "failed"
+    return "broken" if status >= _BROKEN else "failed"
+
+
+def _of_reply(reply: Reply) -> Outcome:
+    return "succeeded" if isinstance(reply, LoggedIn) else of_status(reply.status)

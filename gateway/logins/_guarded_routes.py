@@ -1,0 +1,97 @@
+"""Guesses at routes that capture: who has a session could try the passwords of others there.
+
+A request that holds a password counts among the attempts at the login whose backend it reaches. It
+may mean the accounts that it names as a login would; otherwise it counts for its own session, so
+that users who share an address do not keep each other out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from gateway.backends import BackendFailed
+from gateway.core import paths
+from gateway.core.accounts import HIDDEN
+from gateway.core.paths import AmbiguousPath
+from gateway.core.replies import Reply
+from gateway.logins import Attempt
+from gateway.logins._guessing import Guard, Outcome, of_refusal, of_status, passwords_in
+from gateway.store.sessions import Sessions
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config
+
+_REFUSED = 400
+
+
+class Guess:
+    """A request that may be a guess. Where nothing is said of its answer, it has failed."""
+
+    outcome: Outcome = "failed"
+
+    def __init__(self, *, is_login: bool) -> None:
+        """`is_login`: the request reaches a path at which a backend logs in."""
+        self._is_login = is_login
+
+    def answered(self, reply: Reply, *, captured: bool) -> None:
+        """The upstream has answered, and a token of the session's subject was `captured` or not.
+
+        A login's path says yes by a token alone. Elsewhere a password may have been set, or asked
+        for once more.
+        """
+        if captured or (reply.status < _REFUSED and not self._is_login):
+            self.outcome = "undecided"
+        elif reply.status >= _REFUSED:
+            self.outcome = of_status(reply.status)
+
+
+class GuardedRoutes:
+    """The routes that capture, before the logins that they may reach."""
+
+    def __init__(self, config: Config, sessions: Sessions) -> None:
+        self._elsewhere = Guard("", config.guessing, sessions)
+        self._by_path: dict[bytes, Guard] = {}
+        self._by_upstream: dict[str, Guard] = {}
+        for login in config.login:
+            if login.kind not in ("backend", "mint"):
+                continue
+            guard = Guard(login.path, login.guessing or config.guessing, sessions)
+            self._by_path.setdefault(_form(login.backend_path), guard)
+            self._by_upstream.setdefault(login.upstream, guard)
+
+    @asynccontextmanager
+    async def guess(
+        self, attempt: Attempt, upstream: str, path: str, session_id: str
+    ) -> AsyncIterator[Guess]:
+        """Counts a request that goes to this path of an upstream, if it could be a guess.
+
+        Raises `TooManyFailures` and `StoreUnavailable`.
+        """
+        form = _form(path)
+        guess = Guess(is_login=form in self._by_path)
+        guard = self._by_path.get(form) or self._by_upstream.get(upstream, self._elsewhere)
+        passwords = 0 if guard.is_off else await passwords_in(attempt)
+        if not passwords:
+            yield guess
+            return
+        meant = {**guard.accounts(attempt)}
+        if meant.pop(HIDDEN, None) is not None:
+            meant[f"session {session_id}"] = ()
+        places = await guard.take(attempt, meant, passwords)
+        try:
+            yield guess
+        except BackendFailed as failed:
+            await guard.settle(places, of_refusal(failed.refusal))
+            raise
+        await guard.settle(places, guess.outcome)
+
+
+def _form(path: str) -> bytes:
+    """The form in which a login's path is recognised; of one that cannot be read, itself."""
+    raw = path.encode("latin-1", "replace")
+    try:
+        return paths.guard_form(raw)
+    except AmbiguousPath:
+        return raw
