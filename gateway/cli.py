@@ -121,17 +121,22 @@ def _run(options: argparse.Namespace) -> int:
     from gateway.config.apart import load_apart
     from gateway.config.problems import ConfigError
     from gateway.listeners import StartError
+    from gateway.observe.sinks import STDERR, Sink, SinkHandler
     from gateway.supervisor import Supervisor, block_signals, stop_wanted
 
     block_signals()
     _hold_standard_streams()
+    stderr = Sink(STDERR, "stderr")
     logging.basicConfig(
         level=logging.INFO,
-        stream=sys.stderr,
+        handlers=[SinkHandler(stderr)],
         format="%(asctime)s %(name)s %(levelname)s %(message)s",
     )
     # aiohttp logs each request line of the in-process endpoints; the relay's log has them already.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+
+    def say(text: str) -> None:
+        stderr.write(f"gateway: {text}\n".encode(errors="replace"))
 
     def read() -> Config:
         return load_apart(options.config, is_interrupted=stop_wanted)
@@ -142,7 +147,7 @@ def _run(options: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return _EXIT_USAGE
     try:
-        return Supervisor(config, read, _say).run()
+        return Supervisor(config, read, say).run()
     except StartError as error:
         _say(str(error))
         return _EXIT_FAILED

@@ -7,7 +7,7 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from gateway.observe import access_log, worker_log
 from gateway.observe.audit_log import AuditLog, open_audit_log
 from gateway.observe.events import Event
 from gateway.observe.metrics import Metrics
+from gateway.observe.sinks import Sink
 from gateway.relay.frames import GOING_AWAY, SERVICE_RESTART
 from gateway.relay.pool import Connect
 from gateway.relay.server import Relay
@@ -70,9 +71,16 @@ def main(assignment: Assignment) -> None:
 async def _serve(assignment: Assignment) -> None:
     config, link = assignment.config, assignment.link
     _follow_signals(link)
-    link.follow(drain_seconds=config.timeouts.drain, reopen_logs=lambda: None)
     metrics = Metrics(assignment.metrics, assignment.slot)
+    requests_log = access_log.open_log(config.access_log)
     audit_log = open_audit_log(config.audit_log)
+    sinks = (requests_log.sink, audit_log.sink)
+
+    def reopen_logs() -> None:
+        for sink in sinks:
+            sink.reopen()
+
+    link.follow(drain_seconds=config.timeouts.drain, reopen_logs=reopen_logs)
 
     def report(event: Event) -> None:
         audit_log.write(event)
@@ -97,7 +105,7 @@ async def _serve(assignment: Assignment) -> None:
             key_sets=calls.key_sets,
             endpoints={path: _in_process(endpoints) for path in app.paths(config)},
             captures=_in_process(endpoints),
-            access_log=access_log.open_log(config.access_log),
+            access_log=requests_log,
             refused=metrics.refused,
             instance=assignment.instance,
         )
@@ -119,7 +127,7 @@ async def _serve(assignment: Assignment) -> None:
                 await web.SockSite(health, listener, backlog=BACKLOG).start()
             await relay.start(assignment.public)
             _log.info("worker %d serves", assignment.number)
-        watching = asyncio.create_task(_watch(metrics, sessions, audit_log))
+        watching = asyncio.create_task(_watch(metrics, sessions, audit_log, sinks))
         await link.draining.wait()
         if link.is_retired or link.is_orphan:  # others listen there now, or soon
             for site in list(health.sites):
@@ -133,12 +141,16 @@ async def _serve(assignment: Assignment) -> None:
     audit_log.close()
 
 
-async def _watch(metrics: Metrics, sessions: Sessions, audit_log: AuditLog) -> None:
+async def _watch(
+    metrics: Metrics, sessions: Sessions, audit_log: AuditLog, sinks: Iterable[Sink]
+) -> None:
     """Tells how this worker is, for whichever worker is asked, and what was done over and over."""
     while True:
         near = sessions.near
         metrics.state(entries=len(near), trusted=near.trusted, store_up=sessions.available)
         audit_log.sum_up()
+        for sink in sinks:
+            metrics.lines_dropped(sink.where, sink.count_dropped())
         await asyncio.sleep(_WATCH)
 
 

@@ -6,22 +6,14 @@ anything of a request that could not be read; a token in a path is blotted out.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import stat
 import time
 
 from gateway.core.refusals import Refusal
-from gateway.observe.sinks import open_sink
+from gateway.observe.sinks import Sink, open_sink
 
 # How many characters of a session id are logged: enough to tell sessions apart (2^72).
 SESSION_CHARACTERS = 12
-
-# What one write(2) gives a pipe is not interleaved with another worker's up to this size (POSIX
-# PIPE_BUF, on Linux); what it appends to a file never is.
-_ATOMIC = 4096
-_LARGEST_WRITE = 65536
 
 # A batch is written when it has this many records, or at the next tick of the clock.
 _BATCH = 256
@@ -43,17 +35,16 @@ def refused_record(refusal: Refusal, client: bytes, request_id: bytes) -> Record
 
 
 class AccessLog:
-    """Collects records and writes them as JSON lines to a file descriptor."""
+    """Collects records and writes them as JSON lines to a sink."""
 
-    def __init__(self, descriptor: int | None) -> None:
+    def __init__(self, descriptor: int | None, where: str = "") -> None:
         """`descriptor` is open for writing, or None to log nothing."""
-        self._descriptor = descriptor
+        self.sink = Sink(descriptor, where)
+        self._is_open = descriptor is not None
         self._records: list[Record] = []
-        is_pipe = descriptor is not None and stat.S_ISFIFO(os.fstat(descriptor).st_mode)
-        self._most = _ATOMIC if is_pipe else _LARGEST_WRITE
 
     def add(self, record: Record) -> None:
-        if self._descriptor is not None:
+        if self._is_open:
             self._records.append(record)
             if len(self._records) >= _BATCH:
                 self.flush()
@@ -70,22 +61,19 @@ class AccessLog:
                 stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
             line = render(record, stamp)
             size += len(line)
-            if size > self._most and batch:
-                self._write(batch)
+            if size > self.sink.most_bytes and batch:
+                self.sink.write(b"".join(batch))
                 batch, size = [], len(line)
             batch.append(line)
         if batch:
-            self._write(batch)
-
-    def _write(self, batch: list[bytes]) -> None:
-        assert self._descriptor is not None
-        with contextlib.suppress(OSError):
-            os.write(self._descriptor, b"".join(batch))
+            self.sink.write(b"".join(batch))
+        else:
+            self.sink.flush()
 
 
 def open_log(where: str) -> AccessLog:
     """The log for config.yaml's `access_log`: "stdout", "off" or a file that is appended to."""
-    return AccessLog(open_sink(where))
+    return AccessLog(open_sink(where), where)
 
 
 def render(record: Record, stamp: bytes) -> bytes:

@@ -7,16 +7,14 @@ summed up in a line (see `repeats`), so that it neither fills the disk nor hides
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
 import time
 
 from gateway.observe.access_log import SESSION_CHARACTERS
 from gateway.observe.events import Event
 from gateway.observe.repeats import Repeats
-from gateway.observe.sinks import open_sink
+from gateway.observe.sinks import Sink, open_sink
 
 # Subjects are the backend's to choose. So short, and at most 12 bytes a character when they are
 # escaped, two texts fit into what one write(2) gives a pipe in one piece (4096, see `access_log`).
@@ -24,13 +22,12 @@ _LONGEST_TEXT = 128
 
 
 class AuditLog:
-    """Writes events to a file descriptor. What it does not take is lost, and no request is."""
+    """Writes events to a sink. What that does not take is lost, and no request is."""
 
-    def __init__(self, descriptor: int | None) -> None:
+    def __init__(self, descriptor: int | None, where: str = "") -> None:
         """`descriptor` is open for writing, or None to log nothing."""
-        self._descriptor = descriptor
+        self.sink = Sink(descriptor, where)
         self._repeats = Repeats()
-        self._torn = False  # the last line has no end
 
     def write(self, event: Event) -> None:
         """Writes the event's line, or counts it for a sum."""
@@ -51,16 +48,12 @@ class AuditLog:
             self._write(render(event, time.time(), repeated))
 
     def _write(self, line: bytes) -> None:
-        if self._descriptor is None:
-            return
-        line = b"\n" * self._torn + line
-        with contextlib.suppress(OSError):
-            self._torn = os.write(self._descriptor, line) < len(line)
+        self.sink.write(line)
 
 
 def open_audit_log(where: str) -> AuditLog:
     """The log for config.yaml's `audit_log`: "stdout", "off" or a file that is appended to."""
-    return AuditLog(open_sink(where))
+    return AuditLog(open_sink(where), where)
 
 
 def render(event: Event, now: float, repeated: int = 0) -> bytes:

@@ -48,6 +48,12 @@ class Metrics:
             "Requests that were refused because the store did not answer.",
             registry=None,
         )
+        self._lines_dropped = Counter(
+            "latchkey_log_lines_dropped",
+            "Lines of a log that were not written: nobody read it, or the disk was full.",
+            ["log"],
+            registry=None,
+        )
         self._entries = Gauge(
             "latchkey_near_cache_entries",
             "Sessions that the workers remember.",
@@ -94,6 +100,10 @@ class Metrics:
         self._refusals.labels(refusal.reason).inc()
         if refusal.blame == "store":
             self._store_unavailable.inc()
+
+    def lines_dropped(self, where: str, count: int) -> None:
+        if count:
+            self._lines_dropped.labels(where).inc(count)
 
     def revoked(self, seconds: float) -> None:
         """A revocation has been pushed, so long after Redis was asked for it."""
