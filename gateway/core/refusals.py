@@ -95,6 +95,9 @@ KEY_IN_URL = Refusal(
     "A key in a URL is not taken: send it in Authorization or in its cookie.",
     fields=_BAD_KEY,
 )
+SEVERAL_KEYS = Refusal(
+    401, "several_keys", "The cookies hold keys of several people: log in again.", fields=_BAD_KEY
+)
 BAD_TOKEN = Refusal(401, "invalid_token", "The token is not to be believed here.", fields=_BAD_KEY)
 FORBIDDEN = Refusal(403, "forbidden", "The session does not allow this.")
 LOGIN_DENIED = Refusal(403, "login_denied", "The provider has not logged anybody in.")

@@ -30,6 +30,21 @@ def deletions(name: str, host: str, path: str) -> list[str]:
     ]
 
 
+def place(value: str, path: str) -> tuple[str, str, str]:
+    """What a browser keeps the cookie of a Set-Cookie value by: name, domain and path (RFC 6265
+    §5.3), if it comes in the answer to a request to this path. The domain is "" for the host alone.
+    """
+    pair, *attributes = value.split(";")
+    said = {
+        name.strip().lower(): text.strip()
+        for name, _, text in (attribute.partition("=") for attribute in attributes)
+    }
+    folder = said.get("path", "")
+    if not folder.startswith("/"):
+        folder = path[: path.rfind("/")] or "/"  # §5.1.4
+    return pair.partition("=")[0].strip(), said.get("domain", "").lstrip(".").lower(), folder
+
+
 def _domains(host: str) -> list[str]:
     """The host and those above it, the widest last; none for an address."""
     named = _HOST.fullmatch(host)

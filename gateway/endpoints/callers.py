@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.core import origins, refusals, subjects
+from gateway.core import carriers, origins, refusals, set_cookies, subjects
 from gateway.core.cors import Policy
 from gateway.core.records import Open
 from gateway.endpoints.answers import Refused
@@ -71,6 +71,29 @@ def by_cookie(request: web.Request) -> bool:
     return request.headers.get("X-Latchkey-Carrier") == "cookie"
 
 
+def key_cookies(request: web.Request) -> list[str]:
+    """The names of the cookies in which keys came, the one that counts first."""
+    return request.headers.getall("X-Latchkey-Cookie", [])
+
+
+def other_sessions(request: web.Request) -> list[str]:
+    """The ids of the sessions whose keys came in cookies as well, and do not count."""
+    return request.headers.get("X-Latchkey-Others", "").split()
+
+
+def deletions(request: web.Request) -> list[str]:
+    """Set-Cookie values that have the browser forget the cookies in which keys came. Of several it
+    is not known from where each is, so every place is tried.
+    """
+    names, path = key_cookies(request), request.rel_url.raw_path
+    if len(names) == 1:
+        return [carriers.deletion(names[0])]
+    asked = asked_host(request)
+    return [
+        value for name in dict.fromkeys(names) for value in set_cookies.deletions(name, asked, path)
+    ]
+
+
 def is_own(request: web.Request) -> bool:
     """Whether a request was caused by this site, or by an origin that may do what this site may."""
     headers = request.headers
@@ -78,7 +101,7 @@ def is_own(request: web.Request) -> bool:
     policy = request.config_dict[CORS]
     if origin is not None and policy is not None and policy.trusts(origin):
         return True
-    host = headers.get("X-Forwarded-Host", request.host)
+    host = asked_host(request)
     return origins.is_own(site=headers.get("Sec-Fetch-Site"), origin=origin, host=host)
 
 
@@ -96,5 +119,9 @@ def is_secure(request: web.Request, keys: Keys) -> bool:
 
 def own_origin(request: web.Request, keys: Keys) -> str:
     """The origin at which the client finds the gateway."""
-    host = request.headers.get("X-Forwarded-Host", request.host)
-    return f"{'https' if is_secure(request, keys) else 'http'}://{host}"
+    return f"{'https' if is_secure(request, keys) else 'http'}://{asked_host(request)}"
+
+
+def asked_host(request: web.Request) -> str:
+    """The host, and its port, that the client asked."""
+    return request.headers.get("X-Forwarded-Host", request.host)

@@ -218,7 +218,7 @@ async def _attempt(request: web.Request) -> Attempt:
         address=headers.get("X-Real-IP", "unknown"),
         device=devices.label(headers.get("User-Agent", "")),
         request_id=headers.get("X-Request-Id", ""),
-        replaces=None,
+        replaces=(),
         is_foreign=False,
         cookie=None,
     )

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.backends import BackendFailed, Backends
-from gateway.core import carriers, swaps
+from gateway.core import swaps
 from gateway.core.fields import OWN_PREFIX, fold
 from gateway.core.records import Open
 from gateway.core.replies import Reply
 from gateway.core.sessions import Session
 from gateway.endpoints import pages
-from gateway.endpoints.callers import Caller, own_origin
+from gateway.endpoints.callers import Caller, deletions, other_sessions, own_origin
 from gateway.logins import Federated
 from gateway.observe.events import Kind, of_sessions
 from gateway.store.near_cache import Entry
@@ -52,10 +52,12 @@ class Endings:
         self._federated = federated
 
     async def log_out(self, request: web.Request, *, reason: str = "") -> web.Response:
-        """Ends the session of the key that came, if there is one, and answers so (rule E4)."""
+        """Ends the sessions of the keys that came, if there are any, and answers so (rule E4)."""
         headers = request.headers
         response = web.Response(status=204, headers={"Cache-Control": "no-store"})
-        session_id = headers.get("X-Latchkey-Session")
+        session_id, others = headers.get("X-Latchkey-Session"), other_sessions(request)
+        if others:
+            await self.end(request, others, "logout", reason=reason)
         if session_id is not None:
             leaving = await self._leaving(request)
             await self.end(request, [session_id], "logout", reason=reason)
@@ -63,8 +65,8 @@ class Endings:
                 response.headers.add("Set-Cookie", cookie)
             if leaving is not None:
                 await self._lead_on(request, leaving, response)
-        if "X-Latchkey-Cookie" in headers:
-            response.headers.add("Set-Cookie", carriers.deletion(headers["X-Latchkey-Cookie"]))
+        for cookie in deletions(request):
+            response.headers.add("Set-Cookie", cookie)
         return response
 
     async def end(

@@ -13,13 +13,29 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from gateway.core import carriers, devices, media_types, multipart, refusals, return_paths
+from gateway.core import (
+    carriers,
+    devices,
+    media_types,
+    multipart,
+    refusals,
+    return_paths,
+    set_cookies,
+)
 from gateway.core.carriers import KeyCookie
 from gateway.core.fields import OWN_PREFIX, fold
 from gateway.core.replies import Reply
 from gateway.endpoints import pages
 from gateway.endpoints.answers import LOGIN_PAGE, ONCE_MORE, OnceMore, Refused, refuse, replied
-from gateway.endpoints.callers import by_cookie, is_foreign, is_own, is_secure, own_origin
+from gateway.endpoints.callers import (
+    by_cookie,
+    deletions,
+    is_foreign,
+    is_own,
+    is_secure,
+    other_sessions,
+    own_origin,
+)
 from gateway.endpoints.choice import ChoiceEndpoint
 from gateway.logins import Attempt, Entrance, LoggedIn, LoginFailed
 from gateway.pages.rendering import REFUSAL
@@ -144,7 +160,7 @@ class LoginEndpoint:
             address=headers.get("X-Real-IP", "unknown"),
             device=devices.label(headers.get("User-Agent", "")),
             request_id=headers.get("X-Request-Id", ""),
-            replaces=headers.get("X-Latchkey-Session") if by_cookie(request) else None,
+            replaces=_replaced(request),
             is_foreign=is_foreign(request),
             cookie=self._cookie(request, body),
             origin=own_origin(request, self._keys),
@@ -180,6 +196,14 @@ class LoginEndpoint:
                 yield name, value
 
 
+def _replaced(request: web.Request) -> tuple[str, ...]:
+    """The sessions of the cookies that came; one whose key came in a field is another device's."""
+    if not by_cookie(request):
+        return ()
+    current = request.headers.get("X-Latchkey-Session")
+    return tuple(filter(None, (current, *other_sessions(request))))
+
+
 def _is_preflight(request: web.Request) -> bool:
     """A browser's question whether another site's page may log in here: the backend knows."""
     return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
@@ -194,21 +218,24 @@ def _insist_on_own_site(request: web.Request, attempt: Attempt) -> None:
     (CWE-352). Without a cookie, there is nothing that a browser would do for it.
     """
     sets = attempt.cookie is not None and not is_own(request)
-    ends = attempt.replaces is not None and attempt.is_foreign
+    ends = bool(attempt.replaces) and attempt.is_foreign
     if sets or ends:
         raise Refused(refusals.CROSS_SITE)
 
 
 def _with_one_key(request: web.Request, reply: Reply) -> web.Response:
-    """A login's reply, by which the cookie of the session that it replaced goes: the browser would
-    send that beside the new key, and requests with two keys are refused.
+    """A login's reply, by which the cookies of the sessions that it replaced go: the browser would
+    send them beside the new key.
     """
     response = replied(reply)
-    old = request.headers.get("X-Latchkey-Cookie")
-    if isinstance(reply, LoggedIn) and old is not None:
-        cookies = response.headers.getall("Set-Cookie", ())
-        if not any(line.partition("=")[0].strip() == old for line in cookies):
-            response.headers.add("Set-Cookie", carriers.deletion(old))
+    if isinstance(reply, LoggedIn):
+        path = request.rel_url.raw_path
+        put = {
+            set_cookies.place(value, path) for value in response.headers.getall("Set-Cookie", ())
+        }
+        for value in deletions(request):
+            if set_cookies.place(value, path) not in put:
+                response.headers.add("Set-Cookie", value)
     return response
 
 

@@ -40,7 +40,7 @@ class Attempt:
     address: str  # the client's
     device: str  # its label
     request_id: str
-    replaces: str | None  # the session id of the cookie that the same browser sent
+    replaces: tuple[str, ...]  # the session ids of the cookies that the same browser sent
     is_foreign: bool  # a browser says that another site has caused it
     cookie: KeyCookie | None  # what the key is to travel in; None: in the reply
     origin: str = ""  # the gateway's own, as the client names it

@@ -46,9 +46,7 @@ async def end_replaced(sessions: Sessions, attempt: Attempt) -> None:
 
     Raises `StoreUnavailable`.
     """
-    if attempt.replaces is None:
-        return
-    ended = await sessions.revoke(attempt.replaces)
+    ended = await sessions.revoke(*attempt.replaces)
     name = attempt.request_id
     for event in of_sessions("revoke", ended, reason="replaced", request_id=name):
         sessions.report(event)

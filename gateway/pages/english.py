@@ -54,7 +54,9 @@ ENGLISH = Texts(
     user_name="User name",
     password="Password",  # noqa: S106 (the word)
     notices={
-        **dict.fromkeys(("no_key", "invalid_key", "not_a_key", "token_not_key"), _LOG_IN),
+        **dict.fromkeys(
+            ("no_key", "invalid_key", "not_a_key", "token_not_key", "several_keys"), _LOG_IN
+        ),
         "cross_site": Notice(
             "This request was blocked",
             "It was sent by another website, so nothing has been changed.",

@@ -53,7 +53,9 @@ KOREAN = Texts(
     user_name="사용자 이름",
     password="비밀번호",  # noqa: S106 (the word)
     notices={
-        **dict.fromkeys(("no_key", "invalid_key", "not_a_key", "token_not_key"), _LOG_IN),
+        **dict.fromkeys(
+            ("no_key", "invalid_key", "not_a_key", "token_not_key", "several_keys"), _LOG_IN
+        ),
         "cross_site": Notice(
             "요청이 차단되었습니다",
             "다른 사이트에서 보낸 요청이므로 처리하지 않았습니다. 변경된 내용은 없습니다.",

@@ -5,13 +5,11 @@ None of it costs a request of a program anything; a route without a policy costs
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from gateway.core import carriers, origins, return_paths, set_cookies
+from gateway.core import origins, return_paths
 from gateway.core.cors import Policy
 from gateway.core.routing import Methods
-from gateway.core.token_places import TokenPlace
 from gateway.relay import answers
 from gateway.relay.heads import Answered, Refused, RequestHead
 
@@ -58,47 +56,7 @@ def may_act(head: RequestHead, route: Route, peer: Peer) -> bool:
     if origin is not None and route.cors is not None and route.cors.trusts(origin):
         return True
     site = head.passed_value(b"sec-fetch-site")
-    return origins.is_own(site=site, origin=origin, host=_host(head, peer))
-
-
-class TrustedCookies:
-    """The cookies in which keys are taken; by others, somebody else's page could log one in."""
-
-    def __init__(
-        self, name: str, places: Iterable[TokenPlace], *, secure: bool | Literal["auto"]
-    ) -> None:
-        """`name`, and whether cookies are `secure`, are what the section `keys` says; `places` is
-        where backends hand tokens out.
-        """
-        places = tuple(places)
-        self._secure = secure
-        self._own = carriers.own_cookies(name, places)
-        self._by_http, self._by_https = (
-            carriers.trusted_cookies(name, places, secure=each) for each in (False, True)
-        )
-
-    def have(self, head: RequestHead, peer: Peer) -> bool:
-        """Whether the one that brought the request's key is among them."""
-        if self._by_http is None:
-            return True
-        names = self._by_https if self._is_https(head, peer) else self._by_http
-        return names is None or (head.cookie or b"").decode("latin-1") in names
-
-    def forget(self, head: RequestHead, peer: Peer) -> None:
-        """Has the browser forget the cookie that brought a request's key, if it is one of ours. One
-        of any other name and of a whole domain may be another gateway's.
-        """
-        name, path = (head.cookie or b"").decode("latin-1"), head.path.decode("latin-1")
-        if name in self._own or self._by_http is None:
-            host = _host(head, peer) if name in self._own else ""
-            head.deletions += tuple(set_cookies.deletions(name, host, path))
-
-    def _is_https(self, head: RequestHead, peer: Peer) -> bool:
-        if self._secure != "auto":
-            return self._secure
-        if head.told is not None:
-            return head.told.site.startswith("https:")
-        return peer.client(head).is_protected
+    return origins.is_own(site=site, origin=origin, host=asked_host(head, peer))
 
 
 def fitted(refused: Refused, head: RequestHead, route: Route) -> Refused | Answered:
@@ -134,6 +92,6 @@ def navigates(head: RequestHead) -> bool:
     return "text/html" in (head.passed_value(b"accept") or "")
 
 
-def _host(head: RequestHead, peer: Peer) -> str:
+def asked_host(head: RequestHead, peer: Peer) -> str:
     """What the browser asked, as far as whoever stands before us is to be believed."""
     return (peer.client(head).host or head.host or b"").decode("latin-1")

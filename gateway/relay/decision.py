@@ -12,30 +12,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gateway.core import keys, refusals, required_claims
+from gateway.core import refusals, required_claims
 from gateway.core.refusals import Refusal
-from gateway.core.tokens import MINTED, BadToken
-from gateway.key_sets import KeysUnavailable
+from gateway.core.tokens import MINTED
 from gateway.observe.events import Event
 from gateway.relay import browsers, outgoing
 from gateway.relay.bearers import Bearers
-from gateway.relay.browsers import TrustedCookies
 from gateway.relay.forward_auth import ForwardAuth
 from gateway.relay.heads import Refused, RequestHead
+from gateway.relay.key_cookies import TrustedCookies
 from gateway.relay.peer import Peer
+from gateway.relay.presented_keys import PresentedKeys
 from gateway.relay.route_tokens import RouteTokens
 from gateway.relay.routes import Auth, Route, RouteTable
-from gateway.store.errors import NewerSession, StoreUnavailable
-from gateway.store.renewals import RenewalFailed
-from gateway.store.resolving import Unresolved
+from gateway.store.near_cache import Entry
 
 if TYPE_CHECKING:
-    from gateway.store.near_cache import Entry
     from gateway.store.sessions import Sessions
 
 _NEVER = frozenset({b"TRACE", b"CONNECT"})
-
-_DOTS = 2  # in a JWT; a key has none
 
 # What the server of the endpoints is sure to know: RFC 9110 §9, but for what is never served, and
 # RFC 5789.
@@ -51,15 +46,6 @@ _SINGLE = (
     b"max-forwards",
     b"server",
 )
-
-# What a client is told of a credential that opens nothing. That a session is there and cannot be
-# read is for operators to know.
-_UNRESOLVED = {
-    "not_a_key": refusals.NOT_A_KEY,
-    "token_not_key": refusals.TOKEN_NOT_KEY,
-    "invalid_key": refusals.BAD_KEY,
-    "unreadable_session": refusals.BAD_KEY,
-}
 
 
 @dataclass(slots=True)
@@ -101,8 +87,8 @@ class Decider:
         self._sessions = sessions
         self._near = sessions.near
         self._load = load
-        self._bearers = bearers
         self._cookies = cookies
+        self._keys = PresentedKeys(sessions, cookies, bearers)
 
     async def decide(self, head: RequestHead, peer: Peer, own_id: bytes) -> Forward:
         """match → admit → identify → authorise → prepare. Raises `Refused` or `Answered`.
@@ -120,10 +106,10 @@ class Decider:
             entry = None
             if route.identifies and head.credential is not None:
                 entry = self._near.get(head.credential, time.time())
-                if entry is None or head.ambiguous:
-                    entry = await self._identify(route, head, peer)
-                if head.cookie is not None and not self._cookies.have(head, peer):
-                    _refuse_cookie(route, head)
+                if entry is None or head.ambiguous or head.disputed:
+                    entry = await self._keys.identify(route, head, peer)
+                elif head.cookie is not None and not self._cookies.have(head, peer):
+                    self._keys.refuse(route, head, peer, "untrusted_cookie")
                     entry = None
             if entry is None or route.claims or head.cookie is not None:
                 _authorise(head, route, entry, peer)
@@ -189,45 +175,6 @@ class Decider:
         if route.in_process:
             _admit_inside(head)
 
-    async def _identify(self, route: Route, head: RequestHead, peer: Peer) -> Entry | None:
-        """Resolves a key that the near cache does not know."""
-        if head.ambiguous:
-            raise Refused(refusals.AMBIGUOUS_KEY, event=Event("refused", reason="ambiguous_key"))
-        assert head.credential is not None
-        if route.accepts_jwt and _brings_jwt(head):
-            return await self._verify(route, head.credential)
-        try:
-            # An endpoint needs no token: a logout must not wait for a new one.
-            entry = await self._sessions.resolve(head.credential, renew=not route.is_endpoint)
-        except NewerSession:
-            event = _refused(head.credential, refusals.NEWER_SESSION.reason)
-            raise Refused(refusals.NEWER_SESSION, event=event) from None
-        except StoreUnavailable:
-            raise Refused(refusals.STORE_DOWN) from None
-        except RenewalFailed:
-            raise Refused(refusals.RENEWAL) from None
-        if isinstance(entry, Unresolved):
-            if _is_dead_cookie(head, entry) and not route.is_endpoint:
-                self._cookies.forget(head, peer)
-            if _counts_as_none(route, head):
-                return None
-            event = _refused(head.credential, entry.reason)
-            raise Refused(_UNRESOLVED[entry.reason], event=event)
-        return entry
-
-    async def _verify(self, route: Route, token: bytes) -> Entry | None:
-        """Believes a token that the caller brought, without any session."""
-        assert self._bearers is not None
-        try:
-            return await self._bearers.entry(token)
-        except KeysUnavailable:
-            raise Refused(refusals.KEYS) from None
-        except BadToken as error:
-            if route.bad_key_is_anonymous:
-                return None
-            event = Event("refused", reason=str(error))
-            raise Refused(refusals.BAD_TOKEN, event=event) from None
-
 
 def _admit_inside(head: RequestHead) -> None:
     """What the endpoints' own server would refuse in its own words, in which it repeats the request
@@ -238,43 +185,6 @@ def _admit_inside(head: RequestHead) -> None:
     names = [line.partition(b":")[0].lower() for line in head.passed]
     if any(names.count(each) > 1 for each in _SINGLE):
         raise Refused(refusals.MALFORMED)
-
-
-def _brings_jwt(head: RequestHead) -> bool:
-    """Whether a JWT came in place of a key, in the field where one belongs (RFC 6750 §2.1)."""
-    credential, line = head.credential, head.authorization
-    if credential is None or line is None or credential.count(b".") != _DOTS:
-        return False
-    return head.cookie is None and line.rstrip().endswith(b" " + credential)
-
-
-def _refuse_cookie(route: Route, head: RequestHead) -> None:
-    """A key opens nothing in a cookie that others may have set. Raises `Refused`."""
-    assert head.credential is not None
-    if not _counts_as_none(route, head):
-        raise Refused(refusals.BAD_KEY, event=_refused(head.credential, "untrusted_cookie"))
-
-
-def _is_dead_cookie(head: RequestHead, found: Unresolved) -> bool:
-    """Whether a browser is to forget the key's cookie. A session that cannot be read may be read
-    again, once an operator has put a missing secret back.
-    """
-    return head.cookie is not None and found.reason != "unreadable_session"
-
-
-def _counts_as_none(route: Route, head: RequestHead) -> bool:
-    """Whether a key that opens nothing is no reason for a refusal. A browser sends what cookies it
-    has, so one on an optional route says nothing of what its visitor wants.
-    """
-    if route.auth is Auth.OPTIONAL and head.cookie is not None:
-        return True
-    return route.auth is Auth.OFFERED or route.bad_key_is_anonymous
-
-
-def _refused(credential: bytes, reason: str) -> Event:
-    """For the audit log. A key that opens nothing any more is named by the session that it had."""
-    key = keys.parse_key(credential)
-    return Event("refused", session_id="" if key is None else keys.session_id(key), reason=reason)
 
 
 def _authorise(head: RequestHead, route: Route, entry: Entry | None, peer: Peer) -> None:

@@ -98,6 +98,7 @@ class ForwardAuth:
         described.passed = head.passed
         described.credential, described.cookie = head.credential, head.cookie
         described.authorization, described.ambiguous = head.authorization, head.ambiguous
+        described.key_cookies, described.disputed = head.key_cookies, head.disputed
         described.upgrade = head.upgrade or _handshake(head)
         return described
 

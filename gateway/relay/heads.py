@@ -74,7 +74,11 @@ class RequestHead:
     deletions: tuple[str, ...] = ()  # Set-Cookie values for the answer, of cookies to be forgotten
     trips: tuple[bytes, ...] = ()  # cookies of browsers that are on their way to log in
     authorization: bytes | None = None  # the Authorization line, as it came
-    ambiguous = False  # it carries several credentials, and none may be picked by chance
+    key_cookies: tuple[tuple[bytes, bytes], ...] = ()  # the names of cookies with keys, and those
+    disputed = (
+        False  # its cookies hold another key than the one that came first, or that a field has
+    )
+    ambiguous = False  # its fields carry several credentials, and none may be picked by chance
     trace: tuple[bytes, bytes] | None = None  # trace id and flags of a valid traceparent
     forwarding: tuple[tuple[bytes, bytes], ...] = ()  # (folded name, value) to trust or to drop
     client: Client | None = None  # who asked, once a trusted peer's word has been read

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import TYPE_CHECKING
 
-from gateway.core import shared_caches
+from gateway.core import keys, shared_caches
 from gateway.core.cors import PREFIX as CORS
 from gateway.core.forwarding import UNKNOWN
 from gateway.core.keys import KEY_PATTERN
@@ -105,9 +105,9 @@ def request_head(
 
 
 def _endpoint_lines(head: RequestHead, route: Route, entry: Entry | None) -> bytes:
-    """What the gateway's own endpoints are told: which session, and how its key came; the key
-    itself where that is needed to open and seal the session, or to take leave of it; and what a
-    browser that is on its way to log in has with it.
+    """What the gateway's own endpoints are told: which session, and how its key came, and what
+    other keys its cookies hold; the key itself where that is needed to open and seal the session,
+    or to take leave of it; and what a browser that is on its way to log in has with it.
 
     A login may carry an Authorization of its own (Basic, say), which goes on unless it is a key.
     """
@@ -123,7 +123,22 @@ def _endpoint_lines(head: RequestHead, route: Route, entry: Entry | None) -> byt
     session += trips
     if head.cookie is None:
         return session + b"X-Latchkey-Carrier: header\r\n"
-    return session + b"X-Latchkey-Carrier: cookie\r\nX-Latchkey-Cookie: %b\r\n" % head.cookie
+    return session + b"X-Latchkey-Carrier: cookie\r\n" + _cookie_lines(head, entry)
+
+
+def _cookie_lines(head: RequestHead, entry: Entry | None) -> bytes:
+    """The names of the cookies with keys, the one that counts first; and the ids of the sessions of
+    those that do not count, for they end with it.
+    """
+    chosen = (head.cookie, head.credential)
+    others = [cookie for cookie in dict.fromkeys(head.key_cookies) if cookie != chosen]
+    names = [head.cookie or b"", *(name for name, _ in others)]
+    parsed = (keys.parse_key(key) for _, key in ((b"", head.credential or b""), *others))
+    ids = dict.fromkeys(keys.session_id(key).encode() for key in parsed if key is not None)
+    if entry is not None:
+        ids.pop(entry.session.id.encode(), None)
+    lines = b"".join(b"X-Latchkey-Cookie: %b\r\n" % name for name in names)
+    return lines + (b"X-Latchkey-Others: %b\r\n" % b" ".join(ids) if ids else b"")
 
 
 def _merged(head: RequestHead, peer: Peer) -> bytes:

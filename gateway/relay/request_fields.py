@@ -69,8 +69,7 @@ def transfer_encoding(head: RequestHead, name: bytes, line: bytes) -> None:
 
 def key_field(head: RequestHead, name: bytes, line: bytes) -> None:
     value = grammar.value(line, name)
-    if head.credential is not None and head.credential != value:
-        head.ambiguous = True
+    _compare(head, value)
     if head.credential is None or head.cookie is not None:
         head.key_fields = (name,)
     head.credential, head.cookie = value, None
@@ -83,9 +82,15 @@ def authorization(head: RequestHead, name: bytes, line: bytes) -> None:
     head.authorization = line
     if value[:7].lower() == b"bearer " or value.lower() == b"bearer":
         # Some backends hand the token out in the body and in a cookie; so the key comes back twice.
-        other = head.credential is not None and head.credential != value[7:]
-        head.ambiguous = head.ambiguous or other
+        _compare(head, value[7:])
         head.credential, head.cookie, head.key_fields = value[7:], None, ()
+
+
+def _compare(head: RequestHead, credential: bytes) -> None:
+    """Notes that what came before is another credential than the one of a field."""
+    if head.credential is not None and head.credential != credential:
+        head.disputed = head.disputed or head.cookie is not None
+        head.ambiguous = head.ambiguous or head.cookie is None
 
 
 def cookie(head: RequestHead, name: bytes, line: bytes) -> None:
@@ -104,10 +109,11 @@ def cookie(head: RequestHead, name: bytes, line: bytes) -> None:
             else:
                 kept.append(pair)
             continue
+        head.key_cookies += ((found[1], found[2]),)
         if head.credential is None:
             head.cookie, head.credential, head.key_fields = found[1], found[2], _COOKIE
-        elif head.cookie is not None or head.credential != found[2]:
-            head.ambiguous = True
+        elif head.credential != found[2] or head.cookie not in (None, found[1]):
+            head.disputed = True
     rest = b";".join(kept)
     if rest.strip(b" \t;"):
         head.passed.append(name + b": " + rest.lstrip(b" \t") + b"\r\n")

@@ -17,13 +17,13 @@ from gateway.logins import token_places
 from gateway.observe.access_log import AccessLog
 from gateway.pages.refusals import RefusalPages
 from gateway.relay.bearers import Bearers
-from gateway.relay.browsers import TrustedCookies
 from gateway.relay.building import Builder
 from gateway.relay.client import ClientConnection
 from gateway.relay.clock import Clock
 from gateway.relay.context import Context
 from gateway.relay.decision import Decider, Load
 from gateway.relay.forward_auth import ForwardAuth
+from gateway.relay.key_cookies import TrustedCookies
 from gateway.relay.live import LiveSessions
 from gateway.relay.outbox import Outbox
 from gateway.relay.outgoing import Names

@@ -144,9 +144,9 @@ def test_a_jwt_in_place_of_a_key(one: Gateway, backend: Upstream, role: str) -> 
 def two_keys(first: bytes, second: bytes) -> dict[str, bytes]:
     return {
         "header and cookie": BEARER % first + b"Cookie: session=%b\r\n" % second,
+        "cookie and header": b"Cookie: session=%b\r\n" % second + BEARER % first,
         "two headers": BEARER % first + BEARER % second,
-        "two cookies": b"Cookie: a=%b; b=%b\r\n" % (first, second),
-        "two Cookie fields": b"Cookie: a=%b\r\nCookie: b=%b\r\n" % (first, second),
+        "two headers and a cookie": BEARER % first * 2 + b"Cookie: session=%b\r\n" % first,
     }
 
 
@@ -159,6 +159,14 @@ def test_two_keys(one: Gateway, how: str) -> None:
     told.check(answer, 400, "ambiguous_key", "ambiguous_key", *pair)
     for key in pair:
         assert status(ask(one.port, API % (BEARER % key))) == 200
+
+
+@pytest.mark.parametrize("lines", [b"Cookie: a=%b; b=%b\r\n", b"Cookie: a=%b\r\nCookie: b=%b\r\n"])
+def test_the_cookies_of_two_people(one: Gateway, lines: bytes) -> None:
+    """401 several_keys: either of them may have planted a cookie in the other one's browser."""
+    pair = log_in(one.port).encode(), log_in(one.port, "bob").encode()
+    told = Told(one)
+    told.check(ask(one.port, API % (lines % pair)), 401, "several_keys", "several_keys", *pair)
 
 
 def test_a_key_whose_session_has_ended(one: Gateway) -> None:

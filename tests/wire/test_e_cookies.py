@@ -92,30 +92,6 @@ def test_e7_the_cookie_of_the_login_is_the_gateways(
         assert b"\r\nset-cookie: sidecar=1\r\n" in answer
 
 
-@each(
-    "lines",
-    {
-        "in one field": b"Cookie: sid=KEY; sid=KEY\r\n",
-        "in two fields": b"Cookie: sid=KEY\r\nCookie: sid=KEY\r\n",
-        "of other names": b"Cookie: sid=KEY; a=b; other=KEY\r\n",
-        "of two sessions": b"Cookie: sid=KEY; sid=OTHER\r\n",
-    },
-)
-def test_e7_two_of_the_gateways_cookies(
-    by_cookie: Gateway, shop: Upstream, login_upstream: Upstream, lines: bytes
-) -> None:
-    """E7: 400, and none is picked by chance; not at the logout either."""
-    key, other = (cookie_of(by_cookie, login_upstream)[4:] for _ in range(2))
-    lines = lines.replace(b"KEY", key).replace(b"OTHER", other)
-    shop.clear()
-    for line in (b"GET /api/", b"POST /logout"):
-        request = line + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" + lines + b"\r\n"
-        assert status(ask(by_cookie.port, request)) == 400
-    assert shop.got == b""
-    request = b"GET /api/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\nCookie: sid=" + key
-    assert status(ask(by_cookie.port, request + b"\r\n\r\n")) == 200
-
-
 def test_e8_a_swap_from_a_cookie_is_private(
     by_cookie: Gateway, shop: Upstream, login_upstream: Upstream
 ) -> None:

@@ -1,0 +1,80 @@
+"""Cookies with keys: which of them count, and how a browser is told to forget them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
+
+from gateway.core import carriers, set_cookies
+from gateway.core.carriers import HOST_PREFIX
+from gateway.core.token_places import TokenPlace
+from gateway.relay import browsers
+from gateway.relay.heads import RequestHead
+
+if TYPE_CHECKING:
+    from gateway.relay.peer import Peer
+
+_HOST_PREFIX = HOST_PREFIX.encode()
+
+# So many Set-Cookie lines an answer has at most for the cookies of a request.
+_MAX_DELETIONS = 32
+
+# A cookie's name and the key in it.
+KeyCookie = tuple[bytes, bytes]
+
+
+class TrustedCookies:
+    """The cookies in which keys are taken; by others, somebody else's page could log one in."""
+
+    def __init__(
+        self, name: str, places: Iterable[TokenPlace], *, secure: bool | Literal["auto"]
+    ) -> None:
+        """`name`, and whether cookies are `secure`, are what the section `keys` says; `places` is
+        where backends hand tokens out.
+        """
+        places = tuple(places)
+        self._secure = secure
+        self._own = carriers.own_cookies(name, places)
+        self._by_http, self._by_https = (
+            carriers.trusted_cookies(name, places, secure=by_https) for by_https in (False, True)
+        )
+
+    def have(self, head: RequestHead, peer: Peer) -> bool:
+        """Whether the one that brought the request's key is among them."""
+        return self._by_http is None or self._has(head.cookie or b"", head, peer)
+
+    def ranked(self, head: RequestHead, peer: Peer) -> list[list[KeyCookie]]:
+        """The trusted ones of a request with several, the more trusted ones first, each once.
+
+        A neighbouring host can set any but those of one prefix (RFC 6265bis §4.1.3), and which
+        comes first in the field is decided by who sets it: by a longer path.
+        """
+        trusted = [
+            (name, key)
+            for name, key in dict.fromkeys(head.key_cookies)
+            if self._by_http is None or self._has(name, head, peer)
+        ]
+        own = [pair for pair in trusted if pair[0].startswith(_HOST_PREFIX)]
+        return [own, [pair for pair in trusted if pair not in own]]
+
+    def forget(self, head: RequestHead, peer: Peer) -> None:
+        """Has the browser forget the cookies that brought keys, if they are ours. One of any other
+        name and of a whole domain may be another gateway's.
+        """
+        path, host = head.path.decode("latin-1"), browsers.asked_host(head, peer)
+        lines: list[str] = []
+        for name in dict.fromkeys(name.decode("latin-1") for name, _ in head.key_cookies):
+            if name in self._own or self._by_http is None:
+                lines += set_cookies.deletions(name, host if name in self._own else "", path)
+        head.deletions = tuple(lines[:_MAX_DELETIONS])
+
+    def _has(self, name: bytes, head: RequestHead, peer: Peer) -> bool:
+        names = self._by_https if self._is_https(head, peer) else self._by_http
+        return names is None or name.decode("latin-1") in names
+
+    def _is_https(self, head: RequestHead, peer: Peer) -> bool:
+        if self._secure != "auto":
+            return self._secure
+        if head.told is not None:
+            return head.told.site.startswith("https:")
+        return peer.client(head).is_protected
