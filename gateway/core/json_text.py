@@ -165,10 +165,22 @@ def pointed(pointer: str) -> tuple[str, ...]:
     return tuple(part.replace("~1", "/").replace("~0", "~") for part in parts)
 
 
-def value_at(text: str, path: Sequence[str]) -> Any:
-    """What a parser finds at a place in a JSON text; None if there is nothing. Raises `NotJson`."""
+class Members(list[tuple[str, Any]]):
+    """The members of an object, in their order: a name may stand twice."""
+
+
+def document(text: str) -> Any:
+    """What a JSON text says, with objects as their `Members`. Raises `NotJson`."""
     _check_depth(text)
-    return found_at(_loads(text), path)
+    return _loads(text, object_pairs_hook=Members)
+
+
+def values_at(document: Any, path: Sequence[str]) -> list[Any]:
+    """What parsers find at a place in a document: they differ where a name stands twice."""
+    found = [document]
+    for part in path:
+        found = [inner for value in found for inner in _inside(value, part)]
+    return found
 
 
 def found_at(value: Any, path: Sequence[str]) -> Any:
@@ -181,6 +193,13 @@ def found_at(value: Any, path: Sequence[str]) -> Any:
         else:
             return None
     return value
+
+
+def _inside(value: Any, part: str) -> list[Any]:
+    if isinstance(value, Members):
+        return [inner for name, inner in value if name == part]
+    inner = found_at(value, [part])
+    return [] if inner is None else [inner]
 
 
 def _unambiguous(members: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +14,9 @@ from gateway.core.json_text import String, TooComplex
 from gateway.core.shared_caches import is_for_caches
 
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([A-Za-z0-9_.:-]+)\"?", re.IGNORECASE)
+
+# RFC 9110 §15.4: those that lead a browser on.
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 # Whether a client has sent this token itself (see `request_echo`).
 IsEcho = Callable[[str], bool]
@@ -31,6 +34,11 @@ class Reply:
     fields: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes = field(repr=False)
     reason: str = ""
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the status says no: it is neither a success nor a redirect, as forms answer."""
+        return self.status >= 300 and self.status not in _REDIRECTS
 
     def field(self, name: str) -> str:
         """The first field of this name (in lower case), or nothing."""
@@ -86,13 +94,10 @@ class Reply:
         latest = {string.place: string for string in self.strings() if not string.is_name}
         return list(latest.values())
 
-    def value_at(self, path: Sequence[str]) -> Any:
-        """What a parser finds at a place in a JSON body; None if there is nothing.
-
-        Raises as `strings` does.
-        """
+    def document(self) -> Any:
+        """What a JSON body says (see `json_text.document`). Raises as `strings` does."""
         try:
-            return json_text.value_at(self.text()[0], path)
+            return json_text.document(self.text()[0])
         except TooComplex:
             raise UnreadableReply from None
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from gateway.core import json_text, jwts
-from gateway.core.json_text import NotJson, String, pointed
+from gateway.core.json_text import Members, NotJson, String, pointed
 from gateway.core.refresh_tokens import is_refresh, names_refresh
 from gateway.core.replies import IsEcho, Reply, UnreadableReply, names, nothing_sent
 from gateway.core.token_places import Auto, Cookie, Header, JsonPointer, TokenPlace
@@ -106,24 +107,21 @@ def is_in_cookie(reply: Reply, found: Found) -> bool:
 
 def says_no(reply: Reply, place: JsonPointer) -> bool:
     """Whether a reply says at this place what was wrong, as those of GraphQL do, whatever their
-    status.
+    status; of a list of answers, whether one of them does. Raises `UnreadableReply`.
     """
-    try:
-        return bool(reply.value_at(pointed(place.pointer)))
-    except NotJson:
-        return False
+    return any(_complaints(reply, place))
 
 
-def names_token(reply: Reply, beside: JsonPointer) -> bool:
-    """Whether a JSON reply hands out something else that is called a token, if only an opaque one;
-    not in what it says `beside`. Raises `NotJson`.
+def may_hand_out(reply: Reply, place: JsonPointer) -> bool:
+    """Whether a reply that says no at this place may hand out a token that is no JWT all the same.
+
+    Of a list of answers another one may have succeeded, and beside a list of errors, as in GraphQL,
+    a part of what was asked. Raises `UnreadableReply`.
     """
-    said = pointed(beside.pointer)
-    return any(
-        each.value and _rank(each.name) < len(_NAMES)
-        for each in reply.strings()
-        if not each.is_name and not each.is_below(said)
-    )
+    if not isinstance(reply.document(), Members):
+        return True
+    is_in_part = any(isinstance(complaint, list) for complaint in _complaints(reply, place))
+    return is_in_part and _names_token(reply, pointed(place.pointer))
 
 
 def scrub(reply: Reply) -> Reply:
@@ -145,6 +143,29 @@ def _groups(reply: Reply, place: TokenPlace) -> Iterable[Sequence[Found]]:
             return [_in_fields(reply, lambda _each, cookie: cookie == name)]
         case Auto():
             return _anywhere(reply)
+
+
+def _complaints(reply: Reply, place: JsonPointer) -> list[Any]:
+    """What a JSON reply says at a place, in each of its answers; nothing, if it is no JSON."""
+    try:
+        document = reply.document()
+    except NotJson:
+        return []
+    is_batch = isinstance(document, list) and not isinstance(document, Members)
+    answers = document if is_batch else [document]
+    path = pointed(place.pointer)
+    return [value for answer in answers for value in json_text.values_at(answer, path)]
+
+
+def _names_token(reply: Reply, beside: Sequence[str]) -> bool:
+    """Whether a JSON reply hands out something opaque that is called a token; not in what it says
+    `beside`.
+    """
+    return any(
+        string.value and not jwts.sole(string.value) and _rank(string.name) < len(_NAMES)
+        for string in reply.strings()
+        if not string.is_name and not string.is_below(beside)
+    )
 
 
 def _is_believable(token: str, is_echo: IsEcho) -> bool:

@@ -92,7 +92,7 @@ class Captures:
         kept_in = request.headers.get("X-Latchkey-Cookie")
         found = None
         try:
-            if reply.status < 400:
+            if not reply.is_refusal:
                 sent = await _sent(request)
                 found = await self._capture(request, reply, rule.captures, key, sent)
             if found is None:
@@ -153,6 +153,8 @@ class Captures:
             try:
                 found, renewed = await successors(session, reply, place, asked=False, sent=sent)
                 swaps.swap(reply, found, "")  # what cannot be rewritten changes nothing
+            except NoToken:
+                return None
             except (BadToken, OtherSubject, KeysUnavailable) as error:
                 raise self._unusable(request, session, error) from None
             if (renewed.token, renewed.refresh) == (session.token, session.refresh):

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gateway.core import refresh_tokens, sessions, subjects, tokens
+from gateway.core import refresh_tokens, sessions, subjects, swaps, tokens
 from gateway.core.replies import Reply
 from gateway.core.request_echo import NOTHING, EchoDetector
 from gateway.core.sessions import Session, Token
-from gateway.core.swaps import Found
-from gateway.core.token_places import TokenPlace
+from gateway.core.swaps import Found, NoToken
+from gateway.core.token_places import JsonPointer, TokenPlace
 from gateway.core.tokens import MINTED, Claims, OtherKind
 from gateway.logins._asking import find_token
 from gateway.store.replacing import Renewed
@@ -30,11 +30,22 @@ class Successors:
     """Finds the successors of one login's tokens."""
 
     def __init__(
-        self, read: ReadToken, subject: Callable[[Claims], str | None], renew: Renew | None
+        self,
+        read: ReadToken,
+        subject: Callable[[Claims], str | None],
+        *,
+        failed: JsonPointer,
+        renew: Renew | None,
     ) -> None:
-        """`read` tells what a token says, `subject` who it names, and `renew` how it is renewed."""
+        """
+        read: tells what a token says
+        subject: who it names
+        failed: where a reply says no, whatever its status
+        renew: how tokens are renewed
+        """
         self._read = read
         self._subject = subject
+        self._failed = failed
         self._renew = renew
 
     async def __call__(
@@ -51,8 +62,10 @@ class Successors:
         asked: for it, with the session's own refresh token; otherwise it must say whose it is
         sent: what was asked, of which nothing is a token
 
-        Raises `NoToken`, `BadToken`, `KeysUnavailable` and `OtherSubject`.
+        Raises `NoToken`, `BadToken`, `KeysUnavailable`, `OtherSubject` and `UnreadableReply`.
         """
+        if swaps.says_no(reply, self._failed):
+            raise NoToken
         found = await find_token(reply, place, sent)
         claims = await self._read(found.token)
         before = tokens.kind(session.token.reveal(), session.claims)

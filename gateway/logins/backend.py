@@ -43,7 +43,9 @@ class Login:
         self._own_cookies = means.own_cookies
         self._has_warned = False  # of tokens that name no subject
         self._read = open_reader(config.verify, means.backends.key_sets, means.sessions.skew)
-        self.successors = Successors(self._read, self._subject, config.renew)
+        self.successors = Successors(
+            self._read, self._subject, failed=config.failed, renew=config.renew
+        )
         self.renew = config.renew and BackendRefresh(config.renew, means.backends, self.successors)
 
     async def __call__(self, attempt: Attempt) -> Reply:
@@ -53,20 +55,46 @@ class Login:
 
     async def _log_in(self, attempt: Attempt) -> Reply:
         reply = await ask(self._backends, self._config, attempt)
+        try:
+            return await self._answer(attempt, reply)
+        except UnreadableReply:
+            _log.error("login %s: the reply's text cannot be read", attempt.request_id)
+            raise BackendFailed(refusals.LOGIN_REPLY) from None
+
+    async def _answer(self, attempt: Attempt, reply: Reply) -> Reply:
+        """What the client gets of the backend's reply. Raises `UnreadableReply`."""
+        if reply.is_refusal or attempt.method == "OPTIONS":
+            return self._refused(attempt, reply)
+        if swaps.says_no(reply, self._config.failed):
+            return self._said_no(attempt, reply)
         sent = EchoDetector(attempt.query, attempt.fields, attempt.body)
         try:
-            if reply.status >= 400 or attempt.method == "OPTIONS":
-                return self._refused(attempt, reply)
-            found = await find_token(reply, self._config.token, sent)
-            claims = await self._read(found.token)
-            # The swap is tried before anything is issued: what cannot be rewritten is refused.
-            swaps.swap(reply, found, "")
-            if attempt.is_foreign and swaps.is_in_cookie(reply, found):
-                # It would log a visitor in as somebody else (CWE-352): `endpoints.login` refuses
-                # that where the cookie is ours, but a backend's own is first seen in its reply.
-                raise BackendFailed(refusals.CROSS_SITE)
+            found, claims = await self._believed(attempt, reply, sent)
         except NoToken:
-            return self._without_token(reply, attempt)
+            return self._without_token(attempt, reply)
+        # The swap is tried before anything is issued: what cannot be rewritten is refused.
+        swaps.swap(reply, found, "")
+        if attempt.is_foreign and swaps.is_in_cookie(reply, found):
+            # It would log a visitor in as somebody else (CWE-352): `endpoints.login` refuses that
+            # where the cookie is ours, but a backend's own is first seen in its reply.
+            raise BackendFailed(refusals.CROSS_SITE)
+        refresh = self._refresh_token(reply, sent)
+        return await self._issue(attempt, reply, found, claims=claims, refresh=refresh)
+
+    def _said_no(self, attempt: Attempt, reply: Reply) -> Reply:
+        """A refusal with the status of a success passes, if it hands nothing out."""
+        if swaps.may_hand_out(reply, self._config.failed):
+            _log.error("login %s: a reply that says no may hand out a token", attempt.request_id)
+            raise BackendFailed(refusals.NO_TOKEN)
+        return self._refused(attempt, reply)
+
+    async def _believed(
+        self, attempt: Attempt, reply: Reply, sent: EchoDetector
+    ) -> tuple[Found, Claims]:
+        """The token, and what it says. Raises `NoToken`."""
+        try:
+            found = await find_token(reply, self._config.token, sent)
+            return found, await self._read(found.token)
         except BadToken as error:
             _log.error("login %s: the token is unusable: %s", attempt.request_id, error)
             verified = isinstance(error, NotVerified)
@@ -74,27 +102,17 @@ class Login:
         except KeysUnavailable:
             _log.error("login %s: the token cannot be verified now", attempt.request_id)
             raise BackendFailed(refusals.KEYS) from None
-        except UnreadableReply:
-            _log.error("login %s: the reply's text cannot be read", attempt.request_id)
-            raise BackendFailed(refusals.LOGIN_REPLY) from None
-        refresh = self._refresh_token(reply, sent)
-        return await self._issue(attempt, reply, found, claims=claims, refresh=refresh)
 
-    def _without_token(self, reply: Reply, attempt: Attempt) -> Reply:
-        """A refusal, or a redirect that hands nothing out, passes; a success must have a token."""
-        failed = self._config.failed
-        try:
-            is_no = swaps.says_no(reply, failed) and not swaps.names_token(reply, failed)
-            if reply.status >= 300 or is_no:
-                return self._refused(attempt, reply)
-            _log.error(
-                "login %s: the backend answered %d without a token",
-                attempt.request_id,
-                reply.status,
-            )
-            raise BackendFailed(refusals.NO_TOKEN)
-        except UnreadableReply:
-            raise BackendFailed(refusals.LOGIN_REPLY) from None
+    def _without_token(self, attempt: Attempt, reply: Reply) -> Reply:
+        """A redirect passes, for many refuse by one; any other success must have a token."""
+        if reply.status >= 300:
+            return self._refused(attempt, reply)
+        _log.error(
+            "login %s: the backend answered %d without a token",
+            attempt.request_id,
+            reply.status,
+        )
+        raise BackendFailed(refusals.NO_TOKEN)
 
     def _refused(self, attempt: Attempt, reply: Reply) -> Reply:
         """The backend's own answer to a login that gives no token."""

@@ -261,15 +261,72 @@ async def test_where_a_login_says_no_is_configurable(
         assert await count(place) == 0
 
 
-async def test_a_login_that_succeeds_in_spite_of_errors(place: World) -> None:
-    """GraphQL may fail in one field and answer another: there is a token, so it becomes a key."""
-    token = token_of("alice")
-    place.backend.answer = answer(
-        {"errors": [{"path": ["news"]}], "data": {"login": {"token": token}, "news": None}}
-    )
+SAYS_NO: dict[str, tuple[str, str]] = {
+    "errors": (
+        "/errors",
+        '{"errors": [{"path": ["news"]}], "data": {"login": {"token": "TOKEN"}}}',
+    ),
+    "a flag": ("/mfa_required", '{"mfa_required": true, "mfa_token": "TOKEN", "token": "TOKEN"}'),
+    "a flag and an opaque token": ("/failed", '{"failed": true, "token": "opaque", "a": "TOKEN"}'),
+    "a text": ("/error", '{"error": "wrong password", "jwt": "TOKEN"}'),
+    "deep": ("data.login.problem", '{"data": {"login": {"problem": 1, "token": "TOKEN"}}}'),
+    "at first": ("/errors", '{"errors": ["wrong"], "token": "TOKEN", "errors": []}'),
+    "at last": ("/errors", '{"errors": null, "token": "TOKEN", "errors": {"a": "wrong"}}'),
+    "deep and twice": ("/a/no", '{"a": {"no": 0, "no": 1}, "a": {"no": 0}, "token": "TOKEN"}'),
+}
+
+
+@pytest.mark.parametrize("where", ["named", "auto"])
+@pytest.mark.parametrize(("failed", "reply"), SAYS_NO.values(), ids=SAYS_NO.keys())
+async def test_a_no_is_a_no_whatever_else_the_reply_holds(
+    redis: RedisServer, failed: str, reply: str, where: str
+) -> None:
+    """It is asked first, and passes without the token that stands beside it."""
+    token = "/token" if where == "named" else "auto"
+    async with world(redis.url, login={**LOGIN, "failed": failed, "token": token}) as place:
+        jwt = token_of("alice")
+        place.backend.answer = answer(
+            reply.replace("TOKEN", jwt).encode(), Set_Cookie=f"jwt={jwt}", X_Auth_Token=jwt
+        )
+        status, headers, body = await place.ask("POST", "/login", MUTATION)
+        assert (status, body) == (200, reply.replace("TOKEN", "").encode())
+        assert ("Set-Cookie" in headers, headers["X-Auth-Token"]) == (False, "")
+        assert await count(place) == 0
+        assert [event.kind for event in place.events] == ["login_failed"]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        '[{"errors": ["wrong"]}, {"data": {"login": {"token": "TOKEN"}}}]',
+        '[{"data": {"login": {"token": "TOKEN"}}}, {"data": null, "errors": ["wrong"]}]',
+        '[{"errors": ["wrong"], "token": "TOKEN"}]',
+    ],
+)
+async def test_a_batch_in_which_one_answer_is_a_no(place: World, reply: str) -> None:
+    """Of several logins at once, one that has failed is not told from one that has not."""
+    place.backend.answer = answer(reply.replace("TOKEN", token_of("alice")).encode())
     status, _, body = await place.ask("POST", "/login", MUTATION)
-    assert (status, json.loads(body)["errors"]) == (200, [{"path": ["news"]}])
-    assert await place.is_known(json.loads(body)["data"]["login"]["token"])
+    assert (status, json.loads(body)["reason"]) == (502, "no_token")
+    assert await count(place) == 0
+
+
+async def test_a_batch_of_logins(place: World) -> None:
+    """One token becomes a key; of two, nobody chooses."""
+    one, other = token_of("alice"), token_of("bob")
+    for tokens, expected in (([one], 200), ([one, one], 200), ([one, other], 502)):
+        place.backend.answer = answer([{"data": {"login": {"token": each}}} for each in tokens])
+        assert (await place.ask("POST", "/login", MUTATION))[0] == expected
+
+
+@pytest.mark.parametrize("status", [300, 304, 305, 306, 399, 400, 401, 404, 500])
+async def test_only_a_success_or_a_redirect_logs_in(place: World, status: int) -> None:
+    """Whatever else there is in the reply: other statuses say that nothing was done."""
+    token = token_of("alice")
+    place.backend.answer = web.Response(status=status, headers={"Set-Cookie": f"jwt={token}"})
+    got, headers, _ = await place.ask("POST", "/login", MUTATION)
+    assert (got, "Set-Cookie" in headers) == (status, False)
+    assert await count(place) == 0
 
 
 # Nested, and in other places.

@@ -261,6 +261,18 @@ def test_a_refusal_passes_without_any_token(only: Gateway, shop: Shop, line: str
     assert used(only, shop, key) == old
 
 
+def test_a_no_with_the_status_of_a_success_changes_nothing(only: Gateway, shop: Shop) -> None:
+    """What the login's `failed` says holds for its sessions' routes, in each answer of several."""
+    key, other = log_in(only.port), token_of("alice", n=1)
+    old = used(only, shop, key)
+    no = {"errors": [{"message": "no"}], "token": other}
+    for said in (no, [{"data": {"token": other}}, no]):
+        shop.gives(said)
+        code, _, _, answer = request(only, "/switch/x", key)
+        assert (code, b"eyJ" in answer, key.encode() in answer) == (200, False, False)
+        assert used(only, shop, key) == old
+
+
 # What the upstream gets.
 
 
