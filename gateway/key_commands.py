@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.config import own_tokens
+from gateway.config.realms import realms
 from gateway.core import json_text, jwts, tokens
 from gateway.core.json_text import NotJson
 from gateway.core.minting import REGISTERED, BadClaims, check_claims
+from gateway.core.realms import Realm
 from gateway.core.tokens import MINTED, RENEWED_BEFORE, BadToken, Claims
 from gateway.session_commands import CommandFailed, perform
 from gateway.store.administration import Administration, Given
@@ -65,8 +67,7 @@ def read_token(config: Config, file: str, subject: str) -> Given:
         claims = tokens.read_claims(token, time.time() - config.session.clock_skew)
     except BadToken as error:
         raise CommandFailed(f"the token cannot be used: {error}") from None
-    named = _subjects(config, claims)
-    if named and subject not in named:
+    if not _may_name(config, subject, claims):
         raise CommandFailed("the token names another subject")
     return Given(token, claims.expires)
 
@@ -96,10 +97,15 @@ def mint(config: Config, subject: str, claims: str) -> Given:
     return Given(minted.token, minted.expires, MINTED, RENEWED_BEFORE)
 
 
-def _subjects(config: Config, claims: Claims) -> set[str]:
-    """Whom a token names, by any login's way to tell."""
-    ways = [("sub",), *(login.subject for login in config.login if login.kind == "backend")]
-    return {found for names in ways if (found := claims.subject(names)) is not None}
+def _may_name(config: Config, subject: str, claims: Claims) -> bool:
+    """Whether a token is the subject's by any login's way to tell, or by `sub`; or names none."""
+    all_realms = realms(config)
+    backends = [login for login in config.login if login.kind == "backend"]
+    ways = [(Realm(), ("sub",)), *((all_realms[login.path], login.subject) for login in backends)]
+    named = [(realm, name) for realm, names in ways if (name := claims.subject(names)) is not None]
+    return not named or any(
+        realm.is_subject(subject, name, claims.payload) for realm, name in named
+    )
 
 
 def _check(text: str, what: str, longest: int) -> None:

@@ -15,6 +15,7 @@ from gateway.config.model import Config, Route
 from gateway.config.own_tokens import JWKS_PATH
 from gateway.config.problems import Problem
 from gateway.config.providers import check_providers
+from gateway.config.realm_checks import check_realms
 from gateway.config.users_file import BrokenFile
 from gateway.core.fields import fold, has_meaning
 from gateway.core.routing import Table
@@ -48,6 +49,7 @@ def check(config: Config, document: Document) -> list[Problem]:
         *_templates(config, document),
         *_minting(config, document),
         *check_providers(config, document),
+        *check_realms(config, document),
         *_users(config),
     ]
 

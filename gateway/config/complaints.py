@@ -67,7 +67,6 @@ _SENTENCES = {
 PATTERNS = {
     r"^[A-Za-z0-9_-]+$": "consists of letters, digits, - and _ alone",
     r"^[A-Za-z0-9:._-]*$": "consists of letters, digits and : . _ - alone",
-    r"^([A-Za-z0-9._-]+:)?$": "consists of letters, digits and . _ - and ends in a colon",
     r"^[!#-\[\]-~]+$": 'consists of printable ASCII without spaces, " and \\',
 }
 _OTHERWISE = "cannot be what stands here"

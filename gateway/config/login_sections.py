@@ -21,6 +21,7 @@ from gateway.config.values import (
     OneOrMany,
     Place,
     PointerText,
+    PrefixText,
     SecretText,
     SendingText,
     is_plain_path,
@@ -71,6 +72,13 @@ class Jwt(Verify):
     """How tokens are verified that callers bring along themselves."""
 
     require_expiry: bool = True
+    subject_prefix: PrefixText | None = None
+
+    @model_validator(mode="after")
+    def _has_no_host(self) -> Self:
+        if self.subject_prefix is not None and self.subject_prefix.has_host:
+            raise ValueError("subject_prefix cannot hold the host: a token is the same at each")
+        return self
 
 
 class Guessing(Model):
@@ -115,6 +123,12 @@ class LoginSection(Model):
     MINTS: ClassVar[bool] = False  # whether its sessions have tokens of the gateway's own
 
     path: ExactPath
+    subject_prefix: PrefixText | None = None
+
+    @property
+    def giver(self) -> tuple[object, ...]:
+        """What gives each name to one person: two logins of one giver name the same people."""
+        return "login", self.path
 
 
 class AnsweringLogin(LoginSection):

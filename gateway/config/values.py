@@ -28,6 +28,7 @@ from gateway.core.addresses import Address, ServerUrl, parse_address, parse_serv
 from gateway.core.json_text import pointed
 from gateway.core.minting import REGISTERED
 from gateway.core.provider_metadata import is_address, is_protected
+from gateway.core.realms import SubjectPrefix, parse_prefix
 from gateway.core.refresh_tokens import Sending, parse_sending
 from gateway.core.secret import Secret
 from gateway.core.store_urls import StoreUrl, parse_store_url
@@ -275,6 +276,7 @@ CapturedPlace = Annotated[
     PlainSerializer(str),
     WithJsonSchema({"anyOf": [{"type": "boolean"}, _TEXT]}),
 ]
+PrefixText = Annotated[SubjectPrefix, *_parsed(parse_prefix, _TEXT)]
 PointerText = Annotated[JsonPointer, *_parsed(_pointer, _TEXT)]
 Carrier = Literal["auto", "reply", "cookie"]
 ClaimAt = Annotated[ClaimPlace, *_parsed(_claim_place, _TEXT)]

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from gateway.config.document import Document, Where
 from gateway.config.model import Config
 from gateway.config.problems import Problem, in_order
+from gateway.config.realm_checks import realm_warnings
 from gateway.config.values import Networks
 from gateway.core.addresses import UnixAddress
 
@@ -28,6 +29,7 @@ def warnings(config: Config, document: Document) -> list[Problem]:
             *_unlimited_sessions(config, document),
             *_undone_logouts(config, document),
             *_trust(config, document),
+            *realm_warnings(config, document),
         ]
     )
 

@@ -86,6 +86,19 @@ FORWARDING = frozenset(
 )
 FORWARDING_PREFIXES = (b"x-forwarded-", b"x-ssl-", b"ssl-client-")
 
+# Fields by which backends and their frameworks learn for which host a request is.
+HOSTS = frozenset(
+    {
+        b"forwarded",
+        b"host",
+        b"x-forwarded-host",
+        b"x-forwarded-server",
+        b"x-host",
+        b"x-http-host-override",
+        b"x-original-host",
+    }
+)
+
 # The gateway speaks to its own endpoints with these.
 OWN_PREFIX = b"x-latchkey-"
 

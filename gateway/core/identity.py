@@ -10,10 +10,6 @@ from gateway.core.sessions import Session
 # What RFC 9110 §5.5 lets a field value hold, without white space at either end.
 _VALUE = re.compile(r"[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?")
 
-# This claim stands for the session's subject, whatever claim the login found it in. It is also
-# what spares most sessions the reading of their token.
-_SUBJECT = "sub"
-
 
 def lines(session: Session, names: Mapping[str, str]) -> bytes:
     """The finished field lines for one session, without its token.
@@ -23,7 +19,7 @@ def lines(session: Session, names: Mapping[str, str]) -> bytes:
     """
     fields = []
     for name, claim in names.items():
-        value = session.subject if claim == _SUBJECT else session.claims.get(claim)
+        value = session.claim(claim)
         if isinstance(value, bool) or not isinstance(value, str | int):
             continue
         if _VALUE.fullmatch(str(value)):

@@ -8,6 +8,7 @@ sheet).
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 # RFC 9110 §9.2.1: they change nothing.
@@ -15,6 +16,25 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 # Caused by a page of the same origin, or by the user: an address typed, a bookmark.
 _OWN_SITES = ("same-origin", "none")
+
+
+# A host as browsers spell it, with its port: without a root dot, and without a comma or an escape,
+# which backends read in different ways. 253 characters are the most (RFC 1035 §2.3.4).
+_PLAIN_AUTHORITY = re.compile(
+    r"(?:(?=.{1,253}(?::|\Z))[a-z0-9._-]*[a-z0-9_-]|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?"
+)
+_PORT = re.compile(r":[0-9]+\Z")
+
+
+def plain_authority(field: str) -> str:
+    """The host and port in a Host field, in lower case; "" if they can be read in several ways."""
+    authority = field.lower()
+    return authority if _PLAIN_AUTHORITY.fullmatch(authority) else ""
+
+
+def host_of(authority: str) -> str:
+    """The host of a host and port."""
+    return _PORT.sub("", authority)
 
 
 def is_own(*, site: str | None, origin: str | None, host: str) -> bool:

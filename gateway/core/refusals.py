@@ -163,6 +163,12 @@ NO_CLAIMS = Refusal(
     "The login succeeded but its reply does not say whose it is.",
     blame="upstream",
 )
+NO_REALM = Refusal(
+    502,
+    "no_realm",
+    "The login does not say among whom its names are one person's.",
+    blame="upstream",
+)
 NOT_VERIFIED = Refusal(
     502, "token_not_verified", "The token that came cannot be verified.", blame="upstream"
 )

@@ -9,9 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from gateway.core import subjects
+from gateway.core.sessions import SUBJECT
 
-def allowed_values(values: Iterable[str | int | bool]) -> tuple[Any, ...]:
-    """The values that config.yaml allows, in the form that `is_met` compares with."""
+
+def allowed_values(name: str, values: Iterable[str | int | bool]) -> tuple[Any, ...]:
+    """The values that config.yaml allows for a claim, in the form that `is_met` compares with.
+
+    A subject is a text, as which config.yaml may say a number.
+    """
+    if name == SUBJECT:
+        values = (subjects.name_of(value) or value for value in values)
     return tuple(_distinct(value) for value in values)
 
 

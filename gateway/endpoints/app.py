@@ -11,6 +11,7 @@ from aiohttp import web
 
 from gateway.backends import Backends
 from gateway.config.own_tokens import JWKS_PATH, minter
+from gateway.config.realms import realms
 from gateway.core.cors import Policy
 from gateway.core.origins import authority
 from gateway.core.refusals import Refusal
@@ -60,7 +61,7 @@ def build(
     """The application. Every method comes in: which ones are served is the endpoint's to say;
     `refused` is told of each refusal.
     """
-    means = Means(calls, sessions, minter(config), key_cookies(config))
+    means = Means(calls, sessions, minter(config), key_cookies(config), realms(config))
     logins = {login.path: open_login(login, means) for login in config.login}
     doors = [
         entrance
@@ -111,7 +112,7 @@ def _entrances(
     if isinstance(login, Federated):
         return login.entrances
     assert section.kind != "oidc"
-    guard = Guard(section.path, section.guessing or config.guessing, sessions)
+    guard = Guard.of(section, config, sessions)
     return [
         Entrance(
             section.path,

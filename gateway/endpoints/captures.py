@@ -19,6 +19,7 @@ from gateway.backends import BackendFailed, Backends
 from gateway.core import devices, keys, refusals, swaps
 from gateway.core.fields import OWN_PREFIX, fold
 from gateway.core.keys import Key
+from gateway.core.origins import plain_authority
 from gateway.core.refusals import Refusal
 from gateway.core.replies import Reply, UnreadableReply, names
 from gateway.core.request_echo import EchoDetector
@@ -27,6 +28,7 @@ from gateway.core.swaps import Found, InField, NoToken
 from gateway.core.token_places import TokenPlace
 from gateway.core.tokens import BadToken, NotVerified
 from gateway.endpoints.answers import Handler, Refused, replied
+from gateway.endpoints.callers import asked_host
 from gateway.key_sets import KeysUnavailable
 from gateway.logins import Attempt, key_cookies
 from gateway.logins._asking import find_token
@@ -223,6 +225,7 @@ async def _attempt(request: web.Request) -> Attempt:
         replaces=(),
         is_foreign=False,
         cookie=None,
+        authority=plain_authority(asked_host(request)),
     )
 
 

@@ -24,10 +24,12 @@ from gateway.core import (
 )
 from gateway.core.carriers import KeyCookie
 from gateway.core.fields import OWN_PREFIX, fold
+from gateway.core.origins import plain_authority
 from gateway.core.replies import Reply
 from gateway.endpoints import pages
 from gateway.endpoints.answers import LOGIN_PAGE, ONCE_MORE, OnceMore, Refused, refuse, replied
 from gateway.endpoints.callers import (
+    asked_host,
     by_cookie,
     deletions,
     is_foreign,
@@ -164,6 +166,7 @@ class LoginEndpoint:
             is_foreign=is_foreign(request),
             cookie=self._cookie(request, body),
             origin=own_origin(request, self._keys),
+            authority=plain_authority(asked_host(request)),
             trips=_cookies(headers.get("X-Latchkey-Trips", "")),
         )
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from gateway.backends import BackendFailed, Backends
 from gateway.core import carriers
 from gateway.core.carriers import Choice, KeyCookie
+from gateway.core.origins import host_of
+from gateway.core.realms import Realm
 from gateway.core.refusals import Refusal
 from gateway.core.replies import Reply
 from gateway.core.sessions import Session
@@ -44,7 +46,13 @@ class Attempt:
     is_foreign: bool  # a browser says that another site has caused it
     cookie: KeyCookie | None  # what the key is to travel in; None: in the reply
     origin: str = ""  # the gateway's own, as the client names it
+    authority: str = ""  # the host and port that were asked for; "" if they are no plain ones
     trips: Mapping[str, str] = field(default_factory=dict, repr=False)  # see `core.trips`
+
+    @property
+    def host(self) -> str:
+        """The host that was asked for; "" if it is no plain one."""
+        return host_of(self.authority)
 
     def field(self, name: str) -> str:
         """The first field of this name (in lower case), or nothing."""
@@ -59,6 +67,7 @@ class Means:
     sessions: Sessions
     minter: Minter | None  # there is one for those that need one: config.yaml is checked for it
     own_cookies: frozenset[str]  # that hold keys: no backend sets one (rule E7)
+    realms: Mapping[str, Realm]  # by the logins' paths
 
 
 @dataclass(frozen=True, slots=True)

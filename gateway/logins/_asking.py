@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gateway.backends import Backends
-from gateway.core import swaps
+from gateway.backends import BackendFailed, Backends
+from gateway.core import refusals, swaps
+from gateway.core.fields import HOSTS, fold
 from gateway.core.replies import Reply
 from gateway.core.request_echo import EchoDetector
 from gateway.core.swaps import Found
@@ -17,18 +19,38 @@ from gateway.logins import Attempt
 if TYPE_CHECKING:
     from gateway.config.login_sections import AskingLogin
 
+_log = logging.getLogger("gateway.logins")
+
 
 async def ask(backends: Backends, config: AskingLogin, attempt: Attempt) -> Reply:
     """The backend's reply to the client's own request. Raises `BackendFailed`."""
+    prefix = config.subject_prefix
+    has_host = prefix is not None and prefix.has_host
     return await backends.call(
         config.upstream,
         attempt.method,
         config.backend_path + attempt.query,
-        fields=attempt.fields,
+        fields=_for_one_host(attempt) if has_host else attempt.fields,
         body=attempt.body,
         timeout=config.timeout,
         max_reply=config.max_reply,
     )
+
+
+def _for_one_host(attempt: Attempt) -> list[tuple[str, str]]:
+    """The fields, of which all that name a host name the one that the realm is spelled with: by
+    another one, a backend might let in another tenant's user.
+
+    Raises `BackendFailed` where there is none.
+    """
+    host = attempt.authority
+    if not host:
+        _log.error("login %s has no realm: the host is missing", attempt.request_id)
+        raise BackendFailed(refusals.NO_REALM)
+    kept = [
+        line for line in attempt.fields if fold(line[0].encode("utf-8", "replace")) not in HOSTS
+    ]
+    return [("Host", host), ("X-Forwarded-Host", host), *kept]
 
 
 async def find_token(reply: Reply, place: TokenPlace, sent: EchoDetector) -> Found:

@@ -57,7 +57,7 @@ class GuardedRoutes:
         for login in config.login:
             if login.kind not in ("backend", "mint"):
                 continue
-            guard = Guard(login.path, login.guessing or config.guessing, sessions)
+            guard = Guard.of(login, config, sessions)
             self._by_path.setdefault(_form(login.backend_path), guard)
             self._by_upstream.setdefault(login.upstream, guard)
 

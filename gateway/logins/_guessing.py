@@ -19,7 +19,8 @@ from gateway.store.failures import Places, TooManyFailures
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gateway.config.login_sections import Guessing
+    from gateway.config.login_sections import AnsweringLogin, Guessing
+    from gateway.config.model import Config
 
 # The password was not looked at, or the answer did not come in time.
 _UNASKED = (refusals.TOO_MANY_AT_ONCE, refusals.UPSTREAM_REFUSED)
@@ -75,14 +76,24 @@ class Guarded:
 class Guard:
     """Counts the failures of the attempts at one login's accounts."""
 
-    def __init__(self, path: str, rules: Guessing, sessions: Sessions) -> None:
-        """`path` names the login."""
+    def __init__(
+        self, path: str, rules: Guessing, sessions: Sessions, *, has_hosts: bool = False
+    ) -> None:
+        """`path` names the login; if it `has_hosts`, an account at two hosts is two people's."""
         self._path = path
+        self._has_hosts = has_hosts
         self._rules = rules
         amounts = (rules.per_account, rules.per_account_everywhere, rules.per_address, rules.in_all)
         self.is_off = not any(amounts)
         self._failures = sessions.failures
         self._report = sessions.report
+
+    @classmethod
+    def of(cls, login: AnsweringLogin, config: Config, sessions: Sessions) -> Guard:
+        """That of a login of config.yaml."""
+        prefix, rules = login.subject_prefix, login.guessing or config.guessing
+        has_hosts = prefix is not None and prefix.has_host
+        return cls(login.path, rules, sessions, has_hosts=has_hosts)
 
     def accounts(self, attempt: Attempt) -> Mapping[str, Collection[str]]:
         """The accounts that an attempt may mean, as `accounts.typed` says."""
@@ -104,7 +115,7 @@ class Guard:
         """
         try:
             return await self._failures.take(
-                self._rules, self._path, meant, attempt.address, passwords
+                self._rules, self._counted_at(attempt), meant, attempt.address, passwords
             )
         except TooManyFailures:
             self._failed(attempt, refusals.TOO_MANY_ATTEMPTS.reason)
@@ -112,6 +123,10 @@ class Guard:
         except StoreUnavailable:
             self._failed(attempt, refusals.STORE_DOWN.reason)
             raise
+
+    def _counted_at(self, attempt: Attempt) -> str:
+        """Among whom an account is one person's."""
+        return f"{self._path}\n{attempt.host}" if self._has_hosts else self._path
 
     async def settle(self, places: Places, outcome: Outcome) -> None:
         """A store that cannot be told counts the attempt as one under way, until its window ends;

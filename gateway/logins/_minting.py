@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from gateway.core import sessions
+from gateway.backends import BackendFailed
+from gateway.core import refusals, sessions
 from gateway.core.json_text import pointed
+from gateway.core.realms import Realm
 from gateway.core.replies import UnreadableReply
 from gateway.core.sessions import Device, Session, Token
 from gateway.core.tokens import MINTED, RENEWED_BEFORE
 from gateway.logins import Attempt, Means
-from gateway.logins._reports import end_replaced, report
+from gateway.logins._reports import end_replaced, report, subject_of
 from gateway.store.renewals import RenewalRefused
 from gateway.store.replacing import Renewed
 from gateway.store.sessions import Issued
@@ -22,19 +25,29 @@ from gateway.store.sessions import Issued
 if TYPE_CHECKING:
     from gateway.core.minting import Minted
 
+_log = logging.getLogger("gateway.logins")
+
 
 class Minting:
     """Issues the sessions of one login, and mints their tokens."""
 
     def __init__(self, login: str, means: Means) -> None:
-        """`login` is its path."""
+        """`login` is its path, or `sessions.NAMED`."""
         assert means.minter is not None
+        self.realm = means.realms.get(login, Realm())
         self._login = login
         self._minter = means.minter
         self._sessions = means.sessions
 
-    async def issue(self, attempt: Attempt, subject: str, claims: Mapping[str, Any]) -> Issued:
-        """A session for whom the attempt has succeeded. Raises `StoreUnavailable`."""
+    async def issue(self, attempt: Attempt, name: str, claims: Mapping[str, Any]) -> Issued:
+        """A session for whom the attempt has succeeded, by a name in the login's realm.
+
+        Raises `BackendFailed` and `StoreUnavailable`.
+        """
+        subject = subject_of(self.realm, attempt, name, claims)
+        if subject is None:
+            _log.error("login %s: the subject is too long", attempt.request_id)
+            raise BackendFailed(refusals.NO_CLAIMS)
         await end_replaced(self._sessions, attempt)
         minted = self._mint(subject, claims)
         issued = await self._sessions.issue(

@@ -32,13 +32,15 @@ class OidcRenewal:
         config: OidcLogin,
         provider: Provider,
         *,
-        subject: Callable[[Claims], str | None],
+        is_subject: Callable[[str, Claims], bool],
         skew: float,
     ) -> None:
-        """`subject` tells who an ID token names; `skew`: how far clocks may differ, in seconds."""
+        """`is_subject` tells whether a subject is whom an ID token names; `skew`: how far clocks
+        may differ, in seconds.
+        """
         self._config = config
         self._provider = provider
-        self._subject = subject
+        self._is_subject = is_subject
         self._skew = skew
 
     async def __call__(self, session: Session) -> Renewed:
@@ -80,6 +82,6 @@ class OidcRenewal:
         if grant.id_token is None:
             return None
         claims = await self._provider.id_claims(grant.id_token, grant.access_token)
-        if self._subject(claims) != session.subject:
+        if not self._is_subject(session.subject, claims):
             raise NotVerified("another_subject")
         return claims

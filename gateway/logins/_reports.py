@@ -1,18 +1,23 @@
-"""What ways to log in share: what they tell of an attempt, and that a browser has one key only."""
+"""What ways to log in share: who has logged in, what they tell of it, and one key for a browser."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from gateway.backends import BackendFailed
 from gateway.core import refusals
+from gateway.core.realms import NoRealm, Realm
 from gateway.core.sessions import Session
 from gateway.logins import Attempt
 from gateway.observe.events import Event, Kind, of_sessions
 from gateway.store.errors import StoreUnavailable
 from gateway.store.sessions import Sessions
+
+_log = logging.getLogger("gateway.logins")
 
 
 @contextlib.contextmanager
@@ -39,6 +44,20 @@ def report(
     subject, name = ("", "") if session is None else (session.subject, session.id)
     event = Event(kind, subject, name, attempt.address, attempt.device, reason)
     sessions.report(replace(event, request_id=attempt.request_id))
+
+
+def subject_of(
+    realm: Realm, attempt: Attempt, name: str | None, claims: Mapping[str, Any]
+) -> str | None:
+    """The subject of whom a login calls `name` and says this; None if it names none.
+
+    Raises `BackendFailed` where the login does not say what its realm is spelled with.
+    """
+    try:
+        return realm.subject(name, claims, attempt.host)
+    except NoRealm as missing:
+        _log.error("login %s has no realm: the %s is missing", attempt.request_id, missing)
+        raise BackendFailed(refusals.NO_REALM) from None
 
 
 async def end_replaced(sessions: Sessions, attempt: Attempt) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gateway.core import refresh_tokens, sessions, subjects, swaps, tokens
+from gateway.core.realms import Realm
 from gateway.core.replies import Reply
 from gateway.core.request_echo import NOTHING, EchoDetector
 from gateway.core.sessions import Session, Token
@@ -32,19 +33,22 @@ class Successors:
     def __init__(
         self,
         read: ReadToken,
-        subject: Callable[[Claims], str | None],
+        names: Sequence[str],
+        realm: Realm,
         *,
         failed: JsonPointer,
         renew: Renew | None,
     ) -> None:
         """
         read: tells what a token says
-        subject: who it names
+        names: the claims that may name its subject, in this order
+        realm: the login's
         failed: where a reply says no, whatever its status
         renew: how tokens are renewed
         """
         self._read = read
-        self._subject = subject
+        self._names = tuple(names)
+        self._realm = realm
         self._failed = failed
         self._renew = renew
 
@@ -71,8 +75,7 @@ class Successors:
         before = tokens.kind(session.token.reveal(), session.claims)
         if tokens.kind(found.token, claims.payload) != before:
             raise OtherKind("other_kind")
-        named, trusted = self._subject(claims), asked or subjects.is_unnamed(session.subject)
-        if named != session.subject and not (named is None and trusted):
+        if not self._is_of(session.subject, claims, asked=asked):
             raise OtherSubject
         expires = math.inf if claims.expires is None else claims.expires
         token, renew = Token(found.token.encode("ascii")), self._renew
@@ -85,3 +88,11 @@ class Successors:
         refresh = refresh_tokens.dump(rotated) if rotated else kept
         due = sessions.renewal_time(time.time(), expires, renew.before) if refresh else math.inf
         return found, Renewed(token, expires, due, refresh)
+
+    def _is_of(self, subject: str, claims: Claims, *, asked: bool) -> bool:
+        name = claims.subject(self._names)
+        if subjects.is_unnamed(subject):
+            return name is None
+        if name is None and asked:
+            name = self._realm.name_in(subject)
+        return name is not None and self._realm.is_subject(subject, name, claims.payload)

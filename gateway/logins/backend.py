@@ -23,7 +23,7 @@ from gateway.key_sets import KeysUnavailable
 from gateway.logins import Attempt, LoggedIn, Means
 from gateway.logins._asking import ask, find_token
 from gateway.logins._refresh import BackendRefresh
-from gateway.logins._reports import end_replaced, report, reporting_failures
+from gateway.logins._reports import end_replaced, report, reporting_failures, subject_of
 from gateway.logins._successors import Successors
 from gateway.verifiers import open_reader
 
@@ -43,8 +43,9 @@ class Login:
         self._own_cookies = means.own_cookies
         self._has_warned = False  # of tokens that name no subject
         self._read = open_reader(config.verify, means.backends.key_sets, means.sessions.skew)
+        self._realm = means.realms[config.path]
         self.successors = Successors(
-            self._read, self._subject, failed=config.failed, renew=config.renew
+            self._read, config.subject, self._realm, failed=config.failed, renew=config.renew
         )
         self.renew = config.renew and BackendRefresh(config.renew, means.backends, self.successors)
 
@@ -136,11 +137,13 @@ class Login:
         claims: Claims,
         refresh: RefreshToken | None,
     ) -> Reply:
+        name = claims.subject(self._config.subject)
+        subject = subject_of(self._realm, attempt, name, claims.payload)
         await end_replaced(self._sessions, attempt)
         renew = self._config.renew
         issued = await self._sessions.issue(
             token=found.token,
-            subject=self._subject(claims) or self._unnamed(found.token),
+            subject=subject or self._unnamed(found.token),
             login=self._config.path,
             device=Device(attempt.device, attempt.address),
             token_expiry=claims.expires,
@@ -151,9 +154,6 @@ class Login:
         swapped, cookie = _handed_out(reply, found, issued.key, attempt.cookie)
         kept = swapped.without_cookies(self._own_cookies, issued.key.reveal())
         return LoggedIn.by(kept, *cookie)
-
-    def _subject(self, claims: Claims) -> str | None:
-        return claims.subject(self._config.subject)
 
     def _unnamed(self, token: str) -> str:
         if not self._has_warned:

@@ -30,7 +30,7 @@ from gateway.logins import Attempt, Entrance, LoggedIn, LoginFailed, Means, _bac
 from gateway.logins._backchannel import MOST_BODY, BackchannelLogout
 from gateway.logins._oidc_renewal import OidcRenewal
 from gateway.logins._provider import GrantRefused, Provider
-from gateway.logins._reports import end_replaced, report, reporting_failures
+from gateway.logins._reports import end_replaced, report, reporting_failures, subject_of
 from gateway.store.renewals import Renew
 
 if TYPE_CHECKING:
@@ -57,8 +57,9 @@ class Login:
         self._config = config
         self._sessions = means.sessions
         self._provider = Provider(config, means.sessions.skew)
+        self._realm = means.realms[config.path]
         self.renew: Renew | None = OidcRenewal(
-            config, self._provider, subject=self._subject, skew=means.sessions.skew
+            config, self._provider, is_subject=self._is_subject, skew=means.sessions.skew
         )
         ended = BackchannelLogout(config, self._provider, means.sessions)
         self.entrances = (
@@ -150,7 +151,7 @@ class Login:
             self._fail(attempt, str(error))
         if EchoDetector(attempt.query, attempt.fields, attempt.body).is_echo(token):
             self._fail(attempt, "echo")
-        subject = self._subject(claims)
+        subject = subject_of(self._realm, attempt, self._name(claims), claims.payload)
         if subject is None:
             self._fail(attempt, "no_subject")
         await end_replaced(self._sessions, attempt)
@@ -199,14 +200,18 @@ class Login:
         _log.log(level, "login %s at %s: %s", attempt.request_id, self._config.issuer, reason)
         raise BackendFailed(refusal)
 
-    def _subject(self, claims: Claims) -> str | None:
-        """Who an ID token names. An address that nobody has verified may be anybody's."""
+    def _is_subject(self, subject: str, claims: Claims) -> bool:
+        """Whether an ID token names the subject of a session."""
+        name = self._name(claims)
+        return name is not None and self._realm.is_subject(subject, name, claims.payload)
+
+    def _name(self, claims: Claims) -> str | None:
+        """Whom an ID token names. An address that is not verified may be another person's."""
         payload = dict(claims.payload)
         verified = payload.get("email_verified")
         if verified is not True and verified != "true":  # 1 equals True, and says nothing
             payload.pop("email", None)
-        name = Claims(payload, None).subject(self._config.subject)
-        return None if name is None else (self._config.subject_prefix or "") + name
+        return Claims(payload, None).subject(self._config.subject)
 
     def _kept(self, grant: Grant, metadata: Metadata) -> Kept:
         """The ID token is kept beside the access token where a logout shows it as a hint."""

@@ -72,11 +72,13 @@ class Login:
         """The next token says what the file says now. Raises `RenewalRefused` for a user who is not
         in it any more, and `RenewalFailed`.
         """
+        realm = self._minting.realm
         try:
-            user = (await asyncio.to_thread(self._file.users)).get(session.subject)
+            users = await asyncio.to_thread(self._file.users)
         except BrokenFile:
             raise RenewalFailed from None
-        if user is None:
+        user = users.get(realm.name_in(session.subject) or "")
+        if user is None or not realm.is_subject(session.subject, user.name, user.claims):
             raise RenewalRefused
         return self._minting.renewed(session, user.claims)
 

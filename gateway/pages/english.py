@@ -97,7 +97,7 @@ ENGLISH = Texts(
             "The login was cancelled or refused at the provider. You can try again.",
         ),
         **dict.fromkeys(("provider_unavailable", "users_unavailable"), _NO_LOGIN),
-        **dict.fromkeys(("provider_invalid", "no_jwt"), _MISFIT),
+        **dict.fromkeys(("provider_invalid", "no_jwt", "no_realm"), _MISFIT),
         "store_unavailable": Notice(
             "Please try again in a moment",
             "Your logins cannot be reached right now, so this may not have been done.",

@@ -98,7 +98,7 @@ KOREAN = Texts(
             "로그인이 취소되었거나 로그인 서비스에서 거부되었습니다. 다시 시도할 수 있습니다.",
         ),
         **dict.fromkeys(("provider_unavailable", "users_unavailable"), _NO_LOGIN),
-        **dict.fromkeys(("provider_invalid", "no_jwt"), _MISFIT),
+        **dict.fromkeys(("provider_invalid", "no_jwt", "no_realm"), _MISFIT),
         "store_unavailable": Notice(
             "잠시 후 다시 시도해 주세요",
             "지금은 로그인 정보를 확인할 수 없어 요청이 처리되지 않았을 수 있습니다.",

@@ -9,7 +9,9 @@ import time
 from collections.abc import Mapping
 
 from gateway.core import identity
+from gateway.core.realms import NoRealm, Realm
 from gateway.core.sessions import Session, Token
+from gateway.core.tokens import BadToken, Claims
 from gateway.store.near_cache import Entry
 from gateway.verifiers import ReadToken
 
@@ -24,9 +26,12 @@ _MOST = 1000
 class Bearers:
     """Entries of callers that have no session, but a token of their own."""
 
-    def __init__(self, read: ReadToken, names: Mapping[str, str]) -> None:
-        """`read` verifies; `names` are the fields that tell upstreams who asks."""
+    def __init__(self, read: ReadToken, names: Mapping[str, str], realm: Realm) -> None:
+        """`read` verifies; `names` are the fields that tell upstreams who asks, and `realm` is that
+        of the tokens' subjects.
+        """
         self._read = read
+        self._realm = realm
         self._names = names
         self._known: dict[bytes, Entry] = {}
 
@@ -40,7 +45,7 @@ class Bearers:
         # Without an id, for it is no session: nothing renews it, ends it or lists it.
         session = Session(
             id="",
-            subject=claims.subject(("sub",)) or "",
+            subject=self._subject(claims),
             token=Token(token),
             login="",
             ends_at=expires,
@@ -53,3 +58,10 @@ class Bearers:
             self._known.clear()
         self._known[token] = entry
         return entry
+
+    def _subject(self, claims: Claims) -> str:
+        """Whom a token names; nothing, if it names none. Raises `BadToken`."""
+        try:
+            return self._realm.subject(claims.subject(("sub",)), claims.payload) or ""
+        except NoRealm:
+            raise BadToken("no_realm") from None

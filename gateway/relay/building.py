@@ -73,7 +73,7 @@ class Builder:
             strip_prefix=(rule.strip_prefix or "").encode().rstrip(b"/"),
             websocket=rule.websocket,
             close_on_logout=rule.close_on_logout,
-            claims={name: allowed_values(values) for name, values in rule.claims.items()},
+            claims={name: allowed_values(name, values) for name, values in rule.claims.items()},
             token=RouteTokens.of(rule.token, self._minter),
             bad_key_is_anonymous=rule.bad_key == "anonymous",
             accepts_jwt=rule.accept_jwt == "verify",

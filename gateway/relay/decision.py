@@ -8,9 +8,8 @@ it and not a filter that a route could forget.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gateway.core import refusals, required_claims
 from gateway.core.refusals import Refusal
@@ -193,9 +192,8 @@ def _authorise(head: RequestHead, route: Route, entry: Entry | None, peer: Peer)
     by_cookie = entry is not None and head.cookie is not None
     if by_cookie and not browsers.may_act(head, route, peer):
         raise Refused(refusals.CROSS_SITE, event=_forbidden(entry, refusals.CROSS_SITE))
-    claims: Mapping[str, Any] = {} if entry is None else entry.session.claims
     for name, allowed in route.claims.items():
-        if not required_claims.is_met(claims.get(name), allowed):
+        if entry is None or not required_claims.is_met(entry.session.claim(name), allowed):
             raise Refused(refusals.FORBIDDEN, event=_forbidden(entry, refusals.FORBIDDEN))
 
 

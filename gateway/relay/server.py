@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
+from gateway.config.realms import CALLERS, realms
 from gateway.core.forwarding import Trusted
 from gateway.core.refusals import Refusal
 from gateway.key_sets import KeySets
@@ -202,7 +203,7 @@ def _bearers(config: Config, key_sets: KeySets) -> Bearers | None:
     if config.jwt is None:
         return None
     read = open_reader(config.jwt, key_sets, config.session.clock_skew)
-    return Bearers(read, config.identity)
+    return Bearers(read, config.identity, realms(config)[CALLERS])
 
 
 def _trusted_cookies(config: Config) -> TrustedCookies:

@@ -44,10 +44,12 @@ class Resolver:
         render: Callable[[Session], bytes],
         is_available: Callable[[], bool],
         is_gone: Callable[[str], bool],
+        is_named: Callable[[Session], bool],
     ) -> None:
         """`render` makes the fields that upstreams get for a session; `is_available` tells whether
         the store answers, as far as whoever follows it knows; `is_gone`, whether a session has been
-        ended here, which a store that has just changed its primary may not know yet.
+        ended here, which a store that has just changed its primary may not know yet; `is_named`,
+        whether a session's subject is one that its login would give today.
         """
         self._near = near
         self._lookups = lookups
@@ -56,6 +58,7 @@ class Resolver:
         self._render = render
         self._is_available = is_available
         self._is_gone = is_gone
+        self._is_named = is_named
         self._answers = True  # the store did, when it was asked last
 
     async def resolve(self, credential: bytes, *, renew: bool = True) -> Entry | Unresolved:
@@ -138,7 +141,8 @@ class Resolver:
             _log.error("session %s cannot be opened: %s", session_id[:12], type(error).__name__)
             return _UNREADABLE
         has_ended = session.ends_at <= time.time() or self._is_gone(session_id)
-        return _UNKNOWN if has_ended else session
+        # A subject of before a prefix was changed may be another person's by now.
+        return _UNKNOWN if has_ended or not self._is_named(session) else session
 
     def _entry(self, session: Session) -> Entry | Unresolved:
         """What requests need of a session, and until when it may be remembered."""

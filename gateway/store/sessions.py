@@ -7,13 +7,16 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from gateway.core import keys, records, sessions
+from gateway.config.realms import realms
+from gateway.core import keys, records, sessions, subjects
 from gateway.core.keys import Key
+from gateway.core.realms import Realm
 from gateway.core.records import Foreign, Open, Records
 from gateway.core.sealing import NONCE_BYTES, Sealer
 from gateway.core.sessions import Device, Session, Token
@@ -75,13 +78,15 @@ class Sessions:
         render: Callable[[Session], bytes],
         replicas: int = 0,
         most: int = 0,
+        realms: Mapping[str, Realm] = MappingProxyType({}),
         report: Report = unheard,
         echo: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         """Times in seconds; `skew` is how far a backend's clock may differ from ours; `render`
         makes the fields that upstreams get for a session; `replicas` must have a login or a logout
-        before it counts as done; `most` is how many sessions a subject may
-        have, or 0 for any number; `echo` is told how long each revocation takes to be pushed.
+        before it counts as done; `most` is how many sessions a subject may have, or 0 for any
+        number; `realms` are those of the logins, by their paths; `echo` is told how long each
+        revocation takes to be pushed.
         """
         self.near = near
         self.skew = skew
@@ -110,6 +115,7 @@ class Sessions:
         self._max_age = max_age
         self._timeout = timeout
         self._most = most
+        self._realms = realms
         self.report = report
         self._echoes = Echoes(echo)
         self._lookups = Lookups(client, layout, idle_timeout, timeout)
@@ -132,6 +138,7 @@ class Sessions:
             render,
             is_available=self._tracking.ready.is_set,
             is_gone=self._revocations.is_done,
+            is_named=self._is_named,
         )
         self.resolve, self.replaced = resolver.resolve, resolver.replaced
 
@@ -296,6 +303,12 @@ class Sessions:
             found = await bounded(pipe.execute(), self._timeout)
         return {each for each, exists in zip(ids, found, strict=True) if exists}
 
+    def _is_named(self, session: Session) -> bool:
+        realm = self._realms.get(session.login)
+        if realm is None or subjects.is_unnamed(session.subject):
+            return True
+        return realm.name_in(session.subject) is not None
+
     def touch(self, session_id: str) -> None:
         """Takes note that a session is not idle, as any look-up of it does."""
         # Whether that succeeds, nobody waits for.
@@ -338,6 +351,7 @@ def open_sessions(
         render=render,
         replicas=config.store.replicas,
         most=config.session.max_per_subject,
+        realms=realms(config),
         report=report,
         echo=echo,
     )

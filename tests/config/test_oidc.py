@@ -125,28 +125,6 @@ def test_the_secret_is_one(tmp_path: Path) -> None:
     assert "the secret of it" not in repr(login) + str(login)
 
 
-def test_names_of_several_providers(tmp_path: Path) -> None:
-    """The same name may be two people's, so each provider says what its names begin with; so does
-    a provider beside a backend.
-    """
-    other = {**LOGIN, "path": "/login/two", "issuer": "https://two.example"}
-    needs = "needs subject_prefix, such as google:"
-    found = problems(tmp_path, LOGIN, other)
-    assert [each.partition(" for ")[0] for each in found] == [
-        f"login[0]: {needs}",
-        f"login[1]: {needs}",
-    ]
-    [found_beside] = problems(tmp_path, BACKEND, LOGIN)
-    assert found_beside.startswith(f"login[1]: {needs}")
-    one, two = {**LOGIN, "subject_prefix": "id:"}, {**other, "subject_prefix": "id:"}
-    assert problems(tmp_path, one, two) == [
-        "login[1].subject_prefix: is that of another issuer as well"
-    ]
-    load(write(tmp_path, login=[one, {**two, "subject_prefix": "two:"}]), {})
-    load(write(tmp_path, login=[BACKEND, {**LOGIN, "subject_prefix": ""}]), {})
-    load(write(tmp_path, login=[LOGIN, {**LOGIN, "path": "/login/again"}]), {})
-
-
 def test_paths_that_are_taken(tmp_path: Path) -> None:
     """Its three paths win over routes, and nothing else can be there."""
     callback = {"path": "/login/id/callback", "upstream": "shop"}
@@ -154,7 +132,7 @@ def test_paths_that_are_taken(tmp_path: Path) -> None:
         "routes[0].path: is never reached: login[0] answers there"
     ]
     backend = {**BACKEND, "path": "/login/id/backchannel"}
-    found = problems(tmp_path, {**LOGIN, "subject_prefix": ""}, backend)
+    found = problems(tmp_path, {**LOGIN, "subject_prefix": "id:"}, backend)
     assert found == ["login[1].path: is the path of login[0] as well"]
     assert problems(tmp_path, LOGIN, pages={"login": "/logout"}) == [
         "pages.login: is the path of logout as well"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.core.origins import authority, is_own
+from gateway.core.origins import authority, host_of, is_own, plain_authority
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,32 @@ def test_authorities() -> None:
     assert authority("https://a.example:443/x") == "a.example"
     assert authority("http://a.example:443") == "a.example:443"
     assert authority("null") == ""
+
+
+@pytest.mark.parametrize(
+    ("field", "plain", "host"),
+    [
+        ("shop.example", "shop.example", "shop.example"),
+        ("Shop.Example:8080", "shop.example:8080", "shop.example"),
+        ("localhost", "localhost", "localhost"),
+        ("127.0.0.1:80", "127.0.0.1:80", "127.0.0.1"),
+        ("[2001:DB8::1]", "[2001:db8::1]", "[2001:db8::1]"),
+        ("[2001:db8::1]:443", "[2001:db8::1]:443", "[2001:db8::1]"),
+        ("a_b-c.example", "a_b-c.example", "a_b-c.example"),
+        ("x" * 253, "x" * 253, "x" * 253),
+        ("x" * 254, "", ""),
+        ("shop.example.", "", ""),
+        ("shop.example.:80", "", ""),
+        ("a.example,b.example", "", ""),
+        ("a.example b.example", "", ""),
+        ("shop%2eexample", "", ""),
+        ("shop.example:", "", ""),
+        ("shop.example:a", "", ""),
+        ("user@shop.example", "", ""),
+        ("", "", ""),
+    ],
+)
+def test_hosts_that_have_one_reading(field: str, plain: str, host: str) -> None:
+    """In lower case, with and without the port; nothing, where readers might differ."""
+    assert plain_authority(field) == plain
+    assert host_of(plain) == host

@@ -45,14 +45,26 @@ def test_a_claim_meets_a_value_of_its_own_type(
     claim: str, allowed: str | int | bool, expected: bool
 ) -> None:
     """true is not 1 and "1" is not 1; 1.0 is 1; a list is met by what it holds itself."""
-    assert is_met(json.loads(claim), allowed_values([allowed])) is expected
+    assert is_met(json.loads(claim), allowed_values("a", [allowed])) is expected
 
 
 def test_one_of_several_values_is_enough() -> None:
     """Whatever their types."""
-    allowed = allowed_values([True, 2, "owner"])
+    allowed = allowed_values("a", [True, 2, "owner"])
     assert [is_met(claim, allowed) for claim in (True, 2, "owner", 1, "2", None)] == [
         True,
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
+
+
+def test_a_subject_is_a_text() -> None:
+    """So a rule may ask for a number, which a session's subject never is."""
+    allowed = allowed_values("sub", [1, "staff:2", True])
+    assert [is_met(subject, allowed) for subject in ("1", "staff:2", "2", "True", "true")] == [
         True,
         True,
         False,

@@ -75,7 +75,10 @@ def test_it_logs_people_in(tmp_path: Path, program: Path, shop: Upstream) -> Non
         "embedded",
         program=program,
         upstreams={"shop": shop.url},
-        login=[other, {"kind": "motto", "path": "/motto", "file": "motto.txt"}],
+        login=[
+            other,
+            {"kind": "motto", "path": "/motto", "file": "motto.txt", "subject_prefix": "motto:"},
+        ],
         guessing={"per_account": 1},
         signing=signing(),
         routes=[{"path": "/api/*", "upstream": "shop"}],

@@ -15,7 +15,9 @@ from tests.support.redis_server import RedisServer, redis_server
 from tests.support.signing import Signer, by_hand, ec_signer, payload, published, rsa_signer
 
 RSA, EC, MALLORY = rsa_signer(), ec_signer(), rsa_signer("mallory")
-RULES = {"issuer": "https://id.example", "audience": "shop"}
+# A user of the login and a caller of one name are one person.
+LOGIN = {"kind": "backend", "path": "/login", "subject_prefix": ""}
+RULES = {"issuer": "https://id.example", "audience": "shop", "subject_prefix": ""}
 ROUTES = [
     {"path": "/services/*", "upstream": "shop", "accept_jwt": "verify"},
     {
@@ -45,7 +47,7 @@ def key_set(*keys: Signer) -> bytes:
 def sections(provider: Upstream, shop: Upstream, backend: Upstream, **changes: Any) -> Any:
     return {
         "upstreams": {"shop": shop.url, "accounts": backend.url},
-        "login": {"kind": "backend", "path": "/login", "upstream": "accounts"},
+        "login": {**LOGIN, "upstream": "accounts"},
         "jwt": {"jwks": f"{provider.url}/keys", **RULES},
         "identity": {"X-User-Id": "sub", "X-Role": "role"},
         "keys": {"field": "X-Api-Key"},

@@ -3,6 +3,7 @@
 import math
 import time
 
+from gateway.core.realms import Realm
 from gateway.core.tokens import Claims
 from gateway.relay.bearers import Bearers
 from tests.support.signing import payload, rsa_signer
@@ -25,7 +26,7 @@ class Reader:
 async def test_a_token_is_verified_once_in_a_while() -> None:
     """And never after it has expired."""
     read = Reader(time.time() + 3600)
-    bearers = Bearers(read, NAMES)
+    bearers = Bearers(read, NAMES, Realm())
     entries = [await bearers.entry(b"a.b.c") for _ in range(100)]
     assert read.asked == 1
     assert all(entry is entries[0] for entry in entries)
@@ -39,7 +40,7 @@ async def test_a_token_is_verified_once_in_a_while() -> None:
 async def test_what_is_remembered_is_bounded() -> None:
     """However many tokens an issuer gives out."""
     read = Reader()
-    bearers = Bearers(read, NAMES)
+    bearers = Bearers(read, NAMES, Realm())
     for number in range(3000):
         await bearers.entry(b"a.b.%d" % number)
     assert read.asked == 3000
@@ -49,7 +50,7 @@ async def test_what_is_remembered_is_bounded() -> None:
 async def test_what_requests_get_of_a_token() -> None:
     """Its claims as they were verified, the fields for upstreams, and no session."""
     token = rsa_signer().token().encode()
-    entry = await Bearers(Reader(), NAMES).entry(token)
+    entry = await Bearers(Reader(), NAMES, Realm()).entry(token)
     assert entry.token == token
     assert entry.lines == b"X-User-Id: alice\r\nX-Role: admin\r\n"
     assert entry.session.claims["role"] == "admin"

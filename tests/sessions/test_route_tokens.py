@@ -230,6 +230,7 @@ def test_sessions_of_other_logins_have_none(
         changed = sections(running_backend)
         changed["upstreams"]["theirs"] = issuing.url
         theirs = {"kind": "backend", "path": "/theirs", "upstream": "theirs"}
+        theirs["subject_prefix"] = "theirs:"
         changed["login"] = [changed["login"], {**theirs, "backend_path": "/login"}]
         with gateway(tmp_path, redis.url, **changed) as both:
             running_backend.trust(both.port)

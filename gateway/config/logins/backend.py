@@ -25,3 +25,8 @@ class BackendLogin(AskingLogin):
     )
     renew: Renew | None = None
     verify: Verify | None = None
+
+    @property
+    def giver(self) -> tuple[object, ...]:
+        """One path of a backend, by the same claims of its tokens."""
+        return "backend", self.upstream, self.backend_path, self.subject

@@ -31,6 +31,11 @@ class MintLogin(AskingLogin):
     claims: dict[str, Claim]
     reply: PointerText = parse_pointer("/token")
 
+    @property
+    def giver(self) -> tuple[object, ...]:
+        """One path of a backend, by the same place in its reply."""
+        return "mint", self.upstream, self.backend_path, self.claims["sub"].at
+
     @model_validator(mode="after")
     def _fits(self) -> MintLogin:
         if "sub" not in self.claims or not self.claims["sub"].required:
@@ -38,4 +43,7 @@ class MintLogin(AskingLogin):
         for name in self.claims:
             if name != "sub" and name in REGISTERED:
                 raise ValueError(f"claims cannot hold {name}, which the gateway itself makes")
+        for name in self.subject_prefix.claims if self.subject_prefix else ():
+            if name not in self.claims:
+                raise ValueError(f"claims must say where {name} is, which subject_prefix holds")
         return self

@@ -38,13 +38,17 @@ class OidcLogin(LoginSection):
     parameters: dict[str, str] = {}
     token: Literal["access_token", "id_token"] = "access_token"  # noqa: S105 (which, not what)
     subject: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)] = ("sub",)
-    subject_prefix: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+:)?$")] | None = None
     algorithms: Annotated[tuple[PublishedAlgorithm, ...], OneOrMany()] = ()
     origin: OwnOrigin | None = None
     after_logout: ExactPath = "/"
     renew_before: Annotated[Duration, Field(gt=0)] = 60.0
     timeout: Annotated[Duration, Field(gt=0)] = 10.0
     ca_file: str | None = None
+
+    @property
+    def giver(self) -> tuple[object, ...]:
+        """One issuer, by the same claims: it gives each `sub` to one person (Core §5.7)."""
+        return "issuer", self.issuer, self.subject
 
     @model_validator(mode="before")
     @classmethod

@@ -18,3 +18,8 @@ class UsersLogin(AnsweringLogin):
     file: str
     methods: tuple[Literal["POST"]] = ("POST",)
     max_body: Size = 16 * 1024
+
+    @property
+    def giver(self) -> tuple[object, ...]:
+        """One file."""
+        return "file", self.file

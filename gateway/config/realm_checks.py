@@ -1,0 +1,121 @@
+"""Whose names are whose: logins that may give one name to two people need realms of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from gateway.config.problems import Problem
+from gateway.config.realms import takes_own_tokens
+from gateway.core.realms import SubjectPrefix
+from gateway.core.sessions import SUBJECT
+
+if TYPE_CHECKING:
+    from gateway.config.document import Document, Where
+    from gateway.config.login_sections import Jwt
+    from gateway.config.model import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Names people: a login, or the section `jwt`. One `giver` gives each name to one person."""
+
+    where: Where
+    title: str  # as in `login[0]`
+    prefix: SubjectPrefix | None  # None: config.yaml says nothing of it
+    giver: tuple[object, ...]
+
+    @property
+    def realm(self) -> SubjectPrefix:
+        return self.prefix or SubjectPrefix()
+
+
+def check_realms(config: Config, document: Document) -> Iterator[Problem]:
+    """What is missing, or wrong, where one name may be two people's. One problem for each source.
+
+    A prefix that two sources both say, and say alike, states that they name the same people.
+    """
+    complained: set[str] = set()
+    for first, second in combinations(_sources(config), 2):
+        if first.giver == second.giver or not first.realm.may_equal(second.realm):
+            continue
+        only_first_is_silent = first.prefix is None and second.prefix is not None
+        one, other = (first, second) if only_first_is_silent else (second, first)
+        message = _flaw(one, other)
+        if message and one.title not in complained:
+            complained.add(one.title)
+            where = one.where if one.prefix is None else (*one.where, "subject_prefix")
+            yield document.problem(where, message)
+
+
+def realm_warnings(config: Config, document: Document) -> Iterator[Problem]:
+    """Where people are not told apart because config.yaml says so, or shows names alone."""
+    yield from _shared_unverified(config, document)
+    yield from _names_alone(config, document)
+
+
+def _shared_unverified(config: Config, document: Document) -> Iterator[Problem]:
+    """Realms into which tokens that nothing verifies bring their subjects."""
+    found = _sources(config)
+    for at, login in enumerate(config.login):
+        if login.kind != "backend" or login.verify is not None or login.subject_prefix is None:
+            continue
+        mine = found[at]
+        shared = [other for other in found if other.giver != mine.giver]
+        shared = [other for other in shared if other.prefix == mine.prefix]
+        if shared:
+            yield document.problem(
+                (*mine.where, "subject_prefix"),
+                f"shares a realm with {shared[0].title} by tokens that nothing verifies: a name "
+                "that this backend can be made to say is that person there; add verify",
+            )
+
+
+def _names_alone(config: Config, document: Document) -> Iterator[Problem]:
+    """Fields of `identity` that show a name where its realm is shown by none."""
+    has_realms = any(source.realm.text for source in _sources(config))
+    if not has_realms or SUBJECT in config.identity.values():
+        return
+    logins = [login for login in config.login if login.kind in ("backend", "oidc")]
+    names = {name for login in logins for name in getattr(login, "subject", ())}
+    for field, claim in config.identity.items():
+        if claim in names:
+            yield document.problem(
+                ("identity", field),
+                "shows a name without its realm, so two people may look alike to upstreams: "
+                f"{SUBJECT} shows the subject",
+            )
+
+
+def _sources(config: Config) -> list[Source]:
+    """All that name people, in the order of config.yaml; callers, if there is a route for them."""
+    found = [
+        Source(("login", at), f"login[{at}]", login.subject_prefix, login.giver)
+        for at, login in enumerate(config.login)
+    ]
+    jwt = config.jwt
+    is_used = any(route.accept_jwt == "verify" for route in config.routes)
+    if jwt is not None and is_used and not takes_own_tokens(config):
+        found.append(Source(("jwt",), "jwt", jwt.subject_prefix, _caller_giver(jwt)))
+    return found
+
+
+def _caller_giver(jwt: Jwt) -> tuple[object, ...]:
+    """The issuer, as a provider's login has it; a key that several may sign with says nothing."""
+    return ("issuer", jwt.issuer[0], ("sub",)) if len(jwt.issuer) == 1 else ("jwt",)
+
+
+def _flaw(one: Source, other: Source) -> str:
+    """What is wrong with the prefix of one, beside the other; nothing, if they state the same."""
+    if one.prefix is None:
+        return (
+            f"needs subject_prefix, such as staff: for a name here may be another person's in "
+            f"{other.title}; where it is the same person's, both say the same subject_prefix"
+        )
+    if one.prefix != other.prefix:
+        return f"may spell the same realm as that of {other.title}"
+    if one.prefix.text and one.giver[0] == other.giver[0] == "issuer":
+        return "is that of another issuer as well"
+    return ""

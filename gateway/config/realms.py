@@ -1,0 +1,31 @@
+"""The realms of a configuration: by which subjects the people of each login are told apart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.core.realms import Realm, realms_of
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config
+
+# Callers that bring tokens of their own; no login has this path.
+CALLERS = ""
+
+
+def realms(config: Config) -> dict[str, Realm]:
+    """By the paths of the logins, and `CALLERS`."""
+    prefixes = {login.path: login.subject_prefix for login in config.login}
+    if config.jwt is not None:
+        prefixes[CALLERS] = config.jwt.subject_prefix
+    found = realms_of(prefixes)
+    if takes_own_tokens(config):
+        found[CALLERS] = Realm()  # what these tokens name are subjects already
+    return found
+
+
+def takes_own_tokens(config: Config) -> bool:
+    """Whether callers bring tokens that the gateway itself has minted."""
+    if config.jwt is None or config.signing is None or config.jwt.subject_prefix is not None:
+        return False
+    return bool(config.jwt.issuer == (config.signing.issuer,))
