@@ -72,7 +72,7 @@ def typed(
     `names` are what members and fields are called that name accounts. `query` has its question
     mark; the other texts are the fields of these names, or empty.
     """
-    found = _Found(frozenset(map(_plain, names)))
+    found = _Found(frozenset(map(plain_name, names)))
     found.names += _in_basic(authorization)
     found.read_form(query[1:])
     if body and not _read_body(found, content_type, content_encoding, body):
@@ -82,6 +82,19 @@ def typed(
         spellings.setdefault(folded(name), set()).add(name)
     named = len(spellings.keys() - {HIDDEN})
     return spellings if 0 < named <= _MAX_ACCOUNTS else {HIDDEN: ()}
+
+
+def other_texts(
+    names: Collection[str], *, query: str, content_type: str, content_encoding: str, body: bytes
+) -> list[tuple[str, str]] | None:
+    """The texts and numbers in a request that name no account, with the plain names of their
+    members and fields, as `typed` reads them; None if it cannot be read.
+    """
+    found = _Found(frozenset(map(plain_name, names)))
+    found.read_form(query[1:])
+    if body and not _read_body(found, content_type, content_encoding, body):
+        return None
+    return found.others
 
 
 def folded(name: str) -> str:
@@ -154,11 +167,15 @@ class _Object:
 
 
 class _Found:
-    """The names of accounts as they were typed. Each way to read returns whether it can read."""
+    """What a request holds, and the names of accounts as they were typed.
+
+    Each way to read returns whether it can read.
+    """
 
     def __init__(self, wanted: frozenset[str]) -> None:
         """`wanted` are the plain names of members and fields that name accounts."""
         self.names: list[str] = []
+        self.others: list[tuple[str, str]] = []  # texts and numbers with their plain names
         self._wanted = wanted
 
     def read_form(self, text: str) -> bool:
@@ -194,7 +211,7 @@ class _Found:
         """The arguments in a document of GraphQL."""
         for read in {text, _COMMENT.sub("", text)}:
             for name, string in _ARGUMENT.findall(read):
-                if _plain(name) in self._wanted:
+                if plain_name(name) in self._wanted:
                     self.names.append(_unescaped(string))
         return _BLOCK_STRING not in text
 
@@ -202,7 +219,8 @@ class _Found:
         """Returns whether an account is named. What is no text in the place of a name hides one,
         but for an object that names one itself; its members have been read before it.
         """
-        is_wanted, names_account = _plain(name) in self._wanted, False
+        called, names_account = plain_name(name), False
+        is_wanted = called in self._wanted
         values = [value]
         while values:
             one = values.pop()
@@ -210,13 +228,17 @@ class _Found:
                 values += one
             elif isinstance(one, str):
                 self._document(name, one, inside + 1)
-                if is_wanted and folded(one):
+                if not is_wanted:
+                    self.others.append((called, one))
+                elif folded(one):
                     self.names.append(one)
                     names_account = True
             elif isinstance(one, _Object) and one.names_account:
                 names_account = True
             elif is_wanted and one is not None:
                 self.names.append(HIDDEN)
+            elif isinstance(one, int | float) and not isinstance(one, bool):
+                self.others.append((called, str(one)))
         return names_account
 
     def _document(self, name: str, text: str, inside: int) -> None:
@@ -227,7 +249,7 @@ class _Found:
             self.names.append(HIDDEN)
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """The last part of a member's name, as it is compared: `user_name` and `UserName` are one."""
     parts = _NAME_PARTS.findall(name.casefold())
     return "".join(filter(str.isalnum, parts[-1])) if parts else ""

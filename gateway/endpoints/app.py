@@ -118,7 +118,7 @@ def _entrances(
             section.path,
             section.methods,
             section.max_body,
-            Guarded(login, guard),
+            Guarded(login, guard, getattr(section, "failed", None)),
             section.carrier,
             section.body_timeout,
         )

@@ -79,7 +79,7 @@ class GuardedRoutes:
         meant = {**guard.accounts(attempt)}
         if meant.pop(HIDDEN, None) is not None:
             meant[f"session {session_id}"] = ()
-        places = await guard.take(attempt, meant, passwords)
+        places = await guard.take(attempt, meant, passwords=passwords)
         try:
             yield guess
         except BackendFailed as failed:

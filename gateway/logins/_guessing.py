@@ -8,10 +8,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from gateway.backends import BackendFailed
-from gateway.core import accounts, password_fields, refusals
+from gateway.core import accounts, first_steps, password_fields, refusals
+from gateway.core.accounts import HIDDEN
+from gateway.core.first_steps import NO_STEP, Step
 from gateway.core.refusals import Refusal
 from gateway.core.replies import Reply
 from gateway.core.request_echo import EchoDetector, Unreadable
+from gateway.core.token_places import JsonPointer
 from gateway.logins import Attempt, Deciding, LoggedIn, Login
 from gateway.observe.events import Event
 from gateway.store.errors import StoreUnavailable
@@ -42,11 +45,13 @@ Outcome = Literal["succeeded", "failed", "undecided", "broken"]
 class Guarded:
     """A login whose failures are counted."""
 
-    def __init__(self, login: Login, guard: Guard) -> None:
+    def __init__(self, login: Login, guard: Guard, failed: JsonPointer | None = None) -> None:
+        """`failed` is where a reply without a token says what was wrong, or that more is needed."""
         self.renew = login.renew
         self._login = login
         self._account = login.account if isinstance(login, Deciding) else None
         self._guard = guard
+        self._failed = failed
 
     async def __call__(self, attempt: Attempt) -> Reply:
         """The reply for the client. Raises `TooManyFailures` beside what a login raises.
@@ -55,22 +60,44 @@ class Guarded:
         """
         if attempt.method == "OPTIONS" or self._guard.is_off:
             return await self._login(attempt)
-        places = await self._take(attempt)
+        step = NO_STEP if self._account is not None else self._guard.step(attempt)
+        places = await self._take(attempt, step)
         try:
             reply = await self._login(attempt)
         except BackendFailed as failed:
             await self._guard.settle(places, of_refusal(failed.refusal))
             raise
-        await self._guard.settle(places, _of_reply(reply))
+        outcome = _of_reply(reply)
+        if outcome == "failed" and step.is_first:
+            await self._settle_first(places, attempt, reply)
+        else:
+            await self._guard.settle(places, outcome)
         return reply
 
-    async def _take(self, attempt: Attempt) -> Places:
-        if self._account is None:
-            passwords = max(1, await passwords_in(attempt))
-            return await self._guard.take(attempt, self._guard.accounts(attempt), passwords)
-        # A login that decides itself reads one name and one password only.
-        name = self._account(attempt)
-        return await self._guard.take(attempt, {accounts.folded(name): {name}}, 1)
+    async def _take(self, attempt: Attempt, step: Step) -> Places:
+        if self._account is not None:
+            # A login that decides itself reads one name and one password only.
+            name = self._account(attempt)
+            return await self._guard.take(attempt, {accounts.folded(name): {name}})
+        meant = self._guard.accounts(attempt)
+        if HIDDEN in meant and len(meant) == 1 and step.tokens:
+            meant = {f"step {token}": () for token in step.tokens}
+        passwords = max(1, await passwords_in(attempt))
+        return await self._guard.take(attempt, meant, passwords=passwords, continues=step.continues)
+
+    async def _settle_first(self, places: Places, attempt: Attempt, reply: Reply) -> None:
+        """What a password alone has come to: a failure, or a second step."""
+        sent = EchoDetector(attempt.query, attempt.fields, attempt.body)
+        continues = (
+            self._failed is not None
+            and places.passwords == 1
+            and not sent.is_large
+            and first_steps.says_another(reply, self._failed, sent.is_echo)
+        )
+        if continues:
+            await self._guard.continued(places, first_steps.handed_out(reply, sent.is_echo))
+        else:
+            await self._guard.settle(places, "failed")
 
 
 class Guard:
@@ -106,8 +133,24 @@ class Guard:
             body=attempt.body,
         )
 
+    def step(self, attempt: Attempt) -> Step:
+        """Which step of a login an attempt may be."""
+        texts = accounts.other_texts(
+            self._rules.account,
+            query=attempt.query,
+            content_type=attempt.field("content-type"),
+            content_encoding=attempt.field("content-encoding"),
+            body=attempt.body,
+        )
+        return NO_STEP if texts is None else first_steps.step(texts, attempt.fields)
+
     async def take(
-        self, attempt: Attempt, meant: Mapping[str, Collection[str]], passwords: int
+        self,
+        attempt: Attempt,
+        meant: Mapping[str, Collection[str]],
+        *,
+        passwords: int = 1,
+        continues: Collection[str] = (),
     ) -> Places:
         """Takes the places of an attempt at these accounts, and tells of one that gets none.
 
@@ -115,7 +158,12 @@ class Guard:
         """
         try:
             return await self._failures.take(
-                self._rules, self._counted_at(attempt), meant, attempt.address, passwords
+                self._rules,
+                self._counted_at(attempt),
+                meant,
+                attempt.address,
+                passwords=passwords,
+                continues=continues,
             )
         except TooManyFailures:
             self._failed(attempt, refusals.TOO_MANY_ATTEMPTS.reason)
@@ -143,6 +191,11 @@ class Guard:
                 await self._failures.broke(places)
             else:
                 await self._failures.give_back(places)
+
+    async def continued(self, places: Places, handed_out: Collection[str]) -> None:
+        """The attempt was a first step, which has handed these texts out for the second."""
+        with suppress(StoreUnavailable):
+            await self._failures.continued(places, handed_out)
 
     def _failed(self, attempt: Attempt, reason: str) -> None:
         self._report(

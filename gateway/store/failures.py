@@ -19,8 +19,9 @@ learns neither what was typed nor where.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from limits import RateLimitItem, RateLimitItemPerSecond
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 
 # A wait that is doubled this often is longer than any that anybody configures.
 _MOST_DOUBLINGS = 30
+
+# How long a login may take between its steps, in seconds: as long as a code in a message is good
+# (NIST SP 800-63B §5.1.3.2).
+_STEP_LIFETIME = 600
 
 # When nothing but other attempts under way is in the way: about as long as a login takes, in s.
 _SOON = 1.0
@@ -76,6 +81,15 @@ class _Forgiven:
         return f"failed/{self.spelling}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """An account that an attempt may mean, by digests."""
+
+    name: str  # of its login and of itself
+    spelling: str = ""  # if it was spelled in one way
+    is_hidden: bool = False
+
+
 @dataclass(slots=True)
 class Places:
     """What an attempt has taken, and what its success means."""
@@ -83,6 +97,7 @@ class Places:
     passwords: int = 1  # that it tries, each of which takes a place
     taken: list[_Place] = field(default_factory=list)
     turns: list[str] = field(default_factory=list)  # it is the one whose turn it was after a wait
+    account: _Account | None = None  # that is meant for certain
     forgiven: _Forgiven | None = None
     known: str = ""  # the name by which the network is remembered then
 
@@ -104,16 +119,21 @@ class Failures:
         login: str,
         accounts: Mapping[str, Collection[str]],
         address: str,
+        *,
         passwords: int = 1,
+        continues: Collection[str] = (),
     ) -> Places:
         """Places for an attempt at `accounts` (see `accounts.typed`), of which it must be told what
         comes. Raises `TooManyFailures`; then it has taken none.
 
         passwords: how many the attempt tries at once
+        continues: what a first step may have handed out; the attempt then means its account
         """
         places, home = Places(passwords), network(address)
+        meant = [self._account(login, *account) for account in accounts.items()]
         try:
-            await bounded(self._take_all(places, rules, login, accounts, home), self._timeout)
+            taking = self._take_all(places, rules, meant, continues, home)
+            await bounded(taking, self._timeout)
         except TooManyFailures:
             await self.give_back(places)
             raise
@@ -127,6 +147,12 @@ class Failures:
         """The attempt has failed."""
         await bounded(self._failed(rules, places), self._timeout)
 
+    async def continued(self, places: Places, handed_out: Iterable[str]) -> None:
+        """The attempt was the first step of a login, which is neither a failure nor a success, and
+        has handed these texts out.
+        """
+        await bounded(self._continued(places, handed_out), self._timeout)
+
     async def broke(self, places: Places) -> None:
         """The backend broke down over the attempt. It counts for its account from all networks
         alone: this bounds guessing by breakdowns, and an outage keeps nobody out.
@@ -137,34 +163,55 @@ class Failures:
         """The attempt has succeeded."""
         await bounded(self._succeeded(rules, places), self._timeout)
 
+    def _account(self, login: str, account: str, spellings: Collection[str]) -> _Account:
+        name = self._digest("account", login, account)
+        if account == HIDDEN or len(spellings) != 1:
+            return _Account(name, is_hidden=account == HIDDEN)
+        return _Account(name, self._digest("spelling", login, *spellings))
+
     async def _take_all(
         self,
         places: Places,
         rules: Guessing,
-        login: str,
-        accounts: Mapping[str, Collection[str]],
+        meant: Sequence[_Account],
+        continues: Collection[str],
         home: str,
     ) -> None:
-        spelling = _only_spelling(accounts)
-        known = "" if spelling is None or not home else self._known(login, spelling, home)
-        for account in sorted(accounts):
-            here = _place(rules, "here", self._digest("here", login, account, home))
-            await self._take(places, here)
-            await self._take_turn(places, rules, here)
-            if spelling is not None and here in places.taken:
-                name = self._digest("spelling", login, account, home, spelling)
-                places.forgiven = _Forgiven(here, f"spelling/{name}")
-            if account != HIDDEN and rules.per_account_everywhere:
-                places.known = known
-                if not (known and await self._client.exists(known)):
-                    digest = self._digest("everywhere", login, account)
-                    await self._take(places, _place(rules, "everywhere", digest))
+        begun = await self._begun(continues)
+        places.account = _only(begun or meant)
+        named = [account for account in meant if not (begun and account.is_hidden)]
+        for account in sorted({*begun, *named}, key=attrgetter("name")):
+            await self._take_account(places, rules, account, home)
         if home:
             await self._take(places, _place(rules, "address", self._digest("address", home)))
         await self._take(places, _place(rules, "all", ""))
 
-    def _known(self, login: str, spelling: str, home: str) -> str:
-        return self._layout.known(self._digest("known", login, spelling, home))
+    async def _begun(self, continues: Collection[str]) -> list[_Account]:
+        """The accounts of the logins that an attempt continues."""
+        names = [self._layout.step(self._digest("step", text)) for text in continues]
+        kept: list[Any] = await self._client.mget(names) if names else []
+        lines = dict.fromkeys(line.decode() for line in kept if line is not None)
+        return [_Account(name, spelling) for name, spelling in map(str.split, lines)]
+
+    async def _take_account(
+        self, places: Places, rules: Guessing, account: _Account, home: str
+    ) -> None:
+        is_certain = account == places.account
+        here = _place(rules, "here", self._digest("here", account.name, home))
+        await self._take(places, here)
+        await self._take_turn(places, rules, here)
+        if is_certain and here in places.taken:
+            name = self._digest("forgiven", account.name, account.spelling, home)
+            places.forgiven = _Forgiven(here, f"spelling/{name}")
+        if account.is_hidden or not rules.per_account_everywhere:
+            return
+        if is_certain and home:
+            places.known = self._layout.known(self._digest("known", account.spelling, home))
+            if await self._client.exists(places.known):
+                return
+        await self._take(
+            places, _place(rules, "everywhere", self._digest("everywhere", account.name))
+        )
 
     async def _take(self, places: Places, place: _Place) -> None:
         most = place.item.amount
@@ -206,6 +253,15 @@ class Failures:
         if forgiven is not None:
             await self._count_failures(forgiven.failures, forgiven.place, places.passwords)
 
+    async def _continued(self, places: Places, handed_out: Iterable[str]) -> None:
+        await self._give_back(places)
+        account = places.account
+        if account is not None:
+            line = f"{account.name} {account.spelling}".encode()
+            for text in handed_out:
+                name = self._layout.step(self._digest("step", text))
+                await self._client.set(name, line, ex=_STEP_LIFETIME)
+
     async def _broke(self, places: Places) -> None:
         kept = [place for place in places.taken if place.item.namespace == "everywhere"]
         places.taken = [place for place in places.taken if place not in kept]
@@ -233,14 +289,10 @@ class Failures:
             await self._counts.clear(place.wait)
 
 
-def _only_spelling(accounts: Mapping[str, Collection[str]]) -> str | None:
-    """The one spelling of the one account that an attempt names; None if there is another, or if
-    its account is hidden.
-    """
-    if len(accounts) != 1:
-        return None
-    [(account, spellings)] = accounts.items()
-    return next(iter(spellings)) if account != HIDDEN and len(spellings) == 1 else None
+def _only(accounts: Sequence[_Account]) -> _Account | None:
+    """The one account that is meant, if it is certain which, and how it is spelled."""
+    [first, *others] = accounts
+    return first if first.spelling and not others else None
 
 
 def _place(rules: Guessing, kind: str, digest: str) -> _Place:

@@ -43,6 +43,12 @@ class Layout:
         """That a network has logged in to an account: a string that expires."""
         return f"{self.prefix}k:{digest}"
 
+    def step(self, digest: str) -> str:
+        """Whose login has handed something out for its next step: a string that expires. All are
+        in one slot, so that several can be asked for at once.
+        """
+        return f"{self.prefix}t:{{step}}:{digest}"
+
     def subject(self, subject: str) -> str:
         """The index of a subject's session ids: a sorted set, scored by when they end (seconds)."""
         return f"{self.prefix}u:{_digest(subject)}"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.accounts import HIDDEN, folded, network, typed
+from gateway.core.accounts import HIDDEN, folded, network, other_texts, typed
 
 NAMES = ("username", "email", "login", "user")
 JSON = "application/json"
@@ -150,6 +150,28 @@ def test_definitions_of_variables_name_nothing() -> None:
     text = "mutation ($email: String!) { login(email: $email) { token } }"
     assert read(graphql(text, email="alice")) == {"alice"}
     assert read(graphql(text)) == {HIDDEN}
+
+
+def test_the_other_texts_of_a_request() -> None:
+    """Those that name no account, and numbers; none of a request that cannot be read."""
+
+    def others(body: bytes, content_encoding: str = "") -> list[tuple[str, str]] | None:
+        return other_texts(
+            NAMES,
+            query="?a_b=1",
+            content_type=JSON,
+            content_encoding=content_encoding,
+            body=body,
+        )
+
+    body = b'{"user": {"email": "alice", "mfaToken": ["t"]}, "code": 123456, "x": true, "y": null}'
+    assert others(body) == [
+        ("ab", "1"),
+        ("mfatoken", "t"),
+        ("code", "123456"),
+    ]
+    assert others(body, "gzip") is None
+    assert others(b"") == [("ab", "1")]
 
 
 def test_every_name_counts() -> None:
