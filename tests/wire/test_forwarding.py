@@ -193,7 +193,13 @@ def test_who_is_asked_about(gate: Gateway) -> None:
         assert [record["client"] for record in gate.records(path=path)] == [client]
 
 
-@each("lines, client, chain", {**TOLD, "nothing": ((), "unknown", "unknown")})
+AT_A_SOCKET = ("an address", "a way through proxies", "what is no address", "Forwarded alone")
+
+
+@each(
+    "lines, client, chain",
+    {"nothing": ((), "unknown", "unknown"), **{name: TOLD[name] for name in AT_A_SOCKET}},
+)
 def test_a_proxy_at_a_unix_socket(
     gate: Gateway, upstream: Upstream, inside: Path, lines: tuple[str, ...], client: str, chain: str
 ) -> None:
