@@ -14,7 +14,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.support.chromium import chromium
 from tests.support.demo import Demo, running_demo
-from tests.support.processes import HANG
+from tests.support.processes import HANG, alive
 
 JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
 KEY = re.compile(r"lk_[\w-]{49}")
@@ -147,11 +147,3 @@ def descendants(pid: int) -> list[int]:
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     children = [int(each) for each in text.split()]
     return children + [each for child in children for each in descendants(child)]
-
-
-def alive(pid: int) -> bool:
-    """Whether a process is there and has not ended; one that nobody has waited for has."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from tests.conftest import accounts, log_in
-from tests.process.test_processes import alive, sections, until
+from tests.process.test_processes import sections, until
 from tests.support.gateway import Gateway, config, environment, gateway, reload
-from tests.support.processes import free_port, running
+from tests.support.processes import alive, free_port, running
 from tests.support.raw import Upstream, ask, status
 from tests.support.redis_server import RedisServer, redis_server
 

@@ -18,7 +18,7 @@ import yaml
 from gateway import __version__
 from tests.conftest import accounts, log_in
 from tests.support.gateway import REPOSITORY, Gateway, environment, gateway, reload
-from tests.support.processes import HANG, free_port
+from tests.support.processes import HANG, alive, free_port
 from tests.support.raw import OK, Client, Upstream, Visit, ask, status
 from tests.support.redis_server import RedisServer
 
@@ -30,14 +30,6 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < end, "it never happened"
         time.sleep(0.02)
-
-
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
 
 
 def sections(upstream: Upstream) -> dict[str, object]:

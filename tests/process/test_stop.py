@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.test_processes import GET, alive, sections, until
+from tests.process.test_processes import GET, sections, until
 from tests.process.test_reload import answer, close_code, running, tunnel
 from tests.support import processes
 from tests.support.gateway import Gateway, environment, gateway
-from tests.support.processes import HANG, free_port
+from tests.support.processes import HANG, alive, free_port
 from tests.support.raw import OK, Client, Upstream, Visit, ask, status
 from tests.support.redis_server import RedisServer
 
