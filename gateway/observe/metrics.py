@@ -9,9 +9,12 @@ Imported by workers alone: what the library takes is no supervisor's to carry.
 
 from __future__ import annotations
 
+import logging
 import os
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from gateway import __version__
@@ -22,15 +25,26 @@ from gateway.observe.slots import reloads_file
 # Seconds: a push over loopback takes less than a millisecond, and more than a second is an alarm.
 _PUSH_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
+# The files of a worker, by the kinds of metrics that they hold, and their size at first; all of
+# the metrics take a fourth of it.
+_KINDS = ("counter", "histogram", "gauge_livesum", "gauge_livemin", "gauge_livemax", "gauge_max")
+_FILE_BYTES = 2**16
+
+_log = logging.getLogger("gateway.metrics")
+
 
 class Metrics:
     """One worker's numbers, and the sum of everybody's."""
 
     def __init__(self, folder: str, slot: int) -> None:
         """`slot` is this worker's place in the folder, which no other living worker has."""
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # the library asks for it by this name
-        values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
-        self._folder = folder
+        self._folder = folder if _has_room(folder, slot) else ""
+        if self._folder:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # the library asks for it by this name
+            values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
+        else:
+            values.ValueClass = values.MutexValue
+            _log.warning("there is no room for the metrics' files: this worker counts for itself")
         self._events = Counter(
             "latchkey_events",
             "What happened to sessions; the audit log tells of each.",
@@ -120,7 +134,12 @@ class Metrics:
     def render(self) -> bytes:
         """Everybody's numbers, in Prometheus's text format 0.0.4."""
         registry = CollectorRegistry()
-        MultiProcessCollector(registry, self._folder)  # type: ignore[no-untyped-call]
+        if self._folder:
+            MultiProcessCollector(registry, self._folder)  # type: ignore[no-untyped-call]
+        else:
+            for metric in vars(self).values():
+                if isinstance(metric, MetricWrapperBase):
+                    registry.register(metric)
         return generate_latest(registry) + self._reloads()
 
     def _reloads(self) -> bytes:
@@ -129,3 +148,35 @@ class Metrics:
             return reloads_file(self._folder).read_bytes()
         except OSError:
             return b""
+
+
+def _has_room(folder: str, slot: int) -> bool:
+    """Makes this worker's files, with their room on the disk.
+
+    The library maps files that have holes. On a disk that is full, whoever writes into a hole is
+    killed (SIGBUS).
+    """
+    if not folder:
+        return False
+    try:
+        for kind in _KINDS:
+            _make_file(Path(folder, f"{kind}_{slot}.db"))
+    except OSError:
+        return False
+    return True
+
+
+def _make_file(path: Path) -> None:
+    """Makes a file with its room, unless it is there: whichever worker is asked may read it now.
+
+    Raises `OSError`.
+    """
+    if path.exists():
+        return
+    new = path.with_suffix(".new")
+    descriptor = os.open(new, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, _FILE_BYTES)
+    finally:
+        os.close(descriptor)
+    new.rename(path)
