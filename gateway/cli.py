@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 from collections.abc import Awaitable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway import __version__
@@ -164,11 +165,17 @@ def _hold_standard_streams() -> None:
 def _check(options: argparse.Namespace) -> int:
     from gateway.config.load import load_with_warnings
     from gateway.config.problems import ConfigError
+    from gateway.store.embedded import EmbeddedStoreError, choose_embedded_server
 
     try:
-        config, warnings = load_with_warnings(options.config)
+        config, warnings = load_with_warnings(options.config, opens=True)
+        if config.store.url == "embedded":
+            choose_embedded_server(Path(config.store.data_dir))
     except ConfigError as error:
         print(error, file=sys.stderr)
+        return _EXIT_USAGE
+    except EmbeddedStoreError as error:
+        print(f"{options.config}: store: {error}", file=sys.stderr)
         return _EXIT_USAGE
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)

@@ -63,6 +63,8 @@ _STORE_PAUSE_SECONDS = 1.0
 
 EXIT_FAILED = 1
 
+_GIVING_UP = "the workers do not stay alive; giving up"
+
 
 @dataclass(eq=False)
 class _Worker:
@@ -411,7 +413,8 @@ class Supervisor:
         if generation is self._next:
             self._abandon(reason or f"worker {worker.number} has ended ({describe_end(code)})")
         elif generation is self._present and reason and not self._has_served:
-            self._failure = reason
+            self.say(reason)
+            self._failure = _GIVING_UP
         elif generation is self._present:
             self.say(f"worker {worker.number} has ended ({describe_end(code)}); starting another")
             if was_ready and time.monotonic() - worker.started >= _SHORT_LIFE_SECONDS:
@@ -433,7 +436,7 @@ class Supervisor:
         assert self._present is not None
         self._short_lives += 1
         if self._short_lives >= _MAX_SHORT_LIVES and not self._present.serves:
-            self._failure = "the workers do not stay alive; giving up"
+            self._failure = _GIVING_UP
         pause = _FIRST_PAUSE_SECONDS * 2 ** (self._short_lives - 1)
         self._replacements[number] = time.monotonic() + min(pause, _MAX_PAUSE_SECONDS)
 

@@ -12,15 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
+from gateway.config.files import read_stream
 from gateway.config.problems import ConfigError, Problem
 
 Where = tuple[str | int, ...]
 
 _VARIABLE = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)([^}]*))?\}|\$")
 
+# More than any configuration has; aliases of aliases make many of few.
+_MAX_NODES = 100_000
+
+_TOO_DEEP = "is nested too deeply, or holds an alias of what that stands in"
+
 _STRING = "tag:yaml.org,2002:str"
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # those that no text needs
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+")
 
 
@@ -41,6 +49,7 @@ class Document:
     values: dict[Where, Position] = field(default_factory=dict)
     keys: dict[Where, Position] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    is_text: bool = True  # no value holds a control character, which no file could be named by
 
     def problem(self, where: Where, message: str, *, key: bool = False) -> Problem:
         """A problem at a place, or at the nearest one around it that is in the file."""
@@ -75,7 +84,7 @@ def read(file: Path, env: Mapping[str, str]) -> Document:
     """Parses a file. Raises `ConfigError` if it is no YAML at all."""
     document = Document(str(file))
     try:
-        node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        node = yaml.compose(read_stream(file).decode(), Loader=yaml.SafeLoader)
     except OSError as error:
         raise ConfigError(
             [Problem(str(file), 1, 1, "", f"cannot be read: {error.strerror}")]
@@ -88,11 +97,20 @@ def read(file: Path, env: Mapping[str, str]) -> Document:
         raise ConfigError(
             [Problem(str(file), line, column, "", f"is no YAML: {error.problem}")]
         ) from None
+    except ReaderError as error:
+        text = error.name if isinstance(error.character, bytes) else f"U+{error.character:04X}"
+        message = f"holds a character that no YAML may hold: {text}"
+        raise ConfigError([Problem(str(file), 1, 1, "", message)]) from None
+    except RecursionError:
+        raise ConfigError([Problem(str(file), 1, 1, "", _TOO_DEEP)]) from None
     if not isinstance(node, yaml.MappingNode):
         raise ConfigError(
             [Problem(str(file), 1, 1, "", "must be a mapping that begins version: 1")]
         )
-    document.data = _Builder(document, env).build(node, ())
+    try:
+        document.data = _Builder(document, env).build(node, ())
+    except RecursionError:
+        raise ConfigError([Problem(str(file), 1, 1, "", _TOO_DEEP)]) from None
     return document
 
 
@@ -103,9 +121,15 @@ class _Builder:
         self._document = document
         self._env = env
         self._constructor = yaml.SafeLoader("")
+        self._built = 0
 
     def build(self, node: yaml.Node, where: Where) -> Any:
         mark = node.start_mark
+        self._built += 1
+        if self._built > _MAX_NODES:
+            message = f"has more than {_MAX_NODES} values"
+            problem = Problem(self._document.file, mark.line + 1, mark.column + 1, "", message)
+            raise ConfigError([problem])
         self._document.values[where] = Position(mark.line + 1, mark.column + 1)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, where)
@@ -118,6 +142,9 @@ class _Builder:
             tag = resolver.resolve(yaml.ScalarNode, text, (node.style is None, False))
             node = yaml.ScalarNode(tag, text, node.start_mark, node.end_mark, node.style)
         node = self._as_written(node, where)
+        if _CONTROL.search(node.value):
+            self._document.is_text = False
+            self._complain(where, "holds a control character")
         try:
             return self._constructor.construct_object(node)
         except (yaml.YAMLError, ValueError):

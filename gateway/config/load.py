@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -12,7 +13,9 @@ from pydantic import BaseModel, ValidationError
 from gateway.config.checks import check
 from gateway.config.complaints import explain, unique
 from gateway.config.document import Document, read
+from gateway.config.files import read_file
 from gateway.config.model import Config
+from gateway.config.openings import check_openings
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.signing import with_signing_keys
 from gateway.config.store_sections import StoreTls
@@ -33,11 +36,16 @@ def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> 
 
 
 def load_with_warnings(
-    path: str | os.PathLike[str], env: Mapping[str, str] | None = None
+    path: str | os.PathLike[str], env: Mapping[str, str] | None = None, *, opens: bool = False
 ) -> tuple[Config, list[Problem]]:
-    """The same, and what is allowed in it but gives up safety."""
+    """The same, and what is allowed in it but gives up safety.
+
+    opens: also look whether what the gateway opens when it runs can be opened
+    """
     file = Path(path)
     document = read(file, os.environ if env is None else env)
+    if not document.is_text:
+        raise ConfigError(document.problems)
     try:
         config = Config.model_validate(document.data)
     except ValidationError as error:
@@ -47,6 +55,8 @@ def load_with_warnings(
     config, file_problems = _with_files(config, file.parent, document)
     config, key_problems = with_keys(config, file.parent, document)
     problems = [*document.problems, *file_problems, *key_problems, *check(config, document)]
+    if opens:
+        problems += check_openings(config, document)
     if problems:
         raise ConfigError(problems)
     config = _with_renewal(config)
@@ -77,20 +87,34 @@ def _with_files(config: Config, folder: Path, document: Document) -> tuple[Confi
     config = config.model_copy(update={"store": store, "pages": pages, "login": logins})
     logs = [name for name in ("access_log", "audit_log") if _is_file(getattr(config, name))]
     config = _absolute(config, folder, *logs)
+    upstreams = {
+        name: upstream.model_copy(update={"tls": _absolute(upstream.tls, folder, "ca_file")})
+        for name, upstream in config.upstreams.items()
+    }
+    config = config.model_copy(update={"upstreams": upstreams})
     config, problems = with_signing_keys(config, folder, document)
     problems += _tls_problems(tls, document)
+    problems += _upstream_tls_problems(config, document)
     name = config.session.secrets_file
     if name is None:
         return config, problems
     try:
-        lines = (folder / name).read_text().split()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = _secrets_in(folder / name)
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         message = f"cannot be read: {reason}"
         return config, [*problems, document.problem(("session", "secrets_file"), message)]
     secrets = (*config.session.secrets, *(Secret(line) for line in lines))
     session = config.session.model_copy(update={"secrets": secrets})
     return config.model_copy(update={"session": session}), problems
+
+
+def _secrets_in(file: Path) -> list[str]:
+    """One secret a line. Raises `OSError` and `ValueError`."""
+    text = read_file(file).decode()
+    if not text.replace("\n", "").replace("\r", "").replace("\t", "").isprintable():
+        raise ValueError
+    return text.split()
 
 
 def _is_file(log: str) -> bool:
@@ -104,12 +128,28 @@ def _absolute(section: M, folder: Path, *names: str) -> M:
     return section.model_copy(update=there)
 
 
+def _upstream_tls_problems(config: Config, document: Document) -> Iterator[Problem]:
+    """What keeps the authorities of upstreams from being used."""
+    for name, upstream in config.upstreams.items():
+        file = upstream.tls.ca_file
+        if file is None:
+            continue
+        where = ("upstreams", name, "tls", "ca_file")
+        try:
+            read_file(Path(file))
+            client_context(file, None, None, verify=True)
+        except ssl.SSLError:
+            yield document.problem(where, "holds no certificate in PEM")
+        except OSError as error:
+            yield document.problem(where, f"cannot be read: {error.strerror}")
+
+
 def _tls_problems(tls: StoreTls, document: Document) -> Iterator[Problem]:
     """What keeps the files of `store.tls` from being used."""
     names = [name for name in ("ca_file", "cert_file", "key_file") if getattr(tls, name)]
     for name in names:
         try:
-            Path(getattr(tls, name)).read_bytes()
+            read_file(Path(getattr(tls, name)))
         except OSError as error:
             yield document.problem(("store", "tls", name), f"cannot be read: {error.strerror}")
             names = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway.config.files import read_file
 from gateway.core import signing
 from gateway.core.secret import Secret
 from gateway.core.signing import BadSigningKey
@@ -54,7 +55,7 @@ def _with_file(key: SigningKey, folder: Path) -> SigningKey:
     if key.private_key_file is None:
         return key
     try:
-        text = (folder / key.private_key_file).read_text(encoding="utf-8")
+        text = read_file(folder / key.private_key_file).decode()
     except OSError as error:
         raise BadSigningKey(f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from gateway.config.files import read_file
 from gateway.core import json_text
 from gateway.core.json_text import NotJson
 from gateway.core.users import BadUsers, User, read_users
@@ -137,7 +138,7 @@ def remove(path: Path, name: str) -> None:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_file(path).decode()
     except OSError as error:
         raise BrokenFile(f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

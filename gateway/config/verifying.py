@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar, get_args
 
 from gateway.config.document import Document, Where
+from gateway.config.files import read_file
 from gateway.config.login_sections import Verify
 from gateway.config.model import Config
 from gateway.config.problems import Problem
@@ -41,7 +42,7 @@ def _with_key(verify: V, folder: Path) -> V:
     if text is None or "-----BEGIN" in text:
         return verify
     try:
-        text = (folder / text).read_text()
+        text = read_file(folder / text).decode()
     except (OSError, ValueError):
         return verify
     return verify.model_copy(update={"public_key": text})

@@ -133,7 +133,9 @@ def open_sink(where: str) -> int | None:
 
 
 def _open(path: str) -> int:
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    return os.open(
+        path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o640
+    )
 
 
 def _unblocked(descriptor: int, kind: int) -> int:

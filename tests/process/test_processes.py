@@ -330,6 +330,7 @@ def test_workers_that_cannot_live(tmp_path: Path, shop: Upstream) -> None:
     ended = run("run", "-c", str(file))
     assert ended.returncode == 1
     assert f"worker 0 cannot serve: {tmp_path}: Is a directory" in ended.stderr
+    assert "the workers do not stay alive; giving up" in ended.stderr
 
 
 def test_the_make_targets() -> None:
