@@ -111,7 +111,7 @@ def _flaw(one: Source, other: Source) -> str:
     """What is wrong with the prefix of one, beside the other; nothing, if they state the same."""
     if one.prefix is None:
         return (
-            f"needs subject_prefix, such as staff: for a name here may be another person's in "
+            'needs subject_prefix, such as "staff:", for a name here may be another person\'s in '
             f"{other.title}; where it is the same person's, both say the same subject_prefix"
         )
     if one.prefix != other.prefix:

@@ -304,10 +304,9 @@ class Sessions:
         return {each for each, exists in zip(ids, found, strict=True) if exists}
 
     def _is_named(self, session: Session) -> bool:
-        realm = self._realms.get(session.login)
-        if realm is None or subjects.is_unnamed(session.subject):
-            return True
-        return realm.name_in(session.subject) is not None
+        realm, subject = self._realms.get(session.login), session.subject
+        is_in_realm = realm is None or realm.name_in(subject) is not None
+        return is_in_realm or subjects.is_unnamed(subject)
 
     def touch(self, session_id: str) -> None:
         """Takes note that a session is not idle, as any look-up of it does."""

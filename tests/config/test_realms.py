@@ -25,7 +25,7 @@ USERS = {"kind": "users", "path": "/users", "file": "users.yaml"}
 OIDC = {"kind": "oidc", "path": "/id", "issuer": "https://id.example", "client_id": "shop"}
 JWT: dict[str, Any] = {"jwks": "https://id.example/keys", "issuer": "https://id.example"}
 ACCEPTING = [{"path": "/api/*", "upstream": "one", "accept_jwt": "verify"}]
-NEEDS = "needs subject_prefix, such as staff:"
+NEEDS = 'needs subject_prefix, such as "staff:",'
 
 
 def prefixed(login: dict[str, Any], prefix: str) -> dict[str, Any]:
