@@ -18,6 +18,10 @@ _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([A-Za-z0-9_.:-]+)\"?", re.IGNORECA
 # RFC 9110 §15.4: those that lead a browser on.
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
+# Up to here, in bytes, a reply is read in some ms at the worst; a larger one is better read beside
+# the event loop.
+MAX_SMALL = 16 * 1024
+
 # Whether a client has sent this token itself (see `request_echo`).
 IsEcho = Callable[[str], bool]
 
@@ -43,6 +47,11 @@ class Reply:
     def field(self, name: str) -> str:
         """The first field of this name (in lower case), or nothing."""
         return next((value for each, value in self.fields if each.lower() == name), "")
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it may take long to read."""
+        return len(self.body) + sum(len(value) for _, value in self.fields) > MAX_SMALL
 
     def text(self) -> tuple[str, str]:
         """The body as text, and the encoding that makes the very same bytes of it again."""

@@ -40,8 +40,15 @@ _JOINTS = str.maketrans("", "", "_-")
 _REFRESH_IN_TEXT = re.compile(
     r"(refresh[_-]?(?:token|jwt)(?:=|[\"']\s*+:\s*+[\"']))[^&#;,\s\"'<>\\]++", re.IGNORECASE
 )
+_SHORTEST_REFRESH = len("refreshjwt=")
+
 # What speaks of the body's very bytes (RFC 9110 §8.8, RFC 9530), and is wrong once they change.
 _OF_THE_BYTES = frozenset({"etag", "content-md5", "digest", "content-digest", "repr-digest"})
+
+
+# The right token is among the first of these, or none is. Whether one is an echo takes time by
+# the size of the request, and a backend may repeat one that is made of tokens.
+MAX_TOKENS = 16
 
 
 class NoToken(ValueError):
@@ -76,12 +83,17 @@ def find(reply: Reply, place: TokenPlace, is_echo: IsEcho = nothing_sent) -> Fou
     `NoToken`, and `BadToken` if there are two of which either could be meant: no reader may choose
     between two who may be two people.
     """
+    tried = 0
     for group in _groups(reply, place):
-        alike = [found for found in group if _is_believable(found.token, is_echo)]
-        if len({found.token for found in alike}) > 1:
+        tokens = dict.fromkeys(found.token for found in group)
+        tried += len(tokens)
+        if tried > MAX_TOKENS:
+            raise BadToken("too_many_tokens")
+        believable = [token for token in tokens if _is_believable(token, is_echo)]
+        if len(believable) > 1:
             raise BadToken("two_tokens")
-        if alike:
-            return alike[0]
+        if believable:
+            return next(found for found in group if found.token == believable[0])
     raise NoToken
 
 
@@ -262,8 +274,11 @@ class _Eraser:
     by_name: bool
 
     def text(self, text: str) -> str:
-        text = jwts.replaced(text, self.put)
-        return _REFRESH_IN_TEXT.sub(r"\1", text) if self.by_name else text
+        if text.count(".") >= jwts.JWS_PARTS - 1:
+            text = jwts.replaced(text, self.put)
+        if self.by_name and len(text) > _SHORTEST_REFRESH:
+            text = _REFRESH_IN_TEXT.sub(r"\1", text)
+        return text
 
     def string(self, string: String) -> str:
         # The chosen token becomes the key under any name, since config.yaml may point at it.

@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from gateway.backends import BackendFailed, Backends
-from gateway.core import devices, keys, refusals, swaps
+from gateway.core import devices, keys, refusals
 from gateway.core.fields import OWN_PREFIX, fold
 from gateway.core.keys import Key
 from gateway.core.origins import plain_authority
@@ -31,7 +31,7 @@ from gateway.endpoints.answers import Handler, Refused, replied
 from gateway.endpoints.callers import asked_host
 from gateway.key_sets import KeysUnavailable
 from gateway.logins import Attempt, key_cookies
-from gateway.logins._asking import find_token
+from gateway.logins._asking import find_token, scrub, swap
 from gateway.logins._guarded_routes import GuardedRoutes, Guess
 from gateway.logins._successors import OtherSubject, Successors
 from gateway.observe.events import Event
@@ -98,12 +98,12 @@ class Captures:
                 sent = await _sent(request)
                 found = await self._capture(request, reply, rule.captures, key, sent)
             if found is None:
-                shown = swaps.scrub(reply)
+                shown = await scrub(reply)
             else:
                 # Who keeps the key in a cookie gets it in that one and nowhere else: no script may
                 # read it, and no other cookie may bring it a second time.
                 put = kept_in in (None, _cookie(reply, found))
-                shown = swaps.swap(reply, found, key.reveal() if put else "").unstored()
+                shown = (await swap(reply, found, key.reveal() if put else "")).unstored()
         except UnreadableReply:
             raise BackendFailed(refusals.CAPTURED_REPLY) from None
         guess.answered(reply, captured=found is not None)
@@ -154,7 +154,7 @@ class Captures:
                 return None
             try:
                 found, renewed = await successors(session, reply, place, asked=False, sent=sent)
-                swaps.swap(reply, found, "")  # what cannot be rewritten changes nothing
+                await swap(reply, found, "")  # what cannot be rewritten changes nothing
             except NoToken:
                 return None
             except (BadToken, OtherSubject, KeysUnavailable) as error:

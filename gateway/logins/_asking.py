@@ -1,20 +1,23 @@
-"""What ways to log in by a backend share: how it is asked, and what of its reply is a token."""
+"""What ways to log in by a backend share: how it is asked, and how its reply is read.
+
+Where that may take long, it is done beside the event loop.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.backends import BackendFailed, Backends
-from gateway.core import refusals, swaps
+from gateway.core import refresh_tokens, refusals, swaps
 from gateway.core.fields import HOSTS, fold
+from gateway.core.refresh_tokens import RefreshToken
 from gateway.core.replies import Reply
 from gateway.core.request_echo import EchoDetector
 from gateway.core.swaps import Found
 from gateway.core.token_places import TokenPlace
 from gateway.logins import Attempt
+from gateway.off_loop import off_loop
 
 if TYPE_CHECKING:
     from gateway.config.login_sections import AskingLogin
@@ -54,9 +57,24 @@ def _for_one_host(attempt: Attempt) -> list[tuple[str, str]]:
 
 
 async def find_token(reply: Reply, place: TokenPlace, sent: EchoDetector) -> Found:
-    """The token that a reply hands out. Raises `NoToken` and `BadToken`.
+    """The token that a reply hands out. Raises `NoToken`, `BadToken` and `UnreadableReply`."""
+    is_long = reply.is_large or sent.is_large
+    return await off_loop(is_long, swaps.find, reply, place, sent.is_echo)
 
-    A large request is read beside the event loop.
-    """
-    find = partial(swaps.find, reply, place, sent.is_echo)
-    return await asyncio.to_thread(find) if sent.is_large else find()
+
+async def find_refresh_token(
+    reply: Reply, place: TokenPlace, sent: EchoDetector
+) -> RefreshToken | None:
+    """The refresh token that a reply hands out. Raises `UnreadableReply`."""
+    is_long = reply.is_large or sent.is_large
+    return await off_loop(is_long, refresh_tokens.find, reply, place, sent.is_echo)
+
+
+async def swap(reply: Reply, found: Found, key: str) -> Reply:
+    """The reply with the key in the token's place. Raises `UnreadableReply`."""
+    return await off_loop(reply.is_large, swaps.swap, reply, found, key)
+
+
+async def scrub(reply: Reply) -> Reply:
+    """The reply without any token. Raises `UnreadableReply`."""
+    return await off_loop(reply.is_large, swaps.scrub, reply)

@@ -15,7 +15,8 @@ from gateway.core.sessions import Session, Token
 from gateway.core.swaps import Found, NoToken
 from gateway.core.token_places import JsonPointer, TokenPlace
 from gateway.core.tokens import MINTED, Claims, OtherKind
-from gateway.logins._asking import find_token
+from gateway.logins._asking import find_refresh_token, find_token
+from gateway.off_loop import off_loop
 from gateway.store.replacing import Renewed
 from gateway.verifiers import ReadToken
 
@@ -68,7 +69,7 @@ class Successors:
 
         Raises `NoToken`, `BadToken`, `KeysUnavailable`, `OtherSubject` and `UnreadableReply`.
         """
-        if swaps.says_no(reply, self._failed):
+        if await off_loop(reply.is_large, swaps.says_no, reply, self._failed):
             raise NoToken
         found = await find_token(reply, place, sent)
         claims = await self._read(found.token)
@@ -81,7 +82,7 @@ class Successors:
         token, renew = Token(found.token.encode("ascii")), self._renew
         if renew is None:
             return found, Renewed(token, expires, math.inf, "")
-        rotated = refresh_tokens.find(reply, renew.refresh_token, sent.is_echo)
+        rotated = await find_refresh_token(reply, renew.refresh_token, sent)
         # What was minted here (the path was another kind of login's before) is no refresh token,
         # and the mark of it must not vouch for this one.
         kept = "" if session.refresh == MINTED else session.refresh

@@ -21,10 +21,11 @@ from gateway.core.swaps import Found, NoToken
 from gateway.core.tokens import BadToken, Claims, NotVerified
 from gateway.key_sets import KeysUnavailable
 from gateway.logins import Attempt, LoggedIn, Means
-from gateway.logins._asking import ask, find_token
+from gateway.logins._asking import ask, find_refresh_token, find_token, scrub, swap
 from gateway.logins._refresh import BackendRefresh
 from gateway.logins._reports import end_replaced, report, reporting_failures, subject_of
 from gateway.logins._successors import Successors
+from gateway.off_loop import off_loop
 from gateway.verifiers import open_reader
 
 if TYPE_CHECKING:
@@ -65,29 +66,29 @@ class Login:
     async def _answer(self, attempt: Attempt, reply: Reply) -> Reply:
         """What the client gets of the backend's reply. Raises `UnreadableReply`."""
         if reply.is_refusal or attempt.method == "OPTIONS":
-            return self._refused(attempt, reply)
-        if swaps.says_no(reply, self._config.failed):
-            return self._said_no(attempt, reply)
+            return await self._refused(attempt, reply)
+        if await off_loop(reply.is_large, swaps.says_no, reply, self._config.failed):
+            return await self._said_no(attempt, reply)
         sent = EchoDetector(attempt.query, attempt.fields, attempt.body)
         try:
             found, claims = await self._believed(attempt, reply, sent)
         except NoToken:
-            return self._without_token(attempt, reply)
+            return await self._without_token(attempt, reply)
         # The swap is tried before anything is issued: what cannot be rewritten is refused.
-        swaps.swap(reply, found, "")
+        await swap(reply, found, "")
         if attempt.is_foreign and swaps.is_in_cookie(reply, found):
             # It would log a visitor in as somebody else (CWE-352): `endpoints.login` refuses that
             # where the cookie is ours, but a backend's own is first seen in its reply.
             raise BackendFailed(refusals.CROSS_SITE)
-        refresh = self._refresh_token(reply, sent)
+        refresh = await self._refresh_token(reply, sent)
         return await self._issue(attempt, reply, found, claims=claims, refresh=refresh)
 
-    def _said_no(self, attempt: Attempt, reply: Reply) -> Reply:
+    async def _said_no(self, attempt: Attempt, reply: Reply) -> Reply:
         """A refusal with the status of a success passes, if it hands nothing out."""
-        if swaps.may_hand_out(reply, self._config.failed):
+        if await off_loop(reply.is_large, swaps.may_hand_out, reply, self._config.failed):
             _log.error("login %s: a reply that says no may hand out a token", attempt.request_id)
             raise BackendFailed(refusals.NO_TOKEN)
-        return self._refused(attempt, reply)
+        return await self._refused(attempt, reply)
 
     async def _believed(
         self, attempt: Attempt, reply: Reply, sent: EchoDetector
@@ -104,10 +105,10 @@ class Login:
             _log.error("login %s: the token cannot be verified now", attempt.request_id)
             raise BackendFailed(refusals.KEYS) from None
 
-    def _without_token(self, attempt: Attempt, reply: Reply) -> Reply:
+    async def _without_token(self, attempt: Attempt, reply: Reply) -> Reply:
         """A redirect passes, for many refuse by one; any other success must have a token."""
         if reply.status >= 300:
-            return self._refused(attempt, reply)
+            return await self._refused(attempt, reply)
         _log.error(
             "login %s: the backend answered %d without a token",
             attempt.request_id,
@@ -115,18 +116,18 @@ class Login:
         )
         raise BackendFailed(refusals.NO_TOKEN)
 
-    def _refused(self, attempt: Attempt, reply: Reply) -> Reply:
+    async def _refused(self, attempt: Attempt, reply: Reply) -> Reply:
         """The backend's own answer to a login that gives no token."""
-        scrubbed = swaps.scrub(reply).without_cookies(self._own_cookies)
+        scrubbed = (await scrub(reply)).without_cookies(self._own_cookies)
         if attempt.method != "OPTIONS":
             report(self._sessions, "login_failed", attempt, reason=f"status_{reply.status}")
         return scrubbed
 
-    def _refresh_token(self, reply: Reply, sent: EchoDetector) -> RefreshToken | None:
+    async def _refresh_token(self, reply: Reply, sent: EchoDetector) -> RefreshToken | None:
         renew = self._config.renew
         if renew is None:
             return None
-        return refresh_tokens.find(reply, renew.refresh_token, sent.is_echo)
+        return await find_refresh_token(reply, renew.refresh_token, sent)
 
     async def _issue(
         self,
@@ -151,7 +152,7 @@ class Login:
             renew_before=renew.before if renew and refresh else None,
         )
         report(self._sessions, "login", attempt, issued.session)
-        swapped, cookie = _handed_out(reply, found, issued.key, attempt.cookie)
+        swapped, cookie = await _handed_out(reply, found, issued.key, attempt.cookie)
         kept = swapped.without_cookies(self._own_cookies, issued.key.reveal())
         return LoggedIn.by(kept, *cookie)
 
@@ -167,7 +168,7 @@ class Login:
         return subjects.unnamed(token)
 
 
-def _handed_out(
+async def _handed_out(
     reply: Reply, found: Found, key: Key, cookie: KeyCookie | None
 ) -> tuple[Reply, list[tuple[str, str]]]:
     """The reply with the key in the token's place, or without either and the cookie beside it.
@@ -175,5 +176,5 @@ def _handed_out(
     A backend that hands its token out in a cookie has chosen one already.
     """
     if cookie is None or swaps.is_in_cookie(reply, found):
-        return swaps.swap(reply, found, key.reveal()), []
-    return swaps.swap(reply, found, ""), [("Set-Cookie", cookie.setting(key.reveal()))]
+        return await swap(reply, found, key.reveal()), []
+    return await swap(reply, found, ""), [("Set-Cookie", cookie.setting(key.reveal()))]

@@ -17,9 +17,10 @@ from gateway.core.json_text import NotJson
 from gateway.core.minting import BadClaims
 from gateway.core.replies import Reply, UnreadableReply
 from gateway.logins import Attempt, LoggedIn, Means
-from gateway.logins._asking import ask
+from gateway.logins._asking import ask, scrub
 from gateway.logins._minting import Minting, about, with_key
 from gateway.logins._reports import report, reporting_failures
+from gateway.off_loop import off_loop
 
 if TYPE_CHECKING:
     from gateway.config.logins.mint import MintLogin
@@ -66,13 +67,15 @@ class Login:
     async def _log_in(self, attempt: Attempt) -> Reply:
         reply = await ask(self._backends, self._config, attempt)
         try:
-            scrubbed = swaps.scrub(reply).without_cookies(self._own_cookies)
-            is_no = reply.status >= 300 or swaps.says_no(reply, self._config.failed)
+            scrubbed = (await scrub(reply)).without_cookies(self._own_cookies)
+            is_large, failed = reply.is_large, self._config.failed
+            is_no = reply.status >= 300 or await off_loop(is_large, swaps.says_no, reply, failed)
             if is_no or attempt.method == "OPTIONS":
                 return self._refused(attempt, scrubbed)
-            found = claims.collect(reply, self._wanted)
+            found = await off_loop(is_large, claims.collect, reply, self._wanted)
+            data = await off_loop(is_large, _object, scrubbed)
             # The key is put in before there is one: a reply that cannot hold it is refused.
-            with_key(_object(scrubbed) or {}, self._config.reply.pointer, "")
+            with_key(data or {}, self._config.reply.pointer, "")
         except BadClaims as error:
             _log.error("login %s: the claims are unusable: %s", attempt.request_id, error)
             raise BackendFailed(refusals.NO_CLAIMS) from None
@@ -80,7 +83,7 @@ class Login:
             _log.error("login %s: the reply cannot hold a key", attempt.request_id)
             raise BackendFailed(refusals.LOGIN_REPLY) from None
         issued = await self._minting.issue(attempt, found["sub"], found)
-        key, data = issued.key.reveal(), _object(scrubbed)
+        key = issued.key.reveal()
         if attempt.cookie is not None:
             return LoggedIn.by(scrubbed, ("Set-Cookie", attempt.cookie.setting(key)))
         body = with_key(about(issued) if data is None else data, self._config.reply.pointer, key)

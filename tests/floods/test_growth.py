@@ -4,6 +4,8 @@ Each test gives one kind of input, as large as the limits allow it to be, in sha
 have been slow with: the same few bytes over and over, after something and before something.
 """
 
+import base64
+import json
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -26,6 +28,7 @@ from gateway.core.credentials import BadLogin
 from gateway.core.json_text import NotJson
 from gateway.core.minting import BadClaims
 from gateway.core.replies import Reply, UnreadableReply
+from gateway.core.request_echo import EchoDetector
 from gateway.core.swaps import NoToken
 from gateway.core.token_places import Auto, JsonPointer
 from gateway.core.tokens import BadToken
@@ -224,6 +227,11 @@ def _of_reply(read: Callable[[Reply], object]) -> Read:
     return of_bytes
 
 
+def _find_what_was_sent(reply: Reply) -> None:
+    """In a reply that repeats the whole request."""
+    swaps.find(reply, Auto(), EchoDetector("", [], reply.body).is_echo)
+
+
 _A_PLACE = JsonPointer("/refresh_token/0/a")
 _HERE = ("refresh_token", "0", "a")
 
@@ -242,6 +250,7 @@ REPLIES: list[tuple[str, Read, int]] = [
     ("scrub", _of_reply(swaps.scrub), REPLY),
     ("says no", _of_reply(lambda reply: swaps.says_no(reply, _A_PLACE)), REPLY),
     ("may hand out", _of_reply(lambda reply: swaps.may_hand_out(reply, _A_PLACE)), REPLY),
+    ("find what was sent", _of_reply(_find_what_was_sent), REPLY),
     ("refresh token", _of_reply(lambda reply: refresh_tokens.find(reply, Auto())), REPLY),
     ("claims", _of_reply(lambda reply: claims.collect(reply, [("sub", _A_PLACE, True)])), REPLY),
     ("JWTs", _in_text(lambda text: list(jwts.spans(text))), REPLY),
@@ -264,3 +273,16 @@ class TestGrowth:
         """The same for each thing by itself that readers look for."""
         for shape in PLAIN_SHAPES:
             assert_grows_fairly(read, shape, largest)
+
+
+def test_tokens_that_a_client_has_sent_in_numbers() -> None:
+    """A reply that repeats a request which is made of tokens takes no look at each of them."""
+
+    def find(text: bytes) -> None:
+        tokens = [f"eyJhbGciOiJIUzI1NiJ9.e30.{number:04}" for number in range(len(text) // 33)]
+        body = json.dumps(tokens).encode()
+        sent = EchoDetector("", [], base64.b64encode(base64.b64encode(body)))
+        with suppress(NoToken, BadToken):
+            swaps.find(Reply(200, (), body), Auto(), sent.is_echo)
+
+    assert_grows_fairly(find, Shape(b"", b"a", b""), 4 * REPLY)

@@ -4,13 +4,14 @@ What counts is the CPU time of the worker's event loop: it is what others wait f
 same on a machine that has other work.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import log_in
+from tests.conftest import accounts, log_in
 from tests.support.gateway import Gateway
-from tests.support.raw import Client
+from tests.support.raw import Client, Upstream, Visit
 
 # What one request may take of the loop, in seconds; an ordinary one takes a thousandth of it.
 MAX_STALL = 0.1
@@ -59,3 +60,51 @@ def test_a_field_stalls_nobody(relay: Gateway, line: bytes) -> None:
     """Whatever a field holds, or a line that is none."""
     log_in(relay.port)  # what is imported with the first login is not the field's doing
     assert stall(relay, post("/login", b'{"username": "alice"}', line)) < MAX_STALL
+
+
+def deep(depth: int, *, size: int) -> bytes:
+    """JSON in which many strings stand at the end of a long path; `size` in bytes."""
+    strings = b'"",' * (size // 3)
+    return b'{"a":' * depth + b"[" + strings + b'""]' + b"}" * depth
+
+
+def repeating(visit: Visit) -> None:
+    """A backend that refuses a login and says what was typed, as FastAPI does (422)."""
+    seen = 0
+    while True:
+        request = visit.request(seen)
+        seen += len(request)
+        body = request.partition(b"\r\n\r\n")[2]
+        answer = b'{"detail": [{"type": "missing", "input": %b}]}' % body
+        head = b"HTTP/1.1 422 Unprocessable Content\r\nContent-Type: application/json\r\n"
+        visit.send(head + b"Content-Length: %d\r\n\r\n" % len(answer) + answer)
+
+
+@pytest.fixture
+def repeats(login_upstream: Upstream) -> Iterator[None]:
+    login_upstream.clear(repeating)
+    yield
+    login_upstream.clear(accounts)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (deep(900, size=900_000), 502),
+        (deep(50, size=900_000), 502),
+        (deep(50, size=200_000), 422),
+        (b'["%b"]' % (b"eyJ9." * 180_000), 422),
+        (b'["%b"]' % (b'\\"' * 450_000), 422),
+    ],
+    ids=["deep", "many", "fewer", "like tokens", "escapes"],
+)
+def test_a_login_that_is_repeated_stalls_nobody(
+    relay: Gateway, repeats: None, body: bytes, status: int
+) -> None:
+    """It is read beside the loop, which is busy with passing it on; what takes too long is 502."""
+    request = post("/login", body, b"Content-Type: application/json")
+    with Client(relay.port) as client:
+        before = loop_time(relay)
+        client.send(request)
+        assert client.answer()[0] == status
+        assert loop_time(relay) - before < MAX_STALL

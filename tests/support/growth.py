@@ -31,6 +31,7 @@ ATOMS = [
     *[b".", b":", b"/", b"-", b"_", b"'", b"*", b"?", b"@", b"|", b"+", b"0", b"1", b"e", b"a"],
     *[b" ", b"\t", b"\r", b"\n", b"\r\n", b"\r\n ", b"\0", b"\x7f", b"\xff", b"\xc3\xa9"],
     *[b'{"a":', b'"a",', b'{"a":[', b'""', b'\\"', b"\\u0065", b"\\ud83d", b"null,", b"1e9,"],
+    *[b'"eyJhbGciOiJIUzI1NiJ9.e30.aaaa",', b"eyJhbGciOiJIUzI1NiJ9.e30.aaaa "],
     *[b"eyJ", b"eyJ.", b"eyJ9.", b"ewk.", b"ICD.", b"lk_", b"lk_trip.", b"a=lk_trip.a;"],
     *[b"refresh_token", b'refresh_token" ', b"charset", b";charset=", b"charset =", b"boundary="],
     *[b"%2e", b"%25", b"%2f", b"../", b"/a", b"//", b"a=1&", b"a;q=0,", b"--a\r\n", b"0\r\n"],
