@@ -6,7 +6,7 @@ longer prefix beats a shorter one; rules of the same pattern share it by method.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -30,6 +30,11 @@ class Methods(Generic[T]):
     def all(self) -> Iterable[T]:
         """Every rule of the pattern."""
         return [*self.named.values(), *self.other]
+
+    def mapped(self, change: Callable[[T], T]) -> Methods[T]:
+        """The same with another rule in the place of each."""
+        named = {method: change(rule) for method, rule in self.named.items()}
+        return Methods(named, [change(rule) for rule in self.other])
 
     @property
     def allowed(self) -> list[str]:

@@ -158,6 +158,14 @@ def backend_paths(config: Config) -> list[tuple[str, str]]:
     ]
 
 
+def logout_paths(config: Config) -> list[tuple[str, str]]:
+    """Where a backend logs people out: its upstream, and the path there."""
+    logout = config.logout
+    if logout.upstream is None or logout.backend_path is None:
+        return []
+    return [(logout.upstream, logout.backend_path)]
+
+
 def login_paths(config: AnyLogin) -> list[str]:
     """The paths of a login's entrances, as config.yaml says them."""
     fields = ("path", "callback_path", "backchannel_path")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gateway.config.own_tokens import minter
@@ -12,13 +12,13 @@ from gateway.core import paths, refusals
 from gateway.core.addresses import ServerUrl
 from gateway.core.cors import Policy
 from gateway.core.required_claims import allowed_values
-from gateway.logins import backend_paths, key_cookies
+from gateway.logins import backend_paths, key_cookies, logout_paths
 from gateway.relay.clock import Clock
 from gateway.relay.outbox import Outbox
 from gateway.relay.pool import Connect, Pool, Server
 from gateway.relay.responses import ResponseReader
 from gateway.relay.route_tokens import RouteTokens
-from gateway.relay.routes import Auth, Destination, InPlace, Route
+from gateway.relay.routes import Auth, BackendLogout, Destination, InPlace, Route
 from gateway.relay.settings import Settings
 from gateway.relay.upstream import UpstreamConnection
 
@@ -44,15 +44,20 @@ class Builder:
         self._minter = minter(config)
         named = [] if config.keys.field is None else [config.keys.field.encode()]
         self._key_fields = (b"Cookie", *named)
-        guarded = _guarded(config)
+        guarded = _reached(config, backend_paths(config))
         self._upstreams = {
             name: self._upstream(name, upstream, guarded[name])
             for name, upstream in config.upstreams.items()
         }
         self.pools = list(self._upstreams.values())
         # Where a proxy sends what may pass is not ours to know, so all of the paths are guarded.
-        everywhere = frozenset().union(*guarded.values())
-        self._nowhere = InPlace(lambda exchange: exchange.fail(refusals.NO_ROUTE), everywhere)
+        self._nowhere = InPlace(
+            lambda exchange: exchange.fail(refusals.NO_ROUTE), _anywhere(guarded)
+        )
+        logouts = _reached(config, logout_paths(config))
+        method = config.logout.method.encode()
+        self._logouts = {name: BackendLogout(found, method) for name, found in logouts.items()}
+        self._any_logout = BackendLogout(_anywhere(logouts), method)
 
     def route(self, number: int, rule: RouteConfig) -> Route:
         timeouts, limits = self._config.timeouts, self._config.limits
@@ -80,6 +85,7 @@ class Builder:
             login_page=None if rule.on_unauthenticated == "401" else self._config.login_page,
             always_to_login=rule.on_unauthenticated == "login",
             cors=Policy.of(rule.cors or self._config.cors),
+            logout=self._any_logout if upstream is None else self._logouts[upstream],
             varies=self._key_fields if rule.auth == "optional" else (),
             response_timeout=(
                 timeouts.response if rule.response_timeout is None else rule.response_timeout
@@ -134,8 +140,10 @@ class Builder:
         )
 
 
-def _guarded(config: Config) -> dict[str, frozenset[bytes]]:
-    """By upstream: the paths of backends' logins, wherever one of their servers is reached."""
+def _reached(config: Config, asked: Sequence[tuple[str, str]]) -> dict[str, frozenset[bytes]]:
+    """By upstream: the paths of those that are `asked` (upstreams and paths), wherever one of their
+    servers is reached.
+    """
 
     def places(upstream: Upstream) -> set[tuple[str, int, str]]:
         return {
@@ -146,11 +154,15 @@ def _guarded(config: Config) -> dict[str, frozenset[bytes]]:
     return {
         name: frozenset(
             paths.guard_form(path.encode())
-            for asked, path in backend_paths(config)
-            if places(upstream) & places(config.upstreams[asked])
+            for other, path in asked
+            if places(upstream) & places(config.upstreams[other])
         )
         for name, upstream in config.upstreams.items()
     }
+
+
+def _anywhere(reached: Mapping[str, frozenset[bytes]]) -> frozenset[bytes]:
+    return frozenset().union(*reached.values())
 
 
 def _connect(url: ServerUrl, upstream: Upstream) -> Connect:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.core.forwarding import Trusted
-from gateway.core.records import Open
 from gateway.core.refusals import Refusal
 from gateway.observe.access_log import AccessLog
-from gateway.observe.events import Report, of_sessions
+from gateway.observe.events import Report
 from gateway.pages.refusals import RefusalPages
 from gateway.relay.clock import Clock
 from gateway.relay.decision import Decider, Load
+from gateway.relay.endings import Endings
+from gateway.relay.key_cookies import TrustedCookies
 from gateway.relay.outbox import Outbox
 from gateway.relay.outgoing import Names
 from gateway.relay.peer import Peer
 from gateway.relay.requests import RequestReader
 from gateway.relay.settings import Settings
-from gateway.store.errors import StoreUnavailable
 
 
 @dataclass(slots=True)
@@ -40,12 +40,12 @@ class Context:
     describing: Trusted  # whose questions about others' requests are answered
     outbox: Outbox
     loop: asyncio.AbstractEventLoop  # asking for the running one costs a system call each time
-    revoke: Callable[[str], Awaitable[Mapping[str, Open]]]  # ends a session, says whose
+    cookies: TrustedCookies
+    endings: Endings
     report: Report  # what happens to sessions
     refused: Callable[[Refusal], None]  # is told of each refusal
     pages: RefusalPages  # what people read of it
     draining: bool = False
-    _ending: set[asyncio.Task[None]] = field(default_factory=set)
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("gateway.relay"))
 
     def peer(self, peername: Any) -> Peer:
@@ -56,21 +56,6 @@ class Context:
             proxies=self.proxies,
             describing=self.describing,
         )
-
-    def end_session(self, session_id: str) -> None:
-        """Ends a session beside the requests."""
-        task = self.loop.create_task(self._end_session(session_id))
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
-
-    async def _end_session(self, session_id: str) -> None:
-        try:
-            ended = await self.revoke(session_id)
-        except StoreUnavailable:
-            self.log.warning("a session that an upstream refuses cannot be ended now")
-            return
-        for event in of_sessions("revoke", ended, reason="upstream_401", by="upstream"):
-            self.report(event)
 
     def may_trail(self, name: bytes) -> bool:
         return self.requests.may_trail(name)

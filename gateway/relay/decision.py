@@ -54,6 +54,7 @@ class Forward:
     route: Route
     entry: Entry | None
     head: bytes
+    ends: tuple[str, ...] = ()  # the sessions that end before it goes on, by their ids
 
 
 class Load:
@@ -112,14 +113,15 @@ class Decider:
                     entry = None
             if entry is None or route.claims or head.cookie is not None:
                 _authorise(head, route, entry, peer)
+            ends = _logged_out(head, route, entry, peer) if route.at_logout else ()
             if route.token is not None and entry is not None:
                 entry = _for_route(route.token, entry)
         except Refused as refused:
             raise browsers.fitted(refused, head, route) from None
         if asked is not route:
-            return Forward(asked, entry, b"")
+            return Forward(asked, entry, b"", ends)
         prepared = outgoing.request_head(head, route, entry, peer, own_id)
-        return Forward(route, entry, prepared)
+        return Forward(route, entry, prepared, ends)
 
     async def decide_again(
         self, forward: Forward, head: RequestHead, peer: Peer, own_id: bytes, *, renew: bool
@@ -195,6 +197,19 @@ def _authorise(head: RequestHead, route: Route, entry: Entry | None, peer: Peer)
     for name, allowed in route.claims.items():
         if entry is None or not required_claims.is_met(entry.session.claim(name), allowed):
             raise Refused(refusals.FORBIDDEN, event=_forbidden(entry, refusals.FORBIDDEN))
+
+
+def _logged_out(
+    head: RequestHead, route: Route, entry: Entry | None, peer: Peer
+) -> tuple[str, ...]:
+    """The sessions that end with a request to the backend's own logout: those of the keys that
+    came, whether the route looks at keys or not. By a cookie no other site's page may log out.
+    """
+    if route.logout is None or not route.logout.is_asked(head.method):
+        return ()
+    if entry is None and head.key_cookies and not browsers.may_act(head, route, peer):
+        return ()
+    return head.session_ids
 
 
 def _for_route(tokens: RouteTokens, entry: Entry) -> Entry:

@@ -16,7 +16,7 @@ from gateway.core import refusals
 from gateway.core.refusals import Refusal
 from gateway.observe.events import Event
 from gateway.pages.refusals import RefusalPage
-from gateway.relay import answers, bodies, browsers, eager, frames, outgoing
+from gateway.relay import answers, bodies, browsers, eager, endings, frames, outgoing
 from gateway.relay.bodies import ChunkedBody, SizedBody
 from gateway.relay.decision import Forward
 from gateway.relay.frames import Frames
@@ -55,6 +55,7 @@ class Exchange:
     tunnelling = False
     waits = False  # for an upstream connection
     ended = False
+    logs_out = False  # its session ends with it
     second_try = False  # another token has been sought, which is done once
     suspended: eager.Suspended[Any] | None = None  # what the store is asked for
     status = 0
@@ -133,15 +134,26 @@ class Exchange:
 
     def _tell(self, event: Event | None) -> None:
         if event is not None and not self.ended:
-            address = self.client.peer.client(self.head).address
-            name = self.request_id.decode("ascii")
-            self.context.report(replace(event, address=address, request_id=name))
+            self.context.report(self.told(event))
+
+    def told(self, event: Event) -> Event:
+        """An event with what is known of its request."""
+        address = self.client.peer.client(self.head).address
+        return replace(event, address=address, request_id=self.request_id.decode("ascii"))
 
     def go(self, decision: Forward) -> None:
-        """The request may pass, as soon as there is a connection for it."""
+        """The request may pass; but where it logs out, its sessions end first."""
         self.forward = decision
+        if decision.ends:
+            endings.log_out(self, decision.ends, "backend_path", self._connect)
+        else:
+            self._connect()
+
+    def _connect(self) -> None:
+        """Sends the request on, as soon as there is a connection for it."""
+        assert self.forward is not None
         self.waits = True
-        decision.route.pool.acquire(self)
+        self.forward.route.pool.acquire(self)
 
     def begin(self, upstream: UpstreamConnection) -> None:
         """The pool's answer: the head leaves, in one write with what is there of the body."""
@@ -365,6 +377,10 @@ class Exchange:
             self.client.write(frames.close(status, reason))
             self.lingers = True
         self._end(reusable=False)
+
+    def forget_cookies(self) -> None:
+        """The session has ended, so the answer has the browser forget the key's cookie."""
+        self.context.cookies.forget(self.head.described or self.head, self.client.peer)
 
     # Ends that are no answers.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gateway.core import keys
 from gateway.core.forwarding import Client
 from gateway.core.refusals import Refusal
 from gateway.observe.events import Event
@@ -104,6 +105,13 @@ class RequestHead:
             if given.lower() == name:
                 return value.strip(b" \t\r\n").decode("latin-1")
         return None
+
+    @property
+    def session_ids(self) -> tuple[str, ...]:
+        """The ids of the sessions whose keys came, the one that counts first. Slow."""
+        credentials = [self.credential or b"", *(key for _, key in self.key_cookies)]
+        parsed = (keys.parse_key(credential) for credential in dict.fromkeys(credentials))
+        return tuple(keys.session_id(key) for key in parsed if key is not None)
 
     @property
     def has_body(self) -> bool:

@@ -94,6 +94,8 @@ def _held_by(exchange: Exchange) -> str | None:
     forward = exchange.forward
     if forward is None or forward.entry is None or not forward.route.close_on_logout:
         return None
+    if exchange.logs_out:
+        return None  # its own session ends by it
     return forward.entry.session.id or None  # who brings a token has none
 
 

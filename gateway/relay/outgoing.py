@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import TYPE_CHECKING
 
-from gateway.core import keys, shared_caches
+from gateway.core import shared_caches
 from gateway.core.cors import PREFIX as CORS
 from gateway.core.forwarding import UNKNOWN
 from gateway.core.keys import KEY_PATTERN
@@ -133,12 +133,10 @@ def _cookie_lines(head: RequestHead, entry: Entry | None) -> bytes:
     chosen = (head.cookie, head.credential)
     others = [cookie for cookie in dict.fromkeys(head.key_cookies) if cookie != chosen]
     names = [head.cookie or b"", *(name for name, _ in others)]
-    parsed = (keys.parse_key(key) for _, key in ((b"", head.credential or b""), *others))
-    ids = dict.fromkeys(keys.session_id(key).encode() for key in parsed if key is not None)
-    if entry is not None:
-        ids.pop(entry.session.id.encode(), None)
+    current = None if entry is None else entry.session.id
+    ids = [name for name in head.session_ids if name != current]
     lines = b"".join(b"X-Latchkey-Cookie: %b\r\n" % name for name in names)
-    return lines + (b"X-Latchkey-Others: %b\r\n" % b" ".join(ids) if ids else b"")
+    return lines + (b"X-Latchkey-Others: %b\r\n" % " ".join(ids).encode() if ids else b"")
 
 
 def _merged(head: RequestHead, peer: Peer) -> bytes:

@@ -110,7 +110,7 @@ class PresentedKeys:
                     living.append((cookie, found))
                 elif reason != "unreadable_session":
                     reason = found.reason
-            people = {(entry.session.login, entry.session.subject) for _, entry in living}
+            people = {entry.session.subject for _, entry in living}
             if len(people) > 1 or len(rank) > _MAX_KEYS:
                 reason = "several_keys"
                 break

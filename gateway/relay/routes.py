@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gateway.core import paths, refusals
+from gateway.core import origins, paths, refusals
 from gateway.core.cors import Policy
 from gateway.core.refusals import Refusal
 from gateway.core.routing import Methods, Table
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 # How many paths are remembered, and how long they may be: at most about 2 MiB of a client's choice.
 _MOST_PATHS = 4096
 _LONGEST_PATH = 256
+
+
+_SAFE = frozenset(method.encode() for method in origins.SAFE_METHODS)
 
 
 class Auth(enum.Enum):
@@ -51,6 +54,18 @@ class InPlace:
     host: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class BackendLogout:
+    """A backend's own logout, which ends the gateway's session as well."""
+
+    paths: frozenset[bytes]  # as `core.paths.guard_form` writes them
+    method: bytes
+
+    def is_asked(self, method: bytes) -> bool:
+        """Whether a request of this method logs out; another safe one only looks."""
+        return method == self.method or method not in _SAFE
+
+
 @dataclass(slots=True, eq=False)
 class Route:
     """One rule: where it goes, who may pass, and what is different on the way."""
@@ -72,6 +87,8 @@ class Route:
     login_page: str | None = None  # where a browser without a session is sent
     always_to_login: bool = False  # and not only a browser
     cors: Policy | None = None  # who else may read the answers
+    logout: BackendLogout | None = None  # of its upstream
+    at_logout: bool = False  # this path is that logout's
     varies: tuple[bytes, ...] = ()  # the fields whose key decides who gets which answer
     response_timeout: float = 60.0
     body_limit: int = 2**63
@@ -101,6 +118,12 @@ class Route:
             path = paths.read(path).strict
         rest = path[len(self.strip_prefix) :]
         return rest if rest.startswith(b"/") else b"/" + rest
+
+    def leads_to_logout(self, path: bytes) -> bool:
+        """Whether this path is the backend's own logout."""
+        if self.logout is None:
+            return False
+        return paths.guard_form(self.upstream_path(path)) in self.logout.paths
 
 
 class RouteTable:
@@ -135,6 +158,10 @@ class RouteTable:
                 return refusals.AMBIGUOUS_PATH
             if found is None or any(self._is_guarded(route, path) for route in found.all()):
                 return refusals.NO_ROUTE
+            if any(route.leads_to_logout(path) for route in found.all()):
+                return found.mapped(
+                    lambda route: replace(route, at_logout=route.leads_to_logout(path))
+                )
         except paths.AmbiguousPath:
             return refusals.AMBIGUOUS_PATH
         return found

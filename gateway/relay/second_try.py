@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gateway.core.tokens import MINTED
+from gateway.observe.events import Event
 from gateway.relay import eager
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def begin(exchange: Exchange, response: ResponseHead, rest: bytes) -> bool:
     Only a request that can be repeated is worth one, and only once.
     """
     forward = exchange.forward
-    if forward is None or forward.entry is None or forward.route.is_endpoint:
+    if forward is None or forward.entry is None or forward.route.is_endpoint or exchange.logs_out:
         return False
     session, settings = forward.entry.session, exchange.context.settings
     may_differ = session.refresh or settings.captures
@@ -55,7 +56,8 @@ def _may_renew(session: Session, settings: Settings) -> bool:
 
 def _refused_for_good(exchange: Exchange, entry: Entry) -> None:
     if entry.session.id and exchange.context.settings.end_on_401:
-        exchange.context.end_session(entry.session.id)
+        event = Event("revoke", reason="upstream_401", by="upstream")
+        exchange.context.endings.end([entry.session.id], event)
 
 
 def _send_when_there(

@@ -23,6 +23,7 @@ from gateway.relay.client import ClientConnection
 from gateway.relay.clock import Clock
 from gateway.relay.context import Context
 from gateway.relay.decision import Decider, Load
+from gateway.relay.endings import Endings
 from gateway.relay.forward_auth import ForwardAuth
 from gateway.relay.key_cookies import TrustedCookies
 from gateway.relay.live import LiveSessions
@@ -95,6 +96,7 @@ class Relay:
         )
         names = Names(Random(SystemRandom().getrandbits(256)))  # noqa: S311 (names, not secrets)
         load = Load(config.limits.requests)
+        cookies = _trusted_cookies(config)
         self._pools = builder.pools
         self._servers: list[asyncio.Server] = []
         self._listeners: tuple[socket.socket, ...] = ()
@@ -108,7 +110,7 @@ class Relay:
                 sessions,
                 load,
                 _bearers(config, key_sets),
-                _trusted_cookies(config),
+                cookies,
             ),
             load=load,
             names=names,
@@ -118,7 +120,8 @@ class Relay:
             describing=Trusted(() if config.verify is None else config.verify.trusted),
             outbox=outbox,
             loop=loop,
-            revoke=sessions.revoke,
+            cookies=cookies,
+            endings=Endings(sessions, loop),
             report=sessions.report,
             refused=refused,
             pages=RefusalPages(config.pages.templates),
