@@ -77,7 +77,8 @@ def test_a_session_from_its_login_to_its_logout(
 def test_sessions_that_others_end(tmp_path: Path, redis: RedisServer, backend: Renewing) -> None:
     """A limit, an upstream, and a backend that renews no more: each says why."""
     backend.life = 60
-    settings = sections(backend, max_per_subject=1, end_on_upstream_401=True)
+    ends = {"renew_on_upstream_401": True, "end_on_upstream_401": True}
+    settings = sections(backend, max_per_subject=1, **ends)
     store: Any = {"url": redis.url, "prefix": "audit:"}
     with gateway(tmp_path, store, **settings) as relay:
         first, key = log_in(relay.port), log_in(relay.port)
