@@ -92,6 +92,14 @@ class Guessing(Model):
         "email",
         "login",
         "user",
+        "user_id",
+        "login_id",
+        "identifier",
+        "account",
+        "mail",
+        "phone",
+        "phone_number",
+        "mobile",
     )
     window: Annotated[Duration, Field(ge=1)] = 300.0
     per_account: Annotated[int, Field(ge=0)] = 10

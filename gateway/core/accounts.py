@@ -54,8 +54,10 @@ _BLOCK_STRING = '"""'
 # Letters that some databases take for the plain ones, and that Unicode does not take apart.
 _STROKES = str.maketrans("łøđħŧı", "lodhti")
 
-# RFC 6177 §2: a home gets a /64 at the least, so one client has all the addresses in it.
+# RFC 6177 §2: a home gets a /64 at the least, so one client has all the addresses in it; and a site
+# gets a /48 at the most, which has as many of these.
 _HOME_BITS = 64
+_SITE_BITS = 48
 
 
 def typed(
@@ -129,6 +131,13 @@ def network(address: str) -> str:
     if ip.ipv4_mapped is not None:
         return str(ip.ipv4_mapped)
     return str(ipaddress.ip_network((ip, _HOME_BITS), strict=False))
+
+
+def site(home: str) -> str:
+    """The largest network that may be one client's, around its `network`; nothing for IPv4."""
+    if ":" not in home:
+        return ""
+    return str(ipaddress.IPv6Network(home).supernet(new_prefix=_SITE_BITS))
 
 
 def _in_basic(authorization: str) -> Iterator[str]:

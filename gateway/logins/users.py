@@ -125,7 +125,8 @@ def _given(attempt: Attempt) -> Credentials:
 def _clients(attempt: Attempt, given: Credentials) -> list[str]:
     """Whose share of the turns an attempt takes; none where clients have no address."""
     home = accounts.network(attempt.address)
-    return [f"address {home}", f"account {accounts.folded(given.name)}"] if home else []
+    client = accounts.site(home) or home
+    return [f"address {client}", f"account {accounts.folded(given.name)}"] if home else []
 
 
 def _reply(attempt: Attempt, given: Credentials, issued: Issued) -> Reply:

@@ -2,14 +2,15 @@
 
 An attempt takes a place before the backend is asked, and gives it back if it has not failed. So
 however many are made at once, no more than may fail ever reach the backend; and who hangs up before
-the answer has made a guess all the same. Four counts, each of the failures within a window:
+the answer has made a guess all the same. The counts, each of the failures within a window:
 * of one account from one network. After some failures each further attempt has to wait, twice as
   long each time. A success sets back what its own spelling of the account's name has failed at: the
   password is known, so these were no guesses. But a guesser may own an account of nearly that name.
 * of one account from all networks, which is much higher. It is for guessers who have many networks,
   and it stops none that has logged in to the account, by the same spelling, within the last weeks.
   So a stranger can keep an account's owner out only from the owner's own address.
-* of one network, and of all. A success does not set these back: a guesser has an account, too.
+* of one network, of one site of IPv6, and of all. A success does not set these back: a guesser has
+  an account, too.
 
 They are kept by `limits`, over our own client, for that knows each kind of store. Its scripts work
 on one key each, so a cluster runs them as well. What is counted by is a keyed digest: the store
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.aio.storage import RedisStorage
 
-from gateway.core.accounts import HIDDEN, network
+from gateway.core.accounts import HIDDEN, network, site
 from gateway.core.sealing import Sealer
 from gateway.store.connect import Client
 from gateway.store.errors import bounded
@@ -42,6 +43,10 @@ _MOST_DOUBLINGS = 30
 # How long a login may take between its steps, in seconds: as long as a code in a message is good
 # (NIST SP 800-63B §5.1.3.2).
 _STEP_LIFETIME = 600
+
+# As many homes of a site of IPv6 may have all the failures that they may have: who guesses may have
+# the whole site, and in the network of a provider for mobiles other users have the other homes.
+_HOMES_OF_A_SITE = 10
 
 # When nothing but other attempts under way is in the way: about as long as a login takes, in s.
 _SOON = 1.0
@@ -182,8 +187,9 @@ class Failures:
         named = [account for account in meant if not (begun and account.is_hidden)]
         for account in sorted({*begun, *named}, key=attrgetter("name")):
             await self._take_account(places, rules, account, home)
-        if home:
-            await self._take(places, _place(rules, "address", self._digest("address", home)))
+        for kind, place in (("address", home), ("site", site(home))):
+            if place:
+                await self._take(places, _place(rules, kind, self._digest(kind, place)))
         await self._take(places, _place(rules, "all", ""))
 
     async def _begun(self, continues: Collection[str]) -> list[_Account]:
@@ -301,6 +307,7 @@ def _place(rules: Guessing, kind: str, digest: str) -> _Place:
         "here": rules.per_account,
         "everywhere": rules.per_account_everywhere,
         "address": rules.per_address,
+        "site": rules.per_address * _HOMES_OF_A_SITE,
         "all": rules.in_all,
     }
     item = RateLimitItemPerSecond(amounts[kind], math.ceil(rules.window), namespace=kind)

@@ -384,6 +384,7 @@ async def flood(place: World, **by_number: Any) -> list[int]:
         ({"per_account_everywhere": 9}, {"address": "2001:db8:0:{}::1"}, 9),
         ({"per_address": 11}, {"name": "user-{}"}, 11),
         ({"per_address": 11, "per_account": 0}, {"address": "2001:db8::{}"}, 11),
+        ({"per_address": 1}, {"name": "user-{}", "address": "2001:db8:0:{}::1"}, 10),
         ({"in_all": 13}, {"name": "user-{}", "address": "192.0.2.{}"}, 13),
     ],
 )
@@ -432,6 +433,22 @@ async def test_many_right_logins_at_once(redis: RedisServer) -> None:
         assert names(redis, place, "f:") == []
         assert await attempts(place, 4) == [401, 401, 401, 429]
         assert await retry_after(place) > 1
+
+
+async def test_what_is_kept_of_a_flood_is_bounded(redis: RedisServer) -> None:
+    """Accounts that are made up fill no store: what has to wait leaves nothing, and names of any
+    length are kept as digests that end by themselves.
+    """
+    async with world(redis.url, guessing={**RULES, "per_address": 5}) as place:
+        place.backend.answer = judge
+        long = "x" * 4000
+        got = [await attempt(place, name=f"{number}{long}") for number in range(40)]
+        assert got == [401] * 5 + [429] * 35
+        kept = [*names(redis, place, "f:"), *names(redis, place, "k:"), *names(redis, place, "t:")]
+        assert len(kept) <= 5 * 5 + 4
+        assert max(map(len, kept)) < 150
+        with redis.client() as client:
+            assert all(0 < client.ttl(name) <= 60 for name in kept)
 
 
 # Many passwords in one request.

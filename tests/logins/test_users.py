@@ -301,7 +301,7 @@ async def flood(place: World, name: str, address: str) -> list[tuple[int, str]]:
     ("name", "address"),
     [
         ("user-{}", "198.51.100.1"),
-        ("user-{}", "2001:db8::{}"),
+        ("user-{}", "2001:db8:0:{}::1"),
         ("alice", "198.51.100.{}"),
     ],
 )

@@ -149,6 +149,49 @@ def test_a_client_cannot_fill_the_log(one: Gateway) -> None:
     assert one.log.read_text().count(line) - before <= 40, "20 of each worker"
 
 
+# Ways to send attempts.
+
+
+def attempt(password: str, *lines: str, address: str = OWNER) -> bytes:
+    """One attempt as it is sent."""
+    body = json.dumps({"username": "alice", "password": password}).encode()
+    fields = "".join(f"{line}\r\n" for line in (f"X-Forwarded-For: {address}", *lines))
+    return (
+        b"POST /login HTTP/1.1\r\nHost: a.example\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n%b\r\n%b" % (len(body), fields.encode(), body)
+    )
+
+
+def test_attempts_in_a_row_on_one_connection(pair: list[Gateway]) -> None:
+    """Pipelined, each is an attempt: those behind the last that may fail are not tried."""
+    with Client(pair[0].port) as client:
+        client.send(attempt("wrong") * 4 + attempt("right") * 2)
+        assert [client.answer()[0] for _ in range(6)] == [401] * 3 + [429] * 3
+
+
+def test_attempts_that_wait_to_be_asked_for_their_body(pair: list[Gateway]) -> None:
+    """`Expect: 100-continue`, whether the body comes at once or later."""
+    for number in range(4):
+        head, _, body = attempt("wrong", "Expect: 100-continue").partition(b"\r\n\r\n")
+        with Client(pair[0].port) as client:
+            client.send(head + b"\r\n\r\n" + body * (number % 2))
+            status, _, _ = client.answer()
+            if status == 100:
+                client.send(body * (1 - number % 2))
+                status, _, _ = client.answer()
+        assert status == (401 if number < 3 else 429)
+
+
+def test_who_hangs_up_has_guessed_all_the_same(pair: list[Gateway]) -> None:
+    """Whoever does not wait for the answers to guesses has made them, on all gateways."""
+    for number in range(6):
+        with Client(pair[number % 2].port) as client:
+            client.send(attempt("wrong"))
+            time.sleep(0.05)  # it is under way
+    assert log_in(pair[0], "right")[0] == 429
+    assert log_in(pair[1], "right", name="bob")[0] == 200
+
+
 # Bodies.
 
 

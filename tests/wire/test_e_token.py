@@ -62,6 +62,40 @@ def test_e1_spellings_of_the_login(
 
 
 @pytest.mark.parametrize(
+    "framed",
+    [
+        b'Content-Length: 21\r\n\r\n{"username": "alice"}',
+        b'Transfer-Encoding: chunked\r\n\r\n15\r\n{"username": "alice"}\r\n0\r\n\r\n',
+        b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b'Expect: 100-continue\r\nContent-Length: 21\r\n\r\n{"username": "alice"}',
+    ],
+)
+def test_e1_a_preflight_has_no_body(
+    relay: Gateway, login_upstream: Upstream, backend: object, framed: bytes
+) -> None:
+    """WHATWG Fetch §4.8: no browser sends one, so it is refused, and its backend is not asked."""
+    head = LOGIN.partition(b"Connection")[0].replace(b"POST", b"OPTIONS")
+    asks = b"Connection: close\r\nAccess-Control-Request-Method: POST\r\n"
+    answer = ask(relay.port, head + asks + framed)
+    assert status(answer.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")) == 400
+    assert login_upstream.got == b""
+
+
+def test_e1_a_preflight_is_a_question(
+    relay: Gateway, login_upstream: Upstream, backend: object
+) -> None:
+    """With a length of nothing it passes, and nothing goes with it that could be a login."""
+    head = (
+        (LOGIN % b"").partition(b"Content-Type")[0].replace(b"POST /login", b"OPTIONS /login?a=b")
+    )
+    asks = b"Access-Control-Request-Method: POST\r\nCookie: a=b\r\nContent-Length: 0\r\n\r\n"
+    assert status(ask(relay.port, head + asks)) == 400  # `accounts` finds no name in it
+    assert login_upstream.got.startswith(b"OPTIONS /backend/login HTTP/1.1\r\n")
+    assert b"\r\nAccess-Control-Request-Method: POST\r\n" in login_upstream.got
+    assert b"Cookie" not in login_upstream.got
+
+
+@pytest.mark.parametrize(
     "target",
     [
         b"/backend/login",
