@@ -8,7 +8,8 @@ RUN /venv/bin/pip install --no-cache-dir --constraint requirements-dev.txt '.[em
 
 FROM python:3.11-slim
 COPY --from=build /venv /venv
-COPY config.yaml /etc/latchkey/config.yaml
+COPY deploy/image.config.yaml /etc/latchkey/config.yaml
+# It needs BACKEND; mount a file of your own over it. Run with a writable /tmp and /data.
 # A number, so that a cluster can see that it is not root; /data is for `store: embedded`.
 RUN mkdir -m 0700 /data && chown 10001:10001 /data
 USER 10001:10001
