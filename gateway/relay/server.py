@@ -150,6 +150,7 @@ class Relay:
         """Accepts nothing more, and waits until nothing is in flight, or until `ending` is set."""
         self._context.draining = True
         await self._stop_listening()
+        await asyncio.sleep(_DRAIN_STEP)  # what the loop has accepted is no client before its turn
         loop = asyncio.get_running_loop()
         lets_idle = loop.time() + _LAST_REQUESTS
         while self._clock.clients and not ending.is_set():

@@ -242,6 +242,17 @@ def test_no_request_is_lost(
     assert slowest < HANG / 4
 
 
+def test_a_request_at_the_moment_of_the_change(
+    tmp_path: Path, redis: RedisServer, shop: Upstream
+) -> None:
+    """A worker that has nothing to do ends at once, but not before what it has accepted."""
+    with running(tmp_path, redis, shop, workers=2) as relay:
+        for _ in range(4):
+            reloaded(relay)
+            for _ in range(3):
+                assert status(ask(relay.port, GET)) == 200
+
+
 def test_connections_that_wait_to_be_accepted(
     tmp_path: Path, redis: RedisServer, shop: Upstream
 ) -> None:
