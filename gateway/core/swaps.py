@@ -12,29 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gateway.core import json_text, jwts
+from gateway.core import json_text, jwts, second_steps, token_names
 from gateway.core.json_text import Members, NotJson, String, pointed
 from gateway.core.refresh_tokens import is_refresh, names_refresh
 from gateway.core.replies import IsEcho, Reply, UnreadableReply, names, nothing_sent
 from gateway.core.token_places import Auto, Cookie, Header, JsonPointer, TokenPlace
 from gateway.core.tokens import BadToken, NotAJwt, read_claims
-
-# Under these names backends hand out the token that is to be sent back, the likeliest first;
-# compared without case, `_` and `-`.
-_NAMES = (
-    "token",
-    "accesstoken",
-    "access",
-    "idtoken",
-    "jwt",
-    "key",
-    "accessjwt",
-    "authtoken",
-    "authorization",
-    "xaccesstoken",
-    "xauthtoken",
-)
-_JOINTS = str.maketrans("", "", "_-")
 
 # A refresh token within a text: in a URL, a form, or JSON inside of something else.
 _REFRESH_IN_TEXT = re.compile(
@@ -72,6 +55,17 @@ class InField:
 
 Found = InBody | InField
 
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A field line that holds a token."""
+
+    found: InField
+    name: str  # in lower case
+    cookie: str  # that it sets, or nothing
+    is_alone: bool  # the token is all of it, but for a scheme
+
+
 # What stands in the place of a token afterwards.
 Put = Callable[[str], str]
 
@@ -79,9 +73,8 @@ Put = Callable[[str], str]
 def find(reply: Reply, place: TokenPlace, is_echo: IsEcho = nothing_sent) -> Found:
     """The token that the reply hands out, and where.
 
-    What is not signed is no token, and neither is what the client has sent itself. Raises
-    `NoToken`, and `BadToken` if there are two of which either could be meant: no reader may choose
-    between two who may be two people.
+    What the client has sent itself is none. Raises `NoToken`, and `BadToken` if there are two of
+    which either could be meant: no reader may choose between two who may be two people.
     """
     tried = 0
     for group in _groups(reply, place):
@@ -89,7 +82,7 @@ def find(reply: Reply, place: TokenPlace, is_echo: IsEcho = nothing_sent) -> Fou
         tried += len(tokens)
         if tried > MAX_TOKENS:
             raise BadToken("too_many_tokens")
-        believable = [token for token in tokens if _is_believable(token, is_echo)]
+        believable = [token for token in tokens if not is_echo(token)]
         if len(believable) > 1:
             raise BadToken("two_tokens")
         if believable:
@@ -136,6 +129,14 @@ def may_hand_out(reply: Reply, place: JsonPointer) -> bool:
     return is_in_part and _names_token(reply, pointed(place.pointer))
 
 
+def asks_for_more(reply: Reply) -> bool:
+    """Whether a JSON reply asks for a second step, wherever it does. Raises `UnreadableReply`."""
+    try:
+        return second_steps.are_asked_for(reply.document())
+    except NotJson:
+        return False
+
+
 def scrub(reply: Reply) -> Reply:
     """The reply without any token: for replies from which no session is issued.
 
@@ -150,11 +151,11 @@ def _groups(reply: Reply, place: TokenPlace) -> Iterable[Sequence[Found]]:
         case JsonPointer(pointer):
             return [_at(reply, pointed(pointer))]
         case Header(name):
-            return [_in_fields(reply, lambda each, _cookie: each == name.lower())]
+            return [_in_fields(reply, lambda line: line.name == name.lower())]
         case Cookie(name):
-            return [_in_fields(reply, lambda _each, cookie: cookie == name)]
+            return [_in_fields(reply, lambda line: line.cookie == name)]
         case Auto():
-            return _anywhere(reply)
+            return _by_known_names(reply)
 
 
 def _complaints(reply: Reply, place: JsonPointer) -> list[Any]:
@@ -174,43 +175,65 @@ def _names_token(reply: Reply, beside: Sequence[str]) -> bool:
     `beside`.
     """
     return any(
-        string.value and not jwts.sole(string.value) and _rank(string.name) < len(_NAMES)
+        _is_called_token(string.name, string.value) and not jwts.sole(string.value)
         for string in reply.strings()
         if not string.is_name and not string.is_below(beside)
     )
 
 
-def _is_believable(token: str, is_echo: IsEcho) -> bool:
-    """Whether nobody but its backend can have made it, as far as that can be seen.
-
-    Of a JWE nothing can be seen, which its reader is told.
-    """
-    is_jws = token.count(".") == jwts.JWS_PARTS - 1
-    return (jwts.is_signed(token) or not is_jws) and not is_echo(token)
-
-
-def _anywhere(reply: Reply) -> Iterator[Sequence[Found]]:
+def _by_known_names(reply: Reply) -> Iterator[Sequence[Found]]:
     """The tokens that are as likely, the likeliest first: those of the JSON body, then of the
     fields, then of the cookies; of each by their names, and nearer to the top.
+
+    The body of a redirect is for people, if anything; what asks for a second step logs in later.
     """
+    if _asks_for_more_around(reply):
+        return
+    if reply.status < 300:
+        yield from _in_body(reply)
+    for of_cookies in (False, True):
+        yield from _by_rank(
+            ((rank, 0), line.found)
+            for line in _lines_with_tokens(reply)
+            if bool(line.cookie) is of_cookies
+            and (line.cookie or line.is_alone)
+            and (rank := token_names.rank(line.cookie or line.name)) is not None
+        )
+
+
+def _asks_for_more_around(reply: Reply) -> bool:
+    try:
+        return second_steps.are_asked_for_around(reply.document(), _is_called_token)
+    except NotJson:
+        return False
+
+
+def _is_called_token(name: str, text: str) -> bool:
+    return text != "" and token_names.rank(name) is not None
+
+
+def _in_body(reply: Reply) -> Iterator[Sequence[Found]]:
+    """The tokens of a body: of one that is no JSON, the token that is all there is in it."""
     try:
         strings = reply.strings()
     except NotJson:
         token = jwts.sole(reply.text()[0])
         if token and _is_usable(token):
             yield [InBody(token)]
-    else:
-        yield from _by_rank(
-            ((_rank(each.name), each.depth), InBody(token))
-            for each in strings
-            if not each.is_name and not is_refresh(each) and (token := jwts.sole(each.value))
-        )
-    for of_cookies in (False, True):
-        yield from _by_rank(
-            ((_rank(cookie or name), 0), found)
-            for found, name, cookie in _lines_with_tokens(reply)
-            if bool(cookie) is of_cookies and not names_refresh(name, cookie)
-        )
+        return
+    yield from _by_rank(
+        ((rank, string.depth), InBody(token))
+        for string in strings
+        if (token := jwts.sole(string.value)) and (rank := _rank(string)) is not None
+    )
+
+
+def _rank(string: String) -> int | None:
+    """How likely a string of a JSON body is the token; None is not at all."""
+    if string.is_name or is_refresh(string) or token_names.is_of_others(string.path):
+        return None
+    is_all_there_is = string.container is None
+    return 0 if is_all_there_is else token_names.rank(string.name)
 
 
 def _by_rank(ranked: Iterable[tuple[tuple[int, int], Found]]) -> Iterator[Sequence[Found]]:
@@ -230,21 +253,22 @@ def _at(reply: Reply, pointer: tuple[str, ...]) -> Sequence[Found]:
     return [InBody(token) for value in values if (token := jwts.sole(value))]
 
 
-def _in_fields(reply: Reply, chosen: Callable[[str, str], bool]) -> Sequence[Found]:
-    return [found for found, name, cookie in _lines_with_tokens(reply) if chosen(name, cookie)]
+def _in_fields(reply: Reply, is_chosen: Callable[[_Line], bool]) -> Sequence[Found]:
+    return [line.found for line in _lines_with_tokens(reply) if is_chosen(line)]
 
 
-def _lines_with_tokens(reply: Reply) -> Iterator[tuple[InField, str, str]]:
-    """The field lines that hold a token, each with its name and the cookie that it sets.
+def _lines_with_tokens(reply: Reply) -> Iterator[_Line]:
+    """The field lines that hold a token.
 
     But for Set-Cookie, parts between commas may have been lines of their own (RFC 9110 §5.3).
     """
     for index, line in enumerate(reply.fields):
         name, cookie = names(line)
         text = _REFRESH_IN_TEXT.sub(r"\1", line[1])
-        for part in [text] if cookie else text.split(","):
+        for part in [text.partition(";")[0]] if cookie else text.split(","):
             if token := jwts.first(part):
-                yield InField(token, index), name, cookie
+                is_alone = jwts.sole(part) == token
+                yield _Line(InField(token, index), name, cookie, is_alone)
 
 
 def _is_usable(token: str) -> bool:
@@ -254,11 +278,6 @@ def _is_usable(token: str) -> bool:
     except BadToken as error:
         return not isinstance(error, NotAJwt)
     return True
-
-
-def _rank(name: str) -> int:
-    name = name.lower().translate(_JOINTS)
-    return _NAMES.index(name) if name in _NAMES else len(_NAMES)
 
 
 def _nothing(_token: str) -> str:

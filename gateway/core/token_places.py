@@ -41,7 +41,7 @@ _HINTS = (
 
 @dataclass(frozen=True, slots=True)
 class Auto:
-    """Wherever a JWT is found: the JSON body first, then the fields, then the cookies."""
+    """Under a name that is known for tokens: in the body, else in a field, else in a cookie."""
 
 
 @dataclass(frozen=True, slots=True)

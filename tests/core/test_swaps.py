@@ -59,10 +59,11 @@ def no_token_in(given: Reply, *tokens: str) -> bool:
         {"something": OTHER, "jwt": ACCESS},
         {"key": ACCESS, "user": {"name": "alice"}},
         {"data": {"login": {"token": ACCESS, "refreshToken": REFRESH}}},
-        {"rt": REFRESH, "unusual": ACCESS},
-        {"my_refresh_token": REFRESH, "unusual": ACCESS},
+        {"rt": REFRESH, "apiToken": ACCESS},
+        {"my_refresh_token": REFRESH, "auth": ACCESS},
         {"authorization": f"Bearer {ACCESS}"},
-        {"message": f"you are welcome: {OTHER}", "unusual": ACCESS},
+        {"message": f"you are welcome: {OTHER}", "bearer_token": ACCESS},
+        {"reset_token": OTHER, "idToken": ACCESS, "mfa": {"enabled": True}},
         [{"token": ACCESS}],
         ACCESS,
     ],
@@ -82,7 +83,9 @@ def test_auto_finds_the_token_that_is_to_be_sent_back(body: Any) -> None:
         ([("Set-Cookie", f"csrf={OTHER}"), ("Set-Cookie", f"access_token={ACCESS}")], 1),
         ([("Set-Cookie", f"jwt={OTHER}"), ("Authorization", f"Bearer {ACCESS}")], 1),
         ([("Set-Cookie", f"jwt=Bearer%20{ACCESS}; HttpOnly")], 0),
-        ([("Location", f"/app#refresh_token={REFRESH}&access_token={ACCESS}")], 0),
+        ([("Set-Cookie", f"__Host-jwt={ACCESS}; Path=/; Secure")], 0),
+        ([("Set-Cookie", f"access_token_cookie={ACCESS}; HttpOnly")], 0),
+        ([("Location", f"/app#access_token={OTHER}"), ("X-Token", ACCESS)], 1),
         ([("Authorization", f"Bearer {ACCESS}, refresh_token={REFRESH}")], 0),
     ],
 )
@@ -100,11 +103,96 @@ def test_auto_takes_the_body_first() -> None:
     assert swaps.find(given, parse_token_place("auto")) == InBody(ACCESS)
 
 
-def test_auto_takes_a_text_that_is_a_token() -> None:
-    """Some backends answer with the bare token."""
-    given = reply(f"{ACCESS}\n".encode(), ("Content-Type", "text/plain"))
+@pytest.mark.parametrize("kind", ["text/plain", "application/jwt", "text/html", "application/json"])
+def test_auto_takes_a_text_that_is_a_token(kind: str) -> None:
+    """Some backends answer with the bare token, whatever they call that."""
+    given = reply(f"{ACCESS}\n".encode(), ("Content-Type", kind))
     assert swaps.find(given, parse_token_place("auto")) == InBody(ACCESS)
     assert swapped(given).body == f"{KEY}\n".encode()
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        ("Location", f"/app#token={ACCESS}"),
+        ("Location", ACCESS),
+        ("Link", f"<{ACCESS}>; rel=next"),
+        ("Refresh", f"0; url=/{ACCESS}"),
+        ("Content-Location", ACCESS),
+        ("WWW-Authenticate", f"Bearer {ACCESS}"),
+        ("X-Unusual", ACCESS),
+        ("X-Token", f"it is {ACCESS}!"),
+        ("X-CSRF-Token", ACCESS),
+        ("X-MFA-Token", ACCESS),
+        ("X-Refresh-Token", ACCESS),
+        ("Set-Cookie", f"unusual={ACCESS}"),
+        ("Set-Cookie", f"csrf_access_token={ACCESS}"),
+        ("Set-Cookie", f"XSRF-TOKEN={ACCESS}"),
+        ("Set-Cookie", f"mfa_token={ACCESS}"),
+        ("Set-Cookie", f"token=none; Path=/{ACCESS}"),
+        ("Set-Cookie", f"flash=token; token={ACCESS}"),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 302])
+def test_auto_takes_no_token_from_elsewhere(field: tuple[str, str], status: int) -> None:
+    """Only from where tokens are known to be: not from an address, nor under an unknown name."""
+    given = reply({"ok": True}, JSON, field, status=status)
+    with pytest.raises(NoToken):
+        swaps.find(given, parse_token_place("auto"))
+    assert ACCESS not in str(swaps.scrub(given).fields)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"unusual": ACCESS},
+        {"user": {"name": ACCESS}},
+        {"data": {"message": ACCESS, "next": f"/x?token={ACCESS}"}},
+        {"mfa_token": ACCESS},
+        {"mfaToken": {"token": ACCESS}},
+        {"challenge": {"access_token": ACCESS}},
+        {"data": {"verifyEmail": {"token": ACCESS}}},
+        {"password_reset": {"token": ACCESS}},
+        {"otp": [{"jwt": ACCESS}]},
+        {"temp": {"token": ACCESS}},
+        {"temporary_token": ACCESS},
+        {"pre_auth": {"token": ACCESS}},
+        {"2fa": {"token": ACCESS}},
+        {"magicLink": {"token": ACCESS}},
+        {"invite": {"token": ACCESS}},
+        {"csrf": {"token": ACCESS}},
+        {"step": {"token": ACCESS}},
+        {"errors": {"token": ACCESS}},
+        {"access_token_expires": ACCESS},
+        {ACCESS: "token"},
+        [ACCESS, "token"],
+    ],
+)
+def test_auto_takes_no_other_member(body: Any) -> None:
+    """Neither one of an unknown name, nor one on whose way a name says that it is another kind."""
+    with pytest.raises(NoToken):
+        swaps.find(reply(body), parse_token_place("auto"))
+
+
+@pytest.mark.parametrize("body", [{"token": ACCESS}, ACCESS, ACCESS.encode()])
+def test_auto_takes_nothing_from_the_body_of_a_redirect(body: Any) -> None:
+    """Nobody reads it there; what a cookie or a field of a known name holds is taken."""
+    with pytest.raises(NoToken):
+        swaps.find(reply(body, status=302), parse_token_place("auto"))
+    given = reply(body, JSON, ("Set-Cookie", f"token={OTHER}"), status=302)
+    assert swaps.find(given, parse_token_place("auto")) == InField(OTHER, 1)
+
+
+@pytest.mark.parametrize("place", ["/unusual", "header:X-Unusual", "cookie:unusual", "/mfa_token"])
+def test_a_place_that_is_named_may_be_anything(place: str) -> None:
+    """Who names it knows what stands there."""
+    given = reply(
+        {"unusual": ACCESS, "mfa_token": ACCESS, "mfa_required": True},
+        JSON,
+        ("X-Unusual", ACCESS),
+        ("Set-Cookie", f"unusual={ACCESS}"),
+    )
+    assert swaps.find(given, parse_token_place(place)).token == ACCESS
 
 
 @pytest.mark.parametrize(
@@ -296,7 +384,7 @@ def test_what_speaks_of_the_old_bytes_goes() -> None:
     [
         ("auto", {"tokens": [ACCESS, OTHER]}, []),
         ("auto", {"a": {"token": ACCESS}, "b": {"token": OTHER}}, []),
-        ("auto", {"unusual": ACCESS, "strange": OTHER}, []),
+        ("auto", {"a": {"access_token": ACCESS}, "b": {"accessToken": OTHER}}, []),
         ("auto", f'{{"token": "{OTHER}", "token": "{ACCESS}"}}'.encode(), []),
         ("auto", {}, [("X-Token", ACCESS), ("x-token", OTHER)]),
         ("auto", {}, [("Set-Cookie", f"jwt={ACCESS}"), ("Set-Cookie", f"jwt={OTHER}; Path=/a")]),

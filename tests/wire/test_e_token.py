@@ -173,7 +173,8 @@ REPLIES: dict[str, Answer] = {
     ),
     "created": answering(JSON.replace(b"200 OK", b"201 Created"), BODY),
     "redirect": answering(
-        b"HTTP/1.1 302 Found\r\nLocation: /home\r\nSet-Cookie: t=%b; Path=/\r\n" % TOKEN.encode(),
+        b"HTTP/1.1 302 Found\r\nLocation: /home\r\nSet-Cookie: token=%b; Path=/\r\n"
+        % TOKEN.encode(),
         b"",
     ),
     "bom": answering(JSON, b"\xef\xbb\xbf" + BODY),

@@ -1,0 +1,69 @@
+"""By which names backends hand out the token that is to be sent back, and by which they do not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+# Known from frameworks and their tutorials, the likeliest first; without case and joints, `x-` and
+# `__Host-` before a name, and `cookie` behind it. Under other names no login's token is looked for.
+_KNOWN = (
+    "token",
+    "accesstoken",
+    "access",
+    "idtoken",
+    "jwt",
+    "key",
+    "accessjwt",
+    "authtoken",
+    "authorization",
+    "jwttoken",
+    "authjwt",
+    "jwtauth",  # dj-rest-auth
+    "bearer",
+    "bearertoken",
+    "authentication",
+    "authenticationtoken",
+    "auth",
+    "apitoken",
+    "usertoken",
+    "sessiontoken",
+    "fastapiusersauth",  # FastAPI Users
+    "session",
+    "sid",
+    "tokens",
+)
+_RANKS = {name: rank for rank, name in enumerate(_KNOWN)}
+
+_BEFORE = re.compile(r"^(?:__(?:host|secure)-)?(?:x[-_])?")
+_JOINTS = re.compile(r"[-_. ]+")
+
+# Words of names under which a token is for something else: a further step, one link, one form.
+_OF_OTHERS = frozenset(
+    {
+        *("2fa", "challenge", "factor", "hotp", "mfa", "otp", "step", "tfa", "totp"),
+        *("partial", "pending", "pre", "preauth", "temp", "temporary", "tmp"),
+        *("activate", "activation", "confirm", "confirmation", "verification", "verify"),
+        *("forgot", "invitation", "invite", "magic", "recover", "recovery", "reset"),
+        *("csrf", "error", "errors", "refresh", "xsrf"),
+    }
+)
+_WORD = re.compile(r"[0-9]+[Ff][Aa](?![a-z])|[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+
+
+def rank(name: str) -> int | None:
+    """How likely a field, a cookie or a member of this name holds the token: 0 is the likeliest,
+    None is not at all.
+    """
+    plain = _JOINTS.sub("", _BEFORE.sub("", name.lower()))
+    return _RANKS.get(plain, _RANKS.get(plain.removesuffix("cookie")))
+
+
+def is_of_others(path: Iterable[str | int]) -> bool:
+    """Whether a name on the way to a token says that it is another kind of token."""
+    return any(isinstance(part, str) and not _OF_OTHERS.isdisjoint(words(part)) for part in path)
+
+
+def words(name: str) -> list[str]:
+    """The words of a name, in small letters, however they are joined: `mfaToken`, `mfa_token`."""
+    return [word.lower() for word in _WORD.findall(name)]

@@ -1,0 +1,162 @@
+"""Replies that ask for a second step: in so many words, around a token, and not just in passing."""
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.core import second_steps
+from gateway.core.json_text import document
+from gateway.core.replies import Reply
+from gateway.core.swaps import NoToken, find
+from gateway.core.token_places import Auto
+from tests.conftest import token_of
+
+TOKEN = token_of("alice")
+
+
+def logs_in(body: Any) -> bool:
+    try:
+        return find(Reply(200, (), json.dumps(body).encode()), Auto()).token == TOKEN
+    except NoToken:
+        return False
+
+
+ASKING: list[dict[str, Any]] = [
+    {"mfa_required": True},
+    {"mfaRequired": True},
+    {"MFA_REQUIRED": 1},
+    {"mfarequired": "true"},
+    {"requires_mfa": True},
+    {"requiresMFA": True},
+    {"needs2FA": True},
+    {"two_factor_required": "yes"},
+    {"twoFactorAuthRequired": True},
+    {"requires-two-factor": True},
+    {"is_2fa_required": True},
+    {"mfa": True},
+    {"mfa": ["totp", "sms"]},
+    {"mfa": {"required": True, "methods": ["totp"]}},
+    {"mfa": {"challenge_id": "c1"}},
+    {"2fa": "totp"},
+    {"otp_required": True},
+    {"otpSent": True},
+    {"totp_required": True},
+    {"challenge": "c1"},
+    {"challenge": {"id": "c1", "type": "totp"}},
+    {"challenges": [{"type": "sms"}]},
+    {"ChallengeName": "SOFTWARE_TOKEN_MFA", "Session": "x"},
+    {"mfa_token": "opaque"},
+    {"mfaToken": TOKEN},
+    {"stepUpRequired": True},
+    {"verification_required": True},
+    {"requiresVerification": True},
+    {"needs_confirmation": True},
+    {"status": "MFA_REQUIRED"},
+    {"status": "mfa"},
+    {"status": "two-factor"},
+    {"status": "otp_pending"},
+    {"loginStatus": "TwoFactorRequired"},
+    {"state": "verification_required"},
+    {"next_step": "totp"},
+    {"nextAction": "verify-required"},
+    {"next": "/login/2fa"},
+    {"result": "CHALLENGE"},
+    {"type": "mfa_challenge"},
+    {"error": "mfa_required"},
+]
+
+
+@pytest.mark.parametrize("said", ASKING, ids=json.dumps)
+def test_what_asks_for_a_second_step_logs_nobody_in(said: dict[str, Any]) -> None:
+    """Beside the token, around it, or around everything; whatever the token is called."""
+    for body in (
+        {**said, "token": TOKEN},
+        {"access_token": TOKEN, **said},
+        {**said, "data": {"login": {"token": TOKEN}}},
+        {"data": {"login": {"token": TOKEN, **said}}},
+        {"data": [{**said, "auth": {"jwt": TOKEN}}]},
+        [{**said, "token": TOKEN}],
+    ):
+        assert not logs_in(body), body
+    assert second_steps.are_asked_for(document(json.dumps({"a": [said]})))
+    sub = ["user", "id"]
+    for body in ({**said, "user": {"id": 1}}, {"user": {"id": 1, **said}}):
+        assert second_steps.are_asked_for_on_the_way(document(json.dumps(body)), sub)
+
+
+NOT_ASKING: list[dict[str, Any]] = [
+    {"mfa_required": False},
+    {"mfa_required": None},
+    {"mfa_required": ""},
+    {"mfa_required": 0},
+    {"mfa_required": "false"},
+    {"mfa_required": "no"},
+    {"mfa_required": "0"},
+    {"mfa": {"enabled": True, "methods": ["totp"]}},
+    {"mfa": {"required": False, "token": None}},
+    {"mfa": []},
+    {"mfa": "passed"},
+    {"mfa": "disabled"},
+    {"mfa_enabled": True},
+    {"two_factor_enabled": True},
+    {"otp_secret": "x"},
+    {"totp_verified_at": "2030-01-01"},
+    {"mfa_verified": True},
+    {"email_verified": False},
+    {"email_verified_at": "2030-01-01"},
+    {"verified": False},
+    {"is_verified": False},
+    {"status": "ok"},
+    {"status": "active"},
+    {"status": "verified"},
+    {"status": "mfa_verified"},
+    {"status": "mfa_not_required"},
+    {"status": "pending"},
+    {"status": 200},
+    {"state": "confirmed"},
+    {"type": "Bearer"},
+    {"next": "/welcome"},
+    {"code": 0},
+    {"error": None},
+    {"message": "your mfa is set up"},
+    {"footprint": True},
+    {"hotpot": True},
+    {"steps": 5},
+    {"temperature": 5},
+    {"status": "mfa " * 20},
+]
+
+
+@pytest.mark.parametrize("said", NOT_ASKING, ids=json.dumps)
+def test_what_only_speaks_of_one_does_not_ask(said: dict[str, Any]) -> None:
+    """A setting of the user's, a step that is over, or another thing altogether."""
+    for body in ({**said, "token": TOKEN}, {"data": {"login": {"token": TOKEN, **said}}}):
+        assert logs_in(body), body
+    assert not second_steps.are_asked_for(document(json.dumps({"a": [said]})))
+
+
+@pytest.mark.parametrize("said", ASKING[:10], ids=json.dumps)
+def test_what_is_asked_beside_is_of_something_else(said: dict[str, Any]) -> None:
+    """A rule that a profile tells of, say, while its user is logged in."""
+    for body in (
+        {"token": TOKEN, "user": {"name": "alice", **said}},
+        {"data": {"login": {"token": TOKEN}, "policy": [said]}},
+    ):
+        assert logs_in(body), body
+
+
+@pytest.mark.parametrize(
+    "text", ["5", '"mfa_required"', "[]", "{}", '["mfa"]', '{"mfa_required": [], "a": {"b": [[]]}}']
+)
+def test_any_document_can_be_asked(text: str) -> None:
+    """Also one with nothing in it."""
+    assert not second_steps.are_asked_for(document(text))
+    assert not second_steps.are_asked_for_around(document(text), lambda _name, _text: True)
+    assert not second_steps.are_asked_for_on_the_way(document(text), ["a", "b"])
+
+
+def test_of_a_name_that_stands_twice_each_counts() -> None:
+    """Who reads the first one and who reads the last one would be told different things."""
+    for flags in ('"mfa_required": true, "mfa_required": false', '"mfa": 0, "mfa": 1'):
+        assert second_steps.are_asked_for(document(f"{{{flags}}}"))
