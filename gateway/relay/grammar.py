@@ -17,7 +17,11 @@ from typing import Protocol
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 
-_REQUEST_LINE = re.compile(rb"(%b{1,64}+) ([\x21\x22\x24-\x7e]++) HTTP/1\.([01])\r\n" % TOKEN)
+# RFC 9112 §3.2 knows ASCII alone. In a query other bytes are taken, since no route depends on it.
+# What they would be in a path, each backend decides by itself.
+_TARGET = rb"[\x21\x22\x24-\x3e\x40-\x7e]++(?:\?[\x21\x22\x24-\x7e\x80-\xff]*+)?+"
+
+_REQUEST_LINE = re.compile(rb"(%b{1,64}+) (%b) HTTP/1\.([01])\r\n" % (TOKEN, _TARGET))
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])( [\t\x20-\x7e\x80-\xff]*+)?\r\n")
 _FIELDS = re.compile(rb"((%b++):[\t\x20-\x7e\x80-\xff]*+\r\n)|[\s\S]++" % TOKEN)
 
@@ -27,9 +31,7 @@ _FIELDS = re.compile(rb"((%b++):[\t\x20-\x7e\x80-\xff]*+\r\n)|[\s\S]++" % TOKEN)
 fields = _FIELDS.findall
 
 # Why a request line is not one, for the status that the client gets.
-_OTHER_VERSION = re.compile(
-    rb"%b+ [\x21\x22\x24-\x7e]+ HTTP/(?!1\.[01]\r)[0-9]+(?:\.[0-9]+)?\r\n" % TOKEN
-)
+_OTHER_VERSION = re.compile(rb"%b+ %b HTTP/(?!1\.[01]\r)[0-9]+(?:\.[0-9]+)?\r\n" % (TOKEN, _TARGET))
 _BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)")
 _NO_TOKEN_START = re.compile(rb"(?!%b)" % TOKEN)
 

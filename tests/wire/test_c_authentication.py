@@ -78,6 +78,8 @@ KEYS_IN_URLS = [
     b"GET /public/x?token=%256ck_REST",
     b"GET /public/x?token=%6ck_REST",
     b"GET /public/x?token=lk%5FREST",
+    b"GET /public/x?a=50%&token=HEX",
+    b"GET /public/x?a=\xc3\xa9&token=HEX",
     b"GET /public/KEY",
     b"GET /public/KEY/photo.png",
     b"GET /public/x;session=KEY/y",

@@ -268,10 +268,10 @@ def test_the_login_request_goes_as_it_came(
     """Method, query, fields and body reach the backend; what the gateway guards does not."""
     lines = b"X-Tenant: t1\r\nAuthorization: Basic eA==\r\nCookie: a=b\r\n"
     request = LOGIN % (lines + b"X-Latchkey-Session: forged\r\n")
-    request = request.replace(b"/login", b"/login?next=%2fa&b", 1)
+    request = request.replace(b"/login", "/login?next=%2fa&b&q=50%&é".encode(), 1)
     assert status(ask(relay.port, request)) == 200
     got = login_upstream.got
-    assert got.startswith(b"POST /backend/login?next=%2fa&b HTTP/1.1\r\n")
+    assert got.startswith(b"POST /backend/login?next=%2fa&b&q=50%&%C3%A9 HTTP/1.1\r\n")
     for line in (b"X-Tenant: t1", b"Authorization: Basic eA==", b"Cookie: a=b", b"Host: a.example"):
         assert b"\r\n" + line + b"\r\n" in got, line
     assert b"X-Forwarded-For: 127.0.0.1" in got

@@ -110,7 +110,7 @@ def bearer(key: str) -> str:
 @pytest.mark.parametrize("way", WAYS)
 def test_the_decision_is_the_relays(gate: Gateway, key: str, way: str) -> None:
     """Whichever way a request is described: 200 with the token, or what the relay would say."""
-    answer = about(gate, way, "GET", "/api/x?a=1", bearer(key))
+    answer = about(gate, way, "GET", "/api/x?q=50%&é", bearer(key))
     assert (status(answer), fields(answer)["X-User-Id"]) == (200, "alice")
     assert re.fullmatch(r"Bearer eyJ[\w.-]+", fields(answer)["Authorization"])
     assert answer.endswith(b"\r\n\r\n")
