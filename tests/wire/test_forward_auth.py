@@ -38,7 +38,7 @@ def gate(
         verify={},
         identity={"X-User-Id": "sub", "X-Role": "role"},
         keys={"field": "X-Session-Key"},
-        jwt={"secret": SIGNING_SECRET, "algorithms": "HS256"},
+        jwt={"secret": SIGNING_SECRET, "algorithms": "HS256", "subject_prefix": "service:"},
         routes=[
             {"path": "/api/*"},
             {"path": "/api/admin/*", "claims": {"role": "admin"}},
