@@ -106,7 +106,7 @@ class Directory:
             found: Any = await bounded(
                 self._client.zrange(index, start, start + most - 1, desc=True), self._timeout
             )
-            ids = [each.decode("ascii", "replace") for each in found]
+            ids = [member.decode("ascii", "replace") for member in found]
             if not ids:
                 break
             living, gone = await self._told_apart(subject, ids)

@@ -279,7 +279,7 @@ class Sessions:
         """
         await self.directory.restore(subject, present)
         ids = await self.directory.ids(subject)
-        async for ended in self._revoke_all([each for each in ids if each != present]):
+        async for ended in self._revoke_all([other for other in ids if other != present]):
             yield ended
 
     async def revoke_issued_before(self, moment: float) -> AsyncIterator[dict[str, Open]]:

@@ -67,9 +67,9 @@ version: 1
 upstreams: {{shop: "http://127.0.0.1:9000"}}
 signing: {{issuer: g, keys: [{{algorithm: HS256, secret: a secret of the tests that is long enough}}]}}
 login:
-  - {{kind: backend, path: /one, upstream: shop, {one}}}
-  - {{kind: backend, path: /two, upstream: shop, {two}}}
-  - {{kind: mint, path: /three, upstream: shop, claims: {{sub: /id}}}}
+  - {{kind: backend, path: /one, upstream: shop, subject_prefix: '', {one}}}
+  - {{kind: backend, path: /two, upstream: shop, subject_prefix: '', {two}}}
+  - {{kind: mint, path: /three, upstream: shop, subject_prefix: '', claims: {{sub: /id}}}}
 routes: [{{path: /*, upstream: shop, captures: {captures}}}]
 """
 VERIFY = "verify: {secret: a secret of the tests that is long enough}"

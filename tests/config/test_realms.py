@@ -52,7 +52,8 @@ def problems(folder: Path, *logins: dict[str, Any], **sections: Any) -> list[str
         load(write(folder, *logins, **sections), {})
     except ConfigError as error:
         return [
-            f"{each.field}: {each.message}".partition(" for a name")[0] for each in error.problems
+            f"{problem.field}: {problem.message}".partition(" for a name")[0]
+            for problem in error.problems
         ]
     return []
 
@@ -215,9 +216,9 @@ def warnings(folder: Path, *logins: dict[str, Any], **sections: Any) -> list[str
     found = load_with_warnings(write(folder, *logins, **sections), {})[1]
     about = ("subject_prefix", "identity")
     return [
-        f"{each.field}: {each.message}"
-        for each in found
-        if each.field.rpartition(".")[2] in about or each.field.startswith("identity")
+        f"{warning.field}: {warning.message}"
+        for warning in found
+        if warning.field.rpartition(".")[2] in about or warning.field.startswith("identity")
     ]
 
 
@@ -225,7 +226,7 @@ def test_a_realm_that_unverified_tokens_share(tmp_path: Path) -> None:
     """What is not verified names people of another login."""
     both = prefixed(CUSTOMERS, "p:"), prefixed(STAFF, "p:")
     found = warnings(tmp_path, *both)
-    assert [each.partition(" by tokens")[0] for each in found] == [
+    assert [warning.partition(" by tokens")[0] for warning in found] == [
         "login[0].subject_prefix: shares a realm with login[1]",
         "login[1].subject_prefix: shares a realm with login[0]",
     ]

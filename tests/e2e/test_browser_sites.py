@@ -171,14 +171,15 @@ def front(
     folder = tmp_path_factory.mktemp("front")
     users = write(folder / "users.json")
     app = f"http://app.{request.param}:{others.port}"
+    of_backend = {"kind": "backend", "upstream": "site", "subject_prefix": ""}
     with gateway(
         folder,
         redis.url,
         upstreams={"site": backend.url},
         signing=signing(),
         login=[
-            {"kind": "users", "path": "/login", "file": str(users)},
-            {"kind": "backend", "path": "/cookie", "upstream": "site", "token": "cookie:jwt"},
+            {"kind": "users", "path": "/login", "file": str(users), "subject_prefix": ""},
+            {**of_backend, "path": "/cookie", "token": "cookie:jwt"},
         ],
         keys={"secure": HOSTS[request.param]},
         pages={"login": "/signin"},

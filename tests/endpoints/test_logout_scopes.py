@@ -35,7 +35,7 @@ async def devices(place: World, number: int, subject: str = "alice") -> list[str
         )
         for at in range(number)
     ]
-    return [each.session.id for each in issued]
+    return [made.session.id for made in issued]
 
 
 # Tokens that name no subject.
@@ -125,7 +125,7 @@ async def test_the_list_of_an_unknown_subject(place: World) -> None:
     _, other = await log_in_with(place, token)
     _, _, body = await place.ask("GET", "/sessions", **by_header(own))
     data = json.loads(body)
-    assert [each["handle"] for each in data["sessions"]] == [own]
+    assert [device["handle"] for device in data["sessions"]] == [own]
     assert data["not_listed"] is None
     _, _, body = await place.ask("GET", "/sessions", **by_cookie(own), **PAGE)
     page = read_page(body)
@@ -165,7 +165,7 @@ async def test_sessions_that_cannot_be_read_end_as_well(
         client.set(name, b"\xff" + record[1:], keepttl=True)
         _, _, body = await place.ask("GET", "/sessions", **by_header(own))
         data = json.loads(body)
-        assert ([each["handle"] for each in data["sessions"]], data["not_listed"]) == ([own], 1)
+        assert ([device["handle"] for device in data["sessions"]], data["not_listed"]) == ([own], 1)
         status, _, _ = await place.ask("POST", f"/logout?scope={scope}", **by_header(own))
         assert (status, client.exists(name)) == (204, 0)
     [event] = [event for event in place.events if event.session_id == newer and event.reason]
@@ -194,7 +194,7 @@ async def test_a_list_whose_index_was_lost(redis: RedisServer, place: World) -> 
     with redis.client() as client:
         client.delete(layout(place).subject("alice"))
     _, _, body = await place.ask("GET", "/sessions", **by_header(min(ids)))
-    assert {each["handle"] for each in json.loads(body)["sessions"]} == ids
+    assert {device["handle"] for device in json.loads(body)["sessions"]} == ids
     assert set(await place.sessions.directory.of("alice")) == ids
 
 
@@ -209,7 +209,7 @@ async def test_a_list_of_more_than_are_shown(redis: RedisServer) -> None:
         own = many[0]
         _, _, body = await place.ask("GET", "/sessions", **by_header(own))
         data = json.loads(body)
-        handles = [each["handle"] for each in data["sessions"]]
+        handles = [device["handle"] for device in data["sessions"]]
         assert (len(set(handles)), handles[0], data["not_listed"]) == (MAX_LISTED, own, 30)
         _, _, body = await place.ask("GET", "/sessions", **by_cookie(own), **PAGE)
         page = read_page(body)
@@ -227,10 +227,10 @@ async def test_what_has_ended_hides_nothing(redis: RedisServer, place: World) ->
     """Entries of sessions that are gone leave the index, and the list has the older ones."""
     ids = await devices(place, 90)
     with redis.client() as client:
-        client.delete(*(layout(place).session(each) for each in ids[10:]))
+        client.delete(*(layout(place).session(ended) for ended in ids[10:]))
     _, _, body = await place.ask("GET", "/sessions", **by_header(ids[0]))
     data = json.loads(body)
-    assert {each["handle"] for each in data["sessions"]} == set(ids[:10])
+    assert {device["handle"] for device in data["sessions"]} == set(ids[:10])
     assert "not_listed" not in data
 
 

@@ -91,7 +91,7 @@ def redis_with_password(tmp_path: Path) -> Iterator[RedisServer]:
 def sections(backend: Renewing, raw: Upstream) -> dict[str, Any]:
     def login(path: str, upstream: str, backend_path: str) -> dict[str, str]:
         names = {"path": path, "upstream": upstream, "backend_path": backend_path}
-        return {"kind": "backend", **names}
+        return {"kind": "backend", "subject_prefix": "", **names}
 
     renew = {"upstream": "api", "backend_path": "/refresh", "timeout": 2}
     return {

@@ -21,7 +21,7 @@ from tests.support.raw import Upstream, Visit, ask, status
 from tests.support.redis_server import RedisServer
 from tests.support.signing_keys import signing
 
-PROXY = "127.0.0.2"  # is trusted; 127.0.0.1 is anybody
+PROXY = "127.0.0.2"  # is trusted; 127.0.0.1 is not
 MOST = 3  # sessions of a subject
 
 LOGINS: list[dict[str, Any]] = [
@@ -46,7 +46,7 @@ ROUTES = [
 
 
 def accounts(visit: Visit) -> None:
-    """A backend with a login at each path, all of which know everybody by the same password."""
+    """A backend with a login at each path, all of which know each name by the same password."""
     request = visit.request()
     head, _, body = request.partition(b"\r\n\r\n")
     given = json.loads(body)
@@ -193,8 +193,10 @@ def test_neither_sees_or_ends_the_others_sessions(running: Gateway, pair: Pair) 
     one, other = pair
     port = running.port
     mine, too, theirs = one.log_in(port), one.log_in(port), other.log_in(port)
-    ids = {each["handle"] for each in call(port, "GET", "/sessions", mine)[1]["sessions"]}
-    [handle] = [each["handle"] for each in call(port, "GET", "/sessions", theirs)[1]["sessions"]]
+    ids = {device["handle"] for device in call(port, "GET", "/sessions", mine)[1]["sessions"]}
+    [handle] = [
+        device["handle"] for device in call(port, "GET", "/sessions", theirs)[1]["sessions"]
+    ]
     assert len(ids) == 2
     assert handle not in ids
     assert call(port, "DELETE", f"/sessions/{handle}", mine)[0] == 404
@@ -295,7 +297,7 @@ def test_named_keys_name_a_subject(running: Gateway, upstream: Upstream) -> None
     assert "\r\nX-User-Id: staff:1\r\n" in upstream.got.decode()
     for person, names in ((STAFF, ["robot"]), (CUSTOMER, [])):
         listed = call(running.port, "GET", "/sessions", person.log_in(running.port))[1]["sessions"]
-        assert [each["device"] for each in listed if each["device"] == "robot"] == names
+        assert [device["device"] for device in listed if device["device"] == "robot"] == names
     with pytest.raises(AssertionError):
         issued(running, "--subject", "staff:2", "--token-file", str(file))
 
