@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from gateway.core import json_text
+from gateway.core import json_text, second_steps
+from gateway.core.denials import is_denial
 from gateway.core.json_text import NotJson, pointed
 from gateway.core.minting import BadClaims, check_claims, subject_of
 from gateway.core.replies import Reply
@@ -35,6 +36,19 @@ def collect(reply: Reply, wanted: Iterable[Wanted]) -> dict[str, Any]:
     check_claims(claims)
     claims["sub"] = subject_of(claims)
     return claims
+
+
+def are_refused(reply: Reply, wanted: Iterable[Wanted]) -> bool:
+    """Whether a reply that holds them says that nobody is logged in by it: plainly, or because it
+    asks for a second step around `sub`. Raises `UnreadableReply`.
+    """
+    try:
+        document = reply.document()
+    except NotJson:
+        return False
+    places = [place for name, place, _ in wanted if name == "sub"]
+    [path] = [pointed(place.pointer) for place in places if isinstance(place, JsonPointer)] or [()]
+    return is_denial(document) or second_steps.are_asked_for_on_the_way_to(document, path)
 
 
 def _body(reply: Reply) -> Any:

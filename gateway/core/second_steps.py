@@ -70,9 +70,11 @@ def are_asked_for_around(document: Any, is_token: Callable[[str, str], bool]) ->
     return any(map(_asks, around))
 
 
-def are_asked_for_on_the_way(document: Any, path: Sequence[str]) -> bool:
-    """Whether an object of a JSON document asks for a second step that is around this place."""
-    ends = (path[:length] for length in range(len(path)))
+def are_asked_for_on_the_way_to(document: Any, path: Sequence[str]) -> bool:
+    """Whether an object of a JSON document asks for a second step that is around this place, or
+    around everything.
+    """
+    ends = (path[:length] for length in range(max(1, len(path))))
     around = (value for end in ends for value in json_text.values_at(document, end))
     return any(isinstance(value, Members) and _asks(value) for value in around)
 

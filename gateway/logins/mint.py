@@ -73,6 +73,8 @@ class Login:
             if is_no or attempt.method == "OPTIONS":
                 return self._refused(attempt, scrubbed)
             found = await off_loop(is_large, claims.collect, reply, self._wanted)
+            if await off_loop(is_large, claims.are_refused, reply, self._wanted):
+                return self._refused(attempt, scrubbed)
             data = await off_loop(is_large, _object, scrubbed)
             # The key is put in before there is one: a reply that cannot hold it is refused.
             with_key(data or {}, self._config.reply.pointer, "")

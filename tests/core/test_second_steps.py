@@ -82,7 +82,7 @@ def test_what_asks_for_a_second_step_logs_nobody_in(said: dict[str, Any]) -> Non
     assert second_steps.are_asked_for(document(json.dumps({"a": [said]})))
     sub = ["user", "id"]
     for body in ({**said, "user": {"id": 1}}, {"user": {"id": 1, **said}}):
-        assert second_steps.are_asked_for_on_the_way(document(json.dumps(body)), sub)
+        assert second_steps.are_asked_for_on_the_way_to(document(json.dumps(body)), sub)
 
 
 NOT_ASKING: list[dict[str, Any]] = [
@@ -153,7 +153,7 @@ def test_any_document_can_be_asked(text: str) -> None:
     """Also one with nothing in it."""
     assert not second_steps.are_asked_for(document(text))
     assert not second_steps.are_asked_for_around(document(text), lambda _name, _text: True)
-    assert not second_steps.are_asked_for_on_the_way(document(text), ["a", "b"])
+    assert not second_steps.are_asked_for_on_the_way_to(document(text), ["a", "b"])
 
 
 def test_of_a_name_that_stands_twice_each_counts() -> None:

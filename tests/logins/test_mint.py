@@ -182,6 +182,76 @@ async def test_a_no_is_a_no_whatever_else_the_reply_holds(redis: RedisServer) ->
         assert (status, json.loads(body), await count(place)) == (200, no, 0)
 
 
+NO = [
+    {"ok": False},
+    {"success": False},
+    {"success": 0},
+    {"success": "false"},
+    {"isAuthenticated": False},
+    {"logged_in": False},
+    {"valid": False},
+    {"error": "wrong password"},
+    {"error": True},
+    {"errors": {"password": ["wrong"]}},
+    {"status": "error"},
+    {"status": "fail"},
+    {"status": "LOGIN_FAILED"},
+    {"status": 401},
+    {"statusCode": 403},
+    {"code": "WRONG_PASSWORD"},
+    {"result": "invalid credentials"},
+    {"mfa_required": True},
+    {"status": "MFA_REQUIRED"},
+    {"challenge": "c1"},
+]
+
+
+@pytest.mark.parametrize("no", NO, ids=json.dumps)
+async def test_a_no_in_so_many_words(place: World, no: dict[str, Any]) -> None:
+    """Beside who it was that typed a name, which many a backend repeats; or who has only taken the
+    first of two steps. It passes, and nobody is logged in.
+    """
+    for reply in ({**no, **ALICE}, {**ALICE, **no}):
+        place.backend.answer = answer(reply)
+        status, _, body = await place.ask("POST", "/login", BODY)
+        assert (status, json.loads(body), await count(place)) == (200, reply, 0)
+
+
+YES = [
+    {"ok": True},
+    {"success": "true"},
+    {"error": None},
+    {"error": ""},
+    {"errors": []},
+    {"status": "ok"},
+    {"status": 200},
+    {"code": 0},
+    {"code": 401},  # of an employee, say
+    {"code": "E-501"},
+    {"mfa_required": False},
+    {"mfa_enabled": True},
+    {"message": "error"},
+    {"user2": {"ok": False}},
+]
+
+
+@pytest.mark.parametrize("yes", YES, ids=json.dumps)
+async def test_a_yes_stays_one(place: World, yes: dict[str, Any]) -> None:
+    """What does not say no is no refusal."""
+    place.backend.answer = answer({**ALICE, **yes})
+    _, _, body = await place.ask("POST", "/login", BODY)
+    assert await place.is_known(json.loads(body)["token"])
+
+
+async def test_a_no_beside_a_field_that_says_who(redis: RedisServer) -> None:
+    """A field says who; the body says that it was in vain, or that there is more to come."""
+    async with world(redis.url, **sections(claims={"sub": "header:X-User"})) as place:
+        for no in ({"ok": False}, {"mfa_required": True}):
+            place.backend.answer = answer(no, X_User="alice")
+            status, _, body = await place.ask("POST", "/login", BODY)
+            assert (status, json.loads(body), await count(place)) == (200, no, 0)
+
+
 async def test_a_preflight_is_answered_by_the_backend(place: World) -> None:
     """It is no login, whatever the backend says."""
     status, _, _ = await place.ask(
