@@ -117,7 +117,10 @@ class UpstreamConnection(asyncio.Protocol):
             return
         self._state = _HEAD
         self.resume()
-        self._begin_answer(exchange, head, rest)
+        try:
+            self._begin_answer(exchange, head, rest)
+        except Malformed:
+            exchange.broken(refusals.UPSTREAM_BROKEN)
 
     def abort(self) -> None:
         """Ends the connection at once; a tunnel's last bytes still leave."""
@@ -250,19 +253,19 @@ class UpstreamConnection(asyncio.Protocol):
             self._state = _HELD
             return
         self._kept_open = head.reusable
-        if exchange.head.method == b"HEAD" or head.status in _BODILESS:
-            self._state = _LENGTH
-            self._left = 0
-            out = exchange.respond(head, with_body=False)
-        else:
-            if head.chunked:
-                self._state, self._chunks = _CHUNKED, ChunkedBody()
-            elif head.length is not None:
-                self._state, self._left = _LENGTH, head.length
-            else:
-                self._state = _CLOSE
-            out = exchange.respond(head, with_body=True)
+        with_body = exchange.head.method != b"HEAD" and head.status not in _BODILESS
         self.deadline = self._clock.now + self._settings.body_idle
+        if with_body and head.chunked:
+            self._state, self._chunks = _CHUNKED, ChunkedBody()
+            pieces = self._chunks.feed(rest)  # before the head leaves: a bad chunk makes it a 502
+            out = exchange.respond(head, with_body=True)
+            self._deliver_chunks(exchange, pieces, [out])
+            return
+        if with_body and head.length is None:
+            self._state = _CLOSE
+        else:
+            self._state, self._left = _LENGTH, (head.length or 0) if with_body else 0
+        out = exchange.respond(head, with_body=with_body)
         self._read_body(exchange, rest, [out])
 
     def _read_body(self, exchange: Exchange, data: bytes, out: list[bytes]) -> None:
@@ -280,14 +283,17 @@ class UpstreamConnection(asyncio.Protocol):
                 exchange.deliver(out, [data[:left] if rest else data])
                 exchange.answered([], reusable=self._kept_open and not rest)
         elif state is _CHUNKED:
-            chunks = self._chunks
-            assert chunks is not None
-            pieces = chunks.feed(data)
-            exchange.deliver(out, pieces)
-            if chunks.done:
-                exchange.answered(chunks.trailers, reusable=self._kept_open and not chunks.rest)
+            assert self._chunks is not None
+            self._deliver_chunks(exchange, self._chunks.feed(data), out)
         else:
             exchange.deliver(out, [data])
+
+    def _deliver_chunks(self, exchange: Exchange, pieces: list[bytes], out: list[bytes]) -> None:
+        chunks = self._chunks
+        assert chunks is not None
+        exchange.deliver(out, pieces)
+        if chunks.done:
+            exchange.answered(chunks.trailers, reusable=self._kept_open and not chunks.rest)
 
     def _switch(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
         """RFC 9110 §15.2.2: from here on the connection is a tunnel, if one was asked for."""

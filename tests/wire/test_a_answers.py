@@ -26,17 +26,17 @@ def test_a14_trouble_in_the_answers_head(relay: Gateway, shop: Upstream, answer:
         assert client.answer()[::2] == (200, b"ok")
 
 
-@each(
-    "body",
-    {
-        "no size": b"zz\r\nx\r\n",
-        "a hexadecimal mark": b"0x1\r\nx\r\n0\r\n\r\n",
-        "LF alone": b"1\nx\r\n0\r\n\r\n",
-        "more data than said": b"1\r\nxx\r\n0\r\n\r\n",
-        "a size that overflows": b"10000000000000001\r\nx\r\n0\r\n\r\n",
-        "a bad trailer": b"0\r\nBad Name: x\r\n\r\n",
-    },
-)
+BAD_CHUNKS = {
+    "no size": b"zz\r\nx\r\n",
+    "a hexadecimal mark": b"0x1\r\nx\r\n0\r\n\r\n",
+    "LF alone": b"1\nx\r\n0\r\n\r\n",
+    "more data than said": b"1\r\nxx\r\n0\r\n\r\n",
+    "a size that overflows": b"10000000000000001\r\nx\r\n0\r\n\r\n",
+    "a bad trailer": b"0\r\nBad Name: x\r\n\r\n",
+}
+
+
+@each("body", BAD_CHUNKS)
 def test_a14_a_bad_chunk_in_the_answer(relay: Gateway, shop: Upstream, body: bytes) -> None:
     """A14: behind a head that has left, a broken body is a cut without a final chunk."""
 
@@ -52,6 +52,24 @@ def test_a14_a_bad_chunk_in_the_answer(relay: Gateway, shop: Upstream, body: byt
     assert b"0\r\n\r\n" not in answer.partition(b"\r\n\r\n")[2]
     shop.wait(lambda: shop.visits[0].ended)
     assert relay.records(path="/public/broken", reason="upstream_invalid")
+
+
+@each("body", BAD_CHUNKS)
+@pytest.mark.parametrize("before", [b"", b"5\r\nhello\r\n"])
+def test_a14_a_bad_chunk_together_with_the_head(
+    relay: Gateway, shop: Upstream, before: bytes, body: bytes
+) -> None:
+    """A14: as long as nothing has been sent, a broken body is a 502, and the client goes on."""
+    shop.clear(always(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + before + body))
+    with Client(relay.port) as client:
+        client.send(b"GET /public/at-once HTTP/1.1\r\n" + HOST + b"\r\n")
+        code, _, problem = client.answer()
+        assert code == 502
+        assert b"upstream_invalid" in problem
+        shop.clear()
+        client.send(b"GET /public/ HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert client.answer()[::2] == (200, b"ok")
+    assert {record["status"] for record in relay.records(path="/public/at-once")} == {502}
 
 
 def test_a14_bytes_behind_a_complete_answer(relay: Gateway, shop: Upstream) -> None:
