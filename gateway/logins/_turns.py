@@ -1,14 +1,14 @@
 """Turns for work of which little is done at a time: no client may take all the room that there is.
 
-Turns are given in the order in which they were asked for. So a client waits for those before it at
-the most, and of one other client there are never more than its share among them.
+Of those who wait, clients come one after the other: who has many turns to come has one in each
+round, so that another client waits for one round at the most.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Collection
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 
@@ -24,17 +24,19 @@ class Turns:
     """So many `at_once`, for so many more that wait, and for each client a `share` of both."""
 
     def __init__(self, *, at_once: int, waiting: int, share: int) -> None:
-        self._running = asyncio.Semaphore(at_once)
+        self._free = at_once
         self._room = at_once + waiting
         self._share = share
         self._asked = 0  # that run or wait
         self._of_clients: Counter[str] = Counter()  # of those, by client
+        self._queues: dict[str, deque[asyncio.Future[None]]] = {}  # by client, the next one first
 
     @asynccontextmanager
-    async def take(self, clients: Collection[str]) -> AsyncIterator[None]:
+    async def take(self, clients: Sequence[str]) -> AsyncIterator[None]:
         """A turn, as long as the context lasts. Raises `NoRoom`.
 
-        `clients` are the names that the work counts for: an address, an account.
+        `clients` are the names that the work counts for, an address and an account; by the first
+        one it queues.
         """
         if any(self._of_clients[client] >= self._share for client in clients):
             raise NoRoom(of_client=True)
@@ -43,11 +45,38 @@ class Turns:
         self._asked += 1
         self._of_clients.update(clients)
         try:
-            async with self._running:
+            await self._wait(clients[0] if clients else "")
+            try:
                 yield
+            finally:
+                self._pass_on()
         finally:
             self._asked -= 1
             self._of_clients.subtract(clients)
-            for client in clients:
-                if not self._of_clients[client]:
-                    del self._of_clients[client]
+            self._of_clients += Counter()  # without those that have none
+
+    async def _wait(self, client: str) -> None:
+        if self._free:
+            self._free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._queues.setdefault(client, deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # it has just come
+                self._pass_on()
+            raise
+
+    def _pass_on(self) -> None:
+        """Gives a turn to the next client, who then is the last one for what else it waits for."""
+        while self._queues:
+            client = next(iter(self._queues))
+            queue = self._queues.pop(client)
+            turn = queue.popleft()
+            if queue:
+                self._queues[client] = queue
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1

@@ -40,8 +40,7 @@ _AT_ONCE = 2
 # How many more wait for that; at a tenth of a second for each, the last one for some seconds.
 _MAX_WAITING = 50
 
-# How many of all these may be of one address, or for one account. Behind them another client waits
-# for less than half a second.
+# How many of all these may be of one address, or for one account.
 _MAX_OF_ONE_CLIENT = 8
 
 

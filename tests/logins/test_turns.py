@@ -34,13 +34,23 @@ async def refused(work: Work, *clients: str) -> bool:
 
 
 async def test_turns_come_in_order() -> None:
-    """So many run at once, and the next as soon as one has ended."""
+    """So many of a client run at once, and the next as soon as one has ended."""
     work = Work(Turns(at_once=2, waiting=9, share=9))
     tasks = [await work.begin(name) for name in "abcd"]
     assert work.ran == ["a", "b"]
     work.end.set()
     await asyncio.gather(*tasks)
     assert work.ran == ["a", "b", "c", "d"]
+
+
+async def test_clients_come_one_after_the_other() -> None:
+    """Who has many turns to come has one in each round."""
+    work = Work(Turns(at_once=1, waiting=20, share=9))
+    names = ["a1", "a2", "a3", "a4", "b1", "b2", "c1"]
+    tasks = [await work.begin(name, name[0], f"account {name}") for name in names]
+    work.end.set()
+    await asyncio.gather(*tasks)
+    assert work.ran == ["a1", "a2", "b1", "c1", "a3", "b2", "a4"]
 
 
 async def test_each_name_of_a_client_has_a_share() -> None:
@@ -67,8 +77,12 @@ async def test_what_ends_makes_room() -> None:
     await asyncio.wait([waiting])
     second = await work.begin("c", "two")
     work.end.set()
-    await asyncio.gather(first, second)
+    await first
+    second.cancel()  # its turn has just come
+    await asyncio.wait([second])
+    assert await work.begin("d", "three")
     with pytest.raises(ValueError, match="broken"):
         async with turns.take(["one"]):
             raise ValueError("broken")
-    assert (turns._asked, turns._of_clients) == (0, {})
+    await asyncio.sleep(0)
+    assert (turns._asked, turns._of_clients, turns._queues, turns._free) == (0, {}, {}, 1)
