@@ -111,6 +111,10 @@ class Guessing(Model):
     longest_delay: Annotated[Duration, Field(ge=1)] = 60.0
     known_for: Duration = 30 * 86400.0
 
+    @property
+    def is_off(self) -> bool:
+        return not any(getattr(self, name) for name in _COUNTS)
+
     @model_validator(mode="before")
     @classmethod
     def _lengthen(cls, value: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.config.document import Document, Where
+from gateway.config.login_sections import AnsweringLogin
 from gateway.config.model import Config
 from gateway.config.problems import Problem, in_order
 from gateway.config.realm_checks import realm_warnings
@@ -28,6 +29,7 @@ def warnings(config: Config, document: Document) -> list[Problem]:
             *_unchecked_upstreams(config, document),
             *_unlimited_sessions(config, document),
             *_undone_logouts(config, document),
+            *_uncounted_logins(config, document),
             *_trust(config, document),
             *realm_warnings(config, document),
         ]
@@ -57,6 +59,18 @@ def _undone_logouts(config: Config, document: Document) -> Iterator[Problem]:
         yield document.problem(
             ("session", "renew_on_upstream_401"),
             "replaces tokens that a backend has revoked, which undoes its own logout; remove it",
+        )
+
+
+def _uncounted_logins(config: Config, document: Document) -> Iterator[Problem]:
+    where: Where
+    for where in dict.fromkeys(
+        ("guessing",) if login.guessing is None else ("login", at, "guessing")
+        for at, login in enumerate(config.login)
+        if isinstance(login, AnsweringLogin) and (login.guessing or config.guessing).is_off
+    ):
+        yield document.problem(
+            where, "lets passwords be guessed as fast as they can be sent; say how many may fail"
         )
 
 

@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from gateway.core import swaps
 from gateway.core.accounts import plain_name
 from gateway.core.json_text import NotJson, pointed
+from gateway.core.password_fields import is_password
 from gateway.core.replies import IsEcho, Reply, UnreadableReply, names
 from gateway.core.token_places import JsonPointer
 
 # What a member is called by which a reply says that there is another step.
-_ANOTHER_STEP = re.compile(r"mfa|[2t]fa|otp|factor|challenge|step|verif|pending")
+_ANOTHER_STEP = re.compile(
+    r"mfa|[2t]fa|otp|factor|challenge|step|verif|pending|authenticator|coderequired|requirescode"
+)
 
 # What a temporary token is called, whatever it is; by other names a value must look like one.
 _TOKEN = re.compile(
@@ -27,15 +30,16 @@ _TOKEN = re.compile(
 )
 _MIN_TOKEN = 16
 
-_PASSWORD = re.compile(r"(?:pass(?:word|wd|wort|phrase)?|pwd|pw)\Z")
-
 # A code by its name, and one by its looks: most have six digits.
 _CODE_NAME = re.compile(r"(?:code|otp|pin|mfa|[2t]fa|token)\Z")
 _MAX_CODE = 16
 _DIGITS = re.compile(r"[0-9]{4,8}")
 
-# More that could be a temporary token, and nobody can tell which it is.
-_MAX_TOKENS = 16
+# More than one, for a request may hold some that continue nothing; but nobody names many.
+_MAX_NAMED = 4
+
+# A reply hands out a few.
+_MAX_HANDED_OUT = 16
 
 _Texts = Collection[tuple[str, str]]
 
@@ -46,7 +50,7 @@ class Step:
 
     is_first: bool  # it holds a password and no code
     continues: Collection[str]  # what a first step may have handed out
-    tokens: Collection[str]  # those of them that are called temporary tokens
+    tokens: Collection[str]  # those of them that are called temporary tokens; none if it is unclear
 
 
 # Of a request that cannot be read.
@@ -54,40 +58,47 @@ NO_STEP = Step(is_first=False, continues=(), tokens=())
 
 
 def step(texts: _Texts, fields: _Texts) -> Step:
-    """`texts` are those of the request but for the names of accounts (see `accounts.texts`),
+    """`texts` are those of the request but for the names of accounts (see `accounts.other_texts`),
     `fields` are its header fields.
     """
-    others = [(name, value) for name, value in texts if not _PASSWORD.search(name)]
-    has_password = any(value for name, value in texts if _PASSWORD.search(name))
+    others = [(name, value) for name, value in texts if not is_password(name)]
+    has_password = any(value for name, value in texts if is_password(name))
     is_first = has_password and not any(_is_code(name, value) for name, value in others)
-    sent = [*others, *_in_fields(fields)]
-    continues = dict.fromkeys(value for name, value in sent if _is_token(name, value))
-    if len(continues) > _MAX_TOKENS:
-        return Step(is_first=is_first, continues=(), tokens=())
-    named = {value for name, value in sent if value in continues and _TOKEN.search(name)}
-    return Step(is_first=is_first, continues=list(continues), tokens=() if has_password else named)
+    sent = [
+        (name, value) for name, value in (*others, *_in_fields(fields)) if _is_token(name, value)
+    ]
+    named = {value for name, value in sent if _TOKEN.search(name)}
+    is_clear = not has_password and len(named) <= _MAX_NAMED
+    return Step(is_first, {value for _, value in sent}, named if is_clear else set())
 
 
-def says_another(reply: Reply, failed: JsonPointer, is_echo: IsEcho) -> bool:
-    """Whether a reply without a token says that another step follows.
-
-    It does by what `failed` points at, if that is called so; but not if the client has chosen the
-    name, as it can in GraphQL.
+def says_another(reply: Reply, failed: JsonPointer) -> bool:
+    """Whether a reply without a token says that another step follows: by what `failed` points at,
+    if that is called so.
     """
-    path = pointed(failed.pointer)
-    if not path or not _ANOTHER_STEP.search(plain_name(path[-1])) or is_echo(path[-1]):
-        return False
     try:
-        return swaps.says_no(reply, failed)
+        return _is_called_so(failed) and swaps.says_no(reply, failed)
     except UnreadableReply:
         return False
+
+
+def is_clients_word(failed: JsonPointer, is_echo: IsEcho) -> bool:
+    """Whether the client has chosen the name at which a reply says so, as it can in GraphQL: there,
+    one field can be called like another.
+    """
+    return is_echo(pointed(failed.pointer)[-1])
 
 
 def handed_out(reply: Reply, is_echo: IsEcho) -> list[str]:
     """What the reply to a first step gives that may name it in the second."""
     found = (value for name, value in _in_reply(reply) if _is_token(name, value))
     tokens = [value for value in dict.fromkeys(found) if not is_echo(value)]
-    return tokens[:_MAX_TOKENS]
+    return tokens[:_MAX_HANDED_OUT]
+
+
+def _is_called_so(failed: JsonPointer) -> bool:
+    path = pointed(failed.pointer)
+    return bool(path) and _ANOTHER_STEP.search(plain_name(path[-1])) is not None
 
 
 def _in_reply(reply: Reply) -> Iterator[tuple[str, str]]:

@@ -41,6 +41,13 @@ _NO_FIELD = ("$", "/")
 
 _MAX_NAME = 64
 
+_PASSWORD = re.compile(r"(?:pass(?:word|wd|wort|phrase)?|pwd|pw)\Z")
+
+
+def is_password(name: str) -> bool:
+    """Whether a field of this plain name (see `accounts.plain_name`) holds a password, no code."""
+    return _PASSWORD.search(name) is not None
+
 
 def count(texts: Iterable[str]) -> int:
     """How many passwords a request holds by any of its readings, at most `MAX_PASSWORDS`."""

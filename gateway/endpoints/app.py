@@ -113,12 +113,16 @@ def _entrances(
         return login.entrances
     assert section.kind != "oidc"
     guard = Guard.of(section, config, sessions)
+    if section.kind == "users":
+        guarded = Guarded(login, guard)
+    else:
+        guarded = Guarded(login, guard, section.failed)
     return [
         Entrance(
             section.path,
             section.methods,
             section.max_body,
-            Guarded(login, guard, getattr(section, "failed", None)),
+            guarded,
             section.carrier,
             section.body_timeout,
         )

@@ -39,13 +39,16 @@ _BROKEN = 500
 # What says how the text of a request is to be read.
 _OF_THE_TEXT = ("content-type", "content-encoding")
 
+# Where no reply says anything.
+_NOWHERE = JsonPointer("")
+
 Outcome = Literal["succeeded", "failed", "undecided", "broken"]
 
 
 class Guarded:
     """A login whose failures are counted."""
 
-    def __init__(self, login: Login, guard: Guard, failed: JsonPointer | None = None) -> None:
+    def __init__(self, login: Login, guard: Guard, failed: JsonPointer = _NOWHERE) -> None:
         """`failed` is where a reply without a token says what was wrong, or that more is needed."""
         self.renew = login.renew
         self._login = login
@@ -86,18 +89,20 @@ class Guarded:
         return await self._guard.take(attempt, meant, passwords=passwords, continues=step.continues)
 
     async def _settle_first(self, places: Places, attempt: Attempt, reply: Reply) -> None:
-        """What a password alone has come to: a failure, or a second step."""
+        """What a password alone has come to: a failure, or a second step, which is neither that
+        nor a success. Where the client itself may have said so, it is a failure that is remembered:
+        the second step's success sets it back.
+        """
+        outcome: Outcome = "failed"
         sent = EchoDetector(attempt.query, attempt.fields, attempt.body)
-        continues = (
-            self._failed is not None
-            and places.passwords == 1
-            and not sent.is_large
-            and first_steps.says_another(reply, self._failed, sent.is_echo)
-        )
-        if continues:
-            await self._guard.continued(places, first_steps.handed_out(reply, sent.is_echo))
-        else:
-            await self._guard.settle(places, "failed")
+        if self._may_continue(places, reply) and not sent.is_large:
+            await self._guard.remember(places, first_steps.handed_out(reply, sent.is_echo))
+            if not first_steps.is_clients_word(self._failed, sent.is_echo):
+                outcome = "undecided"
+        await self._guard.settle(places, outcome)
+
+    def _may_continue(self, places: Places, reply: Reply) -> bool:
+        return places.passwords == 1 and first_steps.says_another(reply, self._failed)
 
 
 class Guard:
@@ -192,10 +197,10 @@ class Guard:
             else:
                 await self._failures.give_back(places)
 
-    async def continued(self, places: Places, handed_out: Collection[str]) -> None:
-        """The attempt was a first step, which has handed these texts out for the second."""
+    async def remember(self, places: Places, handed_out: Collection[str]) -> None:
+        """Remembers what the attempt's account was handed out for its second step."""
         with suppress(StoreUnavailable):
-            await self._failures.continued(places, handed_out)
+            await self._failures.remember(places, handed_out)
 
     def _failed(self, attempt: Attempt, reason: str) -> None:
         self._report(

@@ -20,7 +20,7 @@ learns neither what was typed nor where.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -152,11 +152,10 @@ class Failures:
         """The attempt has failed."""
         await bounded(self._failed(rules, places), self._timeout)
 
-    async def continued(self, places: Places, handed_out: Iterable[str]) -> None:
-        """The attempt was the first step of a login, which is neither a failure nor a success, and
-        has handed these texts out.
-        """
-        await bounded(self._continued(places, handed_out), self._timeout)
+    async def remember(self, places: Places, handed_out: Collection[str]) -> None:
+        """The attempt's account has been handed these texts out, by which it goes on to log in."""
+        if places.account is not None:
+            await bounded(self._remember(places.account, handed_out), self._timeout)
 
     async def broke(self, places: Places) -> None:
         """The backend broke down over the attempt. It counts for its account from all networks
@@ -259,14 +258,11 @@ class Failures:
         if forgiven is not None:
             await self._count_failures(forgiven.failures, forgiven.place, places.passwords)
 
-    async def _continued(self, places: Places, handed_out: Iterable[str]) -> None:
-        await self._give_back(places)
-        account = places.account
-        if account is not None:
-            line = f"{account.name} {account.spelling}".encode()
-            for text in handed_out:
-                name = self._layout.step(self._digest("step", text))
-                await self._client.set(name, line, ex=_STEP_LIFETIME)
+    async def _remember(self, account: _Account, handed_out: Collection[str]) -> None:
+        line = f"{account.name} {account.spelling}".encode()
+        for text in handed_out:
+            name = self._layout.step(self._digest("step", text))
+            await self._client.set(name, line, ex=_STEP_LIFETIME)
 
     async def _broke(self, places: Places) -> None:
         kept = [place for place in places.taken if place.item.namespace == "everywhere"]

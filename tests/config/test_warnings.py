@@ -53,6 +53,25 @@ def test_a_backends_logout_that_is_undone(tmp_path: Path) -> None:
     assert "session.renew_on_upstream_401: replaces tokens that a backend has revoked" in warning
 
 
+def test_logins_whose_failures_are_not_counted(tmp_path: Path) -> None:
+    """Each place that says so, if there is a login that it concerns."""
+    login = {"kind": "backend", "path": "/login", "upstream": "api", "token": "/token"}
+    logins = [
+        {
+            **login,
+            "verify": {"secret": "a secret of the tests, long enough"},
+            "subject_prefix": "a:",
+        },
+        {**login, "path": "/b", "guessing": "off", "subject_prefix": "b:"},
+    ]
+    got = warned(tmp_path, login=logins, guessing="off")
+    places = [line.split(": ")[1] for line in got if "lets passwords be guessed" in line]
+    assert sorted(places) == ["guessing", "login[1].guessing"]
+    got = warned(tmp_path, login=[logins[0]], guessing={"per_address": 5})
+    assert not any("guessed" in line for line in got)
+    assert warned(tmp_path, guessing="off") == []
+
+
 @pytest.mark.parametrize(
     ("networks", "expected"),
     [
