@@ -80,7 +80,7 @@ ROUTES = [
     {"path": "/maybe/*", "upstream": "shop", "auth": "optional"},
     {"path": "/guest/*", "upstream": "shop", "auth": "optional", "bad_key": "anonymous"},
     {"path": "/public/*", "upstream": "shop", "auth": "public"},
-    {"path": "/get/*", "upstream": "shop", "auth": "public", "methods": ["GET", "HEAD"]},
+    {"path": "/get/*", "upstream": "shop", "auth": "public", "methods": ["GET"]},
     {"path": "/ws/*", "upstream": "shop", "auth": "public", "websocket": True},
     {"path": "/strip/*", "upstream": "shop", "auth": "public", "strip_prefix": "/strip"},
     {"path": "/small/*", "upstream": "shop", "auth": "public", "body_size": 1000},

@@ -1,7 +1,8 @@
 """Which rule serves a path: the most specific one, found without looking at the others.
 
 A pattern is an exact path, or a prefix when it ends in `/*`. An exact path beats a prefix and a
-longer prefix beats a shorter one; rules of the same pattern share it by method.
+longer prefix beats a shorter one; rules of the same pattern share it by method. A rule for GET is
+one for HEAD too, unless another one names HEAD (RFC 9110 §9.3.2).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Methods(Generic[T]):
         return rule
 
     def all(self) -> Iterable[T]:
-        """Every rule of the pattern."""
+        """Every rule of the pattern; one of several methods more than once."""
         return [*self.named.values(), *self.other]
 
     def mapped(self, change: Callable[[T], T]) -> Methods[T]:
@@ -59,6 +60,9 @@ class Table(Generic[T]):
                 entry.other.append(rule)
             else:
                 entry.named.update((method.encode("ascii"), rule) for method in methods)
+        for entry in (*self._exact.values(), *self._prefixes.values()):
+            if b"GET" in entry.named:
+                entry.named.setdefault(b"HEAD", entry.named[b"GET"])
 
     def match(self, path: bytes) -> Methods[T] | None:
         """The rules of the most specific pattern that fits `path`, or None."""

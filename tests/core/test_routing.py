@@ -36,7 +36,28 @@ def test_rules_of_one_pattern_share_it_by_method() -> None:
     assert pick(b"/api/x", b"PUT") is None
     found = TABLE.match(b"/api/x")
     assert found is not None
-    assert found.allowed == ["DELETE", "GET", "POST"]
+    assert found.allowed == ["DELETE", "GET", "HEAD", "POST"]  # HEAD follows GET
+
+
+def test_head_follows_get() -> None:
+    """RFC 9110 §9.3.2: backends answer HEAD as GET. So the rule for GET decides, and not the one
+    for all other methods, which may ask for less; unless a rule names HEAD.
+    """
+    assert pick(b"/api/x", b"HEAD") == "api"
+    assert pick(b"/api/admin/health", b"HEAD") == "health"
+    table = Table(
+        [
+            ("/a", None, "other"),
+            ("/a", ["GET"], "get"),
+            ("/b", ["HEAD"], "head"),
+            ("/b", ["GET"], "get"),
+            ("/c", ["POST"], "post"),
+        ]
+    )
+    for path, rule in ((b"/a", "get"), (b"/b", "head"), (b"/c", None)):
+        found = table.match(path)
+        assert found is not None
+        assert found.pick(b"HEAD") == rule
 
 
 def test_methods_are_compared_with_case() -> None:

@@ -211,6 +211,16 @@ def test_a8_methods_that_a_gateway_does_not_pass(
     assert shop.got == b""
 
 
+def test_a8_head_follows_get(relay: Gateway, shop: Upstream) -> None:
+    """A8 [9110 §9.3.2]: where a route allows GET, it allows HEAD, and says so to other methods."""
+    for method, code in ((b"HEAD", 200), (b"POST", 405)):
+        request = method + b" /get/ HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
+        answer = ask(relay.port, request)
+        assert status(answer) == code
+    assert b"\r\nAllow: GET, HEAD\r\n" in answer
+    assert shop.got.startswith(b"HEAD /get/ ")
+
+
 def test_a8_options_for_the_gateway_as_a_whole(relay: Gateway, shop: Upstream) -> None:
     """A8 [9110 §9.3.7]: `OPTIONS *` is answered by the gateway itself."""
     with Client(relay.port) as client:
