@@ -113,6 +113,7 @@ class Upstream(Shorthand):
 
     servers: Annotated[tuple[ServerAddress, ...], Field(min_length=1), OneOrMany()]
     host: Literal["client", "upstream"] = "client"
+    paths: Literal["loose", "strict"] = "loose"
     max_connections: Annotated[int, Field(ge=1)] = 256
     tls: UpstreamTls = UpstreamTls()
 

@@ -27,6 +27,7 @@ def warnings(config: Config, document: Document) -> list[Problem]:
     return in_order(
         [
             *_unchecked_upstreams(config, document),
+            *_paths_by_spelling(config, document),
             *_unlimited_sessions(config, document),
             *_undone_logouts(config, document),
             *_uncounted_logins(config, document),
@@ -42,6 +43,16 @@ def _unchecked_upstreams(config: Config, document: Document) -> Iterator[Problem
             yield document.problem(
                 ("upstreams", name, "tls", "verify"),
                 "accepts any certificate: who stands between reads every token; name a ca_file",
+            )
+
+
+def _paths_by_spelling(config: Config, document: Document) -> Iterator[Problem]:
+    for name, upstream in config.upstreams.items():
+        if upstream.paths == "strict":
+            yield document.problem(
+                ("upstreams", name, "paths"),
+                "takes /API/me, /api/me/ and /api/me.json for other paths than /api/me: "
+                "a backend that does not serves them without what that route asks for",
             )
 
 

@@ -1,73 +1,173 @@
 """How a request's path is read before it is matched. Nothing here does I/O.
 
-A path goes upstream as it came, but routes match on a normalised copy. Between the gateway and a
-backend lie two readings of the same bytes, and every path confusion lives in the gap between them:
+A path goes upstream as it came, but routes match on readings of it: backends read the same bytes in
+different ways, and every path confusion lives in the gap between two of them.
 
-* the strict reading, RFC 3986 §6.2.2: only percent-encoded unreserved characters are decoded;
-* the loose reading is the furthest that any backend is known to go: everything decoded until it
-  is stable, backslashes as slashes, `;parameters` cut, empty and dot segments removed.
-
-Where both match the same route, the spelling does not matter and passes. Where they differ, the
-request is refused, since a backend may serve another path than the one that was authorised.
+* The strict reading, RFC 3986 §6.2.2: only percent-encoded unreserved characters are decoded.
+* The resolved reading: everything decoded until it is stable, backslashes as slashes, `;parameters`
+  cut, empty and dot segments removed. Where this is another route's path, the request is refused:
+  honest clients resolve a path before they send it.
+* The loose reading: what backends take for the same path in their ordinary settings. They drop
+  case, a slash at the end, a format suffix (`.json`), what Windows drops from a name, a script
+  before or behind the path (`/index.php/api`), and what tells a letter from an ASCII one. People
+  and links do spell paths like this; where it is another route's path, the stricter route decides.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
+import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
 
 # A path that has one reading only: no escapes, no parameters, no backslash, no empty segment and
 # no segment that begins with a dot. Nearly every request is of this kind.
 _PLAIN = re.compile(rb"(?:/[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9_~!$&'()*+,=:@.-]*+)*+/?")
-_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
+
+# A plain path that is its own loose reading: no capitals, no full stop, no slash at the end.
+_FOLDED = re.compile(rb"(?:/[a-z0-9_~!$&'()*+,=@-]++)++")
+
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_HEX = b"0123456789ABCDEFabcdef"
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
-# Percent-encoding is undone at most this often: nobody has an honest reason to encode four times.
-_MOST_DECODINGS = 4
+# ASCII in two to four bytes, which RFC 3629 §3 forbids and old decoders accept: `%c0%af` is `/`.
+_OVERLONG = re.compile(rb"(?:([\xc0\xc1])|(?:\xe0|\xf0\x80)([\x80\x81]))([\x80-\xbf])")
+
+# Percent-encoding is undone at most this often: honest clients have no reason to encode four times.
+_MAX_DECODINGS = 4
+
+# A path that climbs, spelled so that every backend that resolves it ends at the same place.
+_PLAIN_CLIMB = re.compile(rb"(?:/(?:\.|\.\.|[A-Za-z0-9_~!$&'()*+,=:@.-]*[A-Za-z0-9_-]))+/?")
+
+# Letters that Java and Windows take for ASCII, and Unicode's normal forms (UAX #15) do not.
+_BEST_FIT = str.maketrans({"\u0131": "i", "\u2044": "/", "\u2215": "/", "\u2216": "\\"})
+
+# The combining marks into which letters come apart (Unicode's block U+0300).
+_ACCENT = re.compile("[\u0300-\u036f]+")
+
+# A program that gets the rest of the path (CGI's PATH_INFO, RFC 3875 §4.1.5), in a folded path.
+_SCRIPT = re.compile(rb"/[^/]*\.(?:php[0-9]?|phtml|f?cgi|pl|cfm|aspx?|ashx|asmx|svc)(?=/|\Z)")
+
+# What backends that decode a path before they take it apart find behind it.
+_QUERY = re.compile(rb"[?#].*", re.DOTALL)
+
+
+# What an escape of two hexadecimal digits is in the strict reading.
+_STRICT = {
+    digits: bytes((byte,)) if byte in _UNRESERVED else b"%" + digits.upper()
+    for digits, byte in (
+        (text, int(text, 16)) for text in map(bytes, itertools.product(_HEX, repeat=2))
+    )
+}
 
 
 class AmbiguousPath(ValueError):
-    """The path has no safe reading: a control byte, a climb above the root, endless encoding."""
+    """The path has no safe reading: a control byte, endless encoding, a climb above the root or
+    over segments that not every backend sees.
+    """
+
+
+# A path, folded, and behind it the same without its format suffix.
+Folded = tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """The strict and the loose reading of one path; mostly the same bytes."""
+    """One path in its readings; mostly the same bytes."""
 
     strict: bytes
-    loose: bytes
+    resolved: bytes
+    loose: tuple[Folded, ...]
 
 
 def read(path: bytes) -> Readings:
-    """Both readings of an origin-form path without its query.
+    """The readings of an origin-form path without its query.
 
     Raises `AmbiguousPath` where no reading is safe.
     """
-    if _PLAIN.fullmatch(path):
-        return Readings(path, path)
-    return Readings(_strict(path), _loose(path))
+    if _FOLDED.fullmatch(path):
+        return Readings(path, path, ((path,),))
+    plain = strict(path)
+    resolved = path if _PLAIN.fullmatch(path) else _resolved(plain)
+    loose = _loose(resolved)
+    if b"/../" in plain + b"/":
+        loose += _loose(plain)  # to a backend that takes `..` for a name
+    return Readings(plain, resolved, loose)
 
 
-def guard_form(path: bytes) -> bytes:
-    """The form in which a guarded path is recognised: loose, without case or a trailing slash.
+def strict(path: bytes) -> bytes:
+    """The strict reading of a path, for which there always is one."""
+    before, *escapes = path.split(b"%")
+    return before + b"".join(
+        [_STRICT.get(text[:2], b"%" + text[:2]) + text[2:] for text in escapes]
+    )
 
-    Used for the backends' own login paths, which no route may reach in any spelling.
+
+def fold(resolved: bytes) -> bytes:
+    """A path without what backends drop: case, and a slash at the end. The root is empty.
+
+    Raises `AmbiguousPath`.
     """
-    return read(path).loose.rstrip(b"/").lower() or b"/"
+    if not resolved.isascii():
+        resolved = _resolved(_letters(resolved))
+    kept: list[bytes] = []
+    for segment in resolved.lower().split(b"/"):
+        # On Windows a name ends before `::$DATA`, and without spaces and full stops.
+        name = segment.partition(b"::$")[0].rstrip(b" ")
+        if segment == b"..":
+            kept.append(segment)
+        elif name == b"..":
+            raise AmbiguousPath
+        elif name := name.rstrip(b" ."):
+            kept.append(name)
+    return b"".join([b"/" + name for name in kept])
 
 
-def _strict(path: bytes) -> bytes:
-    def decode(escape: re.Match[bytes]) -> bytes:
-        byte = int(escape[1], 16)
-        return bytes((byte,)) if byte in _UNRESERVED else escape[0].upper()
+class BackendPaths:
+    """Paths that mean something to a backend, in every spelling that it may take for them."""
 
-    return _ESCAPE.sub(decode, path)
+    def __init__(self, paths: Iterable[bytes]) -> None:
+        self._whole: set[bytes] = set()  # they, and what a server may complete to them
+        self._stems: set[bytes] = set()  # what they are in another format
+        for path in map(fold, paths):
+            script = _SCRIPT.search(path)
+            shorter = {*_stems(path)} if script is None else {_without(script)}
+            self._stems |= {path, *shorter - {b""}}
+            self._whole |= {*self._stems, *_stems(path)} - ({b""} if path else set())
+
+    def __bool__(self) -> bool:
+        return bool(self._whole)
+
+    def hold(self, loose: Iterable[Folded], *, suffixes: bool) -> bool:
+        """Whether a backend may take a path of these readings for one of them; with `suffixes`,
+        also when it asks for another format.
+        """
+        return any(
+            whole in self._whole or (suffixes and not self._stems.isdisjoint(stems))
+            for whole, *stems in loose
+        )
 
 
-def _loose(path: bytes) -> bytes:
-    for _ in range(_MOST_DECODINGS):
-        decoded = _ESCAPE.sub(lambda escape: bytes((int(escape[1], 16),)), path)
+def _resolved(path: bytes) -> bytes:
+    kept: list[bytes] = []
+    segments = [part.partition(b";")[0] for part in _decoded(path).replace(b"\\", b"/").split(b"/")]
+    for segment in segments:
+        if segment == b"..":
+            if not kept or not _PLAIN_CLIMB.fullmatch(path):
+                raise AmbiguousPath
+            kept.pop()
+        elif segment not in (b"", b"."):
+            kept.append(segment)
+    directory = kept and segments[-1] in (b"", b".", b"..")
+    return b"/" + b"/".join(kept) + (b"/" if directory else b"")
+
+
+def _decoded(path: bytes) -> bytes:
+    for _ in range(_MAX_DECODINGS):
+        decoded = _OVERLONG.sub(_shortest, unquote_to_bytes(path))
         if decoded == path:
             break
         path = decoded
@@ -75,14 +175,42 @@ def _loose(path: bytes) -> bytes:
         raise AmbiguousPath
     if _CONTROL.search(path):
         raise AmbiguousPath
-    kept: list[bytes] = []
-    segments = [part.partition(b";")[0] for part in path.replace(b"\\", b"/").split(b"/")]
-    for segment in segments:
-        if segment == b"..":
-            if not kept:
-                raise AmbiguousPath
-            kept.pop()
-        elif segment not in (b"", b"."):
-            kept.append(segment)
-    directory = bool(kept) and segments[-1] in (b"", b".", b"..")
-    return b"/" + b"/".join(kept) + (b"/" if directory else b"")
+    return path
+
+
+def _shortest(overlong: re.Match[bytes]) -> bytes:
+    lead = (overlong[1] or overlong[2])[0] & 1
+    return bytes((lead << 6 | overlong[3][0] & 0x3F,))
+
+
+def _letters(path: bytes) -> bytes:
+    """Letters as the ASCII ones that they fold to in some language's library, without accents."""
+    text = path.decode("utf-8", "surrogateescape").translate(_BEST_FIT)
+    # Each by itself: sorting the marks of a long run takes a time that grows with its square.
+    text = "".join([unicodedata.normalize("NFKD", letter) for letter in text]).casefold()
+    return _ACCENT.sub("", text).encode("utf-8", "surrogateescape")
+
+
+def _loose(resolved: bytes) -> tuple[Folded, ...]:
+    """What backends may take a resolved path for."""
+    whole = fold(resolved)
+    ways = [whole]
+    if b"?" in whole or b"#" in whole:
+        ways.append(fold(_QUERY.sub(b"", whole)))
+    script = _SCRIPT.search(whole)
+    if script is not None:
+        ways += (whole[: script.end()], _without(script))
+    return tuple((way, *_stems(way)) for way in ways)
+
+
+def _without(script: re.Match[bytes]) -> bytes:
+    """The path that a front controller serves: `/index.php/api/me` is `/api/me`."""
+    return script.string[: script.start()] + script.string[script.end() :]
+
+
+def _stems(folded: bytes) -> list[bytes]:
+    """What is left of a path without a format suffix: of `/a.b.c`, `/a.b` and `/a`."""
+    folder, _, name = folded.rpartition(b"/")
+    ends = {name.find(b"."), name.rfind(b".")} - {-1}
+    stems = [name[:end].rstrip(b" .") for end in ends]
+    return [folder + b"/" + stem if stem else folder for stem in stems]

@@ -151,10 +151,17 @@ def token_places(config: Config) -> list[TokenPlace]:
 
 
 def backend_paths(config: Config) -> list[tuple[str, str]]:
-    """Where backends log people in: the upstreams, and the paths there."""
-    sections: Sequence[Any] = config.login
+    """Where backends hand tokens out, at a login or for a refresh token: the upstreams, and the
+    paths there.
+    """
+    sections: list[Any] = [
+        *config.login,
+        *(getattr(login, "renew", None) for login in config.login),
+    ]
     return [
-        (each.upstream, each.backend_path) for each in sections if hasattr(each, "backend_path")
+        (section.upstream, section.backend_path)
+        for section in sections
+        if hasattr(section, "backend_path")
     ]
 
 

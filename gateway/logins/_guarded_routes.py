@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from gateway.backends import BackendFailed
 from gateway.core import paths
 from gateway.core.accounts import HIDDEN
-from gateway.core.paths import AmbiguousPath
+from gateway.core.paths import AmbiguousPath, BackendPaths
 from gateway.core.replies import Reply
 from gateway.logins import Attempt
 from gateway.logins._guessing import Guard, Outcome, of_refusal, of_status, passwords_in
@@ -52,13 +52,13 @@ class GuardedRoutes:
 
     def __init__(self, config: Config, sessions: Sessions) -> None:
         self._elsewhere = Guard("", config.guessing, sessions)
-        self._by_path: dict[bytes, Guard] = {}
+        self._by_path: list[tuple[BackendPaths, Guard]] = []
         self._by_upstream: dict[str, Guard] = {}
         for login in config.login:
             if login.kind not in ("backend", "mint"):
                 continue
             guard = Guard.of(login, config, sessions)
-            self._by_path.setdefault(_form(login.backend_path), guard)
+            self._by_path.append((BackendPaths([login.backend_path.encode()]), guard))
             self._by_upstream.setdefault(login.upstream, guard)
 
     @asynccontextmanager
@@ -69,9 +69,9 @@ class GuardedRoutes:
 
         Raises `TooManyFailures` and `StoreUnavailable`.
         """
-        form = _form(path)
-        guess = Guess(is_login=form in self._by_path)
-        guard = self._by_path.get(form) or self._by_upstream.get(upstream, self._elsewhere)
+        login = self._reached(path)
+        guess = Guess(is_login=login is not None)
+        guard = login or self._by_upstream.get(upstream, self._elsewhere)
         passwords = 0 if guard.is_off else await passwords_in(attempt)
         if not passwords:
             yield guess
@@ -87,11 +87,11 @@ class GuardedRoutes:
             raise
         await guard.settle(places, guess.outcome)
 
-
-def _form(path: str) -> bytes:
-    """The form in which a login's path is recognised; of one that cannot be read, itself."""
-    raw = path.encode("latin-1", "replace")
-    try:
-        return paths.guard_form(raw)
-    except AmbiguousPath:
-        return raw
+    def _reached(self, path: str) -> Guard | None:
+        """The guard of the login that a backend may take this path for."""
+        try:
+            loose = paths.read(path.encode("latin-1", "replace")).loose
+        except AmbiguousPath:
+            return None
+        found = (guard for login, guard in self._by_path if login.hold(loose, suffixes=True))
+        return next(found, None)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from gateway.config.own_tokens import minter
-from gateway.core import paths, refusals
+from gateway.core import refusals
 from gateway.core.addresses import ServerUrl
 from gateway.core.cors import Policy
+from gateway.core.paths import BackendPaths
 from gateway.core.required_claims import allowed_values
 from gateway.logins import backend_paths, key_cookies, logout_paths
 from gateway.relay.clock import Clock
@@ -23,7 +24,7 @@ from gateway.relay.settings import Settings
 from gateway.relay.upstream import UpstreamConnection
 
 if TYPE_CHECKING:
-    from gateway.config.model import Config, Upstream
+    from gateway.config.model import Config, RouteToken, Upstream
     from gateway.config.model import Route as RouteConfig
 
 
@@ -42,6 +43,7 @@ class Builder:
         own = frozenset(name.encode() for name in key_cookies(config))
         self._reader = ResponseReader(own_cookies=own)
         self._minter = minter(config)
+        self._tokens: dict[tuple[Any, ...], RouteTokens] = {}
         named = [] if config.keys.field is None else [config.keys.field.encode()]
         self._key_fields = (b"Cookie", *named)
         guarded = _reached(config, backend_paths(config))
@@ -52,18 +54,20 @@ class Builder:
         self.pools = list(self._upstreams.values())
         # Where a proxy sends what may pass is not ours to know, so all of the paths are guarded.
         self._nowhere = InPlace(
-            lambda exchange: exchange.fail(refusals.NO_ROUTE), _anywhere(guarded)
+            lambda exchange: exchange.fail(refusals.NO_ROUTE), _anywhere(backend_paths(config))
         )
         logouts = _reached(config, logout_paths(config))
         method = config.logout.method.encode()
         self._logouts = {name: BackendLogout(found, method) for name, found in logouts.items()}
-        self._any_logout = BackendLogout(_anywhere(logouts), method)
+        self._any_logout = BackendLogout(_anywhere(logout_paths(config)), method)
 
     def route(self, number: int, rule: RouteConfig) -> Route:
         timeouts, limits = self._config.timeouts, self._config.limits
         upstream, captures = rule.upstream, rule.captures is not None
         pool: Destination = self._nowhere
-        keeps_host = True
+        keeps_host = reads_loosely = True
+        if upstream is not None:
+            reads_loosely = self._config.upstreams[upstream].paths == "loose"
         if captures:
             pool = self._own_pool(self._captures)
         elif upstream is not None:
@@ -75,11 +79,12 @@ class Builder:
             auth=Auth(rule.auth),
             captures=number if captures else None,
             keeps_host=keeps_host,
+            reads_loosely=reads_loosely,
             strip_prefix=(rule.strip_prefix or "").encode().rstrip(b"/"),
             websocket=rule.websocket,
             close_on_logout=rule.close_on_logout,
             claims={name: allowed_values(name, values) for name, values in rule.claims.items()},
-            token=RouteTokens.of(rule.token, self._minter),
+            token=self._route_tokens(rule.token),
             bad_key_is_anonymous=rule.bad_key == "anonymous",
             accepts_jwt=rule.accept_jwt == "verify",
             login_page=None if rule.on_unauthenticated == "401" else self._config.login_page,
@@ -92,6 +97,20 @@ class Builder:
             ),
             body_limit=limits.body_size if rule.body_size is None else rule.body_size,
         )
+
+    def _route_tokens(self, section: RouteToken | None) -> RouteTokens | None:
+        """What routes that ask for the same token share."""
+        if section is None or self._minter is None:
+            return None
+        asked = (section.audience, section.claims, section.lifetime)
+        if asked not in self._tokens:
+            self._tokens[asked] = RouteTokens(
+                self._minter,
+                audience=section.audience,
+                claims=section.claims,
+                lifetime=section.lifetime,
+            )
+        return self._tokens[asked]
 
     def endpoint(self, path: str, connect: Connect) -> Route:
         """One of the gateway's own paths, or all below one."""
@@ -109,11 +128,11 @@ class Builder:
     def _own_pool(self, connect: Connect) -> Pool:
         """The endpoints as an upstream. Their answers may set the cookies that others' must not."""
         reader = ResponseReader(own_cookies=())
-        pool = self._pool("gateway", [Server("gateway", connect)], b"", frozenset(), reader)
+        pool = self._pool("gateway", [Server("gateway", connect)], b"", BackendPaths(()), reader)
         self.pools.append(pool)
         return pool
 
-    def _upstream(self, name: str, upstream: Upstream, guarded: frozenset[bytes]) -> Pool:
+    def _upstream(self, name: str, upstream: Upstream, guarded: BackendPaths) -> Pool:
         servers = [Server(str(url), _connect(url, upstream)) for url in upstream.servers]
         host = upstream.servers[0].authority.encode()
         return self._pool(name, servers, host, guarded, self._reader, upstream.max_connections)
@@ -123,7 +142,7 @@ class Builder:
         name: str,
         servers: list[Server],
         host: bytes,
-        guarded: frozenset[bytes],
+        guarded: BackendPaths,
         reader: ResponseReader,
         most: int = 256,
     ) -> Pool:
@@ -140,7 +159,7 @@ class Builder:
         )
 
 
-def _reached(config: Config, asked: Sequence[tuple[str, str]]) -> dict[str, frozenset[bytes]]:
+def _reached(config: Config, asked: Sequence[tuple[str, str]]) -> dict[str, BackendPaths]:
     """By upstream: the paths of those that are `asked` (upstreams and paths), wherever one of their
     servers is reached.
     """
@@ -152,8 +171,8 @@ def _reached(config: Config, asked: Sequence[tuple[str, str]]) -> dict[str, froz
         }
 
     return {
-        name: frozenset(
-            paths.guard_form(path.encode())
+        name: BackendPaths(
+            path.encode()
             for other, path in asked
             if places(upstream) & places(config.upstreams[other])
         )
@@ -161,8 +180,8 @@ def _reached(config: Config, asked: Sequence[tuple[str, str]]) -> dict[str, froz
     }
 
 
-def _anywhere(reached: Mapping[str, frozenset[bytes]]) -> frozenset[bytes]:
-    return frozenset().union(*reached.values())
+def _anywhere(asked: Iterable[tuple[str, str]]) -> BackendPaths:
+    return BackendPaths(path.encode() for _, path in asked)
 
 
 def _connect(url: ServerUrl, upstream: Upstream) -> Connect:

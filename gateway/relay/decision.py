@@ -205,7 +205,7 @@ def _logged_out(
     """The sessions that end with a request to the backend's own logout: those of the keys that
     came, whether the route looks at keys or not. By a cookie no other site's page may log out.
     """
-    if route.logout is None or not route.logout.is_asked(head.method):
+    if not route.logout.is_asked(head.method):
         return ()
     if entry is None and head.key_cookies and not browsers.may_act(head, route, peer):
         return ()

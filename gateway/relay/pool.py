@@ -12,6 +12,7 @@ from gateway.core import balancing, refusals
 from gateway.core.balancing import Standing
 
 if TYPE_CHECKING:
+    from gateway.core.paths import BackendPaths
     from gateway.relay.exchange import Exchange
     from gateway.relay.upstream import UpstreamConnection
 
@@ -44,13 +45,13 @@ class Pool:
         servers: Iterable[Server],
         *,
         host: bytes,
-        guarded: frozenset[bytes],
+        guarded: BackendPaths,
         most: int,
         connect_timeout: float,
         new_connection: Callable[[Server, Pool], UpstreamConnection],
     ) -> None:
-        """`host` is the upstream's own Host value; `guarded` are paths that no route may reach, in
-        their guard form; `most` limits the connections per server; timeouts are in seconds.
+        """`host` is the upstream's own Host value; `guarded` are paths that no route may reach;
+        `most` limits the connections per server; timeouts are in seconds.
         """
         self.name = name
         self.host = host

@@ -14,11 +14,10 @@ from gateway.core.tokens import RENEWED_BEFORE
 from gateway.store.near_cache import Entry, make_room
 
 if TYPE_CHECKING:
-    from gateway.config.model import RouteToken
     from gateway.core.minting import Minter
 
-# Of how many sessions a token is kept, in each worker and for each route: 1 KiB or so each. They
-# are kept here and not with the near cache's entries, which come and go more often.
+# Of how many sessions a token is kept, in each worker, for all routes that ask for the same one: 1
+# KiB or so each. They are kept here and not with the near cache's entries, which come and go more.
 _MOST_KEPT = 10_000
 
 
@@ -39,18 +38,6 @@ class RouteTokens:
         self._claims = claims
         self._lifetime = lifetime
         self._kept: dict[str, Entry] = {}  # by session id
-
-    @classmethod
-    def of(cls, section: RouteToken | None, minter: Minter | None) -> RouteTokens | None:
-        """What a route of config.yaml says of its token."""
-        if section is None or minter is None:
-            return None
-        return cls(
-            minter,
-            audience=section.audience,
-            claims=section.claims,
-            lifetime=section.lifetime,
-        )
 
     def entry(self, entry: Entry, now: float) -> Entry:
         """The entry with the route's token in place of its own, which was minted here as well."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.core import origins, paths, refusals
 from gateway.core.cors import Policy
+from gateway.core.paths import BackendPaths, Readings
 from gateway.core.refusals import Refusal
 from gateway.core.routing import Methods, Table
 from gateway.relay.heads import RequestHead
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 # How many paths are remembered, and how long they may be: at most about 2 MiB of a client's choice.
 _MOST_PATHS = 4096
 _LONGEST_PATH = 256
+
+# Stands for the methods that no rule names.
+_UNNAMED = b""
 
 
 _SAFE = frozenset(method.encode() for method in origins.SAFE_METHODS)
@@ -34,13 +38,19 @@ class Auth(enum.Enum):
     OFFERED = "offered"
 
 
+# The more of them is asked for, the stricter the route.
+_STRICTNESS = {Auth.PUBLIC: 0, Auth.OFFERED: 0, Auth.OPTIONAL: 1, Auth.REQUIRED: 2}
+
+_NO_PATHS = BackendPaths(())
+
+
 class Destination(Protocol):
     """Where a route leads: to an upstream's pool, or to what answers in the place of one."""
 
     @property
     def host(self) -> bytes: ...
     @property
-    def guarded(self) -> frozenset[bytes]: ...
+    def guarded(self) -> BackendPaths: ...
     @property
     def acquire(self) -> Callable[[Exchange], None]: ...
 
@@ -50,7 +60,7 @@ class InPlace:
     """Answers at once, without a connection to anybody."""
 
     acquire: Callable[[Exchange], None]
-    guarded: frozenset[bytes] = frozenset()
+    guarded: BackendPaths = _NO_PATHS
     host: bytes = b""
 
 
@@ -58,12 +68,15 @@ class InPlace:
 class BackendLogout:
     """A backend's own logout, which ends the gateway's session as well."""
 
-    paths: frozenset[bytes]  # as `core.paths.guard_form` writes them
+    paths: BackendPaths
     method: bytes
 
     def is_asked(self, method: bytes) -> bool:
         """Whether a request of this method logs out; another safe one only looks."""
         return method == self.method or method not in _SAFE
+
+
+_NO_LOGOUT = BackendLogout(_NO_PATHS, b"")
 
 
 @dataclass(slots=True, eq=False)
@@ -75,6 +88,7 @@ class Route:
     auth: Auth
     keeps_host: bool = True  # the client's Host goes upstream, else the upstream's own
     strip_prefix: bytes = b""
+    reads_loosely: bool = True  # its backend may take other spellings for a path
     is_endpoint: bool = False  # the gateway itself answers
     verifies: bool = False  # it is another request that is decided on
     captures: int | None = None  # the rule's number, if a token in its replies is the session's
@@ -87,7 +101,7 @@ class Route:
     login_page: str | None = None  # where a browser without a session is sent
     always_to_login: bool = False  # and not only a browser
     cors: Policy | None = None  # who else may read the answers
-    logout: BackendLogout | None = None  # of its upstream
+    logout: BackendLogout = _NO_LOGOUT  # of its upstream
     at_logout: bool = False  # this path is that logout's
     varies: tuple[bytes, ...] = ()  # the fields whose key decides who gets which answer
     response_timeout: float = 60.0
@@ -107,7 +121,7 @@ class Route:
         """The request target that the upstream gets where it is rewritten."""
         if self.is_endpoint:
             # In the spelling that was matched, whatever spelling was asked for.
-            return paths.read(head.path).strict + head.query
+            return paths.strict(head.path) + head.query
         return self.upstream_path(head.path) + head.query
 
     def upstream_path(self, path: bytes) -> bytes:
@@ -115,15 +129,50 @@ class Route:
         if not self.strip_prefix:
             return path
         if not path.startswith(self.strip_prefix):
-            path = paths.read(path).strict
+            path = paths.strict(path)
         rest = path[len(self.strip_prefix) :]
         return rest if rest.startswith(b"/") else b"/" + rest
 
-    def leads_to_logout(self, path: bytes) -> bool:
-        """Whether this path is the backend's own logout."""
-        if self.logout is None:
-            return False
-        return paths.guard_form(self.upstream_path(path)) in self.logout.paths
+    @property
+    def guarded(self) -> BackendPaths:
+        """The paths that it must not lead to (rule E1): where a backend hands its tokens out.
+
+        Through an endpoint, none gets out.
+        """
+        return _NO_PATHS if self.in_process else self.pool.guarded
+
+    def can_strip(self, strict: bytes) -> bool:
+        """Whether a path, strictly read, begins with the prefix that is to be cut off."""
+        prefix = self.strip_prefix
+        return not prefix or strict == prefix or strict.startswith(prefix + b"/")
+
+    def is_as_strict_as(self, other: Route) -> bool:
+        """Whether it refuses whatever the other refuses, and shows nothing that the other hides."""
+        return (
+            _STRICTNESS[self.auth] >= _STRICTNESS[other.auth]
+            and all(
+                name in self.claims and set(self.claims[name]) <= set(allowed)
+                for name, allowed in other.claims.items()
+            )
+            and (not self.accepts_jwt or other.accepts_jwt)
+            and (
+                not self.bad_key_is_anonymous
+                or other.bad_key_is_anonymous
+                or other.auth is Auth.PUBLIC
+            )
+            and (self.captures is not None or other.captures is None)
+            and other.token in (None, self.token)
+            and self.cors == other.cors
+        )
+
+    def within(self, routes: Sequence[Route]) -> Route:
+        """The route with the limits of all these."""
+        return replace(
+            self,
+            websocket=all(route.websocket for route in routes),
+            close_on_logout=any(route.close_on_logout for route in routes),
+            body_limit=min(route.body_limit for route in routes),
+        )
 
 
 class RouteTable:
@@ -152,26 +201,78 @@ class RouteTable:
 
     def _look_up(self, path: bytes) -> Methods[Route] | Refusal:
         try:
-            readings = paths.read(path)
-            found = self._match(readings.strict)
-            if found is not self._match(readings.loose):
-                return refusals.AMBIGUOUS_PATH
-            if found is None or any(self._is_guarded(route, path) for route in found.all()):
-                return refusals.NO_ROUTE
-            if any(route.leads_to_logout(path) for route in found.all()):
-                return found.mapped(
-                    lambda route: replace(route, at_logout=route.leads_to_logout(path))
-                )
+            return self._match(path)
         except paths.AmbiguousPath:
             return refusals.AMBIGUOUS_PATH
+
+    def _match(self, path: bytes) -> Methods[Route] | Refusal:
+        """Raises `AmbiguousPath`."""
+        readings = paths.read(path)
+        found = _resolved(self._endpoints, readings)
+        if found is not None:
+            return found
+        found = _resolved(self._routes, readings)
+        if found is None:
+            return refusals.NO_ROUTE
+        named = self._routes.names(readings.strict)
+        if not named:
+            rivals = self._routes.rivals(found, readings.loose)
+            found = _strictest(found, rivals) if rivals else found
+        if not all(route.can_strip(readings.strict) for route in found.all()):
+            raise paths.AmbiguousPath
+
+        def leads_to(route: Route, meant: BackendPaths) -> bool:
+            """Whether the backend may take what it gets for one of these. A route that names the
+            path is no other format of one: a page `/login.html` is not the login.
+            """
+            upstream = paths.read(route.upstream_path(path)) if route.strip_prefix else readings
+            return meant.hold(upstream.loose, suffixes=route.reads_loosely and not named)
+
+        if any(leads_to(route, route.guarded) for route in found.all()):
+            return refusals.NO_ROUTE
+        if any(leads_to(route, route.logout.paths) for route in found.all()):
+            return found.mapped(
+                lambda route: replace(route, at_logout=leads_to(route, route.logout.paths))
+            )
         return found
 
-    def _match(self, path: bytes) -> Methods[Route] | None:
-        return self._endpoints.match(path) or self._routes.match(path)
 
-    @staticmethod
-    def _is_guarded(route: Route, path: bytes) -> bool:
-        """Whether this would reach a backend's own login and its token (rule E1)."""
-        if route.in_process or not route.pool.guarded:
-            return False  # whatever token comes back that way, it reaches nobody
-        return paths.guard_form(route.upstream_path(path)) in route.pool.guarded
+def _resolved(table: Table[Route], readings: Readings) -> Methods[Route] | None:
+    """What is found by the strict and the resolved reading alike. Raises `AmbiguousPath`."""
+    found = table.match(readings.strict)
+    if table.match(readings.resolved) is not found:
+        raise paths.AmbiguousPath
+    return found
+
+
+def _strictest(found: Methods[Route], rivals: Sequence[Methods[Route]]) -> Methods[Route]:
+    """For each method the route that is as strict as all others; `found` counts first.
+
+    Raises `AmbiguousPath` where none is: each would let something pass that another refuses.
+    """
+    decided: Methods[Route] = Methods()
+    for method in {name for methods in (found, *rivals) for name in methods.named}:
+        route = _decide(method, found, rivals)
+        if route is not None:
+            decided.named[method] = route
+    other = _decide(_UNNAMED, found, rivals)
+    if other is not None:
+        decided.other.append(other)
+    return decided
+
+
+def _decide(method: bytes, found: Methods[Route], rivals: Sequence[Methods[Route]]) -> Route | None:
+    """None where one of them does not have this method."""
+    first = found.pick(method)
+    if first is None or not first.reads_loosely:
+        return first
+    routes = [first]
+    for rival in rivals:
+        route = rival.pick(method)
+        if route is None:
+            return None
+        routes.append(route)
+    for route in routes:
+        if all(route.is_as_strict_as(other) for other in routes):
+            return route.within(routes)
+    raise paths.AmbiguousPath

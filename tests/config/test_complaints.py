@@ -50,7 +50,7 @@ WRONG = {
 
 # Words of pydantic's, of Python's, and of nobody who writes a config.yaml.
 JARGON = re.compile(
-    r"input|pydantic|validat|lax|strict\b|union|literal|constrained|function|instance|tuple"
+    r"input|pydantic|validat|lax|(?<!')strict\b|union|literal|constrained|function|instance|tuple"
     r"|\bdict|boolean|integer|\bstr\b|\bint\b|\bbool\b|string|float|NoneType|(?-i:\bNone\b)|Error\b"
     r"|Field required|extra|iterable|discriminator|\bctx\b|\bclass\b|dataclass|\{|\}",
     re.IGNORECASE,

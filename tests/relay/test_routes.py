@@ -1,0 +1,324 @@
+"""Which route decides over a path that can be read in several ways."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.core import paths
+from gateway.core.cors import Policy
+from gateway.core.paths import BackendPaths
+from gateway.core.refusals import Refusal
+from gateway.core.routing import Methods, Table
+from gateway.relay.routes import Auth, InPlace, Route, RouteTable
+
+ANY_SITE = Policy(frozenset({"*"}), (), (), (), credentials=False, max_age=0)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A route of config.yaml, as far as these tests care."""
+
+    path: str
+    auth: str = "required"
+    methods: tuple[str, ...] | None = None
+    more: tuple[tuple[str, Any], ...] = ()
+
+    def route(self, guarded: BackendPaths) -> Route:
+        pool = InPlace(lambda exchange: None, guarded)
+        return Route(name=self.path, pool=pool, auth=Auth(self.auth), **dict(self.more))
+
+
+def rule(path: str, auth: str = "required", *methods: str, **more: Any) -> Rule:
+    return Rule(path, auth, methods or None, tuple(more.items()))
+
+
+def table(*rules: Rule, guarded: tuple[bytes, ...] = ()) -> RouteTable:
+    login = BackendPaths(guarded)
+    return RouteTable([], [(each.path, each.methods, each.route(login)) for each in rules])
+
+
+def decided(routes: RouteTable, path: bytes, method: bytes = b"GET") -> str:
+    """The pattern of the route that decides, or why none does."""
+    found = routes.match(path)
+    if isinstance(found, Refusal):
+        return found.reason
+    route = found.pick(method)
+    return "method_not_allowed" if route is None else route.name
+
+
+SHOP = table(
+    rule("/*", "public"),
+    rule("/api/*"),
+    rule("/api/report", claims={"role": ("admin",)}),
+    rule("/api/status", "public"),
+    rule("/maybe/*", "optional"),
+    rule("/public/*", "public"),
+    rule("/public/notes.txt"),
+    rule("/v1.0/*"),
+    guarded=(b"/api/login",),
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/", "/*"),
+        ("/index.html", "/*"),
+        ("/api/me", "/api/*"),
+        ("/API/me", "/api/*"),
+        ("/Api/Me/", "/api/*"),
+        ("/api", "/api/*"),
+        ("/api.json", "/api/*"),
+        ("/api./me", "/api/*"),
+        ("/ap%C4%B1/me", "/api/*"),
+        ("/api%E2%81%84me", "/api/*"),
+        ("/index.php/api/me", "/api/*"),
+        ("/api%3fx", "/api/*"),
+        ("/apix", "/*"),
+        ("/x/api/me", "/*"),
+        ("/api/report", "/api/report"),
+        ("/api/report/", "/api/report"),
+        ("/API/REPORT", "/api/report"),
+        ("/api/report.csv", "/api/report"),
+        ("/api/Report.v1.csv", "/api/report"),
+        ("/api/report.csv/", "/api/report"),
+        ("/api/report.", "/api/report"),
+        ("/api/report%20", "/api/report"),
+        ("/api/report::$DATA", "/api/report"),
+        ("/api/report;a=b.c", "ambiguous_path"),
+        ("/api/report/x", "/api/*"),
+        ("/api/reports", "/api/*"),
+        ("/api/status", "/api/status"),
+        ("/api/status/", "/api/*"),
+        ("/api/Status", "/api/*"),
+        ("/API/status", "/api/*"),
+        ("/MAYBE/x", "/maybe/*"),
+        ("/Public/x", "/*"),
+        ("/public/Login.PNG", "/public/*"),
+        ("/public/app.JS", "/public/*"),
+        ("/public", "/*"),
+        ("/public/notes.txt", "/public/notes.txt"),
+        ("/public/Notes.TXT", "/public/notes.txt"),
+        ("/public/notes", "/public/*"),
+        ("/public/notes.md", "/public/*"),
+        ("/v1.0/x", "/v1.0/*"),
+        ("/v1.0/", "/v1.0/*"),
+        ("/v1.0", "/v1.0/*"),
+        ("/v1", "/*"),
+        ("/public/..%20/api/me", "ambiguous_path"),
+        ("/public/x/../y", "/public/*"),
+        ("/public/%2e%2e/api/me", "ambiguous_path"),
+        ("//api/me", "ambiguous_path"),
+        ("/api%c0%afme", "ambiguous_path"),
+        ("/x/../api/me/%2e%2e%5c..%2fy", "ambiguous_path"),
+        ("/api/login", "no_route"),
+        ("/API/login.json", "no_route"),
+        ("/api/login.html/", "no_route"),
+        ("/api/login/forgotten", "/api/*"),
+    ],
+)
+def test_the_stricter_route_decides(path: str, expected: str) -> None:
+    """Of all routes that a backend may take the path for; a route of the very path has its way."""
+    assert decided(SHOP, path.encode()) == expected
+
+
+@pytest.mark.parametrize("path", ["/app.js", "/favicon.ico", "/health"])
+def test_a_route_that_names_the_path_has_its_way(path: str) -> None:
+    """What is listed as public is public, whatever backends take its suffix for."""
+    routes = table(rule("/*"), rule(path, "public"), rule("/app/*", claims={"a": (1,)}))
+    assert decided(routes, path.encode()) == path
+    assert decided(routes, path.upper().encode()) != path
+    assert decided(routes, b"/app.css") == "/app/*"
+
+
+def test_a_page_beside_the_login_has_a_route_of_its_own() -> None:
+    """`/login.html` is another format of a guarded `/login`, unless a route names it."""
+    routes = table(rule("/*", "public"), rule("/login.html", "public"), guarded=(b"/login",))
+    assert decided(routes, b"/login.html") == "/login.html"
+    assert decided(routes, b"/login.css") == "no_route"
+    slashed = table(rule("/*", "public"), rule("/login/", "public"), guarded=(b"/login",))
+    assert decided(slashed, b"/login/") == "no_route"
+
+
+def test_strict_upstreams_tell_spellings_apart() -> None:
+    """`paths: strict`: case, a slash at the end and a suffix make another path; the login of a
+    backend is guarded in each, and escapes still lead nowhere else.
+    """
+    strict = table(
+        rule("/*", "public", reads_loosely=False),
+        rule("/api/*", reads_loosely=False),
+        rule("/api/report", claims={"role": ("admin",)}, reads_loosely=False),
+        guarded=(b"/api/login",),
+    )
+    assert decided(strict, b"/API/me") == "/*"
+    assert decided(strict, b"/api") == "/*"
+    assert decided(strict, b"/api/report.csv") == "/api/*"
+    assert decided(strict, b"/api/login.css") == "/api/*"
+    for path in (b"/api/login", b"/API/login", b"/api/login/"):
+        assert decided(strict, path) == "no_route"
+    for path in (b"//api/me", b"/x/..%2fapi/me", b"/api%2freport"):
+        assert decided(strict, path) == "ambiguous_path"
+
+
+def test_methods() -> None:
+    """A method that one of the routes does not have is not served; others go by the stricter."""
+    routes = table(
+        rule("/*", "public"),
+        rule("/api/items", "public", "GET"),
+        rule("/api/items", "required", "POST"),
+        rule("/api/*", "required", "GET", "POST", "DELETE"),
+    )
+    assert decided(routes, b"/api/Items") == "/api/*"
+    assert decided(routes, b"/api/Items", b"POST") == "/api/*"
+    assert decided(routes, b"/api/Items", b"DELETE") == "method_not_allowed"
+    assert decided(routes, b"/API/x", b"PUT") == "method_not_allowed"
+    found = routes.match(b"/API/x")
+    assert isinstance(found, Methods)
+    assert found.allowed == ["DELETE", "GET", "POST"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "stricter"),
+    [
+        ({"auth": "public"}, {"auth": "optional"}, 1),
+        ({"auth": "optional"}, {"auth": "required"}, 1),
+        ({"auth": "optional", "bad_key_is_anonymous": True}, {"auth": "optional"}, 1),
+        ({"auth": "public"}, {"auth": "optional", "bad_key_is_anonymous": True}, 1),
+        ({"accepts_jwt": True}, {}, 1),
+        ({}, {"claims": {"role": ("admin",)}}, 1),
+        ({"claims": {"role": ("admin", "owner")}}, {"claims": {"role": ("admin",)}}, 1),
+        ({"claims": {"a": (1,)}}, {"claims": {"a": (1,), "b": (2,)}}, 1),
+        ({}, {"captures": 3}, 1),
+        ({}, {}, 0),
+        ({"claims": {"a": (1,)}}, {"claims": {"b": (1,)}}, None),
+        ({"claims": {"a": ((True,),)}}, {"claims": {"a": (1,)}}, None),
+        ({"accepts_jwt": True, "claims": {"a": (1,)}}, {}, None),
+        ({"captures": 3, "auth": "required"}, {"claims": {"a": (1,)}}, None),
+        ({"cors": ANY_SITE}, {}, None),
+    ],
+)
+def test_which_of_two_is_stricter(
+    one: dict[str, Any], other: dict[str, Any], stricter: int | None
+) -> None:
+    """It refuses whatever the other refuses. If neither does, no route may decide: 400."""
+    for pair in ((one, other), (other, one)):
+        first, second = (
+            rule(path, **more) for path, more in zip(("/*", "/a/*"), pair, strict=True)
+        )
+        expected = "ambiguous_path"
+        if stricter is not None:
+            wanted = (one, other)[stricter]
+            expected = "/*" if wanted == pair[0] else "/a/*"
+        assert decided(table(first, second), b"/A/x") == expected
+
+
+def test_limits_are_those_of_all() -> None:
+    """What the stricter one allows and another does not is not allowed."""
+    routes = table(
+        rule("/*", "public", body_limit=10, close_on_logout=False),
+        rule("/chat/*", websocket=True, body_limit=20),
+    )
+    found = routes.match(b"/Chat/x")
+    assert isinstance(found, Methods)
+    route = found.pick(b"GET")
+    assert route is not None
+    assert (route.name, route.websocket, route.body_limit) == ("/chat/*", False, 10)
+    assert route.close_on_logout
+
+
+def test_a_prefix_that_is_spelled_otherwise_is_not_cut_off() -> None:
+    """Nothing but the prefix itself is cut: else the backend would get another path."""
+    routes = table(rule("/*", "public"), rule("/shop/*", strip_prefix=b"/shop"))
+    for path in (b"/SHOP/x", b"/shop.json", b"/index.php/shop/x"):
+        assert decided(routes, path) == "ambiguous_path"
+    for path in (b"/shop", b"/shop/x", b"/%73hop/x"):
+        assert decided(routes, path) == "/shop/*"
+
+
+def test_a_guarded_path_behind_a_prefix() -> None:
+    """Rule E1: through strip_prefix too, in every spelling."""
+    routes = table(
+        rule("/*", "public"),
+        rule("/shop/*", "public", strip_prefix=b"/shop"),
+        guarded=(b"/api/login",),
+    )
+    for path in (b"/shop/api/login", b"/shop/API/login.json", b"/shop/index.php/api/login/"):
+        assert decided(routes, path) == "no_route"
+
+
+# Backends: each takes a path as some of these do, one after the other.
+
+
+def _without_dots(path: str) -> str:
+    kept: list[str] = []
+    *above, last = path.split("/")[1:]
+    for segment in above:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    return "/" + "/".join([*kept, "" if last in (".", "..") else last])
+
+
+FOLDINGS: dict[str, Callable[[str], str]] = {
+    "decode": lambda path: re.sub("%([0-9A-Fa-f]{2})", lambda it: chr(int(it[1], 16)), path),
+    "decode again": lambda path: re.sub("%([0-9A-Fa-f]{2})", lambda it: chr(int(it[1], 16)), path),
+    "backslash": lambda path: path.replace("\\", "/"),
+    "merge slashes": lambda path: re.sub("//+", "/", path),
+    "cut parameters": lambda path: re.sub(";[^/]*", "", path),
+    "dots": _without_dots,
+    "case": lambda path: path.lower(),
+    "front controller": lambda path: path.replace("/index.php", "", 1) or "/",
+    "windows": lambda path: re.sub("[. ]+(?=/|$)", "", path),
+    "format": lambda path: re.sub(r"\.[a-z]+(/?)$", r"\1", path),
+    "slash gone": lambda path: path.rstrip("/") or "/",
+    "slash added": lambda path: path.rstrip("/") + "/",
+}
+
+WORDS = st.sampled_from(["api", "me", "x"])
+PATTERNS = st.lists(WORDS, max_size=3).flatmap(
+    lambda words: st.sampled_from(["/" + "/".join(words), "/".join(["", *words, "*"])])
+)
+RULES = st.lists(
+    st.builds(rule, PATTERNS, st.sampled_from(["public", "optional", "required"])),
+    min_size=1,
+    max_size=6,
+    unique_by=lambda each: each.path,
+)
+PLAIN = ["api", "me", "x", "API", "Me", "m%65"]
+ODD = ["..", ".", "%2e%2e", ".%2E", "index.php", "me.json", "api.", "api%20", "me;a", "..;a", "x."]
+SEGMENTS = st.sampled_from(PLAIN + ODD)
+SEPARATORS = st.sampled_from(["/", "/", "/", "//", "%2f", "%5c", "%252f", "\\"])
+SPELLED = st.lists(st.tuples(SEPARATORS, SEGMENTS), min_size=1, max_size=6).flatmap(
+    lambda pairs: st.sampled_from(["", "/", "%2F", ";a"]).map(
+        lambda end: "/" + "".join(a + b for a, b in pairs).lstrip("/") + end
+    )
+)
+
+
+@settings(max_examples=2000, deadline=None)
+@given(RULES, SPELLED, st.sets(st.sampled_from(sorted(FOLDINGS))))
+def test_no_spelling_leads_around_a_rule(rules: list[Rule], path: str, backend: set[str]) -> None:
+    """Whatever of these a backend does, what it takes the path for is under no stricter rule than
+    the one that has decided. (A route that names the path, or the folder, is the operator's word.)
+    """
+    found = table(*rules).match(path.encode())
+    strict = paths.strict(path.encode())  # RFC 3986 §6.2.2.2: so far all of them go
+    taken = strict.decode()
+    for name, fold in FOLDINGS.items():
+        if name in backend:
+            taken = fold(taken)
+    by_spelling = Table((each.path, None, each) for each in rules)
+    meant = by_spelling.match(taken.encode())
+    if isinstance(found, Refusal) or meant is None or by_spelling.names(strict):
+        return
+    route = found.pick(b"GET")
+    assert route is not None
+    if route.name != taken.rstrip("/") + "/*":
+        ranks = ["public", "optional", "required"]
+        assert ranks.index(route.auth.value) >= ranks.index(meant.other[0].auth), taken
