@@ -84,6 +84,21 @@ async def test_the_id_token_is_renewed(redis: RedisServer, provider: FaultyProvi
         assert (await place.entry(key)).session.expires_at > time.time() + 200
 
 
+async def test_the_realm_stays(redis: RedisServer, provider: FaultyProvider) -> None:
+    """The renewed ID token names the same subject in the same realm, or the session ends."""
+    provider.claims["tenant"] = "blue"
+    async with shop(redis.url, provider, skew=SKEW, subject_prefix="{claim:tenant}:") as place:
+        key = await due(place, provider)
+        provider.claims["nonce"] = None
+        provider.grant["expires_in"] = LIFE
+        assert (await place.entry(key)).session.subject == "blue:alice"
+        provider.claims["tenant"] = "red"
+        async with asyncio.timeout(20):
+            while await place.is_known(key):
+                await asyncio.sleep(0.2)
+        assert place.events[-1].kind == "renew_failed"
+
+
 Fault = dict[str, Any]
 ENDS: dict[str, Fault] = {
     "a refresh token that is no good": {"granting": answer({"error": "invalid_grant"}, 400)},
