@@ -74,6 +74,12 @@ def own_cookies(name: str, places: Iterable[TokenPlace]) -> frozenset[str]:
     return frozenset([*own, *(place.name for place in places if isinstance(place, Cookie))])
 
 
+def unknown_to_backends(name: str, places: Iterable[TokenPlace]) -> frozenset[str]:
+    """Those of this configured name, if no backend hands its token out under it."""
+    of_backends = {place.name for place in places if isinstance(place, Cookie)}
+    return own_cookies(name, ()) - of_backends
+
+
 def trusted_cookies(
     name: str, places: Iterable[TokenPlace], *, secure: bool
 ) -> frozenset[str] | None:

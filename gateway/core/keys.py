@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import hashlib
 import re
+from collections.abc import Iterable
 from urllib.parse import unquote_to_bytes
 
 from gateway.core.secret import SecretBytes
@@ -66,6 +67,12 @@ def holds_key(text: bytes) -> bool:
 def session_id(key: Key) -> str:
     """The digest that names the key's session: SHA-256 in unpadded base64url."""
     return _base64url(hashlib.sha256(key.raw).digest()).decode("ascii")
+
+
+def session_ids(credentials: Iterable[bytes]) -> tuple[str, ...]:
+    """The names of the sessions of those credentials that are keys, each once."""
+    parsed = (parse_key(credential) for credential in dict.fromkeys(credentials))
+    return tuple(session_id(key) for key in parsed if key is not None)
 
 
 def _checksum(body: bytes) -> bytes:

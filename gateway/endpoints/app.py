@@ -70,7 +70,11 @@ def build(
     ]
     # A login whose tokens no upstream gives has no successors of them either.
     successors = {path: getattr(login, "successors", None) for path, login in logins.items()}
-    captures = Captures(config, sessions, calls, {k: v for k, v in successors.items() if v})
+    federated = {path: each for path, each in logins.items() if isinstance(each, Federated)}
+    endings = Endings(config, sessions, calls, federated)
+    captures = Captures(
+        config, sessions, calls, {k: v for k, v in successors.items() if v}, endings
+    )
     captured = [rule.body_size or 0 for rule in config.routes if rule.captures is not None]
     most = max([0, *(each.max_body for each in doors), *captured])
     app = web.Application(
@@ -88,10 +92,8 @@ def build(
         page = choice if choice is not None and entrance.path in choice.forms else None
         endpoint = LoginEndpoint(entrance, config.keys, config.identity, page)
         app.router.add_route("*", entrance.path, endpoint.__call__)
-    federated = {path: each for path, each in logins.items() if isinstance(each, Federated)}
     for each in federated.values():
         app.on_cleanup.append(partial(_close, each))
-    endings = Endings(config, sessions, calls, federated)
     listed = config.sessions.path
     logout = LogoutEndpoint(config.logout.path, endings, sessions.directory, listed)
     app.router.add_route("*", config.logout.path, logout.__call__)

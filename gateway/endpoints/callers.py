@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.core import carriers, origins, refusals, set_cookies, subjects
+from gateway.core import origins, refusals, set_cookies, subjects
 from gateway.core.cors import Policy
 from gateway.core.records import Open
 from gateway.endpoints.answers import Refused
@@ -71,9 +71,9 @@ def by_cookie(request: web.Request) -> bool:
     return request.headers.get("X-Latchkey-Carrier") == "cookie"
 
 
-def key_cookies(request: web.Request) -> list[str]:
+def cookies_with_keys(request: web.Request) -> list[str]:
     """The names of the cookies in which keys came, the one that counts first."""
-    return request.headers.getall("X-Latchkey-Cookie", [])
+    return [line.partition(";")[0] for line in request.headers.getall("X-Latchkey-Cookie", ())]
 
 
 def other_sessions(request: web.Request) -> list[str]:
@@ -82,16 +82,18 @@ def other_sessions(request: web.Request) -> list[str]:
 
 
 def deletions(request: web.Request) -> list[str]:
-    """Set-Cookie values that have the browser forget the cookies in which keys came. Of several it
-    is not known from where each is, so every place is tried.
+    """Set-Cookie values that have the browser forget the cookies in which keys came. The session
+    tells from where the one that counts is; of several, every place is tried.
     """
-    names, path = key_cookies(request), request.rel_url.raw_path
-    if len(names) == 1:
-        return [carriers.deletion(names[0])]
-    asked = asked_host(request)
-    return [
-        value for name in dict.fromkeys(names) for value in set_cookies.deletions(name, asked, path)
-    ]
+    names, path = cookies_with_keys(request), request.rel_url.raw_path
+    if not names:
+        return []
+    values = [set_cookies.deletion_from(request.headers["X-Latchkey-Cookie"], names[0])]
+    if len(names) > 1:
+        asked = asked_host(request)
+        for name in names:
+            values += set_cookies.deletions(name, asked, path)
+    return list(dict.fromkeys(values))
 
 
 def is_own(request: web.Request) -> bool:

@@ -10,13 +10,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from gateway.backends import BackendFailed, Backends
-from gateway.core import devices, keys, refusals
+from gateway.core import carriers, cookie_logouts, devices, keys, refusals, set_cookies, swaps
 from gateway.core.fields import OWN_PREFIX, fold
 from gateway.core.keys import Key
 from gateway.core.origins import plain_authority
@@ -25,12 +27,12 @@ from gateway.core.replies import Reply, UnreadableReply, names
 from gateway.core.request_echo import EchoDetector
 from gateway.core.sessions import Session
 from gateway.core.swaps import Found, InField, NoToken
-from gateway.core.token_places import TokenPlace
-from gateway.core.tokens import BadToken, NotVerified
+from gateway.core.tokens import BadToken, NotVerified, read_claims
 from gateway.endpoints.answers import Handler, Refused, replied
-from gateway.endpoints.callers import asked_host
+from gateway.endpoints.callers import asked_host, by_cookie, cookies_with_keys
+from gateway.endpoints.endings import Endings
 from gateway.key_sets import KeysUnavailable
-from gateway.logins import Attempt, key_cookies
+from gateway.logins import Attempt, key_cookies, key_places
 from gateway.logins._asking import find_token, scrub, swap
 from gateway.logins._guarded_routes import GuardedRoutes, Guess
 from gateway.logins._successors import OtherSubject, Successors
@@ -63,14 +65,17 @@ class Captures:
         sessions: Sessions,
         calls: Backends,
         successors: Mapping[str, Successors],
+        endings: Endings,
     ) -> None:
         """`successors` are those of the logins whose tokens can be replaced, by their paths."""
+        self._endings = endings
         self._rules = config.routes
         self._timeout = config.timeouts.response
         self._sessions = sessions
         self._calls = calls
         self._successors = successors
         self._own_cookies = key_cookies(config)
+        self._unknown = carriers.unknown_to_backends(config.keys.cookie, key_places(config))
         self._guarded = GuardedRoutes(config, sessions)
 
     async def __call__(self, request: web.Request, number: int) -> web.Response:
@@ -91,12 +96,12 @@ class Captures:
     ) -> web.Response:
         assert rule.captures is not None
         reply = await self._ask(request, rule)
-        kept_in = request.headers.get("X-Latchkey-Cookie")
+        kept_in = next(iter(cookies_with_keys(request)), None)
         found = None
         try:
             if not reply.is_refusal:
                 sent = await _sent(request)
-                found = await self._capture(request, reply, rule.captures, key, sent)
+                found = await self._capture(request, rule, reply, key, sent)
             if found is None:
                 shown = await scrub(reply)
             else:
@@ -107,7 +112,27 @@ class Captures:
         except UnreadableReply:
             raise BackendFailed(refusals.CAPTURED_REPLY) from None
         guess.answered(reply, captured=found is not None)
-        return replied(shown.without_cookies({kept_in, *self._own_cookies}, key.reveal()))
+        response = replied(shown.without_cookies({kept_in, *self._own_cookies}, key.reveal()))
+        if found is None and kept_in is not None and by_cookie(request):
+            for cookie in await self._log_out(request, reply, kept_in):
+                response.headers.add("Set-Cookie", cookie)
+        return response
+
+    async def _log_out(self, request: web.Request, reply: Reply, kept_in: str) -> list[str]:
+        """Ends the session if the reply logs out by the cookie that the key came in; returns the
+        Set-Cookie values by which that is forgotten.
+        """
+        values = [
+            value for name, value in reply.fields if names((name, value)) == ("set-cookie", kept_in)
+        ]
+        deletions = []
+        if kept_in not in self._unknown:
+            deletions = cookie_logouts.deletions(values, _claims(request), time.time())
+        if not deletions and not cookie_logouts.clears(reply.field("clear-site-data").encode()):
+            return []
+        headers = request.headers
+        await self._endings.end(request, [headers["X-Latchkey-Session"]], "logout", reason="cookie")
+        return [*deletions, set_cookies.deletion_from(headers["X-Latchkey-Cookie"], kept_in)]
 
     async def _ask(self, request: web.Request, rule: Route) -> Reply:
         assert rule.upstream is not None  # a rule that captures has one
@@ -129,14 +154,16 @@ class Captures:
     async def _capture(
         self,
         request: web.Request,
+        rule: Route,
         reply: Reply,
-        place: TokenPlace,
         key: Key,
         sent: EchoDetector,
     ) -> Found | None:
         """Where the reply holds a token, which is the session's from now on; None if it holds none,
         or if the session's tokens do not come from an upstream.
         """
+        place = rule.captures
+        assert place is not None
         try:
             await find_token(reply, place, sent)
         except NoToken:
@@ -159,7 +186,9 @@ class Captures:
                 return None
             except (BadToken, OtherSubject, KeysUnavailable) as error:
                 raise self._unusable(request, session, error) from None
-            if (renewed.token, renewed.refresh) == (session.token, session.refresh):
+            before = (session.token, session.refresh, session.cookie)
+            session = replace(session, cookie=_kept_cookie(request, rule, reply, found, session))
+            if (renewed.token, renewed.refresh, session.cookie) == before:
                 return found
             outcome, _ = await replacing.adopt(key, session, record, renewed)
             if outcome == "gone":
@@ -209,6 +238,24 @@ def _refusal(error: Exception) -> Refusal:
 def _cookie(reply: Reply, found: Found) -> str | None:
     """The cookie in which a token came, if it came in one."""
     return names(reply.fields[found.index])[1] or None if isinstance(found, InField) else None
+
+
+def _claims(request: web.Request) -> Mapping[str, Any] | None:
+    """Those of the session's token, which the relay has put in the place of the key."""
+    with suppress(BadToken):
+        return read_claims(request.headers["Authorization"].partition(" ")[2], now=0).payload
+    return None
+
+
+def _kept_cookie(
+    request: web.Request, rule: Route, reply: Reply, found: Found, session: Session
+) -> str:
+    """What the session keeps of the cookie that holds its key from now on."""
+    name, kept_in = _cookie(reply, found), cookies_with_keys(request)[:1]
+    if name is None or (kept_in and kept_in != [name]):
+        return session.cookie
+    prefix = (rule.strip_prefix or "").rstrip("/")
+    return swaps.kept_cookie(reply, found, prefix + request.path)
 
 
 async def _attempt(request: web.Request) -> Attempt:

@@ -144,6 +144,12 @@ def key_cookies(config: Config) -> frozenset[str]:
     return carriers.own_cookies(config.keys.cookie, token_places(config))
 
 
+def key_places(config: Config) -> list[TokenPlace]:
+    """Where upstreams hand out the tokens that become keys, or whose places keys take."""
+    captured = [rule.captures for rule in config.routes if rule.captures is not None]
+    return [*token_places(config), *captured]
+
+
 def token_places(config: Config) -> list[TokenPlace]:
     """Where backends hand out the tokens that become keys."""
     places = [getattr(login, "token", None) for login in config.login]

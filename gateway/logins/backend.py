@@ -151,6 +151,7 @@ class Login:
             device=Device(attempt.device, attempt.address),
             token_expiry=claims.expires,
             refresh=refresh_tokens.dump(refresh),
+            cookie=swaps.kept_cookie(reply, found, self._config.path),
             renew_before=renew.before if renew and refresh else None,
         )
         report(self._sessions, "login", attempt, issued.session)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gateway.core import refusals
+from gateway.core import cookie_logouts, keys, refusals
 from gateway.observe.events import Event
+from gateway.relay.responses import ResponseHead, cookie_name
 from gateway.store.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -56,6 +58,44 @@ class Endings:
             _log.warning("a session cannot be ended now")
         elif error is not None:
             _log.error("a session cannot be ended", exc_info=error)
+
+
+def by_answer(exchange: Exchange, response: ResponseHead, rest: bytes) -> bool:
+    """Whether this answer, of whose body there is `rest`, logs out by a cookie in which a key came:
+    then it is held back until the session has ended.
+    """
+    forward, head = exchange.forward, exchange.head
+    if forward is None or forward.route.in_process or exchange.logs_out:
+        return False
+    ended: list[bytes] = []
+    deletions: list[str] = []
+    for name, key in head.key_cookies:
+        claims = None
+        if forward.entry is not None and key == head.credential:
+            claims = forward.entry.session.claims
+        values = _set_by_backend(exchange, response, name)
+        found = cookie_logouts.deletions(values, claims, time.time())
+        if found or response.clears_cookies:
+            ended.append(key)
+            deletions += found
+    if not ended:
+        return False
+
+    def release() -> None:
+        head.deletions = tuple(dict.fromkeys((*deletions, *head.deletions)))
+        assert exchange.upstream is not None
+        exchange.upstream.release_answer(exchange, response, rest)
+
+    log_out(exchange, keys.session_ids(ended), "cookie", release)
+    return True
+
+
+def _set_by_backend(exchange: Exchange, response: ResponseHead, name: bytes) -> list[str]:
+    """What an answer sets for a cookie; nothing for the gateway's own, which no backend knows."""
+    if not exchange.context.cookies.is_of_backend(name):
+        return []
+    lines = [line for line in response.set_cookies if cookie_name(line) == name]
+    return [line.partition(b":")[2].strip().decode("latin-1") for line in lines]
 
 
 def log_out(

@@ -16,7 +16,7 @@ from gateway.core import refusals
 from gateway.core.refusals import Refusal
 from gateway.observe.events import Event
 from gateway.pages.refusals import RefusalPage
-from gateway.relay import answers, bodies, browsers, eager, endings, frames, outgoing
+from gateway.relay import answers, bodies, browsers, eager, endings, frames, outgoing, second_try
 from gateway.relay.bodies import ChunkedBody, SizedBody
 from gateway.relay.decision import Forward
 from gateway.relay.frames import Frames
@@ -56,7 +56,7 @@ class Exchange:
     waits = False  # for an upstream connection
     ended = False
     logs_out = False  # its session ends with it
-    second_try = False  # another token has been sought, which is done once
+    tried_again = False  # another token has been sought, which is done once
     suspended: eager.Suspended[Any] | None = None  # what the store is asked for
     status = 0
     received = 0  # bytes of the request's body
@@ -282,6 +282,14 @@ class Exchange:
         elif key_fields and not route.is_endpoint:
             outgoing.confine(response, route.varies or key_fields, entry.token)
 
+    def withholds(self, response: ResponseHead, rest: bytes) -> bool:
+        """Whether an answer, of whose body there is `rest`, is held back: until there is another
+        token for the request, or until the session has ended by it.
+        """
+        if response.status == 401 and second_try.begin(self, response, rest):
+            return True
+        return bool(self.head.key_cookies) and endings.by_answer(self, response, rest)
+
     def deliver(self, out: list[bytes], pieces: list[bytes]) -> None:
         """Writes body bytes to the client, behind the head if it is in `out`."""
         if not self._silent:
@@ -380,7 +388,9 @@ class Exchange:
 
     def forget_cookies(self) -> None:
         """The session has ended, so the answer has the browser forget the key's cookie."""
-        self.context.cookies.forget(self.head.described or self.head, self.client.peer)
+        head, forward = self.head.described or self.head, self.forward
+        entry = None if forward is None else forward.entry
+        self.context.cookies.forget(head, self.client.peer, entry)
 
     # Ends that are no answers.
 

@@ -109,9 +109,7 @@ class RequestHead:
     @property
     def session_ids(self) -> tuple[str, ...]:
         """The ids of the sessions whose keys came, the one that counts first. Slow."""
-        credentials = [self.credential or b"", *(key for _, key in self.key_cookies)]
-        parsed = (keys.parse_key(credential) for credential in dict.fromkeys(credentials))
-        return tuple(keys.session_id(key) for key in parsed if key is not None)
+        return keys.session_ids([self.credential or b"", *(key for _, key in self.key_cookies)])
 
     @property
     def has_body(self) -> bool:

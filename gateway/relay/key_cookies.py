@@ -13,6 +13,7 @@ from gateway.relay.heads import RequestHead
 
 if TYPE_CHECKING:
     from gateway.relay.peer import Peer
+    from gateway.store.near_cache import Entry
 
 _HOST_PREFIX = HOST_PREFIX.encode()
 
@@ -35,6 +36,7 @@ class TrustedCookies:
         places = tuple(places)
         self._secure = secure
         self._own = carriers.own_cookies(name, places)
+        self._unknown = carriers.unknown_to_backends(name, places)
         self._by_http, self._by_https = (
             carriers.trusted_cookies(name, places, secure=by_https) for by_https in (False, True)
         )
@@ -57,16 +59,27 @@ class TrustedCookies:
         own = [pair for pair in trusted if pair[0].startswith(_HOST_PREFIX)]
         return [own, [pair for pair in trusted if pair not in own]]
 
-    def forget(self, head: RequestHead, peer: Peer) -> None:
+    def is_of_backend(self, name: bytes) -> bool:
+        """Whether a backend may know of this cookie, and not only the gateway."""
+        return name.decode("latin-1") not in self._unknown
+
+    def forget(self, head: RequestHead, peer: Peer, entry: Entry | None = None) -> None:
         """Has the browser forget the cookies that brought keys, if they are ours. One of any other
         name and of a whole domain may be another gateway's.
+
+        entry: of the session that has just ended, which tells from where its one cookie is
         """
         path, host = head.path.decode("latin-1"), browsers.asked_host(head, peer)
-        lines: list[str] = []
-        for name in dict.fromkeys(name.decode("latin-1") for name, _ in head.key_cookies):
-            if name in self._own or self._by_http is None:
-                lines += set_cookies.deletions(name, host if name in self._own else "", path)
-        head.deletions = tuple(lines[:_MAX_DELETIONS])
+        cookies = dict.fromkeys(head.key_cookies)
+        names = dict.fromkeys(name.decode("latin-1") for name, _ in cookies)
+        values: list[str] = []
+        if entry is not None:
+            values += [set_cookies.deletion_from(entry.session.cookie, name) for name in names]
+        if entry is None or len(cookies) > 1:
+            for name in names:
+                if name in self._own or self._by_http is None:
+                    values += set_cookies.deletions(name, host if name in self._own else "", path)
+        head.deletions = tuple(dict.fromkeys(values))[:_MAX_DELETIONS]
 
     def _has(self, name: bytes, head: RequestHead, peer: Peer) -> bool:
         names = self._by_https if self._is_https(head, peer) else self._by_http

@@ -127,16 +127,22 @@ def _endpoint_lines(head: RequestHead, route: Route, entry: Entry | None) -> byt
 
 
 def _cookie_lines(head: RequestHead, entry: Entry | None) -> bytes:
-    """The names of the cookies with keys, the one that counts first; and the ids of the sessions of
-    those that do not count, for they end with it.
+    """The names of the cookies with keys, first of the one that counts, with what its session keeps
+    of it; and the ids of the sessions of those that do not count, for they end with it.
     """
     chosen = (head.cookie, head.credential)
     others = [cookie for cookie in dict.fromkeys(head.key_cookies) if cookie != chosen]
-    names = [head.cookie or b"", *(name for name, _ in others)]
+    names = [_kept_cookie(head, entry), *(name for name, _ in others)]
     current = None if entry is None else entry.session.id
     ids = [name for name in head.session_ids if name != current]
     lines = b"".join(b"X-Latchkey-Cookie: %b\r\n" % name for name in names)
     return lines + (b"X-Latchkey-Others: %b\r\n" % " ".join(ids).encode() if ids else b"")
+
+
+def _kept_cookie(head: RequestHead, entry: Entry | None) -> bytes:
+    name = head.cookie or b""
+    kept = b"" if entry is None else entry.session.cookie.encode("ascii")
+    return kept if kept.startswith(name + b"; ") else name
 
 
 def _merged(head: RequestHead, peer: Peer) -> bytes:

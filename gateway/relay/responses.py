@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from gateway.core import shared_caches
+from gateway.core import cookie_logouts, shared_caches
 from gateway.core.carriers import TRIP_MARK
 from gateway.core.fields import HOP_BY_HOP, OWN_PREFIX, fold
 from gateway.relay import grammar
@@ -28,6 +28,8 @@ class ResponseHead:
     named: tuple[bytes, ...] = ()
     upgrade: bytes | None = None
     for_caches: tuple[bytes, ...] = ()  # those of the lines that tell caches what to keep
+    set_cookies: tuple[bytes, ...] = ()  # all such lines, those that do not pass as well
+    clears_cookies = False  # the browser is told to forget all that it has
     vary: tuple[bytes, ...] = ()  # those that tell caches for which requests
 
     def __init__(self, minor: bytes, status: int, reason: bytes) -> None:
@@ -66,6 +68,7 @@ class ResponseReader:
             b"connection": grammar.connection,
             b"upgrade": _upgrade,
             b"vary": _vary,
+            b"clear-site-data": _clear_site_data,
             b"set-cookie": self._set_cookie,
         }
         self._rules: dict[bytes, Rule | None] = {b"": _malformed}
@@ -106,6 +109,7 @@ class ResponseReader:
         return _for_caches if shared_caches.is_for_caches(lower) else None
 
     def _set_cookie(self, head: ResponseHead, name: bytes, line: bytes) -> None:
+        head.set_cookies += (line,)
         own = self._own_cookies
         if not own or not (cookie_name(line) in own or _TRIP in line):
             head.passed.append(line)
@@ -142,6 +146,12 @@ def _upgrade(head: ResponseHead, name: bytes, line: bytes) -> None:
 
 def _for_caches(head: ResponseHead, name: bytes, line: bytes) -> None:
     head.for_caches += (line,)
+    head.passed.append(line)
+
+
+def _clear_site_data(head: ResponseHead, name: bytes, line: bytes) -> None:
+    """Clear Site Data §3.1: cookies are forgotten, and with `*` everything."""
+    head.clears_cookies |= cookie_logouts.clears(line)
     head.passed.append(line)
 
 

@@ -29,10 +29,10 @@ def begin(exchange: Exchange, response: ResponseHead, rest: bytes) -> bool:
         return False
     session, settings = forward.entry.session, exchange.context.settings
     may_differ = session.refresh or settings.captures
-    if exchange.second_try or exchange.head.has_body or not may_differ:
+    if exchange.tried_again or exchange.head.has_body or not may_differ:
         _refused_for_good(exchange, forward.entry)
         return False
-    exchange.second_try = True
+    exchange.tried_again = True
     decider, peer = exchange.context.decider, exchange.client.peer
     again = eager.begin(
         decider.decide_again(

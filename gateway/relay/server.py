@@ -14,7 +14,7 @@ from gateway.core.forwarding import Trusted
 from gateway.core.refusals import Refusal
 from gateway.key_sets import KeySets
 from gateway.listeners import BACKLOG
-from gateway.logins import token_places
+from gateway.logins import key_places
 from gateway.observe.access_log import AccessLog
 from gateway.pages.refusals import RefusalPages
 from gateway.relay.bearers import Bearers
@@ -212,8 +212,7 @@ def _bearers(config: Config, key_sets: KeySets) -> Bearers | None:
 
 def _trusted_cookies(config: Config) -> TrustedCookies:
     """A captured token may come in a cookie as a login's does."""
-    captured = [rule.captures for rule in config.routes if rule.captures is not None]
-    places = [*token_places(config), *captured]
+    places = key_places(config)
     return TrustedCookies(config.keys.cookie, places, secure=config.keys.secure)
 
 

@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from gateway.core import refusals
-from gateway.relay import grammar, second_try
+from gateway.relay import grammar
 from gateway.relay.bodies import ChunkedBody
 from gateway.relay.grammar import HEAD_END, Malformed
 from gateway.relay.responses import ResponseHead, ResponseReader
@@ -248,7 +248,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._begin_answer(exchange, head, rest)
 
     def _begin_answer(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
-        if head.status == 401 and second_try.begin(exchange, head, rest):
+        concerns_key = head.status == 401 or head.set_cookies or head.clears_cookies
+        if concerns_key and exchange.withholds(head, rest):
             self.pause()
             self._state = _HELD
             return

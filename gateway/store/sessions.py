@@ -170,6 +170,7 @@ class Sessions:
         device: Device,
         token_expiry: float | None,
         refresh: str = "",
+        cookie: str = "",
         renew_before: float | None = None,
         lasts: float | None = None,
         names: Sequence[str] = (),
@@ -177,8 +178,9 @@ class Sessions:
         """A new session under a new key. Raises `StoreUnavailable`; then there is no session.
 
         `refresh` is what renews the token, and `renew_before` how long before its expiry, in
-        seconds; None if it is not renewed. `lasts` is how long the session does, whether it is used
-        or not, in seconds; None if that is up to the timeouts. `names` are what others call it.
+        seconds; None if it is not renewed. `cookie` is what is kept of the one that holds the key.
+        `lasts` is how long the session does, whether it is used or not, in seconds; None if that is
+        up to the timeouts. `names` are what others call it.
         """
         now = time.time()
         key = keys.new_key(secrets.token_bytes(32))
@@ -198,6 +200,7 @@ class Sessions:
             expires,
             renew,
             refresh,
+            cookie,
         )
         idle = self._idle if lasts is None else lasts
         number = await self._write(key, session, device, now, idle, names)

@@ -2,12 +2,13 @@
 
 import math
 import struct
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core import records
+from gateway.core import records, sessions
 from gateway.core.keys import new_key, session_id
 from gateway.core.records import (
     ENDS_AT,
@@ -104,3 +105,12 @@ def test_digests_tell_nothing_and_are_found_again() -> None:
     digests = {sealer.digest(*each) for each in [*others, ("a", "bc")]}
     digests.add(Sealer(["another secret of the tests"]).digest("a", "bc"))
     assert len(digests) == len(others) + 2
+
+
+@pytest.mark.parametrize("cookie", ["", "sid; Path=/app; Domain=.shop.example"])
+def test_the_cookie_that_holds_the_key(cookie: str) -> None:
+    """It is read back; a session without one is written as former versions wrote it."""
+    kept = replace(session(), cookie=cookie)
+    assert OURS.open(KEY, ID, OURS.new(KEY, kept, DEVICE, 1000.9, bytes(12))) == kept
+    former = struct.pack(">3d", 1600, 1500, math.inf) + b"/login\nr\n"
+    assert sessions.dump(session()).startswith(former)

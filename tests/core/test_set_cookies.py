@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.core.set_cookies import deletions
+from gateway.core.set_cookies import deletion_from, deletions, kept_place
 
 PLAIN = "sid=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax"
 
@@ -66,3 +66,25 @@ def test_the_prefix_that_knows_one_place() -> None:
     assert line == "__Host-sid=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax; Secure"
     lines = deletions("__Secure-sid", "shop.example", "/")
     assert all(line.endswith("; Secure") for line in lines)
+
+
+def test_what_a_session_keeps() -> None:
+    """The place of a cookie, and what has its deletion heeded in a frame; nothing that is usual."""
+    for value in ("sid=x; Path=/", "sid=x; path=/; HttpOnly; SameSite=Strict; Max-Age=5", "sid=x"):
+        assert kept_place(value, "/login") == ""
+    kept = kept_place(
+        "sid=x; path=/a; domain=b.example; Secure; Max-Age=9; Priority=High", "/login"
+    )
+    assert kept == "sid; Path=/a; Domain=b.example; Secure"
+    assert (
+        kept_place("sid=x; Path=a; SameSite=None", "/a/b/login") == "sid; Path=/a/b; SameSite=None"
+    )
+    assert kept_place("sid=x; Path=/é; Domain=a b", "/login") == "sid; "
+
+
+def test_a_deletion_from_where_it_is_kept() -> None:
+    """Of another cookie, and of one of which nothing is kept, the usual place."""
+    kept = "sid; Path=/a; Domain=b.example"
+    assert deletion_from(kept, "sid") == "sid=; Max-Age=0; Path=/a; Domain=b.example"
+    for other in ("", "sid", "sid; ", "side; Path=/a"):
+        assert deletion_from(other, "sid") == PLAIN
