@@ -301,6 +301,7 @@ class Limits(Model):
     response_head_size: Annotated[Size, Field(ge=1024)] = 64 * 1024
     connections: Annotated[int, Field(ge=1)] = 10_000
     requests: Annotated[int, Field(ge=1)] = 5_000
+    min_rate: Size = 240
 
 
 def _workers(value: Any) -> Any:

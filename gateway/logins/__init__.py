@@ -179,6 +179,12 @@ def logout_paths(config: Config) -> list[tuple[str, str]]:
     return [(logout.upstream, logout.backend_path)]
 
 
+def max_bodies(config: Config) -> dict[str, int]:
+    """How large the body of a login may be, by its path (bytes)."""
+    sections: Sequence[Any] = config.login
+    return {each.path: each.max_body for each in sections if hasattr(each, "max_body")}
+
+
 def login_paths(config: AnyLogin) -> list[str]:
     """The paths of a login's entrances, as config.yaml says them."""
     fields = ("path", "callback_path", "backchannel_path")

@@ -13,7 +13,7 @@ from gateway.core.addresses import ServerUrl
 from gateway.core.cors import Policy
 from gateway.core.paths import BackendPaths
 from gateway.core.required_claims import allowed_values
-from gateway.logins import backend_paths, key_cookies, logout_paths
+from gateway.logins import backend_paths, key_cookies, logout_paths, max_bodies
 from gateway.relay.clock import Clock
 from gateway.relay.outbox import Outbox
 from gateway.relay.pool import Connect, Pool, Server
@@ -122,7 +122,7 @@ class Builder:
             close_on_logout=False,  # a logout must not end itself
             cors=Policy.of(self._config.cors),
             response_timeout=self._config.timeouts.response,
-            body_limit=self._config.limits.body_size,
+            body_limit=max_bodies(self._config).get(path, self._config.limits.body_size),
         )
 
     def _own_pool(self, connect: Connect) -> Pool:

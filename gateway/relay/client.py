@@ -87,6 +87,8 @@ class ClientConnection(asyncio.Protocol):
         else:
             self.buffer += data
             self.update_reading()
+            if exchange.awaits_body:
+                exchange.body_began()
 
     def eof_received(self) -> bool:
         """A client that has closed its side has gone, as for nginx: it expects no answer."""
@@ -137,11 +139,19 @@ class ClientConnection(asyncio.Protocol):
         taken, self.buffer = self.buffer, b""
         return taken
 
-    def await_body(self) -> None:
-        """More of the body must come within the body's idle timeout, unless we do not read."""
+    def await_body(self, size: int) -> None:
+        """More of the body must come within the body's idle timeout, unless we do not read.
+
+        What has come, of this `size`, puts the end off by the time that it may take, up to a whole
+        timeout from now. So a body may pause, but falls behind the least rate by no more than that.
+        """
         self.update_reading()
-        settings = self._context.settings
-        self.deadline = math.inf if self._paused else self._context.clock.now + settings.body_idle
+        if self._paused:
+            self.deadline = math.inf
+            return
+        settings, now = self._context.settings, self._context.clock.now
+        earned = self.deadline + size * settings.seconds_per_byte
+        self.deadline = min(earned, now + settings.body_idle)
 
     def body_ended(self, rest: bytes) -> None:
         """The request has been read; `rest` may begin the next one."""
@@ -184,10 +194,13 @@ class ClientConnection(asyncio.Protocol):
             self.update_reading()
 
     def close(self) -> None:
-        """Closes when everything written has left."""
+        """Closes when everything written has left, which may take the time of the least rate."""
         self._lingered = max(self._lingered, 0)
         self._context.outbox.flush()
         if self.transport is not None:
+            settings, now = self._context.settings, self._context.clock.now
+            unsent = self.transport.get_write_buffer_size()
+            self.deadline = now + settings.write + unsent * settings.seconds_per_byte
             self.transport.close()
 
     def cut(self, *, reset: bool) -> None:

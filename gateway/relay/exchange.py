@@ -7,6 +7,7 @@ while the other one is full. Every exchange ends once, in `_end`, and leaves one
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -54,6 +55,7 @@ class Exchange:
     uploading = False  # the request's body is still to come
     tunnelling = False
     waits = False  # for an upstream connection
+    awaits_body = False  # whose first part has to come before that
     ended = False
     logs_out = False  # its session ends with it
     tried_again = False  # another token has been sought, which is done once
@@ -155,6 +157,23 @@ class Exchange:
         self.waits = True
         self.forward.route.pool.acquire(self)
 
+    def postpones(self) -> bool:
+        """Whether the body has to begin before there is a connection, which others may need.
+
+        With an expectation the client asks whether to begin, and the upstream decides that.
+        """
+        if self.client.buffer or self.head.expects_continue:
+            return False
+        self.awaits_body = True
+        self.client.await_body(0)
+        return True
+
+    def body_began(self) -> None:
+        """The first part of the body is there."""
+        assert self.forward is not None
+        self.awaits_body, self.client.deadline = False, math.inf
+        self.forward.route.pool.acquire(self)
+
     def begin(self, upstream: UpstreamConnection) -> None:
         """The pool's answer: the head leaves, in one write with what is there of the body."""
         forward = self.forward
@@ -216,7 +235,7 @@ class Exchange:
             self.client.body_ended(body.rest)
             upstream.await_answer(forward.route.response_timeout)
         else:
-            self.client.await_body()
+            self.client.await_body(len(data))
 
     def _ask_for_body(self) -> None:
         """The upstream neither asks for the body nor answers: so we ask (RFC 9110 §10.1.1)."""

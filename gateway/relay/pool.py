@@ -66,7 +66,12 @@ class Pool:
         self._dials: set[asyncio.Task[None]] = set()
 
     def acquire(self, exchange: Exchange) -> None:
-        """Gives the exchange a connection: an idle one now, a new one soon, or one that frees."""
+        """Gives the exchange a connection: an idle one now, a new one soon, or one that frees.
+
+        A client that has sent a head alone takes none, so that many slow ones leave it to others.
+        """
+        if exchange.uploading and exchange.postpones():
+            return
         server = self._only or self._pick()
         while server.idle:
             connection = server.idle.pop()

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 # How much is read before it can be used, in bytes.
 _READ_AHEAD = 65536
 
+# What one byte is worth in seconds where there is no least rate; more than any timeout.
+_NO_LIMIT = 1e9
+
 # How often a draining relay looks whether its last exchanges have ended, in seconds.
 _DRAIN_STEP = 0.05
 
@@ -72,7 +75,7 @@ class Relay:
         connects to who answers them; `captures` connects to who asks where tokens are captured, and
         `refused` is told of each refusal.
         """
-        self._clock = Clock(config.timeouts.write)
+        self._clock = Clock(config.timeouts.write, _seconds_per_byte(config.limits.min_rate))
         loop = asyncio.get_running_loop()
         outbox = Outbox(loop)
         settings = _settings(config)
@@ -216,6 +219,11 @@ def _trusted_cookies(config: Config) -> TrustedCookies:
     return TrustedCookies(config.keys.cookie, places, secure=config.keys.secure)
 
 
+def _seconds_per_byte(min_rate: int) -> float:
+    """The inverse of a rate in bytes per second, of which 0 is no limit: then a byte lasts long."""
+    return 1 / min_rate if min_rate else _NO_LIMIT
+
+
 def _settings(config: Config) -> Settings:
     timeouts, limits = config.timeouts, config.limits
     return Settings(
@@ -232,6 +240,7 @@ def _settings(config: Config) -> Settings:
         response_head_size=limits.response_head_size,
         read_ahead=max(_READ_AHEAD, limits.head_size + 1),  # or a large head would never be whole
         connections=limits.connections,
+        seconds_per_byte=_seconds_per_byte(limits.min_rate),
         captures=any(rule.captures is not None for rule in config.routes),
         skew=config.session.clock_skew,
         renew_on_401=config.session.renew_on_upstream_401,

@@ -22,6 +22,7 @@ class Settings:
     response_head_size: int
     read_ahead: int  # of the present exchange: pipelined requests, or a body without an upstream
     connections: int
+    seconds_per_byte: float  # that a client may take for a body: the inverse of the least rate
     captures: bool  # a session may have another token by now, though nobody has renewed it
     skew: float  # how far a backend's clock may differ
     renew_on_401: bool  # a token that an upstream refuses is renewed, however fresh it is
