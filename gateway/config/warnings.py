@@ -6,6 +6,7 @@ A warning says what could happen and which lines would prevent it. It never stop
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from gateway.config.document import Document, Where
 from gateway.config.login_sections import AnsweringLogin
@@ -14,10 +15,16 @@ from gateway.config.problems import Problem, in_order
 from gateway.config.realm_checks import realm_warnings
 from gateway.config.values import Networks
 from gateway.core.addresses import UnixAddress
+from gateway.core.token_places import Auto
 
 # A network with a shorter prefix is larger than any that is one owner's: 10.0.0.0/8 and fc00::/7,
 # which are private (RFC 1918, RFC 4193), are the largest. By the version of the address.
 _MIN_PREFIX_BITS = {4: 8, 6: 7}
+
+_VERIFY = (
+    'add verify: {secret: "${JWT_SECRET}"}, or verify: {public_key: backend.pem}, '
+    'or verify: {jwks: "https://id.example/jwks.json"}'
+)
 
 _OTHERS_MAY_CONNECT = 0o002  # of a unix socket's mode: unix(7)
 
@@ -28,6 +35,7 @@ def warnings(config: Config, document: Document) -> list[Problem]:
         [
             *_unchecked_upstreams(config, document),
             *_paths_by_spelling(config, document),
+            *_unverified_tokens(config, document),
             *_unlimited_sessions(config, document),
             *_undone_logouts(config, document),
             *_uncounted_logins(config, document),
@@ -54,6 +62,19 @@ def _paths_by_spelling(config: Config, document: Document) -> Iterator[Problem]:
                 "takes /API/me, /api/me/ and /api/me.json for other paths than /api/me: "
                 "a backend that does not serves them without what that route asks for",
             )
+
+
+def _unverified_tokens(config: Config, document: Document) -> Iterator[Problem]:
+    for at, login in enumerate(config.login):
+        if login.kind != "backend" or login.verify is not None:
+            continue
+        if isinstance(login.token, Auto):
+            message = "believes what its backend calls a token: whoever has it say one is anybody"
+        elif login.backend_path.rpartition("/")[2].lower() == "graphql":
+            message = "believes what stands there, and clients of GraphQL name what stands where"
+        else:
+            continue
+        yield replace(document.problem(("login", at, "token"), message), hint=_VERIFY)
 
 
 def _unlimited_sessions(config: Config, document: Document) -> Iterator[Problem]:

@@ -1,5 +1,6 @@
 """What `gateway check` warns of: allowed, and less safe than it could be."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ import yaml
 
 from gateway.config.load import load, load_with_warnings
 from tests.config.test_load import write
+
+REPOSITORY = Path(__file__).parents[2]
+README = REPOSITORY / "README.md"
 
 
 def config(**changes: Any) -> dict[str, Any]:
@@ -105,3 +109,71 @@ def test_a_unix_socket(tmp_path: Path, mode: str, proxies: list[str], expected: 
     got = warned(tmp_path, listen=listen, trusted_proxies=proxies)
     assert len(got) == bool(expected)
     assert all(expected in warning and "listen[0]" in warning for warning in got)
+
+
+def backend_login(name: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "kind": "backend",
+        "path": f"/{name}",
+        "upstream": "api",
+        "subject_prefix": f"{name}:",
+        **changes,
+    }
+
+
+VERIFY = {"secret": "a secret of the tests that is long enough"}
+
+
+def test_a_token_that_is_found_and_not_verified(tmp_path: Path) -> None:
+    """Any user could have the backend say one. The very lines that mend it are said."""
+    logins = [
+        backend_login("a", token="auto"),
+        backend_login("b"),
+        backend_login("c", token="auto", verify=VERIFY),
+        backend_login("d", token="/token"),
+        backend_login("e", token="header:X-Token"),
+    ]
+    first, second = warned(tmp_path, login=logins)
+    assert "login[0].token: believes what its backend calls a token" in first
+    assert 'add verify: {secret: "${JWT_SECRET}"}' in first
+    assert "login[1].token" in second
+
+
+def test_a_place_that_clients_name(tmp_path: Path) -> None:
+    """Aliases of GraphQL: what stands at /data/login/token is what a client has put there."""
+    place = {"token": "data.login.token"}
+    logins = [
+        backend_login("a", backend_path="/graphql", **place),
+        backend_login("b", backend_path="/api/GraphQL", **place),
+        backend_login("c", backend_path="/graphql", verify=VERIFY, **place),
+        backend_login("d", backend_path="/graphql/login", **place),
+    ]
+    first, second = warned(tmp_path, login=logins)
+    assert "login[0].token: believes what stands there, and clients of GraphQL" in first
+    assert "login[1].token" in second
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "config.yaml",
+        "demo/members.yaml",
+        "deploy/compose.config.yaml",
+        "deploy/forward-auth/latchkey.yaml",
+    ],
+)
+def test_our_own_examples_have_no_warning(file: str) -> None:
+    """What is shown to be copied is safe."""
+    env = {"GATEWAY_SECRET": "x" * 32, "REDIS_PASSWORD": "y" * 32}
+    assert load_with_warnings(REPOSITORY / file, env)[1] == []
+
+
+def test_the_example_of_the_readme_has_no_warning(tmp_path: Path) -> None:
+    """It verifies, and needs no more than its secrets."""
+    [example] = re.findall(r"```yaml\n(version: 1\n.*?)```", README.read_text(), re.DOTALL)
+    env = dict.fromkeys(re.findall(r"\$\{(\w+)", example), "x" * 32)
+    config, found = load_with_warnings(write(tmp_path, example), env)
+    assert found == []
+    [login] = config.login
+    assert login.kind == "backend"
+    assert login.verify is not None
