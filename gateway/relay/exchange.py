@@ -49,7 +49,7 @@ class Exchange:
 
     forward: Forward | None = None
     upstream: UpstreamConnection | None = None
-    tried: frozenset[Server] = frozenset()  # what could not be reached
+    tried: frozenset[Server] = frozenset()  # those that have not answered
     close = False  # the client's connection ends with this exchange
     responding = False  # the answer's head has left
     uploading = False  # the request's body is still to come
@@ -58,6 +58,7 @@ class Exchange:
     awaits_body = False  # whose first part has to come before that
     ended = False
     logs_out = False  # its session ends with it
+    repeated = False  # sent to another server, which is done once
     tried_again = False  # another token has been sought, which is done once
     suspended: eager.Suspended[Any] | None = None  # what the store is asked for
     status = 0
@@ -452,22 +453,37 @@ class Exchange:
 
     def broken(self, refusal: Refusal) -> None:
         """The upstream's answer failed: before its head that is a refusal, after it a cut."""
+        assert self.upstream is not None
+        if refusal is not refusals.UPSTREAM_SILENT or not self.responding:
+            # A body that does not go on may be a stream with nothing to tell.
+            self.upstream.pool.failed(self.upstream.server, refusal.reason)
         self.fail(refusal)
 
-    def unanswered(self) -> None:
-        """The upstream closed without a byte. On a pooled connection it may just have been stale:
-        a request that can be repeated, of which no body was sent, goes once more (rule D6).
+    def unanswered(self, refusal: Refusal) -> None:
+        """The upstream has closed, or said nothing in time, without a byte of an answer.
+
+        A request that can be repeated, of which no body was sent, goes once more: over a new
+        connection where a pooled one may have been stale (rule D6), else to another server.
         """
-        upstream, forward = self.upstream, self.forward
+        upstream = self.upstream
         assert upstream is not None
-        assert forward is not None
+        pool, server = upstream.pool, upstream.server
+        is_stale = refusal is refusals.UPSTREAM_CLOSED and not upstream.fresh
+        if not is_stale:
+            pool.failed(server, refusal.reason)
+            self.tried |= {server}
         repeatable = self.head.method in _IDEMPOTENT and not self.head.has_body
-        if upstream.fresh or not repeatable or self._interim:
-            self.fail(refusals.UPSTREAM_CLOSED)
+        goes_elsewhere = not self.repeated and pool.has_other_than(self.tried)
+        if not repeatable or self._interim or not (is_stale or goes_elsewhere):
+            self.fail(refusal)
             return
-        upstream.pool.release(upstream, reusable=False)
+        pool.release(upstream, reusable=False)
         self.upstream, self.waits = None, True
-        upstream.pool.dial(self, upstream.server)
+        if is_stale:
+            pool.dial(self, server)
+        else:
+            self.repeated = True
+            pool.acquire(self)
 
     def client_gone(self) -> None:
         """The client went away: the upstream's work is cancelled at once (rule D5)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 # Opens a connection to one server.
 Connect = Callable[[Callable[[], "UpstreamConnection"]], Awaitable[object]]
 
-# A server that could not be reached is passed over for this long, while others are there.
-_SHUNNED_SECONDS = 2.0
+_log = logging.getLogger("gateway.relay")
 
 
 class Server:
@@ -33,7 +33,13 @@ class Server:
         self.label = name.encode()
         self.connect = connect
         self.idle: list[UpstreamConnection] = []
-        self.standing = Standing()  # how many connections are busy or being opened
+        self.standing = Standing()  # a connection that is being opened is busy
+
+    def discard_idle(self) -> None:
+        """Closes the connections that carry nothing."""
+        for connection in self.idle:
+            connection.abort()
+        self.idle.clear()
 
 
 class Pool:
@@ -72,7 +78,7 @@ class Pool:
         """
         if exchange.uploading and exchange.postpones():
             return
-        server = self._only or self._pick()
+        server = self._only or self._pick(exchange.tried)
         while server.idle:
             connection = server.idle.pop()
             if connection.usable:
@@ -94,7 +100,6 @@ class Pool:
     def release(self, connection: UpstreamConnection, *, reusable: bool) -> None:
         """Takes a connection back after its exchange."""
         server = connection.server
-        connection.fresh = False
         while reusable and connection.usable and self._waiting:
             _, exchange = self._waiting.popleft()
             if exchange.waits:
@@ -108,13 +113,40 @@ class Pool:
             connection.abort()
             self._serve_waiting()
 
+    def has_other_than(self, tried: frozenset[Server]) -> bool:
+        """Whether a server is left to try."""
+        return not tried.issuperset(self.servers)
+
+    def answered(self, server: Server) -> None:
+        """A server has answered over a new connection, so it is there (again)."""
+        if server.standing.ejected_until:
+            server.standing.reinstate()
+            _log.info("upstream %s: %s answers again", self.name, server.label.decode())
+
+    def erred(self, server: Server) -> None:
+        """A server has answered that it cannot; being quick at that must not make it popular."""
+        server.standing.errors += 1
+
+    def failed(self, server: Server, why: str) -> None:
+        """A server has not answered: it is ejected, while there are others."""
+        if self._only is not None:
+            return
+        standing = server.standing
+        if not standing.ejected_until:
+            standing.eject(time.monotonic())
+            name = server.label.decode()
+            _log.warning("upstream %s: %s is passed over for a while: %s", self.name, name, why)
+
     def lost(self, connection: UpstreamConnection) -> None:
         """Forgets an idle connection that its server has closed."""
         if connection in connection.server.idle:
             connection.server.idle.remove(connection)
 
     def sweep(self, now: float) -> None:
-        """Refuses those that have waited too long; `now` is monotonic seconds."""
+        """Refuses those that have waited too long; `now` is monotonic seconds. Errors fade."""
+        for server in self.servers:
+            if server.standing.errors:
+                server.standing.forget()
         while self._waiting and (self._waiting[0][0] < now or not self._waiting[0][1].waits):
             _, exchange = self._waiting.popleft()
             if exchange.waits:
@@ -123,16 +155,24 @@ class Pool:
     def close(self) -> None:
         """Closes what is idle and stops what is being opened."""
         for server in self.servers:
-            for connection in server.idle:
-                connection.abort()
-            server.idle.clear()
+            server.discard_idle()
         for task in self._dials:
             task.cancel()
 
-    def _pick(self) -> Server:
+    def _pick(self, tried: frozenset[Server]) -> Server:
         self._turn += 1
-        standings = [server.standing for server in self.servers]
-        return self.servers[balancing.pick(standings, self._turn, time.monotonic())]
+        now = time.monotonic()
+        servers = self.servers
+        if tried:
+            servers = tuple(server for server in servers if server not in tried)
+        standings = [server.standing for server in servers]
+        server = servers[balancing.pick(standings, self._turn, now)]
+        if server.standing.ejected_until:
+            # This request finds out whether the server is back, over a connection of its own;
+            # others go there when it has been answered.
+            server.standing.eject(now)
+            server.discard_idle()
+        return server
 
     async def _dial(self, exchange: Exchange, server: Server) -> None:
         connection = self._new_connection(server, self)
@@ -141,29 +181,30 @@ class Pool:
                 await server.connect(lambda: connection)
         except (OSError, TimeoutError) as error:
             server.standing.busy -= 1
-            server.standing.shunned_until = time.monotonic() + _SHUNNED_SECONDS
-            self._undialled(exchange, server, timed_out=isinstance(error, TimeoutError))
+            self._undialled(exchange, server, error)
             return
         except BaseException:
             server.standing.busy -= 1
             connection.abort()
             raise
-        server.standing.shunned_until = 0.0
         if exchange.waits:
             exchange.begin(connection)
         else:
+            connection.fresh = False
             self.release(connection, reusable=True)
 
-    def _undialled(self, exchange: Exchange, failed: Server, *, timed_out: bool) -> None:
+    def _undialled(self, exchange: Exchange, server: Server, error: OSError) -> None:
         """Nothing has been sent, so any other server may be tried; each is tried once."""
+        self.failed(server, error.strerror or type(error).__name__)
         if not exchange.waits:
             return
-        exchange.tried |= {failed}
-        for server in self.servers:
-            if server not in exchange.tried:
-                self.dial(exchange, server)
-                return
-        exchange.fail(refusals.UPSTREAM_SILENT if timed_out else refusals.UPSTREAM_REFUSED)
+        exchange.tried |= {server}
+        if self.has_other_than(exchange.tried):
+            self.acquire(exchange)
+        elif isinstance(error, TimeoutError):
+            exchange.fail(refusals.UPSTREAM_SILENT)
+        else:
+            exchange.fail(refusals.UPSTREAM_REFUSED)
 
     def _serve_waiting(self) -> None:
         """A place has become free, although its connection has not."""

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 # RFC 9110 §6.4.1: these answers have no body, whatever their fields say.
 _BODILESS = frozenset({204, 304})
 
+# Answers of a server that cannot do what it is asked for, now or at all.
+_ERRORS = frozenset({429, *range(500, 600)})
+
 
 class UpstreamConnection(asyncio.Protocol):
     """One connection to a server. It carries one exchange at a time.
@@ -66,7 +69,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.exchange: Exchange | None = None
         self.transport: asyncio.Transport | None = None
         self.usable = False  # open: a request can be sent over it
-        self.fresh = True  # has carried nothing yet
+        self.fresh = True  # has brought no answer, and has not rested
         self.paused = False  # the client does not take what has come already
         self.blocked = False  # the server does not take what is written
         self.stall: tuple[int, float] | None = None  # for the sweeper: see `stalls`
@@ -194,7 +197,7 @@ class UpstreamConnection(asyncio.Protocol):
         elif state is _TUNNEL:
             exchange.tunnel_ended()
         elif state is _HEAD and not self._head:
-            exchange.unanswered()
+            exchange.unanswered(refusals.UPSTREAM_CLOSED)
         else:
             exchange.broken(refusals.UPSTREAM_CLOSED)
 
@@ -216,6 +219,8 @@ class UpstreamConnection(asyncio.Protocol):
             self.abort()
         elif self._state is _TUNNEL:
             exchange.tunnel_ended()
+        elif self._state is _HEAD and not self._head:
+            exchange.unanswered(refusals.UPSTREAM_SILENT)
         else:
             exchange.broken(refusals.UPSTREAM_SILENT)
 
@@ -248,11 +253,16 @@ class UpstreamConnection(asyncio.Protocol):
         self._begin_answer(exchange, head, rest)
 
     def _begin_answer(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
+        if self.fresh:
+            self.fresh = False
+            self.pool.answered(self.server)
         concerns_key = head.status == 401 or head.set_cookies or head.clears_cookies
         if concerns_key and exchange.withholds(head, rest):
             self.pause()
             self._state = _HELD
             return
+        if head.status in _ERRORS:
+            self.pool.erred(self.server)
         self._kept_open = head.reusable
         with_body = exchange.head.method != b"HEAD" and head.status not in _BODILESS
         self.deadline = self._clock.now + self._settings.body_idle
@@ -300,6 +310,7 @@ class UpstreamConnection(asyncio.Protocol):
         """RFC 9110 §15.2.2: from here on the connection is a tunnel, if one was asked for."""
         if not exchange.switches(head):
             raise Malformed
+        self.pool.answered(self.server)
         self._state = _TUNNEL
         self.deadline = self._clock.now + self._settings.tunnel_idle
         exchange.tunnel(head)

@@ -1,0 +1,250 @@
+"""Section D of the wire rules, D8: an upstream of two servers, of which one fails."""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.support.gateway import Gateway, gateway
+from tests.support.processes import HANG
+from tests.support.raw import OK, Answer, Client, Upstream, Visit, always
+from tests.support.redis_server import RedisServer
+from tests.wire.vectors import each
+
+# As many upstreams as there are tests, or more: each begins with servers that have not failed yet.
+# Not many more, for the gateway's log has at most 20 lines a minute of each message.
+_UPSTREAMS = 20
+_RESPONSE_TIMEOUT = 0.6
+
+_UNAVAILABLE = b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n"
+
+
+@dataclass
+class Site:
+    """A gateway before two servers."""
+
+    gateway: Gateway
+    good: Upstream
+    bad: Upstream
+    path: str = ""  # leads to both of them
+
+    def ask(self, method: str = "GET", body: bytes = b"") -> int:
+        """Sends a request over a connection of its own, and returns the status."""
+        length = f"Content-Length: {len(body)}\r\n" if body else ""
+        head = f"{method} {self.path}x HTTP/1.1\r\nHost: a.example\r\n{length}\r\n"
+        with Client(self.gateway.port) as client:
+            client.send(head.encode() + body)
+            return client.answer()[0]
+
+
+@pytest.fixture(scope="module")
+def running(
+    tmp_path_factory: pytest.TempPathFactory, redis: RedisServer
+) -> Iterator[tuple[Site, Iterator[int]]]:
+    good, bad = Upstream(), Upstream()
+    pairs = {f"pair{number}": {"servers": [bad.url, good.url]} for number in range(_UPSTREAMS)}
+    routes = [
+        {
+            "path": f"/{name}/*",
+            "upstream": name,
+            "auth": "public",
+            "response_timeout": _RESPONSE_TIMEOUT,
+        }
+        for name in [*pairs, "only"]
+    ]
+    upstreams = {**pairs, "only": bad.url}
+    with gateway(
+        tmp_path_factory.mktemp("servers"), redis.url, upstreams=upstreams, routes=routes
+    ) as started:
+        yield Site(started, good, bad), itertools.count()
+    good.stop()
+    bad.stop()
+
+
+@pytest.fixture
+def site(running: tuple[Site, Iterator[int]]) -> Site:
+    """The two servers, behind an upstream that nothing is known of yet."""
+    found, numbers = running
+    found.good.clear()
+    found.bad.clear()
+    found.path = f"/pair{next(numbers)}/"
+    return found
+
+
+def _closes_at_once(visit: Visit) -> None:
+    visit.close()
+
+
+def _reads_and_closes(visit: Visit) -> None:
+    visit.head()
+    visit.close()
+
+
+def _reads_and_resets(visit: Visit) -> None:
+    visit.head()
+    visit.reset()
+
+
+def _is_silent(visit: Visit) -> None:
+    visit.head()
+
+
+def _breaks_off(data: bytes) -> Answer:
+    def answer(visit: Visit) -> None:
+        visit.head()
+        visit.send(data)
+        visit.close()
+
+    return answer
+
+
+@each(
+    "failing",
+    {
+        "closes at once": (_closes_at_once, "GET"),
+        "reads and closes": (_reads_and_closes, "DELETE"),
+        "reads and resets": (_reads_and_resets, "PUT"),
+        "says nothing": (_is_silent, "GET"),
+    },
+    "method",
+)
+def test_d8_without_an_answer(site: Site, failing: Answer, method: str) -> None:
+    """D8: what can be repeated goes once to the other server, and the next ones go there at once."""
+    site.bad.clear(failing)
+    assert [site.ask(method) for _ in range(12)] == [200] * 12
+    assert len(site.bad.visits) <= 2
+    assert len(site.good.visits) >= 1
+
+
+@each("sent", {"POST": ("POST", b""), "PUT with a body": ("PUT", b"hello")})
+def test_d8_what_cannot_be_repeated(site: Site, sent: tuple[str, bytes]) -> None:
+    """D8: a request that might be carried out twice is sent once, but the next avoid that server."""
+    site.bad.clear(_reads_and_closes)
+    statuses = [site.ask(*sent) for _ in range(12)]
+    assert statuses.count(502) == len(site.bad.visits) <= 2
+    assert statuses.count(200) == 12 - statuses.count(502)
+    method = sent[0].encode()
+    assert site.bad.got.count(method) + site.good.got.count(method) == 12
+
+
+@each(
+    "data",
+    {
+        "half a head": b"HTTP/1.1 200 OK\r\nX-A",
+        "no HTTP": b"hello\r\n\r\n",
+        "an interim head": b"HTTP/1.1 103 Early Hints\r\n\r\n",
+    },
+)
+def test_d8_with_a_part_of_an_answer(site: Site, data: bytes) -> None:
+    """D8: it is not repeated when something has come, but the server is passed over."""
+    site.bad.clear(_breaks_off(data))
+    statuses = [_final(site) for _ in range(12)]
+    assert 1 <= statuses.count(502) == len(site.bad.visits) <= 2
+    assert statuses.count(200) == 12 - statuses.count(502)
+
+
+def _final(site: Site) -> int:
+    """The status of a GET behind interim answers."""
+    with Client(site.gateway.port) as client:
+        client.send(f"GET {site.path}x HTTP/1.1\r\nHost: a.example\r\n\r\n".encode())
+        status = 103
+        while status < 200:
+            status = client.answer()[0]
+    return status
+
+
+def test_d8_an_answer_that_breaks_off(site: Site) -> None:
+    """D8: nor when the answer has begun; the next ones go to the other server."""
+    site.bad.clear(_breaks_off(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello"))
+    whole = 0
+    for _ in range(12):
+        with Client(site.gateway.port) as client:
+            client.send(f"GET {site.path}x HTTP/1.1\r\nHost: a.example\r\n\r\n".encode())
+            whole += client.rest().endswith(b"ok") if client.head().count(b": 100") else 1
+    assert whole >= 10
+
+
+@each(
+    "status",
+    {
+        "503": b"503 Service Unavailable",
+        "500": b"500 Internal Server Error",
+        "502": b"502 Bad Gateway",
+        "429": b"429 Too Many Requests",
+    },
+)
+def test_d8_a_server_that_errs_at_once(site: Site, status: bytes) -> None:
+    """D8: its answers pass, but being quick at that, it gets no more than its share (one half)."""
+
+    def works(visit: Visit) -> None:
+        seen = 0
+        while True:
+            seen += len(visit.request(seen))
+            time.sleep(0.05)
+            visit.send(OK)
+
+    site.bad.clear(always(_UNAVAILABLE % status))
+    site.good.clear(works)
+    statuses: list[int] = []
+
+    def call_often() -> None:
+        statuses.extend(site.ask() for _ in range(25))
+
+    callers = [threading.Thread(target=call_often) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(HANG)
+    assert len(statuses) == 100
+    assert 1 <= statuses.count(int(status[:3])) < 50
+
+
+def test_d8_all_fail(site: Site) -> None:
+    """D8: when all servers have failed, they are asked all the same; a request goes to two."""
+    site.bad.clear(_reads_and_closes)
+    site.good.clear(_reads_and_closes)
+    assert [site.ask() for _ in range(4)] == [502] * 4
+    assert len(site.bad.visits) == len(site.good.visits) == 4
+    site.good.clear()
+    assert [site.ask() for _ in range(4)] == [200] * 4
+
+
+def test_d8_the_server_is_back(site: Site) -> None:
+    """D8: a server that answers again gets its share again."""
+    site.bad.clear(_reads_and_closes)
+    assert [site.ask() for _ in range(4)] == [200] * 4
+    site.bad.clear()
+    _until(lambda: site.ask() == 200 and site.bad.got.count(b"GET") >= 5)
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + HANG
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_d8_the_only_server(site: Site) -> None:
+    """D8: where there is one server alone, each request is its chance."""
+    site.path = "/only/"
+    site.bad.clear(_reads_and_closes)
+    assert [site.ask() for _ in range(3)] == [502] * 3
+    assert len(site.bad.visits) == 3
+    site.bad.clear()
+    assert site.ask() == 200
+
+
+def test_d8_it_is_said(site: Site) -> None:
+    """D8: the log names the server that is passed over, and says when it is back."""
+    site.bad.clear(_reads_and_closes)
+    for _ in range(4):
+        site.ask()
+    name = site.path.strip("/")
+    passed_over = f"upstream {name}: {site.bad.url} is passed over for a while: upstream_closed"
+    assert site.gateway.log.read_text().count(passed_over) == 1
+    site.bad.clear()
+    back = f"upstream {name}: {site.bad.url} answers again"
+    _until(lambda: site.ask() == 200 and back in site.gateway.log.read_text())
