@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 _HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*):(?P<port>[0-9]{1,5})")
@@ -49,12 +49,16 @@ Address = TcpAddress | UnixAddress
 
 @dataclass(frozen=True, slots=True)
 class ServerUrl:
-    """One server of an upstream. `path` is a unix socket's, `host` and `port` are the others'."""
+    """One server of an upstream. `path` is a unix socket's, `host` and `port` are the others'.
+
+    `places` is where it was found; servers that share a place are the same one.
+    """
 
     scheme: Literal["http", "https", "unix"]
     host: str = ""
     port: int = 0
     path: str = ""
+    places: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"unix:{self.path}" if self.scheme == "unix" else f"{self.scheme}://{self.authority}"

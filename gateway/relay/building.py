@@ -164,17 +164,14 @@ def _reached(config: Config, asked: Sequence[tuple[str, str]]) -> dict[str, Back
     servers is reached.
     """
 
-    def places(upstream: Upstream) -> set[tuple[str, int, str]]:
-        return {
-            ("127.0.0.1" if url.host == "localhost" else url.host, url.port, url.path)
-            for url in upstream.servers
-        }
+    def places(upstream: Upstream) -> frozenset[str]:
+        return frozenset().union(*(url.places for url in upstream.servers))
 
     return {
         name: BackendPaths(
             path.encode()
             for other, path in asked
-            if places(upstream) & places(config.upstreams[other])
+            if name == other or places(upstream) & places(config.upstreams[other])
         )
         for name, upstream in config.upstreams.items()
     }

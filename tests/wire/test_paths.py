@@ -13,6 +13,9 @@ from tests.support.redis_server import RedisServer
 
 SECRET = b"for the few"
 
+# One server, written in several ways; each is an upstream of its own.
+ALIASES = ["localhost", "0.0.0.0", "127.1", "2130706433", "[::ffff:127.0.0.1]"]
+
 
 def careless(visit: Visit) -> None:
     """A backend that finds a path behind every spelling: whoever gets through has what it holds."""
@@ -43,7 +46,11 @@ def front(
     with gateway(
         tmp_path_factory.mktemp("paths"),
         redis.url,
-        upstreams={"app": app.url, "unix-like": {"servers": app.url, "paths": "strict"}},
+        upstreams={
+            "app": app.url,
+            "unix-like": {"servers": app.url, "paths": "strict"},
+            **{f"alias{at}": f"http://{host}:{app.port}" for at, host in enumerate(ALIASES)},
+        },
         login={
             "kind": "backend",
             "path": "/login",
@@ -64,6 +71,15 @@ def front(
             {"path": "/app.js", "upstream": "app", "auth": "public"},
             {"path": "/exact/*", "upstream": "unix-like", "auth": "public"},
             {"path": "/exact/mine", "upstream": "unix-like"},
+            *(
+                {
+                    "path": f"/{name}/*",
+                    "upstream": name,
+                    "auth": "public",
+                    "strip_prefix": f"/{name}",
+                }
+                for name in (f"alias{at}" for at in range(len(ALIASES)))
+            ),
         ],
     ) as running:
         yield running
@@ -158,6 +174,18 @@ def test_no_spelling_reaches_what_gives_tokens(
         for method in ("POST", "GET"):
             answer = get(front, target, credential, method)
             assert status(answer) in (400, 404), answer
+    assert app.got == b""
+
+
+@pytest.mark.parametrize("number", range(len(ALIASES)))
+@pytest.mark.parametrize("path", ["/api/login", "/API/login.json", "/api/refresh"])
+def test_no_address_of_the_server_reaches_what_gives_tokens(
+    front: Gateway, app: Upstream, path: str, number: int
+) -> None:
+    """Rule E1: an upstream that is the login's server by another address is that server."""
+    assert status(get(front, f"/alias{number}/hello")) == 200
+    app.clear(careless)
+    assert status(get(front, f"/alias{number}{path}", method="POST")) == 404
     assert app.got == b""
 
 
