@@ -96,7 +96,13 @@ def sections(backend: Renewing, raw: Upstream) -> dict[str, Any]:
     renew = {"upstream": "api", "backend_path": "/refresh", "timeout": 2}
     return {
         "workers": 2,
-        "session": {"secrets": SEALING, "renew": renew, "clock_skew": 0.2, "max_per_subject": 6},
+        "session": {
+            "secrets": SEALING,
+            "renew": renew,
+            "renew_on_upstream_401": True,
+            "clock_skew": 0.2,
+            "max_per_subject": 6,
+        },
         "upstreams": {
             "api": backend.url,
             "raw": raw.url,
@@ -299,7 +305,9 @@ def present_what_is_no_key(flows: Flows, server: RedisServer) -> None:
         flows.call(value, "/sessions")
     assert flows.call(key, lines=cookie(other)) == 400
     assert flows.call(key, lines=bearer(other)) == 400
-    assert status(flows.ask("/api/x", f"Cookie: a={key}; b={other}\r\n".encode())) == 400
+    assert status(flows.ask("/api/x", f"Cookie: a={key}; b={other}\r\n".encode())) == 200
+    another = flows.log_in("bob")
+    assert status(flows.ask("/api/x", f"Cookie: a={key}; b={another}\r\n".encode())) == 401
     assert status(flows.ask("/api/x", f"Authorization: Basic {BASIC}\r\n".encode())) == 401
     assert status(flows.ask("/api/x", f"X-Api-Key: {key}\r\n".encode())) == 401
     referer = f"Referer: https://a.example/{key}\r\n".encode()
