@@ -18,8 +18,14 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # The address of the peer of a unix socket (RFC 7239 §6.2).
 UNKNOWN = "unknown"
 
-# RFC 9110 §7.2.
-HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+# RFC 9110 §7.2, RFC 3986 §3.2.2: the name or the IPv6 address, the port, and maybe an empty one.
+_AUTHORITY = re.compile(
+    rb"((?:(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})++|\[([0-9A-Fa-f:.]++)\])"
+    rb"(?::[0-9]{1,5}+(?!:))?):?"
+)
+
+# The longest name has 253 characters (RFC 1035 §2.3.4), and behind it there may be a port.
+_MAX_HOST_BYTES = 259
 
 # Proxies that serve WebSockets may name these schemes, of the same two ports (RFC 6455 §3).
 _SCHEMES = frozenset({b"http", b"https", b"ws", b"wss"})
@@ -102,11 +108,31 @@ def client(peer: str, fields: Iterable[tuple[bytes, bytes]], trusted: Trusted) -
     return _client(address, (schemes or [b""])[0], (hosts or [b""])[-1])
 
 
+def host_value(text: bytes) -> bytes | None:
+    """A Host field's value without a port that is empty (RFC 3986 §6.2.3); None if it is none."""
+    return _host_value(text) if len(text) <= _MAX_HOST_BYTES else _read_host_value(text)
+
+
 def node(text: bytes) -> str | None:
     """The address in an element of X-Forwarded-For, or in `for=` (RFC 7239 §6), with or without a
     port; None if it is none, or a hidden one.
     """
     return _node(text) if len(text) <= _MAX_NODE_BYTES else None
+
+
+def _read_host_value(text: bytes) -> bytes | None:
+    found = _AUTHORITY.fullmatch(text)
+    if found is None:
+        return None
+    if found[2] is not None:
+        try:
+            ipaddress.IPv6Address(found[2].decode("ascii"))
+        except ValueError:
+            return None
+    return found[1]
+
+
+_host_value = lru_cache(_MAX_REMEMBERED)(_read_host_value)
 
 
 @lru_cache(_MAX_REMEMBERED)
@@ -175,8 +201,8 @@ def _pairs(element: bytes) -> dict[bytes, bytes]:
     return pairs
 
 
-def _client(address: str, scheme: bytes, host: bytes) -> Client:
+def _client(address: str, scheme: bytes, asked: bytes) -> Client:
     """With what is no scheme, or no host, left out."""
     scheme = scheme.lower()
     known = scheme if scheme in _SCHEMES else b"http"
-    return Client(address, known, host if HOST.fullmatch(host) else None)
+    return Client(address, known, host_value(asked))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from gateway.core import refusals
 from gateway.core.carriers import TRIP_MARK
-from gateway.core.forwarding import HOST
+from gateway.core.forwarding import host_value
 from gateway.core.keys import KEY_PATTERN
 from gateway.relay import grammar
 from gateway.relay.heads import Refused, RequestHead
@@ -46,8 +46,8 @@ def purge(head: RequestHead, name: bytes, line: bytes) -> None:
 
 
 def host(head: RequestHead, name: bytes, line: bytes) -> None:
-    value = grammar.value(line, name)
-    if head.host is not None or not HOST.fullmatch(value):
+    value = host_value(grammar.value(line, name))
+    if head.host is not None or value is None:
         raise grammar.Malformed
     head.host = value
 

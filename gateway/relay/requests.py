@@ -21,7 +21,7 @@ from gateway.core.fields import (
     OWN_PREFIX,
     fold,
 )
-from gateway.core.forwarding import HOST
+from gateway.core.forwarding import host_value
 from gateway.core.keys import KEY_PATTERN, holds_key
 from gateway.relay import grammar, request_fields
 from gateway.relay.heads import Refused, RequestHead
@@ -181,14 +181,15 @@ def _read_target(head: RequestHead) -> None:
             head.path = target
             return
         absolute = _ABSOLUTE.fullmatch(target)
-        if absolute is None or not HOST.fullmatch(absolute[1]):
+        authority = None if absolute is None else host_value(absolute[1])
+        if absolute is None or authority is None:
             # CONNECT's authority-form names no path, but its refusal is the method's.
             if head.method == b"CONNECT":
                 raise Refused(refusals.METHOD)
             raise grammar.Malformed
         if head.host is None and not head.old:
             raise grammar.Malformed
-        head.host = absolute[1]
+        head.host = authority
         target = head.target = (absolute[2] or b"/") + (absolute[3] or b"")
     mark = target.find(b"?")
     if mark < 0:

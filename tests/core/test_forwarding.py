@@ -182,6 +182,9 @@ def test_the_scheme_is_that_of_the_client(
         ([(HOST, b"evil.example, shop.example")], b"shop.example", b"http"),
         ([(HOST, b"evil.example"), (HOST, b"[2001:db8::1]:80")], b"[2001:db8::1]:80", b"http"),
         ([(HOST, b"evil.example/path")], None, b"http"),
+        ([(HOST, b"shop.example:")], b"shop.example", b"http"),
+        ([(HOST, b"%zz")], None, b"http"),
+        ([(HOST, b"[:::]")], None, b"http"),
         ([(HOST, b"")], None, b"http"),
         (
             [(FORWARDED, b'for=203.0.113.7;proto=https;host="a.example:81"')],

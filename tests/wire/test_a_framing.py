@@ -136,13 +136,38 @@ def test_a6_a_bad_host(relay: Gateway, shop: Upstream, request_: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", [b"a", b"A.Example:8080", b"127.0.0.1", b"[::1]", b"[::1]:80", b"a_b.example"]
+    "host",
+    [
+        b"a",
+        b"A.Example:8080",
+        b"127.0.0.1",
+        b"[::1]",
+        b"[::1]:80",
+        b"[::ffff:127.0.0.1]:80",
+        b"a_b.example",
+        b"caf%C3%A9.example",
+        b"a" * 300 + b":80",
+    ],
 )
 def test_a6_a_good_host(relay: Gateway, shop: Upstream, host: bytes) -> None:
     """A6 [3986 §3.2.2]: names, addresses and ports pass as they came."""
     request = b"GET /public/ HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n"
     assert status(ask(relay.port, request)) == 200
     assert b"\r\nHost: " + host + b"\r\n" in shop.got
+
+
+@pytest.mark.parametrize("host", [b"a.example", b"[::1]", b"a" * 300])
+def test_a6_an_empty_port(relay: Gateway, shop: Upstream, host: bytes) -> None:
+    """A6 [3986 §3.2.3, §6.2.3]: it is valid, and means the same as none, which is what goes on."""
+    request = b"GET %b HTTP/1.1\r\nHost: %b\r\nConnection: close\r\n\r\n"
+    for asked in (
+        request % (b"/public/", host + b":"),
+        request % (b"http://" + host + b":/public/", b"b.example"),
+    ):
+        shop.clear()
+        assert status(ask(relay.port, asked)) == 200
+        assert b"\r\nHost: " + host + b"\r\n" in shop.got
+        assert b"\r\nX-Forwarded-Host: " + host + b"\r\n" in shop.got
 
 
 @pytest.mark.parametrize("scheme", [b"http", b"HTTP", b"https"])
