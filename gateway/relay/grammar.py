@@ -21,8 +21,9 @@ TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 # What they would be in a path, each backend decides by itself.
 _TARGET = rb"[\x21\x22\x24-\x3e\x40-\x7e]++(?:\?[\x21\x22\x24-\x7e\x80-\xff]*+)?+"
 
-_REQUEST_LINE = re.compile(rb"(%b{1,64}+) (%b) HTTP/1\.([01])\r\n" % (TOKEN, _TARGET))
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])( [\t\x20-\x7e\x80-\xff]*+)?\r\n")
+# RFC 9110 §2.5: a minor version above the highest one that is known, 1.1, is read as that.
+_REQUEST_LINE = re.compile(rb"(%b{1,64}+) (%b) HTTP/1\.([0-9])\r\n" % (TOKEN, _TARGET))
+_STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-5][0-9][0-9])( [\t\x20-\x7e\x80-\xff]*+)?\r\n")
 _FIELDS = re.compile(rb"((%b++):[\t\x20-\x7e\x80-\xff]*+\r\n)|[\s\S]++" % TOKEN)
 
 # The field lines between two offsets of some bytes, as (line with its CRLF, name). What is no field
@@ -31,7 +32,9 @@ _FIELDS = re.compile(rb"((%b++):[\t\x20-\x7e\x80-\xff]*+\r\n)|[\s\S]++" % TOKEN)
 fields = _FIELDS.findall
 
 # Why a request line is not one, for the status that the client gets.
-_OTHER_VERSION = re.compile(rb"%b+ %b HTTP/(?!1\.[01]\r)[0-9]+(?:\.[0-9]+)?\r\n" % (TOKEN, _TARGET))
+_OTHER_VERSION = re.compile(
+    rb"%b+ %b HTTP/(?!1\.[0-9]\r)[0-9]+(?:\.[0-9]+)?\r\n" % (TOKEN, _TARGET)
+)
 _BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)")
 _NO_TOKEN_START = re.compile(rb"(?!%b)" % TOKEN)
 

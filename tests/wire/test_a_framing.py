@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.gateway import Gateway
 from tests.support.processes import processor_time
-from tests.support.raw import Client, Upstream, ask, status
+from tests.support.raw import Client, Upstream, always, ask, status
 from tests.wire.vectors import (
     BOTH,
     CHUNKS,
@@ -189,6 +189,26 @@ def test_a6_the_authority_of_an_absolute_target_wins(
 def test_a7_a_bad_request_line(relay: Gateway, shop: Upstream, line: bytes, expected: int) -> None:
     """A7 [9112 §3]: one space, a plain target, a version that is spoken here."""
     refused(relay, shop, line + b"\r\n" + HOST + b"\r\n", expected)
+
+
+@pytest.mark.parametrize("minor", [b"2", b"9"])
+def test_a7_a_later_minor_version(relay: Gateway, shop: Upstream, minor: bytes) -> None:
+    """RFC 9110 §2.5: it is read as 1.1, the highest that is known, of either side; 1.1 goes on. Rule
+    A7 had it 505; another major version still is.
+    """
+    answer = b"HTTP/1.%b 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" % minor
+    shop.clear(always(answer))
+    request = chunked(b"5\r\nhello\r\n0\r\n\r\n").replace(b"HTTP/1.1", b"HTTP/1." + minor)
+    with Client(relay.port) as client:
+        for _ in range(2):
+            client.send(request)
+            head = client.head()
+            assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert b"\r\nConnection: close\r\n" not in head
+            assert client.exactly(5) == b"0\r\n\r\n"
+        client.send(get(b"").replace(b"HTTP/1.1", b"HTTP/1." + minor).replace(b"Host", b"X"))
+        assert client.answer()[0] == 400  # as in 1.1, there has to be a Host
+    assert shop.got.count(b" HTTP/1.1\r\n") == 2
 
 
 def test_a7_empty_lines_before_a_request(relay: Gateway, shop: Upstream) -> None:

@@ -268,7 +268,6 @@ REQUEST_LINES = {
     "no version and a space": (b"GET /public/ ", 400),
     "no target": (b"GET HTTP/1.1", 400),
     "only a method": (b"GET", 400),
-    "HTTP/1.2": (b"GET /public/ HTTP/1.2", 505),
     "HTTP/2.0": (b"GET /public/ HTTP/2.0", 505),
     "HTTP/0.9": (b"GET /public/ HTTP/0.9", 505),
     "HTTP/1.11": (b"GET /public/ HTTP/1.11", 505),
