@@ -16,10 +16,13 @@ from gateway.relay.grammar import Malformed
 
 LAST_CHUNK = b"0\r\n\r\n"
 
-# At most 15 hexadecimal digits keep a chunk's size below 2^60, which no counter overflows.
-_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*+(?:;[\t\x20-\x7e\x80-\xff]*+)?\r\n")
+# At most 15 hexadecimal digits keep a chunk's size below 2^60, which no counter overflows. Zeros
+# before them are valid (RFC 9112 §7.1), as many as fit into a line.
+_CHUNK_LINE = re.compile(
+    rb"(?=[0-9A-Fa-f])(0*+[0-9A-Fa-f]{0,15}+)[ \t]*+(?:;[\t\x20-\x7e\x80-\xff]*+)?\r\n"
+)
 _CHUNK_LINE_BEGINNING = re.compile(
-    rb"[0-9A-Fa-f]{0,15}+(?:[ \t]*+(?:;[\t\x20-\x7e\x80-\xff]*+)?\r?)?"
+    rb"0*+[0-9A-Fa-f]{0,15}+(?:[ \t]*+(?:;[\t\x20-\x7e\x80-\xff]*+)?\r?)?"
 )
 
 # A chunk line or a trailer section has no business being longer (RFC 9112 §7.1.1 asks for a limit).

@@ -84,6 +84,7 @@ GOOD = {
     "a quoted extension": chunked(b'5;a="b c"\r\nhello\r\n0\r\n\r\n'),
     "a trailer": chunked(b"5\r\nhello\r\n0\r\nX: y\r\n\r\n"),
     "zeros before a size": chunked(b"005\r\nhello\r\n000\r\n\r\n"),
+    "many zeros before a size": chunked(b"0" * 40 + b"5\r\nhello\r\n" + b"0" * 40 + b"\r\n\r\n"),
     "no space behind the colon": get(b"X:y\r\n"),
     "white space around a value": get(b"X: \t y \t\r\n"),
     "an empty value": get(b"X:\r\n"),

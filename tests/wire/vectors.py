@@ -154,6 +154,7 @@ CHUNKS = {
         "16 digits that overflow": b"ffffffffffffffff" + _LAST,
         "17 digits": b"11111111111111111" + _LAST,
         "17 digits that wrap to 5": b"10000000000000005" + _LAST,
+        "zeros before 16 digits": b"0" * 20 + b"1000000000000005" + _LAST,
         "zeros without end": b"0" * 5000 + b"5" + _LAST,
         "no size": _LAST,
         "no size but an extension": b";a=b" + _LAST,
