@@ -17,7 +17,7 @@ from gateway.core.refusals import Refusal
 from gateway.observe.access_log import refused_record
 from gateway.relay import answers, grammar
 from gateway.relay.exchange import Exchange
-from gateway.relay.grammar import HEAD_END, Malformed
+from gateway.relay.grammar import HEAD_END
 from gateway.relay.heads import Refused
 
 if TYPE_CHECKING:
@@ -260,11 +260,9 @@ class ClientConnection(asyncio.Protocol):
         try:
             self._check_size(data, len(data))
             if data != b"\r":
-                grammar.check_beginning(data)
+                self._context.requests.check_beginning(data)
         except Refused as refused:
             self._refuse(refused.refusal)
-        except Malformed:
-            self._refuse(refusals.MALFORMED)
         else:
             limit = self._context.clock.now + self._context.settings.head
             self.deadline = min(self.deadline, limit)

@@ -33,6 +33,8 @@ _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 # An escape that a key could hide behind: of a character that needs none, or of a percent sign.
 _NEEDLESS_ESCAPE = re.compile(rb"%(?:2[5Dd]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff])")
 
+_OLD = b"0"  # HTTP/1.0
+
 _VISIBLE = bytes(range(0x21, 0x7F))
 
 # Names are the client's to choose, so the memo must not grow with them.
@@ -102,6 +104,18 @@ class RequestReader:
         except grammar.Malformed:
             raise Refused(refusals.MALFORMED) from None
         return head
+
+    def check_beginning(self, data: bytes) -> None:
+        """Raises `Refused` as soon as an unfinished head can no longer become a request's."""
+        try:
+            grammar.check_beginning(data)
+            if b"\r\n" in data:
+                method, target, _, _ = grammar.request_line(data)
+                _read_target(RequestHead(method, target, _OLD))  # which needs no Host
+        except grammar.OtherVersion:
+            raise Refused(refusals.VERSION) from None
+        except grammar.Malformed:
+            raise Refused(refusals.MALFORMED) from None
 
     def may_trail(self, name: bytes) -> bool:
         """Whether a trailer of this folded name may pass (RFC 9110 §6.5.1)."""

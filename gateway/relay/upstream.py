@@ -235,6 +235,8 @@ class UpstreamConnection(asyncio.Protocol):
             if end < 0:
                 if data:
                     grammar.check_beginning(data)
+                    if b"\r\n" in data:
+                        grammar.status_line(data)
                 if len(data) > self._settings.response_head_size:
                     raise Malformed
                 self._head = data

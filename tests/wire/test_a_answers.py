@@ -26,6 +26,17 @@ def test_a14_trouble_in_the_answers_head(relay: Gateway, shop: Upstream, answer:
         assert client.answer()[::2] == (200, b"ok")
 
 
+@pytest.mark.parametrize(
+    "line", [b"-ERR unknown command\r\n", b"SSH-2.0-OpenSSH\r\n", b"220 hi\r\n"]
+)
+def test_a14_a_server_of_another_protocol(relay: Gateway, shop: Upstream, line: bytes) -> None:
+    """A14: what is no status line is a 502 at once, and no 504 after the response timeout."""
+    shop.clear(always(line))
+    answer = ask(relay.port, b"GET /public/ HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")
+    assert status(answer) == 502
+    assert b"upstream_invalid" in answer
+
+
 BAD_CHUNKS = {
     "no size": b"zz\r\nx\r\n",
     "a hexadecimal mark": b"0x1\r\nx\r\n0\r\n\r\n",

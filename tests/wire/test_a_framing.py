@@ -211,6 +211,19 @@ def test_a7_a_later_minor_version(relay: Gateway, shop: Upstream, minor: bytes) 
     assert shop.got.count(b" HTTP/1.1\r\n") == 2
 
 
+@each("line, expected", REQUEST_LINES)
+def test_a7_a_bad_request_line_without_the_rest(
+    relay: Gateway, shop: Upstream, line: bytes, expected: int
+) -> None:
+    """A7: who speaks another protocol (`PROXY TCP4 …`) is answered once the line is there, and not
+    by the timeout for the head, which would have it look slow.
+    """
+    for more in (b"", HOST):
+        answer = ask(relay.port, line + b"\r\n" + more)
+        assert status(answer) == expected
+    assert shop.got == b""
+
+
 def test_a7_empty_lines_before_a_request(relay: Gateway, shop: Upstream) -> None:
     """RFC 9112 §2.2: an empty line before the request line is ignored; a bare LF is none."""
     request = get(b"")
