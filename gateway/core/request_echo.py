@@ -31,6 +31,9 @@ MAX_STEPS = 4
 # (1 MiB) has at most half of this, unless it is made to have more.
 MAX_READ = 16 * 2**20
 
+# Of a longer text, in characters, only what is legible is read in further steps.
+MAX_ALL_LEGIBLE = 2**18
+
 # What a packed body may unpack to, in bytes, and from how many members of gzip.
 MAX_UNPACKED = 2 * 2**20
 MAX_MEMBERS = 16
@@ -38,8 +41,10 @@ MAX_MEMBERS = 16
 # Up to here, in bytes, a body is read in a few ms; a larger one is read beside the event loop.
 MAX_SMALL = 16 * 1024
 
-# So many characters of a signature are 72 bits, which no request holds by chance.
+# So many characters of a signature are 72 bits, which no request holds by chance; nor does it hold
+# the claims `{"id":1}`, in base64url.
 _WINDOW = 12
+_MIN_PAYLOAD = 11
 # Pieces of a long signature, so that the work does not depend on the kind of key.
 _MAX_WINDOWS = 8
 
@@ -50,6 +55,7 @@ _OTHERS = bytes(byte for byte in range(256) if byte not in _ALPHABET)
 # Normalising sorts accents, in quadratic time, so it is done in pieces (characters).
 _NORMALISED_AT_ONCE = 64
 
+_ILLEGIBLE = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f\ufffd]+")
 _TAG = re.compile(r"<!\[CDATA\[|<[^<>]*+>")
 _PERCENT_TWICE = re.compile(r"%(?:25)+(?=[0-9A-Fa-f]{2})")
 _PERCENT_U = re.compile(r"%u([0-9A-Fa-f]{4})")
@@ -74,6 +80,9 @@ _ENTITIES = {
 _BASE64 = (re.compile(r"[A-Za-z0-9+/]{16,}+"), re.compile(r"[A-Za-z0-9_-]{16,}+"))
 _URL_SAFE = str.maketrans("-_", "+/")
 _LINE_BREAK = re.compile(r"(?<=[A-Za-z0-9+/_-])\r?\n(?=[A-Za-z0-9+/_-])")
+
+# Parts of forms (RFC 2045 §6.7), and words of header fields (RFC 2047 §2).
+_QUOTED_PRINTABLE = re.compile(rb"quoted-printable|=\?[A-Z0-9_-]++\?q\?", re.IGNORECASE)
 
 _CHARSET = re.compile(r"charset\s*+=\s*+[\"']?([^\s\"';,]++)", re.IGNORECASE)
 _CHARSET_IN_BODY = re.compile(
@@ -137,7 +146,7 @@ class EchoDetector:
                     raise Unreadable
                 yield text
             seen.update(new)
-            latest = (inner for text in new for inner in _opened(text, charsets))
+            latest = (inner for text in new for inner in _opened(_legible(text), charsets))
 
     def _squeezed_readings(self) -> Iterator[bytes]:
         for text in self.texts():
@@ -171,7 +180,7 @@ class EchoDetector:
             return
         packings = ",".join(self._values("content-encoding")).lower().split(",")
         bodies = [body, *_unpacked(body, packings)]
-        if b"=?" in body or b"quoted-printable" in body.lower():
+        if _QUOTED_PRINTABLE.search(body):
             bodies.append(binascii.a2b_qp(body))
         for read in dict.fromkeys(bodies):
             for charset in dict.fromkeys([json.detect_encoding(read), *charsets]):
@@ -180,6 +189,14 @@ class EchoDetector:
 
 # Where nothing of a client's was sent.
 NOTHING = EchoDetector("", (), b"")
+
+
+def _legible(text: str) -> str:
+    """What of a large text may be written in a spelling: of a photo, say, nothing."""
+    if len(text) <= MAX_ALL_LEGIBLE:
+        return text
+    parts = _ILLEGIBLE.split(text.replace("\0", ""))
+    return "\n".join(part for part in parts if len(part) >= _WINDOW)
 
 
 def _opened(text: str, charsets: list[str]) -> Iterator[str]:
@@ -297,13 +314,15 @@ def _pieces(token: str) -> list[bytes]:
         return [_squeezed(token)]
     end = _squeezed(rest)[-max(_WINDOW, len(signature)) :]
     step = max(_WINDOW, len(end) // _MAX_WINDOWS)
-    pieces = [_squeezed(payload), *(end[at : at + step] for at in range(0, len(end), step))]
-    return [piece for piece in pieces if len(piece) >= _WINDOW] or [_squeezed(token)]
+    windows = (end[at : at + step] for at in range(0, len(end) - _WINDOW + 1, step))
+    is_short = len(payload) < _MIN_PAYLOAD
+    return [_squeezed(token), *windows] if is_short else [_squeezed(payload), *windows]
 
 
 def _squeezed(text: str) -> bytes:
     """A text without case, width and accents, and without what is in no token."""
     if not text.isascii():
+        text = text.replace("\N{REPLACEMENT CHARACTER}", "")
         starts = range(0, len(text), _NORMALISED_AT_ONCE)
         pieces = (text[start : start + _NORMALISED_AT_ONCE] for start in starts)
         text = "".join(unicodedata.normalize("NFKD", piece) for piece in pieces)

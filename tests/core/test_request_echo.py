@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import random
 import zlib
 from collections.abc import Callable
 from urllib.parse import quote_from_bytes
@@ -223,6 +224,16 @@ def test_a_part_of_a_token_is_enough() -> None:
     assert detector(json.dumps(typed)).is_echo(short)
 
 
+def test_a_part_of_a_small_token_is_enough() -> None:
+    """A backend that signs what was typed makes the end of a token, which nobody has typed."""
+    for claims in ({"id": 1}, {"sub": 1}, {"sub": "alice"}):
+        token = by_hand({"alg": "HS256"}, claims, b"a signature of the backend's own")
+        typed = token.rpartition(".")[0]
+        assert detector(json.dumps({"username": typed})).is_echo(token)
+    nothing = by_hand({"alg": "HS256"}, {}, b"a signature of the backend's own")
+    assert not detector(json.dumps({"username": "e30"})).is_echo(nothing)
+
+
 def test_another_token_is_no_echo() -> None:
     """A client may well send one of the same user, of the same issuer or by the same key."""
     sent = [
@@ -270,6 +281,18 @@ def test_no_request_takes_long(piece: str) -> None:
     """Each of these takes minutes where reading is quadratic; here it is done at once."""
     body = (piece * 2**18)[: 2**18].encode()
     detector(body, (piece * 2**12), X=piece * 2**12).is_echo(TOKEN)
+
+
+def test_a_photo_beside_a_login() -> None:
+    """What is no text can spell nothing, and takes no longer than its size; what is text, can."""
+    photo = random.Random(1).randbytes(5 * 2**16)
+    parts = b"--x\r\n\r\n%b\r\n--x\r\n\r\n%b\r\n--x--"
+    typed = percent(backslashes(TOKEN)).encode()
+    assert not detector(parts % (photo, b"alice")).is_echo(TOKEN)
+    assert detector(parts % (photo, typed)).is_echo(TOKEN)
+    in_json = json.dumps({"photo": base64.b64encode(photo).decode(), "name": "alice"})
+    assert not detector(in_json).is_echo(TOKEN)
+    assert detector(in_json.replace("alice", entities(TOKEN))).is_echo(TOKEN)
 
 
 def test_what_is_large_is_known_to_be() -> None:

@@ -137,6 +137,49 @@ async def test_what_was_sent_is_no_token(
     assert "lk_" in text, "what the client has not sent is the backend's"
 
 
+# From which `auto` never takes one, and with them what a page or an address may repeat.
+ELSEWHERE: dict[str, Callable[[str], web.Response]] = {
+    "an unknown name": lambda token: answer({"user": {"name": token}, "message": token}),
+    "errors": lambda token: answer({"errors": [{"token": token}], "token": token}),
+    "a text": lambda token: answer(f"no user {token}".encode(), Content_Type="text/plain"),
+    "a page": lambda token: answer(f"<p>{token}</p>".encode(), Content_Type="text/html"),
+    "an unknown field": lambda token: answer({}, X_Who=token, Link=f"<{token}>", Refresh=token),
+    "an unknown cookie": lambda token: answer({}, Set_Cookie=f"who={token}"),
+    "a cookie's attribute": lambda token: answer({}, Set_Cookie=f"token=x; Path=/{token}"),
+    "an address": lambda token: redirect(Location=f"/login?token={token}#access_token={token}"),
+    "the body of a redirect": lambda token: answer({"token": token}, 302, Location="/login"),
+    "not modified": lambda token: web.Response(status=304, headers={"X-Auth-Token": token}),
+    "a refusal": lambda token: answer({"token": token}, status=401, X_Auth_Token=token),
+    "a first step": lambda token: answer({"mfa_required": True, "token": token}),
+    "a temporary token": lambda token: answer({"mfa_token": token, "otp": {"token": token}}),
+}
+
+
+@pytest.mark.parametrize("reply", ELSEWHERE.values(), ids=ELSEWHERE.keys())
+async def test_nothing_is_taken_from_elsewhere(
+    place: World, reply: Callable[[str], web.Response]
+) -> None:
+    """Whether the client has sent it or not."""
+    place.backend.answer = reply(SIGNED)
+    for sent in (Sent(), *(make(SIGNED) for make in SENT.values())):
+        _, text = await log_in(place, sent)
+        assert ("lk_" in text, SIGNED in text) == (False, False)
+    assert await count(place) == 0
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE"])
+async def test_whatever_the_method(redis: RedisServer, method: str) -> None:
+    """A login by another method repeats what was typed as well."""
+    login = {"kind": "backend", "path": "/login", "upstream": "accounts", "methods": [method]}
+    async with world(redis.url, login=login) as place:
+        place.backend.answer = answer({}, X_Auth_Token=SIGNED)
+        _, headers, _ = await place.ask(method, f"/login?name={percent(SIGNED)}")
+        assert "lk_" not in str(headers)
+        assert await count(place) == 0
+        _, headers, _ = await place.ask(method, "/login")
+        assert headers["X-Auth-Token"].startswith("lk_")
+
+
 @pytest.mark.parametrize("token", [FORGED, UNSIGNED], ids=["forged", "unsigned"])
 @pytest.mark.parametrize("reply", REPLIES.values(), ids=REPLIES.keys())
 async def test_a_forged_token_is_none(
