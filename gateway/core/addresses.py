@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -96,6 +97,15 @@ def parse_server(text: str) -> ServerUrl:
     scheme: Literal["http", "https"] = "https" if found["scheme"] == "https" else "http"
     port = int(found["port"] or _DEFAULT_PORTS[scheme])
     return ServerUrl(scheme, found["host"].strip("[]"), port)
+
+
+def share_a_server(one: Sequence[ServerUrl], other: Sequence[ServerUrl]) -> bool:
+    """Whether two upstreams have a server in common, by whatever address."""
+    return one == other or not _places(one).isdisjoint(_places(other))
+
+
+def _places(servers: Sequence[ServerUrl]) -> frozenset[str]:
+    return frozenset().union(*(server.places for server in servers))
 
 
 def _unix_path(path: str) -> str:

@@ -7,13 +7,14 @@ that users who share an address do not keep each other out.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from gateway.backends import BackendFailed
 from gateway.core import paths
 from gateway.core.accounts import HIDDEN
+from gateway.core.addresses import share_a_server
 from gateway.core.paths import AmbiguousPath, BackendPaths
 from gateway.core.replies import Reply
 from gateway.logins import Attempt
@@ -52,14 +53,15 @@ class GuardedRoutes:
 
     def __init__(self, config: Config, sessions: Sessions) -> None:
         self._elsewhere = Guard("", config.guessing, sessions)
-        self._by_path: list[tuple[BackendPaths, Guard]] = []
-        self._by_upstream: dict[str, Guard] = {}
+        # By upstream: the logins at its servers.
+        self._logins: dict[str, list[tuple[BackendPaths, Guard]]] = {}
         for login in config.login:
             if login.kind not in ("backend", "mint"):
                 continue
-            guard = Guard.of(login, config, sessions)
-            self._by_path.append((BackendPaths([login.backend_path.encode()]), guard))
-            self._by_upstream.setdefault(login.upstream, guard)
+            guarded = BackendPaths([login.backend_path.encode()]), Guard.of(login, config, sessions)
+            for name, upstream in config.upstreams.items():
+                if share_a_server(upstream.servers, config.upstreams[login.upstream].servers):
+                    self._logins.setdefault(name, []).append(guarded)
 
     @asynccontextmanager
     async def guess(
@@ -69,9 +71,10 @@ class GuardedRoutes:
 
         Raises `TooManyFailures` and `StoreUnavailable`.
         """
-        login = self._reached(path)
-        guess = Guess(is_login=login is not None)
-        guard = login or self._by_upstream.get(upstream, self._elsewhere)
+        logins = self._logins.get(upstream, [])
+        reached = _reached(logins, path)
+        guess = Guess(is_login=reached is not None)
+        guard = reached or next((guard for _, guard in logins), self._elsewhere)
         passwords = 0 if guard.is_off else await passwords_in(attempt)
         if not passwords:
             yield guess
@@ -87,11 +90,12 @@ class GuardedRoutes:
             raise
         await guard.settle(places, guess.outcome)
 
-    def _reached(self, path: str) -> Guard | None:
-        """The guard of the login that a backend may take this path for."""
-        try:
-            loose = paths.read(path.encode("latin-1", "replace")).loose
-        except AmbiguousPath:
-            return None
-        found = (guard for login, guard in self._by_path if login.hold(loose, suffixes=True))
-        return next(found, None)
+
+def _reached(logins: Iterable[tuple[BackendPaths, Guard]], path: str) -> Guard | None:
+    """The guard of the login that a backend may take this path for."""
+    try:
+        loose = paths.read(path.encode("latin-1", "replace")).loose
+    except AmbiguousPath:
+        return None
+    found = (guard for login, guard in logins if login.hold(loose, suffixes=True))
+    return next(found, None)

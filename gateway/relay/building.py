@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.config.own_tokens import minter
 from gateway.core import refusals
-from gateway.core.addresses import ServerUrl
+from gateway.core.addresses import ServerUrl, share_a_server
 from gateway.core.cors import Policy
 from gateway.core.paths import BackendPaths
 from gateway.core.required_claims import allowed_values
@@ -163,15 +163,11 @@ def _reached(config: Config, asked: Sequence[tuple[str, str]]) -> dict[str, Back
     """By upstream: the paths of those that are `asked` (upstreams and paths), wherever one of their
     servers is reached.
     """
-
-    def places(upstream: Upstream) -> frozenset[str]:
-        return frozenset().union(*(url.places for url in upstream.servers))
-
     return {
         name: BackendPaths(
             path.encode()
             for other, path in asked
-            if name == other or places(upstream) & places(config.upstreams[other])
+            if share_a_server(upstream.servers, config.upstreams[other].servers)
         )
         for name, upstream in config.upstreams.items()
     }

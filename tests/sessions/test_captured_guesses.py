@@ -40,12 +40,22 @@ class Backend:
         return web.json_response({"errors": ["no"]}, status=int(typed.get("status", 200)))
 
 
-@pytest.fixture(scope="module")
-def backend() -> Iterator[tuple[Backend, str]]:
+def serve() -> Iterator[tuple[Backend, str]]:
     app, behaviour = web.Application(), Backend()
     app.router.add_route("*", "/{path:.*}", behaviour.__call__)
     with serving(app) as url:
         yield behaviour, url
+
+
+@pytest.fixture(scope="module")
+def backend() -> Iterator[tuple[Backend, str]]:
+    yield from serve()
+
+
+@pytest.fixture(scope="module")
+def others() -> Iterator[tuple[Backend, str]]:
+    """A backend of other people, with the same paths."""
+    yield from serve()
 
 
 @pytest.fixture
@@ -78,15 +88,28 @@ class Caller:
 
 @pytest.fixture(scope="module")
 def running(
-    tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, backend: tuple[Backend, str]
+    tmp_path_factory: pytest.TempPathFactory,
+    redis: RedisServer,
+    backend: tuple[Backend, str],
+    others: tuple[Backend, str],
 ) -> Iterator[Gateway]:
+    at_graphql = {"kind": "backend", "backend_path": "/graphql"}
     sections: dict[str, Any] = {
-        "upstreams": {"shop": backend[1]},
-        "login": {"kind": "backend", "path": "/in", "upstream": "shop", "backend_path": "/graphql"},
+        "upstreams": {
+            "shop": backend[1],
+            "alias": backend[1].replace("127.0.0.1", "localhost"),
+            "office": others[1],
+        },
+        "login": [
+            {"path": "/in", "upstream": "shop", **at_graphql},
+            {"path": "/staff/in", "upstream": "office", "subject_prefix": "staff:", **at_graphql},
+        ],
         "routes": [
             {"path": "/graphql", "upstream": "shop", "captures": TOKEN},
             {"path": "/cut/*", "upstream": "shop", "captures": TOKEN, "strip_prefix": "/cut"},
             {"path": "/api/*", "upstream": "shop", "captures": TOKEN},
+            {"path": "/alias/*", "upstream": "alias", "captures": TOKEN, "strip_prefix": "/alias"},
+            {"path": "/staff/*", "upstream": "office", "captures": TOKEN, "strip_prefix": "/staff"},
         ],
         "guessing": {"per_account": 3, "delay_after": 0},
         "trusted_proxies": "127.0.0.1",
@@ -115,7 +138,13 @@ def guesses(one: Caller, number: int, path: str, key: str, **typed: Any) -> list
     return [one.post(path, key, **typed)[0] for _ in range(number)]
 
 
-@pytest.mark.parametrize("path", ["/graphql", "/cut/graphql", "/cut/GraphQL/", "/api/whatever"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/graphql", "/cut/graphql", "/cut/GraphQL/", "/api/whatever"),
+        *("/alias/graphql", "/alias/api/whatever"),
+    ],
+)
 def test_guesses_at_a_route_are_a_logins_guesses(one: Caller, shop: Backend, path: str) -> None:
     """Whoever has a session has as many for each account as there are at the login, and shares them
     with it; then even the right password is not tried, which would tell that it is right.
@@ -129,6 +158,18 @@ def test_guesses_at_a_route_are_a_logins_guesses(one: Caller, shop: Backend, pat
     assert len(shop.asked) == asked
     assert guesses(one, 1, path, key, username="bob", status=401) == [401]
     assert one.gateway.events(event="login_failed")[-1]["reason"] == "too_many_attempts"
+
+
+@pytest.mark.parametrize("path", ["/graphql", "/api/whatever"])
+def test_guesses_count_at_the_upstream_that_they_reach(
+    one: Caller, shop: Backend, path: str
+) -> None:
+    """Two backends with the same paths have accounts of the same names, of other people."""
+    key = log_in(one)
+    assert guesses(one, 4, f"/staff{path}", key, status=401) == [401] * 3 + [429]
+    assert guesses(one, 1, "/staff/in", "", status=401) == [429]
+    assert guesses(one, 1, path, key, status=401) == [401]
+    assert guesses(one, 1, "/in", "", status=401) == [401]
 
 
 @pytest.mark.parametrize("typed", [{}, {"quiet": True}, {"password": "good"}])
