@@ -220,6 +220,7 @@ class Route(Model):
     ] = "auto"
     cors: Cors | None = None
     response_timeout: Annotated[Duration, Field(gt=0)] | None = None
+    body_idle: Annotated[Duration, Field(gt=0)] | None = None
     body_size: Size | None = None
     captures: CapturedPlace = None
     max_reply: Size = 2**20
@@ -286,6 +287,7 @@ class Timeouts(Model):
     write: Annotated[Duration, Field(gt=0)] = 30.0
     continue_: Annotated[Duration, Field(gt=0, alias="continue")] = 1.0
     upstream_idle: Annotated[Duration, Field(gt=0)] = 4.0
+    stream_idle: Annotated[Duration, Field(gt=0)] = 3600.0
     tunnel_idle: Annotated[Duration, Field(gt=0)] = 3600.0
     linger: Annotated[Duration, Field(gt=0)] = 2.0
     drain: Duration = 30.0

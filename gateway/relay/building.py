@@ -95,6 +95,8 @@ class Builder:
             response_timeout=(
                 timeouts.response if rule.response_timeout is None else rule.response_timeout
             ),
+            body_idle=rule.body_idle or timeouts.body_idle,
+            stream_idle=rule.body_idle or timeouts.stream_idle,
             body_limit=limits.body_size if rule.body_size is None else rule.body_size,
         )
 
@@ -122,6 +124,7 @@ class Builder:
             close_on_logout=False,  # a logout must not end itself
             cors=Policy.of(self._config.cors),
             response_timeout=self._config.timeouts.response,
+            body_idle=self._config.timeouts.body_idle,
             body_limit=max_bodies(self._config).get(path, self._config.limits.body_size),
         )
 

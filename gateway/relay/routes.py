@@ -105,6 +105,8 @@ class Route:
     at_logout: bool = False  # this path is that logout's
     varies: tuple[bytes, ...] = ()  # the fields whose key decides who gets which answer
     response_timeout: float = 60.0
+    body_idle: float = 30.0  # may pass without a piece of an answer's body
+    stream_idle: float = 3600.0  # may pass without a piece of an event stream
     body_limit: int = 2**63
     identifies: bool = field(init=False)  # whether a key is looked at
     in_process: bool = field(init=False)  # goes to the gateway's own endpoints, or through them

@@ -38,6 +38,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_chunks",
         "_clock",
         "_head",
+        "_idle_limit",
         "_kept_open",
         "_left",
         "_outbox",
@@ -82,6 +83,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._state = _IDLE
         self._head = b""  # the part of an answer's head that is there
         self._left = 0
+        self._idle_limit = math.inf  # seconds without a byte, once the answer has begun
         self._chunks: ChunkedBody | None = None
         self._kept_open = True  # the server keeps the connection open after this answer
 
@@ -153,7 +155,7 @@ class UpstreamConnection(asyncio.Protocol):
             assert self.transport is not None
             self.paused = False
             self.transport.resume_reading()
-            self.deadline = self._clock.now + self._settings.body_idle
+            self.deadline = self._clock.now + self._idle_limit
 
     # What the event loop calls.
 
@@ -175,7 +177,7 @@ class UpstreamConnection(asyncio.Protocol):
             elif state is _TUNNEL:
                 exchange.tunnelled(data)
             else:
-                self.deadline = self._clock.now + self._settings.body_idle
+                self.deadline = self._clock.now + self._idle_limit
                 self._read_body(exchange, data, [])
         except Malformed:
             exchange.broken(refusals.UPSTREAM_BROKEN)
@@ -221,8 +223,21 @@ class UpstreamConnection(asyncio.Protocol):
             exchange.tunnel_ended()
         elif self._state is _HEAD and not self._head:
             exchange.unanswered(refusals.UPSTREAM_SILENT)
-        else:
+        elif not self._waits_for_event(exchange):
             exchange.broken(refusals.UPSTREAM_SILENT)
+
+    def _waits_for_event(self, exchange: Exchange) -> bool:
+        """Whether this is an event stream, which may be quiet for longer than other bodies.
+
+        Asked when those would be cut, so that answers need not be told apart before.
+        """
+        assert exchange.forward is not None
+        left = exchange.forward.route.stream_idle - self._idle_limit
+        if left <= 0 or not exchange.is_event_stream:
+            return False
+        self._idle_limit += left
+        self.deadline = self._clock.now + left
+        return True
 
     # How an answer is read.
 
@@ -267,7 +282,9 @@ class UpstreamConnection(asyncio.Protocol):
             self.pool.erred(self.server)
         self._kept_open = head.reusable
         with_body = exchange.head.method != b"HEAD" and head.status not in _BODILESS
-        self.deadline = self._clock.now + self._settings.body_idle
+        assert exchange.forward is not None
+        self._idle_limit = exchange.forward.route.body_idle
+        self.deadline = self._clock.now + self._idle_limit
         if with_body and head.chunked:
             self._state, self._chunks = _CHUNKED, ChunkedBody()
             pieces = self._chunks.feed(rest)  # before the head leaves: a bad chunk makes it a 502
@@ -314,7 +331,8 @@ class UpstreamConnection(asyncio.Protocol):
             raise Malformed
         self.pool.answered(self.server)
         self._state = _TUNNEL
-        self.deadline = self._clock.now + self._settings.tunnel_idle
+        self._idle_limit = self._settings.tunnel_idle
+        self.deadline = self._clock.now + self._idle_limit
         exchange.tunnel(head)
         if rest:
             exchange.tunnelled(rest)
