@@ -46,16 +46,13 @@ class Builder:
         self._tokens: dict[tuple[Any, ...], RouteTokens] = {}
         named = [] if config.keys.field is None else [config.keys.field.encode()]
         self._key_fields = (b"Cookie", *named)
-        guarded = _reached(config, backend_paths(config))
         self._upstreams = {
-            name: self._upstream(name, upstream, guarded[name])
-            for name, upstream in config.upstreams.items()
+            name: self._upstream(name, upstream) for name, upstream in config.upstreams.items()
         }
         self.pools = list(self._upstreams.values())
-        # Where a proxy sends what may pass is not ours to know, so all of the paths are guarded.
-        self._nowhere = InPlace(
-            lambda exchange: exchange.fail(refusals.NO_ROUTE), _anywhere(backend_paths(config))
-        )
+        self._nowhere = InPlace(lambda exchange: exchange.fail(refusals.NO_ROUTE))
+        self._guarded = _reached(config, backend_paths(config))
+        self.logins = _anywhere(backend_paths(config))
         logouts = _reached(config, logout_paths(config))
         method = config.logout.method.encode()
         self._logouts = {name: BackendLogout(found, method) for name, found in logouts.items()}
@@ -66,13 +63,15 @@ class Builder:
         upstream, captures = rule.upstream, rule.captures is not None
         pool: Destination = self._nowhere
         keeps_host = reads_loosely = True
+        guarded = BackendPaths(())
         if upstream is not None:
             reads_loosely = self._config.upstreams[upstream].paths == "loose"
         if captures:
-            pool = self._own_pool(self._captures)
+            pool = self._own_pool(self._captures)  # no token gets out this way
         elif upstream is not None:
             pool = self._upstreams[upstream]
             keeps_host = self._config.upstreams[upstream].host == "client"
+            guarded = self._guarded[upstream]
         return Route(
             name=rule.path,
             pool=pool,
@@ -90,6 +89,7 @@ class Builder:
             login_page=None if rule.on_unauthenticated == "401" else self._config.login_page,
             always_to_login=rule.on_unauthenticated == "login",
             cors=Policy.of(rule.cors or self._config.cors),
+            guarded=guarded,
             logout=self._any_logout if upstream is None else self._logouts[upstream],
             varies=self._key_fields if rule.auth == "optional" else (),
             response_timeout=(
@@ -131,21 +131,20 @@ class Builder:
     def _own_pool(self, connect: Connect) -> Pool:
         """The endpoints as an upstream. Their answers may set the cookies that others' must not."""
         reader = ResponseReader(own_cookies=())
-        pool = self._pool("gateway", [Server("gateway", connect)], b"", BackendPaths(()), reader)
+        pool = self._pool("gateway", [Server("gateway", connect)], b"", reader)
         self.pools.append(pool)
         return pool
 
-    def _upstream(self, name: str, upstream: Upstream, guarded: BackendPaths) -> Pool:
+    def _upstream(self, name: str, upstream: Upstream) -> Pool:
         servers = [Server(str(url), _connect(url, upstream)) for url in upstream.servers]
         host = upstream.servers[0].authority.encode()
-        return self._pool(name, servers, host, guarded, self._reader, upstream.max_connections)
+        return self._pool(name, servers, host, self._reader, upstream.max_connections)
 
     def _pool(
         self,
         name: str,
         servers: list[Server],
         host: bytes,
-        guarded: BackendPaths,
         reader: ResponseReader,
         most: int = 256,
     ) -> Pool:
@@ -153,7 +152,6 @@ class Builder:
             name,
             servers,
             host=host,
-            guarded=guarded,
             most=most,
             connect_timeout=self._config.timeouts.connect,
             new_connection=lambda server, pool: UpstreamConnection(

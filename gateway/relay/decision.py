@@ -156,11 +156,12 @@ class Decider:
         return route
 
     def _match_described(self, head: RequestHead) -> Route:
-        """Whatever passes here, the proxy sends on as it came: so no request may that the gateway
-        would answer by itself, and no upgrade that it would not grant.
+        """Whatever passes here, the proxy sends on as it came, to a backend of its choice: so no
+        request may that the gateway would answer by itself, nor one for a backend's login (rule
+        E1), and no upgrade that it would not grant.
         """
         route = self._match(head)
-        if route.in_process:
+        if route.in_process or route.at_login:
             raise Refused(refusals.NO_ROUTE)
         if head.upgrade is not None and not route.websocket:
             raise Refused(refusals.NO_UPGRADE)

@@ -13,7 +13,6 @@ from gateway.core import balancing, refusals
 from gateway.core.balancing import Standing
 
 if TYPE_CHECKING:
-    from gateway.core.paths import BackendPaths
     from gateway.relay.exchange import Exchange
     from gateway.relay.upstream import UpstreamConnection
 
@@ -51,17 +50,15 @@ class Pool:
         servers: Iterable[Server],
         *,
         host: bytes,
-        guarded: BackendPaths,
         most: int,
         connect_timeout: float,
         new_connection: Callable[[Server, Pool], UpstreamConnection],
     ) -> None:
-        """`host` is the upstream's own Host value; `guarded` are paths that no route may reach;
-        `most` limits the connections per server; timeouts are in seconds.
+        """`host` is the upstream's own Host value; `most` limits the connections per server;
+        timeouts are in seconds.
         """
         self.name = name
         self.host = host
-        self.guarded = guarded
         self.servers = tuple(servers)
         self._only = self.servers[0] if len(self.servers) == 1 else None
         self._most = most

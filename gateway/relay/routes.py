@@ -50,8 +50,6 @@ class Destination(Protocol):
     @property
     def host(self) -> bytes: ...
     @property
-    def guarded(self) -> BackendPaths: ...
-    @property
     def acquire(self) -> Callable[[Exchange], None]: ...
 
 
@@ -60,7 +58,6 @@ class InPlace:
     """Answers at once, without a connection to anybody."""
 
     acquire: Callable[[Exchange], None]
-    guarded: BackendPaths = _NO_PATHS
     host: bytes = b""
 
 
@@ -101,6 +98,8 @@ class Route:
     login_page: str | None = None  # where a browser without a session is sent
     always_to_login: bool = False  # and not only a browser
     cors: Policy | None = None  # who else may read the answers
+    guarded: BackendPaths = _NO_PATHS  # where its upstream hands out tokens: it leads to none
+    at_login: bool = False  # this path is one where some upstream does
     logout: BackendLogout = _NO_LOGOUT  # of its upstream
     at_logout: bool = False  # this path is that logout's
     varies: tuple[bytes, ...] = ()  # the fields whose key decides who gets which answer
@@ -134,14 +133,6 @@ class Route:
             path = paths.strict(path)
         rest = path[len(self.strip_prefix) :]
         return rest if rest.startswith(b"/") else b"/" + rest
-
-    @property
-    def guarded(self) -> BackendPaths:
-        """The paths that it must not lead to (rule E1): where a backend hands its tokens out.
-
-        Through an endpoint, none gets out.
-        """
-        return _NO_PATHS if self.in_process else self.pool.guarded
 
     def can_strip(self, strict: bytes) -> bool:
         """Whether a path, strictly read, begins with the prefix that is to be cut off."""
@@ -184,10 +175,14 @@ class RouteTable:
         self,
         endpoints: Iterable[Route],
         routes: Iterable[tuple[str, Iterable[str] | None, Route]],
+        logins: BackendPaths,
     ) -> None:
-        """`routes` are (pattern, methods or None for every method, route)."""
+        """`routes` are (pattern, methods or None for every method, route); `logins` is where any
+        upstream hands out tokens.
+        """
         self._endpoints = Table((route.name, None, route) for route in endpoints)
         self._routes = Table(routes)
+        self._logins = logins
         self._memo: dict[bytes, Methods[Route] | Refusal] = {}
 
     def match(self, path: bytes) -> Methods[Route] | Refusal:
@@ -231,10 +226,13 @@ class RouteTable:
             return meant.hold(upstream.loose, suffixes=route.reads_loosely and not named)
 
         if any(leads_to(route, route.guarded) for route in found.all()):
-            return refusals.NO_ROUTE
-        if any(leads_to(route, route.logout.paths) for route in found.all()):
+            return refusals.NO_ROUTE  # rule E1
+        at_login = self._logins.hold(readings.loose, suffixes=not named)
+        if at_login or any(leads_to(route, route.logout.paths) for route in found.all()):
             return found.mapped(
-                lambda route: replace(route, at_logout=leads_to(route, route.logout.paths))
+                lambda route: replace(
+                    route, at_login=at_login, at_logout=leads_to(route, route.logout.paths)
+                )
             )
         return found
 

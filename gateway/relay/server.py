@@ -96,6 +96,7 @@ class Relay:
                 (rule.path, rule.methods, builder.route(at, rule))
                 for at, rule in enumerate(config.routes)
             ],
+            builder.logins,
         )
         names = Names(Random(SystemRandom().getrandbits(256)))  # noqa: S311 (names, not secrets)
         load = Load(config.limits.requests)

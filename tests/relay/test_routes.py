@@ -29,8 +29,9 @@ class Rule:
     more: tuple[tuple[str, Any], ...] = ()
 
     def route(self, guarded: BackendPaths) -> Route:
-        pool = InPlace(lambda exchange: None, guarded)
-        return Route(name=self.path, pool=pool, auth=Auth(self.auth), **dict(self.more))
+        pool = InPlace(lambda exchange: None)
+        more = dict(self.more)
+        return Route(name=self.path, pool=pool, auth=Auth(self.auth), guarded=guarded, **more)
 
 
 def rule(path: str, auth: str = "required", *methods: str, **more: Any) -> Rule:
@@ -39,7 +40,7 @@ def rule(path: str, auth: str = "required", *methods: str, **more: Any) -> Rule:
 
 def table(*rules: Rule, guarded: tuple[bytes, ...] = ()) -> RouteTable:
     login = BackendPaths(guarded)
-    return RouteTable([], [(each.path, each.methods, each.route(login)) for each in rules])
+    return RouteTable([], [(each.path, each.methods, each.route(login)) for each in rules], login)
 
 
 def decided(routes: RouteTable, path: bytes, method: bytes = b"GET") -> str:

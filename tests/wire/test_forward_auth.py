@@ -53,6 +53,7 @@ def gate(
             {"path": "/relayed/*", "upstream": "shop"},
             {"path": "/switch", "upstream": "accounts", "captures": "/token"},
             {"path": "/backend/*", "auth": "public"},
+            {"path": "/backend/login/", "upstream": "shop", "auth": "public"},
             {"path": "/signin", "auth": "public"},
         ],
     ) as running:
@@ -346,12 +347,26 @@ def test_what_the_gateway_answers_itself_does_not_pass(
 
 
 @pytest.mark.parametrize(
-    "uri", ["/backend/login", "/backend/LOGIN", "/backend//login", "/backend/%6cogin"]
+    "uri",
+    [
+        "/backend/login",
+        "/backend/LOGIN",
+        "/backend//login",
+        "/backend/%6cogin",
+        "/backend/login.json",
+        "/backend/login/",
+    ],
 )
 @pytest.mark.parametrize("way", WAYS)
 def test_the_backends_own_login_does_not_pass(gate: Gateway, way: str, uri: str) -> None:
-    """Rule E1, on every route that leads nowhere, since the proxy alone knows where it leads."""
+    """Rule E1, on every route, since the proxy alone knows where it leads."""
     assert status(about(gate, way, "POST", uri)) in (400, 404)
+
+
+def test_another_backends_path_of_that_name_is_relayed(gate: Gateway, shop: Upstream) -> None:
+    """Where the gateway itself knows that it leads elsewhere."""
+    assert status(ask(gate.port, question(path="/backend/login/", method="POST"))) == 200
+    assert shop.got.startswith(b"POST /backend/login/ HTTP/1.1")
 
 
 def test_a_route_without_an_upstream_is_there_for_proxies_alone(
