@@ -115,6 +115,7 @@ class Upstream(Shorthand):
     host: Literal["client", "upstream"] = "client"
     paths: Literal["loose", "strict"] = "loose"
     max_connections: Annotated[int, Field(ge=1)] = 256
+    upstream_idle: Annotated[Duration, Field(gt=0)] | None = None
     tls: UpstreamTls = UpstreamTls()
 
 

@@ -138,7 +138,14 @@ class Builder:
     def _upstream(self, name: str, upstream: Upstream) -> Pool:
         servers = [Server(str(url), _connect(url, upstream)) for url in upstream.servers]
         host = upstream.servers[0].authority.encode()
-        return self._pool(name, servers, host, self._reader, upstream.max_connections)
+        return self._pool(
+            name,
+            servers,
+            host,
+            self._reader,
+            most=upstream.max_connections,
+            idle_timeout=upstream.upstream_idle,
+        )
 
     def _pool(
         self,
@@ -146,7 +153,9 @@ class Builder:
         servers: list[Server],
         host: bytes,
         reader: ResponseReader,
+        *,
         most: int = 256,
+        idle_timeout: float | None = None,
     ) -> Pool:
         return Pool(
             name,
@@ -154,6 +163,7 @@ class Builder:
             host=host,
             most=most,
             connect_timeout=self._config.timeouts.connect,
+            idle_timeout=idle_timeout or self._config.timeouts.upstream_idle,
             new_connection=lambda server, pool: UpstreamConnection(
                 server, pool, reader, self._settings, self._clock, self._outbox
             ),

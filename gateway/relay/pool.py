@@ -52,6 +52,7 @@ class Pool:
         host: bytes,
         most: int,
         connect_timeout: float,
+        idle_timeout: float,
         new_connection: Callable[[Server, Pool], UpstreamConnection],
     ) -> None:
         """`host` is the upstream's own Host value; `most` limits the connections per server;
@@ -59,6 +60,7 @@ class Pool:
         """
         self.name = name
         self.host = host
+        self.idle_timeout = idle_timeout
         self.servers = tuple(servers)
         self._only = self.servers[0] if len(self.servers) == 1 else None
         self._most = most

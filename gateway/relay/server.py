@@ -233,7 +233,6 @@ def _settings(config: Config) -> Settings:
         body_idle=timeouts.body_idle,
         write=timeouts.write,
         continue_=timeouts.continue_,
-        upstream_idle=timeouts.upstream_idle,
         tunnel_idle=timeouts.tunnel_idle,
         linger=timeouts.linger,
         head_size=limits.head_size,

@@ -14,7 +14,6 @@ class Settings:
     body_idle: float
     write: float
     continue_: float
-    upstream_idle: float
     tunnel_idle: float
     linger: float
     head_size: int

@@ -113,7 +113,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._state = _IDLE
         if self.paused:
             self.resume()
-        self.deadline = self._clock.now + self._settings.upstream_idle
+        self.deadline = self._clock.now + self.pool.idle_timeout
 
     def release_answer(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
         """Passes on an answer that has been held back."""

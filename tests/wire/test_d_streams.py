@@ -1,4 +1,4 @@
-"""Section D of the wire rules, D9: answers that pause, and those that never end."""
+"""Section D of the wire rules, D9: what may pause, and for how long: answers and connections."""
 
 import time
 from collections.abc import Iterator
@@ -23,14 +23,18 @@ def streams(
     routes = [
         {"path": "/plain/*", "upstream": "shop", "auth": "public"},
         {"path": "/patient/*", "upstream": "shop", "auth": "public", "body_idle": _STREAM_IDLE},
+        {"path": "/short/*", "upstream": "short", "auth": "public"},
         {"path": "/hasty/*", "upstream": "shop", "auth": "public", "body_idle": _BODY_IDLE},
     ]
     with gateway(
         tmp_path_factory.mktemp("streams"),
         redis.url,
-        upstreams={"shop": upstream.url},
+        upstreams={
+            "shop": upstream.url,
+            "short": {"servers": upstream.url, "upstream_idle": _BODY_IDLE},
+        },
         routes=routes,
-        timeouts={"body_idle": _BODY_IDLE, "stream_idle": _STREAM_IDLE},
+        timeouts={"body_idle": _BODY_IDLE, "stream_idle": _STREAM_IDLE, "upstream_idle": 30},
     ) as running:
         yield running
 
@@ -72,3 +76,17 @@ def test_d9_quiet_answers(streams: Gateway, shop: Upstream) -> None:
             assert answer.count(b"data: ") == _PIECES[path], path
             assert not answer.endswith(b"0\r\n\r\n")
             assert streams.records(path=path, reason="upstream_timeout")
+
+
+def test_d9_unused_connections(streams: Gateway, shop: Upstream) -> None:
+    """D9: an upstream's own `upstream_idle` says how long a connection is kept, others keep theirs;
+    so a backend that closes sooner never meets a POST on its way.
+    """
+    for path, connections in (("/short/", 2), ("/plain/", 1)):
+        shop.clear()
+        with Client(streams.port) as client:
+            for _ in range(2):
+                client.send(f"GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n".encode())
+                assert client.answer()[0] == 200
+                time.sleep(_QUIET / 2)
+        assert len(shop.visits) == connections
