@@ -10,11 +10,12 @@ from dataclasses import replace
 
 from gateway.config.document import Document, Where
 from gateway.config.login_sections import AnsweringLogin
-from gateway.config.model import Config
+from gateway.config.model import Config, Route
 from gateway.config.problems import Problem, in_order
 from gateway.config.realm_checks import realm_warnings
 from gateway.config.values import Networks
 from gateway.core.addresses import UnixAddress
+from gateway.core.paths import fold, read
 from gateway.core.token_places import Auto
 
 # A network with a shorter prefix is larger than any that is one owner's: 10.0.0.0/8 and fc00::/7,
@@ -35,6 +36,7 @@ def warnings(config: Config, document: Document) -> list[Problem]:
         [
             *_unchecked_upstreams(config, document),
             *_paths_by_spelling(config, document),
+            *_named_spellings(config, document),
             *_unverified_tokens(config, document),
             *_unlimited_sessions(config, document),
             *_undone_logouts(config, document),
@@ -75,6 +77,31 @@ def _unverified_tokens(config: Config, document: Document) -> Iterator[Problem]:
         else:
             continue
         yield replace(document.problem(("login", at, "token"), message), hint=_VERIFY)
+
+
+def _named_spellings(config: Config, document: Document) -> Iterator[Problem]:
+    """A route whose exact path may be taken for that of another one, which asks for more."""
+    exact = [(at, route) for at, route in enumerate(config.routes) if not route.path.endswith("*")]
+    for at, route in exact:
+        if route.upstream is not None and config.upstreams[route.upstream].paths == "strict":
+            continue
+        meant = {path for paths in read(route.path.encode()).loose for path in paths}
+        for other_at, other in exact:
+            if fold(other.path.encode()) in meant and _asks_for_less(route, other):
+                yield document.problem(
+                    ("routes", at, "path"),
+                    f"is a way to write {other.path} (routes[{other_at}]) to many backends, "
+                    "and asks for less than that",
+                )
+                break
+
+
+def _asks_for_less(one: Route, other: Route) -> bool:
+    if one.path == other.path:
+        return False  # they share it by method
+    ranks = ("public", "optional", "required")
+    less = ranks.index(one.auth) < ranks.index(other.auth)
+    return less or not other.claims.keys() <= one.claims.keys()
 
 
 def _unlimited_sessions(config: Config, document: Document) -> Iterator[Problem]:

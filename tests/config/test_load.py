@@ -153,6 +153,8 @@ routes:
         ("{path: /*/b, upstream: shop}", "a star stands only at the end"),
         ("{path: /a//b, upstream: shop}", "no plain path"),
         ("{path: /a/../b, upstream: shop}", "no plain path"),
+        ("{path: /a/.., upstream: shop}", "no plain path"),
+        ("{path: /a/., upstream: shop}", "no plain path"),
         ("{path: /a%20b, upstream: shop}", "no plain path"),
         ("{path: '/a?b', upstream: shop}", "no plain path"),
         ("{path: /a/*, upstream: shop, strip_prefix: /b}", "is not what path"),

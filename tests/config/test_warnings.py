@@ -153,6 +153,41 @@ def test_a_place_that_clients_name(tmp_path: Path) -> None:
     assert "login[1].token" in second
 
 
+def test_an_upstream_that_tells_spellings_apart(tmp_path: Path) -> None:
+    """If it does not, `/API/me` is a way around what `/api/me` asks for."""
+    upstream = {"servers": "http://127.0.0.1:9000", "paths": "strict"}
+    [warning] = warned(tmp_path, upstreams={"api": upstream})
+    assert "upstreams.api.paths: takes /API/me, /api/me/ and /api/me.json for other" in warning
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "expected"),
+    [
+        ("/report.csv", {"auth": "public"}, True),
+        ("/report/", {"auth": "optional"}, True),
+        ("/Report", {}, True),  # without the claims
+        ("/index.php/report", {"auth": "public"}, True),
+        ("/report.csv", {"claims": {"role": "admin"}}, False),
+        ("/reports", {"auth": "public"}, False),
+        ("/report/x", {"auth": "public"}, False),
+        ("/x.csv", {"auth": "public"}, False),
+    ],
+)
+def test_a_route_that_names_another_ones_spelling(
+    tmp_path: Path, path: str, more: dict[str, Any], expected: bool
+) -> None:
+    """It has its way, and many backends take its path for the other one's, which asks for more."""
+    routes = [
+        {"path": "/*", "upstream": "api"},
+        {"path": "/report", "upstream": "api", "claims": {"role": "admin"}},
+        {"path": "/report", "upstream": "api", "methods": ["POST"]},
+        {"path": path, "upstream": "api", **more},
+    ]
+    told = [line for line in warned(tmp_path, routes=routes) if "routes[3].path" in line]
+    assert bool(told) is expected
+    assert all("is a way to write /report (routes[1]) to many backends" in line for line in told)
+
+
 @pytest.mark.parametrize(
     "file",
     [
