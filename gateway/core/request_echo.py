@@ -84,6 +84,13 @@ _LINE_BREAK = re.compile(r"(?<=[A-Za-z0-9+/_-])\r?\n(?=[A-Za-z0-9+/_-])")
 # Parts of forms (RFC 2045 §6.7), and words of header fields (RFC 2047 §2).
 _QUOTED_PRINTABLE = re.compile(rb"quoted-printable|=\?[A-Z0-9_-]++\?q\?", re.IGNORECASE)
 
+# A name and a colon, with a name behind it; commas are white space there, and so is `+` in a form.
+# What a comment hides is not looked at.
+_ALIAS = r"(?<![\w$-])%s[\s,+\ufeff]*+(?:#|:[\s,+\ufeff]*+[A-Za-z_#])"
+# How Apollo's clients name a document that they have sent before.
+_STORED = re.compile("persistedQuery|sha256Hash")
+_OF_THE_TEXT = ("content-type", "content-encoding")
+
 _CHARSET = re.compile(r"charset\s*+=\s*+[\"']?([^\s\"';,]++)", re.IGNORECASE)
 _CHARSET_IN_BODY = re.compile(
     rb"(?:charset_?|encoding)[\"']?\s*+[=:]\s*+[\"']?([A-Za-z0-9_.:-]++)"
@@ -131,6 +138,18 @@ class EchoDetector:
             return True
         pieces = _pieces(text)
         return any(piece in reading for reading in self._readings for piece in pieces)
+
+    def may_name(self, field: str) -> bool:
+        """Whether the client may have given this name to another field of a GraphQL reply: by an
+        alias (GraphQL, October 2021, §2.7), or in a document that it has stored before.
+        """
+        alias = re.compile(_ALIAS % re.escape(field))
+        fields = [line for line in self._fields if line[0].lower() in _OF_THE_TEXT]
+        try:
+            texts = EchoDetector(self._target, fields, self._body).texts()
+            return any(alias.search(text) or _STORED.search(text) for text in texts)
+        except Unreadable:
+            return True
 
     def texts(self) -> Iterator[str]:
         """The request in all its readings. Raises `Unreadable`."""

@@ -40,9 +40,10 @@ class NoToken(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class InBody:
-    """The token stands in the reply's body."""
+    """The token stands in the reply's body, in JSON below these names."""
 
     token: str = field(repr=False)
+    names: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,15 @@ def find(reply: Reply, place: TokenPlace, is_echo: IsEcho = nothing_sent) -> Fou
         if believable:
             return next(found for found in group if found.token == believable[0])
     raise NoToken
+
+
+def is_named_by_client(found: Found, may_name: Callable[[str], bool]) -> bool:
+    """Whether a client may have put the token where it was found: by naming what a reply of GraphQL
+    calls its members, all of which are below `data`.
+    """
+    if not isinstance(found, InBody) or found.names[:1] != ("data",):
+        return False
+    return any(map(may_name, found.names[1:]))
 
 
 def swap(reply: Reply, found: Found, key: str) -> Reply:
@@ -231,7 +241,7 @@ def _in_body(reply: Reply) -> Iterator[Sequence[Found]]:
             yield [InBody(token)]
         return
     yield from _by_rank(
-        ((rank, string.depth), InBody(token))
+        ((rank, string.depth), _at_string(token, string))
         for string in strings
         if (token := jwts.sole(string.value)) and (rank := _rank(string)) is not None
     )
@@ -258,8 +268,12 @@ def _at(reply: Reply, pointer: tuple[str, ...]) -> Sequence[Found]:
         strings = reply.strings()
     except NotJson:
         return []
-    values = [each.value for each in strings if each.is_at(pointer)]
-    return [InBody(token) for value in values if (token := jwts.sole(value))]
+    found = [string for string in strings if string.is_at(pointer)]
+    return [_at_string(token, string) for string in found if (token := jwts.sole(string.value))]
+
+
+def _at_string(token: str, string: String) -> InBody:
+    return InBody(token, tuple(part for part in string.path if isinstance(part, str)))
 
 
 def _in_fields(reply: Reply, is_chosen: Callable[[_Line], bool]) -> Sequence[Found]:

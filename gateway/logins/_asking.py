@@ -16,6 +16,7 @@ from gateway.core.replies import Reply
 from gateway.core.request_echo import EchoDetector
 from gateway.core.swaps import Found
 from gateway.core.token_places import TokenPlace
+from gateway.core.tokens import BadToken
 from gateway.logins import Attempt
 from gateway.off_loop import off_loop
 
@@ -56,10 +57,20 @@ def _for_one_host(attempt: Attempt) -> list[tuple[str, str]]:
     return [("Host", host), ("X-Forwarded-Host", host), *kept]
 
 
-async def find_token(reply: Reply, place: TokenPlace, sent: EchoDetector) -> Found:
-    """The token that a reply hands out. Raises `NoToken`, `BadToken` and `UnreadableReply`."""
+async def find_token(
+    reply: Reply, place: TokenPlace, sent: EchoDetector, *, is_verified: bool
+) -> Found:
+    """The token that a reply hands out. Raises `NoToken`, `BadToken` and `UnreadableReply`.
+
+    Where it will not be verified, its place must not be one that the client has named.
+    """
     is_long = reply.is_large or sent.is_large
-    return await off_loop(is_long, swaps.find, reply, place, sent.is_echo)
+    found = await off_loop(is_long, swaps.find, reply, place, sent.is_echo)
+    if not is_verified and await off_loop(
+        sent.is_large, swaps.is_named_by_client, found, sent.may_name
+    ):
+        raise BadToken("named_by_client")
+    return found
 
 
 async def find_refresh_token(

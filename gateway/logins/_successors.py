@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gateway.core import refresh_tokens, sessions, subjects, swaps, tokens
@@ -13,7 +12,7 @@ from gateway.core.replies import Reply
 from gateway.core.request_echo import NOTHING, EchoDetector
 from gateway.core.sessions import Session, Token
 from gateway.core.swaps import Found, NoToken
-from gateway.core.token_places import JsonPointer, TokenPlace
+from gateway.core.token_places import TokenPlace
 from gateway.core.tokens import MINTED, Claims, OtherKind
 from gateway.logins._asking import find_refresh_token, find_token
 from gateway.off_loop import off_loop
@@ -21,7 +20,7 @@ from gateway.store.replacing import Renewed
 from gateway.verifiers import ReadToken
 
 if TYPE_CHECKING:
-    from gateway.config.login_sections import Renew
+    from gateway.config.logins.backend import BackendLogin
 
 
 class OtherSubject(ValueError):
@@ -31,27 +30,11 @@ class OtherSubject(ValueError):
 class Successors:
     """Finds the successors of one login's tokens."""
 
-    def __init__(
-        self,
-        read: ReadToken,
-        names: Sequence[str],
-        realm: Realm,
-        *,
-        failed: JsonPointer,
-        renew: Renew | None,
-    ) -> None:
-        """
-        read: tells what a token says
-        names: the claims that may name its subject, in this order
-        realm: the login's
-        failed: where a reply says no, whatever its status
-        renew: how tokens are renewed
-        """
+    def __init__(self, config: BackendLogin, read: ReadToken, realm: Realm) -> None:
+        """`read` tells what a token of this login says."""
+        self._config = config
         self._read = read
-        self._names = tuple(names)
         self._realm = realm
-        self._failed = failed
-        self._renew = renew
 
     async def __call__(
         self,
@@ -69,9 +52,10 @@ class Successors:
 
         Raises `NoToken`, `BadToken`, `KeysUnavailable`, `OtherSubject` and `UnreadableReply`.
         """
-        if await off_loop(reply.is_large, swaps.says_no, reply, self._failed):
+        if await off_loop(reply.is_large, swaps.says_no, reply, self._config.failed):
             raise NoToken
-        found = await find_token(reply, place, sent)
+        is_verified = self._config.verify is not None
+        found = await find_token(reply, place, sent, is_verified=is_verified)
         claims = await self._read(found.token)
         before = tokens.kind(session.token.reveal(), session.claims)
         if tokens.kind(found.token, claims.payload) != before:
@@ -79,7 +63,7 @@ class Successors:
         if not self._is_of(session.subject, claims, asked=asked):
             raise OtherSubject
         expires = math.inf if claims.expires is None else claims.expires
-        token, renew = Token(found.token.encode("ascii")), self._renew
+        token, renew = Token(found.token.encode("ascii")), self._config.renew
         if renew is None:
             return found, Renewed(token, expires, math.inf, "")
         rotated = await find_refresh_token(reply, renew.refresh_token, sent)
@@ -91,7 +75,7 @@ class Successors:
         return found, Renewed(token, expires, due, refresh)
 
     def _is_of(self, subject: str, claims: Claims, *, asked: bool) -> bool:
-        name = claims.subject(self._names)
+        name = claims.subject(self._config.subject)
         if subjects.is_unnamed(subject):
             return name is None
         if name is None and asked:

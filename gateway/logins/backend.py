@@ -45,9 +45,7 @@ class Login:
         self._has_warned = False  # of tokens that name no subject
         self._read = open_reader(config.verify, means.backends.key_sets, means.sessions.skew)
         self._realm = means.realms[config.path]
-        self.successors = Successors(
-            self._read, config.subject, self._realm, failed=config.failed, renew=config.renew
-        )
+        self.successors = Successors(config, self._read, self._realm)
         self.renew = config.renew and BackendRefresh(config.renew, means.backends, self.successors)
 
     async def __call__(self, attempt: Attempt) -> Reply:
@@ -95,7 +93,9 @@ class Login:
     ) -> tuple[Found, Claims]:
         """The token, and what it says. Raises `NoToken`."""
         try:
-            found = await find_token(reply, self._config.token, sent)
+            found = await find_token(
+                reply, self._config.token, sent, is_verified=self._config.verify is not None
+            )
             return found, await self._read(found.token)
         except BadToken as error:
             _log.error("login %s: the token is unusable: %s", attempt.request_id, error)

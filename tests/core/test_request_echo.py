@@ -301,3 +301,53 @@ def test_what_is_large_is_known_to_be() -> None:
     assert detector(b"x" * (request_echo.MAX_SMALL + 1)).is_large
     assert detector(gzip.compress(b"x"), Content_Encoding="gzip").is_large
     assert not detector(b"", Content_Encoding="gzip").is_large
+
+
+# Names that clients give.
+
+ALIASES = [
+    "{ login { token: bio } }",
+    "{ login { token:bio } }",
+    "{ login { token :\n bio } }",
+    "{ login { token ,:, bio } }",
+    "{ login { token # a comment\n : bio } }",
+    "{ login { token : # a comment\n bio } }",
+    "{ login { ...f } } fragment f on User { token: bio }",
+    "mutation ($token: String) { login(token: $token) { id token: bio } }",
+    '{"a": {"sha256Hash": "abc"}}',
+]
+
+
+@pytest.mark.parametrize("document", ALIASES)
+def test_a_name_that_the_client_gives_to_another_field(document: str) -> None:
+    """By an alias of GraphQL, or by a document that was sent before, however that is sent."""
+    query = json.dumps({"query": document})
+    for sent in (
+        detector(query, Content_Type="application/json"),
+        detector(json.dumps({"query": "QUERY"}).replace("QUERY", backslashes(document))),
+        detector(document, Content_Type="application/graphql"),
+        detector(b"", f"?query={percent(document)}"),
+        detector(f"query={document.replace(' ', '+')}"),
+        detector(f'--x\r\nContent-Disposition: form-data; name="o"\r\n\r\n{query}\r\n--x--'),
+        detector(gzip.compress(query.encode()), Content_Encoding="gzip"),
+    ):
+        assert sent.may_name("token")
+    assert detector(query, Content_Encoding="zstd").may_name("user"), "it cannot be read"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "{ login { token } }",
+        "mutation { login(name: $n, password: $p) { token user { id } } }",
+        "mutation ($token: String!) { verify(token: $token) { token } }",
+        'mutation { verify(token: "abc", step: 2) { token } }',
+        "{ login { mytoken: bio token } }",
+        "{ login { token2: bio token } }",
+        "token",
+    ],
+)
+def test_a_name_that_the_client_only_asks_for(document: str) -> None:
+    """As a field, an argument or a variable."""
+    sent = detector(json.dumps({"query": document}), Token="abc", Content_Type="application/json")
+    assert not sent.may_name("token")

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from gateway.config.logins.backend import BackendLogin
 from gateway.core.realms import Realm, parse_prefix, realms_of
 from gateway.core.replies import Reply
 from gateway.core.sessions import Session, Token
-from gateway.core.token_places import parse_pointer, parse_token_place
+from gateway.core.token_places import parse_token_place
 from gateway.logins._successors import OtherSubject, Successors
 from gateway.store.renewals import RenewalRefused
 from gateway.verifiers import _at_its_word
@@ -27,7 +28,7 @@ BACKEND = {
     "upstream": "accounts",
     "backend_path": "/backend/login",
 }
-PLACE, FAILED = parse_token_place("/token"), parse_pointer("/errors")
+PLACE = parse_token_place("/token")
 
 
 # A session's next token.
@@ -36,7 +37,8 @@ PLACE, FAILED = parse_token_place("/token"), parse_pointer("/errors")
 async def succeeds(prefix: str, subject: str, token: str, *, asked: bool) -> bool:
     """Whether a token may take the place of that of a session with this subject."""
     realm = realms_of({"": parse_prefix(prefix)})[""]
-    successors = Successors(_at_its_word(0), ("sub",), realm, failed=FAILED, renew=None)
+    config = BackendLogin.model_validate({**BACKEND, "subject": "sub"})
+    successors = Successors(config, _at_its_word(0), realm)
     session = Session("", subject, Token(token_of("1").encode()), "/login", time.time() + 60)
     reply = Reply(
         200, (("Content-Type", "application/json"),), json.dumps({"token": token}).encode()

@@ -8,7 +8,7 @@ from urllib.parse import quote_from_bytes
 import pytest
 from aiohttp import web
 
-from tests.conftest import token_of
+from tests.conftest import SIGNING_SECRET, token_of
 from tests.logins.test_backend import count
 from tests.support.endpoints import World, answer, world
 from tests.support.redis_server import RedisServer
@@ -339,6 +339,41 @@ async def test_only_a_success_or_a_redirect_logs_in(place: World, status: int) -
     got, headers, _ = await place.ask("POST", "/login", MUTATION)
     assert (got, "Set-Cookie" in headers) == (status, False)
     assert await count(place) == 0
+
+
+RENAMED = [
+    "query { login: user(id: 5) { token: bio } }",
+    "query { login { token: bio } }",
+    "query { login: user(id: 5) { token } }",
+]
+
+
+@pytest.mark.parametrize("where", ["data.login.token", "auto"])
+@pytest.mark.parametrize("document", RENAMED)
+async def test_what_a_client_calls_a_token_is_none(
+    redis: RedisServer, document: str, where: str
+) -> None:
+    """By an alias, anything that a user has written before stands where a token does. Only one that
+    is verified is believed there.
+    """
+    token = token_of("alice", role="admin")
+    body = json.dumps({"query": document}).encode()
+    login = {**LOGIN, "token": where}
+    for more, expected in (({}, 502), ({"verify": {"secret": SIGNING_SECRET}}, 200)):
+        async with world(redis.url, login={**login, **more}) as place:
+            place.backend.answer = answer({"data": {"login": {"token": token}}})
+            status, _, answered = await place.ask("POST", "/login", body)
+            assert (status, b"lk_" in answered) == (expected, expected == 200)
+            assert (await place.ask("POST", "/login", MUTATION))[0] == 200
+
+
+async def test_names_of_other_apis_are_the_backends(place: World) -> None:
+    """Whatever is typed: only in GraphQL a client says what its reply's members are called."""
+    token = token_of("alice")
+    body = json.dumps({"password": "token: bio login: x data: y"}).encode()
+    for reply in ({"token": token}, {"result": {"login": {"token": token}}}):
+        place.backend.answer = answer(reply)
+        assert (await place.ask("POST", "/login", body))[0] == 200
 
 
 # Nested, and in other places.

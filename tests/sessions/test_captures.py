@@ -725,6 +725,10 @@ def test_a_guarded_path_may_be_reached_where_tokens_are_captured(
         assert request(only, "/graphql", key)[2] == {"data": {"login": {"token": key}}}
         shop.gives({"data": {"login": {"token": token_of("bob")}}})
         assert request(only, "/graphql", key)[0] == 502
+        shop.gives({"data": {"login": {"token": token_of("alice", role="admin")}}})
+        alias = json.dumps({"query": "{ login: me { token: bio } }"}).encode()
+        code, _, data, _ = request(only, "/graphql", key, body=alias)
+        assert (code, data["reason"]) == (502, "unusable_token"), "its place is the client's"
         shop.gives({"data": None})
         assert request(only, "/graphql", key)[0] == 200
         assert shop.token == second
