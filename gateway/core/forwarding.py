@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from gateway.core.keys import holds_key
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # The address of the peer of a unix socket (RFC 7239 §6.2).
@@ -122,8 +124,8 @@ def node(text: bytes) -> str | None:
 
 def _read_host_value(text: bytes) -> bytes | None:
     found = _AUTHORITY.fullmatch(text)
-    if found is None:
-        return None
+    if found is None or holds_key(text):
+        return None  # a key would go upstream with it (rule C4)
     if found[2] is not None:
         try:
             ipaddress.IPv6Address(found[2].decode("ascii"))

@@ -119,6 +119,15 @@ def test_c3_no_key_in_a_url(
         assert text[3:] not in log.read_bytes() + answer
 
 
+@pytest.mark.parametrize("name", ["KEY", "KEY.a.example", "a.KEY:80", "%6cREST"])
+def test_c4_no_key_in_the_host(relay: Gateway, shop: Upstream, key: str, name: str) -> None:
+    """C4: a URL's host goes upstream too, so one with a key in it is no host."""
+    host = name.replace("KEY", key).replace("REST", key[1:])
+    request = f"GET /public/x HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    assert status(ask(relay.port, request.encode())) == 400
+    assert shop.got == b""
+
+
 def test_c3_what_only_looks_like_a_key_passes(relay: Gateway, shop: Upstream) -> None:
     """C3: a part of one, or another word that begins like one, is no secret."""
     for target in (b"/public/lk_short", b"/public/x?a=lk_" + b"A" * 48, b"/public/%6ck_x?%255F"):
