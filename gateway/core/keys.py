@@ -64,6 +64,21 @@ def holds_key(text: bytes) -> bool:
     return KEY_PATTERN.search(text) is not None
 
 
+def stands_in_authorization(value: bytes) -> bool:
+    """Whether a key stands in a value of Authorization, of whatever scheme; also as the name or the
+    password of Basic, where many clients put what they have (RFC 7617 §2).
+    """
+    if KEY_PATTERN.search(value):
+        return True
+    scheme, _, credentials = value.strip().partition(b" ")
+    if scheme.lower() != b"basic":
+        return False
+    try:
+        return KEY_PATTERN.search(binascii.a2b_base64(credentials)) is not None
+    except ValueError:
+        return False
+
+
 def session_id(key: Key) -> str:
     """The digest that names the key's session: SHA-256 in unpadded base64url."""
     return _base64url(hashlib.sha256(key.raw).digest()).decode("ascii")

@@ -113,6 +113,11 @@ ADMIN_SECRET = Refusal(
     "This takes the admin secret: Authorization: Bearer …",
     fields={"WWW-Authenticate": 'Bearer realm="latchkey admin"'},
 )
+KEY_NOT_READ = Refusal(
+    400,
+    "key_not_read",
+    "A key came where none is read: send it in Authorization, as Bearer, or in its cookie.",
+)
 NO_ROUTE = Refusal(404, "no_route", "Nothing is served at this path.")
 NO_SUCH_SESSION = Refusal(404, "no_session", "There is no such session.")
 NO_SESSION = Refusal(404, "no_session", "The subject has no such session.")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.core import origins, refusals, set_cookies, subjects
+from gateway.core import keys, origins, refusals, set_cookies, subjects
 from gateway.core.cors import Policy
 from gateway.core.records import Open
 from gateway.endpoints.answers import Refused
@@ -15,6 +16,10 @@ from gateway.store.directory import Directory
 
 if TYPE_CHECKING:
     from gateway.config.model import Keys
+
+# What is looked at of the body of a request that comes without a key, and how long it may take.
+_MAX_BODY = 65536
+_BODY_TIMEOUT = 5.0  # seconds
 
 # Whose pages may ask beside the site's own.
 CORS: web.AppKey[Policy | None] = web.AppKey("cors")
@@ -81,6 +86,40 @@ def other_sessions(request: web.Request) -> list[str]:
     return request.headers.get("X-Latchkey-Others", "").split()
 
 
+# Why a key that came opens nothing, in the relay's words.
+_UNREAD = {
+    refusal.reason: refusal
+    for refusal in (refusals.NOT_A_KEY, refusals.TOKEN_NOT_KEY, refusals.KEY_NOT_READ)
+}
+
+
+async def insist_on_a_key_that_is_read(request: web.Request) -> None:
+    """Raises `Refused` where a key came in a place in which none is read, or something else came in
+    the place of one: its session would live on.
+    """
+    if "X-Latchkey-Session" in request.headers or other_sessions(request):
+        return
+    unread = request.headers.get("X-Latchkey-Unread")
+    if unread is not None:
+        raise Refused(_UNREAD[unread])
+    if keys.holds_key(await _beginning(request)):
+        raise Refused(refusals.KEY_NOT_READ)
+
+
+async def _beginning(request: web.Request) -> bytes:
+    """As much of the body as a key is looked for in. Raises `Refused` if it does not come."""
+    body = b""
+    try:
+        async with asyncio.timeout(_BODY_TIMEOUT):
+            async for piece in request.content.iter_any():
+                body += piece
+                if len(body) > _MAX_BODY:
+                    break
+    except TimeoutError:
+        raise Refused(refusals.BODY_TIMEOUT) from None
+    return body[:_MAX_BODY]
+
+
 def deletions(request: web.Request) -> list[str]:
     """Set-Cookie values that have the browser forget the cookies in which keys came. The session
     tells from where the one that counts is; of several, every place is tried.
@@ -113,15 +152,15 @@ def is_foreign(request: web.Request) -> bool:
     return says and not is_own(request)
 
 
-def is_secure(request: web.Request, keys: Keys) -> bool:
+def is_secure(request: web.Request, section: Keys) -> bool:
     """Whether the client came by HTTPS, so that its cookies can be protected."""
     by_https = request.headers.get("X-Forwarded-Proto", "").lower() == "https"
-    return by_https if keys.secure == "auto" else keys.secure
+    return by_https if section.secure == "auto" else section.secure
 
 
-def own_origin(request: web.Request, keys: Keys) -> str:
+def own_origin(request: web.Request, section: Keys) -> str:
     """The origin at which the client finds the gateway."""
-    return f"{'https' if is_secure(request, keys) else 'http'}://{asked_host(request)}"
+    return f"{'https' if is_secure(request, section) else 'http'}://{asked_host(request)}"
 
 
 def asked_host(request: web.Request) -> str:

@@ -9,7 +9,12 @@ from aiohttp import web
 from gateway.core import refusals
 from gateway.endpoints import pages
 from gateway.endpoints.answers import LOGIN_PAGE, Refused, refuse
-from gateway.endpoints.callers import caller, insist_on_own_site, may_act
+from gateway.endpoints.callers import (
+    caller,
+    insist_on_a_key_that_is_read,
+    insist_on_own_site,
+    may_act,
+)
 from gateway.endpoints.endings import Endings
 from gateway.pages.rendering import LOGOUT, REFUSAL
 from gateway.store.directory import Directory
@@ -32,7 +37,8 @@ class LogoutEndpoint:
         self._sessions_path = sessions_path
 
     async def __call__(self, request: web.Request) -> web.Response:
-        """Without a scope, an unknown key and a second logout answer like the first (rule E4).
+        """Without a scope, an unknown key and a second logout answer like the first (rule E4); but
+        what came in a place where no key is read is refused, for its session lives.
 
         With one, they are refused: nobody can tell whose other sessions should end.
         """
@@ -43,6 +49,7 @@ class LogoutEndpoint:
         insist_on_own_site(request)
         scope = _scope(request)
         if not scope:
+            await insist_on_a_key_that_is_read(request)
             return _logged_out(request, await self._endings.log_out(request))
         asking = await caller(request, self._directory)
         if asking.is_unnamed:

@@ -61,6 +61,10 @@ ENGLISH = Texts(
             "This request was blocked",
             "It was sent by another website, so nothing has been changed.",
         ),
+        "key_not_read": Notice(
+            "Please log out again",
+            "Your key came in a place where it is not read, so you may still be logged in.",
+        ),
         "unknown_subject": Notice(
             "Your other devices are still logged in",
             "They cannot be found, because your login does not say whose they are. Log out on each "

@@ -84,6 +84,7 @@ class RequestHead:
     forwarding: tuple[tuple[bytes, bytes], ...] = ()  # (folded name, value) to trust or to drop
     client: Client | None = None  # who asked, once a trusted peer's word has been read
     originals: tuple[tuple[bytes, bytes], ...] = ()  # those of nginx, which describe a request
+    stray_key = False  # a key came in a field in which none is read
     purged = False  # a field was dropped that other proxies would pass on
     described: RequestHead | None = None  # the request that this one asks about
     told: Told | None = None  # for one that is asked about

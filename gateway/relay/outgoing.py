@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import TYPE_CHECKING
 
-from gateway.core import shared_caches
+from gateway.core import jwts, keys, shared_caches
 from gateway.core.cors import PREFIX as CORS
 from gateway.core.forwarding import UNKNOWN
 from gateway.core.keys import KEY_PATTERN
@@ -112,6 +112,7 @@ def _endpoint_lines(head: RequestHead, route: Route, entry: Entry | None) -> byt
     A login may carry an Authorization of its own (Basic, say), which goes on unless it is a key.
     """
     trips = b"X-Latchkey-Trips: %b\r\n" % b"; ".join(head.trips) if head.trips else b""
+    trips += _unread_line(head, entry)
     if head.credential is None:
         given = head.authorization or b""
         return trips if KEY_PATTERN.search(given) else trips + given
@@ -124,6 +125,22 @@ def _endpoint_lines(head: RequestHead, route: Route, entry: Entry | None) -> byt
     if head.cookie is None:
         return session + b"X-Latchkey-Carrier: header\r\n"
     return session + b"X-Latchkey-Carrier: cookie\r\n" + _cookie_lines(head, entry)
+
+
+def _unread_line(head: RequestHead, entry: Entry | None) -> bytes:
+    """Why a key that came opens nothing, if it is not that its session has ended: it is none, or it
+    stands where none is read.
+    """
+    if entry is not None:
+        return b""
+    credential = head.credential
+    if credential is not None and head.cookie is None and not KEY_PATTERN.fullmatch(credential):
+        is_jwt = jwts.sole(credential.decode("latin-1"))
+        return b"X-Latchkey-Unread: %b\r\n" % (b"token_not_key" if is_jwt else b"not_a_key")
+    given = (head.authorization or b"").partition(b":")[2]
+    if head.stray_key or (credential is None and keys.stands_in_authorization(given)):
+        return b"X-Latchkey-Unread: key_not_read\r\n"
+    return b""
 
 
 def _cookie_lines(head: RequestHead, entry: Entry | None) -> bytes:

@@ -177,7 +177,8 @@ def _finish(head: RequestHead) -> None:
     if b"lk_" in b"".join(head.passed):
         # A key in a field where none belongs is still a key, and no upstream may see it.
         kept = [line for line in head.passed if not KEY_PATTERN.search(line)]
-        head.purged = head.purged or len(kept) < len(head.passed)
+        head.stray_key = len(kept) < len(head.passed)
+        head.purged = head.purged or head.stray_key
         head.passed = kept
     if head.named:
         head.passed = [

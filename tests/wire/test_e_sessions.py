@@ -4,18 +4,20 @@ E10, E11, E13 and E14 need a Redis that fails in more ways than dying; they come
 the store's failures. E3 and E4 are proved here with a Redis that is stopped, and one that is gone.
 """
 
+import json
 import os
 import random
 import signal
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gateway.core.keys import new_key
-from tests.conftest import accounts, log_in
+from tests.conftest import accounts, log_in, token_of
 from tests.support.gateway import Gateway, gateway
 from tests.support.raw import OK, Client, Upstream, Visit, always, ask, status
 from tests.support.redis_server import RedisServer, redis_server
@@ -298,3 +300,55 @@ def test_e9_bytes_before_the_101(relay: Gateway, shop: Upstream) -> None:
             time.sleep(0.3)
         shop.wait(lambda: all(visit.ended for visit in shop.visits))
         assert b"early" not in shop.got
+
+
+NOT_READ = {
+    "a field of its own": ("X-Api-Key: KEY", "", "key_not_read"),
+    "another scheme": ("Authorization: Token KEY", "", "key_not_read"),
+    "no scheme": ("Authorization: KEY", "", "key_not_read"),
+    "the name of Basic": ("Authorization: Basic NAME", "", "key_not_read"),
+    "the password of Basic": ("authorization: basic PASSWORD", "", "key_not_read"),
+    "a cookie, among other things": ('Cookie: a="key KEY"', "", "key_not_read"),
+    "a form": ("Content-Type: application/x-www-form-urlencoded", "key=KEY&a=b", "key_not_read"),
+    "JSON": ("Content-Type: application/json", '{"key": "KEY"}', "key_not_read"),
+    "a token": ("Authorization: Bearer JWT", "", "token_not_key"),
+    "a key and more": ("Authorization: Bearer KEYx", "", "not_a_key"),
+    "a key behind two spaces": ("Authorization: Bearer  KEY", "", "not_a_key"),
+    "something else": ("Authorization: Bearer undefined", "", "not_a_key"),
+    "two fields": ("Authorization: Bearer KEY\r\nAuthorization: Bearer KEY", "", "ambiguous_key"),
+}
+
+
+@each("case", NOT_READ)
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_e4_a_key_where_none_is_read(
+    relay: Gateway, shop: Upstream, key: str, method: str, case: tuple[str, str, str]
+) -> None:
+    """E4: its session lives, so a logout is not called done; the answer says what to do instead."""
+    lines, body, reason = case
+    places = {
+        "NAME": b64encode(f"{key}:".encode()).decode(),
+        "PASSWORD": b64encode(f"alice:{key}".encode()).decode(),
+        "JWT": token_of("alice"),
+        "KEY": key,
+    }
+    for name, text in places.items():
+        lines, body = lines.replace(name, text), body.replace(name, text)
+    request = f"{method} /logout HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{lines}\r\n"
+    answer = ask(relay.port, f"{request}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+    assert status(answer) in (400, 401)
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["reason"] == reason
+    assert key.encode() not in answer
+    assert status(ask(relay.port, API % key.encode())) == 200
+
+
+def test_e4_a_key_where_it_is_read_as_well(relay: Gateway, shop: Upstream, key: str) -> None:
+    """E4: one that came twice has ended; and a person reads in his language that it has not."""
+    request = b"POST /logout HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Copy: %b\r\n%b\r\n"
+    page = b"Accept: text/html\r\nAccept-Language: %b\r\n"
+    for language, words in ((b"en", "may still be logged in"), (b"ko", "아직 로그인되어 있을 수")):
+        answer = ask(relay.port, request % (key.encode(), page % language))
+        assert (status(answer), words in answer.decode()) == (400, True)
+    bearer = b"Authorization: Bearer %b\r\n" % key.encode()
+    assert status(ask(relay.port, request % (key.encode(), bearer))) == 204
+    assert status(ask(relay.port, API % key.encode())) == 401
