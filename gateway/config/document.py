@@ -26,6 +26,10 @@ _MAX_NODES = 100_000
 
 _TOO_DEEP = "is nested too deeply, or holds an alias of what that stands in"
 
+# What PyYAML says of `subject_prefix: staff:`, in a block and inside braces.
+_AT_A_COLON = re.compile(r"mapping values are not allowed|but got ':'")
+_IN_QUOTES = "write a text that holds a colon in quotes"
+
 _STRING = "tag:yaml.org,2002:str"
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # those that no text needs
@@ -94,8 +98,9 @@ def read(file: Path, env: Mapping[str, str]) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        hint = _IN_QUOTES if _AT_A_COLON.search(error.problem or "") else ""
         raise ConfigError(
-            [Problem(str(file), line, column, "", f"is no YAML: {error.problem}")]
+            [Problem(str(file), line, column, "", f"is no YAML: {error.problem}", hint)]
         ) from None
     except ReaderError as error:
         text = error.name if isinstance(error.character, bytes) else f"U+{error.character:04X}"

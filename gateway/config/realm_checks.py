@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -43,11 +43,11 @@ def check_realms(config: Config, document: Document) -> Iterator[Problem]:
             continue
         only_first_is_silent = first.prefix is None and second.prefix is not None
         one, other = (first, second) if only_first_is_silent else (second, first)
-        message = _flaw(one, other)
+        message, hint = _flaw(one, other)
         if message and one.title not in complained:
             complained.add(one.title)
             where = one.where if one.prefix is None else (*one.where, "subject_prefix")
-            yield document.problem(where, message)
+            yield replace(document.problem(where, message), hint=hint)
 
 
 def realm_warnings(config: Config, document: Document) -> Iterator[Problem]:
@@ -107,15 +107,21 @@ def _caller_giver(jwt: Jwt) -> tuple[object, ...]:
     return ("issuer", jwt.issuer[0], ("sub",)) if len(jwt.issuer) == 1 else ("jwt",)
 
 
-def _flaw(one: Source, other: Source) -> str:
-    """What is wrong with the prefix of one, beside the other; nothing, if they state the same."""
+def _flaw(one: Source, other: Source) -> tuple[str, str]:
+    """What is wrong with the prefix of one, beside the other, and what would be right; nothing, if
+    they state the same.
+    """
     if one.prefix is None:
         return (
-            'needs subject_prefix, such as "staff:", for a name here may be another person\'s in '
-            f"{other.title}; where it is the same person's, both say the same subject_prefix"
+            f"needs subject_prefix: a name here may be another person's than in {other.title}",
+            'add subject_prefix: "staff:", say; if both have the same users, '
+            "write the same subject_prefix in both",
         )
     if one.prefix != other.prefix:
-        return f"may spell the same realm as that of {other.title}"
+        return (
+            f"may spell the same realm as that of {other.title}",
+            'begin each with a word of its own, as in "shop:{host}:"',
+        )
     if one.prefix.text and one.giver[0] == other.giver[0] == "issuer":
-        return "is that of another issuer as well"
-    return ""
+        return "is that of another issuer as well", ""
+    return "", ""

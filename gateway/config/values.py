@@ -8,7 +8,7 @@ from __future__ import annotations
 import grp
 import re
 from collections.abc import Callable
-from ipaddress import IPv4Network, IPv6Network, ip_interface
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_interface
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
@@ -226,6 +226,10 @@ def _address(value: Any) -> Address:
     return parse_address(str(value) if isinstance(value, str | int) else "")
 
 
+_NO_NETWORK = "is no network: write an address, 10.0.0.0/8, or unix"
+_MAPPED_PREFIX_BITS = 96  # of ::ffff:0:0/96
+
+
 def _peers(value: Any) -> IPv4Network | IPv6Network | Literal["unix"]:
     """An address, a network by its first address and its length, or the peers of unix sockets."""
     if not isinstance(value, str):
@@ -235,11 +239,21 @@ def _peers(value: Any) -> IPv4Network | IPv6Network | Literal["unix"]:
     try:
         interface = ip_interface(value)
     except ValueError:
-        raise ValueError("is no network: write an address, 10.0.0.0/8, or unix") from None
+        raise ValueError(_NO_NETWORK) from None
     network = interface.network
+    if isinstance(network, IPv6Network) and network.network_address.scope_id is not None:
+        raise ValueError(_NO_NETWORK)
     if interface.ip != network.network_address:
         raise ValueError(f"is an address in a network: write {network}, or leave out its length")
-    return network
+    return _unmapped(network)
+
+
+def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """IPv4 written as IPv6 is IPv4, as the addresses of peers are (RFC 4291 §2.5.5.2)."""
+    first = network.network_address
+    mapped = first.ipv4_mapped if isinstance(first, IPv6Address) else None
+    bits = network.prefixlen - _MAPPED_PREFIX_BITS
+    return network if mapped is None or bits < 0 else IPv4Network((mapped, bits))
 
 
 _TEXT = {"type": "string"}

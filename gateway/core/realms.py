@@ -24,7 +24,7 @@ _PART = re.compile(
 
 
 class BadPrefix(ValueError):
-    """The text spells no realm; the message says what would."""
+    """The text is no prefix; the message says what would be one."""
 
 
 class NoRealm(ValueError):
@@ -101,8 +101,8 @@ def parse_prefix(text: str) -> SubjectPrefix:
         found = _PART.match(text, at)
         if found is None or found[0] == ":":
             raise BadPrefix(
-                "spells no realm: it ends in a colon, as staff: does, and each part of it may hold "
-                "host, or claim:tenant, in braces"
+                'is no prefix: write a word and a colon, as in "staff:", "{host}:" or '
+                '"staff:{claim:tenant}:"'
             )
         parts.append(
             Part(found["before"], found["after"], bool(found["host"]), found["claim"] or "")

@@ -202,12 +202,29 @@ def test_secrets_from_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("::ffff:10.0.0.1", "10.0.0.1/32"),
+        ("::ffff:a00:0/104", "10.0.0.0/8"),
+        ("::/0", "::/0"),
+        ("2001:db8::1", "2001:db8::1/128"),
+    ],
+)
+def test_ipv4_that_is_written_as_ipv6(tmp_path: Path, written: str, meant: str) -> None:
+    """Peers have their IPv4 addresses, so a network of these would name none."""
+    config = load(write(tmp_path, MINIMAL + f"trusted_proxies: '{written}'\n"), {})
+    assert [str(network) for network in config.trusted_proxies] == [meant]
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "must be a mapping"),
         ("- a\n- b\n", "must be a mapping"),
         ("version: [1\n", "is no YAML"),
         ("version: 1\n\tlisten: x\n", "is no YAML"),
+        ("login: {subject_prefix: staff:}\n", "write a text that holds a colon in quotes"),
+        ("login:\n  subject_prefix: {host}:\n", "write a text that holds a colon in quotes"),
         ("version: 2\nupstreams: {}\nroutes: []\n", "must be 1"),
         ("upstreams: {}\nroutes: []\n", "needs version"),
     ],

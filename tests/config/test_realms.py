@@ -25,7 +25,7 @@ USERS = {"kind": "users", "path": "/users", "file": "users.yaml"}
 OIDC = {"kind": "oidc", "path": "/id", "issuer": "https://id.example", "client_id": "shop"}
 JWT: dict[str, Any] = {"jwks": "https://id.example/keys", "issuer": "https://id.example"}
 ACCEPTING = [{"path": "/api/*", "upstream": "one", "accept_jwt": "verify"}]
-NEEDS = 'needs subject_prefix, such as "staff:",'
+NEEDS = "needs subject_prefix"
 
 
 def prefixed(login: dict[str, Any], prefix: str) -> dict[str, Any]:
@@ -47,12 +47,12 @@ def write(folder: Path, *logins: dict[str, Any], **sections: Any) -> Path:
 
 
 def problems(folder: Path, *logins: dict[str, Any], **sections: Any) -> list[str]:
-    """What is wrong, without the reasons."""
+    """What is wrong, without the reasons and the hints."""
     try:
         load(write(folder, *logins, **sections), {})
     except ConfigError as error:
         return [
-            f"{problem.field}: {problem.message}".partition(" for a name")[0]
+            f"{problem.field}: {problem.message}".partition(": a name here")[0]
             for problem in error.problems
         ]
     return []
@@ -188,10 +188,10 @@ def test_names_of_several_providers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "prefix", ["staff", "{host}", ":", "a::", "a b:", "{hosts}:", "{claim:}:", "{host}{claim:a}:"]
 )
-def test_what_spells_no_realm(tmp_path: Path, prefix: str) -> None:
+def test_what_is_no_prefix(tmp_path: Path, prefix: str) -> None:
     """Each part has one thing put in at the most, and ends in a colon."""
     [found] = problems(tmp_path, prefixed(CUSTOMERS, prefix))
-    assert "subject_prefix: spells no realm: it ends in a colon, as staff: does" in found
+    assert 'subject_prefix: is no prefix: write a word and a colon, as in "staff:", "{host}:"' in found
 
 
 def test_what_cannot_be_put_in(tmp_path: Path) -> None:
