@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from gateway.config.login_sections import Jwt
     from gateway.config.model import Config
 
+_ADD_PREFIX = (
+    'add subject_prefix: "staff:", say; if both have the same users, '
+    "write the same subject_prefix in both"
+)
+_BEGIN_WITH_WORD = 'begin each with a word of its own, as in "shop:{host}:"'
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -112,16 +118,10 @@ def _flaw(one: Source, other: Source) -> tuple[str, str]:
     they state the same.
     """
     if one.prefix is None:
-        return (
-            f"needs subject_prefix: a name here may be another person's than in {other.title}",
-            'add subject_prefix: "staff:", say; if both have the same users, '
-            "write the same subject_prefix in both",
-        )
+        message = f"needs subject_prefix: a name here may be another person's than in {other.title}"
+        return message, _ADD_PREFIX
     if one.prefix != other.prefix:
-        return (
-            f"may spell the same realm as that of {other.title}",
-            'begin each with a word of its own, as in "shop:{host}:"',
-        )
+        return f"may spell the same realm as that of {other.title}", _BEGIN_WITH_WORD
     if one.prefix.text and one.giver[0] == other.giver[0] == "issuer":
         return "is that of another issuer as well", ""
     return "", ""
