@@ -22,11 +22,10 @@ from gateway.core.fields import HOP_BY_HOP
 from gateway.core.refusals import Refusal
 from gateway.core.replies import Reply
 from gateway.key_sets import KeySets
+from gateway.observe import causes
 
 if TYPE_CHECKING:
     from gateway.config.model import Config, Upstream
-
-_log = logging.getLogger("gateway.backends")
 
 # The codings that aiohttp undoes; in any other a token could hide.
 _KNOWN_CODINGS = frozenset({"", "identity", "gzip", "deflate", "br"})
@@ -90,7 +89,8 @@ class Backends:
                     server = next(self._turns[upstream])
                     with contextlib.suppress(_NotConnected):
                         return await self._call(
-                            self._session(upstream, server),
+                            upstream,
+                            server,
                             method,
                             URL(_base(server) + target, encoded=True),
                             fields=self._fields(fields, upstream, server),
@@ -98,6 +98,7 @@ class Backends:
                             max_reply=max_reply,
                         )
         except TimeoutError:
+            _report(upstream, server, "timed out")
             raise BackendFailed(refusals.UPSTREAM_SILENT) from None
         raise BackendFailed(refusals.UPSTREAM_REFUSED)
 
@@ -108,7 +109,8 @@ class Backends:
 
     async def _call(
         self,
-        session: aiohttp.ClientSession,
+        upstream: str,
+        server: ServerUrl,
         method: str,
         url: URL,
         *,
@@ -116,6 +118,7 @@ class Backends:
         body: bytes,
         max_reply: int,
     ) -> Reply:
+        session = self._session(upstream, server)
         try:
             async with session.request(
                 method, url, headers=fields, data=body or None, allow_redirects=False
@@ -129,12 +132,14 @@ class Backends:
                     response.reason or "",
                 )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            _log.warning("a server of a backend cannot be reached: %s", type(error).__name__)
+            _report(upstream, server, causes.cause(getattr(error, "os_error", error)))
             raise _NotConnected from None
         except aiohttp.ServerDisconnectedError:
+            _report(upstream, server, "closed, without a whole answer")
             raise BackendFailed(refusals.UPSTREAM_CLOSED) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            _log.warning("a backend's reply is broken: %s", type(error).__name__)
+            # Its text may repeat what came, a token even.
+            _report(upstream, server, f"its reply is broken: {type(error).__name__}")
             raise BackendFailed(refusals.UPSTREAM_BROKEN) from None
 
     def _session(self, upstream: str, server: ServerUrl) -> aiohttp.ClientSession:
@@ -173,6 +178,11 @@ async def backends(config: Config) -> AsyncIterator[Backends]:
         yield calls
     finally:
         await calls.close()
+
+
+def _report(upstream: str, server: ServerUrl, cause: str) -> None:
+    log = logging.getLogger(f"gateway.upstreams.{upstream}")
+    log.warning("upstream %s: %s: %s", upstream, server, cause)
 
 
 def _base(server: ServerUrl) -> str:

@@ -6,6 +6,7 @@ anything of a request that could not be read; a token in a path is blotted out.
 
 from __future__ import annotations
 
+import json
 import re
 import time
 
@@ -24,14 +25,17 @@ _TOKEN = re.compile(rb"eyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
 # What is known of a request when it has ended, in this order and ready to be written: UNIX seconds,
 # client, method, route, path, status, bytes of the request's body, bytes of the answer's body,
-# seconds taken, server, session id, request id, and why it ended otherwise than by an answer.
-Record = tuple[float, bytes, bytes, bytes, bytes, int, int, int, float, bytes, bytes, bytes, str]
+# seconds taken, server, session id, request id, why it ended otherwise than by an answer, and what
+# the server did wrong if that is why.
+Record = tuple[
+    float, bytes, bytes, bytes, bytes, int, int, int, float, bytes, bytes, bytes, str, str
+]
 
 
 def refused_record(refusal: Refusal, client: bytes, request_id: bytes) -> Record:
     """The record of something that could not be read as a request."""
-    status, reason = refusal.status, refusal.reason
-    return (time.time(), client, b"-", b"", b"-", status, 0, 0, 0.0, b"", b"", request_id, reason)
+    now, code, why = time.time(), refusal.status, refusal.reason
+    return now, client, b"-", b"", b"-", code, 0, 0, 0.0, b"", b"", request_id, why, ""
 
 
 class AccessLog:
@@ -83,7 +87,9 @@ def render(record: Record, stamp: bytes) -> bytes:
     the same as text costs). Only the path can need escaping, and only for the quotation mark and
     the backslash: the grammar lets no control byte this far, and config.yaml no such route.
     """
-    at, client, method, route, path, status, into, out, took, server, session, name, reason = record
+    at, client, method, route, path, code, into, out, took, server, session, name, why, cause = (
+        record
+    )
     if b"eyJ" in path:
         path = _TOKEN.sub(b"[token]", path)
     if b'"' in path or b"\\" in path:
@@ -99,12 +105,17 @@ def render(record: Record, stamp: bytes) -> bytes:
         method,
         route,
         path,
-        status,
+        code,
         into,
         out,
         took * 1_000_000,
         server,
         session[:SESSION_CHARACTERS],
         name,
-        b', "reason": "%b"' % reason.encode() if reason else b"",
+        _end(why, cause) if why else b"",
     )
+
+
+def _end(why: str, cause: str) -> bytes:
+    text = f', "reason": "{why}"'
+    return (text + f', "cause": {json.dumps(cause)}' if cause else text).encode()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from gateway.core.fields import fold
 from gateway.core.keys import KEY_PATTERN
-from gateway.relay import grammar
+from gateway.relay import broken_rules, grammar
 from gateway.relay.grammar import Malformed
 
 LAST_CHUNK = b"0\r\n\r\n"
@@ -28,6 +28,9 @@ _CHUNK_LINE_BEGINNING = re.compile(
 # A chunk line or a trailer section has no business being longer (RFC 9112 §7.1.1 asks for a limit).
 _LONGEST_LINE = 4096
 _LONGEST_TRAILERS = 16384
+
+_BAD_CHUNK = "a chunk's size is no number, or its line is too long (RFC 9112 §7.1)"
+_LONG_TRAILERS = "the trailers are too long (RFC 9112 §7.1.2)"
 
 
 class SizedBody:
@@ -90,7 +93,7 @@ class ChunkedBody:
                     self._hold(data[at:])
                     break
                 if line.end() - at > _LONGEST_LINE:
-                    raise Malformed
+                    raise Malformed(_BAD_CHUNK)
                 at = line.end()
                 self._left = int(line[1], 16)
                 self._state = _DATA if self._left else _TRAILERS
@@ -98,7 +101,7 @@ class ChunkedBody:
                 ending = data[at : at + 2]
                 if ending != b"\r\n":
                     if ending != b"\r":
-                        raise Malformed
+                        raise Malformed("a chunk's data is not as long as it says (RFC 9112 §7.1)")
                     self._held = ending
                     break
                 at += 2
@@ -111,7 +114,7 @@ class ChunkedBody:
     def _hold(self, line: bytes) -> None:
         """Keeps an unfinished chunk line, if it can still become one."""
         if len(line) > _LONGEST_LINE or not _CHUNK_LINE_BEGINNING.fullmatch(line):
-            raise Malformed
+            raise Malformed(_BAD_CHUNK)
         self._held = line
 
     def _end(self, data: bytes) -> None:
@@ -122,16 +125,16 @@ class ChunkedBody:
         end = data.find(grammar.HEAD_END)
         if end < 0:
             if len(data) > _LONGEST_TRAILERS:
-                raise Malformed
+                raise Malformed(_LONG_TRAILERS)
             if data != b"\r":
                 grammar.check_beginning(data)
             self._held = data
             return
         if end > _LONGEST_TRAILERS:
-            raise Malformed
+            raise Malformed(_LONG_TRAILERS)
         self.trailers = grammar.fields(data, 0, end + 2)
         if any(not name for _, name in self.trailers):
-            raise Malformed
+            raise Malformed(broken_rules.of_fields(data[:end]))
         self.done, self.rest = True, data[end + 4 :]
 
 

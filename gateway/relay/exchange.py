@@ -65,6 +65,8 @@ class Exchange:
     received = 0  # bytes of the request's body
     delivered = 0  # bytes of the answer's body
     reason = ""  # why it ended otherwise than by an answer
+    cause = ""  # what the upstream did wrong, if that is why
+    _unreached = b""  # the server that could not be reached, if that is why
     _body: ChunkedBody | SizedBody | None = None  # of the request
     _rechunked = False  # the answer's body goes out in chunks
     _until_close = False  # the answer's body ends with the connection
@@ -451,15 +453,21 @@ class Exchange:
         wanted = self.head.passed_value(b"accept-language") or ""
         return self.context.pages.page(refusal, wanted)
 
-    def broken(self, refusal: Refusal) -> None:
+    def unreached(self, refusal: Refusal, server: Server, cause: str) -> None:
+        """No server could be reached; `server` is the last one that was tried."""
+        self.cause, self._unreached = cause, server.label
+        self.fail(refusal)
+
+    def broken(self, refusal: Refusal, cause: str) -> None:
         """The upstream's answer failed: before its head that is a refusal, after it a cut."""
         assert self.upstream is not None
         if refusal is not refusals.UPSTREAM_SILENT or not self.responding:
             # A body that does not go on may be a stream with nothing to tell.
-            self.upstream.pool.failed(self.upstream.server, refusal.reason)
+            self.upstream.pool.failed(self.upstream.server, cause)
+        self.cause = cause
         self.fail(refusal)
 
-    def unanswered(self, refusal: Refusal) -> None:
+    def unanswered(self, refusal: Refusal, cause: str) -> None:
         """The upstream has closed, or said nothing in time, without a byte of an answer.
 
         A request that can be repeated, of which no body was sent, goes once more: over a new
@@ -470,11 +478,12 @@ class Exchange:
         pool, server = upstream.pool, upstream.server
         is_stale = refusal is refusals.UPSTREAM_CLOSED and not upstream.fresh
         if not is_stale:
-            pool.failed(server, refusal.reason)
+            pool.failed(server, cause)
             self.tried |= {server}
         repeatable = self.head.method in _IDEMPOTENT and not self.head.has_body
         goes_elsewhere = not self.repeated and pool.has_other_than(self.tried)
         if not repeatable or self._interim or not (is_stale or goes_elsewhere):
+            self.cause = cause
             self.fail(refusal)
             return
         pool.release(upstream, reusable=False)
@@ -541,10 +550,11 @@ class Exchange:
                 self.received,
                 self.delivered,
                 time.monotonic() - self.began,
-                b"" if upstream is None else upstream.server.label,
+                self._unreached if upstream is None else upstream.server.label,
                 b"" if forward is None or forward.entry is None else forward.entry.label,
                 self.request_id,
                 self.reason,
+                self.cause,
             )
         )
         if upstream is not None:

@@ -15,6 +15,8 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
+from gateway.relay import broken_rules
+
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 
 # RFC 9112 §3.2 knows ASCII alone. In a query other bytes are taken, since no route depends on it.
@@ -49,7 +51,14 @@ EMPTY_LINES = re.compile(rb"(?:\r\n)++")
 
 
 class Malformed(Exception):
-    """The bytes are no HTTP/1.1 head. Carries no part of them."""
+    """The bytes are no HTTP/1.1 message. `rule` says for the log what is wrong with an answer.
+
+    Carries no part of them.
+    """
+
+    def __init__(self, rule: str = broken_rules.UNKNOWN) -> None:
+        super().__init__(rule)
+        self.rule = rule
 
 
 class OtherVersion(Malformed):
@@ -69,7 +78,7 @@ def status_line(data: bytes) -> tuple[bytes, int, bytes, int]:
     """(minor version, status, reason with its leading space, where the fields begin)."""
     line = _STATUS_LINE.match(data)
     if line is None:
-        raise Malformed
+        raise Malformed(broken_rules.of_status_line(data))
     minor, status, reason = line.groups()
     return minor, int(status), reason or b" ", line.end()
 
@@ -82,7 +91,7 @@ def value(line: bytes, name: bytes) -> bytes:
 def length(text: bytes) -> int:
     """A Content-Length (RFC 9110 §8.6), strictly digits."""
     if not text.isdigit() or len(text) > _MOST_DIGITS or int(text) > _LARGEST_LENGTH:
-        raise Malformed
+        raise Malformed("a length is no number (RFC 9110 §8.6)")
     return int(text)
 
 
@@ -118,5 +127,7 @@ def check_beginning(data: bytes) -> None:
 
     Without it, a client that ends its lines with LF alone would wait for the head timeout.
     """
-    if _BARE_LINE_END.search(data) or _NO_TOKEN_START.match(data):
-        raise Malformed
+    if _BARE_LINE_END.search(data):
+        raise Malformed(broken_rules.of_beginning(data))
+    if _NO_TOKEN_START.match(data):
+        raise Malformed("it does not begin like a message of HTTP (RFC 9112 §2.1)")

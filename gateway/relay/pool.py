@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core import balancing, refusals
 from gateway.core.balancing import Standing
+from gateway.observe import causes
 
 if TYPE_CHECKING:
     from gateway.relay.exchange import Exchange
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 # Opens a connection to one server.
 Connect = Callable[[Callable[[], "UpstreamConnection"]], Awaitable[object]]
-
-_log = logging.getLogger("gateway.relay")
 
 
 class Server:
@@ -59,6 +58,8 @@ class Pool:
         timeouts are in seconds.
         """
         self.name = name
+        # By name, so that of a flood about one upstream nothing about others is left out.
+        self._log = logging.getLogger(f"gateway.upstreams.{name}")
         self.host = host
         self.idle_timeout = idle_timeout
         self.servers = tuple(servers)
@@ -120,21 +121,20 @@ class Pool:
         """A server has answered over a new connection, so it is there (again)."""
         if server.standing.ejected_until:
             server.standing.reinstate()
-            _log.info("upstream %s: %s answers again", self.name, server.label.decode())
+            self._log.info("upstream %s: %s answers again", self.name, server.label.decode())
 
     def erred(self, server: Server) -> None:
         """A server has answered that it cannot; being quick at that must not make it popular."""
         server.standing.errors += 1
 
     def failed(self, server: Server, why: str) -> None:
-        """A server has not answered: it is ejected, while there are others."""
-        if self._only is not None:
+        """A server has not answered: it is ejected, while there are others. The log says `why`."""
+        name = server.label.decode()
+        if self._only is not None or server.standing.ejected_until:
+            self._log.warning("upstream %s: %s: %s", self.name, name, why)
             return
-        standing = server.standing
-        if not standing.ejected_until:
-            standing.eject(time.monotonic())
-            name = server.label.decode()
-            _log.warning("upstream %s: %s is passed over for a while: %s", self.name, name, why)
+        server.standing.eject(time.monotonic())
+        self._log.warning("upstream %s: %s is passed over for a while: %s", self.name, name, why)
 
     def lost(self, connection: UpstreamConnection) -> None:
         """Forgets an idle connection that its server has closed."""
@@ -194,16 +194,17 @@ class Pool:
 
     def _undialled(self, exchange: Exchange, server: Server, error: OSError) -> None:
         """Nothing has been sent, so any other server may be tried; each is tried once."""
-        self.failed(server, error.strerror or type(error).__name__)
+        cause = causes.cause(error)
+        self.failed(server, cause)
         if not exchange.waits:
             return
         exchange.tried |= {server}
         if self.has_other_than(exchange.tried):
             self.acquire(exchange)
         elif isinstance(error, TimeoutError):
-            exchange.fail(refusals.UPSTREAM_SILENT)
+            exchange.unreached(refusals.UPSTREAM_SILENT, server, cause)
         else:
-            exchange.fail(refusals.UPSTREAM_REFUSED)
+            exchange.unreached(refusals.UPSTREAM_REFUSED, server, cause)
 
     def _serve_waiting(self) -> None:
         """A place has become free, although its connection has not."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from gateway.core import cookie_logouts, shared_caches
 from gateway.core.carriers import TRIP_MARK
 from gateway.core.fields import HOP_BY_HOP, OWN_PREFIX, fold
-from gateway.relay import grammar
+from gateway.relay import broken_rules, grammar
 from gateway.relay.grammar import Malformed
 
 # Names are the upstream's to choose, so the memo must not grow with them.
@@ -71,7 +71,7 @@ class ResponseReader:
             b"clear-site-data": _clear_site_data,
             b"set-cookie": self._set_cookie,
         }
-        self._rules: dict[bytes, Rule | None] = {b"": _malformed}
+        self._rules: dict[bytes, Rule | None] = {b"": _no_field}
 
     def read(self, data: bytes, end: int) -> ResponseHead:
         """The head that ends (before its empty line) at `end`. Raises `Malformed`."""
@@ -79,14 +79,19 @@ class ResponseReader:
         head = ResponseHead(minor, status, reason)
         passed = head.passed = []
         rules, unseen = self._rules, self._unseen
-        for line, name in grammar.fields(data, start, end + 2):
-            rule = rules.get(name, unseen)
-            if rule is None:
-                passed.append(line)
-            else:
-                rule(head, name, line)
-        if head.chunked and (head.length is not None or head.old):
-            raise Malformed
+        try:
+            for line, name in grammar.fields(data, start, end + 2):
+                rule = rules.get(name, unseen)
+                if rule is None:
+                    passed.append(line)
+                else:
+                    rule(head, name, line)
+        except _NoField:
+            raise Malformed(broken_rules.of_fields(data[start:end])) from None
+        if head.chunked and head.length is not None:
+            raise Malformed("Content-Length and Transfer-Encoding came together (RFC 9112 §6.1)")
+        if head.chunked and head.old:
+            raise Malformed("chunks came in HTTP/1.0 (RFC 9112 §6.1)")
         if head.named:
             _strip_named(head)
         return head
@@ -120,8 +125,12 @@ def cookie_name(line: bytes) -> bytes:
     return line.partition(b":")[2].partition(b"=")[0].strip(b" \t")
 
 
-def _malformed(head: ResponseHead, name: bytes, line: bytes) -> None:
-    raise Malformed
+class _NoField(Exception):
+    """A line is no field line."""
+
+
+def _no_field(head: ResponseHead, name: bytes, line: bytes) -> None:
+    raise _NoField
 
 
 def _drop(head: ResponseHead, name: bytes, line: bytes) -> None:
@@ -130,13 +139,13 @@ def _drop(head: ResponseHead, name: bytes, line: bytes) -> None:
 
 def _content_length(head: ResponseHead, name: bytes, line: bytes) -> None:
     if head.length is not None:
-        raise Malformed
+        raise Malformed("Content-Length came twice (RFC 9112 §6.3)")
     head.length = grammar.length(grammar.value(line, name))
 
 
 def _transfer_encoding(head: ResponseHead, name: bytes, line: bytes) -> None:
     if head.chunked or grammar.value(line, name).lower() != b"chunked":
-        raise Malformed
+        raise Malformed("Transfer-Encoding is not chunked alone (RFC 9112 §6.1)")
     head.chunked = True
 
 

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from gateway.core import refusals
+from gateway.observe import causes
 from gateway.relay import grammar
 from gateway.relay.bodies import ChunkedBody
 from gateway.relay.grammar import HEAD_END, Malformed
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # RFC 9110 §6.4.1: these answers have no body, whatever their fields say.
 _BODILESS = frozenset({204, 304})
+
+_LONG_HEAD = "its head is over limits.response_head_size"
 
 # Answers of a server that cannot do what it is asked for, now or at all.
 _ERRORS = frozenset({429, *range(500, 600)})
@@ -118,14 +121,14 @@ class UpstreamConnection(asyncio.Protocol):
     def release_answer(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
         """Passes on an answer that has been held back."""
         if not self.usable:
-            exchange.broken(refusals.UPSTREAM_CLOSED)
+            exchange.broken(refusals.UPSTREAM_CLOSED, "closed while its answer was held back")
             return
         self._state = _HEAD
         self.resume()
         try:
             self._begin_answer(exchange, head, rest)
-        except Malformed:
-            exchange.broken(refusals.UPSTREAM_BROKEN)
+        except Malformed as malformed:
+            exchange.broken(refusals.UPSTREAM_BROKEN, malformed.rule)
 
     def abort(self) -> None:
         """Ends the connection at once; a tunnel's last bytes still leave."""
@@ -179,8 +182,8 @@ class UpstreamConnection(asyncio.Protocol):
             else:
                 self.deadline = self._clock.now + self._idle_limit
                 self._read_body(exchange, data, [])
-        except Malformed:
-            exchange.broken(refusals.UPSTREAM_BROKEN)
+        except Malformed as malformed:
+            exchange.broken(refusals.UPSTREAM_BROKEN, malformed.rule)
 
     def eof_received(self) -> bool:
         return False
@@ -192,6 +195,7 @@ class UpstreamConnection(asyncio.Protocol):
         if state is _HELD:
             return  # whoever holds the answer back will find out
         self.exchange, self._state = None, _IDLE
+        how = "closed" if error is None else causes.cause(error)
         if exchange is None:
             self.pool.lost(self)
         elif state is _CLOSE and error is None:
@@ -199,9 +203,9 @@ class UpstreamConnection(asyncio.Protocol):
         elif state is _TUNNEL:
             exchange.tunnel_ended()
         elif state is _HEAD and not self._head:
-            exchange.unanswered(refusals.UPSTREAM_CLOSED)
+            exchange.unanswered(refusals.UPSTREAM_CLOSED, f"{how}, without a byte of an answer")
         else:
-            exchange.broken(refusals.UPSTREAM_CLOSED)
+            exchange.broken(refusals.UPSTREAM_CLOSED, f"{how}, in the answer's {_part(state)}")
 
     def pause_writing(self) -> None:
         self.blocked = True
@@ -221,10 +225,13 @@ class UpstreamConnection(asyncio.Protocol):
             self.abort()
         elif self._state is _TUNNEL:
             exchange.tunnel_ended()
+        elif self.blocked:
+            exchange.broken(refusals.UPSTREAM_SILENT, "timed out: it takes no more of the request")
         elif self._state is _HEAD and not self._head:
-            exchange.unanswered(refusals.UPSTREAM_SILENT)
+            exchange.unanswered(refusals.UPSTREAM_SILENT, "timed out, without a byte of an answer")
         elif not self._waits_for_event(exchange):
-            exchange.broken(refusals.UPSTREAM_SILENT)
+            part = _part(self._state)
+            exchange.broken(refusals.UPSTREAM_SILENT, f"timed out, in the answer's {part}")
 
     def _waits_for_event(self, exchange: Exchange) -> bool:
         """Whether this is an event stream, which may be quiet for longer than other bodies.
@@ -253,11 +260,11 @@ class UpstreamConnection(asyncio.Protocol):
                     if b"\r\n" in data:
                         grammar.status_line(data)
                 if len(data) > self._settings.response_head_size:
-                    raise Malformed
+                    raise Malformed(_LONG_HEAD)
                 self._head = data
                 return
             if end > self._settings.response_head_size:
-                raise Malformed
+                raise Malformed(_LONG_HEAD)
             head = self._reader.read(data, end)
             rest = data[end + 4 :]
             if head.status == 101:
@@ -328,7 +335,7 @@ class UpstreamConnection(asyncio.Protocol):
     def _switch(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
         """RFC 9110 §15.2.2: from here on the connection is a tunnel, if one was asked for."""
         if not exchange.switches(head):
-            raise Malformed
+            raise Malformed("it switches protocols unasked (RFC 9110 §15.2.2)")
         self.pool.answered(self.server)
         self._state = _TUNNEL
         self._idle_limit = self._settings.tunnel_idle
@@ -336,6 +343,10 @@ class UpstreamConnection(asyncio.Protocol):
         exchange.tunnel(head)
         if rest:
             exchange.tunnelled(rest)
+
+
+def _part(state: str) -> str:
+    return "head" if state is _HEAD else "body"
 
 
 _IDLE, _HEAD, _HELD, _LENGTH, _CHUNKED, _CLOSE, _TUNNEL = (

@@ -243,7 +243,7 @@ def test_d8_it_is_said(site: Site) -> None:
     for _ in range(4):
         site.ask()
     name = site.path.strip("/")
-    passed_over = f"upstream {name}: {site.bad.url} is passed over for a while: upstream_closed"
+    passed_over = f"upstream {name}: {site.bad.url} is passed over for a while: closed, without"
     assert site.gateway.log.read_text().count(passed_over) == 1
     site.bad.clear()
     back = f"upstream {name}: {site.bad.url} answers again"
