@@ -145,10 +145,10 @@ class BackendPaths:
         """Whether a backend may take a path of these readings for one of them; with `suffixes`,
         also when it asks for another format.
         """
-        return any(
-            whole in self._whole or (suffixes and not self._stems.isdisjoint(stems))
-            for whole, *stems in loose
-        )
+        for whole, *stems in loose:
+            if whole in self._whole or (suffixes and not self._stems.isdisjoint(stems)):
+                return True
+        return False
 
 
 def _resolved(path: bytes) -> bytes:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _MOST_PATHS = 4096
 _LONGEST_PATH = 256
 
+# How many sets of routes between which a path does not decide are remembered: 4 KiB or so each.
+_MAX_DECIDED = 256
+
 # Stands for the methods that no rule names.
 _UNNAMED = b""
 
@@ -184,6 +187,7 @@ class RouteTable:
         self._routes = Table(routes)
         self._logins = logins
         self._memo: dict[bytes, Methods[Route] | Refusal] = {}
+        self._decided: dict[tuple[Methods[Route], ...], Methods[Route]] = {}
 
     def match(self, path: bytes) -> Methods[Route] | Refusal:
         """The routes of a path as it came (without its query), or why there is none."""
@@ -205,36 +209,51 @@ class RouteTable:
     def _match(self, path: bytes) -> Methods[Route] | Refusal:
         """Raises `AmbiguousPath`."""
         readings = paths.read(path)
-        found = _resolved(self._endpoints, readings)
-        if found is not None:
-            return found
+        own = _resolved(self._endpoints, readings)
+        if own is not None:
+            return own
         found = _resolved(self._routes, readings)
         if found is None:
             return refusals.NO_ROUTE
         named = self._routes.names(readings.strict)
         if not named:
-            rivals = self._routes.rivals(found, readings.loose)
-            found = _strictest(found, rivals) if rivals else found
+            found = self._strictest(found, self._routes.rivals(found, readings.loose))
         if not all(route.can_strip(readings.strict) for route in found.all()):
             raise paths.AmbiguousPath
+        return self._at_backends(found, path, readings, named=named)
+
+    def _strictest(self, found: Methods[Route], rivals: Sequence[Methods[Route]]) -> Methods[Route]:
+        """The routes that decide where a path may be meant by several, as remembered."""
+        if not rivals:
+            return found
+        asked = (found, *rivals)
+        if asked not in self._decided:
+            if len(self._decided) >= _MAX_DECIDED:
+                self._decided.clear()
+            self._decided[asked] = _strictest(found, rivals)
+        return self._decided[asked]
+
+    def _at_backends(
+        self, found: Methods[Route], path: bytes, readings: Readings, *, named: bool
+    ) -> Methods[Route] | Refusal:
+        """What the path means to the backends of these routes. A route that is `named` by it leads
+        to no other format of theirs: a page `/login.html` is not the login.
+        """
 
         def leads_to(route: Route, meant: BackendPaths) -> bool:
-            """Whether the backend may take what it gets for one of these. A route that names the
-            path is no other format of one: a page `/login.html` is not the login.
-            """
             upstream = paths.read(route.upstream_path(path)) if route.strip_prefix else readings
             return meant.hold(upstream.loose, suffixes=route.reads_loosely and not named)
 
         if any(leads_to(route, route.guarded) for route in found.all()):
             return refusals.NO_ROUTE  # rule E1
         at_login = self._logins.hold(readings.loose, suffixes=not named)
-        if at_login or any(leads_to(route, route.logout.paths) for route in found.all()):
-            return found.mapped(
-                lambda route: replace(
-                    route, at_login=at_login, at_logout=leads_to(route, route.logout.paths)
-                )
+        if not at_login and not any(leads_to(route, route.logout.paths) for route in found.all()):
+            return found
+        return found.mapped(
+            lambda route: replace(
+                route, at_login=at_login, at_logout=leads_to(route, route.logout.paths)
             )
-        return found
+        )
 
 
 def _resolved(table: Table[Route], readings: Readings) -> Methods[Route] | None:
