@@ -28,7 +28,6 @@ _SHORTEST_REFRESH = len("refreshjwt=")
 # What speaks of the body's very bytes (RFC 9110 §8.8, RFC 9530), and is wrong once they change.
 _OF_THE_BYTES = frozenset({"etag", "content-md5", "digest", "content-digest", "repr-digest"})
 
-
 # The right token is among the first of these, or none is. Whether one is an echo takes time by
 # the size of the request, and a backend may repeat one that is made of tokens.
 MAX_TOKENS = 16
@@ -43,7 +42,7 @@ class InBody:
     """The token stands in the reply's body, in JSON below these names."""
 
     token: str = field(repr=False)
-    names: tuple[str, ...] = field(default=(), compare=False)
+    names: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from gateway.core.accounts import HIDDEN
 from gateway.core.first_steps import NO_STEP, Step
 from gateway.core.refusals import Refusal
 from gateway.core.replies import Reply
-from gateway.core.request_echo import EchoDetector, Unreadable
+from gateway.core.request_echo import EchoDetector
+from gateway.core.request_readings import Unreadable
 from gateway.core.token_places import JsonPointer
 from gateway.logins import Attempt, Deciding, LoggedIn, Login
 from gateway.observe.events import Event

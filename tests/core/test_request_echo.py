@@ -155,6 +155,9 @@ def test_a_part_in_quoted_printable() -> None:
     )
     part = f"--x\r\nContent-Transfer-Encoding: Quoted-Printable\r\n\r\n{printable}\r\n--x--"
     assert detector(part).is_echo(TOKEN)
+    word = "".join(f"={ord(character):02X}" for character in TOKEN)
+    assert detector(X_Name=f"=?utf-8?Q?{word}?=").is_echo(TOKEN)
+    assert detector(X_Name=f"=?utf-8?B?{base64_of(TOKEN)}?=").is_echo(TOKEN)
 
 
 PACKED: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
@@ -262,6 +265,11 @@ def test_a_plain_request_is_no_echo() -> None:
         User_Agent="Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)",
     ).is_echo(TOKEN)
     assert not detector(bytes(range(256)) * 100).is_echo(TOKEN)
+    for charset in ("euc-kr", "KOI8-U", "windows-1251", "Shift_JIS", "cp874", "utf-8-sig"):
+        body = "username=\u00b0".encode(charset, "xmlcharrefreplace")
+        assert not detector(body + b"\xff", Content_Type=f"text/plain; charset={charset}").is_echo(
+            TOKEN
+        )
     assert not detector(b"charset=klingon").is_echo(TOKEN)
 
 
