@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from gateway.relay.context import Context
     from gateway.relay.peer import Peer
 
-# A client that is still sending when it has been refused is listened to for this much longer, so
-# that the refusal is not destroyed by a reset (RFC 9112 §9.6).
+# A client that is still sending when its last answer has been written is listened to for this much
+# longer: a close beside unread bytes is a reset, which destroys what is on its way to the client
+# (RFC 9112 §9.6). An empty line that an old client sends behind its body is enough for that.
 _MOST_LINGERED = 1024 * 1024
 
 _RESET = struct.pack("ii", 1, 0)
@@ -113,14 +114,18 @@ class ClientConnection(asyncio.Protocol):
         self.stall = None
         if self.exchange is not None:
             self.exchange.client_resumed()
+        elif self._lingered >= 0:
+            self._await_end()
         else:
             self._pump()
 
     def expire(self) -> None:
         """The deadline has passed, or the client has stopped to take what is written."""
         exchange = self.exchange
-        if self.blocked or self._lingered >= 0:
+        if self.blocked or (self._lingered >= 0 and self._has_unsent):
             self.cut(reset=True)
+        elif self._lingered >= 0:
+            self.close()  # what the system has still to send leaves all the same
         elif exchange is not None:
             exchange.fail(refusals.BODY_TIMEOUT)
         elif self.buffer:
@@ -182,10 +187,7 @@ class ClientConnection(asyncio.Protocol):
         """Goes on with the next request, or closes."""
         self.exchange = None
         if exchange.close:
-            if exchange.uploading or exchange.lingers:
-                self._linger()
-            else:
-                self.close()
+            self._linger()
             return
         self.deadline = self._context.clock.now + self._context.settings.idle
         if self.buffer:
@@ -288,7 +290,7 @@ class ClientConnection(asyncio.Protocol):
         context.access_log.add(refused_record(refusal, self.peer.name, request_id))
         self._linger()
 
-    # How a connection ends while the client is still sending.
+    # How a connection ends while the client may still be sending.
 
     def _linger(self) -> None:
         """Stops writing, and throws away what the client still sends for a moment."""
@@ -297,13 +299,24 @@ class ClientConnection(asyncio.Protocol):
         self.buffer = b""
         if self.transport.is_closing():
             return
-        self.deadline = self._context.clock.now + self._context.settings.linger
         self._context.outbox.flush()
+        self._await_end()
         if self.transport.can_write_eof():
             self.transport.write_eof()
         if self._paused:
             self._paused = False
             self.transport.resume_reading()
+
+    def _await_end(self) -> None:
+        """The client has the time to close: not before it has taken what is written to it."""
+        settings = self._context.settings
+        limit = settings.write if self._has_unsent else settings.linger
+        self.deadline = math.inf if self.blocked else self._context.clock.now + limit
+
+    @property
+    def _has_unsent(self) -> bool:
+        assert self.transport is not None
+        return self.transport.get_write_buffer_size() > 0
 
     def _throw_away(self, size: int) -> None:
         self._lingered += size

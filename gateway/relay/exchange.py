@@ -75,7 +75,6 @@ class Exchange:
     _interim = False  # the upstream has spoken already
     _frames: Frames | None = None  # of the upstream's side of a tunnel
     _response: ResponseHead | None = None
-    lingers = False  # the client is told something last, and must have the time to read it
     _timer: asyncio.TimerHandle | None = None
 
     def __init__(self, client: ClientConnection, head: RequestHead, context: Context) -> None:
@@ -405,7 +404,6 @@ class Exchange:
     def _close_tunnel(self, status: int, reason: str) -> None:
         if self._frames is not None and self._frames.between:
             self.client.write(frames.close(status, reason))
-            self.lingers = True
         self._end(reusable=False)
 
     def forget_cookies(self) -> None:

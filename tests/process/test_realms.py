@@ -17,6 +17,7 @@ import pytest
 from gateway.cli import main
 from tests.conftest import SIGNING_SECRET, json_answer, token_of
 from tests.support.gateway import SECRET, Gateway, gateway
+from tests.support.processes import HANG
 from tests.support.raw import Upstream, Visit, ask, status
 from tests.support.redis_server import RedisServer
 from tests.support.signing_keys import signing
@@ -29,7 +30,12 @@ LOGINS: list[dict[str, Any]] = [
     {"kind": "backend", "path": "/staff/login", "subject_prefix": "staff:"},
     {"kind": "backend", "path": "/b/login", "subject_prefix": "customers:b:"},
     {"kind": "backend", "path": "/plain/login"},
-    {"kind": "backend", "path": "/tenant/login", "subject_prefix": "tenant:{host}:"},
+    {
+        "kind": "backend",
+        "path": "/tenant/login",
+        "subject_prefix": "tenant:{host}:",
+        "renew": {"upstream": "accounts", "backend_path": "/refresh"},
+    },
     {
         "kind": "mint",
         "path": "/mint/login",
@@ -41,6 +47,7 @@ ROUTES = [
     {"path": "/api/*", "upstream": "shop"},
     {"path": "/services/*", "upstream": "shop", "accept_jwt": "verify"},
     {"path": "/only/*", "upstream": "shop", "claims": {"sub": "staff:1"}},
+    {"path": "/switch", "upstream": "accounts", "captures": "/token"},
     {"path": "/minted/*", "upstream": "shop", "token": {"audience": "shop"}},
 ]
 
@@ -50,6 +57,9 @@ def accounts(visit: Visit) -> None:
     request = visit.request()
     head, _, body = request.partition(b"\r\n\r\n")
     given = json.loads(body)
+    if b" /refresh " in head:
+        visit.send(json_answer("200 OK", {"token": token_of("1")}, "Connection: close"))
+        return
     if given.get("password") != "good":
         visit.send(json_answer("401 Unauthorized", {"detail": "wrong"}, "Connection: close"))
         return
@@ -57,6 +67,8 @@ def accounts(visit: Visit) -> None:
     data = {"id": name, "tenant": given.get("tenant")}
     if b"/mint/" not in head:
         data["token"] = token_of(name)
+    if b"/tenant/" in head:
+        data |= {"token": token_of(name, exp=time.time() + 2), "refresh_token": "next"}
     visit.send(json_answer("200 OK", data, "Connection: close"))
 
 
@@ -308,6 +320,37 @@ def issued(running: Gateway, *words: str) -> str:
     with contextlib.redirect_stdout(out):
         assert main(["keys", "issue", *words, "-c", str(file)]) == 0
     return out.getvalue().strip()
+
+
+# A session's later tokens.
+
+
+def test_a_renewal_asks_for_the_sessions_own_host(running: Gateway, backend: Upstream) -> None:
+    """Another tenant's user of that name would be somebody else."""
+    key = TENANT_A.log_in(running.port)
+    backend.clear(accounts)
+    until = time.monotonic() + HANG
+    while b"POST /refresh " not in backend.got and time.monotonic() < until:
+        assert call(running.port, "GET", "/api/x", key)[0] == 200
+        time.sleep(0.1)
+    assert named_hosts(backend.got) == {"a.example"}
+
+
+@pytest.mark.parametrize(("host", "expected"), [("a.example", 200), ("b.example", 502)])
+def test_a_captured_token_is_of_the_sessions_own_host(
+    running: Gateway, host: str, expected: int
+) -> None:
+    """A user of that name at another host is somebody else."""
+    field = f"Authorization: Bearer {TENANT_A.log_in(running.port)}"
+    at_host = Person("/switch", "1", "", host)
+    assert attempt(running.port, at_host, field)[0] == expected
+
+
+def named_hosts(request: bytes) -> set[str]:
+    """The hosts that the fields of a request name."""
+    lines = request.partition(b"\r\n\r\n")[0].decode().lower().split("\r\n")[1:]
+    fields = [line.partition(": ") for line in lines]
+    return {value for name, _, value in fields if "host" in name}
 
 
 # Hosts that a client makes up.
