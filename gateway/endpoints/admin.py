@@ -42,7 +42,8 @@ def build_admin(
 
     async def readyz(_request: web.Request) -> web.Response:
         ready = sessions.available and not is_draining()
-        return web.json_response({"ready": ready}, status=200 if ready else 503)
+        warnings = {"warnings": [f"maxmemory-policy {sessions.evicts}"]} if sessions.evicts else {}
+        return web.json_response({"ready": ready, **warnings}, status=200 if ready else 503)
 
     async def render(_request: web.Request) -> web.Response:
         return web.Response(body=metrics(), headers={"Content-Type": _METRICS_TYPE})

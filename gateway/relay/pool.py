@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import time
 from collections import deque
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 # Opens a connection to one server.
 Connect = Callable[[Callable[[], "UpstreamConnection"]], Awaitable[object]]
+
+# What this machine lacks, and no server is to blame for: descriptors, or memory.
+_OUR_OWN = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Server:
@@ -195,6 +199,11 @@ class Pool:
     def _undialled(self, exchange: Exchange, server: Server, error: OSError) -> None:
         """Nothing has been sent, so any other server may be tried; each is tried once."""
         cause = causes.cause(error)
+        if error.errno in _OUR_OWN:
+            self._log.error("no connection can be made: %s", cause)
+            if exchange.waits:
+                exchange.fail(refusals.BUSY)
+            return
         self.failed(server, cause)
         if not exchange.waits:
             return

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import logging
+import os
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from random import Random, SystemRandom
@@ -38,6 +41,10 @@ from gateway.verifiers import open_reader
 if TYPE_CHECKING:
     from gateway.config.model import Config
     from gateway.store.sessions import Sessions
+
+_log = logging.getLogger("gateway.relay")
+
+_STDERR = 2
 
 # How much is read before it can be used, in bytes.
 _READ_AHEAD = 65536
@@ -137,6 +144,7 @@ class Relay:
         loop = asyncio.get_running_loop()
         self._clock.sweeps += [pool.sweep for pool in self._pools]
         self._clock.sweeps.append(self._live.sweep)
+        self._clock.sweeps.append(self._tell_of_descriptors)
         self._clock.sweeps.append(lambda _now: self._context.access_log.flush())
         self._clock.start()
         self._listeners = tuple(listeners)
@@ -149,6 +157,15 @@ class Relay:
                     lambda: ClientConnection(self._context), sock=listener, backlog=BACKLOG
                 )
             )
+
+    @staticmethod
+    def _tell_of_descriptors(_now: float) -> None:
+        """Says that no file descriptor is left: then libuv closes what comes, without a word."""
+        try:
+            os.close(os.dup(_STDERR))
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                _log.error("connections are refused: %s", error.strerror)
 
     async def drain(self, ending: asyncio.Event) -> None:
         """Accepts nothing more, and waits until nothing is in flight, or until `ending` is set."""

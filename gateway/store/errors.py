@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable
 from typing import TypeVar
 
+import hiredis
 from redis.exceptions import RedisError
 
 _log = logging.getLogger("gateway.store")
 
 T = TypeVar("T")
+
+# How Redis begins an error's text: MISCONF, OOM, READONLY, NOPERM and the like.
+_CODE = re.compile("[A-Z]{2,20}")
 
 
 class StoreUnavailable(Exception):
@@ -34,5 +39,14 @@ async def bounded(work: Awaitable[T], timeout: float) -> T:
         async with asyncio.timeout(timeout):
             return await work
     except (RedisError, OSError, TimeoutError) as error:
-        _log.warning("the store is unavailable: %s", type(error).__name__)
+        _log.warning("the store is unavailable: %s", described(error))
         raise StoreUnavailable from None
+
+
+def described(error: BaseException) -> str:
+    """An error's type and Redis' code, for a log. Its text may quote a command, and so a secret."""
+    name = type(error).__name__
+    if not isinstance(error, RedisError | hiredis.ReplyError):
+        return name
+    code = getattr(error, "status_code", None) or str(error).partition(" ")[0]
+    return f"{name} {code}" if _CODE.fullmatch(code) else name

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError, ResponseError
 from gateway.core.keys import ID_CHARACTERS
 from gateway.core.records import ENDS_AT, HEAD_SIZE, SEEN_AT
 from gateway.store.connect import Client
-from gateway.store.errors import StoreUnavailable
+from gateway.store.errors import StoreUnavailable, described
 from gateway.store.layout import Layout
 from gateway.store.link import Link, packed
 
@@ -148,7 +148,7 @@ class Lookups:
                 values = await self._read(list(batch))
         except (Exception, asyncio.CancelledError) as error:
             if not isinstance(error, RedisError | OSError | asyncio.CancelledError):
-                _log.error("a look-up failed: %s", type(error).__name__)
+                _log.error("a look-up failed: %s", described(error))
             # Whatever was asked over the link may be answered late, or never.
             self.drop_link()
             self._answered(batch)

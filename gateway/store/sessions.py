@@ -159,6 +159,11 @@ class Sessions:
         """Whether the store answers, as far as the tracking connection knows."""
         return self._tracking.ready.is_set()
 
+    @property
+    def evicts(self) -> str:
+        """The store's maxmemory-policy, if it would log people out; else ""."""
+        return self._tracking.evicts
+
     # Issue.
 
     async def issue(

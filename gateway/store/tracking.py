@@ -16,15 +16,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from gateway.store.connect import Client
 from gateway.store.connections import Connection, NotPrimary, is_primary, says_primary
+from gateway.store.errors import described
 from gateway.store.near_cache import NearCache
 from gateway.store.primaries import connect_anew, dedicated, hang_up, have_changed, settle
 
@@ -39,6 +41,13 @@ _LOOK_AGAIN = 0.5
 # How many heartbeats are due in one timeout, and how many may be without an answer.
 _BEATS = 4
 _UNANSWERED = 3
+
+
+# How the policies begin by which Redis deletes keys that have not expired; sessions have a time to
+# live, so that those of volatile keys concern them, too.
+_EVICTING = ("allkeys-", "volatile-")
+
+_POLICY = re.compile(r"^maxmemory_policy:(\S+)", re.MULTILINE)
 
 
 class Silent(Exception):
@@ -69,7 +78,8 @@ class Tracking:
         self._begun = begun
         self._lost = lost
         self._task: asyncio.Task[None] | None = None
-        self._told = False
+        self._told = ""
+        self.evicts = ""  # the policy by which a full primary forgets sessions; "" if it does not
         self.ready = asyncio.Event()
 
     def start(self) -> None:
@@ -94,7 +104,7 @@ class Tracking:
 
     def _gone(self, error: Exception) -> None:
         self.ready.clear()
-        self._tell(type(error).__name__)
+        self._tell(described(error))
 
     async def _begin_anew(self) -> None:
         """Leaves the connections that look-ups and commands have: they may lead to a server that is
@@ -105,10 +115,21 @@ class Tracking:
             await connect_anew(self._client)
 
     def _tell(self, reason: str) -> None:
-        """Says once that nothing is remembered, and once that it is again."""
-        if bool(reason) != self._told:
+        """Says once why nothing is remembered, and once that it is again."""
+        if reason != self._told:
             _log.warning("sessions are %s", f"not remembered: {reason}" if reason else "remembered")
-            self._told = bool(reason)
+            self._told = reason
+
+    def _warn_of(self, policies: Sequence[str]) -> None:
+        """Says once by which policy a primary would log people out."""
+        evicts = next((policy for policy in policies if policy.startswith(_EVICTING)), "")
+        if evicts and evicts != self.evicts:
+            _log.warning(
+                "the store's maxmemory-policy is %s: when its memory is full, people are logged "
+                "out; say noeviction",
+                evicts,
+            )
+        self.evicts = evicts
 
     async def _follow(self) -> None:
         """Follows every primary until one of them is lost, or others are the primaries."""
@@ -119,6 +140,7 @@ class Tracking:
         try:
             async with asyncio.timeout(self._timeout):
                 await asyncio.gather(*(each.begin() for each in followers))
+            self._warn_of([each.policy for each in followers])
             settle(self._client, connections)
             await self._begin_anew()
             trusted = all(each.leads_to_primary for each in followers)
@@ -165,6 +187,7 @@ class _Follower:
         self._prefix = prefix
         self._beats: deque[float] = deque()  # when those without an answer were sent
         self.leads_to_primary = True
+        self.policy = ""  # what the server does when its memory is full; "" if it does not say
         self.heard = time.time()  # what happened before then, it has told
 
     async def begin(self) -> None:
@@ -173,6 +196,7 @@ class _Follower:
         await connection.send_command("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", self._prefix)
         await connection.read_response()
         self.leads_to_primary = await is_primary(connection)
+        self.policy = await _maxmemory_policy(connection)
 
     async def listen(self, beat: float) -> None:
         """Reads pushes until the connection ends, the server is silent, or its role changes."""
@@ -206,3 +230,14 @@ class _Follower:
             return
         for name in names:
             self._near.pushed(name[len(self._prefix) + 1 : -1].decode("ascii", "replace"))
+
+
+async def _maxmemory_policy(connection: Connection) -> str:
+    """What the server does when its memory is full; "" where an ACL forbids to ask."""
+    await connection.send_command("INFO", "memory")
+    try:
+        told = await connection.read_response()
+    except ResponseError:
+        return ""
+    found = _POLICY.search(told.decode() if isinstance(told, bytes) else str(told))
+    return found[1] if found else ""

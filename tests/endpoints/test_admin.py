@@ -75,6 +75,22 @@ async def test_without_its_store_it_is_alive_but_not_ready(
             assert (health.status, (await health.json())["store"]) == (200, "down")
 
 
+async def test_a_store_that_may_forget_sessions(tmp_path: Path, draining: Switch) -> None:
+    """It is ready, and warns: a full memory would log people out. An ACL may forbid to ask."""
+    nosy = ("--user", "nosy", "on", ">secret", "~*", "&*", "+@all", "-info")
+    for options, user, expected in (
+        (["allkeys-lru"], "", ["maxmemory-policy allkeys-lru"]),
+        (["volatile-ttl"], "", ["maxmemory-policy volatile-ttl"]),
+        (["noeviction"], "", None),
+        (["allkeys-lru", *nosy], "nosy:secret@", None),
+    ):
+        with redis_server(tmp_path, "--maxmemory-policy", *options) as server:
+            url = server.url.replace("://", f"://{user}")
+            async with world(url) as place, listener(place, draining) as admin:
+                ready = await admin.get("/readyz")
+                assert (ready.status, (await ready.json()).get("warnings")) == (200, expected)
+
+
 async def test_a_draining_gateway_is_not_ready(admin: TestClient, draining: Switch) -> None:  # type: ignore[type-arg]
     """What still runs is ended in peace; nothing new is sent here."""
     draining.on = True

@@ -115,7 +115,9 @@ def test_d4_more_requests_than_the_limits(narrow: Gateway, shop: Upstream) -> No
 
 
 def test_d4_out_of_file_descriptors(narrow: Gateway, shop: Upstream) -> None:
-    """D4: those inside go on, nothing spins, and the listener recovers by itself."""
+    """D4: those inside go on, nothing spins, and the listener recovers by itself. It is said, and
+    a new connection to an upstream that cannot be made for it is not the upstream's fault.
+    """
     [worker] = narrow.workers()
     soft, hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)
     with ExitStack() as stack:
@@ -135,6 +137,16 @@ def test_d4_out_of_file_descriptors(narrow: Gateway, shop: Upstream) -> None:
                 for client in inside:
                     client.send(GET)
                     assert client.answer()[0] == 200
+                shop.clear()
+                for _ in range(10):  # they take the place of the upstream's connection
+                    outside.enter_context(socket.create_connection(("127.0.0.1", narrow.port)))
+                time.sleep(0.2)
+                inside[0].send(GET)
+                status_, _, body = inside[0].answer()
+                assert (status_, b'"busy"' in body) == (503, True)
+            log = narrow.log.read_text().lower()
+            assert "connections are refused: too many open files" in log
+            assert "no connection can be made: too many open files" in log
         finally:
             resource.prlimit(worker, resource.RLIMIT_NOFILE, (soft, hard))
     wait_until_served(narrow)
