@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import cycle
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,10 @@ from yarl import URL
 from gateway.core import refusals
 from gateway.core.addresses import ServerUrl
 from gateway.core.fields import HOP_BY_HOP
+from gateway.core.forwarding import Trusted
 from gateway.core.refusals import Refusal
 from gateway.core.replies import Reply
+from gateway.core.shares import Shares
 from gateway.key_sets import KeySets
 from gateway.observe import causes
 
@@ -53,6 +55,32 @@ class _NotConnected(Exception):
     """Nothing has been sent, so another server may be asked."""
 
 
+class _Calls:
+    """The calls of one upstream that are under way or wait for a connection, and whose they are."""
+
+    def __init__(self, upstream: Upstream, share: int) -> None:
+        """`share` is how many of the connections one client may hold (percent; see `Shares`)."""
+        self._clients: list[str] = []  # one for each call
+        places = upstream.max_connections * len(upstream.servers)
+        self._shares = Shares(places, share, lambda: self._clients)
+
+    @contextlib.contextmanager
+    def place(self, client: str) -> Iterator[None]:
+        """Holds a place for a client's call. Raises `BackendFailed` if it has its share."""
+        clients, shares = self._clients, self._shares
+        if shares.exhausted(client, len(clients)):
+            raise BackendFailed(refusals.OVER_SHARE)
+        clients.append(client)
+        if shares.counts:
+            shares.take(client)
+        try:
+            yield
+        finally:
+            clients.remove(client)
+            if shares.counts:
+                shares.give_back(client, len(clients))
+
+
 class Backends:
     """The upstreams of a configuration, as things to be called; `key_sets` are what identity
     providers publish.
@@ -65,6 +93,9 @@ class Backends:
         self._head_size = config.limits.response_head_size
         self._turns = {name: cycle(each.servers) for name, each in config.upstreams.items()}
         self._sessions: dict[tuple[str, ServerUrl], aiohttp.ClientSession] = {}
+        share = config.limits.per_address
+        self._calls = {name: _Calls(each, share) for name, each in config.upstreams.items()}
+        self._proxies = Trusted(config.trusted_proxies)
 
     async def call(
         self,
@@ -76,12 +107,43 @@ class Backends:
         body: bytes,
         timeout: float,
         max_reply: int,
+        address: str = "",
     ) -> Reply:
         """Sends one request and reads its whole reply, decoded. Raises `BackendFailed`.
 
-        `target` is a path with its query, as it is to be sent; `timeout` in seconds is for all of
-        it, however many servers are tried; `max_reply` in bytes is for the decoded body.
+        target: a path with its query, as it is to be sent
+        timeout: for all of it, however many servers are tried (seconds)
+        max_reply: of the decoded body (bytes)
+        address: the client's for whom it is done, which may have its share of the calls
         """
+        with self._calls[upstream].place(self._proxies.client_network(address)):
+            return await self._call_any(
+                upstream,
+                method,
+                target,
+                fields=fields,
+                body=body,
+                timeout=timeout,
+                max_reply=max_reply,
+            )
+
+    async def close(self) -> None:
+        await self.key_sets.close()
+        for session in self._sessions.values():
+            await session.close()
+
+    async def _call_any(
+        self,
+        upstream: str,
+        method: str,
+        target: str,
+        *,
+        fields: Iterable[tuple[str, str]],
+        body: bytes,
+        timeout: float,
+        max_reply: int,
+    ) -> Reply:
+        """Calls one of the servers after the other, until one can be reached."""
         servers = self._upstreams[upstream].servers
         try:
             async with asyncio.timeout(timeout):
@@ -101,11 +163,6 @@ class Backends:
             _report(upstream, server, "timed out")
             raise BackendFailed(refusals.UPSTREAM_SILENT) from None
         raise BackendFailed(refusals.UPSTREAM_REFUSED)
-
-    async def close(self) -> None:
-        await self.key_sets.close()
-        for session in self._sessions.values():
-            await session.close()
 
     async def _call(
         self,
@@ -215,9 +272,9 @@ async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
     """The decoded body. A small body that unpacks to a large one is cut off at `most` as well."""
     if response.headers.get("Content-Encoding", "").strip().lower() not in _KNOWN_CODINGS:
         raise BackendFailed(refusals.LOGIN_REPLY)
-    body = b""
+    body = bytearray()
     async for piece in response.content.iter_chunked(_PIECE):
         body += piece
         if len(body) > most:
             raise BackendFailed(refusals.LOGIN_REPLY)
-    return body
+    return bytes(body)

@@ -23,7 +23,7 @@ from gateway.config.base import Model, Shorthand
 from gateway.config.login_sections import Guessing, Jwt, Renew, Signing
 from gateway.config.logins import AnyLogin
 from gateway.config.store_sections import Store, StoreOutage
-from gateway.config.units import Duration, Size
+from gateway.config.units import Duration, Percent, Size
 from gateway.config.values import (
     _TEXT,
     CapturedPlace,
@@ -305,6 +305,7 @@ class Limits(Model):
     connections: Annotated[int, Field(ge=1)] = 10_000
     requests: Annotated[int, Field(ge=1)] = 5_000
     min_rate: Size = 240
+    per_address: Percent = 50
 
 
 def _workers(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them: `1h30m`, `500ms`, `10MiB`."""
+"""Durations, sizes and shares as people write them: `1h30m`, `500ms`, `10MiB`, `50%`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
 
+# All of it, in percent.
+WHOLE = 100
+
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _BYTES = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_PERCENT = re.compile(r"([0-9]{1,3})%")
 _SIZE = re.compile(r"([0-9]{1,20})\s*([KMG]i?B|B)?")
 
 # A thousand years: what is longer is a mistake, and no longer fits into what Redis counts with.
@@ -48,6 +52,14 @@ def parse_size(value: Any) -> int:
     return size
 
 
+def parse_percent(value: Any) -> int:
+    """Percent, from text such as `50%`."""
+    found = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    if found is None or not 1 <= int(found[1]) <= WHOLE:
+        raise ValueError("is no share: write 1% to 100%")
+    return int(found[1])
+
+
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
@@ -71,4 +83,9 @@ Size = Annotated[
             ]
         }
     ),
+]
+Percent = Annotated[
+    int,
+    BeforeValidator(parse_percent),
+    WithJsonSchema({"type": "string", "pattern": "^(100|[1-9][0-9]?)%$"}),
 ]

@@ -13,6 +13,7 @@ from gateway.config.login_sections import AnsweringLogin
 from gateway.config.model import Config, Route
 from gateway.config.problems import Problem, in_order
 from gateway.config.realm_checks import realm_warnings
+from gateway.config.units import WHOLE
 from gateway.config.values import Networks
 from gateway.core.addresses import UnixAddress
 from gateway.core.paths import fold, read
@@ -41,6 +42,7 @@ def warnings(config: Config, document: Document) -> list[Problem]:
             *_unlimited_sessions(config, document),
             *_undone_logouts(config, document),
             *_uncounted_logins(config, document),
+            *_unbounded_clients(config, document),
             *_trust(config, document),
             *realm_warnings(config, document),
         ]
@@ -118,6 +120,20 @@ def _undone_logouts(config: Config, document: Document) -> Iterator[Problem]:
         yield document.problem(
             ("session", "renew_on_upstream_401"),
             "replaces tokens that a backend has revoked, which undoes its own logout; remove it",
+        )
+
+
+def _unbounded_clients(config: Config, document: Document) -> Iterator[Problem]:
+    if config.limits.per_address == WHOLE:
+        yield document.problem(
+            ("limits", "per_address"),
+            "lets one client take an upstream, or the login, from everybody; a proxy that all "
+            "clients come by belongs into trusted_proxies",
+        )
+    if config.limits.min_rate == 0:
+        yield document.problem(
+            ("limits", "min_rate"),
+            "lets a client hold a connection to an upstream with a byte now and then",
         )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from gateway.core import accounts
 from gateway.core.keys import holds_key
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -67,6 +68,14 @@ class Trusted:
         self._unix = "unix" in known
         # Most requests come by the same few proxies.
         self.includes: Callable[[str], bool] = lru_cache(_MAX_REMEMBERED)(self._includes)
+
+    def client_network(self, address: str) -> str:
+        """What a client has of the addresses around its own (see `accounts.network`); "" where that
+        tells it from nobody: the address is a proxy's that names no client, or there is none.
+        """
+        if not address or self.includes(address):
+            return ""
+        return accounts.network(address)
 
     def _includes(self, address: str) -> bool:
         if address == UNKNOWN:

@@ -204,6 +204,12 @@ LOGIN_REPLY = Refusal(502, "login_reply", "The login's reply cannot be read.", b
 BUSY = Refusal(
     503, "busy", "The gateway is at its limit.", blame="gateway", fields={"Retry-After": "1"}
 )
+OVER_SHARE = Refusal(
+    503,
+    "over_share",
+    "Too much comes from your address at once: it has its share (limits.per_address).",
+    fields={"Retry-After": "1"},
+)
 STORE_DOWN = Refusal(
     503,
     "store_unavailable",

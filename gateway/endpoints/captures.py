@@ -145,6 +145,7 @@ class Captures:
                 body=await request.read(),  # the relay sees to its size
                 timeout=rule.response_timeout or self._timeout,
                 max_reply=rule.max_reply,
+                address=request.headers.get("X-Real-IP", ""),
             )
         except BackendFailed as failed:
             if failed.refusal is refusals.LOGIN_REPLY:

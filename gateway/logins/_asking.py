@@ -38,6 +38,7 @@ async def ask(backends: Backends, config: AskingLogin, attempt: Attempt) -> Repl
         body=attempt.body,
         timeout=config.timeout,
         max_reply=config.max_reply,
+        address=attempt.address,
     )
 
 

@@ -200,7 +200,8 @@ class Provider:
             tls = ssl.create_default_context(cafile=authorities) if authorities else True
             self._client = aiohttp.ClientSession(
                 # On a kept connection that its server is just closing, a code would be lost.
-                connector=aiohttp.TCPConnector(ssl=tls, force_close=True),
+                # How many ask at once, the relay limits for each client.
+                connector=aiohttp.TCPConnector(ssl=tls, force_close=True, limit=0),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"Accept": "application/json"},
                 skip_auto_headers=("User-Agent",),

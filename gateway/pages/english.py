@@ -90,7 +90,7 @@ ENGLISH = Texts(
         **dict.fromkeys(("no_route", "ambiguous_path"), _NOT_FOUND),
         **dict.fromkeys(("upstream_timeout", "upstream_unreachable", "upstream_closed"), _AWAY),
         **dict.fromkeys(("renewal_failed", "upstream_invalid"), _AWAY),
-        **dict.fromkeys(("busy", "too_many_at_once"), _BUSY),
+        **dict.fromkeys(("busy", "too_many_at_once", "over_share"), _BUSY),
         "login_lost": Notice(
             "This login has expired",
             "It took too long, was used already, or was begun in another browser. Please log in "

@@ -162,6 +162,7 @@ class Builder:
             servers,
             host=host,
             most=most,
+            share=self._config.limits.per_address,
             connect_timeout=self._config.timeouts.connect,
             idle_timeout=idle_timeout or self._config.timeouts.upstream_idle,
             new_connection=lambda server, pool: UpstreamConnection(

@@ -69,9 +69,14 @@ class ClientConnection(asyncio.Protocol):
         context = self._context
         self.transport = transport  # type: ignore[assignment]
         self.peer = context.peer(transport.get_extra_info("peername"))
-        if len(context.clock.clients) >= context.settings.connections:
+        shares, taken = context.connections, len(context.clock.clients)
+        if taken >= context.settings.connections:
             self._refuse(refusals.BUSY)
+        elif taken >= shares.crowded and not shares.allows(self.peer.own_network, taken):
+            self._refuse(refusals.OVER_SHARE, linger=False)  # nor has it the time of others
         context.clock.clients.add(self)
+        if shares.counts:
+            shares.take(self.peer.own_network)
         if self._lingered < 0:
             self.deadline = context.clock.now + context.settings.head
 
@@ -98,7 +103,11 @@ class ClientConnection(asyncio.Protocol):
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._context.clock.clients.discard(self)
+        context = self._context
+        context.clock.clients.discard(self)
+        if context.connections.counts:
+            left = len(context.clock.clients)
+            context.connections.give_back(self.peer.own_network, left)
         self.deadline = math.inf
         self.blocked = False
         if self.exchange is not None:
@@ -278,7 +287,7 @@ class ClientConnection(asyncio.Protocol):
         if size > settings.head_size:
             raise Refused(refusals.HEAD_TOO_LARGE)
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: Refusal, *, linger: bool = True) -> None:
         """Answers what is no request, and closes. Nothing of it is repeated anywhere."""
         context = self._context
         request_id = context.names.request_id()
@@ -288,7 +297,10 @@ class ClientConnection(asyncio.Protocol):
         )
         context.refused(refusal)
         context.access_log.add(refused_record(refusal, self.peer.name, request_id))
-        self._linger()
+        if linger:
+            self._linger()
+        else:
+            self.close()
 
     # How a connection ends while the client may still be sending.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.core.forwarding import Trusted
 from gateway.core.refusals import Refusal
+from gateway.core.shares import Shares
 from gateway.observe.access_log import AccessLog
 from gateway.observe.events import Report
 from gateway.pages.refusals import RefusalPages
@@ -33,6 +34,7 @@ class Context:
     requests: RequestReader
     decider: Decider
     load: Load
+    connections: Shares  # of clients
     names: Names
     access_log: AccessLog
     instance: str

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core import refusals, required_claims
 from gateway.core.refusals import Refusal
+from gateway.core.shares import Shares
 from gateway.core.tokens import MINTED
 from gateway.observe.events import Event
 from gateway.relay import browsers, outgoing
@@ -58,12 +59,13 @@ class Forward:
 
 
 class Load:
-    """How much is in flight in this worker, against its limit."""
+    """How much is in flight in this worker, against its limit, and whose that is."""
 
-    __slots__ = ("limit", "requests")
+    __slots__ = ("limit", "requests", "shares")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, shares: Shares) -> None:
         self.limit = limit
+        self.shares = shares
         self.requests = 0
 
 
@@ -102,7 +104,7 @@ class Decider:
             head = head.described
             route = self._match_described(head)
         try:
-            self._admit(route, head)
+            self._admit(route, head, peer)
             entry = None
             if route.identifies and head.credential is not None:
                 entry = self._near.get(head.credential, time.time())
@@ -167,15 +169,24 @@ class Decider:
             raise Refused(refusals.NO_UPGRADE)
         return route
 
-    def _admit(self, route: Route, head: RequestHead) -> None:
-        if self._load.requests > self._load.limit:
-            raise Refused(refusals.BUSY)
+    def _admit(self, route: Route, head: RequestHead, peer: Peer) -> None:
+        load = self._load
+        if load.requests > load.shares.crowded:
+            _admit_to_share(load, head, peer)
         if head.length > route.body_limit:
             raise Refused(refusals.BODY_TOO_LARGE)
         if head.upgrade is not None and route.websocket and head.has_body:
             raise Refused(refusals.MALFORMED)  # rule E9: a body would be read as tunnel bytes
         if route.in_process:
             _admit_inside(head)
+
+
+def _admit_to_share(load: Load, head: RequestHead, peer: Peer) -> None:
+    """What may be one request too many, for all or for its client."""
+    if load.requests > load.limit:
+        raise Refused(refusals.BUSY)
+    if not load.shares.allows(peer.network(head), load.requests - 1):
+        raise Refused(refusals.OVER_SHARE)
 
 
 def _admit_inside(head: RequestHead) -> None:

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gateway.core import refusals
@@ -91,11 +92,19 @@ class Exchange:
         elif head.length:
             self.uploading, self._body = True, SizedBody(head.length)
 
+    @cached_property
+    def network(self) -> str:
+        """The client, as far as it can be told from others; else ""."""
+        return self.client.peer.network(self.head)
+
     # From the head to an upstream connection.
 
     def start(self) -> None:
         """Decides; at once when the near cache knows the key, else when the store has answered."""
-        self.context.load.requests += 1
+        load = self.context.load
+        load.requests += 1
+        if load.shares.counts:
+            load.shares.take(self.network)
         if self.head.path == b"*":
             self.answer(answers.OPTIONS)
             return
@@ -484,12 +493,12 @@ class Exchange:
             self.cause = cause
             self.fail(refusal)
             return
-        pool.release(upstream, reusable=False)
         self.upstream, self.waits = None, True
         if is_stale:
-            pool.dial(self, server)
+            pool.redial(self, upstream)
         else:
             self.repeated = True
+            pool.release(upstream, self, reusable=False)
             pool.acquire(self)
 
     def client_gone(self) -> None:
@@ -532,7 +541,10 @@ class Exchange:
             return
         self.ended, self.waits = True, False
         context, upstream, forward = self.context, self.upstream, self.forward
-        context.load.requests -= 1
+        load = context.load
+        load.requests -= 1
+        if load.shares.counts:
+            load.shares.give_back(self.network, load.requests)
         if self._timer is not None:
             self._timer.cancel()
         head, peer = self.head, self.client.peer
@@ -556,7 +568,7 @@ class Exchange:
             )
         )
         if upstream is not None:
-            upstream.pool.release(upstream, reusable=reusable)
+            upstream.pool.release(upstream, self, reusable=reusable)
         self.client.exchange_ended(self)
 
     @property

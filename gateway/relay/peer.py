@@ -40,3 +40,12 @@ class Peer:
         if head.client is None:
             head.client = forwarding.client(self.address, head.forwarding, self._proxies)
         return head.client
+
+    def network(self, head: RequestHead) -> str:
+        """The client of a request, as far as it can be told from others; else ""."""
+        return self._proxies.client_network(self.client(head).address)
+
+    @property
+    def own_network(self) -> str:
+        """The same of the connection itself, which a proxy makes for many."""
+        return self._proxies.client_network(self.address)

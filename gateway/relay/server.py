@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from gateway.config.realms import CALLERS, realms
 from gateway.core.forwarding import Trusted
 from gateway.core.refusals import Refusal
+from gateway.core.shares import Shares
 from gateway.key_sets import KeySets
 from gateway.listeners import BACKLOG
 from gateway.logins import key_places
@@ -51,6 +52,9 @@ _READ_AHEAD = 65536
 
 # What one byte is worth in seconds where there is no least rate; more than any timeout.
 _NO_LIMIT = 1e9
+
+# How many connections, and requests in flight, one address may have however few the limits allow.
+_ALWAYS = 64
 
 # How often a draining relay looks whether its last exchanges have ended, in seconds.
 _DRAIN_STEP = 0.05
@@ -106,7 +110,7 @@ class Relay:
             builder.logins,
         )
         names = Names(Random(SystemRandom().getrandbits(256)))  # noqa: S311 (names, not secrets)
-        load = Load(config.limits.requests)
+        load = self._load(config)
         cookies = _trusted_cookies(config)
         self._pools = builder.pools
         self._servers: list[asyncio.Server] = []
@@ -124,6 +128,7 @@ class Relay:
                 cookies,
             ),
             load=load,
+            connections=self._connection_shares(config),
             names=names,
             access_log=access_log,
             instance=instance,
@@ -138,6 +143,23 @@ class Relay:
             pages=RefusalPages(config.pages.templates),
         )
         self._live = LiveSessions(self._clock.clients, sessions, config.session.idle_timeout)
+
+    def _load(self, config: Config) -> Load:
+        limits, clients = config.limits, self._clock.clients
+
+        def holders() -> Iterable[str]:
+            return (each.exchange.network for each in clients if each.exchange is not None)
+
+        shares = Shares(limits.requests, limits.per_address, holders, always=_ALWAYS)
+        return Load(limits.requests, shares)
+
+    def _connection_shares(self, config: Config) -> Shares:
+        limits, clients = config.limits, self._clock.clients
+
+        def holders() -> Iterable[str]:
+            return (client.peer.own_network for client in clients)
+
+        return Shares(limits.connections, limits.per_address, holders, always=_ALWAYS)
 
     async def start(self, listeners: Iterable[socket.socket]) -> None:
         """Begins to accept on sockets that are bound already."""

@@ -166,6 +166,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport = transport  # type: ignore[assignment]
         self.usable = True
         self._clock.upstreams.add(self)
+        self.server.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
         exchange = self.exchange
@@ -191,6 +192,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.usable = False
         self._clock.upstreams.discard(self)
+        self.server.connections.discard(self)
         exchange, state = self.exchange, self._state
         if state is _HELD:
             return  # whoever holds the answer back will find out

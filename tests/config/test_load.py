@@ -13,7 +13,7 @@ from gateway.config.load import load
 from gateway.config.logins.backend import BackendLogin
 from gateway.config.problems import ConfigError
 from gateway.config.schema import json_schema
-from gateway.config.units import parse_duration, parse_size
+from gateway.config.units import parse_duration, parse_percent, parse_size
 from gateway.core.addresses import ServerUrl, TcpAddress, UnixAddress
 from gateway.core.token_places import Auto, Cookie, Header, JsonPointer
 
@@ -381,6 +381,19 @@ def test_durations(number: int, unit: tuple[str, float]) -> None:
 def test_sizes(number: int, unit: tuple[str, int]) -> None:
     """A number with a unit is that many bytes."""
     assert parse_size(f"{number}{unit[0]}") == number * unit[1]
+
+
+@pytest.mark.parametrize(("text", "share"), [("1%", 1), ("50%", 50), ("100%", 100)])
+def test_shares(text: str, share: int) -> None:
+    """Percent, and nothing else that could be meant."""
+    assert parse_percent(text) == share
+
+
+@pytest.mark.parametrize("text", ["0%", "101%", "50", 50, 0.5, "50 %", "-1%", "", True, None])
+def test_what_is_no_share(text: object) -> None:
+    """A number could be a percentage, a fraction or an amount."""
+    with pytest.raises(ValueError, match="is no share: write 1% to 100%"):
+        parse_percent(text)
 
 
 @pytest.mark.parametrize(

@@ -212,3 +212,18 @@ def test_the_example_of_the_readme_has_no_warning(tmp_path: Path) -> None:
     [login] = config.login
     assert login.kind == "backend"
     assert login.verify is not None
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({"per_address": "100%"}, "limits.per_address: lets one client take an upstream"),
+        ({"min_rate": 0}, "limits.min_rate: lets a client hold a connection to an upstream"),
+        ({"per_address": "99%", "min_rate": 1}, ""),
+    ],
+)
+def test_clients_without_bounds(tmp_path: Path, limits: dict[str, Any], expected: str) -> None:
+    """One client could take what is there for all."""
+    got = warned(tmp_path, limits=limits)
+    assert len(got) == bool(expected)
+    assert all(expected in warning for warning in got)
