@@ -133,10 +133,13 @@ class Realm:
         is_none = len(subject) > subjects.MAX_CHARACTERS or subjects.is_unnamed(subject)
         return None if is_none else subject
 
-    def is_subject(self, subject: str, name: str, claims: Mapping[str, Any]) -> bool:
-        """Whether this is the subject of whom the login calls `name`, at whatever host."""
+    def is_subject(
+        self, subject: str, name: str, claims: Mapping[str, Any], host: str | None = None
+    ) -> bool:
+        """Whether this is the subject of whom the login calls `name`, at this or at any host."""
         try:
-            return self.subject(name, claims, self._host_in(subject)) == subject
+            host = self.host_in(subject) if host is None else host
+            return self.subject(name, claims, host) == subject
         except NoRealm:
             return False
 
@@ -147,8 +150,15 @@ class Realm:
         found = self._pattern.fullmatch(subject)
         return None if found is None else _unescaped(found["name"])
 
-    def _host_in(self, subject: str) -> str:
-        """The host in a subject of this realm; something else, in another's."""
+    @property
+    def has_host(self) -> bool:
+        """Whether people at two hosts are told apart."""
+        return self._prefix.has_host
+
+    def host_in(self, subject: str) -> str:
+        """The host in a subject of this realm; "" if there is none."""
+        if self.name_in(subject) is None or subjects.is_unnamed(subject):
+            return ""
         for part, spelled in zip(self._prefix.parts, subject.split(":"), strict=False):
             if part.is_host:
                 end = len(spelled) - len(part.after)

@@ -21,7 +21,7 @@ from gateway.backends import BackendFailed, Backends
 from gateway.core import carriers, cookie_logouts, devices, keys, refusals, set_cookies, swaps
 from gateway.core.fields import OWN_PREFIX, fold
 from gateway.core.keys import Key
-from gateway.core.origins import plain_authority
+from gateway.core.origins import host_of, plain_authority
 from gateway.core.refusals import Refusal
 from gateway.core.replies import Reply, UnreadableReply, names
 from gateway.core.request_echo import EchoDetector
@@ -171,6 +171,7 @@ class Captures:
             return None
         except BadToken:
             pass  # whether that is of any matter, the session's login tells
+        host = host_of(plain_authority(asked_host(request)))
         replacing, session_id = self._sessions.replacing, keys.session_id(key)
         # Whoever was first has changed the session once; nobody changes it all the time.
         while True:
@@ -181,7 +182,9 @@ class Captures:
             if successors is None:
                 return None
             try:
-                found, renewed = await successors(session, reply, place, asked=False, sent=sent)
+                found, renewed = await successors(
+                    session, reply, place, asked=False, host=host, sent=sent
+                )
                 await swap(reply, found, "")  # what cannot be rewritten changes nothing
             except NoToken:
                 return None

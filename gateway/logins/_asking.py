@@ -55,7 +55,12 @@ def _for_one_host(attempt: Attempt) -> list[tuple[str, str]]:
     kept = [
         line for line in attempt.fields if fold(line[0].encode("utf-8", "replace")) not in HOSTS
     ]
-    return [("Host", host), ("X-Forwarded-Host", host), *kept]
+    return [*naming(host), *kept]
+
+
+def naming(host: str) -> list[tuple[str, str]]:
+    """The fields in which a backend may look for the tenant that it is asked for."""
+    return [("Host", host), ("X-Forwarded-Host", host)]
 
 
 async def find_token(

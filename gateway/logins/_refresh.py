@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from gateway.backends import BackendFailed, Backends
 from gateway.core import refresh_tokens
+from gateway.core.realms import Realm
 from gateway.core.replies import Reply, UnreadableReply
 from gateway.core.request_echo import EchoDetector
 from gateway.core.sessions import Session
 from gateway.core.swaps import NoToken
 from gateway.core.tokens import BadToken, OtherKind
 from gateway.key_sets import KeysUnavailable
+from gateway.logins._asking import naming
 from gateway.logins._successors import OtherSubject, Successors
 from gateway.store.renewals import RenewalFailed, RenewalRefused
 from gateway.store.replacing import Renewed
@@ -30,9 +32,12 @@ _REFUSED = frozenset({400, 401, 403, 422})
 class BackendRefresh:
     """Gets a new token for a session's refresh token."""
 
-    def __init__(self, config: Renew, backends: Backends, successors: Successors) -> None:
-        """`successors` finds the new token in the backend's reply."""
+    def __init__(
+        self, config: Renew, realm: Realm, backends: Backends, successors: Successors
+    ) -> None:
+        """`realm` is the login's, and `successors` finds the new token in the backend's reply."""
         self._config = config
+        self._realm = realm
         self._backends = backends
         self._successors = successors
 
@@ -45,13 +50,14 @@ class BackendRefresh:
             raise RenewalRefused from None
         if refresh is None:
             raise RenewalRefused
+        hosts = self._hosts(session)
         fields, body = refresh_tokens.request(refresh, config.send, config.body)
         try:
             reply = await self._backends.call(
                 config.upstream,
                 config.method,
                 config.backend_path,
-                fields=[("Accept", "application/json"), *fields],
+                fields=[*hosts, ("Accept", "application/json"), *fields],
                 body=body,
                 timeout=config.timeout,
                 max_reply=config.max_reply,
@@ -63,6 +69,17 @@ class BackendRefresh:
             _log.warning("the backend answered %d to a renewal", reply.status)
             raise RenewalRefused if reply.status in _REFUSED else RenewalFailed
         return await self._renewed(session, reply, EchoDetector("", fields, body))
+
+    def _hosts(self, session: Session) -> list[tuple[str, str]]:
+        """What names the tenant whose user the session's is: another one may have a user of that
+        name. Raises `RenewalRefused` where it is not known.
+        """
+        if not self._realm.has_host:
+            return []
+        host = self._realm.host_in(session.subject)
+        if not host:
+            raise RenewalRefused
+        return naming(host)
 
     async def _renewed(self, session: Session, reply: Reply, sent: EchoDetector) -> Renewed:
         try:

@@ -43,11 +43,13 @@ class Successors:
         place: TokenPlace,
         *,
         asked: bool,
+        host: str | None = None,
         sent: EchoDetector = NOTHING,
     ) -> tuple[Found, Renewed]:
         """Where the reply holds the token, and what the session gets of it.
 
         asked: for it, with the session's own refresh token; otherwise it must say whose it is
+        host: that the reply is of; None if it is the session's own
         sent: what was asked, of which nothing is a token
 
         Raises `NoToken`, `BadToken`, `KeysUnavailable`, `OtherSubject` and `UnreadableReply`.
@@ -60,7 +62,7 @@ class Successors:
         before = tokens.kind(session.token.reveal(), session.claims)
         if tokens.kind(found.token, claims.payload) != before:
             raise OtherKind("other_kind")
-        if not self._is_of(session.subject, claims, asked=asked):
+        if not self._is_of(session.subject, claims, host, asked=asked):
             raise OtherSubject
         expires = math.inf if claims.expires is None else claims.expires
         token, renew = Token(found.token.encode("ascii")), self._config.renew
@@ -74,10 +76,10 @@ class Successors:
         due = sessions.renewal_time(time.time(), expires, renew.before) if refresh else math.inf
         return found, Renewed(token, expires, due, refresh)
 
-    def _is_of(self, subject: str, claims: Claims, *, asked: bool) -> bool:
+    def _is_of(self, subject: str, claims: Claims, host: str | None, *, asked: bool) -> bool:
         name = claims.subject(self._config.subject)
         if subjects.is_unnamed(subject):
             return name is None
         if name is None and asked:
             name = self._realm.name_in(subject)
-        return name is not None and self._realm.is_subject(subject, name, claims.payload)
+        return name is not None and self._realm.is_subject(subject, name, claims.payload, host)

@@ -46,7 +46,9 @@ class Login:
         self._read = open_reader(config.verify, means.backends.key_sets, means.sessions.skew)
         self._realm = means.realms[config.path]
         self.successors = Successors(config, self._read, self._realm)
-        self.renew = config.renew and BackendRefresh(config.renew, means.backends, self.successors)
+        self.renew = config.renew and BackendRefresh(
+            config.renew, self._realm, means.backends, self.successors
+        )
 
     async def __call__(self, attempt: Attempt) -> Reply:
         """The reply for the client. Raises `BackendFailed` and `StoreUnavailable`."""
