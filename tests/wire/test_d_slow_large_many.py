@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.gateway import Gateway, gateway
 from tests.support.processes import HANG
-from tests.support.raw import OK, Client, Upstream, Visit, ask, status
+from tests.support.raw import OK, Client, Upstream, Visit, always, ask, status
 from tests.support.redis_server import RedisServer
 
 GET = b"GET /public/ HTTP/1.1\r\nHost: a.example\r\n\r\n"
@@ -197,6 +197,28 @@ def test_d3_a_download_to_a_slow_reader(relay: Gateway, shop: Upstream) -> None:
             assert got
             left -= got
         assert memory(worker) - before < MOST_GROWTH
+
+
+def test_d3_what_clients_send_behind_their_last_request(relay: Gateway, shop: Upstream) -> None:
+    """D3 [9112 §9.6]: it cuts nothing of an answer, however slowly that is read: a close beside
+    unread bytes would be a reset. Nor does it keep the connection open.
+    """
+    size = 3 * MIB
+    shop.clear(always(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size))
+    request = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    with ExitStack() as stack:
+        clients = []
+        for version, stray in ((b"HTTP/1.0", b"\r\n"), (b"HTTP/1.1", GET)):
+            client = stack.enter_context(Client(relay.port))
+            client.send(request.replace(b"HTTP/1.1", version))
+            assert status(client.head()) == 200
+            client.send(stray)
+            clients.append(client)
+        time.sleep(
+            1.5
+        )  # longer than the shared gateway lingers, and shorter than it waits to write
+        for client in clients:
+            assert len(client.rest()) == size
 
 
 def test_d3_an_upload_to_a_slow_upstream(relay: Gateway, shop: Upstream) -> None:
