@@ -171,7 +171,7 @@ NO_CLAIMS = Refusal(
 NO_REALM = Refusal(
     502,
     "no_realm",
-    "The login does not say among whom its names are one person's.",
+    "The login does not say to which realm its user belongs.",
     blame="upstream",
 )
 NOT_VERIFIED = Refusal(

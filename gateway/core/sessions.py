@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sys import intern
 from typing import Any
 
-from gateway.core import compact
+from gateway.core import compact, subjects
 from gateway.core.secret import SecretBytes
 
 # When a session ends, when its token expires and when it is due: UNIX seconds.
@@ -51,9 +51,11 @@ class Session:
 
     def claim(self, name: str) -> Any:
         """A claim of the token; as `sub`, the session's subject, whichever claim the login found it
-        in. Tokens of two realms may name different people alike.
+        in. Tokens of two realms may name different people alike; None if a token names none.
         """
-        return self.subject if name == SUBJECT else self.claims.get(name)
+        if name != SUBJECT:
+            return self.claims.get(name)
+        return None if subjects.is_unnamed(self.subject) else self.subject
 
     @property
     def claims(self) -> Mapping[str, Any]:

@@ -156,6 +156,16 @@ def test_without_a_session_there_is_nothing(
     assert not {variable(name) for name in IDENTITY} & set(told(shop.got))
 
 
+def test_an_unknown_subject_is_told_as_none(gate: Gateway, shop: Upstream) -> None:
+    """What stands for it in the store is no user's name."""
+    bearer = f"Authorization: Bearer {log_in(gate.port, '')}"
+    shop.clear(accounts)
+    assert status(ask(gate.port, request("GET /required/x", *LIES, bearer), CLIENT)) == 200
+    assert not {variable(name) for name in IDENTITY} & set(told(shop.got))
+    answer = ask(gate.port, question("X-User-Id: root", bearer))
+    assert [answered(answer)[name] for name in IDENTITY] == ["", "", ""]
+
+
 @pytest.mark.parametrize("source", [CLIENT, PROXY])
 def test_the_backends_logout_is_told_by_the_gateway_alone(
     gate: Gateway, shop: Upstream, source: str
