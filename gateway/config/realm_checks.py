@@ -59,6 +59,7 @@ def check_realms(config: Config, document: Document) -> Iterator[Problem]:
 def realm_warnings(config: Config, document: Document) -> Iterator[Problem]:
     """Where people are not told apart because config.yaml says so, or shows names alone."""
     yield from _shared_unverified(config, document)
+    yield from _shared_by_issuers(config, document)
     yield from _names_alone(config, document)
 
 
@@ -76,6 +77,19 @@ def _shared_unverified(config: Config, document: Document) -> Iterator[Problem]:
                 (*mine.where, "subject_prefix"),
                 f"shares a realm with {shared[0].title} by tokens that nothing verifies: a name "
                 "that this backend can be made to say is that person there; add verify",
+            )
+
+
+def _shared_by_issuers(config: Config, document: Document) -> Iterator[Problem]:
+    """Realms into which two issuers bring names, of which neither asks the other (Core §5.7)."""
+    issuers = [source for source in _sources(config) if source.giver[0] == "issuer"]
+    for first, second in combinations(issuers, 2):
+        states_same = first.prefix is not None and first.prefix == second.prefix
+        if states_same and first.giver != second.giver:
+            yield document.problem(
+                (*second.where, "subject_prefix"),
+                f"shares a realm with {first.title}, of another issuer: who can choose a name at "
+                "one is that person at the other; write a prefix for each",
             )
 
 

@@ -136,7 +136,7 @@ def _description(head: RequestHead, asked: Route, peer: Peer) -> _Description:
     scheme, host = fields.pop(_PROTO, b"").lower(), fields.pop(_HOST, None)
     if b"," in scheme:
         scheme = peer.client(head).scheme if peer.trusted else b""
-    way = next((each for each in _WAYS if fields.keys() == {each, _WAYS[each]}), None)
+    way = next((way for way in _WAYS if fields.keys() == {way, _WAYS[way]}), None)
     if way is None or len(said) > len(dict(said)):
         raise Refused(refusals.UNDESCRIBED)
     method, target = fields[_WAYS[way]], fields[way]

@@ -237,6 +237,16 @@ def test_a_realm_that_unverified_tokens_share(tmp_path: Path) -> None:
     assert warnings(tmp_path, both[0], again) == []
 
 
+def test_a_realm_that_two_issuers_share(tmp_path: Path) -> None:
+    """Each gives its names by itself, so one of them is no proof at the other."""
+    other = {**OIDC, "path": "/two", "issuer": "https://two.example"}
+    [found] = warnings(tmp_path, prefixed(OIDC, ""), prefixed(other, ""))
+    assert found.startswith("login[1].subject_prefix: shares a realm with login[0], of another")
+    assert warnings(tmp_path, prefixed(OIDC, "one:"), prefixed(other, "two:")) == []
+    again = prefixed({**OIDC, "path": "/again"}, "")
+    assert warnings(tmp_path, prefixed(OIDC, ""), again) == []
+
+
 def test_an_identity_that_tells_no_realms_apart(tmp_path: Path) -> None:
     """Where no field shows the subject, one that shows a name shows two people alike."""
     identity = {"X-User": "username", "X-Role": "role"}
