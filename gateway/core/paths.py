@@ -6,7 +6,9 @@ different ways, and every path confusion lives in the gap between two of them.
 * The strict reading, RFC 3986 §6.2.2: only percent-encoded unreserved characters are decoded.
 * The resolved reading: everything decoded until it is stable, backslashes as slashes, `;parameters`
   cut, empty and dot segments removed. Where this is another route's path, the request is refused:
-  honest clients resolve a path before they send it.
+  honest clients resolve a path before they send it. So is one with control bytes where a part
+  between them, or the whole without them, is another route's path: patterns of Ruby see lines, and
+  parsers of URLs drop line ends.
 * The loose reading: what backends take for the same path in their ordinary settings. They drop
   case, a slash at the end, a format suffix (`.json`), what Windows drops from a name, a script
   before or behind the path (`/index.php/api`), and what tells a letter from an ASCII one. People
@@ -31,12 +33,18 @@ _FOLDED = re.compile(rb"(?:/[a-z0-9_~!$&'()*+,=@-]++)++")
 
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _HEX = b"0123456789ABCDEFabcdef"
-_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_CONTROLS = re.compile(rb"[\x00-\x1f\x7f]++")
+
+# Each part between control bytes is read by itself; honest clients have no reason to send many.
+_MAX_PARTS = 8
 
 # ASCII in two to four bytes, which RFC 3629 §3 forbids and old decoders accept: `%c0%af` is `/`.
 _OVERLONG = re.compile(rb"(?:([\xc0\xc1])|(?:\xe0|\xf0\x80)([\x80\x81]))([\x80-\xbf])")
 
-# Percent-encoding is undone at most this often: honest clients have no reason to encode four times.
+# A percent sign that is escaped several times in a row, as by clients who escape what is escaped.
+_ESCAPED_AGAIN = re.compile(rb"%(?:25)+(?=[0-9A-Fa-f]{2})")
+
+# Other escapes in escapes are undone at most this often: honest clients have no reason for them.
 _MAX_DECODINGS = 4
 
 # A path that climbs, spelled so that every backend that resolves it ends at the same place.
@@ -65,8 +73,8 @@ _STRICT = {
 
 
 class AmbiguousPath(ValueError):
-    """The path has no safe reading: a control byte, endless encoding, a climb above the root or
-    over segments that not every backend sees.
+    """The path has no safe reading: a NUL, many control bytes, endless encoding, a climb above the
+    root or over segments that not every backend sees.
     """
 
 
@@ -81,6 +89,7 @@ class Readings:
     strict: bytes
     resolved: bytes
     loose: tuple[Folded, ...]
+    without_controls: tuple[bytes, ...] = ()  # what else a path with control bytes may be
 
 
 def read(path: bytes) -> Readings:
@@ -92,10 +101,11 @@ def read(path: bytes) -> Readings:
         return Readings(path, path, ((path,),))
     plain = strict(path)
     resolved = path if _PLAIN.fullmatch(path) else _resolved(plain)
-    loose = _loose(resolved)
+    others = _without_controls(resolved)
+    loose = sum(map(_loose, others), start=_loose(resolved))
     if b"/../" in plain + b"/":
         loose += _loose(plain)  # to a backend that takes `..` for a name
-    return Readings(plain, resolved, loose)
+    return Readings(plain, resolved, loose, others)
 
 
 def strict(path: bytes) -> bytes:
@@ -166,6 +176,7 @@ def _resolved(path: bytes) -> bytes:
 
 
 def _decoded(path: bytes) -> bytes:
+    path = _ESCAPED_AGAIN.sub(b"%", path)
     for _ in range(_MAX_DECODINGS):
         decoded = _OVERLONG.sub(_shortest, unquote_to_bytes(path))
         if decoded == path:
@@ -173,9 +184,20 @@ def _decoded(path: bytes) -> bytes:
         path = decoded
     else:
         raise AmbiguousPath
-    if _CONTROL.search(path):
-        raise AmbiguousPath
+    if b"\0" in path:
+        raise AmbiguousPath  # where it ends for some, in languages with strings like those of C
     return path
+
+
+def _without_controls(resolved: bytes) -> tuple[bytes, ...]:
+    """What a resolved path is to backends that drop control bytes, or that see lines in it."""
+    parts = _CONTROLS.split(resolved)
+    if len(parts) == 1:
+        return ()
+    whole = b"".join(parts)
+    if len(parts) > _MAX_PARTS or b"/.." in whole:
+        raise AmbiguousPath
+    return tuple([_resolved(text) for text in {whole, *parts} if text.startswith(b"/")])
 
 
 def _shortest(overlong: re.Match[bytes]) -> bytes:

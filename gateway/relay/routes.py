@@ -257,10 +257,13 @@ class RouteTable:
 
 
 def _resolved(table: Table[Route], readings: Readings) -> Methods[Route] | None:
-    """What is found by the strict and the resolved reading alike. Raises `AmbiguousPath`."""
+    """What is found by the strict and the resolved reading alike, and by what they are without
+    control bytes. Raises `AmbiguousPath`.
+    """
     found = table.match(readings.strict)
-    if table.match(readings.resolved) is not found:
-        raise paths.AmbiguousPath
+    for other in (readings.resolved, *readings.without_controls):
+        if table.match(other) is not found:
+            raise paths.AmbiguousPath
     return found
 
 

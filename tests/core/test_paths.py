@@ -9,6 +9,10 @@ from hypothesis import strategies as st
 
 from gateway.core import paths
 
+ESCAPED_FIVE_TIMES = b"A"
+for _ in range(5):
+    ESCAPED_FIVE_TIMES = b"".join(b"%%%02x" % byte for byte in ESCAPED_FIVE_TIMES)
+
 
 @pytest.mark.parametrize("path", [b"/", b"/a", b"/a/b.c", b"/a/", b"/a@b:c/d=e,f", b"/~x/$y!"])
 def test_a_plain_path_has_one_reading(path: bytes) -> None:
@@ -48,9 +52,12 @@ def test_strict_and_resolved(path: bytes, strict: bytes, resolved: bytes) -> Non
         b"/a/../..",
         b"/%2e%2e",
         b"/a%00b",
-        b"/a%0ab",
         b"/a%c0%80b",
-        b"/%252525252541",
+        b"/a%0a/b%00",
+        b"/a/.%0a./b",  # dropped, it climbs
+        b"/a/..%0a",
+        b"/a" + b"%0ab" * 8,
+        b"/" + ESCAPED_FIVE_TIMES,
         b"/a/b%2f../c",  # the climb is out of b, or out of a
         b"/a/b\\../c",
         b"/a//../c",
@@ -63,11 +70,38 @@ def test_strict_and_resolved(path: bytes, strict: bytes, resolved: bytes) -> Non
     ],
 )
 def test_a_path_without_a_safe_reading(path: bytes) -> None:
-    """NUL and control bytes, endless encodings, and climbs above the root or over something that
+    """NUL, many control bytes, endless encodings, and climbs above the root or over something that
     not every backend takes for a segment.
     """
     with pytest.raises(paths.AmbiguousPath):
         paths.read(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "others"),
+    [
+        (b"/a%0ab", {b"/ab", b"/a"}),
+        (b"/a%0d%0a", {b"/a"}),
+        (b"/%0aapi/me", {b"/api/me", b"/"}),
+        (b"/a%0a/api/me", {b"/a/api/me", b"/a", b"/api/me"}),
+        (b"/a/%250a%1fb%7f/c", {b"/a/b/c", b"/a/", b"/c"}),
+        (b"/ab", set()),
+    ],
+)
+def test_control_bytes(path: bytes, others: set[bytes]) -> None:
+    """Some backends drop them, and some see lines: each reading has to be the same route's."""
+    readings = paths.read(path)
+    assert set(readings.without_controls) == others
+    loose = {folded for folded, *_ in readings.loose}
+    assert loose >= {paths.fold(other) for other in others}
+
+
+@pytest.mark.parametrize("percent", [b"%25" * 1, b"%" + b"25" * 4, b"%" + b"25" * 500])
+def test_text_that_is_escaped_again_and_again(percent: bytes) -> None:
+    """Each client and proxy on the way may have done so: it is resolved to what it was."""
+    assert paths.read(b"/" + percent + b"41").resolved == b"/A"
+    with pytest.raises(paths.AmbiguousPath):
+        paths.read(b"/a/" + percent + b"2e" + percent + b"2e/b")
 
 
 @pytest.mark.parametrize(
@@ -219,7 +253,8 @@ def test_reading_never_crashes_and_is_stable(tail: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", [b"a/", b"A/", b"%41", b"%20", b"a.", b".php/", b"::$", b"%cc%81%cc%a0", b"%25"]
+    "piece",
+    [b"a/", b"A/", b"%41", b"%20", b"a.", b".php/", b"::$", b"%cc%81%cc%a0", b"%25", b"%0a/"],
 )
 def test_long_paths_take_as_long_as_they_are(piece: bytes) -> None:
     """The time grows with the length, and not with its square: no spelling stalls a worker."""

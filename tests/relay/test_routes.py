@@ -269,6 +269,9 @@ def _without_dots(path: str) -> str:
 FOLDINGS: dict[str, Callable[[str], str]] = {
     "decode": lambda path: re.sub("%([0-9A-Fa-f]{2})", lambda it: chr(int(it[1], 16)), path),
     "decode again": lambda path: re.sub("%([0-9A-Fa-f]{2})", lambda it: chr(int(it[1], 16)), path),
+    "drop controls": lambda path: re.sub("[\x00-\x1f\x7f]", "", path),
+    "first line": lambda path: path.split("\n")[0] or path,
+    "last line": lambda path: max(path, path.split("\n")[-1], key=lambda it: it.startswith("/")),
     "backslash": lambda path: path.replace("\\", "/"),
     "merge slashes": lambda path: re.sub("//+", "/", path),
     "cut parameters": lambda path: re.sub(";[^/]*", "", path),
@@ -293,6 +296,7 @@ RULES = st.lists(
 )
 PLAIN = ["api", "me", "x", "API", "Me", "m%65"]
 ODD = ["..", ".", "%2e%2e", ".%2E", "index.php", "me.json", "api.", "api%20", "me;a", "..;a", "x."]
+ODD += ["me%0A", "%0Aapi", "m%0De", "%0a", ".%0A.", "x%00", "%2525256De", "%250Ame"]
 SEGMENTS = st.sampled_from(PLAIN + ODD)
 SEPARATORS = st.sampled_from(["/", "/", "/", "//", "%2f", "%5c", "%252f", "\\"])
 SPELLED = st.lists(st.tuples(SEPARATORS, SEGMENTS), min_size=1, max_size=6).flatmap(
