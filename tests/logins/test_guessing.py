@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from gateway.observe.events import Event
-from tests.conftest import token_of
+from tests.conftest import SIGNING_SECRET, token_of
 from tests.support.endpoints import Asked, World, answer, backend, world
 from tests.support.processes import free_port
 from tests.support.raw import Upstream, Visit
@@ -505,14 +505,20 @@ async def test_some_passwords_in_a_request_are_as_many_guesses(place: World) -> 
     assert len(place.backend.asked) == 1
 
 
-async def test_a_success_beside_guesses_forgives_nothing(place: World) -> None:
-    """A guesser logs in to its own account in the same request: what else it tried, has failed."""
-    place.backend.answer = answer({"data": {"a0": None, "a1": {"token": token_of("mallory")}}})
+async def test_a_success_beside_guesses_forgives_nothing(redis: RedisServer) -> None:
+    """A guesser logs in to its own account in the same request: what else it tried, has failed.
+
+    Under an alias, a token has to be verified.
+    """
+    login = {"kind": "backend", "path": "/login", "upstream": "accounts"}
+    verified = {**login, "verify": {"secret": SIGNING_SECRET}}
     query = document(("alice", "guess"), ("mallory", "good"))
     sent = json.dumps({"query": query}).encode()
-    for expected in (200, 429):
-        status, _, _ = await place.ask("POST", "/login", sent, X_Real_IP=HOME)
-        assert status == expected
+    async with world(redis.url, guessing=RULES, login=verified) as place:
+        place.backend.answer = answer({"data": {"a0": None, "a1": {"token": token_of("mallory")}}})
+        for expected in (200, 429):
+            status, _, _ = await place.ask("POST", "/login", sent, X_Real_IP=HOME)
+            assert status == expected
 
 
 async def test_a_password_and_a_code_are_one_guess(place: World) -> None:

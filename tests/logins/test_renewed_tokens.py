@@ -8,7 +8,10 @@ from typing import Any
 import jwt
 import pytest
 
+from gateway.core.replies import Reply
+from gateway.core.request_echo import EchoDetector
 from gateway.core.sessions import Session
+from gateway.core.token_places import Auto
 from gateway.store.renewals import RenewalFailed, RenewalRefused
 from tests.conftest import SIGNING_SECRET
 from tests.support.endpoints import BODY, World, answer, world
@@ -94,3 +97,16 @@ async def test_a_token_that_is_not_verified_is_not_taken(redis: RedisServer) -> 
         assert await renewed(place, session, good) == good
         with pytest.raises(RenewalFailed):
             await renewed(place, session, rsa_signer("mallory").token({"kid": "rsa"}))
+
+
+async def test_a_refresh_token_that_the_client_has_sent_is_not_kept(redis: RedisServer) -> None:
+    """On a route that captures, a reply may repeat what was typed as well."""
+    async with world(redis.url, login=LOGIN) as place:
+        session = await logged_in(place)
+        successors = place.sessions.renewals._logins["/login"]._successors  # type: ignore[attr-defined]
+        said = {"token": token(), "refresh": "a-refresh-token-of-mine"}
+        reply = Reply(200, (), json.dumps(said).encode())
+        for typed, expected in (("", said["refresh"]), (said["refresh"], REFRESH)):
+            sent = EchoDetector("/switch", [], json.dumps({"note": typed}).encode())
+            _, renewed = await successors(session, reply, Auto(), asked=False, sent=sent)
+            assert expected in renewed.refresh
