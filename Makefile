@@ -61,5 +61,5 @@ $(VENV)/.debian-test: $(VENV)/.made deploy/debian-packages
 	@touch $@
 
 $(VENV)/.debian-bench: $(VENV)/.made deploy/debian-packages
-	@deploy/debian-packages nginx libnginx-mod-http-lua lua-nginx-redis redis-server caddy wrk
+	@deploy/debian-packages nginx libnginx-mod-http-lua lua-nginx-redis redis-server caddy haproxy wrk
 	@touch $@

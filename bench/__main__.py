@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import gateways, held, logouts, modes, report
+from bench import faults, gateways, held, logouts, modes, report
 from bench.gateways import Gateway
 from bench.ground import Ground, prepared
 from bench.machine import BenchError, description, missing_packages, raise_file_limit
@@ -33,6 +33,7 @@ _TAKES_PART = {
     "memory": gateways.ALL,
     "logout": (gateways.LATCHKEY,),
     "sessions": (gateways.LATCHKEY,),
+    "faults": (gateways.LATCHKEY,),  # beside peers of its own
 }
 _LOADS = {
     "warm": modes.warm,
@@ -98,6 +99,13 @@ def _one(
     if mode == "sessions":
         filled = held.hold(ground, effort.held)
         return report.held_table(filled), report.held_verdicts(filled), asdict(filled)
+    if mode == "faults":
+        seen = faults.measure()
+        by_fault = {
+            fault: {name: asdict(one) for name, one in by_peer.items()}
+            for fault, by_peer in seen.items()
+        }
+        return report.faults_table(seen), report.faults_verdicts(seen), by_fault
     samples = _LOADS[mode](ground, taking_part, effort)
     return (
         report.load_table(samples, taking_part),

@@ -28,6 +28,7 @@ NEEDED = {
     "nginx": "nginx",
     "redis-server": "redis-server",
     "caddy": "caddy",
+    "haproxy": "haproxy",
     "wrk": "wrk",
     "/usr/lib/nginx/modules/ngx_http_lua_module.so": "libnginx-mod-http-lua",
     "/usr/share/lua/5.1/nginx/redis.lua": "lua-nginx-redis",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from bench.faults import Figures
 from bench.gateways import CADDY, LATCHKEY, NGINX, NGINX_LUA, Gateway
 from bench.held import Held
 from bench.load import Sample
@@ -33,6 +34,7 @@ TARGETS = {
 _IDLE_WORKER = 60.0  # MiB
 _PER_CONNECTION = 6.0  # KiB
 _LOGOUT_P99, _LOGOUT_MAX = 50.0, 1000.0  # ms until it is felt on another gateway
+_ALIKE = 1.0  # % of requests: by so much one gateway differs from one run to the next
 _IN_REDIS, _REMEMBERED = 1024.0, 1.2 * 1024  # bytes a session
 
 
@@ -99,6 +101,29 @@ def logout_table(logouts: Logouts) -> str:
         f"{len(logouts.each):,} logouts, beside {logouts.rate:,.0f} requests/s."
         f" Calls that were sent after a logout's answer and passed: {passed}."
     )
+
+
+def faults_table(figures: Figures) -> str:
+    """For each fault and peer: failed requests of all, and the slowest one."""
+    names = list(next(iter(figures.values())))
+    rows = [["failed, of requests; slowest", *names]]
+    for fault, by_peer in figures.items():
+        cells = (
+            f"{seen.failed} of {seen.requests}; {seen.slowest * 1000:,.0f} ms"
+            for seen in by_peer.values()
+        )
+        rows.append([fault, *cells])
+    return _table(rows)
+
+
+def faults_verdicts(figures: Figures) -> list[Verdict]:
+    """Of each fault: as many requests of a hundred fail as with the second best at the most."""
+    verdicts = []
+    for fault, by_peer in figures.items():
+        second = sorted(seen.share for name, seen in by_peer.items() if name != "Latchkey")[1]
+        share = by_peer["Latchkey"].share
+        verdicts.append(Verdict(f"faults: {fault}", share, second + _ALIKE, "% failed"))
+    return verdicts
 
 
 def held_table(held: Held) -> str:
