@@ -116,6 +116,7 @@ class Upstream(Shorthand):
     paths: Literal["loose", "strict"] = "loose"
     max_connections: Annotated[int, Field(ge=1)] = 256
     upstream_idle: Annotated[Duration, Field(gt=0)] | None = None
+    lenient: bool = False
     tls: UpstreamTls = UpstreamTls()
 
 

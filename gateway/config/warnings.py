@@ -36,6 +36,7 @@ def warnings(config: Config, document: Document) -> list[Problem]:
     return in_order(
         [
             *_unchecked_upstreams(config, document),
+            *_lenient_upstreams(config, document),
             *_paths_by_spelling(config, document),
             *_named_spellings(config, document),
             *_unverified_tokens(config, document),
@@ -55,6 +56,16 @@ def _unchecked_upstreams(config: Config, document: Document) -> Iterator[Problem
             yield document.problem(
                 ("upstreams", name, "tls", "verify"),
                 "accepts any certificate: who stands between reads every token; name a ca_file",
+            )
+
+
+def _lenient_upstreams(config: Config, document: Document) -> Iterator[Problem]:
+    for name, upstream in config.upstreams.items():
+        if upstream.lenient:
+            yield document.problem(
+                ("upstreams", name, "lenient"),
+                "takes answers that break HTTP/1.1: where others read them in another way, one "
+                "user's answer may become another's; mend the backend",
             )
 
 

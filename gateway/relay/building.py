@@ -42,6 +42,7 @@ class Builder:
         self._outbox = outbox
         own = frozenset(name.encode() for name in key_cookies(config))
         self._reader = ResponseReader(own_cookies=own)
+        self._lenient_reader = ResponseReader(own_cookies=own, lenient=True)
         self._minter = minter(config)
         self._tokens: dict[tuple[Any, ...], RouteTokens] = {}
         named = [] if config.keys.field is None else [config.keys.field.encode()]
@@ -142,7 +143,7 @@ class Builder:
             name,
             servers,
             host,
-            self._reader,
+            self._lenient_reader if upstream.lenient else self._reader,
             most=upstream.max_connections,
             idle_timeout=upstream.upstream_idle,
         )

@@ -2,8 +2,9 @@
 
 Theory: a head is accepted only if every byte of it is described by RFC 9112 §3 and §5; there is
 no recovery and no leniency, since two parsers that forgive differently are what request smuggling
-is made of. From the first byte that the field pattern does not describe, all the rest turns up as
-one match with an empty name: to try again at each byte would take time with the square of the size.
+is made of. (The exception are answers of upstreams that are called lenient.) From the first byte on
+that the field pattern does not describe, all the rest turns up as one match with an empty name: to
+try again at each byte would take time with the square of the size.
 
 Precedent: nginx and h11 refuse the same; llhttp is kept in the tests as an oracle. It is not used
 here, because it reports neither where a head ends nor the bytes of a field as they came, and a
@@ -26,6 +27,11 @@ _TARGET = rb"[\x21\x22\x24-\x3e\x40-\x7e]++(?:\?[\x21\x22\x24-\x7e\x80-\xff]*+)?
 # RFC 9110 §2.5: a minor version above the highest one that is known, 1.1, is read as that.
 _REQUEST_LINE = re.compile(rb"(%b{1,64}+) (%b) HTTP/1\.([0-9])\r\n" % (TOKEN, _TARGET))
 _STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-5][0-9][0-9])( [\t\x20-\x7e\x80-\xff]*+)?\r\n")
+# What `lenient` upstreams may send besides: any status of three digits.
+_LENIENT_STATUS_LINE = re.compile(_STATUS_LINE.pattern.replace(b"[1-5]", b"[1-9]"))
+_LENIENT_HEAD_END = re.compile(rb"\n\r?\n")
+_LF = re.compile(rb"(?<!\r)\n")
+
 _FIELDS = re.compile(rb"((%b++):[\t\x20-\x7e\x80-\xff]*+\r\n)|[\s\S]++" % TOKEN)
 
 # The field lines between two offsets of some bytes, as (line with its CRLF, name). What is no field
@@ -76,7 +82,23 @@ def request_line(data: bytes) -> tuple[bytes, bytes, bytes, int]:
 
 def status_line(data: bytes) -> tuple[bytes, int, bytes, int]:
     """(minor version, status, reason with its leading space, where the fields begin)."""
-    line = _STATUS_LINE.match(data)
+    return _status_line(_STATUS_LINE, data)
+
+
+def lenient_status_line(data: bytes) -> tuple[bytes, int, bytes, int]:
+    """The same of an upstream whose statuses may go beyond 599."""
+    return _status_line(_LENIENT_STATUS_LINE, data)
+
+
+def with_crlf(data: bytes) -> bytes:
+    """The same with CRLF where lines of the head end in LF alone (RFC 9112 §2.2)."""
+    end = _LENIENT_HEAD_END.search(data)
+    size = len(data) if end is None else end.end()
+    return _LF.sub(b"\r\n", data[:size]) + data[size:]
+
+
+def _status_line(pattern: re.Pattern[bytes], data: bytes) -> tuple[bytes, int, bytes, int]:
+    line = pattern.match(data)
     if line is None:
         raise Malformed(broken_rules.of_status_line(data))
     minor, status, reason = line.groups()

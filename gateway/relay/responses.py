@@ -57,10 +57,14 @@ Rule = Callable[[ResponseHead, bytes, bytes], None]
 class ResponseReader:
     """Reads response heads by one gateway's rules."""
 
-    def __init__(self, *, own_cookies: Collection[bytes]) -> None:
-        """`own_cookies` are names of cookies that hold keys: no upstream may set one (rule E7), nor
+    def __init__(self, *, own_cookies: Collection[bytes], lenient: bool = False) -> None:
+        """`lenient` takes heads with LF for CRLF, chunks in HTTP/1.0, and statuses beyond 599.
+
+        `own_cookies` are names of cookies that hold keys: no upstream may set one (rule E7), nor
         one that a browser carries on its way to log in. Without names, every cookie may be set.
         """
+        self.lenient = lenient
+        self.status_line = grammar.lenient_status_line if lenient else grammar.status_line
         self._own_cookies = own_cookies
         self._by_name: dict[bytes, Rule] = {
             b"content-length": _content_length,
@@ -75,7 +79,7 @@ class ResponseReader:
 
     def read(self, data: bytes, end: int) -> ResponseHead:
         """The head that ends (before its empty line) at `end`. Raises `Malformed`."""
-        minor, status, reason, start = grammar.status_line(data)
+        minor, status, reason, start = self.status_line(data)
         head = ResponseHead(minor, status, reason)
         passed = head.passed = []
         rules, unseen = self._rules, self._unseen
@@ -91,7 +95,9 @@ class ResponseReader:
         if head.chunked and head.length is not None:
             raise Malformed("Content-Length and Transfer-Encoding came together (RFC 9112 §6.1)")
         if head.chunked and head.old:
-            raise Malformed("chunks came in HTTP/1.0 (RFC 9112 §6.1)")
+            if not self.lenient:
+                raise Malformed("chunks came in HTTP/1.0 (RFC 9112 §6.1)")
+            head.close = True
         if head.named:
             _strip_named(head)
         return head

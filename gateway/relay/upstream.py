@@ -255,12 +255,14 @@ class UpstreamConnection(asyncio.Protocol):
         if self._head:
             data, self._head = self._head + data, b""
         while True:
+            if self._reader.lenient:
+                data = grammar.with_crlf(data)
             end = data.find(HEAD_END)
             if end < 0:
                 if data:
                     grammar.check_beginning(data)
                     if b"\r\n" in data:
-                        grammar.status_line(data)
+                        self._reader.status_line(data)
                 if len(data) > self._settings.response_head_size:
                     raise Malformed(_LONG_HEAD)
                 self._head = data

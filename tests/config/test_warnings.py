@@ -44,6 +44,15 @@ def test_an_upstream_whose_certificate_is_not_checked(tmp_path: Path) -> None:
     assert warning.startswith("6:15: upstreams.api.tls.verify: accepts any certificate")
 
 
+def test_a_lenient_upstream(tmp_path: Path) -> None:
+    """Whoever else reads its answers may read them in another way."""
+    upstream = {"servers": "http://127.0.0.1:9000", "lenient": True}
+    [warning] = warned(tmp_path, upstreams={"api": upstream})
+    assert "upstreams.api.lenient: takes answers that break HTTP/1.1" in warning
+    upstream["lenient"] = False
+    assert warned(tmp_path, upstreams={"api": upstream}) == []
+
+
 def test_any_number_of_sessions(tmp_path: Path) -> None:
     """One account could fill the store; the default is a number."""
     [warning] = warned(tmp_path, session={"max_per_subject": 0})

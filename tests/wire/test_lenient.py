@@ -1,0 +1,102 @@
+"""`lenient: true`: what a backend's answers may break, and what not."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.gateway import Gateway, gateway
+from tests.support.raw import Client, Upstream, Visit, always, status
+from tests.support.redis_server import RedisServer
+from tests.wire.broken_answers import BAD_ANSWERS
+from tests.wire.vectors import each
+
+_LF_HINTS = b"HTTP/1.1 103 Early Hints\nLink: </x>\n\n"
+_CHUNKS = b"2\r\nok\r\n0\r\n\r\n"
+
+TAKEN = {
+    "LF alone": b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+    "LF behind one field": b"HTTP/1.1 200 OK\r\nX: y\nContent-Length: 2\r\n\r\nok",
+    "LF as the empty line": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\nok",
+    "LF before the empty line": b"HTTP/1.1 200 OK\r\nContent-Length: 2\n\r\nok",
+    "LF with chunks": b"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n" + _CHUNKS,
+    "LF in an interim head": _LF_HINTS + b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+    "HTTP/1.0 with chunks": b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + _CHUNKS,
+    "status 600": b"HTTP/1.1 600 High\r\nContent-Length: 2\r\n\r\nok",
+    "status 999": b"HTTP/1.1 999 High\nContent-Length: 2\n\nok",
+}
+NOT_ALLOWED = {
+    what: answer
+    for what, answer in BAD_ANSWERS.items()
+    if what not in ("LF alone", "a bare LF", "status 600", "HTTP/1.0 and chunked")
+}
+
+
+@pytest.fixture(scope="module")
+def site(
+    tmp_path_factory: pytest.TempPathFactory, redis: RedisServer
+) -> Iterator[tuple[Gateway, Upstream]]:
+    server = Upstream()
+    upstreams = {"old": {"servers": server.url, "lenient": True}}
+    routes = [{"path": "/*", "upstream": "old", "auth": "public"}]
+    folder = tmp_path_factory.mktemp("lenient")
+    with gateway(folder, redis.url, upstreams=upstreams, routes=routes) as running:
+        yield running, server
+    server.stop()
+
+
+def ask(client: Client) -> tuple[int, bytes]:
+    """The final answer's status and its head; the body is read."""
+    client.send(b"GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n")
+    head = client.head()
+    if status(head) == 103:
+        head = client.head()
+    chunked = b"\r\nTransfer-Encoding: chunked\r\n" in head
+    assert client.exactly(len(_CHUNKS) if chunked else 2) == (_CHUNKS if chunked else b"ok")
+    return status(head), head
+
+
+@each("answer", TAKEN)
+@pytest.mark.parametrize("bytewise", [False, True])
+def test_what_is_taken(site: tuple[Gateway, Upstream], answer: bytes, bytewise: bool) -> None:
+    """LF for CRLF (RFC 9112 §2.2), chunks in HTTP/1.0, statuses beyond 599; in whatever pieces it
+    arrives. What goes on to the client is HTTP/1.1, and the next answer is read rightly.
+    """
+    running, server = site
+
+    def pieces(visit: Visit) -> None:
+        seen = 0
+        while True:
+            seen += len(visit.request(seen))
+            for byte in answer:
+                visit.send(bytes((byte,)))
+
+    server.clear(pieces if bytewise else always(answer))
+    expected = next(code for code in (200, 600, 999) if b" %d " % code in answer)
+    with Client(running.port) as client:
+        for _ in range(2):
+            code, head = ask(client)
+            assert code == expected
+            assert head.count(b"\n") == head.count(b"\r\n")
+
+
+def test_a_connection_with_chunks_in_an_old_version_is_not_used_again(
+    site: tuple[Gateway, Upstream],
+) -> None:
+    """RFC 9112 §6.1: its framing is faulty, so what follows on the connection is no answer."""
+    running, server = site
+    lines = b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n"
+    server.clear(always(lines + _CHUNKS))
+    with Client(running.port) as client:
+        for _ in range(2):
+            assert ask(client)[0] == 200
+    assert len(server.visits) == 2
+
+
+@each("answer", NOT_ALLOWED)
+def test_what_is_a_502_all_the_same(site: tuple[Gateway, Upstream], answer: bytes) -> None:
+    """What makes the length of an answer a guess is no leniency."""
+    running, server = site
+    server.clear(always(answer))
+    with Client(running.port) as client:
+        client.send(b"GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        assert client.answer()[0] == 502
