@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway.core import jwts, set_cookies
+from gateway.core import cookie_deletions, jwts, set_cookies
 from gateway.core.set_cookies import SetCookie
 from gateway.core.tokens import BadToken, Claims, read_claims
 
@@ -31,7 +31,7 @@ def deletions(values: Sequence[str], claims: Mapping[str, Any] | None, now: floa
     cookies = [set_cookies.read(value) for value in values]
     if any(_goes_on(cookie, claims, now) for cookie in cookies):
         return []
-    return [set_cookies.deletion_of(cookie) for cookie in cookies]
+    return [cookie_deletions.deletion_of(cookie) for cookie in cookies]
 
 
 def clears(clear_site_data: bytes) -> bool:

@@ -46,7 +46,7 @@ class Session:
     expires_at: float = math.inf  # the token does
     renew_at: float = math.inf  # from then on the token should be renewed
     refresh: str = field(default="", repr=False)  # what renews it: see `refresh_tokens`
-    cookie: str = ""  # a backend's cookie that holds its key: see `set_cookies.kept_place`
+    cookie: str = ""  # a backend's cookie that holds its key: see `cookie_deletions.kept_place`
     _claims: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
     def claim(self, name: str) -> Any:

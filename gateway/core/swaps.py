@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gateway.core import json_text, jwts, second_steps, set_cookies, token_names
+from gateway.core import cookie_deletions, json_text, jwts, second_steps, token_names
 from gateway.core.json_text import Members, NotJson, String, pointed
 from gateway.core.refresh_tokens import is_refresh, names_refresh
 from gateway.core.replies import IsEcho, Reply, UnreadableReply, names, nothing_sent
@@ -121,10 +121,10 @@ def is_in_cookie(reply: Reply, found: Found) -> bool:
 
 def kept_cookie(reply: Reply, found: Found, path: str) -> str:
     """What a session keeps of the cookie that holds its key, if the token came in one (see
-    `set_cookies.kept_place`); `path` is where the reply's request went.
+    `cookie_deletions.kept_place`); `path` is where the reply's request went.
     """
     if isinstance(found, InField) and is_in_cookie(reply, found):
-        return set_cookies.kept_place(reply.fields[found.index][1], path)
+        return cookie_deletions.kept_place(reply.fields[found.index][1], path)
     return ""
 
 

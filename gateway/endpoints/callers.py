@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.core import keys, origins, refusals, set_cookies, subjects
+from gateway.core import cookie_deletions, keys, origins, refusals, subjects
 from gateway.core.cors import Policy
 from gateway.core.records import Open
 from gateway.endpoints.answers import Refused
@@ -78,7 +78,9 @@ def by_cookie(request: web.Request) -> bool:
 
 def cookies_with_keys(request: web.Request) -> list[str]:
     """The names of the cookies in which keys came, the one that counts first."""
-    return [line.partition(";")[0] for line in request.headers.getall("X-Latchkey-Cookie", ())]
+    headers = request.headers
+    name = headers.get("X-Latchkey-Cookie", "").partition(";")[0]
+    return [name, *headers.get("X-Latchkey-Other-Cookies", "").split()] if name else []
 
 
 def other_sessions(request: web.Request) -> list[str]:
@@ -127,12 +129,12 @@ def deletions(request: web.Request) -> list[str]:
     names, path = cookies_with_keys(request), request.rel_url.raw_path
     if not names:
         return []
-    values = [set_cookies.deletion_from(request.headers["X-Latchkey-Cookie"], names[0])]
+    values = [cookie_deletions.deletion_from(request.headers["X-Latchkey-Cookie"], names[0])]
     if len(names) > 1:
         asked = asked_host(request)
         for name in names:
-            values += set_cookies.deletions(name, asked, path)
-    return list(dict.fromkeys(values))
+            values += cookie_deletions.deletions(name, asked, path)
+    return list(dict.fromkeys(values))[: cookie_deletions.MAX_DELETIONS]
 
 
 def is_own(request: web.Request) -> bool:

@@ -18,7 +18,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from gateway.backends import BackendFailed, Backends
-from gateway.core import carriers, cookie_logouts, devices, keys, refusals, set_cookies, swaps
+from gateway.core import carriers, cookie_deletions, cookie_logouts, devices, keys, refusals, swaps
 from gateway.core.fields import OWN_PREFIX, fold
 from gateway.core.keys import Key
 from gateway.core.origins import host_of, plain_authority
@@ -29,7 +29,7 @@ from gateway.core.sessions import Session
 from gateway.core.swaps import Found, InField, NoToken
 from gateway.core.tokens import BadToken, NotVerified, read_claims
 from gateway.endpoints.answers import Handler, Refused, replied
-from gateway.endpoints.callers import asked_host, by_cookie, cookies_with_keys
+from gateway.endpoints.callers import asked_host, by_cookie, cookies_with_keys, other_sessions
 from gateway.endpoints.endings import Endings
 from gateway.key_sets import KeysUnavailable
 from gateway.logins import Attempt, key_cookies, key_places
@@ -131,8 +131,9 @@ class Captures:
         if not deletions and not cookie_logouts.clears(reply.field("clear-site-data").encode()):
             return []
         headers = request.headers
-        await self._endings.end(request, [headers["X-Latchkey-Session"]], "logout", reason="cookie")
-        return [*deletions, set_cookies.deletion_from(headers["X-Latchkey-Cookie"], kept_in)]
+        ids = [headers["X-Latchkey-Session"], *other_sessions(request)]
+        await self._endings.end(request, ids, "logout", reason="cookie")
+        return [*deletions, cookie_deletions.deletion_from(headers["X-Latchkey-Cookie"], kept_in)]
 
     async def _ask(self, request: web.Request, rule: Route) -> Reply:
         assert rule.upstream is not None  # a rule that captures has one

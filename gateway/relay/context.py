@@ -16,7 +16,7 @@ from gateway.observe.events import Report
 from gateway.pages.refusals import RefusalPages
 from gateway.relay.clock import Clock
 from gateway.relay.decision import Decider, Load
-from gateway.relay.endings import Endings
+from gateway.relay.endings import SessionEnder
 from gateway.relay.key_cookies import TrustedCookies
 from gateway.relay.outbox import Outbox
 from gateway.relay.outgoing import Names
@@ -43,7 +43,7 @@ class Context:
     outbox: Outbox
     loop: asyncio.AbstractEventLoop  # asking for the running one costs a system call each time
     cookies: TrustedCookies
-    endings: Endings
+    ender: SessionEnder
     report: Report  # what happens to sessions
     refused: Callable[[Refusal], None]  # is told of each refusal
     pages: RefusalPages  # what people read of it

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gateway.core import cookie_logouts, keys, refusals
+from gateway.core import cookie_logouts, refusals
 from gateway.observe.events import Event
 from gateway.relay.responses import ResponseHead, cookie_name
 from gateway.store.errors import StoreUnavailable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gateway.relay")
 
 
-class Endings:
+class SessionEnder:
     """Ends sessions in tasks of their own, which no client's going away interrupts."""
 
     def __init__(self, sessions: Sessions, loop: asyncio.AbstractEventLoop) -> None:
@@ -62,23 +62,19 @@ class Endings:
 
 def by_answer(exchange: Exchange, response: ResponseHead, rest: bytes) -> bool:
     """Whether this answer, of whose body there is `rest`, logs out by a cookie in which a key came:
-    then it is held back until the session has ended.
+    then it is held back until the sessions of all keys that came have ended.
     """
     forward, head = exchange.forward, exchange.head
     if forward is None or forward.route.in_process or exchange.logs_out:
         return False
-    ended: list[bytes] = []
     deletions: list[str] = []
     for name, key in head.key_cookies:
         claims = None
         if forward.entry is not None and key == head.credential:
             claims = forward.entry.session.claims
         values = _set_by_backend(exchange, response, name)
-        found = cookie_logouts.deletions(values, claims, time.time())
-        if found or response.clears_cookies:
-            ended.append(key)
-            deletions += found
-    if not ended:
+        deletions += cookie_logouts.deletions(values, claims, time.time())
+    if not deletions and not response.clears_cookies:
         return False
 
     def release() -> None:
@@ -86,12 +82,12 @@ def by_answer(exchange: Exchange, response: ResponseHead, rest: bytes) -> bool:
         assert exchange.upstream is not None
         exchange.upstream.release_answer(exchange, response, rest)
 
-    log_out(exchange, keys.session_ids(ended), "cookie", release)
+    log_out(exchange, head.session_ids, "cookie", release)
     return True
 
 
 def _set_by_backend(exchange: Exchange, response: ResponseHead, name: bytes) -> list[str]:
-    """What an answer sets for a cookie; nothing for the gateway's own, which no backend knows."""
+    """What an answer sets for a cookie, if a backend hands keys out in it."""
     if not exchange.context.cookies.is_of_backend(name):
         return []
     lines = [line for line in response.set_cookies if cookie_name(line) == name]
@@ -119,5 +115,5 @@ def log_out(
             exchange.fail(refusals.INTERNAL)
 
     exchange.logs_out = True
-    event = exchange.told(Event("logout", reason=reason))
-    exchange.context.endings.end(session_ids, event).add_done_callback(done)
+    event = exchange.of_request(Event("logout", reason=reason))
+    exchange.context.ender.end(session_ids, event).add_done_callback(done)

@@ -147,9 +147,9 @@ class Exchange:
 
     def _tell(self, event: Event | None) -> None:
         if event is not None and not self.ended:
-            self.context.report(self.told(event))
+            self.context.report(self.of_request(event))
 
-    def told(self, event: Event) -> Event:
+    def of_request(self, event: Event) -> Event:
         """An event with what is known of its request."""
         address = self.client.peer.client(self.head).address
         return replace(event, address=address, request_id=self.request_id.decode("ascii"))
@@ -308,9 +308,11 @@ class Exchange:
         route, entry, key_fields = forward.route, forward.entry, self.head.key_fields
         if entry is None:
             if route.varies:
-                outgoing.confine(response, route.varies, None)
+                # An answer by which one browser forgets a cookie is for that one alone.
+                private = bool(self.head.deletions)
+                outgoing.confine(response, route.varies, None, private=private)
         elif key_fields and not route.is_endpoint:
-            outgoing.confine(response, route.varies or key_fields, entry.token)
+            outgoing.confine(response, route.varies or key_fields, entry.token, private=True)
 
     def withholds(self, response: ResponseHead, rest: bytes) -> bool:
         """Whether an answer, of whose body there is `rest`, is held back: until there is another

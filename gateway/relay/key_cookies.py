@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
-from gateway.core import carriers, set_cookies
+from gateway.core import carriers, cookie_deletions
 from gateway.core.carriers import HOST_PREFIX
 from gateway.core.token_places import TokenPlace
 from gateway.relay import browsers
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from gateway.store.near_cache import Entry
 
 _HOST_PREFIX = HOST_PREFIX.encode()
-
-# So many Set-Cookie lines an answer has at most for the cookies of a request.
-_MAX_DELETIONS = 32
 
 # A cookie's name and the key in it.
 KeyCookie = tuple[bytes, bytes]
@@ -60,8 +57,9 @@ class TrustedCookies:
         return [own, [pair for pair in trusted if pair not in own]]
 
     def is_of_backend(self, name: bytes) -> bool:
-        """Whether a backend may know of this cookie, and not only the gateway."""
-        return name.decode("latin-1") not in self._unknown
+        """Whether a backend may hand keys out in this cookie."""
+        text = name.decode("latin-1")
+        return text not in self._unknown and (self._by_http is None or text in self._own)
 
     def forget(self, head: RequestHead, peer: Peer, entry: Entry | None = None) -> None:
         """Has the browser forget the cookies that brought keys, if they are ours. One of any other
@@ -74,12 +72,14 @@ class TrustedCookies:
         names = dict.fromkeys(name.decode("latin-1") for name, _ in cookies)
         values: list[str] = []
         if entry is not None:
-            values += [set_cookies.deletion_from(entry.session.cookie, name) for name in names]
+            values += [cookie_deletions.deletion_from(entry.session.cookie, name) for name in names]
         if entry is None or len(cookies) > 1:
             for name in names:
-                if name in self._own or self._by_http is None:
-                    values += set_cookies.deletions(name, host if name in self._own else "", path)
-        head.deletions = tuple(dict.fromkeys(values))[:_MAX_DELETIONS]
+                if name in self._own:
+                    values += cookie_deletions.deletions(name, host, path)
+                elif self._by_http is None:
+                    values += cookie_deletions.deletions(name, "", path)
+        head.deletions = tuple(dict.fromkeys(values))[: cookie_deletions.MAX_DELETIONS]
 
     def _has(self, name: bytes, head: RequestHead, peer: Peer) -> bool:
         names = self._by_https if self._is_https(head, peer) else self._by_http

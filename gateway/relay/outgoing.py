@@ -144,16 +144,19 @@ def _unread_line(head: RequestHead, entry: Entry | None) -> bytes:
 
 
 def _cookie_lines(head: RequestHead, entry: Entry | None) -> bytes:
-    """The names of the cookies with keys, first of the one that counts, with what its session keeps
-    of it; and the ids of the sessions of those that do not count, for they end with it.
+    """The name of the cookie that counts, with what its session keeps of it; and the names of the
+    others with keys, and the ids of their sessions, for these end with it.
     """
     chosen = (head.cookie, head.credential)
-    others = [cookie for cookie in dict.fromkeys(head.key_cookies) if cookie != chosen]
-    names = [_kept_cookie(head, entry), *(name for name, _ in others)]
+    names = [name for name, key in dict.fromkeys(head.key_cookies) if (name, key) != chosen]
     current = None if entry is None else entry.session.id
-    ids = [name for name in head.session_ids if name != current]
-    lines = b"".join(b"X-Latchkey-Cookie: %b\r\n" % name for name in names)
-    return lines + (b"X-Latchkey-Others: %b\r\n" % " ".join(ids).encode() if ids else b"")
+    others = [session_id for session_id in head.session_ids if session_id != current]
+    lines = b"X-Latchkey-Cookie: %b\r\n" % _kept_cookie(head, entry)
+    if names:
+        lines += b"X-Latchkey-Other-Cookies: %b\r\n" % b" ".join(names)
+    if others:
+        lines += b"X-Latchkey-Others: %b\r\n" % " ".join(others).encode()
+    return lines
 
 
 def _kept_cookie(head: RequestHead, entry: Entry | None) -> bytes:
@@ -231,14 +234,16 @@ def put_cors(response: ResponseHead, fields: Mapping[str, str]) -> None:
     response.vary += tuple(line for line in lines if line.startswith(b"Vary:"))
 
 
-def confine(response: ResponseHead, key_fields: tuple[bytes, ...], token: bytes | None) -> None:
+def confine(
+    response: ResponseHead, key_fields: tuple[bytes, ...], token: bytes | None, *, private: bool
+) -> None:
     """Tells shared caches for whom an answer is (rule B15). Caches know of Authorization by
     themselves (RFC 9111 §3.5), and of no other field in which a key may come.
 
     key_fields: the fields in which the caller's key came, or in which one might have come
     token: the session's, which stands in none of the lines; None if no key came
+    private: the answer is one caller's
     """
-    private = token is not None
     if private and not response.for_caches:
         # Browsers alone keep it, and they read every line of Vary.
         response.passed.append(shared_caches.confined((), key_fields, private=True))

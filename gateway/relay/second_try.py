@@ -57,7 +57,7 @@ def _may_renew(session: Session, settings: Settings) -> bool:
 def _refused_for_good(exchange: Exchange, entry: Entry) -> None:
     if entry.session.id and exchange.context.settings.end_on_401:
         event = Event("revoke", reason="upstream_401", by="upstream")
-        exchange.context.endings.end([entry.session.id], event)
+        exchange.context.ender.end([entry.session.id], event)
 
 
 def _send_when_there(

@@ -27,7 +27,7 @@ from gateway.relay.client import ClientConnection
 from gateway.relay.clock import Clock
 from gateway.relay.context import Context
 from gateway.relay.decision import Decider, Load
-from gateway.relay.endings import Endings
+from gateway.relay.endings import SessionEnder
 from gateway.relay.forward_auth import ForwardAuth
 from gateway.relay.key_cookies import TrustedCookies
 from gateway.relay.live import LiveSessions
@@ -137,7 +137,7 @@ class Relay:
             outbox=outbox,
             loop=loop,
             cookies=cookies,
-            endings=Endings(sessions, loop),
+            ender=SessionEnder(sessions, loop),
             report=sessions.report,
             refused=refused,
             pages=RefusalPages(config.pages.templates),

@@ -16,7 +16,7 @@ from tests.conftest import json_answer, token_of
 from tests.e2e.test_browser_sessions import html, press, sees
 from tests.support.chromium import chromium
 from tests.support.gateway import Gateway, gateway
-from tests.support.raw import Upstream, Visit, always
+from tests.support.raw import Upstream, Visit, always, ask
 from tests.support.redis_server import RedisServer
 from tests.support.signing_keys import signing
 from tests.support.users import PASSWORD, user, write
@@ -63,6 +63,12 @@ def accepted(head: bytes) -> bytes:
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: %b\r\n\r\n" % digest
     )
+
+
+_LOGIN = (
+    b"POST /cookie HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+    b"Content-Length: 16\r\n\r\nusername=mallory"
+)
 
 
 @dataclass
@@ -278,6 +284,25 @@ def test_a_siblings_cookie(place: Place) -> None:
         assert name in place.cookies()
         place.browser.execute_cdp_cmd("Network.clearBrowserCookies", {})
     place.log_in()
+
+
+def test_a_key_that_a_sibling_plants(place: Place) -> None:
+    """Beside the visitor's own it makes him nobody else, nor does it keep him out: where it cannot
+    be told from his, he logs in again, and it is gone, from whatever path and domain.
+    """
+    mallory = re.search(rb"jwt=(lk_[\w-]{49})", ask(place.relay.port, _LOGIN))
+    assert mallory is not None
+    for path in ("/", "/home"):
+        place.leave_for(f"x.{place.host}")
+        line = f"jwt={mallory[1].decode()}; Path={path}; Domain={place.host}"
+        place.browser.execute_script("[document.cookie] = arguments", line)
+        if HOSTS[place.host]:
+            assert place.is_logged_in()  # by a cookie that no sibling can set
+        else:
+            assert not place.is_logged_in()
+            assert place.cookies() == []
+            place.log_in()
+        sees(place.browser, "p", f"Hello {place.user}")
 
 
 def test_a_link_to_the_logout(place: Place) -> None:

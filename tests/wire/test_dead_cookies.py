@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.core import keys
+from tests.conftest import json_answer
 from tests.support.gateway import Gateway, gateway
-from tests.support.raw import Upstream, ask, status
+from tests.support.raw import Upstream, always, ask, status
 from tests.support.redis_server import RedisServer
 
 DEAD = keys.new_key(bytes(range(32))).reveal()
@@ -78,6 +79,15 @@ def test_an_optional_route_is_open_to_its_visitor(
         assert b"lk_" not in shop.got
         assert b"Authorization" not in shop.got
         assert b"X-User-Id" not in shop.got
+
+
+def test_no_cache_has_others_forget_theirs(site: Gateway, shop: Upstream) -> None:
+    """An answer that may be kept for all is for this visitor alone when it deletes a cookie."""
+    shop.clear(always(json_answer("200 OK", {}, "Cache-Control: max-age=60")))
+    answer = send(site, "GET /maybe/x", f"Cookie: sid={DEAD}")
+    assert b"\r\nCache-Control: private, max-age=60\r\nVary: Cookie\r\n" in answer
+    answer = send(site, "GET /maybe/x", "Cookie: a=b")
+    assert b"\r\nCache-Control: max-age=60\r\nVary: Cookie\r\n" in answer
 
 
 def test_a_dead_key_in_a_field_is_refused(site: Gateway, shop: Upstream) -> None:
