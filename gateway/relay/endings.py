@@ -69,11 +69,11 @@ def by_answer(exchange: Exchange, response: ResponseHead, rest: bytes) -> bool:
         return False
     deletions: list[str] = []
     for name, key in head.key_cookies:
-        claims = None
-        if forward.entry is not None and key == head.credential:
-            claims = forward.entry.session.claims
         values = _set_by_backend(exchange, response, name)
-        deletions += cookie_logouts.deletions(values, claims, time.time())
+        if values:
+            entry = forward.entry if key == head.credential else None
+            claims = None if entry is None else entry.session.claims
+            deletions += cookie_logouts.deletions(values, claims, time.time())
     if not deletions and not response.clears_cookies:
         return False
 
