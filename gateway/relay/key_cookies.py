@@ -22,7 +22,7 @@ KeyCookie = tuple[bytes, bytes]
 
 
 class TrustedCookies:
-    """The cookies in which keys are taken; by others, somebody else's page could log one in."""
+    """The cookies in which keys are taken; by others, another site could log a visitor in."""
 
     def __init__(
         self, name: str, places: Iterable[TokenPlace], *, secure: bool | Literal["auto"]

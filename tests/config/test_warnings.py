@@ -61,7 +61,7 @@ def test_any_number_of_sessions(tmp_path: Path) -> None:
 
 
 def test_a_backends_logout_that_is_undone(tmp_path: Path) -> None:
-    """A revoked token is refused for good, unless somebody has decided otherwise."""
+    """A revoked token is refused for good, unless config.yaml says otherwise."""
     [warning] = warned(tmp_path, session={"renew_on_upstream_401": True})
     assert "session.renew_on_upstream_401: replaces tokens that a backend has revoked" in warning
 

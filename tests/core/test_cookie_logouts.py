@@ -52,7 +52,7 @@ def test_what_is_deleted(value: str) -> None:
     ],
 )
 def test_what_takes_the_tokens_place(value: str) -> None:
-    """Something that is no token, or somebody else's: the session is not this one any more."""
+    """Something that is no token, or another person's: the session is not this one any more."""
     [deletion] = deletions([value], ALICE, NOW)
     assert deletion.startswith("sid=; Max-Age=0")
 
@@ -74,7 +74,7 @@ def test_what_takes_the_tokens_place(value: str) -> None:
     ],
 )
 def test_what_goes_on(values: list[str], claims: dict[str, object] | None) -> None:
-    """A backend that gives its user a new token with each answer logs nobody out."""
+    """A backend that gives its user a new token with each answer does not log out."""
     assert deletions(values, claims, NOW) == []
 
 

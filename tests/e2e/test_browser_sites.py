@@ -287,7 +287,7 @@ def test_a_siblings_cookie(place: Place) -> None:
 
 
 def test_a_key_that_a_sibling_plants(place: Place) -> None:
-    """Beside the visitor's own it makes him nobody else, nor does it keep him out: where it cannot
+    """Beside the visitor's own it makes him no other person, nor keeps him out: where it cannot
     be told from his, he logs in again, and it is gone, from whatever path and domain.
     """
     mallory = re.search(rb"jwt=(lk_[\w-]{49})", ask(place.relay.port, _LOGIN))

@@ -137,7 +137,7 @@ def test_e4_answers_of_any_status(
 def test_e7_a_new_token_of_the_same_person(
     site: Gateway, shop: Upstream, key: str, path: str
 ) -> None:
-    """E7: a backend that gives one with each answer logs nobody out; the token does not come."""
+    """E7: a backend that gives one with each answer does not log out; the token does not come."""
     for line in (
         f"Set-Cookie: sid={token_of('alice', n=1)}; Path=/; Max-Age=3600",
         f"Set-Cookie: sid=; Path=/old; Max-Age=0\r\nSet-Cookie: sid={token_of('alice')}; Path=/",
@@ -202,7 +202,7 @@ def test_e4_a_large_answer_that_ends_with_its_connection(
 def test_e14_a_store_that_is_away(
     tmp_path: Path, upstream: Upstream, login_upstream: Upstream, shop: Upstream
 ) -> None:
-    """E14: 503, and not the backend's answer: nobody is told that he is logged out."""
+    """E14: 503, and not the backend's answer, which would call the logout done."""
     with (
         redis_server(tmp_path) as store,
         gateway(tmp_path / "gateway", store.url, **sections(upstream, login_upstream)) as alone,

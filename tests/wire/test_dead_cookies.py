@@ -91,7 +91,7 @@ def test_no_cache_has_others_forget_theirs(site: Gateway, shop: Upstream) -> Non
 
 
 def test_a_dead_key_in_a_field_is_refused(site: Gateway, shop: Upstream) -> None:
-    """Who sends one means to be somebody: `bad_key` says what becomes of it."""
+    """It was sent on purpose: `bad_key` says what becomes of it."""
     for path in ("/maybe/x", "/api/x"):
         answer = send(site, f"GET {path}", f"Authorization: Bearer {DEAD}")
         assert (status(answer), b"Set-Cookie" in answer) == (401, False)

@@ -1,4 +1,4 @@
-"""Cookies with several keys in one request: no visitor is kept out, and none is somebody else."""
+"""Cookies with several keys in one request: no visitor is kept out, nor taken for another."""
 
 import json
 import re

@@ -209,7 +209,7 @@ def test_an_answer_that_brings_a_kept_one_up_to_date(
 
 
 def test_answers_on_a_route_that_captures(behind: Gateway, shop: Upstream) -> None:
-    """With a new token in it, no one keeps it, whoever may be told to; without one it is private."""
+    """With a new token in it, no cache keeps it; without one it is private."""
     key = log_in(behind.port, "carol").encode()
     for line, name in (
         (b"Cookie: latchkey=" + key, b"Cookie"),
