@@ -115,10 +115,8 @@ def _entrances(
         return login.entrances
     assert section.kind != "oidc"
     guard = Guard.of(section, config, sessions)
-    if section.kind == "users":
-        guarded = Guarded(login, guard)
-    else:
-        guarded = Guarded(login, guard, section.failed)
+    failed = getattr(section, "failed", None)  # of those that ask a backend
+    guarded = Guarded(login, guard) if failed is None else Guarded(login, guard, failed)
     return [
         Entrance(
             section.path,
