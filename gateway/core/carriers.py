@@ -84,7 +84,7 @@ def trusted_cookies(
     name: str, places: Iterable[TokenPlace], *, secure: bool
 ) -> frozenset[str] | None:
     """The cookies in which keys are taken that come by one kind of connection; None if in any,
-    since a backend may hand its token out under whatever name.
+    since `auto` knows a backend's cookie by many names, in many spellings.
 
     A sibling host can have a browser send other cookies here, with a key of its own, so that what a
     visitor does is done as somebody else. Over HTTPS the configured name is one of these without
