@@ -26,9 +26,10 @@ _TARGET = rb"[\x21\x22\x24-\x3e\x40-\x7e]++(?:\?[\x21\x22\x24-\x7e\x80-\xff]*+)?
 
 # RFC 9110 §2.5: a minor version above the highest one that is known, 1.1, is read as that.
 _REQUEST_LINE = re.compile(rb"(%b{1,64}+) (%b) HTTP/1\.([0-9])\r\n" % (TOKEN, _TARGET))
-_STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-5][0-9][0-9])( [\t\x20-\x7e\x80-\xff]*+)?\r\n")
-# What `lenient` upstreams may send besides: any status of three digits.
-_LENIENT_STATUS_LINE = re.compile(_STATUS_LINE.pattern.replace(b"[1-5]", b"[1-9]"))
+STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-5][0-9][0-9])( [\t\x20-\x7e\x80-\xff]*+)?\r\n")
+
+# Of `lenient` upstreams: any status of three digits, and LF for CRLF.
+LENIENT_STATUS_LINE = re.compile(STATUS_LINE.pattern.replace(b"[1-5]", b"[1-9]"))
 _LENIENT_HEAD_END = re.compile(rb"\n\r?\n")
 _LF = re.compile(rb"(?<!\r)\n")
 
@@ -80,14 +81,15 @@ def request_line(data: bytes) -> tuple[bytes, bytes, bytes, int]:
     return method, target, minor, line.end()
 
 
-def status_line(data: bytes) -> tuple[bytes, int, bytes, int]:
+def status_line(
+    data: bytes, pattern: re.Pattern[bytes] = STATUS_LINE
+) -> tuple[bytes, int, bytes, int]:
     """(minor version, status, reason with its leading space, where the fields begin)."""
-    return _status_line(_STATUS_LINE, data)
-
-
-def lenient_status_line(data: bytes) -> tuple[bytes, int, bytes, int]:
-    """The same of an upstream whose statuses may go beyond 599."""
-    return _status_line(_LENIENT_STATUS_LINE, data)
+    line = pattern.match(data)
+    if line is None:
+        raise Malformed(broken_rules.of_status_line(data))
+    minor, status, reason = line.groups()
+    return minor, int(status), reason or b" ", line.end()
 
 
 def with_crlf(data: bytes) -> bytes:
@@ -95,14 +97,6 @@ def with_crlf(data: bytes) -> bytes:
     end = _LENIENT_HEAD_END.search(data)
     size = len(data) if end is None else end.end()
     return _LF.sub(b"\r\n", data[:size]) + data[size:]
-
-
-def _status_line(pattern: re.Pattern[bytes], data: bytes) -> tuple[bytes, int, bytes, int]:
-    line = pattern.match(data)
-    if line is None:
-        raise Malformed(broken_rules.of_status_line(data))
-    minor, status, reason = line.groups()
-    return minor, int(status), reason or b" ", line.end()
 
 
 def value(line: bytes, name: bytes) -> bytes:

@@ -64,7 +64,7 @@ class ResponseReader:
         one that a browser carries on its way to log in. Without names, every cookie may be set.
         """
         self.lenient = lenient
-        self.status_line = grammar.lenient_status_line if lenient else grammar.status_line
+        self.status_line = grammar.LENIENT_STATUS_LINE if lenient else grammar.STATUS_LINE
         self._own_cookies = own_cookies
         self._by_name: dict[bytes, Rule] = {
             b"content-length": _content_length,
@@ -79,7 +79,7 @@ class ResponseReader:
 
     def read(self, data: bytes, end: int) -> ResponseHead:
         """The head that ends (before its empty line) at `end`. Raises `Malformed`."""
-        minor, status, reason, start = self.status_line(data)
+        minor, status, reason, start = grammar.status_line(data, self.status_line)
         head = ResponseHead(minor, status, reason)
         passed = head.passed = []
         rules, unseen = self._rules, self._unseen

@@ -262,7 +262,7 @@ class UpstreamConnection(asyncio.Protocol):
                 if data:
                     grammar.check_beginning(data)
                     if b"\r\n" in data:
-                        self._reader.status_line(data)
+                        grammar.status_line(data, self._reader.status_line)
                 if len(data) > self._settings.response_head_size:
                     raise Malformed(_LONG_HEAD)
                 self._head = data
