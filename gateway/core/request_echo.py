@@ -32,7 +32,15 @@ _OTHERS = bytes(byte for byte in range(256) if byte not in _ALPHABET)
 # Normalising sorts accents, in quadratic time, so it is done in pieces (characters).
 _NORMALISED_AT_ONCE = 64
 
-_TAG = re.compile(r"<!\[CDATA\[|<[^<>]*+>")
+# What tools that clean HTML, or read XML, cut out: with its text, where they do so.
+_CUT_OUT = (
+    re.compile(r"<!\[CDATA\[|<[^<>]*+>"),
+    re.compile(
+        r"<!--(?:(?!-->).)*+(?:-->)?|<(script|style)\b(?:(?!</\1).)*+|<!\[CDATA\["
+        r"|<(?:\"[^\"]*+\"|'[^']*+'|[^<>\"'])*+>",
+        re.IGNORECASE | re.DOTALL,
+    ),
+)
 
 # A name and a colon, with a name behind it; commas are white space there, and so is `+` in a form.
 # What a comment hides is not looked at.
@@ -84,7 +92,7 @@ class EchoDetector:
         for text in self.texts():
             yield _squeezed(text)
             if "<" in text:
-                yield _squeezed(_TAG.sub("", text))
+                yield from (_squeezed(part.sub("", text)) for part in _CUT_OUT)
 
 
 # Where nothing of a client's was sent.

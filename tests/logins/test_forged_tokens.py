@@ -56,6 +56,11 @@ def escaped(text: str) -> str:
     return "".join(f"\\u{ord(character):04x}" for character in text)
 
 
+def pieces(text: str) -> list[str]:
+    """Too short ones to know a token by."""
+    return [text[start : start + 7] for start in range(0, len(text), 7)]
+
+
 SENT: dict[str, Callable[[str], Sent]] = {
     "json": sent_json,
     "json name": lambda text: Sent(json.dumps({text: "x"}).encode()),
@@ -68,6 +73,9 @@ SENT: dict[str, Callable[[str], Sent]] = {
     "parts": lambda text: Sent(PARTS.format(text).encode()),
     "plain": lambda text: Sent(text.encode()),
     "in capitals": lambda text: sent_json(text.upper()),
+    "between tags": lambda text: sent_json('<b title=">0">'.join(pieces(text))),
+    "between scripts": lambda text: sent_json("<script>a<b</script>".join(pieces(text))),
+    "between comments": lambda text: sent_json("<!-->0-->".join(pieces(text))),
     "glued": lambda text: Sent(json.dumps([text[:-50], text[-50:]]).encode()),
     "packed": lambda text: Sent(
         gzip.compress(sent_json(text).body), fields={"Content_Encoding": "gzip"}
