@@ -40,7 +40,7 @@ def collect(reply: Reply, wanted: Iterable[Wanted]) -> dict[str, Any]:
 
 def are_refused(reply: Reply, wanted: Iterable[Wanted]) -> bool:
     """Whether a reply that holds them says that nobody is logged in by it: plainly, or because it
-    asks for a second step around `sub`. Raises `UnreadableReply`.
+    asks for a second step, around `sub`. Raises `UnreadableReply`.
     """
     try:
         document = reply.document()
@@ -48,7 +48,8 @@ def are_refused(reply: Reply, wanted: Iterable[Wanted]) -> bool:
         return False
     places = [place for name, place, _ in wanted if name == "sub"]
     [path] = [pointed(place.pointer) for place in places if isinstance(place, JsonPointer)] or [()]
-    return is_denial(document) or second_steps.are_asked_for_on_the_way_to(document, path)
+    around = second_steps.objects_on_the_way_to(document, path)
+    return any(second_steps.asks(members) or is_denial(members) for members in around)
 
 
 def _body(reply: Reply) -> Any:

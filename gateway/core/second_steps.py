@@ -14,20 +14,33 @@ from typing import Any
 
 from gateway.core import json_text
 from gateway.core.json_text import Members
-from gateway.core.token_names import words
+from gateway.core.token_names import is_of_others, words
 
 _JOINTS = re.compile(r"[^a-z0-9]+")
 
 _FACTOR = r"(?:mfa|2fa|tfa|[th]?otp|(?:two|multi|second)(?:step|factor)|stepup|challenge)"
 _IS_DUE = r"(?:required|needed|pending|requested|sent)"
+_STEP = (
+    r"(?:(?:additional|extra|further)?(?:verification|confirmation|step|action)"
+    r"|(?:auth|email|login|security|sms|verification)?(?:code|passcode|pin)"
+    r"|sms|authenticator|passkey|securitykey|u2f|webauthn)"
+)
 _ASKING = re.compile(
     # mfa_required, requires2FA, twoFactorAuthRequired, otp_sent, mfaToken, ChallengeName
-    rf"(?:is|needs?|requires?|must|pending|awaiting)?{_FACTOR}"
+    rf"(?:is|needs?|requires?|must|pending|awaiting)?(?:verify|enter|confirm)?{_FACTOR}"
     r"(?:auth(?:entication)?|verification|verify|login|step|check)?(?:is)?"
-    rf"(?:{_IS_DUE}|token|code|id|session|ticket|state|name|parameters|s)?"
-    # verification_required, needsConfirmation
-    rf"|(?:needs?|requires?|pending|awaiting)(?:verification|confirmation|step|action)"
-    rf"|(?:verification|confirmation|step|action)(?:is)?{_IS_DUE}"
+    rf"(?:challenge)?(?:{_IS_DUE}|token|code|id|session|ticket|state|name|parameters|s)?"
+    # verification_required, needsConfirmation, sms_code_sent
+    rf"|(?:needs?|requires?|pending|awaiting){_STEP}|{_STEP}(?:is)?{_IS_DUE}"
+    rf"|(?:login|auth|signin|sms)challenge"
+)
+# The token is one for the time until then: temporary, is_partial_session.
+_FLAG = re.compile(
+    r"(?:is)?(?:interim|partial|pending|preauth|temp|temporary)(?:auth|login|session|token)?"
+)
+# The step is not done yet: mfa_verified, isTwoFactorPassed.
+_DONE = re.compile(
+    rf"(?:is)?{_FACTOR}(?:is)?(?:authenticated|completed?|confirmed|done|passed|verified)"
 )
 # In what is asked for, what says that it really is.
 _DUE = re.compile(rf"(?:is)?{_IS_DUE}|(?:.*(?:token|challenge|session|ticket|state))?(?:id|code)?")
@@ -36,9 +49,17 @@ _STATUS = re.compile(
     r"(?:login|auth|authentication|signin)?"
     r"(?:status|state|step|stage|result|next|nextstep|nextaction|action|code|reason|type|error)"
 )
-_FACTORS = frozenset({"2fa", "challenge", "factor", "hotp", "mfa", "otp", "tfa", "totp"})
-_STEPS = frozenset({"confirm", "confirmation", "verification", "verify"})
+# What a token is for, in the words that its name would have.
+_KIND = re.compile(r"token(?:kind|purpose|type|use)|purpose")
+_MESSAGE = re.compile(r"message|msg|detail")
+
+_FACTORS = frozenset(
+    {"2fa", "challenge", "factor", "hotp", "mfa", "otp", "tfa", "totp", "twofactor"}
+)
+_STEPS = frozenset({"code", "confirm", "confirmation", "verification", "verify"})
 _NEEDS = frozenset({"needed", "pending", "required"})
+# In a message, which may speak of a factor in passing.
+_TOLD = frozenset({*_NEEDS, "enter", "sent"})
 
 # What says of a step that it is over, or that there is none.
 _SETTLED = frozenset(
@@ -56,27 +77,30 @@ _MAX_STATUS = 64
 def are_asked_for(document: Any) -> bool:
     """Whether any object of a JSON document asks for a second step."""
     if isinstance(document, Members):
-        return _asks(document) or any(are_asked_for(inner) for _, inner in document)
+        return asks(document) or any(are_asked_for(inner) for _, inner in document)
     return isinstance(document, list) and any(map(are_asked_for, document))
 
 
-def are_asked_for_around(document: Any, is_token: Callable[[str, str], bool]) -> bool:
-    """Whether an object asks for a second step that is around a token, or around everything.
+def objects_around(document: Any, is_token: Callable[[str, str], bool]) -> list[Members]:
+    """The objects that are around a token, or around everything.
 
     `is_token` knows a token by its name and its text.
     """
     around = [document] if isinstance(document, Members) else []
     _note_around(document, "", is_token, around)
-    return any(map(_asks, around))
+    return around
 
 
-def are_asked_for_on_the_way_to(document: Any, path: Sequence[str]) -> bool:
-    """Whether an object of a JSON document asks for a second step that is around this place, or
-    around everything.
-    """
+def asks(members: Members) -> bool:
+    """Whether one object asks for a second step by its own members."""
+    return any(_says_so(_squeezed(name), value) for name, value in members)
+
+
+def objects_on_the_way_to(document: Any, path: Sequence[str]) -> list[Members]:
+    """The objects of a JSON document that are around this place, or around everything."""
     ends = (path[:length] for length in range(max(1, len(path))))
     around = (value for end in ends for value in json_text.values_at(document, end))
-    return any(isinstance(value, Members) and _asks(value) for value in around)
+    return [value for value in around if isinstance(value, Members)]
 
 
 def _note_around(
@@ -93,14 +117,26 @@ def _note_around(
     return isinstance(value, str) and is_token(name, value)
 
 
-def _asks(members: Members) -> bool:
-    return any(_says_so(_squeezed(name), value) for name, value in members)
-
-
 def _says_so(name: str, value: Any) -> bool:
     if _ASKING.fullmatch(name):
         return _is_due(value)
-    return isinstance(value, str) and _STATUS.fullmatch(name) is not None and _names_step(value)
+    if _DONE.fullmatch(name):
+        return value is False
+    if _FLAG.fullmatch(name):
+        return value is True
+    return isinstance(value, str) and len(value) <= _MAX_STATUS and _is_said(name, value)
+
+
+def _is_said(name: str, text: str) -> bool:
+    """Whether a short text of this name says that a step follows."""
+    said = words(text)
+    if _KIND.fullmatch(name):
+        return is_of_others([text])
+    if not _SETTLED.isdisjoint(said):
+        return False
+    if _MESSAGE.fullmatch(name):
+        return not (_FACTORS.isdisjoint(said) or _TOLD.isdisjoint(said))
+    return _STATUS.fullmatch(name) is not None and _names_step(said)
 
 
 def _is_due(value: Any) -> bool:
@@ -112,12 +148,9 @@ def _is_due(value: Any) -> bool:
     return bool(value)
 
 
-def _names_step(status: str) -> bool:
-    if len(status) > _MAX_STATUS:
-        return False
-    said = frozenset(words(status))
-    is_asked_for = bool(said & _FACTORS) or (bool(said & _STEPS) and bool(said & _NEEDS))
-    return is_asked_for and not said & _SETTLED
+def _names_step(said: Sequence[str]) -> bool:
+    is_due = not (_STEPS.isdisjoint(said) or _NEEDS.isdisjoint(said))
+    return is_due or not _FACTORS.isdisjoint(said)
 
 
 def _squeezed(name: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.core import cookie_deletions, json_text, jwts, second_steps, token_names
+from gateway.core.denials import is_denial
 from gateway.core.json_text import Members, NotJson, String, pointed
 from gateway.core.refresh_tokens import is_refresh, names_refresh
 from gateway.core.replies import IsEcho, Reply, UnreadableReply, names, nothing_sent
@@ -147,12 +148,16 @@ def may_hand_out(reply: Reply, place: JsonPointer) -> bool:
     return is_in_part and _names_token(reply, pointed(place.pointer))
 
 
-def asks_for_more(reply: Reply) -> bool:
-    """Whether a JSON reply asks for a second step, wherever it does. Raises `UnreadableReply`."""
+def is_no_login(reply: Reply) -> bool:
+    """Whether a JSON reply asks for a second step, wherever it does, or says plainly that nothing
+    came of the login, and hands nothing opaque out. Raises `UnreadableReply`.
+    """
     try:
-        return second_steps.are_asked_for(reply.document())
+        if second_steps.are_asked_for(reply.document()):
+            return True
     except NotJson:
         return False
+    return _is_no_around(reply) and not _names_token(reply, ())
 
 
 def scrub(reply: Reply) -> Reply:
@@ -183,19 +188,20 @@ def _complaints(reply: Reply, place: JsonPointer) -> list[Any]:
     except NotJson:
         return []
     is_batch = isinstance(document, list) and not isinstance(document, Members)
-    answers = document if is_batch else [document]
+    # Of a batch, the place may be one in each answer, or in all of it.
+    answers = [document, *document] if is_batch else [document]
     path = pointed(place.pointer)
     return [value for answer in answers for value in json_text.values_at(answer, path)]
 
 
 def _names_token(reply: Reply, beside: Sequence[str]) -> bool:
     """Whether a JSON reply hands out something opaque that is called a token; not in what it says
-    `beside`.
+    `beside`, if anything.
     """
     return any(
         _is_called_token(string.name, string.value) and not jwts.sole(string.value)
         for string in reply.strings()
-        if not string.is_name and not string.is_below(beside)
+        if not string.is_name and not (beside and string.is_below(beside))
     )
 
 
@@ -203,9 +209,10 @@ def _by_known_names(reply: Reply) -> Iterator[Sequence[Found]]:
     """The tokens that are as likely, the likeliest first: those of the JSON body, then of the
     fields, then of the cookies; of each by their names, and nearer to the top.
 
-    The body of a redirect is for people, if anything; what asks for a second step logs in later.
+    The body of a redirect is for people, if anything; what asks for a second step logs in later,
+    and what says no does not log in.
     """
-    if _asks_for_more_around(reply):
+    if _is_no_around(reply):
         return
     if reply.status < 300:
         yield from _in_body(reply)
@@ -219,11 +226,13 @@ def _by_known_names(reply: Reply) -> Iterator[Sequence[Found]]:
         )
 
 
-def _asks_for_more_around(reply: Reply) -> bool:
+def _is_no_around(reply: Reply) -> bool:
+    """Whether a JSON reply says so around a token, or around everything."""
     try:
-        return second_steps.are_asked_for_around(reply.document(), _is_called_token)
+        around = second_steps.objects_around(reply.document(), _is_called_token)
     except NotJson:
         return False
+    return any(second_steps.asks(members) or is_denial(members) for members in around)
 
 
 def _is_called_token(name: str, text: str) -> bool:

@@ -42,7 +42,17 @@ _JOINTS = re.compile(r"[-_. ]+")
 _OF_OTHERS = frozenset(
     {
         *("2fa", "challenge", "factor", "hotp", "mfa", "otp", "step", "tfa", "totp"),
-        *("partial", "pending", "pre", "preauth", "temp", "temporary", "tmp"),
+        *(
+            "ephemeral",
+            "interim",
+            "intermediate",
+            "limited",
+            "partial",
+            "pending",
+            "pre",
+            "preauth",
+        ),
+        *("provisional", "restricted", "temp", "temporary", "tmp"),
         *("activate", "activation", "confirm", "confirmation", "verification", "verify"),
         *("forgot", "invitation", "invite", "magic", "recover", "recovery", "reset"),
         *("csrf", "error", "errors", "refresh", "xsrf"),

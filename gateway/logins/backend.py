@@ -108,10 +108,10 @@ class Login:
             raise BackendFailed(refusals.KEYS) from None
 
     async def _without_token(self, attempt: Attempt, reply: Reply) -> Reply:
-        """A redirect passes, for many refuse by one, and so does what asks for a second step; any
-        other success must have a token.
+        """A redirect passes, for many refuse by one, and so does what says that this is no login
+        yet; any other success must have a token.
         """
-        if reply.status >= 300 or await off_loop(reply.is_large, swaps.asks_for_more, reply):
+        if reply.status >= 300 or await off_loop(reply.is_large, swaps.is_no_login, reply):
             return await self._refused(attempt, reply)
         _log.error(
             "login %s: the backend answered %d without a token",

@@ -332,7 +332,7 @@ def test_what_stands_beside_a_refresh_token_stays() -> None:
         "refresh_url": "/token/refresh",
         "refresh": {"expires_at": "2030-01-01", "type": "opaque", "ttl": 5, "rotates": True},
         "refreshed": "yes",
-        "errors": {"refresh": ["This field is required."]},
+        "form": {"refresh": ["This field is required."]},
     }
     assert json.loads(swapped(reply({"token": ACCESS, **beside})).body) == {"token": KEY, **beside}
 

@@ -200,6 +200,10 @@ NO = [
     {"statusCode": 403},
     {"code": "WRONG_PASSWORD"},
     {"result": "invalid credentials"},
+    {"result": False},
+    {"code": "BAD_CREDENTIALS"},
+    {"status": "UNAUTHENTICATED"},
+    {"fully_authenticated": False},
     {"mfa_required": True},
     {"status": "MFA_REQUIRED"},
     {"challenge": "c1"},
@@ -211,7 +215,7 @@ async def test_a_no_in_so_many_words(place: World, no: dict[str, Any]) -> None:
     """Beside who it was that typed a name, which many a backend repeats; or who has only taken the
     first of two steps. It passes, and nobody is logged in.
     """
-    for reply in ({**no, **ALICE}, {**ALICE, **no}):
+    for reply in ({**no, **ALICE}, {**ALICE, **no}, {"user": {**no, **ALICE["user"]}}):
         place.backend.answer = answer(reply)
         status, _, body = await place.ask("POST", "/login", BODY)
         assert (status, json.loads(body), await count(place)) == (200, reply, 0)
@@ -222,6 +226,7 @@ YES = [
     {"success": "true"},
     {"error": None},
     {"error": ""},
+    {"error": "none"},
     {"errors": []},
     {"status": "ok"},
     {"status": 200},

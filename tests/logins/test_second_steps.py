@@ -1,4 +1,4 @@
-"""Logins in two steps: the first one makes no session, and its reply comes back."""
+"""Replies that are no login yet, or say no: they make no session, and come back."""
 
 import json
 from typing import Any
@@ -25,6 +25,12 @@ FIRST_STEPS: dict[str, Any] = {
     "deep": {"data": {"login": {"twoFactorRequired": True, "accessToken": TOKEN}}},
     "a challenge": {"challenge": {"id": "c1", "token": TOKEN}},
     "no token at all": {"otp_sent": True},
+    "a kind of token": {"token_type": "mfa", "access_token": TOKEN},
+    "a factor that is not verified": {"mfa_verified": False, "token": TOKEN},
+    "a message": {"message": "OTP sent to your phone", "token": TOKEN},
+    "plainly no": {"success": False, "message": "wrong password", "token": TOKEN},
+    "no without a token": {"ok": False, "message": "wrong password"},
+    "no around the token": {"data": {"login": {"errors": ["wrong"], "token": TOKEN}}},
 }
 
 

@@ -260,6 +260,7 @@ async def test_a_success_without_a_token_is_none(redis: RedisServer, reply: Any)
         ("/data/login/errors/0", {"data": {"login": {"errors": ["wrong"]}}}),
         ("/error", {"error": "wrong password"}),
         ("/failed", {"failed": True, "message": "no"}),
+        ("/errors/0/text", {"errors": [{"text": "wrong"}]}),
     ],
 )
 async def test_where_a_login_says_no_is_configurable(
@@ -271,6 +272,16 @@ async def test_where_a_login_says_no_is_configurable(
         status, _, body = await place.ask("POST", "/login", MUTATION)
         assert (status, json.loads(body)) == (200, reply)
         assert await count(place) == 0
+
+
+async def test_an_index_names_one_answer_of_a_batch(redis: RedisServer) -> None:
+    """Or, in each answer, an error of it."""
+    reply = [{"data": {"login": {"token": token_of("alice")}}}, {"errors": ["wrong"]}]
+    for failed in ("/1/errors", "/1/errors/0", "/errors/0"):
+        async with world(redis.url, login={**LOGIN, "failed": failed}) as place:
+            place.backend.answer = answer(reply)
+            assert (await place.ask("POST", "/login", MUTATION))[0] == 502
+            assert await count(place) == 0
 
 
 SAYS_NO: dict[str, tuple[str, str]] = {
