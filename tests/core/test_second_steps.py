@@ -90,7 +90,7 @@ ASKING: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("said", ASKING, ids=json.dumps)
+@pytest.mark.parametrize("said", ASKING)
 def test_what_asks_for_a_second_step_logs_nobody_in(said: dict[str, Any]) -> None:
     """Beside the token, around it, or around everything; whatever the token is called."""
     for body in (
