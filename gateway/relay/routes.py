@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from gateway.relay.exchange import Exchange
 
 # How many paths are remembered, and how long they may be: at most about 2 MiB of a client's choice.
-_MOST_PATHS = 4096
-_LONGEST_PATH = 256
+_MAX_PATHS = 4096
+_MAX_PATH_BYTES = 256
 
 # How many sets of routes between which a path does not decide are remembered: 4 KiB or so each.
 _MAX_DECIDED = 256
@@ -58,7 +58,7 @@ class Destination(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InPlace:
-    """Answers at once, without a connection to anybody."""
+    """Answers at once, without a connection to an upstream."""
 
     acquire: Callable[[Exchange], None]
     host: bytes = b""
@@ -194,8 +194,8 @@ class RouteTable:
         found = self._memo.get(path)
         if found is None:
             found = self._look_up(path)
-            if len(path) <= _LONGEST_PATH:
-                if len(self._memo) >= _MOST_PATHS:
+            if len(path) <= _MAX_PATH_BYTES:
+                if len(self._memo) >= _MAX_PATHS:
                     self._memo.clear()
                 self._memo[path] = found
         return found

@@ -18,7 +18,7 @@ ALIASES = ["localhost", "0.0.0.0", "127.1", "2130706433", "[::ffff:127.0.0.1]"]
 
 
 def careless(visit: Visit) -> None:
-    """A backend that finds a path behind every spelling: whoever gets through has what it holds."""
+    """A backend that finds a path behind every spelling, and then shows what it holds."""
     seen = 0
     while True:
         request = visit.request(seen)
