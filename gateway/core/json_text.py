@@ -159,6 +159,12 @@ def value(text: str) -> Any:
     return _loads(text, object_pairs_hook=_unambiguous, parse_constant=_no_number)
 
 
+def parsed(text: str) -> Any:
+    """What a parser finds in a JSON text. Raises `NotJson`."""
+    _check_depth(text)
+    return _loads(text)
+
+
 def pointed(pointer: str) -> tuple[str, ...]:
     """The parts of a JSON pointer (RFC 6901 §4); an index is a text among them."""
     parts = pointer.split("/")[1:]

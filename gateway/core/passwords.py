@@ -13,6 +13,9 @@ SALT_BYTES = RFC_9106_LOW_MEMORY.salt_len
 # NIST SP 800-63B §5.1.1.2.
 _SHORTEST = 8
 
+# In characters. Unicode puts a row of accents in order in a time that grows with its square.
+_LONGEST = 1024
+
 _hasher = PasswordHasher.from_parameters(RFC_9106_LOW_MEMORY)
 
 # The hash of 32 random bytes that nobody has: for names that are not known, so that they take as
@@ -31,6 +34,8 @@ def check_new(password: str) -> None:
     """Raises `BadPassword` for one that nobody should have."""
     if len(password) < _SHORTEST:
         raise BadPassword(f"is too short: at least {_SHORTEST} characters")
+    if len(password) > _LONGEST:
+        raise BadPassword(f"is too long: at most {_LONGEST} characters")
     try:
         password.encode()
     except UnicodeEncodeError:
@@ -56,5 +61,8 @@ def is_current(kept: str) -> bool:
 
 
 def _folded(password: str) -> str:
-    """However a keyboard spells it: NIST SP 800-63B §5.1.1.2 asks for NFKC or NFKD."""
-    return unicodedata.normalize("NFKC", password)
+    """However a keyboard spells it: NIST SP 800-63B §5.1.1.2 asks for NFKC or NFKD.
+
+    One that is too long is nobody's, so it may stay as it is.
+    """
+    return password if len(password) > _LONGEST else unicodedata.normalize("NFKC", password)

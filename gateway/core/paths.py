@@ -163,10 +163,11 @@ class BackendPaths:
 
 def _resolved(path: bytes) -> bytes:
     kept: list[bytes] = []
+    may_climb = b"/.." in path and _PLAIN_CLIMB.fullmatch(path) is not None
     segments = [part.partition(b";")[0] for part in _decoded(path).replace(b"\\", b"/").split(b"/")]
     for segment in segments:
         if segment == b"..":
-            if not kept or not _PLAIN_CLIMB.fullmatch(path):
+            if not kept or not may_climb:
                 raise AmbiguousPath
             kept.pop()
         elif segment not in (b"", b"."):

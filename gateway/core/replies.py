@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gateway.core import json_text
+from gateway.core import charsets, json_text
 from gateway.core.carriers import TRIP_MARK
 from gateway.core.json_text import String, TooComplex
 from gateway.core.shared_caches import is_for_caches
@@ -57,8 +57,9 @@ class Reply:
         """The body as text, and the encoding that makes the very same bytes of it again."""
         seen = json.detect_encoding(self.body)  # byte order marks, and the zeros of wide characters
         wide = (seen, f"{seen}-be") if seen.startswith(("utf-16", "utf-32")) else (seen,)
-        declared = _CHARSET.search(self.field("content-type"))
-        for encoding in (*wide, declared[1] if declared else "utf-8", "utf-8"):
+        said = _CHARSET.search(self.field("content-type"))
+        declared = None if said is None else charsets.codec(said[1])
+        for encoding in (*wide, declared or "utf-8", "utf-8"):
             try:
                 text = self.body.decode(encoding)
                 if text.encode(encoding) == self.body:

@@ -8,16 +8,15 @@ size of the request, and bounded.
 from __future__ import annotations
 
 import binascii
-import encodings
-import encodings.aliases
 import json
-import pkgutil
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import unquote
 
 import brotli
+
+from gateway.core.charsets import codec
 
 # How many steps of decoding a backend may take, one after the other; percent-encoding and
 # backslashes that are escaped several times in a row are one step.
@@ -73,20 +72,6 @@ _CHARSET_IN_BODY = re.compile(
 )
 _MAX_CHARSETS = 4
 
-# Python's charsets by all their names. Others of its codecs are no charsets, or take long.
-_NO_CHARSETS = frozenset(
-    {
-        *("aliases", "charmap", "idna", "mbcs", "oem", "punycode", "raw_unicode_escape", "rot_13"),
-        *("tactis", "undefined", "unicode_escape"),
-    }
-)
-_MODULES = {module.name: module.name for module in pkgutil.iter_modules(encodings.__path__)}
-_CODECS = {
-    name: codec
-    for name, codec in {**_MODULES, **encodings.aliases.aliases}.items()
-    if codec not in _NO_CHARSETS and not codec.endswith("_codec")
-}
-
 # How zlib is told of a coding; some send `deflate` without the frame of zlib (RFC 9110 §8.4.1.2).
 _GZIP, _ZLIB, _BARE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 _WINDOWS = {"gzip": (_GZIP,), "x-gzip": (_GZIP,), "deflate": (_ZLIB, _BARE)}
@@ -128,11 +113,11 @@ def _head(target: str, fields: Sequence[tuple[str, str]]) -> str:
 def _charsets(fields: Sequence[tuple[str, str]], body: bytes) -> list[str]:
     """What a request may be written in: what it says, and UTF-8."""
     declared = [name for line in values(fields, "content-type") for name in _CHARSET.findall(line)]
-    if not _is_utf8(body) and any(_codec(name) is None for name in declared):
+    if not _is_utf8(body) and any(codec(name) is None for name in declared):
         raise Unreadable
     mentioned = (b"".join(found) for found in _CHARSET_IN_BODY.findall(body))
     named = [*declared, *(name.decode() for name in mentioned)]
-    charsets = dict.fromkeys(filter(None, map(_codec, named)))
+    charsets = dict.fromkeys(filter(None, map(codec, named)))
     if len(charsets) > _MAX_CHARSETS:
         raise Unreadable
     return list(dict.fromkeys(["utf_8", *charsets]))
@@ -197,10 +182,6 @@ def _from_base64(text: str) -> str:
 def _decoded(run: str) -> bytes:
     whole = run[:-1] if len(run) % 4 == 1 else run
     return binascii.a2b_base64(whole.translate(_URL_SAFE) + "=" * (-len(whole) % 4))
-
-
-def _codec(charset: str) -> str | None:
-    return _CODECS.get(charset.lower().replace("-", "_").replace(".", "_"))
 
 
 def _is_utf8(body: bytes) -> bool:

@@ -20,6 +20,10 @@ _MOST_MEMORY = 2 * 2**20
 
 _LONGEST_NAME = 128
 
+# The same however it is spelled. Unicode puts a row of accents in order in a time that grows with
+# its square.
+_LONGEST_SPELLING = 1024
+
 
 class BadUsers(ValueError):
     """What was found describes no users; the message says whom it is about, and shows no hash."""
@@ -44,8 +48,8 @@ def read_users(data: Any) -> dict[str, User]:
 
 
 def folded(name: str) -> str:
-    """A name as it is kept, however a keyboard spells it."""
-    return unicodedata.normalize("NFC", name)
+    """A name as it is kept, however a keyboard spells it; one that is too long stays as it is."""
+    return name if len(name) > _LONGEST_SPELLING else unicodedata.normalize("NFC", name)
 
 
 def check_name(name: Any) -> None:

@@ -6,19 +6,15 @@ the key allows, and a key that it brings along or points at is a reason to refus
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
 import jwt
 
-from gateway.core import jwts, tokens
-from gateway.core.tokens import BadToken, Claims, NotVerified
+from gateway.core import json_text, jwts, tokens
+from gateway.core.tokens import MAX_TOKEN, BadToken, Claims, NotVerified
 from gateway.core.verifying_keys import Algorithm, VerifyingKey
-
-# A longer token is not looked at. Heads of requests are seldom allowed to be half as long.
-_LONGEST = 16384
 
 # RFC 7515 §4.1: fields by which a token names its own key.
 _KEYS_OF_ITS_OWN = ("jku", "jwk", "x5u", "x5c")
@@ -45,7 +41,7 @@ class Rules:
 
 def verify(token: str, keys: Sequence[VerifyingKey], rules: Rules, now: float) -> Claims:
     """What a token says, once it is certain that it may be believed. Raises `NotVerified`."""
-    if len(token) > _LONGEST:
+    if len(token) > MAX_TOKEN:
         raise NotVerified("too_long")
     key, algorithm = _choose(_header(token), keys, rules)
     payload = _payload(token, key, algorithm)
@@ -90,12 +86,12 @@ def _choose(
 
 def _payload(token: str, key: VerifyingKey, algorithm: str) -> dict[str, Any]:
     try:
-        payload = json.loads(_JWS.decode(token, key.material, [algorithm]))
+        payload = json_text.parsed(_JWS.decode(token, key.material, [algorithm]).decode("utf-8"))
     except jwt.InvalidSignatureError:
         raise UnknownKey("signature") from None
     except jwt.InvalidKeyError:
         raise NotVerified("weak_key") from None
-    except (jwt.PyJWTError, ValueError, RecursionError):
+    except (jwt.PyJWTError, ValueError):
         raise NotVerified("not_a_jwt") from None
     if not isinstance(payload, dict):
         raise NotVerified("not_a_jwt")

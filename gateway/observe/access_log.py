@@ -19,8 +19,12 @@ SESSION_CHARACTERS = 12
 # A batch is written when it has this many records, or at the next tick of the clock.
 _BATCH = 256
 
-# The three base64url parts of a JWT (RFC 7519 §3); its header always begins with `{"`.
-_TOKEN = re.compile(rb"eyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+# The three base64url parts of a JWT (RFC 7519 §3), the first of which may stand behind something
+# else; it always begins with `{"`. It is looked for once in each run of such characters.
+_TOKEN = re.compile(
+    rb"(?<![A-Za-z0-9_-])((?:(?!eyJ)[A-Za-z0-9_-])*+)"
+    rb"eyJ[A-Za-z0-9_-]{4,}+\.[A-Za-z0-9_-]++\.[A-Za-z0-9_-]*+"
+)
 
 
 # What is known of a request when it has ended, in this order and ready to be written: UNIX seconds,
@@ -91,7 +95,7 @@ def render(record: Record, stamp: bytes) -> bytes:
         record
     )
     if b"eyJ" in path:
-        path = _TOKEN.sub(b"[token]", path)
+        path = _TOKEN.sub(rb"\1[token]", path)
     if b'"' in path or b"\\" in path:
         path = path.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
     return (

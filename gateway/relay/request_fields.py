@@ -100,12 +100,12 @@ def cookie(head: RequestHead, name: bytes, line: bytes) -> None:
     if b"lk_" not in line:
         head.passed.append(line)
         return
-    kept = []
+    kept, trips = [], []
     for pair in line[len(name) + 1 : -2].split(b";"):
         found = _KEY_COOKIE.fullmatch(pair)
         if found is None:
             if _TRIP_COOKIE.fullmatch(pair):
-                head.trips += (pair.strip(b" \t"),)
+                trips.append(pair.strip(b" \t"))
             else:
                 kept.append(pair)
             continue
@@ -114,6 +114,7 @@ def cookie(head: RequestHead, name: bytes, line: bytes) -> None:
             head.cookie, head.credential, head.key_fields = found[1], found[2], _COOKIE
         elif head.credential != found[2] or head.cookie not in (None, found[1]):
             head.disputed = True
+    head.trips += tuple(trips)
     rest = b";".join(kept)
     if rest.strip(b" \t;"):
         head.passed.append(name + b": " + rest.lstrip(b" \t") + b"\r\n")

@@ -181,9 +181,8 @@ def _finish(head: RequestHead) -> None:
         head.purged = head.purged or head.stray_key
         head.passed = kept
     if head.named:
-        head.passed = [
-            line for line in head.passed if line.partition(b":")[0].lower() not in head.named
-        ]
+        named = frozenset(head.named)
+        head.passed = [line for line in head.passed if line.partition(b":")[0].lower() not in named]
     if head.upgrade is not None and (head.old or b"upgrade" not in head.named):
         head.upgrade = None
 

@@ -10,6 +10,9 @@ from gateway.core.fields import HOP_BY_HOP, OWN_PREFIX, fold
 from gateway.relay import broken_rules, grammar
 from gateway.relay.grammar import Malformed
 
+# No answer has as many; what is done with each takes time of all others.
+_MAX_FIELDS = 1000
+
 # Names are the upstream's to choose, so the memo must not grow with them.
 _MOST_NAMES = 2048
 _LONGEST_NAME = 64
@@ -83,8 +86,11 @@ class ResponseReader:
         head = ResponseHead(minor, status, reason)
         passed = head.passed = []
         rules, unseen = self._rules, self._unseen
+        lines = grammar.fields(data, start, end + 2)
+        if len(lines) > _MAX_FIELDS:
+            raise Malformed("it has more than a thousand fields")
         try:
-            for line, name in grammar.fields(data, start, end + 2):
+            for line, name in lines:
                 rule = rules.get(name, unseen)
                 if rule is None:
                     passed.append(line)
@@ -177,9 +183,10 @@ def _vary(head: ResponseHead, name: bytes, line: bytes) -> None:
 
 def _strip_named(head: ResponseHead) -> None:
     """Takes out what speaks of the upstream's connection alone (RFC 9110 §7.6.1)."""
+    named = frozenset(head.named)
 
     def passes(line: bytes) -> bool:
-        return line.partition(b":")[0].lower() not in head.named
+        return line.partition(b":")[0].lower() not in named
 
     head.passed = list(filter(passes, head.passed))
     head.for_caches = tuple(filter(passes, head.for_caches))

@@ -34,7 +34,19 @@ ATOMS = [
     *[b'"eyJhbGciOiJIUzI1NiJ9.e30.aaaa",', b"eyJhbGciOiJIUzI1NiJ9.e30.aaaa "],
     *[b"eyJ", b"eyJ.", b"eyJ9.", b"ewk.", b"ICD.", b"lk_", b"lk_trip.", b"a=lk_trip.a;"],
     *[b"refresh_token", b'refresh_token" ', b"charset", b";charset=", b"charset =", b"boundary="],
-    *[b"%2e", b"%25", b"%2f", b"../", b"/a", b"//", b"a=1&", b"a;q=0,", b"--a\r\n", b"0\r\n"],
+    *[
+        b"%2e",
+        b"%25",
+        b"%2f",
+        b"../",
+        b"/a/..",
+        b"/a",
+        b"//",
+        b"a=1&",
+        b"a;q=0,",
+        b"--a\r\n",
+        b"0\r\n",
+    ],
     *[b"Bearer ", b"close,", b"1.1.1.1,", b"for=", b"=?utf-8?q?", b"name*0=", b"\xcc\x96\xcc\x80"],
     *[b"1\r\na\r\n", b"a:\r\n", b"\xe2\x80\x8b", b"\xef\xbb\xbf", b"a\0"],
 ]
@@ -49,8 +61,8 @@ class Shape:
     last: bytes
 
     def text(self, size: int) -> bytes:
-        """`size` in bytes, but for those that make each text another one."""
-        again = self.again * max(1, (size - len(self.first) - len(self.last)) // len(self.again))
+        """`size` is that of what is repeated, in bytes; what is counted makes each text another."""
+        again = self.again * max(1, size // len(self.again))
         return b"%b%b%d%b" % (self.first, again, next(_numbers), self.last)
 
 

@@ -1,0 +1,29 @@
+"""Charsets by the names that messages call them (RFC 9110 §8.3.2), and Python's codecs for them."""
+
+from __future__ import annotations
+
+import encodings
+import encodings.aliases
+import pkgutil
+
+# Others of Python's codecs are no charsets, or take time with the square of a text's size.
+_NO_CHARSETS = frozenset(
+    {
+        *("aliases", "charmap", "idna", "mbcs", "oem", "punycode", "raw_unicode_escape", "rot_13"),
+        *("tactis", "undefined", "unicode_escape"),
+    }
+)
+_MODULES = {module.name: module.name for module in pkgutil.iter_modules(encodings.__path__)}
+_CODECS = {
+    name: codec
+    for name, codec in {**_MODULES, **encodings.aliases.aliases}.items()
+    if codec not in _NO_CHARSETS and not codec.endswith("_codec")
+}
+
+
+def codec(name: str) -> str | None:
+    """Python's name for a charset; None for one that it does not know.
+
+    Python itself would look for a module of whatever name it is asked for.
+    """
+    return _CODECS.get(name.lower().replace("-", "_").replace(".", "_"))
