@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 # (RFC 9112 §9.6). An empty line that an old client sends behind its body is enough for that.
 _MOST_LINGERED = 1024 * 1024
 
+# So many requests of one client are answered before others have their turn: 2 ms of them.
+_MAX_AT_ONCE = 64
+
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -108,6 +111,7 @@ class ClientConnection(asyncio.Protocol):
         if context.connections.counts:
             left = len(context.clock.clients)
             context.connections.give_back(self.peer.own_network, left)
+        self.buffer = b""
         self.deadline = math.inf
         self.blocked = False
         if self.exchange is not None:
@@ -231,13 +235,21 @@ class ClientConnection(asyncio.Protocol):
     # How requests are found.
 
     def _pump(self) -> None:
-        """Starts the requests in the buffer, one after the other."""
+        """Starts the requests in the buffer, one after the other.
+
+        Of many that are answered at once, the rest has to wait until others have had their turn.
+        """
         if self._pumping:
             return
         self._pumping = True
         try:
+            started = 0
             while self.buffer and self.exchange is None and self._lingered < 0 and not self.blocked:
                 if not self._next_request():
+                    break
+                started += 1
+                if started == _MAX_AT_ONCE:
+                    self._context.loop.call_soon(self._pump)
                     break
         finally:
             self._pumping = False

@@ -4,6 +4,8 @@ What counts is the CPU time of the worker's event loop: it is what others wait f
 same on a machine that has other work.
 """
 
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,9 @@ MAX_STALL = 0.1
 
 # Of a field, as large as a head may be by default.
 FIELD = 30 * 1024
+
+
+GET = b"GET /public/ HTTP/1.1\r\nHost: a.example\r\n\r\n"
 
 
 def loop_time(relay: Gateway) -> float:
@@ -108,3 +113,27 @@ def test_a_login_that_is_repeated_stalls_nobody(
         client.send(request)
         assert client.answer()[0] == status
         assert loop_time(relay) - before < MAX_STALL
+
+
+def test_a_head_in_pieces_stalls_nobody(relay: Gateway) -> None:
+    """What has come of a head is looked at again at each piece, which takes next to no time."""
+    with Client(relay.port) as client:
+        client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.send(b"GET /public/ HTTP/1.1\r\nHost: a.example\r\nX: " + b"x" * 31_000)
+        time.sleep(0.1)
+        before = loop_time(relay)
+        for _ in range(500):
+            client.send(b"x")
+            time.sleep(0.0005)  # so that it comes by itself
+        client.send(b"\r\n\r\n")
+        assert client.answer()[0] == 200
+        assert loop_time(relay) - before < MAX_STALL
+
+
+def test_many_requests_at_once_are_all_answered(relay: Gateway) -> None:
+    """Those that are answered at once leave others their turn, and none of them is forgotten."""
+    refused = b"POST /get/ HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n"
+    with Client(relay.port) as client:
+        client.send(refused * 1000 + GET)
+        assert {client.answer()[0] for _ in range(1000)} == {405}
+        assert client.answer()[0] == 200
