@@ -1,20 +1,26 @@
 """Work that takes long, done beside the event loop: so others wait for moments of it at most.
 
-A thread takes turns with the loop, 5 ms each (`sys.getswitchinterval`), but for calls into C.
+A thread takes turns with the loop, 5 ms each (`sys.getswitchinterval`), but for calls into C. So
+there is one thread, for which clients take turns in their turn.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from typing import ParamSpec, TypeVar
+
+from gateway.turns import Turns
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# One piece of work at a time: more threads would only take more turns from the loop.
-_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="off_loop")
+# Whose request it is that the work is done for: a client's network, or nothing.
+CLIENT: ContextVar[str] = ContextVar("client", default="")
+
+_turns = Turns(at_once=1, waiting=sys.maxsize, share=sys.maxsize)
 
 
 async def off_loop(
@@ -26,5 +32,5 @@ async def off_loop(
     """What `work` returns or raises; done in a thread if it takes long."""
     if not is_long:
         return work(*args, **kwargs)
-    future = _thread.submit(work, *args, **kwargs)
-    return await asyncio.wrap_future(future)
+    async with _turns.take([CLIENT.get()]):
+        return await asyncio.to_thread(work, *args, **kwargs)

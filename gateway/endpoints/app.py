@@ -12,6 +12,7 @@ from aiohttp import web
 from gateway.backends import Backends
 from gateway.config.own_tokens import JWKS_PATH, minter
 from gateway.config.realms import realms
+from gateway.core.accounts import network
 from gateway.core.cors import Policy
 from gateway.core.origins import authority
 from gateway.core.refusals import Refusal
@@ -20,6 +21,7 @@ from gateway.endpoints import pages
 from gateway.endpoints.answers import (
     LOGIN_PAGE,
     REFUSED,
+    Handler,
     refusals_as_problems,
     without_server_field,
 )
@@ -34,6 +36,7 @@ from gateway.endpoints.sessions import SessionsEndpoint
 from gateway.logins import Entrance, Federated, Login, Means, key_cookies, login_paths, open_login
 from gateway.logins._guessing import Guard, Guarded
 from gateway.logins._minting import Minting
+from gateway.off_loop import CLIENT
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -78,7 +81,8 @@ def build(
     captured = [rule.body_size or 0 for rule in config.routes if rule.captures is not None]
     most = max([0, *(each.max_body for each in doors), *captured])
     app = web.Application(
-        middlewares=[refusals_as_problems, capturing(captures)], client_max_size=most + 1
+        middlewares=[refusals_as_problems, _of_client, capturing(captures)],
+        client_max_size=most + 1,
     )
     app[REFUSED] = refused
     app[LOGIN_PAGE] = config.login_page
@@ -105,6 +109,13 @@ def build(
         sessions.renewals.register(NAMED, Minting(NAMED, means).renew)
         app.router.add_route("*", JWKS_PATH, JwksEndpoint(means.minter).__call__)
     return app
+
+
+@web.middleware
+async def _of_client(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Notes whose request it is, for work in which clients take turns."""
+    CLIENT.set(network(request.headers.get("X-Real-IP", "")))
+    return await handler(request)
 
 
 def _entrances(

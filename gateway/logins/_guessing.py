@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +17,7 @@ from gateway.core.request_readings import Unreadable
 from gateway.core.token_places import JsonPointer
 from gateway.logins import Attempt, Deciding, LoggedIn, Login
 from gateway.observe.events import Event
+from gateway.off_loop import off_loop
 from gateway.store.errors import StoreUnavailable
 from gateway.store.failures import Places, TooManyFailures
 from gateway.store.sessions import Sessions
@@ -222,7 +222,7 @@ async def passwords_in(attempt: Attempt) -> int:
     """
     fields = [line for line in attempt.fields if line[0].lower() in _OF_THE_TEXT]
     sent = EchoDetector(attempt.query, fields, attempt.body)
-    return await asyncio.to_thread(_passwords, sent) if sent.is_large else _passwords(sent)
+    return await off_loop(sent.is_large, _passwords, sent)
 
 
 def _passwords(sent: EchoDetector) -> int:

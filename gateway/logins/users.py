@@ -24,10 +24,10 @@ from gateway.core.users import User, folded
 from gateway.logins import Attempt, LoggedIn, Means
 from gateway.logins._minting import Minting, about, with_key
 from gateway.logins._reports import reporting_failures
-from gateway.logins._turns import NoRoom, Turns
 from gateway.store.renewals import RenewalFailed, RenewalRefused
 from gateway.store.replacing import Renewed
 from gateway.store.sessions import Issued
+from gateway.turns import NoRoom, Turns
 
 if TYPE_CHECKING:
     from gateway.config.logins.users import UsersLogin

@@ -4,9 +4,11 @@ What counts is the CPU time of the worker's event loop: it is what others wait f
 same on a machine that has other work.
 """
 
+import select
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -137,3 +139,20 @@ def test_many_requests_at_once_are_all_answered(relay: Gateway) -> None:
         client.send(refused * 1000 + GET)
         assert {client.answer()[0] for _ in range(1000)} == {405}
         assert client.answer()[0] == 200
+
+
+def test_clients_take_turns_at_what_takes_long(relay: Gateway, repeats: None) -> None:
+    """Large replies of one address do not hold up another one's."""
+    large = post("/login", deep(30, size=350_000), b"Content-Type: application/json")
+    with ExitStack() as stack:
+        greedy = [stack.enter_context(Client(relay.port)) for _ in range(20)]
+        for client in greedy:
+            client.send(large)
+        other = stack.enter_context(Client(relay.port, "127.0.0.2"))
+        other.send(post("/login", deep(30, size=100_000), b"Content-Type: application/json"))
+        assert other.answer()[0] == 422
+        assert sum(map(has_answer, greedy)) < 10
+
+
+def has_answer(client: Client) -> bool:
+    return bool(select.select([client.sock], [], [], 0)[0])

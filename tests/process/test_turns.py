@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.logins._turns import NoRoom, Turns
+from gateway.turns import NoRoom, Turns
 
 
 class Work:
