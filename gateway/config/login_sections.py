@@ -156,7 +156,7 @@ class AnsweringLogin(LoginSection):
     @classmethod
     def _may_log_in(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
         if "OPTIONS" in methods:
-            raise ValueError("cannot hold OPTIONS: it asks what may be done, and logs nobody in")
+            raise ValueError("cannot hold OPTIONS: it asks what may be done, and is no login")
         return methods
 
 

@@ -84,7 +84,7 @@ def _unverified_tokens(config: Config, document: Document) -> Iterator[Problem]:
         if login.kind != "backend" or login.verify is not None:
             continue
         if isinstance(login.token, Auto):
-            message = "believes what its backend calls a token: whoever has it say one is anybody"
+            message = "believes what its backend calls a token, also one that a client wrote"
         elif login.backend_path.rpartition("/")[2].lower() == "graphql":
             message = "believes what stands there, and clients of GraphQL name what stands where"
         else:
@@ -138,7 +138,7 @@ def _unbounded_clients(config: Config, document: Document) -> Iterator[Problem]:
     if config.limits.per_address == WHOLE:
         yield document.problem(
             ("limits", "per_address"),
-            "lets one client take an upstream, or the login, from everybody; a proxy that all "
+            "lets one client take an upstream, or the login, from all others; a proxy that all "
             "clients come by belongs into trusted_proxies",
         )
     if config.limits.min_rate == 0:

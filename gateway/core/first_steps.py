@@ -35,7 +35,7 @@ _CODE_NAME = re.compile(r"(?:code|otp|pin|mfa|[2t]fa|token)\Z")
 _MAX_CODE = 16
 _DIGITS = re.compile(r"[0-9]{4,8}")
 
-# More than one, for a request may hold some that continue nothing; but nobody names many.
+# More than one, for a request may hold some that continue nothing; but no client names many.
 _MAX_NAMED = 4
 
 # A reply hands out a few.

@@ -241,7 +241,7 @@ def _loads(text: str, **options: Any) -> Any:
 
 def _too_deep(text: str) -> NotJson:
     """Why a text is refused that is nested deep: what does not end as often as it begins is none
-    that anybody can read.
+    that any parser can read.
     """
     nesting = _NOT_NESTING.sub("", text)
     is_even = all(nesting.count(one) == nesting.count(other) for one, other in ("[]", "{}"))

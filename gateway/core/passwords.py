@@ -63,6 +63,6 @@ def is_current(kept: str) -> bool:
 def _folded(password: str) -> str:
     """However a keyboard spells it: NIST SP 800-63B §5.1.1.2 asks for NFKC or NFKD.
 
-    One that is too long is nobody's, so it may stay as it is.
+    One that is too long has no owner, so it may stay as it is.
     """
     return password if len(password) > _LONGEST else unicodedata.normalize("NFKC", password)

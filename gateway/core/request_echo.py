@@ -1,6 +1,6 @@
 """Echoes: whether a text in a backend's reply is one that its client sent, whatever the spelling.
 
-A backend that refuses a login may repeat what was typed, and anybody can type a token. So a token
+A backend that refuses a login may repeat what was typed, and a client can type a token. So a token
 that stood in the request is none, in whichever way the request is read (see `request_readings`).
 Readings are compared without case and without the characters that no token has, for backends fold
 case and width, and cut out white space, accents and tags. Of a request that cannot be read,

@@ -1,4 +1,4 @@
-"""Replies to a login that ask for a second step: nobody is logged in by the first one.
+"""Replies to a login that ask for a second step: the first one makes no session.
 
 A backend with a second factor answers the right password with a token that is good for the second
 step alone, often under the name of a login's token. What tells stands in an object around it: a

@@ -2,7 +2,7 @@
 
 The fewer places are free, the fewer one client may hold. By a share of a half, as many as are free:
 so a client that takes what it can gets a half of them, the next one a half of the others, and there
-are some for whoever comes then (the dynamic thresholds of A. K. Choudhury and E. L. Hahne, 1998).
+are some for the next client (the dynamic thresholds of A. K. Choudhury and E. L. Hahne, 1998).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ class Shares:
     """Who holds how many of a number of places.
 
     That is counted only while so many are taken that it can matter; before, which is nearly always,
-    a place costs a comparison. Whoever takes or gives back a place says so if `counts`. A client is
-    named by its network; "" is one that cannot be told from others, and has no share.
+    a place costs a comparison. While `counts`, each place that is taken or given back is reported.
+    A client is named by its network; "" cannot be told from others, and has no share.
     """
 
     __slots__ = ("_always", "_held", "_holders", "_percent", "_places", "counts", "crowded")
@@ -27,11 +27,11 @@ class Shares:
         """What the shares are of, and how large they are.
 
         places: how many there are
-        percent: how many of them one client may hold while nobody else holds any
+        percent: how many of them one client may hold while no other client holds any
         holders: gives the clients that hold places now, one for each place
         always: how many a client may hold, however few are free
         """
-        self.crowded = places * percent // 100  # up to here, the next place may be anybody's
+        self.crowded = places * percent // 100  # up to here, any client may take the next place
         self.counts = False
         self._places = places
         self._percent = percent

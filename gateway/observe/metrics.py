@@ -64,7 +64,7 @@ class Metrics:
         )
         self._lines_dropped = Counter(
             "latchkey_log_lines_dropped",
-            "Lines of a log that were not written: nobody read it, or the disk was full.",
+            "Lines of a log that were not written: it was read too slowly, or the disk was full.",
             ["log"],
             registry=None,
         )
@@ -153,8 +153,8 @@ class Metrics:
 def _has_room(folder: str, slot: int) -> bool:
     """Makes this worker's files, with their room on the disk.
 
-    The library maps files that have holes. On a disk that is full, whoever writes into a hole is
-    killed (SIGBUS).
+    The library maps files that have holes. On a disk that is full, a process that writes into a
+    hole is killed (SIGBUS).
     """
     if not folder:
         return False

@@ -1,6 +1,6 @@
-"""Where logs go: a stream or a file that takes lines, and never keeps anybody waiting.
+"""Where logs go: a stream or a file that takes lines, and never blocks.
 
-A pipe that is not read fills up, and would block whoever writes to it. So what a sink does not take
+A pipe that is not read fills up, and would block its writer. So what a sink does not take
 at once waits here, up to a bound; what is beyond it is dropped, counted, and told of later.
 """
 

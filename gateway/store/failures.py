@@ -159,7 +159,7 @@ class Failures:
 
     async def broke(self, places: Places) -> None:
         """The backend broke down over the attempt. It counts for its account from all networks
-        alone: this bounds guessing by breakdowns, and an outage keeps nobody out.
+        alone: this bounds guessing by breakdowns, and an outage locks no user out.
         """
         await bounded(self._broke(places), self._timeout)
 
