@@ -73,7 +73,7 @@ HEAD = 32 * 1024
 TARGET = 8 * 1024
 LONG_TARGET = 4 * TARGET  # as config.yaml may allow it
 RESPONSE_HEAD = 64 * 1024
-REPLY = 64 * 1024  # of 1 MiB: what grows too fast is seen in a sixteenth of it
+REPLY = 32 * 1024  # of 1 MiB: what grows too fast is seen in a part of it
 
 REQUESTS = RequestReader(
     instance="0011223344556677", identity=["X-User-Id"], most_fields=100, key_field="X-Key"

@@ -89,7 +89,7 @@ def test_a_body_above_the_least_rate(strict: Gateway, shop: Upstream) -> None:
     """It may take as long as it takes."""
     with Client(strict.port) as client:
         client.send(POST % 10**6)
-        send_for(client, 3 * BEHIND, 3 * RATE)
+        send_for(client, 2 * BEHIND, 3 * RATE)
         client.send(bytes(10**6))
         assert status(client.head()) == 200
 
@@ -145,7 +145,7 @@ def test_a_reader_above_the_least_rate(strict: Gateway, shop: Upstream) -> None:
     shop.clear(endless)
     with reader(strict.port) as client:
         client.send(GET)
-        read_until(client, endless.cut, 4 * BEHIND, 20 * RATE)
+        read_until(client, endless.cut, 3 * BEHIND, 20 * RATE)
         assert not endless.cut.is_set()
 
 
@@ -155,7 +155,7 @@ def test_a_silent_upstream_is_not_its_readers_fault(strict: Gateway, shop: Upstr
     def events(visit: Visit) -> None:
         visit.request()
         visit.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
-        for _ in range(30):
+        for _ in range(20):
             visit.send(b"data: x\n\n")
             time.sleep(0.1)
         visit.finish()
