@@ -70,12 +70,11 @@ class Trusted:
         self.includes: Callable[[str], bool] = lru_cache(_MAX_REMEMBERED)(self._includes)
 
     def client_network(self, address: str) -> str:
-        """What a client has of the addresses around its own (see `accounts.network`); "" where that
-        tells it from nobody: the address is a proxy's that names no client, or there is none.
+        """What a client has of the addresses around its own (see `accounts.network`); "" where the
+        address is none, or that of a proxy which names no client.
         """
-        if not address or self.includes(address):
-            return ""
-        return accounts.network(address)
+        network = accounts.network(address)
+        return "" if not network or self.includes(address) else network
 
     def _includes(self, address: str) -> bool:
         if address == UNKNOWN:

@@ -57,7 +57,7 @@ async def sessions(url: str, events: list[Event]) -> AsyncIterator[Sessions]:
         {
             "version": 1,
             "store": {"url": url, "timeout": 5},
-            "session": {"secrets": [SECRET]},
+            "session": {"secrets": [SECRET], "max_per_subject": 0},
             "upstreams": {},
             "routes": [],
         }

@@ -192,7 +192,7 @@ async def test_a_server_that_is_not_who_it_should_be(
     options = [] if certificate == "none" else ["--tls-auth-clients", "no"]
     with redis_server(tmp_path, *options, tls=made) as server:
         host = "localhost" if certificate == "of another host" else "127.0.0.1"
-        store: dict[str, Any] = {"url": f"rediss://:secret@{host}:{server.port}"}
+        store: dict[str, Any] = {"url": f"rediss://:swordfish@{host}:{server.port}"}
         if certificate != "of another authority":
             store["tls"] = {"ca_file": str(made.ca)}
         with gateways(tmp_path, store, backend) as running:
@@ -204,7 +204,7 @@ async def test_a_server_that_is_not_who_it_should_be(
                     assert answer.status == 503
                     assert "Retry-After" in answer.headers
                 assert not await both.is_ready(0)
-            assert "secret" not in running[0].log.read_text()
+            assert "swordfish" not in running[0].log.read_text()
 
 
 async def test_certificates_need_not_be_checked(backend: str, tmp_path: Path) -> None:

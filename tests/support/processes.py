@@ -1,21 +1,29 @@
 """Processes that tests start: on loopback, on a free port, ended by their own id."""
 
 import os
+import random
 import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 HANG = 20.0  # seconds after which something that should have happened counts as never
 
 
+# Below the ports of outgoing connections (Linux: from 32768), for one of these could take a port
+# between its choice and its use.
+_PORTS = range(20_000, 32_000)
+
+
 def free_port() -> int:
-    """A TCP port on loopback that nobody uses now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A TCP port on loopback that is not in use."""
+    while True:
+        port = random.choice(_PORTS)
+        with socket.socket() as sock, suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 def alive(pid: int) -> bool:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -144,12 +144,11 @@ def running(servers: Sequence[RedisServer]) -> Iterator[Sequence[RedisServer]]:
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports of loopback that nobody uses now, each another one."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(number)]
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [int(sock.getsockname()[1]) for sock in sockets]
+    """Ports of loopback that are not in use, all different."""
+    ports: set[int] = set()
+    while len(ports) < number:
+        ports.add(free_port())
+    return list(ports)
 
 
 def eventually(condition: Any, what: str = "it", seconds: float = HANG) -> Any:
