@@ -211,12 +211,12 @@ def _inside(value: Any, part: str) -> list[Any]:
 def _unambiguous(members: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(members)
     if len(found) != len(members):
-        raise ValueError("a name stands twice")
+        raise NotJson("a name stands twice")
     return found
 
 
 def _no_number(_name: str) -> None:
-    raise ValueError("no JSON number")
+    raise NotJson("no JSON number")
 
 
 def _check_depth(text: str) -> None:
@@ -235,8 +235,11 @@ def _loads(text: str, **options: Any) -> Any:
         return json.loads(text.removeprefix(_BYTE_ORDER_MARK), **options)
     except RecursionError:
         raise _too_deep(text) from None
-    except ValueError:
+    except (json.JSONDecodeError, NotJson):
         raise NotJson from None
+    except ValueError:
+        # A number of thousands of digits: Python would read it in quadratic time.
+        raise TooComplex from None
 
 
 def _too_deep(text: str) -> NotJson:

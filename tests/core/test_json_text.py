@@ -128,8 +128,9 @@ def test_a_text_takes_room_by_its_size() -> None:
         '{"a":' * 2000 + "1" + "}" * 2000,
         "[" + '"",' * json_text.MAX_PIECES + '""]',
         "[" + "[]," * json_text.MAX_PIECES + "1]",
+        '{"n": %s, "t": "x"}' % ("1" * 5000),
     ],
-    ids=["deeper", "far deeper", "strings", "lists"],
+    ids=["deeper", "far deeper", "strings", "lists", "digits"],
 )
 def test_what_could_not_be_meant_is_too_complex(text: str) -> None:
     """Reading it would take others' time. It is not taken for a text that is no JSON."""
