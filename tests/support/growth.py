@@ -17,7 +17,7 @@ _MAX_GROWTH = 20
 _UNSEEN = 0.003
 
 # And what is read by an interpreter costs some time for each byte, in seconds, but less than this.
-_MAX_OF_A_BYTE = 5e-6
+_MAX_OF_A_BYTE = 10e-6
 
 # Cold caches disturb a measurement, but not so many in a row.
 _MEASUREMENTS = 3
