@@ -39,7 +39,7 @@ def collect(reply: Reply, wanted: Iterable[Wanted]) -> dict[str, Any]:
 
 
 def are_refused(reply: Reply, wanted: Iterable[Wanted]) -> bool:
-    """Whether a reply that holds them says that nobody is logged in by it: plainly, or because it
+    """Whether a reply that holds them says that it is no login: plainly, or because it
     asks for a second step, around `sub`. Raises `UnreadableReply`.
     """
     try:

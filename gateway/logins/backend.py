@@ -77,7 +77,7 @@ class Login:
         # The swap is tried before anything is issued: what cannot be rewritten is refused.
         await swap(reply, found, "")
         if attempt.is_foreign and swaps.is_in_cookie(reply, found):
-            # It would log a visitor in as somebody else (CWE-352): `endpoints.login` refuses that
+            # It would log a visitor in as another user (CWE-352): `endpoints.login` refuses that
             # where the cookie is ours, but a backend's own is first seen in its reply.
             raise BackendFailed(refusals.CROSS_SITE)
         refresh = await self._refresh_token(reply, sent)
