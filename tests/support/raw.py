@@ -61,6 +61,22 @@ class Client:
         data, self.held = self.held[:size], self.held[size:]
         return data
 
+    def line(self) -> bytes:
+        """The next line, without its CRLF."""
+        data = b""
+        while not data.endswith(b"\r\n"):
+            data += self.exactly(1)
+        return data[:-2]
+
+    def chunks(self) -> bytes:
+        """The content of a chunked body without trailers (RFC 9112 §7.1)."""
+        body = b""
+        while size := int(self.line(), 16):
+            body += self.exactly(size)
+            assert self.line() == b""
+        assert self.line() == b""
+        return body
+
     def answer(self) -> tuple[int, bytes, bytes]:
         """The next answer with a Content-Length, or without a body: (status, head, body)."""
         head = self.head()

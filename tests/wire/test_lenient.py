@@ -51,7 +51,8 @@ def ask(client: Client) -> tuple[int, bytes]:
     if status(head) == 103:
         head = client.head()
     chunked = b"\r\nTransfer-Encoding: chunked\r\n" in head
-    assert client.exactly(len(_CHUNKS) if chunked else 2) == (_CHUNKS if chunked else b"ok")
+    # a relay may cut the chunks anew (RFC 9112 §7.1): only their content is the answer's
+    assert (client.chunks() if chunked else client.exactly(2)) == b"ok"
     return status(head), head
 
 
