@@ -21,8 +21,8 @@ from tests.conftest import accounts, log_in, token_of
 from tests.support.gateway import Gateway, gateway
 from tests.support.raw import OK, Client, Upstream, Visit, always, ask, status
 from tests.support.redis_server import RedisServer, redis_server
-from tests.wire.test_a_framing import SAMPLES
-from tests.wire.test_e_token import API, LOGIN, LOGOUT
+from tests.wire.test_login_interception import API, LOGIN, LOGOUT
+from tests.wire.test_request_framing import SAMPLES
 from tests.wire.vectors import each
 
 

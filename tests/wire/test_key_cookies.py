@@ -8,7 +8,7 @@ from tests.conftest import accounts, token_of
 from tests.support.gateway import Gateway, gateway
 from tests.support.raw import Upstream, always, ask, status
 from tests.support.redis_server import RedisServer
-from tests.wire.test_e_token import LOGIN
+from tests.wire.test_login_interception import LOGIN
 from tests.wire.vectors import each
 
 
