@@ -1,5 +1,5 @@
-"""A backend that logs out by its cookie: it deletes the one in which the key came, or puts
-something else into it, as Flask, fastapi-users and Express' `clearCookie` do.
+"""A backend that logs out by its cookie (wire-rules.md#E17): it deletes the one in which the key
+came, or puts something else into it, as Flask, fastapi-users and Express' `clearCookie` do.
 """
 
 from __future__ import annotations

@@ -133,7 +133,7 @@ def node(text: bytes) -> str | None:
 def _read_host_value(text: bytes) -> bytes | None:
     found = _AUTHORITY.fullmatch(text)
     if found is None or holds_key(text):
-        return None  # a key would go upstream with it (rule C4)
+        return None  # a key would go upstream with it (wire-rules.md#C4)
     if found[2] is not None:
         try:
             ipaddress.IPv6Address(found[2].decode("ascii"))

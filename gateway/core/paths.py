@@ -1,4 +1,4 @@
-"""How a request's path is read before it is matched. Nothing here does I/O.
+"""How a request's path is read before it is matched (wire-rules.md#C8). Nothing here does I/O.
 
 A path goes upstream as it came, but routes match on readings of it: backends read the same bytes in
 different ways, and every path confusion lives in the gap between two of them.

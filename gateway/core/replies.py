@@ -76,8 +76,8 @@ class Reply:
         return replace(self, fields=(*kept, ("Cache-Control", "no-store")))
 
     def without_cookies(self, own: Collection[str | None], key: str = "") -> Reply:
-        """The reply without the cookies that are the gateway's to set (rule E7): those of its `own`
-        names, but the one that holds this key, and those of browsers on their way to log in.
+        """The reply without the cookies that are the gateway's to set (wire-rules.md#E7): those of
+        its `own` names, but the one that holds this key, and those of logins under way.
         """
         kept = tuple(
             line

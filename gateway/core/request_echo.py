@@ -1,4 +1,4 @@
-"""Echoes: whether a text in a backend's reply is one that its client sent, whatever the spelling.
+"""Echoes: texts in a reply that the client sent, in whatever spelling (wire-rules.md#E15).
 
 A backend that refuses a login may repeat what was typed, and a client can type a token. So a token
 that stood in the request is none, in whichever way the request is read (see `request_readings`).

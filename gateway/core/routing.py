@@ -2,7 +2,7 @@
 
 A pattern is an exact path, or a prefix when it ends in `/*`. An exact path beats a prefix and a
 longer prefix beats a shorter one; rules of the same pattern share it by method. A rule for GET is
-one for HEAD too, unless another one names HEAD (RFC 9110 §9.3.2).
+one for HEAD too, unless another one names HEAD (wire-rules.md#C7, RFC 9110 §9.3.2).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Keeping one caller's answer from another behind a shared cache.
+"""Keep one caller's answer from another behind a shared cache (wire-rules.md#B15).
 
 A shared cache keeps no answer to a request with `Authorization` unless the answer allows it (RFC
 9111 §3.5). A key that came in another field takes that protection away, so the answer says it.

@@ -1,4 +1,4 @@
-"""Shares of what is limited: no client may take all the places, for others need some.
+"""Shares of limited places: no client may take all of them (wire-rules.md#D12).
 
 The fewer places are free, the fewer one client may hold. By a share of a half, as many as are free:
 so a client that takes what it can gets a half of them, the next one a half of the others, and there

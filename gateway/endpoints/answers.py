@@ -131,6 +131,6 @@ async def refusals_as_problems(request: web.Request, handler: Handler) -> web.St
 
 
 async def without_server_field(_request: web.Request, response: web.StreamResponse) -> None:
-    """`Server` is the upstream's to say (rule B14), so aiohttp does not say its own name."""
+    """Leave `Server` to the upstream: aiohttp does not say its name (wire-rules.md#B14)."""
     if response.headers.get("Server", "").startswith("Python/"):
         del response.headers["Server"]

@@ -52,7 +52,7 @@ class Endings:
         self._federated = federated
 
     async def log_out(self, request: web.Request, *, reason: str = "") -> web.Response:
-        """Ends the sessions of the keys that came, if there are any, and answers so (rule E4)."""
+        """End the sessions of the keys that came, if any, and answer so (wire-rules.md#E4)."""
         headers = request.headers
         response = web.Response(status=204, headers={"Cache-Control": "no-store"})
         session_id, others = headers.get("X-Latchkey-Session"), other_sessions(request)
@@ -124,7 +124,7 @@ class Endings:
     async def _tell_backend(self, request: web.Request) -> list[str]:
         """Has the backend log out the token; returns the cookies that it sets, or rather deletes.
 
-        The session has ended already, whatever the backend says (rule E4).
+        The session has ended already, whatever the backend says (wire-rules.md#E4).
         """
         config = self._config
         if config.upstream is None or config.backend_path is None:

@@ -37,8 +37,9 @@ class LogoutEndpoint:
         self._sessions_path = sessions_path
 
     async def __call__(self, request: web.Request) -> web.Response:
-        """Without a scope, an unknown key and a second logout answer like the first (rule E4); but
-        what came in a place where no key is read is refused, for its session lives.
+        """Without a scope, an unknown key and a second logout answer like the first
+        (wire-rules.md#E4); but what came in a place where no key is read is refused, for its
+        session lives.
 
         With one, they are refused: nobody can tell whose other sessions should end.
         """

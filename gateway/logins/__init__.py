@@ -66,7 +66,7 @@ class Means:
     backends: Backends
     sessions: Sessions
     minter: Minter | None  # there is one for those that need one: config.yaml is checked for it
-    own_cookies: frozenset[str]  # that hold keys: no backend sets one (rule E7)
+    own_cookies: frozenset[str]  # that hold keys: no backend sets one (wire-rules.md#E7)
     realms: Mapping[str, Realm]  # by the logins' paths
 
 

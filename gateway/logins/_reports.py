@@ -61,7 +61,7 @@ def subject_of(
 
 
 async def end_replaced(sessions: Sessions, attempt: Attempt) -> None:
-    """The same browser logs in anew: its former key must not stay good (rule E5).
+    """The same browser logs in anew: its former key must not stay good (wire-rules.md#E5).
 
     Raises `StoreUnavailable`.
     """

@@ -233,7 +233,7 @@ class Login:
             "client_id": config.client_id,
             "post_logout_redirect_uri": (config.origin or origin) + config.after_logout,
         }
-        # Never the session's own token, which upstreams take: no browser gets it (rule C4).
+        # Never the session's own token, which upstreams take (wire-rules.md#C4).
         hint = grants.load(session.refresh).id_token
         if hint is not None and len(hint.reveal()) <= _LONGEST_HINT:
             parameters["id_token_hint"] = hint.reveal()

@@ -159,8 +159,8 @@ class Decider:
 
     def _match_described(self, head: RequestHead) -> Route:
         """Whatever passes here, the proxy sends on as it came, to a backend of its choice: so no
-        request may that the gateway would answer by itself, nor one for a backend's login (rule
-        E1), and no upgrade that it would not grant.
+        request may that the gateway would answer by itself, nor one for a backend's login
+        (wire-rules.md#E1), and no upgrade that it would not grant.
         """
         route = self._match(head)
         if route.in_process or route.at_login:
@@ -176,7 +176,8 @@ class Decider:
         if head.length > route.body_limit:
             raise Refused(refusals.BODY_TOO_LARGE)
         if head.upgrade is not None and route.websocket and head.has_body:
-            raise Refused(refusals.MALFORMED)  # rule E9: a body would be read as tunnel bytes
+            # A body would be read as tunnel bytes (wire-rules.md#E9).
+            raise Refused(refusals.MALFORMED)
         if route.in_process:
             _admit_inside(head)
 
@@ -191,7 +192,8 @@ def _admit_to_share(load: Load, head: RequestHead, peer: Peer) -> None:
 
 def _admit_inside(head: RequestHead) -> None:
     """What the endpoints' own server would refuse in its own words, in which it repeats the request
-    (rule E6). Of a field that came twice, the gateway and a backend might each read another one.
+    (wire-rules.md#E6). Of a field that came twice, the gateway and a backend might each read
+    another one.
     """
     if head.method not in _KNOWN:
         raise Refused(refusals.UNKNOWN_METHOD)

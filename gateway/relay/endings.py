@@ -99,7 +99,7 @@ def log_out(
 ) -> None:
     """Has a device log out with its request: goes on by `then` when the sessions have ended.
 
-    A logout is never reported done while its delete failed (rule E4): then it is 503.
+    A logout is never reported done while its delete failed (wire-rules.md#E4): then it is 503.
     """
 
     def done(task: asyncio.Task[None]) -> None:

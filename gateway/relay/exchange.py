@@ -279,7 +279,7 @@ class Exchange:
         self._response = response
         self.status = response.status
         if self.uploading or self.head.upgrade is not None:
-            # An answer before the body's end (rule A13), or a refused upgrade (rule E9).
+            # An answer before the body's end, or a refused upgrade (wire-rules.md#A13, #E9).
             self.close = True
         framing = b""
         if response.status == 205:
@@ -365,7 +365,7 @@ class Exchange:
     def tunnel(self, response: ResponseHead) -> None:
         """From here on both directions are bytes."""
         if self.client.buffer:
-            # A client that did not wait for the 101 may have meant something else (rule E9).
+            # A client that does not wait for the 101 may mean something else (wire-rules.md#E9).
             self.fail(refusals.MALFORMED)
             return
         self.responding = self.tunnelling = self.close = True
@@ -480,7 +480,8 @@ class Exchange:
         """The upstream has closed, or said nothing in time, without a byte of an answer.
 
         A request that can be repeated, of which no body was sent, goes once more: over a new
-        connection where a pooled one may have been stale (rule D6), else to another server.
+        connection where a pooled one may have been stale (wire-rules.md#D6), else to another
+        server.
         """
         upstream = self.upstream
         assert upstream is not None
@@ -504,7 +505,7 @@ class Exchange:
             pool.acquire(self)
 
     def client_gone(self) -> None:
-        """The client went away: the upstream's work is cancelled at once (rule D5)."""
+        """The client went away: the upstream's work is cancelled at once (wire-rules.md#D5)."""
         if self.ended:
             return
         if not self.tunnelling:
@@ -527,7 +528,7 @@ class Exchange:
         self.close = (
             self.close
             or self.uploading
-            or self.head.upgrade is not None  # rule E9: no answer here opens a tunnel
+            or self.head.upgrade is not None  # wire-rules.md#E9: no answer here opens a tunnel
             or self.context.draining
         )
         self.client.write(

@@ -237,8 +237,8 @@ def put_cors(response: ResponseHead, fields: Mapping[str, str]) -> None:
 def confine(
     response: ResponseHead, key_fields: tuple[bytes, ...], token: bytes | None, *, private: bool
 ) -> None:
-    """Tells shared caches for whom an answer is (rule B15). Caches know of Authorization by
-    themselves (RFC 9111 §3.5), and of no other field in which a key may come.
+    """Tells shared caches for whom an answer is (wire-rules.md#B15). Caches know of Authorization
+    by themselves (RFC 9111 §3.5), and of no other field in which a key may come.
 
     key_fields: the fields in which the caller's key came, or in which one might have come
     token: the session's, which stands in none of the lines; None if no key came
@@ -275,8 +275,8 @@ def upgraded_head(response: ResponseHead, token: bytes | None, cookie: bytes | N
 
 
 def passed_lines(response: ResponseHead, token: bytes | None, cookie: bytes | None) -> bytes:
-    """The upstream's lines, but for one that holds the session's token (rule C4) or that would
-    replace the key's cookie (rule E7).
+    """The upstream's lines, but for one that holds the session's token (wire-rules.md#C4) or that
+    would replace the key's cookie (wire-rules.md#E7).
     """
     lines = response.passed
     joined = b"".join(lines)

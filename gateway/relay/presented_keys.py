@@ -96,7 +96,7 @@ class PresentedKeys:
             raise Refused(_TOLD[reason], event=_event(head.credential, reason))
 
     async def _choose(self, route: Route, head: RequestHead, peer: Peer) -> Entry | None:
-        """The session of the cookie that counts, of several with different keys (rule E7).
+        """The session of the cookie that counts, of several with different keys (wire-rules.md#E7).
 
         Those that no neighbouring host can set come first, then those whose sessions live. Of
         living sessions of several people none counts: one of them may have planted a cookie.

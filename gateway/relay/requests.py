@@ -232,8 +232,8 @@ def _check_escapes(path: bytes, target: bytes) -> None:
 
 
 def _refuse_key(text: bytes) -> None:
-    """A key in a request line would stand in logs, histories and Referer fields (rule C3, RFC 9700
-    §4.3.2). As the head is not read, no log and no upstream sees it. Raises `Refused`.
+    """A key in a request line would stand in logs, histories and Referer fields (wire-rules.md#C3,
+    RFC 9700 §4.3.2). As the head is not read, no log and no upstream sees it. Raises `Refused`.
     """
     if holds_key(text):
         raise Refused(refusals.KEY_IN_URL)

@@ -63,8 +63,9 @@ class ResponseReader:
     def __init__(self, *, own_cookies: Collection[bytes], lenient: bool = False) -> None:
         """`lenient` takes heads with LF for CRLF, chunks in HTTP/1.0, and statuses beyond 599.
 
-        `own_cookies` are names of cookies that hold keys: no upstream may set one (rule E7), nor
-        one that a browser carries on its way to log in. Without names, every cookie may be set.
+        `own_cookies` are names of cookies that hold keys: no upstream may set one
+        (wire-rules.md#E7), nor one that a browser carries on its way to log in. Without names,
+        every cookie may be set.
         """
         self.lenient = lenient
         self.status_line = grammar.LENIENT_STATUS_LINE if lenient else grammar.STATUS_LINE

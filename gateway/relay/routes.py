@@ -245,7 +245,7 @@ class RouteTable:
             return meant.hold(upstream.loose, suffixes=route.reads_loosely and not named)
 
         if any(leads_to(route, route.guarded) for route in found.all()):
-            return refusals.NO_ROUTE  # rule E1
+            return refusals.NO_ROUTE  # wire-rules.md#E1
         at_login = self._logins.hold(readings.loose, suffixes=not named)
         if not at_login and not any(leads_to(route, route.logout.paths) for route in found.all()):
             return found

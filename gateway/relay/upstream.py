@@ -171,7 +171,7 @@ class UpstreamConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         exchange = self.exchange
         if exchange is None:
-            # Nobody asked for this. It must never become the next client's answer (rule A14).
+            # It answers no request, and must not become the next one's answer (wire-rules.md#A14).
             self.abort()
             return
         state = self._state

@@ -29,7 +29,7 @@ _log = logging.getLogger("gateway.store")
 # KEYS: sessions. ARGV: now, idle timeout, slack, all in milliseconds; a session is touched when its
 # remaining time has sunk by more than the slack, and never beyond its end. One that has more time
 # left than it may be idle is a named key's, which is never idle: then it is only noted as seen. A
-# server that takes no writes now (demoted, full) is read all the same (rule E14).
+# server that takes no writes now (demoted, full) is read all the same (wire-rules.md#E14).
 _SCRIPT = f"""
 local found = {{}}
 local now, idle, slack = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -198,7 +198,7 @@ class Lookups:
         try:
             return await self._script(keys=keys, args=arguments)  # type: ignore[no-any-return]
         except ResponseError:
-            # A server that takes no writes now (demoted, full) may still be read (rule E14).
+            # A server that takes no writes now may still be read (wire-rules.md#E14).
             return await self._client.mget(keys)  # type: ignore[return-value]
 
     def _link_soon(self) -> None:

@@ -104,14 +104,14 @@ def test_secrets_are_rotated_without_loss() -> None:
 
 @given(st.binary(max_size=60))
 def test_foreign_values_do_not_open(value: bytes) -> None:
-    """E13: whatever stands in Redis, opening it is refused and never a crash."""
+    """wire-rules.md#E13: whatever stands in Redis, opening it is refused and never a crash."""
     with pytest.raises(Unsealable):
         Sealer(["a secret"]).open(KEY, b"id", value)
 
 
 @given(st.integers(0, 200), st.integers(1, 255))
 def test_tampered_values_do_not_open(at: int, change: int) -> None:
-    """E13: one changed bit is enough."""
+    """wire-rules.md#E13: one changed bit is enough."""
     sealed = bytearray(Sealer(["a secret"]).seal(KEY, b"id", bytes(100), NONCE))
     sealed[at % len(sealed)] ^= change
     with pytest.raises(Unsealable):

@@ -195,7 +195,7 @@ def test_other_paths_that_it_may_be(path: bytes, among: bytes) -> None:
     ],
 )
 def test_a_guarded_path_is_known_in_every_spelling(path: bytes) -> None:
-    """Rule E1: no spelling of the backend's login gets past its guard."""
+    """wire-rules.md#E1: no spelling of the backend's login gets past its guard."""
     guarded = paths.BackendPaths([b"/api/login"])
     assert guarded.hold(paths.read(path).loose, suffixes=True)
     for other in (b"/api/logins", b"/api", b"/api/login/x", b"/login", b"/"):

@@ -79,7 +79,7 @@ def test_renewed() -> None:
 
 @given(st.binary(max_size=80))
 def test_foreign_values(value: bytes) -> None:
-    """E13: refused, and never a crash."""
+    """wire-rules.md#E13: refused, and never a crash."""
     with pytest.raises((Foreign, Unsealable)):
         OURS.open(KEY, ID, value)
     try:
@@ -90,7 +90,7 @@ def test_foreign_values(value: bytes) -> None:
 
 
 def test_a_newer_version_is_told_apart() -> None:
-    """E13: a value of a newer gateway is not called a forgery."""
+    """wire-rules.md#E13: a value of a newer gateway is not called a forgery."""
     with pytest.raises(NewerVersion):
         records.load(b"\x02" + bytes(60))
 

@@ -1,4 +1,4 @@
-"""Echoes: no spelling hides in a request what a backend may repeat of it."""
+"""wire-rules.md#E15: echoes: no spelling hides in a request what a backend may repeat of it."""
 
 import base64
 import gzip

@@ -40,8 +40,8 @@ def test_rules_of_one_pattern_share_it_by_method() -> None:
 
 
 def test_head_follows_get() -> None:
-    """RFC 9110 §9.3.2: backends answer HEAD as GET. So the rule for GET decides, and not the one
-    for all other methods, which may ask for less; unless a rule names HEAD.
+    """wire-rules.md#C7 [9110 §9.3.2]: backends answer HEAD as GET. So the rule for GET decides, and
+    not the one for all other methods, which may ask for less; unless a rule names HEAD.
     """
     assert pick(b"/api/x", b"HEAD") == "api"
     assert pick(b"/api/admin/health", b"HEAD") == "health"

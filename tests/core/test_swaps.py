@@ -317,7 +317,9 @@ def test_a_second_carrier_does_not_get_the_key() -> None:
     ],
 )
 def test_nothing_that_would_do_instead_of_a_key_is_left(body: dict[str, Any]) -> None:
-    """Other JWTs go at any depth, refresh tokens by their names, opaque ones too (rule C4)."""
+    """Other JWTs go at any depth, refresh tokens by their names, opaque ones too
+    (wire-rules.md#C4).
+    """
     after = swapped(reply({"token": ACCESS, **body}))
     assert no_token_in(after)
     assert b"opaque-refresh" not in after.body
@@ -456,7 +458,7 @@ def test_escapes_hide_nothing() -> None:
     ],
 )
 def test_every_encoding_is_read_and_written_back(encoding: str, content_type: str) -> None:
-    """Marks and charsets, right and wrong, hide no token; the other bytes stay (rule E2)."""
+    """No mark and no charset hides a token; the other bytes stay (wire-rules.md#E2)."""
     word = "é" if encoding == "latin-1" else "한글"
     text = '{"token": "%s", "w": "%s", "x": "%s"}'
     given = reply((text % (ACCESS, word, OTHER)).encode(encoding), ("Content-Type", content_type))

@@ -150,7 +150,7 @@ def test_a_refusal_is_djangos_own(site: Site) -> None:
     "path", ["/api/token/", "/api/token", "/api//token/", "/api/%74oken/", "/api/TOKEN/"]
 )
 def test_djangos_own_login_is_not_reachable(site: Site, path: str) -> None:
-    """Rule E1: no spelling of its path leads round the gateway's login to a JWT."""
+    """wire-rules.md#E1: no spelling of its path leads round the gateway's login to a JWT."""
     credentials = {"username": "alice", "password": "alice's password"}
     status, _, body = site.ask("POST", path, credentials, key=site.log_in()["access"])
     assert status in (400, 404)

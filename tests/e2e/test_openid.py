@@ -245,7 +245,7 @@ def test_there_and_back_and_out(shop: Shop, browser: Chrome) -> None:
 
 
 def test_who_is_known_there_does_not_log_in_again(shop: Shop, browser: Chrome) -> None:
-    """A second login makes a second key, and the first one ends (rule E5)."""
+    """A second login makes a second key, and the first one ends (wire-rules.md#E5)."""
     log_in(browser, shop)
     first = cookie_of(browser)
     browser.get(f"{shop.url}/login/example?return_to=/home/again")

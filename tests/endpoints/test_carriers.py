@@ -224,7 +224,7 @@ async def test_the_config_may_say(redis: RedisServer, carrier: str, *, by_cookie
 
 
 async def test_no_fixation(here: World) -> None:
-    """E5: a new key at every login, and the former one of the same browser ends."""
+    """wire-rules.md#E5: a new key at every login, and the former one of the same browser ends."""
     _, fields, _ = await here.ask("POST", "/login", FIELDS, **FORM, **OWN)
     first = cookie_in(fields).partition("=")[2].partition(";")[0]
     session_id = (await here.entry(first)).session.id
@@ -258,7 +258,9 @@ THEIRS = [
 async def test_no_backend_sets_the_cookies_of_keys(
     redis: RedisServer, kind: str, cookie: bool
 ) -> None:
-    """Rule E7: neither as it logs somebody in nor as it refuses to; what else it sets passes."""
+    """wire-rules.md#E7: neither as it logs somebody in nor as it refuses to; what else it sets
+    passes.
+    """
     login = {"kind": kind, "path": "/login", "upstream": "accounts"}
     mint = {"signing": signing(), "login": {**login, "claims": {"sub": "header:X-User"}}}
     backends = {"login": {**login, "token": "cookie:sid"}}

@@ -37,7 +37,7 @@ async def test_the_session_ends_and_no_other(place: World, method: str) -> None:
 
 
 async def test_a_second_logout_answers_like_the_first(place: World) -> None:
-    """Rule E4: so do a logout of an unknown key, and one without any."""
+    """wire-rules.md#E4: so do a logout of an unknown key, and one without any."""
     _, session_id = await log_in(place)
     first = await place.ask("POST", "/logout", **by_header(session_id))
     for fields in (by_header(session_id), by_header("0" * 64), {}):
@@ -49,7 +49,7 @@ async def test_a_second_logout_answers_like_the_first(place: World) -> None:
 async def test_a_store_that_is_down_is_not_a_logout(
     told: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rule E4: 503, the cookie stays, and the backend is not told of what did not happen."""
+    """wire-rules.md#E4: 503, the cookie stays, and the backend is not told of it."""
     _, session_id = await log_in(told)
 
     async def down(_session_id: str) -> bool:
@@ -96,7 +96,9 @@ async def test_nobody_is_told_of_a_key_that_opened_nothing(told: World) -> None:
 
 @pytest.mark.parametrize("status", [200, 302, 401, 404, 500])
 async def test_what_the_backend_answers_changes_nothing(told: World, status: int) -> None:
-    """Rule E4: the key has ended, whatever its logout says, and a redirect is followed by none."""
+    """wire-rules.md#E4: the key has ended, whatever its logout says, and a redirect is followed by
+    none.
+    """
     key, session_id = await log_in(told)
     told.backend.answer = web.Response(
         status=status, text=token_of("alice"), headers={"Location": "/x"}
@@ -110,7 +112,7 @@ async def test_what_the_backend_answers_changes_nothing(told: World, status: int
 
 
 async def test_a_backend_that_is_away_keeps_no_key_alive(redis: RedisServer) -> None:
-    """Rule E4: its failure is in the log, and the client is logged out."""
+    """wire-rules.md#E4: its failure is in the log, and the client is logged out."""
     away = f"http://127.0.0.1:{free_port()}"
     async with world(redis.url) as first:
         upstreams = {"accounts": first.backend.url, "away": away}

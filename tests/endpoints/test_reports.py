@@ -82,7 +82,7 @@ async def test_what_is_no_login_is_no_failed_one(place: World) -> None:
 
 
 async def test_a_browser_that_logs_in_anew(place: World) -> None:
-    """E5: its former session ends, which is no logout."""
+    """wire-rules.md#E5: its former session ends, which is no logout."""
     before = await log_in(place)
     place.events.clear()
     cookie = {"X_Latchkey_Session": before, "X_Latchkey_Carrier": "cookie"}

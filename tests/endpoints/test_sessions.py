@@ -395,7 +395,9 @@ async def test_a_form_leads_on(place: World) -> None:
 
 
 async def test_a_store_that_is_down(tmp_path: Path) -> None:
-    """Rule E4: 503 and Retry-After; nothing is called done, nobody is told, the cookie stays."""
+    """wire-rules.md#E4: 503 and Retry-After; nothing is called done, nobody is told, the cookie
+    stays.
+    """
     with redis_server(tmp_path) as server:
         async with world(server.url) as place:
             _, (own, other, _) = await three(place)

@@ -1,4 +1,5 @@
-"""No reader takes more time than its input is worth: twice as much takes about twice as long.
+"""wire-rules.md#D13: no reader takes more time than its input is worth: twice as much takes about
+twice as long.
 
 Each gets shapes that parsers have been slow with: the same few bytes over and over, after something
 and before something.

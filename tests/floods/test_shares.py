@@ -1,4 +1,6 @@
-"""One address does not take from all others what is limited: an upstream, the login, the worker."""
+"""wire-rules.md#D12: one address does not take from all others what is limited: an upstream, the
+login, the worker.
+"""
 
 import json
 import threading

@@ -1,5 +1,5 @@
-"""Who is slow holds nothing that others need: no place at an upstream before a body begins, nor for
-a body that comes, or is taken, at less than the least rate.
+"""wire-rules.md#D11: who is slow holds nothing that others need: no place at an upstream before a
+body begins, nor for a body that comes, or is taken, at less than the least rate.
 """
 
 import socket
@@ -66,7 +66,7 @@ def test_a_body_that_never_begins(strict: Gateway, shop: Upstream) -> None:
 
 
 def test_an_expectation_is_the_upstreams_to_meet(strict: Gateway, shop: Upstream) -> None:
-    """The head goes ahead of a body that waits for leave to begin (rule B5)."""
+    """The head goes ahead of a body that waits for leave to begin (wire-rules.md#B5)."""
     with Client(strict.port) as client:
         client.send((POST % 5).replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
         assert status(client.head()) == 100

@@ -198,7 +198,7 @@ def test_websockets(here: Site, key: str) -> None:
 
 
 def test_no_other_protocol_is_switched_to(here: Site, key: str) -> None:
-    """B13: what comes after would be a tunnel past every decision."""
+    """wire-rules.md#B13: what comes after would be a tunnel past every decision."""
     lines = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk")
     answer = here.ask("GET", "/api/x", bearer(key), *lines)
     assert answer.status != 101
@@ -256,8 +256,8 @@ def test_nobody_says_who_they_are(here: Site, key: str) -> None:
     ],
 )
 def test_nobody_says_it_in_another_spelling(here: Site, key: str, line: str) -> None:
-    """B11: either the field goes, or the request; the same holds for what overrides the decision.
-    To name it in Connection, which hides it from the gateway, gains nothing.
+    """wire-rules.md#B11: either the field goes, or the request; the same holds for what overrides
+    the decision. To name it in Connection, which hides it from the gateway, gains nothing.
     """
     hidden = f"Connection: {line.partition(':')[0]}"
     for path, lines in (
@@ -281,8 +281,8 @@ def test_nobody_says_it_in_another_spelling(here: Site, key: str, line: str) -> 
     ],
 )
 def test_nobody_has_a_field_of_ours_removed(here: Site, key: str, names: str) -> None:
-    """B1: by naming it in Connection. What passes with a session has all of its fields, whichever
-    way the key came; what passes without one has none.
+    """wire-rules.md#B1: by naming it in Connection. What passes with a session has all of its
+    fields, whichever way the key came; what passes without one has none.
     """
     cookie = (f"Cookie: latchkey={key}", OWN)
     lies = ("X-User-Id: admin", "Authorization: Basic YWRtaW46YWRtaW4=")
@@ -310,7 +310,7 @@ def test_nobody_has_a_field_of_ours_removed(here: Site, key: str, names: str) ->
 
 
 def test_the_key_stays_in_front(here: Site, key: str) -> None:
-    """C4: also where no key is looked at."""
+    """wire-rules.md#C4: also where no key is looked at."""
     for lines in ((bearer(key),), (f"Cookie: latchkey={key}",), (bearer(key), f"Cookie: a={key}")):
         here.backend.clear(shop)
         assert here.ask("GET", "/public/x", *lines).status == 200
@@ -357,7 +357,7 @@ def test_nobody_describes_their_own_request(here: Site, key: str, lines: tuple[s
     ],
 )
 def test_no_client_is_told_its_token(here: Site, key: str, path: str) -> None:
-    """C4: the endpoint tells the proxy, and the proxy sends no client there."""
+    """wire-rules.md#C4: the endpoint tells the proxy, and the proxy sends no client there."""
     for way in ("traefik", "nginx"):
         lines = [line.replace("/public/", "/api/") for line in DESCRIPTIONS[way]]
         for more in ((), lines):

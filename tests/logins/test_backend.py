@@ -106,7 +106,9 @@ async def test_the_upstreams_own_host_can_be_asked_for(redis: RedisServer) -> No
 
 
 async def test_each_login_has_a_connection_of_its_own(place: World) -> None:
-    """A kept connection may be closing; a login on it would fail, or be sent twice (rule D6)."""
+    """A kept connection may be closing; a login on it would fail, or be sent twice
+    (wire-rules.md#D6).
+    """
     connections = set()
 
     async def remember(asked: Asked) -> web.Response:
@@ -209,7 +211,7 @@ async def test_a_refusal_leaks_no_token(place: World) -> None:
 
 
 async def test_a_redirect_with_a_token_is_swapped(place: World) -> None:
-    """A 302 is followed by nobody here; its cookie's token becomes a key (rules E2, E12)."""
+    """No 302 is followed; its cookie's token becomes a key (wire-rules.md#E2, #E12)."""
     token = token_of("alice")
     place.backend.answer = web.Response(
         status=302, headers={"Location": "/welcome", "Set-Cookie": f"jwt={token}; Path=/; HttpOnly"}
@@ -237,7 +239,7 @@ async def test_a_redirect_without_a_token_passes(place: World) -> None:
 async def test_a_packed_reply_hides_no_token(
     place: World, coding: str, pack: Callable[[bytes], bytes], status: int
 ) -> None:
-    """A backend that packs its reply without being asked is unpacked (rule E2)."""
+    """A backend that packs its reply without being asked is unpacked (wire-rules.md#E2)."""
     token = token_of("alice")
     packed = pack(json.dumps({"token": token}).encode())
     place.backend.answer = answer(packed, status=status, Content_Encoding=coding)
@@ -250,7 +252,7 @@ async def test_a_packed_reply_hides_no_token(
 
 @pytest.mark.parametrize("coding", ["zstd", "compress", "gzip, gzip", "x-secret"])
 async def test_a_reply_in_an_unknown_coding_is_refused(place: World, coding: str) -> None:
-    """What cannot be read may hold a token, so it is not passed (rule E2)."""
+    """What cannot be read may hold a token, so it is not passed (wire-rules.md#E2)."""
     place.backend.answer = answer(b"packed somehow", Content_Encoding=coding)
     status, headers, body = await place.ask("POST", "/login", BODY)
     assert (status, headers["Content-Type"]) == (502, "application/problem+json")
@@ -264,7 +266,7 @@ async def test_a_reply_that_is_not_what_its_coding_says_is_refused(place: World)
 
 
 async def test_a_chunked_reply_is_swapped(place: World) -> None:
-    """A reply of unknown length is read to its end (rule E2)."""
+    """A reply of unknown length is read to its end (wire-rules.md#E2)."""
 
     async def chunked(_asked: Asked) -> web.StreamResponse:
         response = web.Response(body=json.dumps({"token": token_of("alice")}).encode())
@@ -355,7 +357,9 @@ async def test_the_token_is_taken_from_where_config_says(
 async def test_when_the_store_takes_no_session_the_token_goes_nowhere(
     place: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Rule E3: 503 with Retry-After, and neither a token nor a key in the answer or the log."""
+    """wire-rules.md#E3: 503 with Retry-After, and neither a token nor a key in the answer or the
+    log.
+    """
 
     async def down(**_what: object) -> None:
         raise StoreUnavailable
@@ -371,7 +375,9 @@ async def test_when_the_store_takes_no_session_the_token_goes_nowhere(
 
 
 async def test_the_same_browsers_former_session_ends(place: World) -> None:
-    """Rule E5: a new key each time, and the one in the browser's cookie is not left behind."""
+    """wire-rules.md#E5: a new key each time, and the one in the browser's cookie is not left
+    behind.
+    """
     place.backend.answer = answer({"token": token_of("alice")})
     first, other = [json.loads((await place.ask("POST", "/login", BODY))[2])["token"] for _ in "ab"]
     session_id = (await place.entry(first)).session.id
@@ -433,7 +439,7 @@ async def test_a_long_token_in_a_field_is_read(place: World) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"])
 async def test_other_methods_are_refused(place: World, method: str) -> None:
-    """Rule E1: the login is asked for by its methods only, and says which."""
+    """wire-rules.md#E1: the login is asked for by its methods only, and says which."""
     status, headers, _ = await place.ask(method, "/login", BODY if method != "HEAD" else b"")
     assert (status, headers["Allow"]) == (405, "POST")
     assert place.backend.asked == []

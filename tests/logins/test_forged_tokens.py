@@ -1,4 +1,5 @@
-"""What a client sends is never a login's token, however it is sent and wherever it is repeated.
+"""wire-rules.md#E15: what a client sends is never a login's token, however it is sent and wherever
+it is repeated.
 
 A backend that refuses may repeat what was typed, with a status that is no refusal. Each way to send
 a token (SENT) meets each way in which a reply may repeat it (REPLIES), and no key is handed out.

@@ -266,7 +266,7 @@ async def test_a_preflight_is_answered_by_the_backend(place: World) -> None:
 
 
 async def test_every_login_is_a_new_key_and_ends_the_browsers_former_one(place: World) -> None:
-    """Rule E5, as for backend logins."""
+    """wire-rules.md#E5, as for backend logins."""
     _, _, first = await place.ask("POST", "/login", BODY)
     key = json.loads(first)["token"]
     session_id = (await place.entry(key)).session.id

@@ -1,4 +1,6 @@
-"""Which tokens a renewal takes: of the same issuer and kind, signed, and none that was sent."""
+"""wire-rules.md#E15, #E16: which tokens a renewal takes: of the same issuer and kind, signed, and
+none that was sent.
+"""
 
 import json
 import time

@@ -125,7 +125,9 @@ REDIRECTS: dict[str, tuple[str, Callable[[str], web.Response], str]] = {
 async def test_a_form_login_that_redirects(
     place: World, name: str, make: Callable[[str], web.Response], expected: str
 ) -> None:
-    """The token may be in a field or a cookie; the key is, afterwards. Nobody follows (E12)."""
+    """The token may be in a field or a cookie; the key is, afterwards. Nobody follows
+    (wire-rules.md#E12).
+    """
     token = token_of("alice")
     place.backend.answer = make(token)
     status, headers, body = await place.ask("POST", "/login", form("utf-8"), Content_Type=FORM)

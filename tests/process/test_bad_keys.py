@@ -223,8 +223,8 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 def test_a_record_that_cannot_be_read(
     one: Gateway, own_redis: RedisServer, damage: Callable[[bytes], bytes]
 ) -> None:
-    """E13: tampered with or truncated, it is 401; and when it is put right, nothing is lost, the
-    browser's cookie neither.
+    """wire-rules.md#E13: tampered with or truncated, it is 401; and when it is put right, nothing
+    is lost, the browser's cookie neither.
     """
     key = log_in(one.port).encode()
     name, record = record_of(own_redis, key)
@@ -239,7 +239,9 @@ def test_a_record_that_cannot_be_read(
 
 
 def test_a_record_of_a_newer_version(one: Gateway, own_redis: RedisServer) -> None:
-    """E13: a newer gateway can read it, so nobody is logged out: 503, and the record stays."""
+    """wire-rules.md#E13: a newer gateway can read it, so nobody is logged out: 503, and the record
+    stays.
+    """
     key = log_in(one.port).encode()
     name, record = record_of(own_redis, key)
     newer = bytes([record[0] + 1]) + record[1:]

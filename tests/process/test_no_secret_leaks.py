@@ -270,7 +270,7 @@ def live(flows: Flows, backend: Renewing) -> None:
     assert flows.call(key, f"/api/x?q={QUERY}&key={key}") == 401
     assert status(flows.ask("/api/x", cookie(key))) == 200
     assert flows.call(key, "/api/admin/x") == 403
-    assert flows.log_in(lines=cookie(key) + CHROME)  # E5: the former session ends
+    assert flows.log_in(lines=cookie(key) + CHROME)  # wire-rules.md#E5: the former session ends
     assert flows.call(key) == 401
     for outcome in (0, 500, 401):
         backend.life, backend.status = 1.0, 0

@@ -240,7 +240,7 @@ def test_a_token_elsewhere_or_beside_a_key(
 
 
 def test_no_token_in_the_query(running: Gateway, shop: Upstream) -> None:
-    """Rule C3."""
+    """wire-rules.md#C3."""
     code = status(ask(running.port, get(f"/services/x?access_token={good()}")))
     assert (code, shop.got) == (401, b"")
 

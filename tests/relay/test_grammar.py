@@ -133,7 +133,7 @@ def test_a_chunked_body_in_any_pieces(chunks: list[bytes], cuts: list[int], trai
     ],
 )
 def test_a_bad_chunk_is_refused_however_it_arrives(data: bytes) -> None:
-    """Rule A4: in one piece or byte by byte, nothing is guessed."""
+    """wire-rules.md#A4: in one piece or byte by byte, nothing is guessed."""
     with pytest.raises(Malformed):
         ChunkedBody().feed(data + b"GET / HTTP/1.1\r\n")
     body = ChunkedBody()

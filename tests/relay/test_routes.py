@@ -242,7 +242,7 @@ def test_a_prefix_that_is_spelled_otherwise_is_not_cut_off() -> None:
 
 
 def test_a_guarded_path_behind_a_prefix() -> None:
-    """Rule E1: through strip_prefix too, in every spelling."""
+    """wire-rules.md#E1: through strip_prefix too, in every spelling."""
     routes = table(
         rule("/*", "public"),
         rule("/shop/*", "public", strip_prefix=b"/shop"),

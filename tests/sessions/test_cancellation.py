@@ -1,4 +1,6 @@
-"""Rule E10: a request that is cancelled at any moment never lets its reply reach another one."""
+"""wire-rules.md#E10: a request that is cancelled at any moment never lets its reply reach another
+one.
+"""
 
 import asyncio
 import contextlib

@@ -350,8 +350,8 @@ def test_another_site_cannot_switch(only: Gateway, shop: Shop) -> None:
 
 
 def test_no_upstream_sets_the_cookie_of_keys(only: Gateway, shop: Shop) -> None:
-    """Rule E7, whether or not there is a token in the reply. One that holds the key ends with what
-    takes its place.
+    """wire-rules.md#E7, whether or not there is a token in the reply. One that holds the key ends
+    with what takes its place.
     """
     own, key = "Sec-Fetch-Site: same-origin", log_in(only.port)
     lines = ("Set-Cookie: latchkey=stolen", "Set-Cookie: mine=stolen", "Set-Cookie: a=b")
@@ -693,8 +693,8 @@ def test_a_gateway_that_has_not_heard_of_it_yet(
 def test_a_guarded_path_may_be_reached_where_tokens_are_captured(
     tmp_path: Path, redis: RedisServer, servers: tuple[Shop, Upstream], shop: Shop
 ) -> None:
-    """Rule E1: no route reaches a backend's login, lest its token gets out. On one that captures,
-    none does.
+    """wire-rules.md#E1: no route reaches a backend's login, lest its token gets out. On one that
+    captures, none does.
     """
     shop_server = servers[0].server.url
     changed = sections(

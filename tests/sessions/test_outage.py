@@ -193,7 +193,9 @@ def test_an_expired_token_is_not_bridged(
 def test_a_silent_store_keeps_nobody_waiting_for_long(
     tmp_path: Path, proxy: Delaying, backend: Renewing
 ) -> None:
-    """E11: it accepts and says nothing; each request has its answer within a bounded time."""
+    """wire-rules.md#E11: it accepts and says nothing; each request has its answer within a bounded
+    time.
+    """
     backend.life = 600
     with bridged(tmp_path, proxy, backend, 0) as relay:
         key = remembered(relay)
@@ -211,7 +213,7 @@ def test_a_silent_store_keeps_nobody_waiting_for_long(
 async def test_waiting_requests_do_not_wait_for_each_other(
     tmp_path: Path, proxy: Delaying, backend: Renewing
 ) -> None:
-    """E11: a hundred that come at once wait no longer than one."""
+    """wire-rules.md#E11: a hundred that come at once wait no longer than one."""
     backend.life = 600
     with bridged(tmp_path, proxy, backend, 0) as relay:
         proxy.delay = 3600

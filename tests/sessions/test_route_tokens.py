@@ -188,7 +188,7 @@ def test_a_logout_ends_it(running: Gateway, backend: Verifying) -> None:
 
 
 def test_no_client_sees_it(running: Gateway, backend: Verifying) -> None:
-    """Rule C4 holds for the token that went upstream, whichever it was."""
+    """wire-rules.md#C4 holds for the token that went upstream, whichever it was."""
     backend.echo, backend.audience = True, "shop"
     key = log_in(running.port)
     _, _, fields = call(running, key, path="/api/shop/x")

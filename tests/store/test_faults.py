@@ -104,7 +104,9 @@ async def test_users_at_work_while_it_breaks(
 
 
 async def test_no_memory(server: RedisServer, both: Pair) -> None:
-    """E14: a full Redis takes no logins, and sessions go on; a logout works, and is a real one."""
+    """wire-rules.md#E14: a full Redis takes no logins, and sessions go on; a logout works, and is a
+    real one.
+    """
     known = await both.log_in(0, "known")
     await both.until(0, known, 200)
     with server.client() as client, full(client):
@@ -162,7 +164,9 @@ async def unready(both: Pair) -> None:
 
 
 async def test_rights_that_are_taken_away(server: RedisServer, both: Pair) -> None:
-    """E14: without the right to write, logins and logouts are 503, and sessions go on."""
+    """wire-rules.md#E14: without the right to write, logins and logouts are 503, and sessions go
+    on.
+    """
     key = await both.log_in(0, "alice")
     with server.client() as client:
         client.execute_command("ACL", "SETUSER", "gate", "-@write")
@@ -178,7 +182,9 @@ async def test_rights_that_are_taken_away(server: RedisServer, both: Pair) -> No
 
 
 async def test_a_primary_that_is_demoted(server: RedisServer, both: Pair, tmp_path: Path) -> None:
-    """E14: a replica is read from and never trusted; nothing is reported done that it refuses."""
+    """wire-rules.md#E14: a replica is read from and never trusted; nothing is reported done that it
+    refuses.
+    """
     keys = [await both.log_in(at, f"user-{at}") for at in (0, 1)]
     for at in (0, 1):
         await both.until(at, keys[at], 200)
@@ -214,7 +220,9 @@ def follow(server: RedisServer, other: RedisServer) -> None:
 
 
 async def test_look_ups_need_no_write(server: RedisServer, tmp_path: Path) -> None:
-    """E14: a touch that is due and fails, for want of memory or on a replica, fails alone."""
+    """wire-rules.md#E14: a touch that is due and fails, for want of memory or on a replica, fails
+    alone.
+    """
     store = open_store(server.url, idle=6.0)
     await store.start()
     issued = await issue(store)

@@ -149,7 +149,9 @@ async def test_redis_holds_no_secret(store: Sessions, url: str) -> None:
 
 @pytest.mark.parametrize("value", [b"", b"\x01", b"\x01" + bytes(60), b"\x00" * 500])
 async def test_foreign_values(store: Sessions, url: str, value: bytes) -> None:
-    """E13: what cannot be opened is no session, and not a crash; ending it is possible."""
+    """wire-rules.md#E13: what cannot be opened is no session, and not a crash; ending it is
+    possible.
+    """
     issued = await issue(store)
     with redis_client.from_url(url) as client:
         client.set(f"test:s:{{{issued.session.id}}}", value)
@@ -160,7 +162,7 @@ async def test_foreign_values(store: Sessions, url: str, value: bytes) -> None:
 
 
 async def test_a_newer_version(store: Sessions, url: str) -> None:
-    """E13: a newer gateway can read it, so nobody is logged out; and nothing is lost."""
+    """wire-rules.md#E13: a newer gateway can read it: no logout, and nothing is lost."""
     issued = await issue(store)
     with redis_client.from_url(url) as client:
         record = client.get(f"test:s:{{{issued.session.id}}}")
@@ -252,7 +254,7 @@ async def test_misses_of_one_turn_share_a_command(store: Sessions, url: str) -> 
 
 
 async def test_one_waiter_cancelled_takes_nobody_with_it(store: Sessions) -> None:
-    """E10: the others get their own answers."""
+    """wire-rules.md#E10: the others get their own answers."""
     issued = await issue(store)
     tasks = [asyncio.create_task(store.resolve(credential(issued))) for _ in range(10)]
     await asyncio.sleep(0)
@@ -263,7 +265,9 @@ async def test_one_waiter_cancelled_takes_nobody_with_it(store: Sessions) -> Non
 
 
 async def test_a_silent_store(tmp_path: Path) -> None:
-    """E3, E4, E11: everything fails with StoreUnavailable within a bounded time, and recovers."""
+    """wire-rules.md#E3, #E4, #E11: everything fails with StoreUnavailable within a bounded time,
+    and recovers.
+    """
     with redis_server(tmp_path) as server:
         store = open_store(server.url, timeout=0.5)
         await store.start()

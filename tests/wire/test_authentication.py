@@ -1,4 +1,4 @@
-"""Section C of the wire rules: authentication on the wire."""
+"""Wire rules of section C: authentication on the wire."""
 
 import json
 
@@ -14,7 +14,9 @@ MADE_UP = b"lk_" + b"A" * 49
 
 
 def test_c1_the_challenge(relay: Gateway, shop: Upstream) -> None:
-    """C1 [6750 §3]: `error` is said only when a key was sent; the problem is JSON [9457]."""
+    """wire-rules.md#C1 [6750 §3]: `error` is said only when a key was sent; the problem is JSON
+    [9457].
+    """
     answer = ask(relay.port, API % b"")
     assert status(answer) == 401
     assert b'\r\nWWW-Authenticate: Bearer realm="latchkey"\r\n' in answer
@@ -28,7 +30,7 @@ def test_c1_the_challenge(relay: Gateway, shop: Upstream) -> None:
 
 @pytest.mark.parametrize("scheme", [b"Bearer", b"bearer", b"BEARER", b"bEaReR"])
 def test_c2_the_scheme_has_no_case(relay: Gateway, shop: Upstream, key: str, scheme: bytes) -> None:
-    """C2 [9110 §11.1]."""
+    """wire-rules.md#C2 [9110 §11.1]."""
     assert (
         status(ask(relay.port, API % (b"Authorization: %b %b\r\n" % (scheme, key.encode())))) == 200
     )
@@ -54,7 +56,7 @@ def test_c2_the_scheme_has_no_case(relay: Gateway, shop: Upstream, key: str, sch
     ],
 )
 def test_c2_no_credential_by_chance(relay: Gateway, shop: Upstream, key: str, lines: bytes) -> None:
-    """C2, E7: several credentials, or one that is not quite one, are 400 or 401."""
+    """wire-rules.md#C2, #E7: several credentials, or one that is not quite one, are 400 or 401."""
     answer = ask(relay.port, API % lines.replace(b"KEY", key.encode()))
     assert status(answer) in (400, 401)
     assert shop.got == b""
@@ -62,7 +64,7 @@ def test_c2_no_credential_by_chance(relay: Gateway, shop: Upstream, key: str, li
 
 
 def test_c2_a_jwt_in_place_of_a_key(relay: Gateway, shop: Upstream) -> None:
-    """C2: tokens do not come from outside."""
+    """wire-rules.md#C2: tokens do not come from outside."""
     line = b"Authorization: Bearer " + token_of("alice").encode() + b"\r\n"
     assert status(ask(relay.port, API % line)) == 401
     assert shop.got == b""
@@ -97,8 +99,8 @@ KEYS_IN_URLS = [
 def test_c3_no_key_in_a_url(
     relay: Gateway, shop: Upstream, login_upstream: Upstream, key: str, line: bytes, lines: bytes
 ) -> None:
-    """C3 [6750 §2.3, 9700 §4.3.2]: URLs end up in logs and histories. A key in one is refused, on
-    public routes and beside a good key too; no upstream, log or answer sees it.
+    """wire-rules.md#C3 [6750 §2.3, 9700 §4.3.2]: URLs end up in logs and histories. A key in one is
+    refused, on public routes and beside a good key too; no upstream, log or answer sees it.
     """
     login_upstream.clear(login_upstream.answer)
     text = key.encode()
@@ -121,7 +123,7 @@ def test_c3_no_key_in_a_url(
 
 @pytest.mark.parametrize("name", ["KEY", "KEY.a.example", "a.KEY:80", "%6cREST"])
 def test_c4_no_key_in_the_host(relay: Gateway, shop: Upstream, key: str, name: str) -> None:
-    """C4: a URL's host goes upstream too, so one with a key in it is no host."""
+    """wire-rules.md#C4: a URL's host goes upstream too, so one with a key in it is no host."""
     host = name.replace("KEY", key).replace("REST", key[1:])
     request = f"GET /public/x HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     assert status(ask(relay.port, request.encode())) == 400
@@ -129,14 +131,14 @@ def test_c4_no_key_in_the_host(relay: Gateway, shop: Upstream, key: str, name: s
 
 
 def test_c3_what_only_looks_like_a_key_passes(relay: Gateway, shop: Upstream) -> None:
-    """C3: a part of one, or another word that begins like one, is no secret."""
+    """wire-rules.md#C3: a part of one, or another word that begins like one, is no secret."""
     for target in (b"/public/lk_short", b"/public/x?a=lk_" + b"A" * 48, b"/public/%6ck_x?%255F"):
         request = (API % b"").replace(b"/api/x", target)
         assert status(ask(relay.port, request)) == 200
 
 
 def test_c4_no_key_upstream_and_no_token_back(relay: Gateway, shop: Upstream, key: str) -> None:
-    """C4: the key in no field, the token in no field of the answer."""
+    """wire-rules.md#C4: the key in no field, the token in no field of the answer."""
     twice = b"Authorization: Bearer " + key.encode() + b"\r\nX-Copy: " + key.encode() + b"\r\n"
     assert status(ask(relay.port, API % twice)) == 200
     assert key.encode() not in shop.got
@@ -182,7 +184,7 @@ ELSEWHERE = {
 def test_c4_a_key_in_another_field(
     relay: Gateway, shop: Upstream, key: str, path: bytes, lines: bytes
 ) -> None:
-    """C4: wherever a client puts it, and whether or not the route asks for it."""
+    """wire-rules.md#C4: wherever a client puts it, and whether or not the route asks for it."""
     request = API.replace(b"/api/x", path) % lines.replace(b"KEY", key.encode())
     assert status(ask(relay.port, request)) in (200, 400, 401)
     assert key.encode() not in shop.got
@@ -192,7 +194,7 @@ def test_c4_a_key_in_another_field(
 def test_c4_a_key_in_another_field_of_a_login(
     relay: Gateway, login_upstream: Upstream, key: str, lines: bytes
 ) -> None:
-    """C4: the backend's login sees none either."""
+    """wire-rules.md#C4: the backend's login sees none either."""
     login_upstream.clear(login_upstream.answer)
     body = b'{"username": "alice"}'
     request = (API % (lines.replace(b"KEY", key.encode()) + b"Content-Length: 21\r\n")) + body
@@ -201,7 +203,9 @@ def test_c4_a_key_in_another_field_of_a_login(
 
 
 def test_c5_public_and_optional_routes(relay: Gateway, shop: Upstream, key: str) -> None:
-    """C5: public asks nobody; optional takes a good key, refuses a bad one unless told not to."""
+    """wire-rules.md#C5: public asks nobody; optional takes a good key, refuses a bad one unless
+    told not to.
+    """
     good = b"Authorization: Bearer " + key.encode() + b"\r\n"
     bad = b"Authorization: Bearer " + MADE_UP + b"\r\n"
     for path, lines, expected, known in (
@@ -257,7 +261,7 @@ def test_c5_claims_have_types(relay: Gateway, shop: Upstream, login_upstream: Up
 def test_c6_endpoints_win_over_routes(
     relay: Gateway, login_upstream: Upstream, method: bytes
 ) -> None:
-    """C6: /login and /logout are the gateway's with any method, case kept."""
+    """wire-rules.md#C6: /login and /logout are the gateway's with any method, case kept."""
     login_upstream.clear(login_upstream.answer)
     request = method + b" /login HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n"
     assert status(ask(relay.port, request)) == 405
@@ -265,7 +269,7 @@ def test_c6_endpoints_win_over_routes(
 
 
 def test_c6_other_spellings_are_not_the_endpoints(relay: Gateway, login_upstream: Upstream) -> None:
-    """C6: `/login/` and `/LOGIN` are ordinary paths."""
+    """wire-rules.md#C6: `/login/` and `/LOGIN` are ordinary paths."""
     before = login_upstream.answer
     login_upstream.clear()
     for path in (b"/login/", b"/LOGIN"):

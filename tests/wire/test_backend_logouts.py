@@ -1,4 +1,6 @@
-"""A backend's own logout, reached by a route: it ends the gateway's session as well."""
+"""wire-rules.md#E17: a backend's own logout, reached by a route: it ends the gateway's session as
+well.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,7 +88,9 @@ WAYS = {
 
 @each("line", WAYS)
 def test_e4_a_declared_logout(site: Gateway, shop: Upstream, key: str, line: str) -> None:
-    """E4: the session ends, whichever way leads to it; the backend's answer is the answer."""
+    """wire-rules.md#E4: the session ends, whichever way leads to it; the backend's answer is the
+    answer.
+    """
     shop.clear(always(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbye"))
     answer = send(site, line, f"Authorization: Bearer {key}")
     assert (status(answer), answer[-3:]) == (200, b"bye")
@@ -106,14 +110,14 @@ def test_e4_a_declared_logout(site: Gateway, shop: Upstream, key: str, line: str
     },
 )
 def test_e4_no_logout(site: Gateway, shop: Upstream, key: str, line: str) -> None:
-    """E4: what is not declared ends nothing."""
+    """wire-rules.md#E4: what is not declared ends nothing."""
     send(site, line, f"Authorization: Bearer {key}")
     assert lives(site, key)
 
 
 @pytest.mark.parametrize("code", [b"401 Unauthorized", b"403 Forbidden", b"500 Server Error"])
 def test_e4_a_backend_that_fails(site: Gateway, shop: Upstream, key: str, code: bytes) -> None:
-    """E4: that keeps no key alive, and its answer passes as it is."""
+    """wire-rules.md#E4: that keeps no key alive, and its answer passes as it is."""
     shop.clear(always(b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n" % code))
     answer = send(site, "POST /api/auth/logout", f"Authorization: Bearer {key}")
     assert status(answer) == int(code[:3])
@@ -122,7 +126,9 @@ def test_e4_a_backend_that_fails(site: Gateway, shop: Upstream, key: str, code: 
 
 
 def test_e4_by_cookie(site: Gateway, shop: Upstream, key: str) -> None:
-    """E4: only from the site's own pages; the browser forgets the cookie, and all keys end."""
+    """wire-rules.md#E4: only from the site's own pages; the browser forgets the cookie, and all
+    keys end.
+    """
     again = log_in(site.port)
     line = f"Cookie: latchkey={key}; latchkey={again}"
     for path in ("/api/auth/logout", "/open/api/auth/logout"):
@@ -137,7 +143,7 @@ def test_e4_by_cookie(site: Gateway, shop: Upstream, key: str) -> None:
 
 
 def test_e4_what_else_the_session_holds_open(site: Gateway, shop: Upstream, key: str) -> None:
-    """E4: it ends; but the logout's own answer, however slow it is, does not."""
+    """wire-rules.md#E4: it ends; but the logout's own answer, however slow it is, does not."""
 
     def slow(visit: Visit) -> None:
         if b"/logout" in visit.request():
@@ -158,7 +164,9 @@ def test_e4_what_else_the_session_holds_open(site: Gateway, shop: Upstream, key:
 
 
 def test_e4_a_proxy_that_asks(site: Gateway, key: str) -> None:
-    """E4: the session ends by its question, as it hands the request on with the answer's token."""
+    """wire-rules.md#E4: the session ends by its question, as it hands the request on with the
+    answer's token.
+    """
     described = ("X-Forwarded-Method: POST", "X-Forwarded-Uri: /api/auth/logout")
     line = "GET /.well-known/latchkey/verify"
     answer = send(site, line, *described, f"Authorization: Bearer {key}")
@@ -170,7 +178,7 @@ def test_e4_a_proxy_that_asks(site: Gateway, key: str) -> None:
 def test_e14_a_store_that_is_away(
     tmp_path: Path, upstream: Upstream, login_upstream: Upstream, shop: Upstream
 ) -> None:
-    """E14: 503, nothing reaches the backend, and the browser keeps its cookie."""
+    """wire-rules.md#E14: 503, nothing reaches the backend, and the browser keeps its cookie."""
     with (
         redis_server(tmp_path) as store,
         gateway(tmp_path / "gateway", store.url, **sections(upstream, login_upstream)) as alone,
@@ -188,7 +196,7 @@ def test_e14_a_store_that_is_away(
 def test_e4_a_declared_get(
     tmp_path: Path, redis: RedisServer, upstream: Upstream, login_upstream: Upstream, shop: Upstream
 ) -> None:
-    """E4: where the declared method is GET, a link logs out."""
+    """wire-rules.md#E4: where the declared method is GET, a link logs out."""
     changed = sections(upstream, login_upstream, logout={**LOGOUT, "method": "GET"})
     with gateway(tmp_path, redis.url, **changed) as alone:
         for method, ends in (("HEAD", False), ("GET", True)):

@@ -1,4 +1,6 @@
-"""What browsers need: whose page asked, who may read the answer, and where one logs in."""
+"""wire-rules.md#C9: what browsers need: whose page asked, who may read the answer, and where one
+logs in.
+"""
 
 from collections.abc import Iterator
 
@@ -158,7 +160,7 @@ def test_behind_a_proxy(browsers: Gateway, shop: Upstream, key: str) -> None:
 def test_a_key_in_a_field_and_another_elsewhere(
     browsers: Gateway, shop: Upstream, key: str
 ) -> None:
-    """C2: none is picked by chance; the same one twice is one."""
+    """wire-rules.md#C2: none is picked by chance; the same one twice is one."""
     other = log_in(browsers.port)
     for lines, code in (
         ((f"X-Session-Key: {key}", f"Authorization: Bearer {other}"), 400),

@@ -1,4 +1,4 @@
-"""Section D of the wire rules, D4: more than the limits allow."""
+"""wire-rules.md#D4: more than the limits allow."""
 
 import resource
 import socket
@@ -42,7 +42,7 @@ def wide(
     ids=["fields", "target"],
 )
 def test_d2_limits_that_are_raised(wide: Gateway, shop: Upstream, request_: bytes) -> None:
-    """D2: a limit from config.yaml holds, also above what is read at once."""
+    """wire-rules.md#D2: a limit from config.yaml holds, also above what is read at once."""
     with Client(wide.port) as client:
         client.send(request_[:80_000])
         time.sleep(0.1)  # so that the head comes in two pieces
@@ -68,7 +68,7 @@ def narrow(
 
 
 def test_d4_more_connections_than_the_limit(narrow: Gateway, shop: Upstream) -> None:
-    """D4: the newest is refused with 503; those inside are unharmed; it recovers."""
+    """wire-rules.md#D4: the newest is refused with 503; those inside are unharmed; it recovers."""
     with ExitStack() as stack:
         inside = [stack.enter_context(Client(narrow.port)) for _ in range(10)]
         for client in inside:
@@ -92,7 +92,9 @@ def wait_until_served(gateway: Gateway) -> None:
 
 
 def test_d4_more_requests_than_the_limits(narrow: Gateway, shop: Upstream) -> None:
-    """D4: beyond the upstream's connections they wait a moment, beyond the limit they get 503."""
+    """wire-rules.md#D4: beyond the upstream's connections they wait a moment, beyond the limit they
+    get 503.
+    """
     release = threading.Event()
 
     def held(visit: Visit) -> None:
@@ -115,8 +117,9 @@ def test_d4_more_requests_than_the_limits(narrow: Gateway, shop: Upstream) -> No
 
 
 def test_d4_out_of_file_descriptors(narrow: Gateway, shop: Upstream) -> None:
-    """D4: those inside go on, nothing spins, and the listener recovers by itself. It is said, and
-    a new connection to an upstream that cannot be made for it is not the upstream's fault.
+    """wire-rules.md#D4: those inside go on, nothing spins, and the listener recovers by itself. It
+    is said, and a new connection to an upstream that cannot be made for it is not the upstream's
+    fault.
     """
     [worker] = narrow.workers()
     soft, hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)
@@ -153,7 +156,7 @@ def test_d4_out_of_file_descriptors(narrow: Gateway, shop: Upstream) -> None:
 
 
 def test_many_idle_connections_are_no_burden(relay: Gateway, shop: Upstream) -> None:
-    """D1: a thousand clients that say nothing do not keep one from being served."""
+    """wire-rules.md#D1: a thousand clients that say nothing do not keep one from being served."""
     with ExitStack() as stack:
         for _ in range(1000):
             stack.enter_context(socket.create_connection(("127.0.0.1", relay.port)))

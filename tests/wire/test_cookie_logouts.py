@@ -1,4 +1,6 @@
-"""Backends that log out by their cookie, in which the key travels: the session ends with it."""
+"""wire-rules.md#E17: backends that log out by their cookie, in which the key travels: the session
+ends with it.
+"""
 
 import re
 from collections.abc import Iterator
@@ -101,8 +103,8 @@ ROUTES = ["/api/x", "/maybe/x", "/open/x", "/captured/x", "/json/x"]
 def test_e4_the_cookie_is_deleted_or_replaced(
     site: Gateway, shop: Upstream, key: str, path: str, line: str
 ) -> None:
-    """E4: by whatever route: the session has ended when the answer comes, and the browser forgets
-    the cookie; nothing else comes in it (E7).
+    """wire-rules.md#E4: by whatever route: the session has ended when the answer comes, and the
+    browser forgets the cookie; nothing else comes in it (wire-rules.md#E7).
     """
     if "eyJ" in line and path in ("/open/x", "/captured/x"):
         # There it is not known whose the session is, so nothing ends; and here it is captured, which
@@ -125,7 +127,7 @@ def test_e4_the_cookie_is_deleted_or_replaced(
 def test_e4_answers_of_any_status(
     site: Gateway, shop: Upstream, key: str, code: str, path: str
 ) -> None:
-    """E4: a browser takes a deletion from each."""
+    """wire-rules.md#E4: a browser takes a deletion from each."""
     shop.clear(always(f"HTTP/1.1 {code}\r\n{DELETED}\r\nContent-Length: 0\r\n\r\n".encode()))
     answer = send(site, f"GET {path}", f"Cookie: sid={key}")
     assert status(answer) == int(code[:3])
@@ -137,7 +139,9 @@ def test_e4_answers_of_any_status(
 def test_e7_a_new_token_of_the_same_person(
     site: Gateway, shop: Upstream, key: str, path: str
 ) -> None:
-    """E7: a backend that gives one with each answer does not log out; the token does not come."""
+    """wire-rules.md#E7: a backend that gives one with each answer does not log out; the token does
+    not come.
+    """
     for line in (
         f"Set-Cookie: sid={token_of('alice', n=1)}; Path=/; Max-Age=3600",
         f"Set-Cookie: sid=; Path=/old; Max-Age=0\r\nSet-Cookie: sid={token_of('alice')}; Path=/",
@@ -150,7 +154,7 @@ def test_e7_a_new_token_of_the_same_person(
 
 
 def test_e7_the_gateways_own_cookie(site: Gateway, shop: Upstream, key: str) -> None:
-    """E7: no backend knows of it, so none can mean it."""
+    """wire-rules.md#E7: no backend knows of it, so none can mean it."""
     for name in ("latchkey", "__Host-latchkey"):
         shop.clear(always(json_answer("200 OK", {}, f"Set-Cookie: {name}=; Max-Age=0; Path=/")))
         answer = send(site, "GET /api/x", f"Cookie: {name}={key}")
@@ -160,7 +164,7 @@ def test_e7_the_gateways_own_cookie(site: Gateway, shop: Upstream, key: str) -> 
 
 @pytest.mark.parametrize("path", ["/api/x", "/json/x"])
 def test_e4_all_cookies_are_forgotten(site: Gateway, shop: Upstream, key: str, path: str) -> None:
-    """E4: by Clear-Site-Data, the gateway's own as well."""
+    """wire-rules.md#E4: by Clear-Site-Data, the gateway's own as well."""
     cleared = 'Clear-Site-Data: "cache", "cookies"'
     shop.clear(always(json_answer("200 OK", {}, cleared)))
     answer = send(site, f"GET {path}", f"Cookie: latchkey={key}")
@@ -171,7 +175,7 @@ def test_e4_all_cookies_are_forgotten(site: Gateway, shop: Upstream, key: str, p
 
 
 def test_e4_a_key_that_did_not_come_in_it(site: Gateway, shop: Upstream, key: str) -> None:
-    """E4: a cookie that this device does not have says nothing of its session."""
+    """wire-rules.md#E4: a cookie that this device does not have says nothing of its session."""
     for line, more in (
         (f"Authorization: Bearer {key}", 'Clear-Site-Data: "*"'),
         (f"Cookie: latchkey={key}", "X-More: 1"),
@@ -184,7 +188,7 @@ def test_e4_a_key_that_did_not_come_in_it(site: Gateway, shop: Upstream, key: st
 def test_e4_a_large_answer_that_ends_with_its_connection(
     site: Gateway, shop: Upstream, key: str
 ) -> None:
-    """E4: it is held back as a whole, and comes as a whole."""
+    """wire-rules.md#E4: it is held back as a whole, and comes as a whole."""
 
     def closing(visit: Visit) -> None:
         visit.request()
@@ -202,7 +206,7 @@ def test_e4_a_large_answer_that_ends_with_its_connection(
 def test_e14_a_store_that_is_away(
     tmp_path: Path, upstream: Upstream, login_upstream: Upstream, shop: Upstream
 ) -> None:
-    """E14: 503, and not the backend's answer, which would call the logout done."""
+    """wire-rules.md#E14: 503, and not the backend's answer, which would call the logout done."""
     with (
         redis_server(tmp_path) as store,
         gateway(tmp_path / "gateway", store.url, **sections(upstream, login_upstream)) as alone,
@@ -242,7 +246,9 @@ def test_e14_a_store_that_is_away(
 def test_e4_a_logout_deletes_it_from_where_it_is(
     site: Gateway, shop: Upstream, login_upstream: Upstream, attributes: tuple[str, str]
 ) -> None:
-    """E4: a browser forgets a cookie only by the path and the domain that it was set with."""
+    """wire-rules.md#E4: a browser forgets a cookie only by the path and the domain that it was set
+    with.
+    """
     given, kept = attributes
     for line in ("POST /logout", "GET /logout"):
         key = log_in(site, login_upstream, given)
@@ -256,7 +262,9 @@ def test_e4_a_logout_deletes_it_from_where_it_is(
 def test_e4_after_the_cookie_has_moved(
     site: Gateway, shop: Upstream, login_upstream: Upstream
 ) -> None:
-    """E4: a captured token may come in a cookie of another place, which is the key's from then on."""
+    """wire-rules.md#E4: a captured token may come in a cookie of another place, which is the key's
+    from then on.
+    """
     key = log_in(site, login_upstream)
     for attributes in ("Path=/app", "HttpOnly"):
         new = f"Set-Cookie: sid={token_of('alice', n=attributes)}; {attributes}"

@@ -1,4 +1,6 @@
-"""Cookies whose keys open nothing any more: no visitor is kept out by one, and browsers forget it."""
+"""wire-rules.md#C10: cookies whose keys open nothing any more: no visitor is kept out by one, and
+browsers forget it.
+"""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,6 @@
-"""The verify endpoint, byte for byte: who may ask, what is a description, and what is answered."""
+"""wire-rules.md#C11: the verify endpoint, byte for byte: who may ask, what is a description, and
+what is answered.
+"""
 
 import json
 import re
@@ -142,7 +144,7 @@ def test_the_decision_is_the_relays(gate: Gateway, key: str, way: str) -> None:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("uri", ["/public/x?token=KEY", "/public/KEY", "/public/x?token=%6cREST"])
 def test_c3_a_key_in_a_url(gate: Gateway, key: str, way: str, uri: str) -> None:
-    """C3: the proxy is not to pass it on, whatever the route."""
+    """wire-rules.md#C3: the proxy is not to pass it on, whatever the route."""
     uri = uri.replace("KEY", key).replace("REST", key[1:])
     answer = about(gate, way, "GET", uri, bearer(key))
     assert (status(answer), reason(answer)) == (401, "key_in_url")
@@ -216,14 +218,16 @@ DISGUISES = (
 
 @pytest.mark.parametrize("line", DISGUISES)
 def test_what_only_looks_like_a_field_of_ours(gate: Gateway, key: str, line: str) -> None:
-    """B11: the relay drops it. A proxy would pass it on, so the request is refused."""
+    """wire-rules.md#B11: the relay drops it. A proxy would pass it on, so the request is refused."""
     answer = about(gate, "traefik", "GET", "/api/x", bearer(key), line)
     assert (status(answer), reason(answer)) == (400, "unfit_field")
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_an_upgrade_to_something_else(gate: Gateway, key: str, way: str) -> None:
-    """B13: the relay drops it; what a proxy switched to would be a tunnel past every decision."""
+    """wire-rules.md#B13: the relay drops it; what a proxy switched to would be a tunnel past every
+    decision.
+    """
     for wanted in ("h2c", "h2c, websocket", "TLS/1.3"):
         lines = ("Upgrade: " + wanted, "Sec-WebSocket-Version: 13", bearer(key))
         answer = about(gate, way, "GET", "/chat", *lines)
@@ -244,7 +248,9 @@ def test_an_upgrade_to_something_else(gate: Gateway, key: str, way: str) -> None
     ],
 )
 def test_connection_names_no_field(gate: Gateway, key: str, way: str, line: str) -> None:
-    """B1: there are proxies that remove what it names after they have put our fields in."""
+    """wire-rules.md#B1: there are proxies that remove what it names after they have put our fields
+    in.
+    """
     for uri, lines in (("/api/x", (bearer(key),)), ("/public/x", ())):
         answer = about(gate, way, "GET", uri, line, *lines)
         assert (status(answer), reason(answer)) == (400, "unfit_field")
@@ -260,7 +266,7 @@ def test_connection_may_speak_of_the_connection(gate: Gateway, key: str, value: 
 
 
 def test_a_key_where_none_belongs(gate: Gateway, key: str) -> None:
-    """C4: it would reach the backend, which the relay prevents by dropping the field."""
+    """wire-rules.md#C4: it would reach the backend, which the relay prevents by dropping the field."""
     for line in (f"X-Note: {key}", f"Referer: https://shop.example/?k={key}", f"Cookie: a=b {key}"):
         answer = about(gate, "nginx", "GET", "/public/x", line)
         assert (status(answer), reason(answer)) == (400, "unfit_field")
@@ -342,7 +348,9 @@ def test_the_path_is_read_like_any_other(gate: Gateway, key: str, path: str) -> 
 def test_what_the_gateway_answers_itself_does_not_pass(
     gate: Gateway, key: str, way: str, uri: str
 ) -> None:
-    """A proxy that let it pass would send it to the backend; its own login above all (rule E1)."""
+    """A proxy that let it pass would send it to the backend; its own login above all
+    (wire-rules.md#E1).
+    """
     assert status(about(gate, way, "POST", uri, bearer(key))) == 404
 
 
@@ -359,7 +367,7 @@ def test_what_the_gateway_answers_itself_does_not_pass(
 )
 @pytest.mark.parametrize("way", WAYS)
 def test_the_backends_own_login_does_not_pass(gate: Gateway, way: str, uri: str) -> None:
-    """Rule E1, on every route, since the proxy alone knows where it leads."""
+    """wire-rules.md#E1, on every route, since the proxy alone knows where it leads."""
     assert status(about(gate, way, "POST", uri)) in (400, 404)
 
 

@@ -1,4 +1,6 @@
-"""Whose request it is, behind proxies: one address for upstreams, logs, logins and devices."""
+"""wire-rules.md#B10: whose request it is, behind proxies: one address for upstreams, logs, logins
+and devices.
+"""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""Section B of the wire rules, B9 to B15: who asks, who answers, and who may keep the answer."""
+"""wire-rules.md#B9 to #B15: who asks, who answers, and who may keep the answer."""
 
 import re
 import time
@@ -38,14 +38,16 @@ def inner(
 
 
 def test_b9_the_upstreams_own_host(inner: Gateway, shop: Upstream) -> None:
-    """B9: `host: upstream` sends the upstream's; the client's is told beside it."""
+    """wire-rules.md#B9: `host: upstream` sends the upstream's; the client's is told beside it."""
     assert status(ask(inner.port, GET + b"\r\n")) == 200
     assert b"\r\nHost: 127.0.0.1:%d\r\n" % shop.port in shop.got
     assert b"\r\nX-Forwarded-Host: a.example\r\n" in shop.got
 
 
 def test_b10_what_a_trusted_proxy_says(inner: Gateway, shop: Upstream) -> None:
-    """B10 [7239 §5]: its fields are kept, and it is appended to them; a disguise stays one."""
+    """wire-rules.md#B10 [7239 §5]: its fields are kept, and it is appended to them; a disguise
+    stays one.
+    """
     lines = (
         b"X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https\r\n"
         b"X-Forwarded-Host: shop.example\r\nForwarded: for=203.0.113.7;proto=https\r\n"
@@ -88,8 +90,8 @@ def test_b10_what_a_trusted_proxy_says(inner: Gateway, shop: Upstream) -> None:
 def test_b10_the_client_is_whom_the_proxy_names(
     inner: Gateway, shop: Upstream, lines: bytes, client: bytes
 ) -> None:
-    """B10: many proxies append a line of their own to the one that the client has made up; the
-    last entry of all is the only one that the trusted peer vouches for.
+    """wire-rules.md#B10: many proxies append a line of their own to the one that the client has
+    made up; the last entry of all is the only one that the trusted peer vouches for.
     """
     path = b"/named" + bytes((97 + len(lines) % 26,))
     assert status(ask(inner.port, GET.replace(b"/public/", path) + lines + b"\r\n")) == 200
@@ -98,14 +100,16 @@ def test_b10_the_client_is_whom_the_proxy_names(
 
 
 def test_b10_a_trusted_proxys_request_id(inner: Gateway, shop: Upstream) -> None:
-    """B10: a trusted peer has named the request already; both sides are told that name."""
+    """wire-rules.md#B10: a trusted peer has named the request already; both sides are told that
+    name.
+    """
     answer = ask(inner.port, GET + b"X-Request-Id: outer-0001\r\n\r\n")
     assert shop.got.count(b"\r\nX-Request-Id: outer-0001\r\n") == 1
     assert answer.count(b"\r\nX-Request-Id: outer-0001\r\n") == 1
 
 
 def test_b10_a_trusted_proxy_that_says_nothing(inner: Gateway, shop: Upstream) -> None:
-    """B10: then it is the client."""
+    """wire-rules.md#B10: then it is the client."""
     assert status(ask(inner.port, GET + b"\r\n")) == 200
     assert b"\r\nX-Forwarded-For: 127.0.0.1\r\n" in shop.got
     assert b"\r\nX-Real-IP: 127.0.0.1\r\n" in shop.got
@@ -141,7 +145,9 @@ FORGED = [
 
 
 def test_b9_b10_b11_what_an_untrusted_client_claims(relay: Gateway, shop: Upstream) -> None:
-    """B9, B10, B11: its forwarding and identity fields are dropped in every spelling."""
+    """wire-rules.md#B9, #B10, #B11: its forwarding and identity fields are dropped in every
+    spelling.
+    """
     assert status(ask(relay.port, GET + b"\r\n".join(FORGED) + b"\r\n\r\n")) == 200
     for part in (b"6.6.6.6", b"evil", b"forged", b"gopher", b"Zm9yZ2Vk"):
         assert part not in shop.got, part
@@ -153,7 +159,9 @@ def test_b9_b10_b11_what_an_untrusted_client_claims(relay: Gateway, shop: Upstre
 
 
 def test_b10_request_id_and_trace(relay: Gateway, shop: Upstream) -> None:
-    """B10, W3C Trace Context: a fresh id, told to both sides; the client's trace goes on."""
+    """wire-rules.md#B10, W3C Trace Context: a fresh id, told to both sides; the client's trace goes
+    on.
+    """
     answer = ask(relay.port, GET + b"\r\n")
     ours = re.search(rb"\r\nX-Request-Id: ([0-9a-f]{24,})\r\n", shop.got)
     assert ours is not None
@@ -171,7 +179,9 @@ def test_b10_request_id_and_trace(relay: Gateway, shop: Upstream) -> None:
 
 
 def test_b12_the_key_leaves_the_cookie(relay: Gateway, shop: Upstream, key: str) -> None:
-    """B12: the other cookies keep their bytes; a field that would be empty disappears."""
+    """wire-rules.md#B12: the other cookies keep their bytes; a field that would be empty
+    disappears.
+    """
     request = b"GET /api/ HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\nCookie: %b\r\n\r\n"
     for cookie, left in (
         (b'a=1; session=%b; b="2"', b'Cookie: a=1; b="2"'),
@@ -194,7 +204,9 @@ SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection:
 
 
 def test_b13_an_upgrade(relay: Gateway, shop: Upstream) -> None:
-    """B13 [9110 §7.8]: after the 101 both directions are bytes, before it nothing is sent."""
+    """wire-rules.md#B13 [9110 §7.8]: after the 101 both directions are bytes, before it nothing is
+    sent.
+    """
 
     def switch(visit: Visit) -> None:
         head = visit.head()
@@ -220,7 +232,7 @@ def test_b13_an_upgrade(relay: Gateway, shop: Upstream) -> None:
 
 
 def test_b13_an_upgrade_that_is_not_allowed(relay: Gateway, shop: Upstream) -> None:
-    """B13: h2c is dropped, and so is any upgrade on a route that allows none."""
+    """wire-rules.md#B13: h2c is dropped, and so is any upgrade on a route that allows none."""
     for request in (
         UPGRADE.replace(b"/ws/chat", b"/public/"),
         UPGRADE.replace(b"websocket\r\n", b"h2c\r\n", 1),
@@ -233,7 +245,7 @@ def test_b13_an_upgrade_that_is_not_allowed(relay: Gateway, shop: Upstream) -> N
 
 
 def test_b14_own_answers_and_the_upstreams(relay: Gateway, shop: Upstream) -> None:
-    """B14: `Server` is the upstream's; the gateway's own answers carry none."""
+    """wire-rules.md#B14: `Server` is the upstream's; the gateway's own answers carry none."""
     shop.clear(always(b"HTTP/1.1 200 OK\r\nServer: shop/1\r\nContent-Length: 0\r\n\r\n"))
     assert b"\r\nServer: shop/1\r\n" in ask(relay.port, GET + b"\r\n")
     for path in (b"/nowhere/", b"/logout", b"/login", b"/api/"):
@@ -243,7 +255,7 @@ def test_b14_own_answers_and_the_upstreams(relay: Gateway, shop: Upstream) -> No
 
 
 def test_b15_private_answers(relay: Gateway, shop: Upstream, key: str) -> None:
-    """B15, E8: with a key from a cookie no shared cache may keep an answer."""
+    """wire-rules.md#B15, #E8: with a key from a cookie no shared cache may keep an answer."""
     request = b"GET /api/ HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n%b\r\n\r\n"
     cookie = request % (b"Cookie: session=" + key.encode())
     answer = ask(relay.port, cookie)
@@ -255,7 +267,7 @@ def test_b15_private_answers(relay: Gateway, shop: Upstream, key: str) -> None:
 
 
 def test_b15_a_cache_control_that_does_not_pass(relay: Gateway, shop: Upstream, key: str) -> None:
-    """B15, B1: one that Connection names is taken away, so it protects nobody."""
+    """wire-rules.md#B15, #B1: one that Connection names is taken away, so it protects nobody."""
     shop.clear(
         always(
             b"HTTP/1.1 200 OK\r\nConnection: cache-control\r\nCache-Control: no-store\r\n"

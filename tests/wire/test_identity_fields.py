@@ -1,4 +1,5 @@
-"""Which fields reach an upstream under the names of `identity`: the gateway's own and no client's.
+"""wire-rules.md#B11: which fields reach an upstream under the names of `identity`: the gateway's
+own and no client's.
 
 Each test reads names as the most careless backend does: whatever is no letter or digit is alike.
 """

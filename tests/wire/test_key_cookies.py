@@ -1,4 +1,4 @@
-"""Section E of the wire rules, E4, E7 and E8: keys that come and go in a cookie."""
+"""wire-rules.md#E4, #E7, #E8: keys that come and go in a cookie."""
 
 from collections.abc import Iterator
 
@@ -59,7 +59,7 @@ def cookie_of(relay: Gateway, login_upstream: Upstream) -> bytes:
 def test_e4_the_backends_logout_fails(
     by_cookie: Gateway, shop: Upstream, login_upstream: Upstream
 ) -> None:
-    """E4: that does not keep the key alive."""
+    """wire-rules.md#E4: that does not keep the key alive."""
     cookie = cookie_of(by_cookie, login_upstream)
     assert cookie.startswith(b"sid=lk_")
     line = b"Cookie: " + cookie + b"\r\n"
@@ -76,7 +76,7 @@ def test_e4_the_backends_logout_fails(
 def test_e7_the_cookie_of_the_login_is_the_gateways(
     by_cookie: Gateway, shop: Upstream, login_upstream: Upstream, path: bytes, name: bytes
 ) -> None:
-    """E7: no upstream sets it, on whatever route, for whomever."""
+    """wire-rules.md#E7: no upstream sets it, on whatever route, for whomever."""
     line = b"Cookie: " + cookie_of(by_cookie, login_upstream) + b"\r\n"
     shop.clear(
         always(
@@ -95,7 +95,9 @@ def test_e7_the_cookie_of_the_login_is_the_gateways(
 def test_e8_a_swap_from_a_cookie_is_private(
     by_cookie: Gateway, shop: Upstream, login_upstream: Upstream
 ) -> None:
-    """E8 [9111 §3.5]: no shared cache in front may keep what only this cookie's owner may see."""
+    """wire-rules.md#E8 [9111 §3.5]: no shared cache in front may keep what only this cookie's owner
+    may see.
+    """
     line = b"Cookie: " + cookie_of(by_cookie, login_upstream) + b"\r\n"
     shop.clear(always(b"HTTP/1.1 200 OK\r\nVary: Accept\r\nContent-Length: 0\r\n\r\n"))
     answer = ask(
@@ -109,7 +111,7 @@ def test_e8_a_swap_from_a_cookie_is_private(
 def test_e7_an_upstream_cannot_set_the_keys_cookie(
     relay: Gateway, shop: Upstream, key: str
 ) -> None:
-    """E7: a Set-Cookie with the name that the key came in is dropped."""
+    """wire-rules.md#E7: a Set-Cookie with the name that the key came in is dropped."""
     shop.clear(
         always(
             b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: session=evil\r\n"
@@ -139,7 +141,7 @@ TRIP = b"latchkey-Ab3_x-9Z=lk_trip." + b"Ab-_9" * 60
 def test_e7_what_a_browser_takes_to_a_login(
     relay: Gateway, shop: Upstream, key: str, lines: tuple[bytes, bytes], path: bytes
 ) -> None:
-    """B12: a browser that is on its way to log in shows that to no upstream."""
+    """wire-rules.md#B12: a browser that is on its way to log in shows that to no upstream."""
     given, kept = lines
     shop.clear()
     answer = ask(
@@ -155,7 +157,7 @@ def test_e7_what_a_browser_takes_to_a_login(
 
 
 def test_e7_no_upstream_sends_a_browser_on_a_trip(relay: Gateway, shop: Upstream) -> None:
-    """E7: or it could have a visitor log in as somebody else."""
+    """wire-rules.md#E7: or it could have a visitor log in as somebody else."""
     shop.clear(
         always(
             b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: %b; Path=/\r\n"

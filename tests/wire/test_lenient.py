@@ -1,4 +1,4 @@
-"""`lenient: true`: what a backend's answers may break, and what not."""
+"""wire-rules.md#A21: what answers of a `lenient` backend may break, and what they may not."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Section D of the wire rules, D1 to D3: slow, large, and many of them.
+"""wire-rules.md#D1 to #D3: slow, large, and many of them.
 
 Times are bounded only against hanging.
 """
@@ -42,7 +42,9 @@ def memory(pid: int) -> int:
 
 
 def test_d1_a_slow_head(relay: Gateway, shop: Upstream) -> None:
-    """D1: byte after byte gets 408 when the head's time is over; others are served meanwhile."""
+    """wire-rules.md#D1: byte after byte gets 408 when the head's time is over; others are served
+    meanwhile.
+    """
     with Client(relay.port) as slow, Client(relay.port) as quick:
         answer = b""
         slow.sock.settimeout(0.2)
@@ -62,7 +64,7 @@ def test_d1_a_slow_head(relay: Gateway, shop: Upstream) -> None:
 
 
 def test_d1_a_slow_body(relay: Gateway, shop: Upstream) -> None:
-    """D1: a body that stops coming is cut after the body's idle timeout."""
+    """wire-rules.md#D1: a body that stops coming is cut after the body's idle timeout."""
     with Client(relay.port) as client:
         client.send(POST % b"Content-Length: 100\r\n" + b"hello")
         assert status(client.rest()) == 408
@@ -70,8 +72,8 @@ def test_d1_a_slow_body(relay: Gateway, shop: Upstream) -> None:
 
 
 def test_d1_a_body_that_takes_its_time(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
-    """D1: a body that keeps coming is sent on for as long as it comes, over a connection that has
-    waited in the pool as over a new one: how long that may wait counts no more.
+    """wire-rules.md#D1: a body that keeps coming is sent on for as long as it comes, over a
+    connection that has waited in the pool as over a new one: how long that may wait counts no more.
     """
     with (
         gateway(
@@ -94,7 +96,9 @@ def test_d1_a_body_that_takes_its_time(tmp_path: Path, redis: RedisServer, shop:
 
 
 def test_d1_many_slow_clients(relay: Gateway, shop: Upstream) -> None:
-    """D1: hundreds of unfinished heads and bodies do not keep one client from being served."""
+    """wire-rules.md#D1: hundreds of unfinished heads and bodies do not keep one client from being
+    served.
+    """
     with ExitStack() as stack:
         slow = [stack.enter_context(Client(relay.port)) for _ in range(300)]
         for n, client in enumerate(slow):
@@ -119,13 +123,15 @@ def test_d1_many_slow_clients(relay: Gateway, shop: Upstream) -> None:
 def test_d2_heads_over_the_limit(
     relay: Gateway, shop: Upstream, request_: bytes, expected: int
 ) -> None:
-    """D2: 414 for the target, 431 for the fields."""
+    """wire-rules.md#D2: 414 for the target, 431 for the fields."""
     assert status(ask(relay.port, request_)) == expected
     assert shop.got == b""
 
 
 def test_d2_heads_at_the_limit(relay: Gateway, shop: Upstream) -> None:
-    """D2: what is just under the limits passes: a target of 8 KiB, 100 fields, a head of 32 KiB."""
+    """wire-rules.md#D2: what is just under the limits passes: a target of 8 KiB, 100 fields, a head
+    of 32 KiB.
+    """
     target = b"/public/" + b"a" * 8100
     for request in (
         GET.replace(b"/public/", target),
@@ -140,7 +146,7 @@ def test_d2_heads_at_the_limit(relay: Gateway, shop: Upstream) -> None:
 
 
 def test_d2_bodies_over_the_limit(relay: Gateway, shop: Upstream) -> None:
-    """D2: 413, declared before anything is read, chunked as soon as it is passed."""
+    """wire-rules.md#D2: 413, declared before anything is read, chunked as soon as it is passed."""
     small = POST.replace(b"/public/", b"/small/")
     assert status(ask(relay.port, small % b"Content-Length: 1001\r\n")) == 413
     assert shop.got == b""
@@ -179,7 +185,9 @@ class Flood:
 
 
 def test_d3_a_download_to_a_slow_reader(relay: Gateway, shop: Upstream) -> None:
-    """D3: 2 GiB through a reader that first stops: the upstream is paused, memory stays flat."""
+    """wire-rules.md#D3: 2 GiB through a reader that first stops: the upstream is paused, memory
+    stays flat.
+    """
     worker = serving_worker(relay, shop)
     producer = Flood(2048 * MIB)
     shop.clear(producer)
@@ -200,8 +208,8 @@ def test_d3_a_download_to_a_slow_reader(relay: Gateway, shop: Upstream) -> None:
 
 
 def test_d3_what_clients_send_behind_their_last_request(relay: Gateway, shop: Upstream) -> None:
-    """D3 [9112 §9.6]: it cuts nothing of an answer, however slowly that is read: a close beside
-    unread bytes would be a reset. Nor does it keep the connection open.
+    """wire-rules.md#A20 [9112 §9.6]: it cuts nothing of an answer, however slowly that is read: a
+    close beside unread bytes would be a reset. Nor does it keep the connection open.
     """
     size = 3 * MIB
     shop.clear(always(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size))
@@ -222,7 +230,9 @@ def test_d3_what_clients_send_behind_their_last_request(relay: Gateway, shop: Up
 
 
 def test_d3_an_upload_to_a_slow_upstream(relay: Gateway, shop: Upstream) -> None:
-    """D3: 2 GiB to an upstream that first stops: the client is paused, memory stays flat."""
+    """wire-rules.md#D3: 2 GiB to an upstream that first stops: the client is paused, memory stays
+    flat.
+    """
     worker = serving_worker(relay, shop)
     total = 2048 * MIB
 
@@ -252,13 +262,13 @@ def test_d3_an_upload_to_a_slow_upstream(relay: Gateway, shop: Upstream) -> None
     assert memory(worker) - before < MOST_GROWTH
 
 
-# Rule D3's bound for one connection, in bytes.
+# wire-rules.md#D3's bound for one connection, in bytes.
 MOST_HELD = 512 * 1024
 MANY = 40
 
 
 def test_d3_many_readers_that_stop(relay: Gateway, shop: Upstream) -> None:
-    """D3: what the gateway holds for each of them stays under the bound, both ways."""
+    """wire-rules.md#D3: what the gateway holds for each of them stays under the bound, both ways."""
     worker = serving_worker(relay, shop)
     stop = threading.Event()
 
@@ -284,7 +294,7 @@ def test_d3_many_readers_that_stop(relay: Gateway, shop: Upstream) -> None:
 
 
 def test_d3_a_reader_that_never_reads(relay: Gateway, shop: Upstream) -> None:
-    """D3: cut after the write timeout, and so is its upstream."""
+    """wire-rules.md#D3: cut after the write timeout, and so is its upstream."""
     shop.clear(Flood(512 * MIB))
     with Client(relay.port) as client:
         client.send(GET.replace(b"/public/", b"/public/stalled"))

@@ -1,4 +1,4 @@
-"""Section E of the wire rules, E1 and E2: no way around the login, no token through it."""
+"""wire-rules.md#E1, #E2: no way around the login, no token through it."""
 
 import gzip
 import json
@@ -54,7 +54,9 @@ def answering(head: bytes, body: bytes) -> Answer:
 def test_e1_spellings_of_the_login(
     relay: Gateway, login_upstream: Upstream, backend: object, target: bytes
 ) -> None:
-    """E1: each is the login endpoint, an ordinary path, or refused; none yields a token."""
+    """wire-rules.md#E1: each is the login endpoint, an ordinary path, or refused; none yields a
+    token.
+    """
     answer = ask(relay.port, (LOGIN % b"").replace(b"/login", target, 1))
     assert b"eyJ" not in answer
     if status(answer) == 200 and b"lk_" not in answer:
@@ -149,7 +151,7 @@ def test_e1_a_preflight_is_a_question(
 def test_e1_no_route_reaches_the_backends_login(
     relay: Gateway, login_upstream: Upstream, backend: object, target: bytes, method: bytes
 ) -> None:
-    """E1: in no spelling, with no method, through no rewriting."""
+    """wire-rules.md#E1: in no spelling, with no method, through no rewriting."""
     request = (LOGIN % b"").replace(b"/login", target, 1).replace(b"POST", method, 1)
     assert status(ask(relay.port, request)) in (400, 404)
     assert login_upstream.got == b""
@@ -202,7 +204,7 @@ REPLIES: dict[str, Answer] = {
 def test_e2_login_replies(
     relay: Gateway, shop: Upstream, backend: Callable[[Answer], None], name: str
 ) -> None:
-    """E2: whatever form the reply has, the token is swapped, or the answer is 502."""
+    """wire-rules.md#E2: whatever form the reply has, the token is swapped, or the answer is 502."""
     backend(REPLIES[name])
     answer = ask(relay.port, LOGIN % b"")
     assert b"eyJ" not in answer
@@ -255,7 +257,7 @@ def test_login_replies_without_a_good_token(
 
 
 def test_a_refused_login_is_scrubbed(relay: Gateway, backend: Callable[[Answer], None]) -> None:
-    """C4: even an error of the backend's hands no token out."""
+    """wire-rules.md#C4: even an error of the backend's hands no token out."""
     backend(always(json_answer("409 Conflict", {"detail": "already", "token": TOKEN})))
     answer = ask(relay.port, LOGIN % b"")
     assert status(answer) == 409

@@ -1,4 +1,6 @@
-"""What a path means: no spelling that a backend takes for a route's path leads around its rule."""
+"""wire-rules.md#C8: what a path means: no spelling that a backend takes for a route's path leads
+around its rule.
+"""
 
 import json
 from collections.abc import Callable, Iterator
@@ -167,7 +169,9 @@ def test_no_spelling_does_without_claims(front: Gateway, key: str, spelling: str
 def test_no_spelling_reaches_what_gives_tokens(
     front: Gateway, app: Upstream, key: str, prefix: str, path: str, spelling: str
 ) -> None:
-    """Rule E1: neither the backend's login nor its refresh, by any route, with and without a key."""
+    """wire-rules.md#E1: neither the backend's login nor its refresh, by any route, with and without
+    a key.
+    """
     target = prefix + SPELLINGS[spelling](path)
     app.clear(careless)
     for credential in ("", key):
@@ -182,7 +186,7 @@ def test_no_spelling_reaches_what_gives_tokens(
 def test_no_address_of_the_server_reaches_what_gives_tokens(
     front: Gateway, app: Upstream, path: str, number: int
 ) -> None:
-    """Rule E1: an upstream that is the login's server by another address is that server."""
+    """wire-rules.md#E1: an upstream that is the login's server by another address is that server."""
     assert status(get(front, f"/alias{number}/hello")) == 200
     app.clear(careless)
     assert status(get(front, f"/alias{number}{path}", method="POST")) == 404

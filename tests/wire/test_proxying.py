@@ -1,4 +1,4 @@
-"""Section B of the wire rules, B1 to B8: what a proxy passes on, and what it keeps."""
+"""wire-rules.md#B1 to #B8: what a proxy passes on, and what it keeps."""
 
 import re
 
@@ -19,7 +19,7 @@ def names_of(head: bytes) -> list[bytes]:
 
 
 def test_b1_hop_by_hop_fields_stay(relay: Gateway, shop: Upstream) -> None:
-    """B1 [9110 §7.6.1]: neither they nor what Connection names passes, either way."""
+    """wire-rules.md#B1 [9110 §7.6.1]: neither they nor what Connection names passes, either way."""
     shop.clear(
         always(
             b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive, X-Secret\r\n"
@@ -45,7 +45,7 @@ def test_b1_hop_by_hop_fields_stay(relay: Gateway, shop: Upstream) -> None:
 def test_b1_connection_strips_nothing_of_the_gateways(
     relay: Gateway, shop: Upstream, key: str
 ) -> None:
-    """B1: the gateway's own fields are added after what Connection names is gone."""
+    """wire-rules.md#B1: the gateway's own fields are added after what Connection names is gone."""
     request = (
         b"GET /api/ HTTP/1.1\r\nHost: a.example\r\nAuthorization: Bearer %b\r\n"
         b"Connection: close, authorization, x-forwarded-for, host, x-user-id, content-length\r\n\r\n"
@@ -57,7 +57,9 @@ def test_b1_connection_strips_nothing_of_the_gateways(
 
 
 def test_b2_fields_pass_byte_for_byte(relay: Gateway, shop: Upstream) -> None:
-    """B2: in order, with duplicates, case, white space and bytes above 127; both ways."""
+    """wire-rules.md#B2: in order, with duplicates, case, white space and bytes above 127; both
+    ways.
+    """
     ours = [b"x-b:  two", b"X-A:1\t", b"X-B: three", b"x-UTF: caf\xc3\xa9 \xff", b"X-Empty:"]
     theirs = [b"Set-Cookie: a=1", b"x-z:\ty", b"Set-Cookie: b=2; Path=/", b"X-L: \xe9"]
     shop.clear(
@@ -74,7 +76,7 @@ def test_b2_fields_pass_byte_for_byte(relay: Gateway, shop: Upstream) -> None:
 
 
 def test_b3_via_and_loops(relay: Gateway, shop: Upstream) -> None:
-    """B3 [9110 §7.6.3]: `Via` both ways; a request that was here before is 508."""
+    """wire-rules.md#B3 [9110 §7.6.3]: `Via` both ways; a request that was here before is 508."""
     answer = ask(relay.port, GET + b"Via: 1.0 other\r\n\r\n")
     assert b"\r\nVia: 1.1 latchkey\r\n" in answer
     via = [line for line in lines_of(shop.got) if line.startswith(b"Via:")]
@@ -86,7 +88,7 @@ def test_b3_via_and_loops(relay: Gateway, shop: Upstream) -> None:
 
 
 def test_b4_max_forwards(relay: Gateway, shop: Upstream) -> None:
-    """B4 [9110 §7.6.2]: OPTIONS at 0 is answered here, else the number is lowered."""
+    """wire-rules.md#B4 [9110 §7.6.2]: OPTIONS at 0 is answered here, else the number is lowered."""
     options = GET.replace(b"GET", b"OPTIONS")
     assert status(ask(relay.port, options + b"Max-Forwards: 0\r\n\r\n")) == 204
     assert shop.got == b""
@@ -98,7 +100,9 @@ EXPECTING = b"POST /public/ HTTP/1.1\r\nHost: a.example\r\nExpect: 100-continue\
 
 
 def test_b5_the_upstream_decides_on_an_expectation(relay: Gateway, shop: Upstream) -> None:
-    """B5 [9110 §10.1.1]: the head goes first; the upstream's 100 or its final answer decides."""
+    """wire-rules.md#B5 [9110 §10.1.1]: the head goes first; the upstream's 100 or its final answer
+    decides.
+    """
 
     def wants_it(visit: Visit) -> None:
         head = visit.head()
@@ -127,7 +131,7 @@ def test_b5_the_upstream_decides_on_an_expectation(relay: Gateway, shop: Upstrea
 
 
 def test_b5_a_silent_upstream(relay: Gateway, shop: Upstream) -> None:
-    """B5: after a moment the gateway asks for the body; a late 100 is swallowed."""
+    """wire-rules.md#B5: after a moment the gateway asks for the body; a late 100 is swallowed."""
 
     def late(visit: Visit) -> None:
         visit.request()
@@ -142,7 +146,7 @@ def test_b5_a_silent_upstream(relay: Gateway, shop: Upstream) -> None:
 
 
 def test_b5_other_expectations(relay: Gateway, shop: Upstream) -> None:
-    """B5: 417; and an HTTP/1.0 client is never sent a 100."""
+    """wire-rules.md#B5: 417; and an HTTP/1.0 client is never sent a 100."""
     assert status(ask(relay.port, GET + b"Expect: magic\r\n\r\n")) == 417
     assert shop.got == b""
     answer = ask(relay.port, EXPECTING.replace(b"1.1", b"1.0") + b"hello")
@@ -150,7 +154,7 @@ def test_b5_other_expectations(relay: Gateway, shop: Upstream) -> None:
 
 
 def test_b6_interim_answers(relay: Gateway, shop: Upstream) -> None:
-    """B6 [9110 §15.2]: 103 goes to HTTP/1.1 clients only."""
+    """wire-rules.md#B6 [9110 §15.2]: 103 goes to HTTP/1.1 clients only."""
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"
     shop.clear(always(hints + hints + OK))
     answer = ask(relay.port, GET + b"\r\n")
@@ -161,7 +165,7 @@ def test_b6_interim_answers(relay: Gateway, shop: Upstream) -> None:
 
 
 def test_b7_trailers(relay: Gateway, shop: Upstream, key: str) -> None:
-    """B7 [9110 §6.5.1]: only for who said `TE: trailers`, and never a dangerous one."""
+    """wire-rules.md#B7 [9110 §6.5.1]: only for who said `TE: trailers`, and never a dangerous one."""
     shop.clear(
         always(
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\n"
@@ -218,8 +222,8 @@ def test_b7_trailers(relay: Gateway, shop: Upstream, key: str) -> None:
     ],
 )
 def test_b8_the_target_goes_as_it_came(relay: Gateway, shop: Upstream, target: bytes) -> None:
-    """B8: whatever the spelling, if its readings match the same route. Control bytes in escapes and
-    escapes of escapes were 400 everywhere, also where they lead around no rule.
+    """wire-rules.md#B8: whatever the spelling, if its readings match the same route. Control bytes
+    in escapes and escapes of escapes were 400 everywhere, also where they lead around no rule.
     """
     assert status(ask(relay.port, GET.replace(b"/public/", target) + b"\r\n")) == 200
     assert shop.got.startswith(b"GET " + target + b" HTTP/1.1\r\n")
@@ -236,8 +240,9 @@ def test_b8_the_target_goes_as_it_came(relay: Gateway, shop: Upstream, target: b
 def test_b8_a_query_that_is_not_escaped(
     relay: Gateway, shop: Upstream, query: bytes, expected: bytes
 ) -> None:
-    """B8 [9112 §3.2, 3987 §3.1]: bytes above 127 are no URI's, so they go upstream in escapes, which
-    mean the same; not in a path, where a route may depend on what each backend takes them for.
+    """wire-rules.md#B8 [9112 §3.2, 3987 §3.1]: bytes above 127 are no URI's, so they go upstream in
+    escapes, which mean the same; not in a path, where a route may depend on what each backend takes
+    them for.
     """
     for target in (b"/public/x", b"http://a.example/public/x"):
         shop.clear()
@@ -292,13 +297,15 @@ def test_b8_a_query_that_is_not_escaped(
     ],
 )
 def test_b8_a_path_with_two_readings(relay: Gateway, shop: Upstream, target: bytes) -> None:
-    """B8: 400 where a backend could serve another route's path than the one authorised."""
+    """wire-rules.md#B8: 400 where a backend could serve another route's path than the one
+    authorised.
+    """
     assert status(ask(relay.port, GET.replace(b"/public/", target) + b"\r\n")) == 400
     assert shop.got == b""
 
 
 def test_b8_configured_rewriting(relay: Gateway, shop: Upstream) -> None:
-    """B8: strip_prefix cuts the prefix, in whatever escapes it is spelled."""
+    """wire-rules.md#B8: strip_prefix cuts the prefix, in whatever escapes it is spelled."""
     for target, expected in (
         (b"/strip/a%2Fb?c", b"/a%2Fb?c"),
         (b"/%73trip/a?c", b"/a?c"),
@@ -310,7 +317,9 @@ def test_b8_configured_rewriting(relay: Gateway, shop: Upstream) -> None:
 
 
 def test_b5_an_expectation_of_the_gateways_own_endpoints(relay: Gateway) -> None:
-    """B5: a login is an exchange like any other; a refusal does not ask for the body first."""
+    """wire-rules.md#B5: a login is an exchange like any other; a refusal does not ask for the body
+    first.
+    """
     body = b'{"username": "alice"}'
     head = b"POST %b HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
     with Client(relay.port) as client:

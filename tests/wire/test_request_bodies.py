@@ -1,4 +1,4 @@
-"""Section A of the wire rules, A10 to A13: bodies and pipelines of requests, whole or cut."""
+"""wire-rules.md#A10 to #A13: bodies and pipelines of requests, whole or cut."""
 
 import time
 
@@ -11,7 +11,9 @@ from tests.wire.vectors import HOST, SMUGGLED, each
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD", b"DELETE", b"OPTIONS"])
 def test_a10_a_body_on_any_method(relay: Gateway, shop: Upstream, method: bytes) -> None:
-    """A10 [9110 §9.3.1]: a body is relayed with its exact framing, whatever the method."""
+    """wire-rules.md#A10 [9110 §9.3.1]: a body is relayed with its exact framing, whatever the
+    method.
+    """
     request = method + b" /public/ HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n"
     ask(relay.port, request + b"Connection: close\r\n\r\nhello")
     assert b"\r\nContent-Length: 5\r\n" in shop.got
@@ -44,7 +46,7 @@ PIPELINE = b"".join(FRAMINGS[n % 3] % n for n in range(12))
 
 @pytest.mark.parametrize("size", [1, 2, 7, 100, len(PIPELINE)])
 def test_a11_pipelined_requests(relay: Gateway, shop: Upstream, size: int) -> None:
-    """A11 [9112 §9.3.2]: answered in order, each once, also when split at each byte."""
+    """wire-rules.md#A11 [9112 §9.3.2]: answered in order, each once, also when split at each byte."""
     shop.clear(named)
     with Client(relay.port) as client:
         for at in range(0, len(PIPELINE), size):
@@ -56,7 +58,9 @@ def test_a11_pipelined_requests(relay: Gateway, shop: Upstream, size: int) -> No
 
 
 def test_a11_refusals_in_a_pipeline(relay: Gateway, shop: Upstream) -> None:
-    """A11: what the gateway answers by itself keeps its place among the upstream's answers."""
+    """wire-rules.md#A11: what the gateway answers by itself keeps its place among the upstream's
+    answers.
+    """
 
     def slow(visit: Visit) -> None:
         time.sleep(0.1)
@@ -81,7 +85,9 @@ def test_a11_refusals_in_a_pipeline(relay: Gateway, shop: Upstream) -> None:
     },
 )
 def test_a12_an_early_close_in_a_body(relay: Gateway, shop: Upstream, framing: bytes) -> None:
-    """A12: the upstream request is cut, not ended as if whole; its connection is not reused."""
+    """wire-rules.md#A12: the upstream request is cut, not ended as if whole; its connection is not
+    reused.
+    """
     with Client(relay.port) as client:
         client.send(b"POST /public/ HTTP/1.1\r\n" + HOST + framing)
         shop.wait(lambda: b"hello" in shop.got)
@@ -94,7 +100,9 @@ def test_a12_an_early_close_in_a_body(relay: Gateway, shop: Upstream, framing: b
 
 @pytest.mark.parametrize("code", [413, 401, 200, 500])
 def test_a13_an_answer_before_the_body(relay: Gateway, shop: Upstream, code: int) -> None:
-    """A13 [9112 §9.3]: relayed, then the client is let go; the upstream connection is not reused."""
+    """wire-rules.md#A13 [9112 §9.3]: relayed, then the client is let go; the upstream connection is
+    not reused.
+    """
 
     def early(visit: Visit) -> None:
         visit.head()
@@ -113,8 +121,8 @@ def test_a13_an_answer_before_the_body(relay: Gateway, shop: Upstream, code: int
 
 
 def test_a13_a_client_that_goes_on_sending(relay: Gateway, shop: Upstream) -> None:
-    """A13 [9112 §9.6]: an upstream that answers and closes at once in a large upload is heard all
-    the same, and so is the gateway by the client that is still sending.
+    """wire-rules.md#A13 [9112 §9.6]: an upstream that answers and closes at once in a large upload
+    is heard all the same, and so is the gateway by the client that is still sending.
     """
 
     def refuses(visit: Visit) -> None:

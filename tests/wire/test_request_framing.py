@@ -1,4 +1,4 @@
-"""Section A of the wire rules, A1 to A9: one request has one length, for everybody.
+"""wire-rules.md#A1 to #A9: one request has one length, for everybody.
 
 The requests stand in `vectors`; behind each of them another one is smuggled along.
 """
@@ -42,19 +42,21 @@ def refused(relay: Gateway, shop: Upstream, request: bytes, *statuses: int) -> b
 def test_a1_content_length_and_transfer_encoding_together(
     relay: Gateway, shop: Upstream, request_: bytes
 ) -> None:
-    """A1 [9112 §6.1]: refused in any order; nothing behind it is ever a request (A9)."""
+    """wire-rules.md#A1 [9112 §6.1]: refused in any order; nothing behind it is ever a request
+    (wire-rules.md#A9).
+    """
     refused(relay, shop, request_, 400)
 
 
 @each("request_", LENGTHS)
 def test_a2_a_bad_content_length(relay: Gateway, shop: Upstream, request_: bytes) -> None:
-    """A2 [9112 §6.3]: a length that anybody could read otherwise is refused."""
+    """wire-rules.md#A2 [9112 §6.3]: a length that anybody could read otherwise is refused."""
     refused(relay, shop, request_, 400)
 
 
 @each("request_", CODINGS)
 def test_a3_a_bad_transfer_encoding(relay: Gateway, shop: Upstream, request_: bytes) -> None:
-    """A3 [9112 §6.1]: nothing but exactly `chunked`, once, and not with HTTP/1.0."""
+    """wire-rules.md#A3 [9112 §6.1]: nothing but exactly `chunked`, once, and not with HTTP/1.0."""
     refused(relay, shop, request_, 400, 501)
 
 
@@ -69,7 +71,7 @@ def test_a3_a_bad_transfer_encoding(relay: Gateway, shop: Upstream, request_: by
     ],
 )
 def test_a3_a_framing_field_in_disguise(relay: Gateway, shop: Upstream, name: bytes) -> None:
-    """A3, B11: what a careless backend would read as framing does not reach it."""
+    """wire-rules.md#A3, #B11: what a careless backend would read as framing does not reach it."""
     request = get(name + b": chunked\r\nConnection: close\r\n")
     assert status(ask(relay.port, request)) == 200
     assert b"chunked" not in shop.got
@@ -77,7 +79,9 @@ def test_a3_a_framing_field_in_disguise(relay: Gateway, shop: Upstream, name: by
 
 @each("request_", CHUNKS)
 def test_a4_a_bad_chunk(relay: Gateway, shop: Upstream, request_: bytes) -> None:
-    """A4 [9112 §7.1]: 400; the upstream gets no end of a body, so nobody acts on a part."""
+    """wire-rules.md#A4 [9112 §7.1]: 400; the upstream gets no end of a body, so nobody acts on a
+    part.
+    """
     answer = ask(relay.port, request_ + SMUGGLED)
     assert status(answer) == 400
     assert answer.count(b"HTTP/1.1 ") == 1
@@ -89,7 +93,7 @@ def test_a4_a_bad_chunk(relay: Gateway, shop: Upstream, request_: bytes) -> None
 
 @each("request_", {what: CHUNKS[what] for what in CHUNKS if "64 KiB" not in what})
 def test_a4_a_bad_chunk_byte_by_byte(relay: Gateway, shop: Upstream, request_: bytes) -> None:
-    """A4: in whatever pieces it comes."""
+    """wire-rules.md#A4: in whatever pieces it comes."""
     head, mark, body = request_.partition(b"\r\n\r\n")
     with Client(relay.port) as client:
         client.send(head + mark)
@@ -116,7 +120,7 @@ def test_a4_a_bad_chunk_byte_by_byte(relay: Gateway, shop: Upstream, request_: b
     },
 )
 def test_a4_chunks_are_made_anew(relay: Gateway, shop: Upstream, body: bytes) -> None:
-    """A4 [9112 §7.1.1]: extensions and odd sizes are between two neighbours only."""
+    """wire-rules.md#A4 [9112 §7.1.1]: extensions and odd sizes are between two neighbours only."""
     request = chunked(body).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
     assert status(ask(relay.port, request)) == 200
     assert shop.got.endswith(b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
@@ -125,13 +129,13 @@ def test_a4_chunks_are_made_anew(relay: Gateway, shop: Upstream, body: bytes) ->
 
 @each("request_", FIELDS)
 def test_a5_a_bad_field_line(relay: Gateway, shop: Upstream, request_: bytes) -> None:
-    """A5 [9112 §2.2, §5.1]: no leniency in how a field line is spelled or ended."""
+    """wire-rules.md#A5 [9112 §2.2, §5.1]: no leniency in how a field line is spelled or ended."""
     refused(relay, shop, request_, 400)
 
 
 @each("request_", HOSTS)
 def test_a6_a_bad_host(relay: Gateway, shop: Upstream, request_: bytes) -> None:
-    """A6 [9112 §3.2]: exactly one Host, and a plain one."""
+    """wire-rules.md#A6 [9112 §3.2]: exactly one Host, and a plain one."""
     refused(relay, shop, request_, 400)
 
 
@@ -150,7 +154,7 @@ def test_a6_a_bad_host(relay: Gateway, shop: Upstream, request_: bytes) -> None:
     ],
 )
 def test_a6_a_good_host(relay: Gateway, shop: Upstream, host: bytes) -> None:
-    """A6 [3986 §3.2.2]: names, addresses and ports pass as they came."""
+    """wire-rules.md#A6 [3986 §3.2.2]: names, addresses and ports pass as they came."""
     request = b"GET /public/ HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n"
     assert status(ask(relay.port, request)) == 200
     assert b"\r\nHost: " + host + b"\r\n" in shop.got
@@ -158,7 +162,9 @@ def test_a6_a_good_host(relay: Gateway, shop: Upstream, host: bytes) -> None:
 
 @pytest.mark.parametrize("host", [b"a.example", b"[::1]", b"a" * 300])
 def test_a6_an_empty_port(relay: Gateway, shop: Upstream, host: bytes) -> None:
-    """A6 [3986 §3.2.3, §6.2.3]: it is valid, and means the same as none, which is what goes on."""
+    """wire-rules.md#A6 [3986 §3.2.3, §6.2.3]: it is valid, and means the same as none, which is
+    what goes on.
+    """
     request = b"GET %b HTTP/1.1\r\nHost: %b\r\nConnection: close\r\n\r\n"
     for asked in (
         request % (b"/public/", host + b":"),
@@ -174,7 +180,9 @@ def test_a6_an_empty_port(relay: Gateway, shop: Upstream, host: bytes) -> None:
 def test_a6_the_authority_of_an_absolute_target_wins(
     relay: Gateway, shop: Upstream, scheme: bytes
 ) -> None:
-    """A6 [9112 §3.2.2]: Host is replaced; and the authority does not move the upstream (E12)."""
+    """wire-rules.md#A6 [9112 §3.2.2]: Host is replaced; and the authority does not move the
+    upstream (wire-rules.md#E12).
+    """
     request = (
         b"GET " + scheme + b"://other.example:81/public/x?y HTTP/1.1\r\nHost: a.example\r\n"
         b"Connection: close\r\n\r\n"
@@ -187,14 +195,14 @@ def test_a6_the_authority_of_an_absolute_target_wins(
 
 @each("line, expected", REQUEST_LINES)
 def test_a7_a_bad_request_line(relay: Gateway, shop: Upstream, line: bytes, expected: int) -> None:
-    """A7 [9112 §3]: one space, a plain target, a version that is spoken here."""
+    """wire-rules.md#A7 [9112 §3]: one space, a plain target, a version that is spoken here."""
     refused(relay, shop, line + b"\r\n" + HOST + b"\r\n", expected)
 
 
 @pytest.mark.parametrize("minor", [b"2", b"9"])
 def test_a7_a_later_minor_version(relay: Gateway, shop: Upstream, minor: bytes) -> None:
-    """RFC 9110 §2.5: it is read as 1.1, the highest that is known, of either side; 1.1 goes on. Rule
-    A7 had it 505; another major version still is.
+    """wire-rules.md#A7 [9110 §2.5]: it is read as 1.1, the highest that is known, of either side;
+    1.1 goes on. Another major version is 505.
     """
     answer = b"HTTP/1.%b 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" % minor
     shop.clear(always(answer))
@@ -215,8 +223,8 @@ def test_a7_a_later_minor_version(relay: Gateway, shop: Upstream, minor: bytes) 
 def test_a7_a_bad_request_line_without_the_rest(
     relay: Gateway, shop: Upstream, line: bytes, expected: int
 ) -> None:
-    """A7: who speaks another protocol (`PROXY TCP4 …`) is answered once the line is there, and not
-    by the timeout for the head, which would have it look slow.
+    """wire-rules.md#A19: who speaks another protocol (`PROXY TCP4 …`) is answered once the line is
+    there, and not by the timeout for the head, which would have it look slow.
     """
     for more in (b"", HOST):
         answer = ask(relay.port, line + b"\r\n" + more)
@@ -263,14 +271,16 @@ def test_a7_a_method_without_end(relay: Gateway, shop: Upstream) -> None:
 def test_a8_methods_that_a_gateway_does_not_pass(
     relay: Gateway, shop: Upstream, line: bytes
 ) -> None:
-    """A8 [9110 §9.3.6, §9.3.8]: CONNECT and TRACE are 405."""
+    """wire-rules.md#A8 [9110 §9.3.6, §9.3.8]: CONNECT and TRACE are 405."""
     answer = ask(relay.port, line + b" HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")
     assert status(answer) == 405
     assert shop.got == b""
 
 
 def test_a8_head_follows_get(relay: Gateway, shop: Upstream) -> None:
-    """A8 [9110 §9.3.2]: where a route allows GET, it allows HEAD, and says so to other methods."""
+    """wire-rules.md#A8 [9110 §9.3.2]: where a route allows GET, it allows HEAD, and says so to
+    other methods.
+    """
     for method, code in ((b"HEAD", 200), (b"POST", 405)):
         request = method + b" /get/ HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
         answer = ask(relay.port, request)
@@ -280,7 +290,7 @@ def test_a8_head_follows_get(relay: Gateway, shop: Upstream) -> None:
 
 
 def test_a8_options_for_the_gateway_as_a_whole(relay: Gateway, shop: Upstream) -> None:
-    """A8 [9110 §9.3.7]: `OPTIONS *` is answered by the gateway itself."""
+    """wire-rules.md#A8 [9110 §9.3.7]: `OPTIONS *` is answered by the gateway itself."""
     with Client(relay.port) as client:
         client.send(b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n")
         code, head, _ = client.answer()
@@ -305,7 +315,9 @@ SAMPLES = {
 def test_a9_what_is_smuggled_behind_a_bad_request(
     relay: Gateway, shop: Upstream, request_: bytes
 ) -> None:
-    """A9: behind a good request, and however late it comes, it is never answered nor forwarded."""
+    """wire-rules.md#A9: behind a good request, and however late it comes, it is never answered nor
+    forwarded.
+    """
     with Client(relay.port) as client:
         client.send(get(b"X: first\r\n") + request_ + SMUGGLED)
         assert client.answer()[::2] == (200, b"ok")

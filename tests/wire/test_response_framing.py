@@ -1,4 +1,4 @@
-"""Section A of the wire rules, A14 to A18: answers have one end, for everybody."""
+"""wire-rules.md#A14 to #A18: answers have one end, for everybody."""
 
 import time
 
@@ -12,7 +12,7 @@ from tests.wire.vectors import HOST, SMUGGLED, each
 
 @each("answer", BAD_ANSWERS)
 def test_a14_trouble_in_the_answers_head(relay: Gateway, shop: Upstream, answer: bytes) -> None:
-    """A14 [9112 §6.3]: 502, nothing of it is passed, and the connection is dropped."""
+    """wire-rules.md#A14 [9112 §6.3]: 502, nothing of it is passed, and the connection is dropped."""
     shop.clear(always(answer))
     with Client(relay.port) as client:
         client.send(b"GET /public/ HTTP/1.1\r\n" + HOST + b"\r\n")
@@ -30,7 +30,9 @@ def test_a14_trouble_in_the_answers_head(relay: Gateway, shop: Upstream, answer:
     "line", [b"-ERR unknown command\r\n", b"SSH-2.0-OpenSSH\r\n", b"220 hi\r\n"]
 )
 def test_a14_a_server_of_another_protocol(relay: Gateway, shop: Upstream, line: bytes) -> None:
-    """A14: what is no status line is a 502 at once, and no 504 after the response timeout."""
+    """wire-rules.md#A14: what is no status line is a 502 at once, and no 504 after the response
+    timeout.
+    """
     shop.clear(always(line))
     answer = ask(relay.port, b"GET /public/ HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")
     assert status(answer) == 502
@@ -49,7 +51,7 @@ BAD_CHUNKS = {
 
 @each("body", BAD_CHUNKS)
 def test_a14_a_bad_chunk_in_the_answer(relay: Gateway, shop: Upstream, body: bytes) -> None:
-    """A14: behind a head that has left, a broken body is a cut without a final chunk."""
+    """wire-rules.md#A14: behind a head that has left, a broken body is a cut without a final chunk."""
 
     def breaks(visit: Visit) -> None:
         visit.request()
@@ -70,7 +72,9 @@ def test_a14_a_bad_chunk_in_the_answer(relay: Gateway, shop: Upstream, body: byt
 def test_a14_a_bad_chunk_together_with_the_head(
     relay: Gateway, shop: Upstream, before: bytes, body: bytes
 ) -> None:
-    """A14: as long as nothing has been sent, a broken body is a 502, and the client goes on."""
+    """wire-rules.md#A14: as long as nothing has been sent, a broken body is a 502, and the client
+    goes on.
+    """
     shop.clear(always(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + before + body))
     with Client(relay.port) as client:
         client.send(b"GET /public/at-once HTTP/1.1\r\n" + HOST + b"\r\n")
@@ -84,7 +88,7 @@ def test_a14_a_bad_chunk_together_with_the_head(
 
 
 def test_a14_bytes_behind_a_complete_answer(relay: Gateway, shop: Upstream) -> None:
-    """A14: they never become the next client's answer, together with it or later."""
+    """wire-rules.md#A14: they never become the next client's answer, together with it or later."""
     evil = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 
     def late(visit: Visit) -> None:
@@ -119,7 +123,9 @@ def test_a14_bytes_behind_a_complete_answer(relay: Gateway, shop: Upstream) -> N
 def test_a15_the_upstream_closes_in_its_body(
     relay: Gateway, shop: Upstream, answer: bytes, version: bytes
 ) -> None:
-    """A15: the client's connection is cut, so that a part is not mistaken for the whole."""
+    """wire-rules.md#A15: the client's connection is cut, so that a part is not mistaken for the
+    whole.
+    """
 
     def cut(visit: Visit) -> None:
         visit.request()
@@ -144,7 +150,9 @@ def test_a15_the_upstream_closes_in_its_body(
 
 
 def test_a16_an_answer_without_a_length(relay: Gateway, shop: Upstream) -> None:
-    """A16 [9112 §6.3]: chunked to HTTP/1.1 clients, until the close to HTTP/1.0 clients."""
+    """wire-rules.md#A16 [9112 §6.3]: chunked to HTTP/1.1 clients, until the close to HTTP/1.0
+    clients.
+    """
 
     def delimited_by_close(visit: Visit) -> None:
         visit.request()
@@ -184,8 +192,8 @@ BODILESS = {
 def test_a17_answers_without_a_body(
     relay: Gateway, shop: Upstream, method: bytes, answer: bytes, framing: bytes | None
 ) -> None:
-    """A17 [9110 §6.4.1, 9112 §6.3]: HEAD, 204, 304 and 205 have no body, whatever they say; the
-    next answer on the connection begins right behind the head.
+    """wire-rules.md#A17 [9110 §6.4.1, 9112 §6.3]: HEAD, 204, 304 and 205 have no body, whatever
+    they say; the next answer on the connection begins right behind the head.
     """
     shop.clear(always(b"HTTP/1.1 " + answer + b"ETag: x\r\n\r\n"))
     with Client(relay.port) as client:
@@ -212,7 +220,7 @@ def test_a17_answers_without_a_body(
     },
 )
 def test_a17_a_body_where_none_may_be(relay: Gateway, shop: Upstream, answer: bytes) -> None:
-    """A17, A14: it is not relayed, and never becomes part of the next answer."""
+    """wire-rules.md#A17, #A14: it is not relayed, and never becomes part of the next answer."""
     method = b"HEAD" if b" 200 " in answer else b"GET"
     shop.clear(always(answer))
     with Client(relay.port) as client:
@@ -239,7 +247,7 @@ def test_a17_a_body_where_none_may_be(relay: Gateway, shop: Upstream, answer: by
 def test_a16_an_answer_in_single_bytes(
     relay: Gateway, shop: Upstream, answer: bytes, version: bytes
 ) -> None:
-    """A14 to A18: the pieces in which an answer arrives do not matter."""
+    """wire-rules.md#A14 to #A18: the pieces in which an answer arrives do not matter."""
 
     def drips(visit: Visit) -> None:
         visit.request()
@@ -257,7 +265,7 @@ def test_a16_an_answer_in_single_bytes(
 
 
 def test_a18_http_1_0_clients(relay: Gateway, shop: Upstream) -> None:
-    """A18 [9112 §9.3]: closed after one answer, or kept open when they ask for it."""
+    """wire-rules.md#A18 [9112 §9.3]: closed after one answer, or kept open when they ask for it."""
     plain = b"GET /public/ HTTP/1.0\r\n\r\n"
     answer = ask(relay.port, plain)
     assert status(answer) == 200
@@ -274,8 +282,8 @@ def test_a18_http_1_0_clients(relay: Gateway, shop: Upstream) -> None:
 
 
 def test_a18_a_chunked_answer_to_an_http_1_0_client(relay: Gateway, shop: Upstream) -> None:
-    """A18 [9112 §7]: it knows no chunks; without a length the close is the end, even if it asked
-    to be kept.
+    """wire-rules.md#A18 [9112 §7]: it knows no chunks; without a length the close is the end, even
+    if it asked to be kept.
     """
     shop.clear(always(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"))
     answer = ask(
@@ -287,7 +295,7 @@ def test_a18_a_chunked_answer_to_an_http_1_0_client(relay: Gateway, shop: Upstre
 
 
 def test_a18_a_body_of_an_http_1_0_client(relay: Gateway, shop: Upstream) -> None:
-    """A18: with a length it is relayed; without one there is none."""
+    """wire-rules.md#A18: with a length it is relayed; without one there is none."""
     with Client(relay.port) as client:
         for _ in range(2):
             client.send(
@@ -302,6 +310,8 @@ def test_a18_a_body_of_an_http_1_0_client(relay: Gateway, shop: Upstream) -> Non
 
 
 def test_a18_an_http_1_0_client_without_a_host(relay: Gateway, shop: Upstream) -> None:
-    """A18 [9112 §3.2]: it need not send one; the upstream gets its own, and never an empty one."""
+    """wire-rules.md#A18 [9112 §3.2]: it need not send one; the upstream gets its own, and never an
+    empty one.
+    """
     assert status(ask(relay.port, b"GET /public/ HTTP/1.0\r\n\r\n")) == 200
     assert b"\r\nHost: 127.0.0.1:%d\r\n" % shop.port in shop.got

@@ -1,4 +1,4 @@
-"""Section C of the wire rules for the list of sessions, which answers at a path and below it."""
+"""Wire rules of section C for the list of sessions, which answers at a path and below it."""
 
 import json
 from typing import Any
@@ -76,7 +76,7 @@ def test_nobody_says_who_they_are(relay: Gateway) -> None:
 
 
 def test_one_connection_for_all_of_it(relay: Gateway) -> None:
-    """A body on a DELETE is read away, and what follows it is answered (rule A10)."""
+    """A body on a DELETE is read away, and what follows it is answered (wire-rules.md#A10)."""
     key, other = log_in(relay.port, "line"), log_in(relay.port, "line")
     victim = handle_of(relay, other)
     with Client(relay.port) as client:
@@ -123,7 +123,9 @@ def test_one_connection_for_all_of_it(relay: Gateway) -> None:
 def test_spellings_of_the_list(
     relay: Gateway, shop: Upstream, login_upstream: Upstream, target: str, expected: int
 ) -> None:
-    """C6, E1: each is the endpoint or refused; none is one thing here and another at a backend."""
+    """wire-rules.md#C6, #E1: each is the endpoint or refused; none is one thing here and another at
+    a backend.
+    """
     key = log_in(relay.port, "speller")
     login_upstream.clear(login_upstream.answer)
     answer = ask(relay.port, request("GET", target, key))
@@ -153,8 +155,8 @@ def test_spellings_of_the_list(
 def test_spellings_of_a_session(
     relay: Gateway, login_upstream: Upstream, spelled: str, expected: int
 ) -> None:
-    """C6: a handle in escapes is that handle; any other spelling names no session, and reaches no
-    backend, though a route for everything stands behind.
+    """wire-rules.md#C6: a handle in escapes is that handle; any other spelling names no session,
+    and reaches no backend, though a route for everything stands behind.
     """
     key, other = log_in(relay.port, "speller"), log_in(relay.port, "speller")
     handle = handle_of(relay, other)
@@ -168,7 +170,7 @@ def test_spellings_of_a_session(
 
 @pytest.mark.parametrize("target", ["/SESSIONS", "/sessionsx", "/sessions.json", "/x/sessions"])
 def test_what_is_not_the_list(relay: Gateway, login_upstream: Upstream, target: str) -> None:
-    """C6: case is kept; a path that only looks like it goes where its route says."""
+    """wire-rules.md#C6: case is kept; a path that only looks like it goes where its route says."""
     login_upstream.clear(login_upstream.answer)
     assert status(ask(relay.port, request("GET", target))) == 200
     assert f"GET {target} ".encode() in login_upstream.got

@@ -1,7 +1,7 @@
-"""Section E of the wire rules, E3 to E12: sessions while things go wrong.
+"""wire-rules.md#E3 to #E12: sessions while things go wrong.
 
-E10, E11, E13 and E14 need a Redis that fails in more ways than dying; they come with the work on
-the store's failures. E3 and E4 are proved here with a Redis that is stopped, and one that is gone.
+wire-rules.md#E3, #E4 are proved here with a Redis that is stopped, and one that is gone. What needs
+a Redis that fails in more ways is proved in tests/store and tests/sessions.
 """
 
 import json
@@ -51,8 +51,8 @@ def fragile(
 def test_e3_e4_the_store_is_silent(
     fragile: tuple[Gateway, RedisServer], shop: Upstream, login_upstream: Upstream
 ) -> None:
-    """E3, E4: 503 with Retry-After, never 401; no key handed out, no logout called done; public
-    routes go on; everything comes back by itself.
+    """wire-rules.md#E3, #E4: 503 with Retry-After, never 401; no key handed out, no logout called
+    done; public routes go on; everything comes back by itself.
     """
     relay, server = fragile
     key = log_in(relay.port).encode()
@@ -81,7 +81,7 @@ def test_e3_e4_the_store_is_silent(
 
 
 def test_e3_e4_the_store_is_gone(fragile: tuple[Gateway, RedisServer], shop: Upstream) -> None:
-    """E3, E4: a dead store is 503 for logins, logouts and calls; it logs nobody out."""
+    """wire-rules.md#E3, #E4: a dead store is 503 for logins, logouts and calls; it logs nobody out."""
     relay, server = fragile
     key = log_in(relay.port).encode()
     os.kill(server.pid, signal.SIGKILL)
@@ -103,7 +103,9 @@ def unseen_key() -> bytes:
 
 
 def test_e4_logout(relay: Gateway, shop: Upstream, key: str) -> None:
-    """E4: instant, for that device alone; a second one and one of an unknown key answer alike."""
+    """wire-rules.md#E4: instant, for that device alone; a second one and one of an unknown key
+    answer alike.
+    """
     other = log_in(relay.port)
     assert status(ask(relay.port, API % key.encode())) == 200
     first = ask(relay.port, LOGOUT % key.encode())
@@ -140,7 +142,7 @@ def test_e4_logout_by_get(relay: Gateway, shop: Upstream, key: str) -> None:
 
 
 def test_e5_a_new_key_at_every_login(relay: Gateway, shop: Upstream, key: str) -> None:
-    """E5: a presented key is never adopted; the same browser's former session ends."""
+    """wire-rules.md#E5: a presented key is never adopted; the same browser's former session ends."""
     answer = ask(relay.port, LOGIN % (b"Cookie: session=" + key.encode() + b"\r\n"))
     assert status(answer) == 200
     assert key.encode() not in answer
@@ -152,7 +154,7 @@ def test_e5_a_new_key_at_every_login(relay: Gateway, shop: Upstream, key: str) -
 
 
 def test_e6_a_malformed_request_is_never_echoed(relay: Gateway, key: str) -> None:
-    """E6: neither in the answer nor in a log."""
+    """wire-rules.md#E6: neither in the answer nor in a log."""
     answer = ask(
         relay.port,
         b"GET /api/ HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer "
@@ -167,7 +169,7 @@ def test_e6_a_malformed_request_is_never_echoed(relay: Gateway, key: str) -> Non
 
 @each("request_", SAMPLES)
 def test_e6_no_secret_of_a_bad_request_is_told(relay: Gateway, key: str, request_: bytes) -> None:
-    """E6: wherever the key stands in it: the target, a field, the line that is wrong."""
+    """wire-rules.md#E6: wherever the key stands in it: the target, a field, the line that is wrong."""
     secret = b"Authorization: Bearer %b\r\nCookie: session=%b\r\n" % (key.encode(), key.encode())
     bad = request_.replace(b"/public/", b"/public/" + key.encode(), 1)
     bad = bad.replace(b"\r\n", b"\r\n" + secret, 1).replace(b" : ", b" : " + key.encode())
@@ -185,7 +187,9 @@ TWICE = [b"Content-Type", b"content-type", b"User-Agent", b"ETag", b"Max-Forward
 
 @pytest.mark.parametrize("path", [b"/login", b"/logout", b"/sessions", b"/sessions/x"])
 def test_e6_the_endpoints_repeat_nothing_either(relay: Gateway, key: str, path: bytes) -> None:
-    """E6, B14: what the endpoints' own server would refuse in its words is refused in ours."""
+    """wire-rules.md#E6, #B14: what the endpoints' own server would refuse in its words is refused
+    in ours.
+    """
     secret = key[3:].encode()  # the whole key would be refused before
     fields = b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n"
     for method in STRANGE_METHODS:
@@ -210,7 +214,7 @@ UPGRADE = b"GET /ws/ HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: webs
 
 
 def test_e9_an_upgrade_smuggles_nothing(relay: Gateway, shop: Upstream) -> None:
-    """E9: no body, no early bytes, no tunnel for a 200, and the end after a refusal."""
+    """wire-rules.md#E9: no body, no early bytes, no tunnel for a 200, and the end after a refusal."""
     smuggled = b"GET /api/smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
     answer = ask(relay.port, UPGRADE % b"Content-Length: 5\r\n" + b"hello" + smuggled)
     assert status(answer) == 400
@@ -224,7 +228,9 @@ def test_e9_an_upgrade_smuggles_nothing(relay: Gateway, shop: Upstream) -> None:
 
 
 def test_e10_no_answer_reaches_another_user(relay: Gateway, shop: Upstream) -> None:
-    """E10, without the delaying proxy: many users, random cancellation, each answer is one's own."""
+    """wire-rules.md#E10, without the delaying proxy: many users, random cancellation, each answer
+    is one's own.
+    """
 
     def echo(visit: Visit) -> None:
         seen = 0
@@ -265,7 +271,7 @@ def test_e10_no_answer_reaches_another_user(relay: Gateway, shop: Upstream) -> N
 
 
 def test_e12_redirects_are_passed_and_not_followed(relay: Gateway, shop: Upstream) -> None:
-    """E12: no redirect is followed; no request field moves the upstream's address."""
+    """wire-rules.md#E12: no redirect is followed; no request field moves the upstream's address."""
     shop.clear(
         always(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")
     )
@@ -279,8 +285,8 @@ def test_e12_redirects_are_passed_and_not_followed(relay: Gateway, shop: Upstrea
 
 
 def test_e9_bytes_before_the_101(relay: Gateway, shop: Upstream) -> None:
-    """E9 [6455 §4.1]: a client that does not wait for the 101 has no tunnel; nothing of it reaches
-    the upstream, before or after.
+    """wire-rules.md#E9 [6455 §4.1]: a client that does not wait for the 101 has no tunnel; nothing
+    of it reaches the upstream, before or after.
     """
 
     def switches(visit: Visit) -> None:
@@ -324,7 +330,9 @@ NOT_READ = {
 def test_e4_a_key_where_none_is_read(
     relay: Gateway, shop: Upstream, key: str, method: str, case: tuple[str, str, str]
 ) -> None:
-    """E4: its session lives, so a logout is not called done; the answer says what to do instead."""
+    """wire-rules.md#E4: its session lives, so a logout is not called done; the answer says what to
+    do instead.
+    """
     lines, body, reason = case
     places = {
         "NAME": b64encode(f"{key}:".encode()).decode(),
@@ -343,7 +351,9 @@ def test_e4_a_key_where_none_is_read(
 
 
 def test_e4_a_key_where_it_is_read_as_well(relay: Gateway, shop: Upstream, key: str) -> None:
-    """E4: one that came twice has ended; and a person reads in his language that it has not."""
+    """wire-rules.md#E4: one that came twice has ended; and a person reads in his language that it
+    has not.
+    """
     request = b"POST /logout HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Copy: %b\r\n%b\r\n"
     page = b"Accept: text/html\r\nAccept-Language: %b\r\n"
     for language, words in ((b"en", "may still be logged in"), (b"ko", "아직 로그인되어 있을 수")):

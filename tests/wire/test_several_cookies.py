@@ -1,4 +1,6 @@
-"""Cookies with several keys in one request: no visitor is kept out, nor taken for another."""
+"""wire-rules.md#E7: cookies with several keys in one request: no visitor is kept out, nor taken for
+another.
+"""
 
 import json
 import re
@@ -105,7 +107,7 @@ COUNTS = {
 def test_e7_the_one_that_counts(
     site: Gateway, shop: Upstream, people: dict[str, str], case: tuple[tuple[str, ...], str]
 ) -> None:
-    """E7: what no neighbour can set, then what lives; no key goes on."""
+    """wire-rules.md#E7: what no neighbour can set, then what lives; no key goes on."""
     fields, text = case
     for path in ("/api/x", "/maybe/x"):
         shop.clear()
@@ -138,8 +140,8 @@ def test_e7_several_people(
     people: dict[str, str],
     case: tuple[tuple[str, ...], str, set[str]],
 ) -> None:
-    """E7: it cannot be told who of them the visitor is, so he is no one, and logs in again: all the
-    cookies are forgotten, wherever they are from.
+    """wire-rules.md#E7: it cannot be told who of them the visitor is, so he is no one, and logs in
+    again: all the cookies are forgotten, wherever they are from.
     """
     fields, text, names = case
     line = cookies(people, text)
@@ -161,7 +163,7 @@ def test_e7_several_people(
 
 
 def test_e7_more_keys_than_any_browser_has(site: Gateway, shop: Upstream) -> None:
-    """E7: they are not looked up one by one, nor does the answer grow with them."""
+    """wire-rules.md#E7: they are not looked up one by one, nor does the answer grow with them."""
     many = "; ".join(f"sid={keys.new_key(bytes([n]) * 32).reveal()}" for n in range(180))
     answer = send(site, "GET /api/x", f"Cookie: {many}")
     assert status(answer) == 401
@@ -174,7 +176,9 @@ def test_e7_more_keys_than_any_browser_has(site: Gateway, shop: Upstream) -> Non
 def test_e7_a_field_and_another_key_in_a_cookie(
     site: Gateway, shop: Upstream, people: dict[str, str]
 ) -> None:
-    """C2: 400, and none is picked by chance; but the cookie goes, so the next request is heard."""
+    """wire-rules.md#C2: 400, and none is picked by chance; but the cookie goes, so the next request
+    is heard.
+    """
     bearer = f"Authorization: Bearer {people['ALICE']}"
     for line in (cookies(people, "sid=MALLORY"), cookies(people, "sid=ALICE; sid=DEAD")):
         for fields in ((bearer, line), (line, bearer)):
@@ -203,7 +207,9 @@ def test_e7_a_field_and_another_key_in_a_cookie(
 def test_e4_a_logout_ends_what_came(
     site: Gateway, shop: Upstream, people: dict[str, str], text: str
 ) -> None:
-    """E4: every session whose key came, and every cookie; it is never refused for their number."""
+    """wire-rules.md#E4: every session whose key came, and every cookie; it is never refused for
+    their number.
+    """
     line = cookies(people, text)
     assert status(send(site, "POST /logout", line)) == 403
     answer = send(site, "POST /logout", line, OWN)
@@ -219,7 +225,9 @@ def test_e4_a_logout_ends_what_came(
 
 
 def test_e4_after_a_move_to_https(site: Gateway, shop: Upstream, people: dict[str, str]) -> None:
-    """E4: over HTTPS the old cookie opens nothing, and still its session ends with the other."""
+    """wire-rules.md#E4: over HTTPS the old cookie opens nothing, and still its session ends with
+    the other.
+    """
     line = cookies(people, "latchkey=AGAIN; __Host-latchkey=ALICE")
     assert status(send(site, "POST /logout", line, HTTPS, "Origin: https://shop.example")) == 204
     for name in ("ALICE", "AGAIN"):
@@ -236,7 +244,9 @@ def test_e5_a_login_ends_what_came(
     text: str,
     path: str,
 ) -> None:
-    """E5: a new key, and none of the old ones beside it, wherever their cookies are from."""
+    """wire-rules.md#E5: a new key, and none of the old ones beside it, wherever their cookies are
+    from.
+    """
     token = token_of("carol")
     if path == "/cookie-login":
         set_cookie = f"Set-Cookie: sid={token}; Path=/; Domain=shop.example".encode()

@@ -1,4 +1,6 @@
-"""Who else may read an answer: real caches between two users and the gateway."""
+"""wire-rules.md#B15, #E8: who else may read an answer: real caches between two users and the
+gateway.
+"""
 
 import re
 from collections.abc import Iterator
@@ -231,7 +233,7 @@ def test_answers_on_a_route_that_captures(behind: Gateway, shop: Upstream) -> No
 def test_a_line_with_the_token_in_it(
     behind: Gateway, shop: Upstream, keys: tuple[bytes, bytes]
 ) -> None:
-    """Rule C4 holds for these lines too, and takes nothing of the rest away."""
+    """wire-rules.md#C4 holds for these lines too, and takes nothing of the rest away."""
     shop.clear()
     line = b"Cookie: latchkey=" + keys[0]
     head(behind, "GET /api/x", line)

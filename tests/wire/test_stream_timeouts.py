@@ -1,4 +1,4 @@
-"""Section D of the wire rules, D9: what may pause, and for how long: answers and connections."""
+"""wire-rules.md#D10: what may pause, and for how long: answers and connections."""
 
 import time
 from collections.abc import Iterator
@@ -63,8 +63,8 @@ _PIECES = {
 
 
 def test_d9_quiet_answers(streams: Gateway, shop: Upstream) -> None:
-    """D9: an event stream waits for the next event for a time of its own, others for `body_idle`,
-    and a route may say how long. Then it is cut, without an end that looks whole.
+    """wire-rules.md#D10: an event stream waits for the next event for a time of its own, others for
+    `body_idle`, and a route may say how long. Then it is cut, without an end that looks whole.
     """
     shop.clear(_events)
     with ExitStack() as clients:
@@ -79,8 +79,8 @@ def test_d9_quiet_answers(streams: Gateway, shop: Upstream) -> None:
 
 
 def test_d9_unused_connections(streams: Gateway, shop: Upstream) -> None:
-    """D9: an upstream's own `upstream_idle` says how long a connection is kept, others keep theirs;
-    so a backend that closes sooner never meets a POST on its way.
+    """wire-rules.md#D10: an upstream's own `upstream_idle` says how long a connection is kept,
+    others keep theirs; so a backend that closes sooner never meets a POST on its way.
     """
     for path, connections in (("/short/", 2), ("/plain/", 1)):
         shop.clear()

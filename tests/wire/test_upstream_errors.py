@@ -1,4 +1,4 @@
-"""Section D of the wire rules, D9: the logs say which server failed, and how."""
+"""wire-rules.md#D9: the logs say which server failed, and how."""
 
 from collections.abc import Iterator
 
@@ -87,7 +87,7 @@ FAILURES: dict[str, tuple[Answer, int, str]] = {
 
 
 def test_d9_how_a_server_failed(site: tuple[Gateway, Upstream]) -> None:
-    """D9: the record names the server and says how it failed."""
+    """wire-rules.md#D9: the record names the server and says how it failed."""
     running, server = site
     for what, (answer, expected, _) in FAILURES.items():
         server.clear(answer)
@@ -106,7 +106,9 @@ UNREACHED = {
 
 
 def test_d9_why_no_server_could_be_reached(site: tuple[Gateway, Upstream]) -> None:
-    """D9: the server that could not be reached is named, too; the log tells operators the same."""
+    """wire-rules.md#D9: the server that could not be reached is named, too; the log tells operators
+    the same.
+    """
     running, server = site
     server.clear(lambda visit: visit.send(b"HTTP/1.1 400 This is no TLS\r\n\r\n"))
     for name in UNREACHED:
@@ -143,7 +145,7 @@ RULES = {
 
 
 def test_d9_which_rule_an_answer_breaks(site: tuple[Gateway, Upstream]) -> None:
-    """D9: whatever an answer breaks has a name."""
+    """wire-rules.md#D9: whatever an answer breaks has a name."""
     running, server = site
     paths = {what: f"/shop/broken/{number}" for number, what in enumerate(BAD_ANSWERS)}
     for what, path in paths.items():
@@ -157,7 +159,7 @@ def test_d9_which_rule_an_answer_breaks(site: tuple[Gateway, Upstream]) -> None:
 
 
 def test_d9_the_log_repeats_nothing(site: tuple[Gateway, Upstream]) -> None:
-    """E6: what an answer holds is in no log, however malformed it is."""
+    """wire-rules.md#E6: what an answer holds is in no log, however malformed it is."""
     running, server = site
     for broken in (SECRET + b"\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + SECRET + b"\x00: x\r\n\r\n"):
         server.clear(always(broken))
@@ -167,7 +169,7 @@ def test_d9_the_log_repeats_nothing(site: tuple[Gateway, Upstream]) -> None:
 
 
 def test_d9_a_login_that_asks_it(site: tuple[Gateway, Upstream]) -> None:
-    """D9: the same is said where the gateway itself asks a backend."""
+    """wire-rules.md#D9: the same is said where the gateway itself asks a backend."""
     running, _ = site
     body = b'{"username": "a", "password": "b"}'
     head = b"POST /login HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n"

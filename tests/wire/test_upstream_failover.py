@@ -1,4 +1,4 @@
-"""Section D of the wire rules, D8: an upstream of two servers, of which one fails."""
+"""wire-rules.md#D8: an upstream of two servers, of which one fails."""
 
 import itertools
 import threading
@@ -112,7 +112,9 @@ def _breaks_off(data: bytes) -> Answer:
     "method",
 )
 def test_d8_without_an_answer(site: Site, failing: Answer, method: str) -> None:
-    """D8: what can be repeated goes once to the other server, and the next ones go there at once."""
+    """wire-rules.md#D8: what can be repeated goes once to the other server, and the next ones go
+    there at once.
+    """
     site.bad.clear(failing)
     assert [site.ask(method) for _ in range(12)] == [200] * 12
     assert len(site.bad.visits) <= 2
@@ -121,7 +123,9 @@ def test_d8_without_an_answer(site: Site, failing: Answer, method: str) -> None:
 
 @each("sent", {"POST": ("POST", b""), "PUT with a body": ("PUT", b"hello")})
 def test_d8_what_cannot_be_repeated(site: Site, sent: tuple[str, bytes]) -> None:
-    """D8: a request that might be carried out twice is sent once, but the next avoid that server."""
+    """wire-rules.md#D8: a request that might be carried out twice is sent once, but the next avoid
+    that server.
+    """
     site.bad.clear(_reads_and_closes)
     statuses = [site.ask(*sent) for _ in range(12)]
     assert statuses.count(502) == len(site.bad.visits) <= 2
@@ -139,7 +143,7 @@ def test_d8_what_cannot_be_repeated(site: Site, sent: tuple[str, bytes]) -> None
     },
 )
 def test_d8_with_a_part_of_an_answer(site: Site, data: bytes) -> None:
-    """D8: it is not repeated when something has come, but the server is passed over."""
+    """wire-rules.md#D8: it is not repeated when something has come, but the server is passed over."""
     site.bad.clear(_breaks_off(data))
     statuses = [_final(site) for _ in range(12)]
     assert 1 <= statuses.count(502) == len(site.bad.visits) <= 2
@@ -157,7 +161,7 @@ def _final(site: Site) -> int:
 
 
 def test_d8_an_answer_that_breaks_off(site: Site) -> None:
-    """D8: nor when the answer has begun; the next ones go to the other server."""
+    """wire-rules.md#D8: nor when the answer has begun; the next ones go to the other server."""
     site.bad.clear(_breaks_off(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello"))
     whole = 0
     for _ in range(12):
@@ -177,7 +181,9 @@ def test_d8_an_answer_that_breaks_off(site: Site) -> None:
     },
 )
 def test_d8_a_server_that_errs_at_once(site: Site, status: bytes) -> None:
-    """D8: its answers pass, but being quick at that, it gets no more than its share (one half)."""
+    """wire-rules.md#D8: its answers pass, but being quick at that, it gets no more than its share
+    (one half).
+    """
 
     def works(visit: Visit) -> None:
         seen = 0
@@ -203,7 +209,9 @@ def test_d8_a_server_that_errs_at_once(site: Site, status: bytes) -> None:
 
 
 def test_d8_all_fail(site: Site) -> None:
-    """D8: when all servers have failed, they are asked all the same; a request goes to two."""
+    """wire-rules.md#D8: when all servers have failed, they are asked all the same; a request goes
+    to two.
+    """
     site.bad.clear(_reads_and_closes)
     site.good.clear(_reads_and_closes)
     assert [site.ask() for _ in range(4)] == [502] * 4
@@ -213,7 +221,7 @@ def test_d8_all_fail(site: Site) -> None:
 
 
 def test_d8_the_server_is_back(site: Site) -> None:
-    """D8: a server that answers again gets its share again."""
+    """wire-rules.md#D8: a server that answers again gets its share again."""
     site.bad.clear(_reads_and_closes)
     assert [site.ask() for _ in range(4)] == [200] * 4
     site.bad.clear()
@@ -228,7 +236,7 @@ def _until(condition: Callable[[], bool]) -> None:
 
 
 def test_d8_the_only_server(site: Site) -> None:
-    """D8: where there is one server alone, each request is its chance."""
+    """wire-rules.md#D8: where there is one server alone, each request is its chance."""
     site.path = "/only/"
     site.bad.clear(_reads_and_closes)
     assert [site.ask() for _ in range(3)] == [502] * 3
@@ -238,7 +246,7 @@ def test_d8_the_only_server(site: Site) -> None:
 
 
 def test_d8_it_is_said(site: Site) -> None:
-    """D8: the log names the server that is passed over, and says when it is back."""
+    """wire-rules.md#D8: the log names the server that is passed over, and says when it is back."""
     site.bad.clear(_reads_and_closes)
     for _ in range(4):
         site.ask()

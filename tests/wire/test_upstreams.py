@@ -1,4 +1,4 @@
-"""Section D of the wire rules, D5 to D7: clients that leave, and upstreams that do not answer."""
+"""wire-rules.md#D5 to #D7: clients that leave, and upstreams that do not answer."""
 
 import time
 
@@ -11,7 +11,7 @@ POST = b"POST /public/ HTTP/1.1\r\nHost: a.example\r\n%b\r\n"
 
 
 def test_d5_the_client_goes_away(relay: Gateway, shop: Upstream) -> None:
-    """D5: the upstream request is cancelled at once, in whatever phase."""
+    """wire-rules.md#D5: the upstream request is cancelled at once, in whatever phase."""
 
     def silent(visit: Visit) -> None:
         visit.head()
@@ -25,7 +25,7 @@ def test_d5_the_client_goes_away(relay: Gateway, shop: Upstream) -> None:
 
 
 def test_d5_the_client_goes_away_in_the_answer(relay: Gateway, shop: Upstream) -> None:
-    """D5: what it does not want any more, the upstream need not send."""
+    """wire-rules.md#D5: what it does not want any more, the upstream need not send."""
 
     def endless(visit: Visit) -> None:
         visit.request()
@@ -42,7 +42,9 @@ def test_d5_the_client_goes_away_in_the_answer(relay: Gateway, shop: Upstream) -
 
 
 def test_d6_a_stale_pooled_connection(relay: Gateway, shop: Upstream) -> None:
-    """D6: what can be repeated goes once more on a new connection; a body never goes twice."""
+    """wire-rules.md#D6: what can be repeated goes once more on a new connection; a body never goes
+    twice.
+    """
 
     def closes_on_the_second(visit: Visit) -> None:
         first = visit.request()
@@ -81,8 +83,8 @@ def test_d6_a_stale_pooled_connection(relay: Gateway, shop: Upstream) -> None:
 def test_d6_an_upstream_that_says_it_closes(
     relay: Gateway, shop: Upstream, head: bytes, framing: bytes
 ) -> None:
-    """D6 [9112 §9.3, §9.6]: nothing more is sent over a connection whose end was announced, or a
-    POST would be lost in it.
+    """wire-rules.md#D6 [9112 §9.3, §9.6]: nothing more is sent over a connection whose end was
+    announced, or a POST would be lost in it.
     """
 
     def closes(visit: Visit) -> None:
@@ -99,7 +101,7 @@ def test_d6_an_upstream_that_says_it_closes(
 
 
 def test_d6_a_fresh_connection_that_closes(relay: Gateway, shop: Upstream) -> None:
-    """D6: a connection that was never good is no reason to try again."""
+    """wire-rules.md#D6: a connection that was never good is no reason to try again."""
 
     def closes(visit: Visit) -> None:
         visit.head()
@@ -113,7 +115,7 @@ def test_d6_a_fresh_connection_that_closes(relay: Gateway, shop: Upstream) -> No
 
 
 def test_d7_a_silent_upstream(relay: Gateway, shop: Upstream) -> None:
-    """D7: 504 after the response timeout, also when the head comes byte by byte."""
+    """wire-rules.md#D7: 504 after the response timeout, also when the head comes byte by byte."""
 
     def silent(visit: Visit) -> None:
         visit.head()
@@ -132,7 +134,7 @@ def test_d7_a_silent_upstream(relay: Gateway, shop: Upstream) -> None:
 
 
 def test_d7_an_upstream_that_falls_silent_in_its_answer(relay: Gateway, shop: Upstream) -> None:
-    """D7, A15: the client's connection is cut after the body's idle timeout."""
+    """wire-rules.md#D7, #A15: the client's connection is cut after the body's idle timeout."""
 
     def falls_silent(visit: Visit) -> None:
         visit.request()

@@ -1,7 +1,7 @@
 """The happy path as transcripts: all that a client sends and gets, and what the upstream saw of it.
 
 What differs from run to run is written in angle brackets. The order of fields is not compared here;
-that those of the peers keep theirs is rule B2.
+that those of the peers keep theirs is wire-rules.md#B2.
 """
 
 import pytest

@@ -263,7 +263,9 @@ async def test_one_gateway_begins_and_another_ends(place: World, provider: Fault
 
 
 async def test_a_second_login_ends_the_first(place: World, provider: FaultyProvider) -> None:
-    """Rule E5: a new key each time, and the one that the same browser had is no good any more."""
+    """wire-rules.md#E5: a new key each time, and the one that the same browser had is no good any
+    more.
+    """
     visitor = await logged_in(place, provider)
     first = visitor.key
     await visitor.log_in(provider)

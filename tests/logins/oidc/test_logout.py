@@ -59,7 +59,9 @@ async def test_where_one_lands_afterwards(redis: RedisServer, provider: FaultyPr
 async def test_no_browser_sees_the_sessions_token(
     redis: RedisServer, provider: FaultyProvider
 ) -> None:
-    """Rule C4: where the ID token is what upstreams take, the provider has to do without it."""
+    """wire-rules.md#C4: where the ID token is what upstreams take, the provider has to do without
+    it.
+    """
     async with shop(redis.url, provider, token="id_token") as place:
         visitor = await logged_in(place, provider)
         assert "eyJ" not in (await visitor.session()).refresh
@@ -99,7 +101,7 @@ async def test_a_provider_without_a_logout(redis: RedisServer, provider: FaultyP
 async def test_a_provider_that_is_down_keeps_nobody(
     redis: RedisServer, provider: FaultyProvider
 ) -> None:
-    """Rule E4: a session ends whatever the other side says."""
+    """wire-rules.md#E4: a session ends whatever the other side says."""
     async with shop(redis.url, provider) as place:
         visitor = await logged_in(place, provider)
     provider.description = answer(b"", 503)
