@@ -15,7 +15,7 @@ class Delaying:
     target: int  # a port of loopback
     port: int = 0
     delay: float = 0.0
-    refuses: bool = False  # new connections, as if nobody were there
+    refuses: bool = False  # new connections, as if the server were gone
     holds: bool = False  # whatever comes, as if the network had broken without a word
     _random: random.Random = field(default_factory=lambda: random.Random(10))
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)

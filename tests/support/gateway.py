@@ -106,7 +106,7 @@ def gateway(folder: Path, store: str | dict[str, Any], **changes: Any) -> Iterat
     """Starts a gateway, and ends it; a traceback in its log fails the test, and so does an end that
     is no orderly one, unless the test itself has killed it.
 
-    `at` is the port on which it listens, if somebody has to know that before, and `program` the
+    `at` is the port on which it listens, for tests that have to know it before, and `program` the
     folder in which its package is.
     """
     folder.mkdir(parents=True, exist_ok=True)

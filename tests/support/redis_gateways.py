@@ -139,7 +139,7 @@ async def pair(running: list[Gateway]) -> AsyncIterator[Pair]:
 
 @contextlib.contextmanager
 def shop() -> Iterator[str]:
-    """The backend's URL: it logs in anybody whose password is not "wrong", says whose token it got
+    """The backend's URL: logs in all but the password "wrong", says whose token it got
     with a call, and hands out no token for the password "none".
     """
     secret = "the backend's own secret, 32 bytes"
@@ -262,7 +262,7 @@ class Load:
             await self._is_a_refusal(there, "call")
 
     async def _is_a_refusal(self, answer: Answer, what: str) -> None:
-        """A 503 in time that says when to come back, and that takes nobody's cookie away."""
+        """A 503 in time that says when to come back, and that takes no cookie away."""
         self.refused += 1
         if (
             answer.status != 503

@@ -1,4 +1,4 @@
-"""Users for tests, with hashes that cost nothing, as nobody should keep them."""
+"""Users for tests, with hashes that cost nothing, as no site should keep them."""
 
 import json
 from functools import cache
@@ -28,7 +28,7 @@ def user(password: str = PASSWORD, **claims: Any) -> dict[str, Any]:
 
 
 def write(path: Path, **users: dict[str, Any]) -> Path:
-    """A file of users, written as whoever replaces files does it."""
+    """A file of users, replaced in one step, as deployments do it."""
     fresh = path.with_suffix(".new")
     fresh.write_text(json.dumps(users))
     fresh.replace(path)

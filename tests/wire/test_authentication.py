@@ -1,4 +1,4 @@
-"""Wire rules of section C: authentication on the wire."""
+"""wire-rules.md#C1 to #C6: keys on the wire, where one is taken and what is refused."""
 
 import json
 
@@ -7,13 +7,13 @@ import pytest
 from tests.conftest import json_answer, log_in, token_of
 from tests.support.gateway import Gateway
 from tests.support.raw import Upstream, always, ask, status
-from tests.wire.vectors import each
+from tests.wire.vectors import cases
 
 API = b"GET /api/x HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n%b\r\n"
 MADE_UP = b"lk_" + b"A" * 49
 
 
-def test_c1_the_challenge(relay: Gateway, shop: Upstream) -> None:
+def test_a_401_challenges_for_a_bearer_key(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#C1 [6750 §3]: `error` is said only when a key was sent; the problem is JSON
     [9457].
     """
@@ -29,7 +29,9 @@ def test_c1_the_challenge(relay: Gateway, shop: Upstream) -> None:
 
 
 @pytest.mark.parametrize("scheme", [b"Bearer", b"bearer", b"BEARER", b"bEaReR"])
-def test_c2_the_scheme_has_no_case(relay: Gateway, shop: Upstream, key: str, scheme: bytes) -> None:
+def test_the_scheme_bearer_has_no_case(
+    relay: Gateway, shop: Upstream, key: str, scheme: bytes
+) -> None:
     """wire-rules.md#C2 [9110 §11.1]."""
     assert (
         status(ask(relay.port, API % (b"Authorization: %b %b\r\n" % (scheme, key.encode())))) == 200
@@ -55,7 +57,9 @@ def test_c2_the_scheme_has_no_case(relay: Gateway, shop: Upstream, key: str, sch
         b"X-Api-Key: KEY\r\n",
     ],
 )
-def test_c2_no_credential_by_chance(relay: Gateway, shop: Upstream, key: str, lines: bytes) -> None:
+def test_no_credential_is_picked_by_chance(
+    relay: Gateway, shop: Upstream, key: str, lines: bytes
+) -> None:
     """wire-rules.md#C2, #E7: several credentials, or one that is not quite one, are 400 or 401."""
     answer = ask(relay.port, API % lines.replace(b"KEY", key.encode()))
     assert status(answer) in (400, 401)
@@ -63,7 +67,7 @@ def test_c2_no_credential_by_chance(relay: Gateway, shop: Upstream, key: str, li
     assert key.encode() not in answer
 
 
-def test_c2_a_jwt_in_place_of_a_key(relay: Gateway, shop: Upstream) -> None:
+def test_a_jwt_in_place_of_a_key_is_refused(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#C2: tokens do not come from outside."""
     line = b"Authorization: Bearer " + token_of("alice").encode() + b"\r\n"
     assert status(ask(relay.port, API % line)) == 401
@@ -96,7 +100,7 @@ KEYS_IN_URLS = [
 
 @pytest.mark.parametrize("line", KEYS_IN_URLS)
 @pytest.mark.parametrize("lines", [b"", b"Authorization: Bearer KEY\r\n"])
-def test_c3_no_key_in_a_url(
+def test_a_key_in_a_url_is_refused(
     relay: Gateway, shop: Upstream, login_upstream: Upstream, key: str, line: bytes, lines: bytes
 ) -> None:
     """wire-rules.md#C3 [6750 §2.3, 9700 §4.3.2]: URLs end up in logs and histories. A key in one is
@@ -122,7 +126,7 @@ def test_c3_no_key_in_a_url(
 
 
 @pytest.mark.parametrize("name", ["KEY", "KEY.a.example", "a.KEY:80", "%6cREST"])
-def test_c4_no_key_in_the_host(relay: Gateway, shop: Upstream, key: str, name: str) -> None:
+def test_a_key_in_the_host_is_refused(relay: Gateway, shop: Upstream, key: str, name: str) -> None:
     """wire-rules.md#C4: a URL's host goes upstream too, so one with a key in it is no host."""
     host = name.replace("KEY", key).replace("REST", key[1:])
     request = f"GET /public/x HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
@@ -130,14 +134,16 @@ def test_c4_no_key_in_the_host(relay: Gateway, shop: Upstream, key: str, name: s
     assert shop.got == b""
 
 
-def test_c3_what_only_looks_like_a_key_passes(relay: Gateway, shop: Upstream) -> None:
+def test_text_that_only_looks_like_a_key_passes(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#C3: a part of one, or another word that begins like one, is no secret."""
     for target in (b"/public/lk_short", b"/public/x?a=lk_" + b"A" * 48, b"/public/%6ck_x?%255F"):
         request = (API % b"").replace(b"/api/x", target)
         assert status(ask(relay.port, request)) == 200
 
 
-def test_c4_no_key_upstream_and_no_token_back(relay: Gateway, shop: Upstream, key: str) -> None:
+def test_no_key_goes_upstream_and_no_token_comes_back(
+    relay: Gateway, shop: Upstream, key: str
+) -> None:
     """wire-rules.md#C4: the key in no field, the token in no field of the answer."""
     twice = b"Authorization: Bearer " + key.encode() + b"\r\nX-Copy: " + key.encode() + b"\r\n"
     assert status(ask(relay.port, API % twice)) == 200
@@ -179,9 +185,9 @@ ELSEWHERE = {
 }
 
 
-@each("lines", ELSEWHERE)
+@cases("lines", ELSEWHERE)
 @pytest.mark.parametrize("path", [b"/public/x", b"/maybe/x", b"/guest/x"])
-def test_c4_a_key_in_another_field(
+def test_a_key_in_another_field_is_dropped(
     relay: Gateway, shop: Upstream, key: str, path: bytes, lines: bytes
 ) -> None:
     """wire-rules.md#C4: wherever a client puts it, and whether or not the route asks for it."""
@@ -190,8 +196,8 @@ def test_c4_a_key_in_another_field(
     assert key.encode() not in shop.got
 
 
-@each("lines", ELSEWHERE)
-def test_c4_a_key_in_another_field_of_a_login(
+@cases("lines", ELSEWHERE)
+def test_a_key_in_another_field_of_a_login_is_dropped(
     relay: Gateway, login_upstream: Upstream, key: str, lines: bytes
 ) -> None:
     """wire-rules.md#C4: the backend's login sees none either."""
@@ -202,8 +208,10 @@ def test_c4_a_key_in_another_field_of_a_login(
     assert key.encode() not in login_upstream.got
 
 
-def test_c5_public_and_optional_routes(relay: Gateway, shop: Upstream, key: str) -> None:
-    """wire-rules.md#C5: public asks nobody; optional takes a good key, refuses a bad one unless
+def test_public_routes_ask_for_no_key_and_optional_ones_refuse_a_bad_one(
+    relay: Gateway, shop: Upstream, key: str
+) -> None:
+    """wire-rules.md#C5: public asks for no key; optional takes a good key, refuses a bad one unless
     told not to.
     """
     good = b"Authorization: Bearer " + key.encode() + b"\r\n"
@@ -236,7 +244,9 @@ def key_with_claims(relay: Gateway, login_upstream: Upstream, **claims: object) 
         login_upstream.clear(before)
 
 
-def test_c5_claims(relay: Gateway, shop: Upstream, login_upstream: Upstream, key: str) -> None:
+def test_a_rule_that_asks_for_claims(
+    relay: Gateway, shop: Upstream, login_upstream: Upstream, key: str
+) -> None:
     """The session's claims decide where a rule asks for some: 403."""
     request = API.replace(b"/api/x", b"/api/admin/x") % (
         b"Authorization: Bearer " + key.encode() + b"\r\n"
@@ -247,7 +257,9 @@ def test_c5_claims(relay: Gateway, shop: Upstream, login_upstream: Upstream, key
     assert status(ask(relay.port, request.replace(key.encode(), admin))) == 200
 
 
-def test_c5_claims_have_types(relay: Gateway, shop: Upstream, login_upstream: Upstream) -> None:
+def test_claims_are_compared_with_their_types(
+    relay: Gateway, shop: Upstream, login_upstream: Upstream
+) -> None:
     """A rule that asks for true is met by true alone: 1 and "true" are other values of JSON."""
     for claim, expected in ((True, 200), ([True], 200), (1, 403), ([1], 403), ("true", 403)):
         key = key_with_claims(relay, login_upstream, staff=claim)
@@ -258,9 +270,7 @@ def test_c5_claims_have_types(relay: Gateway, shop: Upstream, login_upstream: Up
 
 
 @pytest.mark.parametrize("method", [b"GET", b"PUT", b"PATCH", b"DELETE", b"HEAD", b"OPTIONS"])
-def test_c6_endpoints_win_over_routes(
-    relay: Gateway, login_upstream: Upstream, method: bytes
-) -> None:
+def test_endpoints_win_over_routes(relay: Gateway, login_upstream: Upstream, method: bytes) -> None:
     """wire-rules.md#C6: /login and /logout are the gateway's with any method, case kept."""
     login_upstream.clear(login_upstream.answer)
     request = method + b" /login HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n"
@@ -268,7 +278,7 @@ def test_c6_endpoints_win_over_routes(
     assert login_upstream.got == b""
 
 
-def test_c6_other_spellings_are_not_the_endpoints(relay: Gateway, login_upstream: Upstream) -> None:
+def test_other_spellings_are_not_the_endpoints(relay: Gateway, login_upstream: Upstream) -> None:
     """wire-rules.md#C6: `/login/` and `/LOGIN` are ordinary paths."""
     before = login_upstream.answer
     login_upstream.clear()

@@ -11,7 +11,7 @@ from tests.conftest import log_in
 from tests.support.gateway import Gateway, gateway
 from tests.support.raw import Client, Upstream, Visit, always, ask, status
 from tests.support.redis_server import RedisServer, redis_server
-from tests.wire.vectors import each
+from tests.wire.vectors import cases
 
 OWN = "Sec-Fetch-Site: same-origin"
 
@@ -86,8 +86,10 @@ WAYS = {
 }
 
 
-@each("line", WAYS)
-def test_e4_a_declared_logout(site: Gateway, shop: Upstream, key: str, line: str) -> None:
+@cases("line", WAYS)
+def test_a_declared_logout_ends_the_session(
+    site: Gateway, shop: Upstream, key: str, line: str
+) -> None:
     """wire-rules.md#E4: the session ends, whichever way leads to it; the backend's answer is the
     answer.
     """
@@ -100,7 +102,7 @@ def test_e4_a_declared_logout(site: Gateway, shop: Upstream, key: str, line: str
     assert (event["subject"], event["address"]) == ("alice", "127.0.0.1")
 
 
-@each(
+@cases(
     "line",
     {
         "only looked at": "GET /api/auth/logout",
@@ -109,14 +111,18 @@ def test_e4_a_declared_logout(site: Gateway, shop: Upstream, key: str, line: str
         "another upstream": "POST /other/api/auth/logout",
     },
 )
-def test_e4_no_logout(site: Gateway, shop: Upstream, key: str, line: str) -> None:
+def test_an_undeclared_path_ends_nothing(
+    site: Gateway, shop: Upstream, key: str, line: str
+) -> None:
     """wire-rules.md#E4: what is not declared ends nothing."""
     send(site, line, f"Authorization: Bearer {key}")
     assert lives(site, key)
 
 
 @pytest.mark.parametrize("code", [b"401 Unauthorized", b"403 Forbidden", b"500 Server Error"])
-def test_e4_a_backend_that_fails(site: Gateway, shop: Upstream, key: str, code: bytes) -> None:
+def test_a_backend_that_fails_keeps_no_key_alive(
+    site: Gateway, shop: Upstream, key: str, code: bytes
+) -> None:
     """wire-rules.md#E4: that keeps no key alive, and its answer passes as it is."""
     shop.clear(always(b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n" % code))
     answer = send(site, "POST /api/auth/logout", f"Authorization: Bearer {key}")
@@ -125,7 +131,9 @@ def test_e4_a_backend_that_fails(site: Gateway, shop: Upstream, key: str, code: 
     assert not lives(site, key)
 
 
-def test_e4_by_cookie(site: Gateway, shop: Upstream, key: str) -> None:
+def test_a_logout_by_cookie_comes_from_the_sites_own_pages(
+    site: Gateway, shop: Upstream, key: str
+) -> None:
     """wire-rules.md#E4: only from the site's own pages; the browser forgets the cookie, and all
     keys end.
     """
@@ -142,7 +150,7 @@ def test_e4_by_cookie(site: Gateway, shop: Upstream, key: str) -> None:
     assert not lives(site, again)
 
 
-def test_e4_what_else_the_session_holds_open(site: Gateway, shop: Upstream, key: str) -> None:
+def test_a_logout_ends_what_the_session_holds_open(site: Gateway, shop: Upstream, key: str) -> None:
     """wire-rules.md#E4: it ends; but the logout's own answer, however slow it is, does not."""
 
     def slow(visit: Visit) -> None:
@@ -163,7 +171,7 @@ def test_e4_what_else_the_session_holds_open(site: Gateway, shop: Upstream, key:
             leaving.exactly(2)
 
 
-def test_e4_a_proxy_that_asks(site: Gateway, key: str) -> None:
+def test_a_proxy_that_asks_ends_the_session(site: Gateway, key: str) -> None:
     """wire-rules.md#E4: the session ends by its question, as it hands the request on with the
     answer's token.
     """
@@ -175,7 +183,7 @@ def test_e4_a_proxy_that_asks(site: Gateway, key: str) -> None:
     assert not lives(site, key)
 
 
-def test_e14_a_store_that_is_away(
+def test_no_logout_while_the_store_is_away(
     tmp_path: Path, upstream: Upstream, login_upstream: Upstream, shop: Upstream
 ) -> None:
     """wire-rules.md#E14: 503, nothing reaches the backend, and the browser keeps its cookie."""
@@ -193,7 +201,7 @@ def test_e14_a_store_that_is_away(
         store.thaw()
 
 
-def test_e4_a_declared_get(
+def test_a_link_logs_out_where_get_is_declared(
     tmp_path: Path, redis: RedisServer, upstream: Upstream, login_upstream: Upstream, shop: Upstream
 ) -> None:
     """wire-rules.md#E4: where the declared method is GET, a link logs out."""

@@ -10,7 +10,7 @@ from tests.conftest import accounts, log_in
 from tests.support.gateway import Gateway, gateway
 from tests.support.raw import Client, Upstream, always, ask, status
 from tests.support.redis_server import RedisServer
-from tests.wire.vectors import each
+from tests.wire.vectors import cases
 
 APP = "https://app.example"
 
@@ -101,7 +101,7 @@ FOREIGN = {
 }
 
 
-@each("lines", OWN)
+@cases("lines", OWN)
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "LOCK"])
 def test_the_sites_own_pages(
     browsers: Gateway, shop: Upstream, key: str, method: str, lines: tuple[str, ...]
@@ -110,7 +110,7 @@ def test_the_sites_own_pages(
     assert status(ask(browsers.port, request(method, "/api/x", cookie(key), *lines))) == 200
 
 
-@each("lines", FOREIGN)
+@cases("lines", FOREIGN)
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "LOCK"])
 def test_other_sites_pages(
     browsers: Gateway, shop: Upstream, key: str, method: str, lines: tuple[str, ...]
@@ -123,7 +123,7 @@ def test_other_sites_pages(
         assert status(ask(browsers.port, request(safe, "/api/x", cookie(key), *lines))) == 200
 
 
-@each("lines", FOREIGN)
+@cases("lines", FOREIGN)
 def test_a_key_in_a_field_needs_no_proof(
     browsers: Gateway, shop: Upstream, key: str, lines: tuple[str, ...]
 ) -> None:

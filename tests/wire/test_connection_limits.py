@@ -41,7 +41,7 @@ def wide(
     ],
     ids=["fields", "target"],
 )
-def test_d2_limits_that_are_raised(wide: Gateway, shop: Upstream, request_: bytes) -> None:
+def test_a_raised_limit_holds(wide: Gateway, shop: Upstream, request_: bytes) -> None:
     """wire-rules.md#D2: a limit from config.yaml holds, also above what is read at once."""
     with Client(wide.port) as client:
         client.send(request_[:80_000])
@@ -67,7 +67,7 @@ def narrow(
         yield running
 
 
-def test_d4_more_connections_than_the_limit(narrow: Gateway, shop: Upstream) -> None:
+def test_connections_over_the_limit_are_refused(narrow: Gateway, shop: Upstream) -> None:
     """wire-rules.md#D4: the newest is refused with 503; those inside are unharmed; it recovers."""
     with ExitStack() as stack:
         inside = [stack.enter_context(Client(narrow.port)) for _ in range(10)]
@@ -91,7 +91,7 @@ def wait_until_served(gateway: Gateway) -> None:
         assert time.monotonic() < until
 
 
-def test_d4_more_requests_than_the_limits(narrow: Gateway, shop: Upstream) -> None:
+def test_requests_over_the_limits_wait_or_are_refused(narrow: Gateway, shop: Upstream) -> None:
     """wire-rules.md#D4: beyond the upstream's connections they wait a moment, beyond the limit they
     get 503.
     """
@@ -116,7 +116,7 @@ def test_d4_more_requests_than_the_limits(narrow: Gateway, shop: Upstream) -> No
         assert [client.answer()[0] for client in clients[:2]] == [200, 200]
 
 
-def test_d4_out_of_file_descriptors(narrow: Gateway, shop: Upstream) -> None:
+def test_out_of_file_descriptors_the_listener_pauses(narrow: Gateway, shop: Upstream) -> None:
     """wire-rules.md#D4: those inside go on, nothing spins, and the listener recovers by itself. It
     is said, and a new connection to an upstream that cannot be made for it is not the upstream's
     fault.

@@ -12,7 +12,7 @@ from tests.conftest import accounts, json_answer, token_of
 from tests.support.gateway import Gateway, gateway
 from tests.support.raw import Client, Upstream, Visit, always, ask, status
 from tests.support.redis_server import RedisServer, redis_server
-from tests.wire.vectors import each
+from tests.wire.vectors import cases
 
 PAST = "Thu, 01 Jan 1970 00:00:00 GMT"
 DELETED = f"Set-Cookie: sid=; Path=/; Expires={PAST}; HttpOnly"
@@ -89,7 +89,7 @@ ROUTES = ["/api/x", "/maybe/x", "/open/x", "/captured/x", "/json/x"]
 
 
 @pytest.mark.parametrize("path", ROUTES)
-@each(
+@cases(
     "line",
     {
         "Express": DELETED,
@@ -100,7 +100,7 @@ ROUTES = ["/api/x", "/maybe/x", "/open/x", "/captured/x", "/json/x"]
         "another person's": f"Set-Cookie: sid={token_of('mallory')}; Path=/",
     },
 )
-def test_e4_the_cookie_is_deleted_or_replaced(
+def test_a_deleted_or_replaced_cookie_ends_the_session(
     site: Gateway, shop: Upstream, key: str, path: str, line: str
 ) -> None:
     """wire-rules.md#E4: by whatever route: the session has ended when the answer comes, and the
@@ -124,7 +124,7 @@ def test_e4_the_cookie_is_deleted_or_replaced(
 
 @pytest.mark.parametrize("code", ["302 Found", "401 Unauthorized", "500 Oh", "204 No Content"])
 @pytest.mark.parametrize("path", ["/api/x", "/captured/x"])
-def test_e4_answers_of_any_status(
+def test_answers_of_any_status_end_the_session(
     site: Gateway, shop: Upstream, key: str, code: str, path: str
 ) -> None:
     """wire-rules.md#E4: a browser takes a deletion from each."""
@@ -136,7 +136,7 @@ def test_e4_answers_of_any_status(
 
 
 @pytest.mark.parametrize("path", ["/api/x", "/open/x", "/json/x"])
-def test_e7_a_new_token_of_the_same_person(
+def test_a_new_token_of_the_same_person_is_no_logout(
     site: Gateway, shop: Upstream, key: str, path: str
 ) -> None:
     """wire-rules.md#E7: a backend that gives one with each answer does not log out; the token does
@@ -153,7 +153,9 @@ def test_e7_a_new_token_of_the_same_person(
     assert lives(site, shop, key)
 
 
-def test_e7_the_gateways_own_cookie(site: Gateway, shop: Upstream, key: str) -> None:
+def test_no_backend_deletes_the_gateways_own_cookie(
+    site: Gateway, shop: Upstream, key: str
+) -> None:
     """wire-rules.md#E7: no backend knows of it, so none can mean it."""
     for name in ("latchkey", "__Host-latchkey"):
         shop.clear(always(json_answer("200 OK", {}, f"Set-Cookie: {name}=; Max-Age=0; Path=/")))
@@ -163,7 +165,9 @@ def test_e7_the_gateways_own_cookie(site: Gateway, shop: Upstream, key: str) -> 
 
 
 @pytest.mark.parametrize("path", ["/api/x", "/json/x"])
-def test_e4_all_cookies_are_forgotten(site: Gateway, shop: Upstream, key: str, path: str) -> None:
+def test_clear_site_data_ends_the_session(
+    site: Gateway, shop: Upstream, key: str, path: str
+) -> None:
     """wire-rules.md#E4: by Clear-Site-Data, the gateway's own as well."""
     cleared = 'Clear-Site-Data: "cache", "cookies"'
     shop.clear(always(json_answer("200 OK", {}, cleared)))
@@ -174,7 +178,9 @@ def test_e4_all_cookies_are_forgotten(site: Gateway, shop: Upstream, key: str, p
     assert not lives(site, shop, key)
 
 
-def test_e4_a_key_that_did_not_come_in_it(site: Gateway, shop: Upstream, key: str) -> None:
+def test_a_cookie_that_the_device_lacks_ends_nothing(
+    site: Gateway, shop: Upstream, key: str
+) -> None:
     """wire-rules.md#E4: a cookie that this device does not have says nothing of its session."""
     for line, more in (
         (f"Authorization: Bearer {key}", 'Clear-Site-Data: "*"'),
@@ -185,9 +191,7 @@ def test_e4_a_key_that_did_not_come_in_it(site: Gateway, shop: Upstream, key: st
         assert lives(site, shop, key)
 
 
-def test_e4_a_large_answer_that_ends_with_its_connection(
-    site: Gateway, shop: Upstream, key: str
-) -> None:
+def test_a_logouts_answer_is_held_back_as_a_whole(site: Gateway, shop: Upstream, key: str) -> None:
     """wire-rules.md#E4: it is held back as a whole, and comes as a whole."""
 
     def closing(visit: Visit) -> None:
@@ -203,7 +207,7 @@ def test_e4_a_large_answer_that_ends_with_its_connection(
     assert not lives(site, shop, key)
 
 
-def test_e14_a_store_that_is_away(
+def test_no_logout_while_the_store_is_away(
     tmp_path: Path, upstream: Upstream, login_upstream: Upstream, shop: Upstream
 ) -> None:
     """wire-rules.md#E14: 503, and not the backend's answer, which would call the logout done."""
@@ -230,7 +234,7 @@ def test_e14_a_store_that_is_away(
 # Where the cookie is deleted.
 
 
-@each(
+@cases(
     "attributes",
     {
         "as ours": ("Path=/; HttpOnly", "Path=/; HttpOnly; SameSite=Lax"),
@@ -243,7 +247,7 @@ def test_e14_a_store_that_is_away(
         ),
     },
 )
-def test_e4_a_logout_deletes_it_from_where_it_is(
+def test_a_logout_deletes_the_cookie_where_it_was_set(
     site: Gateway, shop: Upstream, login_upstream: Upstream, attributes: tuple[str, str]
 ) -> None:
     """wire-rules.md#E4: a browser forgets a cookie only by the path and the domain that it was set
@@ -259,7 +263,7 @@ def test_e4_a_logout_deletes_it_from_where_it_is(
     assert set_by(answer) == ["latchkey=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax"]
 
 
-def test_e4_after_the_cookie_has_moved(
+def test_a_logout_after_the_cookie_has_moved(
     site: Gateway, shop: Upstream, login_upstream: Upstream
 ) -> None:
     """wire-rules.md#E4: a captured token may come in a cookie of another place, which is the key's

@@ -12,7 +12,7 @@ from tests.conftest import SIGNING_SECRET, accounts, log_in, token_of
 from tests.support.gateway import Gateway, gateway
 from tests.support.raw import Client, Upstream, always, ask, status
 from tests.support.redis_server import RedisServer
-from tests.wire.vectors import each
+from tests.wire.vectors import cases
 
 VERIFY = "/.well-known/latchkey/verify"
 HOST = "Host: shop.example"
@@ -143,7 +143,7 @@ def test_the_decision_is_the_relays(gate: Gateway, key: str, way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("uri", ["/public/x?token=KEY", "/public/KEY", "/public/x?token=%6cREST"])
-def test_c3_a_key_in_a_url(gate: Gateway, key: str, way: str, uri: str) -> None:
+def test_a_key_in_a_url_does_not_pass(gate: Gateway, key: str, way: str, uri: str) -> None:
     """wire-rules.md#C3: the proxy is not to pass it on, whatever the route."""
     uri = uri.replace("KEY", key).replace("REST", key[1:])
     answer = about(gate, way, "GET", uri, bearer(key))
@@ -315,7 +315,7 @@ MALFORMED = {
 }
 
 
-@each("lines", {**UNDESCRIBED, **MALFORMED})
+@cases("lines", {**UNDESCRIBED, **MALFORMED})
 def test_nothing_is_guessed(gate: Gateway, key: str, lines: tuple[str, ...]) -> None:
     """A request is described in one way and as one could come itself; else it is 400."""
     answer = ask(gate.port, question(*lines, bearer(key)))
@@ -506,7 +506,7 @@ def test_a_browser_is_sent_to_the_login_page(
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_preflight_is_no_way_in(gate: Gateway, key: str, way: str) -> None:
-    """The relay would answer it; but any 2xx lets a request pass, and nobody has been identified.
+    """The relay would answer it; but any 2xx lets a request pass, and no caller has been identified.
     The same with an OPTIONS that may go no further.
     """
     origin = "Origin: https://app.example"

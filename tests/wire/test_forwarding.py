@@ -15,7 +15,7 @@ from tests.support.gateway import Gateway, gateway
 from tests.support.processes import HANG, free_port
 from tests.support.raw import OK, Upstream, Visit, ask, status
 from tests.support.redis_server import RedisServer
-from tests.wire.vectors import each
+from tests.wire.vectors import cases
 
 # The peer of all requests is trusted, and so are other proxies before it.
 PEER, CDN, CLIENT = "127.0.0.1", "10.0.0.9", "203.0.113.7"
@@ -147,7 +147,7 @@ TOLD = {
 }
 
 
-@each("lines, client, chain", TOLD)
+@cases("lines, client, chain", TOLD)
 def test_the_client_is_the_last_who_is_not_trusted(
     gate: Gateway, upstream: Upstream, lines: tuple[str, ...], client: str, chain: str
 ) -> None:
@@ -159,7 +159,7 @@ def test_the_client_is_the_last_who_is_not_trusted(
     assert [record["client"] for record in gate.records(path=path)] == [client]
 
 
-@each("lines, client, chain", TOLD)
+@cases("lines, client, chain", TOLD)
 def test_the_same_address_stands_everywhere(
     gate: Gateway, upstream: Upstream, lines: tuple[str, ...], client: str, chain: str
 ) -> None:
@@ -198,7 +198,7 @@ def test_who_is_asked_about(gate: Gateway) -> None:
 AT_A_SOCKET = ("an address", "a way through proxies", "what is no address", "Forwarded alone")
 
 
-@each(
+@cases(
     "lines, client, chain",
     {"nothing": ((), "unknown", "unknown"), **{name: TOLD[name] for name in AT_A_SOCKET}},
 )

@@ -9,7 +9,7 @@ import pytest
 from tests.support.gateway import Gateway, gateway
 from tests.support.raw import Client, Upstream, Visit, always, ask, status
 from tests.support.redis_server import RedisServer
-from tests.wire.vectors import each
+from tests.wire.vectors import cases
 
 GET = b"GET /public/ HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n"
 
@@ -37,14 +37,14 @@ def inner(
         yield running
 
 
-def test_b9_the_upstreams_own_host(inner: Gateway, shop: Upstream) -> None:
+def test_the_upstreams_own_host(inner: Gateway, shop: Upstream) -> None:
     """wire-rules.md#B9: `host: upstream` sends the upstream's; the client's is told beside it."""
     assert status(ask(inner.port, GET + b"\r\n")) == 200
     assert b"\r\nHost: 127.0.0.1:%d\r\n" % shop.port in shop.got
     assert b"\r\nX-Forwarded-Host: a.example\r\n" in shop.got
 
 
-def test_b10_what_a_trusted_proxy_says(inner: Gateway, shop: Upstream) -> None:
+def test_a_trusted_proxys_fields_are_kept_and_appended_to(inner: Gateway, shop: Upstream) -> None:
     """wire-rules.md#B10 [7239 §5]: its fields are kept, and it is appended to them; a disguise
     stays one.
     """
@@ -67,7 +67,7 @@ def test_b10_what_a_trusted_proxy_says(inner: Gateway, shop: Upstream) -> None:
     assert inner.records(path="/kept", client="203.0.113.7")
 
 
-@each(
+@cases(
     "lines, client",
     {
         "in one line": (b"X-Forwarded-For: 6.6.6.6, 203.0.113.7\r\n", b"203.0.113.7"),
@@ -87,7 +87,7 @@ def test_b10_what_a_trusted_proxy_says(inner: Gateway, shop: Upstream) -> None:
         "in X-Real-IP alone": (b"X-Real-IP: 203.0.113.7\r\n", b"203.0.113.7"),
     },
 )
-def test_b10_the_client_is_whom_the_proxy_names(
+def test_the_client_is_the_last_entry_of_a_trusted_proxy(
     inner: Gateway, shop: Upstream, lines: bytes, client: bytes
 ) -> None:
     """wire-rules.md#B10: many proxies append a line of their own to the one that the client has
@@ -99,7 +99,7 @@ def test_b10_the_client_is_whom_the_proxy_names(
     assert inner.records(path=path.decode(), client=client.decode())
 
 
-def test_b10_a_trusted_proxys_request_id(inner: Gateway, shop: Upstream) -> None:
+def test_a_trusted_proxys_request_id_goes_on(inner: Gateway, shop: Upstream) -> None:
     """wire-rules.md#B10: a trusted peer has named the request already; both sides are told that
     name.
     """
@@ -108,7 +108,7 @@ def test_b10_a_trusted_proxys_request_id(inner: Gateway, shop: Upstream) -> None
     assert answer.count(b"\r\nX-Request-Id: outer-0001\r\n") == 1
 
 
-def test_b10_a_trusted_proxy_that_says_nothing(inner: Gateway, shop: Upstream) -> None:
+def test_a_trusted_proxy_that_names_no_client_is_the_client(inner: Gateway, shop: Upstream) -> None:
     """wire-rules.md#B10: then it is the client."""
     assert status(ask(inner.port, GET + b"\r\n")) == 200
     assert b"\r\nX-Forwarded-For: 127.0.0.1\r\n" in shop.got
@@ -144,7 +144,7 @@ FORGED = [
 ]
 
 
-def test_b9_b10_b11_what_an_untrusted_client_claims(relay: Gateway, shop: Upstream) -> None:
+def test_an_untrusted_clients_fields_are_dropped(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#B9, #B10, #B11: its forwarding and identity fields are dropped in every
     spelling.
     """
@@ -158,7 +158,7 @@ def test_b9_b10_b11_what_an_untrusted_client_claims(relay: Gateway, shop: Upstre
     assert b"\r\nHost: a.example\r\n" in shop.got
 
 
-def test_b10_request_id_and_trace(relay: Gateway, shop: Upstream) -> None:
+def test_each_request_gets_an_id_and_keeps_its_trace(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#B10, W3C Trace Context: a fresh id, told to both sides; the client's trace goes
     on.
     """
@@ -178,7 +178,7 @@ def test_b10_request_id_and_trace(relay: Gateway, shop: Upstream) -> None:
     assert b"0" * 32 not in shop.got
 
 
-def test_b12_the_key_leaves_the_cookie(relay: Gateway, shop: Upstream, key: str) -> None:
+def test_the_key_is_cut_out_of_the_cookie_field(relay: Gateway, shop: Upstream, key: str) -> None:
     """wire-rules.md#B12: the other cookies keep their bytes; a field that would be empty
     disappears.
     """
@@ -203,7 +203,7 @@ UPGRADE = (
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 
 
-def test_b13_an_upgrade(relay: Gateway, shop: Upstream) -> None:
+def test_an_upgrade_is_a_tunnel_after_the_101(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#B13 [9110 §7.8]: after the 101 both directions are bytes, before it nothing is
     sent.
     """
@@ -231,7 +231,7 @@ def test_b13_an_upgrade(relay: Gateway, shop: Upstream) -> None:
     assert relay.records(path="/ws/chat", status=101)
 
 
-def test_b13_an_upgrade_that_is_not_allowed(relay: Gateway, shop: Upstream) -> None:
+def test_an_upgrade_that_no_route_allows_is_dropped(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#B13: h2c is dropped, and so is any upgrade on a route that allows none."""
     for request in (
         UPGRADE.replace(b"/ws/chat", b"/public/"),
@@ -244,7 +244,7 @@ def test_b13_an_upgrade_that_is_not_allowed(relay: Gateway, shop: Upstream) -> N
         assert b"pgrade:" not in shop.got
 
 
-def test_b14_own_answers_and_the_upstreams(relay: Gateway, shop: Upstream) -> None:
+def test_server_is_the_upstreams(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#B14: `Server` is the upstream's; the gateway's own answers carry none."""
     shop.clear(always(b"HTTP/1.1 200 OK\r\nServer: shop/1\r\nContent-Length: 0\r\n\r\n"))
     assert b"\r\nServer: shop/1\r\n" in ask(relay.port, GET + b"\r\n")
@@ -254,7 +254,9 @@ def test_b14_own_answers_and_the_upstreams(relay: Gateway, shop: Upstream) -> No
         assert b"127.0.0.1" not in answer
 
 
-def test_b15_private_answers(relay: Gateway, shop: Upstream, key: str) -> None:
+def test_an_answer_to_a_key_in_a_cookie_is_private(
+    relay: Gateway, shop: Upstream, key: str
+) -> None:
     """wire-rules.md#B15, #E8: with a key from a cookie no shared cache may keep an answer."""
     request = b"GET /api/ HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n%b\r\n\r\n"
     cookie = request % (b"Cookie: session=" + key.encode())
@@ -266,8 +268,10 @@ def test_b15_private_answers(relay: Gateway, shop: Upstream, key: str) -> None:
     assert b"\r\nCache-Control: private, max-age=5\r\nVary: Cookie\r\n" in ask(relay.port, cookie)
 
 
-def test_b15_a_cache_control_that_does_not_pass(relay: Gateway, shop: Upstream, key: str) -> None:
-    """wire-rules.md#B15, #B1: one that Connection names is taken away, so it protects nobody."""
+def test_a_cache_control_that_connection_names_protects_nothing(
+    relay: Gateway, shop: Upstream, key: str
+) -> None:
+    """wire-rules.md#B15, #B1: one that Connection names is taken away, so it protects no answer."""
     shop.clear(
         always(
             b"HTTP/1.1 200 OK\r\nConnection: cache-control\r\nCache-Control: no-store\r\n"

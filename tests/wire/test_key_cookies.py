@@ -9,7 +9,7 @@ from tests.support.gateway import Gateway, gateway
 from tests.support.raw import Upstream, always, ask, status
 from tests.support.redis_server import RedisServer
 from tests.wire.test_login_interception import LOGIN
-from tests.wire.vectors import each
+from tests.wire.vectors import cases
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def by_cookie(
     login_upstream: Upstream,
 ) -> Iterator[Gateway]:
     """A gateway whose login hands the key out in a cookie, and that tells the backend of logouts
-    where nobody listens.
+    where nothing listens.
     """
     with gateway(
         tmp_path_factory.mktemp("by-cookie"),
@@ -56,7 +56,7 @@ def cookie_of(relay: Gateway, login_upstream: Upstream) -> bytes:
     return answer.partition(b"\r\nSet-Cookie: ")[2].partition(b";")[0]
 
 
-def test_e4_the_backends_logout_fails(
+def test_a_backend_logout_that_fails_keeps_no_key_alive(
     by_cookie: Gateway, shop: Upstream, login_upstream: Upstream
 ) -> None:
     """wire-rules.md#E4: that does not keep the key alive."""
@@ -73,7 +73,7 @@ def test_e4_the_backends_logout_fails(
 
 @pytest.mark.parametrize("name", [b"sid", b" sid ", b"sid "])
 @pytest.mark.parametrize("path", [b"/public/", b"/api/"])
-def test_e7_the_cookie_of_the_login_is_the_gateways(
+def test_no_upstream_sets_the_logins_cookie(
     by_cookie: Gateway, shop: Upstream, login_upstream: Upstream, path: bytes, name: bytes
 ) -> None:
     """wire-rules.md#E7: no upstream sets it, on whatever route, for whomever."""
@@ -92,7 +92,7 @@ def test_e7_the_cookie_of_the_login_is_the_gateways(
         assert b"\r\nset-cookie: sidecar=1\r\n" in answer
 
 
-def test_e8_a_swap_from_a_cookie_is_private(
+def test_a_swap_from_a_cookie_is_private(
     by_cookie: Gateway, shop: Upstream, login_upstream: Upstream
 ) -> None:
     """wire-rules.md#E8 [9111 §3.5]: no shared cache in front may keep what only this cookie's owner
@@ -108,7 +108,7 @@ def test_e8_a_swap_from_a_cookie_is_private(
     assert b"\r\nVary: Accept\r\n" in answer
 
 
-def test_e7_an_upstream_cannot_set_the_keys_cookie(
+def test_no_upstream_sets_the_cookie_that_the_key_came_in(
     relay: Gateway, shop: Upstream, key: str
 ) -> None:
     """wire-rules.md#E7: a Set-Cookie with the name that the key came in is dropped."""
@@ -128,7 +128,7 @@ def test_e7_an_upstream_cannot_set_the_keys_cookie(
 TRIP = b"latchkey-Ab3_x-9Z=lk_trip." + b"Ab-_9" * 60
 
 
-@each(
+@cases(
     "lines",
     {
         "among others": (b"a=b; TRIP; c=d", b"Cookie: a=b; c=d"),
@@ -138,7 +138,7 @@ TRIP = b"latchkey-Ab3_x-9Z=lk_trip." + b"Ab-_9" * 60
     },
 )
 @pytest.mark.parametrize("path", [b"/public/", b"/api/"])
-def test_e7_what_a_browser_takes_to_a_login(
+def test_the_login_states_cookie_reaches_no_upstream(
     relay: Gateway, shop: Upstream, key: str, lines: tuple[bytes, bytes], path: bytes
 ) -> None:
     """wire-rules.md#B12: a browser that is on its way to log in shows that to no upstream."""
@@ -156,8 +156,8 @@ def test_e7_what_a_browser_takes_to_a_login(
     assert found == ([kept] if kept else [])
 
 
-def test_e7_no_upstream_sends_a_browser_on_a_trip(relay: Gateway, shop: Upstream) -> None:
-    """wire-rules.md#E7: or it could have a visitor log in as somebody else."""
+def test_no_upstream_sets_the_login_states_cookie(relay: Gateway, shop: Upstream) -> None:
+    """wire-rules.md#E7: or it could have a visitor log in as another person."""
     shop.clear(
         always(
             b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: %b; Path=/\r\n"

@@ -8,7 +8,7 @@ from tests.support.gateway import Gateway, gateway
 from tests.support.raw import Client, Upstream, Visit, always, status
 from tests.support.redis_server import RedisServer
 from tests.wire.broken_answers import BAD_ANSWERS
-from tests.wire.vectors import each
+from tests.wire.vectors import cases
 
 _LF_HINTS = b"HTTP/1.1 103 Early Hints\nLink: </x>\n\n"
 _CHUNKS = b"2\r\nok\r\n0\r\n\r\n"
@@ -56,7 +56,7 @@ def ask(client: Client) -> tuple[int, bytes]:
     return status(head), head
 
 
-@each("answer", TAKEN)
+@cases("answer", TAKEN)
 @pytest.mark.parametrize("bytewise", [False, True])
 def test_what_is_taken(site: tuple[Gateway, Upstream], answer: bytes, bytewise: bool) -> None:
     """LF for CRLF (RFC 9112 §2.2), chunks in HTTP/1.0, statuses beyond 599; in whatever pieces it
@@ -93,7 +93,7 @@ def test_a_connection_with_chunks_in_an_old_version_is_not_used_again(
     assert len(server.visits) == 2
 
 
-@each("answer", NOT_ALLOWED)
+@cases("answer", NOT_ALLOWED)
 def test_what_is_a_502_all_the_same(site: tuple[Gateway, Upstream], answer: bytes) -> None:
     """What makes the length of an answer a guess is no leniency."""
     running, server = site

@@ -41,7 +41,7 @@ def memory(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
 
 
-def test_d1_a_slow_head(relay: Gateway, shop: Upstream) -> None:
+def test_a_slow_head_is_408(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#D1: byte after byte gets 408 when the head's time is over; others are served
     meanwhile.
     """
@@ -63,7 +63,7 @@ def test_d1_a_slow_head(relay: Gateway, shop: Upstream) -> None:
     assert status(answer) == 408
 
 
-def test_d1_a_slow_body(relay: Gateway, shop: Upstream) -> None:
+def test_a_body_that_stops_is_cut(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#D1: a body that stops coming is cut after the body's idle timeout."""
     with Client(relay.port) as client:
         client.send(POST % b"Content-Length: 100\r\n" + b"hello")
@@ -71,7 +71,9 @@ def test_d1_a_slow_body(relay: Gateway, shop: Upstream) -> None:
     shop.wait(lambda: shop.visits[0].ended)
 
 
-def test_d1_a_body_that_takes_its_time(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
+def test_a_body_that_keeps_coming_may_take_its_time(
+    tmp_path: Path, redis: RedisServer, shop: Upstream
+) -> None:
     """wire-rules.md#D1: a body that keeps coming is sent on for as long as it comes, over a
     connection that has waited in the pool as over a new one: how long that may wait counts no more.
     """
@@ -95,7 +97,7 @@ def test_d1_a_body_that_takes_its_time(tmp_path: Path, redis: RedisServer, shop:
         assert len(shop.visits) == 1
 
 
-def test_d1_many_slow_clients(relay: Gateway, shop: Upstream) -> None:
+def test_many_slow_clients_keep_no_other_out(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#D1: hundreds of unfinished heads and bodies do not keep one client from being
     served.
     """
@@ -120,7 +122,7 @@ def test_d1_many_slow_clients(relay: Gateway, shop: Upstream) -> None:
         (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: a\r\n" * 101 + b"\r\n", 431),
     ],
 )
-def test_d2_heads_over_the_limit(
+def test_heads_over_the_limit_are_414_or_431(
     relay: Gateway, shop: Upstream, request_: bytes, expected: int
 ) -> None:
     """wire-rules.md#D2: 414 for the target, 431 for the fields."""
@@ -128,7 +130,7 @@ def test_d2_heads_over_the_limit(
     assert shop.got == b""
 
 
-def test_d2_heads_at_the_limit(relay: Gateway, shop: Upstream) -> None:
+def test_heads_at_the_limit_pass(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#D2: what is just under the limits passes: a target of 8 KiB, 100 fields, a head
     of 32 KiB.
     """
@@ -145,7 +147,7 @@ def test_d2_heads_at_the_limit(relay: Gateway, shop: Upstream) -> None:
     assert b"a" * 32_000 in shop.got
 
 
-def test_d2_bodies_over_the_limit(relay: Gateway, shop: Upstream) -> None:
+def test_bodies_over_the_limit_are_413(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#D2: 413, declared before anything is read, chunked as soon as it is passed."""
     small = POST.replace(b"/public/", b"/small/")
     assert status(ask(relay.port, small % b"Content-Length: 1001\r\n")) == 413
@@ -184,7 +186,7 @@ class Flood:
             self.sent += MIB
 
 
-def test_d3_a_download_to_a_slow_reader(relay: Gateway, shop: Upstream) -> None:
+def test_a_download_to_a_slow_reader_is_paused(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#D3: 2 GiB through a reader that first stops: the upstream is paused, memory
     stays flat.
     """
@@ -207,7 +209,7 @@ def test_d3_a_download_to_a_slow_reader(relay: Gateway, shop: Upstream) -> None:
         assert memory(worker) - before < MOST_GROWTH
 
 
-def test_d3_what_clients_send_behind_their_last_request(relay: Gateway, shop: Upstream) -> None:
+def test_bytes_behind_the_last_request_cut_nothing(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#A20 [9112 §9.6]: it cuts nothing of an answer, however slowly that is read: a
     close beside unread bytes would be a reset. Nor does it keep the connection open.
     """
@@ -229,7 +231,7 @@ def test_d3_what_clients_send_behind_their_last_request(relay: Gateway, shop: Up
             assert len(client.rest()) == size
 
 
-def test_d3_an_upload_to_a_slow_upstream(relay: Gateway, shop: Upstream) -> None:
+def test_an_upload_to_a_slow_upstream_is_paused(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#D3: 2 GiB to an upstream that first stops: the client is paused, memory stays
     flat.
     """
@@ -267,7 +269,7 @@ MOST_HELD = 512 * 1024
 MANY = 40
 
 
-def test_d3_many_readers_that_stop(relay: Gateway, shop: Upstream) -> None:
+def test_readers_that_stop_take_a_bounded_memory(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#D3: what the gateway holds for each of them stays under the bound, both ways."""
     worker = serving_worker(relay, shop)
     stop = threading.Event()
@@ -293,7 +295,7 @@ def test_d3_many_readers_that_stop(relay: Gateway, shop: Upstream) -> None:
         stop.set()
 
 
-def test_d3_a_reader_that_never_reads(relay: Gateway, shop: Upstream) -> None:
+def test_a_reader_that_never_reads_is_cut(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#D3: cut after the write timeout, and so is its upstream."""
     shop.clear(Flood(512 * MIB))
     with Client(relay.port) as client:

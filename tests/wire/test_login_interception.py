@@ -51,7 +51,7 @@ def answering(head: bytes, body: bytes) -> Answer:
         b"http://other.example//login",
     ],
 )
-def test_e1_spellings_of_the_login(
+def test_no_spelling_of_the_login_yields_a_token(
     relay: Gateway, login_upstream: Upstream, backend: object, target: bytes
 ) -> None:
     """wire-rules.md#E1: each is the login endpoint, an ordinary path, or refused; none yields a
@@ -72,7 +72,7 @@ def test_e1_spellings_of_the_login(
         b'Expect: 100-continue\r\nContent-Length: 21\r\n\r\n{"username": "alice"}',
     ],
 )
-def test_e1_a_preflight_has_no_body(
+def test_a_preflight_with_a_body_is_refused(
     relay: Gateway, login_upstream: Upstream, backend: object, framed: bytes
 ) -> None:
     """WHATWG Fetch §4.8: no browser sends one, so it is refused, and its backend is not asked."""
@@ -83,7 +83,7 @@ def test_e1_a_preflight_has_no_body(
     assert login_upstream.got == b""
 
 
-def test_e1_a_preflight_is_a_question(
+def test_a_preflight_takes_no_login_along(
     relay: Gateway, login_upstream: Upstream, backend: object
 ) -> None:
     """With a length of nothing it passes, and nothing goes with it that could be a login."""
@@ -148,7 +148,7 @@ def test_e1_a_preflight_is_a_question(
     ],
 )
 @pytest.mark.parametrize("method", [b"POST", b"PUT", b"GET"])
-def test_e1_no_route_reaches_the_backends_login(
+def test_no_route_reaches_the_backends_login(
     relay: Gateway, login_upstream: Upstream, backend: object, target: bytes, method: bytes
 ) -> None:
     """wire-rules.md#E1: in no spelling, with no method, through no rewriting."""
@@ -201,7 +201,7 @@ REPLIES: dict[str, Answer] = {
 
 
 @pytest.mark.parametrize("name", REPLIES)
-def test_e2_login_replies(
+def test_a_login_reply_of_any_form_is_swapped_or_502(
     relay: Gateway, shop: Upstream, backend: Callable[[Answer], None], name: str
 ) -> None:
     """wire-rules.md#E2: whatever form the reply has, the token is swapped, or the answer is 502."""

@@ -9,7 +9,7 @@ import pytest
 from tests.support.gateway import Gateway
 from tests.support.processes import free_port, running
 from tests.support.raw import Client, Upstream, status
-from tests.wire.vectors import chunked, each, get, post, requests
+from tests.wire.vectors import cases, chunked, get, post, requests
 
 NGINX = """
 daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr warn;
@@ -158,7 +158,7 @@ STRICTER = {
 VECTORS = dict(requests())
 
 
-@each("name", {name: name for name in VECTORS})
+@cases("name", {name: name for name in VECTORS})
 def test_where_both_oracles_differ_it_is_said_why(
     relay: Gateway, shop: Upstream, oracles: Mapping[str, int], name: str
 ) -> None:
@@ -171,7 +171,7 @@ def test_where_both_oracles_differ_it_is_said_why(
         assert STRICTER.get(name)
 
 
-@each("request_", GOOD)
+@cases("request_", GOOD)
 def test_what_is_good_is_good_for_all(
     relay: Gateway, shop: Upstream, oracles: Mapping[str, int], request_: bytes
 ) -> None:

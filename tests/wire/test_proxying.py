@@ -18,7 +18,7 @@ def names_of(head: bytes) -> list[bytes]:
     return [line.partition(b":")[0].lower() for line in lines_of(head)]
 
 
-def test_b1_hop_by_hop_fields_stay(relay: Gateway, shop: Upstream) -> None:
+def test_hop_by_hop_fields_are_not_passed_on(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#B1 [9110 §7.6.1]: neither they nor what Connection names passes, either way."""
     shop.clear(
         always(
@@ -42,7 +42,7 @@ def test_b1_hop_by_hop_fields_stay(relay: Gateway, shop: Upstream) -> None:
     assert b"\r\nX-Kept: 1\r\n" in answer
 
 
-def test_b1_connection_strips_nothing_of_the_gateways(
+def test_connection_strips_no_field_of_the_gateways(
     relay: Gateway, shop: Upstream, key: str
 ) -> None:
     """wire-rules.md#B1: the gateway's own fields are added after what Connection names is gone."""
@@ -56,7 +56,7 @@ def test_b1_connection_strips_nothing_of_the_gateways(
         assert names.count(name) == 1
 
 
-def test_b2_fields_pass_byte_for_byte(relay: Gateway, shop: Upstream) -> None:
+def test_fields_pass_byte_for_byte(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#B2: in order, with duplicates, case, white space and bytes above 127; both
     ways.
     """
@@ -75,7 +75,7 @@ def test_b2_fields_pass_byte_for_byte(relay: Gateway, shop: Upstream) -> None:
     assert b"\r\n".join(theirs) in answer
 
 
-def test_b3_via_and_loops(relay: Gateway, shop: Upstream) -> None:
+def test_via_both_ways_and_a_loop_is_508(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#B3 [9110 §7.6.3]: `Via` both ways; a request that was here before is 508."""
     answer = ask(relay.port, GET + b"Via: 1.0 other\r\n\r\n")
     assert b"\r\nVia: 1.1 latchkey\r\n" in answer
@@ -87,7 +87,7 @@ def test_b3_via_and_loops(relay: Gateway, shop: Upstream) -> None:
     assert status(ask(relay.port, GET + b"Via: 1.1 latchkey (0123456789abcdef)\r\n\r\n")) == 200
 
 
-def test_b4_max_forwards(relay: Gateway, shop: Upstream) -> None:
+def test_max_forwards_is_lowered_or_answered(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#B4 [9110 §7.6.2]: OPTIONS at 0 is answered here, else the number is lowered."""
     options = GET.replace(b"GET", b"OPTIONS")
     assert status(ask(relay.port, options + b"Max-Forwards: 0\r\n\r\n")) == 204
@@ -99,7 +99,7 @@ def test_b4_max_forwards(relay: Gateway, shop: Upstream) -> None:
 EXPECTING = b"POST /public/ HTTP/1.1\r\nHost: a.example\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
 
 
-def test_b5_the_upstream_decides_on_an_expectation(relay: Gateway, shop: Upstream) -> None:
+def test_the_upstream_decides_on_an_expectation(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#B5 [9110 §10.1.1]: the head goes first; the upstream's 100 or its final answer
     decides.
     """
@@ -130,7 +130,7 @@ def test_b5_the_upstream_decides_on_an_expectation(relay: Gateway, shop: Upstrea
     assert b"hello" not in shop.got
 
 
-def test_b5_a_silent_upstream(relay: Gateway, shop: Upstream) -> None:
+def test_a_silent_upstream_gets_the_body_all_the_same(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#B5: after a moment the gateway asks for the body; a late 100 is swallowed."""
 
     def late(visit: Visit) -> None:
@@ -145,7 +145,7 @@ def test_b5_a_silent_upstream(relay: Gateway, shop: Upstream) -> None:
         assert client.answer()[::2] == (200, b"ok")
 
 
-def test_b5_other_expectations(relay: Gateway, shop: Upstream) -> None:
+def test_other_expectations_are_417(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#B5: 417; and an HTTP/1.0 client is never sent a 100."""
     assert status(ask(relay.port, GET + b"Expect: magic\r\n\r\n")) == 417
     assert shop.got == b""
@@ -153,7 +153,7 @@ def test_b5_other_expectations(relay: Gateway, shop: Upstream) -> None:
     assert status(answer) == 200
 
 
-def test_b6_interim_answers(relay: Gateway, shop: Upstream) -> None:
+def test_early_hints_go_to_http_1_1_clients_only(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#B6 [9110 §15.2]: 103 goes to HTTP/1.1 clients only."""
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"
     shop.clear(always(hints + hints + OK))
@@ -164,7 +164,7 @@ def test_b6_interim_answers(relay: Gateway, shop: Upstream) -> None:
     assert status(answer) == 200
 
 
-def test_b7_trailers(relay: Gateway, shop: Upstream, key: str) -> None:
+def test_trailers_go_to_clients_that_ask_for_them(relay: Gateway, shop: Upstream, key: str) -> None:
     """wire-rules.md#B7 [9110 §6.5.1]: only for who said `TE: trailers`, and never a dangerous one."""
     shop.clear(
         always(
@@ -221,7 +221,7 @@ def test_b7_trailers(relay: Gateway, shop: Upstream, key: str) -> None:
         b"/public/" + b"a/" * 900,
     ],
 )
-def test_b8_the_target_goes_as_it_came(relay: Gateway, shop: Upstream, target: bytes) -> None:
+def test_the_target_goes_as_it_came(relay: Gateway, shop: Upstream, target: bytes) -> None:
     """wire-rules.md#B8: whatever the spelling, if its readings match the same route. Control bytes
     in escapes and escapes of escapes were 400 everywhere, also where they lead around no rule.
     """
@@ -237,7 +237,7 @@ def test_b8_the_target_goes_as_it_came(relay: Gateway, shop: Upstream, target: b
         (b"?\xe9\xff?/\\", b"?%E9%FF?/\\"),
     ],
 )
-def test_b8_a_query_that_is_not_escaped(
+def test_a_query_that_is_not_escaped_goes_in_escapes(
     relay: Gateway, shop: Upstream, query: bytes, expected: bytes
 ) -> None:
     """wire-rules.md#B8 [9112 §3.2, 3987 §3.1]: bytes above 127 are no URI's, so they go upstream in
@@ -296,7 +296,7 @@ def test_b8_a_query_that_is_not_escaped(
         b"/%2e%2e/x",
     ],
 )
-def test_b8_a_path_with_two_readings(relay: Gateway, shop: Upstream, target: bytes) -> None:
+def test_a_path_with_two_readings_is_refused(relay: Gateway, shop: Upstream, target: bytes) -> None:
     """wire-rules.md#B8: 400 where a backend could serve another route's path than the one
     authorised.
     """
@@ -304,7 +304,7 @@ def test_b8_a_path_with_two_readings(relay: Gateway, shop: Upstream, target: byt
     assert shop.got == b""
 
 
-def test_b8_configured_rewriting(relay: Gateway, shop: Upstream) -> None:
+def test_strip_prefix_cuts_the_prefix_in_any_spelling(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#B8: strip_prefix cuts the prefix, in whatever escapes it is spelled."""
     for target, expected in (
         (b"/strip/a%2Fb?c", b"/a%2Fb?c"),
@@ -316,7 +316,7 @@ def test_b8_configured_rewriting(relay: Gateway, shop: Upstream) -> None:
         assert shop.got.startswith(b"GET " + expected + b" HTTP/1.1\r\n")
 
 
-def test_b5_an_expectation_of_the_gateways_own_endpoints(relay: Gateway) -> None:
+def test_an_expectation_of_the_gateways_own_endpoints(relay: Gateway) -> None:
     """wire-rules.md#B5: a login is an exchange like any other; a refusal does not ask for the body
     first.
     """

@@ -6,11 +6,13 @@ import pytest
 
 from tests.support.gateway import Gateway
 from tests.support.raw import Client, Upstream, Visit, ask, status
-from tests.wire.vectors import HOST, SMUGGLED, each
+from tests.wire.vectors import HOST, SMUGGLED, cases
 
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD", b"DELETE", b"OPTIONS"])
-def test_a10_a_body_on_any_method(relay: Gateway, shop: Upstream, method: bytes) -> None:
+def test_a_body_on_any_method_keeps_its_framing(
+    relay: Gateway, shop: Upstream, method: bytes
+) -> None:
     """wire-rules.md#A10 [9110 §9.3.1]: a body is relayed with its exact framing, whatever the
     method.
     """
@@ -45,7 +47,9 @@ PIPELINE = b"".join(FRAMINGS[n % 3] % n for n in range(12))
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 100, len(PIPELINE)])
-def test_a11_pipelined_requests(relay: Gateway, shop: Upstream, size: int) -> None:
+def test_pipelined_requests_are_answered_in_order(
+    relay: Gateway, shop: Upstream, size: int
+) -> None:
     """wire-rules.md#A11 [9112 §9.3.2]: answered in order, each once, also when split at each byte."""
     shop.clear(named)
     with Client(relay.port) as client:
@@ -57,7 +61,7 @@ def test_a11_pipelined_requests(relay: Gateway, shop: Upstream, size: int) -> No
     assert shop.got.count(b"HTTP/1.1\r\n") == 12
 
 
-def test_a11_refusals_in_a_pipeline(relay: Gateway, shop: Upstream) -> None:
+def test_refusals_keep_their_place_in_a_pipeline(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#A11: what the gateway answers by itself keeps its place among the upstream's
     answers.
     """
@@ -73,7 +77,7 @@ def test_a11_refusals_in_a_pipeline(relay: Gateway, shop: Upstream) -> None:
         assert [client.answer()[0] for _ in paths] == [200, 401, 200, 405, 405, 200]
 
 
-@each(
+@cases(
     "framing",
     {
         "length": b"Content-Length: 100\r\n\r\nhello",
@@ -84,7 +88,9 @@ def test_a11_refusals_in_a_pipeline(relay: Gateway, shop: Upstream) -> None:
         "in a trailer": b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n",
     },
 )
-def test_a12_an_early_close_in_a_body(relay: Gateway, shop: Upstream, framing: bytes) -> None:
+def test_an_early_close_in_a_body_cuts_the_upstream_request(
+    relay: Gateway, shop: Upstream, framing: bytes
+) -> None:
     """wire-rules.md#A12: the upstream request is cut, not ended as if whole; its connection is not
     reused.
     """
@@ -99,7 +105,7 @@ def test_a12_an_early_close_in_a_body(relay: Gateway, shop: Upstream, framing: b
 
 
 @pytest.mark.parametrize("code", [413, 401, 200, 500])
-def test_a13_an_answer_before_the_body(relay: Gateway, shop: Upstream, code: int) -> None:
+def test_an_answer_before_the_body_is_relayed(relay: Gateway, shop: Upstream, code: int) -> None:
     """wire-rules.md#A13 [9112 §9.3]: relayed, then the client is let go; the upstream connection is
     not reused.
     """
@@ -120,7 +126,9 @@ def test_a13_an_answer_before_the_body(relay: Gateway, shop: Upstream, code: int
     assert b"smuggled" not in shop.got
 
 
-def test_a13_a_client_that_goes_on_sending(relay: Gateway, shop: Upstream) -> None:
+def test_an_early_answer_reaches_a_client_that_goes_on_sending(
+    relay: Gateway, shop: Upstream
+) -> None:
     """wire-rules.md#A13 [9112 §9.6]: an upstream that answers and closes at once in a large upload
     is heard all the same, and so is the gateway by the client that is still sending.
     """

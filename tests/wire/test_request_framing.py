@@ -1,4 +1,4 @@
-"""wire-rules.md#A1 to #A9: one request has one length, for everybody.
+"""wire-rules.md#A1 to #A9: one request has one length for every reader.
 
 The requests stand in `vectors`; behind each of them another one is smuggled along.
 """
@@ -21,8 +21,8 @@ from tests.wire.vectors import (
     LENGTHS,
     REQUEST_LINES,
     SMUGGLED,
+    cases,
     chunked,
-    each,
     get,
 )
 
@@ -38,8 +38,8 @@ def refused(relay: Gateway, shop: Upstream, request: bytes, *statuses: int) -> b
     return answer
 
 
-@each("request_", BOTH)
-def test_a1_content_length_and_transfer_encoding_together(
+@cases("request_", BOTH)
+def test_content_length_and_transfer_encoding_together_are_refused(
     relay: Gateway, shop: Upstream, request_: bytes
 ) -> None:
     """wire-rules.md#A1 [9112 §6.1]: refused in any order; nothing behind it is ever a request
@@ -48,14 +48,16 @@ def test_a1_content_length_and_transfer_encoding_together(
     refused(relay, shop, request_, 400)
 
 
-@each("request_", LENGTHS)
-def test_a2_a_bad_content_length(relay: Gateway, shop: Upstream, request_: bytes) -> None:
-    """wire-rules.md#A2 [9112 §6.3]: a length that anybody could read otherwise is refused."""
+@cases("request_", LENGTHS)
+def test_a_bad_content_length_is_refused(relay: Gateway, shop: Upstream, request_: bytes) -> None:
+    """wire-rules.md#A2 [9112 §6.3]: a length with a second reading is refused."""
     refused(relay, shop, request_, 400)
 
 
-@each("request_", CODINGS)
-def test_a3_a_bad_transfer_encoding(relay: Gateway, shop: Upstream, request_: bytes) -> None:
+@cases("request_", CODINGS)
+def test_a_bad_transfer_encoding_is_refused(
+    relay: Gateway, shop: Upstream, request_: bytes
+) -> None:
     """wire-rules.md#A3 [9112 §6.1]: nothing but exactly `chunked`, once, and not with HTTP/1.0."""
     refused(relay, shop, request_, 400, 501)
 
@@ -70,16 +72,18 @@ def test_a3_a_bad_transfer_encoding(relay: Gateway, shop: Upstream, request_: by
         b"CONTENT.LENGTH",
     ],
 )
-def test_a3_a_framing_field_in_disguise(relay: Gateway, shop: Upstream, name: bytes) -> None:
+def test_a_framing_field_in_disguise_is_dropped(
+    relay: Gateway, shop: Upstream, name: bytes
+) -> None:
     """wire-rules.md#A3, #B11: what a careless backend would read as framing does not reach it."""
     request = get(name + b": chunked\r\nConnection: close\r\n")
     assert status(ask(relay.port, request)) == 200
     assert b"chunked" not in shop.got
 
 
-@each("request_", CHUNKS)
-def test_a4_a_bad_chunk(relay: Gateway, shop: Upstream, request_: bytes) -> None:
-    """wire-rules.md#A4 [9112 §7.1]: 400; the upstream gets no end of a body, so nobody acts on a
+@cases("request_", CHUNKS)
+def test_a_bad_chunk_is_refused(relay: Gateway, shop: Upstream, request_: bytes) -> None:
+    """wire-rules.md#A4 [9112 §7.1]: 400; the upstream gets no end of a body, so it does not act on a
     part.
     """
     answer = ask(relay.port, request_ + SMUGGLED)
@@ -91,8 +95,10 @@ def test_a4_a_bad_chunk(relay: Gateway, shop: Upstream, request_: bytes) -> None
     assert b"\r\n0\r\n" not in shop.got
 
 
-@each("request_", {what: CHUNKS[what] for what in CHUNKS if "64 KiB" not in what})
-def test_a4_a_bad_chunk_byte_by_byte(relay: Gateway, shop: Upstream, request_: bytes) -> None:
+@cases("request_", {what: CHUNKS[what] for what in CHUNKS if "64 KiB" not in what})
+def test_a_bad_chunk_is_refused_byte_by_byte(
+    relay: Gateway, shop: Upstream, request_: bytes
+) -> None:
     """wire-rules.md#A4: in whatever pieces it comes."""
     head, mark, body = request_.partition(b"\r\n\r\n")
     with Client(relay.port) as client:
@@ -108,7 +114,7 @@ def test_a4_a_bad_chunk_byte_by_byte(relay: Gateway, shop: Upstream, request_: b
     assert b"\r\n0\r\n" not in shop.got
 
 
-@each(
+@cases(
     "body",
     {
         "extensions": b"5;ext=secret\r\nhello\r\n0;last=secret\r\n\r\n",
@@ -119,7 +125,7 @@ def test_a4_a_bad_chunk_byte_by_byte(relay: Gateway, shop: Upstream, request_: b
         "capitals and many chunks": b"1\r\nh\r\n4\r\nello\r\n0\r\n\r\n",
     },
 )
-def test_a4_chunks_are_made_anew(relay: Gateway, shop: Upstream, body: bytes) -> None:
+def test_chunks_are_made_anew(relay: Gateway, shop: Upstream, body: bytes) -> None:
     """wire-rules.md#A4 [9112 §7.1.1]: extensions and odd sizes are between two neighbours only."""
     request = chunked(body).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
     assert status(ask(relay.port, request)) == 200
@@ -127,14 +133,14 @@ def test_a4_chunks_are_made_anew(relay: Gateway, shop: Upstream, body: bytes) ->
     assert b"secret" not in shop.got
 
 
-@each("request_", FIELDS)
-def test_a5_a_bad_field_line(relay: Gateway, shop: Upstream, request_: bytes) -> None:
+@cases("request_", FIELDS)
+def test_a_bad_field_line_is_refused(relay: Gateway, shop: Upstream, request_: bytes) -> None:
     """wire-rules.md#A5 [9112 §2.2, §5.1]: no leniency in how a field line is spelled or ended."""
     refused(relay, shop, request_, 400)
 
 
-@each("request_", HOSTS)
-def test_a6_a_bad_host(relay: Gateway, shop: Upstream, request_: bytes) -> None:
+@cases("request_", HOSTS)
+def test_a_bad_host_is_refused(relay: Gateway, shop: Upstream, request_: bytes) -> None:
     """wire-rules.md#A6 [9112 §3.2]: exactly one Host, and a plain one."""
     refused(relay, shop, request_, 400)
 
@@ -153,7 +159,7 @@ def test_a6_a_bad_host(relay: Gateway, shop: Upstream, request_: bytes) -> None:
         b"a" * 300 + b":80",
     ],
 )
-def test_a6_a_good_host(relay: Gateway, shop: Upstream, host: bytes) -> None:
+def test_a_good_host_passes(relay: Gateway, shop: Upstream, host: bytes) -> None:
     """wire-rules.md#A6 [3986 §3.2.2]: names, addresses and ports pass as they came."""
     request = b"GET /public/ HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n"
     assert status(ask(relay.port, request)) == 200
@@ -161,7 +167,7 @@ def test_a6_a_good_host(relay: Gateway, shop: Upstream, host: bytes) -> None:
 
 
 @pytest.mark.parametrize("host", [b"a.example", b"[::1]", b"a" * 300])
-def test_a6_an_empty_port(relay: Gateway, shop: Upstream, host: bytes) -> None:
+def test_an_empty_port_means_none(relay: Gateway, shop: Upstream, host: bytes) -> None:
     """wire-rules.md#A6 [3986 §3.2.3, §6.2.3]: it is valid, and means the same as none, which is
     what goes on.
     """
@@ -177,7 +183,7 @@ def test_a6_an_empty_port(relay: Gateway, shop: Upstream, host: bytes) -> None:
 
 
 @pytest.mark.parametrize("scheme", [b"http", b"HTTP", b"https"])
-def test_a6_the_authority_of_an_absolute_target_wins(
+def test_the_authority_of_an_absolute_target_wins(
     relay: Gateway, shop: Upstream, scheme: bytes
 ) -> None:
     """wire-rules.md#A6 [9112 §3.2.2]: Host is replaced; and the authority does not move the
@@ -193,14 +199,16 @@ def test_a6_the_authority_of_an_absolute_target_wins(
     assert b"a.example" not in shop.got
 
 
-@each("line, expected", REQUEST_LINES)
-def test_a7_a_bad_request_line(relay: Gateway, shop: Upstream, line: bytes, expected: int) -> None:
+@cases("line, expected", REQUEST_LINES)
+def test_a_bad_request_line_is_refused(
+    relay: Gateway, shop: Upstream, line: bytes, expected: int
+) -> None:
     """wire-rules.md#A7 [9112 §3]: one space, a plain target, a version that is spoken here."""
     refused(relay, shop, line + b"\r\n" + HOST + b"\r\n", expected)
 
 
 @pytest.mark.parametrize("minor", [b"2", b"9"])
-def test_a7_a_later_minor_version(relay: Gateway, shop: Upstream, minor: bytes) -> None:
+def test_a_later_minor_version_is_read_as_1_1(relay: Gateway, shop: Upstream, minor: bytes) -> None:
     """wire-rules.md#A7 [9110 §2.5]: it is read as 1.1, the highest that is known, of either side;
     1.1 goes on. Another major version is 505.
     """
@@ -219,8 +227,8 @@ def test_a7_a_later_minor_version(relay: Gateway, shop: Upstream, minor: bytes) 
     assert shop.got.count(b" HTTP/1.1\r\n") == 2
 
 
-@each("line, expected", REQUEST_LINES)
-def test_a7_a_bad_request_line_without_the_rest(
+@cases("line, expected", REQUEST_LINES)
+def test_a_bad_request_line_is_refused_without_the_rest(
     relay: Gateway, shop: Upstream, line: bytes, expected: int
 ) -> None:
     """wire-rules.md#A19: who speaks another protocol (`PROXY TCP4 …`) is answered once the line is
@@ -232,7 +240,7 @@ def test_a7_a_bad_request_line_without_the_rest(
     assert shop.got == b""
 
 
-def test_a7_empty_lines_before_a_request(relay: Gateway, shop: Upstream) -> None:
+def test_empty_lines_before_a_request_are_ignored(relay: Gateway, shop: Upstream) -> None:
     """RFC 9112 §2.2: an empty line before the request line is ignored; a bare LF is none."""
     request = get(b"")
     with Client(relay.port) as client:
@@ -243,7 +251,7 @@ def test_a7_empty_lines_before_a_request(relay: Gateway, shop: Upstream) -> None
     refused(relay, shop, b"\n" + request, 400)
 
 
-def test_a7_empty_lines_without_end(relay: Gateway, shop: Upstream) -> None:
+def test_empty_lines_without_end_keep_no_worker_busy(relay: Gateway, shop: Upstream) -> None:
     """RFC 9112 §2.2: ignored or refused, but 8 MiB of them do not keep the gateway busy."""
     [worker] = relay.workers()
     began = processor_time(worker)
@@ -254,12 +262,12 @@ def test_a7_empty_lines_without_end(relay: Gateway, shop: Upstream) -> None:
     assert processor_time(worker) - began < 1.5  # 0.1 s where each byte is looked at once
 
 
-def test_a7_a_method_without_end(relay: Gateway, shop: Upstream) -> None:
+def test_a_method_without_end_is_refused(relay: Gateway, shop: Upstream) -> None:
     """RFC 9112 §3: a method that is longer than any is 501 or 400; its version is a known one."""
     refused(relay, shop, b"G" * 5000 + b" /public/ HTTP/1.1\r\n" + HOST + b"\r\n", 400, 501)
 
 
-@each(
+@cases(
     "line",
     {
         "CONNECT to another": b"CONNECT b.example:80",
@@ -268,16 +276,14 @@ def test_a7_a_method_without_end(relay: Gateway, shop: Upstream) -> None:
         "TRACE in absolute form": b"TRACE http://a.example/public/",
     },
 )
-def test_a8_methods_that_a_gateway_does_not_pass(
-    relay: Gateway, shop: Upstream, line: bytes
-) -> None:
+def test_connect_and_trace_are_405(relay: Gateway, shop: Upstream, line: bytes) -> None:
     """wire-rules.md#A8 [9110 §9.3.6, §9.3.8]: CONNECT and TRACE are 405."""
     answer = ask(relay.port, line + b" HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")
     assert status(answer) == 405
     assert shop.got == b""
 
 
-def test_a8_head_follows_get(relay: Gateway, shop: Upstream) -> None:
+def test_head_follows_get(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#A8 [9110 §9.3.2]: where a route allows GET, it allows HEAD, and says so to
     other methods.
     """
@@ -289,7 +295,7 @@ def test_a8_head_follows_get(relay: Gateway, shop: Upstream) -> None:
     assert shop.got.startswith(b"HEAD /get/ ")
 
 
-def test_a8_options_for_the_gateway_as_a_whole(relay: Gateway, shop: Upstream) -> None:
+def test_options_star_is_answered_by_the_gateway(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#A8 [9110 §9.3.7]: `OPTIONS *` is answered by the gateway itself."""
     with Client(relay.port) as client:
         client.send(b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n")
@@ -311,8 +317,8 @@ SAMPLES = {
 }
 
 
-@each("request_", SAMPLES)
-def test_a9_what_is_smuggled_behind_a_bad_request(
+@cases("request_", SAMPLES)
+def test_what_is_smuggled_behind_a_bad_request_is_dropped(
     relay: Gateway, shop: Upstream, request_: bytes
 ) -> None:
     """wire-rules.md#A9: behind a good request, and however late it comes, it is never answered nor

@@ -1,4 +1,4 @@
-"""wire-rules.md#A14 to #A18: answers have one end, for everybody."""
+"""wire-rules.md#A14 to #A18: responses have one end for every reader."""
 
 import time
 
@@ -7,11 +7,11 @@ import pytest
 from tests.support.gateway import Gateway
 from tests.support.raw import OK, Client, Upstream, Visit, always, ask, status
 from tests.wire.broken_answers import BAD_ANSWERS
-from tests.wire.vectors import HOST, SMUGGLED, each
+from tests.wire.vectors import HOST, SMUGGLED, cases
 
 
-@each("answer", BAD_ANSWERS)
-def test_a14_trouble_in_the_answers_head(relay: Gateway, shop: Upstream, answer: bytes) -> None:
+@cases("answer", BAD_ANSWERS)
+def test_a_bad_response_head_is_502(relay: Gateway, shop: Upstream, answer: bytes) -> None:
     """wire-rules.md#A14 [9112 §6.3]: 502, nothing of it is passed, and the connection is dropped."""
     shop.clear(always(answer))
     with Client(relay.port) as client:
@@ -29,7 +29,9 @@ def test_a14_trouble_in_the_answers_head(relay: Gateway, shop: Upstream, answer:
 @pytest.mark.parametrize(
     "line", [b"-ERR unknown command\r\n", b"SSH-2.0-OpenSSH\r\n", b"220 hi\r\n"]
 )
-def test_a14_a_server_of_another_protocol(relay: Gateway, shop: Upstream, line: bytes) -> None:
+def test_a_server_of_another_protocol_is_502_at_once(
+    relay: Gateway, shop: Upstream, line: bytes
+) -> None:
     """wire-rules.md#A14: what is no status line is a 502 at once, and no 504 after the response
     timeout.
     """
@@ -49,8 +51,8 @@ BAD_CHUNKS = {
 }
 
 
-@each("body", BAD_CHUNKS)
-def test_a14_a_bad_chunk_in_the_answer(relay: Gateway, shop: Upstream, body: bytes) -> None:
+@cases("body", BAD_CHUNKS)
+def test_a_bad_chunk_behind_the_head_is_a_cut(relay: Gateway, shop: Upstream, body: bytes) -> None:
     """wire-rules.md#A14: behind a head that has left, a broken body is a cut without a final chunk."""
 
     def breaks(visit: Visit) -> None:
@@ -67,9 +69,9 @@ def test_a14_a_bad_chunk_in_the_answer(relay: Gateway, shop: Upstream, body: byt
     assert relay.records(path="/public/broken", reason="upstream_invalid")
 
 
-@each("body", BAD_CHUNKS)
+@cases("body", BAD_CHUNKS)
 @pytest.mark.parametrize("before", [b"", b"5\r\nhello\r\n"])
-def test_a14_a_bad_chunk_together_with_the_head(
+def test_a_bad_chunk_together_with_the_head_is_502(
     relay: Gateway, shop: Upstream, before: bytes, body: bytes
 ) -> None:
     """wire-rules.md#A14: as long as nothing has been sent, a broken body is a 502, and the client
@@ -87,7 +89,7 @@ def test_a14_a_bad_chunk_together_with_the_head(
     assert {record["status"] for record in relay.records(path="/public/at-once")} == {502}
 
 
-def test_a14_bytes_behind_a_complete_answer(relay: Gateway, shop: Upstream) -> None:
+def test_bytes_behind_a_complete_answer_are_dropped(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#A14: they never become the next client's answer, together with it or later."""
     evil = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 
@@ -110,7 +112,7 @@ def test_a14_bytes_behind_a_complete_answer(relay: Gateway, shop: Upstream) -> N
             assert one.answer()[2] == b"ok"
 
 
-@each(
+@cases(
     "answer",
     {
         "length": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello",
@@ -120,7 +122,7 @@ def test_a14_bytes_behind_a_complete_answer(relay: Gateway, shop: Upstream) -> N
     },
 )
 @pytest.mark.parametrize("version", [b"1.1", b"1.0"])
-def test_a15_the_upstream_closes_in_its_body(
+def test_an_upstream_that_closes_in_its_body_cuts_the_client(
     relay: Gateway, shop: Upstream, answer: bytes, version: bytes
 ) -> None:
     """wire-rules.md#A15: the client's connection is cut, so that a part is not mistaken for the
@@ -149,7 +151,9 @@ def test_a15_the_upstream_closes_in_its_body(
     assert relay.records(path="/public/cut", reason="upstream_closed")
 
 
-def test_a16_an_answer_without_a_length(relay: Gateway, shop: Upstream) -> None:
+def test_an_answer_without_a_length_is_chunked_or_ends_with_a_close(
+    relay: Gateway, shop: Upstream
+) -> None:
     """wire-rules.md#A16 [9112 §6.3]: chunked to HTTP/1.1 clients, until the close to HTTP/1.0
     clients.
     """
@@ -188,8 +192,8 @@ BODILESS = {
 }
 
 
-@each("method, answer, framing", BODILESS)
-def test_a17_answers_without_a_body(
+@cases("method, answer, framing", BODILESS)
+def test_answers_without_a_body(
     relay: Gateway, shop: Upstream, method: bytes, answer: bytes, framing: bytes | None
 ) -> None:
     """wire-rules.md#A17 [9110 §6.4.1, 9112 §6.3]: HEAD, 204, 304 and 205 have no body, whatever
@@ -209,7 +213,7 @@ def test_a17_answers_without_a_body(
         assert client.rest().startswith(b"HTTP/1.1 502 ")
 
 
-@each(
+@cases(
     "answer",
     {
         "HEAD": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
@@ -219,7 +223,7 @@ def test_a17_answers_without_a_body(
         "205 with chunks": b"HTTP/1.1 205 R\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
     },
 )
-def test_a17_a_body_where_none_may_be(relay: Gateway, shop: Upstream, answer: bytes) -> None:
+def test_a_body_where_none_may_be_is_dropped(relay: Gateway, shop: Upstream, answer: bytes) -> None:
     """wire-rules.md#A17, #A14: it is not relayed, and never becomes part of the next answer."""
     method = b"HEAD" if b" 200 " in answer else b"GET"
     shop.clear(always(answer))
@@ -234,7 +238,7 @@ def test_a17_a_body_where_none_may_be(relay: Gateway, shop: Upstream, answer: by
     assert rest.count(b"hello") == 0
 
 
-@each(
+@cases(
     "answer",
     {
         "length": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
@@ -244,7 +248,7 @@ def test_a17_a_body_where_none_may_be(relay: Gateway, shop: Upstream, answer: by
     },
 )
 @pytest.mark.parametrize("version", [b"1.1", b"1.0"])
-def test_a16_an_answer_in_single_bytes(
+def test_an_answer_in_single_bytes(
     relay: Gateway, shop: Upstream, answer: bytes, version: bytes
 ) -> None:
     """wire-rules.md#A14 to #A18: the pieces in which an answer arrives do not matter."""
@@ -264,7 +268,7 @@ def test_a16_an_answer_in_single_bytes(
     assert whole == b"hello"
 
 
-def test_a18_http_1_0_clients(relay: Gateway, shop: Upstream) -> None:
+def test_http_1_0_clients_are_closed_or_kept(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#A18 [9112 §9.3]: closed after one answer, or kept open when they ask for it."""
     plain = b"GET /public/ HTTP/1.0\r\n\r\n"
     answer = ask(relay.port, plain)
@@ -281,7 +285,9 @@ def test_a18_http_1_0_clients(relay: Gateway, shop: Upstream) -> None:
         assert client.rest().endswith(b"ok")
 
 
-def test_a18_a_chunked_answer_to_an_http_1_0_client(relay: Gateway, shop: Upstream) -> None:
+def test_a_chunked_answer_to_an_http_1_0_client_ends_with_a_close(
+    relay: Gateway, shop: Upstream
+) -> None:
     """wire-rules.md#A18 [9112 §7]: it knows no chunks; without a length the close is the end, even
     if it asked to be kept.
     """
@@ -294,7 +300,7 @@ def test_a18_a_chunked_answer_to_an_http_1_0_client(relay: Gateway, shop: Upstre
     assert answer.endswith(b"\r\n\r\nok")
 
 
-def test_a18_a_body_of_an_http_1_0_client(relay: Gateway, shop: Upstream) -> None:
+def test_a_body_of_an_http_1_0_client_needs_a_length(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#A18: with a length it is relayed; without one there is none."""
     with Client(relay.port) as client:
         for _ in range(2):
@@ -309,7 +315,7 @@ def test_a18_a_body_of_an_http_1_0_client(relay: Gateway, shop: Upstream) -> Non
     assert b"smuggled" not in shop.got
 
 
-def test_a18_an_http_1_0_client_without_a_host(relay: Gateway, shop: Upstream) -> None:
+def test_an_http_1_0_client_need_send_no_host(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#A18 [9112 §3.2]: it need not send one; the upstream gets its own, and never an
     empty one.
     """

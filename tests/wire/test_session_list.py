@@ -1,4 +1,4 @@
-"""Wire rules of section C for the list of sessions, which answers at a path and below it."""
+"""wire-rules.md#C6: the list of sessions answers at a path and below it."""
 
 import json
 from typing import Any

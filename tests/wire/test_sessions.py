@@ -23,7 +23,7 @@ from tests.support.raw import OK, Client, Upstream, Visit, always, ask, status
 from tests.support.redis_server import RedisServer, redis_server
 from tests.wire.test_login_interception import API, LOGIN, LOGOUT
 from tests.wire.test_request_framing import SAMPLES
-from tests.wire.vectors import each
+from tests.wire.vectors import cases
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def fragile(
         yield running, server
 
 
-def test_e3_e4_the_store_is_silent(
+def test_a_silent_store_is_503_and_logs_no_session_out(
     fragile: tuple[Gateway, RedisServer], shop: Upstream, login_upstream: Upstream
 ) -> None:
     """wire-rules.md#E3, #E4: 503 with Retry-After, never 401; no key handed out, no logout called
@@ -64,7 +64,7 @@ def test_e3_e4_the_store_is_silent(
         assert b"lk_" not in answer
         assert b"eyJ" not in answer
         assert status(ask(relay.port, LOGOUT % key)) == 503
-        time.sleep(2.5)  # by now the near cache must know that nobody tells it of logouts
+        time.sleep(2.5)  # by now the near cache must know that it is told of no logouts
         answer = ask(relay.port, API % key)
         assert status(answer) == 503
         assert b"\r\nRetry-After: " in answer
@@ -80,8 +80,10 @@ def test_e3_e4_the_store_is_silent(
     assert status(answer) in (200, 401)
 
 
-def test_e3_e4_the_store_is_gone(fragile: tuple[Gateway, RedisServer], shop: Upstream) -> None:
-    """wire-rules.md#E3, #E4: a dead store is 503 for logins, logouts and calls; it logs nobody out."""
+def test_a_dead_store_is_503_and_logs_no_session_out(
+    fragile: tuple[Gateway, RedisServer], shop: Upstream
+) -> None:
+    """wire-rules.md#E3, #E4: a dead store is 503 for logins, logouts and calls; it ends no session."""
     relay, server = fragile
     key = log_in(relay.port).encode()
     os.kill(server.pid, signal.SIGKILL)
@@ -102,7 +104,9 @@ def unseen_key() -> bytes:
     return str(new_key(bytes(32)).reveal()).encode()
 
 
-def test_e4_logout(relay: Gateway, shop: Upstream, key: str) -> None:
+def test_a_logout_is_instant_and_for_one_device_alone(
+    relay: Gateway, shop: Upstream, key: str
+) -> None:
     """wire-rules.md#E4: instant, for that device alone; a second one and one of an unknown key
     answer alike.
     """
@@ -111,13 +115,13 @@ def test_e4_logout(relay: Gateway, shop: Upstream, key: str) -> None:
     first = ask(relay.port, LOGOUT % key.encode())
     second = ask(relay.port, LOGOUT % key.encode())
     unknown = ask(relay.port, LOGOUT % (b"lk_" + b"A" * 49))
-    nobody = ask(relay.port, b"POST /logout HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-    assert [status(each) for each in (first, second, unknown, nobody)] == [204] * 4
+    keyless = ask(relay.port, b"POST /logout HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert [status(each) for each in (first, second, unknown, keyless)] == [204] * 4
     assert status(ask(relay.port, API % key.encode())) == 401
     assert status(ask(relay.port, API % other.encode())) == 200
 
 
-def test_e4_logout_by_get(relay: Gateway, shop: Upstream, key: str) -> None:
+def test_a_logout_by_get(relay: Gateway, shop: Upstream, key: str) -> None:
     """A key in a header may log out by GET; one in a cookie needs a page of the site's own."""
     by_cookie = b"%b /logout HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\nCookie: session=%b\r\n%b\r\n"
     cross = by_cookie % (b"GET", key.encode(), b"")
@@ -141,7 +145,7 @@ def test_e4_logout_by_get(relay: Gateway, shop: Upstream, key: str) -> None:
     assert status(ask(relay.port, API % third)) == 401
 
 
-def test_e5_a_new_key_at_every_login(relay: Gateway, shop: Upstream, key: str) -> None:
+def test_every_login_makes_a_new_key(relay: Gateway, shop: Upstream, key: str) -> None:
     """wire-rules.md#E5: a presented key is never adopted; the same browser's former session ends."""
     answer = ask(relay.port, LOGIN % (b"Cookie: session=" + key.encode() + b"\r\n"))
     assert status(answer) == 200
@@ -153,7 +157,7 @@ def test_e5_a_new_key_at_every_login(relay: Gateway, shop: Upstream, key: str) -
     assert forged not in answer
 
 
-def test_e6_a_malformed_request_is_never_echoed(relay: Gateway, key: str) -> None:
+def test_a_malformed_request_is_never_echoed(relay: Gateway, key: str) -> None:
     """wire-rules.md#E6: neither in the answer nor in a log."""
     answer = ask(
         relay.port,
@@ -167,8 +171,8 @@ def test_e6_a_malformed_request_is_never_echoed(relay: Gateway, key: str) -> Non
     assert key not in relay.log.read_text()
 
 
-@each("request_", SAMPLES)
-def test_e6_no_secret_of_a_bad_request_is_told(relay: Gateway, key: str, request_: bytes) -> None:
+@cases("request_", SAMPLES)
+def test_no_key_of_a_bad_request_is_told(relay: Gateway, key: str, request_: bytes) -> None:
     """wire-rules.md#E6: wherever the key stands in it: the target, a field, the line that is wrong."""
     secret = b"Authorization: Bearer %b\r\nCookie: session=%b\r\n" % (key.encode(), key.encode())
     bad = request_.replace(b"/public/", b"/public/" + key.encode(), 1)
@@ -186,7 +190,7 @@ TWICE = [b"Content-Type", b"content-type", b"User-Agent", b"ETag", b"Max-Forward
 
 
 @pytest.mark.parametrize("path", [b"/login", b"/logout", b"/sessions", b"/sessions/x"])
-def test_e6_the_endpoints_repeat_nothing_either(relay: Gateway, key: str, path: bytes) -> None:
+def test_the_endpoints_repeat_no_request_either(relay: Gateway, key: str, path: bytes) -> None:
     """wire-rules.md#E6, #B14: what the endpoints' own server would refuse in its words is refused
     in ours.
     """
@@ -213,7 +217,7 @@ def _assert_ours(answer: bytes, secret: bytes) -> None:
 UPGRADE = b"GET /ws/ HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n%b\r\n"
 
 
-def test_e9_an_upgrade_smuggles_nothing(relay: Gateway, shop: Upstream) -> None:
+def test_an_upgrade_smuggles_nothing(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#E9: no body, no early bytes, no tunnel for a 200, and the end after a refusal."""
     smuggled = b"GET /api/smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
     answer = ask(relay.port, UPGRADE % b"Content-Length: 5\r\n" + b"hello" + smuggled)
@@ -227,7 +231,7 @@ def test_e9_an_upgrade_smuggles_nothing(relay: Gateway, shop: Upstream) -> None:
         assert b"smuggled" not in shop.got
 
 
-def test_e10_no_answer_reaches_another_user(relay: Gateway, shop: Upstream) -> None:
+def test_no_answer_reaches_another_user(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#E10, without the delaying proxy: many users, random cancellation, each answer
     is one's own.
     """
@@ -270,7 +274,7 @@ def test_e10_no_answer_reaches_another_user(relay: Gateway, shop: Upstream) -> N
     assert wrong == []
 
 
-def test_e12_redirects_are_passed_and_not_followed(relay: Gateway, shop: Upstream) -> None:
+def test_redirects_are_passed_and_not_followed(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#E12: no redirect is followed; no request field moves the upstream's address."""
     shop.clear(
         always(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")
@@ -284,7 +288,7 @@ def test_e12_redirects_are_passed_and_not_followed(relay: Gateway, shop: Upstrea
     assert len(shop.got.split(b" HTTP/1.1\r\n")) == 4
 
 
-def test_e9_bytes_before_the_101(relay: Gateway, shop: Upstream) -> None:
+def test_bytes_before_the_101_end_the_upgrade(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#E9 [6455 §4.1]: a client that does not wait for the 101 has no tunnel; nothing
     of it reaches the upstream, before or after.
     """
@@ -325,9 +329,9 @@ NOT_READ = {
 }
 
 
-@each("case", NOT_READ)
+@cases("case", NOT_READ)
 @pytest.mark.parametrize("method", ["POST", "GET"])
-def test_e4_a_key_where_none_is_read(
+def test_a_logout_with_a_key_where_none_is_read_is_not_done(
     relay: Gateway, shop: Upstream, key: str, method: str, case: tuple[str, str, str]
 ) -> None:
     """wire-rules.md#E4: its session lives, so a logout is not called done; the answer says what to
@@ -350,7 +354,7 @@ def test_e4_a_key_where_none_is_read(
     assert status(ask(relay.port, API % key.encode())) == 200
 
 
-def test_e4_a_key_where_it_is_read_as_well(relay: Gateway, shop: Upstream, key: str) -> None:
+def test_a_logout_with_a_key_that_came_twice(relay: Gateway, shop: Upstream, key: str) -> None:
     """wire-rules.md#E4: one that came twice has ended; and a person reads in his language that it
     has not.
     """

@@ -13,7 +13,7 @@ from tests.conftest import accounts, log_in, token_of
 from tests.support.gateway import Gateway, gateway
 from tests.support.raw import Upstream, always, ask, status
 from tests.support.redis_server import RedisServer
-from tests.wire.vectors import each
+from tests.wire.vectors import cases
 
 DEAD = keys.new_key(bytes(range(1, 33))).reveal()
 
@@ -103,8 +103,8 @@ COUNTS = {
 }
 
 
-@each("case", COUNTS)
-def test_e7_the_one_that_counts(
+@cases("case", COUNTS)
+def test_which_of_several_cookies_counts(
     site: Gateway, shop: Upstream, people: dict[str, str], case: tuple[tuple[str, ...], str]
 ) -> None:
     """wire-rules.md#E7: what no neighbour can set, then what lives; no key goes on."""
@@ -133,8 +133,8 @@ SEVERAL = {
 }
 
 
-@each("case", SEVERAL)
-def test_e7_several_people(
+@cases("case", SEVERAL)
+def test_cookies_of_several_people_open_no_session(
     site: Gateway,
     shop: Upstream,
     people: dict[str, str],
@@ -162,7 +162,7 @@ def test_e7_several_people(
     assert status(send(site, "GET /api/x", f"Cookie: sid={people['ALICE']}")) == 200
 
 
-def test_e7_more_keys_than_any_browser_has(site: Gateway, shop: Upstream) -> None:
+def test_more_keys_than_any_browser_has_are_not_looked_up(site: Gateway, shop: Upstream) -> None:
     """wire-rules.md#E7: they are not looked up one by one, nor does the answer grow with them."""
     many = "; ".join(f"sid={keys.new_key(bytes([n]) * 32).reveal()}" for n in range(180))
     answer = send(site, "GET /api/x", f"Cookie: {many}")
@@ -173,7 +173,7 @@ def test_e7_more_keys_than_any_browser_has(site: Gateway, shop: Upstream) -> Non
     assert (status(answer), len(set_by(answer))) == (204, 4)
 
 
-def test_e7_a_field_and_another_key_in_a_cookie(
+def test_a_field_and_another_key_in_a_cookie_are_refused(
     site: Gateway, shop: Upstream, people: dict[str, str]
 ) -> None:
     """wire-rules.md#C2: 400, and none is picked by chance; but the cookie goes, so the next request
@@ -194,7 +194,7 @@ def test_e7_a_field_and_another_key_in_a_cookie(
 # Logging out and in.
 
 
-@each(
+@cases(
     "text",
     {
         "of several people": "sid=ALICE; sid=MALLORY",
@@ -204,7 +204,7 @@ def test_e7_a_field_and_another_key_in_a_cookie(
         "only of no one": "theirs=ALICE",
     },
 )
-def test_e4_a_logout_ends_what_came(
+def test_a_logout_ends_every_session_whose_key_came(
     site: Gateway, shop: Upstream, people: dict[str, str], text: str
 ) -> None:
     """wire-rules.md#E4: every session whose key came, and every cookie; it is never refused for
@@ -224,7 +224,9 @@ def test_e4_a_logout_ends_what_came(
         assert all(f"{name}=; Path=/; Domain=shop.example" in set_by(answer) for name in names)
 
 
-def test_e4_after_a_move_to_https(site: Gateway, shop: Upstream, people: dict[str, str]) -> None:
+def test_a_logout_after_a_move_to_https(
+    site: Gateway, shop: Upstream, people: dict[str, str]
+) -> None:
     """wire-rules.md#E4: over HTTPS the old cookie opens nothing, and still its session ends with
     the other.
     """
@@ -234,9 +236,9 @@ def test_e4_after_a_move_to_https(site: Gateway, shop: Upstream, people: dict[st
         assert status(send(site, "GET /api/x", f"Cookie: latchkey={people[name]}")) == 401
 
 
-@each("text", {"of several people": "sid=ALICE; sid=MALLORY", "dead": "sid=DEAD; latchkey=DEAD"})
+@cases("text", {"of several people": "sid=ALICE; sid=MALLORY", "dead": "sid=DEAD; latchkey=DEAD"})
 @pytest.mark.parametrize("path", ["/login", "/cookie-login"])
-def test_e5_a_login_ends_what_came(
+def test_a_login_ends_every_session_whose_key_came(
     site: Gateway,
     shop: Upstream,
     login_upstream: Upstream,

@@ -62,7 +62,7 @@ _PIECES = {
 }
 
 
-def test_d9_quiet_answers(streams: Gateway, shop: Upstream) -> None:
+def test_a_quiet_answer_is_cut_by_the_routes_timeout(streams: Gateway, shop: Upstream) -> None:
     """wire-rules.md#D10: an event stream waits for the next event for a time of its own, others for
     `body_idle`, and a route may say how long. Then it is cut, without an end that looks whole.
     """
@@ -78,7 +78,9 @@ def test_d9_quiet_answers(streams: Gateway, shop: Upstream) -> None:
             assert streams.records(path=path, reason="upstream_timeout")
 
 
-def test_d9_unused_connections(streams: Gateway, shop: Upstream) -> None:
+def test_an_upstreams_own_idle_timeout_closes_its_connections(
+    streams: Gateway, shop: Upstream
+) -> None:
     """wire-rules.md#D10: an upstream's own `upstream_idle` says how long a connection is kept,
     others keep theirs; so a backend that closes sooner never meets a POST on its way.
     """

@@ -1,4 +1,4 @@
-"""In which cookies a key is taken: those in which it is handed out, and no neighbour's."""
+"""wire-rules.md#E7: in which cookies a key is taken: the ones that hand it out, and no neighbour's."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,7 +97,7 @@ def test_the_names(relay: Gateway, shop: Upstream, name: str, by_http: int, by_h
 
 
 def test_it_is_told(relay: Gateway) -> None:
-    """Operators see it: somebody may be trying."""
+    """Operators see it: a neighbour may be trying."""
     assert status(send(relay, "GET /api/x", f"Cookie: planted={key_of(relay)}")) == 401
     assert relay.events(event="refused", reason="untrusted_cookie")
 

@@ -86,7 +86,7 @@ FAILURES: dict[str, tuple[Answer, int, str]] = {
 }
 
 
-def test_d9_how_a_server_failed(site: tuple[Gateway, Upstream]) -> None:
+def test_the_record_says_how_a_server_failed(site: tuple[Gateway, Upstream]) -> None:
     """wire-rules.md#D9: the record names the server and says how it failed."""
     running, server = site
     for what, (answer, expected, _) in FAILURES.items():
@@ -105,7 +105,7 @@ UNREACHED = {
 }
 
 
-def test_d9_why_no_server_could_be_reached(site: tuple[Gateway, Upstream]) -> None:
+def test_the_record_says_why_no_server_could_be_reached(site: tuple[Gateway, Upstream]) -> None:
     """wire-rules.md#D9: the server that could not be reached is named, too; the log tells operators
     the same.
     """
@@ -144,7 +144,7 @@ RULES = {
 }
 
 
-def test_d9_which_rule_an_answer_breaks(site: tuple[Gateway, Upstream]) -> None:
+def test_the_record_says_which_rule_an_answer_breaks(site: tuple[Gateway, Upstream]) -> None:
     """wire-rules.md#D9: whatever an answer breaks has a name."""
     running, server = site
     paths = {what: f"/shop/broken/{number}" for number, what in enumerate(BAD_ANSWERS)}
@@ -158,7 +158,7 @@ def test_d9_which_rule_an_answer_breaks(site: tuple[Gateway, Upstream]) -> None:
         assert record["cause"] == RULES.get(what, record["cause"]), what
 
 
-def test_d9_the_log_repeats_nothing(site: tuple[Gateway, Upstream]) -> None:
+def test_no_log_repeats_a_malformed_answer(site: tuple[Gateway, Upstream]) -> None:
     """wire-rules.md#E6: what an answer holds is in no log, however malformed it is."""
     running, server = site
     for broken in (SECRET + b"\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + SECRET + b"\x00: x\r\n\r\n"):
@@ -168,7 +168,7 @@ def test_d9_the_log_repeats_nothing(site: tuple[Gateway, Upstream]) -> None:
     assert SECRET not in running.access_log.read_bytes() + running.log.read_bytes()
 
 
-def test_d9_a_login_that_asks_it(site: tuple[Gateway, Upstream]) -> None:
+def test_the_record_of_a_login_says_how_its_backend_failed(site: tuple[Gateway, Upstream]) -> None:
     """wire-rules.md#D9: the same is said where the gateway itself asks a backend."""
     running, _ = site
     body = b'{"username": "a", "password": "b"}'

@@ -12,7 +12,7 @@ from tests.support.gateway import Gateway, gateway
 from tests.support.processes import HANG
 from tests.support.raw import OK, Answer, Client, Upstream, Visit, always
 from tests.support.redis_server import RedisServer
-from tests.wire.vectors import each
+from tests.wire.vectors import cases
 
 # As many upstreams as there are tests, or more: each begins with servers that have not failed yet.
 # Not many more, for the gateway's log has at most 20 lines a minute of each message.
@@ -101,7 +101,7 @@ def _breaks_off(data: bytes) -> Answer:
     return answer
 
 
-@each(
+@cases(
     "failing",
     {
         "closes at once": (_closes_at_once, "GET"),
@@ -111,7 +111,9 @@ def _breaks_off(data: bytes) -> Answer:
     },
     "method",
 )
-def test_d8_without_an_answer(site: Site, failing: Answer, method: str) -> None:
+def test_a_repeatable_request_goes_once_to_the_other_server(
+    site: Site, failing: Answer, method: str
+) -> None:
     """wire-rules.md#D8: what can be repeated goes once to the other server, and the next ones go
     there at once.
     """
@@ -121,8 +123,8 @@ def test_d8_without_an_answer(site: Site, failing: Answer, method: str) -> None:
     assert len(site.good.visits) >= 1
 
 
-@each("sent", {"POST": ("POST", b""), "PUT with a body": ("PUT", b"hello")})
-def test_d8_what_cannot_be_repeated(site: Site, sent: tuple[str, bytes]) -> None:
+@cases("sent", {"POST": ("POST", b""), "PUT with a body": ("PUT", b"hello")})
+def test_a_request_that_is_not_repeatable_is_sent_once(site: Site, sent: tuple[str, bytes]) -> None:
     """wire-rules.md#D8: a request that might be carried out twice is sent once, but the next avoid
     that server.
     """
@@ -134,7 +136,7 @@ def test_d8_what_cannot_be_repeated(site: Site, sent: tuple[str, bytes]) -> None
     assert site.bad.got.count(method) + site.good.got.count(method) == 12
 
 
-@each(
+@cases(
     "data",
     {
         "half a head": b"HTTP/1.1 200 OK\r\nX-A",
@@ -142,7 +144,7 @@ def test_d8_what_cannot_be_repeated(site: Site, sent: tuple[str, bytes]) -> None
         "an interim head": b"HTTP/1.1 103 Early Hints\r\n\r\n",
     },
 )
-def test_d8_with_a_part_of_an_answer(site: Site, data: bytes) -> None:
+def test_a_part_of_an_answer_is_no_reason_to_repeat(site: Site, data: bytes) -> None:
     """wire-rules.md#D8: it is not repeated when something has come, but the server is passed over."""
     site.bad.clear(_breaks_off(data))
     statuses = [_final(site) for _ in range(12)]
@@ -160,7 +162,7 @@ def _final(site: Site) -> int:
     return status
 
 
-def test_d8_an_answer_that_breaks_off(site: Site) -> None:
+def test_an_answer_that_breaks_off_is_not_repeated(site: Site) -> None:
     """wire-rules.md#D8: nor when the answer has begun; the next ones go to the other server."""
     site.bad.clear(_breaks_off(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello"))
     whole = 0
@@ -171,7 +173,7 @@ def test_d8_an_answer_that_breaks_off(site: Site) -> None:
     assert whole >= 10
 
 
-@each(
+@cases(
     "status",
     {
         "503": b"503 Service Unavailable",
@@ -180,7 +182,7 @@ def test_d8_an_answer_that_breaks_off(site: Site) -> None:
         "429": b"429 Too Many Requests",
     },
 )
-def test_d8_a_server_that_errs_at_once(site: Site, status: bytes) -> None:
+def test_a_server_that_errs_at_once_gets_no_more_than_its_share(site: Site, status: bytes) -> None:
     """wire-rules.md#D8: its answers pass, but being quick at that, it gets no more than its share
     (one half).
     """
@@ -208,7 +210,7 @@ def test_d8_a_server_that_errs_at_once(site: Site, status: bytes) -> None:
     assert 1 <= statuses.count(int(status[:3])) < 50
 
 
-def test_d8_all_fail(site: Site) -> None:
+def test_failed_servers_are_asked_when_all_have_failed(site: Site) -> None:
     """wire-rules.md#D8: when all servers have failed, they are asked all the same; a request goes
     to two.
     """
@@ -220,7 +222,7 @@ def test_d8_all_fail(site: Site) -> None:
     assert [site.ask() for _ in range(4)] == [200] * 4
 
 
-def test_d8_the_server_is_back(site: Site) -> None:
+def test_a_server_that_is_back_gets_its_share(site: Site) -> None:
     """wire-rules.md#D8: a server that answers again gets its share again."""
     site.bad.clear(_reads_and_closes)
     assert [site.ask() for _ in range(4)] == [200] * 4
@@ -235,7 +237,7 @@ def _until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_d8_the_only_server(site: Site) -> None:
+def test_the_only_server_is_asked_each_time(site: Site) -> None:
     """wire-rules.md#D8: where there is one server alone, each request is its chance."""
     site.path = "/only/"
     site.bad.clear(_reads_and_closes)
@@ -245,7 +247,7 @@ def test_d8_the_only_server(site: Site) -> None:
     assert site.ask() == 200
 
 
-def test_d8_it_is_said(site: Site) -> None:
+def test_the_log_names_a_server_that_is_ejected(site: Site) -> None:
     """wire-rules.md#D8: the log names the server that is passed over, and says when it is back."""
     site.bad.clear(_reads_and_closes)
     for _ in range(4):

@@ -4,13 +4,15 @@ import time
 
 from tests.support.gateway import Gateway
 from tests.support.raw import OK, Client, Upstream, Visit, always, ask, status
-from tests.wire.vectors import each
+from tests.wire.vectors import cases
 
 GET = b"GET /public/ HTTP/1.1\r\nHost: a.example\r\n\r\n"
 POST = b"POST /public/ HTTP/1.1\r\nHost: a.example\r\n%b\r\n"
 
 
-def test_d5_the_client_goes_away(relay: Gateway, shop: Upstream) -> None:
+def test_a_client_that_goes_away_cancels_the_upstream_request(
+    relay: Gateway, shop: Upstream
+) -> None:
     """wire-rules.md#D5: the upstream request is cancelled at once, in whatever phase."""
 
     def silent(visit: Visit) -> None:
@@ -24,7 +26,7 @@ def test_d5_the_client_goes_away(relay: Gateway, shop: Upstream) -> None:
     assert relay.records(path="/public/gone", status=499)
 
 
-def test_d5_the_client_goes_away_in_the_answer(relay: Gateway, shop: Upstream) -> None:
+def test_a_client_that_goes_away_in_the_answer_cancels_it(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#D5: what it does not want any more, the upstream need not send."""
 
     def endless(visit: Visit) -> None:
@@ -41,7 +43,7 @@ def test_d5_the_client_goes_away_in_the_answer(relay: Gateway, shop: Upstream) -
     shop.wait(lambda: shop.visits[0].ended)
 
 
-def test_d6_a_stale_pooled_connection(relay: Gateway, shop: Upstream) -> None:
+def test_a_stale_pooled_connection_is_replaced_once(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#D6: what can be repeated goes once more on a new connection; a body never goes
     twice.
     """
@@ -69,7 +71,7 @@ def test_d6_a_stale_pooled_connection(relay: Gateway, shop: Upstream) -> None:
         assert shop.got.count(b"hello") <= 1
 
 
-@each(
+@cases(
     "head",
     {
         "HTTP/1.1 and close": b"HTTP/1.1 200 OK\r\nConnection: close\r\n",
@@ -77,10 +79,10 @@ def test_d6_a_stale_pooled_connection(relay: Gateway, shop: Upstream) -> None:
         "HTTP/1.0": b"HTTP/1.0 200 OK\r\n",
     },
 )
-@each(
+@cases(
     "framing", {"length": b"Content-Length: 2\r\n\r\nok", "nothing": b"Content-Length: 0\r\n\r\n"}
 )
-def test_d6_an_upstream_that_says_it_closes(
+def test_a_connection_whose_end_was_announced_is_not_used(
     relay: Gateway, shop: Upstream, head: bytes, framing: bytes
 ) -> None:
     """wire-rules.md#D6 [9112 §9.3, §9.6]: nothing more is sent over a connection whose end was
@@ -100,7 +102,9 @@ def test_d6_an_upstream_that_says_it_closes(
     assert [visit.got.count(b"POST ") for visit in shop.visits] == [1, 1, 1]
 
 
-def test_d6_a_fresh_connection_that_closes(relay: Gateway, shop: Upstream) -> None:
+def test_a_fresh_connection_that_closes_is_no_reason_to_repeat(
+    relay: Gateway, shop: Upstream
+) -> None:
     """wire-rules.md#D6: a connection that was never good is no reason to try again."""
 
     def closes(visit: Visit) -> None:
@@ -114,7 +118,7 @@ def test_d6_a_fresh_connection_that_closes(relay: Gateway, shop: Upstream) -> No
     assert len(shop.visits) == 1
 
 
-def test_d7_a_silent_upstream(relay: Gateway, shop: Upstream) -> None:
+def test_a_silent_upstream_is_504(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#D7: 504 after the response timeout, also when the head comes byte by byte."""
 
     def silent(visit: Visit) -> None:
@@ -133,7 +137,7 @@ def test_d7_a_silent_upstream(relay: Gateway, shop: Upstream) -> None:
             assert client.answer()[0] == 504
 
 
-def test_d7_an_upstream_that_falls_silent_in_its_answer(relay: Gateway, shop: Upstream) -> None:
+def test_an_answer_that_falls_silent_is_cut(relay: Gateway, shop: Upstream) -> None:
     """wire-rules.md#D7, #A15: the client's connection is cut after the body's idle timeout."""
 
     def falls_silent(visit: Visit) -> None:
@@ -147,7 +151,7 @@ def test_d7_an_upstream_that_falls_silent_in_its_answer(relay: Gateway, shop: Up
     assert relay.records(path="/public/silent", reason="upstream_timeout")
 
 
-def test_nobody_listens(relay: Gateway, shop: Upstream) -> None:
+def test_an_upstream_that_refuses_connections_is_502(relay: Gateway, shop: Upstream) -> None:
     """An upstream that refuses connections is 502."""
     answer = ask(
         relay.port,

@@ -1,6 +1,6 @@
 """Requests that are malformed or ambiguous, by the rule that they break and by what is wrong.
 
-Each is a whole request as one could read it, so that nobody waits for more of it. They are made up
+Each is a whole request as one could read it, so that no reader waits for more of it. They are made up
 for this gateway, after what the suites of gunicorn, h11, llhttp, aiohttp and http-desync-guardian,
 HAProxy's reg-tests and nginx's tests look at.
 """
@@ -17,7 +17,7 @@ SMUGGLED = b"GET /public/smuggled HTTP/1.1\r\nHost: a.example\r\n\r\n"
 _BODY = b"0\r\n\r\n"
 
 
-def each(name: str, rows: Mapping[str, Any], *more: str) -> pytest.MarkDecorator:
+def cases(name: str, rows: Mapping[str, Any], *more: str) -> pytest.MarkDecorator:
     """Parametrises a test with a table, and names its cases by what is wrong in them."""
     return pytest.mark.parametrize(", ".join((name, *more)), list(rows.values()), ids=list(rows))
 
