@@ -95,7 +95,8 @@ class LoginEndpoint:
         if _is_preflight(request) and not entrance.is_open:
             return replied(await entrance.answer(self._preflight(request)))
         if request.method not in entrance.methods:
-            if self._choice is not None and request.method == "GET" and pages.is_wanted(request):
+            looks = request.method in ("GET", "HEAD")
+            if self._choice is not None and looks and pages.is_wanted(request):
                 # Who reloads the form after a refusal, or keeps its address, means the form.
                 return pages.led_to(self._choice.path)
             return refuse(request, refusals.METHOD, {"Allow": ", ".join(entrance.methods)})

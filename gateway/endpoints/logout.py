@@ -19,7 +19,7 @@ from gateway.endpoints.endings import Endings
 from gateway.pages.rendering import LOGOUT, REFUSAL
 from gateway.store.directory import Directory
 
-_METHODS = ("GET", "POST")
+_METHODS = ("GET", "HEAD", "POST")
 
 Scope = Literal["", "others", "all"]
 
@@ -45,7 +45,7 @@ class LogoutEndpoint:
         """
         if request.method not in _METHODS:
             return refuse(request, refusals.METHOD, {"Allow": ", ".join(_METHODS)})
-        if request.method == "GET" and pages.is_wanted(request) and not may_act(request):
+        if request.method != "POST" and pages.is_wanted(request) and not may_act(request):
             return pages.show(request, LOGOUT, logout_path=self._path)
         insist_on_own_site(request)
         scope = _scope(request)

@@ -63,7 +63,7 @@ class Login:
         )
         ended = BackchannelLogout(config, self._provider, means.sessions)
         self.entrances = (
-            Entrance(config.path, ("GET",), 0, self, "cookie", is_open=True),
+            Entrance(config.path, ("GET", "HEAD"), 0, self, "cookie", is_open=True),
             Entrance(config.callback_path, ("GET",), 0, self.come_back, "cookie", is_open=True),
             Entrance(config.backchannel_path, ("POST",), MOST_BODY, ended, "reply", is_open=True),
         )

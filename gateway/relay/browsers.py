@@ -66,7 +66,8 @@ def fitted(refused: Refused, head: RequestHead, route: Route) -> Refused | Answe
     status = refused.refusal.status
     page = route.login_page if route.always_to_login or navigates(head) else None
     if status == _UNAUTHENTICATED and page is not None:
-        back = (head.path + head.query).decode("ascii") if head.method == b"GET" else "/"
+        looks = head.method in (b"GET", b"HEAD")
+        back = (head.path + head.query).decode("ascii") if looks else "/"
         location = return_paths.login_url(page, back)
         told = head.told
         fields = {"Location": told.site + location if told else location}

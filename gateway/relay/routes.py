@@ -72,8 +72,12 @@ class BackendLogout:
     method: bytes
 
     def is_asked(self, method: bytes) -> bool:
-        """Whether a request of this method logs out; another safe one only looks."""
-        return method == self.method or method not in _SAFE
+        """Whether a request of this method logs out; another safe one only looks.
+
+        Backends answer HEAD as GET, and do the same for it (wire-rules.md#C7).
+        """
+        meant = b"GET" if method == b"HEAD" else method
+        return meant == self.method or method not in _SAFE
 
 
 _NO_LOGOUT = BackendLogout(_NO_PATHS, b"")

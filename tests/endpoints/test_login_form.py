@@ -139,8 +139,9 @@ async def test_another_sites_form_is_not_shown_again(place: World) -> None:
 
 async def test_the_address_of_a_refused_form(place: World) -> None:
     """Who reloads it, or comes back to it, is led to the form; programs are told what is served."""
-    status, headers, _ = await place.ask("GET", "/login", **HTML)
-    assert (status, headers["Location"]) == (303, "/signin")
+    for method in ("GET", "HEAD"):
+        status, headers, _ = await place.ask(method, "/login", **HTML)
+        assert (status, headers["Location"]) == (303, "/signin")
     status, headers, _ = await place.ask("GET", "/login")
     assert (status, headers["Allow"]) == (405, "POST")
 

@@ -201,10 +201,17 @@ async def test_a_key_in_a_header_needs_no_such_sign(place: World) -> None:
     assert (status, await place.is_known(key)) == (204, False)
 
 
-@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"])
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS"])
 async def test_other_methods_are_refused(place: World, method: str) -> None:
-    """A logout is asked for by GET or POST, and by nothing that only looks."""
+    """A logout is asked for by GET, HEAD or POST, and by nothing else."""
     key, session_id = await log_in(place)
     status, headers, _ = await place.ask(method, "/logout", **by_header(session_id))
-    assert (status, headers["Allow"]) == (405, "GET, POST")
+    assert (status, headers["Allow"]) == (405, "GET, HEAD, POST")
     assert await place.is_known(key)
+
+
+async def test_head_is_answered_as_get(place: World) -> None:
+    """wire-rules.md#C7: with its effect, for what is answered 204 has to be done."""
+    key, session_id = await log_in(place)
+    status, _, _ = await place.ask("HEAD", "/logout", **by_header(session_id))
+    assert (status, await place.is_known(key)) == (204, False)

@@ -204,10 +204,12 @@ def test_no_logout_while_the_store_is_away(
 def test_a_link_logs_out_where_get_is_declared(
     tmp_path: Path, redis: RedisServer, upstream: Upstream, login_upstream: Upstream, shop: Upstream
 ) -> None:
-    """wire-rules.md#E4: where the declared method is GET, a link logs out."""
+    """wire-rules.md#E4, #C7: where the declared method is GET, a link logs out, and so does a HEAD,
+    which backends answer as GET.
+    """
     changed = sections(upstream, login_upstream, logout={**LOGOUT, "method": "GET"})
     with gateway(tmp_path, redis.url, **changed) as alone:
-        for method, ends in (("HEAD", False), ("GET", True)):
+        for method, ends in (("OPTIONS", False), ("HEAD", True), ("GET", True)):
             key = log_in(alone.port)
             send(alone, f"{method} /api/auth/logout", f"Authorization: Bearer {key}")
             assert lives(alone, key) is not ends

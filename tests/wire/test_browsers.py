@@ -260,8 +260,8 @@ HTML = "Accept: text/html,application/xhtml+xml,*/*;q=0.8"
     [
         ("GET", "/api/orders?page=2", (NAVIGATES,), "/signin?return_to=/api/orders%3Fpage%3D2"),
         ("GET", "/api/x", (HTML,), "/signin?return_to=/api/x"),
+        ("HEAD", "/api/x", (HTML,), "/signin?return_to=/api/x"),
         ("GET", "/api/x?q=50%&é", (HTML,), "/signin?return_to=/api/x%3Fq%3D50%25%26%25C3%25A9"),
-        ("HEAD", "/api/x", (HTML,), "/signin"),
         ("POST", "/api/x", (NAVIGATES,), "/signin"),
         ("GET", "/api/x", (NAVIGATES, "Authorization: Bearer lk_no"), "/signin?return_to=/api/x"),
         ("GET", "/person/x", (), "/signin?return_to=/person/x"),

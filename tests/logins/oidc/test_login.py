@@ -307,14 +307,16 @@ async def test_the_refresh_token_is_sealed(
 async def test_only_by_their_methods(place: World) -> None:
     """The three paths are a page to go to, a page to come back to, and a form of the provider's."""
     for path, method, allow in (
-        ("/login/id", "POST", "GET"),
-        ("/login/id", "OPTIONS", "GET"),
+        ("/login/id", "POST", "GET, HEAD"),
+        ("/login/id", "OPTIONS", "GET, HEAD"),
         ("/login/id/callback", "POST", "GET"),
+        ("/login/id/callback", "HEAD", "GET"),
         ("/login/id/backchannel", "GET", "POST"),
     ):
         fields = {"Access-Control-Request-Method": "GET"} if method == "OPTIONS" else {}
         status, headers, _ = await place.ask(method, path, **fields)
         assert (status, headers["Allow"]) == (405, allow)
+    assert (await place.ask("HEAD", "/login/id"))[0] == 303
 
 
 async def test_too_many_trips_are_given_up(place: World, provider: FaultyProvider) -> None:
