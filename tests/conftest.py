@@ -2,8 +2,10 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import jwt
 import pytest
@@ -50,10 +52,7 @@ def json_answer(status: str, data: object, *lines: str) -> bytes:
 
 def accounts(visit: Visit) -> None:
     """A login backend: who knows the password gets a token for the name in the body."""
-    seen = 0
-    while True:
-        request = visit.request(seen)
-        seen += len(request)
+    for request in visit.requests():
         head, _, body = request.partition(b"\r\n\r\n")
         if head.split(b" ")[1].partition(b"?")[0] not in (b"/login", b"/backend/login"):
             visit.send(OK)
@@ -69,20 +68,42 @@ def accounts(visit: Visit) -> None:
 @pytest.fixture(scope="session")
 def upstream() -> Iterator[Upstream]:
     """The upstream of the shared gateway's routes."""
-    server = Upstream()
-    yield server
-    server.stop()
+    with Upstream() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def login_upstream() -> Iterator[Upstream]:
     """The upstream of the shared gateway's login."""
-    server = Upstream()
-    server.answer = accounts
-    yield server
-    server.stop()
+    with Upstream(accounts) as server:
+        yield server
 
 
+Start = Callable[..., Gateway]
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Iterator[Start]:
+    """Starts gateways on the shared Redis, with the sections that it is given.
+
+    They end with the module.
+    """
+    with ExitStack() as stack:
+
+        def started(**changes: Any) -> Gateway:
+            folder = tmp_path_factory.mktemp("gateway")
+            return stack.enter_context(gateway(folder, redis.url, **changes))
+
+        yield started
+
+
+# A login at the upstream named `accounts`, which `accounts` answers.
+LOGIN = {
+    "kind": "backend",
+    "path": "/login",
+    "upstream": "accounts",
+    "backend_path": "/backend/login",
+}
 ROUTES = [
     {"path": "/api/*", "upstream": "shop", "auth": "required"},
     {"path": "/api/admin/*", "upstream": "shop", "auth": "required", "claims": {"role": "admin"}},
@@ -127,14 +148,7 @@ def relay(
             "accounts": login_upstream.url,
             "nowhere": "http://127.0.0.1:1",
         },
-        login=[
-            {
-                "kind": "backend",
-                "path": "/login",
-                "upstream": "accounts",
-                "backend_path": "/backend/login",
-            }
-        ],
+        login=[LOGIN],
         guessing="off",  # of all the logins that fail in the tests, none is a guess
         logout={"path": "/logout"},
         routes=ROUTES,

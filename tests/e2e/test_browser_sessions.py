@@ -27,10 +27,7 @@ LOGIN_PAGE = """<!doctype html><title>Log in</title><script>document.title = "sc
 
 def site(visit: Visit) -> None:
     """A site as there are many: a form, and a JWT in a cookie."""
-    seen = 0
-    while True:
-        request = visit.request(seen)
-        seen += len(request)
+    for request in visit.requests():
         head, _, body = request.partition(b"\r\n\r\n")
         match head.split(b" ")[:2]:
             case [b"POST", _]:

@@ -33,10 +33,7 @@ def site(visit: Visit) -> None:
     """A home page, an API, a WebSocket; and a login that reads whatever comes as a form, and hands
     its token out in a cookie.
     """
-    seen = 0
-    while True:
-        request = visit.request(seen)
-        seen += len(request)
+    for request in visit.requests():
         head, _, body = request.partition(b"\r\n\r\n")
         match head.split(b" ")[1]:
             case b"/cookie":

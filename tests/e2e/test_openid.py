@@ -32,10 +32,7 @@ TOKEN_LIFE = 5
 
 def site(visit: Visit) -> None:
     """A site that greets whom it is told of."""
-    seen = 0
-    while True:
-        request = visit.request(seen)
-        seen += len(request)
+    for request in visit.requests():
         path = request.split(b" ")[1].decode()
         named = re.search(rb"\r\nX-User-Id: ([^\r]+)", request)
         text = f"Hello {named[1].decode()} at {path}" if named else f"Nobody is at {path}"

@@ -5,14 +5,13 @@ body begins, nor for a body that comes, or is taken, at less than the least rate
 import socket
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from tests.support.gateway import Gateway, gateway
+from tests.conftest import Start
+from tests.support.gateway import Gateway
 from tests.support.processes import HANG
 from tests.support.raw import OK, Client, Upstream, Visit, status
-from tests.support.redis_server import RedisServer
 
 GET = b"GET /public/ HTTP/1.1\r\nHost: a.example\r\n\r\n"
 POST = b"POST /public/ HTTP/1.1\r\nHost: a.example\r\nContent-Length: %d\r\n\r\n"
@@ -23,19 +22,14 @@ BEHIND = 1.0
 
 
 @pytest.fixture(scope="module")
-def strict(
-    tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, upstream: Upstream
-) -> Iterator[Gateway]:
+def strict(start: Start, upstream: Upstream) -> Gateway:
     """A gateway with a high least rate, and one place at the upstream."""
-    with gateway(
-        tmp_path_factory.mktemp("strict"),
-        redis.url,
+    return start(
         upstreams={"shop": {"servers": [upstream.url], "max_connections": 1}},
         routes=[{"path": "/*", "upstream": "shop", "auth": "public"}],
         limits={"min_rate": RATE},
         timeouts={"body_idle": BEHIND, "write": BEHIND, "connect": HANG, "continue": 0.2},
-    ) as running:
-        yield running
+    )
 
 
 def send_for(client: Client, seconds: float, rate: int) -> None:

@@ -77,10 +77,7 @@ def deep(depth: int, *, size: int) -> bytes:
 
 def repeating(visit: Visit) -> None:
     """A backend that refuses a login and says what was typed, as FastAPI does (422)."""
-    seen = 0
-    while True:
-        request = visit.request(seen)
-        seen += len(request)
+    for request in visit.requests():
         body = request.partition(b"\r\n\r\n")[2]
         answer = b'{"detail": [{"type": "missing", "input": %b}]}' % body
         head = b"HTTP/1.1 422 Unprocessable Content\r\nContent-Type: application/json\r\n"

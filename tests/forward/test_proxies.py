@@ -421,10 +421,7 @@ def _call(client: Client, name: str, key: str) -> tuple[int, str]:
 
 def _mirror(visit: Visit) -> None:
     """A backend that tells whoever asks as whom they came, and for what."""
-    seen = 0
-    while True:
-        request = visit.request(seen)
-        seen += len(request)
+    for request in visit.requests():
         fields = fields_of(request)
         body = f"{subject(fields)} {fields['x-user-id']} {fields[':'].split(' ')[1]}"
         visit.send(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())

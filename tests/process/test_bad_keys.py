@@ -21,10 +21,8 @@ BEARER = b"Authorization: Bearer %b\r\n"
 
 @pytest.fixture(scope="module")
 def backend() -> Iterator[Upstream]:
-    server = Upstream()
-    server.answer = accounts
-    yield server
-    server.stop()
+    with Upstream(accounts) as server:
+        yield server
 
 
 def sections(

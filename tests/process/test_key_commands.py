@@ -27,10 +27,8 @@ from tests.support.signing_keys import signing
 
 @pytest.fixture(scope="module")
 def backend() -> Iterator[Upstream]:
-    server = Upstream()
-    server.answer = accounts
-    yield server
-    server.stop()
+    with Upstream(accounts) as server:
+        yield server
 
 
 @pytest.fixture(params=["redis", "embedded"])

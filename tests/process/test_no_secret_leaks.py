@@ -52,10 +52,8 @@ def backend() -> Iterator[Renewing]:
 @pytest.fixture
 def raw() -> Iterator[Upstream]:
     """An upstream that does what the path says."""
-    server = Upstream()
-    server.answer = misbehave
-    yield server
-    server.stop()
+    with Upstream(misbehave) as server:
+        yield server
 
 
 def misbehave(visit: Visit) -> None:

@@ -27,9 +27,8 @@ WORDS = "words-of-the-provider-PLANTED-5Rd1"
 @pytest.fixture
 def upstream() -> Iterator[Upstream]:
     """A site that says ok to everything."""
-    server = Upstream()
-    yield server
-    server.stop()
+    with Upstream() as server:
+        yield server
 
 
 def sections(upstream: Upstream, *logins: dict[str, Any]) -> dict[str, Any]:

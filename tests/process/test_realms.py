@@ -74,10 +74,8 @@ def accounts(visit: Visit) -> None:
 
 @pytest.fixture(scope="module")
 def backend() -> Iterator[Upstream]:
-    server = Upstream()
-    server.answer = accounts
-    yield server
-    server.stop()
+    with Upstream(accounts) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -21,10 +21,8 @@ API = b"GET /api/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Be
 
 @pytest.fixture(scope="module")
 def backend() -> Iterator[Upstream]:
-    server = Upstream()
-    server.answer = accounts
-    yield server
-    server.stop()
+    with Upstream(accounts) as server:
+        yield server
 
 
 @pytest.fixture(params=["redis", "embedded"])

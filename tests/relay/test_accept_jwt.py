@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import accounts, log_in
+from tests.conftest import Start, accounts, log_in
 from tests.support.gateway import Gateway, gateway
 from tests.support.raw import OK, Client, Upstream, Visit, always, ask, status
 from tests.support.redis_server import RedisServer, redis_server
@@ -72,12 +72,8 @@ def upstreams() -> Iterator[list[Upstream]]:
 
 
 @pytest.fixture(scope="module")
-def running(
-    tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, upstreams: list[Upstream]
-) -> Iterator[Gateway]:
-    folder = tmp_path_factory.mktemp("jwt")
-    with gateway(folder, redis.url, **sections(*upstreams)) as only:
-        yield only
+def running(start: Start, upstreams: list[Upstream]) -> Gateway:
+    return start(**sections(*upstreams))
 
 
 @pytest.fixture

@@ -53,10 +53,7 @@ class Shop:
         self.got: list[bytes] = []
 
     def _visit(self, visit: Visit) -> None:
-        seen = 0
-        while True:
-            request = visit.request(seen)
-            seen += len(request)
+        for request in visit.requests():
             self.got.append(request)
             visit.send(self.reply(request))
 

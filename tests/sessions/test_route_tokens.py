@@ -9,6 +9,7 @@ from typing import Any
 import jwt
 import pytest
 
+from tests.conftest import Start
 from tests.conftest import log_in as log_in_at
 from tests.sessions.conftest import call, calls, eventually, log_in, log_out
 from tests.support.gateway import SECRET, Gateway, gateway
@@ -56,12 +57,8 @@ def sections(backend: Verifying, **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def running(
-    tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, running_backend: Verifying
-) -> Iterator[Gateway]:
-    folder = tmp_path_factory.mktemp("routes")
-    with gateway(folder, redis.url, **sections(running_backend)) as only:
-        yield only
+def running(start: Start, running_backend: Verifying) -> Gateway:
+    return start(**sections(running_backend))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -98,6 +98,35 @@ def status(head: bytes) -> int:
     return int(head.split(b" ", 2)[1])
 
 
+def request(line: str, *fields: str, host: str = "a.example", body: str = "") -> bytes:
+    """A request that ends its connection; `line` has no version. A body brings its length."""
+    length = (f"Content-Length: {len(body)}",) if body else ()
+    head = (f"{line} HTTP/1.1", f"Host: {host}", "Connection: close", *fields, *length, "", body)
+    return "\r\n".join(head).encode()
+
+
+def field_lines(message: bytes) -> list[bytes]:
+    """The field lines of a message's head."""
+    return message.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
+
+
+def field_names(message: bytes) -> list[bytes]:
+    """The names of its fields, in lower case."""
+    return [line.partition(b":")[0].lower() for line in field_lines(message)]
+
+
+def fields_by_name(message: bytes) -> dict[str, str]:
+    """Its fields, whose names are spelled as they came; of equal names, the last."""
+    lines = (line.decode("latin-1").partition(": ") for line in field_lines(message))
+    return {name: value for name, _, value in lines}
+
+
+def set_cookies(answer: bytes) -> list[str]:
+    """The values of an answer's Set-Cookie fields."""
+    lines = (line.decode("latin-1").partition(": ") for line in field_lines(answer))
+    return [value for name, _, value in lines if name.lower() == "set-cookie"]
+
+
 def ask(port: int, data: bytes, source: str = "127.0.0.1") -> bytes:
     """Sends bytes and returns everything until the gateway closes."""
     with Client(port, source) as client:
@@ -131,6 +160,14 @@ class Visit:
                 return request
             if not self.read():
                 raise ConnectionError
+
+    def requests(self) -> Iterator[bytes]:
+        """Each whole request, as soon as it has come."""
+        seen = 0
+        while True:
+            request = self.request(seen)
+            seen += len(request)
+            yield request
 
     def head(self, seen: int = 0) -> bytes:
         while b"\r\n\r\n" not in self.got[seen:]:
@@ -174,9 +211,7 @@ def always(data: bytes) -> Answer:
     """An upstream that answers each request of a connection with the same bytes."""
 
     def answer(visit: Visit) -> None:
-        seen = 0
-        while True:
-            seen += len(visit.request(seen))
+        for _ in visit.requests():
             visit.send(data)
 
     return answer
@@ -185,12 +220,23 @@ def always(data: bytes) -> Answer:
 class Upstream:
     """A server on loopback whose behaviour each test sets, one thread a connection."""
 
-    def __init__(self) -> None:
-        self.answer: Answer = always(OK)
+    def __init__(self, answer: Answer | None = None) -> None:
+        self.answer = answer or always(OK)
         self.visits: list[Visit] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
 
     @property
     def url(self) -> str:

@@ -2,12 +2,11 @@
 well.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import log_in
+from tests.conftest import Start, log_in
 from tests.support.gateway import Gateway, gateway
 from tests.support.raw import Client, Upstream, Visit, always, ask, status
 from tests.support.redis_server import RedisServer, redis_server
@@ -48,16 +47,9 @@ def sections(upstream: Upstream, login_upstream: Upstream, **changes: object) ->
 
 
 @pytest.fixture(scope="module")
-def site(
-    tmp_path_factory: pytest.TempPathFactory,
-    redis: RedisServer,
-    upstream: Upstream,
-    login_upstream: Upstream,
-) -> Iterator[Gateway]:
+def site(start: Start, upstream: Upstream, login_upstream: Upstream) -> Gateway:
     """A gateway that knows where its backend logs people out."""
-    folder = tmp_path_factory.mktemp("logouts")
-    with gateway(folder, redis.url, **sections(upstream, login_upstream)) as running:
-        yield running
+    return start(**sections(upstream, login_upstream))
 
 
 @pytest.fixture

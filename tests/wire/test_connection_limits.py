@@ -4,33 +4,27 @@ import resource
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.support.gateway import Gateway, gateway
+from tests.conftest import Start
+from tests.support.gateway import Gateway
 from tests.support.processes import HANG, processor_time
 from tests.support.raw import OK, Client, Upstream, Visit, always, ask, status
-from tests.support.redis_server import RedisServer
 
 GET = b"GET /public/ HTTP/1.1\r\nHost: a.example\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
-def wide(
-    tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, upstream: Upstream
-) -> Iterator[Gateway]:
+def wide(start: Start, upstream: Upstream) -> Gateway:
     """A gateway with high limits for heads."""
-    with gateway(
-        tmp_path_factory.mktemp("wide"),
-        redis.url,
+    return start(
         upstreams={"shop": upstream.url},
         routes=[{"path": "/*", "upstream": "shop", "auth": "public"}],
         limits={"head_size": "256KiB", "target_size": "100KiB"},
-    ) as running:
-        yield running
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,19 +46,14 @@ def test_a_raised_limit_holds(wide: Gateway, shop: Upstream, request_: bytes) ->
 
 
 @pytest.fixture(scope="module")
-def narrow(
-    tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, upstream: Upstream
-) -> Iterator[Gateway]:
+def narrow(start: Start, upstream: Upstream) -> Gateway:
     """A gateway with few places."""
-    with gateway(
-        tmp_path_factory.mktemp("narrow"),
-        redis.url,
+    return start(
         upstreams={"shop": {"servers": [upstream.url], "max_connections": 2}},
         routes=[{"path": "/*", "upstream": "shop", "auth": "public"}],
         limits={"connections": 10, "requests": 4},
         timeouts={"connect": 1, "idle": 2},
-    ) as running:
-        yield running
+    )
 
 
 def test_connections_over_the_limit_are_refused(narrow: Gateway, shop: Upstream) -> None:

@@ -3,15 +3,14 @@ ends with it.
 """
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import accounts, json_answer, token_of
+from tests.conftest import Start, accounts, json_answer, token_of
 from tests.support.gateway import Gateway, gateway
 from tests.support.raw import Client, Upstream, Visit, always, ask, status
-from tests.support.redis_server import RedisServer, redis_server
+from tests.support.redis_server import redis_server
 from tests.wire.vectors import cases
 
 PAST = "Thu, 01 Jan 1970 00:00:00 GMT"
@@ -39,16 +38,9 @@ def sections(upstream: Upstream, login_upstream: Upstream) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def site(
-    tmp_path_factory: pytest.TempPathFactory,
-    redis: RedisServer,
-    upstream: Upstream,
-    login_upstream: Upstream,
-) -> Iterator[Gateway]:
+def site(start: Start, upstream: Upstream, login_upstream: Upstream) -> Gateway:
     """A gateway whose backend hands its token out in a cookie."""
-    folder = tmp_path_factory.mktemp("cookies")
-    with gateway(folder, redis.url, **sections(upstream, login_upstream)) as running:
-        yield running
+    return start(**sections(upstream, login_upstream))
 
 
 def send(relay: Gateway, line: str, *fields: str) -> bytes:

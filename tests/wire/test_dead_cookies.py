@@ -2,15 +2,12 @@
 browsers forget it.
 """
 
-from collections.abc import Iterator
-
 import pytest
 
 from gateway.core import keys
-from tests.conftest import json_answer
-from tests.support.gateway import Gateway, gateway
+from tests.conftest import Start, json_answer
+from tests.support.gateway import Gateway
 from tests.support.raw import Upstream, always, ask, status
-from tests.support.redis_server import RedisServer
 
 DEAD = keys.new_key(bytes(range(32))).reveal()
 MISTYPED = DEAD[:-1] + ("A" if DEAD[-1] != "A" else "B")
@@ -20,13 +17,9 @@ VERIFY = "/.well-known/latchkey/verify"
 
 
 @pytest.fixture(scope="module")
-def site(
-    tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, upstream: Upstream
-) -> Iterator[Gateway]:
+def site(start: Start, upstream: Upstream) -> Gateway:
     """A gateway whose backend hands its token out in a cookie; browsers log in at a page."""
-    with gateway(
-        tmp_path_factory.mktemp("dead"),
-        redis.url,
+    return start(
         upstreams={"shop": upstream.url},
         login={"kind": "backend", "path": "/login", "upstream": "shop", "token": "cookie:sid"},
         login_page="/public/login",
@@ -37,8 +30,7 @@ def site(
             {"path": "/maybe/*", "upstream": "shop", "auth": "optional"},
             {"path": "/public/*", "upstream": "shop", "auth": "public"},
         ],
-    ) as running:
-        yield running
+    )
 
 
 def send(relay: Gateway, line: str, *fields: str) -> bytes:

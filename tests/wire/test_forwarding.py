@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import json_answer, log_in, token_of
+from tests.conftest import Start, json_answer, log_in, token_of
 from tests.support.gateway import Gateway, gateway
 from tests.support.processes import HANG, free_port
 from tests.support.raw import OK, Upstream, Visit, ask, status
@@ -27,10 +27,7 @@ paths = (f"/public/{number}" for number in count())
 
 def shop(visit: Visit) -> None:
     """A backend whose accounts have the password `right`."""
-    seen = 0
-    while True:
-        request = visit.request(seen)
-        seen += len(request)
+    for request in visit.requests():
         head, _, body = request.partition(b"\r\n\r\n")
         if not head.startswith(b"POST /backend/login "):
             visit.send(OK)
@@ -44,10 +41,8 @@ def shop(visit: Visit) -> None:
 
 @pytest.fixture(scope="module")
 def backend() -> Iterator[Upstream]:
-    server = Upstream()
-    server.answer = shop
-    yield server
-    server.stop()
+    with Upstream(shop) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +52,9 @@ def inside(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def gate(
-    tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, backend: Upstream, inside: Path
-) -> Iterator[Gateway]:
+def gate(start: Start, backend: Upstream, inside: Path) -> Gateway:
     port = free_port()
-    with gateway(
-        tmp_path_factory.mktemp("behind"),
-        redis.url,
+    return start(
         at=port,
         listen=[f"127.0.0.1:{port}", f"unix:{inside}"],
         upstreams={"shop": backend.url},
@@ -81,8 +72,7 @@ def gate(
             {"path": "/public/*", "upstream": "shop", "auth": "public"},
             {"path": "/api/*", "upstream": "shop"},
         ],
-    ) as running:
-        yield running
+    )
 
 
 @pytest.fixture

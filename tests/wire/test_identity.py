@@ -2,13 +2,12 @@
 
 import re
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from tests.support.gateway import Gateway, gateway
+from tests.conftest import Start
+from tests.support.gateway import Gateway
 from tests.support.raw import Client, Upstream, Visit, always, ask, status
-from tests.support.redis_server import RedisServer
 from tests.wire.vectors import cases
 
 GET = b"GET /public/ HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n"
@@ -23,18 +22,13 @@ def names_of(head: bytes) -> list[bytes]:
 
 
 @pytest.fixture(scope="module")
-def inner(
-    tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, upstream: Upstream
-) -> Iterator[Gateway]:
+def inner(start: Start, upstream: Upstream) -> Gateway:
     """A gateway behind a proxy that it trusts, with an upstream that wants its own Host."""
-    with gateway(
-        tmp_path_factory.mktemp("inner"),
-        redis.url,
+    return start(
         upstreams={"shop": {"servers": [upstream.url], "host": "upstream"}},
         routes=[{"path": "/*", "upstream": "shop", "auth": "public"}],
         trusted_proxies=["127.0.0.0/8"],
-    ) as running:
-        yield running
+    )
 
 
 def test_the_upstreams_own_host(inner: Gateway, shop: Upstream) -> None:

@@ -9,10 +9,9 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from tests.conftest import accounts, log_in
-from tests.support.gateway import Gateway, gateway
+from tests.conftest import Start, accounts, log_in
+from tests.support.gateway import Gateway
 from tests.support.raw import Upstream, ask, status
-from tests.support.redis_server import RedisServer
 
 # Who connects: the gateway trusts the first as a proxy, and answers it at the verify endpoint.
 PROXY, CLIENT = "127.0.0.1", "127.0.0.2"
@@ -57,19 +56,13 @@ def told(request: bytes) -> dict[str, list[str]]:
 @pytest.fixture(scope="module")
 def backend() -> Iterator[Upstream]:
     """One upstream for all, which also logs people in."""
-    server = Upstream()
-    server.answer = accounts
-    yield server
-    server.stop()
+    with Upstream(accounts) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
-def gate(
-    tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, backend: Upstream
-) -> Iterator[Gateway]:
-    with gateway(
-        tmp_path_factory.mktemp("identity"),
-        redis.url,
+def gate(start: Start, backend: Upstream) -> Gateway:
+    return start(
         upstreams={"shop": backend.url},
         login={
             "kind": "backend",
@@ -90,8 +83,7 @@ def gate(
             {"path": "/socket/*", "upstream": "shop", "websocket": True, "auth": "optional"},
             {"path": "/captures/*", "upstream": "shop", "captures": "/token"},
         ],
-    ) as running:
-        yield running
+    )
 
 
 @pytest.fixture(scope="module")

@@ -1,30 +1,20 @@
 """wire-rules.md#E4, #E7, #E8: keys that come and go in a cookie."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.conftest import accounts, token_of
-from tests.support.gateway import Gateway, gateway
+from tests.conftest import Start, accounts, token_of
+from tests.support.gateway import Gateway
 from tests.support.raw import Upstream, always, ask, status
-from tests.support.redis_server import RedisServer
 from tests.wire.test_login_interception import LOGIN
 from tests.wire.vectors import cases
 
 
 @pytest.fixture(scope="module")
-def by_cookie(
-    tmp_path_factory: pytest.TempPathFactory,
-    redis: RedisServer,
-    upstream: Upstream,
-    login_upstream: Upstream,
-) -> Iterator[Gateway]:
+def by_cookie(start: Start, upstream: Upstream, login_upstream: Upstream) -> Gateway:
     """A gateway whose login hands the key out in a cookie, and that tells the backend of logouts
     where nothing listens.
     """
-    with gateway(
-        tmp_path_factory.mktemp("by-cookie"),
-        redis.url,
+    return start(
         upstreams={
             "shop": upstream.url,
             "accounts": login_upstream.url,
@@ -36,8 +26,7 @@ def by_cookie(
             {"path": "/api/*", "upstream": "shop"},
             {"path": "/public/*", "upstream": "shop", "auth": "public"},
         ],
-    ) as running:
-        yield running
+    )
 
 
 def cookie_of(relay: Gateway, login_upstream: Upstream) -> bytes:

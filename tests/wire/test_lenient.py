@@ -65,9 +65,7 @@ def test_what_is_taken(site: tuple[Gateway, Upstream], answer: bytes, bytewise: 
     running, server = site
 
     def pieces(visit: Visit) -> None:
-        seen = 0
-        while True:
-            seen += len(visit.request(seen))
+        for _ in visit.requests():
             for byte in answer:
                 visit.send(bytes((byte,)))
 

@@ -8,10 +8,9 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.conftest import json_answer, token_of
-from tests.support.gateway import Gateway, gateway
+from tests.conftest import Start, json_answer, token_of
+from tests.support.gateway import Gateway
 from tests.support.raw import Client, Upstream, Visit, ask, status
-from tests.support.redis_server import RedisServer
 
 SECRET = b"for the few"
 
@@ -21,10 +20,7 @@ ALIASES = ["localhost", "0.0.0.0", "127.1", "2130706433", "[::ffff:127.0.0.1]"]
 
 def careless(visit: Visit) -> None:
     """A backend that finds a path behind every spelling, and then shows what it holds."""
-    seen = 0
-    while True:
-        request = visit.request(seen)
-        seen += len(request)
+    for request in visit.requests():
         path = unquote(unquote(request.split(b" ")[1].decode())).lower()
         if any(word in path for word in ("login", "refresh", "switch")):
             visit.send(json_answer("200 OK", {"token": token_of("alice")}))
@@ -34,20 +30,14 @@ def careless(visit: Visit) -> None:
 
 @pytest.fixture(scope="module")
 def app() -> Iterator[Upstream]:
-    server = Upstream()
-    server.answer = careless
-    yield server
-    server.stop()
+    with Upstream(careless) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
-def front(
-    tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, app: Upstream
-) -> Iterator[Gateway]:
+def front(start: Start, app: Upstream) -> Gateway:
     renew = {"upstream": "app", "backend_path": "/api/refresh"}
-    with gateway(
-        tmp_path_factory.mktemp("paths"),
-        redis.url,
+    return start(
         upstreams={
             "app": app.url,
             "unix-like": {"servers": app.url, "paths": "strict"},
@@ -83,8 +73,7 @@ def front(
                 for name in (f"alias{at}" for at in range(len(ALIASES)))
             ),
         ],
-    ) as running:
-        yield running
+    )
 
 
 @pytest.fixture(scope="module")

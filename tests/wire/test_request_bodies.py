@@ -29,10 +29,7 @@ def test_a_body_on_any_method_keeps_its_framing(
 
 def named(visit: Visit) -> None:
     """Answers with the path of each request, so that mixed-up answers show."""
-    seen = 0
-    while True:
-        request = visit.request(seen)
-        seen += len(request)
+    for request in visit.requests():
         path = request.split(b" ")[1]
         visit.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(path), path))
 

@@ -237,10 +237,7 @@ def test_no_answer_reaches_another_user(relay: Gateway, shop: Upstream) -> None:
     """
 
     def echo(visit: Visit) -> None:
-        seen = 0
-        while True:
-            request = visit.request(seen)
-            seen += len(request)
+        for request in visit.requests():
             time.sleep(random.random() / 200)
             line = next(x for x in request.split(b"\r\n") if x.startswith(b"X-User-Id: "))
             name = line.removeprefix(b"X-User-Id: ")

@@ -4,15 +4,13 @@ another.
 
 import json
 import re
-from collections.abc import Iterator
 
 import pytest
 
 from gateway.core import keys
-from tests.conftest import accounts, log_in, token_of
-from tests.support.gateway import Gateway, gateway
+from tests.conftest import Start, accounts, log_in, token_of
+from tests.support.gateway import Gateway
 from tests.support.raw import Upstream, always, ask, status
-from tests.support.redis_server import RedisServer
 from tests.wire.vectors import cases
 
 DEAD = keys.new_key(bytes(range(1, 33))).reveal()
@@ -23,17 +21,10 @@ NAVIGATES = "Sec-Fetch-Mode: navigate"
 
 
 @pytest.fixture(scope="module")
-def site(
-    tmp_path_factory: pytest.TempPathFactory,
-    redis: RedisServer,
-    upstream: Upstream,
-    login_upstream: Upstream,
-) -> Iterator[Gateway]:
+def site(start: Start, upstream: Upstream, login_upstream: Upstream) -> Gateway:
     """A gateway that takes keys in its own cookie, and in a backend's."""
     of_backend = {"kind": "backend", "upstream": "accounts", "backend_path": "/backend/login"}
-    with gateway(
-        tmp_path_factory.mktemp("several"),
-        redis.url,
+    return start(
         upstreams={"shop": upstream.url, "accounts": login_upstream.url},
         login=[
             {**of_backend, "path": "/login", "token": "/token"},
@@ -47,8 +38,7 @@ def site(
             {"path": "/maybe/*", "upstream": "shop", "auth": "optional"},
             {"path": "/public/*", "upstream": "shop", "auth": "public"},
         ],
-    ) as running:
-        yield running
+    )
 
 
 @pytest.fixture

@@ -9,11 +9,10 @@ from itertools import count
 
 import pytest
 
-from tests.conftest import json_answer, log_in, token_of
+from tests.conftest import Start, json_answer, log_in, token_of
 from tests.support.caches import nginx, squid
-from tests.support.gateway import Gateway, gateway
+from tests.support.gateway import Gateway
 from tests.support.raw import Answer, Upstream, Visit, always, ask, status
-from tests.support.redis_server import RedisServer
 
 # A page of its own for each test: what a cache has kept for one is no other's.
 NUMBERS = count()
@@ -22,16 +21,9 @@ CARRIERS = {"a cookie": b"Cookie: a=b; latchkey=%b\r\n", "keys.field": b"X-Api-K
 
 
 @pytest.fixture(scope="module")
-def behind(
-    tmp_path_factory: pytest.TempPathFactory,
-    redis: RedisServer,
-    upstream: Upstream,
-    login_upstream: Upstream,
-) -> Iterator[Gateway]:
+def behind(start: Start, upstream: Upstream, login_upstream: Upstream) -> Gateway:
     """A gateway that takes keys in a field as well."""
-    with gateway(
-        tmp_path_factory.mktemp("behind"),
-        redis.url,
+    return start(
         upstreams={"shop": upstream.url, "accounts": login_upstream.url},
         login={
             "kind": "backend",
@@ -46,8 +38,7 @@ def behind(
             {"path": "/maybe/*", "upstream": "shop", "auth": "optional"},
             {"path": "/public/*", "upstream": "shop", "auth": "public"},
         ],
-    ) as running:
-        yield running
+    )
 
 
 @pytest.fixture(scope="module", params=["squid", "nginx"])
@@ -75,10 +66,7 @@ def names_its_caller(*lines: bytes, status: bytes = b"200 OK") -> Answer:
     fields = b"".join(line + b"\r\n" for line in (date, *lines))
 
     def answer(visit: Visit) -> None:
-        seen = 0
-        while True:
-            request = visit.request(seen)
-            seen += len(request)
+        for request in visit.requests():
             user = re.search(rb"\r\nX-User-Id: (\w+)\r\n", request)
             body = user[1] if user else b"no one"
             visit.send(

@@ -1,10 +1,10 @@
 """wire-rules.md#E7: in which cookies a key is taken: the ones that hand it out, and no neighbour's."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import Start
 from tests.support.gateway import Gateway, gateway
 from tests.support.raw import Upstream, ask, status
 from tests.support.redis_server import RedisServer
@@ -21,13 +21,9 @@ def users(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def relay(
-    tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, upstream: Upstream, users: Path
-) -> Iterator[Gateway]:
+def relay(start: Start, upstream: Upstream, users: Path) -> Gateway:
     """A gateway behind a proxy that it trusts, and that may ask it about requests."""
-    with gateway(
-        tmp_path_factory.mktemp("trusted"),
-        redis.url,
+    return start(
         upstreams={"shop": upstream.url},
         signing=signing(),
         login={"kind": "users", "path": "/login", "file": str(users)},
@@ -43,8 +39,7 @@ def relay(
                 "bad_key": "anonymous",
             },
         ],
-    ) as running:
-        yield running
+    )
 
 
 def send(relay: Gateway, line: str, *fields: str, body: str = "") -> bytes:
