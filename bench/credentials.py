@@ -8,7 +8,7 @@ import time
 
 import jwt
 
-from gateway.core import keys
+from gateway.core.sessions import keys
 
 TOKEN_LIFE = 86_400  # s, a day
 

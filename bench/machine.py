@@ -18,7 +18,7 @@ from multiprocessing import active_children, get_context
 from pathlib import Path
 from types import MappingProxyType
 
-from gateway.store.lifeline import end_with_parent
+from gateway.store.end_with_parent import end_with_parent
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _STARTUP = 20.0  # s until a server must accept connections

@@ -14,7 +14,7 @@ from bench.credentials import TOKEN_LIFE, new_token
 from bench.ground import Ground, give_to_peers
 from bench.machine import fresh_processes
 from gateway.config.load import load
-from gateway.core.sessions import Device
+from gateway.core.sessions.session import Device
 from gateway.store.sessions import Sessions, open_sessions
 
 ISSUERS = 2  # processes, one for each core

@@ -19,9 +19,9 @@ from pathlib import Path
 from gateway.config.load import load
 from gateway.config.model import Config
 from gateway.config.problems import ConfigError
-from gateway.core.addresses import TcpAddress
-from gateway.listeners import StartError, describe, listen
-from gateway.store.lifeline import end_with_parent
+from gateway.core.http.addresses import TcpAddress
+from gateway.processes.listeners import StartError, describe, listen
+from gateway.store.end_with_parent import end_with_parent
 
 _ROOT = Path(__file__).parents[1]
 

@@ -17,10 +17,10 @@ from gateway.config.problems import Problem
 from gateway.config.providers import check_providers
 from gateway.config.realm_checks import check_realms
 from gateway.config.users_file import BrokenFile
-from gateway.core.fields import fold, has_meaning
-from gateway.core.routing import Table
+from gateway.core.http.field_names import fold, has_meaning
+from gateway.core.http.routing import Table
+from gateway.core.logins.token_places import Auto
 from gateway.core.secret import Secret
-from gateway.core.token_places import Auto
 from gateway.pages import rendering
 
 # The endpoints are an upstream of this name.

@@ -27,11 +27,11 @@ from gateway.config.values import (
     is_plain_path,
     off,
 )
-from gateway.core.token_places import (
+from gateway.core.logins.token_places import (
     parse_pointer,
     parse_token_place,
 )
-from gateway.core.verifying_keys import Algorithm
+from gateway.core.tokens.verifying_keys import Algorithm
 
 
 class Renew(Model):

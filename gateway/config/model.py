@@ -46,8 +46,8 @@ from gateway.config.values import (
     SocketMode,
     unless_off,
 )
-from gateway.core import cors
-from gateway.core.addresses import Address, UnixAddress, parse_address
+from gateway.core.http import cors
+from gateway.core.http.addresses import Address, UnixAddress, parse_address
 
 
 class Listener(Shorthand):

@@ -11,7 +11,7 @@ from pathlib import Path
 from gateway.config.document import Document
 from gateway.config.model import Config
 from gateway.config.problems import Problem
-from gateway.core.addresses import UnixAddress
+from gateway.core.http.addresses import UnixAddress
 
 
 def check_openings(config: Config, document: Document) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
-    from gateway.core.minting import Minter
+    from gateway.core.tokens.minting import Minter
 
 # Where upstreams find the public keys: a habit of identity providers.
 JWKS_PATH = "/.well-known/jwks.json"
@@ -20,7 +20,7 @@ def minter(config: Config) -> Minter | None:
     if config.signing is None:
         return None
     from gateway.config import signing
-    from gateway.core.minting import Minter
+    from gateway.core.tokens.minting import Minter
 
     section = config.signing
     return Minter(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from gateway.config.problems import Problem
 from gateway.config.realms import takes_own_tokens
-from gateway.core.realms import SubjectPrefix
-from gateway.core.sessions import SUBJECT
+from gateway.core.sessions.realms import SubjectPrefix
+from gateway.core.sessions.session import SUBJECT
 
 if TYPE_CHECKING:
     from gateway.config.document import Document, Where

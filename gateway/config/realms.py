@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.core.realms import Realm, realms_of
+from gateway.core.sessions.realms import Realm, realms_of
 
 if TYPE_CHECKING:
     from gateway.config.model import Config

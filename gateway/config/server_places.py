@@ -17,7 +17,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from gateway.config.model import Config
-from gateway.core.addresses import ServerUrl
+from gateway.core.http.addresses import ServerUrl
 
 # How long all names together may take, so that a name server that is away holds up no start.
 _RESOLVING_SECONDS = 2.0

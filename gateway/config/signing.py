@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.config.files import read_file
-from gateway.core import signing
 from gateway.core.secret import Secret
-from gateway.core.signing import BadSigningKey
+from gateway.core.tokens import signing_keys
+from gateway.core.tokens.signing_keys import BadSigningKey
 
 if TYPE_CHECKING:
     from gateway.config.document import Document
@@ -63,9 +63,9 @@ def _with_file(key: SigningKey, folder: Path) -> SigningKey:
     return key.model_copy(update={"private_key": Secret(text)})
 
 
-def signing_key(given: SigningKey) -> signing.SigningKey:
+def signing_key(given: SigningKey) -> signing_keys.SigningKey:
     """A key that signs, of its section. Raises `BadSigningKey`."""
     if given.secret is not None:
-        return signing.secret_key(given.secret.reveal(), given.kid)
+        return signing_keys.secret_key(given.secret.reveal(), given.kid)
     assert given.private_key is not None
-    return signing.private_key(given.algorithm, given.private_key.reveal(), given.kid)
+    return signing_keys.private_key(given.algorithm, given.private_key.reveal(), given.kid)

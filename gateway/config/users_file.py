@@ -21,7 +21,7 @@ import yaml
 from gateway.config.files import read_file
 from gateway.core import json_text
 from gateway.core.json_text import NotJson
-from gateway.core.users import BadUsers, User, read_users
+from gateway.core.logins.users import BadUsers, User, read_users
 
 _log = logging.getLogger("gateway.users")
 

@@ -23,16 +23,12 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, core_schema
 
-from gateway.core import cors
-from gateway.core.addresses import Address, ServerUrl, parse_address, parse_server
+from gateway.core.http import cors
+from gateway.core.http.addresses import Address, ServerUrl, parse_address, parse_server
 from gateway.core.json_text import pointed
-from gateway.core.minting import REGISTERED
-from gateway.core.provider_metadata import is_address, is_protected
-from gateway.core.realms import SubjectPrefix, parse_prefix
-from gateway.core.refresh_tokens import Sending, parse_sending
-from gateway.core.secret import Secret
-from gateway.core.store_urls import StoreUrl, parse_store_url
-from gateway.core.token_places import (
+from gateway.core.logins.provider_metadata import is_address, is_protected
+from gateway.core.logins.refresh_tokens import Sending, parse_sending
+from gateway.core.logins.token_places import (
     ClaimPlace,
     JsonPointer,
     TokenPlace,
@@ -40,7 +36,11 @@ from gateway.core.token_places import (
     parse_pointer,
     parse_token_place,
 )
-from gateway.core.verifying_keys import Algorithm
+from gateway.core.secret import Secret
+from gateway.core.sessions.realms import SubjectPrefix, parse_prefix
+from gateway.core.store_urls import StoreUrl, parse_store_url
+from gateway.core.tokens.minting import REGISTERED
+from gateway.core.tokens.verifying_keys import Algorithm
 
 _PATH = re.compile(r"/[A-Za-z0-9_.~!$&'()+,=:@/-]*(?<!/)\*?|/[A-Za-z0-9_.~!$&'()+,=:@/-]*/\*?|/\*?")
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")

@@ -11,8 +11,8 @@ from gateway.config.files import read_file
 from gateway.config.login_sections import Verify
 from gateway.config.model import Config
 from gateway.config.problems import Problem
-from gateway.core import verifying_keys
-from gateway.core.verifying_keys import Algorithm, BadKey
+from gateway.core.tokens import verifying_keys
+from gateway.core.tokens.verifying_keys import Algorithm, BadKey
 
 V = TypeVar("V", bound=Verify)
 

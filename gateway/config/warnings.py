@@ -15,9 +15,9 @@ from gateway.config.problems import Problem, in_order
 from gateway.config.realm_checks import realm_warnings
 from gateway.config.units import WHOLE
 from gateway.config.values import Networks
-from gateway.core.addresses import UnixAddress
-from gateway.core.paths import fold, read
-from gateway.core.token_places import Auto
+from gateway.core.http.addresses import UnixAddress
+from gateway.core.http.paths import fold, read
+from gateway.core.logins.token_places import Auto
 
 # A network with a shorter prefix is larger than any that is one owner's: 10.0.0.0/8 and fc00::/7,
 # which are private (RFC 1918, RFC 4193), are the largest. By the version of the address.

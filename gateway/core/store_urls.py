@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qsl, unquote
 
-from gateway.core.addresses import LONGEST_UNIX_PATH, BadAddress
+from gateway.core.http.addresses import LONGEST_UNIX_PATH, BadAddress
 from gateway.core.secret import Secret
 
 Kind = Literal["single", "sentinel", "cluster", "unix"]

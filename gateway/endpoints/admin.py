@@ -7,7 +7,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from gateway import __version__
-from gateway.core.refusals import Refusal
+from gateway.core.http.refusals import Refusal
 from gateway.core.secret import Secret
 from gateway.endpoints.admin_sessions import build_admin_sessions
 from gateway.endpoints.answers import REFUSED, refusals_as_problems, without_server_field

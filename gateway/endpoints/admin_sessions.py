@@ -7,10 +7,10 @@ import hmac
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from gateway.core import refusals
-from gateway.core.moments import NoMoment, parse_moment
-from gateway.core.refusals import Refusal
+from gateway.core.http import refusals
+from gateway.core.http.refusals import Refusal
 from gateway.core.secret import Secret
+from gateway.core.timestamps import NoMoment, parse_moment
 from gateway.endpoints.answers import Handler, Refused
 from gateway.observe.events import Event, Report
 from gateway.store.administration import Administration

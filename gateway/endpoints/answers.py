@@ -9,17 +9,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 from multidict import CIMultiDict
 
-from gateway.backends import BackendFailed
-from gateway.core import refusals, return_paths
-from gateway.core.origins import SAFE_METHODS
-from gateway.core.refusals import PROBLEM_TYPE, Refusal
-from gateway.core.replies import Reply
+from gateway.core.http import refusals, return_paths
+from gateway.core.http.origins import SAFE_METHODS
+from gateway.core.http.refusals import PROBLEM_TYPE, Refusal
+from gateway.core.logins.replies import Reply
 from gateway.endpoints import pages
+from gateway.outbound.backends import BackendFailed
 from gateway.pages import policy
 from gateway.pages.rendering import REFUSAL
 from gateway.pages.texts import Notice
 from gateway.store.errors import StoreUnavailable
-from gateway.store.failures import TooManyFailures
+from gateway.store.login_failures import TooManyFailures
 
 _log = logging.getLogger("gateway.endpoints")
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.backends import Backends
+from gateway.concurrency.off_loop import CLIENT
 from gateway.config.own_tokens import JWKS_PATH, minter
 from gateway.config.realms import realms
-from gateway.core.accounts import network
-from gateway.core.cors import Policy
-from gateway.core.origins import authority
-from gateway.core.refusals import Refusal
-from gateway.core.sessions import NAMED
+from gateway.core.http.cors import Policy
+from gateway.core.http.origins import authority
+from gateway.core.http.refusals import Refusal
+from gateway.core.logins.throttle_keys import network
+from gateway.core.sessions.session import NAMED
 from gateway.endpoints import pages
 from gateway.endpoints.answers import (
     LOGIN_PAGE,
@@ -34,9 +34,9 @@ from gateway.endpoints.login import LoginEndpoint
 from gateway.endpoints.logout import LogoutEndpoint
 from gateway.endpoints.sessions import SessionsEndpoint
 from gateway.logins import Entrance, Federated, Login, Means, key_cookies, login_paths, open_login
-from gateway.logins._guessing import Guard, Guarded
 from gateway.logins._minting import Minting
-from gateway.off_loop import CLIENT
+from gateway.logins._throttle import Guard, Guarded
+from gateway.outbound.backends import Backends
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.core import cookie_deletions, keys, origins, refusals, subjects
-from gateway.core.cors import Policy
-from gateway.core.records import Open
+from gateway.core.http import origins, refusals
+from gateway.core.http.cors import Policy
+from gateway.core.logins import cookie_deletions
+from gateway.core.sessions import keys, subjects
+from gateway.core.sessions.records import Open
 from gateway.endpoints.answers import Refused
 from gateway.store.directory import Directory
 

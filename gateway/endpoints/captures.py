@@ -17,26 +17,28 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from gateway.backends import BackendFailed, Backends
-from gateway.core import carriers, cookie_deletions, cookie_logouts, devices, keys, refusals, swaps
-from gateway.core.fields import OWN_PREFIX, fold
-from gateway.core.keys import Key
-from gateway.core.origins import host_of, plain_authority
-from gateway.core.refusals import Refusal
-from gateway.core.replies import Reply, UnreadableReply, names
-from gateway.core.request_echo import EchoDetector
-from gateway.core.sessions import Session
-from gateway.core.swaps import Found, InField, NoToken
-from gateway.core.tokens import BadToken, NotVerified, read_claims
+from gateway.core.http import refusals
+from gateway.core.http.field_names import OWN_PREFIX, fold
+from gateway.core.http.origins import host_of, plain_authority
+from gateway.core.http.refusals import Refusal
+from gateway.core.logins import carriers, cookie_deletions, cookie_logouts, reply_tokens
+from gateway.core.logins.replies import Reply, UnreadableReply, names
+from gateway.core.logins.reply_tokens import Found, InField, NoToken
+from gateway.core.logins.request_echo import EchoDetector
+from gateway.core.sessions import devices, keys
+from gateway.core.sessions.keys import Key
+from gateway.core.sessions.session import Session
+from gateway.core.tokens.claims import BadToken, NotVerified, read_claims
 from gateway.endpoints.answers import Handler, Refused, replied
 from gateway.endpoints.callers import asked_host, by_cookie, cookies_with_keys, other_sessions
 from gateway.endpoints.endings import Endings
-from gateway.key_sets import KeysUnavailable
 from gateway.logins import Attempt, key_cookies, key_places
 from gateway.logins._asking import find_token, scrub, swap
-from gateway.logins._guarded_routes import GuardedRoutes, Guess
-from gateway.logins._successors import OtherSubject, Successors
+from gateway.logins._throttled_routes import GuardedRoutes, Guess
+from gateway.logins._token_replacement import OtherSubject, Successors
 from gateway.observe.events import Event
+from gateway.outbound.backends import BackendFailed, Backends
+from gateway.outbound.jwks import KeysUnavailable
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -260,7 +262,7 @@ def _kept_cookie(
     if name is None or (kept_in and kept_in != [name]):
         return session.cookie
     prefix = (rule.strip_prefix or "").rstrip("/")
-    return swaps.kept_cookie(reply, found, prefix + request.path)
+    return reply_tokens.kept_cookie(reply, found, prefix + request.path)
 
 
 async def _attempt(request: web.Request) -> Attempt:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.core import refusals, return_paths
-from gateway.core.origins import authority
+from gateway.core.http import refusals, return_paths
+from gateway.core.http.origins import authority
 from gateway.endpoints import pages
 from gateway.endpoints.answers import refuse
 from gateway.pages import policy

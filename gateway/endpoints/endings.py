@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.backends import BackendFailed, Backends
-from gateway.core import swaps
-from gateway.core.fields import OWN_PREFIX, fold
-from gateway.core.records import Open
-from gateway.core.replies import Reply
-from gateway.core.sessions import Session
+from gateway.core.http.field_names import OWN_PREFIX, fold
+from gateway.core.logins import reply_tokens
+from gateway.core.logins.replies import Reply
+from gateway.core.sessions.records import Open
+from gateway.core.sessions.session import Session
 from gateway.endpoints import pages
 from gateway.endpoints.callers import Caller, deletions, other_sessions, own_origin
 from gateway.logins import Federated
 from gateway.observe.events import Kind, of_sessions
+from gateway.outbound.backends import BackendFailed, Backends
 from gateway.store.near_cache import Entry
 from gateway.store.sessions import Sessions
 
@@ -145,7 +145,7 @@ class Endings:
         if reply.status >= 400:
             _log.warning("the backend's logout answered %d", reply.status)
         fields = tuple(line for line in reply.fields if line[0].lower() == "set-cookie")
-        return [value for _, value in swaps.scrub(Reply(reply.status, fields, b"")).fields]
+        return [value for _, value in reply_tokens.scrub(Reply(reply.status, fields, b"")).fields]
 
 
 def _passed(request: web.Request) -> Iterable[tuple[str, str]]:

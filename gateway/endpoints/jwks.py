@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.core import refusals
+from gateway.core.http import refusals
 from gateway.endpoints.answers import refuse
 
 if TYPE_CHECKING:
-    from gateway.core.minting import Minter
+    from gateway.core.tokens.minting import Minter
 
 # How long the keys may be kept, in seconds. A new key has to be shown for longer than this before
 # it signs, or some verifier would not know it yet.

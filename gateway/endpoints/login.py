@@ -13,19 +13,13 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from gateway.core import (
-    carriers,
-    devices,
-    media_types,
-    multipart,
-    refusals,
-    return_paths,
-    set_cookies,
-)
-from gateway.core.carriers import KeyCookie
-from gateway.core.fields import OWN_PREFIX, fold
-from gateway.core.origins import plain_authority
-from gateway.core.replies import Reply
+from gateway.core.http import media_types, multipart, refusals, return_paths, set_cookies
+from gateway.core.http.field_names import OWN_PREFIX, fold
+from gateway.core.http.origins import plain_authority
+from gateway.core.logins import carriers
+from gateway.core.logins.carriers import KeyCookie
+from gateway.core.logins.replies import Reply
+from gateway.core.sessions import devices
 from gateway.endpoints import pages
 from gateway.endpoints.answers import LOGIN_PAGE, ONCE_MORE, OnceMore, Refused, refuse, replied
 from gateway.endpoints.callers import (

@@ -6,7 +6,7 @@ from typing import Literal
 
 from aiohttp import web
 
-from gateway.core import refusals
+from gateway.core.http import refusals
 from gateway.endpoints import pages
 from gateway.endpoints.answers import LOGIN_PAGE, Refused, refuse
 from gateway.endpoints.callers import (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 
-from gateway.core import negotiation
+from gateway.core.http import negotiation
 from gateway.pages import policy
 from gateway.pages.rendering import Templates
 from gateway.pages.texts import Texts

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.core import refusals
-from gateway.core.moments import rfc3339
-from gateway.core.records import Open
+from gateway.core.http import refusals
+from gateway.core.sessions.records import Open
+from gateway.core.timestamps import rfc3339
 from gateway.endpoints import pages
 from gateway.endpoints.answers import Refused, refuse
 from gateway.endpoints.callers import Caller, caller, insist_on_own_site

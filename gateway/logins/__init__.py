@@ -13,22 +13,22 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from gateway.backends import BackendFailed, Backends
-from gateway.core import carriers
-from gateway.core.carriers import Choice, KeyCookie
-from gateway.core.origins import host_of
-from gateway.core.realms import Realm
-from gateway.core.refusals import Refusal
-from gateway.core.replies import Reply
-from gateway.core.sessions import Session
-from gateway.core.token_places import TokenPlace
+from gateway.core.http.origins import host_of
+from gateway.core.http.refusals import Refusal
+from gateway.core.logins import carriers
+from gateway.core.logins.carriers import Choice, KeyCookie
+from gateway.core.logins.replies import Reply
+from gateway.core.logins.token_places import TokenPlace
+from gateway.core.sessions.realms import Realm
+from gateway.core.sessions.session import Session
+from gateway.outbound.backends import BackendFailed, Backends
 from gateway.store.renewals import Renew
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
     from gateway.config.logins import AnyLogin
     from gateway.config.model import Config
-    from gateway.core.minting import Minter
+    from gateway.core.tokens.minting import Minter
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,9 @@ class Attempt:
     cookie: KeyCookie | None  # what the key is to travel in; None: in the reply
     origin: str = ""  # the gateway's own, as the client names it
     authority: str = ""  # the host and port that were asked for; "" if they are no plain ones
-    trips: Mapping[str, str] = field(default_factory=dict, repr=False)  # see `core.trips`
+    trips: Mapping[str, str] = field(
+        default_factory=dict, repr=False
+    )  # see `core.logins.login_state`
 
     @property
     def host(self) -> str:

@@ -8,17 +8,18 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from gateway.backends import BackendFailed, Backends
-from gateway.core import refresh_tokens, refusals, swaps
-from gateway.core.fields import HOSTS, fold
-from gateway.core.refresh_tokens import RefreshToken
-from gateway.core.replies import Reply
-from gateway.core.request_echo import EchoDetector
-from gateway.core.swaps import Found
-from gateway.core.token_places import TokenPlace
-from gateway.core.tokens import BadToken
+from gateway.concurrency.off_loop import off_loop
+from gateway.core.http import refusals
+from gateway.core.http.field_names import HOSTS, fold
+from gateway.core.logins import refresh_tokens, reply_tokens
+from gateway.core.logins.refresh_tokens import RefreshToken
+from gateway.core.logins.replies import Reply
+from gateway.core.logins.reply_tokens import Found
+from gateway.core.logins.request_echo import EchoDetector
+from gateway.core.logins.token_places import TokenPlace
+from gateway.core.tokens.claims import BadToken
 from gateway.logins import Attempt
-from gateway.off_loop import off_loop
+from gateway.outbound.backends import BackendFailed, Backends
 
 if TYPE_CHECKING:
     from gateway.config.login_sections import AskingLogin
@@ -71,9 +72,9 @@ async def find_token(
     Where it will not be verified, its place must not be one that the client has named.
     """
     is_long = reply.is_large or sent.is_large
-    found = await off_loop(is_long, swaps.find, reply, place, sent.is_echo)
+    found = await off_loop(is_long, reply_tokens.find, reply, place, sent.is_echo)
     if not is_verified and await off_loop(
-        sent.is_large, swaps.is_named_by_client, found, sent.may_name
+        sent.is_large, reply_tokens.is_named_by_client, found, sent.may_name
     ):
         raise BadToken("named_by_client")
     return found
@@ -89,9 +90,9 @@ async def find_refresh_token(
 
 async def swap(reply: Reply, found: Found, key: str) -> Reply:
     """The reply with the key in the token's place. Raises `UnreadableReply`."""
-    return await off_loop(reply.is_large, swaps.swap, reply, found, key)
+    return await off_loop(reply.is_large, reply_tokens.swap, reply, found, key)
 
 
 async def scrub(reply: Reply) -> Reply:
     """The reply without any token. Raises `UnreadableReply`."""
-    return await off_loop(reply.is_large, swaps.scrub, reply)
+    return await off_loop(reply.is_large, reply_tokens.scrub, reply)

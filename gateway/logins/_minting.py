@@ -9,21 +9,22 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from gateway.backends import BackendFailed
-from gateway.core import refusals, sessions
+from gateway.core.http import refusals
 from gateway.core.json_text import pointed
-from gateway.core.realms import Realm
-from gateway.core.replies import UnreadableReply
-from gateway.core.sessions import Device, Session, Token
-from gateway.core.tokens import MINTED, RENEWED_BEFORE
+from gateway.core.logins.replies import UnreadableReply
+from gateway.core.sessions import session as sessions
+from gateway.core.sessions.realms import Realm
+from gateway.core.sessions.session import Device, Session, Token
+from gateway.core.tokens.claims import MINTED, RENEWED_BEFORE
 from gateway.logins import Attempt, Means
-from gateway.logins._reports import end_replaced, report, subject_of
+from gateway.logins._events import end_replaced, report, subject_of
+from gateway.outbound.backends import BackendFailed
 from gateway.store.renewals import RenewalRefused
-from gateway.store.replacing import Renewed
 from gateway.store.sessions import Issued
+from gateway.store.token_updates import Renewed
 
 if TYPE_CHECKING:
-    from gateway.core.minting import Minted
+    from gateway.core.tokens.minting import Minted
 
 _log = logging.getLogger("gateway.logins")
 

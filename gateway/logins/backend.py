@@ -9,24 +9,26 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from gateway.backends import BackendFailed
-from gateway.core import refresh_tokens, refusals, subjects, swaps
-from gateway.core.carriers import KeyCookie
-from gateway.core.keys import Key
-from gateway.core.refresh_tokens import RefreshToken
-from gateway.core.replies import Reply, UnreadableReply
-from gateway.core.request_echo import EchoDetector
-from gateway.core.sessions import Device
-from gateway.core.swaps import Found, NoToken
-from gateway.core.tokens import BadToken, Claims, NotVerified
-from gateway.key_sets import KeysUnavailable
+from gateway.concurrency.off_loop import off_loop
+from gateway.core.http import refusals
+from gateway.core.logins import refresh_tokens, reply_tokens
+from gateway.core.logins.carriers import KeyCookie
+from gateway.core.logins.refresh_tokens import RefreshToken
+from gateway.core.logins.replies import Reply, UnreadableReply
+from gateway.core.logins.reply_tokens import Found, NoToken
+from gateway.core.logins.request_echo import EchoDetector
+from gateway.core.sessions import subjects
+from gateway.core.sessions.keys import Key
+from gateway.core.sessions.session import Device
+from gateway.core.tokens.claims import BadToken, Claims, NotVerified
 from gateway.logins import Attempt, LoggedIn, Means
 from gateway.logins._asking import ask, find_refresh_token, find_token, scrub, swap
-from gateway.logins._refresh import BackendRefresh
-from gateway.logins._reports import end_replaced, report, reporting_failures, subject_of
-from gateway.logins._successors import Successors
-from gateway.off_loop import off_loop
-from gateway.verifiers import open_reader
+from gateway.logins._backend_renewal import BackendRefresh
+from gateway.logins._events import end_replaced, report, reporting_failures, subject_of
+from gateway.logins._token_replacement import Successors
+from gateway.outbound.backends import BackendFailed
+from gateway.outbound.jwks import KeysUnavailable
+from gateway.outbound.token_readers import open_reader
 
 if TYPE_CHECKING:
     from gateway.config.logins.backend import BackendLogin
@@ -67,7 +69,7 @@ class Login:
         """What the client gets of the backend's reply. Raises `UnreadableReply`."""
         if reply.is_refusal or attempt.method == "OPTIONS":
             return await self._refused(attempt, reply)
-        if await off_loop(reply.is_large, swaps.says_no, reply, self._config.failed):
+        if await off_loop(reply.is_large, reply_tokens.says_no, reply, self._config.failed):
             return await self._said_no(attempt, reply)
         sent = EchoDetector(attempt.query, attempt.fields, attempt.body)
         try:
@@ -76,7 +78,7 @@ class Login:
             return await self._without_token(attempt, reply)
         # The swap is tried before anything is issued: what cannot be rewritten is refused.
         await swap(reply, found, "")
-        if attempt.is_foreign and swaps.is_in_cookie(reply, found):
+        if attempt.is_foreign and reply_tokens.is_in_cookie(reply, found):
             # It would log a visitor in as another user (CWE-352): `endpoints.login` refuses that
             # where the cookie is ours, but a backend's own is first seen in its reply.
             raise BackendFailed(refusals.CROSS_SITE)
@@ -85,7 +87,7 @@ class Login:
 
     async def _said_no(self, attempt: Attempt, reply: Reply) -> Reply:
         """A refusal with the status of a success passes, if it hands nothing out."""
-        if await off_loop(reply.is_large, swaps.may_hand_out, reply, self._config.failed):
+        if await off_loop(reply.is_large, reply_tokens.may_hand_out, reply, self._config.failed):
             _log.error("login %s: a reply that says no may hand out a token", attempt.request_id)
             raise BackendFailed(refusals.NO_TOKEN)
         return await self._refused(attempt, reply)
@@ -111,7 +113,7 @@ class Login:
         """A redirect passes, for many refuse by one, and so does what says that this is no login
         yet; any other success must have a token.
         """
-        if reply.status >= 300 or await off_loop(reply.is_large, swaps.is_no_login, reply):
+        if reply.status >= 300 or await off_loop(reply.is_large, reply_tokens.is_no_login, reply):
             return await self._refused(attempt, reply)
         _log.error(
             "login %s: the backend answered %d without a token",
@@ -153,7 +155,7 @@ class Login:
             device=Device(attempt.device, attempt.address),
             token_expiry=claims.expires,
             refresh=refresh_tokens.dump(refresh),
-            cookie=swaps.kept_cookie(reply, found, self._config.path),
+            cookie=reply_tokens.kept_cookie(reply, found, self._config.path),
             renew_before=renew.before if renew and refresh else None,
         )
         report(self._sessions, "login", attempt, issued.session)
@@ -180,6 +182,6 @@ async def _handed_out(
 
     A backend that hands its token out in a cookie has chosen one already.
     """
-    if cookie is None or swaps.is_in_cookie(reply, found):
+    if cookie is None or reply_tokens.is_in_cookie(reply, found):
         return await swap(reply, found, key.reveal()), []
     return await swap(reply, found, ""), [("Set-Cookie", cookie.setting(key.reveal()))]

@@ -11,16 +11,18 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from gateway.backends import BackendFailed
-from gateway.core import claims, json_text, refusals, swaps
+from gateway.concurrency.off_loop import off_loop
+from gateway.core import json_text
+from gateway.core.http import refusals
 from gateway.core.json_text import NotJson
-from gateway.core.minting import BadClaims
-from gateway.core.replies import Reply, UnreadableReply
+from gateway.core.logins import reply_claims, reply_tokens
+from gateway.core.logins.replies import Reply, UnreadableReply
+from gateway.core.tokens.minting import BadClaims
 from gateway.logins import Attempt, LoggedIn, Means
 from gateway.logins._asking import ask, scrub
+from gateway.logins._events import report, reporting_failures
 from gateway.logins._minting import Minting, about, with_key
-from gateway.logins._reports import report, reporting_failures
-from gateway.off_loop import off_loop
+from gateway.outbound.backends import BackendFailed
 
 if TYPE_CHECKING:
     from gateway.config.logins.mint import MintLogin
@@ -69,11 +71,13 @@ class Login:
         try:
             scrubbed = (await scrub(reply)).without_cookies(self._own_cookies)
             is_large, failed = reply.is_large, self._config.failed
-            is_no = reply.status >= 300 or await off_loop(is_large, swaps.says_no, reply, failed)
+            is_no = reply.status >= 300 or await off_loop(
+                is_large, reply_tokens.says_no, reply, failed
+            )
             if is_no or attempt.method == "OPTIONS":
                 return self._refused(attempt, scrubbed)
-            found = await off_loop(is_large, claims.collect, reply, self._wanted)
-            if await off_loop(is_large, claims.are_refused, reply, self._wanted):
+            found = await off_loop(is_large, reply_claims.collect, reply, self._wanted)
+            if await off_loop(is_large, reply_claims.are_refused, reply, self._wanted):
                 return self._refused(attempt, scrubbed)
             data = await off_loop(is_large, _object, scrubbed)
             # The key is put in before there is one: a reply that cannot hold it is refused.

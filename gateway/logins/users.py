@@ -13,21 +13,22 @@ import os
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from gateway.backends import BackendFailed
+from gateway.concurrency.fair_queue import NoRoom, Turns
 from gateway.config import users_file
 from gateway.config.users_file import BrokenFile, NotChanged, UsersFile
-from gateway.core import accounts, credentials, passwords, refusals, return_paths
-from gateway.core.credentials import BadLogin, Credentials
-from gateway.core.replies import Reply
-from gateway.core.sessions import Session
-from gateway.core.users import User, folded
+from gateway.core.http import refusals, return_paths
+from gateway.core.logins import login_form, passwords, throttle_keys
+from gateway.core.logins.login_form import BadLogin, Credentials
+from gateway.core.logins.replies import Reply
+from gateway.core.logins.users import User, folded
+from gateway.core.sessions.session import Session
 from gateway.logins import Attempt, LoggedIn, Means
+from gateway.logins._events import reporting_failures
 from gateway.logins._minting import Minting, about, with_key
-from gateway.logins._reports import reporting_failures
+from gateway.outbound.backends import BackendFailed
 from gateway.store.renewals import RenewalFailed, RenewalRefused
-from gateway.store.replacing import Renewed
 from gateway.store.sessions import Issued
-from gateway.turns import NoRoom, Turns
+from gateway.store.token_updates import Renewed
 
 if TYPE_CHECKING:
     from gateway.config.logins.users import UsersLogin
@@ -118,14 +119,14 @@ class Login:
 
 
 def _given(attempt: Attempt) -> Credentials:
-    return credentials.read(attempt.field("content-type"), attempt.body)
+    return login_form.read(attempt.field("content-type"), attempt.body)
 
 
 def _clients(attempt: Attempt, given: Credentials) -> list[str]:
     """Whose share of the turns an attempt takes; none where clients have no address."""
-    home = accounts.network(attempt.address)
-    client = accounts.site(home) or home
-    return [f"address {client}", f"account {accounts.folded(given.name)}"] if home else []
+    home = throttle_keys.network(attempt.address)
+    client = throttle_keys.site(home) or home
+    return [f"address {client}", f"account {throttle_keys.folded(given.name)}"] if home else []
 
 
 def _reply(attempt: Attempt, given: Credentials, issued: Issued) -> Reply:

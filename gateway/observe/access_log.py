@@ -10,7 +10,7 @@ import json
 import re
 import time
 
-from gateway.core.refusals import Refusal
+from gateway.core.http.refusals import Refusal
 from gateway.observe.sinks import Sink, open_sink
 
 # How many characters of a session id are logged: enough to tell sessions apart (2^72).

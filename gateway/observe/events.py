@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.core.records import Open
+from gateway.core.sessions.records import Open
 
 Kind = Literal["login", "login_failed", "logout", "renew", "renew_failed", "revoke", "refused"]
 

@@ -18,7 +18,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from gateway import __version__
-from gateway.core.refusals import Refusal
+from gateway.core.http.refusals import Refusal
 from gateway.observe.events import Event
 from gateway.observe.slots import reloads_file
 

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gateway.core import refusals
-from gateway.core.refusals import Refusal
+from gateway.core.http import refusals
+from gateway.core.http.refusals import Refusal
 from gateway.pages.texts import Notice, Texts
 from gateway.pages.views import LANGUAGES
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.core.refusals import Refusal
+from gateway.core.http.refusals import Refusal
 from gateway.pages import policy
 from gateway.pages.rendering import REFUSAL, Templates
 from gateway.pages.texts import Texts

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.core import negotiation
-from gateway.core.records import Open
+from gateway.core.http import negotiation
+from gateway.core.sessions.records import Open
 from gateway.pages import own_texts, views
 from gateway.pages.own_texts import BadTexts
 from gateway.pages.texts import Texts

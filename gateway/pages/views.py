@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from gateway.core.moments import rfc3339
-from gateway.core.records import Open
+from gateway.core.sessions.records import Open
+from gateway.core.timestamps import rfc3339
 from gateway.pages.english import ENGLISH
 from gateway.pages.korean import KOREAN
 from gateway.pages.texts import Texts

@@ -12,17 +12,18 @@ import socket
 import struct
 from typing import TYPE_CHECKING
 
-from gateway.core import refusals
-from gateway.core.refusals import Refusal
+from gateway.core.http import refusals
+from gateway.core.http.refusals import Refusal
 from gateway.observe.access_log import refused_record
-from gateway.relay import answers, grammar
+from gateway.relay import own_answers
 from gateway.relay.exchange import Exchange
-from gateway.relay.grammar import HEAD_END
-from gateway.relay.heads import Refused
+from gateway.relay.http1 import grammar
+from gateway.relay.http1.grammar import HEAD_END
+from gateway.relay.http1.request_head import Refused
 
 if TYPE_CHECKING:
+    from gateway.relay.access.peer import Peer
     from gateway.relay.context import Context
-    from gateway.relay.peer import Peer
 
 # A client that is still sending when its last answer has been written is listened to for this much
 # longer: a close beside unread bytes is a reset, which destroys what is on its way to the client
@@ -305,7 +306,9 @@ class ClientConnection(asyncio.Protocol):
         request_id = context.names.request_id()
         self.buffer = b""
         self.write(
-            answers.refusal(refusal, request_id=request_id, head_only=False, close=True, fields={})
+            own_answers.refusal(
+                refusal, request_id=request_id, head_only=False, close=True, fields={}
+            )
         )
         context.refused(refusal)
         context.access_log.add(refused_record(refusal, self.peer.name, request_id))

@@ -8,21 +8,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.core.forwarding import Trusted
-from gateway.core.refusals import Refusal
-from gateway.core.shares import Shares
+from gateway.core.http.forwarding import Trusted
+from gateway.core.http.refusals import Refusal
+from gateway.core.http.shares import Shares
 from gateway.observe.access_log import AccessLog
 from gateway.observe.events import Report
 from gateway.pages.refusals import RefusalPages
-from gateway.relay.clock import Clock
-from gateway.relay.decision import Decider, Load
-from gateway.relay.endings import SessionEnder
-from gateway.relay.key_cookies import TrustedCookies
-from gateway.relay.outbox import Outbox
-from gateway.relay.outgoing import Names
-from gateway.relay.peer import Peer
-from gateway.relay.requests import RequestReader
-from gateway.relay.settings import Settings
+from gateway.relay.access.decision import Decider, Load
+from gateway.relay.access.key_cookies import TrustedCookies
+from gateway.relay.access.peer import Peer
+from gateway.relay.access.upstream_request import Names
+from gateway.relay.backend_logouts import SessionEnder
+from gateway.relay.http1.request_reader import RequestReader
+from gateway.relay.loop.deadlines import Clock
+from gateway.relay.loop.settings import Settings
+from gateway.relay.loop.write_batch import Outbox
 
 
 @dataclass(slots=True)

@@ -14,23 +14,26 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from gateway.core import refusals
-from gateway.core.refusals import Refusal
+from gateway.core.http import refusals
+from gateway.core.http.refusals import Refusal
 from gateway.observe.events import Event
 from gateway.pages.refusals import RefusalPage
-from gateway.relay import answers, bodies, browsers, eager, endings, frames, outgoing, second_try
-from gateway.relay.bodies import ChunkedBody, SizedBody
-from gateway.relay.decision import Forward
-from gateway.relay.frames import Frames
-from gateway.relay.grammar import Malformed
-from gateway.relay.heads import Answered, Refused, RequestHead
-from gateway.relay.responses import ResponseHead
+from gateway.relay import backend_logouts, own_answers, token_retry
+from gateway.relay.access import browsers, upstream_request
+from gateway.relay.access.decision import Forward
+from gateway.relay.http1 import bodies, websocket
+from gateway.relay.http1.bodies import ChunkedBody, SizedBody
+from gateway.relay.http1.grammar import Malformed
+from gateway.relay.http1.request_head import Answered, Refused, RequestHead
+from gateway.relay.http1.response_head import ResponseHead
+from gateway.relay.http1.websocket import Frames
+from gateway.relay.loop import eager
 
 if TYPE_CHECKING:
     from gateway.relay.client import ClientConnection
     from gateway.relay.context import Context
-    from gateway.relay.pool import Server
-    from gateway.relay.upstream import UpstreamConnection
+    from gateway.relay.upstream.connection import UpstreamConnection
+    from gateway.relay.upstream.pool import Server
 
 # RFC 9110 §9.2.2: doing it twice is the same as doing it once.
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
@@ -84,7 +87,7 @@ class Exchange:
         self.context = context
         self.own_id = self.request_id = context.names.request_id()
         if head.forwarding and client.peer.trusted:
-            self.request_id = outgoing.given_id(head) or self.own_id
+            self.request_id = upstream_request.given_id(head) or self.own_id
         self.began = time.monotonic()
         self.close = head.close or (head.old and not head.keep_alive)
         if head.chunked:
@@ -106,7 +109,7 @@ class Exchange:
         if load.shares.counts:
             load.shares.take(self.network)
         if self.head.path == b"*":
-            self.answer(answers.OPTIONS)
+            self.answer(own_answers.OPTIONS)
             return
         decide = self.context.decider.decide(self.head, self.client.peer, self.own_id)
         try:
@@ -158,7 +161,7 @@ class Exchange:
         """The request may pass; but where it logs out, its sessions end first."""
         self.forward = decision
         if decision.ends:
-            endings.log_out(self, decision.ends, "backend_path", self._connect)
+            backend_logouts.log_out(self, decision.ends, "backend_path", self._connect)
         else:
             self._connect()
 
@@ -252,7 +255,7 @@ class Exchange:
         """The upstream neither asks for the body nor answers: so we ask (RFC 9110 §10.1.1)."""
         if not (self._continued or self.responding or self.ended):
             self._continued = True
-            self.client.write(outgoing.CONTINUE)
+            self.client.write(upstream_request.CONTINUE)
 
     def upstream_blocked(self) -> None:
         self.client.update_reading()
@@ -269,9 +272,9 @@ class Exchange:
             if not self.head.expects_continue or self._continued:
                 return
             self._continued = True
-            self.client.write(outgoing.CONTINUE)
+            self.client.write(upstream_request.CONTINUE)
         elif not self.head.old:
-            self.client.write(outgoing.interim_head(head, *self._hidden))
+            self.client.write(upstream_request.interim_head(head, *self._hidden))
 
     def respond(self, response: ResponseHead, *, with_body: bool) -> bytes:
         """The answer's head, ready to be written, with its framing chosen for the client."""
@@ -296,10 +299,10 @@ class Exchange:
         forward = self.forward
         if forward is not None:
             if forward.route.cors is not None:
-                outgoing.put_cors(response, self._cors_fields)
+                upstream_request.put_cors(response, self._cors_fields)
             if self.head.key_fields or forward.route.varies:
                 self._confine(forward, response)
-        return outgoing.response_head(
+        return upstream_request.response_head(
             response, self.head, *self._hidden, self.request_id, framing, close=self.close
         )
 
@@ -310,17 +313,19 @@ class Exchange:
             if route.varies:
                 # An answer by which one browser forgets a cookie is for that one alone.
                 private = bool(self.head.deletions)
-                outgoing.confine(response, route.varies, None, private=private)
+                upstream_request.confine(response, route.varies, None, private=private)
         elif key_fields and not route.is_endpoint:
-            outgoing.confine(response, route.varies or key_fields, entry.token, private=True)
+            upstream_request.confine(
+                response, route.varies or key_fields, entry.token, private=True
+            )
 
     def withholds(self, response: ResponseHead, rest: bytes) -> bool:
         """Whether an answer, of whose body there is `rest`, is held back: until there is another
         token for the request, or until the session has ended by it.
         """
-        if response.status == 401 and second_try.begin(self, response, rest):
+        if response.status == 401 and token_retry.begin(self, response, rest):
             return True
-        return bool(self.head.key_cookies) and endings.by_answer(self, response, rest)
+        return bool(self.head.key_cookies) and backend_logouts.by_answer(self, response, rest)
 
     def deliver(self, out: list[bytes], pieces: list[bytes]) -> None:
         """Writes body bytes to the client, behind the head if it is in `out`."""
@@ -371,7 +376,7 @@ class Exchange:
         self.responding = self.tunnelling = self.close = True
         self.status = 101
         self._frames = Frames()
-        self.client.write(outgoing.upgraded_head(response, *self._hidden))
+        self.client.write(upstream_request.upgraded_head(response, *self._hidden))
         self.client.update_reading()
 
     def tunnelled(self, data: bytes) -> None:
@@ -399,7 +404,7 @@ class Exchange:
             self.fail(refusals.BAD_KEY)
             return
         self.reason = refusals.BAD_KEY.reason
-        self._close_tunnel(frames.POLICY_VIOLATION, "The session has ended.")
+        self._close_tunnel(websocket.POLICY_VIOLATION, "The session has ended.")
 
     def close_tunnel(self, status: int) -> bool:
         """Ends a tunnel because its worker ends, with a close frame of this status.
@@ -414,7 +419,7 @@ class Exchange:
 
     def _close_tunnel(self, status: int, reason: str) -> None:
         if self._frames is not None and self._frames.between:
-            self.client.write(frames.close(status, reason))
+            self.client.write(websocket.close(status, reason))
         self._end(reusable=False)
 
     def forget_cookies(self) -> None:
@@ -443,7 +448,7 @@ class Exchange:
             or refusal.status == 400
         )
         self.client.write(
-            answers.refusal(
+            own_answers.refusal(
                 refusal,
                 request_id=self.request_id,
                 head_only=self.head.method == b"HEAD",
@@ -532,7 +537,7 @@ class Exchange:
             or self.context.draining
         )
         self.client.write(
-            answers.bodiless(
+            own_answers.bodiless(
                 answered, cookies=self._deletions, request_id=self.request_id, close=self.close
             )
         )

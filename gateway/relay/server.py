@@ -13,31 +13,31 @@ from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
 from gateway.config.realms import CALLERS, realms
-from gateway.core.forwarding import Trusted
-from gateway.core.refusals import Refusal
-from gateway.core.shares import Shares
-from gateway.key_sets import KeySets
-from gateway.listeners import BACKLOG
+from gateway.core.http.forwarding import Trusted
+from gateway.core.http.refusals import Refusal
+from gateway.core.http.shares import Shares
 from gateway.logins import key_places
 from gateway.observe.access_log import AccessLog
+from gateway.outbound.jwks import KeySets
+from gateway.outbound.token_readers import open_reader
 from gateway.pages.refusals import RefusalPages
-from gateway.relay.bearers import Bearers
-from gateway.relay.building import Builder
+from gateway.processes.listeners import BACKLOG
+from gateway.relay.access.decision import Decider, Load
+from gateway.relay.access.forward_auth import ForwardAuth
+from gateway.relay.access.jwt_callers import Bearers
+from gateway.relay.access.key_cookies import TrustedCookies
+from gateway.relay.access.routes import RouteTable
+from gateway.relay.access.upstream_request import Names
+from gateway.relay.backend_logouts import SessionEnder
+from gateway.relay.builder import Builder
 from gateway.relay.client import ClientConnection
-from gateway.relay.clock import Clock
 from gateway.relay.context import Context
-from gateway.relay.decision import Decider, Load
-from gateway.relay.endings import SessionEnder
-from gateway.relay.forward_auth import ForwardAuth
-from gateway.relay.key_cookies import TrustedCookies
-from gateway.relay.live import LiveSessions
-from gateway.relay.outbox import Outbox
-from gateway.relay.outgoing import Names
-from gateway.relay.pool import Connect
-from gateway.relay.requests import RequestReader
-from gateway.relay.routes import RouteTable
-from gateway.relay.settings import Settings
-from gateway.verifiers import open_reader
+from gateway.relay.http1.request_reader import RequestReader
+from gateway.relay.live_sessions import LiveSessions
+from gateway.relay.loop.deadlines import Clock
+from gateway.relay.loop.settings import Settings
+from gateway.relay.loop.write_batch import Outbox
+from gateway.relay.upstream.pool import Connect
 
 if TYPE_CHECKING:
     from gateway.config.model import Config

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
-from gateway.core.moments import rfc3339
-from gateway.core.records import Open
-from gateway.core.sessions import NAMED, Device
+from gateway.core.sessions.records import Open
+from gateway.core.sessions.session import NAMED, Device
+from gateway.core.timestamps import rfc3339
 from gateway.observe.events import Event, of_sessions
 from gateway.store.sessions import Issued, Sessions
 

@@ -13,11 +13,11 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from gateway.core import records
-from gateway.core.records import Foreign, Open
-from gateway.store.connect import Client
+from gateway.core.sessions import records
+from gateway.core.sessions.records import Foreign, Open
 from gateway.store.errors import bounded
 from gateway.store.layout import Layout
+from gateway.store.servers.connect import Client
 from gateway.store.writes import Command, Writes
 
 _log = logging.getLogger("gateway.store")

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
-from gateway.core.addresses import LONGEST_UNIX_PATH
+from gateway.core.http.addresses import LONGEST_UNIX_PATH
 from gateway.store.embedded_servers import (
     Server,
     UnreadableDataError,
@@ -29,7 +29,7 @@ from gateway.store.embedded_servers import (
     installed_servers,
     note_server,
 )
-from gateway.store.lifeline import describe_end, end_with_parent
+from gateway.store.end_with_parent import describe_end, end_with_parent
 
 _SOCKET = "store.sock"
 _PEPPER = "secret"

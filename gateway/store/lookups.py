@@ -17,12 +17,12 @@ from redis.asyncio.cluster import RedisCluster
 from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError, ResponseError
 
-from gateway.core.keys import ID_CHARACTERS
-from gateway.core.records import ENDS_AT, HEAD_SIZE, SEEN_AT
-from gateway.store.connect import Client
+from gateway.core.sessions.keys import ID_CHARACTERS
+from gateway.core.sessions.records import ENDS_AT, HEAD_SIZE, SEEN_AT
 from gateway.store.errors import StoreUnavailable, described
 from gateway.store.layout import Layout
-from gateway.store.link import Link, packed
+from gateway.store.servers.connect import Client
+from gateway.store.servers.link import Link, packed
 
 _log = logging.getLogger("gateway.store")
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
-from gateway.core.sessions import Session
+from gateway.core.sessions.session import Session
 
 T = TypeVar("T")
 

@@ -18,13 +18,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from gateway.core.keys import Key
-from gateway.core.sessions import Session
+from gateway.core.sessions.keys import Key
+from gateway.core.sessions.session import Session
 from gateway.observe.events import Event, Kind, Report, unheard
-from gateway.store.connect import Client
 from gateway.store.errors import StoreUnavailable, bounded
 from gateway.store.layout import Layout
-from gateway.store.replacing import Renewed, Replacing
+from gateway.store.servers.connect import Client
+from gateway.store.token_updates import Renewed, Replacing
 
 _log = logging.getLogger("gateway.store")
 

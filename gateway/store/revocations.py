@@ -12,9 +12,9 @@ import time
 from collections.abc import Iterable
 from itertools import islice
 
-from gateway.store.connect import Client
 from gateway.store.errors import bounded
 from gateway.store.layout import Layout
+from gateway.store.servers.connect import Client
 
 # An old primary is left within seconds, and a replica that is promoted was not behind by more.
 _REMEMBERED = 60.0

@@ -14,26 +14,27 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from gateway.config.realms import realms
-from gateway.core import keys, records, sessions, subjects
-from gateway.core.keys import Key
-from gateway.core.realms import Realm
-from gateway.core.records import Foreign, Open, Records
-from gateway.core.sealing import NONCE_BYTES, Sealer
-from gateway.core.sessions import Device, Session, Token
+from gateway.core.sessions import keys, records, subjects
+from gateway.core.sessions import session as sessions
+from gateway.core.sessions.keys import Key
+from gateway.core.sessions.realms import Realm
+from gateway.core.sessions.records import Foreign, Open, Records
+from gateway.core.sessions.sealing import NONCE_BYTES, Sealer
+from gateway.core.sessions.session import Device, Session, Token
 from gateway.observe.events import Report, of_sessions, unheard
-from gateway.store.connect import Client, access, connect
 from gateway.store.directory import Directory
-from gateway.store.echoes import Echoes
 from gateway.store.errors import StoreUnavailable, bounded
-from gateway.store.failures import Failures
 from gateway.store.layout import Layout
+from gateway.store.login_failures import Failures
 from gateway.store.lookups import Lookups
 from gateway.store.near_cache import NearCache
-from gateway.store.once import Once
+from gateway.store.one_time_use import Once
 from gateway.store.renewals import Renewals
-from gateway.store.replacing import Replacing
-from gateway.store.resolving import Resolver
+from gateway.store.resolver import Resolver
+from gateway.store.revocation_latency import Echoes
 from gateway.store.revocations import Revocations
+from gateway.store.servers.connect import Client, access, connect
+from gateway.store.token_updates import Replacing
 from gateway.store.tracking import Tracking
 from gateway.store.writes import Writes
 

@@ -24,11 +24,11 @@ from typing import Any, cast
 
 from redis.exceptions import RedisError, ResponseError
 
-from gateway.store.connect import Client
-from gateway.store.connections import Connection, NotPrimary, is_primary, says_primary
 from gateway.store.errors import described
 from gateway.store.near_cache import NearCache
-from gateway.store.primaries import connect_anew, dedicated, hang_up, have_changed, settle
+from gateway.store.servers.connect import Client
+from gateway.store.servers.connections import Connection, NotPrimary, is_primary, says_primary
+from gateway.store.servers.primaries import connect_anew, dedicated, hang_up, have_changed, settle
 
 _log = logging.getLogger("gateway.store")
 

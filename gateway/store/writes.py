@@ -12,9 +12,9 @@ from typing import Any
 
 from redis.exceptions import AskError
 
-from gateway.store.cluster import Cluster
-from gateway.store.connect import Client
 from gateway.store.errors import StoreUnavailable, bounded
+from gateway.store.servers.cluster import Cluster
+from gateway.store.servers.connect import Client
 
 Command = tuple[Any, ...]  # the second part is the key
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.load import load
-from gateway.core.token_places import Auto, Cookie, JsonPointer
+from gateway.core.logins.token_places import Auto, Cookie, JsonPointer
 from tests.config.test_load import problems, write
 
 TEXT = """

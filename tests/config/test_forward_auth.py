@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 import yaml
 
-from gateway.cli import main
+from gateway.cli.main import main
 from gateway.config.load import load
 from gateway.config.schema import json_schema
 from tests.config.test_load import MINIMAL, ROOT, problems, write

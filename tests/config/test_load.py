@@ -14,8 +14,8 @@ from gateway.config.logins.backend import BackendLogin
 from gateway.config.problems import ConfigError
 from gateway.config.schema import json_schema
 from gateway.config.units import parse_duration, parse_percent, parse_size
-from gateway.core.addresses import ServerUrl, TcpAddress, UnixAddress
-from gateway.core.token_places import Auto, Cookie, Header, JsonPointer
+from gateway.core.http.addresses import ServerUrl, TcpAddress, UnixAddress
+from gateway.core.logins.token_places import Auto, Cookie, Header, JsonPointer
 
 ROOT = Path(__file__).parents[2]
 

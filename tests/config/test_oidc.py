@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.cli import main
-from gateway.config.apart import load_apart
+from gateway.cli.main import main
 from gateway.config.load import load
+from gateway.config.load_isolated import load_apart
 from gateway.config.logins.oidc import OidcLogin
 from gateway.config.problems import ConfigError
 from tests.support.tls import certificates

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.config.apart import load_apart
 from gateway.config.load import load, load_with_warnings
+from gateway.config.load_isolated import load_apart
 from gateway.config.problems import ConfigError
 from tests.support.signing_keys import signing
 

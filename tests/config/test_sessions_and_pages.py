@@ -8,9 +8,9 @@ import jsonschema
 import pytest
 import yaml
 
-from gateway.cli import main
-from gateway.config.apart import load_apart
+from gateway.cli.main import main
 from gateway.config.load import load
+from gateway.config.load_isolated import load_apart
 from tests.config.test_load import MINIMAL, ROOT, problems, write
 
 HINT = "(sessions: /another/path moves it, sessions: off turns it off)"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.config.apart import load_apart
 from gateway.config.load import load
+from gateway.config.load_isolated import load_apart
 from gateway.config.own_tokens import minter
 from gateway.config.problems import ConfigError
 from tests.support.signing_keys import SECRET, pem, public_pem, signing_key

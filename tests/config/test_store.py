@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.apart import load_apart
 from gateway.config.load import load
+from gateway.config.load_isolated import load_apart
 from gateway.config.problems import ConfigError
 from gateway.config.tls import client_context
 from tests.config.test_load import MINIMAL, problems, write

@@ -14,7 +14,7 @@ from gateway.config import users_file
 from gateway.config.load import load
 from gateway.config.problems import ConfigError
 from gateway.config.users_file import BrokenFile, NotChanged, UsersFile
-from gateway.core.users import BadUsers
+from gateway.core.logins.users import BadUsers
 from tests.support.signing_keys import signing_key
 from tests.support.users import cheap_hash, user, write
 

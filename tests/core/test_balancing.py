@@ -1,6 +1,6 @@
 """Which of several servers gets the next request."""
 
-from gateway.core.balancing import (
+from gateway.core.http.balancing import (
     FIRST_EJECTION_SECONDS,
     MAX_EJECTION_SECONDS,
     Standing,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.core.carriers import Choice, choose, deletion, key_cookie, trusted_cookies
-from gateway.core.token_places import parse_token_place
+from gateway.core.logins.carriers import Choice, choose, deletion, key_cookie, trusted_cookies
+from gateway.core.logins.token_places import parse_token_place
 
 FORM = "application/x-www-form-urlencoded; charset=utf-8"
 

@@ -1,122 +1,129 @@
-"""Claims out of a backend's reply: where they stand, and when they cannot be trusted."""
+"""What a token says of its subject and its end."""
 
+import base64
 import json
-from typing import Any
+import time
 
+import jwt
 import pytest
 
-from gateway.core.claims import Wanted, collect
-from gateway.core.minting import BadClaims
-from gateway.core.replies import Reply
-from gateway.core.token_places import BadTokenPlace, Header, JsonPointer, parse_claim_place
+from gateway.core.tokens.claims import BadToken, Claims, NotAJwt, read_claims
+from tests.support.signing import by_hand
 
-SUB = ("sub", JsonPointer("/user/id"), True)
-
-
-def reply(body: Any, *fields: tuple[str, str]) -> Reply:
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Reply(200, (("Content-Type", "application/json"), *fields), content)
+NOW = 1_700_000_000.0
+KEY = "a secret of the tests, long enough to sign"
 
 
-def refused(body: Any, *fields: tuple[str, str], wanted: Any = (SUB,)) -> str:
-    with pytest.raises(BadClaims) as caught:
-        collect(reply(body, *fields), wanted)
-    return str(caught.value)
+def token(payload: str) -> str:
+    """A JWT whose payload is written by hand."""
+    body = base64.urlsafe_b64encode(payload.encode()).rstrip(b"=").decode()
+    return f"eyJhbGciOiJIUzI1NiJ9.{body}.c2ln"
 
 
-def test_claims_in_the_body_and_in_fields() -> None:
-    """Pointers go through objects and lists, and are escaped by RFC 6901."""
-    body = {"user": {"id": 7, "a/b": {"~": True}}, "roles": ["x", {"name": "admin"}]}
-    wanted: list[Wanted] = [
-        SUB,
-        ("deep", JsonPointer("/user/a~1b/~0"), True),
-        ("role", JsonPointer("/roles/1/name"), True),
-        ("roles", JsonPointer("/roles"), True),
-        ("tenant", Header("X-Tenant"), True),
-        ("none", JsonPointer("/nothing"), False),
-    ]
-    assert collect(reply(body, ("x-tenant", "blue")), wanted) == {
-        "sub": "7",
-        "deep": True,
-        "role": "admin",
-        "roles": ["x", {"name": "admin"}],
-        "tenant": "blue",
-    }
+def test_claims_and_expiry_are_read_without_a_key() -> None:
+    """The gateway has no key of the backend's, so it reads and does not verify."""
+    claims = read_claims(jwt.encode({"sub": "alice", "exp": int(NOW) + 60}, KEY), NOW)
+    assert claims == Claims({"sub": "alice", "exp": int(NOW) + 60}, NOW + 60)
 
 
-def test_fields_alone_need_no_body() -> None:
-    """A 204 that names the user is enough."""
-    empty = Reply(204, (("X-User", "alice"),), b"")
-    assert collect(empty, [("sub", Header("X-User"), True)]) == {"sub": "alice"}
-    with pytest.raises(BadClaims, match="sub is missing"):
-        collect(Reply(204, (), b""), [SUB])
+def test_a_token_without_expiry_has_none() -> None:
+    """Then the session's own limits are the only ones."""
+    assert read_claims(token('{"sub": "alice"}'), NOW).expires is None
+    assert read_claims(token('{"sub": "alice", "exp": null}'), NOW).expires is None
+
+
+def test_an_algorithm_that_nobody_knows_is_no_matter() -> None:
+    """Which algorithm signs is between the backend and itself."""
+    header = base64.urlsafe_b64encode(b'{"alg": "XY999", "typ": "JWT"}').rstrip(b"=").decode()
+    assert read_claims(f"{header}.{token('{}').split('.')[1]}.c2ln", NOW).payload == {}
+
+
+@pytest.mark.parametrize("exp", ["1700000060.5", "1700000060", "1.7e12"])
+def test_an_expiry_may_be_any_number(exp: str) -> None:
+    """RFC 7519 §2: a NumericDate may have a fraction."""
+    assert read_claims(token(f'{{"exp": {exp}}}'), NOW).expires == float(exp)
+
+
+def test_a_far_future_is_far_and_no_fault() -> None:
+    """An expiry of more digits than a float holds is as good as none."""
+    assert read_claims(token(f'{{"exp": 1{"0" * 400}}}'), NOW).expires == float(2**53)
 
 
 @pytest.mark.parametrize(
-    "body",
-    [{}, [], {"user": None}, {"user": {"id": None}}, {"user": [1]}, {"user": "id"}, 5, None],
+    "exp",
+    ['"1700000060"', "true", "[]", "{}", "NaN", "Infinity", "-Infinity", '"tomorrow"', '""'],
 )
-def test_missing_claims(body: object) -> None:
-    """A null is nothing."""
-    assert refused(body) == "sub is missing"
+def test_an_expiry_that_is_no_number_is_refused(exp: str) -> None:
+    """Nobody knows when such a token ends, so no session is made of it."""
+    with pytest.raises(BadToken, match="exp_is_no_number"):
+        read_claims(token(f'{{"exp": {exp}}}'), NOW)
 
 
-def test_only_what_is_not_required_may_be_missing() -> None:
-    """A token that says less than was asked for could mean more rights, or less."""
-    body = {"user": {"id": 1}}
-    assert refused(body, wanted=[SUB, ("role", JsonPointer("/role"), True)]) == "role is missing"
-    assert collect(reply(body), [SUB, ("role", JsonPointer("/role"), False)]) == {"sub": "1"}
-
-
-@pytest.mark.parametrize("value", [True, [], {}, "", 1.5, "a\nb"])
-def test_subjects_of_the_wrong_type(value: object) -> None:
-    """Nobody is called that."""
-    assert "could name anybody" in refused({"user": {"id": value}})
+@pytest.mark.parametrize("exp", ["1699999999", "1700000000", "0", "-1", "1699999999.9"])
+def test_an_expired_token_is_refused(exp: str) -> None:
+    """RFC 7519 §4.1.4: not to be accepted on or after its expiry."""
+    with pytest.raises(BadToken, match="expired"):
+        read_claims(token(f'{{"exp": {exp}}}'), NOW)
 
 
 @pytest.mark.parametrize(
-    "body",
+    "text",
     [
-        b"<html>Welcome, alice!</html>",
-        b"OK",
-        b'{"user": {"id": 1}',
-        b'{"user": {"id": 1}, "user": {"id": 2}}',
-        b'{"user": {"id": 1, "id": 2}}',
-        b'{"user": {"id": NaN}}',
-        b"[" * 100_000,
+        "",
+        "x",
+        "a.b.c",
+        "..",
+        token("[]"),
+        token('"text"'),
+        token("{"),
+        token("[" * 100_000),
+        "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..aXY.Y2lwaGVy.dGFn",
     ],
-    ids=["html", "text", "cut", "twice", "twice inside", "NaN", "deep"],
 )
-def test_bodies_that_say_nothing_for_certain(body: bytes) -> None:
-    """No reader may choose between two ids."""
-    assert refused(body) == "the reply's body is no JSON, or says something twice"
+def test_what_is_no_jwt_is_refused(text: str) -> None:
+    """Whatever stands there, the answer is one error and not a crash."""
+    with pytest.raises(NotAJwt):
+        read_claims(text, NOW)
 
 
-def test_charsets() -> None:
-    """What is no text in any charset that was named is refused, rather than half understood."""
-    name = ("sub", JsonPointer("/name"), True)
-    korean = '{"name": "한글"}'
-    for content in (korean.encode(), b"\xef\xbb\xbf" + korean.encode(), korean.encode("utf-16")):
-        assert collect(reply(content), [name]) == {"sub": "한글"}
-    assert refused(korean.encode("euc-kr"), wanted=[name]) == "the reply's body is no text"
-    fields = (("Content-Type", "application/json; charset=euc-kr"),)
-    assert collect(Reply(200, fields, korean.encode("euc-kr")), [name]) == {"sub": "한글"}
+@pytest.mark.parametrize("algorithm", ["none", "None", "none ", "", None, 0])
+def test_an_unsigned_token_is_none(algorithm: object) -> None:
+    """Whatever is configured: such a token could be written by the one who shows it."""
+    claims = {"sub": "alice"}
+    for signature in (b"", b"signature"):
+        with pytest.raises(NotAJwt, match="unsigned"):
+            read_claims(by_hand({"alg": algorithm}, claims, signature), NOW)
+    with pytest.raises(NotAJwt, match="unsigned"):
+        read_claims(by_hand({"alg": "HS256"}, claims, b""), NOW)
 
 
-def test_a_field_that_comes_twice() -> None:
-    """No reader may choose here either."""
-    wanted = [("sub", Header("X-User"), True)]
-    twice = (("X-User", "alice"), ("x-user", "bob"))
-    assert refused({}, *twice, wanted=wanted) == "the field x-user came twice"
-    assert refused({}, ("X-User", ""), wanted=wanted) == "sub is missing"
-    surrogates = b"\xff".decode("utf-8", "surrogateescape")
-    assert "no value" in refused({}, ("X-User", surrogates), wanted=wanted)
+def test_an_error_says_nothing_of_the_token() -> None:
+    """The reason may be logged, so it holds nothing of the token."""
+    expired = jwt.encode({"sub": "alice-in-secret", "exp": 1}, KEY)
+    with pytest.raises(BadToken) as caught:
+        read_claims(expired, time.time())
+    assert str(caught.value) == "expired"
+    assert caught.value.__cause__ is None
 
 
-def test_places() -> None:
-    """A pointer or a field; there is no guessing and no cookie."""
-    assert parse_claim_place("/a/b") == parse_claim_place("a.b") == JsonPointer("/a/b")
-    assert parse_claim_place("header:X-User") == Header("X-User")
-    for text in ("", "auto", "cookie:x", "header:", "user id"):
-        with pytest.raises(BadTokenPlace):
-            parse_claim_place(text)
+@pytest.mark.parametrize(
+    ("payload", "subject"),
+    [
+        ({"sub": "alice", "user_id": 7}, "alice"),
+        ({"user_id": 7}, "7"),
+        ({"sub": None, "user_id": 7}, "7"),
+        ({"sub": "", "user_id": "u"}, "u"),
+        ({"sub": True, "user_id": "u"}, "u"),
+        ({"sub": ["a"], "user_id": {"b": 1}}, None),
+        ({"sub": "a\nb", "user_id": "u"}, "u"),
+        ({"sub": "\ud800", "user_id": "u"}, "u"),
+        ({"sub": "엘리스"}, "엘리스"),
+        ({"sub": 0}, "0"),
+        ({}, None),
+    ],
+)
+def test_the_subject_is_the_first_usable_claim(
+    payload: dict[str, object], subject: str | None
+) -> None:
+    """The claims of config.yaml are tried in their order; a text or a number names somebody."""
+    assert Claims(json.loads(json.dumps(payload)), None).subject(("sub", "user_id")) == subject

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.core.cookie_deletions import deletion_from, deletions, kept_place
+from gateway.core.logins.cookie_deletions import deletion_from, deletions, kept_place
 
 PLAIN = "sid=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.core.cookie_logouts import clears, deletions
+from gateway.core.logins.cookie_logouts import clears, deletions
 from tests.conftest import token_of
 
 NOW = 1_900_000_000.0

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.first_steps import handed_out, is_clients_word, says_another, step
-from gateway.core.replies import Reply
-from gateway.core.token_places import JsonPointer
+from gateway.core.logins.first_steps import handed_out, is_clients_word, says_another, step
+from gateway.core.logins.replies import Reply
+from gateway.core.logins.token_places import JsonPointer
 
 LONG = "3f2504e0-4f89-41d3"
 PASSWORD = ("password", "secret horse")

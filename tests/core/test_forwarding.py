@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.forwarding import Client, Trusted, client, node
+from gateway.core.http.forwarding import Client, Trusted, client, node
 
 PEER = "10.0.0.1"
 TRUSTED = Trusted([ip_network("10.0.0.0/8"), ip_network("2001:db8:f::/48")])

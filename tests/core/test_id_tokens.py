@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from gateway.core import id_tokens
-from gateway.core.tokens import NotVerified
+from gateway.core.tokens import id_tokens
+from gateway.core.tokens.claims import NotVerified
 from tests.support.signing import by_hand
 
 CLIENT = "client"

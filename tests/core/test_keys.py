@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core import keys, sealing, sessions
-from gateway.core.keys import KEY_PATTERN, Key, holds_key, new_key, parse_key, session_id
-from gateway.core.sealing import Sealer, Unsealable
-from gateway.core.sessions import Session, Token, Unreadable
+from gateway.core.sessions import keys, sealing
+from gateway.core.sessions import session as sessions
+from gateway.core.sessions.keys import KEY_PATTERN, Key, holds_key, new_key, parse_key, session_id
+from gateway.core.sessions.sealing import Sealer, Unsealable
+from gateway.core.sessions.session import Session, Token, Unreadable
 
 RANDOM = st.binary(min_size=32, max_size=32)
 NONCE = bytes(12)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.core.media_types import essence, parameter
+from gateway.core.http.media_types import essence, parameter
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from typing import Any
 import jwt
 import pytest
 
-from gateway.core.minting import BadClaims, Minter, check_claims, subject_of
-from gateway.core.signing import SigningKey, private_key, secret_key
+from gateway.core.tokens.minting import BadClaims, Minter, check_claims, subject_of
+from gateway.core.tokens.signing_keys import SigningKey, private_key, secret_key
 from tests.support.signing_keys import SECRET, pem
 
 NOW = 1_800_000_000.5

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.core.multipart import fields
+from gateway.core.http.multipart import fields
 
 TYPE = "multipart/form-data; boundary=x"
 PART = b'--x\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n'

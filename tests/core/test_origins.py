@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.core.origins import authority, host_of, is_own, plain_authority
+from gateway.core.http.origins import authority, host_of, is_own, plain_authority
 
 
 @pytest.mark.parametrize(

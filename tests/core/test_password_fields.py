@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.password_fields import MAX_PASSWORDS, count
+from gateway.core.logins.password_fields import MAX_PASSWORDS, count
 
 ALIASED = "mutation {{ {} }}".format(
     " ".join(f'a{n}: login(email: "alice", password: "{n}") {{ token }}' for n in range(7))

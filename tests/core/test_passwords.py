@@ -6,8 +6,8 @@ import pytest
 from argon2 import extract_parameters
 from argon2.profiles import RFC_9106_LOW_MEMORY
 
-from gateway.core import passwords
-from gateway.core.passwords import BadPassword
+from gateway.core.logins import passwords
+from gateway.core.logins.passwords import BadPassword
 from tests.support.users import cheap_hash
 
 KEPT = passwords.hashed("wonderland", b"0123456789abcdef")

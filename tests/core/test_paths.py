@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core import paths
+from gateway.core.http import paths
 
 ESCAPED_FIVE_TIMES = b"A"
 for _ in range(5):

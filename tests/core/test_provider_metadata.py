@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from gateway.core import provider_metadata
-from gateway.core.provider_metadata import BadMetadata
+from gateway.core.logins import provider_metadata
+from gateway.core.logins.provider_metadata import BadMetadata
 
 ISSUER = "https://id.example/realm"
 SAID = {

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from gateway.core import subjects
-from gateway.core.realms import BadPrefix, NoRealm, Realm, parse_prefix, realms_of
+from gateway.core.sessions import subjects
+from gateway.core.sessions.realms import BadPrefix, NoRealm, Realm, parse_prefix, realms_of
 
 # What a person, a tenant or a host may be called by who wants to be another one.
 NAMES = ["1", "b:1", ":1", "a:b:1", "%3A1", "b%3A1", "%253A1", "%", ":", "a%", "staff:1"]

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core import records, sessions
-from gateway.core.keys import new_key, session_id
-from gateway.core.records import (
+from gateway.core.sessions import records
+from gateway.core.sessions import session as sessions
+from gateway.core.sessions.keys import new_key, session_id
+from gateway.core.sessions.records import (
     ENDS_AT,
     HEAD_SIZE,
     SEEN_AT,
@@ -20,8 +21,8 @@ from gateway.core.records import (
     Open,
     Records,
 )
-from gateway.core.sealing import Sealer, Unsealable
-from gateway.core.sessions import Device, Session, Token
+from gateway.core.sessions.sealing import Sealer, Unsealable
+from gateway.core.sessions.session import Device, Session, Token
 
 DEVICE = Device("Firefox", "192.0.2.7")
 KEY = new_key(bytes(32))

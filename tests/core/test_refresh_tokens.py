@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from gateway.core import refresh_tokens
-from gateway.core.refresh_tokens import BadSending, RefreshToken, Sending, parse_sending
-from gateway.core.replies import Reply
+from gateway.core.logins import refresh_tokens
+from gateway.core.logins.refresh_tokens import BadSending, RefreshToken, Sending, parse_sending
+from gateway.core.logins.replies import Reply
+from gateway.core.logins.token_places import parse_token_place
 from gateway.core.secret import Secret
-from gateway.core.token_places import parse_token_place
 
 SECRET = "r3fresh-s3cret"
 

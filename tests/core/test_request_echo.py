@@ -12,8 +12,8 @@ import brotli
 import jwt
 import pytest
 
-from gateway.core import request_echo
-from gateway.core.request_echo import EchoDetector
+from gateway.core.logins import request_echo
+from gateway.core.logins.request_echo import EchoDetector
 from tests.support.signing import by_hand, payload, rsa_signer
 
 KEY = "a secret of the tests, long enough to sign"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gateway.core.required_claims import allowed_values, is_met
+from gateway.core.sessions.required_claims import allowed_values, is_met
 
 
 @pytest.mark.parametrize(

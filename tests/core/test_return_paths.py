@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.return_paths import login_url, safe
+from gateway.core.http.return_paths import login_url, safe
 
 EVIL = [
     "//evil.example",

@@ -1,6 +1,6 @@
 """Which rule serves a path."""
 
-from gateway.core.routing import Table
+from gateway.core.http.routing import Table
 
 TABLE = Table(
     [

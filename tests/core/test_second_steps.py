@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from gateway.core import second_steps
 from gateway.core.json_text import document
-from gateway.core.replies import Reply
-from gateway.core.swaps import NoToken, find
-from gateway.core.token_places import Auto
+from gateway.core.logins import second_steps
+from gateway.core.logins.replies import Reply
+from gateway.core.logins.reply_tokens import NoToken, find
+from gateway.core.logins.token_places import Auto
 from tests.conftest import token_of
 
 TOKEN = token_of("alice")

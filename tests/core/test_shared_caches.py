@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.core.shared_caches import confined
+from gateway.core.http.shared_caches import confined
 
 COOKIE = (b"Cookie",)
 

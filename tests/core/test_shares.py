@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.shares import Shares
+from gateway.core.http.shares import Shares
 
 
 class Places:

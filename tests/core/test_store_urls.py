@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from gateway.core.addresses import BadAddress
+from gateway.core.http.addresses import BadAddress
 from gateway.core.secret import Secret
 from gateway.core.store_urls import StorePlace, StoreUrl, parse_store_url
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from gateway.core import subjects
-from gateway.core.tokens import Claims
+from gateway.core.sessions import subjects
+from gateway.core.tokens.claims import Claims
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.core import token_names
+from gateway.core.logins import token_names
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.core.token_places import (
+from gateway.core.logins.token_places import (
     Auto,
     BadTokenPlace,
     Cookie,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.users import BadUsers, check_name, read_users
+from gateway.core.logins.users import BadUsers, check_name, read_users
 from tests.support.users import cheap_hash
 
 HASH = cheap_hash()

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.secret import Secret
-from gateway.core.tokens import NotVerified
-from gateway.core.verification import Rules, UnknownKey, verify
-from gateway.core.verifying_keys import VerifyingKey, of_pem, of_secret, read_key_set
+from gateway.core.tokens.claims import NotVerified
+from gateway.core.tokens.verification import Rules, UnknownKey, verify
+from gateway.core.tokens.verifying_keys import VerifyingKey, of_pem, of_secret, read_key_set
 from tests.support.signing import (
     SECRET,
     Signer,

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.secret import Secret
-from gateway.core.verifying_keys import BadKey, of_pem, of_secret, read_key_set
+from gateway.core.tokens.verifying_keys import BadKey, of_pem, of_secret, read_key_set
 from tests.support.signing import (
     SECRET,
     Signer,

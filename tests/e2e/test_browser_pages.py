@@ -10,7 +10,7 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from gateway.core import return_paths
+from gateway.core.http import return_paths
 from gateway.pages.english import ENGLISH
 from gateway.pages.korean import KOREAN
 from gateway.pages.texts import Texts

@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
 from gateway.core.secret import Secret
-from gateway.core.sessions import Device
+from gateway.core.sessions.session import Device
 from gateway.endpoints.admin import build_admin
 from gateway.observe.events import Event
 from tests.conftest import token_of

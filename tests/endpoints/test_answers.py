@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from gateway.core.refusals import Refusal
+from gateway.core.http.refusals import Refusal
 from gateway.endpoints.answers import REFUSED, refusals_as_problems, without_server_field
 from tests.support.endpoints import World
 

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from gateway.core.sessions import Device
+from gateway.core.sessions.session import Device
 from gateway.endpoints.sessions import MAX_LISTED
 from gateway.pages.english import ENGLISH
 from gateway.pages.korean import KOREAN

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core import refusals
-from gateway.core.records import Open
+from gateway.core.http import refusals
+from gateway.core.sessions.records import Open
 from gateway.pages import views
 from gateway.pages.english import ENGLISH
 from gateway.pages.korean import KOREAN

@@ -8,65 +8,66 @@ from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import ip_network
 
-from gateway.core import (
-    accounts,
-    authorization,
-    carriers,
-    claims,
-    cookie_logouts,
-    credentials,
-    devices,
-    first_steps,
+from gateway.core import json_text
+from gateway.core.http import (
     forwarding,
-    grants,
-    json_text,
-    jwts,
-    keys,
     media_types,
     multipart,
     negotiation,
     origins,
-    password_fields,
-    passwords,
     paths,
-    provider_metadata,
-    refresh_tokens,
     return_paths,
     set_cookies,
     shared_caches,
-    swaps,
-    trips,
+)
+from gateway.core.http.forwarding import Trusted
+from gateway.core.http.paths import AmbiguousPath, BackendPaths
+from gateway.core.json_text import NotJson
+from gateway.core.logins import (
+    authorization_code,
+    carriers,
+    cookie_logouts,
+    first_steps,
+    login_form,
+    login_state,
+    password_fields,
+    passwords,
+    provider_metadata,
+    refresh_tokens,
+    reply_claims,
+    reply_tokens,
+    throttle_keys,
+    token_response,
     users,
 )
-from gateway.core.authorization import BadAnswer
-from gateway.core.carriers import KeyCookie
-from gateway.core.credentials import BadLogin
-from gateway.core.denials import is_denial
-from gateway.core.forwarding import Trusted
-from gateway.core.grants import BadGrant
-from gateway.core.json_text import NotJson
-from gateway.core.minting import BadClaims
-from gateway.core.moments import NoMoment, parse_moment
-from gateway.core.paths import AmbiguousPath, BackendPaths
-from gateway.core.provider_metadata import BadMetadata
-from gateway.core.replies import Reply, UnreadableReply, nothing_sent
-from gateway.core.request_echo import EchoDetector
-from gateway.core.request_readings import Unreadable
-from gateway.core.sealing import Sealer
-from gateway.core.second_steps import are_asked_for
-from gateway.core.swaps import NoToken
-from gateway.core.token_places import Auto, JsonPointer
-from gateway.core.tokens import BadToken, read_claims
-from gateway.core.verifying_keys import BadKey, read_key_set
+from gateway.core.logins.authorization_code import BadAnswer
+from gateway.core.logins.carriers import KeyCookie
+from gateway.core.logins.denials import is_denial
+from gateway.core.logins.login_form import BadLogin
+from gateway.core.logins.provider_metadata import BadMetadata
+from gateway.core.logins.replies import Reply, UnreadableReply, nothing_sent
+from gateway.core.logins.reply_tokens import NoToken
+from gateway.core.logins.request_echo import EchoDetector
+from gateway.core.logins.request_readings import Unreadable
+from gateway.core.logins.second_steps import are_asked_for
+from gateway.core.logins.token_places import Auto, JsonPointer
+from gateway.core.logins.token_response import BadGrant
+from gateway.core.sessions import devices, keys
+from gateway.core.sessions.sealing import Sealer
+from gateway.core.timestamps import NoMoment, parse_moment
+from gateway.core.tokens import jwt_text
+from gateway.core.tokens.claims import BadToken, read_claims
+from gateway.core.tokens.minting import BadClaims
+from gateway.core.tokens.verifying_keys import BadKey, read_key_set
 from gateway.observe.access_log import render
-from gateway.relay import broken_rules
-from gateway.relay.bodies import ChunkedBody
-from gateway.relay.frames import Frames
-from gateway.relay.grammar import HEAD_END, Malformed
-from gateway.relay.heads import Refused
-from gateway.relay.requests import RequestReader
-from gateway.relay.responses import ResponseReader
-from gateway.relay.routes import Auth, InPlace, Route, RouteTable
+from gateway.relay.access.routes import Auth, InPlace, Route, RouteTable
+from gateway.relay.http1 import broken_rules
+from gateway.relay.http1.bodies import ChunkedBody
+from gateway.relay.http1.grammar import HEAD_END, Malformed
+from gateway.relay.http1.request_head import Refused
+from gateway.relay.http1.request_reader import RequestReader
+from gateway.relay.http1.response_head import ResponseReader
+from gateway.relay.http1.websocket import Frames
 
 # The defaults of config.yaml, in bytes.
 HEAD = 32 * 1024
@@ -176,7 +177,7 @@ def _choice(field: str) -> object:
 
 
 def _account(body: bytes) -> None:
-    accounts.typed(
+    throttle_keys.typed(
         ["username"],
         query="",
         content_type="multipart/form-data; boundary=a",
@@ -187,7 +188,7 @@ def _account(body: bytes) -> None:
 
 
 def _account_in_field(field: str) -> None:
-    accounts.typed(
+    throttle_keys.typed(
         ["username"],
         query=f"?username={field}"[:TARGET],
         content_type=f"multipart/form-data; boundary={field}",
@@ -232,8 +233,8 @@ def _caching(line: bytes) -> None:
 
 def _cookies_of_trips(value: str) -> None:
     like = KeyCookie("latchkey", secure=False)
-    trips.given_up(value.split(";"), like)
-    trips.find({}, value, "/", like, Sealer(["s" * 16]), 0)
+    login_state.given_up(value.split(";"), like)
+    login_state.find({}, value, "/", like, Sealer(["s" * 16]), 0)
 
 
 def _in_payload(text: bytes) -> None:
@@ -245,7 +246,7 @@ def _in_payload(text: bytes) -> None:
 
 
 def _callback(query: str) -> object:
-    return authorization.state_in("?state=" + query)
+    return authorization_code.state_in("?state=" + query)
 
 
 TARGETS: list[tuple[str, Read, int]] = [
@@ -257,7 +258,7 @@ TARGETS: list[tuple[str, Read, int]] = [
     ("way back", _in_text(lambda path: return_paths.login_url("/in", "/" + path)), LONG_TARGET),
     (
         "callback",
-        _in_text(lambda query: authorization.state_in("?state=" + query), BadAnswer),
+        _in_text(lambda query: authorization_code.state_in("?state=" + query), BadAnswer),
         LONG_TARGET,
     ),
 ]
@@ -289,7 +290,7 @@ FIELD_VALUES: list[tuple[str, Read, int]] = [
     ("parameter", _in_text(lambda field: media_types.parameter("a/b;" + field, "a")), HEAD),
     ("carrier", _in_text(_choice), HEAD),
     ("account in a field", _in_text(_account_in_field), HEAD),
-    ("network", _in_text(accounts.network), HEAD),
+    ("network", _in_text(throttle_keys.network), HEAD),
 ]
 
 
@@ -313,7 +314,7 @@ BODIES: list[tuple[str, Read, int]] = [
     ("password", _in_text(passwords._folded), 16 * 1024),
     ("frames", lambda data: Frames().feed(data), 250 * 1024),
     ("account in a body", _account, 8 * 1024),
-    ("account's name", _in_text(accounts.folded), 8 * 1024),
+    ("account's name", _in_text(throttle_keys.folded), 8 * 1024),
     ("form in parts", lambda body: list(multipart.fields("a/b; boundary=a", body)), 64 * 1024),
     (
         "part's head",
@@ -322,7 +323,7 @@ BODIES: list[tuple[str, Read, int]] = [
     ),
     (
         "form",
-        _in_text(lambda text: credentials.read(media_types.FORM, text.encode()), BadLogin),
+        _in_text(lambda text: login_form.read(media_types.FORM, text.encode()), BadLogin),
         16 * 1024,
     ),
 ]
@@ -377,7 +378,7 @@ def _of_reply(read: Callable[[Reply], object]) -> Read:
 
 def _find_what_was_sent(reply: Reply) -> None:
     """In a reply that repeats the whole request."""
-    swaps.find(reply, Auto(), EchoDetector("", [], reply.body).is_echo)
+    reply_tokens.find(reply, Auto(), EchoDetector("", [], reply.body).is_echo)
 
 
 def _provider(data: bytes) -> object:
@@ -397,15 +398,19 @@ REPLIES: list[tuple[str, Read, int]] = [
     ),
     ("text", _of_reply(Reply.text), REPLY),
     ("members", _of_reply(Reply.members), REPLY),
-    ("find anywhere", _of_reply(lambda reply: swaps.find(reply, Auto())), REPLY),
-    ("find at a place", _of_reply(lambda reply: swaps.find(reply, _A_PLACE)), REPLY),
-    ("scrub", _of_reply(swaps.scrub), REPLY),
-    ("says no", _of_reply(lambda reply: swaps.says_no(reply, _A_PLACE)), REPLY),
-    ("may hand out", _of_reply(lambda reply: swaps.may_hand_out(reply, _A_PLACE)), REPLY),
+    ("find anywhere", _of_reply(lambda reply: reply_tokens.find(reply, Auto())), REPLY),
+    ("find at a place", _of_reply(lambda reply: reply_tokens.find(reply, _A_PLACE)), REPLY),
+    ("scrub", _of_reply(reply_tokens.scrub), REPLY),
+    ("says no", _of_reply(lambda reply: reply_tokens.says_no(reply, _A_PLACE)), REPLY),
+    ("may hand out", _of_reply(lambda reply: reply_tokens.may_hand_out(reply, _A_PLACE)), REPLY),
     ("find what was sent", _of_reply(_find_what_was_sent), REPLY),
     ("refresh token", _of_reply(lambda reply: refresh_tokens.find(reply, Auto())), REPLY),
-    ("claims", _of_reply(lambda reply: claims.collect(reply, [("sub", _A_PLACE, True)])), REPLY),
-    ("JWTs", _in_text(lambda text: list(jwts.spans(text))), REPLY),
+    (
+        "claims",
+        _of_reply(lambda reply: reply_claims.collect(reply, [("sub", _A_PLACE, True)])),
+        REPLY,
+    ),
+    ("JWTs", _in_text(lambda text: list(jwt_text.spans(text))), REPLY),
     ("first step", _of_reply(lambda reply: first_steps.handed_out(reply, nothing_sent)), REPLY),
     ("denial", _of_json(lambda text: is_denial(json_text.document(text))), REPLY),
     ("second step", _of_json(lambda text: are_asked_for(json_text.document(text))), REPLY),
@@ -415,7 +420,7 @@ REPLIES: list[tuple[str, Read, int]] = [
         REPLY,
     ),
     ("keys of a provider", _in_json(read_key_set, BadKey), REPLY),
-    ("tokens of a provider", _in_json(grants.read, BadGrant), REPLY),
+    ("tokens of a provider", _in_json(token_response.read, BadGrant), REPLY),
 ]
 
 READERS = [*HEADS, *TARGETS, *FIELD_VALUES, *BODIES, *REPLIES]

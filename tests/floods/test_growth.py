@@ -12,12 +12,12 @@ from contextlib import suppress
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from gateway.core import swaps
-from gateway.core.replies import Reply
-from gateway.core.request_echo import EchoDetector
-from gateway.core.swaps import NoToken
-from gateway.core.token_places import Auto
-from gateway.core.tokens import BadToken
+from gateway.core.logins import reply_tokens
+from gateway.core.logins.replies import Reply
+from gateway.core.logins.reply_tokens import NoToken
+from gateway.core.logins.request_echo import EchoDetector
+from gateway.core.logins.token_places import Auto
+from gateway.core.tokens.claims import BadToken
 from tests.floods.readers import READERS, REPLY, Read
 from tests.support.growth import PLAIN_SHAPES, Shape, assert_grows_fairly, shapes
 
@@ -56,6 +56,6 @@ def test_tokens_that_a_client_has_sent_in_numbers() -> None:
         body = json.dumps(tokens).encode()
         sent = EchoDetector("", [], base64.b64encode(base64.b64encode(body)))
         with suppress(NoToken, BadToken):
-            swaps.find(Reply(200, (), body), Auto(), sent.is_echo)
+            reply_tokens.find(Reply(200, (), body), Auto(), sent.is_echo)
 
     assert_grows_fairly(find, Shape(b"", b"a", b""), 8 * REPLY)

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 
 import yaml
 
-from gateway.core.refusals import METHOD
+from gateway.core.http.refusals import METHOD
 from tests.conftest import json_answer, token_of
 from tests.support.gateway import REPOSITORY, Gateway, gateway
 from tests.support.processes import alive, free_port, running

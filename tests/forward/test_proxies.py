@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import jwt
 import pytest
 
-from gateway.core.keys import new_key
+from gateway.core.sessions.keys import new_key
 from tests.forward.sites import PROXIES, Answer, Site, fields_of, shop, site
 from tests.support.delaying import Delaying, delaying
 from tests.support.gateway import reload

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from gateway.key_sets import KeySet, KeySets, KeysUnavailable
+from gateway.outbound.jwks import KeySet, KeySets, KeysUnavailable
 from tests.support.endpoints import Asked, Backend, answer, backend
 from tests.support.processes import HANG
 from tests.support.signing import ec_signer, ed_signer, published, rsa_signer

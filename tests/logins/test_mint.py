@@ -12,10 +12,10 @@ import jwt
 import pytest
 from aiohttp import web
 
-from gateway.core.replies import Reply
-from gateway.core.sessions import Device
-from gateway.core.token_places import Auto
-from gateway.core.tokens import MINTED
+from gateway.core.logins.replies import Reply
+from gateway.core.logins.token_places import Auto
+from gateway.core.sessions.session import Device
+from gateway.core.tokens.claims import MINTED
 from gateway.store.renewals import RenewalRefused
 from tests.conftest import token_of
 from tests.logins.test_backend import count

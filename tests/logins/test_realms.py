@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from gateway.config.logins.backend import BackendLogin
-from gateway.core.realms import Realm, parse_prefix, realms_of
-from gateway.core.replies import Reply
-from gateway.core.sessions import Session, Token
-from gateway.core.token_places import parse_token_place
-from gateway.logins._successors import OtherSubject, Successors
+from gateway.core.logins.replies import Reply
+from gateway.core.logins.token_places import parse_token_place
+from gateway.core.sessions.realms import Realm, parse_prefix, realms_of
+from gateway.core.sessions.session import Session, Token
+from gateway.logins._token_replacement import OtherSubject, Successors
+from gateway.outbound.token_readers import _at_its_word
 from gateway.store.renewals import RenewalRefused
-from gateway.verifiers import _at_its_word
 from tests.conftest import token_of
 from tests.support.callers import by_header, log_in, log_in_with, unnamed_token
 from tests.support.endpoints import World, world

@@ -10,10 +10,10 @@ from typing import Any
 import jwt
 import pytest
 
-from gateway.core.replies import Reply
-from gateway.core.request_echo import EchoDetector
-from gateway.core.sessions import Session
-from gateway.core.token_places import Auto
+from gateway.core.logins.replies import Reply
+from gateway.core.logins.request_echo import EchoDetector
+from gateway.core.logins.token_places import Auto
+from gateway.core.sessions.session import Session
 from gateway.store.renewals import RenewalFailed, RenewalRefused
 from tests.conftest import SIGNING_SECRET
 from tests.support.endpoints import BODY, World, answer, world

@@ -13,7 +13,7 @@ import jwt
 import pytest
 
 from gateway.config import users_file
-from gateway.core import passwords
+from gateway.core.logins import passwords
 from gateway.store.renewals import RenewalFailed, RenewalRefused
 from tests.logins.test_backend import count
 from tests.support.endpoints import World, world

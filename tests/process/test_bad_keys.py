@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core import keys
+from gateway.core.sessions import keys
 from tests.conftest import accounts, log_in, token_of
 from tests.support.gateway import Gateway, gateway
 from tests.support.raw import Client, Upstream, ask, status

@@ -12,7 +12,7 @@ import yaml
 
 from gateway.config.load import load
 from gateway.config.units import parse_duration
-from gateway.core.addresses import TcpAddress
+from gateway.core.http.addresses import TcpAddress
 from tests.process.test_processes import GET, sections, until
 from tests.support.gateway import REPOSITORY, config, environment
 from tests.support.processes import HANG, free_port, wait_for_port

@@ -34,9 +34,9 @@ LOGIN = '''
 
 from pathlib import Path
 
-from gateway.backends import BackendFailed
+from gateway.outbound.backends import BackendFailed
 from gateway.core import refusals
-from gateway.core.replies import Reply
+from gateway.core.logins.replies import Reply
 from gateway.logins import LoggedIn
 from gateway.logins._minting import Minting
 

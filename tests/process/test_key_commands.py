@@ -15,7 +15,7 @@ import jwt
 import pytest
 import yaml
 
-from gateway.core import keys
+from gateway.core.sessions import keys
 from tests.conftest import accounts, log_in, token_of
 from tests.process.test_processes import run, sections
 from tests.process.test_session_commands import API, session_id, sessions

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import pytest
 import yaml
 
-from gateway.core import keys
+from gateway.core.sessions import keys
 from tests.conftest import json_answer, token_of
 from tests.process.test_metrics import folder_of
 from tests.process.test_processes import until

@@ -230,9 +230,9 @@ async def test_a_renewal_outlives_the_stop(
 
 def test_nobody_else_pays_for_it() -> None:
     """A worker without such a login imports nothing of it."""
-    code = "import gateway.worker, sys; print(*sys.modules)"
+    code = "import gateway.processes.worker, sys; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     modules = set(found.stdout.decode().split())
     assert "gateway.logins" in modules
     parts = ("authorization", "grants", "id_tokens", "provider_metadata", "trips")
-    assert not modules & {"gateway.logins.oidc", *(f"gateway.core.{each}" for each in parts)}
+    assert not modules & {"gateway.logins.oidc.login", *(f"gateway.core.{each}" for each in parts)}

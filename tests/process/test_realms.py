@@ -14,7 +14,7 @@ from typing import Any
 import jwt
 import pytest
 
-from gateway.cli import main
+from gateway.cli.main import main
 from tests.conftest import SIGNING_SECRET, json_answer, token_of
 from tests.support.gateway import SECRET, Gateway, gateway
 from tests.support.processes import HANG

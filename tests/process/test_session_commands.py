@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.core import keys
+from gateway.core.sessions import keys
 from tests.conftest import accounts, log_in
 from tests.process.test_processes import run, sections
 from tests.support.gateway import Gateway, gateway

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.turns import NoRoom, Turns
+from gateway.concurrency.fair_queue import NoRoom, Turns
 
 
 class Work:

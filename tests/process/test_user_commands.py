@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from gateway.config import users_file
-from gateway.core import passwords
+from gateway.core.logins import passwords
 from tests.support.gateway import environment
 from tests.support.processes import HANG
 from tests.support.signing_keys import signing_key

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.relay import eager
+from gateway.relay.loop import eager
 
 
 class Ends:

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.relay import grammar
-from gateway.relay.bodies import ChunkedBody
-from gateway.relay.grammar import HEAD_END, Malformed
-from gateway.relay.heads import Refused
-from gateway.relay.requests import RequestReader
+from gateway.relay.http1 import grammar
+from gateway.relay.http1.bodies import ChunkedBody
+from gateway.relay.http1.grammar import HEAD_END, Malformed
+from gateway.relay.http1.request_head import Refused
+from gateway.relay.http1.request_reader import RequestReader
 
 READER = RequestReader(instance="0011223344556677", identity=["X-User-Id"], most_fields=100)
 

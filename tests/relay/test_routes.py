@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.core import paths
-from gateway.core.cors import Policy
-from gateway.core.paths import BackendPaths
-from gateway.core.refusals import Refusal
-from gateway.core.routing import Methods, Table
-from gateway.relay.routes import Auth, InPlace, Route, RouteTable
+from gateway.core.http import paths
+from gateway.core.http.cors import Policy
+from gateway.core.http.paths import BackendPaths
+from gateway.core.http.refusals import Refusal
+from gateway.core.http.routing import Methods, Table
+from gateway.relay.access.routes import Auth, InPlace, Route, RouteTable
 
 ANY_SITE = Policy(frozenset({"*"}), (), (), (), credentials=False, max_age=0)
 

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 import redis as redis_client
 
-from gateway.core.keys import Key, session_id
+from gateway.core.sessions.keys import Key, session_id
 from tests.sessions.conftest import all_calls, eventually, log_in, log_out, sections
 from tests.support.gateway import Gateway, gateway
 from tests.support.processes import HANG

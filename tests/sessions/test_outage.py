@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.keys import new_key
+from gateway.core.sessions.keys import new_key
 from tests.conftest import log_in
 from tests.sessions.conftest import call, eventually, log_out, sections
 from tests.support.delaying import Delaying, delaying

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import redis as redis_client
 
-from gateway.core.keys import Key, session_id
-from gateway.core.records import Records
-from gateway.core.sealing import Sealer, Unsealable
+from gateway.core.sessions.keys import Key, session_id
+from gateway.core.sessions.records import Records
+from gateway.core.sessions.sealing import Sealer, Unsealable
 from tests.sessions.conftest import call, log_in, sections
 from tests.support.gateway import Gateway, gateway
 from tests.support.redis_server import RedisServer

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.config.model import Config
-from gateway.core.sessions import Device
+from gateway.core.sessions.session import Device
 from gateway.observe.events import Event
 from gateway.store.administration import Administration
 from gateway.store.embedded import EmbeddedStore

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store.cluster import Cluster
 from gateway.store.errors import StoreUnavailable
+from gateway.store.servers.cluster import Cluster
 from gateway.store.sessions import Issued, Sessions
 from tests.store.test_sessions import credential, issue, open_store, resolved, until_near
 from tests.support.gateway import Gateway

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import redis as redis_client
 
-from gateway.core.sealing import Sealer
-from gateway.core.sessions import Device
+from gateway.core.sessions.sealing import Sealer
+from gateway.core.sessions.session import Device
 from gateway.observe.events import Event, Report, unheard
-from gateway.store.connect import connect
 from gateway.store.layout import Layout
 from gateway.store.near_cache import NearCache
+from gateway.store.servers.connect import connect
 from gateway.store.sessions import Issued, Sessions
 from tests.conftest import token_of
 from tests.support.processes import HANG

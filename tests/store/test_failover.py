@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from gateway.core.keys import Key, session_id
-from gateway.store.connect import connect
-from gateway.store.connections import NotPrimary
+from gateway.core.sessions.keys import Key, session_id
 from gateway.store.layout import Layout
-from gateway.store.primaries import connect_anew, dedicated, hang_up, settle
+from gateway.store.servers.connect import connect
+from gateway.store.servers.connections import NotPrimary
+from gateway.store.servers.primaries import connect_anew, dedicated, hang_up, settle
 from tests.store.test_sessions import issue, open_store
 from tests.support.gateway import Gateway
 from tests.support.redis_gateways import Load, Pair, gateways, pair, shop

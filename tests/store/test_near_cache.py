@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import redis as redis_client
 
-from gateway.core.keys import new_key
-from gateway.core.sessions import Session, Token
+from gateway.core.sessions.keys import new_key
+from gateway.core.sessions.session import Session, Token
 from gateway.store.near_cache import Entry, NearCache
-from gateway.store.resolving import Unresolved
+from gateway.store.resolver import Unresolved
 from gateway.store.sessions import Sessions
 from tests.store.test_sessions import credential, issue, open_store, resolved, until_near
 from tests.support.delaying import Delaying, delaying

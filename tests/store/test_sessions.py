@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 import redis as redis_client
 
-from gateway.core import records
-from gateway.core.keys import new_key
-from gateway.core.sealing import Sealer
-from gateway.core.sessions import Device
-from gateway.store.connect import connect
+from gateway.core.sessions import records
+from gateway.core.sessions.keys import new_key
+from gateway.core.sessions.sealing import Sealer
+from gateway.core.sessions.session import Device
 from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError
 from gateway.store.embedded_servers import bundled_binary
 from gateway.store.errors import StoreUnavailable
 from gateway.store.layout import Layout
 from gateway.store.near_cache import Entry, NearCache
-from gateway.store.resolving import Unresolved
+from gateway.store.resolver import Unresolved
+from gateway.store.servers.connect import connect
 from gateway.store.sessions import Issued, Sessions
 from tests.conftest import token_of
 from tests.support.redis_server import redis_server

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.keys import new_key
+from gateway.core.sessions.keys import new_key
 from gateway.store.embedded_servers import bundled_binary
 from tests.support.gateway import reload
 from tests.support.redis_cluster import redis_cluster

@@ -16,12 +16,12 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from gateway.backends import backends
 from gateway.config.model import Config
-from gateway.core.refusals import Refusal
-from gateway.core.sessions import Session
+from gateway.core.http.refusals import Refusal
+from gateway.core.sessions.session import Session
 from gateway.endpoints import app
 from gateway.observe.events import Event
+from gateway.outbound.backends import backends
 from gateway.store.near_cache import Entry
 from gateway.store.sessions import Sessions, open_sessions
 

@@ -19,8 +19,8 @@ from urllib.parse import parse_qs, parse_qsl, unquote_plus, urlencode, urlsplit
 from aiohttp import web
 from multidict import CIMultiDict
 
-from gateway.core.carriers import TRIP_MARK
-from gateway.core.sessions import Session
+from gateway.core.logins.carriers import TRIP_MARK
+from gateway.core.sessions.session import Session
 from tests.support.endpoints import SECRET, Asked, Backend, World, answer, backend, world
 from tests.support.signing import Signer, by_hand, published, rsa_signer
 

@@ -4,7 +4,7 @@ browsers forget it.
 
 import pytest
 
-from gateway.core import keys
+from gateway.core.sessions import keys
 from tests.conftest import Start, json_answer
 from tests.support.gateway import Gateway
 from tests.support.raw import Upstream, always, ask, status

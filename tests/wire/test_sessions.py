@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.keys import new_key
+from gateway.core.sessions.keys import new_key
 from tests.conftest import accounts, log_in, token_of
 from tests.support.gateway import Gateway, gateway
 from tests.support.raw import OK, Client, Upstream, Visit, always, ask, status

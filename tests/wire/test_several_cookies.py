@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from gateway.core import keys
+from gateway.core.sessions import keys
 from tests.conftest import Start, accounts, log_in, token_of
 from tests.support.gateway import Gateway
 from tests.support.raw import Upstream, always, ask, status

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.relay.broken_rules import UNKNOWN
+from gateway.relay.http1.broken_rules import UNKNOWN
 from tests.support.gateway import Gateway, gateway
 from tests.support.processes import free_port
 from tests.support.raw import Answer, Upstream, Visit, always, ask, status

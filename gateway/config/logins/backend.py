@@ -8,7 +8,7 @@ from pydantic import Field
 
 from gateway.config.login_sections import AskingLogin, Renew, Verify
 from gateway.config.values import OneOrMany, Place
-from gateway.core.token_places import parse_token_place
+from gateway.core.logins.token_places import parse_token_place
 
 
 class BackendLogin(AskingLogin):

@@ -9,8 +9,8 @@ from pydantic import model_validator
 from gateway.config.base import Shorthand
 from gateway.config.login_sections import AskingLogin
 from gateway.config.values import ClaimAt, PointerText
-from gateway.core.minting import REGISTERED
-from gateway.core.token_places import parse_pointer
+from gateway.core.logins.token_places import parse_pointer
+from gateway.core.tokens.minting import REGISTERED
 
 
 class Claim(Shorthand):

@@ -18,7 +18,7 @@ from gateway.config.values import (
     SecretText,
     is_plain_path,
 )
-from gateway.core.authorization import PARAMETERS
+from gateway.core.logins.authorization_code import PARAMETERS
 
 
 class OidcLogin(LoginSection):

@@ -1,0 +1,1 @@
+"""Sharing one worker's time fairly between clients."""

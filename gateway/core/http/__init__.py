@@ -1,0 +1,1 @@
+"""Rules about HTTP messages, paths and addresses."""

@@ -1,0 +1,48 @@
+"""Forms that come in parts (RFC 7578, RFC 2046 §5.1): the names and values of their fields."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from gateway.core.http import media_types
+
+# RFC 2046 §5.1.1, in characters.
+_MAX_BOUNDARY = 70
+
+# Some readers take a line feed alone for the end of a line.
+_BLANK_LINE = re.compile(rb"\r?\n\r?\n")
+_DISPOSITION = re.compile(
+    rb"\ncontent-disposition[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)", re.IGNORECASE
+)
+
+# A part's name, in quotes or without. What is in quotes always ends before the next such name.
+_NAME = re.compile(
+    rb'(?<![A-Za-z*])name\s*+=\s*+(?:"((?:[^"\\]++|\\.)*+)"|([^\s;"]++))', re.IGNORECASE
+)
+
+
+def fields(content_type: str, body: bytes) -> Iterator[tuple[str, str]]:
+    """The fields of a body of parts, in their order; none if the boundary cannot be told.
+
+    A part that readers could call by several names comes under each of them.
+    """
+    boundary = media_types.parameter(content_type, "boundary").encode("latin-1", "replace")
+    if not 0 < len(boundary) <= _MAX_BOUNDARY:
+        return
+    _, *parts = (b"\n" + body).split(b"\n--" + boundary)
+    for part in parts:
+        end_of_line = part.find(b"\n")
+        if end_of_line >= 0 and not part[:end_of_line].strip():
+            yield from _field(part[end_of_line:].removesuffix(b"\r"))
+
+
+def _field(part: bytes) -> Iterator[tuple[str, str]]:
+    """One part, from the end of the line of its delimiter on."""
+    head = _BLANK_LINE.search(part)
+    if head is None:
+        return
+    value = part[head.end() :].decode("utf-8", "replace")
+    for disposition in _DISPOSITION.finditer(part, 0, head.start()):
+        for name in _NAME.finditer(disposition[1]):
+            yield (name[1] or name[2] or b"").decode("utf-8", "replace"), value

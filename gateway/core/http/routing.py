@@ -1,0 +1,122 @@
+"""Which rule serves a path: the most specific one, found without looking at the others.
+
+A pattern is an exact path, or a prefix when it ends in `/*`. An exact path beats a prefix and a
+longer prefix beats a shorter one; rules of the same pattern share it by method. A rule for GET is
+one for HEAD too, unless another one names HEAD (wire-rules.md#C7, RFC 9110 §9.3.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from gateway.core.http import paths
+from gateway.core.http.paths import Folded
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, eq=False)
+class Methods(Generic[T]):
+    """The rules of one pattern: `named` by method, and one for every other method if there is."""
+
+    named: dict[bytes, T] = field(default_factory=dict)
+    other: list[T] = field(default_factory=list)
+    folded: bytes = b""  # the pattern's path as the loose reading compares it
+
+    def pick(self, method: bytes) -> T | None:
+        """The rule for this method (case-sensitive, RFC 9110 §9.1), or None: not allowed here."""
+        rule = self.named.get(method)
+        if rule is None and self.other:
+            return self.other[0]
+        return rule
+
+    def all(self) -> Iterable[T]:
+        """Every rule of the pattern; one of several methods more than once."""
+        return [*self.named.values(), *self.other]
+
+    def mapped(self, change: Callable[[T], T]) -> Methods[T]:
+        """The same with another rule in the place of each."""
+        named = {method: change(rule) for method, rule in self.named.items()}
+        return Methods(named, [change(rule) for rule in self.other])
+
+    @property
+    def allowed(self) -> list[str]:
+        """What an `Allow` field says; empty when every method is served."""
+        return [] if self.other else sorted(method.decode("ascii") for method in self.named)
+
+
+class Table(Generic[T]):
+    """Patterns and their rules; built once, then only read."""
+
+    def __init__(self, rules: Iterable[tuple[str, Iterable[str] | None, T]]) -> None:
+        """`rules` are (pattern, methods or None for all, rule). Clashes are the config's affair."""
+        self._exact: dict[bytes, Methods[T]] = {}
+        self._prefixes: dict[bytes, Methods[T]] = {}
+        for pattern, methods, rule in rules:
+            text = pattern.encode("ascii")
+            where, path = (
+                (self._prefixes, text[:-1]) if text.endswith(b"/*") else (self._exact, text)
+            )
+            entry = where.setdefault(path, Methods(folded=paths.fold(path)))
+            if methods is None:
+                entry.other.append(rule)
+            else:
+                entry.named.update((method.encode("ascii"), rule) for method in methods)
+        for entry in (*self._exact.values(), *self._prefixes.values()):
+            if b"GET" in entry.named:
+                entry.named.setdefault(b"HEAD", entry.named[b"GET"])
+        self._loose_exact = _by_folded(self._exact.values())
+        self._loose_prefixes = _by_folded(self._prefixes.values())
+        self._longest = max(map(len, self._prefixes), default=0)
+
+    def match(self, path: bytes) -> Methods[T] | None:
+        """The rules of the most specific pattern that fits `path`, or None."""
+        found = self._exact.get(path)
+        if found is not None:
+            return found
+        slash = path.find(b"/")
+        while 0 <= slash < self._longest:
+            found = self._prefixes.get(path[: slash + 1], found)
+            slash = path.find(b"/", slash + 1)
+        return found
+
+    def names(self, path: bytes) -> bool:
+        """Whether a pattern is exactly this path."""
+        return path in self._exact
+
+    def rivals(self, found: Methods[T], loose: Iterable[Folded]) -> list[Methods[T]]:
+        """The rules of other patterns that a path may be meant by, where `found` is what its
+        spelling matches: of each pattern on the way of one of its loose readings.
+        """
+        rivals: list[Methods[T]] = []
+        for folded in loose:
+            for path in folded:
+                rivals += self._on_the_way(path, found.folded)
+                if path in self._loose_exact or path in self._loose_prefixes:
+                    break  # a suffix that a pattern names is no format
+        return [rival for rival in dict.fromkeys(rivals) if rival is not found]
+
+    def _on_the_way(self, path: bytes, start: bytes) -> list[Methods[T]]:
+        """The rules of the exact pattern `path`, and of the prefixes of it from `start` on, or all
+        of them if that is none.
+
+        Each counts, as a backend may fold the one segment and not the next.
+        """
+        rules = self._loose_exact.get(path, [])
+        end = len(start) if path == start or path.startswith(start + b"/") else 0
+        while 0 <= end <= self._longest:
+            rules = rules + self._loose_prefixes.get(path[:end], [])
+            if end == len(path):
+                break
+            end = path.find(b"/", end + 1)
+            end = len(path) if end < 0 else end
+        return rules
+
+
+def _by_folded(entries: Iterable[Methods[T]]) -> dict[bytes, list[Methods[T]]]:
+    found: dict[bytes, list[Methods[T]]] = {}
+    for entry in entries:
+        found.setdefault(entry.folded, []).append(entry)
+    return found

@@ -1,0 +1,1 @@
+"""Logins: what was sent, what the reply says, where its token is."""

@@ -1,0 +1,63 @@
+"""Names and passwords in the body of a login that the gateway itself decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+from gateway.core import json_text
+from gateway.core.http import media_types
+from gateway.core.json_text import NotJson
+
+# No login form has more; taking more apart would only cost time.
+_MOST_FIELDS = 100
+
+
+class BadLogin(ValueError):
+    """The body holds no name and password that can be read in one way only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What somebody logs in with. `others` are the other fields of a form, None if it is none."""
+
+    name: str = field(repr=False)
+    password: str = field(repr=False)
+    others: Mapping[str, str] | None = field(repr=False)
+
+
+def read(content_type: str, body: bytes) -> Credentials:
+    """The credentials in a body. Raises `BadLogin`."""
+    kind = media_types.essence(content_type)
+    try:
+        text = body.decode("utf-8")
+        if kind == media_types.FORM:
+            fields: Any = _from_form(text)
+        elif kind == media_types.JSON:
+            fields = json_text.value(text)
+        else:
+            raise BadLogin
+        name, password = fields["username"], fields["password"]
+        # JSON can spell half a character, which no text has.
+        f"{name}{password}".encode()
+    except (ValueError, NotJson, TypeError, LookupError):
+        raise BadLogin from None
+    if not isinstance(name, str) or not isinstance(password, str):
+        raise BadLogin
+    return Credentials(name, password, fields if kind == media_types.FORM else None)
+
+
+def _from_form(text: str) -> dict[str, str]:
+    pairs = parse_qsl(
+        text,
+        keep_blank_values=True,
+        strict_parsing=True,
+        errors="strict",
+        max_num_fields=_MOST_FIELDS,
+    )
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a field came twice")
+    return fields

@@ -1,0 +1,193 @@
+"""Refresh tokens: how one is known in a backend's reply, and how it is sent to get a new token.
+
+They are often opaque, so they are known by their names. One is sent back as it came, unless
+config.yaml says otherwise: by that JSON member, that cookie or that field.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+from urllib.parse import urlencode
+
+from gateway.core.json_text import MAX_DEPTH, Container, NotJson, String, pointed
+from gateway.core.logins.replies import IsEcho, Reply, names, nothing_sent
+from gateway.core.logins.token_places import Auto, Cookie, Header, JsonPointer, TokenPlace
+from gateway.core.secret import Secret
+
+# What a refresh token is called; `my_refresh_token` is one, and `refresh_token_expires_in` is none.
+_REFRESH = re.compile(r"refresh(?:[_-]?(?:token|jwt|key|value|secret))?s?$|^rt$", re.IGNORECASE)
+# What may stand beside a refresh token in an object of its own, without being one.
+_HARMLESS = re.compile(r"expir|type|scope|issued|created|ttl|(?:_a|A)t$")
+# The non-standard field that reloads a page; the one field of such a name that is no token.
+_RELOADS = "refresh"
+
+# The name under which one is sent whose own name tells nothing (RFC 6749 §6).
+_STANDARD_NAME = "refresh_token"
+
+Way = Literal["json", "form", "cookie", "header"]
+
+# What may send one: a member (a name, and no pointer), or a word (RFC 9110 §5.6.2).
+_WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_NAMES: dict[Way, re.Pattern[str]] = {
+    "json": re.compile(r"[^/\s](?:.*\S)?"),
+    "form": re.compile(r"[^/\s](?:.*\S)?"),
+    "cookie": re.compile(_WORD),
+    "header": re.compile(rf"(?!(?i:cookie|host|content-[a-z]+)$){_WORD}"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How a refresh token is sent: by what, under which name."""
+
+    way: Way
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """A refresh token, and how it came, which is how it is sent unless something else is said."""
+
+    secret: Secret
+    came: Sending
+
+
+class BadSending(ValueError):
+    """The text says no way to send a refresh token; the message says what would."""
+
+
+def parse_sending(text: str) -> Sending | None:
+    """`auto` (None), `json:name`, `form:name`, `cookie:name` or `header:Name`."""
+    if text == "auto":
+        return None
+    way, _, name = text.partition(":")
+    for known, names_of_it in _NAMES.items():
+        if way == known and names_of_it.fullmatch(name):
+            return Sending(known, name)
+    raise BadSending("is no way to send it: write auto, json:, form:, cookie: or header:NAME")
+
+
+def dump(token: RefreshToken | None) -> str:
+    """One line of text, empty for none; to be sealed."""
+    if token is None:
+        return ""
+    return json.dumps([token.came.way, token.came.name, token.secret.reveal()])
+
+
+def load(line: str) -> RefreshToken | None:
+    """What was dumped. Raises `ValueError`."""
+    if not line:
+        return None
+    way, name, secret = json.loads(line)
+    return RefreshToken(Secret(secret), Sending(way, name))
+
+
+def find(reply: Reply, place: TokenPlace, is_echo: IsEcho = nothing_sent) -> RefreshToken | None:
+    """The refresh token that a reply hands out; None if there is none but the client's own."""
+    found = (token for token in _all(reply, place) if not is_echo(token.secret.reveal()))
+    return next(found, None)
+
+
+def request(
+    token: RefreshToken, sending: Sending | None, more: Mapping[str, str]
+) -> tuple[list[tuple[str, str]], bytes]:
+    """The fields and the body that send a refresh token; `more` goes into the body beside it."""
+    how, secret = sending or token.came, token.secret.reveal()
+    if how.way == "form":
+        body = urlencode({**more, how.name: secret}).encode()
+        return [("Content-Type", "application/x-www-form-urlencoded")], body
+    if how.way == "json":
+        return [("Content-Type", "application/json")], json.dumps(
+            {**more, how.name: secret}
+        ).encode()
+    if how.way == "cookie":
+        fields = [("Cookie", f"{how.name}={secret}")]
+    elif how.name.lower() == "authorization":
+        fields = [(how.name, f"Bearer {secret}")]
+    else:
+        fields = [(how.name, secret)]
+    if not more:
+        return fields, b""
+    return [*fields, ("Content-Type", "application/json")], json.dumps(dict(more)).encode()
+
+
+def is_refresh(string: String) -> bool:
+    """Whether a value is a refresh token, or part of an object that is one.
+
+    A text with spaces is none: `{"refresh": ["This field is required."]}` says what was wrong.
+    """
+    name = string.name
+    if not name or string.is_name or " " in string.value:
+        return False
+    if _REFRESH.search(name):
+        return True
+    return _is_in_refresh(string.container) and not _HARMLESS.search(name)
+
+
+@lru_cache(maxsize=4 * MAX_DEPTH)
+def _is_in_refresh(container: Container | None) -> bool:
+    """Whether a container, or one around it, is called a refresh token.
+
+    Neighbours have the same containers around them, so few answers have to be remembered.
+    """
+    if container is None:
+        return False
+    name = container.part
+    is_so_called = isinstance(name, str) and _REFRESH.search(name) is not None
+    return is_so_called or _is_in_refresh(container.above)
+
+
+def names_refresh(name: str, cookie: str) -> bool:
+    """Whether a field of this name, or the cookie that it sets, holds a refresh token."""
+    if cookie:
+        return _REFRESH.search(cookie) is not None
+    return name != _RELOADS and _REFRESH.search(name) is not None
+
+
+def _all(reply: Reply, place: TokenPlace) -> Iterator[RefreshToken]:
+    match place:
+        case JsonPointer(pointer):
+            yield from _in_body(reply, pointed(pointer))
+        case Header(name):
+            yield from _in_fields(reply, name.lower(), "")
+        case Cookie(name):
+            yield from _in_fields(reply, "set-cookie", name)
+        case Auto():
+            yield from _in_body(reply, None)
+            yield from _in_fields(reply, None, "")
+
+
+def _in_body(reply: Reply, pointer: tuple[str, ...] | None) -> Iterator[RefreshToken]:
+    try:
+        members = reply.members()
+    except NotJson:
+        return
+    for string in members:
+        found = is_refresh(string) if pointer is None else string.is_at(pointer)
+        if found and string.value:
+            name = string.name if _REFRESH.search(string.name) else _STANDARD_NAME
+            yield RefreshToken(Secret(string.value), Sending("json", name))
+
+
+def _in_fields(reply: Reply, wanted: str | None, wanted_cookie: str) -> Iterator[RefreshToken]:
+    for line in reply.fields:
+        name, cookie = names(line)
+        if wanted is None:
+            found = names_refresh(name, cookie)
+        else:
+            found = name == wanted and cookie == wanted_cookie
+        if not found:
+            continue
+        if cookie:
+            value = line[1].partition("=")[2].partition(";")[0].strip(' "')
+            sending = Sending("cookie", cookie)
+        else:
+            value = line[1].strip().removeprefix("Bearer ")
+            sending = Sending("header", line[0])
+        if value:
+            yield RefreshToken(Secret(value), sending)

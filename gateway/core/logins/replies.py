@@ -1,0 +1,129 @@
+"""Replies of backends to the calls that the gateway makes itself, and how they are read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gateway.core import json_text
+from gateway.core.http import charsets
+from gateway.core.http.shared_caches import is_for_caches
+from gateway.core.json_text import String, TooComplex
+from gateway.core.logins.carriers import TRIP_MARK
+
+_CHARSET = re.compile(r";\s*charset\s*=\s*\"?([A-Za-z0-9_.:-]+)\"?", re.IGNORECASE)
+
+# RFC 9110 §15.4: those that lead a browser on.
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+# Up to here, in bytes, a reply is read in some ms at the worst; a larger one is better read beside
+# the event loop.
+MAX_SMALL = 16 * 1024
+
+# Whether a client has sent this token itself (see `request_echo`).
+IsEcho = Callable[[str], bool]
+
+
+class UnreadableReply(ValueError):
+    """The reply cannot be read well enough to say what it holds: it may hide a token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A backend's reply: its status line, its field lines in order, and its decoded body."""
+
+    status: int
+    fields: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes = field(repr=False)
+    reason: str = ""
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the status says no: it is neither a success nor a redirect, as forms answer."""
+        return self.status >= 300 and self.status not in _REDIRECTS
+
+    def field(self, name: str) -> str:
+        """The first field of this name (in lower case), or nothing."""
+        return next((value for each, value in self.fields if each.lower() == name), "")
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it may take long to read."""
+        return len(self.body) + sum(len(value) for _, value in self.fields) > MAX_SMALL
+
+    def text(self) -> tuple[str, str]:
+        """The body as text, and the encoding that makes the very same bytes of it again."""
+        seen = json.detect_encoding(self.body)  # byte order marks, and the zeros of wide characters
+        wide = (seen, f"{seen}-be") if seen.startswith(("utf-16", "utf-32")) else (seen,)
+        said = _CHARSET.search(self.field("content-type"))
+        declared = None if said is None else charsets.codec(said[1])
+        for encoding in (*wide, declared or "utf-8", "utf-8"):
+            try:
+                text = self.body.decode(encoding)
+                if text.encode(encoding) == self.body:
+                    return text, encoding
+            except (LookupError, ValueError):
+                continue
+        return self.body.decode("latin-1"), "latin-1"
+
+    def unstored(self) -> Reply:
+        """The reply so that nobody keeps it, whatever its backend says of that: who holds a key in
+        it shares it with nobody (RFC 6749 §5.1).
+        """
+        kept = [line for line in self.fields if not _keeps(line[0].lower())]
+        return replace(self, fields=(*kept, ("Cache-Control", "no-store")))
+
+    def without_cookies(self, own: Collection[str | None], key: str = "") -> Reply:
+        """The reply without the cookies that are the gateway's to set (wire-rules.md#E7): those of
+        its `own` names, but the one that holds this key, and those of logins under way.
+        """
+        kept = tuple(
+            line
+            for line in self.fields
+            if (key and key in line[1])
+            or not (cookie := names(line)[1])
+            or not (cookie in own or f"={TRIP_MARK}" in line[1])
+        )
+        return replace(self, fields=kept)
+
+    def strings(self) -> list[String]:
+        """Every string of a JSON body. Raises `NotJson`, and `UnreadableReply` for a body of which
+        reading would take too long.
+        """
+        try:
+            return json_text.strings(self.text()[0])
+        except TooComplex:
+            raise UnreadableReply from None
+
+    def members(self) -> list[String]:
+        """The string values of a JSON body; of those with the same path the last one, as readers
+        take it. Raises as `strings` does.
+        """
+        latest = {string.place: string for string in self.strings() if not string.is_name}
+        return list(latest.values())
+
+    def document(self) -> Any:
+        """What a JSON body says (see `json_text.document`). Raises as `strings` does."""
+        try:
+            return json_text.document(self.text()[0])
+        except TooComplex:
+            raise UnreadableReply from None
+
+
+def _keeps(name: str) -> bool:
+    """Whether a field of this name (in lower case) tells a cache to keep the reply."""
+    return name in ("expires", "pragma") or is_for_caches(name.encode("utf-8", "surrogateescape"))
+
+
+def nothing_sent(_token: str) -> bool:
+    """What is an echo, where nothing of a client's was sent: no token."""
+    return False
+
+
+def names(line: tuple[str, str]) -> tuple[str, str]:
+    """A field's name in lower case, and the name of the cookie that it sets, or nothing."""
+    name = line[0].lower()
+    return name, line[1].partition("=")[0].strip() if name == "set-cookie" else ""

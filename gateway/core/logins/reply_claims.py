@@ -1,0 +1,73 @@
+"""Claims that a backend's reply hands to the gateway, which then says them in tokens of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from gateway.core import json_text
+from gateway.core.json_text import NotJson, pointed
+from gateway.core.logins import second_steps
+from gateway.core.logins.denials import is_denial
+from gateway.core.logins.replies import Reply
+from gateway.core.logins.token_places import ClaimPlace, JsonPointer
+from gateway.core.tokens.minting import BadClaims, check_claims, subject_of
+
+# (claim, where it stands, whether there is no login without it)
+Wanted = tuple[str, ClaimPlace, bool]
+
+# As what a reply's body is read if it is no text in any charset (see `Reply.text`).
+_LAST_RESORT = "latin-1"
+
+
+def collect(reply: Reply, wanted: Iterable[Wanted]) -> dict[str, Any]:
+    """The claims that the reply holds, `sub` among them as a text. Raises `BadClaims`."""
+    body: Any = None
+    claims: dict[str, Any] = {}
+    for name, place, required in wanted:
+        if isinstance(place, JsonPointer):
+            body = _body(reply) if body is None else body
+            found = json_text.found_at(body, pointed(place.pointer))
+        else:
+            found = _field(reply, place.name.lower())
+        if found is not None:
+            claims[name] = found
+        elif required:
+            raise BadClaims(f"{name} is missing")
+    check_claims(claims)
+    claims["sub"] = subject_of(claims)
+    return claims
+
+
+def are_refused(reply: Reply, wanted: Iterable[Wanted]) -> bool:
+    """Whether a reply that holds them says that it is no login: plainly, or because it
+    asks for a second step, around `sub`. Raises `UnreadableReply`.
+    """
+    try:
+        document = reply.document()
+    except NotJson:
+        return False
+    places = [place for name, place, _ in wanted if name == "sub"]
+    [path] = [pointed(place.pointer) for place in places if isinstance(place, JsonPointer)] or [()]
+    around = second_steps.objects_on_the_way_to(document, path)
+    return any(second_steps.asks(members) or is_denial(members) for members in around)
+
+
+def _body(reply: Reply) -> Any:
+    if not reply.body:
+        return {}
+    text, encoding = reply.text()
+    if encoding == _LAST_RESORT:
+        raise BadClaims("the reply's body is no text")
+    try:
+        return json_text.value(text)
+    except NotJson:
+        raise BadClaims("the reply's body is no JSON, or says something twice") from None
+
+
+def _field(reply: Reply, name: str) -> str | None:
+    """One that came twice would let a reader choose; an empty one is none."""
+    values = [value for each, value in reply.fields if each.lower() == name]
+    if len(values) > 1:
+        raise BadClaims(f"the field {name} came twice")
+    return values[0] or None if values else None

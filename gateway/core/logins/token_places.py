@@ -1,0 +1,143 @@
+"""Where in a login's reply the token is: what `token` may say in config.yaml.
+
+What is accepted is understood: a text that could never name anything is refused, with a hint.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gateway.core.http.field_names import HOP_BY_HOP
+
+# How a place in JSON is written by those who know no pointers: at least two names.
+_DOTTED = re.compile(r"[\w-]+(?:\.[\w-]+)+")
+# RFC 6901 §3: a tilde begins an escape. What has white space at an end was never meant.
+_POINTER = re.compile(r"/(?!\s)(?:[^~]|~[01])*+(?<!\s)|/")
+# RFC 9110 §5.1 for fields, RFC 6265 §4.1.1 for cookies.
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+# Fields of a reply that the gateway never sees as they were sent.
+_NOT_SEEN = HOP_BY_HOP | {b"content-encoding", b"content-length", b"trailer"}
+
+# What other notations look like, and how that is written here. No hint repeats what was written,
+# which may be a secret in a wrong place.
+_POINTER_HINTS = (
+    (re.compile(r"\w+:.*"), "a JSON pointer stands alone, as in /data/token"),
+    (re.compile(r"[$#@].*|.*[\[\]].*"), "as in /data/token; an index is written /tokens/0"),
+    (re.compile(r"[\w-]+"), "a member at the top is written with a slash, as in /token"),
+    (re.compile(r"[\w-]+/.*"), "a JSON pointer begins with a slash, as in /data/token"),
+)
+_HINTS = (
+    (re.compile(r"\s*auto\s*", re.IGNORECASE), "auto is written in small letters, without spaces"),
+    (
+        re.compile(r"\s*(?:header|cookie)\s*[:=].*", re.IGNORECASE),
+        "as in header:X-Token and cookie:jwt, in small letters and without spaces",
+    ),
+    *_POINTER_HINTS,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Auto:
+    """Under a name that is known for tokens: in the body, else in a field, else in a cookie."""
+
+
+@dataclass(frozen=True, slots=True)
+class JsonPointer:
+    """A place in a JSON body (RFC 6901)."""
+
+    pointer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A field of the reply; an authentication scheme before the token is kept."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cookie:
+    """A cookie that the reply sets."""
+
+    name: str
+
+
+TokenPlace = Auto | JsonPointer | Header | Cookie
+ClaimPlace = JsonPointer | Header
+
+
+class BadTokenPlace(ValueError):
+    """The text names no place; the message says what would, and the hint what may be meant."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def parse_token_place(text: str) -> TokenPlace:
+    """`auto`, a place in JSON (see `parse_pointer`), `header:Name` or `cookie:name`."""
+    if text == "auto":
+        return Auto()
+    kind, _, name = text.partition(":")
+    if kind == "cookie" and _NAME.fullmatch(name):
+        return Cookie(name)
+    found = _header(text) or _pointer(text)
+    if found is None:
+        raise BadTokenPlace(
+            "names no place: write auto, /a/json/pointer, header:Name or cookie:name",
+            _hint(text, _HINTS),
+        )
+    return found
+
+
+def parse_claim_place(text: str) -> ClaimPlace:
+    """A JSON pointer such as `/user/id`, the same as `user.id`, or `header:Name`."""
+    found = _header(text) or _pointer(text)
+    if found is None:
+        message = "names no place: write /a/json/pointer or header:Name"
+        raise BadTokenPlace(message, _hint(text, _POINTER_HINTS))
+    return found
+
+
+def parse_pointer(text: str) -> JsonPointer:
+    """A JSON pointer such as `/data/token`, or the same as `data.token`."""
+    found = _pointer(text)
+    if found is None:
+        message = "names no place in JSON: write /a/json/pointer"
+        raise BadTokenPlace(message, _hint(text, _POINTER_HINTS))
+    return found
+
+
+def _header(text: str) -> Header | None:
+    """The field that a text names, if it does. Raises `BadTokenPlace`."""
+    kind, _, name = text.partition(":")
+    if kind != "header" or not _NAME.fullmatch(name):
+        return None
+    if name.lower() in ("set-cookie", "cookie"):
+        raise BadTokenPlace("names no one cookie", "a cookie goes by its name, as in cookie:jwt")
+    if name.lower().encode() in _NOT_SEEN:
+        raise BadTokenPlace("names a field that ends at the gateway, so nothing is found there")
+    return Header(name)
+
+
+def _pointer(text: str) -> JsonPointer | None:
+    """The place in JSON that a text names, if it does. Raises `BadTokenPlace`."""
+    if _DOTTED.fullmatch(text):
+        return JsonPointer("/" + text.replace(".", "/"))
+    if not text.startswith("/"):
+        return None
+    if not _POINTER.fullmatch(text):
+        raise BadTokenPlace(
+            "is no JSON pointer: it has white space at an end, or a ~ that is not escaped",
+            "~ is written ~0, and / in a name ~1",
+        )
+    if "*" in text.split("/"):
+        raise BadTokenPlace("is no JSON pointer: a star stands for nothing in one")
+    return JsonPointer(text)
+
+
+def _hint(text: str, hints: Iterable[tuple[re.Pattern[str], str]]) -> str:
+    return next((hint for pattern, hint in hints if pattern.fullmatch(text)), "")

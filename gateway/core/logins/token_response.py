@@ -1,0 +1,165 @@
+"""Grants: what a provider's token endpoint gives, and what is kept of it to renew and to log out.
+
+RFC 6749 §5, OpenID Connect Core 1.0 §3.1.3.3 and §12.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import quote_plus
+
+from gateway.core.logins import authorization_code
+from gateway.core.secret import Secret
+from gateway.core.tokens import claims, jwt_text
+from gateway.core.tokens.claims import BadToken, Claims, NotAJwt
+
+ClientAuth = Literal["client_secret_basic", "client_secret_post", "none"]
+
+# An `expires_in` beyond this is as good as none: a hundred years, in seconds.
+_FOREVER = 100 * 365 * 86400
+
+
+class BadGrant(ValueError):
+    """The answer gives nothing that can be used; the message is a stable reason."""
+
+
+class NotJwt(BadGrant):
+    """The token is one that only the provider can read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What was given. `expires_in` is said of the access token, in seconds from now."""
+
+    access_token: Secret
+    id_token: Secret | None
+    refresh_token: Secret | None
+    expires_in: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a session keeps of its grant beside its token."""
+
+    refresh_token: Secret | None = None
+    id_token: Secret | None = None  # tells the provider who logs out
+
+
+def read(body: bytes) -> Grant:
+    """What a successful answer gives. Raises `BadGrant`."""
+    said = _object(body)
+    # RFC 6749 §5.1 has it without case.
+    kind = said.get("token_type")
+    if not isinstance(kind, str) or kind.lower() != "bearer":
+        raise BadGrant("token_type_is_not_bearer")
+    access_token = _text(said, "access_token")
+    if access_token is None:
+        raise BadGrant("no_access_token")
+    return Grant(
+        access_token, _text(said, "id_token"), _text(said, "refresh_token"), _seconds(said)
+    )
+
+
+def error_in(body: bytes) -> str:
+    """The error that an unsuccessful answer names, in a word that is known here."""
+    try:
+        return authorization_code.known(_object(body).get("error"))
+    except BadGrant:
+        return authorization_code.OTHER
+
+
+def client_fields(
+    how: ClientAuth, client_id: str, secret: Secret | None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The fields and the form's parameters by which the gateway proves who it is (RFC 6749 §2.3.1).
+
+    In Basic, both parts are form-encoded first, so that a colon in them separates nothing.
+    """
+    if how == "none" or secret is None:
+        return {}, {"client_id": client_id}
+    if how == "client_secret_post":
+        return {}, {"client_id": client_id, "client_secret": secret.reveal()}
+    pair = f"{quote_plus(client_id)}:{quote_plus(secret.reveal())}"
+    return {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}, {}
+
+
+def token_of(
+    grant: Grant, which: str, said: Claims | None, *, now: float, skew: float
+) -> tuple[str, float | None]:
+    """The token for a session, and when it expires: the access token, or the ID token that says
+    this. Raises `NotJwt` and `BadGrant`.
+    """
+    if which == "id_token":
+        if grant.id_token is None or said is None:
+            raise BadGrant("no_id_token")
+        return _jwt(grant.id_token), said.expires
+    token = _jwt(grant.access_token)
+    try:
+        own = claims.read_claims(token, now - skew).expires
+    except NotAJwt:
+        raise NotJwt("no_jwt") from None
+    except BadToken as error:
+        raise BadGrant(str(error)) from None
+    ends = [] if own is None else [own]
+    if grant.expires_in is not None:
+        ends.append(now + grant.expires_in)
+    return token, min(ends, default=None)
+
+
+def _jwt(token: Secret) -> str:
+    """It becomes part of a header section, so it must be a JWT from its first character to its
+    last.
+    """
+    text = token.reveal()
+    if jwt_text.sole(text) != text:
+        raise NotJwt("no_jwt")
+    return text
+
+
+def dump(kept: Kept) -> str:
+    """One line of text, empty for nothing; to be sealed."""
+    parts = {"refresh": kept.refresh_token, "id": kept.id_token}
+    held = {name: each.reveal() for name, each in parts.items() if each is not None}
+    return json.dumps(held, separators=(",", ":")) if held else ""
+
+
+def load(line: str) -> Kept:
+    """What was dumped; nothing, if it was another way to log in that dumped it."""
+    try:
+        held = json.loads(line) if line else {}
+    except ValueError:
+        held = {}
+    if not isinstance(held, dict):
+        held = {}
+    return Kept(_text(held, "refresh"), _text(held, "id"))
+
+
+def _object(body: bytes) -> Mapping[str, Any]:
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadGrant("not_json") from None
+    if not isinstance(said, dict):
+        raise BadGrant("not_json")
+    return said
+
+
+def _text(said: Mapping[str, Any], name: str) -> Secret | None:
+    """RFC 6749, Appendix A: tokens are printable ASCII; anything else is none."""
+    value = said.get(name)
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+        return None
+    return Secret(value) if value else None
+
+
+def _seconds(said: Mapping[str, Any]) -> float | None:
+    """Some providers write the number as a text."""
+    try:
+        seconds = float(said.get("expires_in", ""))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return seconds if 0 < seconds < _FOREVER else None

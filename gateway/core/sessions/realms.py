@@ -1,0 +1,184 @@
+"""Realms: the people among whom a name is one person's.
+
+Two logins, or two tenants of one, may each have a user called 1. So a subject is a realm and a
+name: `staff:1` is not `customers:1`. A login's `subject_prefix` spells its realm, and may hold the
+host that was asked for, and claims. Colons in names, and in what is put in, are escaped: so the
+realm is what stands before the last colon, and nothing reaches into another one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.core.sessions import subjects
+
+# A part has one thing put in at the most, so that what it spells has one reading.
+_PART = re.compile(
+    r"(?P<before>[A-Za-z0-9._-]*)"
+    r"(?:\{(?:(?P<host>host)|claim:(?P<claim>[^{}]+))\})?"
+    r"(?P<after>[A-Za-z0-9._-]*):"
+)
+
+
+class BadPrefix(ValueError):
+    """The text is no prefix; the message says what would be one."""
+
+
+class NoRealm(ValueError):
+    """A login does not say what its realm is spelled with; the message says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a prefix: text, and the host or a claim that is put in between."""
+
+    before: str
+    after: str = ""
+    is_host: bool = False
+    claim: str = ""  # its name
+
+    @property
+    def is_text(self) -> bool:
+        return not self.is_host and not self.claim
+
+    def spelled(self, claims: Mapping[str, Any], host: str) -> str:
+        """What the part spells. Raises `NoRealm` where there is nothing to put in."""
+        if self.is_text:
+            return f"{self.before}:"
+        value = host if self.is_host else subjects.name_of(claims.get(self.claim))
+        if not value:
+            raise NoRealm("host" if self.is_host else f"claim {self.claim}")
+        return f"{self.before}{_escaped(value)}{self.after}:"
+
+    def may_equal(self, other: Part) -> bool:
+        """Whether both may spell the same."""
+        if self.is_text and other.is_text:
+            return self.before == other.before
+        begins = _is_beginning(self.before, other.before)
+        mine, theirs = (part.before if part.is_text else part.after for part in (self, other))
+        return begins and _is_beginning(mine[::-1], theirs[::-1])
+
+    @property
+    def pattern(self) -> str:
+        """A regular expression for what the part spells."""
+        value = "" if self.is_text else "[^:]+"
+        return f"{re.escape(self.before)}{value}{re.escape(self.after)}:"
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectPrefix:
+    """A `subject_prefix` as config.yaml says it."""
+
+    text: str = ""
+    parts: tuple[Part, ...] = ()
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def has_host(self) -> bool:
+        return any(part.is_host for part in self.parts)
+
+    @property
+    def claims(self) -> list[str]:
+        """The names of the claims that are put in."""
+        return [part.claim for part in self.parts if part.claim]
+
+    def may_equal(self, other: SubjectPrefix) -> bool:
+        """Whether both may spell the same realm."""
+        return len(self.parts) == len(other.parts) and all(
+            mine.may_equal(theirs) for mine, theirs in zip(self.parts, other.parts, strict=True)
+        )
+
+
+def parse_prefix(text: str) -> SubjectPrefix:
+    """`staff:`, `{host}:`, `shop:{claim:tenant}:`, or nothing. Raises `BadPrefix`."""
+    parts, at = [], 0
+    while at < len(text):
+        found = _PART.match(text, at)
+        if found is None or found[0] == ":":
+            raise BadPrefix(
+                'is no prefix: write a word and a colon, as in "staff:", "{host}:" or '
+                '"staff:{claim:tenant}:"'
+            )
+        parts.append(
+            Part(found["before"], found["after"], bool(found["host"]), found["claim"] or "")
+        )
+        at = found.end()
+    return SubjectPrefix(text, tuple(parts))
+
+
+class Realm:
+    """Gives the people of one login their subjects, and tells whose subject is one of them."""
+
+    def __init__(self, prefix: SubjectPrefix | None = None, *, is_alone: bool = True) -> None:
+        """It `is_alone` where no login has a prefix: then a name is a subject as it comes."""
+        self._prefix = prefix or SubjectPrefix()
+        self._is_alone = is_alone
+        parts = "".join(part.pattern for part in self._prefix.parts)
+        self._pattern = re.compile(f"{parts}(?P<name>[^:]+)")
+
+    def subject(self, name: str | None, claims: Mapping[str, Any], host: str = "") -> str | None:
+        """The subject of whom a login calls `name`; None if that is none, or is too long.
+
+        `claims` and `host` are what the login says of them. Raises `NoRealm`.
+        """
+        realm = "".join(part.spelled(claims, host) for part in self._prefix.parts)
+        if name is None:
+            return None
+        subject = name if self._is_alone else realm + _escaped(name)
+        is_none = len(subject) > subjects.MAX_CHARACTERS or subjects.is_unnamed(subject)
+        return None if is_none else subject
+
+    def is_subject(
+        self, subject: str, name: str, claims: Mapping[str, Any], host: str | None = None
+    ) -> bool:
+        """Whether this is the subject of whom the login calls `name`, at this or at any host."""
+        try:
+            host = self.host_in(subject) if host is None else host
+            return self.subject(name, claims, host) == subject
+        except NoRealm:
+            return False
+
+    def name_in(self, subject: str) -> str | None:
+        """The name in a subject of this realm; None if it is of another."""
+        if self._is_alone:
+            return subject
+        found = self._pattern.fullmatch(subject)
+        return None if found is None else _unescaped(found["name"])
+
+    @property
+    def has_host(self) -> bool:
+        """Whether people at two hosts are told apart."""
+        return self._prefix.has_host
+
+    def host_in(self, subject: str) -> str:
+        """The host in a subject of this realm; "" if there is none."""
+        if self.name_in(subject) is None or subjects.is_unnamed(subject):
+            return ""
+        for part, spelled in zip(self._prefix.parts, subject.split(":"), strict=False):
+            if part.is_host:
+                end = len(spelled) - len(part.after)
+                return _unescaped(spelled[len(part.before) : end])
+        return ""
+
+
+def realms_of(prefixes: Mapping[str, SubjectPrefix | None]) -> dict[str, Realm]:
+    """The realms of all who name people, by the same names as their prefixes."""
+    is_alone = not any(prefix is not None and prefix.text for prefix in prefixes.values())
+    return {login: Realm(prefix, is_alone=is_alone) for login, prefix in prefixes.items()}
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace(":", "%3A")
+
+
+def _unescaped(text: str) -> str:
+    return text.replace("%3A", ":").replace("%25", "%")
+
+
+def _is_beginning(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)

@@ -1,0 +1,111 @@
+"""Records: a session as the store keeps it. What is said in the open stands before the seal.
+
+The open part tells whose session it is, on which device and since when. So sessions can be listed
+and ended without any key; and it is one value and not two, for a session is to take no more than
+1 KiB of Redis, and each look-up reads one.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from gateway.core.sessions import session as sessions
+from gateway.core.sessions.keys import Key
+from gateway.core.sessions.sealing import Sealer
+from gateway.core.sessions.session import Device, Session
+
+# The layout: version, when the session ends, when it was issued and when it was last seen (whole
+# UNIX seconds, to 2106), the size of the texts; then the texts, then the seal. The scripts that
+# Redis runs know these places as well.
+_VERSION = 1
+_HEAD = struct.Struct(">BIIIH")
+
+# By Lua's counting, from 1: where the ends and the last-seen time begin, the size of the texts, and
+# the head's size.
+ENDS_AT, SEEN_AT, TEXTS_SIZE_AT, HEAD_SIZE = 2, 10, 14, _HEAD.size
+
+
+class Foreign(ValueError):
+    """The value is none of ours, or is truncated."""
+
+
+class NewerVersion(Foreign):
+    """The value was written by a newer gateway."""
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """What a record says in the open. Times are whole UNIX seconds."""
+
+    subject: str
+    label: str  # of the device, or the key's name
+    address: str
+    ends_at: int
+    created: int
+    seen: int
+
+    @property
+    def is_named(self) -> bool:
+        """An operator has issued the key, and `label` is its name: it was sent to no address."""
+        return not self.address
+
+
+class Records:
+    """Makes records of sessions, and sessions of records."""
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+
+    def new(self, key: Key, session: Session, device: Device, now: float, nonce: bytes) -> bytes:
+        """The record of a session that is issued now; `nonce` is fresh and random."""
+        texts = f"{device.address}\n{device.label}\n{session.subject}".encode()
+        return (
+            _HEAD.pack(_VERSION, whole(session.ends_at), int(now), int(now), len(texts))
+            + texts
+            + self._seal(key, session, texts, nonce)
+        )
+
+    def open(self, key: Key, session_id: str, record: bytes) -> Session:
+        """The session. Raises `Foreign`, `Unsealable` and `Unreadable`."""
+        texts, seal = parts(record)
+        beside = b"%b\n%b" % (session_id.encode(), texts)
+        content = self._sealer.open(key, beside, seal)
+        return sessions.load(session_id, texts.split(b"\n", 2)[2].decode(), content)
+
+    def renewed(
+        self, key: Key, session: Session, record: bytes, nonce: bytes
+    ) -> tuple[bytes, bytes]:
+        """The seal that a record has, and the one that it gets with the renewed session."""
+        texts, seal = parts(record)
+        return seal, self._seal(key, session, texts, nonce)
+
+    def _seal(self, key: Key, session: Session, texts: bytes, nonce: bytes) -> bytes:
+        beside = b"%b\n%b" % (session.id.encode(), texts)
+        return self._sealer.seal(key, beside, sessions.dump(session), nonce)
+
+
+def whole(ends_at: float) -> int:
+    """When a session ends, as the head has it: rather early, for a touch must not go beyond."""
+    return int(min(ends_at, 2**32 - 1))
+
+
+def load(record: bytes) -> Open:
+    """What a record says in the open. Raises `Foreign`."""
+    texts, _ = parts(record)
+    _, ends, created, seen, _ = _HEAD.unpack_from(record)
+    try:
+        address, label, subject = texts.decode().split("\n", 2)
+    except ValueError:
+        raise Foreign from None
+    return Open(subject, label, address, ends, created, seen)
+
+
+def parts(record: bytes) -> tuple[bytes, bytes]:
+    """The texts (address, label, subject) and the seal. Raises `Foreign`."""
+    if len(record) < HEAD_SIZE or record[0] != _VERSION:
+        raise NewerVersion if record[:1] > bytes([_VERSION]) else Foreign
+    start = HEAD_SIZE + int.from_bytes(record[HEAD_SIZE - 2 : HEAD_SIZE], "big")
+    if len(record) < start:
+        raise Foreign
+    return record[HEAD_SIZE:start], record[start:]

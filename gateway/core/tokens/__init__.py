@@ -1,0 +1,1 @@
+"""JWTs: read, verified and minted."""

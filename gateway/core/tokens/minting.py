@@ -1,0 +1,101 @@
+"""Minting: the tokens that the gateway itself issues, and what may be said in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jwt
+
+from gateway.core.tokens.claims import Claims
+from gateway.core.tokens.signing_keys import SigningKey
+
+# RFC 7519 §4.1: what the gateway says of each token, and nobody else.
+REGISTERED = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti"})
+
+# A token goes upstream in one field of each request, and common servers take 8 KiB of all fields:
+# this, in bytes of JSON, leaves room for the rest after base64 and the signature.
+_MOST_CLAIMS = 4096
+
+
+class BadClaims(ValueError):
+    """What was found cannot be said in a token; the message names the claim, and not its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """A token, and when it expires in UNIX seconds."""
+
+    token: str = field(repr=False)
+    expires: int
+
+
+class Minter:
+    """Mints with the first of its keys; the others are shown, and that is how they are rotated."""
+
+    def __init__(
+        self,
+        keys: Sequence[SigningKey],
+        *,
+        issuer: str,
+        audience: Sequence[str],
+        lifetime: float,
+        skew: float,
+    ) -> None:
+        """`audience` and `lifetime` (seconds) are of tokens that ask for no others. Clocks may
+        differ by `skew` seconds: so much earlier is a token said to be issued, and to be valid.
+        """
+        self._key = keys[0]
+        self._issuer = issuer
+        self._audience = tuple(audience)
+        self._lifetime = lifetime
+        self._skew = skew
+        self.jwks = {"keys": [key.jwk for key in keys if key.jwk is not None]}
+
+    def mint(
+        self,
+        subject: str,
+        claims: Mapping[str, Any],
+        *,
+        now: float,
+        jti: str,
+        audience: Sequence[str] = (),
+        lifetime: float | None = None,
+    ) -> Minted:
+        """A token that says what the claims do; `jti` is its name, fresh and random.
+
+        What the gateway itself says of a token, no claim can change.
+        """
+        issued = int(now - self._skew)
+        expires = int(now + (lifetime or self._lifetime))
+        payload = {name: claims[name] for name in claims if name not in REGISTERED}
+        payload |= {"iss": self._issuer, "sub": subject}
+        payload |= {"iat": issued, "nbf": issued, "exp": expires, "jti": jti}
+        if for_whom := tuple(audience) or self._audience:
+            payload["aud"] = for_whom[0] if len(for_whom) == 1 else list(for_whom)
+        key = self._key
+        headers = None if key.kid is None else {"kid": key.kid}
+        return Minted(jwt.encode(payload, key.private, key.algorithm, headers), expires)
+
+
+def subject_of(claims: Mapping[str, Any]) -> str:
+    """Whom the claims name. Raises `BadClaims`."""
+    subject = Claims(claims, None).subject(("sub",))
+    if subject is None:
+        raise BadClaims("sub is no text or number that could name anybody")
+    return subject
+
+
+def check_claims(claims: Mapping[str, Any]) -> None:
+    """Whether all of this can be said in a token. Raises `BadClaims`."""
+    size = 0
+    for name, value in claims.items():
+        try:
+            # No date and no NaN, which JSON has not; no lone surrogate, which UTF-8 has not.
+            size += len(json.dumps({name: value}, allow_nan=False, ensure_ascii=False).encode())
+        except (TypeError, ValueError, RecursionError):
+            raise BadClaims(f"{name} is no value that JSON can hold") from None
+    if size > _MOST_CLAIMS:
+        raise BadClaims(f"they are too large: at most {_MOST_CLAIMS} bytes in all")

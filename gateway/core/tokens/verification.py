@@ -1,0 +1,125 @@
+"""Verifying tokens (RFC 7519 §7.2, RFC 8725): who signed one, for whom, and whether it is time.
+
+What a token says of how it is to be verified is never believed: its `alg` only chooses among what
+the key allows, and a key that it brings along or points at is a reason to refuse it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import jwt
+
+from gateway.core import json_text
+from gateway.core.tokens import claims, jwt_text
+from gateway.core.tokens.claims import MAX_TOKEN, BadToken, Claims, NotVerified
+from gateway.core.tokens.verifying_keys import Algorithm, VerifyingKey
+
+# RFC 7515 §4.1: fields by which a token names its own key.
+_KEYS_OF_ITS_OWN = ("jku", "jwk", "x5u", "x5c")
+
+# `none` is not among them, and short keys are refused.
+_ALGORITHMS = get_args(Algorithm)
+_JWS = jwt.PyJWS(_ALGORITHMS, {"verify_signature": True, "enforce_minimum_key_length": True})
+
+
+class UnknownKey(NotVerified):
+    """No key that is known has signed it; a provider may have another by now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a token must be, beside signed."""
+
+    algorithms: tuple[str, ...] = ()  # empty: the usual one of the key
+    issuers: tuple[str, ...] = ()  # empty: any
+    audiences: tuple[str, ...] = ()  # empty: the token must be for nobody in particular
+    leeway: float = 0.0  # how far the issuer's clock may differ, in seconds
+    needs_expiry: bool = False
+
+
+def verify(token: str, keys: Sequence[VerifyingKey], rules: Rules, now: float) -> Claims:
+    """What a token says, once it is certain that it may be believed. Raises `NotVerified`."""
+    if len(token) > MAX_TOKEN:
+        raise NotVerified("too_long")
+    key, algorithm = _choose(_header(token), keys, rules)
+    payload = _payload(token, key, algorithm)
+    if not jwt_text.is_signed(token):
+        raise NotVerified("unsigned")
+    _check_parties(payload, rules)
+    _check_times(payload, rules, now)
+    try:
+        return claims.claims(payload, now - rules.leeway)
+    except BadToken as error:
+        raise NotVerified(str(error)) from None
+
+
+def _header(token: str) -> dict[str, Any]:
+    header = jwt_text.read_header(token.partition(".")[0])
+    if header is None:
+        raise NotVerified("not_a_jwt")
+    if "crit" in header:
+        raise NotVerified("crit")  # RFC 7515 §4.1.11: we understand no extension
+    if any(name in header for name in _KEYS_OF_ITS_OWN):
+        raise NotVerified("brings_its_key")
+    return header
+
+
+def _choose(
+    header: dict[str, Any], keys: Sequence[VerifyingKey], rules: Rules
+) -> tuple[VerifyingKey, str]:
+    """The one key that verifies this token, and by which algorithm."""
+    algorithm, kid = header.get("alg"), header.get("kid")
+    if not isinstance(algorithm, str) or algorithm not in (rules.algorithms or _ALGORITHMS):
+        raise NotVerified("algorithm")
+    named = [key for key in keys if kid is None or key.kid is None or key.kid == kid]
+    if not named:
+        raise UnknownKey("unknown_kid")
+    fitting = [key for key in named if algorithm in key.allowed(rules.algorithms)]
+    if not fitting:
+        raise NotVerified("algorithm")
+    if len(fitting) > 1:
+        raise NotVerified("ambiguous_kid")
+    return fitting[0], algorithm
+
+
+def _payload(token: str, key: VerifyingKey, algorithm: str) -> dict[str, Any]:
+    try:
+        payload = json_text.parsed(_JWS.decode(token, key.material, [algorithm]).decode("utf-8"))
+    except jwt.InvalidSignatureError:
+        raise UnknownKey("signature") from None
+    except jwt.InvalidKeyError:
+        raise NotVerified("weak_key") from None
+    except (jwt.PyJWTError, ValueError):
+        raise NotVerified("not_a_jwt") from None
+    if not isinstance(payload, dict):
+        raise NotVerified("not_a_jwt")
+    return payload
+
+
+def _check_parties(payload: dict[str, Any], rules: Rules) -> None:
+    if rules.issuers and payload.get("iss") not in rules.issuers:
+        raise NotVerified("wrong_issuer")
+    audience = payload.get("aud")
+    if audience is None and not rules.audiences:
+        return
+    # RFC 7519 §4.1.3: a token that is for somebody is for nobody else.
+    named = audience if isinstance(audience, list) else [audience]
+    if not any(each in rules.audiences for each in named):
+        raise NotVerified("wrong_audience")
+
+
+def _check_times(payload: dict[str, Any], rules: Rules, now: float) -> None:
+    """That it is valid already; when it ends, its claims tell."""
+    for name in ("nbf", "iat"):
+        begins = payload.get(name)
+        if begins is None:
+            continue
+        if not claims.is_date(begins):
+            raise NotVerified(f"{name}_is_no_number")
+        if begins > now + rules.leeway:
+            raise NotVerified("not_yet_valid")
+    if rules.needs_expiry and payload.get("exp") is None:
+        raise NotVerified("no_expiry")

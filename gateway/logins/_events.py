@@ -1,0 +1,71 @@
+"""What ways to log in share: who has logged in, what they tell of it, and one key for a browser."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from gateway.core.http import refusals
+from gateway.core.sessions.realms import NoRealm, Realm
+from gateway.core.sessions.session import Session
+from gateway.logins import Attempt
+from gateway.observe.events import Event, Kind, of_sessions
+from gateway.outbound.backends import BackendFailed
+from gateway.store.errors import StoreUnavailable
+from gateway.store.sessions import Sessions
+
+_log = logging.getLogger("gateway.logins")
+
+
+@contextlib.contextmanager
+def reporting_failures(sessions: Sessions, attempt: Attempt) -> Iterator[None]:
+    """Tells of an attempt that ends by an error."""
+    try:
+        yield
+    except BackendFailed as failed:
+        report(sessions, "login_failed", attempt, reason=failed.refusal.reason)
+        raise
+    except StoreUnavailable:
+        report(sessions, "login_failed", attempt, reason=refusals.STORE_DOWN.reason)
+        raise
+
+
+def report(
+    sessions: Sessions,
+    kind: Kind,
+    attempt: Attempt,
+    session: Session | None = None,
+    reason: str = "",
+) -> None:
+    """Of a login that failed, only the backend knows who it was for."""
+    subject, name = ("", "") if session is None else (session.subject, session.id)
+    event = Event(kind, subject, name, attempt.address, attempt.device, reason)
+    sessions.report(replace(event, request_id=attempt.request_id))
+
+
+def subject_of(
+    realm: Realm, attempt: Attempt, name: str | None, claims: Mapping[str, Any]
+) -> str | None:
+    """The subject of whom a login calls `name` and says this; None if it names none.
+
+    Raises `BackendFailed` where the login does not say what its realm is spelled with.
+    """
+    try:
+        return realm.subject(name, claims, attempt.host)
+    except NoRealm as missing:
+        _log.error("login %s has no realm: the %s is missing", attempt.request_id, missing)
+        raise BackendFailed(refusals.NO_REALM) from None
+
+
+async def end_replaced(sessions: Sessions, attempt: Attempt) -> None:
+    """The same browser logs in anew: its former key must not stay good (wire-rules.md#E5).
+
+    Raises `StoreUnavailable`.
+    """
+    ended = await sessions.revoke(*attempt.replaces)
+    name = attempt.request_id
+    for event in of_sessions("revoke", ended, reason="replaced", request_id=name):
+        sessions.report(event)

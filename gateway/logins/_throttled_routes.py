@@ -1,0 +1,101 @@
+"""Guesses at routes that capture: who has a session could try the passwords of others there.
+
+A request that holds a password counts among the attempts at the login whose backend it reaches. It
+may mean the accounts that it names as a login would; otherwise it counts for its own session, so
+that users who share an address do not keep each other out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from gateway.core.http import paths
+from gateway.core.http.addresses import share_a_server
+from gateway.core.http.paths import AmbiguousPath, BackendPaths
+from gateway.core.logins.replies import Reply
+from gateway.core.logins.throttle_keys import HIDDEN
+from gateway.logins import Attempt
+from gateway.logins._throttle import Guard, Outcome, of_refusal, of_status, passwords_in
+from gateway.outbound.backends import BackendFailed
+from gateway.store.sessions import Sessions
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config
+
+_REFUSED = 400
+
+
+class Guess:
+    """A request that may be a guess. Where nothing is said of its answer, it has failed."""
+
+    outcome: Outcome = "failed"
+
+    def __init__(self, *, is_login: bool) -> None:
+        """`is_login`: the request reaches a path at which a backend logs in."""
+        self._is_login = is_login
+
+    def answered(self, reply: Reply, *, captured: bool) -> None:
+        """The upstream has answered, and a token of the session's subject was `captured` or not.
+
+        A login's path says yes by a token alone. Elsewhere a password may have been set, or asked
+        for once more.
+        """
+        if captured or (reply.status < _REFUSED and not self._is_login):
+            self.outcome = "undecided"
+        elif reply.status >= _REFUSED:
+            self.outcome = of_status(reply.status)
+
+
+class GuardedRoutes:
+    """The routes that capture, before the logins that they may reach."""
+
+    def __init__(self, config: Config, sessions: Sessions) -> None:
+        self._elsewhere = Guard("", config.guessing, sessions)
+        # By upstream: the logins at its servers.
+        self._logins: dict[str, list[tuple[BackendPaths, Guard]]] = {}
+        for login in config.login:
+            if login.kind not in ("backend", "mint"):
+                continue
+            guarded = BackendPaths([login.backend_path.encode()]), Guard.of(login, config, sessions)
+            for name, upstream in config.upstreams.items():
+                if share_a_server(upstream.servers, config.upstreams[login.upstream].servers):
+                    self._logins.setdefault(name, []).append(guarded)
+
+    @asynccontextmanager
+    async def guess(
+        self, attempt: Attempt, upstream: str, path: str, session_id: str
+    ) -> AsyncIterator[Guess]:
+        """Counts a request that goes to this path of an upstream, if it could be a guess.
+
+        Raises `TooManyFailures` and `StoreUnavailable`.
+        """
+        logins = self._logins.get(upstream, [])
+        reached = _reached(logins, path)
+        guess = Guess(is_login=reached is not None)
+        guard = reached or next((guard for _, guard in logins), self._elsewhere)
+        passwords = 0 if guard.is_off else await passwords_in(attempt)
+        if not passwords:
+            yield guess
+            return
+        meant = {**guard.accounts(attempt)}
+        if meant.pop(HIDDEN, None) is not None:
+            meant[f"session {session_id}"] = ()
+        places = await guard.take(attempt, meant, passwords=passwords)
+        try:
+            yield guess
+        except BackendFailed as failed:
+            await guard.settle(places, of_refusal(failed.refusal))
+            raise
+        await guard.settle(places, guess.outcome)
+
+
+def _reached(logins: Iterable[tuple[BackendPaths, Guard]], path: str) -> Guard | None:
+    """The guard of the login that a backend may take this path for."""
+    try:
+        loose = paths.read(path.encode("latin-1", "replace")).loose
+    except AmbiguousPath:
+        return None
+    found = (guard for login, guard in logins if login.hold(loose, suffixes=True))
+    return next(found, None)

@@ -1,0 +1,105 @@
+"""Ending sessions on a provider's word. It belongs to `kind: oidc`, and is no way to log in.
+
+OpenID Connect Back-Channel Logout 1.0 §2.5 to §2.8.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+from gateway.core.http import media_types
+from gateway.core.logins.replies import Reply
+from gateway.core.tokens import id_tokens
+from gateway.core.tokens.claims import NotVerified
+from gateway.core.tokens.id_tokens import LogoutToken
+from gateway.logins import Attempt
+from gateway.logins.oidc.provider import Provider
+from gateway.observe.events import of_sessions
+from gateway.store.sessions import Sessions
+
+if TYPE_CHECKING:
+    from gateway.config.logins.oidc import OidcLogin
+
+_log = logging.getLogger("gateway.logins")
+
+# What a logout token needs in a form, in bytes, and how many fields that may have.
+MOST_BODY = 64 * 1024
+_MOST_FIELDS = 10
+
+
+class BackchannelLogout:
+    """Ends the sessions that a logout token names."""
+
+    def __init__(self, config: OidcLogin, provider: Provider, sessions: Sessions) -> None:
+        self._config = config
+        self._provider = provider
+        self._sessions = sessions
+
+    async def __call__(self, attempt: Attempt) -> Reply:
+        """Raises `BackendFailed` and `StoreUnavailable`; then the provider may ask again."""
+        try:
+            said = await self._read(attempt)
+        except NotVerified as error:
+            _log.warning("a logout token of %s is refused: %s", self._config.issuer, error)
+            return _json(400, {"error": "invalid_request"})
+        found = await self._sessions.directory.named(self._name(said))
+        ended = await self._sessions.revoke(*found)
+        # Not before: a provider that was told that this has failed may ask once more.
+        lasts = id_tokens.LOGOUT_LIFE + 2 * self._sessions.skew
+        await self._sessions.once.is_first(self._use(said), lasts)
+        for event in of_sessions(
+            "logout", ended, reason="backchannel", request_id=attempt.request_id, by="provider"
+        ):
+            self._sessions.report(event)
+        return _json(200, {})
+
+    async def _read(self, attempt: Attempt) -> LogoutToken:
+        token = _token(attempt)
+        claims = await self._provider.verified(token)
+        said = id_tokens.read_logout_token(
+            token, claims.payload, now=time.time(), leeway=self._sessions.skew
+        )
+        if await self._sessions.once.is_used(self._use(said)):
+            raise NotVerified("used")
+        return said
+
+    def _name(self, said: LogoutToken) -> str:
+        if said.sid is not None:
+            return name(self._config, "sid", said.sid)
+        return name(self._config, "sub", said.subject or "")
+
+    def _use(self, said: LogoutToken) -> str:
+        # A token may be for several clients, and each of them is told.
+        return f"logout\n{self._config.issuer}\n{self._config.client_id}\n{said.jti}"
+
+
+def name(config: OidcLogin, kind: str, value: str) -> str:
+    """What a provider calls sessions: by a session of its own (`sid`), or by their user (`sub`).
+
+    It calls them so towards one client; another one has sessions of its own.
+    """
+    return f"{kind}\n{config.issuer}\n{config.client_id}\n{value}"
+
+
+def _token(attempt: Attempt) -> str:
+    """The token in a form. Raises `NotVerified`."""
+    kinds = [value for field, value in attempt.fields if field.lower() == "content-type"]
+    if [media_types.essence(each) for each in kinds] != [media_types.FORM]:
+        raise NotVerified("no_form")
+    try:
+        form = parse_qs(attempt.body.decode("ascii"), max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        raise NotVerified("no_form") from None
+    tokens = form.get("logout_token", [])
+    if len(tokens) != 1:
+        raise NotVerified("no_token")
+    return tokens[0]
+
+
+def _json(status: int, data: dict[str, str]) -> Reply:
+    fields = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
+    return Reply(status, fields, json.dumps(data).encode())

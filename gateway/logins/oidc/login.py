@@ -1,0 +1,276 @@
+"""`kind: oidc`: a login at an OpenID provider, by authorization code and PKCE.
+
+A browser is sent to the provider, and comes back with a code for which the provider gives tokens.
+It gets a key in a cookie. What it brings back opens nothing but what it took along (`core.logins.login_state`).
+The provider can end sessions by itself (back-channel logout), and is told when one has ended.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import parse_qs
+
+from gateway.core.http import refusals, return_paths
+from gateway.core.http.refusals import Refusal
+from gateway.core.logins import authorization_code, login_state, token_response
+from gateway.core.logins.authorization_code import BadAnswer, Code
+from gateway.core.logins.carriers import KeyCookie
+from gateway.core.logins.login_state import Trip
+from gateway.core.logins.provider_metadata import Metadata
+from gateway.core.logins.replies import Reply
+from gateway.core.logins.request_echo import EchoDetector
+from gateway.core.logins.token_response import BadGrant, Grant, Kept, NotJwt
+from gateway.core.sessions.sealing import NONCE_BYTES
+from gateway.core.sessions.session import Device, Session
+from gateway.core.tokens import id_tokens
+from gateway.core.tokens.claims import Claims, NotVerified
+from gateway.logins import Attempt, Entrance, LoggedIn, LoginFailed, Means
+from gateway.logins._events import end_replaced, report, reporting_failures, subject_of
+from gateway.logins.oidc import backchannel_logout
+from gateway.logins.oidc.backchannel_logout import MOST_BODY, BackchannelLogout
+from gateway.logins.oidc.provider import GrantRefused, Provider
+from gateway.logins.oidc.renewal import OidcRenewal
+from gateway.outbound.backends import BackendFailed
+from gateway.store.renewals import Renew
+
+if TYPE_CHECKING:
+    from gateway.config.logins.oidc import OidcLogin
+
+_log = logging.getLogger("gateway.logins")
+
+# Many servers take no longer request line than 8 KiB; without its ID token, a provider asks.
+_LONGEST_HINT = 6 * 1024
+
+# The addresses on the way hold states and codes, which nobody on either side may come to know.
+_PRIVATE = (("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer"))
+
+# Nobody sends a longer query.
+_MOST_PARAMETERS = 50
+
+_SEE_OTHER = 303
+
+
+class Login:
+    """One configured provider. What raises `BackendFailed` has a refusal for whoever logs in."""
+
+    def __init__(self, config: OidcLogin, means: Means) -> None:
+        self._config = config
+        self._sessions = means.sessions
+        self._provider = Provider(config, means.sessions.skew)
+        self._realm = means.realms[config.path]
+        self.renew: Renew | None = OidcRenewal(
+            config, self._provider, is_subject=self._is_subject, skew=means.sessions.skew
+        )
+        ended = BackchannelLogout(config, self._provider, means.sessions)
+        self.entrances = (
+            Entrance(config.path, ("GET", "HEAD"), 0, self, "cookie", is_open=True),
+            Entrance(config.callback_path, ("GET",), 0, self.come_back, "cookie", is_open=True),
+            Entrance(config.backchannel_path, ("POST",), MOST_BODY, ended, "reply", is_open=True),
+        )
+
+    async def close(self) -> None:
+        await self._provider.close()
+
+    # To the provider.
+
+    async def __call__(self, attempt: Attempt) -> Reply:
+        """Sends a browser to the provider. Raises `LoginFailed`."""
+        config, like, back = self._config, _cookie(attempt), _return_path(attempt.query)
+        with reporting_failures(self._sessions, attempt):
+            try:
+                metadata = await self._provider.metadata()
+            except BackendFailed as failed:
+                again = return_paths.login_url(config.path, back)
+                raise LoginFailed(failed.refusal, again=again) from None
+        trip = login_state.begin(
+            secrets.token_bytes(login_state.RANDOM_BYTES),
+            origin=config.origin or attempt.origin,
+            return_to=back,
+            now=time.time(),
+        )
+        url = authorization_code.with_parameters(
+            metadata.authorization_endpoint,
+            {
+                **config.parameters,
+                "response_type": "code",
+                "client_id": config.client_id,
+                "redirect_uri": trip.origin + config.callback_path,
+                "scope": " ".join(config.scopes),
+                "state": trip.state,
+                "nonce": trip.nonce,
+                "code_challenge": trip.challenge,
+                "code_challenge_method": "S256",
+            },
+        )
+        random = secrets.token_bytes(NONCE_BYTES)
+        taken = login_state.cookie(trip, config.path, like, self._sessions.sealer, random)
+        return _lead_to(url, *login_state.given_up(attempt.trips, like), taken)
+
+    # And back.
+
+    async def come_back(self, attempt: Attempt) -> Reply:
+        """Logs in whoever comes back from the trip that was begun in the same browser.
+
+        Raises `LoginFailed` and `StoreUnavailable`.
+        """
+        with reporting_failures(self._sessions, attempt):
+            trip = await self._trip(attempt)
+            try:
+                return await self._arrive(attempt, trip)
+            except BackendFailed as failed:
+                again = return_paths.login_url(self._config.path, trip.return_to)
+                ended = login_state.ended(trip.state, _cookie(attempt))
+                raise LoginFailed(failed.refusal, again=again, cookie=ended) from None
+
+    async def _trip(self, attempt: Attempt) -> Trip:
+        """The trip that ends here, which nobody else can end any more."""
+        path, now = self._config.path, time.time()
+        try:
+            state = authorization_code.state_in(attempt.query)
+        except BadAnswer:
+            state = ""
+        trip = login_state.find(
+            attempt.trips, state, path, _cookie(attempt), self._sessions.sealer, now
+        )
+        once = self._sessions.once
+        if trip is None or not await once.is_first(f"trip {state}", login_state.LIFE):
+            raise LoginFailed(refusals.LOGIN_LOST, again=path)
+        return trip
+
+    async def _arrive(self, attempt: Attempt, trip: Trip) -> Reply:
+        metadata = await self._provider.metadata()
+        grant = await self._grant(attempt, trip, metadata)
+        if grant.id_token is None:
+            self._fail(attempt, "no_id_token")
+        try:
+            claims = await self._provider.id_claims(grant.id_token, grant.access_token)
+            id_tokens.check_nonce(claims.payload, trip.nonce)
+            now, skew = time.time(), self._sessions.skew
+            token, expiry = token_response.token_of(
+                grant, self._config.token, claims, now=now, skew=skew
+            )
+        except NotJwt:
+            self._fail(attempt, "no_jwt", refusals.NO_JWT)
+        except (NotVerified, BadGrant) as error:
+            self._fail(attempt, str(error))
+        if EchoDetector(attempt.query, attempt.fields, attempt.body).is_echo(token):
+            self._fail(attempt, "echo")
+        subject = subject_of(self._realm, attempt, self._name(claims), claims.payload)
+        if subject is None:
+            self._fail(attempt, "no_subject")
+        await end_replaced(self._sessions, attempt)
+        issued = await self._sessions.issue(
+            token=token,
+            subject=subject,
+            login=self._config.path,
+            device=Device(attempt.device, attempt.address),
+            token_expiry=expiry,
+            refresh=token_response.dump(self._kept(grant, metadata)),
+            renew_before=self._config.renew_before if grant.refresh_token else None,
+            names=[
+                backchannel_logout.name(self._config, kind, value)
+                for kind, value in id_tokens.names(claims.payload)
+            ],
+        )
+        report(self._sessions, "login", attempt, issued.session)
+        like = _cookie(attempt)
+        key = like.setting(issued.key.reveal())
+        return LoggedIn.by(_lead_to(trip.return_to, login_state.ended(trip.state, like), key))
+
+    async def _grant(self, attempt: Attempt, trip: Trip, metadata: Metadata) -> Grant:
+        """What the provider gives for the code that the browser brings."""
+        try:
+            answer = authorization_code.read_answer(attempt.query, metadata)
+        except BadAnswer as error:
+            self._fail(attempt, str(error), refusals.LOGIN_LOST)
+        if not isinstance(answer, Code):
+            self._fail(attempt, answer.error, _refusal_of(answer.error))
+        try:
+            redirect_uri = trip.origin + self._config.callback_path
+            return await self._provider.redeem(answer.code, trip.verifier, redirect_uri)
+        except GrantRefused as refused:
+            used = refused.error == "invalid_grant"  # the code, or too old
+            self._fail(
+                attempt,
+                refused.error,
+                refusals.LOGIN_LOST if used else refusals.PROVIDER_INVALID,
+            )
+
+    def _fail(
+        self, attempt: Attempt, reason: str, refusal: Refusal = refusals.PROVIDER_INVALID
+    ) -> NoReturn:
+        """Raises `BackendFailed`, after the log has been told what exactly is wrong."""
+        level = logging.ERROR if refusal.blame == "upstream" else logging.WARNING
+        _log.log(level, "login %s at %s: %s", attempt.request_id, self._config.issuer, reason)
+        raise BackendFailed(refusal)
+
+    def _is_subject(self, subject: str, claims: Claims) -> bool:
+        """Whether an ID token names the subject of a session."""
+        name = self._name(claims)
+        return name is not None and self._realm.is_subject(subject, name, claims.payload)
+
+    def _name(self, claims: Claims) -> str | None:
+        """Whom an ID token names. An address that is not verified may be another person's."""
+        payload = dict(claims.payload)
+        verified = payload.get("email_verified")
+        if verified is not True and verified != "true":  # 1 equals True, and says nothing
+            payload.pop("email", None)
+        return Claims(payload, None).subject(self._config.subject)
+
+    def _kept(self, grant: Grant, metadata: Metadata) -> Kept:
+        """The ID token is kept beside the access token where a logout shows it as a hint."""
+        needed = metadata.end_session_endpoint and self._config.token != "id_token"  # noqa: S105
+        return Kept(grant.refresh_token, grant.id_token if needed else None)
+
+    # Out.
+
+    async def farewell(self, session: Session, origin: str) -> str | None:
+        """Where a browser logs out at the provider (RP-Initiated Logout 1.0 §2), if it can."""
+        try:
+            endpoint = (await self._provider.metadata()).end_session_endpoint
+        except BackendFailed:
+            return None
+        if not endpoint:
+            return None
+        config = self._config
+        parameters = {
+            "client_id": config.client_id,
+            "post_logout_redirect_uri": (config.origin or origin) + config.after_logout,
+        }
+        # Never the session's own token, which upstreams take (wire-rules.md#C4).
+        hint = token_response.load(session.refresh).id_token
+        if hint is not None and len(hint.reveal()) <= _LONGEST_HINT:
+            parameters["id_token_hint"] = hint.reveal()
+        return authorization_code.with_parameters(endpoint, parameters)
+
+
+def _cookie(attempt: Attempt) -> KeyCookie:
+    """The cookie of keys: at these entrances, a key travels in nothing else."""
+    assert attempt.cookie is not None
+    return attempt.cookie
+
+
+def _return_path(query: str) -> str:
+    """Where the browser is to go afterwards, if that is on this site."""
+    try:
+        given = parse_qs(query.removeprefix("?"), max_num_fields=_MOST_PARAMETERS)
+    except ValueError:
+        return "/"
+    return return_paths.safe(given.get("return_to", ["/"])[0])
+
+
+def _refusal_of(error: str) -> Refusal:
+    """What is said of an error that a provider has sent the browser back with."""
+    if error in authorization_code.DENIALS:
+        return refusals.LOGIN_DENIED
+    passing = error in ("server_error", "temporarily_unavailable")
+    return refusals.PROVIDER_DOWN if passing else refusals.PROVIDER_INVALID
+
+
+def _lead_to(url: str, *cookies: str) -> Reply:
+    """RFC 9700 §4.12: by a status that has every browser go on with a GET."""
+    lines = [("Set-Cookie", each) for each in cookies]
+    return Reply(_SEE_OTHER, (("Location", url), *lines, *_PRIVATE), b"")

@@ -1,0 +1,216 @@
+"""An OpenID provider as the gateway talks to it. It belongs to a way to log in, and is none itself.
+
+Nothing is asked before somebody wants to log in, so a provider may be down when the gateway starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from gateway.core.http import refusals
+from gateway.core.logins import authorization_code, provider_metadata, token_response
+from gateway.core.logins.provider_metadata import BadMetadata, Metadata
+from gateway.core.logins.token_response import BadGrant, ClientAuth, Grant
+from gateway.core.secret import Secret
+from gateway.core.tokens import id_tokens
+from gateway.core.tokens.claims import Claims
+from gateway.core.tokens.verification import Rules
+from gateway.outbound.backends import BackendFailed
+from gateway.outbound.cached_document import NoAnswer, Published, Unavailable
+from gateway.outbound.jwks import KeySet, KeysUnavailable
+from gateway.outbound.token_readers import by_key_set
+
+if TYPE_CHECKING:
+    from gateway.config.logins.oidc import OidcLogin
+
+_log = logging.getLogger("gateway.logins")
+
+# The tokens of a provider that says all it knows of a user take less, in bytes.
+_MOST_BYTES = 256 * 1024
+_PIECE = 65536
+
+_TOO_MANY_REQUESTS = 429
+
+
+class GrantRefused(Exception):
+    """The provider gives nothing; `error` is one of the words that are known (RFC 6749 §5.2)."""
+
+    def __init__(self, error: str) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+class _OwnMetadata(Published[Metadata]):
+    """What a provider says of itself."""
+
+    WHAT = "the metadata"
+
+    def __init__(self, client: aiohttp.ClientSession, issuer: str) -> None:
+        super().__init__(client, provider_metadata.address(issuer))
+        self._issuer = issuer
+
+    def _read(self, data: bytes) -> Metadata:
+        try:
+            return provider_metadata.read(data, self._issuer)
+        except BadMetadata as error:
+            raise NoAnswer(str(error)) from None
+
+
+class Provider:
+    """One configured provider. What raises `BackendFailed` has a refusal for whoever logs in."""
+
+    def __init__(self, config: OidcLogin, skew: float) -> None:
+        """`skew`: how far its clock may differ, in seconds."""
+        self._config = config
+        self._rules = Rules(
+            algorithms=config.algorithms,
+            issuers=(config.issuer,),
+            audiences=(config.client_id,),
+            leeway=skew,
+            needs_expiry=True,
+        )
+        self._client: aiohttp.ClientSession | None = None
+        self._own: _OwnMetadata | None = None
+        self._keys: dict[str, KeySet] = {}  # by the address that they are at
+
+    async def metadata(self) -> Metadata:
+        """What the provider says of itself. Raises `BackendFailed`."""
+        if self._own is None:
+            self._own = _OwnMetadata(self._connected(), self._config.issuer)
+        try:
+            return await self._own.current()
+        except Unavailable:
+            raise BackendFailed(refusals.PROVIDER_DOWN) from None
+
+    async def redeem(self, code: Secret, verifier: str, redirect_uri: str) -> Grant:
+        """What the provider gives for a code. Raises `BackendFailed` and `GrantRefused`."""
+        return await self._granted(
+            {
+                "grant_type": "authorization_code",
+                "code": code.reveal(),
+                "redirect_uri": redirect_uri,
+                "code_verifier": verifier,
+            }
+        )
+
+    async def refresh(self, refresh_token: Secret) -> Grant:
+        """What it gives for a refresh token. Raises `BackendFailed` and `GrantRefused`."""
+        form = {"grant_type": "refresh_token", "refresh_token": refresh_token.reveal()}
+        return await self._granted(form)
+
+    async def verified(self, token: str) -> Claims:
+        """What a token says that the provider has signed for this client.
+
+        Raises `NotVerified` and `BackendFailed`.
+        """
+        keys = self._keys_at((await self.metadata()).jwks_uri)
+        try:
+            return await by_key_set(keys, self._rules)(token)
+        except KeysUnavailable:
+            raise BackendFailed(refusals.PROVIDER_DOWN) from None
+
+    async def id_claims(self, id_token: Secret, access_token: Secret) -> Claims:
+        """What an ID token says that came with an access token.
+
+        Raises `NotVerified` and `BackendFailed`.
+        """
+        claims = await self.verified(id_token.reveal())
+        id_tokens.check_id_token(
+            id_token.reveal(),
+            claims.payload,
+            client_id=self._config.client_id,
+            access_token=access_token.reveal(),
+        )
+        return claims
+
+    async def close(self) -> None:
+        if self._own is not None:
+            await self._own.close()
+        for keys in self._keys.values():
+            await keys.close()
+        if self._client is not None:
+            await self._client.close()
+
+    def _keys_at(self, address: str) -> KeySet:
+        """The provider's keys. Where they are may change; then they are others, too."""
+        if address not in self._keys:
+            self._keys = {address: KeySet(self._connected(), address)}
+        return self._keys[address]
+
+    async def _granted(self, form: Mapping[str, str]) -> Grant:
+        metadata = await self.metadata()
+        fields, more = token_response.client_fields(
+            self._client_auth(metadata), self._config.client_id, self._config.client_secret
+        )
+        status, body = await self._post(metadata.token_endpoint, fields, {**form, **more})
+        if status >= 500 or status == _TOO_MANY_REQUESTS:
+            _log.warning("%s answered %d to a grant", self._config.issuer, status)
+            raise BackendFailed(refusals.PROVIDER_DOWN)
+        if (
+            status in (400, 401)
+            and (error := token_response.error_in(body)) != authorization_code.OTHER
+        ):
+            raise GrantRefused(error)
+        if status != 200:
+            _log.error("%s answered %d to a grant", self._config.issuer, status)
+            raise BackendFailed(refusals.PROVIDER_INVALID)
+        try:
+            return token_response.read(body)
+        except BadGrant as error:
+            _log.error("%s gave what cannot be used: %s", self._config.issuer, error)
+            raise BackendFailed(refusals.PROVIDER_INVALID) from None
+
+    def _client_auth(self, metadata: Metadata) -> ClientAuth:
+        """By the way that config.yaml says, or else by the best that both know."""
+        if self._config.client_auth != "auto":
+            return self._config.client_auth
+        if self._config.client_secret is None:
+            return "none"
+        basic = "client_secret_basic" in metadata.client_auth
+        post = "client_secret_post" in metadata.client_auth
+        return "client_secret_post" if post and not basic else "client_secret_basic"
+
+    async def _post(
+        self, url: str, fields: Mapping[str, str], form: Mapping[str, str]
+    ) -> tuple[int, bytes]:
+        """A form's answer: its status and its body. A redirect is an answer like any other."""
+        try:
+            async with (
+                asyncio.timeout(self._config.timeout),
+                self._connected().post(
+                    url, headers=fields, data=form, allow_redirects=False
+                ) as response,
+            ):
+                body = b""
+                async for piece in response.content.iter_chunked(_PIECE):
+                    body += piece
+                    if len(body) > _MOST_BYTES:
+                        _log.error("%s gave more than anybody reads", self._config.issuer)
+                        raise BackendFailed(refusals.PROVIDER_INVALID)
+                return response.status, body
+        except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
+            name = type(error).__name__
+            _log.warning("%s cannot be asked for a grant: %s", self._config.issuer, name)
+            raise BackendFailed(refusals.PROVIDER_DOWN) from None
+
+    def _connected(self) -> aiohttp.ClientSession:
+        if self._client is None:
+            authorities = self._config.ca_file
+            tls = ssl.create_default_context(cafile=authorities) if authorities else True
+            self._client = aiohttp.ClientSession(
+                # On a kept connection that its server is just closing, a code would be lost.
+                # How many ask at once, the relay limits for each client.
+                connector=aiohttp.TCPConnector(ssl=tls, force_close=True, limit=0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"Accept": "application/json"},
+                skip_auto_headers=("User-Agent",),
+                timeout=aiohttp.ClientTimeout(total=None),
+                trust_env=False,
+            )
+        return self._client

@@ -1,0 +1,88 @@
+"""Renewing by a provider's token endpoint. It belongs to `kind: oidc`, and is no way to log in."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gateway.core.logins import token_response
+from gateway.core.logins.token_response import BadGrant, Grant
+from gateway.core.sessions import session as sessions
+from gateway.core.sessions.session import Session, Token
+from gateway.core.tokens.claims import Claims, NotVerified
+from gateway.logins.oidc.provider import GrantRefused, Provider
+from gateway.outbound.backends import BackendFailed
+from gateway.store.renewals import RenewalFailed, RenewalRefused
+from gateway.store.token_updates import Renewed
+
+if TYPE_CHECKING:
+    from gateway.config.logins.oidc import OidcLogin
+
+_log = logging.getLogger("gateway.logins")
+
+
+class OidcRenewal:
+    """Gets a new token for a session's refresh token (RFC 6749 §6, OpenID Connect Core 1.0 §12)."""
+
+    def __init__(
+        self,
+        config: OidcLogin,
+        provider: Provider,
+        *,
+        is_subject: Callable[[str, Claims], bool],
+        skew: float,
+    ) -> None:
+        """`is_subject` tells whether a subject is whom an ID token names; `skew`: how far clocks
+        may differ, in seconds.
+        """
+        self._config = config
+        self._provider = provider
+        self._is_subject = is_subject
+        self._skew = skew
+
+    async def __call__(self, session: Session) -> Renewed:
+        """Asks the provider. Raises `RenewalRefused` and `RenewalFailed`."""
+        kept = token_response.load(session.refresh)
+        if kept.refresh_token is None:
+            raise RenewalRefused
+        try:
+            grant = await self._provider.refresh(kept.refresh_token)
+            claims = await self._claims(grant, session)
+            now = time.time()
+            token, expiry = token_response.token_of(
+                grant, self._config.token, claims, now=now, skew=self._skew
+            )
+        except GrantRefused as refused:
+            _log.warning("%s answered %s to a renewal", self._config.issuer, refused.error)
+            # Any other error says something of the gateway, and nothing of the user.
+            ended = refused.error == "invalid_grant"
+            raise (RenewalRefused if ended else RenewalFailed) from None
+        except BackendFailed:
+            raise RenewalFailed from None
+        except (BadGrant, NotVerified) as error:
+            # What was sent has been used up, so asking once more gives nothing better.
+            _log.error("%s renewed what cannot be used: %s", self._config.issuer, error)
+            raise RenewalRefused from None
+        if kept.id_token is not None and grant.id_token is not None:
+            kept = replace(kept, id_token=grant.id_token)
+        kept = replace(kept, refresh_token=grant.refresh_token or kept.refresh_token)
+        expires = math.inf if expiry is None else expiry
+        return Renewed(
+            Token(token.encode("ascii")),
+            expires,
+            sessions.renewal_time(now, expires, self._config.renew_before),
+            token_response.dump(kept),
+        )
+
+    async def _claims(self, grant: Grant, session: Session) -> Claims | None:
+        """What the new ID token says, if there is one: of the same subject (Core §12.2)."""
+        if grant.id_token is None:
+            return None
+        claims = await self._provider.id_claims(grant.id_token, grant.access_token)
+        if not self._is_subject(session.subject, claims):
+            raise NotVerified("another_subject")
+        return claims

@@ -1,0 +1,1 @@
+"""Calls that the gateway makes itself: to backends and identity providers."""

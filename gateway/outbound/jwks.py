@@ -1,0 +1,85 @@
+"""Key sets that identity providers publish. Only a key that nobody knows is waited for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from gateway.outbound.cached_document import NoAnswer, Published, Unavailable
+
+if TYPE_CHECKING:
+    from gateway.core.tokens.verifying_keys import VerifyingKey
+
+_log = logging.getLogger("gateway.outbound.jwks")
+
+
+class KeysUnavailable(Exception):
+    """The provider cannot be asked for its keys, and what is known of them is too old."""
+
+
+class KeySet(Published["tuple[VerifyingKey, ...]"]):
+    """The keys that one provider publishes at one address."""
+
+    WHAT = "the keys"
+
+    async def keys(self) -> Sequence[VerifyingKey]:
+        """The keys as far as they are known. Waits for nothing but a future (see `relay.loop.eager`).
+
+        Raises `KeysUnavailable`.
+        """
+        try:
+            return await self.current()
+        except Unavailable:
+            raise KeysUnavailable from None
+
+    async def newer(self) -> Sequence[VerifyingKey]:
+        """The keys after they have been fetched once more, unless that was done a moment ago.
+
+        Raises `KeysUnavailable` if they cannot be.
+        """
+        try:
+            return await self.fetched_anew()
+        except Unavailable:
+            raise KeysUnavailable from None
+
+    def _read(self, data: bytes) -> tuple[VerifyingKey, ...]:
+        from gateway.core.tokens import verifying_keys
+
+        try:
+            keys = verifying_keys.read_key_set(data)
+        except verifying_keys.BadKey as error:
+            raise NoAnswer(str(error)) from None
+        if not keys:
+            _log.warning("%s publishes no key that can be used", self._url.raw_host)
+        return keys
+
+
+class KeySets:
+    """The key sets in use, each once, whoever uses it."""
+
+    def __init__(self) -> None:
+        self._client: aiohttp.ClientSession | None = None
+        self._sets: dict[str, KeySet] = {}
+
+    def at(self, url: str) -> KeySet:
+        """The key set of an address."""
+        if self._client is None:
+            self._client = aiohttp.ClientSession(
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"Accept": "application/json, application/jwk-set+json"},
+                skip_auto_headers=("User-Agent",),
+                timeout=aiohttp.ClientTimeout(total=None),
+                trust_env=False,
+            )
+        if url not in self._sets:
+            self._sets[url] = KeySet(self._client, url)
+        return self._sets[url]
+
+    async def close(self) -> None:
+        for each in self._sets.values():
+            await each.close()
+        if self._client is not None:
+            await self._client.close()

@@ -1,0 +1,70 @@
+"""How tokens are read by one configuration: verified, or taken at their backend's word.
+
+Only those who verify need PyJWT, which takes a worker 2 MiB; so it is imported when it is needed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from gateway.core.tokens import claims
+from gateway.core.tokens.claims import Claims
+from gateway.outbound.jwks import KeySet, KeySets
+
+if TYPE_CHECKING:
+    from gateway.config.login_sections import Verify
+    from gateway.core.tokens.verification import Rules
+
+# What a token says. Raises `BadToken` (`NotVerified`, where it is verified) and `KeysUnavailable`.
+ReadToken = Callable[[str], Awaitable[Claims]]
+
+
+def open_reader(config: Verify | None, key_sets: KeySets, skew: float) -> ReadToken:
+    """Reads tokens as a section of config.yaml says; `skew`: how far clocks may differ, in s."""
+    return _at_its_word(skew) if config is None else _verified(config, key_sets, skew)
+
+
+def _at_its_word(skew: float) -> ReadToken:
+    async def read(token: str) -> Claims:
+        return claims.read_claims(token, time.time() - skew)
+
+    return read
+
+
+def _verified(config: Verify, key_sets: KeySets, skew: float) -> ReadToken:
+    from gateway.core.tokens import verification, verifying_keys
+
+    rules = verification.Rules(
+        algorithms=config.algorithms,
+        issuers=config.issuer,
+        audiences=config.audience,
+        leeway=skew if config.leeway is None else config.leeway,
+        needs_expiry=config.require_expiry,
+    )
+    if config.jwks is not None:
+        return by_key_set(key_sets.at(config.jwks), rules)
+    if config.secret is not None:
+        key = verifying_keys.of_secret(config.secret)
+    else:
+        assert config.public_key is not None
+        key = verifying_keys.of_pem(config.public_key)
+
+    async def read(token: str) -> Claims:
+        return verification.verify(token, [key], rules, time.time())
+
+    return read
+
+
+def by_key_set(key_set: KeySet, rules: Rules) -> ReadToken:
+    """Reads tokens that a provider has signed; for a key that is not known yet, it is asked."""
+    from gateway.core.tokens.verification import UnknownKey, verify
+
+    async def read(token: str) -> Claims:
+        try:
+            return verify(token, await key_set.keys(), rules, time.time())
+        except UnknownKey:
+            return verify(token, await key_set.newer(), rules, time.time())
+
+    return read

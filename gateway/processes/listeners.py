@@ -1,0 +1,217 @@
+"""The listening sockets: the supervisor opens them, and workers inherit them.
+
+Each worker accepts from sockets of its own (SO_REUSEPORT spreads connections over them), and a
+socket that has been opened stays open until the gateway stops listening on its address: what waits
+in its queue is taken by the next worker that has it, however many there are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from gateway.core.http.addresses import Address, UnixAddress
+
+# How many connections the kernel keeps until they are accepted.
+BACKLOG = 1024
+
+_EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 (to be compared with)
+_HERE = ("", "127.0.0.1", "::1", _EVERY_INTERFACE, "::")
+
+# How long to wait for a unix socket's owner to answer, in seconds; one that lives answers at once.
+_OWNER_SECONDS = 1.0
+
+
+class StartError(Exception):
+    """The gateway cannot start; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A listening socket, and the file of a unix socket by its device and inode."""
+
+    sock: socket.socket
+    path: str = ""
+    inode: tuple[int, int] = (0, 0)
+
+    def close(self) -> None:
+        """Removes the file, if it is still this socket's, and accepts nothing more."""
+        if self.path and _inode(self.path) == self.inode:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path)
+        self.sock.close()
+
+
+@dataclass
+class Listeners:
+    """The sockets of all addresses. Of a TCP address there are as many as there are workers."""
+
+    _open: Mapping[str, tuple[Listener, ...]] = field(default_factory=dict)
+
+    def extended(self, addresses: Iterable[Address], workers: int) -> Listeners:
+        """Sockets for these addresses: those that are open already, and new ones.
+
+        Raises `StartError`, and then nothing has been opened.
+        """
+        wanted: dict[str, tuple[Listener, ...]] = {}
+        new: list[Listener] = []
+        try:
+            for address in addresses:
+                name = str(address)
+                there = wanted.get(name, self._open.get(name, ()))
+                if isinstance(address, UnixAddress):
+                    if there:
+                        _permit(address)  # a reload may change who may connect
+                    missing = 1 - len(there)
+                else:
+                    missing = workers - len(there)
+                for _ in range(missing):
+                    new.append(listen(address, shared=bool(there)))
+                    there = (*there, new[-1])
+                wanted[name] = there
+        except StartError:
+            for listener in new:
+                listener.close()
+            raise
+        return Listeners(wanted)
+
+    def share(
+        self, addresses: Iterable[Address], number: int, workers: int
+    ) -> tuple[socket.socket, ...]:
+        """What one of so many workers accepts from: every socket is some worker's.
+
+        A unix socket cannot be opened twice, so all workers accept from one.
+        """
+        return tuple(
+            listener.sock
+            for address in addresses
+            for at, listener in enumerate(self._open[str(address)])
+            if isinstance(address, UnixAddress) or at % workers == number
+        )
+
+    def close(self, *, kept: Listeners | None = None) -> None:
+        """Closes the sockets that `kept` has not, and removes the files of unix sockets."""
+        stay = set() if kept is None else {id(listener) for listener in kept.all()}
+        for listener in self.all():
+            if id(listener) not in stay:
+                listener.close()
+
+    def close_others(self, own: Iterable[socket.socket]) -> None:
+        """Closes what is not one's own, in a worker, without removing any file."""
+        stay = {id(sock) for sock in own}
+        for listener in self.all():
+            if id(listener.sock) not in stay:
+                listener.sock.close()
+
+    def all(self) -> list[Listener]:
+        return [listener for listeners in self._open.values() for listener in listeners]
+
+
+def describe(address: Address) -> str:
+    """An address as one would type it into a browser."""
+    if isinstance(address, UnixAddress):
+        return str(address)
+    host = "localhost" if address.host in _HERE else address.host
+    return f"http://{host}:{address.port}"
+
+
+def listen(address: Address, *, shared: bool = False) -> Listener:
+    """A socket to listen with. `shared`: this gateway has one there already.
+
+    That of a TCP address does not listen yet: connections would wait in it for its worker. Raises
+    `StartError`.
+    """
+    try:
+        if isinstance(address, UnixAddress):
+            return _listen_unix(address)
+        sock = _bind_tcp(address.host, address.port, shared=shared)
+        sock.setblocking(False)  # noqa: FBT003 (the socket API's own)
+    except OSError as error:
+        raise StartError(f"cannot listen on {address}: {error.strerror or error}") from None
+    return Listener(sock)
+
+
+def _listen_unix(address: UnixAddress) -> Listener:
+    _remove_stale(address)
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.bind(address.path)
+        _permit(address)  # before it listens: until then, nothing can connect
+        sock.listen(BACKLOG)  # or another gateway would take it for one without an owner
+        sock.setblocking(False)  # noqa: FBT003 (the socket API's own)
+    except BaseException:
+        sock.close()
+        raise
+    return Listener(sock, address.path, _inode(address.path))
+
+
+def _remove_stale(address: UnixAddress) -> None:
+    """Removes the file of a socket that has no owner any more. Raises `StartError` for a live one.
+
+    Whether there is an owner, only connecting tells (ECONNREFUSED: none, unix(7)).
+    """
+    inode = _inode(address.path)
+    if inode == (0, 0):
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(_OWNER_SECONDS)
+        try:
+            probe.connect(address.path)
+        except ConnectionRefusedError:
+            if _inode(address.path) == inode:
+                os.unlink(address.path)
+            return
+        except FileNotFoundError:
+            return
+        except TimeoutError:
+            pass
+    raise StartError(f"cannot listen on {address}: another process listens there")
+
+
+def _permit(address: UnixAddress) -> None:
+    """Sets who may connect to a unix socket. Raises `StartError`."""
+    try:
+        if address.group is not None:
+            os.chown(address.path, -1, address.group)
+        os.chmod(address.path, address.mode)
+    except OSError as error:
+        raise StartError(
+            f"cannot set mode and group of {address}: {error.strerror or error}"
+        ) from None
+
+
+def _bind_tcp(host: str, port: int, *, shared: bool) -> socket.socket:
+    if not host:
+        host = "::" if socket.has_dualstack_ipv6() else _EVERY_INTERFACE
+    family, _, _, _, name = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    if not shared:
+        # SO_REUSEPORT would let a second gateway take half of the connections without a word.
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(name)
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if host == "::" else 1)
+        sock.bind(name)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _inode(path: str) -> tuple[int, int]:
+    """Of a unix socket's file; zeros, if there is none."""
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return (0, 0)
+    return (found.st_dev, found.st_ino) if stat.S_ISSOCK(found.st_mode) else (0, 0)

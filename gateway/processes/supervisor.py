@@ -1,0 +1,514 @@
+"""The parent process: opens the sockets, starts the store and the workers, and keeps them going.
+
+It has no event loop and does no work of its own, so it can fork at any time. Workers inherit the
+configuration and the sockets, and say when they serve (`processes/worker_link.py`). The workers of one
+configuration are a generation; the next one takes over when all of its workers serve, and whatever
+happens to them before leaves the present one as it is.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import resource
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NoReturn
+
+from gateway.config.problems import ConfigError
+from gateway.core.http.addresses import Address
+from gateway.observe.slots import Slots
+from gateway.processes.listeners import Listeners, StartError, describe
+from gateway.processes.worker_link import Order, SupervisorEnd, WorkerEnd, link
+from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError
+from gateway.store.end_with_parent import describe_end, end_with_parent
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config
+
+# What ends the gateway: gently, and when it comes once more, or as SIGQUIT, at once.
+_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
+# What the supervisor waits for; blocked, and taken by `sigtimedwait`, so that no handler runs. A
+# process with the id 1 gets no other signals at all (pid_namespaces(7)). SIGUSR2 means nothing.
+_SIGNALS = (*_STOP, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)
+
+# How often to look after the children without having been told, and while some of them start (s).
+_POLL_SECONDS = 1.0
+_STARTING_POLL_SECONDS = 0.02
+
+# How long a worker may take until it serves, in seconds. It takes half a second on an idle machine.
+_START_SECONDS = 60.0
+
+# A worker that ends sooner than this after its start has not recovered from whatever it had.
+_SHORT_LIFE_SECONDS = 5.0
+_MAX_SHORT_LIVES = 5
+_FIRST_PAUSE_SECONDS = 0.5
+_MAX_PAUSE_SECONDS = 30.0
+
+# How many generations may still have something in flight after others have taken over. A worker
+# is 40 MiB, and a tunnel may last for days.
+_MAX_RETIRED = 3
+
+# How long workers get beyond `timeouts.drain` before they are killed, and when told to end at once.
+_GRACE_SECONDS = 5.0
+_AT_ONCE_SECONDS = 2.0
+
+# How often the embedded store is started again, at most, in seconds.
+_STORE_PAUSE_SECONDS = 1.0
+
+EXIT_FAILED = 1
+
+_GIVING_UP = "the workers do not stay alive; giving up"
+
+
+@dataclass(eq=False)
+class _Worker:
+    number: int
+    slot: int  # of its metrics
+    pid: int
+    started: float
+    link: SupervisorEnd
+    listens: bool = False
+
+
+@dataclass(eq=False)
+class _Generation:
+    """The workers of one configuration."""
+
+    config: Config
+    listeners: Listeners
+    store_url: str = ""
+    workers: dict[int, _Worker] = field(default_factory=dict)
+    deadline: float = math.inf  # by when all of them have to serve, or to have ended
+
+    @property
+    def serves(self) -> bool:
+        return any(worker.link.is_ready for worker in self.workers.values())
+
+    def order(self, order: Order) -> None:
+        """Tells all workers. Those that are to end now are killed if they do not."""
+        if order in (Order.END, Order.END_RETIRED):
+            self.deadline = min(self.deadline, time.monotonic() + _GRACE_SECONDS)
+        for worker in self.workers.values():
+            worker.link.order(order)
+
+    def let_listen(self) -> None:
+        """Has each worker listen that can serve."""
+        for worker in self.workers.values():
+            if worker.link.is_ready and not worker.listens:
+                worker.listens = True
+                worker.link.order(Order.LISTEN)
+
+    def kill_late(self) -> None:
+        """Kills the workers that should have ended by now."""
+        if time.monotonic() > self.deadline:
+            for pid in self.workers:
+                os.kill(pid, signal.SIGKILL)
+
+
+@dataclass
+class Supervisor:
+    """Runs one configuration until it is told to stop, or to take another one."""
+
+    config: Config
+    reload: Callable[[], Config]  # reads the file again; raises `ConfigError`
+    say: Callable[[str], None]
+    _present: _Generation | None = None
+    _has_served: bool = False  # all workers at once, for the first time
+    _next: _Generation | None = None  # has not taken over yet
+    _retired: list[_Generation] = field(default_factory=list)  # the oldest first
+    _wants_reload: bool = False
+    _short_lives: int = 0
+    _replacements: dict[int, float] = field(default_factory=dict)  # number → when (monotonic s)
+    _failure: str = ""  # why the gateway ends by itself
+    _store: EmbeddedStore | None = None
+    _store_started: float = 0.0
+    _instance: str = field(default_factory=lambda: secrets.token_hex(8))
+    _slots: Slots = field(default_factory=Slots)
+
+    def run(self) -> int:
+        """Returns the exit code: 0 after a stop, 1 when the workers will not run."""
+        block_signals()
+        _raise_descriptor_limit()
+        try:
+            listeners = Listeners().extended(_addresses(self.config), self.config.workers)
+            self._present = _Generation(self.config, listeners)
+            self._present.store_url = self._start_store(self.config)
+            self._begin(self._present)
+            return self._watch()
+        finally:
+            self._end()
+
+    def _start_store(self, config: Config) -> str:
+        """Starts the embedded store, if it is wanted, and returns the store's URL."""
+        if config.store.url != "embedded":
+            return config.store.url
+        self._store = EmbeddedStore(config.store.data_dir)
+        self._store_started = time.monotonic()
+        try:
+            return self._store.start(is_interrupted=stop_wanted)
+        except EmbeddedStoreError as error:
+            raise StartError(str(error)) from None
+
+    def _watch(self) -> int:
+        """Sleeps until something happens; answers it; returns when all is over."""
+        while True:
+            is_starting = self._next or self._replacements or not self._has_served
+            poll = _STARTING_POLL_SECONDS if is_starting else _POLL_SECONDS
+            happened = signal.sigtimedwait(_SIGNALS, poll)
+            number = None if happened is None else happened.si_signo
+            if number in _STOP:
+                self._stop(at_once=number == signal.SIGQUIT)
+                return 0
+            if number == signal.SIGHUP:
+                self._wants_reload = True
+            if number == signal.SIGUSR1:
+                self._order_all(Order.REOPEN_LOGS)
+            self._look_after_children()
+            self._look_after_store()
+            if self._failure:
+                self.say(self._failure)
+                self._stop(at_once=False)
+                return EXIT_FAILED
+            if self._wants_reload and self._has_served and self._next is None:
+                self._wants_reload = False
+                self._reload()
+
+    # Generations.
+
+    def _reload(self) -> None:
+        """Starts a generation of the file as it is now."""
+        assert self._present is not None
+        try:
+            config = self.reload()
+            self._check_store(config)
+            listeners = self._present.listeners.extended(_addresses(config), config.workers)
+        except (ConfigError, StartError) as error:
+            self._keep_present("; ".join(str(error).split("\n")))
+            return
+        url = self._present.store_url if config.store.url == "embedded" else config.store.url
+        self._next = _Generation(config, listeners, url)
+        self._begin(self._next)
+
+    def _check_store(self, config: Config) -> None:
+        assert self._present is not None
+        store, before = config.store, self._present.config.store
+        if "embedded" in (store.url, before.url) and (
+            (store.url, store.data_dir) != (before.url, before.data_dir)
+        ):
+            raise StartError(
+                "the embedded store cannot be changed by a reload; restart the gateway"
+            )
+
+    def _begin(self, generation: _Generation) -> None:
+        generation.deadline = time.monotonic() + _START_SECONDS
+        try:
+            for number in range(generation.config.workers):
+                self._fork(generation, number)
+        except OSError as error:
+            self._start_failed(f"no worker can be started: {error.strerror or error}")
+
+    def _look_after_start(self) -> None:
+        """Lets a generation take over when all of its workers serve, or ends it."""
+        generation = self._next if self._has_served else self._present
+        if generation is None:
+            return
+        if len(generation.workers) == generation.config.workers and all(
+            worker.link.is_ready for worker in generation.workers.values()
+        ):
+            generation.deadline = math.inf
+            if self._has_served:
+                self._take_over(generation)
+            else:
+                self._has_served = True
+                self.say(f"listening on {', '.join(map(describe, self.config.listen))}")
+        elif time.monotonic() > generation.deadline:
+            self._start_failed(f"the workers did not serve within {_START_SECONDS:.0f} s")
+
+    def _start_failed(self, reason: str) -> None:
+        """The first generation's failure ends the gateway; a later one's changes nothing."""
+        if self._has_served:
+            self._abandon(reason)
+        else:
+            self._failure = reason
+
+    def _take_over(self, generation: _Generation) -> None:
+        before, self._present, self._next = self._present, generation, None
+        assert before is not None
+        self._replacements.clear()
+        self._short_lives = 0
+        self.config = generation.config
+        generation.let_listen()
+        before.order(Order.RETIRE)
+        before.listeners.close(kept=generation.listeners)
+        self._retired.append(before)
+        for oldest in self._retired[:-_MAX_RETIRED]:
+            oldest.order(Order.END_RETIRED)
+        self._slots.note_reload(succeeded=True)
+        self.say("reloaded")
+
+    def _abandon(self, reason: str) -> None:
+        """Ends a generation that has not taken over."""
+        generation, self._next = self._next, None
+        assert generation is not None
+        assert self._present is not None
+        generation.deadline = math.inf
+        generation.order(Order.END)
+        generation.listeners.close(kept=self._present.listeners)
+        self._retired.insert(0, generation)
+        self._keep_present(reason)
+
+    def _keep_present(self, reason: str) -> None:
+        self._slots.note_reload(succeeded=False)
+        self.say(f"the old configuration stays: {reason}")
+
+    # Workers.
+
+    def _fork(self, generation: _Generation, number: int) -> None:
+        """Starts a worker. Raises `OSError`."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._slots.make()
+        parent = os.getpid()
+        slot = self._slots.free(worker.slot for worker in self._workers())
+        ours, theirs = link()
+        try:
+            pid = os.fork()
+        except OSError:
+            ours.close()
+            theirs.sock.close()
+            raise
+        if pid == 0:
+            ours.close()
+            self._be_worker(generation, number, slot, theirs, parent)
+        theirs.sock.close()
+        generation.workers[pid] = _Worker(number, slot, pid, time.monotonic(), ours)
+
+    def _be_worker(
+        self, generation: _Generation, number: int, slot: int, end: WorkerEnd, parent: int
+    ) -> NoReturn:
+        """The child's whole life."""
+        code = EXIT_FAILED
+        try:
+            # A terminal tells the whole group of processes; what is to happen, the supervisor says.
+            for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+                signal.signal(ignored, signal.SIG_IGN)
+            end_with_parent(parent)
+            self._let_go_of_others(generation)
+            self._work(generation, number, slot, end)
+            code = 0
+        except BaseException as error:
+            if end.is_ready:
+                self.say(f"worker {number} failed: {_describe(error)}")
+            else:
+                end.say_failed(f"worker {number} cannot serve: {_describe(error)}")
+        finally:
+            if os.getppid() != parent:  # the supervisor has gone, and cannot tidy up
+                self._slots.remove()
+            os._exit(code)
+
+    def _let_go_of_others(self, generation: _Generation) -> None:
+        """Closes what a worker has inherited and does not need: it would be held open by it."""
+        for worker in self._workers():
+            worker.link.close()
+        if self._store is not None:
+            self._store.forget()
+        for other in (self._present, self._next, *self._retired):
+            if other is not None and other is not generation:
+                other.listeners.close_others(each.sock for each in generation.listeners.all())
+
+    def _work(self, generation: _Generation, number: int, slot: int, end: WorkerEnd) -> None:
+        from gateway.processes import worker
+
+        config, listeners = generation.config, generation.listeners
+        public = listeners.share(config.listen, number, config.workers)
+        admin = listeners.share(config.admin.listen, number, config.workers)
+        listeners.close_others((*public, *admin))
+        worker.main(
+            worker.Assignment(
+                config=config,
+                public=public,
+                admin=admin,
+                store_url=generation.store_url,
+                secrets=self._secrets(config),
+                instance=self._instance,
+                number=number,
+                metrics=self._slots.folder,
+                slot=slot,
+                link=end,
+            )
+        )
+
+    def _secrets(self, config: Config) -> tuple[str, ...]:
+        configured = tuple(secret.reveal() for secret in config.session.secrets)
+        return configured or ((self._store.pepper(),) if self._store else ())
+
+    def _workers(self) -> Iterator[_Worker]:
+        for generation in self._generations():
+            yield from generation.workers.values()
+
+    def _generations(self) -> Iterator[_Generation]:
+        """All that have workers, those that are about to end first."""
+        yield from self._retired
+        if self._present is not None:
+            yield self._present
+        if self._next is not None:
+            yield self._next
+
+    def _order_all(self, order: Order) -> None:
+        for generation in self._generations():
+            generation.order(order)
+
+    def _look_after_children(self) -> None:
+        for pid, code in self._reaped():
+            self._has_ended(pid, code)
+        self._retired = [generation for generation in self._retired if generation.workers]
+        for generation in self._retired:
+            generation.kill_late()
+        self._look_after_start()
+        if self._present is not None:
+            self._present.let_listen()
+        for number, due in list(self._replacements.items()):
+            if due <= time.monotonic():
+                del self._replacements[number]
+                self._replace(number)
+
+    def _reaped(self) -> Iterator[tuple[int, int]]:
+        """The processes that have ended, with their exit codes (negative: a signal).
+
+        Strangers too: a process with the id 1 inherits whatever its descendants leave behind. The
+        store's is left to the store.
+        """
+        waiting = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        while True:
+            try:
+                ended = os.waitid(os.P_ALL, 0, waiting)
+            except ChildProcessError:
+                return
+            if ended is None:
+                return
+            if self._store is not None and ended.si_pid == self._store.pid:
+                self._store.reap()
+                continue
+            _, status = os.waitpid(ended.si_pid, 0)
+            yield ended.si_pid, os.waitstatus_to_exitcode(status)
+
+    def _has_ended(self, pid: int, code: int) -> None:
+        """A process has ended. If it was a worker that is still needed, there will be another."""
+        for generation in self._generations():
+            worker = generation.workers.pop(pid, None)
+            if worker is not None:
+                break
+        else:
+            return
+        reason = worker.link.reason
+        was_ready = worker.link.is_ready
+        worker.link.close()
+        self._slots.left(worker.slot)
+        if generation is self._next:
+            self._abandon(reason or f"worker {worker.number} has ended ({describe_end(code)})")
+        elif generation is self._present and reason and not self._has_served:
+            self.say(reason)
+            self._failure = _GIVING_UP
+        elif generation is self._present:
+            self.say(f"worker {worker.number} has ended ({describe_end(code)}); starting another")
+            if was_ready and time.monotonic() - worker.started >= _SHORT_LIFE_SECONDS:
+                self._short_lives = 0
+                self._replacements[worker.number] = time.monotonic()
+            else:
+                self._replace_later(worker.number)
+
+    def _replace(self, number: int) -> None:
+        assert self._present is not None
+        try:
+            self._fork(self._present, number)
+        except OSError as error:
+            self.say(f"worker {number} cannot be started: {error.strerror or error}")
+            self._replace_later(number)
+
+    def _replace_later(self, number: int) -> None:
+        """After a pause; not at all when that helps no more, and no other worker serves."""
+        assert self._present is not None
+        self._short_lives += 1
+        if self._short_lives >= _MAX_SHORT_LIVES and not self._present.serves:
+            self._failure = _GIVING_UP
+        pause = _FIRST_PAUSE_SECONDS * 2 ** (self._short_lives - 1)
+        self._replacements[number] = time.monotonic() + min(pause, _MAX_PAUSE_SECONDS)
+
+    # The store, and the end.
+
+    def _look_after_store(self) -> None:
+        store, now = self._store, time.monotonic()
+        if store is None or store.running or now - self._store_started < _STORE_PAUSE_SECONDS:
+            return
+        self._store_started = now
+        self.say(f"the embedded store has ended ({store.cause_of_end()}); starting it again")
+        try:
+            store.restart()
+        except EmbeddedStoreError as error:
+            self.say(str(error))
+
+    def _stop(self, *, at_once: bool) -> None:
+        """Ends all workers: gently, unless it is to be at once, or is said a second time."""
+        now = time.monotonic()
+        until = now + self.config.timeouts.drain + _GRACE_SECONDS
+        for generation in self._generations():
+            generation.listeners.close()  # before all else: who comes now goes elsewhere
+        self._order_all(Order.END if at_once else Order.STOP)
+        if at_once:
+            until = now + _AT_ONCE_SECONDS
+        while any(self._workers()) and time.monotonic() < until:
+            happened = signal.sigtimedwait(_SIGNALS, _STARTING_POLL_SECONDS)
+            if happened is not None and happened.si_signo in _STOP:
+                self._order_all(Order.END)
+                until = min(until, time.monotonic() + _AT_ONCE_SECONDS)
+            for pid, _ in self._reaped():
+                self._forget(pid)
+        for worker in list(self._workers()):
+            os.kill(worker.pid, signal.SIGKILL)
+            os.waitpid(worker.pid, 0)
+            self._forget(worker.pid)
+
+    def _forget(self, pid: int) -> None:
+        for generation in self._generations():
+            worker = generation.workers.pop(pid, None)
+            if worker is not None:
+                worker.link.close()
+
+    def _end(self) -> None:
+        self._stop(at_once=True)
+        if self._store is not None:
+            self._store.stop()
+        self._slots.remove()
+
+
+def block_signals() -> None:
+    """Has the supervisor's signals wait until it takes them; children undo it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+
+def stop_wanted() -> bool:
+    """Whether a signal waits that ends the gateway."""
+    return bool(signal.sigpending() & set(_STOP))
+
+
+def _addresses(config: Config) -> tuple[Address, ...]:
+    return (*config.listen, *config.admin.listen)
+
+
+def _describe(error: BaseException) -> str:
+    """What has gone wrong in a worker: of a file, which one and why."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return repr(error)
+
+
+def _raise_descriptor_limit() -> None:
+    """Each connection takes a descriptor, so the soft limit is raised to the hard one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

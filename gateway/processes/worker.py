@@ -1,0 +1,178 @@
+"""One worker process: the composition root, and the only place that names every concrete part."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import uvloop
+from aiohttp import web
+
+from gateway.core.sessions import identity_headers
+from gateway.endpoints import admin, app
+from gateway.observe import access_log, worker_log
+from gateway.observe.audit_log import AuditLog, open_audit_log
+from gateway.observe.events import Event
+from gateway.observe.metrics import Metrics
+from gateway.observe.sinks import Sink
+from gateway.outbound.backends import backends
+from gateway.processes.listeners import BACKLOG
+from gateway.processes.worker_link import WorkerEnd
+from gateway.relay.http1.websocket import GOING_AWAY, SERVICE_RESTART
+from gateway.relay.server import Relay
+from gateway.relay.upstream.connection import UpstreamConnection
+from gateway.relay.upstream.pool import Connect
+from gateway.store.sessions import Sessions, open_sessions
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config
+
+_log = logging.getLogger("gateway.processes.worker")
+
+# Python's collector looks at every tracked object; a relay makes few cycles, and the warm path
+# makes none, so the youngest generation may grow before it is looked at (measured: 4 % of CPU).
+_COLLECT_AFTER = 20_000
+
+# How old the metrics that are no counters may be, and how late the audit log's sums, in seconds.
+_WATCH = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What the supervisor hands to one worker."""
+
+    config: Config
+    public: tuple[socket.socket, ...]  # bound, for the relay
+    admin: tuple[socket.socket, ...]  # bound, for the admin listener
+    store_url: str  # of the embedded server, or what config.yaml says
+    secrets: tuple[str, ...]  # mixed into the seal; the first one seals, all open
+    instance: str  # 16 hexadecimal digits, the same for all workers of a gateway
+    number: int
+    metrics: str  # the folder that all workers of a gateway share
+    slot: int  # this worker's place in it
+    link: WorkerEnd  # to the supervisor
+
+
+def main(assignment: Assignment) -> None:
+    """Serves until it is told to end."""
+    worker_log.limit_repeats()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER, 20, 50)
+    uvloop.run(_serve(assignment))
+
+
+async def _serve(assignment: Assignment) -> None:
+    config, link = assignment.config, assignment.link
+    _follow_signals(link)
+    metrics = Metrics(assignment.metrics, assignment.slot)
+    requests_log = access_log.open_log(config.access_log)
+    audit_log = open_audit_log(config.audit_log)
+    sinks = (requests_log.sink, audit_log.sink)
+
+    def reopen_logs() -> None:
+        for sink in sinks:
+            sink.reopen()
+
+    link.follow(drain_seconds=config.timeouts.drain, reopen_logs=reopen_logs)
+
+    def report(event: Event) -> None:
+        audit_log.write(event)
+        metrics.event(event)
+
+    sessions = open_sessions(
+        config,
+        url=assignment.store_url,
+        secrets=assignment.secrets,
+        render=lambda session: identity_headers.lines(session, config.identity),
+        report=report,
+        echo=metrics.revoked,
+    )
+    await sessions.start()
+    async with (
+        backends(config) as calls,
+        app.run(config, sessions, calls, metrics.refused) as endpoints,
+    ):
+        relay = Relay(
+            config,
+            sessions=sessions,
+            key_sets=calls.key_sets,
+            endpoints={path: _in_process(endpoints) for path in app.paths(config)},
+            captures=_in_process(endpoints),
+            access_log=requests_log,
+            refused=metrics.refused,
+            instance=assignment.instance,
+        )
+        health = web.AppRunner(
+            admin.build_admin(
+                sessions,
+                secret=config.admin.secret,
+                is_draining=link.draining.is_set,
+                metrics=metrics.render,
+                refused=metrics.refused,
+            ),
+            access_log=None,
+        )
+        await health.setup()
+        link.say_ready()
+        await link.listening.wait()
+        if not link.draining.is_set():
+            for listener in assignment.admin:
+                await web.SockSite(health, listener, backlog=BACKLOG).start()
+            await relay.start(assignment.public)
+            _log.info("worker %d serves", assignment.number)
+        watching = asyncio.create_task(_watch(metrics, sessions, audit_log, sinks))
+        await link.draining.wait()
+        if link.is_retired or link.is_orphan:  # others listen there now, or soon
+            for site in list(health.sites):
+                await site.stop()
+        await relay.drain(link.ending)
+        await relay.end(SERVICE_RESTART if link.is_retired else GOING_AWAY)
+        await sessions.renewals.close()  # while those whom they ask are still connected
+        await health.cleanup()
+        watching.cancel()
+    await sessions.close()
+    audit_log.close()
+
+
+async def _watch(
+    metrics: Metrics, sessions: Sessions, audit_log: AuditLog, sinks: Iterable[Sink]
+) -> None:
+    """Tells how this worker is, for whichever worker is asked, and what was done over and over."""
+    while True:
+        near = sessions.near
+        metrics.state(entries=len(near), trusted=near.trusted, store_up=sessions.available)
+        audit_log.sum_up()
+        for sink in sinks:
+            metrics.lines_dropped(sink.where, sink.count_dropped())
+        await asyncio.sleep(_WATCH)
+
+
+def _follow_signals(link: WorkerEnd) -> None:
+    """For who sends signals to a worker itself. Those of a terminal are the supervisor's affair."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, link.drain)
+    loop.add_signal_handler(signal.SIGQUIT, link.end)
+
+
+def _in_process(server: web.Server) -> Connect:
+    """Connects the relay to the endpoints over a socket pair: no port, no way in from outside."""
+
+    async def connect(factory: Callable[[], UpstreamConnection]) -> object:
+        ours, theirs = socket.socketpair()
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(server, theirs)
+            return await loop.create_unix_connection(factory, sock=ours)
+        except BaseException:
+            ours.close()
+            theirs.close()
+            raise
+
+    return connect

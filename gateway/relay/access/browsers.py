@@ -1,0 +1,98 @@
+"""What browsers need that programs do not: whose page asked, who may read, where to log in.
+
+None of it costs a request of a program anything; a route without a policy costs nobody anything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.core.http import origins, return_paths
+from gateway.core.http.cors import Policy
+from gateway.core.http.routing import Methods
+from gateway.relay import own_answers
+from gateway.relay.http1.request_head import Answered, Refused, RequestHead
+
+if TYPE_CHECKING:
+    from gateway.relay.access.peer import Peer
+    from gateway.relay.access.routes import Route
+
+_SAFE = frozenset(method.encode() for method in origins.SAFE_METHODS)
+
+# What a request without a usable key is told. A key that is two keys is no reason to log in.
+_UNAUTHENTICATED = 401
+
+_SEE_OTHER = 303  # RFC 9110 §15.4.4: go on with a GET, whatever this was
+_NO_CONTENT = 204
+
+
+def answer_options(head: RequestHead, found: Methods[Route]) -> None:
+    """Raises `Answered` if an OPTIONS may go no further (RFC 9110 §7.6.2), or if it is a browser's
+    question whether another site's page may ask (WHATWG Fetch §3.2.2), and the route that it is
+    about has an answer; it carries no key.
+
+    A proxy that asks about one would take such an answer for leave to pass it on.
+    """
+    if head.told is not None or any(route.verifies for route in found.all()):
+        return
+    if head.max_forwards == 0:
+        raise Answered(own_answers.OPTIONS.status, own_answers.OPTIONS.fields)
+    method = head.passed_value(b"access-control-request-method")
+    if method is None:
+        return
+    route = found.pick(method.encode("latin-1"))
+    if route is not None and route.cors is not None:
+        origin = head.passed_value(b"origin") or ""
+        raise Answered(_NO_CONTENT, route.cors.preflight(origin))
+
+
+def may_act(head: RequestHead, route: Route, peer: Peer) -> bool:
+    """Whether a request whose key came in a cookie was caused by a page of our own, or of an origin
+    that may do what ours may, or cannot change anything. The endpoints have rules of their own.
+    """
+    if route.is_endpoint or (head.method in _SAFE and head.upgrade is None):
+        return True
+    origin = head.passed_value(b"origin")
+    if origin is not None and route.cors is not None and route.cors.trusts(origin):
+        return True
+    site = head.passed_value(b"sec-fetch-site")
+    return origins.is_own(site=site, origin=origin, host=asked_host(head, peer))
+
+
+def fitted(refused: Refused, head: RequestHead, route: Route) -> Refused | Answered:
+    """The refusal as this caller can use it: a browser that goes somewhere is sent to log in first,
+    and another site's page may read why it was refused, if it may read the route's answers.
+    """
+    status = refused.refusal.status
+    page = route.login_page if route.always_to_login or navigates(head) else None
+    if status == _UNAUTHENTICATED and page is not None:
+        looks = head.method in (b"GET", b"HEAD")
+        back = (head.path + head.query).decode("ascii") if looks else "/"
+        location = return_paths.login_url(page, back)
+        told = head.told
+        fields = {"Location": told.site + location if told else location}
+        fields["Cache-Control"] = "no-store"
+        if told is None or told.redirects:
+            return Answered(_SEE_OTHER, fields, refused.event)
+        refused.fields |= fields
+    if route.cors is not None:
+        refused.fields |= cors_fields(head, route.cors)
+    return refused
+
+
+def cors_fields(head: RequestHead, policy: Policy) -> dict[str, str]:
+    """What an answer to this request says of who may read it."""
+    return policy.answer(head.passed_value(b"origin") or "")
+
+
+def navigates(head: RequestHead) -> bool:
+    """Whether a person waits for a page (Fetch Metadata §2.1, or what browsers accept)."""
+    mode = head.passed_value(b"sec-fetch-mode")
+    if mode is not None:
+        return mode == "navigate"
+    return "text/html" in (head.passed_value(b"accept") or "")
+
+
+def asked_host(head: RequestHead, peer: Peer) -> str:
+    """What the browser asked, as far as whoever stands before us is to be believed."""
+    return (peer.client(head).host or head.host or b"").decode("latin-1")

@@ -1,0 +1,93 @@
+"""Cookies with keys: which of them count, and how a browser is told to forget them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
+
+from gateway.core.logins import carriers, cookie_deletions
+from gateway.core.logins.carriers import HOST_PREFIX
+from gateway.core.logins.token_places import TokenPlace
+from gateway.relay.access import browsers
+from gateway.relay.http1.request_head import RequestHead
+
+if TYPE_CHECKING:
+    from gateway.relay.access.peer import Peer
+    from gateway.store.near_cache import Entry
+
+_HOST_PREFIX = HOST_PREFIX.encode()
+
+# A cookie's name and the key in it.
+KeyCookie = tuple[bytes, bytes]
+
+
+class TrustedCookies:
+    """The cookies in which keys are taken; by others, another site could log a visitor in."""
+
+    def __init__(
+        self, name: str, places: Iterable[TokenPlace], *, secure: bool | Literal["auto"]
+    ) -> None:
+        """`name`, and whether cookies are `secure`, are what the section `keys` says; `places` is
+        where backends hand tokens out.
+        """
+        places = tuple(places)
+        self._secure = secure
+        self._own = carriers.own_cookies(name, places)
+        self._unknown = carriers.unknown_to_backends(name, places)
+        self._by_http, self._by_https = (
+            carriers.trusted_cookies(name, places, secure=by_https) for by_https in (False, True)
+        )
+
+    def have(self, head: RequestHead, peer: Peer) -> bool:
+        """Whether the one that brought the request's key is among them."""
+        return self._by_http is None or self._has(head.cookie or b"", head, peer)
+
+    def ranked(self, head: RequestHead, peer: Peer) -> list[list[KeyCookie]]:
+        """The trusted ones of a request with several, the more trusted ones first, each once.
+
+        A neighbouring host can set any but those of one prefix (RFC 6265bis §4.1.3), and which
+        comes first in the field is decided by who sets it: by a longer path.
+        """
+        trusted = [
+            (name, key)
+            for name, key in dict.fromkeys(head.key_cookies)
+            if self._by_http is None or self._has(name, head, peer)
+        ]
+        own = [pair for pair in trusted if pair[0].startswith(_HOST_PREFIX)]
+        return [own, [pair for pair in trusted if pair not in own]]
+
+    def is_of_backend(self, name: bytes) -> bool:
+        """Whether a backend may hand keys out in this cookie."""
+        text = name.decode("latin-1")
+        return text not in self._unknown and (self._by_http is None or text in self._own)
+
+    def forget(self, head: RequestHead, peer: Peer, entry: Entry | None = None) -> None:
+        """Has the browser forget the cookies that brought keys, if they are ours. One of any other
+        name and of a whole domain may be another gateway's.
+
+        entry: of the session that has just ended, which tells from where its one cookie is
+        """
+        path, host = head.path.decode("latin-1"), browsers.asked_host(head, peer)
+        cookies = dict.fromkeys(head.key_cookies)
+        names = dict.fromkeys(name.decode("latin-1") for name, _ in cookies)
+        values: list[str] = []
+        if entry is not None:
+            values += [cookie_deletions.deletion_from(entry.session.cookie, name) for name in names]
+        if entry is None or len(cookies) > 1:
+            for name in names:
+                if name in self._own:
+                    values += cookie_deletions.deletions(name, host, path)
+                elif self._by_http is None:
+                    values += cookie_deletions.deletions(name, "", path)
+        head.deletions = tuple(dict.fromkeys(values))[: cookie_deletions.MAX_DELETIONS]
+
+    def _has(self, name: bytes, head: RequestHead, peer: Peer) -> bool:
+        names = self._by_https if self._is_https(head, peer) else self._by_http
+        return names is None or name.decode("latin-1") in names
+
+    def _is_https(self, head: RequestHead, peer: Peer) -> bool:
+        if self._secure != "auto":
+            return self._secure
+        if head.told is not None:
+            return head.told.site.startswith("https:")
+        return peer.client(head).is_protected

@@ -1,0 +1,51 @@
+"""The other end of a client's connection: the client itself, or a proxy that it came through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gateway.core.http import forwarding
+from gateway.core.http.forwarding import UNKNOWN, Client, Trusted
+
+if TYPE_CHECKING:
+    from gateway.relay.http1.request_head import RequestHead
+
+
+class Peer:
+    """What one connection tells of its other end, rendered once for all its requests."""
+
+    __slots__ = ("_proxies", "address", "describes", "forwarded", "name", "trusted", "via")
+
+    def __init__(
+        self, peername: Any, *, instance: str, proxies: Trusted, describing: Trusted
+    ) -> None:
+        """`peername` is the socket's; `proxies` are believed in what they say of their clients, and
+        who is `describing` may ask about the requests of others.
+        """
+        address = forwarding.plain(peername[0]) if isinstance(peername, tuple) else UNKNOWN
+        self.address = address
+        self.name = address.encode()  # for the log
+        self.trusted = proxies.includes(address)
+        self.describes = describing.includes(address)
+        self.via = f"Via: 1.1 latchkey ({instance})\r\n".encode()
+        self.forwarded = (
+            f"X-Forwarded-For: {address}\r\nX-Real-IP: {address}\r\nX-Forwarded-Proto: http\r\n"
+        ).encode() + self.via
+        self._proxies = proxies
+
+    def client(self, head: RequestHead) -> Client:
+        """Who asked, how and where: the one place that tells."""
+        if not self.trusted or not head.forwarding:
+            return Client(self.address)
+        if head.client is None:
+            head.client = forwarding.client(self.address, head.forwarding, self._proxies)
+        return head.client
+
+    def network(self, head: RequestHead) -> str:
+        """The client of a request, as far as it can be told from others; else ""."""
+        return self._proxies.client_network(self.client(head).address)
+
+    @property
+    def own_network(self) -> str:
+        """The same of the connection itself, which a proxy makes for many."""
+        return self._proxies.client_network(self.address)

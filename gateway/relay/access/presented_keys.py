@@ -1,0 +1,180 @@
+"""Whose key a request presents: one phase of the decision, for what the near cache cannot tell.
+
+A key in a cookie is judged apart: a browser sends whatever cookies it has, also those that a
+neighbouring host has set, or that were left from another path or from before HTTPS.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from gateway.core.http import refusals
+from gateway.core.sessions import keys
+from gateway.core.tokens.claims import BadToken
+from gateway.observe.events import Event
+from gateway.outbound.jwks import KeysUnavailable
+from gateway.relay.access.key_cookies import KeyCookie, TrustedCookies
+from gateway.relay.access.routes import Auth, Route
+from gateway.relay.http1.request_head import Refused, RequestHead
+from gateway.store.errors import NewerSession, StoreUnavailable
+from gateway.store.near_cache import Entry
+from gateway.store.renewals import RenewalFailed
+from gateway.store.resolver import Unresolved
+
+if TYPE_CHECKING:
+    from gateway.relay.access.jwt_callers import Bearers
+    from gateway.relay.access.peer import Peer
+    from gateway.store.sessions import Sessions
+
+_DOTS = 2  # in a JWT; a key has none
+
+# More cookies with different keys are not looked up: no browser has them without being made to.
+_MAX_KEYS = 8
+
+# What a client is told of a credential that opens nothing. That a session is there and cannot be
+# read, or that a cookie is none of ours, is for operators to know.
+_TOLD = {
+    "not_a_key": refusals.NOT_A_KEY,
+    "token_not_key": refusals.TOKEN_NOT_KEY,
+    "invalid_key": refusals.BAD_KEY,
+    "unreadable_session": refusals.BAD_KEY,
+    "untrusted_cookie": refusals.BAD_KEY,
+    "several_keys": refusals.SEVERAL_KEYS,
+}
+
+# A session that cannot be read may be read again, once a missing secret has been put back; and
+# where a cookie is not taken, it may be another site's.
+_KEPT = frozenset({"unreadable_session", "untrusted_cookie"})
+
+
+class PresentedKeys:
+    """Finds the sessions of requests."""
+
+    def __init__(
+        self, sessions: Sessions, cookies: TrustedCookies, bearers: Bearers | None
+    ) -> None:
+        """`cookies` are those in which keys are taken, and `bearers` are those who bring tokens of
+        their own, if there are routes for them.
+        """
+        self._sessions = sessions
+        self._near = sessions.near
+        self._cookies = cookies
+        self._bearers = bearers
+
+    async def identify(self, route: Route, head: RequestHead, peer: Peer) -> Entry | None:
+        """The session whose key came; None if the request counts as one without a key.
+
+        Raises `Refused`.
+        """
+        assert head.credential is not None
+        if head.ambiguous or _contradicts_cookies(head):
+            # A browser would send its cookies again and again.
+            self._cookies.forget(head, peer)
+            raise Refused(refusals.AMBIGUOUS_KEY, event=Event("refused", reason="ambiguous_key"))
+        if head.disputed and head.cookie is not None:
+            return await self._choose(route, head, peer)
+        if head.cookie is not None and not self._cookies.have(head, peer):
+            self.refuse(route, head, peer, "untrusted_cookie")
+            return None
+        if route.accepts_jwt and _brings_jwt(head):
+            return await self._verify(route, head.credential)
+        found = await self._resolve(route, head.credential)
+        if isinstance(found, Unresolved):
+            self.refuse(route, head, peer, found.reason)
+            return None
+        return found
+
+    def refuse(self, route: Route, head: RequestHead, peer: Peer, reason: str) -> None:
+        """Raises `Refused` for a request whose key opens nothing, for this reason; unless it counts
+        as one without a key. Either way a browser is told to forget the cookie.
+        """
+        assert head.credential is not None
+        # The endpoints set cookies themselves.
+        if head.cookie is not None and reason not in _KEPT and not route.is_endpoint:
+            self._cookies.forget(head, peer)
+        if not _counts_as_none(route, head):
+            raise Refused(_TOLD[reason], event=_event(head.credential, reason))
+
+    async def _choose(self, route: Route, head: RequestHead, peer: Peer) -> Entry | None:
+        """The session of the cookie that counts, of several with different keys (wire-rules.md#E7).
+
+        Those that no neighbouring host can set come first, then those whose sessions live. Of
+        living sessions of several people none counts: one of them may have planted a cookie.
+        """
+        reason = "untrusted_cookie"
+        for rank in self._cookies.ranked(head, peer):
+            living: list[tuple[KeyCookie, Entry]] = []
+            for cookie in rank[:_MAX_KEYS]:
+                found = await self._find(route, cookie[1])
+                if isinstance(found, Entry):
+                    living.append((cookie, found))
+                elif reason != "unreadable_session":
+                    reason = found.reason
+            people = {entry.session.subject for _, entry in living}
+            if len(people) > 1 or len(rank) > _MAX_KEYS:
+                reason = "several_keys"
+                break
+            if living:
+                (head.cookie, head.credential), entry = living[0]
+                return entry
+        self.refuse(route, head, peer, reason)
+        return None
+
+    async def _find(self, route: Route, credential: bytes) -> Entry | Unresolved:
+        entry = self._near.get(credential, time.time())
+        return await self._resolve(route, credential) if entry is None else entry
+
+    async def _resolve(self, route: Route, credential: bytes) -> Entry | Unresolved:
+        try:
+            # An endpoint needs no token: a logout must not wait for a new one.
+            return await self._sessions.resolve(credential, renew=not route.is_endpoint)
+        except NewerSession:
+            event = _event(credential, refusals.NEWER_SESSION.reason)
+            raise Refused(refusals.NEWER_SESSION, event=event) from None
+        except StoreUnavailable:
+            raise Refused(refusals.STORE_DOWN) from None
+        except RenewalFailed:
+            raise Refused(refusals.RENEWAL) from None
+
+    async def _verify(self, route: Route, token: bytes) -> Entry | None:
+        """Believes a token that the caller brought, without any session."""
+        assert self._bearers is not None
+        try:
+            return await self._bearers.entry(token)
+        except KeysUnavailable:
+            raise Refused(refusals.KEYS) from None
+        except BadToken as error:
+            if route.bad_key_is_anonymous:
+                return None
+            event = Event("refused", reason=str(error))
+            raise Refused(refusals.BAD_TOKEN, event=event) from None
+
+
+def _contradicts_cookies(head: RequestHead) -> bool:
+    """Whether a key came in a field, and another one in a cookie."""
+    in_field = head.disputed and head.cookie is None
+    return in_field and any(key != head.credential for _, key in head.key_cookies)
+
+
+def _brings_jwt(head: RequestHead) -> bool:
+    """Whether a JWT came in place of a key, in the field where one belongs (RFC 6750 §2.1)."""
+    credential, line = head.credential, head.authorization
+    if credential is None or line is None or credential.count(b".") != _DOTS:
+        return False
+    return head.cookie is None and line.rstrip().endswith(b" " + credential)
+
+
+def _counts_as_none(route: Route, head: RequestHead) -> bool:
+    """Whether a key that opens nothing is no reason for a refusal. On an optional route, a cookie
+    says nothing of what its visitor wants.
+    """
+    if route.auth is Auth.OPTIONAL and head.cookie is not None:
+        return True
+    return route.auth is Auth.OFFERED or route.bad_key_is_anonymous
+
+
+def _event(credential: bytes, reason: str) -> Event:
+    """For the audit log. A key that opens nothing any more is named by the session that it had."""
+    key = keys.parse_key(credential)
+    return Event("refused", session_id="" if key is None else keys.session_id(key), reason=reason)

@@ -1,0 +1,294 @@
+"""The heads that leave the gateway: to an upstream, and back to a client.
+
+What a peer must not decide is removed while its head is read (`requests`, `responses`); here the
+gateway's own fields are added. So nothing that a peer names in `Connection` can strip ours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from random import Random
+from typing import TYPE_CHECKING
+
+from gateway.core.http import shared_caches
+from gateway.core.http.cors import PREFIX as CORS
+from gateway.core.http.forwarding import UNKNOWN
+from gateway.core.sessions import keys
+from gateway.core.sessions.keys import KEY_PATTERN
+from gateway.core.tokens import jwt_text
+from gateway.relay.http1.request_head import RequestHead
+from gateway.relay.http1.response_head import ResponseHead, cookie_name
+
+if TYPE_CHECKING:
+    from gateway.relay.access.peer import Peer
+    from gateway.relay.access.routes import Route
+    from gateway.store.near_cache import Entry
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+# What a trusted peer's name for a request may look like: it goes into logs and answers.
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:+/=@-]{1,128}")
+
+
+class Names:
+    """Names requests: by one random number each, which is cheaper than being cleverer."""
+
+    def __init__(self, random: Random) -> None:
+        self._bits = random.getrandbits
+
+    def request_id(self) -> bytes:
+        """128 random bits in hexadecimal: unique over all gateways."""
+        return b"%032x" % self._bits(128)
+
+
+def given_id(head: RequestHead) -> bytes | None:
+    """What the peer has named the request already."""
+    for name, value in head.forwarding:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return value
+    return None
+
+
+def traceparent(head: RequestHead, own_id: bytes) -> bytes:
+    """W3C Trace Context §3.2: the caller's trace with a new parent, or a new trace.
+
+    A new trace is named like the request, so that logs and traces are found by one name. It is
+    marked as sampled: backends that sample "as the parent says" would otherwise record nothing.
+    """
+    if head.trace is None:
+        return b"traceparent: 00-%b-%b-01\r\n" % (own_id, own_id[:16])
+    return b"traceparent: 00-%b-%b-%b\r\n" % (head.trace[0], own_id[:16], head.trace[1])
+
+
+def request_head(
+    head: RequestHead,
+    route: Route,
+    entry: Entry | None,
+    peer: Peer,
+    own_id: bytes,
+) -> bytes:
+    """The head as the upstream gets it; `own_id` is this gateway's name for the request."""
+    host = head.host or route.pool.host  # an HTTP/1.0 client need not name one
+    request_id = own_id
+    parts = [
+        head.method,
+        b" ",
+        route.target(head) if route.rewrites else head.target,
+        b" HTTP/1.1\r\nHost: ",
+        host if route.keeps_host else route.pool.host,
+        b"\r\n",
+        *head.passed,
+    ]
+    if head.has_length:
+        parts.append(b"Content-Length: %d\r\n" % head.length)
+    elif head.chunked:
+        parts.append(b"Transfer-Encoding: chunked\r\n")
+    if head.upgrade is not None and route.websocket:
+        parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.upgrade)
+    elif head.trailers:
+        parts.append(b"Connection: TE\r\nTE: trailers\r\n")
+    if head.expects_continue and head.has_body:
+        parts.append(b"Expect: 100-continue\r\n")
+    if head.max_forwards is not None:
+        parts.append(b"Max-Forwards: %d\r\n" % (head.max_forwards - 1))
+    if peer.trusted and head.forwarding:
+        parts.append(_merged(head, peer))
+        request_id = given_id(head) or own_id
+    else:
+        parts += (peer.forwarded, b"X-Forwarded-Host: ", host, b"\r\n")
+    parts += (b"X-Request-Id: ", request_id, b"\r\n", traceparent(head, own_id))
+    if entry is not None:
+        parts += (b"Authorization: Bearer ", entry.token, b"\r\n", entry.lines)
+    if route.in_process:
+        parts.append(_endpoint_lines(head, route, entry))
+    parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+def _endpoint_lines(head: RequestHead, route: Route, entry: Entry | None) -> bytes:
+    """What the gateway's own endpoints are told: which session, and how its key came, and what
+    other keys its cookies hold; the key itself where that is needed to open and seal the session,
+    or to take leave of it; and what a browser that is on its way to log in has with it.
+
+    A login may carry an Authorization of its own (Basic, say), which goes on unless it is a key.
+    """
+    trips = b"X-Latchkey-Trips: %b\r\n" % b"; ".join(head.trips) if head.trips else b""
+    trips += _unread_line(head, entry)
+    if head.credential is None:
+        given = head.authorization or b""
+        return trips if KEY_PATTERN.search(given) else trips + given
+    session = b"" if entry is None else b"X-Latchkey-Session: %b\r\n" % entry.session.id.encode()
+    if route.captures is not None:
+        session += b"X-Latchkey-Capture: %d\r\n" % route.captures
+    if route.captures is not None or (head.cookie is not None and entry is not None):
+        session += b"X-Latchkey-Key: %b\r\n" % head.credential
+    session += trips
+    if head.cookie is None:
+        return session + b"X-Latchkey-Carrier: header\r\n"
+    return session + b"X-Latchkey-Carrier: cookie\r\n" + _cookie_lines(head, entry)
+
+
+def _unread_line(head: RequestHead, entry: Entry | None) -> bytes:
+    """Why a key that came opens nothing, if it is not that its session has ended: it is none, or it
+    stands where none is read.
+    """
+    if entry is not None:
+        return b""
+    credential = head.credential
+    if credential is not None and head.cookie is None and not KEY_PATTERN.fullmatch(credential):
+        is_jwt = jwt_text.sole(credential.decode("latin-1"))
+        return b"X-Latchkey-Unread: %b\r\n" % (b"token_not_key" if is_jwt else b"not_a_key")
+    given = (head.authorization or b"").partition(b":")[2]
+    if head.stray_key or (credential is None and keys.stands_in_authorization(given)):
+        return b"X-Latchkey-Unread: key_not_read\r\n"
+    return b""
+
+
+def _cookie_lines(head: RequestHead, entry: Entry | None) -> bytes:
+    """The name of the cookie that counts, with what its session keeps of it; and the names of the
+    others with keys, and the ids of their sessions, for these end with it.
+    """
+    chosen = (head.cookie, head.credential)
+    names = [name for name, key in dict.fromkeys(head.key_cookies) if (name, key) != chosen]
+    current = None if entry is None else entry.session.id
+    others = [session_id for session_id in head.session_ids if session_id != current]
+    lines = b"X-Latchkey-Cookie: %b\r\n" % _kept_cookie(head, entry)
+    if names:
+        lines += b"X-Latchkey-Other-Cookies: %b\r\n" % b" ".join(names)
+    if others:
+        lines += b"X-Latchkey-Others: %b\r\n" % " ".join(others).encode()
+    return lines
+
+
+def _kept_cookie(head: RequestHead, entry: Entry | None) -> bytes:
+    name = head.cookie or b""
+    kept = b"" if entry is None else entry.session.cookie.encode("ascii")
+    return kept if kept.startswith(name + b"; ") else name
+
+
+def _merged(head: RequestHead, peer: Peer) -> bytes:
+    """A trusted proxy's forwarding fields, with the proxy itself appended (RFC 7239 §5).
+
+    One without an address, on a unix socket, is not appended to a chain: backends that read it from
+    the right would find no address there.
+    """
+    fields: dict[bytes, list[bytes]] = {}
+    for name, value in head.forwarding:
+        fields.setdefault(name, []).append(value)
+    client = peer.client(head)
+    address = client.address.encode()
+    chain = fields.pop(b"x-forwarded-for", [address] if address != peer.name else [])
+    if peer.address != UNKNOWN or not chain:
+        chain = [*chain, peer.name]
+    lines = [
+        b"X-Forwarded-For: " + b", ".join(chain),
+        b"X-Real-IP: " + address,
+        b"X-Forwarded-Proto: " + client.scheme,
+        b"X-Forwarded-Host: " + (client.host or head.host or b""),
+    ]
+    forwarded = fields.pop(b"forwarded", [])
+    if forwarded:
+        node = b'"[%b]"' % peer.name if b":" in peer.name else peer.name
+        lines.append(b"Forwarded: " + b", ".join([*forwarded, b"for=" + node]))
+    for name in (b"x-real-ip", b"x-request-id", b"x-forwarded-proto", b"x-forwarded-host"):
+        fields.pop(name, None)
+    lines += [name + b": " + b", ".join(values) for name, values in fields.items()]
+    return b"\r\n".join(lines) + b"\r\n" + peer.via
+
+
+def response_head(
+    response: ResponseHead,
+    request: RequestHead,
+    token: bytes | None,
+    cookie: bytes | None,
+    request_id: bytes,
+    framing: bytes,
+    *,
+    close: bool,
+) -> bytes:
+    """The head as the client gets it; `framing` is its framing line, or nothing.
+
+    `token` is the session's, which must not be seen, and `cookie` is the name of the one that
+    brought the key, which must not be set.
+    """
+    parts = [
+        b"HTTP/1.1 %d%b\r\n" % (response.status, response.reason),
+        passed_lines(response, token, cookie),
+        framing,
+    ]
+    parts += (b"Via: 1.1 latchkey\r\nX-Request-Id: ", request_id, b"\r\n")
+    if request.deletions:
+        parts += [b"Set-Cookie: %b\r\n" % value.encode() for value in request.deletions]
+    if close:
+        parts.append(b"Connection: close\r\n")
+    elif request.old:
+        parts.append(b"Connection: keep-alive\r\n")
+    parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+def put_cors(response: ResponseHead, fields: Mapping[str, str]) -> None:
+    """Puts the gateway's answer to whose pages may read this in the place of the upstream's."""
+    kept = [line for line in response.passed if not line[: len(CORS)].lower().startswith(CORS)]
+    lines = [f"{name}: {value}\r\n".encode() for name, value in fields.items()]
+    response.passed = [*kept, *lines]
+    response.vary += tuple(line for line in lines if line.startswith(b"Vary:"))
+
+
+def confine(
+    response: ResponseHead, key_fields: tuple[bytes, ...], token: bytes | None, *, private: bool
+) -> None:
+    """Tells shared caches for whom an answer is (wire-rules.md#B15). Caches know of Authorization
+    by themselves (RFC 9111 §3.5), and of no other field in which a key may come.
+
+    key_fields: the fields in which the caller's key came, or in which one might have come
+    token: the session's, which stands in none of the lines; None if no key came
+    private: the answer is one caller's
+    """
+    if private and not response.for_caches:
+        # Browsers alone keep it, and they read every line of Vary.
+        response.passed.append(shared_caches.confined((), key_fields, private=True))
+        return
+    lines = response.for_caches + response.vary
+    kept = [line for line in response.passed if line not in lines]
+    if token is not None and token in b"".join(lines):
+        lines = tuple(line for line in lines if token not in line)
+    kept.append(shared_caches.confined(lines, key_fields, private=private))
+    response.passed = kept
+
+
+def interim_head(response: ResponseHead, token: bytes | None, cookie: bytes | None) -> bytes:
+    """A 1xx on its way to the client (RFC 9110 §15.2)."""
+    lines = passed_lines(response, token, cookie)
+    return b"HTTP/1.1 %d%b\r\n%b\r\n" % (response.status, response.reason, lines)
+
+
+def upgraded_head(response: ResponseHead, token: bytes | None, cookie: bytes | None) -> bytes:
+    """The 101 that opens a tunnel (RFC 9110 §7.8)."""
+    return (
+        b"HTTP/1.1 101%b\r\n%bConnection: Upgrade\r\nUpgrade: %b\r\nVia: 1.1 latchkey\r\n\r\n"
+        % (
+            response.reason,
+            passed_lines(response, token, cookie),
+            response.upgrade or b"",
+        )
+    )
+
+
+def passed_lines(response: ResponseHead, token: bytes | None, cookie: bytes | None) -> bytes:
+    """The upstream's lines, but for one that holds the session's token (wire-rules.md#C4) or that
+    would replace the key's cookie (wire-rules.md#E7).
+    """
+    lines = response.passed
+    joined = b"".join(lines)
+    if cookie is None and (token is None or token not in joined):
+        return joined
+    return b"".join(
+        [
+            line
+            for line in lines
+            if (token is None or token not in line)
+            and (line[:11].lower() != b"set-cookie:" or cookie_name(line) != cookie)
+        ]
+    )

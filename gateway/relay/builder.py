@@ -1,0 +1,208 @@
+"""The routes and pools of a relay, built from what config.yaml says."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gateway.config.own_tokens import minter
+from gateway.core.http import refusals
+from gateway.core.http.addresses import ServerUrl, share_a_server
+from gateway.core.http.cors import Policy
+from gateway.core.http.paths import BackendPaths
+from gateway.core.sessions.required_claims import allowed_values
+from gateway.logins import backend_paths, key_cookies, logout_paths, max_bodies
+from gateway.relay.access.route_tokens import RouteTokens
+from gateway.relay.access.routes import Auth, BackendLogout, Destination, InPlace, Route
+from gateway.relay.http1.response_head import ResponseReader
+from gateway.relay.loop.deadlines import Clock
+from gateway.relay.loop.settings import Settings
+from gateway.relay.loop.write_batch import Outbox
+from gateway.relay.upstream.connection import UpstreamConnection
+from gateway.relay.upstream.pool import Connect, Pool, Server
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config, RouteToken, Upstream
+    from gateway.config.model import Route as RouteConfig
+
+
+class Builder:
+    """Turns the rules of config.yaml into routes and pools."""
+
+    def __init__(
+        self, config: Config, settings: Settings, clock: Clock, outbox: Outbox, captures: Connect
+    ) -> None:
+        """`captures` connects to who asks where tokens are captured."""
+        self._config = config
+        self._captures = captures
+        self._settings = settings
+        self._clock = clock
+        self._outbox = outbox
+        own = frozenset(name.encode() for name in key_cookies(config))
+        self._reader = ResponseReader(own_cookies=own)
+        self._lenient_reader = ResponseReader(own_cookies=own, lenient=True)
+        self._minter = minter(config)
+        self._tokens: dict[tuple[Any, ...], RouteTokens] = {}
+        named = [] if config.keys.field is None else [config.keys.field.encode()]
+        self._key_fields = (b"Cookie", *named)
+        self._upstreams = {
+            name: self._upstream(name, upstream) for name, upstream in config.upstreams.items()
+        }
+        self.pools = list(self._upstreams.values())
+        self._nowhere = InPlace(lambda exchange: exchange.fail(refusals.NO_ROUTE))
+        self._guarded = _reached(config, backend_paths(config))
+        self.logins = _anywhere(backend_paths(config))
+        logouts = _reached(config, logout_paths(config))
+        method = config.logout.method.encode()
+        self._logouts = {name: BackendLogout(found, method) for name, found in logouts.items()}
+        self._any_logout = BackendLogout(_anywhere(logout_paths(config)), method)
+
+    def route(self, number: int, rule: RouteConfig) -> Route:
+        timeouts, limits = self._config.timeouts, self._config.limits
+        upstream, captures = rule.upstream, rule.captures is not None
+        pool: Destination = self._nowhere
+        keeps_host = reads_loosely = True
+        guarded = BackendPaths(())
+        if upstream is not None:
+            reads_loosely = self._config.upstreams[upstream].paths == "loose"
+        if captures:
+            pool = self._own_pool(self._captures)  # no token gets out this way
+        elif upstream is not None:
+            pool = self._upstreams[upstream]
+            keeps_host = self._config.upstreams[upstream].host == "client"
+            guarded = self._guarded[upstream]
+        return Route(
+            name=rule.path,
+            pool=pool,
+            auth=Auth(rule.auth),
+            captures=number if captures else None,
+            keeps_host=keeps_host,
+            reads_loosely=reads_loosely,
+            strip_prefix=(rule.strip_prefix or "").encode().rstrip(b"/"),
+            websocket=rule.websocket,
+            close_on_logout=rule.close_on_logout,
+            claims={name: allowed_values(name, values) for name, values in rule.claims.items()},
+            token=self._route_tokens(rule.token),
+            bad_key_is_anonymous=rule.bad_key == "anonymous",
+            accepts_jwt=rule.accept_jwt == "verify",
+            login_page=None if rule.on_unauthenticated == "401" else self._config.login_page,
+            always_to_login=rule.on_unauthenticated == "login",
+            cors=Policy.of(rule.cors or self._config.cors),
+            guarded=guarded,
+            logout=self._any_logout if upstream is None else self._logouts[upstream],
+            varies=self._key_fields if rule.auth == "optional" else (),
+            response_timeout=(
+                timeouts.response if rule.response_timeout is None else rule.response_timeout
+            ),
+            body_idle=rule.body_idle or timeouts.body_idle,
+            stream_idle=rule.body_idle or timeouts.stream_idle,
+            body_limit=limits.body_size if rule.body_size is None else rule.body_size,
+        )
+
+    def _route_tokens(self, section: RouteToken | None) -> RouteTokens | None:
+        """What routes that ask for the same token share."""
+        if section is None or self._minter is None:
+            return None
+        asked = (section.audience, section.claims, section.lifetime)
+        if asked not in self._tokens:
+            self._tokens[asked] = RouteTokens(
+                self._minter,
+                audience=section.audience,
+                claims=section.claims,
+                lifetime=section.lifetime,
+            )
+        return self._tokens[asked]
+
+    def endpoint(self, path: str, connect: Connect) -> Route:
+        """One of the gateway's own paths, or all below one."""
+        return Route(
+            name=path,
+            pool=self._own_pool(connect),
+            auth=Auth.OFFERED,
+            is_endpoint=True,
+            close_on_logout=False,  # a logout must not end itself
+            cors=Policy.of(self._config.cors),
+            response_timeout=self._config.timeouts.response,
+            body_idle=self._config.timeouts.body_idle,
+            body_limit=max_bodies(self._config).get(path, self._config.limits.body_size),
+        )
+
+    def _own_pool(self, connect: Connect) -> Pool:
+        """The endpoints as an upstream. Their answers may set the cookies that others' must not."""
+        reader = ResponseReader(own_cookies=())
+        pool = self._pool("gateway", [Server("gateway", connect)], b"", reader)
+        self.pools.append(pool)
+        return pool
+
+    def _upstream(self, name: str, upstream: Upstream) -> Pool:
+        servers = [Server(str(url), _connect(url, upstream)) for url in upstream.servers]
+        host = upstream.servers[0].authority.encode()
+        return self._pool(
+            name,
+            servers,
+            host,
+            self._lenient_reader if upstream.lenient else self._reader,
+            most=upstream.max_connections,
+            idle_timeout=upstream.upstream_idle,
+        )
+
+    def _pool(
+        self,
+        name: str,
+        servers: list[Server],
+        host: bytes,
+        reader: ResponseReader,
+        *,
+        most: int = 256,
+        idle_timeout: float | None = None,
+    ) -> Pool:
+        return Pool(
+            name,
+            servers,
+            host=host,
+            most=most,
+            share=self._config.limits.per_address,
+            connect_timeout=self._config.timeouts.connect,
+            idle_timeout=idle_timeout or self._config.timeouts.upstream_idle,
+            new_connection=lambda server, pool: UpstreamConnection(
+                server, pool, reader, self._settings, self._clock, self._outbox
+            ),
+        )
+
+
+def _reached(config: Config, asked: Sequence[tuple[str, str]]) -> dict[str, BackendPaths]:
+    """By upstream: the paths of those that are `asked` (upstreams and paths), wherever one of their
+    servers is reached.
+    """
+    return {
+        name: BackendPaths(
+            path.encode()
+            for other, path in asked
+            if share_a_server(upstream.servers, config.upstreams[other].servers)
+        )
+        for name, upstream in config.upstreams.items()
+    }
+
+
+def _anywhere(asked: Iterable[tuple[str, str]]) -> BackendPaths:
+    return BackendPaths(path.encode() for _, path in asked)
+
+
+def _connect(url: ServerUrl, upstream: Upstream) -> Connect:
+    """What opens a connection to one server."""
+    context: ssl.SSLContext | None = None
+    if url.tls:
+        context = ssl.create_default_context(cafile=upstream.tls.ca_file)
+        if not upstream.tls.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+
+    async def connect(factory: Callable[[], UpstreamConnection]) -> object:
+        loop = asyncio.get_running_loop()
+        if url.scheme == "unix":
+            return await loop.create_unix_connection(factory, url.path)
+        return await loop.create_connection(factory, url.host, url.port, ssl=context)
+
+    return connect

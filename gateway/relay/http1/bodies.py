@@ -1,0 +1,170 @@
+"""Message bodies on the wire: RFC 9112 §6 and §7.
+
+A body with a known length is handed on in the pieces in which it arrived. A chunked body is taken
+apart and chunked anew: chunk extensions and the peer's chunk sizes stay on their own side.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from gateway.core.http.field_names import fold
+from gateway.core.sessions.keys import KEY_PATTERN
+from gateway.relay.http1 import broken_rules, grammar
+from gateway.relay.http1.grammar import Malformed
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+# At most 15 hexadecimal digits keep a chunk's size below 2^60, which no counter overflows. Zeros
+# before them are valid (RFC 9112 §7.1), as many as fit into a line.
+_CHUNK_LINE = re.compile(
+    rb"(?=[0-9A-Fa-f])(0*+[0-9A-Fa-f]{0,15}+)[ \t]*+(?:;[\t\x20-\x7e\x80-\xff]*+)?\r\n"
+)
+_CHUNK_LINE_BEGINNING = re.compile(
+    rb"0*+[0-9A-Fa-f]{0,15}+(?:[ \t]*+(?:;[\t\x20-\x7e\x80-\xff]*+)?\r?)?"
+)
+
+# A chunk line or a trailer section has no business being longer (RFC 9112 §7.1.1 asks for a limit).
+_LONGEST_LINE = 4096
+_LONGEST_TRAILERS = 16384
+
+_BAD_CHUNK = "a chunk's size is no number, or its line is too long (RFC 9112 §7.1)"
+_LONG_TRAILERS = "the trailers are too long (RFC 9112 §7.1.2)"
+
+
+class SizedBody:
+    """Takes a body of a known length, in whatever pieces it arrives; read like a `ChunkedBody`."""
+
+    __slots__ = ("_left", "done", "rest", "trailers")
+
+    def __init__(self, size: int) -> None:
+        """`size` in bytes."""
+        self._left = size
+        self.done = False
+        self.rest = b""
+        self.trailers: list[tuple[bytes, bytes]] = []  # which only a chunked body has
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The body's part of `data`."""
+        left = self._left
+        if len(data) < left:
+            self._left = left - len(data)
+        else:
+            self.done, self.rest = True, data[left:]
+            data = data[:left]
+        return [data] if data else []
+
+
+class ChunkedBody:
+    """Takes a chunked body apart, in whatever pieces it arrives.
+
+    `feed` returns the data found; then `done` says whether the body has ended, `rest` holds what
+    came after it and `trailers` the trailer section's lines as they came.
+    """
+
+    __slots__ = ("_held", "_left", "_state", "done", "rest", "trailers")
+
+    def __init__(self) -> None:
+        self._held = b""  # an unfinished chunk line or trailer section
+        self._left = 0  # bytes of the present chunk still to come
+        self._state = _SIZE
+        self.done = False
+        self.rest = b""
+        self.trailers: list[tuple[bytes, bytes]] = []
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The body's data in `data`, in order. Raises `Malformed`."""
+        if self._held:
+            data, self._held = self._held + data, b""
+        pieces: list[bytes] = []
+        at, end = 0, len(data)
+        while at < end:
+            if self._state is _DATA:
+                piece = data[at : at + self._left]
+                pieces.append(piece)
+                at += len(piece)
+                self._left -= len(piece)
+                if self._left == 0:
+                    self._state = _CRLF
+            elif self._state is _SIZE:
+                line = _CHUNK_LINE.match(data, at)
+                if line is None:
+                    self._hold(data[at:])
+                    break
+                if line.end() - at > _LONGEST_LINE:
+                    raise Malformed(_BAD_CHUNK)
+                at = line.end()
+                self._left = int(line[1], 16)
+                self._state = _DATA if self._left else _TRAILERS
+            elif self._state is _CRLF:
+                ending = data[at : at + 2]
+                if ending != b"\r\n":
+                    if ending != b"\r":
+                        raise Malformed("a chunk's data is not as long as it says (RFC 9112 §7.1)")
+                    self._held = ending
+                    break
+                at += 2
+                self._state = _SIZE
+            else:
+                self._end(data[at:])
+                break
+        return pieces
+
+    def _hold(self, line: bytes) -> None:
+        """Keeps an unfinished chunk line, if it can still become one."""
+        if len(line) > _LONGEST_LINE or not _CHUNK_LINE_BEGINNING.fullmatch(line):
+            raise Malformed(_BAD_CHUNK)
+        self._held = line
+
+    def _end(self, data: bytes) -> None:
+        """Reads the trailer section, which ends at an empty line (RFC 9112 §7.1.2)."""
+        if data.startswith(b"\r\n"):
+            self.done, self.rest = True, data[2:]
+            return
+        end = data.find(grammar.HEAD_END)
+        if end < 0:
+            if len(data) > _LONGEST_TRAILERS:
+                raise Malformed(_LONG_TRAILERS)
+            if data != b"\r":
+                grammar.check_beginning(data)
+            self._held = data
+            return
+        if end > _LONGEST_TRAILERS:
+            raise Malformed(_LONG_TRAILERS)
+        self.trailers = grammar.fields(data, 0, end + 2)
+        if any(not name for _, name in self.trailers):
+            raise Malformed(broken_rules.of_fields(data[:end]))
+        self.done, self.rest = True, data[end + 4 :]
+
+
+_SIZE, _DATA, _CRLF, _TRAILERS = "size", "data", "crlf", "trailers"
+
+
+def chunk(pieces: list[bytes]) -> list[bytes]:
+    """`pieces` as one chunk, ready to be written."""
+    size = sum(map(len, pieces))
+    return [b"%x\r\n" % size, *pieces, b"\r\n"] if size else []
+
+
+def last_chunk(
+    trailers: list[tuple[bytes, bytes]],
+    may_trail: Callable[[bytes], bool] | None,
+    secret: bytes | None,
+) -> bytes:
+    """The end of a chunked body with those trailers that may pass.
+
+    `may_trail` judges a folded name, and None lets no trailer pass (RFC 9110 §6.5.1: they may be
+    dropped unless the recipient has said that it reads them). A trailer with a key or with the
+    `secret` (the session's token) in it never passes.
+    """
+    if not trailers or may_trail is None:
+        return LAST_CHUNK
+    passed = [
+        line
+        for line, name in trailers
+        if may_trail(fold(name))
+        and not KEY_PATTERN.search(line)
+        and (secret is None or secret not in line)
+    ]
+    return b"0\r\n" + b"".join(passed) + b"\r\n"

@@ -1,0 +1,150 @@
+"""The grammar of HTTP/1.1 heads: the one module that knows how a head is spelled.
+
+Theory: a head is accepted only if every byte of it is described by RFC 9112 §3 and §5; there is
+no recovery and no leniency, since two parsers that forgive differently are what request smuggling
+is made of. (The exception are answers of upstreams that are called lenient.) From the first byte on
+that the field pattern does not describe, all the rest turns up as one match with an empty name: to
+try again at each byte would take time with the square of the size.
+
+Precedent: nginx and h11 refuse the same; llhttp is kept in the tests as an oracle. It is not used
+here, because it reports neither where a head ends nor the bytes of a field as they came, and a
+relay needs both to pass fields byte for byte and bodies without parsing them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+from gateway.relay.http1 import broken_rules
+
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+
+# RFC 9112 §3.2 knows ASCII alone. In a query other bytes are taken, since no route depends on it.
+# What they would be in a path, each backend decides by itself.
+_TARGET = rb"[\x21\x22\x24-\x3e\x40-\x7e]++(?:\?[\x21\x22\x24-\x7e\x80-\xff]*+)?+"
+
+# RFC 9110 §2.5: a minor version above the highest one that is known, 1.1, is read as that.
+_REQUEST_LINE = re.compile(rb"(%b{1,64}+) (%b) HTTP/1\.([0-9])\r\n" % (TOKEN, _TARGET))
+STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-5][0-9][0-9])( [\t\x20-\x7e\x80-\xff]*+)?\r\n")
+
+# Of `lenient` upstreams: any status of three digits, and LF for CRLF.
+LENIENT_STATUS_LINE = re.compile(STATUS_LINE.pattern.replace(b"[1-5]", b"[1-9]"))
+_LENIENT_HEAD_END = re.compile(rb"\n\r?\n")
+_LF = re.compile(rb"(?<!\r)\n")
+
+_FIELDS = re.compile(rb"((%b++):[\t\x20-\x7e\x80-\xff]*+\r\n)|[\s\S]++" % TOKEN)
+
+# The field lines between two offsets of some bytes, as (line with its CRLF, name). What is no field
+# line comes as a last pair with an empty name. This is the pattern's own method, since a function
+# around it would be called twice for each request.
+fields = _FIELDS.findall
+
+# Why a request line is not one, for the status that the client gets.
+_OTHER_VERSION = re.compile(
+    rb"%b+ %b HTTP/(?!1\.[0-9]\r)[0-9]+(?:\.[0-9]+)?\r\n" % (TOKEN, _TARGET)
+)
+_NO_TOKEN_START = re.compile(rb"(?!%b)" % TOKEN)
+
+# RFC 9110 §8.6 sets no limit; a signed 64-bit number is what every backend can count.
+_LARGEST_LENGTH = 2**63 - 1
+_MOST_DIGITS = 19
+
+HEAD_END = b"\r\n\r\n"
+
+# RFC 9112 §2.2: empty lines before a request line are to be ignored.
+EMPTY_LINES = re.compile(rb"(?:\r\n)++")
+
+
+class Malformed(Exception):
+    """The bytes are no HTTP/1.1 message. `rule` says for the log what is wrong with an answer.
+
+    Carries no part of them.
+    """
+
+    def __init__(self, rule: str = broken_rules.UNKNOWN) -> None:
+        super().__init__(rule)
+        self.rule = rule
+
+
+class OtherVersion(Malformed):
+    """A well-formed request line of another HTTP version."""
+
+
+def request_line(data: bytes) -> tuple[bytes, bytes, bytes, int]:
+    """(method, target, minor version, where the fields begin) of a whole head."""
+    line = _REQUEST_LINE.match(data)
+    if line is None:
+        raise OtherVersion if _OTHER_VERSION.match(data) else Malformed
+    method, target, minor = line.groups()
+    return method, target, minor, line.end()
+
+
+def status_line(
+    data: bytes, pattern: re.Pattern[bytes] = STATUS_LINE
+) -> tuple[bytes, int, bytes, int]:
+    """(minor version, status, reason with its leading space, where the fields begin)."""
+    line = pattern.match(data)
+    if line is None:
+        raise Malformed(broken_rules.of_status_line(data))
+    minor, status, reason = line.groups()
+    return minor, int(status), reason or b" ", line.end()
+
+
+def with_crlf(data: bytes) -> bytes:
+    """The same with CRLF where lines of the head end in LF alone (RFC 9112 §2.2)."""
+    end = _LENIENT_HEAD_END.search(data)
+    size = len(data) if end is None else end.end()
+    return _LF.sub(b"\r\n", data[:size]) + data[size:]
+
+
+def value(line: bytes, name: bytes) -> bytes:
+    """The field's value without the white space around it (RFC 9112 §5)."""
+    return line[len(name) + 1 : -2].strip()  # the pattern allows no white space but SP and HTAB
+
+
+def length(text: bytes) -> int:
+    """A Content-Length (RFC 9110 §8.6), strictly digits."""
+    if not text.isdigit() or len(text) > _MOST_DIGITS or int(text) > _LARGEST_LENGTH:
+        raise Malformed("a length is no number (RFC 9110 §8.6)")
+    return int(text)
+
+
+def tokens(text: bytes) -> list[bytes]:
+    """The lower-cased members of a comma-separated list (RFC 9110 §5.6.1)."""
+    return [member for part in text.lower().split(b",") if (member := part.strip(b" \t"))]
+
+
+class HasConnection(Protocol):
+    """A head, as far as Connection says something of it."""
+
+    keep_alive: bool
+    close: bool
+    named: tuple[bytes, ...]
+
+
+def connection(head: HasConnection, name: bytes, line: bytes) -> None:
+    """Reads a Connection field (RFC 9110 §7.6.1) of either side."""
+    said = value(line, name).lower()
+    if said == b"keep-alive":
+        head.keep_alive = True
+    elif said == b"close":
+        head.close = True
+    else:
+        named = tokens(said)
+        head.named += tuple(named)
+        head.close = head.close or b"close" in named
+        head.keep_alive = head.keep_alive or b"keep-alive" in named
+
+
+def check_beginning(data: bytes) -> None:
+    """Raises `Malformed` as soon as an unfinished head can no longer become a valid one.
+
+    Without it, a client that ends its lines with LF alone would wait for the head timeout. It is
+    asked at each piece of a head, so lines are counted: a pattern takes 30 times as long.
+    """
+    lines, cr_at_end = data.count(b"\r\n"), data.endswith(b"\r")
+    if data.count(b"\n") != lines or data.count(b"\r") - cr_at_end != lines:
+        raise Malformed(broken_rules.of_beginning(data))
+    if _NO_TOKEN_START.match(data):
+        raise Malformed("it does not begin like a message of HTTP (RFC 9112 §2.1)")

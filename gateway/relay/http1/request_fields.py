@@ -1,0 +1,162 @@
+"""The rules of single fields of a request: what each does to the head that it is read into.
+
+A name without a rule passes as it came.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from gateway.core.http import refusals
+from gateway.core.http.forwarding import host_value
+from gateway.core.logins.carriers import TRIP_MARK
+from gateway.core.sessions.keys import KEY_PATTERN
+from gateway.relay.http1 import grammar
+from gateway.relay.http1.request_head import Refused, RequestHead
+
+_TRACEPARENT = re.compile(
+    rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2}).*"
+)
+_KEY_COOKIE = re.compile(
+    rb"[ \t]*+([^=;\s]++)[ \t]*+=[ \t]*+\"?(%b)\"?[ \t]*+" % KEY_PATTERN.pattern
+)
+_TRIP_COOKIE = re.compile(
+    rb"[ \t]*+[^=;\s]++=%b[A-Za-z0-9_-]++[ \t]*+" % re.escape(TRIP_MARK.encode())
+)
+
+_COOKIE = (b"Cookie",)
+
+_UPGRADES = frozenset({b"websocket"})
+
+# What a field does to the head: called with it, the field's name as spelled, and its line.
+Rule = Callable[[RequestHead, bytes, bytes], None]
+
+
+def malformed(head: RequestHead, name: bytes, line: bytes) -> None:
+    raise grammar.Malformed
+
+
+def drop(head: RequestHead, name: bytes, line: bytes) -> None:
+    pass
+
+
+def purge(head: RequestHead, name: bytes, line: bytes) -> None:
+    head.purged = True
+
+
+def host(head: RequestHead, name: bytes, line: bytes) -> None:
+    value = host_value(grammar.value(line, name))
+    if head.host is not None or value is None:
+        raise grammar.Malformed
+    head.host = value
+
+
+def content_length(head: RequestHead, name: bytes, line: bytes) -> None:
+    if head.has_length:
+        raise grammar.Malformed
+    head.length, head.has_length = grammar.length(grammar.value(line, name)), True
+
+
+def transfer_encoding(head: RequestHead, name: bytes, line: bytes) -> None:
+    value = grammar.value(line, name).lower()
+    if head.chunked or not value:
+        raise grammar.Malformed
+    if value != b"chunked":
+        raise Refused(refusals.UNKNOWN_CODING)
+    head.chunked = True
+
+
+def key_field(head: RequestHead, name: bytes, line: bytes) -> None:
+    value = grammar.value(line, name)
+    _compare(head, value)
+    if head.credential is None or head.cookie is not None:
+        head.key_fields = (name,)
+    head.credential, head.cookie = value, None
+
+
+def authorization(head: RequestHead, name: bytes, line: bytes) -> None:
+    value = grammar.value(line, name)
+    if head.authorization is not None:
+        head.ambiguous = True
+    head.authorization = line
+    if value[:7].lower() == b"bearer " or value.lower() == b"bearer":
+        # Some backends hand the token out in the body and in a cookie; so the key comes back twice.
+        _compare(head, value[7:])
+        head.credential, head.cookie, head.key_fields = value[7:], None, ()
+
+
+def _compare(head: RequestHead, credential: bytes) -> None:
+    """Notes that what came before is another credential than the one of a field."""
+    if head.credential is not None and head.credential != credential:
+        head.disputed = head.disputed or head.cookie is not None
+        head.ambiguous = head.ambiguous or head.cookie is None
+
+
+def cookie(head: RequestHead, name: bytes, line: bytes) -> None:
+    """Cuts the gateway's own out; the other cookies keep their bytes, and an empty field
+    disappears.
+    """
+    if b"lk_" not in line:
+        head.passed.append(line)
+        return
+    kept, trips = [], []
+    for pair in line[len(name) + 1 : -2].split(b";"):
+        found = _KEY_COOKIE.fullmatch(pair)
+        if found is None:
+            if _TRIP_COOKIE.fullmatch(pair):
+                trips.append(pair.strip(b" \t"))
+            else:
+                kept.append(pair)
+            continue
+        head.key_cookies += ((found[1], found[2]),)
+        if head.credential is None:
+            head.cookie, head.credential, head.key_fields = found[1], found[2], _COOKIE
+        elif head.credential != found[2] or head.cookie not in (None, found[1]):
+            head.disputed = True
+    head.trips += tuple(trips)
+    rest = b";".join(kept)
+    if rest.strip(b" \t;"):
+        head.passed.append(name + b": " + rest.lstrip(b" \t") + b"\r\n")
+
+
+def expect(head: RequestHead, name: bytes, line: bytes) -> None:
+    if grammar.value(line, name).lower() != b"100-continue":
+        raise Refused(refusals.EXPECTATION)
+    # RFC 9110 §10.1.1: an HTTP/1.0 client cannot mean it.
+    head.expects_continue = not head.old
+
+
+def upgrade(head: RequestHead, name: bytes, line: bytes) -> None:
+    wanted = grammar.value(line, name).lower()
+    if wanted in _UPGRADES:
+        head.upgrade = wanted
+    else:
+        head.purged = True
+
+
+def te(head: RequestHead, name: bytes, line: bytes) -> None:
+    if b"trailers" in grammar.tokens(grammar.value(line, name)):
+        head.trailers = True
+
+
+def traceparent(head: RequestHead, name: bytes, line: bytes) -> None:
+    """W3C Trace Context §3.2: an invalid one counts as none."""
+    found = _TRACEPARENT.fullmatch(grammar.value(line, name))
+    if found is not None:
+        head.trace = (found[1], found[2])
+
+
+def max_forwards(head: RequestHead, name: bytes, line: bytes) -> None:
+    if head.method == b"OPTIONS":
+        head.max_forwards = grammar.length(grammar.value(line, name))
+    else:
+        head.passed.append(line)
+
+
+def forwarding(head: RequestHead, name: bytes, line: bytes) -> None:
+    head.forwarding += ((name.lower(), grammar.value(line, name)),)
+
+
+def original(head: RequestHead, name: bytes, line: bytes) -> None:
+    head.originals += ((name.lower(), grammar.value(line, name)),)

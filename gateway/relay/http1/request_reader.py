@@ -1,0 +1,239 @@
+"""Reading a request's head: from bytes to a `RequestHead`, or to a refusal.
+
+The rules are data: each field name has a rule (a function), and a name without one passes as it
+came. Names are looked up by their bytes as spelled; the memo spares folding them again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from urllib.parse import quote_from_bytes
+
+from gateway.core.http import refusals
+from gateway.core.http.field_names import (
+    FORWARDING,
+    FORWARDING_PREFIXES,
+    HOP_BY_HOP,
+    NEVER_TRAILERS,
+    ORIGINALS,
+    OVERRIDES,
+    OWN_PREFIX,
+    fold,
+)
+from gateway.core.http.forwarding import host_value
+from gateway.core.sessions.keys import KEY_PATTERN, holds_key
+from gateway.relay.http1 import grammar, request_fields
+from gateway.relay.http1.request_fields import Rule
+from gateway.relay.http1.request_head import Refused, RequestHead
+
+_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]+)(/[^?]*)?(\?.*)?")
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+
+# An escape that a key could hide behind: of a character that needs none, or of a percent sign.
+_NEEDLESS_ESCAPE = re.compile(rb"%(?:2[5Dd]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff])")
+
+_OLD = b"0"  # HTTP/1.0
+
+_VISIBLE = bytes(range(0x21, 0x7F))
+
+# Names are the client's to choose, so the memo must not grow with them.
+_MOST_NAMES = 2048
+_LONGEST_NAME = 64
+
+
+class RequestReader:
+    """Reads request heads by one gateway's rules."""
+
+    def __init__(
+        self,
+        *,
+        instance: str,
+        identity: Iterable[str],
+        most_fields: int,
+        key_field: str | None = None,
+    ) -> None:
+        """`instance` tells this gateway's `Via` from another's; `identity` are the names of the
+        fields that tell upstreams of the subject; `most_fields` is how many lines a head may have;
+        `key_field` is a field in which a key may come, beside Authorization.
+        """
+        self._most_fields = most_fields
+        self._instance = b"latchkey (" + instance.encode() + b")"
+        self._identity = {name.lower().encode() for name in identity}
+        self._identity_folded = {fold(name) for name in self._identity}
+        self._by_name: dict[bytes, Rule] = {
+            b"host": request_fields.host,
+            b"content-length": request_fields.content_length,
+            b"transfer-encoding": request_fields.transfer_encoding,
+            b"connection": grammar.connection,
+            b"authorization": request_fields.authorization,
+            b"cookie": request_fields.cookie,
+            b"expect": request_fields.expect,
+            b"upgrade": request_fields.upgrade,
+            b"te": request_fields.te,
+            b"via": self._via,
+            b"traceparent": request_fields.traceparent,
+            b"max-forwards": request_fields.max_forwards,
+        }
+        if key_field is not None:
+            self._by_name[key_field.lower().encode()] = request_fields.key_field
+        self._read_folded = {fold(name) for name in self._by_name}
+        self._rules: dict[bytes, Rule | None] = {b"": request_fields.malformed}
+
+    def read(self, data: bytes, end: int) -> RequestHead:
+        """The head that ends (before its empty line) at `end`. Raises `Refused`."""
+        try:
+            method, target, minor, start = grammar.request_line(data)
+            if data.find(b"lk_", 0, start) >= 0:
+                _refuse_key(data[:start])
+            head = RequestHead(method, target, minor)
+            lines = grammar.fields(data, start, end + 2)
+            passed = head.passed = []
+            rules, unseen = self._rules, self._unseen
+            for line, name in lines:
+                rule = rules.get(name, unseen)
+                if rule is None:
+                    passed.append(line)
+                else:
+                    rule(head, name, line)
+            if len(lines) > self._most_fields:
+                raise Refused(refusals.HEAD_TOO_LARGE)
+            _finish(head)
+        except grammar.OtherVersion:
+            raise Refused(refusals.VERSION) from None
+        except grammar.Malformed:
+            raise Refused(refusals.MALFORMED) from None
+        return head
+
+    def check_beginning(self, data: bytes) -> None:
+        """Raises `Refused` as soon as an unfinished head can no longer become a request's."""
+        try:
+            grammar.check_beginning(data)
+            if b"\r\n" in data:
+                method, target, _, _ = grammar.request_line(data)
+                _read_target(RequestHead(method, target, _OLD))  # which needs no Host
+        except grammar.OtherVersion:
+            raise Refused(refusals.VERSION) from None
+        except grammar.Malformed:
+            raise Refused(refusals.MALFORMED) from None
+
+    def may_trail(self, name: bytes) -> bool:
+        """Whether a trailer of this folded name may pass (RFC 9110 §6.5.1)."""
+        return name not in NEVER_TRAILERS and not self._guards(name)
+
+    def _unseen(self, head: RequestHead, name: bytes, line: bytes) -> None:
+        """Finds the rule for a name that has not been spelled like this before."""
+        rule = self._classify(name)
+        if len(self._rules) < _MOST_NAMES and len(name) <= _LONGEST_NAME:
+            self._rules[name] = rule
+        if rule is None:
+            head.passed.append(line)
+        else:
+            rule(head, name, line)
+
+    def _classify(self, name: bytes) -> Rule | None:
+        """The rule of a name. Those of `identity` come first: no rule of another may let them pass.
+
+        A proxy that asks overwrites `identity` and takes away what is hop-by-hop. Whatever else is
+        dropped here it would pass on, so `purge` has such a request refused.
+        """
+        lower, folded = name.lower(), fold(name)
+        if folded in self._identity_folded:
+            return request_fields.drop if lower in self._identity else request_fields.purge
+        if lower in self._by_name:
+            return self._by_name[lower]
+        if lower in ORIGINALS:
+            return request_fields.original
+        if lower in FORWARDING or lower.startswith(FORWARDING_PREFIXES):
+            return request_fields.forwarding
+        if lower in HOP_BY_HOP or lower.startswith(OWN_PREFIX):
+            return request_fields.drop
+        return request_fields.purge if self._guards(folded) else None
+
+    def _guards(self, name: bytes) -> bool:
+        """Whether a folded name is the gateway's to read or to set, so that a client must not."""
+        return (
+            name in self._identity_folded
+            or name in self._read_folded
+            or name in HOP_BY_HOP
+            or name in FORWARDING
+            or name in OVERRIDES
+            or name.startswith((*FORWARDING_PREFIXES, OWN_PREFIX))
+        )
+
+    def _via(self, head: RequestHead, name: bytes, line: bytes) -> None:
+        head.passed.append(line)
+        if self._instance in line:
+            head.loop = True
+
+
+def _finish(head: RequestHead) -> None:
+    """Checks what no single line can tell: the target, the host and the framing together."""
+    if head.chunked and (head.has_length or head.old):
+        raise grammar.Malformed
+    _read_target(head)
+    if head.host is None and not head.old:
+        raise grammar.Malformed
+    if b"lk_" in b"".join(head.passed):
+        # A key in a field where none belongs is still a key, and no upstream may see it.
+        kept = [line for line in head.passed if not KEY_PATTERN.search(line)]
+        head.stray_key = len(kept) < len(head.passed)
+        head.purged = head.purged or head.stray_key
+        head.passed = kept
+    if head.named:
+        named = frozenset(head.named)
+        head.passed = [line for line in head.passed if line.partition(b":")[0].lower() not in named]
+    if head.upgrade is not None and (head.old or b"upgrade" not in head.named):
+        head.upgrade = None
+
+
+def _read_target(head: RequestHead) -> None:
+    """RFC 9112 §3.2: origin-form; absolute-form, whose authority wins; and `*` for OPTIONS."""
+    target = head.target
+    if target[0] != 0x2F:
+        if target == b"*" and head.method == b"OPTIONS":
+            head.path = target
+            return
+        absolute = _ABSOLUTE.fullmatch(target)
+        authority = None if absolute is None else host_value(absolute[1])
+        if absolute is None or authority is None:
+            # CONNECT's authority-form names no path, but its refusal is the method's.
+            if head.method == b"CONNECT":
+                raise Refused(refusals.METHOD)
+            raise grammar.Malformed
+        if head.host is None and not head.old:
+            raise grammar.Malformed
+        head.host = authority
+        target = head.target = (absolute[2] or b"/") + (absolute[3] or b"")
+    mark = target.find(b"?")
+    if mark < 0:
+        head.path = target
+    else:
+        if not target.isascii():
+            target = head.target = _escape_query(target)
+        head.path, head.query = target[:mark], target[mark:]
+    if target.find(b"%") >= 0:  # `in` takes twice as long on bytes
+        _check_escapes(head.path, target)
+
+
+def _escape_query(target: bytes) -> bytes:
+    """The target as RFC 9112 §3.2 knows it. Bytes above 127 stand in queries alone, where `curl`
+    sends letters as they were typed; escaped, they are the same (RFC 3987 §3.1).
+    """
+    return quote_from_bytes(target, safe=_VISIBLE).encode()
+
+
+def _check_escapes(path: bytes, target: bytes) -> None:
+    """A lone `%` in a path has several readings; in a query it is text (browsers send `?q=50%`)."""
+    if _BAD_ESCAPE.search(path):
+        raise grammar.Malformed
+    if _NEEDLESS_ESCAPE.search(target):
+        _refuse_key(target)
+
+
+def _refuse_key(text: bytes) -> None:
+    """A key in a request line would stand in logs, histories and Referer fields (wire-rules.md#C3,
+    RFC 9700 §4.3.2). As the head is not read, no log and no upstream sees it. Raises `Refused`.
+    """
+    if holds_key(text):
+        raise Refused(refusals.KEY_IN_URL)

@@ -1,0 +1,195 @@
+"""Reading an upstream's response head, and deciding how its body is framed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from gateway.core.http import shared_caches
+from gateway.core.http.field_names import HOP_BY_HOP, OWN_PREFIX, fold
+from gateway.core.logins import cookie_logouts
+from gateway.core.logins.carriers import TRIP_MARK
+from gateway.relay.http1 import broken_rules, grammar
+from gateway.relay.http1.grammar import Malformed
+
+# No answer has as many; what is done with each takes time of all others.
+_MAX_FIELDS = 1000
+
+# Names are the upstream's to choose, so the memo must not grow with them.
+_MOST_NAMES = 2048
+_LONGEST_NAME = 64
+
+_TRIP = f"={TRIP_MARK}".encode()
+
+
+class ResponseHead:
+    """One response's head. Defaults stand on the class, as on `RequestHead`."""
+
+    passed: list[bytes]
+    length: int | None = None
+    chunked = False
+    close = False
+    keep_alive = False
+    named: tuple[bytes, ...] = ()
+    upgrade: bytes | None = None
+    for_caches: tuple[bytes, ...] = ()  # those of the lines that tell caches what to keep
+    set_cookies: tuple[bytes, ...] = ()  # all such lines, those that do not pass as well
+    clears_cookies = False  # the browser is told to forget all that it has
+    vary: tuple[bytes, ...] = ()  # those that tell caches for which requests
+
+    def __init__(self, minor: bytes, status: int, reason: bytes) -> None:
+        self.old = minor == b"0"
+        self.status = status
+        self.reason = reason  # with its leading space
+
+    @property
+    def is_event_stream(self) -> bool:
+        """Whether this is a stream of server-sent events (HTML, §9.2)."""
+        lines = (line for line in self.passed if line[:13].lower() == b"content-type:")
+        return any(b"text/event-stream" in line.lower() for line in lines)
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the upstream keeps the connection open after the body (RFC 9112 §9.3)."""
+        if self.old:
+            return self.keep_alive and not self.close
+        return not self.close
+
+
+Rule = Callable[[ResponseHead, bytes, bytes], None]
+
+
+class ResponseReader:
+    """Reads response heads by one gateway's rules."""
+
+    def __init__(self, *, own_cookies: Collection[bytes], lenient: bool = False) -> None:
+        """`lenient` takes heads with LF for CRLF, chunks in HTTP/1.0, and statuses beyond 599.
+
+        `own_cookies` are names of cookies that hold keys: no upstream may set one
+        (wire-rules.md#E7), nor one that a browser carries on its way to log in. Without names,
+        every cookie may be set.
+        """
+        self.lenient = lenient
+        self.status_line = grammar.LENIENT_STATUS_LINE if lenient else grammar.STATUS_LINE
+        self._own_cookies = own_cookies
+        self._by_name: dict[bytes, Rule] = {
+            b"content-length": _content_length,
+            b"transfer-encoding": _transfer_encoding,
+            b"connection": grammar.connection,
+            b"upgrade": _upgrade,
+            b"vary": _vary,
+            b"clear-site-data": _clear_site_data,
+            b"set-cookie": self._set_cookie,
+        }
+        self._rules: dict[bytes, Rule | None] = {b"": _no_field}
+
+    def read(self, data: bytes, end: int) -> ResponseHead:
+        """The head that ends (before its empty line) at `end`. Raises `Malformed`."""
+        minor, status, reason, start = grammar.status_line(data, self.status_line)
+        head = ResponseHead(minor, status, reason)
+        passed = head.passed = []
+        rules, unseen = self._rules, self._unseen
+        lines = grammar.fields(data, start, end + 2)
+        if len(lines) > _MAX_FIELDS:
+            raise Malformed("it has more than a thousand fields")
+        try:
+            for line, name in lines:
+                rule = rules.get(name, unseen)
+                if rule is None:
+                    passed.append(line)
+                else:
+                    rule(head, name, line)
+        except _NoField:
+            raise Malformed(broken_rules.of_fields(data[start:end])) from None
+        if head.chunked and head.length is not None:
+            raise Malformed("Content-Length and Transfer-Encoding came together (RFC 9112 §6.1)")
+        if head.chunked and head.old:
+            if not self.lenient:
+                raise Malformed("chunks came in HTTP/1.0 (RFC 9112 §6.1)")
+            head.close = True
+        if head.named:
+            _strip_named(head)
+        return head
+
+    def _unseen(self, head: ResponseHead, name: bytes, line: bytes) -> None:
+        rule = self._classify(name)
+        if len(self._rules) < _MOST_NAMES and len(name) <= _LONGEST_NAME:
+            self._rules[name] = rule
+        if rule is None:
+            head.passed.append(line)
+        else:
+            rule(head, name, line)
+
+    def _classify(self, name: bytes) -> Rule | None:
+        lower = name.lower()
+        if lower in self._by_name:
+            return self._by_name[lower]
+        if lower in HOP_BY_HOP or lower == b"x-request-id" or fold(name).startswith(OWN_PREFIX):
+            return _drop
+        return _for_caches if shared_caches.is_for_caches(lower) else None
+
+    def _set_cookie(self, head: ResponseHead, name: bytes, line: bytes) -> None:
+        head.set_cookies += (line,)
+        own = self._own_cookies
+        if not own or not (cookie_name(line) in own or _TRIP in line):
+            head.passed.append(line)
+
+
+def cookie_name(line: bytes) -> bytes:
+    """The name of the cookie that a Set-Cookie line sets (RFC 6265 §4.1.1)."""
+    return line.partition(b":")[2].partition(b"=")[0].strip(b" \t")
+
+
+class _NoField(Exception):
+    """A line is no field line."""
+
+
+def _no_field(head: ResponseHead, name: bytes, line: bytes) -> None:
+    raise _NoField
+
+
+def _drop(head: ResponseHead, name: bytes, line: bytes) -> None:
+    pass
+
+
+def _content_length(head: ResponseHead, name: bytes, line: bytes) -> None:
+    if head.length is not None:
+        raise Malformed("Content-Length came twice (RFC 9112 §6.3)")
+    head.length = grammar.length(grammar.value(line, name))
+
+
+def _transfer_encoding(head: ResponseHead, name: bytes, line: bytes) -> None:
+    if head.chunked or grammar.value(line, name).lower() != b"chunked":
+        raise Malformed("Transfer-Encoding is not chunked alone (RFC 9112 §6.1)")
+    head.chunked = True
+
+
+def _upgrade(head: ResponseHead, name: bytes, line: bytes) -> None:
+    head.upgrade = grammar.value(line, name).lower()
+
+
+def _for_caches(head: ResponseHead, name: bytes, line: bytes) -> None:
+    head.for_caches += (line,)
+    head.passed.append(line)
+
+
+def _clear_site_data(head: ResponseHead, name: bytes, line: bytes) -> None:
+    """Clear Site Data §3.1: cookies are forgotten, and with `*` everything."""
+    head.clears_cookies |= cookie_logouts.clears(line)
+    head.passed.append(line)
+
+
+def _vary(head: ResponseHead, name: bytes, line: bytes) -> None:
+    head.vary += (line,)
+    head.passed.append(line)
+
+
+def _strip_named(head: ResponseHead) -> None:
+    """Takes out what speaks of the upstream's connection alone (RFC 9110 §7.6.1)."""
+    named = frozenset(head.named)
+
+    def passes(line: bytes) -> bool:
+        return line.partition(b":")[0].lower() not in named
+
+    head.passed = list(filter(passes, head.passed))
+    head.for_caches = tuple(filter(passes, head.for_caches))
+    head.vary = tuple(filter(passes, head.vary))

@@ -1,0 +1,1 @@
+"""The event loop: deadlines, batched writes, coroutines driven by hand."""

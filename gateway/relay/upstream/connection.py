@@ -1,0 +1,364 @@
+"""The upstream side: one connection to a server, and the answers that come over it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING
+
+from gateway.core.http import refusals
+from gateway.observe import causes
+from gateway.relay.http1 import grammar
+from gateway.relay.http1.bodies import ChunkedBody
+from gateway.relay.http1.grammar import HEAD_END, Malformed
+from gateway.relay.http1.response_head import ResponseHead, ResponseReader
+
+if TYPE_CHECKING:
+    from gateway.relay.exchange import Exchange
+    from gateway.relay.loop.deadlines import Clock
+    from gateway.relay.loop.settings import Settings
+    from gateway.relay.loop.write_batch import Outbox
+    from gateway.relay.upstream.pool import Pool, Server
+
+# RFC 9110 §6.4.1: these answers have no body, whatever their fields say.
+_BODILESS = frozenset({204, 304})
+
+_LONG_HEAD = "its head is over limits.response_head_size"
+
+# Answers of a server that cannot do what it is asked for, now or at all.
+_ERRORS = frozenset({429, *range(500, 600)})
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """One connection to a server. It carries one exchange at a time.
+
+    An answer is in one of these states: its head is awaited, or it is held back while another token
+    is sought, or its body is being read by length, by chunks or until the connection closes, or
+    there is no answer to read any more.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_clock",
+        "_head",
+        "_idle_limit",
+        "_kept_open",
+        "_left",
+        "_outbox",
+        "_reader",
+        "_settings",
+        "_state",
+        "blocked",
+        "deadline",
+        "exchange",
+        "fresh",
+        "paused",
+        "pool",
+        "server",
+        "stall",
+        "transport",
+        "usable",
+    )
+
+    def __init__(
+        self,
+        server: Server,
+        pool: Pool,
+        reader: ResponseReader,
+        settings: Settings,
+        clock: Clock,
+        outbox: Outbox,
+    ) -> None:
+        self.server = server
+        self.exchange: Exchange | None = None
+        self.transport: asyncio.Transport | None = None
+        self.usable = False  # open: a request can be sent over it
+        self.fresh = True  # has brought no answer, and has not rested
+        self.paused = False  # the client does not take what has come already
+        self.blocked = False  # the server does not take what is written
+        self.stall: tuple[int, float] | None = None  # for the sweeper: see `stalls`
+        self.deadline = math.inf
+        self.pool = pool
+        self._reader = reader
+        self._settings = settings
+        self._clock = clock
+        self._outbox = outbox
+        self._state = _IDLE
+        self._head = b""  # the part of an answer's head that is there
+        self._left = 0
+        self._idle_limit = math.inf  # seconds without a byte, once the answer has begun
+        self._chunks: ChunkedBody | None = None
+        self._kept_open = True  # the server keeps the connection open after this answer
+
+    # What the exchange and the pool call.
+
+    def carry(self, exchange: Exchange) -> None:
+        """Begins an exchange: what is sent next is its request, what comes next its answer."""
+        self.exchange = exchange
+        self._state = _HEAD
+        if self.paused:
+            self.resume()
+        # While the request is sent, time is the client's to take: the wait in the pool has ended.
+        self.deadline = math.inf
+
+    def send(self, data: bytes) -> None:
+        assert self.transport is not None
+        self._outbox.write(self.transport, data)
+
+    def await_answer(self, timeout: float) -> None:
+        """The request has been sent as a whole: from now on the server has `timeout` seconds."""
+        if self._state is _HEAD:
+            self.deadline = self._clock.now + timeout
+
+    def rest(self) -> None:
+        """Waits in the pool for the next exchange."""
+        self.exchange = None
+        self._state = _IDLE
+        if self.paused:
+            self.resume()
+        self.deadline = self._clock.now + self.pool.idle_timeout
+
+    def release_answer(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
+        """Passes on an answer that has been held back."""
+        if not self.usable:
+            exchange.broken(refusals.UPSTREAM_CLOSED, "closed while its answer was held back")
+            return
+        self._state = _HEAD
+        self.resume()
+        try:
+            self._begin_answer(exchange, head, rest)
+        except Malformed as malformed:
+            exchange.broken(refusals.UPSTREAM_BROKEN, malformed.rule)
+
+    def abort(self) -> None:
+        """Ends the connection at once; a tunnel's last bytes still leave."""
+        transport, state = self.transport, self._state
+        self.exchange = None
+        self._state = _IDLE
+        self.deadline = math.inf
+        self.usable = False
+        if transport is None:
+            return
+        if state is _TUNNEL:
+            self._outbox.flush()
+            transport.close()
+        else:
+            transport.abort()
+
+    def pause(self) -> None:
+        """The client does not take what has come already."""
+        if self.usable and not self.paused:
+            assert self.transport is not None
+            self.paused = True
+            self.transport.pause_reading()
+            self.deadline = math.inf
+
+    def resume(self) -> None:
+        if self.paused and self.usable:
+            assert self.transport is not None
+            self.paused = False
+            self.transport.resume_reading()
+            self.deadline = self._clock.now + self._idle_limit
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+        self.usable = True
+        self._clock.upstreams.add(self)
+        self.server.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self.exchange
+        if exchange is None:
+            # It answers no request, and must not become the next one's answer (wire-rules.md#A14).
+            self.abort()
+            return
+        state = self._state
+        try:
+            if state is _HEAD:
+                self._read_heads(exchange, data)
+            elif state is _TUNNEL:
+                exchange.tunnelled(data)
+            else:
+                self.deadline = self._clock.now + self._idle_limit
+                self._read_body(exchange, data, [])
+        except Malformed as malformed:
+            exchange.broken(refusals.UPSTREAM_BROKEN, malformed.rule)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.usable = False
+        self._clock.upstreams.discard(self)
+        self.server.connections.discard(self)
+        exchange, state = self.exchange, self._state
+        if state is _HELD:
+            return  # whoever holds the answer back will find out
+        self.exchange, self._state = None, _IDLE
+        how = "closed" if error is None else causes.cause(error)
+        if exchange is None:
+            self.pool.lost(self)
+        elif state is _CLOSE and error is None:
+            exchange.answered([], reusable=False)
+        elif state is _TUNNEL:
+            exchange.tunnel_ended()
+        elif state is _HEAD and not self._head:
+            exchange.unanswered(refusals.UPSTREAM_CLOSED, f"{how}, without a byte of an answer")
+        else:
+            exchange.broken(refusals.UPSTREAM_CLOSED, f"{how}, in the answer's {_part(state)}")
+
+    def pause_writing(self) -> None:
+        self.blocked = True
+        if self.exchange is not None:
+            self.exchange.upstream_blocked()
+
+    def resume_writing(self) -> None:
+        self.blocked = False
+        self.stall = None
+        if self.exchange is not None:
+            self.exchange.upstream_resumed()
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+        exchange = self.exchange
+        if exchange is None:
+            self.abort()
+        elif self._state is _TUNNEL:
+            exchange.tunnel_ended()
+        elif self.blocked:
+            exchange.broken(refusals.UPSTREAM_SILENT, "timed out: it takes no more of the request")
+        elif self._state is _HEAD and not self._head:
+            exchange.unanswered(refusals.UPSTREAM_SILENT, "timed out, without a byte of an answer")
+        elif not self._waits_for_event(exchange):
+            part = _part(self._state)
+            exchange.broken(refusals.UPSTREAM_SILENT, f"timed out, in the answer's {part}")
+
+    def _waits_for_event(self, exchange: Exchange) -> bool:
+        """Whether this is an event stream, which may be quiet for longer than other bodies.
+
+        Asked when those would be cut, so that answers need not be told apart before.
+        """
+        assert exchange.forward is not None
+        left = exchange.forward.route.stream_idle - self._idle_limit
+        if left <= 0 or not exchange.is_event_stream:
+            return False
+        self._idle_limit += left
+        self.deadline = self._clock.now + left
+        return True
+
+    # How an answer is read.
+
+    def _read_heads(self, exchange: Exchange, data: bytes) -> None:
+        """Reads interim heads and the final one, which may all come at once."""
+        if self._head:
+            data, self._head = self._head + data, b""
+        while True:
+            if self._reader.lenient:
+                data = grammar.with_crlf(data)
+            end = data.find(HEAD_END)
+            if end < 0:
+                if data:
+                    grammar.check_beginning(data)
+                    if b"\r\n" in data:
+                        grammar.status_line(data, self._reader.status_line)
+                if len(data) > self._settings.response_head_size:
+                    raise Malformed(_LONG_HEAD)
+                self._head = data
+                return
+            if end > self._settings.response_head_size:
+                raise Malformed(_LONG_HEAD)
+            head = self._reader.read(data, end)
+            rest = data[end + 4 :]
+            if head.status == 101:
+                self._switch(exchange, head, rest)
+                return
+            if head.status >= 200:
+                break
+            exchange.interim(head)
+            data = rest
+        self._begin_answer(exchange, head, rest)
+
+    def _begin_answer(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
+        if self.fresh:
+            self.fresh = False
+            self.pool.answered(self.server)
+        concerns_key = head.status == 401 or head.set_cookies or head.clears_cookies
+        if concerns_key and exchange.withholds(head, rest):
+            self.pause()
+            self._state = _HELD
+            return
+        if head.status in _ERRORS:
+            self.pool.erred(self.server)
+        self._kept_open = head.reusable
+        with_body = exchange.head.method != b"HEAD" and head.status not in _BODILESS
+        assert exchange.forward is not None
+        self._idle_limit = exchange.forward.route.body_idle
+        self.deadline = self._clock.now + self._idle_limit
+        if with_body and head.chunked:
+            self._state, self._chunks = _CHUNKED, ChunkedBody()
+            pieces = self._chunks.feed(rest)  # before the head leaves: a bad chunk makes it a 502
+            out = exchange.respond(head, with_body=True)
+            self._deliver_chunks(exchange, pieces, [out])
+            return
+        if with_body and head.length is None:
+            self._state = _CLOSE
+        else:
+            self._state, self._left = _LENGTH, (head.length or 0) if with_body else 0
+        out = exchange.respond(head, with_body=with_body)
+        self._read_body(exchange, rest, [out])
+
+    def _read_body(self, exchange: Exchange, data: bytes, out: list[bytes]) -> None:
+        """Hands on body bytes, behind what is in `out` already, and ends the answer at its end."""
+        state = self._state
+        if state is _LENGTH:
+            left = self._left
+            size = len(data)
+            if size < left:
+                self._left = left - size
+                exchange.deliver(out, [data])
+            else:
+                self._left = 0
+                rest = size > left
+                exchange.deliver(out, [data[:left] if rest else data])
+                exchange.answered([], reusable=self._kept_open and not rest)
+        elif state is _CHUNKED:
+            assert self._chunks is not None
+            self._deliver_chunks(exchange, self._chunks.feed(data), out)
+        else:
+            exchange.deliver(out, [data])
+
+    def _deliver_chunks(self, exchange: Exchange, pieces: list[bytes], out: list[bytes]) -> None:
+        chunks = self._chunks
+        assert chunks is not None
+        exchange.deliver(out, pieces)
+        if chunks.done:
+            exchange.answered(chunks.trailers, reusable=self._kept_open and not chunks.rest)
+
+    def _switch(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
+        """RFC 9110 §15.2.2: from here on the connection is a tunnel, if one was asked for."""
+        if not exchange.switches(head):
+            raise Malformed("it switches protocols unasked (RFC 9110 §15.2.2)")
+        self.pool.answered(self.server)
+        self._state = _TUNNEL
+        self._idle_limit = self._settings.tunnel_idle
+        self.deadline = self._clock.now + self._idle_limit
+        exchange.tunnel(head)
+        if rest:
+            exchange.tunnelled(rest)
+
+
+def _part(state: str) -> str:
+    return "head" if state is _HEAD else "body"
+
+
+_IDLE, _HEAD, _HELD, _LENGTH, _CHUNKED, _CLOSE, _TUNNEL = (
+    "idle",
+    "head",
+    "held",
+    "length",
+    "chunked",
+    "close",
+    "tunnel",
+)

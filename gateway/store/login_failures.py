@@ -1,0 +1,354 @@
+"""Failed logins, counted over all gateways: who guesses has to wait, and nobody else.
+
+An attempt takes a place before the backend is asked, and gives it back if it has not failed. So
+however many are made at once, no more than may fail ever reach the backend; and who hangs up before
+the answer has made a guess all the same. The counts, each of the failures within a window:
+* of one account from one network. After some failures each further attempt has to wait, twice as
+  long each time. A success sets back what its own spelling of the account's name has failed at: the
+  password is known, so these were no guesses. But a guesser may own an account of nearly that name.
+* of one account from all networks, which is much higher. It is for guessers who have many networks,
+  and it stops none that has logged in to the account, by the same spelling, within the last weeks.
+  So a stranger can keep an account's owner out only from the owner's own address.
+* of one network, of one site of IPv6, and of all. A success does not set these back: a guesser has
+  an account, too.
+
+They are kept by `limits`, over our own client, for that knows each kind of store. Its scripts work
+on one key each, so a cluster runs them as well. What is counted by is a keyed digest: the store
+learns neither what was typed nor where.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from limits import RateLimitItem, RateLimitItemPerSecond
+from limits.aio.storage import RedisStorage
+
+from gateway.core.logins.throttle_keys import HIDDEN, network, site
+from gateway.core.sessions.sealing import Sealer
+from gateway.store.errors import bounded
+from gateway.store.layout import Layout
+from gateway.store.servers.connect import Client
+
+if TYPE_CHECKING:
+    from gateway.config.login_sections import Guessing
+
+# A wait that is doubled this often is longer than any that anybody configures.
+_MOST_DOUBLINGS = 30
+
+# How long a login may take between its steps, in seconds: as long as a code in a message is good
+# (NIST SP 800-63B §5.1.3.2).
+_STEP_LIFETIME = 600
+
+# As many homes of a site of IPv6 may have all the failures that they may have: who guesses may have
+# the whole site, and in the network of a provider for mobiles other users have the other homes.
+_HOMES_OF_A_SITE = 10
+
+# When nothing but other attempts under way is in the way: about as long as a login takes, in s.
+_SOON = 1.0
+
+
+class TooManyFailures(Exception):
+    """The attempt must not be made; the next one is welcome in so many `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("too many logins have failed")
+        self.seconds = max(1, math.ceil(seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A place among so many that may fail in a window of so many seconds."""
+
+    name: str
+    item: RateLimitItem
+    wait: str = ""  # the name of what keeps attempts at this place apart, if anything does
+
+    @property
+    def failures(self) -> str:
+        """The name of the count of those that have failed; `name` also counts those under way."""
+        return f"failed/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Forgiven:
+    """What a success sets back: failures at a place that were made with one spelling."""
+
+    place: _Place
+    spelling: str  # the name of their count
+
+    @property
+    def failures(self) -> str:
+        return f"failed/{self.spelling}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """An account that an attempt may mean, by digests."""
+
+    name: str  # of its login and of itself
+    spelling: str = ""  # if it was spelled in one way
+    is_hidden: bool = False
+
+
+@dataclass(slots=True)
+class Places:
+    """What an attempt has taken, and what its success means."""
+
+    passwords: int = 1  # that it tries, each of which takes a place
+    taken: list[_Place] = field(default_factory=list)
+    turns: list[str] = field(default_factory=list)  # it is the one whose turn it was after a wait
+    account: _Account | None = None  # that is meant for certain
+    forgiven: _Forgiven | None = None
+    known: str = ""  # the name by which the network is remembered then
+
+
+class Failures:
+    """The counts. Everything raises `StoreUnavailable`."""
+
+    def __init__(self, client: Client, layout: Layout, sealer: Sealer, timeout: float) -> None:
+        """`timeout` bounds what an attempt waits for, in seconds."""
+        self._client = client
+        self._counts = _Counts(client, layout.failures)
+        self._layout = layout
+        self._digest = sealer.digest
+        self._timeout = timeout
+
+    async def take(
+        self,
+        rules: Guessing,
+        login: str,
+        accounts: Mapping[str, Collection[str]],
+        address: str,
+        *,
+        passwords: int = 1,
+        continues: Collection[str] = (),
+    ) -> Places:
+        """Places for an attempt at `accounts` (see `accounts.typed`), of which it must be told what
+        comes. Raises `TooManyFailures`; then it has taken none.
+
+        passwords: how many the attempt tries at once
+        continues: what a first step may have handed out; the attempt then means its account
+        """
+        places, home = Places(passwords), network(address)
+        meant = [self._account(login, *account) for account in accounts.items()]
+        try:
+            taking = self._take_all(places, rules, meant, continues, home)
+            await bounded(taking, self._timeout)
+        except TooManyFailures:
+            await self.give_back(places)
+            raise
+        return places
+
+    async def give_back(self, places: Places) -> None:
+        """The attempt has neither failed nor succeeded."""
+        await bounded(self._give_back(places), self._timeout)
+
+    async def failed(self, rules: Guessing, places: Places) -> None:
+        """The attempt has failed."""
+        await bounded(self._failed(rules, places), self._timeout)
+
+    async def remember(self, places: Places, handed_out: Collection[str]) -> None:
+        """The attempt's account has been handed these texts out, by which it goes on to log in."""
+        if places.account is not None:
+            await bounded(self._remember(places.account, handed_out), self._timeout)
+
+    async def broke(self, places: Places) -> None:
+        """The backend broke down over the attempt. It counts for its account from all networks
+        alone: this bounds guessing by breakdowns, and an outage locks no user out.
+        """
+        await bounded(self._broke(places), self._timeout)
+
+    async def succeeded(self, rules: Guessing, places: Places) -> None:
+        """The attempt has succeeded."""
+        await bounded(self._succeeded(rules, places), self._timeout)
+
+    def _account(self, login: str, account: str, spellings: Collection[str]) -> _Account:
+        name = self._digest("account", login, account)
+        if account == HIDDEN or len(spellings) != 1:
+            return _Account(name, is_hidden=account == HIDDEN)
+        return _Account(name, self._digest("spelling", login, *spellings))
+
+    async def _take_all(
+        self,
+        places: Places,
+        rules: Guessing,
+        meant: Sequence[_Account],
+        continues: Collection[str],
+        home: str,
+    ) -> None:
+        begun = await self._begun(continues)
+        places.account = _only(begun or meant)
+        named = [account for account in meant if not (begun and account.is_hidden)]
+        for account in sorted({*begun, *named}, key=attrgetter("name")):
+            await self._take_account(places, rules, account, home)
+        for kind, place in (("address", home), ("site", site(home))):
+            if place:
+                await self._take(places, _place(rules, kind, self._digest(kind, place)))
+        await self._take(places, _place(rules, "all", ""))
+
+    async def _begun(self, continues: Collection[str]) -> list[_Account]:
+        """The accounts of the logins that an attempt continues."""
+        names = [self._layout.step(self._digest("step", text)) for text in continues]
+        kept: list[Any] = await self._client.mget(names) if names else []
+        lines = dict.fromkeys(line.decode() for line in kept if line is not None)
+        return [_Account(name, spelling) for name, spelling in map(str.split, lines)]
+
+    async def _take_account(
+        self, places: Places, rules: Guessing, account: _Account, home: str
+    ) -> None:
+        is_certain = account == places.account
+        here = _place(rules, "here", self._digest("here", account.name, home))
+        await self._take(places, here)
+        await self._take_turn(places, rules, here)
+        if is_certain and here in places.taken:
+            name = self._digest("forgiven", account.name, account.spelling, home)
+            places.forgiven = _Forgiven(here, f"spelling/{name}")
+        if account.is_hidden or not rules.per_account_everywhere:
+            return
+        if is_certain and home:
+            places.known = self._layout.known(self._digest("known", account.spelling, home))
+            if await self._client.exists(places.known):
+                return
+        await self._take(
+            places, _place(rules, "everywhere", self._digest("everywhere", account.name))
+        )
+
+    async def _take(self, places: Places, place: _Place) -> None:
+        most = place.item.amount
+        if not most:
+            return
+        number = await self._counts.incr(place.name, place.item.get_expiry(), places.passwords)
+        places.taken.append(place)
+        if number > most:
+            failures = await self._counts.get(place.failures)
+            left = await self._counts.left(place.name)
+            raise TooManyFailures(left if failures >= most else _SOON)
+
+    async def _take_turn(self, places: Places, rules: Guessing, place: _Place) -> None:
+        """After some failures there is one attempt at a time, and none before its time."""
+        if not (rules.delay_after and place.item.amount):
+            return
+        failures = await self._counts.get(place.failures)
+        if failures < rules.delay_after:
+            return
+        if await self._counts.incr(place.wait, _delay(rules, failures)) > 1:
+            raise TooManyFailures(await self._counts.left(place.wait))
+        places.turns.append(place.wait)
+
+    async def _give_back(self, places: Places) -> None:
+        await self._leave(places)
+        for wait in places.turns:
+            await self._counts.clear(wait)
+
+    async def _leave(self, places: Places) -> None:
+        for place in places.taken:
+            await self._counts.give_back(place.name, places.passwords)
+
+    async def _failed(self, rules: Guessing, places: Places) -> None:
+        for place in places.taken:
+            failures = await self._count_failures(place.failures, place, places.passwords)
+            if place.wait and 0 < rules.delay_after <= failures:
+                await self._counts.begin(place.wait, _delay(rules, failures))
+        forgiven = places.forgiven
+        if forgiven is not None:
+            await self._count_failures(forgiven.failures, forgiven.place, places.passwords)
+
+    async def _remember(self, account: _Account, handed_out: Collection[str]) -> None:
+        line = f"{account.name} {account.spelling}".encode()
+        for text in handed_out:
+            name = self._layout.step(self._digest("step", text))
+            await self._client.set(name, line, ex=_STEP_LIFETIME)
+
+    async def _broke(self, places: Places) -> None:
+        kept = [place for place in places.taken if place.item.namespace == "everywhere"]
+        places.taken = [place for place in places.taken if place not in kept]
+        await self._give_back(places)
+        for place in kept:
+            await self._count_failures(place.failures, place, places.passwords)
+
+    async def _count_failures(self, name: str, place: _Place, number: int) -> int:
+        return await self._counts.incr(name, place.item.get_expiry(), number)
+
+    async def _succeeded(self, rules: Guessing, places: Places) -> None:
+        await self._leave(places)
+        if places.forgiven is not None:
+            await self._forgive(rules, places.forgiven)
+        if places.known and rules.known_for:
+            await self._client.set(places.known, b"", px=math.ceil(rules.known_for * 1000))
+
+    async def _forgive(self, rules: Guessing, forgiven: _Forgiven) -> None:
+        place = forgiven.place
+        failures = await self._counts.get(forgiven.failures)
+        await self._counts.clear(forgiven.failures)
+        await self._counts.give_back(place.name, failures)
+        left = await self._counts.give_back(place.failures, failures)
+        if left < rules.delay_after:
+            await self._counts.clear(place.wait)
+
+
+def _only(accounts: Sequence[_Account]) -> _Account | None:
+    """The one account that is meant, if it is certain which, and how it is spelled."""
+    [first, *others] = accounts
+    return first if first.spelling and not others else None
+
+
+def _place(rules: Guessing, kind: str, digest: str) -> _Place:
+    """A place of this kind. Counts with other numbers are other counts."""
+    amounts = {
+        "here": rules.per_account,
+        "everywhere": rules.per_account_everywhere,
+        "address": rules.per_address,
+        "site": rules.per_address * _HOMES_OF_A_SITE,
+        "all": rules.in_all,
+    }
+    item = RateLimitItemPerSecond(amounts[kind], math.ceil(rules.window), namespace=kind)
+    return _Place(item.key_for(digest), item, f"wait/{digest}" if kind == "here" else "")
+
+
+def _delay(rules: Guessing, failures: int) -> int:
+    """How long after so many failures the next attempt has to wait, in seconds."""
+    doublings: int = min(failures - rules.delay_after, _MOST_DOUBLINGS)
+    return math.ceil(min(rules.delay * (1 << doublings), rules.longest_delay))
+
+
+# KEYS: a count. ARGV: how much less. Of a window that has ended nothing is left to take away.
+_GIVE_BACK = """
+local left = tonumber(redis.call('GET', KEYS[1]) or 0) - tonumber(ARGV[1])
+if left > 0 then redis.call('DECRBY', KEYS[1], ARGV[1]) else redis.call('DEL', KEYS[1]) end
+return left
+"""
+
+
+class _Counts(RedisStorage):
+    """What `limits` keeps its counts in, over a client that there is already."""
+
+    def __init__(self, client: Client, prefix: str) -> None:
+        self.DEPENDENCIES = {"redis": self.DEPENDENCIES["redis"]}  # it imports each of these
+        self._client: Any = client
+        self._giving_back = client.register_script(_GIVE_BACK)
+        super().__init__("redis://", implementation="redispy", key_prefix=prefix)
+
+    def configure_bridge(self) -> None:
+        bridge: Any = self.bridge
+        bridge.storage = self._client
+        bridge.connection_getter = lambda _readonly: self._client
+
+    async def give_back(self, key: str, amount: int) -> int:
+        """Counts so many less, but never less than none, and returns what is left."""
+        name = self.bridge.prefixed_key(key)
+        left: int = await self._giving_back(keys=[name], args=[amount])
+        return left
+
+    async def begin(self, key: str, seconds: int) -> None:
+        """Counts one, from now on for so long."""
+        await self._client.set(self.bridge.prefixed_key(key), 1, ex=seconds)
+
+    async def left(self, key: str) -> float:
+        """How long a count lasts yet, in seconds; its own `get_expiry` rounds to whole ones."""
+        milliseconds: int = await self._client.pttl(self.bridge.prefixed_key(key))
+        return max(0, milliseconds) / 1000

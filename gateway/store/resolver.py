@@ -1,0 +1,168 @@
+"""Resolving a key to its session: by what is remembered, by the store, or as before an outage."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.core.sessions import keys
+from gateway.core.sessions.keys import Key
+from gateway.core.sessions.records import Foreign, NewerVersion, Records
+from gateway.core.sessions.sealing import Unsealable
+from gateway.core.sessions.session import Session, Unreadable
+from gateway.core.tokens import jwt_text
+from gateway.store.errors import NewerSession, StoreUnavailable
+from gateway.store.lookups import Lookups
+from gateway.store.near_cache import Entry, NearCache
+from gateway.store.renewals import Renewals
+
+_log = logging.getLogger("gateway.store")
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """The credential names no session that lives; or one that cannot be read."""
+
+    reason: Literal["not_a_key", "token_not_key", "invalid_key", "unreadable_session"]
+
+
+_UNKNOWN = Unresolved("invalid_key")
+_UNREADABLE = Unresolved("unreadable_session")
+
+
+class Resolver:
+    """Resolves the keys of requests that the near cache does not know."""
+
+    def __init__(
+        self,
+        near: NearCache,
+        lookups: Lookups,
+        records: Records,
+        renewals: Renewals,
+        render: Callable[[Session], bytes],
+        is_available: Callable[[], bool],
+        is_gone: Callable[[str], bool],
+        is_named: Callable[[Session], bool],
+    ) -> None:
+        """`render` makes the fields that upstreams get for a session; `is_available` tells whether
+        the store answers, as far as whoever follows it knows; `is_gone`, whether a session has been
+        ended here, which a store that has just changed its primary may not know yet; `is_named`,
+        whether a session's subject is one that its login would give today.
+        """
+        self._near = near
+        self._lookups = lookups
+        self._records = records
+        self._renewals = renewals
+        self._render = render
+        self._is_available = is_available
+        self._is_gone = is_gone
+        self._is_named = is_named
+        self._answers = True  # the store did, when it was asked last
+
+    async def resolve(self, credential: bytes, *, renew: bool = True) -> Entry | Unresolved:
+        """The session that a credential opens, with a token that is good unless `renew` is False.
+
+        Raises `StoreUnavailable` and `RenewalFailed`.
+        """
+        key = keys.parse_key(credential)
+        if key is None:
+            return _no_key(credential)
+        session_id = keys.session_id(key)
+        if self._near.is_unknown(session_id, time.time()) or self._is_gone(session_id):
+            return _UNKNOWN
+        left = None if self._answers or self._is_available() else self._left(session_id)
+        if left is not None:
+            return left
+        try:
+            entry = await self._resolve(key, session_id, credential, renew=renew)
+        except NewerSession:
+            raise
+        except StoreUnavailable:
+            self._answers = False
+            left = self._left(session_id)
+            if left is None:
+                raise
+            return left
+        self._answers = True
+        return entry
+
+    async def replaced(
+        self, credential: bytes, entry: Entry, *, renew: bool = True
+    ) -> Entry | None:
+        """The entry with another token, after an upstream has refused the one that it has; None
+        when there is none to be had. Without `renew`, only a token that the store has already.
+        """
+        key = keys.parse_key(credential)
+        if key is None:
+            return None
+        session_id = entry.session.id
+        try:
+            session = self._opened(key, session_id, await self._lookups.get(session_id))
+        except StoreUnavailable:
+            return None
+        if isinstance(session, Session) and session.token == entry.session.token:
+            renewed = await self._renewals.replaced(key, session) if renew else None
+            session = renewed or _UNKNOWN
+        found = self._entry(session) if isinstance(session, Session) else session
+        return found if isinstance(found, Entry) else None
+
+    async def _resolve(
+        self, key: Key, session_id: str, credential: bytes, *, renew: bool
+    ) -> Entry | Unresolved:
+        """Asks the store, and has the near cache remember what it says."""
+        self._near.expects(session_id)
+        try:
+            session = self._opened(key, session_id, await self._lookups.get(session_id))
+            if isinstance(session, Session) and renew and session.renew_at <= time.time():
+                session = await self._renewals.current(key, session) or _UNKNOWN
+            found = self._entry(session) if isinstance(session, Session) else session
+        except BaseException:
+            self._near.gave_up(session_id)
+            raise
+        if found is _UNREADABLE:
+            self._near.gave_up(session_id)  # so that the next one is told the same
+        else:
+            entry = found if isinstance(found, Entry) else None
+            self._near.learned(credential, entry, session_id, time.time())
+        return found
+
+    def _opened(self, key: Key, session_id: str, record: bytes | None) -> Session | Unresolved:
+        """The session of a record, if it lives. Raises `NewerSession`."""
+        if record is None:
+            return _UNKNOWN
+        try:
+            session = self._records.open(key, session_id, record)
+        except NewerVersion:
+            _log.error("session %s is of a newer version", session_id[:12])
+            raise NewerSession from None
+        except (Foreign, Unsealable, Unreadable) as error:
+            _log.error("session %s cannot be opened: %s", session_id[:12], type(error).__name__)
+            return _UNREADABLE
+        has_ended = session.ends_at <= time.time() or self._is_gone(session_id)
+        # A subject of before a prefix was changed may be another person's by now.
+        return _UNKNOWN if has_ended or not self._is_named(session) else session
+
+    def _entry(self, session: Session) -> Entry | Unresolved:
+        """What requests need of a session, and until when it may be remembered."""
+        now = time.time()
+        until = (
+            session.renew_at if session.renew_at > now else self._renewals.retry_at(session, now)
+        )
+        try:
+            return Entry(session, self._render(session), session.token.raw, until)
+        except (ValueError, IndexError) as error:
+            _log.error("session %s cannot be used: %s", session.id[:12], type(error).__name__)
+            return _UNREADABLE
+
+    def _left(self, session_id: str) -> Entry | None:
+        """What may still be used of a session while the store is away."""
+        return self._near.before_outage(session_id, time.time())
+
+
+def _no_key(credential: bytes) -> Unresolved:
+    """What stands in a key's place: a JWT is a mistake that many make, and can be told of."""
+    token = jwt_text.sole(credential.decode("latin-1"))
+    return Unresolved("token_not_key" if token else "not_a_key")

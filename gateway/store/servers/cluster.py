@@ -1,0 +1,148 @@
+"""Redis Cluster: redis-py's client, with what it lacks.
+
+Found by testing redis-py 8.1:
+* Its pool raises when it is empty, so a burst of look-ups would be a burst of failures.
+* An ASK redirection sends ASKING over one connection and the command over another one, and knows
+  no node that has no slots yet. So a session whose slot moves could not be found for a while.
+* What it raises when no node can be reached is none of its own errors.
+* A pipeline asks who is who as soon as it is made, when nobody bounds that yet.
+* A script that one node does not know is loaded into all of them, of which one may be silent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from redis.asyncio.cluster import ClusterNode, ClusterPipeline, RedisCluster
+from redis.cluster import PRIMARY
+from redis.commands.core import AsyncScript
+from redis.exceptions import ClusterError, NoScriptError, RedisClusterException
+
+from gateway.store.servers.connections import TcpConnection, TlsConnection
+
+
+class Cluster(RedisCluster):
+    """A cluster's client. Whatever is wrong with the cluster is a `RedisError`."""
+
+    def __init__(
+        self, hosts: Sequence[tuple[str, int]], settings: dict[str, Any], most: int
+    ) -> None:
+        """At most `most` commands are under way at a node at once, and as many pipelines in all."""
+        context = settings.pop("context", None)
+        super().__init__(
+            startup_nodes=[ClusterNode(host, port) for host, port in hosts],
+            max_connections=2 * most,
+            reinitialize_steps=0,  # else each fifth redirection closes all connections
+            **settings,
+        )
+        # A node that is silent must not take the room of the others.
+        self._commands = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(most))
+        # What a pipeline is redirected to are commands, which must find room meanwhile.
+        self.pipelines = asyncio.Semaphore(most)
+        kind = TcpConnection if context is None else TlsConnection
+        more = {} if context is None else {"context": context}
+        self.connection_kwargs.update(connection_class=kind, **more)
+        for node in self.startup_nodes:
+            node.connection_class = kind
+            node.connection_kwargs.update(more)
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        with _own_errors():
+            return await super().execute_command(*args, **options)
+
+    async def _execute_command(self, target_node: ClusterNode, *args: Any, **options: Any) -> Any:
+        async with self._commands[target_node.name]:
+            return await super()._execute_command(target_node, *args, **options)
+
+    def pipeline(self, transaction: Any = None, shard_hint: Any = None) -> ClusterPipeline:
+        return _Pipeline(self)  # type: ignore[abstract]
+
+    def register_script(self, script: Any) -> Any:
+        return _Script(self, script)
+
+    def get_node(
+        self, host: str | None = None, port: int | None = None, node_name: str | None = None
+    ) -> ClusterNode | None:
+        """A node; by its name, the one that an ASK redirection leads to."""
+        node = super().get_node(host, port, node_name)
+        if node_name is None:
+            return node
+        if node is None:
+            name, _, number = node_name.rpartition(":")
+            node = ClusterNode(name, int(number), PRIMARY, **self.connection_kwargs)
+            self.nodes_manager.set_nodes(self.nodes_manager.nodes_cache, {node.name: node})
+        # ASKING and the command, which follows at once, go over the same connection.
+        node._free = _LastFirst(node._free)
+        return node
+
+    async def look_around(self) -> None:
+        """Finds out anew who the primaries are."""
+        with _own_errors():
+            if self._initialize:
+                await self.initialize()
+            else:
+                await self.nodes_manager.initialize()
+
+    async def home(self, name: str) -> ClusterNode:
+        """The primary that has a key, as far as is known."""
+        with _own_errors():
+            if self._initialize:
+                await self.initialize()
+            node: Any = self.get_node_from_key(name)  # None is for replicas
+        return node  # type: ignore[no-any-return]
+
+    async def primaries_now(self) -> set[str]:
+        """The names of the primaries as one of them sees it, another one each time."""
+        asked = random.choice(self.get_primaries())  # noqa: S311 (no secret)
+        parts = await asked.execute_command("CLUSTER SLOTS")
+        homes = [
+            (host.decode() if host else asked.host, port) for _, _, (host, port, *_), *_ in parts
+        ]
+        return {ClusterNode(host, port).name for host, port in homes}
+
+
+class _Pipeline(ClusterPipeline):
+    """Commands that go to each node together."""
+
+    async def initialize(self) -> _Pipeline:
+        return self  # whoever executes it waits for that, and bounds it
+
+    async def execute(self, *how: bool, **more: bool) -> list[Any]:
+        cluster: Any = self.cluster_client
+        async with cluster.pipelines:
+            with _own_errors():
+                return await super().execute(*how, **more)
+
+
+class _Script(AsyncScript):
+    """A script that is sent along to a node that does not know it."""
+
+    async def __call__(self, keys: Any = None, args: Any = None, client: Any = None) -> Any:
+        cluster: Any = client or self.registered_client
+        names = tuple(keys or ())
+        given = (len(names), *names, *(args or ()))
+        try:
+            return await cluster.evalsha(self.sha, *given)
+        except NoScriptError:
+            return await cluster.eval(self.script, *given)
+
+
+class _LastFirst(deque[Any]):
+    """Free connections, of which the one that was used last is used first."""
+
+    def popleft(self) -> Any:
+        return self.pop()
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """What redis-py raises beside its own `RedisError` is one here."""
+    try:
+        yield
+    except RedisClusterException as error:
+        raise ClusterError(type(error).__name__) from None

@@ -1,0 +1,114 @@
+"""From a store's URL to a redis-py client, with the settings that it needs to be safe.
+
+Found by testing redis-py 8.1 (what concerns Sentinel and Cluster stands there):
+* Maintenance notifications stay off. With them (the default over RESP3) a pooled connection that
+  holds unread data is handed out, and a GET can return another command's reply.
+* No `socket_timeout`: on Python 3.11 its inner `wait_for` swallows cancellations. Whoever calls
+  bounds the whole call with `asyncio.timeout`.
+* The retry policy is explicit: one retry, at once, within the caller's time.
+* The pool blocks when it is empty instead of raising.
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+
+from gateway.config.tls import client_context
+from gateway.core.secret import Secret
+from gateway.core.store_urls import StorePlace, parse_store_url
+from gateway.store.servers.cluster import Cluster
+from gateway.store.servers.connections import TcpConnection, TlsConnection, UnixConnection, options
+from gateway.store.servers.sentinel import SentinelPool
+
+if TYPE_CHECKING:
+    from gateway.config.store_sections import Store
+
+_CONNECTIONS = 32
+
+Client = Redis | Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How the store is entered, as far as its URL does not say."""
+
+    username: str = ""
+    password: Secret | None = None
+    sentinel_username: str = ""
+    sentinel_password: Secret | None = None
+    context: ssl.SSLContext | None = None
+
+
+_BY_URL_ALONE = Access()
+
+
+def access(store: Store, url: str) -> Access:
+    """What config.yaml says of it. Raises `OSError` if a file of `store.tls` cannot be used."""
+    context = None
+    if parse_store_url(url).tls:
+        tls = store.tls
+        context = client_context(tls.ca_file, tls.cert_file, tls.key_file, verify=tls.verify)
+    sentinel = store.sentinel
+    return Access(
+        store.username or "",
+        store.password,
+        sentinel.username or "",
+        sentinel.password,
+        context,
+    )
+
+
+def connect(url: str, timeout: float, access: Access = _BY_URL_ALONE) -> Client:
+    """A client for what `url` names; `timeout` bounds connecting, in seconds."""
+    place = parse_store_url(url)
+    settings = {**options(timeout), **_account(place, access), **_context(place, access)}
+    if place.kind == "cluster":
+        return Cluster(place.hosts, settings, _CONNECTIONS)
+    settings |= {"max_connections": _CONNECTIONS, "timeout": timeout, "db": place.database}
+    if place.kind == "sentinel":
+        return Redis.from_pool(_sentinel_pool(place, access, timeout, settings))
+    if place.kind == "unix":
+        settings |= {"connection_class": UnixConnection, "path": place.path}
+    else:
+        [(host, port)] = place.hosts
+        kind = TlsConnection if place.tls else TcpConnection
+        settings |= {"connection_class": kind, "host": host, "port": port}
+    return Redis.from_pool(BlockingConnectionPool(**settings))
+
+
+def _account(place: StorePlace, access: Access) -> dict[str, str]:
+    """Who the gateway is to the servers that hold the data."""
+    if access.password is not None:
+        return _login(access.username, access.password)
+    return _login(place.username, place.password)
+
+
+def _login(username: str, password: Secret | None) -> dict[str, str]:
+    told = {"username": username, "password": password.reveal() if password else ""}
+    return {name: value for name, value in told.items() if value}
+
+
+def _context(place: StorePlace, access: Access) -> dict[str, ssl.SSLContext]:
+    if not place.tls:
+        return {}
+    return {"context": access.context or ssl.create_default_context()}
+
+
+def _sentinel_pool(
+    place: StorePlace, access: Access, timeout: float, settings: dict[str, Any]
+) -> SentinelPool:
+    return SentinelPool(
+        place.hosts,
+        place.service,
+        sentinel_settings={
+            **options(timeout),
+            **_login(access.sentinel_username, access.sentinel_password),
+            **_context(place, access),
+        },
+        patience=timeout / 2,  # so that there is time left to connect to the primary
+        **settings,
+    )
