@@ -18,9 +18,8 @@ from gateway.config.realms import realms
 from gateway.core import json_text
 from gateway.core.json_text import NotJson
 from gateway.core.sessions.realms import Realm
-from gateway.core.tokens import claims as tokens
 from gateway.core.tokens import jwt_text
-from gateway.core.tokens.claims import MINTED, RENEWED_BEFORE, BadToken, Claims
+from gateway.core.tokens.claims import MINTED, RENEWED_BEFORE, BadToken, Claims, read_claims
 from gateway.core.tokens.minting import REGISTERED, BadClaims, check_claims
 from gateway.store.administration import Administration, Given
 
@@ -66,7 +65,7 @@ def read_token(config: Config, file: str, subject: str) -> Given:
         raise CommandFailed(f"{file} holds no JWT") from None
     token = jwt_text.sole(text.strip())
     try:
-        claims = tokens.read_claims(token, time.time() - config.session.clock_skew)
+        claims = read_claims(token, time.time() - config.session.clock_skew)
     except BadToken as error:
         raise CommandFailed(f"the token cannot be used: {error}") from None
     if not _may_name(config, subject, claims):

@@ -13,9 +13,9 @@ from gateway.concurrency.off_loop import CLIENT
 from gateway.config.own_tokens import JWKS_PATH, minter
 from gateway.config.realms import realms
 from gateway.core.http.cors import Policy
+from gateway.core.http.networks import network
 from gateway.core.http.origins import authority
 from gateway.core.http.refusals import Refusal
-from gateway.core.logins.throttle_keys import network
 from gateway.core.sessions.session import NAMED
 from gateway.endpoints import pages
 from gateway.endpoints.answers import (

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from gateway.core.http import refusals
 from gateway.core.json_text import pointed
 from gateway.core.logins.replies import UnreadableReply
-from gateway.core.sessions import session as sessions
 from gateway.core.sessions.realms import Realm
-from gateway.core.sessions.session import Device, Session, Token
+from gateway.core.sessions.session import Device, Session, Token, renewal_time
 from gateway.core.tokens.claims import MINTED, RENEWED_BEFORE
 from gateway.logins import Attempt, Means
 from gateway.logins._events import end_replaced, report, subject_of
@@ -33,7 +32,7 @@ class Minting:
     """Issues the sessions of one login, and mints their tokens."""
 
     def __init__(self, login: str, means: Means) -> None:
-        """`login` is its path, or `sessions.NAMED`."""
+        """`login` is its path, or `session.NAMED`."""
         assert means.minter is not None
         self.realm = means.realms.get(login, Realm())
         self._login = login
@@ -76,7 +75,7 @@ class Minting:
         return Renewed(
             Token(minted.token.encode("ascii")),
             minted.expires,
-            sessions.renewal_time(time.time(), minted.expires, RENEWED_BEFORE),
+            renewal_time(time.time(), minted.expires, RENEWED_BEFORE),
             MINTED,
         )
 

@@ -12,12 +12,10 @@ from gateway.core.logins.replies import Reply
 from gateway.core.logins.reply_tokens import Found, NoToken
 from gateway.core.logins.request_echo import NOTHING, EchoDetector
 from gateway.core.logins.token_places import TokenPlace
-from gateway.core.sessions import session as sessions
 from gateway.core.sessions import subjects
 from gateway.core.sessions.realms import Realm
-from gateway.core.sessions.session import Session, Token
-from gateway.core.tokens import claims as tokens
-from gateway.core.tokens.claims import MINTED, Claims, OtherKind
+from gateway.core.sessions.session import Session, Token, renewal_time
+from gateway.core.tokens.claims import MINTED, Claims, OtherKind, token_kind
 from gateway.logins._asking import find_refresh_token, find_token
 from gateway.outbound.token_readers import ReadToken
 from gateway.store.token_updates import Renewed
@@ -62,8 +60,8 @@ class Successors:
         is_verified = self._config.verify is not None
         found = await find_token(reply, place, sent, is_verified=is_verified)
         claims = await self._read(found.token)
-        before = tokens.kind(session.token.reveal(), session.claims)
-        if tokens.kind(found.token, claims.payload) != before:
+        before = token_kind(session.token.reveal(), session.claims)
+        if token_kind(found.token, claims.payload) != before:
             raise OtherKind("other_kind")
         if not self._is_of(session.subject, claims, host, asked=asked):
             raise OtherSubject
@@ -76,7 +74,7 @@ class Successors:
         # and the mark of it must not vouch for this one.
         kept = "" if session.refresh == MINTED else session.refresh
         refresh = refresh_tokens.dump(rotated) if rotated else kept
-        due = sessions.renewal_time(time.time(), expires, renew.before) if refresh else math.inf
+        due = renewal_time(time.time(), expires, renew.before) if refresh else math.inf
         return found, Renewed(token, expires, due, refresh)
 
     def _is_of(self, subject: str, claims: Claims, host: str | None, *, asked: bool) -> bool:

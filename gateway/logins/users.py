@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 from gateway.concurrency.fair_queue import NoRoom, Turns
 from gateway.config import users_file
 from gateway.config.users_file import BrokenFile, NotChanged, UsersFile
-from gateway.core.http import refusals, return_paths
+from gateway.core.http import networks, refusals, return_paths
 from gateway.core.logins import login_form, passwords, throttle_keys
 from gateway.core.logins.login_form import BadLogin, Credentials
 from gateway.core.logins.replies import Reply
@@ -124,8 +124,8 @@ def _given(attempt: Attempt) -> Credentials:
 
 def _clients(attempt: Attempt, given: Credentials) -> list[str]:
     """Whose share of the turns an attempt takes; none where clients have no address."""
-    home = throttle_keys.network(attempt.address)
-    client = throttle_keys.site(home) or home
+    home = networks.network(attempt.address)
+    client = networks.site(home) or home
     return [f"address {client}", f"account {throttle_keys.folded(given.name)}"] if home else []
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from gateway.core.logins.throttle_keys import network
+from gateway.core.http.networks import network
 from gateway.observe.events import Event
 
 # What a client without any rights can cause as often as it likes.

@@ -26,7 +26,7 @@ class KeySet(Published["tuple[VerifyingKey, ...]"]):
     WHAT = "the keys"
 
     async def keys(self) -> Sequence[VerifyingKey]:
-        """The keys as far as they are known. Waits for nothing but a future (see `relay.loop.eager`).
+        """The keys as far as they are known. Waits for a future alone (`relay.loop.eager`).
 
         Raises `KeysUnavailable`.
         """

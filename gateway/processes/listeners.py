@@ -14,10 +14,7 @@ import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from gateway.core.http.addresses import Address, UnixAddress
-
-# How many connections the kernel keeps until they are accepted.
-BACKLOG = 1024
+from gateway.core.http.addresses import BACKLOG, Address, UnixAddress
 
 _EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 (to be compared with)
 _HERE = ("", "127.0.0.1", "::1", _EVERY_INTERFACE, "::")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import uvloop
 from aiohttp import web
 
+from gateway.core.http.addresses import BACKLOG
 from gateway.core.sessions import identity_headers
 from gateway.endpoints import admin, app
 from gateway.observe import access_log, worker_log
@@ -22,7 +23,6 @@ from gateway.observe.events import Event
 from gateway.observe.metrics import Metrics
 from gateway.observe.sinks import Sink
 from gateway.outbound.backends import backends
-from gateway.processes.listeners import BACKLOG
 from gateway.processes.worker_link import WorkerEnd
 from gateway.relay.http1.websocket import GOING_AWAY, SERVICE_RESTART
 from gateway.relay.server import Relay

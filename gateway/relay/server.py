@@ -13,6 +13,7 @@ from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
 from gateway.config.realms import CALLERS, realms
+from gateway.core.http.addresses import BACKLOG
 from gateway.core.http.forwarding import Trusted
 from gateway.core.http.refusals import Refusal
 from gateway.core.http.shares import Shares
@@ -21,7 +22,6 @@ from gateway.observe.access_log import AccessLog
 from gateway.outbound.jwks import KeySets
 from gateway.outbound.token_readers import open_reader
 from gateway.pages.refusals import RefusalPages
-from gateway.processes.listeners import BACKLOG
 from gateway.relay.access.decision import Decider, Load
 from gateway.relay.access.forward_auth import ForwardAuth
 from gateway.relay.access.jwt_callers import Bearers

@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING, Any
 from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.aio.storage import RedisStorage
 
-from gateway.core.logins.throttle_keys import HIDDEN, network, site
+from gateway.core.http.networks import network, site
+from gateway.core.logins.throttle_keys import HIDDEN
 from gateway.core.sessions.sealing import Sealer
 from gateway.store.errors import bounded
 from gateway.store.layout import Layout

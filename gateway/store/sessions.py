@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING
 
 from gateway.config.realms import realms
 from gateway.core.sessions import keys, records, subjects
-from gateway.core.sessions import session as sessions
 from gateway.core.sessions.keys import Key
 from gateway.core.sessions.realms import Realm
 from gateway.core.sessions.records import Foreign, Open, Records
 from gateway.core.sessions.sealing import NONCE_BYTES, Sealer
-from gateway.core.sessions.session import Device, Session, Token
+from gateway.core.sessions.session import Device, Session, Token, session_times
 from gateway.observe.events import Report, of_sessions, unheard
 from gateway.store.directory import Directory
 from gateway.store.errors import StoreUnavailable, bounded
@@ -190,7 +189,7 @@ class Sessions:
         """
         now = time.time()
         key = keys.new_key(secrets.token_bytes(32))
-        ends, expires, renew = sessions.times(
+        ends, expires, renew = session_times(
             now,
             max_age=self._max_age if lasts is None else lasts,
             expiry=token_expiry,

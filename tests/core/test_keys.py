@@ -7,10 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.sessions import keys, sealing
-from gateway.core.sessions import session as sessions
 from gateway.core.sessions.keys import KEY_PATTERN, Key, holds_key, new_key, parse_key, session_id
 from gateway.core.sessions.sealing import Sealer, Unsealable
-from gateway.core.sessions.session import Session, Token, Unreadable
+from gateway.core.sessions.session import (
+    Session,
+    Token,
+    Unreadable,
+    dump_session,
+    load_session,
+    renewal_time,
+    session_times,
+)
 
 RANDOM = st.binary(min_size=32, max_size=32)
 NONCE = bytes(12)
@@ -128,7 +135,7 @@ def test_sealing_needs_a_secret() -> None:
 def test_a_session_is_written_down_and_read() -> None:
     """All but the id, which the key tells."""
     session = Session("id", "alicé", Token(b"eyJ.e30.x"), "backend", 99, 98, math.inf, "r")
-    again = sessions.load("id", "alicé", sessions.dump(session))
+    again = load_session("id", "alicé", dump_session(session))
     assert (again.subject, again.token.reveal(), again.login) == ("alicé", "eyJ.e30.x", "backend")
     assert again == session
     assert "eyJ" not in repr(again)
@@ -138,14 +145,14 @@ def test_a_session_is_written_down_and_read() -> None:
 def test_what_is_no_session(data: bytes) -> None:
     """Unreadable, never a crash."""
     try:
-        session = sessions.load("id", "alice", data)
+        session = load_session("id", "alice", data)
     except Unreadable:
         return
     assert session.id == "id"
 
 
 def times(expiry: float | None, renew_before: float | None = None) -> tuple[float, float, float]:
-    return sessions.times(100.0, max_age=50.0, expiry=expiry, skew=2.0, renew_before=renew_before)
+    return session_times(100.0, max_age=50.0, expiry=expiry, skew=2.0, renew_before=renew_before)
 
 
 def test_the_earliest_end_counts() -> None:
@@ -160,4 +167,4 @@ def test_a_session_outlives_a_token_that_is_renewed() -> None:
     assert times(140.0, 5.0) == (150.0, 140.0, 135.0)
     assert times(120.0, 60.0) == (150.0, 120.0, 115.0)
     assert times(None, 60.0) == (150.0, math.inf, math.inf)
-    assert sessions.renewal_time(100.0, math.inf, 60.0) == math.inf
+    assert renewal_time(100.0, math.inf, 60.0) == math.inf

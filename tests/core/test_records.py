@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.sessions import records
-from gateway.core.sessions import session as sessions
 from gateway.core.sessions.keys import new_key, session_id
 from gateway.core.sessions.records import (
     ENDS_AT,
@@ -22,7 +21,7 @@ from gateway.core.sessions.records import (
     Records,
 )
 from gateway.core.sessions.sealing import Sealer, Unsealable
-from gateway.core.sessions.session import Device, Session, Token
+from gateway.core.sessions.session import Device, Session, Token, dump_session
 
 DEVICE = Device("Firefox", "192.0.2.7")
 KEY = new_key(bytes(32))
@@ -114,4 +113,4 @@ def test_the_cookie_that_holds_the_key(cookie: str) -> None:
     kept = replace(session(), cookie=cookie)
     assert OURS.open(KEY, ID, OURS.new(KEY, kept, DEVICE, 1000.9, bytes(12))) == kept
     former = struct.pack(">3d", 1600, 1500, math.inf) + b"/login\nr\n"
-    assert sessions.dump(session()).startswith(former)
+    assert dump_session(session()).startswith(former)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.logins.throttle_keys import HIDDEN, folded, network, other_texts, site, typed
+from gateway.core.logins.throttle_keys import HIDDEN, folded, other_texts, typed
 
 NAMES = ("username", "email", "login", "user")
 JSON = "application/json"
@@ -257,28 +257,3 @@ def test_whatever_comes_is_read(body: bytes, content_type: str) -> None:
     assert read(body, content_type)
     assert read(body, f"multipart/form-data; boundary={content_type}")
     assert read(MULTIPART + body, "multipart/form-data; boundary=x", query=f"?{content_type}")
-
-
-@pytest.mark.parametrize(
-    ("address", "whole"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("2001:db8::1", "2001:db8::/64"),
-        ("2001:db8::ffff:1", "2001:db8::/64"),
-        ("2001:db8:0:1::1", "2001:db8:0:1::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("unknown", ""),
-        ("", ""),
-    ],
-)
-def test_a_client_has_a_whole_network(address: str, whole: str) -> None:
-    """An IPv6 client takes another address whenever it likes, but not outside of its /64."""
-    assert network(address) == whole
-
-
-def test_a_client_may_have_a_whole_site() -> None:
-    """With IPv6: a /48 is given to one."""
-    assert site(network("2001:db8:1:2::3")) == site(network("2001:db8:1:ffff::1"))
-    assert site(network("2001:db8:1::1")) == "2001:db8:1::/48"
-    assert site(network("192.0.2.7")) == site("") == ""

@@ -14,6 +14,7 @@ from gateway.core.http import (
     media_types,
     multipart,
     negotiation,
+    networks,
     origins,
     paths,
     return_paths,
@@ -290,7 +291,7 @@ FIELD_VALUES: list[tuple[str, Read, int]] = [
     ("parameter", _in_text(lambda field: media_types.parameter("a/b;" + field, "a")), HEAD),
     ("carrier", _in_text(_choice), HEAD),
     ("account in a field", _in_text(_account_in_field), HEAD),
-    ("network", _in_text(throttle_keys.network), HEAD),
+    ("network", _in_text(networks.network), HEAD),
 ]
 
 

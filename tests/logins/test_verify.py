@@ -170,7 +170,10 @@ async def test_a_provider_that_has_rotated_its_keys_and_is_down(redis: RedisServ
 
 def test_who_verifies_nothing_does_not_carry_what_it_takes() -> None:
     """PyJWT is 2 MiB that most workers never need."""
-    script = "import sys, gateway.processes.worker, gateway.logins.backend; assert 'jwt' not in sys.modules"
+    script = (
+        "import sys, gateway.processes.worker, gateway.logins.backend; "
+        "assert 'jwt' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=HANG)
 
 

@@ -35,7 +35,7 @@ LOGIN = '''
 from pathlib import Path
 
 from gateway.outbound.backends import BackendFailed
-from gateway.core import refusals
+from gateway.core.http import refusals
 from gateway.core.logins.replies import Reply
 from gateway.logins import LoggedIn
 from gateway.logins._minting import Minting

@@ -17,6 +17,9 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 # sun_path holds 108 bytes with its NUL (unix(7)).
 LONGEST_UNIX_PATH = 107
 
+# How many connections the kernel keeps until they are accepted.
+BACKLOG = 1024
+
 
 class BadAddress(ValueError):
     """The text is no address; the message says what would be one."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from gateway.core.logins import throttle_keys
+from gateway.core.http import networks
 from gateway.core.sessions.keys import holds_key
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -70,10 +70,10 @@ class Trusted:
         self.includes: Callable[[str], bool] = lru_cache(_MAX_REMEMBERED)(self._includes)
 
     def client_network(self, address: str) -> str:
-        """What a client has of the addresses around its own (see `accounts.network`); "" where the
+        """What a client has of the addresses around its own (see `networks.network`); "" where the
         address is none, or that of a proxy which names no client.
         """
-        network = throttle_keys.network(address)
+        network = networks.network(address)
         return "" if not network or self.includes(address) else network
 
     def _includes(self, address: str) -> bool:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import ipaddress
 import json
 import re
 import unicodedata
@@ -53,11 +52,6 @@ _BLOCK_STRING = '"""'
 
 # Letters that some databases take for the plain ones, and that Unicode does not take apart.
 _STROKES = str.maketrans("łøđħŧı", "lodhti")
-
-# RFC 6177 §2: a home gets a /64 at the least, so one client has all the addresses in it; and a site
-# gets a /48 at the most, which has as many of these.
-_HOME_BITS = 64
-_SITE_BITS = 48
 
 
 def typed(
@@ -118,26 +112,6 @@ def folded(name: str) -> str:
     user = plain.rpartition("\\")[2]
     local, at, domain = user.rpartition("@")
     return local.partition("+")[0].replace(".", "") + at + domain.rstrip(".") if local else user
-
-
-def network(address: str) -> str:
-    """What one client has of the addresses around this one; nothing, if it is none."""
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return ""
-    if isinstance(ip, ipaddress.IPv4Address):
-        return str(ip)
-    if ip.ipv4_mapped is not None:
-        return str(ip.ipv4_mapped)
-    return str(ipaddress.ip_network((ip, _HOME_BITS), strict=False))
-
-
-def site(home: str) -> str:
-    """The largest network that may be one client's, around its `network`; nothing for IPv4."""
-    if ":" not in home:
-        return ""
-    return str(ipaddress.IPv6Network(home).supernet(new_prefix=_SITE_BITS))
 
 
 def _in_basic(authorization: str) -> Iterator[str]:

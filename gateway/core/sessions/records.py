@@ -10,10 +10,9 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from gateway.core.sessions import session as sessions
 from gateway.core.sessions.keys import Key
 from gateway.core.sessions.sealing import Sealer
-from gateway.core.sessions.session import Device, Session
+from gateway.core.sessions.session import Device, Session, dump_session, load_session
 
 # The layout: version, when the session ends, when it was issued and when it was last seen (whole
 # UNIX seconds, to 2106), the size of the texts; then the texts, then the seal. The scripts that
@@ -71,7 +70,7 @@ class Records:
         texts, seal = parts(record)
         beside = b"%b\n%b" % (session_id.encode(), texts)
         content = self._sealer.open(key, beside, seal)
-        return sessions.load(session_id, texts.split(b"\n", 2)[2].decode(), content)
+        return load_session(session_id, texts.split(b"\n", 2)[2].decode(), content)
 
     def renewed(
         self, key: Key, session: Session, record: bytes, nonce: bytes
@@ -82,7 +81,7 @@ class Records:
 
     def _seal(self, key: Key, session: Session, texts: bytes, nonce: bytes) -> bytes:
         beside = b"%b\n%b" % (session.id.encode(), texts)
-        return self._sealer.seal(key, beside, sessions.dump(session), nonce)
+        return self._sealer.seal(key, beside, dump_session(session), nonce)
 
 
 def whole(ends_at: float) -> int:

@@ -79,7 +79,7 @@ class Unreadable(ValueError):
     """The bytes are no session that this version knows."""
 
 
-def times(
+def session_times(
     now: float, *, max_age: float, expiry: float | None, skew: float, renew_before: float | None
 ) -> tuple[float, float, float]:
     """When a session issued now ends, its token expires, and it should be renewed: UNIX seconds.
@@ -102,7 +102,7 @@ def renewal_time(now: float, expiry: float, before: float) -> float:
     return math.inf if math.isinf(expiry) else expiry - min(before, (expiry - now) / 4)
 
 
-def dump(session: Session) -> bytes:
+def dump_session(session: Session) -> bytes:
     """What is sealed of a session: three times, two lines, and the token, packed. Where a cookie
     is kept, it stands in the first line behind a tab, which no path of a login has.
 
@@ -115,7 +115,7 @@ def dump(session: Session) -> bytes:
     return times + lines + token_packing.pack(session.token.raw)
 
 
-def load(session_id: str, subject: str, data: bytes) -> Session:
+def load_session(session_id: str, subject: str, data: bytes) -> Session:
     """The session that was dumped. Raises `Unreadable`."""
     try:
         ends, expires, renew = _TIMES.unpack_from(data)

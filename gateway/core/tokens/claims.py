@@ -73,10 +73,10 @@ def read_claims(token: str, now: float) -> Claims:
         raise NotAJwt("unsigned")
     if len(token) > MAX_TOKEN:
         raise BadToken("too_long")
-    return claims(read[1], now)
+    return claims_of(read[1], now)
 
 
-def claims(payload: Mapping[str, Any], now: float) -> Claims:
+def claims_of(payload: Mapping[str, Any], now: float) -> Claims:
     """The claims of a token that has not expired. Raises `BadToken`."""
     expires = payload.get("exp")
     if expires is None:
@@ -88,7 +88,7 @@ def claims(payload: Mapping[str, Any], now: float) -> Claims:
     return Claims(payload, float(min(expires, _FOREVER)))
 
 
-def kind(token: str, payload: Mapping[str, Any]) -> tuple[object, object, object]:
+def token_kind(token: str, payload: Mapping[str, Any]) -> tuple[object, object, object]:
     """Who issues such tokens, how they are signed, and of what type they are (RFC 7515 §4.1).
 
     Keys are rotated, so `kid` is none of it; the algorithm tells the kind of key.

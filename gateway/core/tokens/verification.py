@@ -51,7 +51,7 @@ def verify(token: str, keys: Sequence[VerifyingKey], rules: Rules, now: float) -
     _check_parties(payload, rules)
     _check_times(payload, rules, now)
     try:
-        return claims.claims(payload, now - rules.leeway)
+        return claims.claims_of(payload, now - rules.leeway)
     except BadToken as error:
         raise NotVerified(str(error)) from None
 

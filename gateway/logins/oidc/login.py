@@ -1,7 +1,8 @@
 """`kind: oidc`: a login at an OpenID provider, by authorization code and PKCE.
 
 A browser is sent to the provider, and comes back with a code for which the provider gives tokens.
-It gets a key in a cookie. What it brings back opens nothing but what it took along (`core.logins.login_state`).
+It gets a key in a cookie. What it brings back opens nothing but what it took along
+(`core.logins.login_state`).
 The provider can end sessions by itself (back-channel logout), and is told when one has ended.
 """
 

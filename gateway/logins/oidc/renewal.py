@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core.logins import token_response
 from gateway.core.logins.token_response import BadGrant, Grant
-from gateway.core.sessions import session as sessions
-from gateway.core.sessions.session import Session, Token
+from gateway.core.sessions.session import Session, Token, renewal_time
 from gateway.core.tokens.claims import Claims, NotVerified
 from gateway.logins.oidc.provider import GrantRefused, Provider
 from gateway.outbound.backends import BackendFailed
@@ -74,7 +73,7 @@ class OidcRenewal:
         return Renewed(
             Token(token.encode("ascii")),
             expires,
-            sessions.renewal_time(now, expires, self._config.renew_before),
+            renewal_time(now, expires, self._config.renew_before),
             token_response.dump(kept),
         )
 
