@@ -4,8 +4,6 @@ store.
 
 import json
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +15,10 @@ import yaml
 
 from gateway.core.sessions import keys
 from tests.conftest import accounts, log_in, token_of
-from tests.process.test_processes import run, sections
+from tests.process.test_processes import sections
 from tests.process.test_session_commands import API, session_id, sessions
-from tests.support.gateway import SECRET, Gateway, environment, gateway
+from tests.support.command_line import Done, run
+from tests.support.gateway import SECRET, Gateway, gateway
 from tests.support.raw import Upstream, ask, status
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.signing_keys import signing
@@ -67,18 +66,10 @@ def issue(
     return key
 
 
-def issuing(config: str, token: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def issuing(config: str, token: str, *arguments: str) -> Done:
     """The command, with a token on its stdin."""
-    command = [sys.executable, "-m", "gateway", "keys", "issue", "--token-file", "-", "-c", config]
-    return subprocess.run(
-        [*command, *arguments],
-        input=token,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=environment(),
-        check=False,
-    )
+    command = ("keys", "issue", "--token-file", "-", "-c", config)
+    return run(*command, *arguments, stdin=token.encode())
 
 
 def listed(relay: Gateway, *arguments: str) -> list[dict[str, str]]:
@@ -165,7 +156,7 @@ def test_a_key_ends_with_its_token(relay: Gateway) -> None:
     assert call(relay, key) == 401
 
 
-def minting(file: str, claims: str | None) -> subprocess.CompletedProcess[str]:
+def minting(file: str, claims: str | None) -> Done:
     said = () if claims is None else ("--claims", claims)
     return run("keys", "issue", "--subject", "robot", *said, "--expires", "90d", "-c", file)
 

@@ -3,7 +3,6 @@ other, on any surface; and no host that a client makes up is another tenant's.
 """
 
 import contextlib
-import io
 import json
 import re
 import time
@@ -14,8 +13,8 @@ from typing import Any
 import jwt
 import pytest
 
-from gateway.cli.main import main
 from tests.conftest import SIGNING_SECRET, json_answer, token_of
+from tests.support.command_line import run
 from tests.support.gateway import SECRET, Gateway, gateway
 from tests.support.processes import HANG
 from tests.support.raw import Upstream, Visit, ask, status
@@ -189,10 +188,9 @@ def nothing_left(running: Gateway) -> None:
 
 def command(running: Gateway, *words: str) -> Any:
     """What a command of the gateway says, as JSON."""
-    out, file = io.StringIO(), running.log.with_name("config.yaml")
-    with contextlib.redirect_stdout(out):
-        assert main([*words, "--json", "-c", str(file)]) == 0
-    return json.loads(out.getvalue())
+    done = run(*words, "--json", "-c", str(running.log.with_name("config.yaml")))
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 # Every surface.
@@ -314,10 +312,9 @@ def test_named_keys_name_a_subject(running: Gateway, upstream: Upstream) -> None
 
 def issued(running: Gateway, *words: str) -> str:
     """The key that `gateway keys issue` prints."""
-    out, file = io.StringIO(), running.log.with_name("config.yaml")
-    with contextlib.redirect_stdout(out):
-        assert main(["keys", "issue", *words, "-c", str(file)]) == 0
-    return out.getvalue().strip()
+    done = run("keys", "issue", *words, "-c", str(running.log.with_name("config.yaml")))
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 # A session's later tokens.

@@ -11,7 +11,8 @@ import yaml
 
 from gateway.core.sessions import keys
 from tests.conftest import accounts, log_in
-from tests.process.test_processes import run, sections
+from tests.process.test_processes import sections
+from tests.support.command_line import run
 from tests.support.gateway import Gateway, gateway
 from tests.support.raw import Upstream, ask, status
 from tests.support.redis_server import RedisServer, redis_server

@@ -1,10 +1,9 @@
-"""`gateway users …`: the file of users from the command line, by real processes."""
+"""`gateway users …`: the file of users from the command line."""
 
 import json
 import os
 import pty
 import select
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ import yaml
 
 from gateway.config import users_file
 from gateway.core.logins import passwords
+from tests.support import command_line
 from tests.support.gateway import environment
 from tests.support.processes import HANG
 from tests.support.signing_keys import signing_key
@@ -39,16 +39,8 @@ def run(
     file: Path, *arguments: str, password: bytes = PASSWORD.encode() + b"\n"
 ) -> tuple[int, str, str]:
     """Runs a command beside the file, with a password on its standard input."""
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway", "users", *arguments],
-        check=False,
-        input=password,
-        capture_output=True,
-        cwd=file.parent,
-        env=environment(),
-        timeout=HANG,
-    )
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
+    done = command_line.run("users", *arguments, stdin=password, cwd=file.parent)
+    return done.returncode, done.stdout, done.stderr
 
 
 def test_a_users_life(file: Path) -> None:

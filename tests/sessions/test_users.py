@@ -1,8 +1,6 @@
 """Users of a file: over two real gateways, before a backend that verifies their tokens."""
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.sessions.conftest import call, eventually, log_out
-from tests.support.gateway import SECRET, Gateway, environment, gateway
-from tests.support.processes import HANG
+from tests.support.command_line import run
+from tests.support.gateway import SECRET, Gateway, gateway
 from tests.support.raw import ask
 from tests.support.redis_server import RedisServer
 from tests.support.signing_keys import signing
@@ -66,14 +64,8 @@ Pair = tuple[Gateway, Gateway]
 
 def users(file: Path, *arguments: str) -> None:
     """Runs a command on the file."""
-    subprocess.run(
-        [sys.executable, "-m", "gateway", "users", *arguments, "--file", str(file)],
-        input=PASSWORD.encode(),
-        env=environment(),
-        check=True,
-        capture_output=True,
-        timeout=HANG,
-    )
+    done = run("users", *arguments, "--file", str(file), stdin=PASSWORD.encode())
+    assert done.returncode == 0, done.stderr
 
 
 def log_in(running: Gateway, name: str, password: str = PASSWORD) -> tuple[int, Any]:
