@@ -481,17 +481,16 @@ class Exchange:
         self.cause = cause
         self.fail(refusal)
 
-    def unanswered(self, refusal: Refusal, cause: str) -> None:
-        """The upstream has closed, or said nothing in time, without a byte of an answer.
+    def unanswered(self, refusal: Refusal, cause: str, *, is_stale: bool) -> None:
+        """The upstream has closed, or the time is over, without a whole head of an answer.
 
         A request that can be repeated, of which no body was sent, goes once more: over a new
-        connection where a pooled one may have been stale (wire-rules.md#D6), else to another
-        server.
+        connection where a pooled one may have been stale, else to another server
+        (wire-rules.md#D6, #D8).
         """
         upstream = self.upstream
         assert upstream is not None
         pool, server = upstream.pool, upstream.server
-        is_stale = refusal is refusals.UPSTREAM_CLOSED and not upstream.fresh
         if not is_stale:
             pool.failed(server, cause)
             self.tried |= {server}

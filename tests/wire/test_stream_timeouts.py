@@ -39,10 +39,18 @@ def streams(
         yield running
 
 
+_KINDS = {
+    b"text": b"text/plain",
+    b"events": b"Text/Event-Stream; charset=utf-8",
+    b"close": b"text/event-stream",
+    b"lines": b"application/x-ndjson",
+}
+
+
 def _events(visit: Visit) -> None:
     """Pauses, goes on, and then falls silent."""
     target = visit.head().split(b" ")[1]
-    kind = b"text/plain" if target.endswith(b"text") else b"text/event-stream; charset=utf-8"
+    kind = _KINDS[target.rpartition(b"/")[2]]
     framing = b"" if target.startswith(b"/plain/close") else b"Transfer-Encoding: chunked\r\n"
     first, second = (b"data: 1\n\n", b"data: 2\n\n")
     if framing:
@@ -56,6 +64,7 @@ def _events(visit: Visit) -> None:
 _PIECES = {
     "/plain/events": 2,
     "/plain/close": 2,  # an event stream that ends with its connection
+    "/plain/lines": 2,
     "/plain/text": 1,
     "/patient/text": 2,
     "/hasty/events": 1,

@@ -101,6 +101,14 @@ def _breaks_off(data: bytes) -> Answer:
     return answer
 
 
+_HALF_A_HEAD = b"HTTP/1.1 200 OK\r\nX-A"
+
+
+def _pauses_in_its_head(visit: Visit) -> None:
+    visit.head()
+    visit.send(_HALF_A_HEAD)
+
+
 @cases(
     "failing",
     {
@@ -108,6 +116,8 @@ def _breaks_off(data: bytes) -> Answer:
         "reads and closes": (_reads_and_closes, "DELETE"),
         "reads and resets": (_reads_and_resets, "PUT"),
         "says nothing": (_is_silent, "GET"),
+        "closes in its head": (_breaks_off(_HALF_A_HEAD), "GET"),
+        "pauses in its head": (_pauses_in_its_head, "OPTIONS"),
     },
     "method",
 )
@@ -139,13 +149,12 @@ def test_a_request_that_is_not_repeatable_is_sent_once(site: Site, sent: tuple[s
 @cases(
     "data",
     {
-        "half a head": b"HTTP/1.1 200 OK\r\nX-A",
         "no HTTP": b"hello\r\n\r\n",
         "an interim head": b"HTTP/1.1 103 Early Hints\r\n\r\n",
     },
 )
-def test_a_part_of_an_answer_is_no_reason_to_repeat(site: Site, data: bytes) -> None:
-    """wire-rules.md#D8: it is not repeated when something has come, but the server is passed over."""
+def test_a_head_is_no_reason_to_repeat(site: Site, data: bytes) -> None:
+    """wire-rules.md#D8: it is not repeated when a head has come, but the server is passed over."""
     site.bad.clear(_breaks_off(data))
     statuses = [_final(site) for _ in range(12)]
     assert 1 <= statuses.count(502) == len(site.bad.visits) <= 2

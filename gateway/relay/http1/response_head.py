@@ -20,6 +20,18 @@ _LONGEST_NAME = 64
 
 _TRIP = f"={TRIP_MARK}".encode()
 
+# Server-sent events (HTML §9.2), JSON texts one after the other (RFC 7464, and a line each), and
+# pictures of cameras.
+_EVENT_STREAMS = (
+    b"text/event-stream",
+    b"application/json-seq",
+    b"application/jsonl",
+    b"application/ndjson",
+    b"application/stream+json",
+    b"application/x-ndjson",
+    b"multipart/x-mixed-replace",
+)
+
 
 class ResponseHead:
     """One response's head. Defaults stand on the class, as on `RequestHead`."""
@@ -43,9 +55,9 @@ class ResponseHead:
 
     @property
     def is_event_stream(self) -> bool:
-        """Whether this is a stream of server-sent events (HTML, §9.2)."""
-        lines = (line for line in self.passed if line[:13].lower() == b"content-type:")
-        return any(b"text/event-stream" in line.lower() for line in lines)
+        """Whether this is a stream of events, which may be quiet between them."""
+        lines = (line.lower() for line in self.passed if line[:13].lower() == b"content-type:")
+        return any(kind in line for line in lines for kind in _EVENT_STREAMS)
 
     @property
     def reusable(self) -> bool:

@@ -14,6 +14,7 @@ from gateway.relay.http1.grammar import HEAD_END, Malformed
 from gateway.relay.http1.response_head import ResponseHead, ResponseReader
 
 if TYPE_CHECKING:
+    from gateway.core.http.refusals import Refusal
     from gateway.relay.exchange import Exchange
     from gateway.relay.loop.deadlines import Clock
     from gateway.relay.loop.settings import Settings
@@ -204,10 +205,10 @@ class UpstreamConnection(asyncio.Protocol):
             exchange.answered([], reusable=False)
         elif state is _TUNNEL:
             exchange.tunnel_ended()
-        elif state is _HEAD and not self._head:
-            exchange.unanswered(refusals.UPSTREAM_CLOSED, f"{how}, without a byte of an answer")
+        elif state is _HEAD:
+            self._unanswered(exchange, refusals.UPSTREAM_CLOSED, how)
         else:
-            exchange.broken(refusals.UPSTREAM_CLOSED, f"{how}, in the answer's {_part(state)}")
+            exchange.broken(refusals.UPSTREAM_CLOSED, f"{how}, in the answer's body")
 
     def pause_writing(self) -> None:
         self.blocked = True
@@ -229,11 +230,18 @@ class UpstreamConnection(asyncio.Protocol):
             exchange.tunnel_ended()
         elif self.blocked:
             exchange.broken(refusals.UPSTREAM_SILENT, "timed out: it takes no more of the request")
-        elif self._state is _HEAD and not self._head:
-            exchange.unanswered(refusals.UPSTREAM_SILENT, "timed out, without a byte of an answer")
+        elif self._state is _HEAD:
+            self._unanswered(exchange, refusals.UPSTREAM_SILENT, "timed out")
         elif not self._waits_for_event(exchange):
-            part = _part(self._state)
-            exchange.broken(refusals.UPSTREAM_SILENT, f"timed out, in the answer's {part}")
+            exchange.broken(refusals.UPSTREAM_SILENT, "timed out, in the answer's body")
+
+    def _unanswered(self, exchange: Exchange, refusal: Refusal, how: str) -> None:
+        """Tells the exchange that no whole head of an answer has come."""
+        has_begun = bool(self._head)
+        where = "in the answer's head" if has_begun else "without a byte of an answer"
+        # A pooled connection may have ended before the request came.
+        is_stale = refusal is refusals.UPSTREAM_CLOSED and not (self.fresh or has_begun)
+        exchange.unanswered(refusal, f"{how}, {where}", is_stale=is_stale)
 
     def _waits_for_event(self, exchange: Exchange) -> bool:
         """Whether this is an event stream, which may be quiet for longer than other bodies.
@@ -347,10 +355,6 @@ class UpstreamConnection(asyncio.Protocol):
         exchange.tunnel(head)
         if rest:
             exchange.tunnelled(rest)
-
-
-def _part(state: str) -> str:
-    return "head" if state is _HEAD else "body"
 
 
 _IDLE, _HEAD, _HELD, _LENGTH, _CHUNKED, _CLOSE, _TUNNEL = (
