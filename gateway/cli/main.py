@@ -119,11 +119,11 @@ def _moment(text: str) -> float:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from gateway.config.load_isolated import load_apart
+    from gateway.config.load_isolated import Reading, load_apart
     from gateway.config.problems import ConfigError
     from gateway.observe.sinks import STDERR, Sink, SinkHandler
     from gateway.processes.listeners import StartError
-    from gateway.processes.supervisor import Supervisor, block_signals, stop_wanted
+    from gateway.processes.supervisor import Supervisor, block_signals, preload, stop_wanted
 
     block_signals()
     _hold_standard_streams()
@@ -139,11 +139,11 @@ def _run(options: argparse.Namespace) -> int:
     def say(text: str) -> None:
         stderr.write(f"gateway: {text}\n".encode(errors="replace"))
 
-    def read() -> Config:
-        return load_apart(options.config, is_interrupted=stop_wanted)
+    def read(seconds: float) -> Reading:
+        return Reading(options.config, seconds=seconds)
 
     try:
-        config = read()
+        config = load_apart(options.config, is_interrupted=stop_wanted, meanwhile=preload)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return _EXIT_USAGE

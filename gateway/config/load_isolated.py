@@ -7,15 +7,17 @@ process that asked goes on.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pickle
 import select
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from gateway.config.problems import ConfigError, Problem
 
@@ -24,37 +26,120 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.config")
 
-# How long reading may take, in seconds. It takes a third of one; a pipe may never end.
-_READING_SECONDS = 20
+# How long reading may take at a start, in seconds. It takes a third of one; a pipe may never end.
+_START_SECONDS = 20.0
 _POLL_SECONDS = 0.1
 _CHUNK_BYTES = 2**16
 
+# When the child ends by itself, should the process that asked have gone, in seconds.
+_FORGOTTEN_SECONDS = 5.0
+
+_FIRST_OWN = 3  # the first descriptor that is no standard stream
+
+# How nice a child is that reads beside workers that serve (nice(2)): they come first, and it still
+# gets a tenth of a processor that they would use up.
+_BESIDE_OTHERS = 10
+
+
+class Reading:
+    """A child that reads a configuration. It is asked, over and over, whether it has."""
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, seconds: float, beside_others: bool = True
+    ) -> None:
+        """Starts the child. Raises `ConfigError` if there cannot be one.
+
+        seconds: how long it may take
+        beside_others: workers serve meanwhile, and must not be slowed down
+        """
+        self._path = Path(path)
+        self._seconds = seconds
+        self._deadline = time.monotonic() + seconds
+        self._data = bytearray()
+        self._status: int | None = None  # with which the child has ended
+        try:
+            self.pid, self._pipe = _start_child(self._path, _BESIDE_OTHERS * beside_others, seconds)
+        except OSError as error:
+            raise self._unread(f"no process can be started: {error.strerror}") from None
+
+    def poll(self) -> Config | None:
+        """The configuration with the attributes of `load`'s, as plain values; None before it is
+        there. Warnings are logged. Raises `ConfigError`.
+        """
+        is_complete = self._receive()
+        self.reap()
+        if is_complete and self._status is not None:
+            os.close(self._pipe)
+            return self._result()
+        if time.monotonic() > self._deadline:
+            self.cancel()
+            raise self._unread(f"not within {self._seconds:g} s")
+        return None
+
+    def wait(self, seconds: float) -> None:
+        """Sleeps until there is more to `poll`, or for so long."""
+        select.select([self._pipe], [], [], seconds)
+
+    def cancel(self) -> None:
+        """Kills the child, and does not wait for its end: the kernel may be busy for it."""
+        os.close(self._pipe)
+        self.reap()
+        if self._status is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+    def reap(self) -> None:
+        """Takes note of the child's end, if it has ended."""
+        if self._status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self._status = status if pid else None
+
+    def _receive(self) -> bool:
+        """Takes what the child has written so far; whether that is all."""
+        with contextlib.suppress(BlockingIOError):
+            while chunk := os.read(self._pipe, _CHUNK_BYTES):
+                self._data += chunk
+            return True
+        return False
+
+    def _result(self) -> Config:
+        assert self._status is not None
+        if self._status != 0 or not self._data:
+            code = os.waitstatus_to_exitcode(self._status)
+            how = f"was killed by signal {-code}" if code < 0 else "has failed"
+            raise self._unread(f"the process that reads it {how}")
+        config, problems, warnings = pickle.loads(self._data)  # noqa: S301 (our own child wrote it)
+        if problems:
+            raise ConfigError(problems)
+        for warning in warnings:
+            _log.warning("%s", warning)
+        return cast("Config", config)
+
+    def _unread(self, why: str) -> ConfigError:
+        return ConfigError([Problem(str(self._path), 1, 1, "", f"cannot be read: {why}")])
+
 
 def load_apart(
-    path: str | os.PathLike[str], *, is_interrupted: Callable[[], bool] = lambda: False
+    path: str | os.PathLike[str],
+    *,
+    is_interrupted: Callable[[], bool] = lambda: False,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Config:
-    """What `load` gives, with the same attributes, as plain values; warnings are logged.
+    """Waits for a `Reading`, once `meanwhile` has been done.
 
-    Raises `ConfigError`, and `KeyboardInterrupt` when it is interrupted meanwhile.
+    Raises `ConfigError`, and `KeyboardInterrupt` when it is interrupted.
     """
-    try:
-        data, status = _read_in_child(Path(path), is_interrupted)
-    except OSError as error:
-        raise _unread(
-            path, f"cannot be read: no process can be started: {error.strerror}"
-        ) from None
-    if status != 0 or not data:
-        raise _unread(path, _why(os.waitstatus_to_exitcode(status)))
-    config, problems, warnings = pickle.loads(data)  # noqa: S301 (our own child wrote it)
-    if problems:
-        raise ConfigError(problems)
-    for warning in warnings:
-        _log.warning("%s", warning)
-    return cast("Config", config)
+    reading = Reading(path, seconds=_START_SECONDS, beside_others=False)
+    meanwhile()
+    while (config := reading.poll()) is None:
+        if is_interrupted():
+            reading.cancel()
+            raise KeyboardInterrupt
+        reading.wait(_POLL_SECONDS)
+    return config
 
 
-def _read_in_child(path: Path, is_interrupted: Callable[[], bool]) -> tuple[bytes, int]:
-    """What a child has read, and the status with which it ended. Raises `OSError`."""
+def _start_child(path: Path, niceness: int, seconds: float) -> tuple[int, int]:
+    """A child that reads, and the pipe into which it writes. Raises `OSError`."""
     reader, writer = os.pipe()
     try:
         child = os.fork()
@@ -63,49 +148,22 @@ def _read_in_child(path: Path, is_interrupted: Callable[[], bool]) -> tuple[byte
         os.close(writer)
         raise
     if child == 0:
-        _be_reader(path, reader, writer)
+        _be_reader(path, writer, niceness, seconds)
     os.close(writer)
-    try:
-        with os.fdopen(reader, "rb", buffering=0) as answer:
-            data = _receive(answer.fileno(), is_interrupted)
-    except BaseException:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        raise
-    return data, os.waitpid(child, 0)[1]
+    os.set_blocking(reader, False)
+    return child, reader
 
 
-def _receive(reader: int, is_interrupted: Callable[[], bool]) -> bytes:
-    data = b""
-    while True:
-        if is_interrupted():
-            raise KeyboardInterrupt
-        if not select.select([reader], [], [], _POLL_SECONDS)[0]:
-            continue
-        chunk = os.read(reader, _CHUNK_BYTES)
-        if not chunk:
-            return data
-        data += chunk
-
-
-def _why(code: int) -> str:
-    if code == -signal.SIGALRM:
-        return f"cannot be read within {_READING_SECONDS} s"
-    how = f"was killed by signal {-code}" if code < 0 else "has failed"
-    return f"cannot be read: the process that reads it {how}"
-
-
-def _unread(path: str | os.PathLike[str], why: str) -> ConfigError:
-    return ConfigError([Problem(str(path), 1, 1, "", why)])
-
-
-def _be_reader(path: Path, reader: int, writer: int) -> None:
+def _be_reader(path: Path, writer: int, niceness: int, seconds: float) -> NoReturn:
     """The child's whole life."""
     code = 1
     try:
-        os.close(reader)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the supervisor's mask is not the child's
-        signal.alarm(_READING_SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, seconds + _FORGOTTEN_SECONDS)
+        os.nice(niceness)
+        # Listening sockets and the store's lock would be held open for as long as it reads.
+        os.closerange(_FIRST_OWN, writer)
+        os.closerange(writer + 1, os.sysconf("SC_OPEN_MAX"))
         with os.fdopen(writer, "wb") as out:
             pickle.dump(_read(path), out)
         code = 0

@@ -293,6 +293,7 @@ class Timeouts(Model):
     tunnel_idle: Annotated[Duration, Field(gt=0)] = 3600.0
     linger: Annotated[Duration, Field(gt=0)] = 2.0
     drain: Duration = 30.0
+    start: Annotated[Duration, Field(gt=0)] = 60.0
 
 
 class Limits(Model):

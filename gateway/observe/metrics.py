@@ -3,8 +3,6 @@
 Each worker writes its numbers into files of a folder that all share, and whichever is asked adds
 them up. The files go by the worker's slot: when a worker is replaced, the next one in its slot goes
 on counting where it stopped, so counters never go backwards and files never pile up.
-
-Imported by workers alone: what the library takes is no supervisor's to carry.
 """
 
 from __future__ import annotations

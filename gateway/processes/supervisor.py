@@ -1,13 +1,14 @@
 """The parent process: opens the sockets, starts the store and the workers, and keeps them going.
 
 It has no event loop and does no work of its own, so it can fork at any time. Workers inherit the
-configuration and the sockets, and say when they serve (`worker_link.py`). The workers of one
+configuration and the sockets, and say when they serve (`processes/worker_link.py`). The workers of one
 configuration are a generation; the next one takes over when all of its workers serve, and whatever
 happens to them before leaves the present one as it is.
 """
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import resource
@@ -28,6 +29,7 @@ from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError
 from gateway.store.end_with_parent import describe_end, end_with_parent
 
 if TYPE_CHECKING:
+    from gateway.config.load_isolated import Reading
     from gateway.config.model import Config
 
 # What ends the gateway: gently, and when it comes once more, or as SIGQUIT, at once.
@@ -37,12 +39,10 @@ _STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 # process with the id 1 gets no other signals at all (pid_namespaces(7)). SIGUSR2 means nothing.
 _SIGNALS = (*_STOP, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)
 
-# How often to look after the children without having been told, and while some of them start (s).
+# How often to look after the children without having been told, and while some of them start, or
+# one reads (s).
 _POLL_SECONDS = 1.0
-_STARTING_POLL_SECONDS = 0.02
-
-# How long a worker may take until it serves, in seconds. It takes half a second on an idle machine.
-_START_SECONDS = 60.0
+_BUSY_POLL_SECONDS = 0.02
 
 # A worker that ends sooner than this after its start has not recovered from whatever it had.
 _SHORT_LIFE_SECONDS = 5.0
@@ -116,13 +116,14 @@ class Supervisor:
     """Runs one configuration until it is told to stop, or to take another one."""
 
     config: Config
-    reload: Callable[[], Config]  # reads the file again; raises `ConfigError`
+    read: Callable[[float], Reading]  # the file again, in so many seconds; raises `ConfigError`
     say: Callable[[str], None]
     _present: _Generation | None = None
     _has_served: bool = False  # all workers at once, for the first time
     _next: _Generation | None = None  # has not taken over yet
     _retired: list[_Generation] = field(default_factory=list)  # the oldest first
     _wants_reload: bool = False
+    _reading: Reading | None = None  # what will be the next generation's configuration
     _short_lives: int = 0
     _replacements: dict[int, float] = field(default_factory=dict)  # number → when (monotonic s)
     _failure: str = ""  # why the gateway ends by itself
@@ -158,8 +159,8 @@ class Supervisor:
     def _watch(self) -> int:
         """Sleeps until something happens; answers it; returns when all is over."""
         while True:
-            is_starting = self._next or self._replacements or not self._has_served
-            poll = _STARTING_POLL_SECONDS if is_starting else _POLL_SECONDS
+            is_busy = self._reading or self._next or self._replacements or not self._has_served
+            poll = _BUSY_POLL_SECONDS if is_busy else _POLL_SECONDS
             happened = signal.sigtimedwait(_SIGNALS, poll)
             number = None if happened is None else happened.si_signo
             if number in _STOP:
@@ -175,22 +176,33 @@ class Supervisor:
                 self.say(self._failure)
                 self._stop(at_once=False)
                 return EXIT_FAILED
-            if self._wants_reload and self._has_served and self._next is None:
-                self._wants_reload = False
-                self._reload()
+            try:
+                self._look_after_reload()
+            except (ConfigError, StartError, OSError) as error:
+                self._reading = None
+                self._keep_present("; ".join(str(error).split("\n")))
 
     # Generations.
 
-    def _reload(self) -> None:
-        """Starts a generation of the file as it is now."""
+    def _look_after_reload(self) -> None:
+        """Reads the file as it is now, and starts a generation of it once it has been read.
+
+        Raises `ConfigError` and `StartError`.
+        """
+        if self._reading is not None:
+            config = self._reading.poll()
+            if config is not None:
+                self._reading = None
+                self._begin_next(config)
+        elif self._wants_reload and self._has_served and self._next is None:
+            self._wants_reload = False
+            self._reading = self.read(self.config.timeouts.start)
+
+    def _begin_next(self, config: Config) -> None:
+        """Raises `StartError`."""
         assert self._present is not None
-        try:
-            config = self.reload()
-            self._check_store(config)
-            listeners = self._present.listeners.extended(_addresses(config), config.workers)
-        except (ConfigError, StartError) as error:
-            self._keep_present("; ".join(str(error).split("\n")))
-            return
+        self._check_store(config)
+        listeners = self._present.listeners.extended(_addresses(config), config.workers)
         url = self._present.store_url if config.store.url == "embedded" else config.store.url
         self._next = _Generation(config, listeners, url)
         self._begin(self._next)
@@ -206,7 +218,7 @@ class Supervisor:
             )
 
     def _begin(self, generation: _Generation) -> None:
-        generation.deadline = time.monotonic() + _START_SECONDS
+        generation.deadline = time.monotonic() + generation.config.timeouts.start
         try:
             for number in range(generation.config.workers):
                 self._fork(generation, number)
@@ -228,7 +240,8 @@ class Supervisor:
                 self._has_served = True
                 self.say(f"listening on {', '.join(map(describe, self.config.listen))}")
         elif time.monotonic() > generation.deadline:
-            self._start_failed(f"the workers did not serve within {_START_SECONDS:.0f} s")
+            seconds = generation.config.timeouts.start
+            self._start_failed(f"the workers did not serve within {seconds:g} s")
 
     def _start_failed(self, reason: str) -> None:
         """The first generation's failure ends the gateway; a later one's changes nothing."""
@@ -381,8 +394,7 @@ class Supervisor:
     def _reaped(self) -> Iterator[tuple[int, int]]:
         """The processes that have ended, with their exit codes (negative: a signal).
 
-        Strangers too: a process with the id 1 inherits whatever its descendants leave behind. The
-        store's is left to the store.
+        Strangers too: a process with the id 1 inherits whatever its descendants leave behind.
         """
         waiting = os.WEXITED | os.WNOHANG | os.WNOWAIT
         while True:
@@ -392,11 +404,17 @@ class Supervisor:
                 return
             if ended is None:
                 return
-            if self._store is not None and ended.si_pid == self._store.pid:
-                self._store.reap()
-                continue
-            _, status = os.waitpid(ended.si_pid, 0)
-            yield ended.si_pid, os.waitstatus_to_exitcode(status)
+            if not self._is_reaped_elsewhere(ended.si_pid):
+                _, status = os.waitpid(ended.si_pid, 0)
+                yield ended.si_pid, os.waitstatus_to_exitcode(status)
+
+    def _is_reaped_elsewhere(self, pid: int) -> bool:
+        """Whether a process is the store's or the reader's; its end is then noted there."""
+        for owner in (self._store, self._reading):
+            if owner is not None and owner.pid == pid:
+                owner.reap()
+                return True
+        return False
 
     def _has_ended(self, pid: int, code: int) -> None:
         """A process has ended. If it was a worker that is still needed, there will be another."""
@@ -459,11 +477,14 @@ class Supervisor:
         until = now + self.config.timeouts.drain + _GRACE_SECONDS
         for generation in self._generations():
             generation.listeners.close()  # before all else: who comes now goes elsewhere
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
         self._order_all(Order.END if at_once else Order.STOP)
         if at_once:
             until = now + _AT_ONCE_SECONDS
         while any(self._workers()) and time.monotonic() < until:
-            happened = signal.sigtimedwait(_SIGNALS, _STARTING_POLL_SECONDS)
+            happened = signal.sigtimedwait(_SIGNALS, _BUSY_POLL_SECONDS)
             if happened is not None and happened.si_signo in _STOP:
                 self._order_all(Order.END)
                 until = min(until, time.monotonic() + _AT_ONCE_SECONDS)
@@ -485,6 +506,17 @@ class Supervisor:
         if self._store is not None:
             self._store.stop()
         self._slots.remove()
+
+
+def preload() -> None:
+    """Imports what every worker needs, once: it takes half a second, and forking 3 ms.
+
+    Workers share the memory, so the collector must not write to it (`gc.freeze`).
+    """
+    from gateway.processes import worker  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
 
 
 def block_signals() -> None:

@@ -18,7 +18,7 @@ import yaml
 
 from tests.process.test_processes import GET, sections, until
 from tests.support.gateway import Gateway, gateway, reload
-from tests.support.processes import HANG
+from tests.support.processes import HANG, alive
 from tests.support.raw import OK, Client, Upstream, Visit, ask, status
 from tests.support.redis_server import RedisServer
 
@@ -88,15 +88,20 @@ def stays(relay: Gateway) -> str:
     return str(line)
 
 
-def new_worker(relay: Gateway, before: list[int]) -> int:
-    """Waits for a worker that is about to start: it has loaded what only workers load."""
+def begin_reload(relay: Gateway) -> int:
+    """Reloads; the process that reads the file."""
+    before = relay.children()
+    reload(relay)
+    return new_child(relay, before)
+
+
+def new_child(relay: Gateway, before: list[int]) -> int:
+    """Waits for the next process that the gateway starts."""
     end = time.monotonic() + HANG
     while time.monotonic() < end:
-        for pid in set(relay.workers()) - set(before):
-            with suppress(OSError):
-                if "uvloop" in Path(f"/proc/{pid}/maps").read_text():
-                    return pid
-    raise AssertionError("there is no new worker")
+        if new := set(relay.children()) - set(before):
+            return min(new)
+    raise AssertionError("there is no new process")
 
 
 def tunnel(relay: Gateway) -> Client:
@@ -127,13 +132,25 @@ def test_a_reload_is_counted(relay: Gateway) -> None:
     assert relay.metrics()['latchkey_config_reloads_total{result="ok"}'] == 1
 
 
-def test_a_new_worker_that_dies(relay: Gateway) -> None:
-    """It is killed before it serves: the old ones have never stopped to."""
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (signal.SIGKILL, r"worker \d has ended \(killed by SIGKILL\)"),
+        (signal.SIGSTOP, r"the workers did not serve within 2 s"),
+    ],
+)
+def test_a_new_worker_that_does_not_serve(
+    relay: Gateway, number: signal.Signals, reason: str
+) -> None:
+    """It dies, or never says that it can serve: the old ones have never stopped to."""
     before = relay.workers()
-    reload(relay)
-    os.kill(new_worker(relay, before), signal.SIGKILL)
-    assert "worker 0 has ended (killed by SIGKILL)" in stays(relay)
-    assert relay.workers() == before
+    change(relay, workers=4, timeouts={**relay.config["timeouts"], "start": 2})
+    reader = begin_reload(relay)
+    worker = new_child(relay, [*relay.children(), reader])
+    os.kill(worker, number)
+    assert re.fullmatch(reason, stays(relay))
+    assert set(before) < set(relay.workers())
+    until(lambda: relay.workers() == before)
     reloaded(relay)
     assert relay.metrics()["latchkey_config_last_reload_successful"] == 1
 
@@ -153,17 +170,56 @@ def test_a_new_worker_that_cannot_serve(relay: Gateway) -> None:
     until(lambda: relay.workers() == before)
 
 
-def test_a_file_that_never_ends(relay: Gateway) -> None:
-    """A pipe that nothing is written to: the gateway goes on, and can be stopped meanwhile."""
+def endless(relay: Gateway) -> None:
+    """Puts a pipe that nothing is written to in the place of config.yaml."""
     file = relay.log.with_name("config.yaml")
     file.unlink()
     os.mkfifo(file)
-    reload(relay)
-    until(lambda: len(relay.children()) == 2)
-    assert status(ask(relay.port, GET)) == 200
-    [reader] = set(relay.children()) - set(relay.workers()) or [relay.children()[-1]]
+
+
+def test_a_reader_that_is_killed(relay: Gateway) -> None:
+    """It holds no socket and no lock, so nothing depends on its end."""
+    endless(relay)
+    reader = begin_reload(relay)
+    until(lambda: len(os.listdir(f"/proc/{reader}/fd")) <= 4)  # standard streams, and its pipe
     os.kill(reader, signal.SIGKILL)
     assert "the process that reads it was killed by signal 9" in stays(relay)
+
+
+@pytest.mark.parametrize("number", [signal.SIGCONT, signal.SIGSTOP])
+def test_a_file_that_never_ends(relay: Gateway, number: signal.Signals) -> None:
+    """It has `timeouts.start` to be read, also where the reader hangs."""
+    change(relay, timeouts={**relay.config["timeouts"], "start": 1})
+    reloaded(relay)
+    until(lambda: len(relay.children()) == 1)
+    endless(relay)
+    reader = begin_reload(relay)
+    os.kill(reader, number)
+    assert "config.yaml:1:1: cannot be read: not within 1 s" in stays(relay)
+    until(lambda: not alive(reader))
+
+
+def test_while_a_file_is_read(relay: Gateway) -> None:
+    """A worker that dies is replaced, a second SIGHUP waits its turn, and SIGTERM is obeyed."""
+    good = relay.log.with_name("config.yaml").read_text()
+    endless(relay)
+    begin_reload(relay)
+    reload(relay)
+    [worker] = relay.workers()[:1]
+    os.kill(worker, signal.SIGKILL)
+    until(lambda: status_or_none(relay) == 200)
+    with relay.log.with_name("config.yaml").open("w") as pipe:
+        pipe.write(good)
+    until(lambda: "gateway: reloaded" in relay.log.read_text())
+    until(lambda: len(relay.children()) == 2)  # the second one is being read
+    os.kill(relay.pid, signal.SIGTERM)
+    until(lambda: not alive(relay.pid))
+
+
+def status_or_none(relay: Gateway) -> int | None:
+    with suppress(OSError):
+        return status(ask(relay.port, GET))
+    return None
 
 
 def test_no_descriptors_left(relay: Gateway) -> None:
