@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from gateway.relay.client import ClientConnection
     from gateway.relay.context import Context
     from gateway.relay.upstream.connection import UpstreamConnection
-    from gateway.relay.upstream.pool import Server
+    from gateway.relay.upstream.pool import Outage, Pool, Server
 
 # RFC 9110 §9.2.2: doing it twice is the same as doing it once.
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
@@ -53,16 +53,18 @@ class Exchange:
 
     forward: Forward | None = None
     upstream: UpstreamConnection | None = None
-    tried: frozenset[Server] = frozenset()  # those that have not answered
+    asked: frozenset[Server] = frozenset()  # servers that were sent the request in vain
+    tried: frozenset[Server] = frozenset()  # those, and the ones that could not be reached
+    outage: Outage | None = None  # why it is dialled again for, if it is
     close = False  # the client's connection ends with this exchange
     responding = False  # the answer's head has left
     uploading = False  # the request's body is still to come
     tunnelling = False
     waits = False  # for an upstream connection
+    queued: Pool | None = None  # where it waits, while there is none that could be opened for it
     awaits_body = False  # whose first part has to come before that
     ended = False
     logs_out = False  # its session ends with it
-    repeated = False  # sent to another server, which is done once
     tried_again = False  # another token has been sought, which is done once
     suspended: eager.Suspended[Any] | None = None  # what the store is asked for
     status = 0
@@ -99,6 +101,11 @@ class Exchange:
     def network(self) -> str:
         """The client, as far as it can be told from others; else ""."""
         return self.client.peer.network(self.head)
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether it may be sent twice: doing it again changes nothing, and no body has gone."""
+        return self.head.method in _IDEMPOTENT and not self.head.has_body
 
     # From the head to an upstream connection.
 
@@ -491,20 +498,20 @@ class Exchange:
         upstream = self.upstream
         assert upstream is not None
         pool, server = upstream.pool, upstream.server
+        is_first = not self.asked
         if not is_stale:
             pool.failed(server, cause)
+            self.asked |= {server}
             self.tried |= {server}
-        repeatable = self.head.method in _IDEMPOTENT and not self.head.has_body
-        goes_elsewhere = not self.repeated and pool.has_other_than(self.tried)
-        if not repeatable or self._interim or not (is_stale or goes_elsewhere):
+        goes_elsewhere = is_first and pool.has_other_than(self.tried)
+        if not self.is_repeatable or self._interim or not (is_stale or goes_elsewhere):
             self.cause = cause
             self.fail(refusal)
             return
         self.upstream, self.waits = None, True
         if is_stale:
-            pool.redial(self, upstream)
+            pool.replace(self, upstream)
         else:
-            self.repeated = True
             pool.release(upstream, self, reusable=False)
             pool.acquire(self)
 
@@ -576,6 +583,8 @@ class Exchange:
         )
         if upstream is not None:
             upstream.pool.release(upstream, self, reusable=reusable)
+        elif self.queued is not None:
+            self.queued.leave(self)
         self.client.exchange_ended(self)
 
     @property

@@ -44,6 +44,17 @@ def test_an_ejected_server_is_passed_over() -> None:
     assert pick(servers, 0, 100.0 + FIRST_EJECTION_SECONDS) == 0
 
 
+def test_a_request_that_may_not_probe() -> None:
+    """It goes to a server that has not failed, until the longest ejection more has passed."""
+    servers = [Standing(), Standing(busy=9)]
+    servers[0].eject(100.0)
+    lapsed = 100.0 + FIRST_EJECTION_SECONDS
+    assert pick(servers, 0, lapsed, probes=False) == 1
+    assert pick(servers, 0, lapsed + MAX_EJECTION_SECONDS, probes=False) == 0
+    servers[1].eject(lapsed)
+    assert pick(servers, 0, lapsed, probes=False) == 0
+
+
 def test_all_ejected() -> None:
     """When no server is left, all are: one of them may be back."""
     servers = [Standing(), Standing()]

@@ -269,6 +269,21 @@ class Upstream:
             assert time.monotonic() < until, f"never happened; got {self.got!r}"
             time.sleep(0.01)
 
+    def refuse(self) -> None:
+        """Ends like a server that is killed. Its port refuses connections until `listen`."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+        self._listener.close()
+        self.clear()
+        self._listener = socket.socket()
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.bind(("127.0.0.1", self.port))
+
+    def listen(self) -> None:
+        """Is back, after `refuse`."""
+        self._listener.listen(256)
+        threading.Thread(target=self._accept, daemon=True).start()
+
     def stop(self) -> None:
         self._listener.close()
         self.clear()

@@ -38,7 +38,7 @@ def site(
         upstreams=upstreams,
         routes=routes,
         login=login,
-        timeouts={"body_idle": 0.6},
+        timeouts={"body_idle": 0.6, "connect": 0.3},
     ) as running:
         yield running, server
     server.stop()

@@ -1,6 +1,7 @@
 """wire-rules.md#D8: an upstream of two servers, of which one fails."""
 
 import itertools
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from gateway.core.http.balancing import FIRST_EJECTION_SECONDS
 from tests.support.gateway import Gateway, gateway
 from tests.support.processes import HANG
 from tests.support.raw import OK, Answer, Client, Upstream, Visit, always
@@ -16,7 +18,7 @@ from tests.wire.vectors import cases
 
 # As many upstreams as there are tests, or more: each begins with servers that have not failed yet.
 # Not many more, for the gateway's log has at most 20 lines a minute of each message.
-_UPSTREAMS = 20
+_UPSTREAMS = 22
 _RESPONSE_TIMEOUT = 0.6
 
 _UNAVAILABLE = b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n"
@@ -51,11 +53,12 @@ def running(
             "path": f"/{name}/*",
             "upstream": name,
             "auth": "public",
-            "response_timeout": _RESPONSE_TIMEOUT,
+            "response_timeout": HANG if name == "few" else _RESPONSE_TIMEOUT,
         }
-        for name in [*pairs, "only"]
+        for name in [*pairs, "only", "few"]
     ]
-    upstreams = {**pairs, "only": bad.url}
+    few = {"servers": [bad.url, good.url], "max_connections": 2}
+    upstreams = {**pairs, "only": bad.url, "few": few}
     with gateway(
         tmp_path_factory.mktemp("servers"), redis.url, upstreams=upstreams, routes=routes
     ) as started:
@@ -227,6 +230,86 @@ def test_failed_servers_are_asked_when_all_have_failed(site: Site) -> None:
     assert len(site.bad.visits) == len(site.good.visits) == 4
     site.good.clear()
     assert [site.ask() for _ in range(4)] == [200] * 4
+
+
+def test_a_probe_is_a_request_that_can_be_repeated(site: Site) -> None:
+    """wire-rules.md#D8: a request that would be lost with a server that still fails goes to one that works."""
+    site.bad.clear(_reads_and_closes)
+    assert [site.ask() for _ in range(4)] == [200] * 4
+    time.sleep(FIRST_EJECTION_SECONDS)
+    visits = len(site.bad.visits)
+    assert [site.ask("POST", b"hello") for _ in range(6)] == [200] * 6
+    assert len(site.bad.visits) == visits
+    assert [site.ask() for _ in range(2)] == [200] * 2
+    assert len(site.bad.visits) == visits + 1
+
+
+class Full:
+    """Both servers, with as many requests as they have places for; those at the bad one end as the
+    test says, and those at the good one are answered when it is `free`.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.free = threading.Event()
+        self.ends: queue.SimpleQueue[bytes] = queue.SimpleQueue()  # an answer, or b"" for a close
+        self.statuses: list[int] = []
+        self._clients: list[threading.Thread] = []
+        site.path = "/few/"
+        site.bad.clear(self._fails)
+        site.good.clear(self._works)
+        for _ in range(4):
+            self.ask("GET")
+        _until(lambda: len(site.bad.visits) == len(site.good.visits) == 2)
+
+    def ask(self, method: str) -> None:
+        client = threading.Thread(target=lambda: self.statuses.append(self.site.ask(method)))
+        client.start()
+        self._clients.append(client)
+
+    def end(self) -> list[int]:
+        """Has the good server answer, and returns the statuses of all requests."""
+        self.free.set()
+        for client in self._clients:
+            client.join(HANG)
+        return self.statuses
+
+    def _fails(self, visit: Visit) -> None:
+        visit.head()
+        if answer := self.ends.get(timeout=HANG):
+            visit.send(answer)
+        else:
+            visit.close()
+
+    def _works(self, visit: Visit) -> None:
+        seen = 0
+        while True:
+            seen += len(visit.request(seen))
+            self.free.wait(HANG)
+            visit.send(OK)
+
+
+def test_a_repeated_request_gets_no_place_where_it_has_failed(site: Site) -> None:
+    """wire-rules.md#D8: a repeated request that waits for a place gets none at the server that has failed it."""
+    full = Full(site)
+    full.ends.put(b"")
+    _until(lambda: sum(visit.ended for visit in site.bad.visits) == 1)
+    full.ends.put(OK)  # which is a good reason to send others there
+    _until(lambda: len(full.statuses) == 1)
+    assert full.end() == [200] * 4
+    assert site.bad.got.count(b"HTTP/1.1") == 2
+
+
+def test_waiting_requests_get_no_place_at_a_failing_server(site: Site) -> None:
+    """wire-rules.md#D8: requests that wait for a place get none at a failing server while another one works."""
+    full = Full(site)
+    full.ask("POST")
+    time.sleep(0.2)
+    full.ends.put(b"")
+    full.ends.put(b"")
+    _until(lambda: all(visit.ended for visit in site.bad.visits))
+    assert full.end() == [200] * 5
+    assert site.bad.got.count(b"HTTP/1.1") == 2
 
 
 def test_a_server_that_is_back_gets_its_share(site: Site) -> None:

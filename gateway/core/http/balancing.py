@@ -45,19 +45,23 @@ class Standing:
             self.errors = 0.0
 
 
-def pick(standings: Sequence[Standing], turn: int, now: float) -> int:
+def pick(standings: Sequence[Standing], turn: int, now: float, *, probes: bool = True) -> int:
     """The index of the least loaded server that is not ejected; equals take turns.
 
+    probes: whether the request may find out that a server whose ejection has passed still fails.
+        Others wait for the longest ejection more, in which there may be one that does.
     A recent error counts as a request in flight, or the server that fails fastest would have the
     fewest and get the most (Site Reliability Engineering, chapter 20: a sinkhole).
     When all are ejected, all are tried: a guess at which is back beats refusing every request.
     """
+    since = now if probes else now - MAX_EJECTION_SECONDS
     count = len(standings)
     chosen, least = 0, (True, float("inf"))
     for step in range(count):
         index = (turn + step) % count
         standing = standings[index]
-        load = (standing.ejected_until > now, standing.busy + standing.errors)
+        is_out = standing.ejected_until != 0 and standing.ejected_until > since
+        load = (is_out, standing.busy + standing.errors)
         if load < least:
             chosen, least = index, load
     return chosen

@@ -1,7 +1,9 @@
 """Upstreams as the relay sees them: servers, their open connections, and who waits for one.
 
 Each server has so many places: connections that are busy, or are being opened. One client gets no
-more than its share of them, and of the clients that wait each gets a place in its turn.
+more than its share of them, and of the clients that wait each gets a place in its turn. A request
+that no server can be reached for waits as well, without a place, and is dialled again for: servers
+restart.
 """
 
 from __future__ import annotations
@@ -9,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import ssl
 import time
-from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.core.http import balancing, refusals
 from gateway.core.http.balancing import Standing
-from gateway.core.http.refusals import Refusal
 from gateway.core.http.shares import Shares
 from gateway.observe import causes
 
@@ -29,6 +32,32 @@ Connect = Callable[[Callable[[], "UpstreamConnection"]], Awaitable[object]]
 
 # What this machine lacks, and no server is to blame for: descriptors, or memory.
 _OUR_OWN = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+# What no restart explains, or what has taken all the time that there is: not dialled for again.
+_LASTING = (TimeoutError, ssl.SSLError, PermissionError)
+
+# How long a pool waits before it dials again (seconds): each time twice as long, up to a tenth of a
+# second, so that a server's return is noticed at once as people see it.
+_FIRST_PAUSE = 0.01
+_MAX_PAUSE = 0.1
+
+# How many requests may wait while no server of a pool can be reached: five seconds of 200 a second.
+# Each may hold a read-ahead (64 KiB) of its body.
+_MAX_UNREACHED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Why a request waits for a server that cannot be reached, and until when.
+
+    until: when it is refused (monotonic seconds)
+    server: the one that was tried last
+    cause: what was wrong there, for the log
+    """
+
+    until: float
+    server: Server
+    cause: str
 
 
 class Server:
@@ -82,7 +111,7 @@ class Pool:
         host: the upstream's own Host value
         most: places of each server
         share: how many of them one client may hold (percent; see `Shares`)
-        connect_timeout: for opening a connection, or waiting for one (seconds)
+        connect_timeout: for opening a connection, dialling again, or waiting for one (seconds)
         idle_timeout: for which a connection is kept (seconds)
         """
         self.name = name
@@ -95,11 +124,14 @@ class Pool:
         for server in self.servers:
             server.shares = Shares(most, share, server.holders)
         self._most = most
+        self._share = share
         self._connect_timeout = connect_timeout
         self._new_connection = new_connection
         self._turn = 0
         self._waiting: _Queues = OrderedDict()
         self._dials: set[asyncio.Task[None]] = set()
+        self._pause = _FIRST_PAUSE
+        self._redial: asyncio.TimerHandle | None = None  # while some wait for an unreached server
 
     def acquire(self, exchange: Exchange) -> None:
         """Gives the exchange a connection: an idle one now, a new one soon, or one that frees.
@@ -108,15 +140,22 @@ class Pool:
         """
         if exchange.uploading and exchange.postpones():
             return
-        server = self._only or self._pick(exchange.tried)
+        server = self._only or self._pick(exchange)
         busy, shares = server.standing.busy, server.shares
         if busy < shares.crowded or shares.allows(exchange.network, busy):
             self._place(exchange, server)
         else:
-            queue = self._waiting.setdefault(exchange.network, deque())
-            queue.append((time.monotonic() + self._connect_timeout, exchange))
+            self._wait(exchange)
 
-    def redial(self, exchange: Exchange, connection: UpstreamConnection) -> None:
+    def leave(self, exchange: Exchange) -> None:
+        """Takes an exchange out of its queue: it has ended, or waits no more."""
+        exchange.queued = None
+        queue = self._waiting[exchange.network]
+        del queue[exchange]
+        if not queue:
+            del self._waiting[exchange.network]
+
+    def replace(self, exchange: Exchange, connection: UpstreamConnection) -> None:
         """Opens a new connection in the place of one that was stale."""
         connection.abort()
         self._dial_soon(exchange, connection.server)
@@ -175,29 +214,31 @@ class Pool:
         for server in self.servers:
             if server.standing.errors:
                 server.standing.forget()
-        for client, queue in list(self._waiting.items()):
-            while queue and (queue[0][0] < now or not queue[0][1].waits):
-                _, exchange = queue.popleft()
-                if exchange.waits:
-                    exchange.fail(self._why_none())
-            if not queue and self._waiting.get(client) is queue:
-                del self._waiting[client]
+        queues = list(self._waiting.values())
+        late = [exchange for queue in queues for exchange, until in queue.items() if until < now]
+        for exchange in late:
+            self._refuse(exchange)
 
     def close(self) -> None:
         """Closes what is idle and stops what is being opened."""
+        if self._redial is not None:
+            self._redial.cancel()
         for server in self.servers:
             server.discard_idle()
         for task in self._dials:
             task.cancel()
 
-    def _pick(self, tried: frozenset[Server]) -> Server:
+    def _pick(self, exchange: Exchange) -> Server:
         self._turn += 1
-        now = time.monotonic()
+        now, tried = time.monotonic(), exchange.tried
         servers = self.servers
         if tried:
             servers = tuple(server for server in servers if server not in tried)
         standings = [server.standing for server in servers]
         server = servers[balancing.pick(standings, self._turn, now)]
+        if server.standing.ejected_until and not exchange.is_repeatable:
+            # It would be lost if the server is not back.
+            server = servers[balancing.pick(standings, self._turn, now, probes=False)]
         if server.standing.ejected_until:
             # This request finds out whether the server is back, over a connection of its own;
             # others go there when it has been answered.
@@ -236,21 +277,25 @@ class Pool:
             connection.abort()
             raise
         server.dialling.discard(exchange)
+        exchange.outage = None
         if exchange.waits:
             exchange.begin(connection)
         else:
             connection.fresh = False
             self.release(connection, exchange, reusable=True)
+        if self._redial is not None:
+            self._reached(server)
 
     def _undialled(self, exchange: Exchange, server: Server, error: OSError) -> None:
-        """Nothing has been sent, so any other server may be tried; each is tried once."""
+        """Nothing has been sent, so any other server may be tried; then all of them again."""
         cause = causes.cause(error)
         if error.errno in _OUR_OWN:
             self._log.error("no connection can be made: %s", cause)
             if exchange.waits:
                 exchange.fail(refusals.BUSY)
             return
-        self.failed(server, cause)
+        if exchange.outage is None:  # else the log knows
+            self.failed(server, cause)
         if not exchange.waits:
             return
         exchange.tried |= {server}
@@ -258,8 +303,58 @@ class Pool:
             self.acquire(exchange)
         elif isinstance(error, TimeoutError):
             exchange.unreached(refusals.UPSTREAM_SILENT, server, cause)
-        else:
+        elif isinstance(error, _LASTING) or not self._awaits_server(exchange, server, cause):
             exchange.unreached(refusals.UPSTREAM_REFUSED, server, cause)
+
+    def _awaits_server(self, exchange: Exchange, server: Server, cause: str) -> bool:
+        """Whether the exchange waits for a server to be back, as far as there are time and room."""
+        now = time.monotonic()
+        until = now + self._connect_timeout if exchange.outage is None else exchange.outage.until
+        if until < now or not self._has_room(exchange):
+            return False
+        exchange.outage = Outage(until, server, cause)
+        exchange.tried = exchange.asked
+        self._wait(exchange)
+        if self._redial is None:
+            self._redial_soon()
+        return True
+
+    def _has_room(self, exchange: Exchange) -> bool:
+        """Whether one more may wait for a server to be back; no client takes all the room."""
+        waiting = sum(map(len, self._waiting.values()))
+        return Shares(_MAX_UNREACHED, self._share, self._waiters).allows(exchange.network, waiting)
+
+    def _waiters(self) -> Iterator[str]:
+        for client, queue in self._waiting.items():
+            yield from [client] * len(queue)
+
+    def _redial_soon(self) -> None:
+        self._redial = asyncio.get_running_loop().call_later(self._pause, self._dial_again)
+
+    def _dial_again(self) -> None:
+        """Finds out, with one of those that wait, whether a server is back."""
+        self._redial = None
+        waiting = (exchange for queue in self._waiting.values() for exchange in queue)
+        exchange = next((exchange for exchange in waiting if exchange.outage is not None), None)
+        if exchange is None:
+            self._pause = _FIRST_PAUSE
+            return
+        self._pause = min(2 * self._pause, _MAX_PAUSE)
+        self._redial_soon()
+        self.leave(exchange)
+        self.acquire(exchange)
+
+    def _reached(self, server: Server) -> None:
+        """The server can be reached: those that wait get its places."""
+        self._pause = _FIRST_PAUSE
+        while (exchange := self._next_waiting(server)) is not None:
+            self._place(exchange, server)
+
+    def _wait(self, exchange: Exchange) -> None:
+        outage = exchange.outage
+        until = time.monotonic() + self._connect_timeout if outage is None else outage.until
+        self._waiting.setdefault(exchange.network, {})[exchange] = until
+        exchange.queued = self
 
     def _take(self, exchange: Exchange, server: Server) -> None:
         server.standing.busy += 1
@@ -275,28 +370,33 @@ class Pool:
 
     def _next_waiting(self, server: Server) -> Exchange | None:
         """Who gets a place that has become free: of each client one in its turn, but for those
-        that have their share already.
+        that have their share already. None, while the server is ejected and another one is not.
         """
+        if server.standing.ejected_until and self._has_healthy():
+            return None
         for _ in range(len(self._waiting)):
             client, queue = self._waiting.popitem(last=False)
-            while queue and not queue[0][1].waits:
-                queue.popleft()
-            if not queue:
-                continue
             found = None
             if server.shares.allows(client, server.standing.busy):
-                _, found = queue.popleft()
-            if queue:
-                self._waiting[client] = queue
+                found = next((exchange for exchange in queue if server not in exchange.tried), None)
+            self._waiting[client] = queue
             if found is not None:
+                self.leave(found)
                 return found
         return None
 
-    def _why_none(self) -> Refusal:
-        """Why an exchange has waited in vain."""
+    def _has_healthy(self) -> bool:
+        return any(not server.standing.ejected_until for server in self.servers)
+
+    def _refuse(self, exchange: Exchange) -> None:
+        """The exchange has waited in vain."""
+        self.leave(exchange)
+        if (outage := exchange.outage) is not None:
+            exchange.unreached(refusals.UPSTREAM_REFUSED, outage.server, outage.cause)
+            return
         is_full = all(server.standing.busy >= self._most for server in self.servers)
-        return refusals.BUSY if is_full else refusals.OVER_SHARE
+        exchange.fail(refusals.BUSY if is_full else refusals.OVER_SHARE)
 
 
-# Who waits, with the time until when (monotonic seconds): by client, the next one first.
-_Queues = OrderedDict[str, deque[tuple[float, "Exchange"]]]
+# Who waits, by client, the next one first; each with the time until when (monotonic seconds).
+_Queues = OrderedDict[str, dict["Exchange", float]]
