@@ -1,7 +1,7 @@
 """The parent process: opens the sockets, starts the store and the workers, and keeps them going.
 
 It has no event loop and does no work of its own, so it can fork at any time. Workers inherit the
-configuration and the sockets, and say when they serve (`processes/worker_link.py`). The workers of one
+configuration and the sockets, and say when they serve (`worker_link.py`). The workers of one
 configuration are a generation; the next one takes over when all of its workers serve, and whatever
 happens to them before leaves the present one as it is.
 """
