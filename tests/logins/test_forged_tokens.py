@@ -8,14 +8,13 @@ a token (SENT) meets each way in which a reply may repeat it (REPLIES), and no k
 import base64
 import gzip
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 from aiohttp import web
 
-from tests.conftest import SIGNING_SECRET, token_of
+from tests.conftest import token_of
 from tests.logins.test_backend import count
 from tests.support.endpoints import BODY, World, answer, world
 from tests.support.redis_server import RedisServer
@@ -119,30 +118,20 @@ async def log_in(place: World, sent: Sent) -> tuple[int, str]:
     return status, f"{headers}{body.decode('latin-1')}"
 
 
-@pytest.fixture(params=["unverified", "verified"])
-async def place(request: pytest.FixtureRequest, redis: RedisServer) -> AsyncIterator[World]:
-    """A login that believes its backend, and one that verifies its tokens."""
-    login: dict[str, Any] = {"kind": "backend", "path": "/login", "upstream": "accounts"}
-    if request.param == "verified":
-        login["verify"] = {"secret": SIGNING_SECRET}
-    async with world(redis.url, login=login, guessing="off") as built:
-        yield built
-
-
 @pytest.mark.parametrize("reply", REPLIES.values(), ids=REPLIES.keys())
 async def test_what_was_sent_is_no_token(
-    place: World, reply: Callable[[str], web.Response]
+    either: World, reply: Callable[[str], web.Response]
 ) -> None:
     """However it was sent: no key, no session, and nothing of it in the answer."""
-    place.backend.answer = reply(SIGNED)
+    either.backend.answer = reply(SIGNED)
     for way, make in SENT.items():
-        status, text = await log_in(place, make(SIGNED))
+        status, text = await log_in(either, make(SIGNED))
         assert status in (302, 502), (way, text)
         assert "lk_" not in text, way
         assert SIGNED not in text, way
-    assert await count(place) == 0
-    assert {event.kind for event in place.events} == {"login_failed"}
-    _, text = await log_in(place, Sent())
+    assert await count(either) == 0
+    assert {event.kind for event in either.events} == {"login_failed"}
+    _, text = await log_in(either, Sent())
     assert "lk_" in text, "what the client has not sent is the backend's"
 
 
@@ -166,14 +155,14 @@ ELSEWHERE: dict[str, Callable[[str], web.Response]] = {
 
 @pytest.mark.parametrize("reply", ELSEWHERE.values(), ids=ELSEWHERE.keys())
 async def test_nothing_is_taken_from_elsewhere(
-    place: World, reply: Callable[[str], web.Response]
+    either: World, reply: Callable[[str], web.Response]
 ) -> None:
     """Whether the client has sent it or not."""
-    place.backend.answer = reply(SIGNED)
+    either.backend.answer = reply(SIGNED)
     for sent in (Sent(), *(make(SIGNED) for make in SENT.values())):
-        _, text = await log_in(place, sent)
+        _, text = await log_in(either, sent)
         assert ("lk_" in text, SIGNED in text) == (False, False)
-    assert await count(place) == 0
+    assert await count(either) == 0
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE"])
@@ -228,45 +217,45 @@ async def test_a_named_place_is_no_exception(
         assert "lk_" in text
 
 
-async def test_an_echo_beside_the_token_is_passed_over(place: World) -> None:
+async def test_an_echo_beside_the_token_is_passed_over(either: World) -> None:
     """Under a likelier name it hides the token from nobody, and it is blotted out."""
     token = token_of("alice")
-    place.backend.answer = answer({"token": SIGNED, "jwt": token, "user": {"name": SIGNED}})
-    status, _, body = await place.ask("POST", "/login", sent_json(SIGNED).body)
+    either.backend.answer = answer({"token": SIGNED, "jwt": token, "user": {"name": SIGNED}})
+    status, _, body = await either.ask("POST", "/login", sent_json(SIGNED).body)
     data = json.loads(body)
     assert (status, data["token"], data["user"]) == (200, "", {"name": ""})
-    assert (await place.entry(data["jwt"])).session.token.reveal() == token
+    assert (await either.entry(data["jwt"])).session.token.reveal() == token
 
 
-async def test_a_refusal_that_repeats_what_was_typed_stays_one(place: World) -> None:
+async def test_a_refusal_that_repeats_what_was_typed_stays_one(either: World) -> None:
     """It comes back as it came, without the token."""
-    place.backend.answer = answer({"errors": [{"message": f"no user {SIGNED}"}]})
-    status, _, body = await place.ask("POST", "/login", sent_json(SIGNED).body)
+    either.backend.answer = answer({"errors": [{"message": f"no user {SIGNED}"}]})
+    status, _, body = await either.ask("POST", "/login", sent_json(SIGNED).body)
     assert (status, json.loads(body)) == (200, {"errors": [{"message": "no user "}]})
-    place.backend.answer = redirect(Set_Cookie=f"jwt={SIGNED}", Location=f"/login?name={SIGNED}")
-    status, headers, _ = await place.ask("POST", "/login", sent_json(SIGNED).body)
+    either.backend.answer = redirect(Set_Cookie=f"jwt={SIGNED}", Location=f"/login?name={SIGNED}")
+    status, headers, _ = await either.ask("POST", "/login", sent_json(SIGNED).body)
     assert (status, headers["Location"]) == (302, "/login?name=")
     assert "Set-Cookie" not in headers
-    assert await count(place) == 0
+    assert await count(either) == 0
 
 
-async def test_a_request_that_cannot_be_read_gets_no_key(place: World) -> None:
+async def test_a_request_that_cannot_be_read_gets_no_key(either: World) -> None:
     """Nobody can say what is in it; whoever packs a login as any backend reads it logs in."""
-    place.backend.answer = answer({"token": token_of("alice")})
+    either.backend.answer = answer({"token": token_of("alice")})
     for packing, expected in (("gzip", 200), ("zstd", 502), ("gzip, x-secret", 502)):
-        status, _, _ = await place.ask(
+        status, _, _ = await either.ask(
             "POST", "/login", gzip.compress(BODY), Content_Encoding=packing
         )
         assert status == expected, packing
 
 
-async def test_a_large_request_is_read_as_well(place: World) -> None:
+async def test_a_large_request_is_read_as_well(either: World) -> None:
     """Beside the event loop."""
     pad = "x" * 100_000
-    place.backend.answer = answer({"token": SIGNED})
-    status, text = await log_in(place, sent_json(pad + escaped(SIGNED)))
+    either.backend.answer = answer({"token": SIGNED})
+    status, text = await log_in(either, sent_json(pad + escaped(SIGNED)))
     assert (status, "lk_" in text) == (502, False)
-    assert (await log_in(place, sent_json(pad)))[0] == 200
+    assert (await log_in(either, sent_json(pad)))[0] == 200
 
 
 @pytest.mark.parametrize("where", ["auto", "/refresh_token", "header:X-Refresh", "cookie:rt"])

@@ -79,11 +79,17 @@ def running(
                 raise AssertionError(f"{error}:\n{log.read_text()[-2000:]}") from None
         yield process
     finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(HANG)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                raise AssertionError(f"{command[0]} had to be killed") from None
+        end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ends a process. One that does not end when it is asked to is killed: an AssertionError."""
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(HANG)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise AssertionError(f"{process.args!r} had to be killed") from None

@@ -16,7 +16,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.support.processes import HANG, free_port
+from tests.support.processes import HANG, end, free_port
 from tests.support.tls import Certificates
 
 
@@ -103,13 +103,7 @@ class RedisServer:
         if process is None or process.poll() is not None:
             return
         process.send_signal(signal.SIGCONT)
-        process.terminate()
-        try:
-            process.wait(HANG)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise AssertionError("a redis-server had to be killed") from None
+        end(process)
 
     def _listens(self) -> bool:
         path = self.settings.get("unix_socket_path")

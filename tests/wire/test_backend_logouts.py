@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Start, log_in
+from tests.conftest import LOGIN, Start, log_in
 from tests.support.gateway import Gateway, gateway
-from tests.support.raw import Client, Upstream, Visit, always, ask, status
+from tests.support.raw import Client, Upstream, Visit, always, ask, request, status
 from tests.support.redis_server import RedisServer, redis_server
 from tests.wire.vectors import cases
 
@@ -24,13 +24,7 @@ def sections(upstream: Upstream, login_upstream: Upstream, **changes: object) ->
             "alias": upstream.url.replace("127.0.0.1", "localhost"),
             "other": login_upstream.url,
         },
-        "login": {
-            "kind": "backend",
-            "path": "/login",
-            "upstream": "other",
-            "backend_path": "/backend/login",
-            "token": "/token",
-        },
+        "login": {**LOGIN, "upstream": "other", "token": "/token"},
         "logout": LOGOUT,
         "verify": {},
         "routes": [
@@ -58,8 +52,7 @@ def key(site: Gateway) -> str:
 
 
 def send(relay: Gateway, line: str, *fields: str) -> bytes:
-    head = (f"{line} HTTP/1.1", "Host: shop.example", "Connection: close", *fields, "", "")
-    return ask(relay.port, "\r\n".join(head).encode())
+    return ask(relay.port, request(line, *fields, host="shop.example"))
 
 
 def lives(relay: Gateway, key: str) -> bool:

@@ -2,36 +2,27 @@
 logs in.
 """
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.conftest import accounts, log_in
-from tests.support.gateway import Gateway, gateway
+from tests.conftest import LOGIN, Start, accounts, log_in
+from tests.support.gateway import Gateway
 from tests.support.raw import Client, Upstream, always, ask, status
-from tests.support.redis_server import RedisServer
 from tests.wire.vectors import cases
 
 APP = "https://app.example"
 
 
 @pytest.fixture(scope="module")
-def browsers(
-    tmp_path_factory: pytest.TempPathFactory,
-    redis: RedisServer,
-    upstream: Upstream,
-    login_upstream: Upstream,
-) -> Iterator[Gateway]:
+def browsers(start: Start, upstream: Upstream, login_upstream: Upstream) -> Gateway:
     """A gateway for browsers and for apps."""
-    with gateway(
-        tmp_path_factory.mktemp("browsers"),
-        redis.url,
+    login_upstream.clear(accounts)
+    return start(
         upstreams={
             "shop": upstream.url,
             "accounts": login_upstream.url,
             "nowhere": "http://127.0.0.1:1",
         },
-        login={"kind": "backend", "path": "/login", "upstream": "accounts"},
+        login=LOGIN,
         login_page="/signin",
         trusted_proxies=["127.0.0.1"],
         keys={"field": "X-Session-Key"},
@@ -60,10 +51,7 @@ def browsers(
             {"path": "/program/*", "upstream": "shop", "on_unauthenticated": 401},
             {"path": "/person/*", "upstream": "shop", "on_unauthenticated": "login"},
         ],
-    ) as running:
-        login_upstream.clear(accounts)
-        yield running
-        login_upstream.clear(accounts)
+    )
 
 
 @pytest.fixture(scope="module")

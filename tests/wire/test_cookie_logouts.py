@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Start, accounts, json_answer, token_of
+from tests.conftest import LOGIN, Start, accounts, json_answer, token_of
 from tests.support.gateway import Gateway, gateway
-from tests.support.raw import Client, Upstream, Visit, always, ask, status
+from tests.support.raw import Client, Upstream, Visit, always, ask, request, set_cookies, status
 from tests.support.redis_server import redis_server
 from tests.wire.vectors import cases
 
@@ -18,12 +18,11 @@ DELETED = f"Set-Cookie: sid=; Path=/; Expires={PAST}; HttpOnly"
 
 
 def sections(upstream: Upstream, login_upstream: Upstream) -> dict[str, object]:
-    of_backend = {"kind": "backend", "upstream": "accounts", "backend_path": "/backend/login"}
     return {
         "upstreams": {"shop": upstream.url, "accounts": login_upstream.url},
         "login": [
-            {**of_backend, "path": "/login", "token": "/token"},
-            {**of_backend, "path": "/api/auth/login", "token": "cookie:sid"},
+            {**LOGIN, "token": "/token"},
+            {**LOGIN, "path": "/api/auth/login", "token": "cookie:sid"},
         ],
         "verify": {},
         "routes": [
@@ -45,8 +44,7 @@ def site(start: Start, upstream: Upstream, login_upstream: Upstream) -> Gateway:
 
 def send(relay: Gateway, line: str, *fields: str) -> bytes:
     own = "Sec-Fetch-Site: same-origin"
-    head = (f"{line} HTTP/1.1", "Host: www.shop.example", "Connection: close", own, *fields, "", "")
-    return ask(relay.port, "\r\n".join(head).encode())
+    return ask(relay.port, request(line, own, *fields, host="www.shop.example"))
 
 
 def log_in(relay: Gateway, login_upstream: Upstream, attributes: str = "Path=/; HttpOnly") -> str:
@@ -70,11 +68,6 @@ def key(site: Gateway, login_upstream: Upstream) -> str:
 def lives(relay: Gateway, shop: Upstream, key: str) -> bool:
     shop.clear()
     return status(send(relay, "GET /api/x", f"Authorization: Bearer {key}")) == 200
-
-
-def set_by(answer: bytes) -> list[str]:
-    head = answer.partition(b"\r\n\r\n")[0].decode()
-    return [line[12:] for line in head.split("\r\n") if line.lower().startswith("set-cookie: ")]
 
 
 ROUTES = ["/api/x", "/maybe/x", "/open/x", "/captured/x", "/json/x"]
@@ -105,7 +98,7 @@ def test_a_deleted_or_replaced_cookie_ends_the_session(
     shop.clear(always(json_answer("200 OK", {"bye": 1}, line, "Set-Cookie: theme=dark")))
     answer = send(site, f"POST {path}", f"Cookie: a=b; sid={key}", "Content-Length: 0")
     assert (status(answer), answer[-10:]) == (200, b'{"bye": 1}')
-    values = set_by(answer)
+    values = set_cookies(answer)
     assert "theme=dark" in values
     assert [value for value in values if value.startswith("sid=; Max-Age=0; Path=/")]
     assert all(value.startswith("sid=; ") for value in values if value != "theme=dark")
@@ -123,7 +116,7 @@ def test_answers_of_any_status_end_the_session(
     shop.clear(always(f"HTTP/1.1 {code}\r\n{DELETED}\r\nContent-Length: 0\r\n\r\n".encode()))
     answer = send(site, f"GET {path}", f"Cookie: sid={key}")
     assert status(answer) == int(code[:3])
-    assert "sid=; Max-Age=0; Path=/; HttpOnly" in set_by(answer)
+    assert "sid=; Max-Age=0; Path=/; HttpOnly" in set_cookies(answer)
     assert not lives(site, shop, key)
 
 
@@ -140,7 +133,7 @@ def test_a_new_token_of_the_same_person_is_no_logout(
     ):
         shop.clear(always(json_answer("200 OK", {}, line)))
         answer = send(site, f"GET {path}", f"Cookie: sid={key}")
-        assert (status(answer), set_by(answer)) == (200, [])
+        assert (status(answer), set_cookies(answer)) == (200, [])
         assert b"eyJ" not in answer
     assert lives(site, shop, key)
 
@@ -152,7 +145,7 @@ def test_no_backend_deletes_the_gateways_own_cookie(
     for name in ("latchkey", "__Host-latchkey"):
         shop.clear(always(json_answer("200 OK", {}, f"Set-Cookie: {name}=; Max-Age=0; Path=/")))
         answer = send(site, "GET /api/x", f"Cookie: {name}={key}")
-        assert (status(answer), set_by(answer)) == (200, [])
+        assert (status(answer), set_cookies(answer)) == (200, [])
         assert lives(site, shop, key)
 
 
@@ -166,7 +159,7 @@ def test_clear_site_data_ends_the_session(
     answer = send(site, f"GET {path}", f"Cookie: latchkey={key}")
     assert status(answer) == 200
     assert f"\r\n{cleared}\r\n".encode() in answer
-    assert "latchkey=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax" in set_by(answer)
+    assert "latchkey=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax" in set_cookies(answer)
     assert not lives(site, shop, key)
 
 
@@ -219,7 +212,7 @@ def test_no_logout_while_the_store_is_away(
             shop.clear(away)
             answer = send(alone, f"GET {path}", f"Cookie: sid={key}")
             store.thaw()
-            assert (status(answer), set_by(answer)) == (503, [])
+            assert (status(answer), set_cookies(answer)) == (503, [])
             assert b"bye" not in answer
 
 
@@ -249,10 +242,10 @@ def test_a_logout_deletes_the_cookie_where_it_was_set(
     for line in ("POST /logout", "GET /logout"):
         key = log_in(site, login_upstream, given)
         answer = send(site, line, f"Cookie: sid={key}")
-        assert (status(answer), set_by(answer)) == (204, [f"sid=; Max-Age=0; {kept}"])
+        assert (status(answer), set_cookies(answer)) == (204, [f"sid=; Max-Age=0; {kept}"])
     key = log_in(site, login_upstream, given)
     answer = send(site, "POST /logout", f"Cookie: latchkey={key}")
-    assert set_by(answer) == ["latchkey=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax"]
+    assert set_cookies(answer) == ["latchkey=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax"]
 
 
 def test_a_logout_after_the_cookie_has_moved(
@@ -266,6 +259,6 @@ def test_a_logout_after_the_cookie_has_moved(
         new = f"Set-Cookie: sid={token_of('alice', n=attributes)}; {attributes}"
         shop.clear(always(json_answer("200 OK", {}, new)))
         answer = send(site, "GET /captured/x", f"Cookie: sid={key}")
-        assert set_by(answer) == [f"sid={key}; {attributes}"]
+        assert set_cookies(answer) == [f"sid={key}; {attributes}"]
     answer = send(site, "POST /logout", f"Cookie: sid={key}")
-    assert set_by(answer) == ["sid=; Max-Age=0; Path=/captured; HttpOnly"]
+    assert set_cookies(answer) == ["sid=; Max-Age=0; Path=/captured; HttpOnly"]

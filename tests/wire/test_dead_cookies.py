@@ -7,7 +7,7 @@ import pytest
 from gateway.core.sessions import keys
 from tests.conftest import Start, json_answer
 from tests.support.gateway import Gateway
-from tests.support.raw import Upstream, always, ask, status
+from tests.support.raw import Upstream, always, ask, request, set_cookies, status
 
 DEAD = keys.new_key(bytes(range(32))).reveal()
 MISTYPED = DEAD[:-1] + ("A" if DEAD[-1] != "A" else "B")
@@ -35,8 +35,8 @@ def site(start: Start, upstream: Upstream) -> Gateway:
 
 def send(relay: Gateway, line: str, *fields: str) -> bytes:
     """The answer's head."""
-    head = (f"{line} HTTP/1.1", "Host: www.shop.example", "Connection: close", *fields, "", "")
-    return ask(relay.port, "\r\n".join(head).encode()).partition(b"\r\n\r\n")[0] + b"\r\n"
+    answer = ask(relay.port, request(line, *fields, host="www.shop.example"))
+    return answer.partition(b"\r\n\r\n")[0] + b"\r\n"
 
 
 def about(relay: Gateway, path: str, *fields: str) -> bytes:
@@ -47,8 +47,7 @@ def about(relay: Gateway, path: str, *fields: str) -> bytes:
 
 def forgotten(answer: bytes) -> list[str]:
     """What the answer sets, which is nothing but deletions."""
-    lines = answer.decode().split("\r\n")
-    values = [line.partition(": ")[2] for line in lines if line.startswith("Set-Cookie: ")]
+    values = set_cookies(answer)
     assert all("=; Max-Age=0; " in value for value in values)
     return values
 

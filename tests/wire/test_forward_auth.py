@@ -4,13 +4,12 @@ what is answered.
 
 import json
 import re
-from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import SIGNING_SECRET, accounts, log_in, token_of
+from tests.conftest import LOGIN, SIGNING_SECRET, Start, accounts, log_in, token_of
 from tests.support.gateway import Gateway, gateway
-from tests.support.raw import Client, Upstream, always, ask, status
+from tests.support.raw import Client, Upstream, always, ask, fields_by_name, status
 from tests.support.redis_server import RedisServer
 from tests.wire.vectors import cases
 
@@ -19,23 +18,12 @@ HOST = "Host: shop.example"
 
 
 @pytest.fixture(scope="module")
-def gate(
-    tmp_path_factory: pytest.TempPathFactory,
-    redis: RedisServer,
-    upstream: Upstream,
-    login_upstream: Upstream,
-) -> Iterator[Gateway]:
+def gate(start: Start, upstream: Upstream, login_upstream: Upstream) -> Gateway:
     """A gateway that proxies may ask, and whose rules mostly lead nowhere."""
-    with gateway(
-        tmp_path_factory.mktemp("verify"),
-        redis.url,
+    login_upstream.clear(accounts)
+    return start(
         upstreams={"shop": upstream.url, "accounts": login_upstream.url},
-        login={
-            "kind": "backend",
-            "path": "/login",
-            "upstream": "accounts",
-            "backend_path": "/backend/login",
-        },
+        login=LOGIN,
         login_page="/signin",
         verify={},
         identity={"X-User-Id": "sub", "X-Role": "role"},
@@ -58,9 +46,7 @@ def gate(
             {"path": "/backend/login/", "upstream": "shop", "auth": "public"},
             {"path": "/signin", "auth": "public"},
         ],
-    ) as running:
-        login_upstream.clear(accounts)
-        yield running
+    )
 
 
 @pytest.fixture(scope="module")
@@ -97,11 +83,6 @@ def about(gate: Gateway, way: str, method: str, uri: str, *lines: str) -> bytes:
     return ask(gate.port, question(*describe(method, uri), *lines))
 
 
-def fields(answer: bytes) -> dict[str, str]:
-    lines = answer.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")[1:]
-    return {name: value for name, _, value in (line.partition(": ") for line in lines)}
-
-
 def reason(answer: bytes) -> str:
     return str(json.loads(answer.partition(b"\r\n\r\n")[2])["reason"])
 
@@ -114,8 +95,8 @@ def bearer(key: str) -> str:
 def test_the_decision_is_the_relays(gate: Gateway, key: str, way: str) -> None:
     """Whichever way a request is described: 200 with the token, or what the relay would say."""
     answer = about(gate, way, "GET", "/api/x?q=50%&é", bearer(key))
-    assert (status(answer), fields(answer)["X-User-Id"]) == (200, "alice")
-    assert re.fullmatch(r"Bearer eyJ[\w.-]+", fields(answer)["Authorization"])
+    assert (status(answer), fields_by_name(answer)["X-User-Id"]) == (200, "alice")
+    assert re.fullmatch(r"Bearer eyJ[\w.-]+", fields_by_name(answer)["Authorization"])
     assert answer.endswith(b"\r\n\r\n")
     for method, uri, lines, code, why in (
         ("GET", "/api/x", (), 401, "no_key"),
@@ -161,7 +142,7 @@ def test_a_key_in_each_place_where_one_may_be(gate: Gateway, key: str) -> None:
     ):
         answer = about(gate, "traefik", "GET", "/api/x", line)
         assert status(answer) == 200
-        got = fields(answer)
+        got = fields_by_name(answer)
         assert got["Authorization"].startswith("Bearer eyJ")
         assert (got["X-Session-Key"], got["Cookie"]) == ("", cookie.encode().decode("latin-1"))
         assert key.encode() not in answer
@@ -172,7 +153,7 @@ def test_a_token_in_place_of_a_key(gate: Gateway, key: str, way: str) -> None:
     """Where a route accepts it: it comes back as it was."""
     token = token_of("a service")
     answer = about(gate, way, "GET", "/services/x", bearer(token))
-    assert (status(answer), fields(answer)["Authorization"]) == (200, f"Bearer {token}")
+    assert (status(answer), fields_by_name(answer)["Authorization"]) == (200, f"Bearer {token}")
     answer = about(gate, way, "GET", "/services/x", bearer(token[:-4] + "AAAA"))
     assert (status(answer), reason(answer)) == (401, "invalid_token")
 
@@ -180,7 +161,7 @@ def test_a_token_in_place_of_a_key(gate: Gateway, key: str, way: str) -> None:
 def test_several_cookie_fields_come_back_as_one(gate: Gateway, key: str) -> None:
     """RFC 9113 §8.2.3: HTTP/2 may have split them."""
     lines = ("Cookie: a=1", f"Cookie: latchkey={key}", "cookie: b=2;  c=3")
-    got = fields(about(gate, "traefik", "GET", "/api/x", *lines))
+    got = fields_by_name(about(gate, "traefik", "GET", "/api/x", *lines))
     assert got["Cookie"] == "a=1; b=2;  c=3"
 
 
@@ -191,7 +172,7 @@ def test_who_has_no_session_is_nobody(gate: Gateway, key: str, uri: str) -> None
     lines = (*lies, "Authorization: Basic YWRtaW46YWRtaW4=")
     answer = about(gate, "traefik", "GET", uri, *lines)
     assert status(answer) == 200
-    got = fields(answer)
+    got = fields_by_name(answer)
     named = [got[name] for name in ("Authorization", "X-User-Id", "X-Role", "X-Session-Key")]
     assert named == ["", "", "", ""]
     assert got["Cookie"] == "a=1"
@@ -202,7 +183,7 @@ def test_who_has_no_session_is_nobody(gate: Gateway, key: str, uri: str) -> None
 
 def test_a_claim_that_is_not_there_is_named_empty(gate: Gateway, key: str) -> None:
     """Or a client's own X-Role would stay."""
-    got = fields(about(gate, "nginx", "GET", "/api/x", bearer(key), "X-Role: admin"))
+    got = fields_by_name(about(gate, "nginx", "GET", "/api/x", bearer(key), "X-Role: admin"))
     assert (got["X-User-Id"], got["X-Role"]) == ("alice", "")
 
 
@@ -497,11 +478,11 @@ def test_a_browser_is_sent_to_the_login_page(
     """Of the site that it asked, not of the gateway's address; nginx could make nothing of a 303."""
     answer = about(gate, way, "GET", "/api/x?a=1", NAVIGATES, *lines)
     assert status(answer) == (401 if way in ("nginx", "ingress") else 303)
-    assert fields(answer)["Location"] == location
-    assert fields(answer)["Cache-Control"] == "no-store"
+    assert fields_by_name(answer)["Location"] == location
+    assert fields_by_name(answer)["Cache-Control"] == "no-store"
     answer = about(gate, way, "GET", "/program/x", NAVIGATES, *lines)
-    assert (status(answer), "Location" in fields(answer)) == (401, False)
-    assert fields(answer)["WWW-Authenticate"].startswith("Bearer ")
+    assert (status(answer), "Location" in fields_by_name(answer)) == (401, False)
+    assert fields_by_name(answer)["WWW-Authenticate"].startswith("Bearer ")
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -514,7 +495,7 @@ def test_a_preflight_is_no_way_in(gate: Gateway, key: str, way: str) -> None:
     for lines in (preflight, ("Max-Forwards: 0",), (*preflight, "Max-Forwards: 0")):
         answer = about(gate, way, "OPTIONS", "/shared/x", *lines)
         assert (status(answer), reason(answer)) == (401, "no_key")
-        got = fields(answer)
+        got = fields_by_name(answer)
         assert got.get("Access-Control-Allow-Origin") == (
             "https://app.example" if origin in lines else None
         )

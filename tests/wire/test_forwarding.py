@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Start, json_answer, log_in, token_of
+from tests.conftest import LOGIN, Start, json_answer, log_in, token_of
 from tests.support.gateway import Gateway, gateway
 from tests.support.processes import HANG, free_port
-from tests.support.raw import OK, Upstream, Visit, ask, status
+from tests.support.raw import OK, Upstream, Visit, ask, request, status
 from tests.support.redis_server import RedisServer
 from tests.wire.vectors import cases
 
 # The peer of all requests is trusted, and so are other proxies before it.
 PEER, CDN, CLIENT = "127.0.0.1", "10.0.0.9", "203.0.113.7"
 
+JSON = "Content-Type: application/json"
 VERIFY = "/.well-known/latchkey/verify"
 
 paths = (f"/public/{number}" for number in count())
@@ -27,8 +28,8 @@ paths = (f"/public/{number}" for number in count())
 
 def shop(visit: Visit) -> None:
     """A backend whose accounts have the password `right`."""
-    for request in visit.requests():
-        head, _, body = request.partition(b"\r\n\r\n")
+    for got in visit.requests():
+        head, _, body = got.partition(b"\r\n\r\n")
         if not head.startswith(b"POST /backend/login "):
             visit.send(OK)
             continue
@@ -58,13 +59,7 @@ def gate(start: Start, backend: Upstream, inside: Path) -> Gateway:
         at=port,
         listen=[f"127.0.0.1:{port}", f"unix:{inside}"],
         upstreams={"shop": backend.url},
-        login={
-            "kind": "backend",
-            "path": "/login",
-            "upstream": "shop",
-            "backend_path": "/backend/login",
-            "token": "/token",
-        },
+        login={**LOGIN, "upstream": "shop", "token": "/token"},
         guessing={"per_account": 3, "delay_after": 0},
         trusted_proxies=[PEER, "10.0.0.0/8", "2001:db8:f::/48", "unix"],
         verify={"trusted": [PEER, "unix"]},
@@ -79,13 +74,6 @@ def gate(start: Start, backend: Upstream, inside: Path) -> Gateway:
 def upstream(backend: Upstream) -> Upstream:
     backend.clear(shop)
     return backend
-
-
-def request(line: str, *lines: str, body: str = "") -> bytes:
-    if body:
-        lines = (*lines, "Content-Type: application/json", f"Content-Length: {len(body)}")
-    head = (f"{line} HTTP/1.1", "Host: a.example", "Connection: close", *lines, "", body)
-    return "\r\n".join(head).encode()
 
 
 def by_unix(path: Path, data: bytes) -> bytes:
@@ -156,7 +144,7 @@ def test_the_same_address_stands_everywhere(
     """At a login's backend, for the device, in the audit log, and of a question at `verify`."""
     name = f"who-{next(paths).rpartition('/')[2]}"
     body = json.dumps({"username": name})
-    answer = ask(gate.port, request("POST /login", *lines, body=body))
+    answer = ask(gate.port, request("POST /login", JSON, *lines, body=body))
     assert status(answer) == 200
     assert said(upstream, "X-Real-IP") == [client]
     assert said(upstream, "X-Forwarded-For") == [chain]
@@ -247,7 +235,7 @@ def test_a_stranger_keeps_no_owner_out(gate: Gateway, upstream: Upstream, form: 
     def attempt(password: str, address: str) -> int:
         body = json.dumps({"username": name, "password": password})
         chain = f"X-Forwarded-For: 6.6.6.6, {form.format(address)}"
-        return status(ask(gate.port, request("POST /login", chain, body=body)))
+        return status(ask(gate.port, request("POST /login", JSON, chain, body=body)))
 
     assert [attempt("wrong", "198.51.100.4") for _ in range(4)] == [401, 401, 401, 429]
     assert attempt("right", CLIENT) == 200
@@ -290,7 +278,9 @@ def test_one_scheme_counts_everywhere(
     key = log_in(gate.port)
     form = ("X-Requested-With: cookie", "Sec-Fetch-Site: same-origin")
     upstream.clear(shop)
-    answer = ask(gate.port, request("POST /login", *lines, *form, body='{"username": "alice"}'))
+    answer = ask(
+        gate.port, request("POST /login", JSON, *lines, *form, body='{"username": "alice"}')
+    )
     assert said(upstream, "X-Forwarded-Proto") == [scheme]
     is_protected = scheme == "https"
     assert (b"__Host-latchkey=lk_" in answer, b"; Secure" in answer) == (is_protected,) * 2

@@ -7,18 +7,10 @@ import pytest
 
 from tests.conftest import Start
 from tests.support.gateway import Gateway
-from tests.support.raw import Client, Upstream, Visit, always, ask, status
+from tests.support.raw import Client, Upstream, Visit, always, ask, field_lines, field_names, status
 from tests.wire.vectors import cases
 
 GET = b"GET /public/ HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n"
-
-
-def lines_of(head: bytes) -> list[bytes]:
-    return head.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
-
-
-def names_of(head: bytes) -> list[bytes]:
-    return [line.partition(b":")[0].lower() for line in lines_of(head)]
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +177,7 @@ def test_the_key_is_cut_out_of_the_cookie_field(relay: Gateway, shop: Upstream, 
     ):
         shop.clear()
         assert status(ask(relay.port, request % (cookie % key.encode()))) == 200
-        found = [line for line in lines_of(shop.got) if line.startswith(b"Cookie")]
+        found = [line for line in field_lines(shop.got) if line.startswith(b"Cookie")]
         assert found == ([] if left is None else [left])
         assert key.encode() not in shop.got
 
@@ -244,7 +236,7 @@ def test_server_is_the_upstreams(relay: Gateway, shop: Upstream) -> None:
     assert b"\r\nServer: shop/1\r\n" in ask(relay.port, GET + b"\r\n")
     for path in (b"/nowhere/", b"/logout", b"/login", b"/api/"):
         answer = ask(relay.port, GET.replace(b"/public/", path) + b"\r\n")
-        assert b"server" not in names_of(answer)
+        assert b"server" not in field_names(answer)
         assert b"127.0.0.1" not in answer
 
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from tests.conftest import Start, accounts, log_in
+from tests.conftest import LOGIN, Start, accounts, log_in
 from tests.support.gateway import Gateway
-from tests.support.raw import Upstream, ask, status
+from tests.support.raw import Upstream, ask, fields_by_name, request, status
 
 # Who connects: the gateway trusts the first as a proxy, and answers it at the verify endpoint.
 PROXY, CLIENT = "127.0.0.1", "127.0.0.2"
@@ -64,12 +64,7 @@ def backend() -> Iterator[Upstream]:
 def gate(start: Start, backend: Upstream) -> Gateway:
     return start(
         upstreams={"shop": backend.url},
-        login={
-            "kind": "backend",
-            "path": "/login",
-            "upstream": "shop",
-            "backend_path": "/backend/login",
-        },
+        login={**LOGIN, "upstream": "shop"},
         logout={"upstream": "shop", "backend_path": "/backend/logout"},
         identity=IDENTITY,
         keys={"field": "X_Session_Key"},
@@ -97,14 +92,7 @@ def shop(backend: Upstream) -> Upstream:
     return backend
 
 
-def request(line: str, *lines: str, body: str = "") -> bytes:
-    if body:
-        lines = (*lines, f"Content-Length: {len(body)}")
-    head = (f"{line} HTTP/1.1", "Host: a.example", "Connection: close", *lines, "", body)
-    return "\r\n".join(head).encode()
-
-
-LOGIN = '{"username": "alice"}'
+BODY = '{"username": "alice"}'
 UPGRADE = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
 
 # What is asked, and whether the upstream is told of a session that comes along.
@@ -114,7 +102,7 @@ KINDS: Mapping[str, tuple[str, tuple[str, ...], str, bool]] = {
     "required": ("GET /required/x", (), "", True),
     "websocket": ("GET /socket/x", UPGRADE, "", True),
     "captures": ("POST /captures/x", (), "hello", True),
-    "login": ("POST /login", ("Content-Type: application/json",), LOGIN, False),
+    "login": ("POST /login", ("Content-Type: application/json",), BODY, False),
 }
 ANONYMOUS = ("public", "optional", "websocket", "login")
 
@@ -156,7 +144,7 @@ def test_an_unknown_subject_is_told_as_none(gate: Gateway, shop: Upstream) -> No
     assert status(ask(gate.port, request("GET /required/x", *LIES, bearer), CLIENT)) == 200
     assert not {variable(name) for name in IDENTITY} & set(told(shop.got))
     answer = ask(gate.port, question("X-User-Id: root", bearer))
-    assert [answered(answer)[name] for name in IDENTITY] == ["", "", ""]
+    assert [fields_by_name(answer)[name] for name in IDENTITY] == ["", "", ""]
 
 
 @pytest.mark.parametrize("source", [CLIENT, PROXY])
@@ -220,11 +208,6 @@ def question(*lines: str) -> bytes:
     return request("GET /.well-known/latchkey/verify", *described, *lines)
 
 
-def answered(answer: bytes) -> dict[str, str]:
-    lines = answer.partition(b"\r\n\r\n")[0].decode().split("\r\n")[1:]
-    return {name: value for name, _, value in (line.partition(": ") for line in lines)}
-
-
 @pytest.mark.parametrize("line", sorted({*LIES, *forged("X_Session_Key", *OVERRIDES, "Proxy")}))
 def test_a_proxy_passes_no_other_spelling_on(gate: Gateway, key: str, line: str) -> None:
     """It overwrites the names that the answer has; a request with another spelling is refused, and
@@ -234,7 +217,7 @@ def test_a_proxy_passes_no_other_spelling_on(gate: Gateway, key: str, line: str)
     overwritten = {each.lower() for each in IDENTITY}
     if name in overwritten:
         for lines, value in (((f"Authorization: Bearer {key}",), "alice"), ((), "")):
-            got = answered(ask(gate.port, question(line, *lines)))
+            got = fields_by_name(ask(gate.port, question(line, *lines)))
             assert [got[each] for each in IDENTITY] == [value] * len(IDENTITY)
     elif name != "x_session_key":
         answer = ask(gate.port, question(line, f"Authorization: Bearer {key}"))

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Start, json_answer, token_of
 from tests.support.gateway import Gateway
-from tests.support.raw import Client, Upstream, Visit, ask, status
+from tests.support.raw import Client, Upstream, Visit, ask, request, status
 
 SECRET = b"for the few"
 
@@ -20,8 +20,8 @@ ALIASES = ["localhost", "0.0.0.0", "127.1", "2130706433", "[::ffff:127.0.0.1]"]
 
 def careless(visit: Visit) -> None:
     """A backend that finds a path behind every spelling, and then shows what it holds."""
-    for request in visit.requests():
-        path = unquote(unquote(request.split(b" ")[1].decode())).lower()
+    for got in visit.requests():
+        path = unquote(unquote(got.split(b" ")[1].decode())).lower()
         if any(word in path for word in ("login", "refresh", "switch")):
             visit.send(json_answer("200 OK", {"token": token_of("alice")}))
         else:
@@ -84,9 +84,8 @@ def key(front: Gateway) -> str:
 
 
 def get(front: Gateway, target: str, key: str = "", method: str = "GET") -> bytes:
-    credential = f"Authorization: Bearer {key}\r\n" if key else ""
-    head = f"{method} {target} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n{credential}\r\n"
-    return ask(front.port, head.encode())
+    credential = (f"Authorization: Bearer {key}",) if key else ()
+    return ask(front.port, request(f"{method} {target}", *credential))
 
 
 # How a path is written so that some backend takes it for the same: Express, ASP.NET, Rails, Spring,

@@ -5,17 +5,19 @@ import re
 import pytest
 
 from tests.support.gateway import Gateway
-from tests.support.raw import OK, Client, Upstream, Visit, always, ask, status
+from tests.support.raw import (
+    OK,
+    Client,
+    Upstream,
+    Visit,
+    always,
+    ask,
+    field_lines,
+    field_names,
+    status,
+)
 
 GET = b"GET /public/ HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n"
-
-
-def lines_of(head: bytes) -> list[bytes]:
-    return head.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
-
-
-def names_of(head: bytes) -> list[bytes]:
-    return [line.partition(b":")[0].lower() for line in lines_of(head)]
 
 
 def test_hop_by_hop_fields_are_not_passed_on(relay: Gateway, shop: Upstream) -> None:
@@ -35,10 +37,10 @@ def test_hop_by_hop_fields_are_not_passed_on(relay: Gateway, shop: Upstream) -> 
     )
     gone = {b"keep-alive", b"proxy-connection", b"te", b"upgrade", b"proxy-authorization"}
     gone |= {b"x-mine", b"http2-settings", b"connection"}
-    assert not gone & set(names_of(shop.got))
+    assert not gone & set(field_names(shop.got))
     assert b"\r\nX-Kept: 1\r\n" in shop.got
     gone = {b"x-secret", b"keep-alive", b"proxy-authenticate", b"upgrade"}
-    assert not gone & set(names_of(answer))
+    assert not gone & set(field_names(answer))
     assert b"\r\nX-Kept: 1\r\n" in answer
 
 
@@ -51,7 +53,7 @@ def test_connection_strips_no_field_of_the_gateways(
         b"Connection: close, authorization, x-forwarded-for, host, x-user-id, content-length\r\n\r\n"
     )
     assert status(ask(relay.port, request % key.encode())) == 200
-    names = names_of(shop.got)
+    names = field_names(shop.got)
     for name in (b"authorization", b"x-forwarded-for", b"host", b"x-user-id"):
         assert names.count(name) == 1
 
@@ -79,7 +81,7 @@ def test_via_both_ways_and_a_loop_is_508(relay: Gateway, shop: Upstream) -> None
     """wire-rules.md#B3 [9110 §7.6.3]: `Via` both ways; a request that was here before is 508."""
     answer = ask(relay.port, GET + b"Via: 1.0 other\r\n\r\n")
     assert b"\r\nVia: 1.1 latchkey\r\n" in answer
-    via = [line for line in lines_of(shop.got) if line.startswith(b"Via:")]
+    via = [line for line in field_lines(shop.got) if line.startswith(b"Via:")]
     assert via[0] == b"Via: 1.0 other"
     assert re.fullmatch(rb"Via: 1\.1 latchkey \([0-9a-f]{16}\)", via[1])
     shop.clear()

@@ -8,9 +8,9 @@ import re
 import pytest
 
 from gateway.core.sessions import keys
-from tests.conftest import Start, accounts, log_in, token_of
+from tests.conftest import LOGIN, Start, accounts, log_in, token_of
 from tests.support.gateway import Gateway
-from tests.support.raw import Upstream, always, ask, status
+from tests.support.raw import Upstream, always, ask, request, set_cookies, status
 from tests.wire.vectors import cases
 
 DEAD = keys.new_key(bytes(range(1, 33))).reveal()
@@ -23,12 +23,11 @@ NAVIGATES = "Sec-Fetch-Mode: navigate"
 @pytest.fixture(scope="module")
 def site(start: Start, upstream: Upstream, login_upstream: Upstream) -> Gateway:
     """A gateway that takes keys in its own cookie, and in a backend's."""
-    of_backend = {"kind": "backend", "upstream": "accounts", "backend_path": "/backend/login"}
     return start(
         upstreams={"shop": upstream.url, "accounts": login_upstream.url},
         login=[
-            {**of_backend, "path": "/login", "token": "/token"},
-            {**of_backend, "path": "/cookie-login", "token": "cookie:sid"},
+            {**LOGIN, "token": "/token"},
+            {**LOGIN, "path": "/cookie-login", "token": "cookie:sid"},
         ],
         login_page="/public/login",
         trusted_proxies="127.0.0.1",
@@ -49,9 +48,7 @@ def people(site: Gateway) -> dict[str, str]:
 
 
 def send(relay: Gateway, line: str, *fields: str, body: str = "") -> bytes:
-    length = (f"Content-Length: {len(body)}",) if body else ()
-    head = (f"{line} HTTP/1.1", "Host: shop.example", "Connection: close", *fields, *length, "")
-    return ask(relay.port, "\r\n".join((*head, body)).encode())
+    return ask(relay.port, request(line, *fields, host="shop.example", body=body))
 
 
 def cookies(people: dict[str, str], text: str) -> str:
@@ -63,9 +60,8 @@ def cookies(people: dict[str, str], text: str) -> str:
 
 def set_by(answer: bytes) -> list[str]:
     """What the answer sets, without the attributes but of its path and domain."""
-    head = answer.partition(b"\r\n\r\n")[0].decode()
-    values = re.findall(r"\r\nSet-Cookie: (.*?)(?=\r\n|$)", head)
-    return [re.sub(r"; (Max-Age=0|HttpOnly|Secure|SameSite=\w+)", "", value) for value in values]
+    drop = r"; (Max-Age=0|HttpOnly|Secure|SameSite=\w+)"
+    return [re.sub(drop, "", value) for value in set_cookies(answer)]
 
 
 def user(shop: Upstream) -> str:

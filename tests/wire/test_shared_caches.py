@@ -9,7 +9,7 @@ from itertools import count
 
 import pytest
 
-from tests.conftest import Start, json_answer, log_in, token_of
+from tests.conftest import LOGIN, Start, json_answer, log_in, token_of
 from tests.support.caches import nginx, squid
 from tests.support.gateway import Gateway
 from tests.support.raw import Answer, Upstream, Visit, always, ask, status
@@ -25,12 +25,7 @@ def behind(start: Start, upstream: Upstream, login_upstream: Upstream) -> Gatewa
     """A gateway that takes keys in a field as well."""
     return start(
         upstreams={"shop": upstream.url, "accounts": login_upstream.url},
-        login={
-            "kind": "backend",
-            "path": "/login",
-            "upstream": "accounts",
-            "backend_path": "/backend/login",
-        },
+        login=LOGIN,
         keys={"field": "X-Api-Key"},
         routes=[
             {"path": "/api/*", "upstream": "shop"},

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import Start
 from tests.support.gateway import Gateway, gateway
-from tests.support.raw import Upstream, ask, status
+from tests.support.raw import Upstream, ask, request, set_cookies, status
 from tests.support.redis_server import RedisServer
 from tests.support.signing_keys import signing
 from tests.support.users import PASSWORD, user, write
@@ -43,10 +43,8 @@ def relay(start: Start, upstream: Upstream, users: Path) -> Gateway:
 
 
 def send(relay: Gateway, line: str, *fields: str, body: str = "") -> bytes:
-    kind = "Content-Type: application/x-www-form-urlencoded"
-    head = (f"{line} HTTP/1.1", "Host: a.example", "Connection: close", *fields, kind)
-    data = "\r\n".join((*head, f"Content-Length: {len(body)}", "", body))
-    return ask(relay.port, data.encode())
+    form = "Content-Type: application/x-www-form-urlencoded"
+    return ask(relay.port, request(line, form, *fields, body=body))
 
 
 def log_in(relay: Gateway, *fields: str) -> list[str]:
@@ -54,9 +52,7 @@ def log_in(relay: Gateway, *fields: str) -> list[str]:
     body = f"username=alice&password={PASSWORD}"
     answer = send(relay, "POST /login", OWN, "Accept: text/html", *fields, body=body)
     assert status(answer) == 303, answer
-    lines = answer.partition(b"\r\n\r\n")[0].decode().split("\r\n")
-    cookies = [each.partition(": ")[2] for each in lines if each.startswith("Set-Cookie: ")]
-    return [each.partition(";")[0] for each in cookies]
+    return [cookie.partition(";")[0] for cookie in set_cookies(answer)]
 
 
 def key_of(relay: Gateway) -> str:
