@@ -101,12 +101,12 @@ def test_compose() -> None:
 
 
 def test_compose_s_redis(tmp_path: Path) -> None:
-    """Its command starts a Redis that asks for the password."""
+    """Its command becomes a Redis that asks for the password, and ends when it is told to."""
     [shell, option, script] = compose()["services"]["redis"]["command"]
     port, data = free_port(), tmp_path / "data"
     data.mkdir()
     script = script.replace("$$", "$").replace("/data", str(data))
-    script = script.replace("requirepass", f"port {port}\\nbind 127.0.0.1\\nrequirepass")
+    script = script.replace("requirepass", f"port {port}\nbind 127.0.0.1\nrequirepass")
     env = {**os.environ, "REDISCLI_AUTH": SECRETS["REDIS_PASSWORD"]}
     with subprocess.Popen([shell, option, script], env=env, stdout=subprocess.DEVNULL) as server:
         wait_for_port(port, server)
@@ -114,5 +114,6 @@ def test_compose_s_redis(tmp_path: Path) -> None:
         asked = [subprocess.run(ping, env=e, capture_output=True, check=False) for e in (env, None)]
         assert asked[0].stdout == b"PONG\n"
         assert b"NOAUTH" in asked[1].stdout
-        subprocess.run([*ping[:-1], "shutdown", "nosave"], env=env, check=False)
-        until(lambda: server.poll() is not None)
+        assert Path(f"/proc/{server.pid}/comm").read_text() == "redis-server\n"
+        server.terminate()
+        assert server.wait(HANG) == 0
