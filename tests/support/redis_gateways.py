@@ -26,9 +26,9 @@ from tests.support.serving import serving
 TIMEOUT = 1.0  # the store's, in seconds
 BOUND = 5.0  # within which every request is answered, in seconds
 
-# How long a logout may take to be felt on the other gateway, in seconds: two timeouts, the two in
-# which sentinels tell each other of a new primary, and room for a slow machine.
-FELT = 5.0
+# How long a logout may take to be felt on the other gateway, in seconds: two timeouts, and as much
+# for a slow machine.
+FELT = 4 * TIMEOUT
 
 
 def sections(backend: str) -> dict[str, Any]:

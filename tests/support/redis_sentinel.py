@@ -21,10 +21,13 @@ class RedisSentinel:
 
     servers: list[RedisServer]
     sentinels: list[RedisServer]
+    behind: list[RedisServer]  # sentinels that go on to name the first primary
 
     @property
     def url(self) -> str:
-        hosts = ",".join(f"127.0.0.1:{each.port}" for each in self.sentinels)
+        """What a gateway is told. Those that are behind are the first that it could ask."""
+        asked = [*self.behind, *self.sentinels]
+        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in asked)
         password = self.servers[0].settings.get("password")
         account = f":{quote(password, safe='')}@" if password else ""
         return f"redis+sentinel://{account}{hosts}/{SERVICE}"
@@ -77,37 +80,52 @@ def redis_sentinel(
     folder: Path,
     *options: str,
     replicas: int = 1,
+    behind: int = 0,
     settings: dict[str, Any] | None = None,
     sentinel_password: str = "",
     tls: Certificates | None = None,
 ) -> Iterator[RedisSentinel]:
-    """`settings` are what a client of the servers needs."""
+    """`settings` are what a client of the servers needs; `behind` is how many further sentinels
+    learn of no failover.
+    """
     more: dict[str, Any] = {"settings": settings, "tls": tls}
-    first, *ports = free_ports(1 + replicas + 3)
+    first, *ports = free_ports(1 + replicas + 3 + behind)
     servers = [RedisServer(folder, *_OPTIONS, *options, port=first, **more)]
     for port in ports[:replicas]:
         follow = ("--replicaof", f"127.0.0.1 {first}")
         servers.append(RedisServer(folder, *_OPTIONS, *options, *follow, port=port, **more))
+    lines = [f"sentinel rename-command {SERVICE} {name} unknown-{name}" for name in _LISTENING]
     sentinels = [
-        _sentinel(folder, port, servers[0], sentinel_password, tls) for port in ports[replicas:]
+        _sentinel(folder, port, servers[0], sentinel_password, tls, lines if at >= 3 else [])
+        for at, port in enumerate(ports[replicas:])
     ]
     with running([*servers, *sentinels]):
-        setup = RedisSentinel(servers, sentinels)
+        setup = RedisSentinel(servers, sentinels[:3], sentinels[3:])
         eventually(lambda: setup.ready(replicas), "Sentinel")
         yield setup
 
+
+# By these commands a sentinel finds the others and hears what they know. One that calls them by
+# names that no server knows is cut off from the others, as by a broken network.
+_LISTENING = ("INFO", "PUBLISH", "SUBSCRIBE")
 
 _OPTIONS = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
 
 
 def _sentinel(
-    folder: Path, port: int, primary: RedisServer, password: str, tls: Certificates | None
+    folder: Path,
+    port: int,
+    primary: RedisServer,
+    password: str,
+    tls: Certificates | None,
+    more: list[str],
 ) -> RedisServer:
     file = folder / f"sentinel-{port}.conf"
     lines = [
         f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} 2",
         f"sentinel down-after-milliseconds {SERVICE} {_DOWN_AFTER}",
         f"sentinel failover-timeout {SERVICE} {_FAILOVER_TIMEOUT}",
+        *more,
     ]
     if "password" in primary.settings:
         lines.append(f'sentinel auth-pass {SERVICE} "{primary.settings["password"]}"')

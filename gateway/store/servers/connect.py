@@ -109,6 +109,6 @@ def _sentinel_pool(
             **_login(access.sentinel_username, access.sentinel_password),
             **_context(place, access),
         },
-        patience=timeout / 2,  # so that there is time left to connect to the primary
+        patience=timeout / 4,  # a silent sentinel must leave time to connect to the primary
         **settings,
     )

@@ -1,15 +1,24 @@
-"""Redis behind Sentinel: whoever Sentinel names is asked, provided that it says so itself.
+"""Redis behind Sentinel: the primary of the newest configuration that a sentinel knows.
 
-Found by testing redis-py 8.1: it asks the sentinels one after the other and waits for each without
-end, it takes a server for the primary without asking it (as Sentinel's guidelines demand), and its
-pool raises when it is empty.
+A failover is a new version of the configuration, numbered by its config epoch, and the highest
+epoch wins (Redis' Sentinel documentation, "Configuration epochs"). Sentinels tell each other of it
+within seconds; one that is cut off from the others names the old primary until it is back. So all
+sentinels are asked at once and the highest epoch is believed. No majority has to answer: the last
+sentinel that can be reached is enough, as it was enough for the failover to be told to clients.
+Epochs are not remembered between two questions, since an operator may start them anew with
+SENTINEL REMOVE and MONITOR.
+
+Found by testing redis-py 8.1: it asks the sentinels one after the other, waits for each without end
+and believes the first; it takes a server for the primary without asking it (as Sentinel's
+guidelines demand); and its pool raises when it is empty.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import BlockingConnectionPool, Redis, Sentinel
 from redis.asyncio.sentinel import (
@@ -20,6 +29,8 @@ from redis.asyncio.sentinel import (
 from redis.exceptions import RedisError
 
 from gateway.store.servers.connections import TcpConnection, TlsConnection, connect_to_primary
+
+_UNKNOWN_EPOCH = -1  # below all that sentinels count
 
 
 class PrimaryConnection(SentinelManagedConnection, TcpConnection):
@@ -42,12 +53,12 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
         patience: float,
         **settings: Any,
     ) -> None:
-        """`patience` is how long the sentinels may take together, in seconds."""
+        """`patience` is how long a sentinel may take to answer, in seconds."""
         self._settled: tuple[str, int] | None = None
         tls = "context" in settings
         super().__init__(  # type: ignore[no-untyped-call]
             service,
-            _Sentinels(sentinels, sentinel_settings, patience / len(sentinels)),
+            _Sentinels(sentinels, sentinel_settings, patience),
             connection_class=TlsPrimaryConnection if tls else PrimaryConnection,
             redis_connect_func=connect_to_primary,
             **settings,
@@ -61,8 +72,8 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
     def settle(self, address: tuple[str, int] | None) -> None:
         """Connects to this server from now on, whatever Sentinel says; None: to whom it names.
 
-        Sentinels tell each other of a new primary within seconds, and until then the old one, which
-        may be back and takes writes, is still named by some. What is ended there is not ended.
+        Where the sentinels that answer are all behind, they name the old primary, which may be back
+        and takes writes. What is ended there is not ended.
         """
         self._settled = address
 
@@ -75,13 +86,31 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
         await self.sentinel_manager.aclose()
 
 
+class SentinelAnswer(NamedTuple):
+    """What one sentinel knows: the config epoch, and the primary's host and port."""
+
+    epoch: int
+    primary: tuple[str, int]
+
+
+def newest_primary(answers: Sequence[SentinelAnswer]) -> tuple[str, int]:
+    """The primary of the highest epoch.
+
+    Where that epoch names several (two forced failovers at once), most sentinels decide, then their
+    order.
+    """
+    epoch = max(answer.epoch for answer in answers)
+    named = Counter(answer.primary for answer in answers if answer.epoch == epoch)
+    return named.most_common(1)[0][0]
+
+
 class _Sentinels(Sentinel):
-    """The sentinels, the one that knew the primary last first."""
+    """The sentinels, which are asked together."""
 
     def __init__(
         self, hosts: Sequence[tuple[str, int]], settings: dict[str, Any], patience: float
     ) -> None:
-        """`patience` is how long each may take to answer, in seconds."""
+        """`patience` is how long a sentinel may take to answer, in seconds."""
         super().__init__([])  # type: ignore[no-untyped-call]
         kind = TlsConnection if "context" in settings else TcpConnection
         self.sentinels = [
@@ -94,15 +123,30 @@ class _Sentinels(Sentinel):
 
     async def discover_master(self, service_name: str) -> tuple[str, int]:
         """The primary's address. Raises `MasterNotFoundError`."""
-        for sentinel in list(self.sentinels):
-            try:
-                async with asyncio.timeout(self._patience):
-                    found: Any = await sentinel.sentinel_get_master_addr_by_name(service_name)
-            except (RedisError, OSError, TimeoutError):
-                continue
-            if found is not None:
-                self.sentinels.remove(sentinel)
-                self.sentinels.insert(0, sentinel)
-                host, port = found
-                return (host.decode() if isinstance(host, bytes) else host), port
-        raise MasterNotFoundError("no sentinel knows the primary")
+        asked = (self._ask(sentinel, service_name) for sentinel in self.sentinels)
+        answers = [answer for answer in await asyncio.gather(*asked) if answer is not None]
+        if not answers:
+            raise MasterNotFoundError("no sentinel knows the primary")
+        return newest_primary(answers)
+
+    async def _ask(self, sentinel: Redis, service_name: str) -> SentinelAnswer | None:
+        """What a sentinel answers in time, if it knows the service.
+
+        The epoch comes from SENTINEL MASTER, and the address does not: it names the old primary
+        there until the failover has ended. The epoch is asked for first, so that a change between
+        the two answers makes the address newer than its epoch and never older.
+        """
+        try:
+            async with asyncio.timeout(self._patience):
+                async with sentinel.pipeline(transaction=False) as pipe:
+                    pipe.execute_command("SENTINEL MASTER", service_name)
+                    pipe.execute_command("SENTINEL GET-MASTER-ADDR-BY-NAME", service_name)
+                    master, primary = await pipe.execute(raise_on_error=False)
+        except (RedisError, OSError, TimeoutError):
+            return None
+        if primary is None or isinstance(primary, RedisError):
+            return None
+        host, port = primary
+        # An ACL may forbid SENTINEL MASTER: such an answer counts where there is no better one.
+        epoch = master["config-epoch"] if isinstance(master, dict) else _UNKNOWN_EPOCH
+        return SentinelAnswer(epoch, (host.decode() if isinstance(host, bytes) else host, port))
