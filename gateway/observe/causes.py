@@ -6,6 +6,8 @@ import os
 import socket
 import ssl
 
+BAD_STATUS = "the status is not within 100 and 599 (RFC 9110 §15)"
+
 
 def cause(error: BaseException) -> str:
     """What the system, the resolver or TLS says of it."""

@@ -39,8 +39,10 @@ _NOT_PASSED = frozenset({"content-length", "content-encoding", "trailer"})
 
 _PIECE = 65536
 
-# RFC 9110 §15.2: what is below is no answer yet, and nobody has asked for another protocol.
-_LEAST_FINAL = 200
+# RFC 9110 §15: what is below is no answer yet, and nobody has asked for another protocol; what is
+# above is for `lenient` upstreams.
+_FINAL = range(200, 600)
+_FINAL_IF_LENIENT = range(200, 1000)
 
 
 class BackendFailed(Exception):
@@ -180,7 +182,8 @@ class Backends:
             async with session.request(
                 method, url, headers=fields, data=body or None, allow_redirects=False
             ) as response:
-                if response.status < _LEAST_FINAL:
+                if response.status not in self._final(upstream):
+                    _report(upstream, server, causes.BAD_STATUS)
                     raise BackendFailed(refusals.UPSTREAM_BROKEN)
                 return Reply(
                     response.status,
@@ -195,9 +198,11 @@ class Backends:
             _report(upstream, server, "closed, without a whole answer")
             raise BackendFailed(refusals.UPSTREAM_CLOSED) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            # Its text may repeat what came, a token even.
-            _report(upstream, server, f"its reply is broken: {type(error).__name__}")
+            _report(upstream, server, f"its reply is broken: {_broken_rule(error)}")
             raise BackendFailed(refusals.UPSTREAM_BROKEN) from None
+
+    def _final(self, upstream: str) -> range:
+        return _FINAL_IF_LENIENT if self._upstreams[upstream].lenient else _FINAL
 
     def _session(self, upstream: str, server: ServerUrl) -> aiohttp.ClientSession:
         name = (upstream, server)
@@ -240,6 +245,12 @@ async def backends(config: Config) -> AsyncIterator[Backends]:
 def _report(upstream: str, server: ServerUrl, cause: str) -> None:
     log = logging.getLogger(f"gateway.upstreams.{upstream}")
     log.warning("upstream %s: %s: %s", upstream, server, cause)
+
+
+def _broken_rule(error: BaseException) -> str:
+    """What llhttp says of a malformed reply, without what aiohttp quotes of it: a token even."""
+    rule, mark, _ = str(getattr(error.__cause__, "message", "")).partition(":\n\n")
+    return rule if mark else type(error).__name__
 
 
 def _base(server: ServerUrl) -> str:

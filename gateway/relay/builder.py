@@ -130,8 +130,10 @@ class Builder:
         )
 
     def _own_pool(self, connect: Connect) -> Pool:
-        """The endpoints as an upstream. Their answers may set the cookies that others' must not."""
-        reader = ResponseReader(own_cookies=())
+        """The endpoints as an upstream. Their answers may set the cookies that others' must not,
+        and pass on the statuses of `lenient` upstreams.
+        """
+        reader = ResponseReader(own_cookies=(), any_status=True)
         pool = self._pool("gateway", [Server("gateway", connect)], b"", reader)
         self.pools.append(pool)
         return pool

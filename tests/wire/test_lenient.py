@@ -37,9 +37,10 @@ def site(
 ) -> Iterator[tuple[Gateway, Upstream]]:
     server = Upstream()
     upstreams = {"old": {"servers": server.url, "lenient": True}}
+    login = {"kind": "backend", "path": "/login", "upstream": "old", "token": "/token"}
     routes = [{"path": "/*", "upstream": "old", "auth": "public"}]
     folder = tmp_path_factory.mktemp("lenient")
-    with gateway(folder, redis.url, upstreams=upstreams, routes=routes) as running:
+    with gateway(folder, redis.url, upstreams=upstreams, login=login, routes=routes) as running:
         yield running, server
     server.stop()
 
@@ -99,3 +100,12 @@ def test_what_is_a_502_all_the_same(site: tuple[Gateway, Upstream], answer: byte
     with Client(running.port) as client:
         client.send(b"GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n")
         assert client.answer()[0] == 502
+
+
+def test_a_login_at_a_lenient_backend(site: tuple[Gateway, Upstream]) -> None:
+    """What such a backend says of a login passes as it does elsewhere."""
+    running, server = site
+    server.clear(always(b"HTTP/1.1 600 High\nContent-Length: 2\n\nok"))
+    with Client(running.port) as client:
+        client.send(b"POST /login HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n")
+        assert client.answer()[0] == 600

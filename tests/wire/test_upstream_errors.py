@@ -22,6 +22,7 @@ def site(
     server = Upstream()
     upstreams = {
         "shop": server.url,
+        "asked": server.url,  # the log has at most 20 lines a minute of one upstream
         "tls": server.url.replace("http", "https"),
         "gone": f"http://127.0.0.1:{free_port()}",
         "unnamed": "http://nowhere.invalid:1",
@@ -31,7 +32,10 @@ def site(
         {"path": f"/{name}/*", "upstream": name, "auth": "public", "response_timeout": 0.6}
         for name in upstreams
     ]
-    login = {"kind": "backend", "path": "/login", "upstream": "gone"}
+    login = [
+        {"kind": "backend", "path": "/login", "upstream": "gone"},
+        {"kind": "backend", "path": "/asked-login", "upstream": "asked", "subject_prefix": "a:"},
+    ]
     with gateway(
         tmp_path_factory.mktemp("causes"),
         redis.url,
@@ -171,11 +175,42 @@ def test_no_log_repeats_a_malformed_answer(site: tuple[Gateway, Upstream]) -> No
 def test_the_record_of_a_login_says_how_its_backend_failed(site: tuple[Gateway, Upstream]) -> None:
     """wire-rules.md#D9: the same is said where the gateway itself asks a backend."""
     running, _ = site
-    body = b'{"username": "a", "password": "b"}'
-    head = b"POST /login HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n"
-    head += b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
-    count = running.log.read_text().count
     line = f"upstream gone: {running.config['upstreams']['gone']}: Connection refused"
-    before = count(line)
-    assert status(ask(running.port, head + body)) == 502
+    before = running.log.read_text().count(line)
+    assert _log_in(running, b"/login") == 502
     assert running.log.read_text().count(line) == before + 1
+
+
+_LOGGED_IN = b"Content-Type: application/json\r\nX-Token: %b\r\n" % SECRET
+_BROKEN_LOGINS = {
+    "chunk size": _LOGGED_IN + b"Transfer-Encoding: chunked\r\n\r\n" + SECRET + b"\r\n",
+    "Content-Length": _LOGGED_IN + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+    "header token": b"X-Bad-" + SECRET + b" : a\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("rule", _BROKEN_LOGINS)
+def test_the_rule_that_a_login_s_reply_breaks(site: tuple[Gateway, Upstream], rule: str) -> None:
+    """wire-rules.md#D9, #E6: it is named, and nothing of the reply is repeated."""
+    running, server = site
+    server.clear(always(b"HTTP/1.1 200 OK\r\n" + _BROKEN_LOGINS[rule]))
+    assert _log_in(running, b"/asked-login") == 502
+    said = running.log.read_text().splitlines()[-1]
+    assert f"upstream asked: {server.url}: its reply is broken: " in said
+    assert rule in said
+    assert SECRET.decode() not in said
+
+
+def test_a_status_beyond_599_in_a_login_s_reply(site: tuple[Gateway, Upstream]) -> None:
+    """wire-rules.md#D9: the server is named that said it, and not the gateway."""
+    running, server = site
+    server.clear(always(b"HTTP/1.1 600 High\r\nContent-Length: 0\r\n\r\n"))
+    assert _log_in(running, b"/asked-login") == 502
+    assert f"{server.url}: the status is not within" in running.log.read_text().splitlines()[-1]
+
+
+def _log_in(running: Gateway, path: bytes) -> int:
+    body = b'{"username": "a", "password": "b"}'
+    head = b"POST %b HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n" % path
+    head += b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    return status(ask(running.port, head + body))

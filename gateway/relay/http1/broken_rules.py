@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from gateway.observe import causes
+
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _STATUS_LINE = re.compile(rb"HTTP/(?P<version>[0-9.]+) (?P<status>[0-9]+)(?: |\Z)")
 
@@ -27,7 +29,7 @@ def of_status_line(data: bytes) -> str:
     if not found["version"].startswith(b"1."):
         return "the status line is of another HTTP version (RFC 9110 §2.5)"
     if len(found["status"]) != 3 or not b"100" <= found["status"] <= b"599":
-        return "the status is not within 100 and 599 (RFC 9110 §15)"
+        return causes.BAD_STATUS
     return "the reason holds a control byte (RFC 9112 §4)"
 
 

@@ -73,15 +73,24 @@ Rule = Callable[[ResponseHead, bytes, bytes], None]
 class ResponseReader:
     """Reads response heads by one gateway's rules."""
 
-    def __init__(self, *, own_cookies: Collection[bytes], lenient: bool = False) -> None:
-        """`lenient` takes heads with LF for CRLF, chunks in HTTP/1.0, and statuses beyond 599.
+    def __init__(
+        self,
+        *,
+        own_cookies: Collection[bytes],
+        lenient: bool = False,
+        any_status: bool = False,
+    ) -> None:
+        """Whose answers are read, and how strictly.
 
-        `own_cookies` are names of cookies that hold keys: no upstream may set one
-        (wire-rules.md#E7), nor one that a browser carries on its way to log in. Without names,
-        every cookie may be set.
+        own_cookies: names of cookies that hold keys: no upstream may set one, nor one that a browser
+            carries on its way to log in (wire-rules.md#E7); without names, any may be set
+        lenient: takes LF for CRLF in heads, chunks in HTTP/1.0, and statuses beyond 599
+        any_status: takes statuses beyond 599
         """
         self.lenient = lenient
-        self.status_line = grammar.LENIENT_STATUS_LINE if lenient else grammar.STATUS_LINE
+        self.status_line = (
+            grammar.LENIENT_STATUS_LINE if lenient or any_status else grammar.STATUS_LINE
+        )
         self._own_cookies = own_cookies
         self._by_name: dict[bytes, Rule] = {
             b"content-length": _content_length,
