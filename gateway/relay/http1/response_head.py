@@ -82,7 +82,7 @@ class ResponseReader:
     ) -> None:
         """Whose answers are read, and how strictly.
 
-        own_cookies: names of cookies that hold keys: no upstream may set one, nor one that a browser
+        own_cookies: cookies that hold keys: no upstream may set one, nor one that a browser
             carries on its way to log in (wire-rules.md#E7); without names, any may be set
         lenient: takes LF for CRLF in heads, chunks in HTTP/1.0, and statuses beyond 599
         any_status: takes statuses beyond 599
