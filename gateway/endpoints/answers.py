@@ -61,7 +61,7 @@ def refuse(
     login page if it is that which they need. `again` is where people may try once more; without it,
     what was attempted may have a page of its own for that.
     """
-    if not pages.is_wanted(request):
+    if not pages.wants_page(request):
         return problem(request, refusal, fields)
     request.config_dict[REFUSED](refusal)
     once_more: OnceMore | None = None if again is not None else request.get(ONCE_MORE)

@@ -37,7 +37,7 @@ class ChoiceEndpoint:
         if request.method not in _METHODS:
             return refuse(request, refusals.METHOD, {"Allow": ", ".join(_METHODS)})
         back = return_paths.safe(request.query.get("return_to", "/"))
-        if pages.is_wanted(request):
+        if pages.wants_page(request):
             return self.page(request, back)
         shown = {"forms": self.forms, "providers": self._ways(back)}
         fields = {"Cache-Control": "no-store", "Vary": policy.VARY}

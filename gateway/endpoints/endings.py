@@ -108,8 +108,7 @@ class Endings:
     async def _leaving(self, request: web.Request) -> Session | None:
         """The session that is about to end, if its browser goes on to log out elsewhere."""
         key = request.headers.get("X-Latchkey-Key")
-        goes = request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
-        if not self._federated or key is None or not goes or not pages.is_wanted(request):
+        if not self._federated or key is None or not pages.navigates(request):
             return None
         entry = await self._sessions.resolve(key.encode(), renew=False)
         return entry.session if isinstance(entry, Entry) else None

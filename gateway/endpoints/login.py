@@ -90,7 +90,7 @@ class LoginEndpoint:
             return replied(await entrance.answer(self._preflight(request)))
         if request.method not in entrance.methods:
             looks = request.method in ("GET", "HEAD")
-            if self._choice is not None and looks and pages.is_wanted(request):
+            if self._choice is not None and looks and pages.wants_page(request):
                 # Who reloads the form after a refusal, or keeps its address, means the form.
                 return pages.led_to(self._choice.path)
             return refuse(request, refusals.METHOD, {"Allow": ", ".join(entrance.methods)})
@@ -171,7 +171,7 @@ class LoginEndpoint:
         carrier = carriers.choose(
             self._entrance.carrier or keys.carrier,
             content_type=headers.get("Content-Type", ""),
-            accept=headers.get("Accept", ""),
+            accept=",".join(headers.getall("Accept", ())),
             requested_with=headers.get("X-Requested-With", ""),
             wanted=_field(request, body, _CARRIER),
         )

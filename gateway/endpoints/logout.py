@@ -45,7 +45,7 @@ class LogoutEndpoint:
         """
         if request.method not in _METHODS:
             return refuse(request, refusals.METHOD, {"Allow": ", ".join(_METHODS)})
-        if request.method != "POST" and pages.is_wanted(request) and not may_act(request):
+        if request.method != "POST" and pages.wants_page(request) and not may_act(request):
             return pages.show(request, LOGOUT, logout_path=self._path)
         insist_on_own_site(request)
         scope = _scope(request)
@@ -60,7 +60,7 @@ class LogoutEndpoint:
         if scope == "all":
             return _logged_out(request, await self._endings.log_out(request, reason=scope))
         response = web.Response(status=204, headers={"Cache-Control": "no-store"})
-        if self._sessions_path is not None and pages.is_wanted(request):
+        if self._sessions_path is not None and pages.wants_page(request):
             pages.lead_to(response, self._sessions_path)
         return response
 
@@ -80,7 +80,7 @@ class LogoutEndpoint:
 
 def _logged_out(request: web.Request, response: web.Response) -> web.Response:
     """The same for people: a page that says so, unless they have to log out elsewhere as well."""
-    if not pages.is_wanted(request) or "Location" in response.headers:
+    if not pages.wants_page(request) or "Location" in response.headers:
         return response
     notice, again = pages.texts_for(request).logged_out, request.config_dict[LOGIN_PAGE]
     page = pages.show(request, REFUSAL, notice=notice, back=None, again=again)

@@ -28,17 +28,20 @@ def add_templates(app: web.Application, folder: str | None, leads_to: Sequence[s
     app[_LEADS_TO] = leads_to
 
 
-def is_wanted(request: web.Request) -> bool:
-    """Whether a page is wanted rather than JSON: by a browser that goes there, by no program."""
-    return _TEMPLATES in request.config_dict and negotiation.prefers(
-        _joined(request, "Accept"), "text/html", "application/json"
-    )
+def wants_page(request: web.Request) -> bool:
+    """Whether a person reads the answer to this request. The admin listener has no pages."""
+    return _TEMPLATES in request.config_dict and negotiation.wants_page(*_accept_and_mode(request))
+
+
+def navigates(request: web.Request) -> bool:
+    """Whether a person's browser goes somewhere, so that it can be sent elsewhere."""
+    return negotiation.navigates(*_accept_and_mode(request))
 
 
 def texts_for(request: web.Request) -> Texts:
     """The texts in the reader's language."""
     templates = cast("Templates", request.config_dict[_TEMPLATES])
-    return templates.texts(_joined(request, "Accept-Language"))
+    return templates.texts(_joined(request, "Accept-Language") or "")
 
 
 def show(request: web.Request, name: str, status: int = 200, **context: Any) -> web.Response:
@@ -71,6 +74,11 @@ def led_to(path: str) -> web.Response:
     return response
 
 
-def _joined(request: web.Request, name: str) -> str:
-    """A list field, which may come in several lines."""
-    return ",".join(request.headers.getall(name, ()))
+def _accept_and_mode(request: web.Request) -> tuple[str | None, str | None]:
+    return _joined(request, "Accept"), request.headers.get("Sec-Fetch-Mode")
+
+
+def _joined(request: web.Request, name: str) -> str | None:
+    """The value of a list field (RFC 9110 §5.3), which may stand in several lines."""
+    values = request.headers.getall(name, ())
+    return ", ".join(values) if values else None

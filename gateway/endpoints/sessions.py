@@ -50,7 +50,7 @@ class SessionsEndpoint:
 
     async def _list(self, request: web.Request, asking: Caller) -> web.Response:
         found, not_listed = await self._found(asking)
-        if pages.is_wanted(request):
+        if pages.wants_page(request):
             return self._page(request, asking, found, not_listed)
         listed = [
             {

@@ -469,9 +469,9 @@ class Exchange:
 
     def _page(self, refusal: Refusal) -> RefusalPage | None:
         """What a person reads; None for programs."""
-        if not browsers.navigates(self.head):
+        if not browsers.wants_page(self.head):
             return None
-        wanted = self.head.passed_value(b"accept-language") or ""
+        wanted = self.head.passed_list(b"accept-language") or ""
         return self.context.pages.page(refusal, wanted)
 
     def unreached(self, refusal: Refusal, server: Server, cause: str) -> None:

@@ -18,6 +18,8 @@ FORM = "application/x-www-form-urlencoded; charset=utf-8"
         ("auto", "", "", "", "reply"),
         ("auto", FORM, "application/json", "", "reply"),
         ("auto", FORM, "text/html, application/json", "", "cookie"),
+        ("auto", FORM, "text/html;q=0", "", "reply"),
+        ("auto", FORM, "text/html;q=0.0, */*", "", "reply"),
         ("auto", FORM, "text/html, */*", "XMLHttpRequest", "reply"),
         ("auto", FORM, "text/html, */*", "com.example.app", "cookie"),
         ("auto", "application/json", "*/*", "cookie", "cookie"),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.http.negotiation import language, prefers
+from gateway.core.http.negotiation import language, names_html, navigates, prefers, wants_page
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8"
 
@@ -33,8 +33,44 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;
     ],
 )
 def test_a_page_or_json(accept: str, html: bool) -> None:
-    """RFC 9110 §12.5.1: the most specific range counts; who does not care is a program."""
+    """RFC 9110 §12.5.1: the most specific range counts; without a preference, it is a program."""
     assert prefers(accept, "text/html", "application/json") is html
+
+
+@pytest.mark.parametrize(
+    ("accept", "mode", "page", "goes"),
+    [
+        (BROWSER, None, True, True),
+        (BROWSER, "navigate", True, True),
+        (BROWSER, "cors", True, False),
+        ("text/html;q=0", "navigate", False, False),
+        ("*/*", "navigate", False, False),
+        ("", "navigate", False, False),
+        (None, "navigate", True, True),
+        (None, "cors", False, False),
+        (None, None, False, False),
+    ],
+)
+def test_who_is_a_person(accept: str | None, mode: str | None, page: bool, goes: bool) -> None:
+    """Accept decides and, without it, whether a browser goes somewhere; no script goes anywhere."""
+    assert (wants_page(accept, mode), navigates(accept, mode)) == (page, goes)
+
+
+@pytest.mark.parametrize(
+    ("accept", "named"),
+    [
+        (BROWSER, True),
+        ("text/html, application/json", True),
+        ("application/json, text/html;q=0.001", True),
+        ("text/html;q=0", False),
+        ("text/html;q=0.000, */*", False),
+        ("text/*, */*", False),
+        ("", False),
+    ],
+)
+def test_html_by_its_name(accept: str, named: bool) -> None:
+    """A weight of 0 is a refusal (RFC 9110 §12.4.2)."""
+    assert names_html(accept) is named
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,48 @@
-"""What a client would rather have, by its Accept and Accept-Language fields (RFC 9110 §12.5)."""
+"""What a client wants: a page or JSON, and in which language (RFC 9110 §12.5)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 # Browsers say what they accept in a tenth of this. Of a longer field, the rest does not count.
 _MAX_READ = 1024
 
 _QUALITY = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 
+_HTML, _JSON = "text/html", "application/json"
+
+# Sec-Fetch-Mode of a person's browser that goes somewhere (Fetch Metadata §2.1).
+_NAVIGATE = "navigate"
+
+
+def wants_page(accept: str | None, fetch_mode: str | None) -> bool:
+    """Whether a person reads the answer: a person gets a page, and a program gets JSON.
+
+    accept: the Accept field, which decides (RFC 9110 §12.5.1); None if the request has none
+    fetch_mode: the Sec-Fetch-Mode field, which decides without Accept
+    """
+    return fetch_mode == _NAVIGATE if accept is None else prefers(accept, _HTML, _JSON)
+
+
+def navigates(accept: str | None, fetch_mode: str | None) -> bool:
+    """Whether a person's browser goes somewhere, so that it can be sent elsewhere. A script that
+    fetches a page would follow a redirect without a person seeing it.
+    """
+    return fetch_mode in (None, _NAVIGATE) and wants_page(accept, fetch_mode)
+
 
 def prefers(accept: str, one: str, other: str) -> bool:
-    """Whether one media type is wanted more than another; without a word about them, it is not."""
-    ranges = list(_ranges(accept))
-    return _of_type(ranges, one) > _of_type(ranges, other)
+    """Whether one media type is wanted more than another. A client that names neither is a program,
+    and wants both alike.
+    """
+    ranges = dict(_ranges(accept))
+    return _quality(ranges, one) > _quality(ranges, other)
+
+
+def names_html(accept: str) -> bool:
+    """Whether an Accept field asks for HTML by its name, with a weight above 0."""
+    return dict(_ranges(accept)).get(_HTML, 0.0) > 0
 
 
 def language(accept: str, offered: Sequence[str]) -> str:
@@ -38,19 +66,18 @@ def language(accept: str, offered: Sequence[str]) -> str:
     return max(offered, key=wanted)
 
 
-def _of_type(ranges: Iterable[tuple[str, float]], wanted: str) -> float:
-    """The quality of a media type; the most specific range that fits it counts."""
-    fitting = (wanted, f"{wanted.partition('/')[0]}/*", "*/*")
-    by_range = dict(ranges)
-    return next((by_range[each] for each in fitting if each in by_range), 0.0)
+def _quality(ranges: Mapping[str, float], wanted: str) -> float:
+    """The weight of a media type: that of the most specific range that includes it."""
+    including = (wanted, f"{wanted.partition('/')[0]}/*", "*/*")
+    return next((ranges[name] for name in including if name in ranges), 0.0)
 
 
 def _ranges(field: str) -> Iterable[tuple[str, float]]:
-    """What a field names, in lower case, and how much each is wanted; what is malformed is not."""
+    """The names in a field, in lower case, with their weights; malformed members are left out."""
     if len(field) > _MAX_READ:
         field = field[:_MAX_READ].rpartition(",")[0]
     for item in field.lower().split(","):
         name, *parameters = (part.strip() for part in item.split(";"))
-        weights = [each[2:].strip() for each in parameters if each.startswith("q=")]
-        if name and all(_QUALITY.fullmatch(each) for each in weights):
+        weights = [text[2:].strip() for text in parameters if text.startswith("q=")]
+        if name and all(_QUALITY.fullmatch(weight) for weight in weights):
             yield name, float(weights[0]) if weights else 1.0

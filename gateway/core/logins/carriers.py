@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.core.http import media_types
+from gateway.core.http import media_types, negotiation
 from gateway.core.logins.token_places import Auto, Cookie, TokenPlace
 
 Carrier = Literal["reply", "cookie"]
@@ -114,4 +114,4 @@ def choose(
             return "cookie" if said == "cookie" else "reply"
     is_form = media_types.essence(content_type) in (media_types.FORM, media_types.FORM_OF_PARTS)
     by_script = requested_with.lower() == "xmlhttprequest"
-    return "cookie" if is_form and "text/html" in accept.lower() and not by_script else "reply"
+    return "cookie" if is_form and negotiation.names_html(accept) and not by_script else "reply"

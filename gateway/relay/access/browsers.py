@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.core.http import origins, return_paths
+from gateway.core.http import negotiation, origins, return_paths
 from gateway.core.http.cors import Policy
 from gateway.core.http.routing import Methods
 from gateway.relay import own_answers
@@ -64,8 +64,10 @@ def fitted(refused: Refused, head: RequestHead, route: Route) -> Refused | Answe
     and another site's page may read why it was refused, if it may read the route's answers.
     """
     status = refused.refusal.status
-    page = route.login_page if route.always_to_login or navigates(head) else None
-    if status == _UNAUTHENTICATED and page is not None:
+    page = route.login_page if status == _UNAUTHENTICATED else None
+    if page is not None and (
+        route.always_to_login or negotiation.navigates(*_accept_and_mode(head))
+    ):
         looks = head.method in (b"GET", b"HEAD")
         back = (head.path + head.query).decode("ascii") if looks else "/"
         location = return_paths.login_url(page, back)
@@ -85,12 +87,13 @@ def cors_fields(head: RequestHead, policy: Policy) -> dict[str, str]:
     return policy.answer(head.passed_value(b"origin") or "")
 
 
-def navigates(head: RequestHead) -> bool:
-    """Whether a person waits for a page (Fetch Metadata §2.1, or what browsers accept)."""
-    mode = head.passed_value(b"sec-fetch-mode")
-    if mode is not None:
-        return mode == "navigate"
-    return "text/html" in (head.passed_value(b"accept") or "")
+def wants_page(head: RequestHead) -> bool:
+    """Whether a person reads the answer to this request."""
+    return negotiation.wants_page(*_accept_and_mode(head))
+
+
+def _accept_and_mode(head: RequestHead) -> tuple[str | None, str | None]:
+    return head.passed_list(b"accept"), head.passed_value(b"sec-fetch-mode")
 
 
 def asked_host(head: RequestHead, peer: Peer) -> str:

@@ -107,6 +107,15 @@ class RequestHead:
                 return value.strip(b" \t\r\n").decode("latin-1")
         return None
 
+    def passed_list(self, name: bytes) -> str | None:
+        """The value of a list field (RFC 9110 §5.3), which may stand in several lines. Slow."""
+        values = [
+            value.strip(b" \t\r\n").decode("latin-1")
+            for given, _, value in (line.partition(b":") for line in self.passed)
+            if given.lower() == name
+        ]
+        return ", ".join(values) if values else None
+
     @property
     def session_ids(self) -> tuple[str, ...]:
         """The ids of the sessions whose keys came, the one that counts first. Slow."""
