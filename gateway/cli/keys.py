@@ -1,57 +1,57 @@
-"""The commands below `gateway keys`."""
+"""`gateway keys …`: issue, list and end named keys, for scripts."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
+
+from gateway.cli.arguments import AddCommand
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
 
-# 50 years in seconds: the end of a session is kept in 32 bits, which end in the year 2106.
-_LONGEST = 50 * 365 * 86_400
-
-# What a command does with config.yaml, and what adds one by its name, its work and its help.
-Work = Callable[["Config", argparse.Namespace], None]
-AddCommand = Callable[[str, Work, str], argparse.ArgumentParser]
+# 50 years: the store keeps the end of a session in 32 bits, which last until the year 2106.
+_MAX_LIFETIME_SECONDS = 50 * 365 * 86_400
 
 
 def add_keys(command: AddCommand) -> None:
-    """The commands below `keys`."""
-    issuing = command("issue", _issue, "Issue a key, and print it: once, and nothing else.")
-    issuing.add_argument("--subject", required=True, help="whose it is", metavar="SUBJECT")
+    """Add the commands below `keys`."""
+    issuing = command("issue", _issue, "Issue a key and print it. It is shown only once.")
     issuing.add_argument(
-        "--name", help="what it is called (default: as its subject)", metavar="NAME"
+        "--subject", required=True, help="the subject of its session", metavar="SUBJECT"
+    )
+    issuing.add_argument(
+        "--name", help="the name of the key (default: the subject)", metavar="NAME"
     )
     issuing.add_argument(
         "--expires",
         default="90d",
-        help="how long it lasts, if its token does (default: %(default)s)",
+        help="how long the key lasts, if its token lasts as long (default: %(default)s)",
         metavar="TIME",
         type=_duration,
     )
     issuing.add_argument(
         "--claims",
-        help="what the tokens say, as JSON, that the gateway mints as its section `signing` says",
+        help="claims of the tokens that the gateway mints for the key (JSON; needs `signing`)",
         metavar="JSON",
     )
     issuing.add_argument(
         "--token-file",
-        help="where the JWT is that it stands for instead; - is stdin",
+        help="a file with the JWT that the key stands for; - is stdin",
         metavar="FILE",
     )
     listing = command("list", _list, "List named keys.")
-    listing.add_argument("--subject", help="whose", metavar="SUBJECT")
+    listing.add_argument("--subject", help="only this subject", metavar="SUBJECT")
     revoking = command("revoke", _revoke, "End named keys, on every gateway of the store.")
     which = revoking.add_mutually_exclusive_group(required=True)
-    which.add_argument("--subject", help="all of a subject's", metavar="SUBJECT")
-    which.add_argument("--id", help="one; --id=… if it begins with a dash", metavar="ID")
-    revoking.add_argument("--name", help="of the subject's, those of this name", metavar="NAME")
-    for each in (listing, revoking):
-        each.add_argument("--json", action="store_true", help="for programs")
+    which.add_argument("--subject", help="all named keys of this subject", metavar="SUBJECT")
+    which.add_argument("--id", help="one key; write --id=… if it begins with a dash", metavar="ID")
+    revoking.add_argument("--name", help="only keys of this name", metavar="NAME")
+    for parser in (listing, revoking):
+        parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _duration(text: str) -> float:
@@ -62,15 +62,15 @@ def _duration(text: str) -> float:
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
     if not seconds:
-        raise argparse.ArgumentTypeError("a key that lasts for no time is none")
-    if seconds > _LONGEST:
-        raise argparse.ArgumentTypeError("a key lasts for 18250d (50 years) at most")
+        raise argparse.ArgumentTypeError("a key must last longer than 0 seconds")
+    if seconds > _MAX_LIFETIME_SECONDS:
+        raise argparse.ArgumentTypeError("a key lasts at most 18250d (50 years)")
     return seconds
 
 
 def _issue(config: Config, options: argparse.Namespace) -> None:
-    from gateway.cli.key_commands import issue, mint, read_token
-    from gateway.cli.session_commands import CommandFailed
+    from gateway.cli.named_keys import issue, mint, read_token
+    from gateway.cli.store import CommandFailed
     from gateway.core.timestamps import rfc3339
 
     subject = options.subject
@@ -79,18 +79,18 @@ def _issue(config: Config, options: argparse.Namespace) -> None:
     elif options.claims is None:
         given = read_token(config, options.token_file, subject)
     else:
-        raise CommandFailed("--claims and --token-file: a token has its claims already")
+        raise CommandFailed("use --claims or --token-file, not both: the token already has claims")
     name = subject if options.name is None else options.name
     issued = issue(config, subject, name, given, options.expires)
     session = issued.session
     ends = rfc3339(int(session.ends_at))
-    print(f"gateway: the key's session is {session.id}, and ends at {ends}", file=sys.stderr)
+    print(f"gateway: the session of this key is {session.id}; it ends at {ends}", file=sys.stderr)
     print(issued.key.reveal())
 
 
 def _list(config: Config, options: argparse.Namespace) -> None:
-    from gateway.cli.key_commands import COLUMNS
-    from gateway.cli.session_commands import perform, print_table
+    from gateway.cli.named_keys import COLUMNS
+    from gateway.cli.store import perform, print_table
 
     found = perform(config, lambda administration: administration.named(options.subject))
     if options.json:
@@ -102,7 +102,7 @@ def _list(config: Config, options: argparse.Namespace) -> None:
 
 
 def _revoke(config: Config, options: argparse.Namespace) -> None:
-    from gateway.cli.session_commands import CommandFailed, perform
+    from gateway.cli.store import CommandFailed, perform
     from gateway.store.administration import Administration
 
     if options.name is not None and options.subject is None:

@@ -1,6 +1,6 @@
-"""`gateway users …`: who may log in by a file of users, from the command line.
+"""`gateway users …`: add, change, list and remove the users of a users file.
 
-Gateways that run see the change at the next login; nothing has to be reloaded.
+Running gateways see the change at the next login, without a reload.
 """
 
 from __future__ import annotations
@@ -13,20 +13,19 @@ from getpass import getpass
 from pathlib import Path
 from typing import Any
 
-_EXIT_FAILED = 1
-_EXIT_USAGE = 2
+from gateway.cli.arguments import EXIT_FAILED, EXIT_USAGE, fail
 
 
-class _Wrong(Exception):
-    """What was asked for cannot be meant; the message says why."""
+class _WrongUsage(Exception):
+    """The arguments do not fit together; the message says why."""
 
 
 class _Failed(Exception):
-    """It was not done; the message says why."""
+    """The command failed; the message says why."""
 
 
 def add_users(parser: argparse.ArgumentParser) -> None:
-    """The commands below `users`."""
+    """Add the commands below `users`."""
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def command(name: str, work: object, text: str) -> argparse.ArgumentParser:
@@ -37,9 +36,9 @@ def add_users(parser: argparse.ArgumentParser) -> None:
             "-c",
             "--config",
             default="config.yaml",
-            help="what names the file of users (default: %(default)s)",
+            help="the file that names the users file (default: %(default)s)",
         )
-        where.add_argument("--file", help="the file of users itself", metavar="FILE")
+        where.add_argument("--file", help="the users file itself", metavar="FILE")
         return sub
 
     asks = "The password is asked for, or read from standard input."
@@ -49,15 +48,15 @@ def add_users(parser: argparse.ArgumentParser) -> None:
         "--claim",
         action="append",
         default=[],
-        help="what tokens say of the user; the value is JSON, or else a text",
+        help="a claim of the user's tokens; VALUE is JSON, or else a text",
         metavar="NAME=VALUE",
     )
-    command("passwd", _passwd, f"Give a user another password. {asks}").add_argument(
+    command("passwd", _passwd, f"Change the password of a user. {asks}").add_argument(
         "name", metavar="NAME"
     )
     command("remove", _remove, "Remove a user.").add_argument("name", metavar="NAME")
     command("list", _list, "List the users.").add_argument(
-        "--json", action="store_true", help="for programs"
+        "--json", action="store_true", help="print JSON"
     )
 
 
@@ -72,28 +71,28 @@ def _run(options: argparse.Namespace) -> int:
         options.work(path, options)
     except ConfigError as error:
         print(error, file=sys.stderr)
-        return _EXIT_USAGE
+        return EXIT_USAGE
     except BadPassword as error:
-        return _say(f"the password {error}", _EXIT_USAGE)
-    except (_Wrong, BadUsers) as error:
-        return _say(str(error), _EXIT_USAGE)
+        return fail(f"the password {error}", EXIT_USAGE)
+    except (_WrongUsage, BadUsers) as error:
+        return fail(str(error), EXIT_USAGE)
     except BrokenFile as error:
-        return _say(f"{path}:{error.line}: {error}", _EXIT_FAILED)
+        return fail(f"{path}:{error.line}: {error}", EXIT_FAILED)
     except (_Failed, NotChanged) as error:
-        return _say(str(error), _EXIT_FAILED)
+        return fail(str(error), EXIT_FAILED)
     except OSError as error:
-        return _say(f"{path} cannot be written: {error.strerror}", _EXIT_FAILED)
+        return fail(f"{path} cannot be written: {error.strerror}", EXIT_FAILED)
     return 0
 
 
 def _configured(config: str) -> Path:
-    """The one file of users that a configuration names."""
+    """The users file that a configuration names. Raises `_WrongUsage` unless it is one."""
     from gateway.config.load import load
 
-    files = {each.file for each in load(config).login if each.kind == "users"}
+    files = {login.file for login in load(config).login if login.kind == "users"}
     if len(files) != 1:
-        number = "no file" if not files else "more than one file"
-        raise _Wrong(f"{config} names {number} of users: say which with --file")
+        number = "no users file" if not files else "more than one users file"
+        raise _WrongUsage(f"{config} names {number}: choose one with --file")
     return Path(files.pop())
 
 
@@ -103,7 +102,7 @@ def _add(path: Path, options: argparse.Namespace) -> None:
 
     name = folded(options.name)
     check_name(name)
-    claims = dict(_claim(each) for each in options.claim)
+    claims = dict(_claim(claim) for claim in options.claim)
     if path.exists() and name in users_file.read(path):
         raise _Failed(f"there is a user {name} already")
     users_file.add(path, name, _hashed(_new_password()), claims)
@@ -118,7 +117,7 @@ def _passwd(path: Path, options: argparse.Namespace) -> None:
     if name not in users_file.read(path):
         raise _Failed(f"there is no user {name}")
     users_file.change_hash(path, name, _hashed(_new_password()))
-    print(f"{name} has another password; sessions go on until they are ended")
+    print(f"the password of {name} is changed; present sessions go on until they are revoked")
 
 
 def _remove(path: Path, options: argparse.Namespace) -> None:
@@ -127,7 +126,7 @@ def _remove(path: Path, options: argparse.Namespace) -> None:
 
     name = folded(options.name)
     users_file.remove(path, name)
-    print(f"{name} cannot log in any more; sessions end with their present tokens")
+    print(f"{name} is removed; present sessions end when their tokens expire")
 
 
 def _list(path: Path, options: argparse.Namespace) -> None:
@@ -135,7 +134,7 @@ def _list(path: Path, options: argparse.Namespace) -> None:
 
     users = users_file.read(path)
     if options.json:
-        listed = [{"name": each.name, "claims": each.claims} for each in users.values()]
+        listed = [{"name": user.name, "claims": user.claims} for user in users.values()]
         print(json.dumps({"users": listed}))
         return
     for user in users.values():
@@ -146,7 +145,7 @@ def _list(path: Path, options: argparse.Namespace) -> None:
 def _claim(text: str) -> tuple[str, Any]:
     name, is_there, value = text.partition("=")
     if not name or not is_there:
-        raise _Wrong("a claim is NAME=VALUE")
+        raise _WrongUsage("a claim is NAME=VALUE")
     try:
         return name, json.loads(value)
     except ValueError:
@@ -154,19 +153,19 @@ def _claim(text: str) -> tuple[str, Any]:
 
 
 def _new_password() -> str:
-    """Never an argument: those are seen by everybody on the machine, and kept by shells."""
+    """Ask for a password. It is never an argument: other users and the shell history see those."""
     from gateway.core.logins.passwords import check_new
 
     if sys.stdin.isatty():
         password = getpass("Password: ")
         check_new(password)
         if getpass("Once more: ") != password:
-            raise _Wrong("the two passwords differ")
+            raise _WrongUsage("the two passwords differ")
         return password
     try:
         password = sys.stdin.readline().rstrip("\r\n")
     except UnicodeDecodeError:
-        raise _Wrong("the password is no text") from None
+        raise _WrongUsage("the password is not valid text") from None
     check_new(password)
     return password
 
@@ -175,8 +174,3 @@ def _hashed(password: str) -> str:
     from gateway.core.logins.passwords import SALT_BYTES, hashed
 
     return hashed(password, os.urandom(SALT_BYTES))
-
-
-def _say(text: str, code: int) -> int:
-    print(f"gateway: {text}", file=sys.stderr, flush=True)
-    return code

@@ -132,7 +132,7 @@ def test_the_embedded_store_without_its_gateway(tmp_path: Path, backend: Upstrea
     for _ in range(2):
         done = run("sessions", "count", "-c", str(tmp_path / "g" / "config.yaml"))
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.startswith(f"gateway: no gateway runs on {tmp_path / 'data'}, and the")
+        assert done.stderr.startswith(f"gateway: no gateway runs on {tmp_path / 'data'}: the")
         assert "`gateway run`" in done.stderr
         with socket.socket(socket.AF_UNIX) as stale:
             left.unlink(missing_ok=True)

@@ -75,7 +75,7 @@ def test_a_users_life(file: Path) -> None:
         (["add", ""], b"x", 2, "a name has 1 to 128 characters"),
         (["add", "bob"], b"short\n", 2, "the password is too short: at least 8 characters"),
         (["add", "bob"], b"", 2, "the password is too short: at least 8 characters"),
-        (["add", "bob"], b"\xff\xfe" * 8, 2, "the password is no text"),
+        (["add", "bob"], b"\xff\xfe" * 8, 2, "the password is not valid text"),
         (["add", "bob", "--claim", "role"], b"long enough", 2, "a claim is NAME=VALUE"),
         (
             ["add", "bob", "--claim", "sub=root"],
@@ -110,7 +110,7 @@ def test_which_file(file: Path, tmp_path: Path) -> None:
     code, _, error = run(file, "list")
     assert (code, error) == (
         2,
-        "gateway: config.yaml names no file of users: say which with --file\n",
+        "gateway: config.yaml names no users file: choose one with --file\n",
     )
     code, _, error = run(file, "list", "--config", "nowhere.yaml")
     assert code == 2

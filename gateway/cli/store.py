@@ -1,7 +1,6 @@
-"""`gateway sessions …`: what operators do with sessions, from the command line.
+"""Commands on the store that config.yaml names.
 
-It talks to the store that config.yaml names, so it needs no running gateway; but the embedded store
-runs only as long as its gateway does.
+They need no running gateway, but for the embedded store, which runs only while its gateway does.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ if TYPE_CHECKING:
 
 _BY = "command line"
 
-# Opening a seal takes a client's key, and nobody here has one.
-_OPENS_NO_SEAL = ("nothing is sealed or opened here",)
+# Opening a seal takes the client's key, which the command line does not have.
+_NO_SECRETS = ("nothing is sealed or opened here",)
 
 _STDERR = 2
 
-# What a list shows of each session: the titles, and the names in `Administration.listed`.
+# The columns of a list of sessions: title, and name in `Administration.listed`.
 COLUMNS = {
     "ID": "handle",
     "DEVICE": "device",
@@ -43,14 +42,15 @@ T = TypeVar("T")
 
 
 class CommandFailed(Exception):
-    """It was not done, or not all of it; the message says why and what would help."""
+    """The command failed, perhaps half-way. The message says why and what helps."""
 
 
 def perform(
     config: Config, work: Callable[[Administration], Awaitable[T]], *, seals: bool = False
 ) -> T:
-    """Has some work done on the store of a configuration; `seals` if it issues sessions. Raises
-    `CommandFailed`.
+    """Do `work` on the store of a configuration. Raises `CommandFailed`.
+
+    seals: whether the work issues sessions, which needs the secrets
     """
     return asyncio.run(_perform(config, work, seals=seals))
 
@@ -61,7 +61,7 @@ async def _perform(
     sessions = open_sessions(
         config,
         url=_store_url(config),
-        secrets=_secrets(config) if seals else _OPENS_NO_SEAL,
+        secrets=_secrets(config) if seals else _NO_SECRETS,
         render=lambda _session: b"",
         report=_audit_log(config).write,
     )
@@ -74,7 +74,7 @@ async def _perform(
 
 
 def _store_url(config: Config) -> str:
-    """Where the store is; of the embedded one, whether it runs is found out."""
+    """The URL of the store. Raises `CommandFailed` if the embedded store does not run."""
     if config.store.url != "embedded":
         return config.store.url
     path = embedded_socket(config.store.data_dir)
@@ -83,8 +83,8 @@ def _store_url(config: Config) -> str:
             probe.connect(str(path))
         except (FileNotFoundError, ConnectionRefusedError):
             raise CommandFailed(
-                f"no gateway runs on {config.store.data_dir}, and the embedded store runs only "
-                "while its gateway does: start that with `gateway run`, and ask again"
+                f"no gateway runs on {config.store.data_dir}: the embedded store runs only "
+                "while its gateway does. Start `gateway run` and try again"
             ) from None
         except OSError as error:
             raise CommandFailed(f"{path} cannot be reached: {error.strerror or error}") from None
@@ -92,8 +92,8 @@ def _store_url(config: Config) -> str:
 
 
 def _secrets(config: Config) -> tuple[str, ...]:
-    """What the gateway seals with."""
-    configured = tuple(each.reveal() for each in config.session.secrets)
+    """The secrets that sessions are sealed with."""
+    configured = tuple(secret.reveal() for secret in config.session.secrets)
     try:
         return configured or (EmbeddedStore(config.store.data_dir).pepper(),)
     except OSError as error:
@@ -102,9 +102,7 @@ def _secrets(config: Config) -> tuple[str, ...]:
 
 
 def _audit_log(config: Config) -> AuditLog:
-    """The gateway's own, if it is a file; what would go to stdout goes to stderr, since stdout is
-    for what the command has to say.
-    """
+    """The audit log of the gateway; stderr in place of stdout, which the result needs."""
     if config.audit_log == "stdout":
         return AuditLog(_STDERR)
     try:
@@ -118,9 +116,9 @@ def _audit_log(config: Config) -> AuditLog:
 def print_table(
     sessions: Sequence[Mapping[str, str]], columns: Mapping[str, str] = COLUMNS
 ) -> None:
-    """A list of sessions for people."""
+    """Print a table of sessions."""
     rows = [list(columns)]
-    rows += [[_printable(each[name]) for name in columns.values()] for each in sessions]
+    rows += [[_printable(session[name]) for name in columns.values()] for session in sessions]
     widths = [max(len(row[at]) for row in rows) for at in range(len(columns))]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -128,5 +126,5 @@ def print_table(
 
 
 def _printable(text: str) -> str:
-    """Without what could move a terminal's cursor: a record in Redis may be anybody's work."""
-    return "".join(each if each.isprintable() else "?" for each in text)
+    """Replace what could move the terminal's cursor: records in Redis are not to be trusted."""
+    return "".join(character if character.isprintable() else "?" for character in text)

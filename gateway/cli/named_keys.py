@@ -1,7 +1,7 @@
-"""`gateway keys …`: named keys for scripts, from the command line.
+"""Issuing named keys for scripts.
 
-A named key opens a session as any key does; but it is never idle, it ends when its operator or its
-token says, and an operator has given it its name. It is told once, on stdout, and kept nowhere.
+A named key opens a session as every key does. It has a name that an operator gave it, no idle
+timeout, and ends when the operator or its token says. It is printed once and stored nowhere.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.cli.session_commands import CommandFailed, perform
+from gateway.cli.store import CommandFailed, perform
 from gateway.config import own_tokens
 from gateway.config.realms import realms
 from gateway.core import json_text
@@ -36,33 +36,32 @@ COLUMNS = {
     "ENDS": "ends",
 }
 
-# Names stand in lists beside others, and subjects are kept with each session.
-_LONGEST_NAME = 64
-_LONGEST_SUBJECT = 1024
+# Names are columns of a table; subjects are stored with each session.
+_MAX_NAME_CHARACTERS = 64
+_MAX_SUBJECT_CHARACTERS = 1024
 
-# Where a token comes from that is piped in.
 _STDIN = "-"
 
 
-def issue(config: Config, subject: str, name: str, given: Given, lasts: float) -> Issued:
-    """Issues a key that lasts for so many seconds, if its token does. Raises `CommandFailed`."""
-    _check(subject, "the subject", _LONGEST_SUBJECT)
-    _check(name, "the name", _LONGEST_NAME)
+def issue(config: Config, subject: str, name: str, given: Given, lifetime: float) -> Issued:
+    """Issue a key for `lifetime` seconds, or as long as its token lasts. Raises `CommandFailed`."""
+    _check(subject, "the subject", _MAX_SUBJECT_CHARACTERS)
+    _check(name, "the name", _MAX_NAME_CHARACTERS)
 
     async def work(administration: Administration) -> Issued:
-        return await administration.issue_named(subject, name, given, lasts)
+        return await administration.issue_named(subject, name, given, lifetime)
 
     return perform(config, work, seals=True)
 
 
 def read_token(config: Config, file: str, subject: str) -> Given:
-    """The JWT in a file, or on stdin. Raises `CommandFailed`, which repeats nothing of it."""
+    """Read the JWT from a file or stdin. Raises `CommandFailed`, without any part of the JWT."""
     try:
         text = sys.stdin.read() if file == _STDIN else Path(file).read_text(encoding="ascii")
     except OSError as error:
         raise CommandFailed(f"{file} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise CommandFailed(f"{file} holds no JWT") from None
+        raise CommandFailed(f"{file} does not hold a JWT") from None
     token = jwt_text.sole(text.strip())
     try:
         claims = read_claims(token, time.time() - config.session.clock_skew)
@@ -74,22 +73,25 @@ def read_token(config: Config, file: str, subject: str) -> Given:
 
 
 def mint(config: Config, subject: str, claims: str) -> Given:
-    """A token of the gateway's own, which it mints anew as long as the key lasts; `claims` is what
-    it says beside the subject, as JSON. Raises `CommandFailed`.
+    """Mint a token, which the gateway renews for as long as the key lasts.
+
+    claims: its claims beside the subject (a JSON object)
+
+    Raises `CommandFailed`.
     """
     minter = own_tokens.minter(config)
     if minter is None:
         raise CommandFailed(
-            "config.yaml has no section `signing`, so the key needs a token: --token-file"
+            "config.yaml has no section `signing`: give the key a token with --token-file"
         )
     try:
         said = json_text.value(claims)
     except NotJson:
-        raise CommandFailed("the claims are no JSON") from None
+        raise CommandFailed("the claims are not JSON") from None
     if not isinstance(said, dict):
-        raise CommandFailed("the claims are no JSON object")
+        raise CommandFailed("the claims are not a JSON object")
     if own := sorted(said.keys() & REGISTERED):
-        raise CommandFailed(f"the gateway itself says {', '.join(own)}")
+        raise CommandFailed(f"the gateway sets {', '.join(own)} itself")
     try:
         check_claims(said)
     except BadClaims as error:
@@ -99,7 +101,7 @@ def mint(config: Config, subject: str, claims: str) -> Given:
 
 
 def _may_name(config: Config, subject: str, claims: Claims) -> bool:
-    """Whether a token is the subject's by any login's way to tell, or by `sub`; or names none."""
+    """Whether a token names `subject`, by `sub` or as any login reads it, or names no subject."""
     all_realms = realms(config)
     backends = [login for login in config.login if login.kind == "backend"]
     ways = [(Realm(), ("sub",)), *((all_realms[login.path], login.subject) for login in backends)]
@@ -109,7 +111,7 @@ def _may_name(config: Config, subject: str, claims: Claims) -> bool:
     )
 
 
-def _check(text: str, what: str, longest: int) -> None:
-    """A line of it would be taken for something else in the store, and in a list."""
-    if not 0 < len(text) <= longest or not text.isprintable():
-        raise CommandFailed(f"{what} must have 1 to {longest} printable characters")
+def _check(text: str, what: str, max_characters: int) -> None:
+    """Line breaks would be read as separators in the store and in tables."""
+    if not 0 < len(text) <= max_characters or not text.isprintable():
+        raise CommandFailed(f"{what} must have 1 to {max_characters} printable characters")

@@ -1,0 +1,59 @@
+"""What the commands share: the option `--config`, commands on a store, exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config
+
+EXIT_FAILED = 1  # the command failed
+EXIT_USAGE = 2  # the command line or config.yaml is wrong
+
+# The work of a command on the store, and what adds one by its name, its work and its help.
+Work = Callable[["Config", argparse.Namespace], None]
+AddCommand = Callable[[str, Work, str], argparse.ArgumentParser]
+
+
+def fail(message: str, code: int) -> int:
+    """Print `message` on stderr and return `code`."""
+    print(f"gateway: {message}", file=sys.stderr, flush=True)
+    return code
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Add the option `--config`."""
+    parser.add_argument(
+        "-c", "--config", default="config.yaml", help="the file (default: %(default)s)"
+    )
+
+
+def store_commands(parser: argparse.ArgumentParser) -> AddCommand:
+    """Add commands below `parser` that work on the store which config.yaml names."""
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name: str, work: Work, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=_perform, work=work)
+        add_config(sub)
+        return sub
+
+    return command
+
+
+def _perform(options: argparse.Namespace) -> int:
+    from gateway.cli.store import CommandFailed
+    from gateway.config.load import load
+    from gateway.config.problems import ConfigError
+
+    try:
+        options.work(load(options.config), options)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return EXIT_USAGE
+    except CommandFailed as error:
+        return fail(str(error), EXIT_FAILED)
+    return 0

@@ -1,0 +1,77 @@
+"""`gateway check` and `gateway routes`: inspect a configuration."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway.cli.arguments import EXIT_USAGE
+from gateway.config.load import load, load_with_warnings
+from gateway.config.problems import ConfigError
+from gateway.store.embedded import EmbeddedStoreError, choose_embedded_server
+
+if TYPE_CHECKING:
+    from gateway.config.logins import AnyLogin
+
+
+def check(options: argparse.Namespace) -> int:
+    """Print every problem and every warning. 2 if `run` would refuse the configuration."""
+    try:
+        config, warnings = load_with_warnings(options.config, opens=True)
+        if config.store.url == "embedded":
+            choose_embedded_server(Path(config.store.data_dir))
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return EXIT_USAGE
+    except EmbeddedStoreError as error:
+        print(f"{options.config}: store: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(
+        f"{options.config} is right: {len(config.routes)} routes, {len(config.upstreams)} upstreams"
+    )
+    return 0
+
+
+def print_routes(options: argparse.Namespace) -> int:
+    """Print the routes as a table, the most specific first."""
+    try:
+        config = load(options.config)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return EXIT_USAGE
+    rows = [row for login in config.login for row in _login_rows(login)]
+    if config.pages.login is not None:
+        rows.append((config.pages.login, "GET,HEAD", "login", "gateway"))
+    rows.append((config.logout.path, "GET,POST", "logout", "gateway"))
+    if config.sessions.path is not None:
+        rows.append((config.sessions.path, "GET,HEAD", "sessions", "gateway"))
+        rows.append((f"{config.sessions.path}/*", "DELETE,POST", "sessions", "gateway"))
+    if config.verify is not None:
+        rows.append((config.verify.path, "any", "verify", "gateway"))
+    routes = sorted(config.routes, key=lambda rule: (rule.path.endswith("*"), -len(rule.path)))
+    rows += [
+        (rule.path, ",".join(rule.methods or ("any",)), rule.auth, rule.upstream or "-")
+        for rule in routes
+    ]
+    widths = [max(len(row[at]) for row in rows) for at in range(4)]
+    for row in rows:
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
+    return 0
+
+
+def _login_rows(login: AnyLogin) -> Iterator[tuple[str, str, str, str]]:
+    """One row for each path of a login: path, methods, purpose, upstream."""
+    if login.kind == "oidc":
+        yield login.path, "GET", "login", "gateway"
+        yield login.callback_path, "GET", "login", "gateway"
+        yield login.backchannel_path, "POST", "logout", "gateway"
+        return
+    answers = getattr(login, "upstream", "gateway")
+    yield login.path, ",".join(login.methods), "login", answers
