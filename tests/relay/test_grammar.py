@@ -144,3 +144,15 @@ def test_a_bad_chunk_is_refused_however_it_arrives(data: bytes) -> None:
 def _feed_bytewise(body: ChunkedBody, data: bytes) -> None:
     for byte in data:
         body.feed(bytes((byte,)))
+
+
+@given(st.lists(st.sampled_from([b"\r\n", b"\n", b"\r", b"X: y"])), st.lists(st.integers(1, 5)))
+def test_line_ends_of_a_lenient_head_in_pieces(parts: list[bytes], sizes: list[int]) -> None:
+    """wire-rules.md#A21: the pieces in which a head comes do not matter."""
+    head = b"HTTP/1.1 200 OK\n" + b"".join(parts)
+    read, rest = b"", head
+    for size in (*sizes, len(head)):
+        if HEAD_END in read:
+            break
+        read, rest = grammar.with_crlf(read + rest[:size], len(read)), rest[size:]
+    assert read + rest == grammar.with_crlf(head)

@@ -91,11 +91,15 @@ def status_line(
     return minor, int(status), reason or b" ", line.end()
 
 
-def with_crlf(data: bytes) -> bytes:
-    """The same with CRLF where lines of the head end in LF alone (RFC 9112 §2.2)."""
-    end = _LENIENT_HEAD_END.search(data)
+def with_crlf(data: bytes, read: int = 0) -> bytes:
+    """The same with CRLF where lines of the head end in LF alone (RFC 9112 §2.2).
+
+    read: so many bytes of an unfinished head are in this form already
+    """
+    end = _LENIENT_HEAD_END.search(data, max(read - 3, 0))
     size = len(data) if end is None else end.end()
-    return _LF.sub(b"\r\n", data[:size]) + data[size:]
+    start = read - 1 if data[read - 1 : read] == b"\r" else read
+    return data[:start] + _LF.sub(b"\r\n", data[start:size]) + data[size:]
 
 
 def value(line: bytes, name: bytes) -> bytes:

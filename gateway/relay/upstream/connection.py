@@ -260,11 +260,13 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _read_heads(self, exchange: Exchange, data: bytes) -> None:
         """Reads interim heads and the final one, which may all come at once."""
-        if self._head:
+        read = len(self._head)
+        if read:
             data, self._head = self._head + data, b""
         while True:
             if self._reader.lenient:
-                data = grammar.with_crlf(data)
+                data = grammar.with_crlf(data, read)
+                read = 0
             end = data.find(HEAD_END)
             if end < 0:
                 if data:
