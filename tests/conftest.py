@@ -124,7 +124,7 @@ TIMEOUTS = {
     "body_idle": 2,
     "response": 3,
     "connect": 2,
-    "continue": 0.3,
+    "continue": 1,
     "linger": 1,
     "write": 3,
     "upstream_idle": 30,

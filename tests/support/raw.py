@@ -7,7 +7,6 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from types import TracebackType
 from typing import Self
 
 from tests.support.processes import HANG
@@ -31,12 +30,7 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.sock.close()
 
     def send(self, data: bytes) -> None:
@@ -44,29 +38,29 @@ class Client:
 
     def head(self) -> bytes:
         """The next head, with its empty line."""
-        while b"\r\n\r\n" not in self.held:
-            piece = self.sock.recv(65536)
-            if not piece:
-                raise AssertionError(f"closed; got {self.held!r}")
-            self.held += piece
-        head, _, self.held = self.held.partition(b"\r\n\r\n")
-        return head + b"\r\n\r\n"
-
-    def exactly(self, size: int) -> bytes:
-        while len(self.held) < size:
-            piece = self.sock.recv(65536)
-            if not piece:
-                raise AssertionError(f"closed; got {self.held!r}")
-            self.held += piece
-        data, self.held = self.held[:size], self.held[size:]
-        return data
+        return self.until(b"\r\n\r\n")
 
     def line(self) -> bytes:
         """The next line, without its CRLF."""
-        data = b""
-        while not data.endswith(b"\r\n"):
-            data += self.exactly(1)
-        return data[:-2]
+        return self.until(b"\r\n")[:-2]
+
+    def until(self, mark: bytes) -> bytes:
+        """All that comes up to a mark, and the mark."""
+        while mark not in self.held:
+            self._read()
+        before, _, self.held = self.held.partition(mark)
+        return before + mark
+
+    def exactly(self, size: int) -> bytes:
+        while len(self.held) < size:
+            self._read()
+        data, self.held = self.held[:size], self.held[size:]
+        return data
+
+    def _read(self) -> None:
+        piece = self.sock.recv(65536)
+        assert piece, f"closed; got {self.held!r}"
+        self.held += piece
 
     def chunks(self) -> bytes:
         """The content of a chunked body without trailers (RFC 9112 §7.1)."""
@@ -230,12 +224,7 @@ class Upstream:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.stop()
 
     @property

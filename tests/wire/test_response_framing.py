@@ -1,10 +1,12 @@
 """wire-rules.md#A14 to #A18: responses have one end for every reader."""
 
+import threading
 import time
 
 import pytest
 
 from tests.support.gateway import Gateway
+from tests.support.processes import HANG
 from tests.support.raw import OK, Client, Upstream, Visit, always, ask, status
 from tests.wire.broken_answers import BAD_ANSWERS
 from tests.wire.vectors import HOST, SMUGGLED, cases
@@ -55,16 +57,20 @@ BAD_CHUNKS = {
 def test_a_bad_chunk_behind_the_head_is_a_cut(relay: Gateway, shop: Upstream, body: bytes) -> None:
     """wire-rules.md#A14: behind a head that has left, a broken body is a cut without a final chunk."""
 
+    has_begun = threading.Event()
+
     def breaks(visit: Visit) -> None:
         visit.request()
         visit.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
-        time.sleep(0.05)
+        has_begun.wait(HANG)
         visit.send(body)
 
     shop.clear(breaks)
-    answer = ask(relay.port, b"GET /public/broken HTTP/1.1\r\n" + HOST + b"\r\n")
-    assert b"hello" in answer
-    assert b"0\r\n\r\n" not in answer.partition(b"\r\n\r\n")[2]
+    with Client(relay.port) as client:
+        client.send(b"GET /public/broken HTTP/1.1\r\n" + HOST + b"\r\n")
+        client.until(b"hello")
+        has_begun.set()
+        assert b"0\r\n\r\n" not in client.rest()
     shop.wait(lambda: shop.visits[0].ended)
     assert relay.records(path="/public/broken", reason="upstream_invalid")
 
@@ -104,7 +110,7 @@ def test_bytes_behind_a_complete_answer_are_dropped(relay: Gateway, shop: Upstre
         with Client(relay.port) as one, Client(relay.port) as two:
             one.send(b"GET /public/ HTTP/1.1\r\n" + HOST + b"\r\n")
             assert one.answer()[2] == b"ok"
-            time.sleep(0.3)
+            shop.wait(lambda: shop.visits[0].ended)
             shop.answer = always(OK)
             two.send(b"GET /public/ HTTP/1.1\r\n" + HOST + b"\r\n")
             assert two.answer()[2] == b"ok"
@@ -129,17 +135,21 @@ def test_an_upstream_that_closes_in_its_body_cuts_the_client(
     whole.
     """
 
+    has_begun = threading.Event()
+
     def cut(visit: Visit) -> None:
         visit.request()
         visit.send(answer)
-        time.sleep(0.05)
+        has_begun.wait(HANG)
         visit.reset() if version == b"1.0" else visit.close()
 
     shop.clear(cut)
     with Client(relay.port) as client:
         client.send(b"GET /public/cut HTTP/1.1\r\n".replace(b"1.1", version) + HOST + b"\r\n")
+        got = client.head()
+        has_begun.set()
+        got += client.held
         try:
-            got = b""
             while piece := client.sock.recv(65536):
                 got += piece
         except ConnectionResetError:

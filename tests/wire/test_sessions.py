@@ -19,6 +19,7 @@ import pytest
 from gateway.core.sessions.keys import new_key
 from tests.conftest import accounts, log_in, token_of
 from tests.support.gateway import Gateway, gateway
+from tests.support.processes import HANG
 from tests.support.raw import OK, Client, Upstream, Visit, always, ask, status
 from tests.support.redis_server import RedisServer, redis_server
 from tests.wire.test_login_interception import API, LOGIN, LOGOUT
@@ -64,15 +65,18 @@ def test_a_silent_store_is_503_and_logs_no_session_out(
         assert b"lk_" not in answer
         assert b"eyJ" not in answer
         assert status(ask(relay.port, LOGOUT % key)) == 503
-        time.sleep(2.5)  # by now the near cache must know that it is told of no logouts
-        answer = ask(relay.port, API % key)
+        until = time.monotonic() + HANG
+        # Until the near cache knows that it is told of no logouts.
+        while status(answer := ask(relay.port, API % key)) == 200:
+            assert time.monotonic() < until
+            time.sleep(0.1)
         assert status(answer) == 503
         assert b"\r\nRetry-After: " in answer
         public = b"GET /public/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
         assert status(ask(relay.port, public)) == 200
     finally:
         os.kill(server.pid, signal.SIGCONT)
-    until = time.monotonic() + 15
+    until = time.monotonic() + HANG
     while status(answer := ask(relay.port, API % key)) == 503:
         assert time.monotonic() < until
         time.sleep(0.1)
@@ -290,21 +294,26 @@ def test_bytes_before_the_101_end_the_upgrade(relay: Gateway, shop: Upstream) ->
     of it reaches the upstream, before or after.
     """
 
+    goes_on = threading.Event()
+
     def switches(visit: Visit) -> None:
         visit.head()
-        time.sleep(0.1)
+        goes_on.wait(HANG)
         visit.send(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
         )
 
     for pieces in ((b"early",), (b"", b"early"), (b"GET /api/early HTTP/1.1\r\nHost: a\r\n\r\n",)):
         shop.clear(switches)
+        goes_on.clear()
         with Client(relay.port) as client:
             client.send(UPGRADE % b"" + pieces[0])
             for piece in pieces[1:]:
                 shop.wait(lambda: bool(shop.got))
                 client.send(piece)
-            time.sleep(0.3)
+            time.sleep(0.1)  # so that it is there before the 101
+            goes_on.set()
+            time.sleep(0.2)
         shop.wait(lambda: all(visit.ended for visit in shop.visits))
         assert b"early" not in shop.got
 

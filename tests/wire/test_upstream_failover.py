@@ -19,7 +19,7 @@ from tests.wire.vectors import cases
 # As many upstreams as there are tests, or more: each begins with servers that have not failed yet.
 # Not many more, for the gateway's log has at most 20 lines a minute of each message.
 _UPSTREAMS = 22
-_RESPONSE_TIMEOUT = 0.6
+_RESPONSE_TIMEOUT = 1.0
 
 _UNAVAILABLE = b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n"
 
