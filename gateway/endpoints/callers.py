@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.core.http import origins, refusals
+from gateway.core.http import caller_fields, origins, refusals
 from gateway.core.http.cors import Policy
 from gateway.core.logins import cookie_deletions
 from gateway.core.sessions import keys, subjects
@@ -49,14 +50,31 @@ async def caller(request: web.Request, directory: Directory) -> Caller:
 
     The store is asked whether the caller's session lives: the relay may remember it for a moment.
     """
-    session_id = request.headers.get("X-Latchkey-Session")
-    if session_id is None:
-        with_key = "X-Latchkey-Carrier" in request.headers
+    current = session_id(request)
+    if current is None:
+        with_key = caller_fields.CARRIER in request.headers
         raise Refused(refusals.BAD_KEY if with_key else refusals.NO_KEY)
-    said = (await directory.open([session_id])).get(session_id)
+    said = (await directory.open([current])).get(current)
     if said is None:
         raise Refused(refusals.BAD_KEY)
-    return Caller(session_id, said)
+    return Caller(current, said)
+
+
+def session_id(request: web.Request) -> str | None:
+    """The id of the session whose key counts."""
+    return request.headers.get(caller_fields.SESSION)
+
+
+def presented_key(request: web.Request) -> str | None:
+    """The key that counts, where an endpoint needs it to open and seal the session."""
+    return request.headers.get(caller_fields.KEY)
+
+
+def passed_fields(request: web.Request) -> Iterator[tuple[str, str]]:
+    """The fields as a route passes them on: without what the relay tells of the caller, and with
+    the session's token in Authorization.
+    """
+    return caller_fields.removed(request.headers.items())
 
 
 def insist_on_own_site(request: web.Request) -> None:
@@ -70,24 +88,31 @@ def insist_on_own_site(request: web.Request) -> None:
 
 def may_act(request: web.Request) -> bool:
     """Whether a request may change what its key stands for."""
-    return not by_cookie(request) or is_own(request)
+    return not by_cookie(request) or is_own_site(request)
 
 
 def by_cookie(request: web.Request) -> bool:
     """Whether the caller's key came in a cookie."""
-    return request.headers.get("X-Latchkey-Carrier") == "cookie"
+    return request.headers.get(caller_fields.CARRIER) == caller_fields.BY_COOKIE
 
 
 def cookies_with_keys(request: web.Request) -> list[str]:
     """The names of the cookies in which keys came, the one that counts first."""
-    headers = request.headers
-    name = headers.get("X-Latchkey-Cookie", "").partition(";")[0]
-    return [name, *headers.get("X-Latchkey-Other-Cookies", "").split()] if name else []
+    name = kept_cookie(request).partition(";")[0]
+    others = request.headers.get(caller_fields.OTHER_COOKIES, "").split()
+    return [name, *others] if name else []
+
+
+def kept_cookie(request: web.Request) -> str:
+    """The name of the cookie whose key counts, with what its session keeps of it; "" if the key
+    came in a field.
+    """
+    return request.headers.get(caller_fields.COOKIE, "")
 
 
 def other_sessions(request: web.Request) -> list[str]:
     """The ids of the sessions whose keys came in cookies as well, and do not count."""
-    return request.headers.get("X-Latchkey-Others", "").split()
+    return request.headers.get(caller_fields.OTHER_SESSIONS, "").split()
 
 
 # Why a key that came opens nothing, in the relay's words.
@@ -101,9 +126,9 @@ async def insist_on_a_key_that_is_read(request: web.Request) -> None:
     """Raises `Refused` where a key came in a place in which none is read, or something else came in
     the place of one: its session would live on.
     """
-    if "X-Latchkey-Session" in request.headers or other_sessions(request):
+    if session_id(request) is not None or other_sessions(request):
         return
-    unread = request.headers.get("X-Latchkey-Unread")
+    unread = request.headers.get(caller_fields.UNREAD)
     if unread is not None:
         raise Refused(_UNREAD[unread])
     if keys.holds_key(await _beginning(request)):
@@ -131,7 +156,7 @@ def deletions(request: web.Request) -> list[str]:
     names, path = cookies_with_keys(request), request.rel_url.raw_path
     if not names:
         return []
-    values = [cookie_deletions.deletion_from(request.headers["X-Latchkey-Cookie"], names[0])]
+    values = [cookie_deletions.deletion_from(kept_cookie(request), names[0])]
     if len(names) > 1:
         asked = asked_host(request)
         for name in names:
@@ -139,21 +164,20 @@ def deletions(request: web.Request) -> list[str]:
     return list(dict.fromkeys(values))[: cookie_deletions.MAX_DELETIONS]
 
 
-def is_own(request: web.Request) -> bool:
-    """Whether a request was caused by this site, or by an origin that may do what this site may."""
-    headers = request.headers
-    origin = headers.get("Origin")
-    policy = request.config_dict[CORS]
-    if origin is not None and policy is not None and policy.trusts(origin):
-        return True
-    host = asked_host(request)
-    return origins.is_own(site=headers.get("Sec-Fetch-Site"), origin=origin, host=host)
+def is_own_site(request: web.Request) -> bool:
+    """Whether a request was caused by the site's own pages, or by a page with the same rights."""
+    return origins.is_own_site(
+        site=request.headers.get("Sec-Fetch-Site"),
+        origin=request.headers.get("Origin"),
+        host=asked_host(request),
+        policy=request.config_dict[CORS],
+    )
 
 
 def is_foreign(request: web.Request) -> bool:
     """Whether a browser says that another site caused a request. A program says nothing."""
     says = "Sec-Fetch-Site" in request.headers or "Origin" in request.headers
-    return says and not is_own(request)
+    return says and not is_own_site(request)
 
 
 def is_secure(request: web.Request, section: Keys) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from gateway.core.http import refusals
-from gateway.core.http.field_names import OWN_PREFIX, fold
+from gateway.core.http import caller_fields, refusals
 from gateway.core.http.origins import host_of, plain_authority
 from gateway.core.http.refusals import Refusal
 from gateway.core.logins import carriers, cookie_deletions, cookie_logouts, reply_tokens
@@ -30,7 +29,16 @@ from gateway.core.sessions.keys import Key
 from gateway.core.sessions.session import Session
 from gateway.core.tokens.claims import BadToken, NotVerified, read_claims
 from gateway.endpoints.answers import Handler, Refused, replied
-from gateway.endpoints.callers import asked_host, by_cookie, cookies_with_keys, other_sessions
+from gateway.endpoints.callers import (
+    asked_host,
+    by_cookie,
+    cookies_with_keys,
+    kept_cookie,
+    other_sessions,
+    passed_fields,
+    presented_key,
+    session_id,
+)
 from gateway.endpoints.endings import Endings
 from gateway.logins import Attempt, key_cookies, key_places
 from gateway.logins._asking import find_token, scrub, swap
@@ -52,7 +60,7 @@ def capturing(captures: Captures) -> Middleware:
 
     @web.middleware
     async def dispatch(request: web.Request, handler: Handler) -> web.StreamResponse:
-        rule = request.headers.get("X-Latchkey-Capture")
+        rule = request.headers.get(caller_fields.CAPTURE)
         return await handler(request) if rule is None else await captures(request, int(rule))
 
     return dispatch
@@ -85,8 +93,8 @@ class Captures:
         `TooManyFailures` for a request that could be one guess too many.
         """
         rule = self._rules[number]
-        key = keys.parse_key(request.headers["X-Latchkey-Key"].encode())
-        assert key is not None
+        key = keys.parse_key((presented_key(request) or "").encode())
+        assert key is not None  # the relay tells it on each route that captures
         assert rule.upstream is not None  # a rule that captures has one
         attempt, (path, _, _) = await _attempt(request), request.raw_path.partition("?")
         guessing = self._guarded.guess(attempt, rule.upstream, path, keys.session_id(key))
@@ -132,10 +140,9 @@ class Captures:
             deletions = cookie_logouts.deletions(values, _claims(request), time.time())
         if not deletions and not cookie_logouts.clears(reply.field("clear-site-data").encode()):
             return []
-        headers = request.headers
-        ids = [headers["X-Latchkey-Session"], *other_sessions(request)]
+        ids = filter(None, (session_id(request), *other_sessions(request)))
         await self._endings.end(request, ids, "logout", reason="cookie")
-        return [*deletions, cookie_deletions.deletion_from(headers["X-Latchkey-Cookie"], kept_in)]
+        return [*deletions, cookie_deletions.deletion_from(kept_cookie(request), kept_in)]
 
     async def _ask(self, request: web.Request, rule: Route) -> Reply:
         assert rule.upstream is not None  # a rule that captures has one
@@ -144,7 +151,7 @@ class Captures:
                 rule.upstream,
                 request.method,
                 request.raw_path,
-                fields=_passed(request),
+                fields=passed_fields(request),
                 body=await request.read(),  # the relay sees to its size
                 timeout=rule.response_timeout or self._timeout,
                 max_reply=rule.max_reply,
@@ -175,10 +182,10 @@ class Captures:
         except BadToken:
             pass  # whether that is of any matter, the session's login tells
         host = host_of(plain_authority(asked_host(request)))
-        replacing, session_id = self._sessions.replacing, keys.session_id(key)
+        replacing, current = self._sessions.replacing, keys.session_id(key)
         # Whoever was first has changed the session once; nobody changes it all the time.
         while True:
-            session, record = await replacing.read(key, session_id)
+            session, record = await replacing.read(key, current)
             if session is None or session.ends_at <= time.time():
                 raise Refused(refusals.BAD_KEY)
             successors = self._successors.get(session.login)
@@ -202,7 +209,7 @@ class Captures:
                 raise Refused(refusals.BAD_KEY)
             if outcome == "kept":
                 # Others are told by a push; this worker's next request must not come before it.
-                self._sessions.near.forget(session_id)
+                self._sessions.near.forget(current)
                 self._report("captured", request, session)
                 return found
 
@@ -271,7 +278,7 @@ async def _attempt(request: web.Request) -> Attempt:
     return Attempt(
         method=request.method,
         query=mark + query,
-        fields=tuple(line for line in _passed(request) if line[0].lower() != "authorization"),
+        fields=tuple(line for line in passed_fields(request) if line[0].lower() != "authorization"),
         body=await request.read(),  # the relay sees to its size
         address=headers.get("X-Real-IP", "unknown"),
         device=devices.label(headers.get("User-Agent", "")),
@@ -285,12 +292,5 @@ async def _attempt(request: web.Request) -> Attempt:
 
 async def _sent(request: web.Request) -> EchoDetector:
     """What the client has sent: all but the token, which the relay has put in place of its key."""
-    fields = [line for line in _passed(request) if line[0].lower() != "authorization"]
+    fields = [line for line in passed_fields(request) if line[0].lower() != "authorization"]
     return EchoDetector(request.raw_path, fields, await request.read())
-
-
-def _passed(request: web.Request) -> Iterable[tuple[str, str]]:
-    """The request's fields as any route passes them on, with the token in Authorization."""
-    for name, value in request.headers.items():
-        if not fold(name.encode("utf-8", "surrogateescape")).startswith(OWN_PREFIX):
-            yield name, value

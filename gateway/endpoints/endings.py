@@ -9,13 +9,21 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.core.http.field_names import OWN_PREFIX, fold
+from gateway.core.http.field_names import fold
 from gateway.core.logins import reply_tokens
 from gateway.core.logins.replies import Reply
 from gateway.core.sessions.records import Open
 from gateway.core.sessions.session import Session
 from gateway.endpoints import pages
-from gateway.endpoints.callers import Caller, deletions, other_sessions, own_origin
+from gateway.endpoints.callers import (
+    Caller,
+    deletions,
+    other_sessions,
+    own_origin,
+    passed_fields,
+    presented_key,
+    session_id,
+)
 from gateway.logins import Federated
 from gateway.observe.events import Kind, of_sessions
 from gateway.outbound.backends import BackendFailed, Backends
@@ -53,14 +61,13 @@ class Endings:
 
     async def log_out(self, request: web.Request, *, reason: str = "") -> web.Response:
         """End the sessions of the keys that came, if any, and answer so (wire-rules.md#E4)."""
-        headers = request.headers
         response = web.Response(status=204, headers={"Cache-Control": "no-store"})
-        session_id, others = headers.get("X-Latchkey-Session"), other_sessions(request)
+        current, others = session_id(request), other_sessions(request)
         if others:
             await self.end(request, others, "logout", reason=reason)
-        if session_id is not None:
+        if current is not None:
             leaving = await self._leaving(request)
-            await self.end(request, [session_id], "logout", reason=reason)
+            await self.end(request, [current], "logout", reason=reason)
             for cookie in await self._tell_backend(request):
                 response.headers.add("Set-Cookie", cookie)
             if leaving is not None:
@@ -107,7 +114,7 @@ class Endings:
 
     async def _leaving(self, request: web.Request) -> Session | None:
         """The session that is about to end, if its browser goes on to log out elsewhere."""
-        key = request.headers.get("X-Latchkey-Key")
+        key = presented_key(request)
         if not self._federated or key is None or not pages.navigates(request):
             return None
         entry = await self._sessions.resolve(key.encode(), renew=False)
@@ -148,8 +155,7 @@ class Endings:
 
 
 def _passed(request: web.Request) -> Iterable[tuple[str, str]]:
-    """The request's fields as a route would pass them on, with the token in Authorization."""
-    for name, value in request.headers.items():
-        folded = fold(name.encode("utf-8", "surrogateescape"))
-        if not folded.startswith((OWN_PREFIX, _OF_THE_BODY)):
+    """The fields that go to the backend's logout."""
+    for name, value in passed_fields(request):
+        if not fold(name.encode("utf-8", "surrogateescape")).startswith(_OF_THE_BODY):
             yield name, value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -13,8 +13,15 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from gateway.core.http import media_types, multipart, refusals, return_paths, set_cookies
-from gateway.core.http.field_names import OWN_PREFIX, fold
+from gateway.core.http import (
+    caller_fields,
+    media_types,
+    multipart,
+    refusals,
+    return_paths,
+    set_cookies,
+)
+from gateway.core.http.field_names import fold
 from gateway.core.http.origins import plain_authority
 from gateway.core.logins import carriers
 from gateway.core.logins.carriers import KeyCookie
@@ -27,10 +34,12 @@ from gateway.endpoints.callers import (
     by_cookie,
     deletions,
     is_foreign,
-    is_own,
+    is_own_site,
     is_secure,
     other_sessions,
     own_origin,
+    passed_fields,
+    session_id,
 )
 from gateway.endpoints.choice import ChoiceEndpoint
 from gateway.logins import Attempt, Entrance, LoggedIn, LoginFailed
@@ -152,7 +161,7 @@ class LoginEndpoint:
         return Attempt(
             method=request.method,
             query=mark + query,
-            fields=tuple(self._passed(headers)),
+            fields=tuple(self._passed(request)),
             body=body,
             address=headers.get("X-Real-IP", "unknown"),
             device=devices.label(headers.get("User-Agent", "")),
@@ -162,7 +171,7 @@ class LoginEndpoint:
             cookie=self._cookie(request, body),
             origin=own_origin(request, self._keys),
             authority=plain_authority(asked_host(request)),
-            trips=_cookies(headers.get("X-Latchkey-Trips", "")),
+            trips=_cookies(headers.get(caller_fields.LOGIN_STATES, "")),
         )
 
     def _cookie(self, request: web.Request, body: bytes) -> KeyCookie | None:
@@ -179,27 +188,25 @@ class LoginEndpoint:
             return None
         return carriers.key_cookie(keys.cookie, secure=is_secure(request, keys))
 
-    def _passed(self, headers: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+    def _passed(self, request: web.Request) -> Iterable[tuple[str, str]]:
         """What the client sent, without what the relay adds for the session that it came with.
 
         With a session, Authorization is that session's token, which no login may see; without one
         it is the client's own, Basic for instance.
         """
-        has_session = "X-Latchkey-Session" in headers
-        for name, value in headers.items():
+        has_session = session_id(request) is not None
+        for name, value in passed_fields(request):
             folded = fold(name.encode("utf-8", "surrogateescape"))
-            if folded.startswith(OWN_PREFIX) or folded in self._identity:
+            if folded in self._identity or (folded == b"authorization" and has_session):
                 continue
-            if folded != b"authorization" or not has_session:
-                yield name, value
+            yield name, value
 
 
 def _replaced(request: web.Request) -> tuple[str, ...]:
     """The sessions of the cookies that came; one whose key came in a field is another device's."""
     if not by_cookie(request):
         return ()
-    current = request.headers.get("X-Latchkey-Session")
-    return tuple(filter(None, (current, *other_sessions(request))))
+    return tuple(filter(None, (session_id(request), *other_sessions(request))))
 
 
 def _is_preflight(request: web.Request) -> bool:
@@ -215,7 +222,7 @@ def _insist_on_own_site(request: web.Request, attempt: Attempt) -> None:
     """Raises `Refused` where another site's page could log a visitor in as somebody else, or out
     (CWE-352). Without a cookie, there is nothing that a browser would do for it.
     """
-    sets = attempt.cookie is not None and not is_own(request)
+    sets = attempt.cookie is not None and not is_own_site(request)
     ends = bool(attempt.replaces) and attempt.is_foreign
     if sets or ends:
         raise Refused(refusals.CROSS_SITE)

@@ -1,8 +1,11 @@
 """Whose page caused a request."""
 
+from dataclasses import replace
+
 import pytest
 
-from gateway.core.http.origins import authority, host_of, is_own, plain_authority
+from gateway.core.http.cors import Policy
+from gateway.core.http.origins import authority, host_of, is_own_site, plain_authority
 
 
 @pytest.mark.parametrize(
@@ -27,7 +30,27 @@ from gateway.core.http.origins import authority, host_of, is_own, plain_authorit
 )
 def test_whose(site: str | None, origin: str | None, *, own: bool) -> None:
     """The site's own, or not; whoever cannot show it is not."""
-    assert is_own(site=site, origin=origin, host="a.example") is own
+    assert is_own_site(site=site, origin=origin, host="a.example") is own
+
+
+@pytest.mark.parametrize(
+    ("site", "origin", "own"),
+    [
+        ("cross-site", "https://app.example", True),
+        (None, "https://app.example", True),
+        ("cross-site", "https://guest.example", False),
+        ("cross-site", None, False),
+        ("same-origin", None, True),
+        ("same-origin", "https://app.example", True),
+    ],
+)
+def test_an_origin_with_the_same_rights(site: str | None, origin: str | None, *, own: bool) -> None:
+    """A policy with credentials gives them to the origins that it names, and to no other."""
+    policy = Policy(frozenset({"https://app.example"}), (), (), (), credentials=True, max_age=0)
+    assert is_own_site(site=site, origin=origin, host="a.example", policy=policy) is own
+    powerless = replace(policy, credentials=False)
+    by_itself = is_own_site(site=site, origin=origin, host="a.example")
+    assert is_own_site(site=site, origin=origin, host="a.example", policy=powerless) is by_itself
 
 
 @pytest.mark.parametrize(
@@ -46,7 +69,7 @@ def test_whose(site: str | None, origin: str | None, *, own: bool) -> None:
 )
 def test_a_port_that_goes_without_saying(origin: str, host: str, *, own: bool) -> None:
     """A proxy may say it in Host all the same; a browser never does."""
-    assert is_own(site=None, origin=origin, host=host) is own
+    assert is_own_site(site=None, origin=origin, host=host) is own
 
 
 def test_authorities() -> None:

@@ -267,10 +267,14 @@ TARGETS: list[tuple[str, Read, int]] = [
 FIELD_VALUES: list[tuple[str, Read, int]] = [
     ("Accept", _in_text(lambda field: negotiation.prefers(field, "a/b", "c/d")), HEAD),
     ("Accept-Language", _in_text(lambda field: negotiation.language(field, ["en", "ko"])), HEAD),
-    ("Origin", _in_text(lambda field: origins.is_own(site=None, origin=field, host="a")), HEAD),
+    (
+        "Origin",
+        _in_text(lambda field: origins.is_own_site(site=None, origin=field, host="a")),
+        HEAD,
+    ),
     (
         "Host of a page",
-        _in_text(lambda field: origins.is_own(site=None, origin="a", host=field)),
+        _in_text(lambda field: origins.is_own_site(site=None, origin="a", host=field)),
         HEAD,
     ),
     ("User-Agent", _in_text(devices.label), HEAD),

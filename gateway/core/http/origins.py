@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
+from gateway.core.http.cors import Policy
+
 # RFC 9110 §9.2.1: they change nothing.
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -37,12 +39,20 @@ def host_of(authority: str) -> str:
     return _PORT.sub("", authority)
 
 
-def is_own(*, site: str | None, origin: str | None, host: str) -> bool:
-    """Whether a request was caused by the site itself.
+def is_own_site(
+    *, site: str | None, origin: str | None, host: str, policy: Policy | None = None
+) -> bool:
+    """Whether a request was caused by the site's own pages, or by a page with the same rights.
 
-    `site` and `origin` are the fields Sec-Fetch-Site and Origin, `host` is what the request was
-    sent to. One that has neither is from no browser of this decade: it cannot show that it is own.
+    A request without both fields shows nothing: no browser of this decade sends one.
+
+    site: the field Sec-Fetch-Site
+    origin: the field Origin
+    host: what the request was sent to
+    policy: says which other origins' pages may do what the site's own may
     """
+    if origin is not None and policy is not None and policy.trusts(origin):
+        return True
     if site is not None:
         return site in _OWN_SITES
     scheme, mark, _ = (origin or "").partition("://")

@@ -52,11 +52,12 @@ def may_act(head: RequestHead, route: Route, peer: Peer) -> bool:
     """
     if route.is_endpoint or (head.method in _SAFE and head.upgrade is None):
         return True
-    origin = head.passed_value(b"origin")
-    if origin is not None and route.cors is not None and route.cors.trusts(origin):
-        return True
-    site = head.passed_value(b"sec-fetch-site")
-    return origins.is_own(site=site, origin=origin, host=asked_host(head, peer))
+    return origins.is_own_site(
+        site=head.passed_value(b"sec-fetch-site"),
+        origin=head.passed_value(b"origin"),
+        host=asked_host(head, peer),
+        policy=route.cors,
+    )
 
 
 def fitted(refused: Refused, head: RequestHead, route: Route) -> Refused | Answered:

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from random import Random
 from typing import TYPE_CHECKING
 
-from gateway.core.http import shared_caches
+from gateway.core.http import caller_fields, refusals, shared_caches
 from gateway.core.http.cors import PREFIX as CORS
 from gateway.core.http.forwarding import UNKNOWN
+from gateway.core.http.refusals import Refusal
 from gateway.core.sessions import keys
 from gateway.core.sessions.keys import KEY_PATTERN
 from gateway.core.tokens import jwt_text
@@ -113,36 +114,41 @@ def _endpoint_lines(head: RequestHead, route: Route, entry: Entry | None) -> byt
 
     A login may carry an Authorization of its own (Basic, say), which goes on unless it is a key.
     """
-    trips = b"X-Latchkey-Trips: %b\r\n" % b"; ".join(head.trips) if head.trips else b""
-    trips += _unread_line(head, entry)
+    lines = _unread_line(head, entry)
+    if head.trips:
+        lines += caller_fields.line(caller_fields.LOGIN_STATES, b"; ".join(head.trips))
     if head.credential is None:
         given = head.authorization or b""
-        return trips if KEY_PATTERN.search(given) else trips + given
-    session = b"" if entry is None else b"X-Latchkey-Session: %b\r\n" % entry.session.id.encode()
+        return lines if KEY_PATTERN.search(given) else lines + given
+    if entry is not None:
+        lines += caller_fields.line(caller_fields.SESSION, entry.session.id.encode())
     if route.captures is not None:
-        session += b"X-Latchkey-Capture: %d\r\n" % route.captures
+        lines += caller_fields.line(caller_fields.CAPTURE, b"%d" % route.captures)
     if route.captures is not None or (head.cookie is not None and entry is not None):
-        session += b"X-Latchkey-Key: %b\r\n" % head.credential
-    session += trips
+        lines += caller_fields.line(caller_fields.KEY, head.credential)
     if head.cookie is None:
-        return session + b"X-Latchkey-Carrier: header\r\n"
-    return session + b"X-Latchkey-Carrier: cookie\r\n" + _cookie_lines(head, entry)
+        return lines + caller_fields.line(caller_fields.CARRIER, caller_fields.BY_HEADER.encode())
+    return lines + _cookie_lines(head, entry)
 
 
 def _unread_line(head: RequestHead, entry: Entry | None) -> bytes:
-    """Why a key that came opens nothing, if it is not that its session has ended: it is none, or it
-    stands where none is read.
-    """
-    if entry is not None:
+    """Why a key that came opens nothing, unless its session has ended."""
+    refusal = None if entry is not None else _unread(head)
+    if refusal is None:
         return b""
+    return caller_fields.line(caller_fields.UNREAD, refusal.reason.encode())
+
+
+def _unread(head: RequestHead) -> Refusal | None:
+    """Whether what came is no key, or is one that stands where no key is read."""
     credential = head.credential
     if credential is not None and head.cookie is None and not KEY_PATTERN.fullmatch(credential):
         is_jwt = jwt_text.sole(credential.decode("latin-1"))
-        return b"X-Latchkey-Unread: %b\r\n" % (b"token_not_key" if is_jwt else b"not_a_key")
+        return refusals.TOKEN_NOT_KEY if is_jwt else refusals.NOT_A_KEY
     given = (head.authorization or b"").partition(b":")[2]
     if head.stray_key or (credential is None and keys.stands_in_authorization(given)):
-        return b"X-Latchkey-Unread: key_not_read\r\n"
-    return b""
+        return refusals.KEY_NOT_READ
+    return None
 
 
 def _cookie_lines(head: RequestHead, entry: Entry | None) -> bytes:
@@ -153,11 +159,12 @@ def _cookie_lines(head: RequestHead, entry: Entry | None) -> bytes:
     names = [name for name, key in dict.fromkeys(head.key_cookies) if (name, key) != chosen]
     current = None if entry is None else entry.session.id
     others = [session_id for session_id in head.session_ids if session_id != current]
-    lines = b"X-Latchkey-Cookie: %b\r\n" % _kept_cookie(head, entry)
+    lines = caller_fields.line(caller_fields.CARRIER, caller_fields.BY_COOKIE.encode())
+    lines += caller_fields.line(caller_fields.COOKIE, _kept_cookie(head, entry))
     if names:
-        lines += b"X-Latchkey-Other-Cookies: %b\r\n" % b" ".join(names)
+        lines += caller_fields.line(caller_fields.OTHER_COOKIES, b" ".join(names))
     if others:
-        lines += b"X-Latchkey-Others: %b\r\n" % " ".join(others).encode()
+        lines += caller_fields.line(caller_fields.OTHER_SESSIONS, " ".join(others).encode())
     return lines
 
 

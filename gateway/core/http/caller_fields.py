@@ -1,0 +1,38 @@
+"""The fields X-Latchkey-*: what the relay tells the gateway's own endpoints of a caller.
+
+No client and no upstream can send one: the relay drops every spelling of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+from gateway.core.http.field_names import OWN_PREFIX, fold
+
+SESSION = "X-Latchkey-Session"  # the id of the session whose key counts
+CARRIER = "X-Latchkey-Carrier"  # how a key came, or what came in the place of one
+COOKIE = "X-Latchkey-Cookie"  # the cookie of the key that counts, as its session keeps it
+OTHER_COOKIES = "X-Latchkey-Other-Cookies"  # the names of the other cookies with keys
+OTHER_SESSIONS = "X-Latchkey-Others"  # the ids of their sessions
+UNREAD = "X-Latchkey-Unread"  # the reason why a key that came opens nothing
+LOGIN_STATES = "X-Latchkey-Trips"  # the cookies of a browser that is on its way to log in
+CAPTURE = "X-Latchkey-Capture"  # the number of the rule that captures
+KEY = "X-Latchkey-Key"  # the key itself, where it has to open and seal its session
+
+# The values of CARRIER.
+Carrier = Literal["header", "cookie"]
+BY_HEADER: Carrier = "header"
+BY_COOKIE: Carrier = "cookie"
+
+
+def line(name: str, value: bytes) -> bytes:
+    """A field line."""
+    return b"%b: %b\r\n" % (name.encode(), value)
+
+
+def removed(fields: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """The fields without those of the gateway's own, in any spelling."""
+    for name, value in fields:
+        if not fold(name.encode("utf-8", "surrogateescape")).startswith(OWN_PREFIX):
+            yield name, value
