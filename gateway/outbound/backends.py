@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import ssl
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator
-from itertools import cycle
 from typing import TYPE_CHECKING
 
 import aiohttp
 from yarl import URL
 
-from gateway.core.http import refusals
+from gateway.core.http import balancing, refusals
 from gateway.core.http.addresses import ServerUrl
+from gateway.core.http.balancing import Standing
 from gateway.core.http.field_names import HOP_BY_HOP
 from gateway.core.http.forwarding import Trusted
 from gateway.core.http.refusals import Refusal
@@ -83,6 +85,40 @@ class _Calls:
                 shares.give_back(client, len(clients))
 
 
+class _Servers:
+    """The servers of one upstream. One that fails is ejected, as the relay does with its own."""
+
+    def __init__(self, servers: Iterable[ServerUrl]) -> None:
+        self._standings = {server: Standing() for server in servers}
+        self._turns = itertools.count()
+
+    def pick(self, tried: Iterable[ServerUrl]) -> ServerUrl:
+        """The least busy server of those that are not `tried`.
+
+        A login is sent once, so it does not find out whether an ejected server is back.
+        """
+        turn = next(self._turns)
+        left = [server for server in self._standings if server not in tried]
+        standings = [self._standings[server] for server in left]
+        return left[balancing.pick(standings, turn, time.monotonic(), probes=False)]
+
+    @contextlib.contextmanager
+    def calling(self, server: ServerUrl) -> Iterator[None]:
+        """Counts a call that is under way."""
+        standing = self._standings[server]
+        standing.busy += 1
+        try:
+            yield
+        finally:
+            standing.busy -= 1
+
+    def answered(self, server: ServerUrl) -> None:
+        self._standings[server].reinstate()
+
+    def failed(self, server: ServerUrl) -> None:
+        self._standings[server].eject(time.monotonic())
+
+
 class Backends:
     """The upstreams of a configuration, as things to be called; `key_sets` are what identity
     providers publish.
@@ -93,7 +129,7 @@ class Backends:
         self._upstreams = config.upstreams
         self._connect_timeout = config.timeouts.connect
         self._head_size = config.limits.response_head_size
-        self._turns = {name: cycle(each.servers) for name, each in config.upstreams.items()}
+        self._servers = {name: _Servers(each.servers) for name, each in config.upstreams.items()}
         self._sessions: dict[tuple[str, ServerUrl], aiohttp.ClientSession] = {}
         share = config.limits.per_address
         self._calls = {name: _Calls(each, share) for name, each in config.upstreams.items()}
@@ -146,12 +182,13 @@ class Backends:
         max_reply: int,
     ) -> Reply:
         """Calls one of the servers after the other, until one can be reached."""
-        servers = self._upstreams[upstream].servers
+        servers, tried = self._servers[upstream], set[ServerUrl]()
         try:
             async with asyncio.timeout(timeout):
-                for _ in servers:
-                    server = next(self._turns[upstream])
-                    with contextlib.suppress(_NotConnected):
+                for _ in self._upstreams[upstream].servers:
+                    server = servers.pick(tried)
+                    tried.add(server)
+                    with contextlib.suppress(_NotConnected), servers.calling(server):
                         return await self._call(
                             upstream,
                             server,
@@ -162,7 +199,7 @@ class Backends:
                             max_reply=max_reply,
                         )
         except TimeoutError:
-            _report(upstream, server, "timed out")
+            self._failed(upstream, server, "timed out")
             raise BackendFailed(refusals.UPSTREAM_SILENT) from None
         raise BackendFailed(refusals.UPSTREAM_REFUSED)
 
@@ -183,23 +220,27 @@ class Backends:
                 method, url, headers=fields, data=body or None, allow_redirects=False
             ) as response:
                 if response.status not in self._final(upstream):
-                    _report(upstream, server, causes.BAD_STATUS)
+                    self._failed(upstream, server, causes.BAD_STATUS)
                     raise BackendFailed(refusals.UPSTREAM_BROKEN)
-                return Reply(
-                    response.status,
-                    tuple(_passed(response)),
-                    await _read(response, max_reply),
-                    response.reason or "",
-                )
+                content = await _read(response, max_reply)
+                self._servers[upstream].answered(server)
+                passed = tuple(_passed(response))
+                return Reply(response.status, passed, content, response.reason or "")
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            _report(upstream, server, causes.cause(getattr(error, "os_error", error)))
+            self._failed(upstream, server, causes.cause(getattr(error, "os_error", error)))
             raise _NotConnected from None
         except aiohttp.ServerDisconnectedError:
-            _report(upstream, server, "closed, without a whole answer")
+            self._failed(upstream, server, "closed, without a whole answer")
             raise BackendFailed(refusals.UPSTREAM_CLOSED) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            _report(upstream, server, f"its reply is broken: {_broken_rule(error)}")
+            self._failed(upstream, server, f"its reply is broken: {_broken_rule(error)}")
             raise BackendFailed(refusals.UPSTREAM_BROKEN) from None
+
+    def _failed(self, upstream: str, server: ServerUrl, cause: str) -> None:
+        """A server has not answered: the log says why, and the others are asked for a while."""
+        self._servers[upstream].failed(server)
+        log = logging.getLogger(f"gateway.upstreams.{upstream}")
+        log.warning("upstream %s: %s: %s", upstream, server, cause)
 
     def _final(self, upstream: str) -> range:
         return _FINAL_IF_LENIENT if self._upstreams[upstream].lenient else _FINAL
@@ -240,11 +281,6 @@ async def backends(config: Config) -> AsyncIterator[Backends]:
         yield calls
     finally:
         await calls.close()
-
-
-def _report(upstream: str, server: ServerUrl, cause: str) -> None:
-    log = logging.getLogger(f"gateway.upstreams.{upstream}")
-    log.warning("upstream %s: %s: %s", upstream, server, cause)
 
 
 def _broken_rule(error: BaseException) -> str:

@@ -20,10 +20,11 @@ from tests.support.tls import self_signed
 LOGIN = {"kind": "backend", "path": "/login", "upstream": "accounts"}
 
 
+Speak = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
 @asynccontextmanager
-async def raw_server(
-    speak: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
-) -> AsyncIterator[str]:
+async def raw_server(speak: Speak) -> AsyncIterator[str]:
     """A server that says what a test wants, HTTP or not."""
 
     async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -41,7 +42,7 @@ async def raw_server(
         server.close()
 
 
-def saying(data: bytes) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+def saying(data: bytes) -> Speak:
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         await reader.readexactly(len(BODY))
@@ -133,6 +134,21 @@ async def test_servers_take_turns(redis: RedisServer) -> None:
             for _ in range(4):
                 await place.ask("POST", "/login", BODY)
         assert (len(one.asked), len(two.asked)) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "speak",
+    [saying(b""), saying(b"no HTTP\r\n\r\n"), silent],
+    ids=["closes", "no HTTP", "says nothing"],
+)
+async def test_a_server_that_fails_is_passed_over(redis: RedisServer, speak: Speak) -> None:
+    """wire-rules.md#D8: one login is lost to it, and the next ones go to the other server."""
+    async with backend() as good, raw_server(speak) as bad:
+        good.answer = answer({"token": token_of("alice")})
+        upstreams = {"accounts": {"servers": [good.url, bad]}}
+        async with world(redis.url, upstreams=upstreams, login={**LOGIN, "timeout": 0.3}) as place:
+            statuses = [(await place.ask("POST", "/login", BODY))[0] for _ in range(8)]
+    assert statuses.count(200) >= 7
 
 
 async def test_a_login_that_was_sent_is_not_sent_again(redis: RedisServer) -> None:
