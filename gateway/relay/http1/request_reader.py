@@ -24,6 +24,7 @@ from gateway.core.http.field_names import (
 from gateway.core.http.forwarding import host_value
 from gateway.core.sessions.keys import KEY_PATTERN, holds_key
 from gateway.relay.http1 import grammar, request_fields
+from gateway.relay.http1.field_rules import FieldRules
 from gateway.relay.http1.request_fields import Rule
 from gateway.relay.http1.request_head import Refused, RequestHead
 
@@ -36,10 +37,6 @@ _NEEDLESS_ESCAPE = re.compile(rb"%(?:2[5Dd]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5
 _OLD = b"0"  # HTTP/1.0
 
 _VISIBLE = bytes(range(0x21, 0x7F))
-
-# Names are the client's to choose, so the memo must not grow with them.
-_MOST_NAMES = 2048
-_LONGEST_NAME = 64
 
 
 class RequestReader:
@@ -62,6 +59,7 @@ class RequestReader:
         self._identity = {name.lower().encode() for name in identity}
         self._identity_folded = {fold(name) for name in self._identity}
         self._by_name: dict[bytes, Rule] = {
+            b"": request_fields.malformed,
             b"host": request_fields.host,
             b"content-length": request_fields.content_length,
             b"transfer-encoding": request_fields.transfer_encoding,
@@ -78,7 +76,7 @@ class RequestReader:
         if key_field is not None:
             self._by_name[key_field.lower().encode()] = request_fields.key_field
         self._read_folded = {fold(name) for name in self._by_name}
-        self._rules: dict[bytes, Rule | None] = {b"": request_fields.malformed}
+        self._rules = FieldRules(self._classify)
 
     def read(self, data: bytes, end: int) -> RequestHead:
         """The head that ends (before its empty line) at `end`. Raises `Refused`."""
@@ -89,9 +87,9 @@ class RequestReader:
             head = RequestHead(method, target, minor)
             lines = grammar.fields(data, start, end + 2)
             passed = head.passed = []
-            rules, unseen = self._rules, self._unseen
+            rules = self._rules
             for line, name in lines:
-                rule = rules.get(name, unseen)
+                rule = rules[name]
                 if rule is None:
                     passed.append(line)
                 else:
@@ -120,16 +118,6 @@ class RequestReader:
     def may_trail(self, name: bytes) -> bool:
         """Whether a trailer of this folded name may pass (RFC 9110 §6.5.1)."""
         return name not in NEVER_TRAILERS and not self._guards(name)
-
-    def _unseen(self, head: RequestHead, name: bytes, line: bytes) -> None:
-        """Finds the rule for a name that has not been spelled like this before."""
-        rule = self._classify(name)
-        if len(self._rules) < _MOST_NAMES and len(name) <= _LONGEST_NAME:
-            self._rules[name] = rule
-        if rule is None:
-            head.passed.append(line)
-        else:
-            rule(head, name, line)
 
     def _classify(self, name: bytes) -> Rule | None:
         """The rule of a name. Those of `identity` come first: no rule of another may let them pass.

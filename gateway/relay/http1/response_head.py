@@ -9,14 +9,11 @@ from gateway.core.http.field_names import HOP_BY_HOP, OWN_PREFIX, fold
 from gateway.core.logins import cookie_logouts
 from gateway.core.logins.carriers import TRIP_MARK
 from gateway.relay.http1 import broken_rules, grammar
+from gateway.relay.http1.field_rules import FieldRules
 from gateway.relay.http1.grammar import Malformed
 
 # No answer has as many; what is done with each takes time of all others.
 _MAX_FIELDS = 1000
-
-# Names are the upstream's to choose, so the memo must not grow with them.
-_MOST_NAMES = 2048
-_LONGEST_NAME = 64
 
 _TRIP = f"={TRIP_MARK}".encode()
 
@@ -93,6 +90,7 @@ class ResponseReader:
         )
         self._own_cookies = own_cookies
         self._by_name: dict[bytes, Rule] = {
+            b"": _no_field,
             b"content-length": _content_length,
             b"transfer-encoding": _transfer_encoding,
             b"connection": grammar.connection,
@@ -101,20 +99,20 @@ class ResponseReader:
             b"clear-site-data": _clear_site_data,
             b"set-cookie": self._set_cookie,
         }
-        self._rules: dict[bytes, Rule | None] = {b"": _no_field}
+        self._rules = FieldRules(self._classify)
 
     def read(self, data: bytes, end: int) -> ResponseHead:
         """The head that ends (before its empty line) at `end`. Raises `Malformed`."""
         minor, status, reason, start = grammar.status_line(data, self.status_line)
         head = ResponseHead(minor, status, reason)
         passed = head.passed = []
-        rules, unseen = self._rules, self._unseen
+        rules = self._rules
         lines = grammar.fields(data, start, end + 2)
         if len(lines) > _MAX_FIELDS:
             raise Malformed("it has more than a thousand fields")
         try:
             for line, name in lines:
-                rule = rules.get(name, unseen)
+                rule = rules[name]
                 if rule is None:
                     passed.append(line)
                 else:
@@ -130,15 +128,6 @@ class ResponseReader:
         if head.named:
             _strip_named(head)
         return head
-
-    def _unseen(self, head: ResponseHead, name: bytes, line: bytes) -> None:
-        rule = self._classify(name)
-        if len(self._rules) < _MOST_NAMES and len(name) <= _LONGEST_NAME:
-            self._rules[name] = rule
-        if rule is None:
-            head.passed.append(line)
-        else:
-            rule(head, name, line)
 
     def _classify(self, name: bytes) -> Rule | None:
         lower = name.lower()
