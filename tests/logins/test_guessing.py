@@ -14,7 +14,7 @@ from aiohttp import web
 from gateway.observe.events import Event
 from tests.conftest import SIGNING_SECRET, token_of
 from tests.support.endpoints import Asked, World, answer, backend, world
-from tests.support.processes import free_port
+from tests.support.processes import HANG, free_port
 from tests.support.raw import Upstream, Visit
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.signing_keys import signing
@@ -394,7 +394,8 @@ async def test_a_flood(
     """However many come at once, no more reach the backend than may fail, and no less in the end:
     those that have to wait are not counted.
     """
-    async with world(redis.url, guessing={"delay_after": 0, **rules}) as place:
+    rules = {"delay_after": 0, **rules}
+    async with world(redis.url, guessing=rules, store_timeout=HANG) as place:
         statuses = await flood(place, **by_number)
         assert set(statuses) == {401, 429}
         assert len(place.backend.asked) == statuses.count(401) <= most
@@ -405,7 +406,8 @@ async def test_a_flood(
 
 async def test_after_some_failures_there_is_one_attempt_at_a_time(redis: RedisServer) -> None:
     """Of those that come at once when a wait is over, one reaches the backend."""
-    async with world(redis.url, guessing={"per_account": 50, "delay_after": 2}) as place:
+    rules = {"per_account": 50, "delay_after": 2}
+    async with world(redis.url, guessing=rules, store_timeout=HANG) as place:
         place.backend.answer = judge
         assert await attempts(place, 3) == [401, 401, 429]
         _time_passes(redis, place)

@@ -11,12 +11,14 @@ from typing import Any
 
 import jwt
 import pytest
+from argon2 import PasswordHasher
 
 from gateway.config import users_file
 from gateway.core.logins import passwords
 from gateway.store.renewals import RenewalFailed, RenewalRefused
 from tests.logins.test_backend import count
 from tests.support.endpoints import World, world
+from tests.support.processes import HANG
 from tests.support.redis_server import RedisServer
 from tests.support.signing_keys import signing
 from tests.support.users import PASSWORD, cheap_hash, user, write
@@ -24,6 +26,9 @@ from tests.support.users import PASSWORD, cheap_hash, user, write
 JSON = {"Content_Type": "application/json"}
 FORM = {"Content_Type": "application/x-www-form-urlencoded"}
 STRONG = passwords.hashed(PASSWORD, b"0123456789abcdef")
+
+# Takes as much memory as one of today, 64 MiB, and a third of the time.
+LARGE = PasswordHasher(time_cost=1, memory_cost=2**16, parallelism=1).hash(PASSWORD)
 
 
 @pytest.fixture
@@ -261,8 +266,8 @@ async def test_a_flood_of_logins(redis: RedisServer, tmp_path: Path) -> None:
     """A few are verified at a time, some wait, the others are told to come again; and whatever
     else is asked meanwhile is answered.
     """
-    file = write(tmp_path / "users.json", alice={"hash": STRONG})
-    async with world(redis.url, **sections(file, guessing="off")) as place:
+    file = write(tmp_path / "users.json", alice={"hash": LARGE})
+    async with world(redis.url, store_timeout=HANG, **sections(file, guessing="off")) as place:
 
         async def attempt() -> int:
             status, headers, _ = await place.ask("POST", "/login", body("alice", "no"), **JSON)
@@ -312,7 +317,7 @@ async def test_no_client_takes_all_the_turns(
     account's owner at another address has only a few of them before, and is never told so.
     """
     file = write(tmp_path / "users.json", alice={"hash": STRONG}, bob={"hash": STRONG})
-    async with world(redis.url, **sections(file, guessing="off")) as place:
+    async with world(redis.url, store_timeout=HANG, **sections(file, guessing="off")) as place:
         flooding = asyncio.create_task(flood(place, name, address))
         while not place.refused:
             await asyncio.sleep(0.01)
@@ -328,7 +333,7 @@ async def test_who_had_to_wait_for_a_turn_has_not_guessed(
     """Nobody has looked at the password, so it counts as no failure."""
     file = write(tmp_path / "users.json", alice={"hash": STRONG})
     rules = {"per_account": 300, "per_address": 300, "delay_after": 0}
-    async with world(redis.url, **sections(file, guessing=rules)) as place:
+    async with world(redis.url, store_timeout=HANG, **sections(file, guessing=rules)) as place:
         answers = await flood(place, "user-{}", "192.0.2.7")
         tried = answers.count((401, "wrong_login"))
         assert 0 < tried < len(answers)

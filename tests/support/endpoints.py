@@ -103,11 +103,16 @@ class World:
 
 @asynccontextmanager
 async def world(redis_url: str, **changes: Any) -> AsyncIterator[World]:
-    """`changes` replace or add sections of the configuration."""
+    """`changes` replace or add sections of the configuration.
+
+    `store_timeout` (seconds) is for tests that send hundreds of requests at once: client, gateway
+    and backend share one process, so a slow machine lets the store wait.
+    """
+    store_timeout = changes.pop("store_timeout", 2.0)
     async with backend() as server:
         data = {
             "version": 1,
-            "store": {"url": redis_url, "prefix": f"{uuid.uuid4().hex}:", "timeout": 2},
+            "store": {"url": redis_url, "prefix": f"{uuid.uuid4().hex}:", "timeout": store_timeout},
             "session": {"secrets": [SECRET]},
             "upstreams": {"accounts": server.url},
             "login": {
