@@ -17,8 +17,8 @@ from gateway.core.sessions import records
 from gateway.core.sessions.records import Foreign, Open
 from gateway.store.errors import bounded
 from gateway.store.layout import Layout
-from gateway.store.servers.connect import Client
-from gateway.store.writes import Command, Writes
+from gateway.store.servers.topology import Client, Command
+from gateway.store.writes import Writes
 
 _log = logging.getLogger("gateway.store")
 

@@ -33,7 +33,7 @@ from gateway.core.logins.throttle_keys import HIDDEN
 from gateway.core.sessions.sealing import Sealer
 from gateway.store.errors import bounded
 from gateway.store.layout import Layout
-from gateway.store.servers.connect import Client
+from gateway.store.servers.topology import Client
 
 if TYPE_CHECKING:
     from gateway.config.login_sections import Guessing

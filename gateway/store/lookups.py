@@ -13,7 +13,6 @@ import time
 from collections.abc import Sequence
 
 import hiredis
-from redis.asyncio.cluster import RedisCluster
 from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError, ResponseError
 
@@ -21,8 +20,8 @@ from gateway.core.sessions.keys import ID_CHARACTERS
 from gateway.core.sessions.records import ENDS_AT, HEAD_SIZE, SEEN_AT
 from gateway.store.errors import StoreUnavailable, described
 from gateway.store.layout import Layout
-from gateway.store.servers.connect import Client
 from gateway.store.servers.link import Link, packed
+from gateway.store.servers.topology import Topology
 
 _log = logging.getLogger("gateway.store")
 
@@ -68,16 +67,19 @@ _MOST = 256
 class Lookups:
     """Sealed values by session id, for whoever asks in the same turn of the loop."""
 
-    def __init__(self, client: Client, layout: Layout, idle_timeout: float, timeout: float) -> None:
+    def __init__(
+        self, topology: Topology, layout: Layout, idle_timeout: float, timeout: float
+    ) -> None:
         """`timeout` bounds the whole wait of a caller, retries included, in seconds."""
-        self._client = client
+        self._topology = topology
+        self._client = topology.client
         # Asking for the running loop costs a system call each time (CPython 3.11 looks at the
         # process id), so it is asked for once.
         self._loop = asyncio.get_running_loop()
         self._layout = layout
         self._idle = idle_timeout
         self._timeout = timeout
-        self._script: AsyncScript = client.register_script(_SCRIPT)
+        self._script: AsyncScript = topology.client.register_script(_SCRIPT)
         self._sha = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest().encode()
         blank = "0" * ID_CHARACTERS
         self._blank = packed(layout.session(blank).encode()).replace(blank.encode(), b"%b")
@@ -86,7 +88,7 @@ class Lookups:
         self._waiting: Asked = {}
         self._sent: Asked = {}  # the latest look-up of each id that has not been answered
         self._tasks: set[asyncio.Task[None]] = set()
-        self._most = 1 if isinstance(client, RedisCluster) else _MOST  # one slot a command
+        self._most = 1 if topology.is_sharded else _MOST
 
     def get(self, session_id: str) -> asyncio.Future[bytes | None]:
         """The record, or None if there is none; or `StoreUnavailable`.
@@ -204,12 +206,12 @@ class Lookups:
     def _link_soon(self) -> None:
         """Opens a link beside the requests. In a cluster there is none: keys have many homes."""
         idle = self._linking is None or self._linking.done()
-        if idle and not isinstance(self._client, RedisCluster):
+        if idle and not self._topology.is_sharded:
             self._linking = self._loop.create_task(self._open_link())
 
     async def _open_link(self) -> None:
         try:
             async with asyncio.timeout(self._timeout):
-                self._link = await Link.open(self._client, _SCRIPT)
+                self._link = await Link.open(self._topology, _SCRIPT)
         except (RedisError, OSError, TimeoutError):
             pass  # the next look-up tries again

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.store.errors import bounded
 from gateway.store.layout import Layout
-from gateway.store.servers.connect import Client
+from gateway.store.servers.topology import Client
 
 
 class Once:

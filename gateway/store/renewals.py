@@ -23,7 +23,7 @@ from gateway.core.sessions.session import Session
 from gateway.observe.events import Event, Kind, Report, unheard
 from gateway.store.errors import StoreUnavailable, bounded
 from gateway.store.layout import Layout
-from gateway.store.servers.connect import Client
+from gateway.store.servers.topology import Client
 from gateway.store.token_updates import Renewed, Replacing
 
 _log = logging.getLogger("gateway.store")

@@ -14,7 +14,7 @@ from itertools import islice
 
 from gateway.store.errors import bounded
 from gateway.store.layout import Layout
-from gateway.store.servers.connect import Client
+from gateway.store.servers.topology import Client
 
 # An old primary is left within seconds, and a replica that is promoted was not behind by more.
 _REMEMBERED = 60.0

@@ -32,7 +32,8 @@ from gateway.store.renewals import Renewals
 from gateway.store.resolver import Resolver
 from gateway.store.revocation_latency import Echoes
 from gateway.store.revocations import Revocations
-from gateway.store.servers.connect import Client, access, connect
+from gateway.store.servers.connect import access, connect
+from gateway.store.servers.topology import Topology
 from gateway.store.token_updates import Replacing
 from gateway.store.tracking import Tracking
 from gateway.store.writes import Writes
@@ -66,7 +67,7 @@ class Sessions:
 
     def __init__(
         self,
-        client: Client,
+        topology: Topology,
         *,
         sealer: Sealer,
         layout: Layout,
@@ -88,9 +89,10 @@ class Sessions:
         number; `realms` are those of the logins, by their paths; `echo` is told how long each
         revocation takes to be pushed.
         """
+        client = topology.client
         self.near = near
         self.skew = skew
-        self._writes = Writes(client, replicas, timeout)
+        self._writes = Writes(topology, replicas, timeout)
         self.directory = Directory(client, layout, self._writes, timeout)
         self.failures = Failures(client, layout, sealer, timeout)
         self.once = Once(client, layout, timeout)
@@ -118,12 +120,12 @@ class Sessions:
         self._realms = realms
         self.report = report
         self._echoes = Echoes(echo)
-        self._lookups = Lookups(client, layout, idle_timeout, timeout)
+        self._lookups = Lookups(topology, layout, idle_timeout, timeout)
         near.on_change = self._lookups.changed
         near.on_push = self._echoes.hear
         self._revocations = Revocations(client, layout, timeout)
         self._tracking = Tracking(
-            client,
+            topology,
             near,
             layout.sessions,
             timeout,

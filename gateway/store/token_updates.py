@@ -19,7 +19,7 @@ from gateway.core.sessions.session import Session, Token
 from gateway.store.directory import Directory
 from gateway.store.errors import bounded
 from gateway.store.layout import Layout
-from gateway.store.servers.connect import Client
+from gateway.store.servers.topology import Client
 
 # KEYS: session. ARGV: the seal that was read, the new one, and, if the session's end changes with
 # it, that (UNIX seconds) and how long it lasts (milliseconds). What stands before the seal may have

@@ -26,9 +26,14 @@ from redis.exceptions import RedisError, ResponseError
 
 from gateway.store.errors import described
 from gateway.store.near_cache import NearCache
-from gateway.store.servers.connect import Client
-from gateway.store.servers.connections import Connection, NotPrimary, is_primary, says_primary
-from gateway.store.servers.primaries import connect_anew, dedicated, hang_up, have_changed, settle
+from gateway.store.servers.connections import (
+    Connection,
+    NotPrimary,
+    hang_up,
+    is_primary,
+    says_primary,
+)
+from gateway.store.servers.topology import Topology
 
 _log = logging.getLogger("gateway.store")
 
@@ -59,7 +64,7 @@ class Tracking:
 
     def __init__(
         self,
-        client: Client,
+        topology: Topology,
         near: NearCache,
         prefix: str,
         timeout: float,
@@ -71,7 +76,7 @@ class Tracking:
         how long a server may be silent, in seconds. `begun` is awaited before a primary is trusted;
         `lost` is called whenever what is connected may lead to no primary any more.
         """
-        self._client = client
+        self._topology = topology
         self._near = near
         self._prefix = prefix.encode()
         self._timeout = timeout
@@ -112,7 +117,7 @@ class Tracking:
         """
         self._lost()
         with contextlib.suppress(RedisError, OSError):
-            await connect_anew(self._client)
+            await self._topology.reconnect()
 
     def _tell(self, reason: str) -> None:
         """Says once why nothing is remembered, and once that it is again."""
@@ -134,14 +139,14 @@ class Tracking:
     async def _follow(self) -> None:
         """Follows every primary until one of them is lost, or others are the primaries."""
         async with asyncio.timeout(self._timeout):
-            connections = await dedicated(self._client)
+            connections = await self._topology.connect_to_primaries()
         followers = [_Follower(each, self._near, self._prefix) for each in connections]
         tasks: list[asyncio.Task[None]] = []
         try:
             async with asyncio.timeout(self._timeout):
                 await asyncio.gather(*(each.begin() for each in followers))
             self._warn_of([each.policy for each in followers])
-            settle(self._client, connections)
+            self._topology.pin(connections)
             await self._begin_anew()
             trusted = all(each.leads_to_primary for each in followers)
             if trusted:
@@ -156,7 +161,7 @@ class Tracking:
             wait = None if trusted else _LOOK_AGAIN
             await asyncio.wait(tasks, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            settle(self._client, ())
+            self._topology.unpin()
             self._near.distrust(min(each.heard for each in followers))
             for task in tasks:
                 task.cancel()
@@ -174,7 +179,7 @@ class Tracking:
             # Who cannot say who the primaries are says nothing against those that are followed.
             with contextlib.suppress(RedisError, OSError, TimeoutError):
                 async with asyncio.timeout(self._timeout):
-                    changed = await have_changed(self._client, connections)
+                    changed = await self._topology.have_changed(connections)
         raise NotPrimary
 
 

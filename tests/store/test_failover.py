@@ -11,8 +11,7 @@ from redis.asyncio import Redis
 from gateway.core.sessions.keys import Key, session_id
 from gateway.store.layout import Layout
 from gateway.store.servers.connect import connect
-from gateway.store.servers.connections import NotPrimary
-from gateway.store.servers.primaries import connect_anew, dedicated, hang_up, settle
+from gateway.store.servers.connections import NotPrimary, hang_up
 from tests.store.test_sessions import issue, open_store
 from tests.support.gateway import Gateway
 from tests.support.redis_gateways import Load, Pair, gateways, pair, shop
@@ -131,18 +130,18 @@ async def test_commands_go_where_changes_are_followed(setup: RedisSentinel) -> N
     would be ended there is not ended. So nothing else is asked than the server that is followed.
     """
     eventually(setup.ready, "a replica to promote", seconds=60)
-    client, before = connect(setup.url, 1.0), setup.primary()
-    [followed] = await dedicated(client)
-    settle(client, [followed])
+    topology, before = connect(setup.url, 1.0), setup.primary()
+    followed = await topology.connect_to_primaries()
+    topology.pin(followed)
     setup.fail_over()
     eventually(lambda: is_replica(before), "the old primary to be told")
-    await connect_anew(client)
+    await topology.reconnect()
     with pytest.raises(NotPrimary):
-        await client.ping()
-    settle(client, ())
-    assert await client.ping()
-    await hang_up([followed])
-    await client.aclose()
+        await topology.client.ping()
+    topology.unpin()
+    assert await topology.client.ping()
+    await hang_up(followed)
+    await topology.client.aclose()
 
 
 def is_replica(server: RedisServer) -> bool:

@@ -21,7 +21,7 @@ async def gateways(redis: RedisServer) -> AsyncIterator[list[Once]]:
     """Two gateways with one store."""
     layout = Layout(f"{uuid.uuid4().hex}:")
     async with AsyncExitStack() as stack:
-        clients = [connect(redis.url, 5.0) for _ in range(2)]
+        clients = [connect(redis.url, 5.0).client for _ in range(2)]
         for client in clients:
             stack.push_async_callback(client.aclose)
         yield [Once(client, layout, 5.0) for client in clients]
@@ -49,7 +49,7 @@ async def test_it_is_forgotten(gateways: list[Once]) -> None:
 async def test_a_store_that_is_down(tmp_path: Path) -> None:
     """Nobody is told that they are the first."""
     with redis_server(tmp_path) as server:
-        client = connect(server.url, 0.5)
+        client = connect(server.url, 0.5).client
         once = Once(client, Layout("t:"), 0.5)
         assert await once.is_first("a", 60.0)
         server.kill()

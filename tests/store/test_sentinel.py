@@ -52,9 +52,8 @@ async def pool(setup: RedisSentinel) -> AsyncIterator[SentinelPool]:
 
 
 async def connected(url: str, access: Access | None = None) -> AsyncIterator[SentinelPool]:
-    client = connect(url, TIMEOUT) if access is None else connect(url, TIMEOUT, access)
-    found: Any = client.connection_pool  # type: ignore[union-attr]
-    yield found
+    client: Any = connect(url, TIMEOUT, access or Access()).client
+    yield client.connection_pool
     await client.aclose()
 
 

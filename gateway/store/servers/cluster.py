@@ -19,11 +19,55 @@ from contextlib import contextmanager
 from typing import Any
 
 from redis.asyncio.cluster import ClusterNode, ClusterPipeline, RedisCluster
-from redis.cluster import PRIMARY
+from redis.cluster import PRIMARY, get_node_name
 from redis.commands.core import AsyncScript
-from redis.exceptions import ClusterError, NoScriptError, RedisClusterException
+from redis.exceptions import AskError, ClusterError, NoScriptError, RedisClusterException
 
-from gateway.store.servers.connections import TcpConnection, TlsConnection
+from gateway.store.servers.connections import Connection, TcpConnection, TlsConnection
+from gateway.store.servers.topology import Command, Topology
+
+
+class Sharded(Topology):
+    """A cluster: each primary has its part of the keys."""
+
+    is_sharded = True
+
+    def __init__(self, client: Cluster) -> None:
+        super().__init__(client)
+        self._cluster = client
+
+    async def _new_connections(self) -> list[Connection]:
+        await self._cluster.look_around()
+        nodes: list[Any] = self._cluster.get_primaries()
+        return [node.connection_class(**node.connection_kwargs) for node in nodes]
+
+    async def have_changed(self, connections: Sequence[Any]) -> bool:
+        names = {get_node_name(connection.host, connection.port) for connection in connections}
+        return await self._cluster.primaries_now() != names
+
+    def pin(self, connections: Sequence[Connection]) -> None:
+        """The nodes themselves say where a key's commands go."""
+
+    def unpin(self) -> None:
+        """The nodes themselves say where a key's commands go."""
+
+    async def reconnect(self) -> None:
+        """Each look around does that."""
+
+    async def write_to_replicas(
+        self, commands: Sequence[Command], replicas: int, wait_ms: int
+    ) -> tuple[list[Any], int]:
+        async with self._cluster.pipeline() as pipe:
+            for command in commands:
+                pipe.execute_command(*command)
+            for home in {await self._cluster.home(command[1]) for command in commands}:
+                pipe.execute_command("WAIT", replicas, wait_ms, target_nodes=[home])
+            try:
+                answers = await pipe.execute(allow_redirections=False)
+            except AskError:  # WAIT has not asked the node that will have it
+                await self.write(commands)
+                raise
+        return answers[: len(commands)], min(answers[len(commands) :])
 
 
 class Cluster(RedisCluster):

@@ -1,4 +1,4 @@
-"""From a store's URL to a redis-py client, with the settings that it needs to be safe.
+"""From a store's URL to its topology: a redis-py client with the settings that make it safe.
 
 Found by testing redis-py 8.1 (what concerns Sentinel and Cluster stands there):
 * Maintenance notifications stay off. With them (the default over RESP3) a pooled connection that
@@ -20,16 +20,15 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from gateway.config.tls import client_context
 from gateway.core.secret import Secret
 from gateway.core.store_urls import StorePlace, parse_store_url
-from gateway.store.servers.cluster import Cluster
+from gateway.store.servers.cluster import Cluster, Sharded
 from gateway.store.servers.connections import TcpConnection, TlsConnection, UnixConnection, options
-from gateway.store.servers.sentinel import SentinelPool
+from gateway.store.servers.sentinel import BehindSentinel, SentinelPool
+from gateway.store.servers.topology import SingleServer, Topology
 
 if TYPE_CHECKING:
     from gateway.config.store_sections import Store
 
 _CONNECTIONS = 32
-
-Client = Redis | Cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +61,22 @@ def access(store: Store, url: str) -> Access:
     )
 
 
-def connect(url: str, timeout: float, access: Access = _BY_URL_ALONE) -> Client:
-    """A client for what `url` names; `timeout` bounds connecting, in seconds."""
+def connect(url: str, timeout: float, access: Access = _BY_URL_ALONE) -> Topology:
+    """What `url` names, not yet connected; `timeout` bounds connecting, in seconds."""
     place = parse_store_url(url)
     settings = {**options(timeout), **_account(place, access), **_context(place, access)}
     if place.kind == "cluster":
-        return Cluster(place.hosts, settings, _CONNECTIONS)
+        return Sharded(Cluster(place.hosts, settings, _CONNECTIONS))
     settings |= {"max_connections": _CONNECTIONS, "timeout": timeout, "db": place.database}
     if place.kind == "sentinel":
-        return Redis.from_pool(_sentinel_pool(place, access, timeout, settings))
+        return BehindSentinel(Redis.from_pool(_sentinel_pool(place, access, timeout, settings)))
     if place.kind == "unix":
         settings |= {"connection_class": UnixConnection, "path": place.path}
     else:
         [(host, port)] = place.hosts
         kind = TlsConnection if place.tls else TcpConnection
         settings |= {"connection_class": kind, "host": host, "port": port}
-    return Redis.from_pool(BlockingConnectionPool(**settings))
+    return SingleServer(Redis.from_pool(BlockingConnectionPool(**settings)))
 
 
 def _account(place: StorePlace, access: Access) -> dict[str, str]:

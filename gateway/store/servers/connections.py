@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterable
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection, SSLConnection, UnixDomainSocketConnection
@@ -81,3 +82,9 @@ async def is_primary(connection: Connection) -> bool:
 def says_primary(hello: dict[bytes, Any]) -> bool:
     """The same, by its answer to HELLO. Unlike ROLE, an ACL never forbids that."""
     return hello.get(b"role") != b"replica"
+
+
+async def hang_up(connections: Iterable[Connection]) -> None:
+    """Closes connections without waiting for their servers."""
+    for connection in connections:
+        await connection.disconnect(nowait=True)

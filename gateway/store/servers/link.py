@@ -13,9 +13,8 @@ from typing import Any
 
 import hiredis
 
-from gateway.store.servers.connect import Client
-from gateway.store.servers.connections import Connection
-from gateway.store.servers.primaries import dedicated, hang_up
+from gateway.store.servers.connections import Connection, hang_up
+from gateway.store.servers.topology import Topology
 
 
 def packed(*parts: bytes) -> bytes:
@@ -41,9 +40,9 @@ class Link(asyncio.Protocol):
         self._transport.set_protocol(self)
 
     @classmethod
-    async def open(cls, client: Client, script: str) -> Link:
+    async def open(cls, topology: Topology, script: str) -> Link:
         """A link to the server that takes writes, which knows `script`."""
-        [connection] = await dedicated(client)
+        [connection] = await topology.connect_to_primaries()
         try:
             await connection.send_command("SCRIPT", "LOAD", script)
             await connection.read_response()

@@ -28,9 +28,32 @@ from redis.asyncio.sentinel import (
 )
 from redis.exceptions import RedisError
 
-from gateway.store.servers.connections import TcpConnection, TlsConnection, connect_to_primary
+from gateway.store.servers.connections import (
+    Connection,
+    TcpConnection,
+    TlsConnection,
+    connect_to_primary,
+)
+from gateway.store.servers.topology import SingleServer
 
 _UNKNOWN_EPOCH = -1  # below all that sentinels count
+
+
+class BehindSentinel(SingleServer):
+    """The primary that Sentinel names."""
+
+    _pool: SentinelPool
+
+    async def have_changed(self, connections: Sequence[Connection]) -> bool:
+        primary = await self._pool.primary()
+        return any(_address(connection) != primary for connection in connections)
+
+    def pin(self, connections: Sequence[Connection]) -> None:
+        [connection] = connections
+        self._pool.pin(_address(connection))
+
+    def unpin(self) -> None:
+        self._pool.pin(None)
 
 
 class PrimaryConnection(SentinelManagedConnection, TcpConnection):
@@ -54,7 +77,7 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
         **settings: Any,
     ) -> None:
         """`patience` is how long a sentinel may take to answer, in seconds."""
-        self._settled: tuple[str, int] | None = None
+        self._pinned: tuple[str, int] | None = None
         tls = "context" in settings
         super().__init__(  # type: ignore[no-untyped-call]
             service,
@@ -69,21 +92,25 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
         found: tuple[str, int] = await super().get_master_address()  # type: ignore[no-untyped-call]
         return found
 
-    def settle(self, address: tuple[str, int] | None) -> None:
-        """Connects to this server from now on, whatever Sentinel says; None: to whom it names.
+    def pin(self, address: tuple[str, int] | None) -> None:
+        """Connect to this server from now on, whatever Sentinel says; None: to whom it names.
 
         Where the sentinels that answer are all behind, they name the old primary, which may be back
         and takes writes. What is ended there is not ended.
         """
-        self._settled = address
+        self._pinned = address
 
     async def get_master_address(self) -> tuple[str, int]:
         """Where connections lead that are opened now. Raises `MasterNotFoundError`."""
-        return self._settled or await self.primary()
+        return self._pinned or await self.primary()
 
     async def aclose(self) -> None:
         await super().aclose()
         await self.sentinel_manager.aclose()
+
+
+def _address(connection: Any) -> tuple[str, int]:
+    return connection.host, connection.port
 
 
 class SentinelAnswer(NamedTuple):
