@@ -37,8 +37,8 @@ _FORGOTTEN_SECONDS = 5.0
 _FIRST_OWN = 3  # the first descriptor that is no standard stream
 
 # How nice a child is that reads beside workers that serve (nice(2)): they come first, and it still
-# gets a tenth of a processor that they would use up.
-_BESIDE_OTHERS = 10
+# gets a fourth of a processor that one of them would use up.
+_BESIDE_OTHERS = 5
 
 
 class Reading:

@@ -50,8 +50,8 @@ _MAX_SHORT_LIVES = 5
 _FIRST_PAUSE_SECONDS = 0.5
 _MAX_PAUSE_SECONDS = 30.0
 
-# How many generations may still have something in flight after others have taken over. A worker
-# is 40 MiB, and a tunnel may last for days.
+# How many generations may have tunnels after others have taken over, which may last for days; and
+# what else is in flight gets `timeouts.drain` in older ones. A worker is 13 MiB.
 _MAX_RETIRED = 3
 
 # How long workers get beyond `timeouts.drain` before they are killed, and when told to end at once.
@@ -91,9 +91,10 @@ class _Generation:
         return any(worker.link.is_ready for worker in self.workers.values())
 
     def order(self, order: Order) -> None:
-        """Tells all workers. Those that are to end now are killed if they do not."""
+        """Tells all workers. Those that are to end are killed if they do not."""
         if order in (Order.END, Order.END_RETIRED):
-            self.deadline = min(self.deadline, time.monotonic() + _GRACE_SECONDS)
+            drain = self.config.timeouts.drain if order == Order.END_RETIRED else 0.0
+            self.deadline = min(self.deadline, time.monotonic() + drain + _GRACE_SECONDS)
         for worker in self.workers.values():
             worker.link.order(order)
 

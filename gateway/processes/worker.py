@@ -132,7 +132,7 @@ async def _serve(assignment: Assignment) -> None:
         if link.is_retired or link.is_orphan:  # others listen there now, or soon
             for site in list(health.sites):
                 await site.stop()
-        await relay.drain(link.ending)
+        await relay.drain(link.ending, link.ending_tunnels)
         await relay.end(SERVICE_RESTART if link.is_retired else GOING_AWAY)
         await sessions.renewals.close()  # while those whom they ask are still connected
         await health.cleanup()

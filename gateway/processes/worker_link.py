@@ -25,7 +25,7 @@ class Order(bytes, enum.Enum):
     LISTEN = b"a"  # accept connections
     STOP = b"s"  # the gateway stops: drain for `timeouts.drain`
     RETIRE = b"r"  # other workers have taken over: end when nothing is in flight
-    END_RETIRED = b"e"  # too many have been taken over from: end now
+    END_RETIRED = b"e"  # too many have been taken over from: end tunnels, drain what else there is
     END = b"q"  # end now
     REOPEN_LOGS = b"l"
 
@@ -77,6 +77,7 @@ class WorkerEnd:
     sock: socket.socket
     listening: asyncio.Event = field(default_factory=asyncio.Event)  # or told to end before
     draining: asyncio.Event = field(default_factory=asyncio.Event)
+    ending_tunnels: asyncio.Event = field(default_factory=asyncio.Event)
     ending: asyncio.Event = field(default_factory=asyncio.Event)  # at once
     is_retired: bool = False  # others have taken over
     is_orphan: bool = False  # the supervisor has gone
@@ -117,7 +118,7 @@ class WorkerEnd:
         """Lets what is in flight end, for so long."""
         self.is_retired = False
         self._begin_to_drain()
-        asyncio.get_running_loop().call_later(self._drain_seconds, self.ending.set)
+        self._end_after_drain()
 
     def end(self) -> None:
         self._begin_to_drain()
@@ -126,6 +127,9 @@ class WorkerEnd:
     def _begin_to_drain(self) -> None:
         self.draining.set()
         self.listening.set()
+
+    def _end_after_drain(self) -> None:
+        asyncio.get_running_loop().call_later(self._drain_seconds, self.ending.set)
 
     def _obey(self, order: Order, reopen_logs: Callable[[], None]) -> None:
         match order:
@@ -136,7 +140,10 @@ class WorkerEnd:
             case Order.RETIRE:
                 self.is_retired = True
                 self._begin_to_drain()
-            case Order.END_RETIRED | Order.END:
+            case Order.END_RETIRED:
+                self.ending_tunnels.set()
+                self._end_after_drain()
+            case Order.END:
                 self.end()
             case Order.REOPEN_LOGS:
                 reopen_logs()

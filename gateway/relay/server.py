@@ -32,6 +32,7 @@ from gateway.relay.backend_logouts import SessionEnder
 from gateway.relay.builder import Builder
 from gateway.relay.client import ClientConnection
 from gateway.relay.context import Context
+from gateway.relay.http1 import websocket
 from gateway.relay.http1.request_reader import RequestReader
 from gateway.relay.live_sessions import LiveSessions
 from gateway.relay.loop.deadlines import Clock
@@ -189,16 +190,19 @@ class Relay:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 _log.error("connections are refused: %s", error.strerror)
 
-    async def drain(self, ending: asyncio.Event) -> None:
-        """Accepts nothing more, and waits until nothing is in flight, or until `ending` is set."""
+    async def drain(self, ending: asyncio.Event, ending_tunnels: asyncio.Event) -> None:
+        """Accepts nothing more, and waits until nothing is in flight, or until `ending` is set.
+
+        Tunnels are ended once `ending_tunnels` is set: they may last for days.
+        """
         self._context.draining = True
         await self._stop_listening()
         await asyncio.sleep(_DRAIN_STEP)  # what the loop has accepted is no client before its turn
-        loop = asyncio.get_running_loop()
-        lets_idle = loop.time() + _LAST_REQUESTS
+        idle_since: dict[ClientConnection, float] = {}
         while self._clock.clients and not ending.is_set():
-            if loop.time() >= lets_idle:
-                self._close_idle()
+            idle_since = self._close_idle(idle_since)
+            if ending_tunnels.is_set():
+                self._close_tunnels(websocket.SERVICE_RESTART)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(ending.wait(), _DRAIN_STEP)
 
@@ -231,19 +235,37 @@ class Relay:
         for server in self._servers:
             server.close()
 
-    def _close_idle(self) -> None:
-        for client in list(self._clock.clients):
-            if client.exchange is None and not client.buffer:
+    def _close_idle(
+        self, idle_since: dict[ClientConnection, float]
+    ) -> dict[ClientConnection, float]:
+        """Closes what has been idle for long enough; since when what is still open has been."""
+        now = asyncio.get_running_loop().time()
+        idle = {
+            client: idle_since.get(client, now)
+            for client in self._clock.clients
+            if client.exchange is None and not client.buffer
+        }
+        for client, since in idle.items():
+            if now - since >= _LAST_REQUESTS:
                 client.close()
+        return idle
 
     async def _end_tunnels(self, status: int) -> None:
         """Sends close frames, and waits for a moment until the clients have closed."""
-        exchanges = [client.exchange for client in self._clock.clients]
-        told = {each.client for each in exchanges if each is not None and each.close_tunnel(status)}
+        told = self._close_tunnels(status)
         for _ in range(round(_CLOSE_FRAME_SECONDS / _DRAIN_STEP)):
             if not told & self._clock.clients:
                 return
             await asyncio.sleep(_DRAIN_STEP)
+
+    def _close_tunnels(self, status: int) -> set[ClientConnection]:
+        """The clients that were sent a close frame: all whose tunnel is between two frames."""
+        exchanges = [client.exchange for client in self._clock.clients]
+        return {
+            exchange.client
+            for exchange in exchanges
+            if exchange is not None and exchange.close_tunnel(status)
+        }
 
 
 def _bearers(config: Config, key_sets: KeySets) -> Bearers | None:

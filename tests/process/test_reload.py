@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.support.processes import HANG, alive
 from tests.support.raw import OK, Client, Upstream, Visit, ask, status
 from tests.support.redis_server import RedisServer
 
+KEPT = GET.replace(b"Connection: close\r\n", b"")
 UPGRADE = (
     b"GET /ws/ HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -256,7 +258,7 @@ def asking(relay: Gateway, stop: threading.Event, keep: bool) -> Callable[[], li
             try:
                 if client is None:
                     client = Client(relay.port)
-                client.send(GET.replace(b"Connection: close\r\n", b"") if keep else GET)
+                client.send(KEPT if keep else GET)
                 code, head, _ = client.answer()
                 assert code == 200
             except (OSError, AssertionError) as error:
@@ -350,6 +352,61 @@ def test_many_reloads_with_tunnels(relay: Gateway) -> None:
         until(lambda: len(relay.workers()) == 4)
         os.kill(relay.pid, signal.SIGTERM)
         assert [close_code(client) for client in tunnels[3:]] == [1001, 1001, 1001]
+
+
+def test_many_reloads_with_requests(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
+    """However many generations have one in flight, each is answered, as its connection's last."""
+    with (
+        running(tmp_path, redis, shop, timeouts={"drain": HANG}) as relay,
+        ExitStack() as stack,
+    ):
+        release = threading.Event()
+        shop.clear(partial(wait_for, release))
+        clients = []
+        for number in range(5):
+            clients.append(stack.enter_context(Client(relay.port)))
+            clients[-1].send(KEPT)
+            until(lambda: len(shop.visits) > number)  # noqa: B023 (called at once)
+            reloaded(relay)
+        release.set()
+        for client in clients:
+            code, head, _ = client.answer()
+            assert code == 200
+            assert b"\r\nConnection: close\r\n" in head
+        until(lambda: len(relay.workers()) == 1)
+
+
+def wait_for(release: threading.Event, visit: Visit) -> None:
+    visit.request()
+    release.wait(HANG)
+    visit.send(OK)
+
+
+def test_a_kept_connection_whose_answer_takes_long(relay: Gateway, shop: Upstream) -> None:
+    """It began before the reload and promised one more request: there is time to send that."""
+    release = threading.Event()
+
+    def download(visit: Visit) -> None:
+        for _ in visit.requests():
+            visit.send(OK[:-1])
+            release.wait(HANG)
+            visit.send(OK[-1:])
+
+    shop.clear(download)
+    with Client(relay.port) as client:
+        client.send(KEPT)
+        assert b"Connection: close" not in client.head()
+        assert client.exactly(1) == b"o"
+        reloaded(relay)
+        time.sleep(1.5)
+        release.set()
+        assert client.exactly(1) == b"k"
+        time.sleep(0.3)
+        client.send(KEPT)
+        code, head, _ = client.answer()
+        assert code == 200
+        assert b"\r\nConnection: close\r\n" in head
+        assert client.rest() == b""
 
 
 def test_reloads_that_come_faster_than_they_are_done(relay: Gateway) -> None:
