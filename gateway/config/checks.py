@@ -11,11 +11,12 @@ from gateway.config import users_file
 from gateway.config.document import Document, Where
 from gateway.config.login_sections import AskingLogin, Signing
 from gateway.config.logins import AnyLogin
-from gateway.config.model import Config, Route
+from gateway.config.model import Config
 from gateway.config.own_tokens import JWKS_PATH
 from gateway.config.problems import Problem
 from gateway.config.providers import check_providers
 from gateway.config.realm_checks import check_realms
+from gateway.config.route_sections import Route
 from gateway.config.users_file import BrokenFile
 from gateway.core.http.field_names import fold, has_meaning
 from gateway.core.http.routing import Table

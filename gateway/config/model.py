@@ -22,13 +22,12 @@ from pydantic import (
 from gateway.config.base import Model, Shorthand
 from gateway.config.login_sections import Guessing, Jwt, Renew, Signing
 from gateway.config.logins import AnyLogin
+from gateway.config.route_sections import Cors, Route
 from gateway.config.store_sections import Store, StoreOutage
 from gateway.config.units import Duration, Percent, Size
 from gateway.config.values import (
     _TEXT,
-    CapturedPlace,
     Carrier,
-    ClaimName,
     ExactPath,
     FieldName,
     Group,
@@ -38,15 +37,12 @@ from gateway.config.values import (
     Method,
     Networks,
     OneOrMany,
-    Origin,
     OwnOrigin,
-    Path,
     SecretText,
     ServerAddress,
     SocketMode,
     unless_off,
 )
-from gateway.core.http import cors
 from gateway.core.http.addresses import Address, UnixAddress, parse_address
 
 
@@ -129,23 +125,6 @@ class Keys(Model):
     secure: Literal["auto"] | bool = "auto"
 
 
-class Cors(Model):
-    """Which other origins' pages may read answers."""
-
-    origins: Annotated[tuple[Origin, ...], OneOrMany(), Field(min_length=1)]
-    methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] = cors.DEFAULT_METHODS
-    headers: Annotated[tuple[FieldName, ...], OneOrMany()] = cors.DEFAULT_HEADERS
-    exposed: Annotated[tuple[FieldName, ...], OneOrMany()] = ()
-    credentials: bool = False
-    max_age: Duration = 600.0
-
-    @model_validator(mode="after")
-    def _fits(self) -> Cors:
-        if self.credentials and cors.ANY in self.origins:
-            raise ValueError("credentials for every origin would let any site act as its visitors")
-        return self
-
-
 class Logout(Model):
     """The gateway's logout, and the backend's own if it is to be told."""
 
@@ -184,89 +163,6 @@ class Pages(Model):
     templates: str | None = None
     login: ExactPath | None = None
     leads_to: Annotated[tuple[OwnOrigin, ...], OneOrMany()] = ()
-
-
-class RouteToken(Model):
-    """The token that a route's upstream gets, which is meant for it alone."""
-
-    audience: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)]
-    claims: Annotated[tuple[ClaimName, ...], OneOrMany()] | None = None
-    lifetime: Annotated[Duration, Field(ge=1)] | None = None
-
-
-def _status_as_text(value: Any) -> Any:
-    """YAML reads 401 as a number if nobody writes quotes."""
-    return "401" if value == 401 else value
-
-
-class Route(Model):
-    """One rule: what it matches, where it goes, who may pass."""
-
-    path: Path
-    upstream: str | None = None
-    auth: Literal["required", "optional", "public"] = "required"
-    methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] | None = None
-    strip_prefix: ExactPath | None = None
-    websocket: bool = False
-    close_on_logout: bool = True
-    claims: dict[
-        str, Annotated[tuple[str | int | bool, ...], OneOrMany(), Field(min_length=1)]
-    ] = {}
-    token: RouteToken | None = None
-    bad_key: Literal["refuse", "anonymous"] = "refuse"
-    accept_jwt: Literal["refuse", "verify"] = "refuse"
-    on_unauthenticated: Annotated[
-        Literal["auto", "401", "login"],
-        BeforeValidator(_status_as_text),
-        WithJsonSchema({"enum": ["auto", "401", 401, "login"]}),
-    ] = "auto"
-    cors: Cors | None = None
-    response_timeout: Annotated[Duration, Field(gt=0)] | None = None
-    body_idle: Annotated[Duration, Field(gt=0)] | None = None
-    body_size: Size | None = None
-    captures: CapturedPlace = None
-    max_reply: Size = 2**20
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_as_a_whole(cls, value: Any) -> Any:
-        """What is captured is read as a whole, and so is what leads to it."""
-        if isinstance(value, dict) and value.get("captures") and "body_size" not in value:
-            return {**value, "body_size": 2**20}
-        return value
-
-    @model_validator(mode="after")
-    def _fits(self) -> Route:
-        prefix = (self.strip_prefix or "").rstrip("/")
-        if prefix and not (self.path == prefix or self.path.startswith(prefix + "/")):
-            raise ValueError(f"strip_prefix {prefix} is not what path {self.path} begins with")
-        if self.upstream is None and (prefix or self.captures is not None):
-            raise ValueError("strip_prefix and captures go with an upstream")
-        if self.claims and self.auth == "public":
-            raise ValueError("claims need a session: auth cannot be public")
-        if self.captures is not None:
-            self._check_captures()
-        if self.token is not None:
-            self._check_token()
-        if self.accept_jwt == "verify" and self.auth == "public":
-            raise ValueError("accept_jwt looks at credentials: auth cannot be public")
-        if self.bad_key == "anonymous" and self.auth != "optional":
-            raise ValueError("bad_key: anonymous goes with auth: optional")
-        return self
-
-    def _check_captures(self) -> None:
-        if self.auth != "required" or self.accept_jwt == "verify":
-            raise ValueError("captures need a session: auth is required, and by key alone")
-        if self.websocket:
-            raise ValueError("captures read whole replies: there is none of a websocket")
-
-    def _check_token(self) -> None:
-        if self.auth == "public":
-            raise ValueError("token needs a session: auth cannot be public")
-        if self.accept_jwt == "verify":
-            raise ValueError("token replaces what accept_jwt lets pass as it is")
-        if self.captures is not None:
-            raise ValueError("token is for minted sessions, of which nothing is captured")
 
 
 class ForwardAuth(Shorthand):

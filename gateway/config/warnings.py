@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from gateway.config.document import Document, Where
 from gateway.config.login_sections import AnsweringLogin
-from gateway.config.model import Config, Route
+from gateway.config.model import Config
 from gateway.config.problems import Problem, in_order
 from gateway.config.realm_checks import realm_warnings
+from gateway.config.route_sections import Route
 from gateway.config.units import WHOLE
 from gateway.config.values import Networks
 from gateway.core.http.addresses import UnixAddress

@@ -50,7 +50,8 @@ from gateway.outbound.jwks import KeysUnavailable
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gateway.config.model import Config, Route
+    from gateway.config.model import Config
+    from gateway.config.route_sections import Route
 
 _log = logging.getLogger("gateway.endpoints")
 

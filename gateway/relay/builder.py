@@ -24,8 +24,9 @@ from gateway.relay.upstream.connection import UpstreamConnection
 from gateway.relay.upstream.pool import Connect, Pool, Server
 
 if TYPE_CHECKING:
-    from gateway.config.model import Config, RouteToken, Upstream
-    from gateway.config.model import Route as RouteConfig
+    from gateway.config.model import Config, Upstream
+    from gateway.config.route_sections import Route as RouteConfig
+    from gateway.config.route_sections import RouteToken
 
 
 class Builder:

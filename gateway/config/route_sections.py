@@ -1,0 +1,140 @@
+"""What config.yaml may say of a route, in three groups: match, access and forwarding.
+
+The relay has a rule for each group (`relay/access/routes.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+
+from gateway.config.base import Model
+from gateway.config.units import Duration, Size
+from gateway.config.values import (
+    CapturedPlace,
+    ClaimName,
+    ExactPath,
+    FieldName,
+    Method,
+    OneOrMany,
+    Origin,
+    Path,
+)
+from gateway.core.http import cors
+
+
+class Cors(Model):
+    """Which other origins' pages may read answers."""
+
+    origins: Annotated[tuple[Origin, ...], OneOrMany(), Field(min_length=1)]
+    methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] = cors.DEFAULT_METHODS
+    headers: Annotated[tuple[FieldName, ...], OneOrMany()] = cors.DEFAULT_HEADERS
+    exposed: Annotated[tuple[FieldName, ...], OneOrMany()] = ()
+    credentials: bool = False
+    max_age: Duration = 600.0
+
+    @model_validator(mode="after")
+    def _fits(self) -> Cors:
+        if self.credentials and cors.ANY in self.origins:
+            raise ValueError("credentials for every origin would let any site act as its visitors")
+        return self
+
+
+class RouteToken(Model):
+    """The token that a route's upstream gets, which is meant for it alone."""
+
+    audience: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)]
+    claims: Annotated[tuple[ClaimName, ...], OneOrMany()] | None = None
+    lifetime: Annotated[Duration, Field(ge=1)] | None = None
+
+
+def _status_as_text(value: Any) -> Any:
+    """YAML reads 401 as a number if nobody writes quotes."""
+    return "401" if value == 401 else value
+
+
+class RouteMatch(Model):
+    """Which requests a route is for."""
+
+    path: Path
+    methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] | None = None
+
+
+class RouteAccess(Model):
+    """Who may pass by a route, and what other callers are told."""
+
+    auth: Literal["required", "optional", "public"] = "required"
+    claims: dict[
+        str, Annotated[tuple[str | int | bool, ...], OneOrMany(), Field(min_length=1)]
+    ] = {}
+    bad_key: Literal["refuse", "anonymous"] = "refuse"
+    accept_jwt: Literal["refuse", "verify"] = "refuse"
+    on_unauthenticated: Annotated[
+        Literal["auto", "401", "login"],
+        BeforeValidator(_status_as_text),
+        WithJsonSchema({"enum": ["auto", "401", 401, "login"]}),
+    ] = "auto"
+    cors: Cors | None = None
+
+    @model_validator(mode="after")
+    def _access_fits(self) -> RouteAccess:
+        if self.claims and self.auth == "public":
+            raise ValueError("claims need a session: auth cannot be public")
+        if self.accept_jwt == "verify" and self.auth == "public":
+            raise ValueError("accept_jwt looks at credentials: auth cannot be public")
+        if self.bad_key == "anonymous" and self.auth != "optional":
+            raise ValueError("bad_key: anonymous goes with auth: optional")
+        return self
+
+
+class RouteForwarding(Model):
+    """Where the requests of a route go, and what is different on the way."""
+
+    upstream: str | None = None
+    strip_prefix: ExactPath | None = None
+    websocket: bool = False
+    close_on_logout: bool = True
+    token: RouteToken | None = None
+    response_timeout: Annotated[Duration, Field(gt=0)] | None = None
+    body_idle: Annotated[Duration, Field(gt=0)] | None = None
+    body_size: Size | None = None
+    captures: CapturedPlace = None
+    max_reply: Size = 2**20
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_as_a_whole(cls, value: Any) -> Any:
+        """A captured reply is read as a whole, and so is the request that leads to it."""
+        if isinstance(value, dict) and value.get("captures") and "body_size" not in value:
+            return {**value, "body_size": 2**20}
+        return value
+
+    @model_validator(mode="after")
+    def _forwarding_fits(self) -> RouteForwarding:
+        prefix = (self.strip_prefix or "").rstrip("/")
+        if self.upstream is None and (prefix or self.captures is not None):
+            raise ValueError("strip_prefix and captures go with an upstream")
+        if self.captures is not None and self.websocket:
+            raise ValueError("captures read whole replies: there is none of a websocket")
+        if self.captures is not None and self.token is not None:
+            raise ValueError("token is for minted sessions, of which nothing is captured")
+        return self
+
+
+# Pydantic takes the fields from right to left.
+class Route(RouteForwarding, RouteAccess, RouteMatch):
+    """One rule: what it matches, who may pass, where it goes."""
+
+    @model_validator(mode="after")
+    def _groups_fit(self) -> Route:
+        prefix = (self.strip_prefix or "").rstrip("/")
+        if prefix and not (self.path == prefix or self.path.startswith(prefix + "/")):
+            raise ValueError(f"strip_prefix {prefix} is not what path {self.path} begins with")
+        if self.captures is not None and (self.auth != "required" or self.accept_jwt == "verify"):
+            raise ValueError("captures need a session: auth is required, and by key alone")
+        if self.token is not None and self.auth == "public":
+            raise ValueError("token needs a session: auth cannot be public")
+        if self.token is not None and self.accept_jwt == "verify":
+            raise ValueError("token replaces what accept_jwt lets pass as it is")
+        return self
