@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qsl, unquote
 
-from gateway.core.http.addresses import LONGEST_UNIX_PATH, BadAddress
+from gateway.core.http.addresses import MAX_UNIX_PATH_BYTES, BadAddress
 from gateway.core.secret import Secret
 
 Kind = Literal["single", "sentinel", "cluster", "unix"]
@@ -125,8 +125,8 @@ def _database(kind: Kind, path: str, option: str | None) -> int:
 def _check_socket(hosts: str, path: str) -> None:
     if hosts or len(path) < 2:
         raise BadAddress("is no unix socket: write unix:///absolute/path")
-    if len(path.encode()) > LONGEST_UNIX_PATH:
-        raise BadAddress(f"is too long for a unix socket: at most {LONGEST_UNIX_PATH} bytes")
+    if len(path.encode()) > MAX_UNIX_PATH_BYTES:
+        raise BadAddress(f"is too long for a unix socket: at most {MAX_UNIX_PATH_BYTES} bytes")
 
 
 def _hosts(text: str, kind: Kind) -> tuple[tuple[str, int], ...]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
-from gateway.core.http.addresses import LONGEST_UNIX_PATH
+from gateway.core.http.addresses import MAX_UNIX_PATH_BYTES
 from gateway.store.embedded_servers import (
     Server,
     UnreadableDataError,
@@ -235,7 +235,7 @@ def choose_embedded_server(folder: Path) -> Server:
 
     Raises `EmbeddedStoreError`.
     """
-    if len(str(folder / _SOCKET).encode()) > LONGEST_UNIX_PATH:
+    if len(str(folder / _SOCKET).encode()) > MAX_UNIX_PATH_BYTES:
         raise EmbeddedStoreError(f"the path of {folder} is too long for a unix socket")
     servers = installed_servers()
     if not servers:

@@ -11,11 +11,11 @@ _HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*):(?P<port>
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?/?"
 )
-_LARGEST_PORT = 65535
+_MAX_PORT = 65535
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 # sun_path holds 108 bytes with its NUL (unix(7)).
-LONGEST_UNIX_PATH = 107
+MAX_UNIX_PATH_BYTES = 107
 
 # How many connections the kernel keeps until they are accepted.
 BACKLOG = 1024
@@ -85,7 +85,7 @@ def parse_address(text: str) -> Address:
     if text.startswith("unix:"):
         return UnixAddress(_unix_path(text[5:]))
     found = _HOST_PORT.fullmatch(text)
-    if found is None or int(found["port"]) > _LARGEST_PORT:
+    if found is None or int(found["port"]) > _MAX_PORT:
         raise BadAddress("is no address: write host:port, :port or unix:/path")
     return TcpAddress(found["host"].strip("[]"), int(found["port"]))
 
@@ -95,7 +95,7 @@ def parse_server(text: str) -> ServerUrl:
     if text.startswith("unix:"):
         return ServerUrl("unix", path=_unix_path(text[5:].removeprefix("//")))
     found = _URL.fullmatch(text)
-    if found is None or int(found["port"] or 1) > _LARGEST_PORT:
+    if found is None or int(found["port"] or 1) > _MAX_PORT:
         raise BadAddress("is no server: write http://host:port, https://host or unix:/path")
     scheme: Literal["http", "https"] = "https" if found["scheme"] == "https" else "http"
     port = int(found["port"] or _DEFAULT_PORTS[scheme])
@@ -114,6 +114,6 @@ def _places(servers: Sequence[ServerUrl]) -> frozenset[str]:
 def _unix_path(path: str) -> str:
     if not path.startswith("/"):
         raise BadAddress("is no unix socket: write unix:/absolute/path")
-    if len(path.encode()) > LONGEST_UNIX_PATH:
-        raise BadAddress(f"is too long for a unix socket: at most {LONGEST_UNIX_PATH} bytes")
+    if len(path.encode()) > MAX_UNIX_PATH_BYTES:
+        raise BadAddress(f"is too long for a unix socket: at most {MAX_UNIX_PATH_BYTES} bytes")
     return path

@@ -6,6 +6,7 @@ apart and chunked anew: chunk extensions and the peer's chunk sizes stay on thei
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Callable
 
@@ -26,8 +27,8 @@ _CHUNK_LINE_BEGINNING = re.compile(
 )
 
 # A chunk line or a trailer section has no business being longer (RFC 9112 §7.1.1 asks for a limit).
-_LONGEST_LINE = 4096
-_LONGEST_TRAILERS = 16384
+_MAX_LINE_BYTES = 4096
+_MAX_TRAILER_BYTES = 16384
 
 _BAD_CHUNK = "a chunk's size is no number, or its line is too long (RFC 9112 §7.1)"
 _LONG_TRAILERS = "the trailers are too long (RFC 9112 §7.1.2)"
@@ -54,6 +55,18 @@ class SizedBody:
             self.done, self.rest = True, data[left:]
             data = data[:left]
         return [data] if data else []
+
+
+class _State(enum.Enum):
+    """What a chunked body goes on with."""
+
+    SIZE = enum.auto()  # a chunk line
+    DATA = enum.auto()
+    CRLF = enum.auto()  # the end of a chunk's data
+    TRAILERS = enum.auto()
+
+
+_SIZE, _DATA, _CRLF, _TRAILERS = _State  # of an Enum each look-up would cost a call
 
 
 class ChunkedBody:
@@ -92,7 +105,7 @@ class ChunkedBody:
                 if line is None:
                     self._hold(data[at:])
                     break
-                if line.end() - at > _LONGEST_LINE:
+                if line.end() - at > _MAX_LINE_BYTES:
                     raise Malformed(_BAD_CHUNK)
                 at = line.end()
                 self._left = int(line[1], 16)
@@ -113,7 +126,7 @@ class ChunkedBody:
 
     def _hold(self, line: bytes) -> None:
         """Keeps an unfinished chunk line, if it can still become one."""
-        if len(line) > _LONGEST_LINE or not _CHUNK_LINE_BEGINNING.fullmatch(line):
+        if len(line) > _MAX_LINE_BYTES or not _CHUNK_LINE_BEGINNING.fullmatch(line):
             raise Malformed(_BAD_CHUNK)
         self._held = line
 
@@ -124,21 +137,18 @@ class ChunkedBody:
             return
         end = data.find(grammar.HEAD_END)
         if end < 0:
-            if len(data) > _LONGEST_TRAILERS:
+            if len(data) > _MAX_TRAILER_BYTES:
                 raise Malformed(_LONG_TRAILERS)
             if data != b"\r":
                 grammar.check_beginning(data)
             self._held = data
             return
-        if end > _LONGEST_TRAILERS:
+        if end > _MAX_TRAILER_BYTES:
             raise Malformed(_LONG_TRAILERS)
         self.trailers = grammar.fields(data, 0, end + 2)
         if any(not name for _, name in self.trailers):
             raise Malformed(broken_rules.of_fields(data[:end]))
         self.done, self.rest = True, data[end + 4 :]
-
-
-_SIZE, _DATA, _CRLF, _TRAILERS = "size", "data", "crlf", "trailers"
 
 
 def chunk(pieces: list[bytes]) -> list[bytes]:

@@ -47,8 +47,8 @@ _OTHER_VERSION = re.compile(
 _NO_TOKEN_START = re.compile(rb"(?!%b)" % TOKEN)
 
 # RFC 9110 §8.6 sets no limit; a signed 64-bit number is what every backend can count.
-_LARGEST_LENGTH = 2**63 - 1
-_MOST_DIGITS = 19
+_MAX_LENGTH = 2**63 - 1
+_MAX_LENGTH_DIGITS = 19
 
 HEAD_END = b"\r\n\r\n"
 
@@ -109,7 +109,7 @@ def value(line: bytes, name: bytes) -> bytes:
 
 def length(text: bytes) -> int:
     """A Content-Length (RFC 9110 §8.6), strictly digits."""
-    if not text.isdigit() or len(text) > _MOST_DIGITS or int(text) > _LARGEST_LENGTH:
+    if not text.isdigit() or len(text) > _MAX_LENGTH_DIGITS or int(text) > _MAX_LENGTH:
         raise Malformed("a length is no number (RFC 9110 §8.6)")
     return int(text)
 

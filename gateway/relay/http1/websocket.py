@@ -14,9 +14,9 @@ POLICY_VIOLATION = 1008
 SERVICE_RESTART = 1012
 
 # The shortest header tells how long the whole one is; the longest has 8 bytes of length and a mask.
-_SHORTEST = 2
+_MIN_HEADER_BYTES = 2
 _LENGTHS = {126: (2, ">H"), 127: (8, ">Q")}
-_MASK = 4
+_MASK_BYTES = 4
 
 
 def close(status: int, reason: str) -> bytes:
@@ -58,13 +58,17 @@ class Frames:
 
 def _header_length(header: bytes) -> int:
     """How long the header is that begins like this, as far as that can be told."""
-    if len(header) < _SHORTEST:
-        return _SHORTEST
+    if len(header) < _MIN_HEADER_BYTES:
+        return _MIN_HEADER_BYTES
     extended, _ = _LENGTHS.get(header[1] & 0x7F, (0, ""))
-    return _SHORTEST + extended + (_MASK if header[1] & 0x80 else 0)
+    return _MIN_HEADER_BYTES + extended + (_MASK_BYTES if header[1] & 0x80 else 0)
 
 
 def _payload_length(header: bytes) -> int:
     short = header[1] & 0x7F
     size, form = _LENGTHS.get(short, (0, ""))
-    return int(struct.unpack(form, header[_SHORTEST : _SHORTEST + size])[0]) if size else short
+    return (
+        int(struct.unpack(form, header[_MIN_HEADER_BYTES : _MIN_HEADER_BYTES + size])[0])
+        if size
+        else short
+    )
