@@ -17,6 +17,8 @@ from typing import ClassVar, Generic, TypeVar
 import aiohttp
 from yarl import URL
 
+from gateway.outbound.http_client import BodyTooLarge, read_body
+
 _log = logging.getLogger("gateway.outbound.cached_document")
 
 # All in seconds. What its provider takes back is believed for `_FRESH` longer, or for `_KEPT` if
@@ -27,8 +29,7 @@ _PAUSE = 5.0  # the least between two fetches of the same document
 _TIMEOUT = 5.0  # of a fetch
 
 # A set of a hundred large keys with their certificates takes less.
-_MOST_BYTES = 512 * 1024
-_PIECE = 65536
+_MAX_BYTES = 512 * 1024
 
 T = TypeVar("T")
 
@@ -142,9 +143,7 @@ class Published(ABC, Generic[T]):
         async with self._client.get(self._url, allow_redirects=False) as response:
             if response.status != 200:
                 raise NoAnswer(f"the answer is {response.status}")
-            data = b""
-            async for piece in response.content.iter_chunked(_PIECE):
-                data += piece
-                if len(data) > _MOST_BYTES:
-                    raise NoAnswer("the answer is too large")
-            return data
+            try:
+                return await read_body(response, _MAX_BYTES)
+            except BodyTooLarge:
+                raise NoAnswer("the answer is too large") from None

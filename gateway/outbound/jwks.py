@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from gateway.outbound.cached_document import NoAnswer, Published, Unavailable
+from gateway.outbound.http_client import open_client
 
 if TYPE_CHECKING:
     from gateway.core.tokens.verifying_keys import VerifyingKey
@@ -67,13 +68,7 @@ class KeySets:
     def at(self, url: str) -> KeySet:
         """The key set of an address."""
         if self._client is None:
-            self._client = aiohttp.ClientSession(
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"Accept": "application/json, application/jwk-set+json"},
-                skip_auto_headers=("User-Agent",),
-                timeout=aiohttp.ClientTimeout(total=None),
-                trust_env=False,
-            )
+            self._client = open_client(accept="application/json, application/jwk-set+json")
         if url not in self._sets:
             self._sets[url] = KeySet(self._client, url)
         return self._sets[url]

@@ -23,6 +23,7 @@ from gateway.core.tokens.claims import Claims
 from gateway.core.tokens.verification import Rules
 from gateway.outbound.backends import BackendFailed
 from gateway.outbound.cached_document import NoAnswer, Published, Unavailable
+from gateway.outbound.http_client import BodyTooLarge, open_client, read_body
 from gateway.outbound.jwks import KeySet, KeysUnavailable
 from gateway.outbound.token_readers import by_key_set
 
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gateway.logins")
 
 # The tokens of a provider that says all it knows of a user take less, in bytes.
-_MOST_BYTES = 256 * 1024
-_PIECE = 65536
+_MAX_BYTES = 256 * 1024
 
 _TOO_MANY_REQUESTS = 429
 
@@ -187,13 +187,10 @@ class Provider:
                     url, headers=fields, data=form, allow_redirects=False
                 ) as response,
             ):
-                body = b""
-                async for piece in response.content.iter_chunked(_PIECE):
-                    body += piece
-                    if len(body) > _MOST_BYTES:
-                        _log.error("%s gave more than anybody reads", self._config.issuer)
-                        raise BackendFailed(refusals.PROVIDER_INVALID)
-                return response.status, body
+                return response.status, await read_body(response, _MAX_BYTES)
+        except BodyTooLarge:
+            _log.error("%s gave more than the gateway reads", self._config.issuer)
+            raise BackendFailed(refusals.PROVIDER_INVALID) from None
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
             name = type(error).__name__
             _log.warning("%s cannot be asked for a grant: %s", self._config.issuer, name)
@@ -203,14 +200,10 @@ class Provider:
         if self._client is None:
             authorities = self._config.ca_file
             tls = ssl.create_default_context(cafile=authorities) if authorities else True
-            self._client = aiohttp.ClientSession(
+            self._client = open_client(
                 # On a kept connection that its server is just closing, a code would be lost.
-                # How many ask at once, the relay limits for each client.
-                connector=aiohttp.TCPConnector(ssl=tls, force_close=True, limit=0),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"Accept": "application/json"},
-                skip_auto_headers=("User-Agent",),
-                timeout=aiohttp.ClientTimeout(total=None),
-                trust_env=False,
+                # The relay limits for each client how many ask at once.
+                aiohttp.TCPConnector(ssl=tls, force_close=True, limit=0),
+                accept="application/json",
             )
         return self._client

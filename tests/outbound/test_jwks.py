@@ -1,4 +1,4 @@
-"""Key sets: fetched when that helps, never oftener than agreed, and kept when nobody answers."""
+"""Key sets: when they are fetched, and how long they are kept (`gateway.outbound.jwks`)."""
 
 import asyncio
 import time
