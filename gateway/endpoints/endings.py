@@ -144,6 +144,7 @@ class Endings:
                 body=b"",
                 timeout=config.timeout,
                 max_reply=_MOST_REPLY,
+                waits_for_restart=False,  # the client has waited for its own logout alone
             )
         except BackendFailed as failed:
             _log.warning("the backend's logout failed: %s", failed.refusal.reason)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import ssl
+
+# What this machine lacks, and no server is to blame for: descriptors, or memory.
+_OUR_OWN = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+# What no restart explains, or what has taken all the time that there is: not tried again.
+_LASTING = (TimeoutError, ssl.SSLError, PermissionError)
 
 BAD_STATUS = "the status is not within 100 and 599 (RFC 9110 §15)"
 
@@ -23,3 +30,13 @@ def cause(error: BaseException) -> str:
         case TimeoutError():
             return "timed out"
     return str(error) or type(error).__name__
+
+
+def is_our_own(error: BaseException) -> bool:
+    """Whether this machine, and no server, is why there is no connection."""
+    return isinstance(error, OSError) and error.errno in _OUR_OWN
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether a server that cannot be reached may be restarting."""
+    return not isinstance(error, _LASTING)

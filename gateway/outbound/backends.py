@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -43,6 +44,12 @@ _NOT_PASSED = frozenset({"content-length", "content-encoding", "trailer"})
 _FINAL = range(200, 600)
 _FINAL_IF_LENIENT = range(200, 1000)
 
+# How long a call waits before it dials again, while no server can be reached (seconds): each time
+# twice as long. So many calls of one upstream may wait, for each one dials by itself.
+_FIRST_PAUSE = 0.01
+_MAX_PAUSE = 0.1
+_MAX_WAITING = 100
+
 
 class BackendFailed(Exception):
     """The call got no reply that can be used; `refusal` is what the client is told."""
@@ -76,6 +83,7 @@ class Backends:
         timeout: float,
         max_reply: int,
         address: str = "",
+        waits_for_restart: bool = True,
     ) -> Reply:
         """Sends one request and reads its whole reply, decoded. Raises `BackendFailed`.
 
@@ -83,12 +91,12 @@ class Backends:
         timeout: for all of it, however many servers are tried (seconds)
         max_reply: of the decoded body (bytes)
         address: the client's for whom it is done, which may have its share of the calls
+        waits_for_restart: while no server can be reached, for `timeouts.connect`
         """
         backend = self._backends[upstream]
         with backend.calls.place(self._proxies.client_network(address)):
-            return await backend.call(
-                _Call(method, target, tuple(fields), body, max_reply), timeout
-            )
+            call = _Call(method, target, tuple(fields), body, max_reply, waits_for_restart)
+            return await backend.call(call, timeout)
 
     async def close(self) -> None:
         await self.key_sets.close()
@@ -108,13 +116,14 @@ async def backends(config: Config) -> AsyncIterator[Backends]:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One request, and how many bytes of its decoded reply are read."""
+    """One request, how many bytes of its decoded reply are read, and whether it waits."""
 
     method: str
     target: str
     fields: Fields
     body: bytes
     max_reply: int
+    waits_for_restart: bool
 
 
 class _Backend:
@@ -123,6 +132,7 @@ class _Backend:
     def __init__(self, name: str, upstream: Upstream, config: Config) -> None:
         self.calls = _CallsUnderWay(upstream, config.limits.per_address)
         self._name = name
+        self._log = logging.getLogger(f"gateway.upstreams.{name}")
         self._upstream = upstream
         self._connect_timeout = config.timeouts.connect
         self._max_head_bytes = config.limits.response_head_size
@@ -130,22 +140,45 @@ class _Backend:
         self._clients: dict[ServerUrl, aiohttp.ClientSession] = {}
 
     async def call(self, call: _Call, timeout: float) -> Reply:
-        """Calls one server after the other, until one can be reached. Raises `BackendFailed`."""
+        """Calls the servers until one can be reached. Raises `BackendFailed`."""
         tried: list[ServerUrl] = []
         try:
             async with asyncio.timeout(timeout):
-                while len(tried) < len(self._upstream.servers):
-                    tried.append(server := self._servers.pick(tried))
-                    with contextlib.suppress(_NotConnected), self._servers.calling(server):
-                        return await self._call_server(server, call)
+                return await self._call_patiently(call, tried)
         except TimeoutError:
             self._failed(tried[-1], "timed out")
             raise BackendFailed(refusals.UPSTREAM_SILENT) from None
-        raise BackendFailed(refusals.UPSTREAM_REFUSED)
 
     async def close(self) -> None:
         for client in self._clients.values():
             await client.close()
+
+    async def _call_patiently(self, call: _Call, tried: list[ServerUrl]) -> Reply:
+        """Calls the servers again after a pause, while none can be reached: they may restart."""
+        until, pause = time.monotonic() + self._connect_timeout, _FIRST_PAUSE
+        while True:
+            tried.clear()
+            try:
+                return await self._call_any(call, tried, logs=pause == _FIRST_PAUSE)
+            except _NotConnected as failed:
+                may_pass = call.waits_for_restart and causes.may_pass(failed.error)
+            if not may_pass or len(self.calls) > _MAX_WAITING or time.monotonic() > until:
+                raise BackendFailed(refusals.UPSTREAM_REFUSED)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _MAX_PAUSE)
+
+    async def _call_any(self, call: _Call, tried: list[ServerUrl], *, logs: bool) -> Reply:
+        """Calls one server after the other. Raises `_NotConnected` if none can be reached."""
+        while True:
+            tried.append(server := self._servers.pick(tried))
+            try:
+                with self._servers.calling(server):
+                    return await self._call_server(server, call)
+            except _NotConnected as failed:
+                if logs:
+                    self._failed(server, causes.cause(failed.error))
+                if len(tried) == len(self._upstream.servers):
+                    raise
 
     async def _call_server(self, server: ServerUrl, call: _Call) -> Reply:
         try:
@@ -162,8 +195,11 @@ class _Backend:
                 self._servers.answered(server)
                 return reply
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            self._failed(server, causes.cause(getattr(error, "os_error", error)))
-            raise _NotConnected from None
+            reason = getattr(error, "os_error", error)
+            if causes.is_our_own(reason):
+                self._log.error("no connection can be made: %s", causes.cause(reason))
+                raise BackendFailed(refusals.BUSY) from None
+            raise _NotConnected(reason) from None
         except aiohttp.ServerDisconnectedError:
             self._failed(server, "closed, without a whole answer")
             raise BackendFailed(refusals.UPSTREAM_CLOSED) from None
@@ -201,12 +237,15 @@ class _Backend:
     def _failed(self, server: ServerUrl, cause: str) -> None:
         """A server has not answered: the log says why, and the others are asked for a while."""
         self._servers.failed(server)
-        log = logging.getLogger(f"gateway.upstreams.{self._name}")
-        log.warning("upstream %s: %s: %s", self._name, server, cause)
+        self._log.warning("upstream %s: %s: %s", self._name, server, cause)
 
 
 class _NotConnected(Exception):
-    """Nothing has been sent, so another server may be asked."""
+    """Nothing has been sent, so another server may be asked; `error` says why."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
 
 
 class _CallsUnderWay:
@@ -217,6 +256,9 @@ class _CallsUnderWay:
         self._clients: list[str] = []  # one for each call
         places = upstream.max_connections * len(upstream.servers)
         self._shares = Shares(places, share, lambda: self._clients)
+
+    def __len__(self) -> int:
+        return len(self._clients)
 
     @contextlib.contextmanager
     def place(self, client: str) -> Iterator[None]:

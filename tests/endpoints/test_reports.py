@@ -54,7 +54,7 @@ async def test_a_login_that_fails(place: World, reply: web.Response, reason: str
 async def test_a_login_without_a_backend(redis: RedisServer) -> None:
     """Nobody listens there; or nobody answers in time."""
     away = {"upstreams": {"accounts": f"http://127.0.0.1:{free_port()}"}}
-    async with world(redis.url, **away) as place:
+    async with world(redis.url, timeouts={"connect": 0.1}, **away) as place:
         await place.ask("POST", "/login", BODY, **ASKED)
         assert place.events == [Event("login_failed", reason="upstream_unreachable", **WHO)]
         assert [each.reason for each in place.refused] == ["upstream_unreachable"]

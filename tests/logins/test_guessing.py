@@ -236,7 +236,7 @@ async def test_a_backend_that_closes_counts_for_the_account(
 async def test_a_backend_that_is_away_does_not_count(redis: RedisServer) -> None:
     """Neither does one that does not answer in time."""
     away = {"upstreams": {"accounts": f"http://127.0.0.1:{free_port()}"}}
-    async with world(redis.url, guessing=RULES, **away) as place:
+    async with world(redis.url, guessing=RULES, timeouts={"connect": 0.1}, **away) as place:
         assert await attempts(place, 6) == [502] * 6
 
 

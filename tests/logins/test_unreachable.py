@@ -60,14 +60,14 @@ async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) ->
 async def refusal(redis: RedisServer, url: str, **login: object) -> tuple[int, str]:
     """How the gateway answers for a backend at this address; nothing is issued."""
     changes = {"upstreams": {"accounts": url}, "login": {**LOGIN, **login}}
-    async with world(redis.url, **changes) as place:
+    async with world(redis.url, timeouts={"connect": 0.2}, **changes) as place:
         status, _, body = await place.ask("POST", "/login", BODY)
         assert await count(place) == 0
         return status, json.loads(body)["reason"]
 
 
 async def test_a_backend_that_is_away_is_a_502(redis: RedisServer) -> None:
-    """Nobody listens there."""
+    """Nothing listens there, for as long as the login waits for that."""
     got = await refusal(redis, f"http://127.0.0.1:{free_port()}")
     assert got == (502, "upstream_unreachable")
 
@@ -123,6 +123,24 @@ async def test_another_server_is_asked_when_one_cannot_be_reached(redis: RedisSe
             for _ in range(4):
                 assert (await place.ask("POST", "/login", BODY))[0] == 200
         assert len(server.asked) == 4
+
+
+async def test_a_backend_that_restarts(redis: RedisServer) -> None:
+    """A login waits while no server can be reached: nothing of it has been sent."""
+    port = free_port()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        body = json.dumps({"token": token_of("alice")}).encode()
+        fields = b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+        await saying(b"HTTP/1.1 200 OK\r\n" + fields + body)(reader, writer)
+        writer.close()
+
+    async with world(redis.url, upstreams={"accounts": f"http://127.0.0.1:{port}"}) as place:
+        login = asyncio.create_task(place.ask("POST", "/login", BODY))
+        await asyncio.sleep(0.3)
+        assert not login.done()
+        async with await asyncio.start_server(serve, "127.0.0.1", port):
+            assert (await login)[0] == 200
 
 
 async def test_servers_take_turns(redis: RedisServer) -> None:

@@ -92,6 +92,7 @@ def sections(servers: tuple[Shop, Upstream], **changes: Any) -> dict[str, Any]:
             "verify": {"secret": SIGNING_SECRET},
         },
         "routes": ROUTES,
+        "timeouts": {"connect": 0.5},
         **changes,
     }
 

@@ -15,6 +15,7 @@ from tests.support.processes import HANG, processor_time
 from tests.support.raw import OK, Client, Upstream, Visit, always, ask, status
 
 GET = b"GET /public/ HTTP/1.1\r\nHost: a.example\r\n\r\n"
+LOGIN = b"POST /login HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,7 @@ def narrow(start: Start, upstream: Upstream) -> Gateway:
     """A gateway with few places."""
     return start(
         upstreams={"shop": {"servers": [upstream.url], "max_connections": 2}},
+        login={"kind": "backend", "path": "/login", "upstream": "shop"},
         routes=[{"path": "/*", "upstream": "shop", "auth": "public"}],
         limits={"connections": 10, "requests": 4},
         timeouts={"connect": 1, "idle": 2},
@@ -119,6 +121,8 @@ def test_out_of_file_descriptors_the_listener_pauses(narrow: Gateway, shop: Upst
         for client in inside:
             client.send(GET)
             assert client.answer()[0] == 200
+        inside[1].send(LOGIN)
+        assert inside[1].answer()[0] == 502  # what comes holds no token
         held = len(list(Path(f"/proc/{worker}/fd").iterdir()))
         resource.prlimit(worker, resource.RLIMIT_NOFILE, (held + 2, hard))
         try:
@@ -135,9 +139,10 @@ def test_out_of_file_descriptors_the_listener_pauses(narrow: Gateway, shop: Upst
                 for _ in range(10):  # they take the place of the upstream's connection
                     outside.enter_context(socket.create_connection(("127.0.0.1", narrow.port)))
                 time.sleep(0.2)
-                inside[0].send(GET)
-                status_, _, body = inside[0].answer()
-                assert (status_, b'"busy"' in body) == (503, True)
+                for client, request in zip(inside, (GET, LOGIN), strict=False):
+                    client.send(request)
+                    status_, _, body = client.answer()
+                    assert (status_, b'"busy"' in body) == (503, True)
             log = narrow.log.read_text().lower()
             assert "connections are refused: too many open files" in log
             assert "no connection can be made: too many open files" in log

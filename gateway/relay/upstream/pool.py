@@ -9,9 +9,7 @@ restart.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import ssl
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -29,12 +27,6 @@ if TYPE_CHECKING:
 
 # Opens a connection to one server.
 Connect = Callable[[Callable[[], "UpstreamConnection"]], Awaitable[object]]
-
-# What this machine lacks, and no server is to blame for: descriptors, or memory.
-_OUR_OWN = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-
-# What no restart explains, or what has taken all the time that there is: not dialled for again.
-_LASTING = (TimeoutError, ssl.SSLError, PermissionError)
 
 # How long a pool waits before it dials again (seconds): each time twice as long, up to a tenth of a
 # second, so that a server's return is noticed at once as people see it.
@@ -289,7 +281,7 @@ class Pool:
     def _undialled(self, exchange: Exchange, server: Server, error: OSError) -> None:
         """Nothing has been sent, so any other server may be tried; then all of them again."""
         cause = causes.cause(error)
-        if error.errno in _OUR_OWN:
+        if causes.is_our_own(error):
             self._log.error("no connection can be made: %s", cause)
             if exchange.waits:
                 exchange.fail(refusals.BUSY)
@@ -303,7 +295,7 @@ class Pool:
             self.acquire(exchange)
         elif isinstance(error, TimeoutError):
             exchange.unreached(refusals.UPSTREAM_SILENT, server, cause)
-        elif isinstance(error, _LASTING) or not self._awaits_server(exchange, server, cause):
+        elif not (causes.may_pass(error) and self._awaits_server(exchange, server, cause)):
             exchange.unreached(refusals.UPSTREAM_REFUSED, server, cause)
 
     def _awaits_server(self, exchange: Exchange, server: Server, cause: str) -> bool:
