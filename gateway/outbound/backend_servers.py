@@ -19,6 +19,10 @@ class BackendServers:
         self._standings = {server: Standing() for server in servers}
         self._turns = itertools.count()
 
+    def __len__(self) -> int:
+        """How many there are; one that config.yaml names twice counts once."""
+        return len(self._standings)
+
     def pick(self, tried: Iterable[ServerUrl]) -> ServerUrl:
         """The least busy server of those that are not `tried`.
 

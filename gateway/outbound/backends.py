@@ -177,7 +177,7 @@ class _Backend:
             except _NotConnected as failed:
                 if logs:
                     self._failed(server, causes.cause(failed.error))
-                if len(tried) == len(self._upstream.servers):
+                if len(tried) == len(self._servers):
                     raise
 
     async def _call_server(self, server: ServerUrl, call: _Call) -> Reply:

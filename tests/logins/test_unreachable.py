@@ -57,9 +57,9 @@ async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) ->
         pass
 
 
-async def refusal(redis: RedisServer, url: str, **login: object) -> tuple[int, str]:
+async def refusal(redis: RedisServer, url: str | list[str], **login: object) -> tuple[int, str]:
     """How the gateway answers for a backend at this address; nothing is issued."""
-    changes = {"upstreams": {"accounts": url}, "login": {**LOGIN, **login}}
+    changes = {"upstreams": {"accounts": {"servers": url}}, "login": {**LOGIN, **login}}
     async with world(redis.url, timeouts={"connect": 0.2}, **changes) as place:
         status, _, body = await place.ask("POST", "/login", BODY)
         assert await count(place) == 0
@@ -68,8 +68,9 @@ async def refusal(redis: RedisServer, url: str, **login: object) -> tuple[int, s
 
 async def test_a_backend_that_is_away_is_a_502(redis: RedisServer) -> None:
     """Nothing listens there, for as long as the login waits for that."""
-    got = await refusal(redis, f"http://127.0.0.1:{free_port()}")
-    assert got == (502, "upstream_unreachable")
+    away = f"http://127.0.0.1:{free_port()}"
+    for servers in (away, [away, away]):
+        assert await refusal(redis, servers) == (502, "upstream_unreachable")
 
 
 async def test_a_silent_backend_is_a_504(redis: RedisServer) -> None:
