@@ -76,18 +76,24 @@ class Resolver:
         left = None if self._answers or self._is_available() else self._left(session_id)
         if left is not None:
             return left
+        self._near.expects(session_id)
         try:
-            entry = await self._resolve(key, session_id, credential, renew=renew)
-        except NewerSession:
+            session = self._opened(key, session_id, await self._lookups.get(session_id))
+            if isinstance(session, Session) and renew and session.renew_at <= time.time():
+                session = await self._renewals.current(key, session) or _UNKNOWN
+            found = self._entry(session) if isinstance(session, Session) else session
+        except BaseException as error:
+            self._near.gave_up(session_id)
+            if isinstance(error, StoreUnavailable):
+                return self._left_or(error, session_id)
             raise
-        except StoreUnavailable:
-            self._answers = False
-            left = self._left(session_id)
-            if left is None:
-                raise
-            return left
         self._answers = True
-        return entry
+        if found is _UNREADABLE:
+            self._near.gave_up(session_id)  # so that the next one is told the same
+        else:
+            entry = found if isinstance(found, Entry) else None
+            self._near.learned(credential, entry, session_id, time.time())
+        return found
 
     async def replaced(
         self, credential: bytes, entry: Entry, *, renew: bool = True
@@ -108,26 +114,6 @@ class Resolver:
             session = renewed or _UNKNOWN
         found = self._entry(session) if isinstance(session, Session) else session
         return found if isinstance(found, Entry) else None
-
-    async def _resolve(
-        self, key: Key, session_id: str, credential: bytes, *, renew: bool
-    ) -> Entry | Unresolved:
-        """Asks the store, and has the near cache remember what it says."""
-        self._near.expects(session_id)
-        try:
-            session = self._opened(key, session_id, await self._lookups.get(session_id))
-            if isinstance(session, Session) and renew and session.renew_at <= time.time():
-                session = await self._renewals.current(key, session) or _UNKNOWN
-            found = self._entry(session) if isinstance(session, Session) else session
-        except BaseException:
-            self._near.gave_up(session_id)
-            raise
-        if found is _UNREADABLE:
-            self._near.gave_up(session_id)  # so that the next one is told the same
-        else:
-            entry = found if isinstance(found, Entry) else None
-            self._near.learned(credential, entry, session_id, time.time())
-        return found
 
     def _opened(self, key: Key, session_id: str, record: bytes | None) -> Session | Unresolved:
         """The session of a record, if it lives. Raises `NewerSession`."""
@@ -156,6 +142,16 @@ class Resolver:
         except (ValueError, IndexError) as error:
             _log.error("session %s cannot be used: %s", session.id[:12], type(error).__name__)
             return _UNREADABLE
+
+    def _left_or(self, error: StoreUnavailable, session_id: str) -> Entry:
+        """What may still be used of a session that the store could not tell of; else raises."""
+        if isinstance(error, NewerSession):
+            raise error
+        self._answers = False
+        left = self._left(session_id)
+        if left is None:
+            raise error
+        return left
 
     def _left(self, session_id: str) -> Entry | None:
         """What may still be used of a session while the store is away."""

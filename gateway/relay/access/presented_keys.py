@@ -7,6 +7,7 @@ neighbouring host has set, or that were left from another path or from before HT
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from gateway.core.http import refusals
@@ -62,10 +63,10 @@ class PresentedKeys:
         self._cookies = cookies
         self._bearers = bearers
 
-    async def identify(self, route: Route, head: RequestHead, peer: Peer) -> Entry | None:
+    def identify(self, route: Route, head: RequestHead, peer: Peer) -> Awaitable[Entry | None]:
         """The session whose key came; None if the request counts as one without a key.
 
-        Raises `Refused`.
+        Raises `Refused`, also when it is awaited. A coroutine in between would cost each look-up.
         """
         assert head.credential is not None
         if head.ambiguous or _contradicts_cookies(head):
@@ -73,17 +74,10 @@ class PresentedKeys:
             self._cookies.forget(head, peer)
             raise Refused(refusals.AMBIGUOUS_KEY, event=Event("refused", reason="ambiguous_key"))
         if head.disputed and head.cookie is not None:
-            return await self._choose(route, head, peer)
-        if head.cookie is not None and not self._cookies.have(head, peer):
-            self.refuse(route, head, peer, "untrusted_cookie")
-            return None
+            return self._choose(route, head, peer)
         if route.accepts_jwt and _brings_jwt(head):
-            return await self._verify(route, head.credential)
-        found = await self._resolve(route, head.credential)
-        if isinstance(found, Unresolved):
-            self.refuse(route, head, peer, found.reason)
-            return None
-        return found
+            return self._verify(route, head.credential)
+        return self._resolve(route, head, peer)
 
     def refuse(self, route: Route, head: RequestHead, peer: Peer, reason: str) -> None:
         """Raises `Refused` for a request whose key opens nothing, for this reason; unless it counts
@@ -95,6 +89,20 @@ class PresentedKeys:
             self._cookies.forget(head, peer)
         if not _counts_as_none(route, head):
             raise Refused(_TOLD[reason], event=_event(head.credential, reason))
+
+    async def _resolve(self, route: Route, head: RequestHead, peer: Peer) -> Entry | None:
+        assert head.credential is not None
+        if head.cookie is not None and not self._cookies.have(head, peer):
+            self.refuse(route, head, peer, "untrusted_cookie")
+            return None
+        try:
+            found = await self._sessions.resolve(head.credential, renew=_needs_token(route))
+        except (StoreUnavailable, RenewalFailed) as error:
+            raise _refused(error, head.credential) from None
+        if isinstance(found, Unresolved):
+            self.refuse(route, head, peer, found.reason)
+            return None
+        return found
 
     async def _choose(self, route: Route, head: RequestHead, peer: Peer) -> Entry | None:
         """The session of the cookie that counts, of several with different keys (wire-rules.md#E7).
@@ -123,19 +131,12 @@ class PresentedKeys:
 
     async def _find(self, route: Route, credential: bytes) -> Entry | Unresolved:
         entry = self._near.get(credential, time.time())
-        return await self._resolve(route, credential) if entry is None else entry
-
-    async def _resolve(self, route: Route, credential: bytes) -> Entry | Unresolved:
+        if entry is not None:
+            return entry
         try:
-            # An endpoint needs no token: a logout must not wait for a new one.
-            return await self._sessions.resolve(credential, renew=not route.is_endpoint)
-        except NewerSession:
-            event = _event(credential, refusals.NEWER_SESSION.reason)
-            raise Refused(refusals.NEWER_SESSION, event=event) from None
-        except StoreUnavailable:
-            raise Refused(refusals.STORE_DOWN) from None
-        except RenewalFailed:
-            raise Refused(refusals.RENEWAL) from None
+            return await self._sessions.resolve(credential, renew=_needs_token(route))
+        except (StoreUnavailable, RenewalFailed) as error:
+            raise _refused(error, credential) from None
 
     async def _verify(self, route: Route, token: bytes) -> Entry | None:
         """Believes a token that the caller brought, without any session."""
@@ -149,6 +150,19 @@ class PresentedKeys:
                 return None
             event = Event("refused", reason=str(error))
             raise Refused(refusals.BAD_TOKEN, event=event) from None
+
+
+def _needs_token(route: Route) -> bool:
+    """An endpoint needs none: a logout must not wait for a new one."""
+    return not route.is_endpoint
+
+
+def _refused(error: StoreUnavailable | RenewalFailed, credential: bytes) -> Refused:
+    """What a client is told of a session that cannot be had now."""
+    if isinstance(error, NewerSession):
+        event = _event(credential, refusals.NEWER_SESSION.reason)
+        return Refused(refusals.NEWER_SESSION, event=event)
+    return Refused(refusals.RENEWAL if isinstance(error, RenewalFailed) else refusals.STORE_DOWN)
 
 
 def _contradicts_cookies(head: RequestHead) -> bool:

@@ -161,17 +161,13 @@ class Pool:
         server.standing.busy -= 1
         if server.shares.counts:
             server.shares.give_back(exchange.network, server.standing.busy)
-        next_one = self._next_waiting(server) if self._waiting else None
-        if not (reusable and connection.usable):
-            connection.abort()
-            if next_one is not None:
-                self._place(next_one, server)
-        elif next_one is not None:
-            self._take(next_one, server)
-            next_one.begin(connection)
-        else:
+        if reusable and connection.usable:
             connection.rest()
             server.idle.append(connection)
+        else:
+            connection.abort()
+        if self._waiting and (waiting := self._next_waiting(server)) is not None:
+            self._place(waiting, server)
 
     def has_other_than(self, tried: frozenset[Server]) -> bool:
         """Whether a server is left to try."""
@@ -240,7 +236,9 @@ class Pool:
 
     def _place(self, exchange: Exchange, server: Server) -> None:
         """Gives the exchange a place, and a connection in it."""
-        self._take(exchange, server)
+        server.standing.busy += 1
+        if server.shares.counts:
+            server.shares.take(exchange.network)
         while server.idle:
             connection = server.idle.pop()
             if connection.usable:
@@ -347,11 +345,6 @@ class Pool:
         until = time.monotonic() + self._connect_timeout if outage is None else outage.until
         self._waiting.setdefault(exchange.network, {})[exchange] = until
         exchange.queued = self
-
-    def _take(self, exchange: Exchange, server: Server) -> None:
-        server.standing.busy += 1
-        if server.shares.counts:
-            server.shares.take(exchange.network)
 
     def _give_up(self, exchange: Exchange, server: Server) -> None:
         """Gives a place back in which no connection could be opened."""
