@@ -1,1 +1,1 @@
-"""What config.yaml may say, and how it is read."""
+"""The model of config.yaml, and how the file is read and checked."""

@@ -1,4 +1,4 @@
-"""The habits of every section of config.yaml: frozen, and an unknown key is an error."""
+"""Base classes of the sections of config.yaml."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pydantic import (
 
 
 class Model(BaseModel):
-    """The habits of every section."""
+    """A section: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
         arbitrary_types_allowed=True,
         hide_input_in_errors=True,
-        defer_build=True,  # only the whole document is ever validated: 5 MiB less per process
+        defer_build=True,  # only whole documents are validated: saves 5 MiB a process
     )
 
 
 class Shorthand(Model):
-    """A section for which a lone value may stand: that of its field `_short_for`."""
+    """A section that may be written as one value: that of its field `_short_for`."""
 
     _short_for: ClassVar[str]
 

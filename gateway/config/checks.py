@@ -1,4 +1,4 @@
-"""What no single field can tell: names that must exist, rules that must not clash."""
+"""Checks across sections: names that must exist, rules that must not clash."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from gateway.core.logins.token_places import Auto
 from gateway.core.secret import Secret
 from gateway.pages import rendering
 
-# The endpoints are an upstream of this name.
+# To the relay, the endpoints are an upstream of this name.
 _RESERVED = "gateway"
 
-# A secret shorter than this can be guessed (NIST SP 800-107: as many bits as the digest is worth).
-_SHORTEST_SECRET = 16
+# A shorter secret can be guessed: it needs as many bits as the digest (NIST SP 800-107).
+_MIN_SECRET_CHARACTERS = 16
 
-# A minted token is renewed in the last quarter of its life, and must be good until then by a clock
-# that is ahead of ours.
-_SKEWS_PER_LIFETIME = 4
+# A minted token is renewed in the last quarter of its lifetime. Until then it must be valid by the
+# clock of an upstream that is ahead of ours.
+_MIN_SKEWS_PER_LIFETIME = 4
 
 
 def check(config: Config, document: Document) -> list[Problem]:
-    """Everything that is wrong between the parts of a configuration."""
+    """Find every problem between the sections of a configuration."""
     return [
         *_upstream_names(config, document),
         *_nowhere(config, document),
@@ -82,14 +82,14 @@ def _upstream_names(config: Config, document: Document) -> Iterator[Problem]:
 
 
 def _nowhere(config: Config, document: Document) -> Iterator[Problem]:
-    """A rule that only the verify endpoint can go by."""
+    """A route without an upstream serves the verify endpoint only."""
     for at, route in enumerate(config.routes):
         if route.upstream is None and config.verify is None:
             yield document.problem(("routes", at), "needs upstream, as there is no verify")
 
 
 def _clashes(config: Config, document: Document) -> Iterator[Problem]:
-    """Two rules that match the same request: neither could be called the more specific one."""
+    """Two routes that match the same requests: neither is the more specific one."""
     for at, route in enumerate(config.routes):
         for before, other in enumerate(config.routes[:at]):
             if route.path == other.path and _share_a_method(route, other):
@@ -100,19 +100,19 @@ def _clashes(config: Config, document: Document) -> Iterator[Problem]:
 
 def _share_a_method(one: Route, other: Route) -> bool:
     if one.methods is None or other.methods is None:
-        # A rule for every method is the fallback of those that name some.
+        # A route for every method is the fallback of routes that name methods.
         return one.methods is None and other.methods is None
     return bool(set(one.methods) & set(other.methods))
 
 
 def _endpoint_paths(config: Config, document: Document) -> Iterator[Problem]:
-    """The gateway's own paths win over any route, so a route there would never be reached."""
+    """The gateway's own paths win over routes, so a route there is never reached."""
     taken = {config.logout.path: "logout"}
     if config.signing is not None:
         taken[JWKS_PATH] = "signing"
     verify = None if config.verify is None else config.verify.path
-    with_more = {"sessions": config.sessions.path, "verify": verify}
-    for name, path in with_more.items():
+    with_subpaths = {"sessions": config.sessions.path, "verify": verify}
+    for name, path in with_subpaths.items():
         if path in taken:
             yield document.problem((name, "path"), f"is the path of {taken[path]} as well")
         elif path is not None:
@@ -130,7 +130,7 @@ def _endpoint_paths(config: Config, document: Document) -> Iterator[Problem]:
                 yield _movable(problem, other)
             taken[path] = f"login[{at}]"
     for at, route in enumerate(config.routes):
-        above = [name for name, path in with_more.items() if route.path.startswith(f"{path}/")]
+        above = [name for name, path in with_subpaths.items() if route.path.startswith(f"{path}/")]
         answers = taken.get(route.path, "".join(above[:1]))
         if answers:
             problem = document.problem(
@@ -140,19 +140,19 @@ def _endpoint_paths(config: Config, document: Document) -> Iterator[Problem]:
 
 
 def _login_paths(login: AnyLogin) -> list[tuple[str, str]]:
-    """The fields that say where a login answers, and what they say."""
+    """The paths of a login, with the fields that name them."""
     fields = ("path", "callback_path", "backchannel_path")
     return [(field, getattr(login, field)) for field in fields if hasattr(login, field)]
 
 
 def _movable(problem: Problem, endpoint: str) -> Problem:
-    """The list of sessions is there unasked, so how it goes away is said where it is in the way."""
+    """Add how to move the list of sessions, which is there by default."""
     hint = "sessions: /another/path moves it, sessions: off turns it off"
     return replace(problem, hint=hint) if endpoint == "sessions" else problem
 
 
 def _login_page(config: Config, document: Document) -> Iterator[Problem]:
-    """A login page that itself needs a session would send browsers round in a circle."""
+    """A login page that needs a session would redirect browsers in a circle."""
     page = config.login_page
     if page is None:
         for at, route in enumerate(config.routes):
@@ -160,7 +160,7 @@ def _login_page(config: Config, document: Document) -> Iterator[Problem]:
                 where = ("routes", at, "on_unauthenticated")
                 yield document.problem(where, "needs a login_page to send browsers to")
         return
-    table = Table((each.path, each.methods, each) for each in config.routes)
+    table = Table((route.path, route.methods, route) for route in config.routes)
     found = table.match(page.encode())
     shown = None if found is None else found.pick(b"GET")
     if page not in _own_paths(config) and (shown is None or shown.auth == "required"):
@@ -172,11 +172,11 @@ def _accepted_tokens(config: Config, document: Document) -> Iterator[Problem]:
     for at, route in enumerate(config.routes):
         if route.accept_jwt == "verify" and config.jwt is None:
             where = ("routes", at, "accept_jwt")
-            yield document.problem(where, "needs a section jwt that says how they are verified")
+            yield document.problem(where, "needs a section jwt that says how to verify tokens")
 
 
 def _captures(config: Config, document: Document) -> Iterator[Problem]:
-    """What is captured is a token of a backend's login, and either verified or at a known place."""
+    """Captured tokens replace those of a backend's login; they are verified or at a known place."""
     backends = [login for login in config.login if login.kind == "backend"]
     unverified = next((login.path for login in backends if login.verify is None), None)
     for at, route in enumerate(config.routes):
@@ -185,18 +185,18 @@ def _captures(config: Config, document: Document) -> Iterator[Problem]:
         where = ("routes", at, "captures")
         if config.login and not backends:
             yield document.problem(
-                where, "needs a login of kind backend: only its tokens are replaced"
+                where, "needs a login of kind backend: captures replace only its tokens"
             )
         elif isinstance(route.captures, Auto) and unverified is not None:
             yield replace(
                 document.problem(where, f"needs verify on the login at {unverified}, or a place"),
-                hint="whatever a user had the upstream say would be the session's token: "
-                "write captures: /data/token, header:X-Token or cookie:jwt",
+                hint="otherwise any text of a user that the upstream repeats would become the "
+                "session's token: write captures: /data/token, header:X-Token or cookie:jwt",
             )
 
 
 def _field_names(config: Config, document: Document) -> Iterator[Problem]:
-    """No field that the gateway sets or reads may be taken for another one by some backend."""
+    """No field that the gateway sets or reads may be the same as another for a backend."""
     places: list[tuple[Where, str]] = [(("identity", name), name) for name in config.identity]
     if config.keys.field is not None:
         places.append((("keys", "field"), config.keys.field))
@@ -221,32 +221,33 @@ def _secrets(config: Config, document: Document) -> Iterator[Problem]:
     secrets = config.session.secrets
     if not secrets and config.store.url != "embedded":
         yield document.problem(
-            ("session",), "needs secrets: a Redis that others can read must not hold all there is"
+            ("session",), "needs secrets: whoever reads the Redis must not be able to open sessions"
         )
     placed: list[tuple[Where, Secret | None]] = [(("admin", "secret"), config.admin.secret)]
     placed += [(("session", "secrets", at), secret) for at, secret in enumerate(secrets)]
     for where, secret in placed:
-        if secret is not None and len(secret.reveal()) < _SHORTEST_SECRET:
+        if secret is not None and len(secret.reveal()) < _MIN_SECRET_CHARACTERS:
             yield document.problem(
                 where,
-                f"is too short: at least {_SHORTEST_SECRET} characters, better 32 random ones",
+                f"is too short: at least {_MIN_SECRET_CHARACTERS} characters, "
+                "better 32 random ones",
             )
 
 
 def _templates(config: Config, document: Document) -> Iterator[Problem]:
-    """A page must not fail only when somebody wants to see it."""
+    """A broken template is found here, not when a page is shown."""
     folder = config.pages.templates
     if folder is None:
         return
     if not Path(folder).is_dir():
-        yield document.problem(("pages", "templates"), "is no folder")
+        yield document.problem(("pages", "templates"), "is not a folder")
         return
     for flaw in rendering.flaws(folder):
         yield Problem(flaw.file, flaw.line, 1, "pages.templates", flaw.message)
 
 
 def _minting(config: Config, document: Document) -> Iterator[Problem]:
-    """Tokens of the gateway's own need keys; those of a route, sessions that it could mint for."""
+    """Minted tokens need keys; a route's token needs a login that mints."""
     section = config.signing
     logins: list[Where] = [("login", at) for at, login in enumerate(config.login) if login.MINTS]
     tokens: list[Where] = [
@@ -263,7 +264,7 @@ def _minting(config: Config, document: Document) -> Iterator[Problem]:
 
 
 def _users(config: Config) -> Iterator[Problem]:
-    """A file of users that is not there yet has no users; one that is there must be right."""
+    """A users file that exists must be valid; a missing one has no users."""
     for login in config.login:
         if login.kind == "users" and Path(login.file).exists():
             try:
@@ -278,7 +279,7 @@ def _lifetimes(config: Config, section: Signing, document: Document) -> Iterator
         if route.token is not None and route.token.lifetime is not None:
             lifetimes.append((("routes", at, "token", "lifetime"), route.token.lifetime))
     for where, lifetime in lifetimes:
-        if lifetime < _SKEWS_PER_LIFETIME * config.session.clock_skew:
+        if lifetime < _MIN_SKEWS_PER_LIFETIME * config.session.clock_skew:
             yield document.problem(
-                where, f"must be at least {_SKEWS_PER_LIFETIME} times session.clock_skew"
+                where, f"must be at least {_MIN_SKEWS_PER_LIFETIME} times session.clock_skew"
             )

@@ -1,6 +1,6 @@
-"""What is wrong with a value, said in the words of config.yaml and not in those of pydantic.
+"""Pydantic's errors in the words of config.yaml.
 
-No sentence repeats a value: it may be a secret in the wrong place.
+No message repeats a value, which may be a secret in the wrong place.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NUMBER = "a number"
 _WHOLE = "a whole number"
 _TRUTH = "true or false"
 
-# What a value must be, by pydantic's name for the error. What it may be instead is joined to it.
+# What a value must be, by pydantic's error type. Alternatives are joined by "or".
 _KINDS = {
     "string_type": _TEXT,
     "is_instance_of": _TEXT,
@@ -58,8 +58,8 @@ _SENTENCES = {
     "too_long": "has too many: {max_length} at most",
     "string_too_short": "is too short: at least {min_length} characters",
     "string_too_long": "is too long: at most {max_length} characters",
-    "string_unicode": "is no text",
-    "invalid_key": "has a name that is no text",
+    "string_unicode": "is not a text",
+    "invalid_key": "has a name that is not a text",
     "union_tag_not_found": "needs kind",
 }
 
@@ -69,11 +69,14 @@ PATTERNS = {
     r"^[A-Za-z0-9:._-]*$": "consists of letters, digits and : . _ - alone",
     r"^[!#-\[\]-~]+$": 'consists of printable ASCII without spaces, " and \\',
 }
-_OTHERWISE = "cannot be what stands here"
+_OTHERWISE = "is not a valid value"
 
 
 def explain(errors: Iterable[Any], document: Document) -> list[Problem]:
-    """Pydantic's errors as problems: one of each place, whatever a value might have been there."""
+    """Turn pydantic's errors into problems, one for each value.
+
+    A value that may be of several kinds has an error for each; their problem lists the kinds.
+    """
     problems: dict[Where, Problem] = {}
     kinds: dict[Where, list[str]] = {}
     for error in errors:
@@ -94,7 +97,7 @@ def explain(errors: Iterable[Any], document: Document) -> list[Problem]:
 
 
 def suggest(word: object, known: list[str]) -> str:
-    """Did you mean …? With the whole list when nothing is near."""
+    """A hint: the known word that is nearest to `word`, or all of them."""
     near = difflib.get_close_matches(str(word), known, n=1)
     if near:
         return f"did you mean {near[0]}?"
@@ -102,7 +105,7 @@ def suggest(word: object, known: list[str]) -> str:
 
 
 def unique(problems: Iterable[Problem]) -> list[Problem]:
-    """One complaint of a place is enough: the first one is the cause of the others."""
+    """Keep the first problem of each position: it causes the others there."""
     seen: dict[Position, Problem] = {}
     for problem in problems:
         seen.setdefault(Position(problem.line, problem.column), problem)
@@ -110,7 +113,7 @@ def unique(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def _problem(error: Any, where: Where, document: Document) -> Problem:
-    """An error that is about more than the kind of value."""
+    """The problem of an error that is not about the kind of a value."""
     kind, context = error["type"], _context(error)
     if kind == "extra_forbidden":
         steps = [step for step in error["loc"][:-1] if isinstance(step, str | int)]
@@ -136,7 +139,7 @@ def _problem(error: Any, where: Where, document: Document) -> Problem:
 
 
 def _context(error: Any) -> dict[str, Any]:
-    """The numbers and names of an error; whole numbers as such, though a field is of fractions."""
+    """The parameters of an error; floats without a fraction become whole numbers."""
     context = error.get("ctx", {})
     return {
         name: int(value) if isinstance(value, float) and value.is_integer() else value
@@ -145,9 +148,9 @@ def _context(error: Any) -> dict[str, Any]:
 
 
 def _written_steps(location: tuple[str | int, ...], document: Document) -> Iterator[str | int]:
-    """The steps on pydantic's way to a value that are in the file, or would be, written at length.
+    """The steps of pydantic's location that exist in the file.
 
-    The others name the kind of a section, a member of a union, or what pydantic itself is made of.
+    Other steps name the kind of a section, a member of a union or a validator of pydantic.
     """
     data, last = document.data, len(location) - 1
     for at, step in enumerate(location):
@@ -161,7 +164,7 @@ def _written_steps(location: tuple[str | int, ...], document: Document) -> Itera
 def _below(data: Any, step: str | int) -> Any:
     try:
         return data[step]
-    except (LookupError, TypeError):  # a lone value stands for a list, or for a section
+    except (LookupError, TypeError):  # one value may stand for a list or a section
         return data if step == 0 else None
 
 
@@ -174,7 +177,7 @@ def _value(where: Where, document: Document) -> Any:
 
 @cache
 def _field_names() -> frozenset[str]:
-    """All names that fields have in config.yaml."""
+    """The names of all fields of config.yaml."""
 
     def sections(model: type[Model]) -> Iterator[type[Model]]:
         yield model
@@ -189,13 +192,13 @@ def _field_names() -> frozenset[str]:
 
 
 def _known_fields(where: Iterable[str | int]) -> list[str]:
-    """The keys that config.yaml may have at a place."""
+    """The keys that a section of config.yaml may have."""
     models: list[type[BaseModel]] = [Config]
     for part in where:
         if isinstance(part, int) or not models:
             continue
         if len(models) > 1:
-            models = [each for each in models if part in get_args(_annotation(each, "kind"))]
+            models = [model for model in models if part in get_args(_annotation(model, "kind"))]
         else:
             models = list(_models_in(_annotation(models[0], part)))
     fields = models[0].model_fields if models else {}
@@ -208,9 +211,9 @@ def _annotation(model: type[BaseModel], name: str) -> Any:
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The sections inside an annotation such as `dict[str, Upstream]` or `tuple[Route, ...]`."""
+    """The models in an annotation such as `dict[str, Upstream]` or `tuple[Route, ...]`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     else:
-        for each in getattr(annotation, "__args__", ()):
-            yield from _models_in(each)
+        for argument in getattr(annotation, "__args__", ()):
+            yield from _models_in(argument)

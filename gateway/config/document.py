@@ -1,6 +1,6 @@
-"""A YAML document with the place of every value, and `${VAR}` put in after parsing.
+"""A YAML document with the position of every value.
 
-Substitution on scalars after parsing means that a value can never change the document's structure.
+`${VAR}` is replaced in scalars after parsing, so a variable cannot change the structure.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ Where = tuple[str | int, ...]
 
 _VARIABLE = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)([^}]*))?\}|\$")
 
-# More than any configuration has; aliases of aliases make many of few.
+# More than any configuration has. Aliases of aliases can multiply a few values.
 _MAX_NODES = 100_000
 
-_TOO_DEEP = "is nested too deeply, or holds an alias of what that stands in"
+_TOO_DEEP = "is nested too deeply, or has an alias inside the value that it names"
 
-# What PyYAML says of `subject_prefix: staff:`, in a block and inside braces.
+# PyYAML's message for `subject_prefix: staff:`, in a block and inside braces.
 _AT_A_COLON = re.compile(r"mapping values are not allowed|but got ':'")
-_IN_QUOTES = "write a text that holds a colon in quotes"
+_IN_QUOTES = "write a text with a colon in quotes"
 
 _STRING = "tag:yaml.org,2002:str"
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # those that no text needs
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # all but tab, LF and CR
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+")
 
 
@@ -46,17 +46,17 @@ class Position:
 
 @dataclass
 class Document:
-    """The document's data, and where each part of it stands."""
+    """The data of a document, and the position of each value and key."""
 
     file: str
     data: Any = None
     values: dict[Where, Position] = field(default_factory=dict)
     keys: dict[Where, Position] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-    is_text: bool = True  # no value holds a control character, which no file could be named by
+    is_text: bool = True  # no value holds a control character (file names cannot)
 
     def problem(self, where: Where, message: str, *, key: bool = False) -> Problem:
-        """A problem at a place, or at the nearest one around it that is in the file."""
+        """A problem at a value (or `key`), or at the nearest one around it that is in the file."""
         where = self._written(where)
         name = ""
         for part in where:
@@ -68,8 +68,9 @@ class Document:
         return Problem(self.file, at.line, at.column, name, message)
 
     def _written(self, where: Where) -> Where:
-        """The place as it is in the file, where a lone section may stand for a list, and the kind
-        of a section is no step on the way.
+        """The path of a value in the file.
+
+        A section may stand for a list there, and pydantic's step for its kind is not in the file.
         """
         data, steps = self.data, []
         for part in where:
@@ -85,7 +86,7 @@ class Document:
 
 
 def read(file: Path, env: Mapping[str, str]) -> Document:
-    """Parses a file. Raises `ConfigError` if it is no YAML at all."""
+    """Parse a file. Raises `ConfigError` if it is not YAML."""
     document = Document(str(file))
     try:
         node = yaml.compose(read_stream(file).decode(), Loader=yaml.SafeLoader)
@@ -100,7 +101,7 @@ def read(file: Path, env: Mapping[str, str]) -> Document:
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         hint = _IN_QUOTES if _AT_A_COLON.search(error.problem or "") else ""
         raise ConfigError(
-            [Problem(str(file), line, column, "", f"is no YAML: {error.problem}", hint)]
+            [Problem(str(file), line, column, "", f"is not YAML: {error.problem}", hint)]
         ) from None
     except ReaderError as error:
         text = error.name if isinstance(error.character, bytes) else f"U+{error.character:04X}"
@@ -120,7 +121,7 @@ def read(file: Path, env: Mapping[str, str]) -> Document:
 
 
 class _Builder:
-    """Builds plain data from YAML nodes and notes where they stand."""
+    """Builds plain data from YAML nodes and records their positions."""
 
     def __init__(self, document: Document, env: Mapping[str, str]) -> None:
         self._document = document
@@ -139,7 +140,7 @@ class _Builder:
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, where)
         if isinstance(node, yaml.SequenceNode):
-            return [self.build(each, (*where, at)) for at, each in enumerate(node.value)]
+            return [self.build(item, (*where, at)) for at, item in enumerate(node.value)]
         assert isinstance(node, yaml.ScalarNode)
         if "$" in node.value:
             text = self._substituted(node.value, where)
@@ -153,18 +154,18 @@ class _Builder:
         try:
             return self._constructor.construct_object(node)
         except (yaml.YAMLError, ValueError):
-            self._document.problems.append(self._document.problem(where, "is no plain value"))
+            self._document.problems.append(self._document.problem(where, "is not a plain value"))
             return None
 
     def _as_written(self, node: yaml.ScalarNode, where: Where) -> yaml.ScalarNode:
-        """The scalar without what YAML 1.1 alone makes of it: `1:30` as 90, `010` as 8."""
+        """Undo YAML 1.1, which reads `1:30` as 90 and `010` as 8."""
         if node.tag not in _NUMBERS:
             return node
         if ":" in node.value:
             return yaml.ScalarNode(_STRING, node.value, node.start_mark, node.end_mark)
         if _LEADING_ZERO.fullmatch(node.value):
             self._complain(
-                where, "begins with a 0, which is octal to YAML: write it without, or in quotes"
+                where, "begins with a 0, which YAML reads as octal: write it without, or in quotes"
             )
         return node
 

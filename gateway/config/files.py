@@ -1,4 +1,4 @@
-"""Reading the files that config.yaml names: whole, of a bounded size, and nothing that blocks."""
+"""Reading the files that config.yaml names, with a limit on their size."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import os
 import stat
 from pathlib import Path
 
-# Far more than any key, secret, list of users or configuration; a device may never end.
+# Far more than a key, a users file or a configuration needs; a device may never end.
 MAX_FILE_BYTES = 16 * 2**20
 
 
 def read_file(path: Path) -> bytes:
-    """The content of a regular file. Raises `OSError`."""
+    """Read a regular file, without blocking on pipes or devices. Raises `OSError`."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "is no regular file", str(path))
+            raise OSError(errno.EINVAL, "is not a regular file", str(path))
         return bounded(file.read(MAX_FILE_BYTES + 1), path)
 
 
 def read_stream(path: Path) -> bytes:
-    """The content of a file or of a pipe, which may be waited for. Raises `OSError`."""
+    """Read a file, or a pipe until its end, which may block. Raises `OSError`."""
     with path.open("rb") as file:
         return bounded(file.read(MAX_FILE_BYTES + 1), path)
 
 
 def bounded(data: bytes, path: Path) -> bytes:
-    """The data, if they are no more than a file may hold. Raises `OSError`."""
+    """Return `data` if it is at most `MAX_FILE_BYTES` long. Raises `OSError`."""
     if len(data) > MAX_FILE_BYTES:
         raise OSError(errno.EFBIG, f"is larger than {MAX_FILE_BYTES} bytes", str(path))
     return data

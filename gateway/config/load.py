@@ -29,9 +29,9 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> Config:
-    """The configuration in a file. Raises `ConfigError`, which lists everything that is wrong.
+    """Load a configuration. Raises `ConfigError`, which lists all problems.
 
-    `env` is what `${VAR}` refers to; the process's environment by default.
+    env: the values of `${VAR}`; by default the environment of the process
     """
     return load_with_warnings(path, env)[0]
 
@@ -39,9 +39,9 @@ def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> 
 def load_with_warnings(
     path: str | os.PathLike[str], env: Mapping[str, str] | None = None, *, opens: bool = False
 ) -> tuple[Config, list[Problem]]:
-    """The same, and what is allowed in it but gives up safety.
+    """Load a configuration, and find its unsafe settings. Raises `ConfigError`.
 
-    opens: also look whether what the gateway opens when it runs can be opened
+    opens: also check that the files and sockets which `run` opens can be opened
     """
     file = Path(path)
     document = read(file, os.environ if env is None else env)
@@ -65,26 +65,28 @@ def load_with_warnings(
 
 
 def _with_login_page(config: Config) -> Config:
-    """Browsers that need a session are sent to the gateway's own page, if there is no other."""
+    """Send browsers without a session to the gateway's own login page, unless another is set."""
     return config.model_copy(update={"login_page": config.login_page or config.pages.login})
 
 
 def _with_renewal(config: Config) -> Config:
-    """What is said of renewal for all sessions holds for each login that says nothing of it."""
+    """Use `session.renew` for each login without a `renew` of its own."""
     renew = config.session.renew
     logins = [
-        each.model_copy(update={"renew": each.renew or renew}) if each.kind == "backend" else each
-        for each in config.login
+        login.model_copy(update={"renew": login.renew or renew})
+        if login.kind == "backend"
+        else login
+        for login in config.login
     ]
     return config.model_copy(update={"login": tuple(logins)})
 
 
 def _with_files(config: Config, folder: Path, document: Document) -> tuple[Config, list[Problem]]:
-    """Puts in what stands in other files, and makes relative paths absolute."""
+    """Read the files that config.yaml names, and make relative paths absolute."""
     tls = _absolute(config.store.tls, folder, "ca_file", "cert_file", "key_file")
     store = _absolute(config.store, folder, "data_dir").model_copy(update={"tls": tls})
     pages = _absolute(config.pages, folder, "templates")
-    logins = tuple(_absolute(each, folder, *each.FILES) for each in config.login)
+    logins = tuple(_absolute(login, folder, *login.FILES) for login in config.login)
     config = config.model_copy(update={"store": store, "pages": pages, "login": logins})
     logs = [name for name in ("access_log", "audit_log") if _is_file(getattr(config, name))]
     config = _absolute(config, folder, *logs)
@@ -102,7 +104,7 @@ def _with_files(config: Config, folder: Path, document: Document) -> tuple[Confi
     try:
         lines = _secrets_in(folder / name)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
+        reason = getattr(error, "strerror", None) or "it is not text"
         message = f"cannot be read: {reason}"
         return config, [*problems, document.problem(("session", "secrets_file"), message)]
     secrets = (*config.session.secrets, *(Secret(line) for line in lines))
@@ -111,7 +113,7 @@ def _with_files(config: Config, folder: Path, document: Document) -> tuple[Confi
 
 
 def _secrets_in(file: Path) -> list[str]:
-    """One secret a line. Raises `OSError` and `ValueError`."""
+    """One secret per line. Raises `OSError` and `ValueError`."""
     text = read_file(file).decode()
     if not text.replace("\n", "").replace("\r", "").replace("\t", "").isprintable():
         raise ValueError
@@ -123,14 +125,14 @@ def _is_file(log: str) -> bool:
 
 
 def _absolute(section: M, folder: Path, *names: str) -> M:
-    """A section with the paths that these fields hold made absolute."""
+    """Make the paths in these fields of a section absolute."""
     paths = {name: getattr(section, name) for name in names}
     there = {name: str((folder / path).absolute()) for name, path in paths.items() if path}
     return section.model_copy(update=there)
 
 
 def _upstream_tls_problems(config: Config, document: Document) -> Iterator[Problem]:
-    """What keeps the authorities of upstreams from being used."""
+    """Problems of the authorities of upstreams."""
     for name, upstream in config.upstreams.items():
         file = upstream.tls.ca_file
         if file is None:
@@ -140,13 +142,13 @@ def _upstream_tls_problems(config: Config, document: Document) -> Iterator[Probl
             read_file(Path(file))
             client_context(file, None, None, verify=True)
         except ssl.SSLError:
-            yield document.problem(where, "holds no certificate in PEM")
+            yield document.problem(where, "does not hold a certificate in PEM")
         except OSError as error:
             yield document.problem(where, f"cannot be read: {error.strerror}")
 
 
 def _tls_problems(tls: StoreTls, document: Document) -> Iterator[Problem]:
-    """What keeps the files of `store.tls` from being used."""
+    """Problems of the files of `store.tls`."""
     names = [name for name in ("ca_file", "cert_file", "key_file") if getattr(tls, name)]
     for name in names:
         try:
@@ -158,7 +160,7 @@ def _tls_problems(tls: StoreTls, document: Document) -> Iterator[Problem]:
         if "ca_file" in names:
             client_context(tls.ca_file, None, None, verify=tls.verify)
     except OSError:
-        yield document.problem(("store", "tls", "ca_file"), "holds no certificate in PEM")
+        yield document.problem(("store", "tls", "ca_file"), "does not hold a certificate in PEM")
         return
     try:
         if "cert_file" in names:
@@ -166,6 +168,6 @@ def _tls_problems(tls: StoreTls, document: Document) -> Iterator[Problem]:
     except OSError:
         yield document.problem(
             ("store", "tls", "cert_file"),
-            "cannot be used: needs a certificate in PEM with its key, which is not encrypted, "
+            "cannot be used: needs a certificate in PEM with its unencrypted key, "
             "in the same file or in key_file",
         )

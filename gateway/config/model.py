@@ -1,6 +1,6 @@
-"""What config.yaml may say. Everything is frozen, and an unknown key is an error.
+"""The sections of config.yaml.
 
-Times are seconds and sizes bytes once they are read, whatever unit they were written in.
+Once read, durations are seconds and sizes are bytes, in whatever unit they were written.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Listener(Shorthand):
     group: Group | None = None
 
     def as_address(self) -> Address:
-        """The address; that of a unix socket knows who may connect. Raises `ValueError`."""
+        """The address, with mode and group for a unix socket. Raises `ValueError`."""
         if isinstance(self.address, UnixAddress):
             return UnixAddress(self.address.path, self.mode, self.group)
         if self.model_fields_set > {"address"}:
@@ -65,7 +65,7 @@ class Listener(Shorthand):
 
 
 if TYPE_CHECKING:
-    Listens = tuple[Address, ...]  # what the sections have become
+    Listens = tuple[Address, ...]  # the value after validation
 else:
     Listens = Annotated[
         tuple[Annotated[Listener, AfterValidator(Listener.as_address), PlainSerializer(str)], ...],
@@ -96,14 +96,14 @@ class SessionSettings(Model):
 
 
 class UpstreamTls(Model):
-    """How https servers are checked."""
+    """How the certificates of https servers are checked."""
 
     ca_file: str | None = None
     verify: bool = True
 
 
 class Upstream(Shorthand):
-    """A named backend: its servers, and how they are spoken to. A text is short for one server."""
+    """A named backend: its servers, and how to talk to them. A text is short for one server."""
 
     _short_for = "servers"
 
@@ -117,7 +117,7 @@ class Upstream(Shorthand):
 
 
 class Keys(Model):
-    """How keys travel."""
+    """How keys travel between gateway and clients."""
 
     carrier: Carrier = "auto"
     field: FieldName | None = None
@@ -126,7 +126,7 @@ class Keys(Model):
 
 
 class Logout(Model):
-    """The gateway's logout, and the backend's own if it is to be told."""
+    """The logout of the gateway, and the backend's own logout to call."""
 
     path: ExactPath = "/logout"
     upstream: str | None = None
@@ -142,7 +142,7 @@ class Logout(Model):
 
 
 class SessionList(Shorthand):
-    """The list of the caller's own sessions. A plain text is short for its `path`; off is none."""
+    """The list of the caller's own sessions. A text is short for its `path`; `off` turns it off."""
 
     _short_for = "path"
 
@@ -158,7 +158,7 @@ class SessionList(Shorthand):
 
 
 class Pages(Model):
-    """What people see of the gateway."""
+    """The pages that people see."""
 
     templates: str | None = None
     login: ExactPath | None = None
@@ -166,7 +166,7 @@ class Pages(Model):
 
 
 class ForwardAuth(Shorthand):
-    """The forward-auth endpoint, and who may ask it. A plain text is short for its `path`."""
+    """The forward-auth endpoint, and who may ask it. A text is short for its `path`."""
 
     _short_for = "path"
 
@@ -175,7 +175,7 @@ class ForwardAuth(Shorthand):
 
 
 class Timeouts(Model):
-    """How long the relay waits for what."""
+    """How long the relay waits (seconds)."""
 
     head: Annotated[Duration, Field(gt=0)] = 10.0
     idle: Annotated[Duration, Field(gt=0)] = 75.0
@@ -193,7 +193,7 @@ class Timeouts(Model):
 
 
 class Limits(Model):
-    """How much of what the relay takes."""
+    """How much the relay accepts."""
 
     head_size: Annotated[Size, Field(ge=1024)] = 32 * 1024
     target_size: Annotated[Size, Field(ge=256)] = 8 * 1024
@@ -211,7 +211,7 @@ def _workers(value: Any) -> Any:
 
 
 class Config(Model):
-    """All of config.yaml."""
+    """The whole of config.yaml."""
 
     version: Literal[1]
     listen: Listens = (parse_address("127.0.0.1:8080"),)

@@ -1,4 +1,7 @@
-"""Whether what the gateway opens when it runs can be opened, without changing anything."""
+"""Checks that the files and sockets which `run` opens can be opened.
+
+The checks change nothing.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from gateway.core.http.addresses import UnixAddress
 
 
 def check_openings(config: Config, document: Document) -> Iterator[Problem]:
-    """The logs, the data directory, and the folders of unix sockets."""
+    """Check the logs, the data directory and the folders of unix sockets."""
     for name in ("access_log", "audit_log"):
         where = getattr(config, name)
         if where not in ("stdout", "off") and (why := _unwritable_file(Path(where))):
@@ -32,7 +35,7 @@ def check_openings(config: Config, document: Document) -> Iterator[Problem]:
 
 
 def _unwritable_file(path: Path) -> str:
-    """Why a file cannot be appended to; nothing, if it can or could be made."""
+    """Why a file cannot be appended to or created; empty if it can."""
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC))
     except FileNotFoundError:
@@ -43,16 +46,16 @@ def _unwritable_file(path: Path) -> str:
 
 
 def _unusable_folder(path: Path) -> str:
-    """Why a folder cannot hold data; nothing, if it can or could be made."""
+    """Why a folder cannot be written to or created; empty if it can."""
     while not os.path.lexists(path) and path != path.parent:
         path = path.parent
     return _unwritable_folder(path)
 
 
 def _no_place(path: Path) -> str:
-    """Why a socket cannot be made at a path; nothing, if it can."""
+    """Why a socket cannot be created at a path; empty if it can."""
     if os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
-        return "there is a file that is no socket"
+        return "there is a file that is not a socket"
     return _unwritable_folder(path.parent)
 
 

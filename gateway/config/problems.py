@@ -1,4 +1,4 @@
-"""What is wrong with a config.yaml, said so that it can be put right."""
+"""Problems of a config.yaml: where they are, and how to mend them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong. Lines and columns count from 1; no value is ever repeated."""
+    """One mistake. Lines and columns count from 1. Its text never repeats a value."""
 
     file: str
     line: int
     column: int
-    field: str  # as in routes[2].path; empty for the whole document
+    field: str  # for example routes[2].path; empty for the whole document
     message: str
     hint: str = ""
 
@@ -24,12 +24,12 @@ class Problem:
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """The problems in the order of their lines."""
+    """Sort problems by line and column."""
     return sorted(problems, key=lambda problem: (problem.line, problem.column))
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used. Its text has one line for each problem."""
+    """The configuration cannot be used. The text has one line for each problem."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = in_order(problems)

@@ -25,7 +25,7 @@ from gateway.core.http import cors
 
 
 class Cors(Model):
-    """Which other origins' pages may read answers."""
+    """CORS: the origins whose pages may read responses."""
 
     origins: Annotated[tuple[Origin, ...], OneOrMany(), Field(min_length=1)]
     methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] = cors.DEFAULT_METHODS
@@ -42,7 +42,7 @@ class Cors(Model):
 
 
 class RouteToken(Model):
-    """The token that a route's upstream gets, which is meant for it alone."""
+    """A token for the upstream of one route."""
 
     audience: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)]
     claims: Annotated[tuple[ClaimName, ...], OneOrMany()] | None = None
@@ -50,7 +50,7 @@ class RouteToken(Model):
 
 
 def _status_as_text(value: Any) -> Any:
-    """YAML reads 401 as a number if nobody writes quotes."""
+    """YAML reads 401 without quotes as a number."""
     return "401" if value == 401 else value
 
 
@@ -82,7 +82,7 @@ class RouteAccess(Model):
         if self.claims and self.auth == "public":
             raise ValueError("claims need a session: auth cannot be public")
         if self.accept_jwt == "verify" and self.auth == "public":
-            raise ValueError("accept_jwt looks at credentials: auth cannot be public")
+            raise ValueError("accept_jwt needs credentials: auth cannot be public")
         if self.bad_key == "anonymous" and self.auth != "optional":
             raise ValueError("bad_key: anonymous goes with auth: optional")
         return self
@@ -116,9 +116,9 @@ class RouteForwarding(Model):
         if self.upstream is None and (prefix or self.captures is not None):
             raise ValueError("strip_prefix and captures go with an upstream")
         if self.captures is not None and self.websocket:
-            raise ValueError("captures read whole replies: there is none of a websocket")
+            raise ValueError("captures read whole replies: websocket cannot be true")
         if self.captures is not None and self.token is not None:
-            raise ValueError("token is for minted sessions, of which nothing is captured")
+            raise ValueError("token is for minted sessions, whose tokens are never captured")
         return self
 
 
@@ -130,11 +130,11 @@ class Route(RouteForwarding, RouteAccess, RouteMatch):
     def _groups_fit(self) -> Route:
         prefix = (self.strip_prefix or "").rstrip("/")
         if prefix and not (self.path == prefix or self.path.startswith(prefix + "/")):
-            raise ValueError(f"strip_prefix {prefix} is not what path {self.path} begins with")
+            raise ValueError(f"path {self.path} does not begin with strip_prefix {prefix}")
         if self.captures is not None and (self.auth != "required" or self.accept_jwt == "verify"):
-            raise ValueError("captures need a session: auth is required, and by key alone")
+            raise ValueError("captures need a session: auth must be required, without accept_jwt")
         if self.token is not None and self.auth == "public":
             raise ValueError("token needs a session: auth cannot be public")
         if self.token is not None and self.accept_jwt == "verify":
-            raise ValueError("token replaces what accept_jwt lets pass as it is")
+            raise ValueError("token replaces the JWT that accept_jwt would forward unchanged")
         return self

@@ -8,7 +8,7 @@ from gateway.config.model import Config
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema 2020-12, as an editor's YAML language server reads it."""
+    """The schema (JSON Schema 2020-12) that YAML language servers read."""
     schema = Config.model_json_schema(by_alias=True)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -1,8 +1,8 @@
-"""Where the servers of upstreams are, so that one server is known by all its addresses.
+"""Recognising one server by all its addresses.
 
-What holds at a server (no route reaches its login) holds however its address is written, by each of
-its names, and over each link to its socket. So names are resolved once, when the configuration is
-read. A server that cannot be found then may be any other one on its port.
+A rule about a server (for example: no route reaches its login) holds for each of its names and for
+each link to its socket. So names are resolved once, when the configuration is read. A server whose
+name does not resolve may be any other server on its port.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from gateway.config.model import Config
 from gateway.core.http.addresses import ServerUrl
 
-# How long all names together may take, so that a name server that is away holds up no start.
+# For all names together: a name server that does not answer must not delay the start.
 _RESOLVING_SECONDS = 2.0
 
-# This machine, under all its addresses: a server that listens on 0.0.0.0 has each of them.
+# This machine: a server that listens on 0.0.0.0 has all its addresses.
 _HERE = "here"
 
-# Servers that speak HTTP on one of these mostly speak HTTPS on the other.
+# A server that speaks HTTP on port 80 mostly speaks HTTPS on 443.
 _SAME_PORT = {443: 80}
 
 
 def with_places(config: Config) -> Config:
-    """The configuration with the places of each server: servers that share one are the same."""
+    """Add its places to each server. Servers that share a place are the same."""
     servers = [url for upstream in config.upstreams.values() for url in upstream.servers]
     places = _places(servers)
     upstreams = {
@@ -47,7 +47,7 @@ def _places(servers: Sequence[ServerUrl]) -> dict[ServerUrl, frozenset[str]]:
     for url in servers:
         if url.scheme != "unix":
             names.setdefault(_port(url), set()).add(_name(url))
-    # A name that stands alone on its port needs no address to be compared by.
+    # The only name on a port needs no resolving: there is none to compare it with.
     hosts = _resolved(name for others in names.values() if len(others) > 1 for name in others)
     found: dict[ServerUrl, frozenset[str]] = {}
     for url in servers:
@@ -69,12 +69,12 @@ def _port(url: ServerUrl) -> int:
 
 
 def _name(url: ServerUrl) -> str:
-    """The host as names are compared (RFC 9110 §4.2.3); a full stop at the end ends it."""
+    """The host as names are compared (RFC 9110 §4.2.3), without a full stop at its end."""
     return url.host.lower().rstrip(".")
 
 
 def _resolved(names: Iterable[str]) -> Mapping[str, frozenset[str]]:
-    """The hosts of those names that can be resolved in time."""
+    """The addresses of the names that resolve in time."""
     found: dict[str, frozenset[str]] = {}
 
     def resolve(name: str) -> None:
@@ -97,7 +97,7 @@ def _resolved(names: Iterable[str]) -> Mapping[str, frozenset[str]]:
 
 
 def _host(address: str) -> str:
-    """This machine, or the address in its shortest spelling; IPv4 in IPv6 is IPv4."""
+    """`_HERE` for this machine, else the address in its shortest form; IPv4 in IPv6 is IPv4."""
     ip: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
     if isinstance(ip, IPv6Address):
         ip = ip.ipv4_mapped or ip
@@ -105,7 +105,7 @@ def _host(address: str) -> str:
 
 
 def _is_own(ip: IPv4Address | IPv6Address) -> bool:
-    """Whether it is an address of this machine: to no other can a socket be bound (bind(2))."""
+    """Whether this machine has the address: a socket can be bound to no other (bind(2))."""
     family = socket.AF_INET if isinstance(ip, IPv4Address) else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
@@ -116,7 +116,7 @@ def _is_own(ip: IPv4Address | IPv6Address) -> bool:
 
 
 def _of_socket(path: str) -> Iterable[str]:
-    """A unix socket's path without links, and the file itself, if it is there already."""
+    """The path of a unix socket without links, and the file itself if it exists."""
     yield f"unix:{os.path.realpath(path)}"
     with contextlib.suppress(OSError):
         status = os.stat(path)

@@ -59,7 +59,7 @@ def _with_file(key: SigningKey, folder: Path) -> SigningKey:
     except OSError as error:
         raise BadSigningKey(f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise BadSigningKey("is no private key in PEM") from None
+        raise BadSigningKey("is not a private key in PEM") from None
     return key.model_copy(update={"private_key": Secret(text)})
 
 

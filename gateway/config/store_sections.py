@@ -1,4 +1,4 @@
-"""What config.yaml may say of the store."""
+"""The sections of config.yaml about the store."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from gateway.core.store_urls import StoreUrl, parse_store_url
 
 
 class NearCache(Model):
-    """What each worker remembers of the sessions that it has seen."""
+    """The sessions that each worker remembers."""
 
     entries: Annotated[int, Field(ge=0)] = 20_000
     ttl: Duration = 30.0
 
 
 class StoreTls(Model):
-    """How the store is checked over TLS, and what the gateway shows of itself."""
+    """TLS to the store: the authorities to trust, and a client certificate."""
 
     ca_file: str | None = None
     cert_file: str | None = None
@@ -38,7 +38,7 @@ class StoreTls(Model):
 
 
 class Account(Model):
-    """Who the gateway is to a server."""
+    """The gateway's user name and password at a server."""
 
     username: str | None = None
     password: SecretText | None = None
@@ -51,7 +51,7 @@ class Account(Model):
 
 
 class Store(Account, Shorthand):
-    """Where sessions are kept. A plain text is short for its `url`."""
+    """Where sessions are stored. A text is short for its `url`."""
 
     _short_for = "url"
 
@@ -68,7 +68,7 @@ class Store(Account, Shorthand):
     def _fits(self) -> Store:
         place = None if self.url == "embedded" else parse_store_url(self.url)
         if place is None and (self.password is not None or self.replicas):
-            raise ValueError("password and replicas are for a Redis, not for the embedded store")
+            raise ValueError("password and replicas go with a Redis, not with the embedded store")
         if self.tls != StoreTls() and not (place and place.tls):
             raise ValueError("tls goes with a URL that begins with rediss")
         if self.sentinel != Account() and not (place and place.kind == "sentinel"):
@@ -77,6 +77,6 @@ class Store(Account, Shorthand):
 
 
 class StoreOutage(Model):
-    """What happens to requests while the store is away."""
+    """What happens to requests while the store cannot be reached."""
 
     serve_cached: Duration = 0.0

@@ -1,4 +1,4 @@
-"""What TLS connections to others are made with."""
+"""TLS contexts for connections to upstreams, stores and providers."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import ssl
 def client_context(
     ca_file: str | None, cert_file: str | None, key_file: str | None, *, verify: bool
 ) -> ssl.SSLContext:
-    """A context that trusts `ca_file` or, without one, the system's authorities; `cert_file` and
-    `key_file` are shown to a server that asks who we are.
+    """Create a TLS context of a client.
 
-    Raises `OSError` when a file cannot be used (`ssl.SSLError` is one).
+    ca_file: the authorities to trust; None for those of the system
+    cert_file, key_file: the client certificate for servers that ask for one
+    verify: whether the server's certificate and name are checked
+
+    Raises `OSError` if a file cannot be used (`ssl.SSLError` is a subclass).
     """
     context = ssl.create_default_context(cafile=ca_file)
     if cert_file is not None:
-        # An encrypted key would have OpenSSL ask for its password on the terminal.
+        # Without a password OpenSSL would ask on the terminal for that of an encrypted key.
         context.load_cert_chain(cert_file, key_file, password="")
     if not verify:
         context.check_hostname = False

@@ -1,4 +1,4 @@
-"""Durations, sizes and shares as people write them: `1h30m`, `500ms`, `10MiB`, `50%`."""
+"""Durations, sizes and shares in config.yaml: `1h30m`, `500ms`, `10MiB`, `50%`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-# All of it, in percent.
+# The whole, in percent.
 WHOLE = 100
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -19,44 +19,44 @@ _BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _PERCENT = re.compile(r"([0-9]{1,3})%")
 _SIZE = re.compile(r"([0-9]{1,20})\s*([KMG]i?B|B)?")
 
-# A thousand years: what is longer is a mistake, and no longer fits into what Redis counts with.
+# A thousand years. A longer duration is a mistake, and too large a number for Redis.
 MAX_DURATION_SECONDS = 365_000 * 86_400
-# A pebibyte, in the same way.
+# A pebibyte. A larger size is a mistake.
 MAX_SIZE_BYTES = 2**50
 
 
 def parse_duration(value: Any) -> float:
-    """Seconds, from a number of seconds or from text such as `30m`."""
+    """Seconds from a number of seconds or a text such as `30m`. Raises `ValueError`."""
     if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
         seconds = float(min(value, math.inf))
     elif isinstance(value, str) and _DURATION.fullmatch(value):
         seconds = sum(float(n) * _SECONDS[unit] for n, unit in _DURATION_PART.findall(value))
     else:
-        raise ValueError("is no duration: write 30s, 5m, 1h30m or a number of seconds")
+        raise ValueError("is not a duration: write 30s, 5m, 1h30m or a number of seconds")
     if seconds > MAX_DURATION_SECONDS:
         raise ValueError("is too long a duration: at most 365000d")
     return seconds
 
 
 def parse_size(value: Any) -> int:
-    """Bytes, from a number of bytes or from text such as `10MiB`."""
+    """Bytes from a number of bytes or a text such as `10MiB`. Raises `ValueError`."""
     found = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         size = value
     elif found is not None:
         size = int(found[1]) * _BYTES[found[2] or ""]
     else:
-        raise ValueError("is no size: write 64KiB, 10MiB, 2GB or a number of bytes")
+        raise ValueError("is not a size: write 64KiB, 10MiB, 2GB or a number of bytes")
     if size > MAX_SIZE_BYTES:
         raise ValueError("is too large a size: at most 1048576GiB")
     return size
 
 
 def parse_percent(value: Any) -> int:
-    """Percent, from text such as `50%`."""
+    """Percent from a text such as `50%`. Raises `ValueError`."""
     found = _PERCENT.fullmatch(value) if isinstance(value, str) else None
     if found is None or not 1 <= int(found[1]) <= WHOLE:
-        raise ValueError("is no share: write 1% to 100%")
+        raise ValueError("is not a share: write 1% to 100%")
     return int(found[1])
 
 

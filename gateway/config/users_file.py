@@ -168,9 +168,9 @@ def _from_yaml(text: str) -> Any:
         return yaml.load(text, _Loader)  # noqa: S506 (it is the safe one)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise BrokenFile("is no YAML", line) from None
+        raise BrokenFile("is not YAML", line) from None
     except (yaml.YAMLError, ValueError, TypeError, RecursionError):
-        raise BrokenFile("is no YAML") from None
+        raise BrokenFile("is not YAML") from None
 
 
 def _plain(users: Mapping[str, User]) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,6 @@
-"""How single values of config.yaml are written, and what they become.
+"""Types of single values in config.yaml.
 
-They are parsed by `core`, which knows nothing of pydantic.
+`core` parses them; it knows nothing of pydantic.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 class OneOrMany:
-    """Marks a list for which one value may stand."""
+    """Marks a list that may be written as one value."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
         return core_schema.no_info_before_validator_function(self._listed, handler(source))
@@ -65,18 +65,18 @@ class OneOrMany:
 
 
 def is_plain_path(value: Any) -> bool:
-    """Whether a path can be written in config.yaml."""
+    """Whether a text is a valid path in config.yaml."""
     return isinstance(value, str) and _PATH.fullmatch(value) is not None
 
 
 def _path(value: str) -> str:
     if not value.startswith("/"):
-        raise ValueError("is no path: it begins with a slash")
+        raise ValueError("is not a path: it begins with a slash")
     if "*" in value and (not value.endswith("/*") or value.count("*") > 1):
-        raise ValueError("is no path: a star stands only at the end, as in /api/*")
+        raise ValueError("is not a path: a star stands only at the end, as in /api/*")
     climbs = any(segment in (".", "..") for segment in value.split("/"))
     if not _PATH.fullmatch(value) or "//" in value or climbs:
-        raise ValueError("is no plain path: write it decoded, without //, dots or a query")
+        raise ValueError("is not a plain path: write it decoded, without //, dots or a query")
     return value
 
 
@@ -88,23 +88,23 @@ def _exact_path(value: str) -> str:
 
 def _path_of_a_list(value: str) -> str:
     if value.endswith("/"):
-        raise ValueError("cannot end in a slash: there is more below it")
+        raise ValueError("cannot end in a slash: other paths begin with it")
     return value
 
 
 def off(value: Any) -> Any:
-    """YAML 1.1 reads a plain `off` as false."""
+    """Undo YAML 1.1, which reads a plain `off` as false."""
     return "off" if value is False else value
 
 
 def unless_off(value: Any) -> Any:
-    """The same, for what can be turned off altogether: nothing."""
+    """None for `off`."""
     return None if off(value) == "off" else value
 
 
 def _method(value: str) -> str:
     if not _METHOD.fullmatch(value):
-        raise ValueError("is no method: write it in capitals, as in GET")
+        raise ValueError("is not a method: write it in capitals, as in GET")
     if value in ("CONNECT", "TRACE"):
         raise ValueError("is never served")
     return value
@@ -112,19 +112,19 @@ def _method(value: str) -> str:
 
 def _field_name(value: str) -> str:
     if not _FIELD_NAME.fullmatch(value):
-        raise ValueError("is no field name")
+        raise ValueError("is not a field name")
     return value
 
 
 def _socket_mode(value: Any) -> int:
-    """YAML 1.1 reads a plain 0660 as 432, and 660 as 660, so neither is taken."""
+    """Parse a mode in quotes: YAML 1.1 reads a plain 0660 as 432, and 660 as 660."""
     if not isinstance(value, str) or not _SOCKET_MODE.fullmatch(value):
-        raise ValueError('is no mode: write it in quotes, as in "0660"')
+        raise ValueError('is not a mode: write it in quotes, as in "0660"')
     return int(value, 8)
 
 
 def _group(value: Any) -> int:
-    """The number of a group, which may be written by its name."""
+    """The number of a group, from its number or name."""
     try:
         return value if type(value) is int else grp.getgrnam(value).gr_gid
     except (KeyError, TypeError):
@@ -133,13 +133,13 @@ def _group(value: Any) -> int:
 
 def _origin(value: str) -> str:
     if value != cors.ANY and not _ORIGIN.fullmatch(value):
-        raise ValueError("is no origin: write https://app.example, or * for all")
+        raise ValueError("is not an origin: write https://app.example, or * for all")
     return value
 
 
 def _claim_name(value: str) -> str:
     if value in REGISTERED:
-        raise ValueError("is a claim that the gateway itself makes")
+        raise ValueError("is a claim that the gateway sets itself")
     return value
 
 
@@ -152,41 +152,41 @@ def _store_url(value: str) -> StoreUrl:
 def _url(value: str) -> SplitResult:
     try:
         return urlsplit(value)
-    except ValueError:  # whose message may repeat the host
-        raise ValueError("is no URL: its host is wrong") from None
+    except ValueError:  # its message may repeat the host
+        raise ValueError("is not a URL: its host is wrong") from None
 
 
 def _key_set_url(value: str) -> str:
     if _url(value).username is not None:
-        raise ValueError("cannot hold a password: what is published needs none")
+        raise ValueError("cannot hold a password: a public key set needs none")
     if not is_address(value):
-        raise ValueError("is no address of a key set: it begins with https://, or http://")
+        raise ValueError("is not an address of a key set: it begins with https://, or http://")
     return value
 
 
 def _issuer(value: str) -> str:
     parts = _url(value)
     if parts.query or parts.fragment or parts.username is not None:
-        raise ValueError("is no issuer: it has no query, no fragment and no password")
+        raise ValueError("is not an issuer: it has no query, no fragment and no password")
     if not is_protected(value):
-        raise ValueError("is no issuer: write https://id.example, or http:// only on loopback")
+        raise ValueError("is not an issuer: write https://id.example, or http:// only on loopback")
     return value
 
 
 def _published(value: str) -> str:
     if value.startswith("HS"):
-        raise ValueError("goes with a secret, and providers publish none")
+        raise ValueError("goes with a secret, which providers do not publish")
     return value
 
 
 def _own_origin(value: str) -> str:
     if not _ORIGIN.fullmatch(value):
-        raise ValueError("is no origin: write https://app.example, without a path")
+        raise ValueError("is not an origin: write https://app.example, without a path")
     return value
 
 
 def _named(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Of JSON pointers, those that could be meant: RFC 6901 has empty names, and no API has."""
+    """Refuse JSON pointers with empty names, which RFC 6901 allows and no API uses."""
 
     def read(text: str) -> Any:
         place = parse(text)
@@ -206,12 +206,12 @@ def _captured(value: Any) -> Any:
     if isinstance(value, bool):
         return parse_token_place("auto") if value else None
     if value is not None and not isinstance(value, str):
-        raise ValueError("names no place: write true, or where the token is")
+        raise ValueError("is not a place: write true, or where the token is")
     return None if value is None else _token_place(value)
 
 
 def _parsed(parse: Any, schema: dict[str, Any]) -> tuple[Any, Any, Any]:
-    """How a text becomes a value of `core`, which knows nothing of pydantic."""
+    """The pydantic annotations of a value that `parse` reads from a text."""
 
     def from_text(value: Any) -> Any:
         if value is None or isinstance(value, str):
@@ -222,16 +222,16 @@ def _parsed(parse: Any, schema: dict[str, Any]) -> tuple[Any, Any, Any]:
 
 
 def _address(value: Any) -> Address:
-    """A number alone is a port without its colon, which `parse_address` knows to explain."""
+    """Parse an address; `parse_address` explains a number, which is a port without a colon."""
     return parse_address(str(value) if isinstance(value, str | int) else "")
 
 
-_NO_NETWORK = "is no network: write an address, 10.0.0.0/8, or unix"
+_NO_NETWORK = "is not a network: write an address, 10.0.0.0/8, or unix"
 _MAPPED_PREFIX_BITS = 96  # of ::ffff:0:0/96
 
 
 def _peers(value: Any) -> IPv4Network | IPv6Network | Literal["unix"]:
-    """An address, a network by its first address and its length, or the peers of unix sockets."""
+    """Parse an address, a network such as 10.0.0.0/8, or `unix`."""
     if not isinstance(value, str):
         raise PydanticCustomError("string_type", "must be a text")
     if value == "unix":
@@ -249,7 +249,7 @@ def _peers(value: Any) -> IPv4Network | IPv6Network | Literal["unix"]:
 
 
 def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
-    """IPv4 written as IPv6 is IPv4, as the addresses of peers are (RFC 4291 §2.5.5.2)."""
+    """The IPv4 network of an IPv4-mapped one, as peers have IPv4 addresses (RFC 4291 §2.5.5.2)."""
     first = network.network_address
     mapped = first.ipv4_mapped if isinstance(first, IPv6Address) else None
     bits = network.prefixlen - _MAPPED_PREFIX_BITS

@@ -1,6 +1,6 @@
-"""Settings that are allowed and give up safety: `gateway check` and the log name their lines.
+"""Warnings about settings that are allowed and unsafe, for `gateway check` and the log.
 
-A warning says what could happen and which lines would prevent it. It never stops the gateway.
+A warning says what could happen and which lines prevent it. It never stops the gateway.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from gateway.core.http.addresses import UnixAddress
 from gateway.core.http.paths import fold, read
 from gateway.core.logins.token_places import Auto
 
-# A network with a shorter prefix is larger than any that is one owner's: 10.0.0.0/8 and fc00::/7,
-# which are private (RFC 1918, RFC 4193), are the largest. By the version of the address.
+# By IP version: the largest private networks are 10.0.0.0/8 and fc00::/7 (RFC 1918, RFC 4193).
+# A network with a shorter prefix has more than one owner.
 _MIN_PREFIX_BITS = {4: 8, 6: 7}
 
 _VERIFY = (
@@ -29,11 +29,11 @@ _VERIFY = (
     'or verify: {jwks: "https://id.example/jwks.json"}'
 )
 
-_OTHERS_MAY_CONNECT = 0o002  # of a unix socket's mode: unix(7)
+_OTHERS_MAY_CONNECT = 0o002  # a bit of a unix socket's mode (unix(7))
 
 
 def warnings(config: Config, document: Document) -> list[Problem]:
-    """Everything in a valid configuration that is less safe than it could be, in its order."""
+    """Find every unsafe setting of a valid configuration, in the order of the file."""
     return in_order(
         [
             *_unchecked_upstreams(config, document),
@@ -56,7 +56,7 @@ def _unchecked_upstreams(config: Config, document: Document) -> Iterator[Problem
         if not upstream.tls.verify:
             yield document.problem(
                 ("upstreams", name, "tls", "verify"),
-                "accepts any certificate: who stands between reads every token; name a ca_file",
+                "accepts any certificate: an attacker on the way reads every token; name a ca_file",
             )
 
 
@@ -65,8 +65,8 @@ def _lenient_upstreams(config: Config, document: Document) -> Iterator[Problem]:
         if upstream.lenient:
             yield document.problem(
                 ("upstreams", name, "lenient"),
-                "takes answers that break HTTP/1.1: where others read them in another way, one "
-                "user's answer may become another's; mend the backend",
+                "accepts responses that break HTTP/1.1: if a proxy reads them in another way, one "
+                "user may get another's response; mend the backend",
             )
 
 
@@ -75,8 +75,8 @@ def _paths_by_spelling(config: Config, document: Document) -> Iterator[Problem]:
         if upstream.paths == "strict":
             yield document.problem(
                 ("upstreams", name, "paths"),
-                "takes /API/me, /api/me/ and /api/me.json for other paths than /api/me: "
-                "a backend that does not serves them without what that route asks for",
+                "treats /API/me, /api/me/ and /api/me.json as other paths than /api/me: "
+                "a backend that treats them alike serves them without that route's checks",
             )
 
 
@@ -87,7 +87,7 @@ def _unverified_tokens(config: Config, document: Document) -> Iterator[Problem]:
         if isinstance(login.token, Auto):
             message = "believes what its backend calls a token, also one that a client wrote"
         elif login.backend_path.rpartition("/")[2].lower() == "graphql":
-            message = "believes what stands there, and clients of GraphQL name what stands where"
+            message = "believes what stands there, and GraphQL clients choose the names of fields"
         else:
             continue
         yield replace(document.problem(("login", at, "token"), message), hint=_VERIFY)
@@ -123,7 +123,7 @@ def _unlimited_sessions(config: Config, document: Document) -> Iterator[Problem]
         yield document.problem(
             ("session", "max_per_subject"),
             "lets one account fill the store with sessions, and a stolen password keep any number "
-            "of them; say how many devices a person has at the most",
+            "of them; set the most devices that a person has",
         )
 
 
@@ -140,12 +140,12 @@ def _unbounded_clients(config: Config, document: Document) -> Iterator[Problem]:
         yield document.problem(
             ("limits", "per_address"),
             "lets one client take an upstream, or the login, from all others; a proxy that all "
-            "clients come by belongs into trusted_proxies",
+            "clients come through belongs in trusted_proxies",
         )
     if config.limits.min_rate == 0:
         yield document.problem(
             ("limits", "min_rate"),
-            "lets a client hold a connection to an upstream with a byte now and then",
+            "lets a client hold a connection to an upstream by sending a byte now and then",
         )
 
 
@@ -157,12 +157,12 @@ def _uncounted_logins(config: Config, document: Document) -> Iterator[Problem]:
         if isinstance(login, AnsweringLogin) and (login.guessing or config.guessing).is_off
     ):
         yield document.problem(
-            where, "lets passwords be guessed as fast as they can be sent; say how many may fail"
+            where, "lets passwords be guessed as fast as they can be sent; set how many may fail"
         )
 
 
 def _trust(config: Config, document: Document) -> Iterator[Problem]:
-    """Whose word is believed: a proxy's must be, a client's must not."""
+    """Trusted proxies: the gateway must believe proxies, and no client."""
     proxies = config.trusted_proxies
     yield from _large_networks(("trusted_proxies",), proxies, document)
     if config.verify is not None:
@@ -174,12 +174,12 @@ def _trust(config: Config, document: Document) -> Iterator[Problem]:
             yield document.problem(
                 ("listen", at),
                 "gives all clients one address, so one can lock out others: "
-                "say trusted_proxies: unix if a proxy connects there",
+                "add trusted_proxies: unix if a proxy connects there",
             )
         elif address.mode & _OTHERS_MAY_CONNECT:
             yield document.problem(
                 ("listen", at),
-                "lets any process of this machine say who it is: leave others out of its mode",
+                "lets any process of this machine choose its address: remove others from its mode",
             )
 
 
@@ -188,5 +188,5 @@ def _large_networks(where: Where, trusted: Networks, document: Document) -> Iter
         if peers != "unix" and peers.prefixlen < _MIN_PREFIX_BITS[peers.version]:
             yield document.problem(
                 (*where, at),
-                "trusts clients as well, who could choose their addresses: name proxies alone",
+                "trusts clients as well, who could choose their addresses: name only proxies",
             )

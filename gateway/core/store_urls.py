@@ -68,11 +68,11 @@ def parse_store_url(text: str) -> StorePlace:
     found = _URL.fullmatch(text)
     if found is None:
         raise BadAddress(
-            "is no URL of a store; in a user or password, write @ as %40, : as %3A, / as %2F, "
+            "is not a URL of a store; in a user or password, write @ as %40, : as %3A, / as %2F, "
             "? as %3F, # as %23 and % as %25"
         )
     if found["scheme"] not in _KINDS:
-        raise BadAddress(f"is no store: write embedded or one of {', '.join(STORE_SCHEMES)}…")
+        raise BadAddress(f"is not a store: write embedded or one of {', '.join(STORE_SCHEMES)}…")
     kind, tls = _KINDS[found["scheme"]]
     options = _options(found["query"] or "", kind)
     username, password = _account(found, options)
@@ -124,7 +124,7 @@ def _database(kind: Kind, path: str, option: str | None) -> int:
 
 def _check_socket(hosts: str, path: str) -> None:
     if hosts or len(path) < 2:
-        raise BadAddress("is no unix socket: write unix:///absolute/path")
+        raise BadAddress("is not a unix socket: write unix:///absolute/path")
     if len(path.encode()) > MAX_UNIX_PATH_BYTES:
         raise BadAddress(f"is too long for a unix socket: at most {MAX_UNIX_PATH_BYTES} bytes")
 

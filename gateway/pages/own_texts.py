@@ -49,7 +49,7 @@ def languages(folder: str | None) -> Mapping[str, Texts]:
     found = dict(LANGUAGES)
     for tag, own in _pairs(_read(file)):
         if not _TAG.fullmatch(tag):
-            raise BadTexts(f"{tag} is no language: it has two or three letters, as en", own)
+            raise BadTexts(f"{tag} is not a language: it has two or three letters, as en", own)
         english = next(iter(LANGUAGES.values()))
         found[tag] = _changed(LANGUAGES.get(tag, dataclasses.replace(english, language=tag)), own)
     return found
@@ -64,7 +64,7 @@ def _read(file: Path) -> Node | None:
         raise BadTexts(f"cannot be read: {error.strerror}") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise BadTexts(f"is no YAML: {error.problem}", line=line) from None
+        raise BadTexts(f"is not YAML: {error.problem}", line=line) from None
     except (yaml.YAMLError, UnicodeDecodeError):
         raise BadTexts("is no text in UTF-8") from None
 

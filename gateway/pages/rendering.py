@@ -136,7 +136,7 @@ def _flaw(error: Exception, file: str) -> Flaw:
     import jinja2
 
     if isinstance(error, jinja2.TemplateSyntaxError):
-        return Flaw(error.filename or file, error.lineno, error.message or "is no template")
+        return Flaw(error.filename or file, error.lineno, error.message or "is not a template")
     if isinstance(error, jinja2.TemplateNotFound):
         return Flaw(file, 1, f"there is no template {error.name}")
     frames = traceback.extract_tb(error.__traceback__)

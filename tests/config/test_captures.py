@@ -52,8 +52,8 @@ def test_what_is_read_as_a_whole_is_bounded(tmp_path: Path) -> None:
         ("captures: true, accept_jwt: verify", "captures need a session"),
         ("captures: true, websocket: true", "captures read whole replies"),
         ("captures: nowhere", "names no place"),
-        ("captures: 5", "names no place"),
-        ("captures: [auto]", "names no place"),
+        ("captures: 5", "is not a place"),
+        ("captures: [auto]", "is not a place"),
     ],
 )
 def test_what_it_does_not_go_with(tmp_path: Path, more: str, what: str) -> None:

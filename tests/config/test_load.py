@@ -108,12 +108,12 @@ routes:
 """,
     ) == [
         "config.yaml:2:1: listne: is not known here (did you mean listen?)",
-        "config.yaml:3:19: upstreams.shop.servers[0]: is no server: "
+        "config.yaml:3:19: upstreams.shop.servers[0]: is not a server: "
         "write http://host:port, https://host or unix:/path",
-        "config.yaml:4:25: session.idle_timeout: is no duration: "
+        "config.yaml:4:25: session.idle_timeout: is not a duration: "
         "write 30s, 5m, 1h30m or a number of seconds",
         "config.yaml:4:40: session.secrets[0]: needs the environment variable NOPE, which is not set",
-        "config.yaml:6:12: routes[0].path: is no path: it begins with a slash",
+        "config.yaml:6:12: routes[0].path: is not a path: it begins with a slash",
         "config.yaml:6:39: routes[0].auth: must be 'required', 'optional' or 'public'",
         "config.yaml:6:46: routes[0].methdos: is not known here (did you mean methods?)",
     ]
@@ -136,7 +136,7 @@ routes:
   - {path: /b, upstream: shop}
 """,
     ) == [
-        "config.yaml:1:1: session: needs secrets: a Redis that others can read must not hold all there is",
+        "config.yaml:1:1: session: needs secrets: whoever reads the Redis must not be able to open sessions",
         "config.yaml:3:31: upstreams.gateway: is the gateway's own name",
         "config.yaml:4:48: login.upstream: names no upstream (did you mean shop?)",
         "config.yaml:6:26: routes[0].upstream: names no upstream (did you mean shop?)",
@@ -151,13 +151,13 @@ routes:
     [
         ("{path: /a*, upstream: shop}", "a star stands only at the end"),
         ("{path: /*/b, upstream: shop}", "a star stands only at the end"),
-        ("{path: /a//b, upstream: shop}", "no plain path"),
-        ("{path: /a/../b, upstream: shop}", "no plain path"),
-        ("{path: /a/.., upstream: shop}", "no plain path"),
-        ("{path: /a/., upstream: shop}", "no plain path"),
-        ("{path: /a%20b, upstream: shop}", "no plain path"),
-        ("{path: '/a?b', upstream: shop}", "no plain path"),
-        ("{path: /a/*, upstream: shop, strip_prefix: /b}", "is not what path"),
+        ("{path: /a//b, upstream: shop}", "not a plain path"),
+        ("{path: /a/../b, upstream: shop}", "not a plain path"),
+        ("{path: /a/.., upstream: shop}", "not a plain path"),
+        ("{path: /a/., upstream: shop}", "not a plain path"),
+        ("{path: /a%20b, upstream: shop}", "not a plain path"),
+        ("{path: '/a?b', upstream: shop}", "not a plain path"),
+        ("{path: /a/*, upstream: shop, strip_prefix: /b}", "does not begin with strip_prefix"),
         ("{path: /a, upstream: shop, methods: [get]}", "write it in capitals"),
         ("{path: /a, upstream: shop, methods: [TRACE]}", "is never served"),
         ("{path: /a, upstream: shop, auth: public, claims: {a: b}}", "claims need a session"),
@@ -221,10 +221,10 @@ def test_ipv4_that_is_written_as_ipv6(tmp_path: Path, written: str, meant: str) 
     [
         ("", "must be a mapping"),
         ("- a\n- b\n", "must be a mapping"),
-        ("version: [1\n", "is no YAML"),
-        ("version: 1\n\tlisten: x\n", "is no YAML"),
-        ("login: {subject_prefix: staff:}\n", "write a text that holds a colon in quotes"),
-        ("login:\n  subject_prefix: {host}:\n", "write a text that holds a colon in quotes"),
+        ("version: [1\n", "is not YAML"),
+        ("version: 1\n\tlisten: x\n", "is not YAML"),
+        ("login: {subject_prefix: staff:}\n", "write a text with a colon in quotes"),
+        ("login:\n  subject_prefix: {host}:\n", "write a text with a colon in quotes"),
         ("version: 2\nupstreams: {}\nroutes: []\n", "must be 1"),
         ("upstreams: {}\nroutes: []\n", "needs version"),
     ],
@@ -325,11 +325,11 @@ def test_who_may_connect_to_a_unix_socket(tmp_path: Path) -> None:
     [
         (
             "{address: 'unix:/a', mode: 0660}",
-            "listen.mode: begins with a 0, which is octal to YAML",
+            "listen.mode: begins with a 0, which YAML reads as octal",
         ),
-        ("{address: 'unix:/a', mode: 660}", "listen.mode: is no mode: write it in quotes"),
-        ("{address: 'unix:/a', mode: '0888'}", "listen.mode: is no mode: write it in quotes"),
-        ("{address: 'unix:/a', mode: '4755'}", "listen.mode: is no mode: write it in quotes"),
+        ("{address: 'unix:/a', mode: 660}", "listen.mode: is not a mode: write it in quotes"),
+        ("{address: 'unix:/a', mode: '0888'}", "listen.mode: is not a mode: write it in quotes"),
+        ("{address: 'unix:/a', mode: '4755'}", "listen.mode: is not a mode: write it in quotes"),
         ("{address: 'unix:/a', group: no-such}", "listen.group: names no group"),
         ("{address: ':80', mode: '0660'}", "listen: mode and group go with a unix socket"),
         ("{mode: '0660'}", "listen: needs address"),
@@ -392,7 +392,7 @@ def test_shares(text: str, share: int) -> None:
 @pytest.mark.parametrize("text", ["0%", "101%", "50", 50, 0.5, "50 %", "-1%", "", True, None])
 def test_what_is_no_share(text: object) -> None:
     """A number could be a percentage, a fraction or an amount."""
-    with pytest.raises(ValueError, match="is no share: write 1% to 100%"):
+    with pytest.raises(ValueError, match="is not a share: write 1% to 100%"):
         parse_percent(text)
 
 
@@ -400,7 +400,7 @@ def test_what_is_no_share(text: object) -> None:
     ("text", "complaint"),
     [
         ("login_page: /signin\n", "login_page: itself needs a session: make it public"),
-        ("cors: {origins: app.example}\n", "cors.origins[0]: is no origin: write https://app"),
+        ("cors: {origins: app.example}\n", "cors.origins[0]: is not an origin: write https://app"),
         (
             'cors: {origins: "*", credentials: true}\n',
             "cors: credentials for every origin would let any site act as its visitors",

@@ -60,14 +60,14 @@ def nothing(path: Path) -> None:
         ("audit_log: x", pipe, "audit_log: cannot be written: No such device"),
         ("store: {data_dir: x}", text, "store.data_dir: cannot be used: Not a directory"),
         ("listen: unix:{folder}/no/a", nothing, "cannot be listened on: No such file"),
-        ("listen: unix:{folder}/x", text, "there is a file that is no socket"),
+        ("listen: unix:{folder}/x", text, "there is a file that is not a socket"),
         ("session: {secrets_file: x}", nothing, "secrets_file: cannot be read: No such file"),
         ("session: {secrets_file: x}", folder, "secrets_file: cannot be read: "),
-        ("session: {secrets_file: x}", pipe, "cannot be read: is no regular file"),
-        ("session: {secrets_file: x}", endless, "cannot be read: is no regular file"),
+        ("session: {secrets_file: x}", pipe, "cannot be read: is not a regular file"),
+        ("session: {secrets_file: x}", endless, "cannot be read: is not a regular file"),
         ('session: {secrets_file: "x\\0y"}', nothing, "secrets_file: holds a control character"),
         ("jwt: {public_key: x}", endless, "jwt.public_key: "),
-        ("pages: {templates: x}", text, "pages.templates: is no folder"),
+        ("pages: {templates: x}", text, "pages.templates: is not a folder"),
     ],
 )
 def test_what_cannot_be_opened(
@@ -83,9 +83,9 @@ def test_what_cannot_be_opened(
     ("make", "complaint"),
     [
         (nothing, "cannot be read: No such file"),
-        (text, "holds no certificate in PEM"),
+        (text, "does not hold a certificate in PEM"),
         (folder, "cannot be read: Is a directory"),
-        (endless, "cannot be read: is no regular file"),
+        (endless, "cannot be read: is not a regular file"),
     ],
 )
 def test_authorities_of_an_upstream(
@@ -102,7 +102,7 @@ def test_secrets_with_odd_bytes(tmp_path: Path) -> None:
     for content in (b"a secret \0 that is long enough", b"\xff" * 20):
         (tmp_path / "x").write_bytes(content)
         [problem] = problems(tmp_path, MINIMAL + "session: {secrets_file: x}\n")
-        assert problem.endswith("session.secrets_file: cannot be read: it is no text")
+        assert problem.endswith("session.secrets_file: cannot be read: it is not text")
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def test_secrets_with_odd_bytes(tmp_path: Path) -> None:
         (MINIMAL + "access_log: a\x07b\n", "holds a character that no YAML may hold: U+0007"),
         (MINIMAL + 'access_log: "a\\x07b"\n', "access_log: holds a control character"),
         (MINIMAL + 'login_page: "/a\\0"\n', "login_page: holds a control character"),
-        (MINIMAL + "pages: &a {templates: *a}\n", "an alias of what that stands in"),
-        (MINIMAL + "x: &a [*a, *a]\n", "an alias of what that stands in"),
+        (MINIMAL + "pages: &a {templates: *a}\n", "an alias inside the value that it names"),
+        (MINIMAL + "x: &a [*a, *a]\n", "an alias inside the value that it names"),
         (MINIMAL + f"x: {'[' * 5000}\n", "is nested too deeply"),
         (MINIMAL + f"x: {'{a: ' * 5000}\n", "is nested too deeply"),
         (b"\xff\xfeversion: 1", "is not UTF-8 text"),

@@ -191,7 +191,7 @@ def test_names_of_several_providers(tmp_path: Path) -> None:
 def test_what_is_no_prefix(tmp_path: Path, prefix: str) -> None:
     """Each part has one thing put in at the most, and ends in a colon."""
     [found] = problems(tmp_path, prefixed(CUSTOMERS, prefix))
-    assert 'subject_prefix: is no prefix: write a word and a colon, as in "staff:"' in found
+    assert 'subject_prefix: is not a prefix: write a word and a colon, as in "staff:"' in found
 
 
 def test_what_cannot_be_put_in(tmp_path: Path) -> None:

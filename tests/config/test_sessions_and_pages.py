@@ -41,7 +41,7 @@ def test_where_the_list_is(tmp_path: Path, text: str, path: str | None) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("sessions: devices", "sessions.path: is no path: it begins with a slash"),
+        ("sessions: devices", "sessions.path: is not a path: it begins with a slash"),
         ("sessions: /devices/", "sessions.path: cannot end in a slash"),
         ("sessions: /", "sessions.path: cannot end in a slash"),
         ("sessions: /devices/*", "sessions.path: is one path"),
@@ -130,7 +130,7 @@ def test_the_folder_is_relative_to_the_file(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     """It is said before anybody wants to see a page."""
     assert problems(tmp_path, MINIMAL + "pages: {templates: ./mine}") == [
-        "config.yaml:5:20: pages.templates: is no folder"
+        "config.yaml:5:20: pages.templates: is not a folder"
     ]
 
 
@@ -170,8 +170,8 @@ def test_a_broken_template(tmp_path: Path, name: str, text: str, line: int, mess
         ("en: {log_in_with: 'With {0.__class__}'}", 1, "needs {} as in: Continue with {}"),
         ("en: {log_in_with: 'With {} {'}", 1, "needs {} as in"),
         ("en: {log_in_with: 'With {name}'}", 1, "needs {} as in"),
-        ("en-GB: {title: x}", 1, "en-GB is no language: it has two or three letters, as en"),
-        ("en: {\n", 2, "is no YAML"),
+        ("en-GB: {title: x}", 1, "en-GB is not a language: it has two or three letters, as en"),
+        ("en: {\n", 2, "is not YAML"),
         ("en: \x00", 1, "is no text in UTF-8"),
     ],
 )

@@ -75,7 +75,7 @@ def test_all_keys_that_are_wrong_at_once(tmp_path: Path) -> None:
     assert problems(tmp_path, signing={"issuer": "g", "keys": keys}) == [
         "signing.keys[0].private_key_file: cannot be read: No such file or directory",
         "signing.keys[1].private_key_file: is a public key; signing needs the private one",
-        "signing.keys[2].private_key_file: is no private key in PEM",
+        "signing.keys[2].private_key_file: is not a private key in PEM",
         "signing.keys[3].private_key: is too small: RSA needs at least 2048 bits",
         "signing.keys[4].private_key: is of another kind: EdDSA needs an Ed25519 key",
         "signing.keys[5].secret: is too short: at least 32 bytes, random ones",
@@ -145,11 +145,11 @@ def test_who_mints_needs_keys(tmp_path: Path) -> None:
     ]
     accepting = {**route, "accept_jwt": "verify"}
     assert problems(tmp_path, signing=section, login=MINT, routes=[accepting]) == [
-        "routes[0]: token replaces what accept_jwt lets pass as it is"
+        "routes[0]: token replaces the JWT that accept_jwt would forward unchanged"
     ]
     capturing = {**route, "captures": True}
     assert problems(tmp_path, signing=section, login=MINT, routes=[capturing]) == [
-        "routes[0]: token is for minted sessions, of which nothing is captured"
+        "routes[0]: token is for minted sessions, whose tokens are never captured"
     ]
     public = {**route, "auth": "public"}
     assert problems(tmp_path, signing=section, login=MINT, routes=[public]) == [
@@ -157,7 +157,7 @@ def test_who_mints_needs_keys(tmp_path: Path) -> None:
     ]
     named = {**route, "token": {"audience": "a", "claims": ["role", "exp"]}}
     assert problems(tmp_path, signing=section, login=MINT, routes=[named]) == [
-        "routes[0].token.claims[1]: is a claim that the gateway itself makes"
+        "routes[0].token.claims[1]: is a claim that the gateway sets itself"
     ]
 
 

@@ -29,7 +29,7 @@ def store(text: str) -> str:
             "6:33: store.tls: key_file goes with a cert_file",
         ),
         ("{url: 'redis://a', username: b}", "6:8: store: username goes with a password"),
-        ("{password: hunter2}", "6:8: store: password and replicas are for a Redis, not for the"),
+        ("{password: hunter2}", "6:8: store: password and replicas go with a Redis, not with the"),
         (
             "{url: 'redis://a', sentinel: {password: hunter2}}",
             "6:8: store: sentinel goes with a redis+sentinel:// URL",
@@ -54,7 +54,7 @@ def test_tls_files(tmp_path: Path) -> None:
         "config.yaml:6:92: store.tls.key_file: cannot be read: No such file or directory",
     ]
     [problem] = problems(tmp_path, store(text % ("client.key", "client.pem", "client.key")))
-    assert problem.endswith("store.tls.ca_file: holds no certificate in PEM")
+    assert problem.endswith("store.tls.ca_file: does not hold a certificate in PEM")
     [problem] = problems(tmp_path, store(text % ("ca.pem", "client.pem", "server.key")))
     assert "store.tls.cert_file: cannot be used: needs a certificate" in problem
 
@@ -70,7 +70,7 @@ def test_an_encrypted_key_asks_nobody(tmp_path: Path) -> None:
     )
     text = f"{{url: 'rediss://a', tls: {{cert_file: {made.client}, key_file: {key}}}}}"
     [problem] = problems(tmp_path, store(text))
-    assert "which is not encrypted" in problem
+    assert "unencrypted key" in problem
 
 
 def test_passwords_are_secret(tmp_path: Path) -> None:

@@ -44,13 +44,13 @@ def test_yaml_and_json_say_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message", "line"),
     [
-        ("u.yaml", "a: [", "is no YAML", 1),
+        ("u.yaml", "a: [", "is not YAML", 1),
         ("u.yaml", "\nno: {hash: x}", "a name is no text: put it in quotes", 1),
         ("u.yaml", f"a: {{hash: {HASH}}}\nb: 1\na: 2\n", "a name stands twice", 3),
         ("u.yaml", f"a:\n  hash: {HASH}\n  hash: {HASH}", "a name stands twice", 3),
-        ("u.yaml", "!!python/object/apply:os.abort []", "is no YAML", 1),
-        ("u.yaml", "a: {hash: *b}", "is no YAML", 1),
-        ("u.yaml", "[" * 100_000, "is no YAML", 1),
+        ("u.yaml", "!!python/object/apply:os.abort []", "is not YAML", 1),
+        ("u.yaml", "a: {hash: *b}", "is not YAML", 1),
+        ("u.yaml", "[" * 100_000, "is not YAML", 1),
         ("u.yaml", "just a text", "must be a mapping of names to users", 1),
         ("u.json", "a: {}", "is no JSON, or a name stands twice", 1),
         ("u.json", '{"a": 1, "a": 2}', "is no JSON, or a name stands twice", 1),

@@ -114,8 +114,12 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
         "verify.jwks",
         "cannot hold a password",
     ),
-    "a bad host": ({"jwks": "https://[::1/"}, "verify.jwks", "is no URL: its host is wrong"),
-    "a host that is none": ({"jwks": "https://a\\b/"}, "verify.jwks", "no address of a key set"),
+    "a bad host": ({"jwks": "https://[::1/"}, "verify.jwks", "is not a URL: its host is wrong"),
+    "a host that is none": (
+        {"jwks": "https://a\\b/"},
+        "verify.jwks",
+        "not an address of a key set",
+    ),
 }
 
 

@@ -48,7 +48,7 @@ def test_a_lenient_upstream(tmp_path: Path) -> None:
     """Whoever else reads its answers may read them in another way."""
     upstream = {"servers": "http://127.0.0.1:9000", "lenient": True}
     [warning] = warned(tmp_path, upstreams={"api": upstream})
-    assert "upstreams.api.lenient: takes answers that break HTTP/1.1" in warning
+    assert "upstreams.api.lenient: accepts responses that break HTTP/1.1" in warning
     upstream["lenient"] = False
     assert warned(tmp_path, upstreams={"api": upstream}) == []
 
@@ -107,7 +107,7 @@ def test_networks_that_are_too_large(tmp_path: Path, networks: list[str], expect
     ("mode", "proxies", "expected"),
     [
         ("0660", ["unix"], ""),
-        ("0666", ["unix", "10.0.0.0/8"], "lets any process of this machine say who it is"),
+        ("0666", ["unix", "10.0.0.0/8"], "lets any process of this machine choose its address"),
         ("0660", ["10.0.0.0/8"], "gives all clients one address"),
         ("0666", [], "gives all clients one address"),
     ],
@@ -158,7 +158,7 @@ def test_a_place_that_clients_name(tmp_path: Path) -> None:
         backend_login("d", backend_path="/graphql/login", **place),
     ]
     first, second = warned(tmp_path, login=logins)
-    assert "login[0].token: believes what stands there, and clients of GraphQL" in first
+    assert "login[0].token: believes what stands there, and GraphQL clients" in first
     assert "login[1].token" in second
 
 
@@ -166,7 +166,7 @@ def test_an_upstream_that_tells_spellings_apart(tmp_path: Path) -> None:
     """If it does not, `/API/me` is a way around what `/api/me` asks for."""
     upstream = {"servers": "http://127.0.0.1:9000", "paths": "strict"}
     [warning] = warned(tmp_path, upstreams={"api": upstream})
-    assert "upstreams.api.paths: takes /API/me, /api/me/ and /api/me.json for other" in warning
+    assert "upstreams.api.paths: treats /API/me, /api/me/ and /api/me.json as other" in warning
 
 
 @pytest.mark.parametrize(

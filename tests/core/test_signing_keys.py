@@ -54,9 +54,9 @@ def test_an_id_is_the_thumbprint_of_what_makes_the_key() -> None:
 @pytest.mark.parametrize(
     ("algorithm", "text", "message"),
     [
-        ("RS256", "", "is no private key in PEM"),
-        ("RS256", "secret stuff", "is no private key in PEM"),
-        ("RS256", pem("RS256")[:400], "is no private key in PEM"),
+        ("RS256", "", "is not a private key in PEM"),
+        ("RS256", "secret stuff", "is not a private key in PEM"),
+        ("RS256", pem("RS256")[:400], "is not a private key in PEM"),
         ("RS256", public_pem("RS256"), "is a public key; signing needs the private one"),
         (
             "RS256",

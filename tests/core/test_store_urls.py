@@ -71,13 +71,13 @@ def test_every_way(text: str, place: StorePlace) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is no URL of a store"),
-        ("localhost:6379", "is no URL of a store"),
+        ("", "is not a URL of a store"),
+        ("localhost:6379", "is not a URL of a store"),
         ("redis://user:hun/ter2@a", "write @ as %40"),
         ("redis://user:hun@ter2@a", "write @ as %40"),
         ("redis://user:hunter2#@a", "write @ as %40"),
         ("memcached://a", "write embedded or one of redis://, rediss://"),
-        ("redis-sentinel://a", "is no URL of a store"),
+        ("redis-sentinel://a", "is not a URL of a store"),
         ("redis://hunter2@a", "names a user without a password"),
         ("redis://", "has no host"),
         ("redis:///0", "has no host"),

@@ -257,7 +257,7 @@ def test_what_is_refused(tmp_path: Path, redis: RedisServer, backend: Upstream) 
         (good, ("--subject", "robot", "--name", "n" * 65), 1, "1 to 64"),
         (good, ("--subject", "robot", "--name", ""), 1, "1 to 64"),
         (good, ("--subject", "", "--name", "n"), 1, "names another subject"),
-        (good, (*mine, "--expires", "soon"), 2, "is no duration"),
+        (good, (*mine, "--expires", "soon"), 2, "is not a duration"),
         (good, (*mine, "--expires", "0s"), 2, "longer than 0 seconds"),
         (good, (*mine, "--expires", "36500d"), 2, "50 years"),
         (good, (*mine, "--token-file", str(tmp_path / "none")), 1, "cannot be read"),

@@ -86,7 +86,7 @@ def parse_address(text: str) -> Address:
         return UnixAddress(_unix_path(text[5:]))
     found = _HOST_PORT.fullmatch(text)
     if found is None or int(found["port"]) > _MAX_PORT:
-        raise BadAddress("is no address: write host:port, :port or unix:/path")
+        raise BadAddress("is not an address: write host:port, :port or unix:/path")
     return TcpAddress(found["host"].strip("[]"), int(found["port"]))
 
 
@@ -96,7 +96,7 @@ def parse_server(text: str) -> ServerUrl:
         return ServerUrl("unix", path=_unix_path(text[5:].removeprefix("//")))
     found = _URL.fullmatch(text)
     if found is None or int(found["port"] or 1) > _MAX_PORT:
-        raise BadAddress("is no server: write http://host:port, https://host or unix:/path")
+        raise BadAddress("is not a server: write http://host:port, https://host or unix:/path")
     scheme: Literal["http", "https"] = "https" if found["scheme"] == "https" else "http"
     port = int(found["port"] or _DEFAULT_PORTS[scheme])
     return ServerUrl(scheme, found["host"].strip("[]"), port)
@@ -113,7 +113,7 @@ def _places(servers: Sequence[ServerUrl]) -> frozenset[str]:
 
 def _unix_path(path: str) -> str:
     if not path.startswith("/"):
-        raise BadAddress("is no unix socket: write unix:/absolute/path")
+        raise BadAddress("is not a unix socket: write unix:/absolute/path")
     if len(path.encode()) > MAX_UNIX_PATH_BYTES:
         raise BadAddress(f"is too long for a unix socket: at most {MAX_UNIX_PATH_BYTES} bytes")
     return path

@@ -53,7 +53,7 @@ def read(data: bytes, issuer: str) -> Metadata:
     except (ValueError, RecursionError):
         raise BadMetadata("the answer is no JSON") from None
     if not isinstance(said, dict):
-        raise BadMetadata("the answer is no JSON object")
+        raise BadMetadata("the answer is not a JSON object")
     if said.get("issuer") != issuer:
         # Discovery §4.3: or one provider could speak for another.
         raise BadMetadata("it names another issuer; a slash at the end makes a difference")
@@ -92,7 +92,7 @@ def _endpoint(said: dict[str, Any], name: str) -> str:
     if not isinstance(url, str):
         raise BadMetadata(f"it has no {name}")
     if len(url) > _LONGEST or not is_address(url):
-        raise BadMetadata(f"its {name} is no address")
+        raise BadMetadata(f"its {name} is not an address")
     if not is_protected(url):
         raise BadMetadata(f"its {name} is neither https nor on loopback")
     return url

@@ -101,7 +101,7 @@ def parse_prefix(text: str) -> SubjectPrefix:
         found = _PART.match(text, at)
         if found is None or found[0] == ":":
             raise BadPrefix(
-                'is no prefix: write a word and a colon, as in "staff:", "{host}:" or '
+                'is not a prefix: write a word and a colon, as in "staff:", "{host}:" or '
                 '"staff:{claim:tenant}:"'
             )
         parts.append(

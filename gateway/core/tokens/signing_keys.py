@@ -84,7 +84,7 @@ def _read(pem: str) -> Any:
     try:
         load_pem_public_key(content)
     except (ValueError, UnsupportedAlgorithm):
-        raise BadSigningKey("is no private key in PEM") from None
+        raise BadSigningKey("is not a private key in PEM") from None
     raise BadSigningKey("is a public key; signing needs the private one")
 
 

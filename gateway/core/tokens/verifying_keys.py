@@ -100,7 +100,7 @@ def of_pem(text: str) -> VerifyingKey:
         else:
             material = load_pem_public_key(text.encode())
     except Exception:  # cryptography documents no end of them
-        raise BadKey("is no public key in PEM") from None
+        raise BadKey("is not a public key in PEM") from None
     fits = _fitting(material)
     if not fits:
         raise BadKey(
