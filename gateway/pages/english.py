@@ -21,8 +21,7 @@ _NO_LOGIN = Notice(
 )
 _MISFIT = Notice(
     "You could not be logged in",
-    "The login service gave an answer that cannot be used. Whoever runs this site finds the reason "
-    "in the log.",
+    "The login service gave an answer that cannot be used. The log of this site says why.",
 )
 
 ENGLISH = Texts(

@@ -1,6 +1,6 @@
-"""The operator's own texts: a file beside their templates says what differs from ours.
+"""The operator's own texts, in `texts.yaml` beside their templates.
 
-It is YAML: a mapping of languages to texts, by the names that these have in `texts.Texts`.
+The file maps languages to texts, by their names in `texts.Texts`. Other texts stay ours.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 FILE = "texts.yaml"
 
-# Readers are told apart by the first part of their languages' tags (RFC 5646 §2.2.1).
+# The first part of a language tag (RFC 5646 §2.2.1).
 _TAG = re.compile(r"[a-z]{2,3}")
 
-# What a notice may be about.
-_REASONS = {each.reason for each in vars(refusals).values() if isinstance(each, Refusal)}
+# The reasons that a notice may be about.
+_REASONS = {value.reason for value in vars(refusals).values() if isinstance(value, Refusal)}
 
 T = TypeVar("T", Texts, Notice)
 
 
 class BadTexts(ValueError):
-    """The file says what cannot be; the message says why, and `line` where."""
+    """The file cannot be used. The message says why, and `line` where."""
 
     def __init__(self, message: str, node: Node | None = None, *, line: int = 1) -> None:
         super().__init__(message)
@@ -40,8 +40,9 @@ class BadTexts(ValueError):
 
 
 def languages(folder: str | None) -> Mapping[str, Texts]:
-    """The texts by language: ours, but for what the operator's folder says. A language that we do
-    not speak says in English what is not said. Raises `BadTexts`.
+    """The texts by language tag: ours, with the changes of the operator's file.
+
+    In a language that we do not have, missing texts are English. Raises `BadTexts`.
     """
     file = None if folder is None else Path(folder) / FILE
     if file is None or not file.exists():
@@ -56,7 +57,7 @@ def languages(folder: str | None) -> Mapping[str, Texts]:
 
 
 def _read(file: Path) -> Node | None:
-    import yaml  # not for a gateway that has no such file
+    import yaml  # only a gateway with such a file needs it
 
     try:
         return yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
@@ -66,11 +67,11 @@ def _read(file: Path) -> Node | None:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise BadTexts(f"is not YAML: {error.problem}", line=line) from None
     except (yaml.YAMLError, UnicodeDecodeError):
-        raise BadTexts("is no text in UTF-8") from None
+        raise BadTexts("is not UTF-8 text") from None
 
 
 def _pairs(node: Any) -> Iterable[tuple[str, Any]]:
-    """The names of a mapping, and what stands there; a file in which nothing stands has none."""
+    """The names and values of a mapping; an empty file has none."""
     if node is None:
         return
     if node.id != "mapping":
@@ -82,8 +83,8 @@ def _pairs(node: Any) -> Iterable[tuple[str, Any]]:
 
 
 def _changed(ours: T, own: Node) -> T:
-    """Our texts with what is said of some of them."""
-    known = {each.name for each in dataclasses.fields(ours)} - {"language"}
+    """Our texts with the changes that `own` says."""
+    known = {field.name for field in dataclasses.fields(ours)} - {"language"}
     changes = {}
     for name, value in _pairs(own):
         _insist_on_known(name, known, value)
@@ -106,8 +107,8 @@ def _value(ours: Texts | Notice, name: str, present: Any, own: Any) -> Any:
             return _changed(present, own)
         case (one, several):
             if own.id != "sequence" or len(own.value) != 2:
-                raise BadTexts(f"{name} must be two texts: of one thing, and of several", own)
-            # Of one thing, the number need not be said.
+                raise BadTexts(f"{name} must be two texts: singular and plural", own)
+            # The singular may leave out the number.
             return _text(one, own.value[0], 0), _text(several, own.value[1])
     assert isinstance(ours, Texts)
     if name == "devices":
@@ -119,8 +120,8 @@ def _value(ours: Texts | Notice, name: str, present: Any, own: Any) -> Any:
     return notices
 
 
-def _text(present: str, own: Any, fewest: int | None = None) -> str:
-    """A text that is filled in as often as ours is, or `fewest` times."""
+def _text(present: str, own: Any, also: int | None = None) -> str:
+    """The operator's text, which must have as many `{}` as ours, or `also` of them."""
     if own.id != "scalar":
         raise BadTexts("must be a text", own)
     text: str = own.value
@@ -130,6 +131,6 @@ def _text(present: str, own: Any, fewest: int | None = None) -> str:
             filled = text.format(*["\0"] * places).count("\0")
         except (ValueError, LookupError, AttributeError):
             filled = -1
-        if filled not in (places, fewest):
+        if filled not in (places, also):
             raise BadTexts(f"needs {{}} as in: {present}", own)
     return text

@@ -1,4 +1,7 @@
-"""Refusals as pages, for the relay: each is made once, for it says nothing of who is refused."""
+"""Refusals as pages, for the relay.
+
+A page is rendered once, since it holds nothing about the caller.
+"""
 
 from __future__ import annotations
 
@@ -10,29 +13,28 @@ from gateway.pages import policy
 from gateway.pages.rendering import REFUSAL, Templates
 from gateway.pages.texts import Texts
 
-# A page that is made once has nothing in it that anybody could have slipped in, so its styles may
-# have the same name each time.
+# A nonce may stay the same here: no part of a page that is rendered once comes from a client.
 _NONCE = "latchkey"
 
 
 @dataclass(frozen=True, slots=True)
 class RefusalPage:
-    """A page and the fields that it goes with."""
+    """A page and its header fields."""
 
     body: bytes
     fields: Mapping[str, str]
 
 
 class RefusalPages:
-    """The pages of one worker."""
+    """The pages that one worker has rendered."""
 
     def __init__(self, folder: str | None) -> None:
-        """`folder` has the operator's own templates and texts."""
+        """folder: the operator's own templates and texts; None if there are none"""
         self._templates = Templates(folder)
         self._made: dict[tuple[str, str], RefusalPage] = {}
 
     def page(self, refusal: Refusal, accept_language: str) -> RefusalPage:
-        """What a person reads instead of the JSON problem."""
+        """The page that a person gets instead of the JSON problem."""
         texts = self._templates.texts(accept_language)
         name = (refusal.reason, texts.language)
         if name not in self._made:
@@ -51,5 +53,4 @@ class RefusalPages:
             "Content-Type": "text/html; charset=utf-8",
             **policy.fields(_NONCE, texts.language),
         }
-
         return RefusalPage(body.encode(), fields)

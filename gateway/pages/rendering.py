@@ -1,7 +1,7 @@
-"""Templates: the operator's own, and ours for those that there are not.
+"""Templates of pages: the operator's own, else ours.
 
-Jinja is imported when the first page is wanted: it takes a worker 2.4 MiB and 20 ms (measured),
-and most workers never show a page.
+Jinja is imported for the first page: it costs a worker 2.4 MiB and 20 ms (measured), and most
+workers never show a page.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _log = logging.getLogger("gateway.pages")
 
 _OURS = Path(__file__).parent / "templates"
 
-# Ours under a name of their own, for a template that only changes a part of one.
+# `latchkey/refusal.html` is always our template, for one that extends it.
 _PREFIX = "latchkey"
 
 SESSIONS, REFUSAL, LOGOUT, CHOICE = "sessions.html", "refusal.html", "logout.html", "choice.html"
 
 
 class Templates:
-    """The part of a Jinja environment that is needed, which is made when it is needed."""
+    """Templates and texts, loaded when first used."""
 
     def __init__(self, folder: str | None) -> None:
-        """`folder` has the operator's own templates and texts."""
+        """folder: the operator's own templates and texts; None if there are none"""
         self._folder = folder
         self._environment: Environment | None = None
         self._languages: Mapping[str, Texts] = {}
@@ -54,7 +54,7 @@ class Templates:
 
 
 def _languages(folder: str | None) -> Mapping[str, Texts]:
-    """What has been broken since the gateway was started is no reason to show nobody anything."""
+    """The texts by language; ours if the operator's file broke after the start."""
     try:
         return own_texts.languages(folder)
     except BadTexts as error:
@@ -64,7 +64,7 @@ def _languages(folder: str | None) -> Mapping[str, Texts]:
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """What is wrong with a template or a text, and where."""
+    """A mistake in a template or text, and where it is."""
 
     file: str
     line: int
@@ -72,8 +72,9 @@ class Flaw:
 
 
 def flaws(folder: str) -> Iterator[Flaw]:
-    """What is wrong with the texts or the templates in a folder: each page is shown once, in each
-    language, to nobody.
+    """Find mistakes in a folder of templates and texts.
+
+    Each page is rendered once in each language.
     """
     try:
         languages = own_texts.languages(folder)
@@ -85,13 +86,13 @@ def flaws(folder: str) -> Iterator[Flaw]:
         for name, context in _samples(texts):
             try:
                 environment.get_template(name).render(context)
-            except Exception as error:  # whatever a template may do wrong
+            except Exception as error:  # a template may raise anything
                 yield _flaw(error, str(Path(folder) / name))
                 return
 
 
 def _environment(folder: str | None, *, strict: bool) -> Environment:
-    """`strict`: a name that is not known is an error and not nothing."""
+    """strict: an unknown name is an error; otherwise it is empty"""
     import jinja2
 
     ours = jinja2.FileSystemLoader(_OURS)
@@ -99,7 +100,7 @@ def _environment(folder: str | None, *, strict: bool) -> Environment:
     return jinja2.Environment(
         loader=jinja2.ChoiceLoader([*loaders, ours, jinja2.PrefixLoader({_PREFIX: ours})]),
         autoescape=True,
-        auto_reload=False,  # a template that was looked at when the gateway started stays
+        auto_reload=False,  # a template stays as it was checked at the start
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined if strict else jinja2.ChainableUndefined,
@@ -107,7 +108,7 @@ def _environment(folder: str | None, *, strict: bool) -> Environment:
 
 
 def _samples(texts: Texts) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Each page with all that it may show."""
+    """Each page with every kind of content."""
     said = Open(
         "alice", "Firefox on Linux", "192.0.2.7", 1_800_000_000, 1_700_000_000, 1_700_000_000
     )
@@ -132,7 +133,7 @@ def _samples(texts: Texts) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _flaw(error: Exception, file: str) -> Flaw:
-    """Jinja tells the place of a fault in what it parses, and has Python tell that of others."""
+    """The position of an error: from Jinja for syntax, from the traceback for the rest."""
     import jinja2
 
     if isinstance(error, jinja2.TemplateSyntaxError):
@@ -140,7 +141,7 @@ def _flaw(error: Exception, file: str) -> Flaw:
     if isinstance(error, jinja2.TemplateNotFound):
         return Flaw(file, 1, f"there is no template {error.name}")
     frames = traceback.extract_tb(error.__traceback__)
-    templates = [each for each in frames if each.filename.endswith(".html")]
+    templates = [frame for frame in frames if frame.filename.endswith(".html")]
     place = templates[-1] if templates else None
     message = f"{type(error).__name__}: {error}"
     return Flaw(place.filename if place else file, (place and place.lineno) or 1, message)

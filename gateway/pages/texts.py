@@ -1,11 +1,11 @@
-"""What the pages say. A language is one value of this type, so that no text can be missing."""
+"""The texts of the pages. A language is one `Texts`, so no text can be missing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# One of a thing, and several, with {} for the number.
+# Singular and plural, with {} for the number.
 Plural = tuple[str, str]
 
 _DAY, _HOUR, _MINUTE = 86400, 3600, 60
@@ -13,7 +13,7 @@ _DAY, _HOUR, _MINUTE = 86400, 3600, 60
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What a page says in place of what was asked for."""
+    """The text of a page that has no other content."""
 
     heading: str
     words: str
@@ -34,14 +34,14 @@ class Texts:
     log_out_of: str  # with {} for a device; it contains `log_out`
     log_out_others: str
     log_out_everywhere: str
-    log_out_question: Notice  # when another site has led to the logout
+    log_out_question: Notice  # if another site led to the logout
     logged_out: Notice
     only_device: str
-    others_unknown: str  # when the device's own subject is
+    others_unknown: str  # if the session has no subject
     not_listed: Plural  # of devices
     back: str
     again: str
-    log_in: Notice  # over the ways to log in
+    log_in: Notice  # above the logins
     log_in_with: str  # with {} for a provider
     user_name: str
     password: str
@@ -51,11 +51,11 @@ class Texts:
     minutes: Plural
     hours: Plural
     days: Plural
-    browser_on_system: str  # with {} for each
-    devices: Mapping[str, str]  # what the gateway calls devices in English
+    browser_on_system: str  # with {} for the browser and {} for the system
+    devices: Mapping[str, str]  # by their English names (`core.sessions.devices`)
 
     def ago(self, seconds: float) -> str:
-        """How long ago something was, in the largest unit that there was one of."""
+        """A time in the past, in the largest unit of which there is at least one."""
         units = ((_DAY, self.days), (_HOUR, self.hours), (_MINUTE, self.minutes))
         for size, (one, several) in units:
             if seconds >= size:
@@ -64,16 +64,16 @@ class Texts:
         return self.just_now
 
     def more(self, number: int) -> str:
-        """How many devices there are beside those that are listed."""
+        """How many devices are not listed."""
         one, several = self.not_listed
         return (one if number == 1 else several).format(number)
 
     def device(self, label: str) -> str:
-        """A device's label in this language."""
+        """The label of a device in this language."""
         browser, on, system = label.partition(" on ")
         browser = self.devices.get(browser, browser)
         return self.browser_on_system.format(browser, system) if on else browser
 
     def notice(self, reason: str) -> Notice:
-        """What is said of a refusal."""
+        """The notice for the reason of a refusal."""
         return self.notices.get(reason, self.failure)

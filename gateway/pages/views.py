@@ -1,4 +1,4 @@
-"""What a page is made of: plain values, so that a template decides nothing."""
+"""The plain values that templates show, so that templates decide nothing."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from gateway.pages.english import ENGLISH
 from gateway.pages.korean import KOREAN
 from gateway.pages.texts import Texts
 
-# By their tags; the first is for readers of any other language.
-LANGUAGES: dict[str, Texts] = {each.language: each for each in (ENGLISH, KOREAN)}
+# By language tag. The first one is for readers of other languages.
+LANGUAGES: dict[str, Texts] = {texts.language: texts for texts in (ENGLISH, KOREAN)}
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A time: for programs (RFC 3339), for people, and in words."""
+    """A time: for programs (RFC 3339), for people, and how long ago."""
 
     machine: str
     plain: str
@@ -26,7 +26,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One session of a list."""
+    """One session in the list of sessions."""
 
     handle: str
     name: str
@@ -37,7 +37,10 @@ class Device:
 
 
 def device(handle: str, said: Open, texts: Texts, *, current: bool, now: float) -> Device:
-    """A session as a reader of these texts sees it at `now` (UNIX seconds)."""
+    """A session as the page shows it.
+
+    now: UNIX seconds
+    """
     return Device(
         handle,
         texts.device(said.label),
@@ -49,6 +52,6 @@ def device(handle: str, said: Open, texts: Texts, *, current: bool, now: float) 
 
 
 def moment(at: int, texts: Texts, now: float) -> Moment:
-    """A time in UNIX seconds."""
+    """A time (UNIX seconds) as the page shows it."""
     when = datetime.fromtimestamp(at, UTC)
     return Moment(rfc3339(at), f"{when:%Y-%m-%d %H:%M} UTC", texts.ago(now - at))

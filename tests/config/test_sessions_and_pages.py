@@ -165,14 +165,14 @@ def test_a_broken_template(tmp_path: Path, name: str, text: str, line: int, mess
         ("en: {title: [a]}", 1, "must be a text"),
         ("en:\n  log_in: Enter", 2, "must be a mapping of names"),
         ("- en", 1, "must be a mapping of names"),
-        ("en: {minutes: a minute}", 1, "minutes must be two texts: of one thing, and of several"),
+        ("en: {minutes: a minute}", 1, "minutes must be two texts: singular and plural"),
         ("en: {minutes: [a minute, some]}", 1, "needs {} as in: {} minutes ago"),
         ("en: {log_in_with: 'With {0.__class__}'}", 1, "needs {} as in: Continue with {}"),
         ("en: {log_in_with: 'With {} {'}", 1, "needs {} as in"),
         ("en: {log_in_with: 'With {name}'}", 1, "needs {} as in"),
         ("en-GB: {title: x}", 1, "en-GB is not a language: it has two or three letters, as en"),
         ("en: {\n", 2, "is not YAML"),
-        ("en: \x00", 1, "is no text in UTF-8"),
+        ("en: \x00", 1, "is not UTF-8 text"),
     ],
 )
 def test_a_text_that_cannot_be(tmp_path: Path, text: str, line: int, message: str) -> None:
