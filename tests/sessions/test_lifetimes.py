@@ -56,7 +56,7 @@ def test_the_absolute_timeout(tmp_path: Path, redis: RedisServer, backend: Renew
 
 def test_the_tokens_expiry(tmp_path: Path, redis: RedisServer, backend: Renewing) -> None:
     """A session without a renewal ends with its token, and the clock skew later at the most."""
-    backend.life = 1
+    backend.life = 2
     with gateway(tmp_path, redis.url, **sections(backend, clock_skew=1)) as relay:
         key = log_in(relay.port)
         ends = backend.expiry + 1

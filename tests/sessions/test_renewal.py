@@ -37,7 +37,7 @@ def test_a_token_is_renewed_before_its_expiry_beside_the_requests(
     pair: Pair, backend: Renewing
 ) -> None:
     """A request that comes then is not kept waiting by a slow refresh."""
-    backend.delay = 1.0
+    backend.delay = 4.0
     key = log_in(pair[0].port)
     until(backend.due)
     began = time.monotonic()
