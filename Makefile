@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements-dev.txt
-# Most tests wait for something most of the time, so two run at once, whatever the machine; but not
-# those that are `alone`.
-TWO := --numprocesses 2 --dist worksteal
+# Most tests wait for something most of the time, so three run at once, whatever the machine; of the
+# files that take a core (`busy`), two.
+THREE := --numprocesses 3 --dist worksteal
+TWO := --numprocesses 2 --dist loadfile
 # The exit code 5: ARGS names tests of the other kind only.
 OR_NONE := || [ $$? -eq 5 ]
 
@@ -20,8 +21,8 @@ run: $(VENV)/.run ## Start the demo: a backend, and the gateway in front of it
 	@$(BIN)/python -m demo $(ARGS)
 
 test: $(VENV)/.debian-test check ## Check, then run all tests
-	$(BIN)/python -m pytest $(TWO) -m 'not alone' $(ARGS) $(OR_NONE)
-	$(BIN)/python -m pytest -m alone $(ARGS) $(OR_NONE)
+	$(BIN)/python -m pytest $(THREE) -m 'not busy' $(ARGS) $(OR_NONE)
+	$(BIN)/python -m pytest $(TWO) -m busy $(ARGS) $(OR_NONE)
 
 check: $(VENV)/.dev ## Format, lint, types, import contracts
 	$(BIN)/ruff format --check .

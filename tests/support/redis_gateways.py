@@ -31,6 +31,10 @@ BOUND = 5.0  # within which every request is answered, in seconds
 FELT = 4 * TIMEOUT
 
 
+# How many requests have been served when something happens to the store.
+BUSY = 100
+
+
 def sections(backend: str) -> dict[str, Any]:
     """What a gateway's configuration has beside its store."""
     return {
@@ -182,12 +186,14 @@ class Load:
     wrong: list[str] = field(default_factory=list)
 
     async def during(self, what: Callable[[], Any], after: float = 1.0) -> None:
-        """Works while `what` happens in a thread of its own, and for a while after it."""
+        """Works, then while `what` happens in a thread of its own, and for a while after it."""
         self._stop = False
         at_work = [asyncio.create_task(self._user(number)) for number in range(self.users)]
         at_work.append(asyncio.create_task(self._visitor()))
         try:
-            await asyncio.sleep(0.3)
+            async with asyncio.timeout(HANG):
+                while self.served < BUSY:
+                    await asyncio.sleep(0.05)
             await asyncio.to_thread(what)
             await asyncio.sleep(after)
         finally:
