@@ -10,19 +10,13 @@ from pathlib import Path
 import pytest
 
 from gateway.core.sessions import keys
-from tests.conftest import accounts, log_in, token_of
+from tests.conftest import log_in, token_of
 from tests.support.gateway import Gateway, gateway
 from tests.support.raw import Client, Upstream, ask, status
 from tests.support.redis_server import RedisServer, redis_server
 
 API = b"GET /api/x HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n%b\r\n"
 BEARER = b"Authorization: Bearer %b\r\n"
-
-
-@pytest.fixture(scope="module")
-def backend() -> Iterator[Upstream]:
-    with Upstream(accounts) as server:
-        yield server
 
 
 def sections(

@@ -13,9 +13,9 @@ import yaml
 from gateway.config.load import load
 from gateway.config.units import parse_duration
 from gateway.core.http.addresses import TcpAddress
-from tests.process.test_processes import GET, sections, until
+from tests.process.test_processes import GET, sections
 from tests.support.gateway import REPOSITORY, config, environment
-from tests.support.processes import HANG, free_port, wait_for_port
+from tests.support.processes import HANG, eventually, free_port, wait_for_port
 from tests.support.raw import Upstream, ask, status
 from tests.support.redis_server import RedisServer
 
@@ -60,7 +60,7 @@ def test_a_container(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None
         assert f"\nUid:\t{uid}\t" in Path(f"/proc/{first}/status").read_text()
         assert status(ask(port, GET)) == 200
         os.kill(first, signal.SIGHUP)
-        until(lambda: "gateway: reloaded" in log.read_text())
+        eventually(lambda: "gateway: reloaded" in log.read_text())
         assert status(ask(port, GET)) == 200
         os.kill(first, signal.SIGTERM)
         assert process.wait(HANG) == 0, log.read_text()

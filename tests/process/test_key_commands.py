@@ -24,27 +24,32 @@ from tests.support.redis_server import RedisServer, redis_server
 from tests.support.signing_keys import signing
 
 
-@pytest.fixture(scope="module")
-def backend() -> Iterator[Upstream]:
-    with Upstream(accounts) as server:
-        yield server
-
-
-@pytest.fixture(params=["redis", "embedded"])
-def relay(request: pytest.FixtureRequest, tmp_path: Path, backend: Upstream) -> Iterator[Gateway]:
+@pytest.fixture(scope="module", params=["redis", "embedded"])
+def running(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, backend: Upstream
+) -> Iterator[Gateway]:
     """A gateway on a store of its own, whose sessions are soon idle."""
+    folder = tmp_path_factory.mktemp("keys")
     session: dict[str, Any] = {"idle_timeout": "1s", "max_age": "1h"}
     if request.param == "redis":
         session["secrets"] = ["a secret of the tests, long enough"]
         with (
-            redis_server(tmp_path) as server,
-            gateway(tmp_path / "g", server.url, **sections(backend), session=session) as running,
+            redis_server(folder) as server,
+            gateway(folder / "g", server.url, **sections(backend), session=session) as started,
         ):
-            yield running
+            yield started
         return
-    store: Any = {"url": "embedded", "data_dir": str(tmp_path / "data")}
-    with gateway(tmp_path / "g", store, **sections(backend), session=session) as running:
-        yield running
+    store: Any = {"url": "embedded", "data_dir": str(folder / "data")}
+    with gateway(folder / "g", store, **sections(backend), session=session) as started:
+        yield started
+
+
+@pytest.fixture
+def relay(running: Gateway) -> Gateway:
+    """The gateway without keys, and without a word of former ones in its audit log."""
+    sessions(running, "revoke", "--issued-before", str(int(time.time()) + 1))
+    running.audit_log.write_text("")
+    return running
 
 
 def config_of(relay: Gateway) -> str:

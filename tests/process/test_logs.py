@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.process.test_processes import GET, sections, until
+from tests.process.test_processes import GET, sections
 from tests.support.gateway import config, environment, gateway
-from tests.support.processes import HANG, free_port, wait_for_port
+from tests.support.processes import HANG, eventually, free_port, wait_for_port
 from tests.support.raw import Upstream, ask, status
 from tests.support.redis_server import RedisServer
 
@@ -61,16 +61,16 @@ def test_streams_that_are_not_read(unread: tuple[subprocess.Popen[bytes], int, i
 def test_rotation(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
     """After SIGUSR1, every worker writes to the new file."""
     with gateway(tmp_path, redis.url, workers=2, **sections(shop)) as relay:
-        until(lambda: "listening on" in relay.log.read_text())
+        eventually(lambda: "listening on" in relay.log.read_text())
         assert status(ask(relay.port, GET)) == 200
         relay.records()
         moved = relay.access_log.with_suffix(".1")
         relay.access_log.rename(moved)
         os.kill(relay.pid, signal.SIGUSR1)
-        until(lambda: not any(holds(pid, moved) for pid in relay.workers()))
+        eventually(lambda: not any(holds(pid, moved) for pid in relay.workers()))
         for _ in range(20):
             assert status(ask(relay.port, GET)) == 200
-        until(lambda: relay.access_log.read_text().count("\n") == 20)
+        eventually(lambda: relay.access_log.read_text().count("\n") == 20)
     assert moved.read_text().count("\n") == 1
 
 

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from tests.conftest import accounts, log_in
-from tests.process.test_processes import sections, until
+from tests.process.test_processes import sections
 from tests.support.gateway import Gateway, config, environment, gateway, reload
-from tests.support.processes import alive, free_port, running
+from tests.support.processes import alive, eventually, free_port, running
 from tests.support.raw import Upstream, ask, status
 from tests.support.redis_server import RedisServer, redis_server
 
@@ -39,7 +39,7 @@ def folder_of(relay: Gateway) -> Path:
 
 def until_two(relay: Gateway, other_than: set[int]) -> None:
     """Waits until there are two workers, and none of these."""
-    until(lambda: len(set(relay.workers()) - other_than) == len(relay.workers()) == 2)
+    eventually(lambda: len(set(relay.workers()) - other_than) == len(relay.workers()) == 2)
 
 
 def test_two_workers_are_one_gateway(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
@@ -90,25 +90,25 @@ def test_how_the_workers_are(tmp_path: Path, shop: Upstream) -> None:
         redis_server(tmp_path) as server,
         gateway(tmp_path / "gateway", server.url, workers=2, **sections(shop)) as relay,
     ):
-        until(lambda: relay.metrics()["latchkey_store_up"] == 1)
+        eventually(lambda: relay.metrics()["latchkey_store_up"] == 1)
         keys = [log_in(relay.port, f"user{number}") for number in range(5)]
         shop.clear()
         for key in keys:
             assert call(relay, key) == 200
-        until(lambda: relay.metrics()["latchkey_near_cache_entries"] == 5)
+        eventually(lambda: relay.metrics()["latchkey_near_cache_entries"] == 5)
         assert relay.metrics()["latchkey_near_cache_trusted"] == 1
         os.kill(server.pid, signal.SIGSTOP)
         try:
-            until(lambda: relay.metrics()["latchkey_near_cache_trusted"] == 0)
-            until(lambda: relay.metrics()["latchkey_store_up"] == 0)
-            until(lambda: relay.metrics()["latchkey_near_cache_entries"] == 0)
+            eventually(lambda: relay.metrics()["latchkey_near_cache_trusted"] == 0)
+            eventually(lambda: relay.metrics()["latchkey_store_up"] == 0)
+            eventually(lambda: relay.metrics()["latchkey_near_cache_entries"] == 0)
             before = relay.metrics()["latchkey_store_unavailable_total"]
             assert call(relay, keys[0]) == 503
             assert ask(relay.port, LOGOUT % keys[0].encode()).startswith(b"HTTP/1.1 503 ")
             assert relay.metrics()["latchkey_store_unavailable_total"] == before + 2
         finally:
             os.kill(server.pid, signal.SIGCONT)
-        until(lambda: relay.metrics()["latchkey_store_up"] == 1)
+        eventually(lambda: relay.metrics()["latchkey_store_up"] == 1)
         assert sum(name.startswith("latchkey_build_info{") for name in relay.metrics()) == 1
 
 
@@ -126,7 +126,7 @@ def test_how_fast_a_logout_is_everywhere(
         keys = [log_in(relay.port) for _ in range(20)]
         for key in [*keys, *keys]:  # a second logout ends nothing
             assert status(ask(relay.port, LOGOUT % key.encode())) == 204
-        until(lambda: relay.metrics()["latchkey_revocation_seconds_count"] == len(keys))
+        eventually(lambda: relay.metrics()["latchkey_revocation_seconds_count"] == len(keys))
         metrics = relay.metrics()
         slowest, total = (
             metrics["latchkey_revocation_seconds_max"],
@@ -148,7 +148,7 @@ def test_a_killed_supervisor_leaves_no_folder(
         until_two(relay, set())
         folder, workers = folder_of(relay), relay.workers()
         os.kill(relay.pid, signal.SIGKILL)
-        until(lambda: not any(alive(pid) for pid in workers))
+        eventually(lambda: not any(alive(pid) for pid in workers))
     assert not folder.exists()
 
 

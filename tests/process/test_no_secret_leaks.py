@@ -21,9 +21,9 @@ import yaml
 from gateway.core.sessions import keys
 from tests.conftest import json_answer, token_of
 from tests.process.test_metrics import folder_of
-from tests.process.test_processes import until
 from tests.support.gateway import Gateway, environment, gateway, reload
 from tests.support.leaks import Planted
+from tests.support.processes import eventually
 from tests.support.raw import Upstream, Visit, ask, status
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.renewing import Renewing, renewing
@@ -252,7 +252,7 @@ def with_admin(relay: Gateway, admin: dict[str, str]) -> None:
     file.write_text(yaml.safe_dump(data))
     before = relay.workers()
     reload(relay)
-    until(lambda: len(relay.workers()) == 2 and not set(before) & set(relay.workers()))
+    eventually(lambda: len(relay.workers()) == 2 and not set(before) & set(relay.workers()))
 
 
 def live(flows: Flows, backend: Renewing) -> None:
@@ -404,15 +404,15 @@ def lose_the_store(flows: Flows, server: RedisServer) -> None:
         flows.command("sessions", "count")
     finally:
         os.kill(server.pid, signal.SIGCONT)
-    until(lambda: flows.call(key) == 200)
+    eventually(lambda: flows.call(key) == 200)
     with server.client() as client:
         client.execute_command("ACL", "SETUSER", "latchkey", "resetpass", ">another one")
         client.execute_command("CLIENT", "KILL", "USER", "latchkey")
-        until(lambda: flows.call(key) == 503)
+        eventually(lambda: flows.call(key) == 503)
         assert flows.log_in() == ""
         flows.command("sessions", "count")
         client.execute_command("ACL", "SETUSER", "latchkey", "resetpass", f">{REDIS}")
-    until(lambda: flows.call(key) == 200)
+    eventually(lambda: flows.call(key) == 200)
 
 
 def misconfigure(flows: Flows, admin: dict[str, str]) -> None:
@@ -424,14 +424,14 @@ def misconfigure(flows: Flows, admin: dict[str, str]) -> None:
     for section, name in (("admin", "secert"), ("store", "pasword"), ("session", "secret")):
         file.write_text(yaml.safe_dump({**data, section: {**data[section], name: MALFORMED}}))
         reload(relay)
-        until(lambda wrong=f"{section}.{name}": wrong in relay.log.read_text())  # type: ignore[misc]
+        eventually(lambda wrong=f"{section}.{name}": wrong in relay.log.read_text())  # type: ignore[misc]
         flows.command("check")
         flows.command("sessions", "count")
     file.write_text(good)
     flows.command("check")
     flows.command("routes")
     os.kill(relay.workers()[0], signal.SIGKILL)
-    until(lambda: len(relay.workers()) == 2)
+    eventually(lambda: len(relay.workers()) == 2)
     assert flows.log_in()
 
 

@@ -9,7 +9,6 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,18 +17,11 @@ import yaml
 from gateway import __version__
 from tests.conftest import accounts, log_in
 from tests.support.gateway import REPOSITORY, Gateway, environment, gateway, reload
-from tests.support.processes import HANG, alive, free_port
+from tests.support.processes import HANG, alive, eventually, free_port
 from tests.support.raw import OK, Client, Upstream, Visit, ask, status
 from tests.support.redis_server import RedisServer
 
 GET = b"GET /public/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + HANG
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.02)
 
 
 def sections(upstream: Upstream) -> dict[str, object]:
@@ -57,10 +49,10 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_killed_worker_is_replaced(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
     """Two workers share the port; kill -9 of one costs no listening socket."""
     with gateway(tmp_path, redis.url, workers=2, **sections(shop)) as relay:
-        until(lambda: len(relay.workers()) == 2)
+        eventually(lambda: len(relay.workers()) == 2)
         first = relay.workers()
         os.kill(first[0], signal.SIGKILL)
-        until(lambda: len(relay.workers()) == 2 and first[0] not in relay.workers())
+        eventually(lambda: len(relay.workers()) == 2 and first[0] not in relay.workers())
         for _ in range(20):
             assert status(ask(relay.port, GET)) == 200
 
@@ -100,7 +92,7 @@ def kill_store(relay: Gateway) -> None:
     """Kills the embedded store's server, and waits for the next one."""
     [server] = set(relay.children()) - set(relay.workers())
     os.kill(server, signal.SIGKILL)
-    until(lambda: bool(set(relay.children()) - set(relay.workers()) - {server}))
+    eventually(lambda: bool(set(relay.children()) - set(relay.workers()) - {server}))
 
 
 def test_a_killed_store_is_started_again(tmp_path: Path, shop: Upstream) -> None:
@@ -116,7 +108,7 @@ def test_a_killed_store_is_started_again(tmp_path: Path, shop: Upstream) -> None
         ).encode()
         for _ in range(2):
             kill_store(relay)
-            until(lambda: status(ask(relay.port, request)) == 200)
+            eventually(lambda: status(ask(relay.port, request)) == 200)
         assert "the embedded store has ended (killed by SIGKILL)" in relay.log.read_text()
 
 
@@ -124,10 +116,10 @@ def test_a_killed_supervisor_leaves_nothing_behind(tmp_path: Path, shop: Upstrea
     """Neither a worker nor the embedded store outlives it."""
     store = {"url": "embedded", "data_dir": str(tmp_path / "data")}
     with gateway(tmp_path, store, **sections(shop)) as relay:
-        until(lambda: len(relay.children()) == 2)
+        eventually(lambda: len(relay.children()) == 2)
         children = relay.children()
         os.kill(relay.pid, signal.SIGKILL)
-        until(lambda: not any(alive(pid) for pid in children))
+        eventually(lambda: not any(alive(pid) for pid in children))
 
 
 def test_reload(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
@@ -140,7 +132,9 @@ def test_reload(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
         good = {**relay.config, "routes": [{"path": "/*", "upstream": "shop", "auth": "public"}]}
         file.write_text(yaml.safe_dump({**good, "rutes": []}))
         reload(relay)
-        until(lambda: "rutes: is not known here (did you mean routes?)" in relay.log.read_text())
+        eventually(
+            lambda: "rutes: is not known here (did you mean routes?)" in relay.log.read_text()
+        )
         assert relay.workers() == before
         assert status(ask(relay.port, GET)) == 200
         file.write_text(yaml.safe_dump(good))
@@ -148,7 +142,7 @@ def test_reload(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
         end = time.monotonic() + HANG
         while status(ask(relay.port, other)) != 200:
             assert time.monotonic() < end
-        until(lambda: not set(before) & set(relay.workers()))
+        eventually(lambda: not set(before) & set(relay.workers()))
 
 
 def test_drain(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
@@ -163,13 +157,13 @@ def test_drain(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
     with gateway(tmp_path, redis.url, **sections(shop)) as relay:
         with Client(relay.port) as busy, Client(relay.port) as idle:
             busy.send(GET.replace(b"Connection: close\r\n", b""))
-            until(lambda: bool(shop.got))
+            eventually(lambda: bool(shop.got))
             os.kill(relay.pid, signal.SIGTERM)
             assert idle.rest() == b""
             code, head, body = busy.answer()
             assert (code, body) == (200, b"ok")
             assert b"\r\nConnection: close\r\n" in head
-        until(lambda: not alive(relay.pid))
+        eventually(lambda: not alive(relay.pid))
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", relay.port), timeout=2)
 
@@ -191,7 +185,7 @@ def test_a_drain_loses_no_request(tmp_path: Path, redis: RedisServer, shop: Upst
                 client.send(request)
             assert answer[0] == 200
             assert idle.rest() == client.rest() == b""
-        until(lambda: not alive(relay.pid))
+        eventually(lambda: not alive(relay.pid))
 
 
 def test_an_address_in_use(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
@@ -209,7 +203,7 @@ def test_listening_on_a_unix_socket(tmp_path: Path, redis: RedisServer, shop: Up
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(path))
     with gateway(tmp_path, redis.url, **{**sections(shop), "listen": f"unix:{path}"}):
-        until(path.exists)
+        eventually(path.exists)
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(HANG)
             client.connect(str(path))
@@ -236,12 +230,12 @@ def test_who_may_connect_to_a_unix_socket(
     umask = os.umask(0)
     try:
         with gateway(tmp_path, redis.url, **{**sections(shop), "listen": f"unix:{path}"}) as relay:
-            until(lambda: path.exists() and permitted() == (0o600, os.getgid()))
+            eventually(lambda: path.exists() and permitted() == (0o600, os.getgid()))
             listen = {"address": f"unix:{path}", "mode": "0660", "group": group}
             file = tmp_path / "config.yaml"
             file.write_text(yaml.safe_dump({**relay.config, "listen": listen}))
             reload(relay)
-            until(lambda: permitted() == (0o660, group))
+            eventually(lambda: permitted() == (0o660, group))
     finally:
         os.umask(umask)
 

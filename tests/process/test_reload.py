@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.process.test_processes import GET, sections, until
+from tests.process.test_processes import GET, sections
 from tests.support.gateway import Gateway, gateway, reload
-from tests.support.processes import HANG, alive
+from tests.support.processes import HANG, alive, eventually
 from tests.support.raw import OK, Client, Upstream, Visit, ask, status
 from tests.support.redis_server import RedisServer
 
@@ -64,7 +64,7 @@ def running(folder: Path, redis: RedisServer, shop: Upstream, **more: Any) -> It
     timeouts = {"drain": 1, "idle": 30}
     changes = {**sections(shop), "routes": routes, "timeouts": timeouts, **more}
     with gateway(folder, redis.url, **changes) as started:
-        until(lambda: "listening on" in started.log.read_text())
+        eventually(lambda: "listening on" in started.log.read_text())
         yield started
 
 
@@ -77,12 +77,12 @@ def reloaded(relay: Gateway) -> None:
     """Reloads, and waits until the new workers have taken over."""
     before = relay.log.read_text().count("gateway: reloaded")
     reload(relay)
-    until(lambda: relay.log.read_text().count("gateway: reloaded") > before)
+    eventually(lambda: relay.log.read_text().count("gateway: reloaded") > before)
 
 
 def stays(relay: Gateway) -> str:
     """Waits until a reload has failed; says what the log says of it."""
-    until(lambda: "the old configuration stays: " in relay.log.read_text())
+    eventually(lambda: "the old configuration stays: " in relay.log.read_text())
     [line] = re.findall("the old configuration stays: (.*)", relay.log.read_text())
     assert relay.metrics()["latchkey_config_last_reload_successful"] == 0
     assert relay.metrics()['latchkey_config_reloads_total{result="failed"}'] == 1
@@ -129,7 +129,7 @@ def close_code(client: Client) -> int:
 def test_a_reload_is_counted(relay: Gateway) -> None:
     before = relay.workers()
     reloaded(relay)
-    until(lambda: not set(before) & set(relay.workers()))
+    eventually(lambda: not set(before) & set(relay.workers()))
     assert relay.metrics()["latchkey_config_last_reload_successful"] == 1
     assert relay.metrics()['latchkey_config_reloads_total{result="ok"}'] == 1
 
@@ -152,7 +152,7 @@ def test_a_new_worker_that_does_not_serve(
     os.kill(worker, number)
     assert re.fullmatch(reason, stays(relay))
     assert set(before) < set(relay.workers())
-    until(lambda: relay.workers() == before)
+    eventually(lambda: relay.workers() == before)
     reloaded(relay)
     assert relay.metrics()["latchkey_config_last_reload_successful"] == 1
 
@@ -165,11 +165,11 @@ def test_a_new_worker_that_cannot_serve(relay: Gateway) -> None:
     before = relay.workers()
     # The configuration is read, and then its folder goes away.
     reload(relay)
-    until(lambda: len(relay.workers()) > 1)
+    eventually(lambda: len(relay.workers()) > 1)
     (folder / "access.log").unlink(missing_ok=True)
     folder.rmdir()
     assert f"{folder}/access.log: No such file or directory" in stays(relay)
-    until(lambda: relay.workers() == before)
+    eventually(lambda: relay.workers() == before)
 
 
 def endless(relay: Gateway) -> None:
@@ -183,7 +183,7 @@ def test_a_reader_that_is_killed(relay: Gateway) -> None:
     """It holds no socket and no lock, so nothing depends on its end."""
     endless(relay)
     reader = begin_reload(relay)
-    until(lambda: len(os.listdir(f"/proc/{reader}/fd")) <= 4)  # standard streams, and its pipe
+    eventually(lambda: len(os.listdir(f"/proc/{reader}/fd")) <= 4)  # standard streams, and its pipe
     os.kill(reader, signal.SIGKILL)
     assert "the process that reads it was killed by signal 9" in stays(relay)
 
@@ -193,12 +193,12 @@ def test_a_file_that_never_ends(relay: Gateway, number: signal.Signals) -> None:
     """It has `timeouts.start` to be read, also where the reader hangs."""
     change(relay, timeouts={**relay.config["timeouts"], "start": 1})
     reloaded(relay)
-    until(lambda: len(relay.children()) == 1)
+    eventually(lambda: len(relay.children()) == 1)
     endless(relay)
     reader = begin_reload(relay)
     os.kill(reader, number)
     assert "config.yaml:1:1: cannot be read: not within 1 s" in stays(relay)
-    until(lambda: not alive(reader))
+    eventually(lambda: not alive(reader))
 
 
 def test_while_a_file_is_read(relay: Gateway) -> None:
@@ -209,13 +209,13 @@ def test_while_a_file_is_read(relay: Gateway) -> None:
     reload(relay)
     [worker] = relay.workers()[:1]
     os.kill(worker, signal.SIGKILL)
-    until(lambda: status_or_none(relay) == 200)
+    eventually(lambda: status_or_none(relay) == 200)
     with relay.log.with_name("config.yaml").open("w") as pipe:
         pipe.write(good)
-    until(lambda: "gateway: reloaded" in relay.log.read_text())
-    until(lambda: len(relay.children()) == 2)  # the second one is being read
+    eventually(lambda: "gateway: reloaded" in relay.log.read_text())
+    eventually(lambda: len(relay.children()) == 2)  # the second one is being read
     os.kill(relay.pid, signal.SIGTERM)
-    until(lambda: not alive(relay.pid))
+    eventually(lambda: not alive(relay.pid))
 
 
 def status_or_none(relay: Gateway) -> int | None:
@@ -296,7 +296,7 @@ def test_no_request_is_lost(
             reloaded(relay)
         time.sleep(0.5)
         slowest = max(max(user()) for user in users)
-        until(lambda: len(relay.workers()) == workers[1])
+        eventually(lambda: len(relay.workers()) == workers[1])
     assert slowest < HANG / 4
 
 
@@ -337,7 +337,7 @@ def test_tunnels_outlive_a_reload(relay: Gateway) -> None:
         reloaded(relay)
         time.sleep(1.5)
         assert echoes(client)
-    until(lambda: len(relay.workers()) == 1)
+    eventually(lambda: len(relay.workers()) == 1)
 
 
 def test_many_reloads_with_tunnels(relay: Gateway) -> None:
@@ -349,7 +349,7 @@ def test_many_reloads_with_tunnels(relay: Gateway) -> None:
             reloaded(relay)
         assert [close_code(client) for client in tunnels[:3]] == [1012, 1012, 1012]
         assert all(echoes(client) for client in tunnels[3:])
-        until(lambda: len(relay.workers()) == 4)
+        eventually(lambda: len(relay.workers()) == 4)
         os.kill(relay.pid, signal.SIGTERM)
         assert [close_code(client) for client in tunnels[3:]] == [1001, 1001, 1001]
 
@@ -366,14 +366,14 @@ def test_many_reloads_with_requests(tmp_path: Path, redis: RedisServer, shop: Up
         for number in range(5):
             clients.append(stack.enter_context(Client(relay.port)))
             clients[-1].send(KEPT)
-            until(lambda: len(shop.visits) > number)  # noqa: B023 (called at once)
+            eventually(lambda: len(shop.visits) > number)  # noqa: B023 (called at once)
             reloaded(relay)
         release.set()
         for client in clients:
             code, head, _ = client.answer()
             assert code == 200
             assert b"\r\nConnection: close\r\n" in head
-        until(lambda: len(relay.workers()) == 1)
+        eventually(lambda: len(relay.workers()) == 1)
 
 
 def wait_for(release: threading.Event, visit: Visit) -> None:
@@ -416,8 +416,8 @@ def test_reloads_that_come_faster_than_they_are_done(relay: Gateway) -> None:
         reload(relay)
         time.sleep(0.1)
     last = GET.replace(b"/public/", b"/5/")
-    until(lambda: status(ask(relay.port, last)) == 200)
-    until(lambda: len(relay.workers()) == 1)
+    eventually(lambda: status(ask(relay.port, last)) == 200)
+    eventually(lambda: len(relay.workers()) == 1)
 
 
 def test_an_address_that_goes(relay: Gateway) -> None:

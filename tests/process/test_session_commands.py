@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from gateway.core.sessions import keys
-from tests.conftest import accounts, log_in
+from tests.conftest import log_in
 from tests.process.test_processes import sections
 from tests.support.command_line import run
 from tests.support.gateway import Gateway, gateway
@@ -20,25 +21,30 @@ from tests.support.redis_server import RedisServer, redis_server
 API = b"GET /api/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer %b\r\n\r\n"
 
 
-@pytest.fixture(scope="module")
-def backend() -> Iterator[Upstream]:
-    with Upstream(accounts) as server:
-        yield server
-
-
-@pytest.fixture(params=["redis", "embedded"])
-def relay(request: pytest.FixtureRequest, tmp_path: Path, backend: Upstream) -> Iterator[Gateway]:
+@pytest.fixture(scope="module", params=["redis", "embedded"])
+def running(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, backend: Upstream
+) -> Iterator[Gateway]:
     """A gateway on a store of its own. The path of the embedded one is not the plainest."""
+    folder = tmp_path_factory.mktemp("commands")
     if request.param == "redis":
         with (
-            redis_server(tmp_path, "--requirepass", "a password: 1/2") as server,
-            gateway(tmp_path / "gateway", with_password(server), **sections(backend)) as running,
+            redis_server(folder, "--requirepass", "a password: 1/2") as server,
+            gateway(folder / "gateway", with_password(server), **sections(backend)) as started,
         ):
-            yield running
+            yield started
         return
-    store: Any = {"url": "embedded", "data_dir": str(tmp_path / "50% data")}
-    with gateway(tmp_path / "gateway", store, **sections(backend)) as running:
-        yield running
+    store: Any = {"url": "embedded", "data_dir": str(folder / "50% data")}
+    with gateway(folder / "gateway", store, **sections(backend)) as started:
+        yield started
+
+
+@pytest.fixture
+def relay(running: Gateway) -> Gateway:
+    """The gateway without sessions, and without a word of former ones in its audit log."""
+    sessions(running, "revoke", "--issued-before", str(int(time.time()) + 1))
+    running.audit_log.write_text("")
+    return running
 
 
 def with_password(server: RedisServer) -> Any:

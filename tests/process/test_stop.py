@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.test_processes import GET, sections, until
+from tests.process.test_processes import GET, sections
 from tests.process.test_reload import answer, close_code, running, tunnel
 from tests.support import processes
 from tests.support.gateway import Gateway, environment, gateway
-from tests.support.processes import HANG, alive, free_port
+from tests.support.processes import HANG, alive, eventually, free_port
 from tests.support.raw import OK, Client, Upstream, Visit, ask, status
 from tests.support.redis_server import RedisServer
 
@@ -51,7 +51,7 @@ def held(shop: Upstream) -> Iterator[Held]:
 def relay(tmp_path: Path, redis: RedisServer, shop: Upstream) -> Iterator[Gateway]:
     timeouts = {"drain": DRAIN}
     with gateway(tmp_path, redis.url, workers=2, timeouts=timeouts, **sections(shop)) as started:
-        until(lambda: "listening on" in started.log.read_text())
+        eventually(lambda: "listening on" in started.log.read_text())
         yield started
 
 
@@ -67,13 +67,13 @@ def test_nothing_is_accepted_during_a_drain(relay: Gateway, shop: Upstream, held
     """Who comes now is refused at once, and goes to another gateway; what is in flight ends."""
     with Client(relay.port) as client:
         client.send(GET)
-        until(lambda: bool(shop.got))
+        eventually(lambda: bool(shop.got))
         os.kill(relay.pid, signal.SIGTERM)
-        until(lambda: refuses(relay.port))
+        eventually(lambda: refuses(relay.port))
         assert alive(relay.pid)
         held.goes.set()
         assert client.answer()[0] == 200
-    until(lambda: not alive(relay.pid))
+    eventually(lambda: not alive(relay.pid))
 
 
 def test_what_waited_to_be_accepted_is_answered(
@@ -100,13 +100,13 @@ def test_an_end_at_once(
     """A second Ctrl-C, a second SIGTERM, or SIGQUIT: nothing in flight is waited for."""
     with Client(relay.port) as client:
         client.send(GET)
-        until(lambda: bool(shop.got))
+        eventually(lambda: bool(shop.got))
         began = time.monotonic()
         for number in signals:
             os.kill(relay.pid, number)
             time.sleep(0.2)
         assert client.rest() == b""
-        until(lambda: not alive(relay.pid))
+        eventually(lambda: not alive(relay.pid))
         assert time.monotonic() - began < DRAIN / 2
 
 
@@ -114,10 +114,10 @@ def test_a_ctrl_c_of_the_whole_group(relay: Gateway, shop: Upstream, held: Held)
     """A terminal tells all processes; what is in flight is answered all the same."""
     with Client(relay.port) as client:
         client.send(GET)
-        until(lambda: bool(shop.got))
+        eventually(lambda: bool(shop.got))
         for pid in (relay.pid, *relay.workers()):
             os.kill(pid, signal.SIGINT)
-        until(lambda: refuses(relay.port))
+        eventually(lambda: refuses(relay.port))
         held.goes.set()
         assert client.answer()[0] == 200
 
@@ -140,10 +140,10 @@ def test_signals_while_it_starts(tmp_path: Path, redis: RedisServer, shop: Upstr
     for number, code in ((signal.SIGUSR2, None), (signal.SIGINT, 0), (signal.SIGTERM, 0)):
         with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE) as process:
             blocked = Path(f"/proc/{process.pid}/status")
-            until(partial(blocks, blocked, signal.SIGUSR2))
+            eventually(partial(blocks, blocked, signal.SIGUSR2))
             process.send_signal(number)
             if code is None:
-                until(lambda: not refuses(relay.port))
+                eventually(lambda: not refuses(relay.port))
                 process.terminate()
             process.communicate(timeout=HANG)
             assert process.returncode == 0
@@ -160,10 +160,10 @@ def test_a_port_is_free_at_once_after_kill_9(relay: Gateway, shop: Upstream, hel
     """The workers notice; what is in flight is still answered."""
     with Client(relay.port) as client:
         client.send(GET)
-        until(lambda: bool(shop.got))
+        eventually(lambda: bool(shop.got))
         os.kill(relay.pid, signal.SIGKILL)
         for port in (relay.port, relay.admin_port):
-            until(partial(is_free, port))
+            eventually(partial(is_free, port))
         held.goes.set()
         assert client.answer()[0] == 200
 
@@ -190,7 +190,7 @@ def test_a_unix_socket_that_is_in_use(tmp_path: Path, redis: RedisServer, shop: 
     path = tmp_path / "a.sock"
     listen = {**sections(shop), "listen": f"unix:{path}"}
     with gateway(tmp_path / "first", redis.url, **listen) as first:
-        until(lambda: "listening on" in first.log.read_text())
+        eventually(lambda: "listening on" in first.log.read_text())
         inode = path.stat().st_ino
         second = gateway(tmp_path / "second", redis.url, **listen)
         with pytest.raises(AssertionError, match="another process listens there"), second:
@@ -206,7 +206,7 @@ def test_a_unix_socket_that_is_another_s(
     """What stands at the path when the gateway ends is removed only if it is its own."""
     path = tmp_path / "a.sock"
     with gateway(tmp_path, redis.url, **{**sections(shop), "listen": f"unix:{path}"}) as relay:
-        until(lambda: "listening on" in relay.log.read_text())
+        eventually(lambda: "listening on" in relay.log.read_text())
         path.unlink()
         other = socket.socket(socket.AF_UNIX)
         other.bind(str(path))
@@ -235,7 +235,7 @@ def test_strangers_are_reaped(tmp_path: Path, redis: RedisServer, shop: Upstream
     )
     command = [sys.executable, "-c", program]
     with subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL) as process:
-        until(lambda: not refuses(relay.port))
+        eventually(lambda: not refuses(relay.port))
         time.sleep(1)
         listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         assert all(alive(int(pid)) for pid in listed)

@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +112,3 @@ def log_out(gateway: Gateway, key: str) -> int:
             "Connection: close\r\n\r\n".encode(),
         )
     )
-
-
-def eventually(condition: Callable[[], object], seconds: float = HANG) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it never happened"
-        time.sleep(0.05)

@@ -15,8 +15,9 @@ import jwt
 import pytest
 
 from tests.conftest import SIGNING_SECRET, accounts, json_answer, token_of
-from tests.sessions.conftest import eventually, log_in, log_out
+from tests.sessions.conftest import log_in, log_out
 from tests.support.gateway import Gateway, gateway
+from tests.support.processes import eventually
 from tests.support.raw import Upstream, Visit, ask, status
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.renewing import SECRET as BACKEND_SECRET

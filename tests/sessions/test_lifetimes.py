@@ -4,8 +4,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.sessions.conftest import call, eventually, log_in
+from tests.sessions.conftest import call, log_in
 from tests.support.gateway import SECRET, Gateway, gateway
+from tests.support.processes import eventually
 from tests.support.raw import Client
 from tests.support.redis_server import RedisServer
 from tests.support.renewing import Renewing

@@ -13,9 +13,9 @@ import pytest
 import redis as redis_client
 
 from gateway.core.sessions.keys import Key, session_id
-from tests.sessions.conftest import all_calls, eventually, log_in, log_out, sections
+from tests.sessions.conftest import all_calls, log_in, log_out, sections
 from tests.support.gateway import Gateway, gateway
-from tests.support.processes import HANG
+from tests.support.processes import HANG, eventually
 from tests.support.redis_server import RedisServer
 from tests.support.renewing import Renewing
 

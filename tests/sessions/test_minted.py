@@ -14,8 +14,9 @@ import jwt
 import pytest
 import yaml
 
-from tests.sessions.conftest import call, calls, eventually, log_in, log_out
+from tests.sessions.conftest import call, calls, log_in, log_out
 from tests.support.gateway import SECRET, Gateway, gateway, reload
+from tests.support.processes import eventually
 from tests.support.raw import ask, status
 from tests.support.redis_server import RedisServer
 from tests.support.signing_keys import SECRET as HMAC_SECRET

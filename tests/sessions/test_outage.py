@@ -12,9 +12,10 @@ import pytest
 
 from gateway.core.sessions.keys import new_key
 from tests.conftest import log_in
-from tests.sessions.conftest import call, eventually, log_out, sections
+from tests.sessions.conftest import call, log_out, sections
 from tests.support.delaying import Delaying, delaying
 from tests.support.gateway import Gateway, gateway
+from tests.support.processes import eventually
 from tests.support.raw import ask, status
 from tests.support.redis_server import RedisServer
 from tests.support.renewing import Renewing

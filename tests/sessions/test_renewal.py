@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.sessions.conftest import call, calls, eventually, log_in, log_out, sections
+from tests.sessions.conftest import call, calls, log_in, log_out, sections
 from tests.support.gateway import Gateway, gateway
+from tests.support.processes import eventually
 from tests.support.raw import ask
 from tests.support.redis_server import RedisServer
 from tests.support.renewing import SECRET, Renewing

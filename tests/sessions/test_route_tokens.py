@@ -11,8 +11,9 @@ import pytest
 
 from tests.conftest import Start
 from tests.conftest import log_in as log_in_at
-from tests.sessions.conftest import call, calls, eventually, log_in, log_out
+from tests.sessions.conftest import call, calls, log_in, log_out
 from tests.support.gateway import SECRET, Gateway, gateway
+from tests.support.processes import eventually
 from tests.support.raw import ask
 from tests.support.redis_server import RedisServer
 from tests.support.renewing import renewing

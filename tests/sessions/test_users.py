@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.sessions.conftest import call, eventually, log_out
+from tests.sessions.conftest import call, log_out
 from tests.support.command_line import run
 from tests.support.gateway import SECRET, Gateway, gateway
+from tests.support.processes import eventually
 from tests.support.raw import ask
 from tests.support.redis_server import RedisServer
 from tests.support.signing_keys import signing

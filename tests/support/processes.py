@@ -5,7 +5,7 @@ import random
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,6 +24,14 @@ def free_port() -> int:
         with socket.socket() as sock, suppress(OSError):
             sock.bind(("127.0.0.1", port))
             return port
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    """Waits until a condition holds."""
+    until = time.monotonic() + HANG
+    while not condition():
+        assert time.monotonic() < until, "it never happened"
+        time.sleep(0.02)
 
 
 def alive(pid: int) -> bool:
