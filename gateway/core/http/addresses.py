@@ -1,4 +1,4 @@
-"""Addresses as config.yaml spells them: where to listen, and where upstream servers are."""
+"""Addresses in config.yaml: of listeners and of upstream servers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BACKLOG = 1024
 
 
 class BadAddress(ValueError):
-    """The text is no address; the message says what would be one."""
+    """The text is not an address. The message says how to write one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,11 @@ class TcpAddress:
 
 @dataclass(frozen=True, slots=True)
 class UnixAddress:
-    """The path of a unix socket to listen on, and who may connect to it (unix(7))."""
+    """A unix socket to listen on: its path, and who may connect (unix(7))."""
 
     path: str
     mode: int = 0o600
-    group: int | None = None  # its number; None is that of the process
+    group: int | None = None  # the group's number; None: the group of the process
 
     def __str__(self) -> str:
         return f"unix:{self.path}"
@@ -53,9 +53,11 @@ Address = TcpAddress | UnixAddress
 
 @dataclass(frozen=True, slots=True)
 class ServerUrl:
-    """One server of an upstream. `path` is a unix socket's, `host` and `port` are the others'.
+    """One server of an upstream.
 
-    `places` is where it was found; servers that share a place are the same one.
+    A unix socket has a `path`, all others have a `host` and a `port`.
+
+    places: the addresses that it was resolved to; servers with a common place are the same server
     """
 
     scheme: Literal["http", "https", "unix"]
@@ -73,7 +75,10 @@ class ServerUrl:
 
     @property
     def authority(self) -> str:
-        """What a Host field says of it (RFC 9110 §7.2); a unix socket is called localhost."""
+        """The Host field for this server (RFC 9110 §7.2).
+
+        `localhost` for a unix socket.
+        """
         if self.scheme == "unix":
             return "localhost"
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -81,7 +86,12 @@ class ServerUrl:
 
 
 def parse_address(text: str) -> Address:
-    """`127.0.0.1:8080`, `[::1]:8080`, `:8080` (every interface) or `unix:/path`."""
+    """Read a listener's address.
+
+    `127.0.0.1:8080`, `[::1]:8080`, `:8080` (every interface) or `unix:/path`.
+
+    Raises `BadAddress`.
+    """
     if text.startswith("unix:"):
         return UnixAddress(_unix_path(text[5:]))
     found = _HOST_PORT.fullmatch(text)
@@ -91,7 +101,12 @@ def parse_address(text: str) -> Address:
 
 
 def parse_server(text: str) -> ServerUrl:
-    """`http://host:port`, `https://host` or `unix:/path`; nothing behind the port."""
+    """Read a server's URL.
+
+    `http://host:port`, `https://host` or `unix:/path`, without a path behind the port.
+
+    Raises `BadAddress`.
+    """
     if text.startswith("unix:"):
         return ServerUrl("unix", path=_unix_path(text[5:].removeprefix("//")))
     found = _URL.fullmatch(text)
@@ -103,7 +118,7 @@ def parse_server(text: str) -> ServerUrl:
 
 
 def share_a_server(one: Sequence[ServerUrl], other: Sequence[ServerUrl]) -> bool:
-    """Whether two upstreams have a server in common, by whatever address."""
+    """Whether two upstreams share a server, even by different addresses."""
     return one == other or not _places(one).isdisjoint(_places(other))
 
 

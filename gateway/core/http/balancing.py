@@ -1,4 +1,4 @@
-"""Which of several servers gets the next request."""
+"""Load balancing: the choice of a server for the next request."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ class Standing:
     ejections: int = 0  # in a row
 
     def eject(self, now: float) -> None:
-        """Pass the server over, for longer each time; no longer than that if it is already."""
+        """Pass the server over, for longer each time.
+
+        No longer than that if it is already.
+        """
         if now < self.ejected_until:
             return
         # Two to the power of more than this is beyond the limit anyway.
@@ -46,7 +49,9 @@ class Standing:
 
 
 def pick(standings: Sequence[Standing], turn: int, now: float, *, probes: bool = True) -> int:
-    """The index of the least loaded server that is not ejected; equals take turns.
+    """The index of the least loaded server that is not ejected.
+
+    Equals take turns.
 
     probes: whether the request may find out that a server whose ejection has passed still fails.
         Others wait for the longest ejection more, in which there may be one that does.

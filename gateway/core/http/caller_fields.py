@@ -1,4 +1,6 @@
-"""The fields X-Latchkey-*: what the relay tells the gateway's own endpoints of a caller.
+"""The fields X-Latchkey-*, by which the endpoints learn of a caller.
+
+The relay adds them to requests to the gateway's own endpoints.
 
 No client and no upstream can send one: the relay drops every spelling of them.
 """
@@ -32,7 +34,7 @@ def line(name: str, value: bytes) -> bytes:
 
 
 def removed(fields: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """The fields without those of the gateway's own, in any spelling."""
+    """The fields without the gateway's own, in any spelling."""
     for name, value in fields:
         if not fold(name.encode("utf-8", "surrogateescape")).startswith(OWN_PREFIX):
             yield name, value

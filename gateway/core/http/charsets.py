@@ -1,4 +1,4 @@
-"""Charsets by the names that messages call them (RFC 9110 §8.3.2), and Python's codecs for them."""
+"""Python's codecs for the charsets that messages name (RFC 9110 §8.3.2)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import encodings
 import encodings.aliases
 import pkgutil
 
-# Others of Python's codecs are no charsets, or take time with the square of a text's size.
+# Codecs of Python that are not charsets, or whose time grows with the square of a text's size.
 _NO_CHARSETS = frozenset(
     {
         *("aliases", "charmap", "idna", "mbcs", "oem", "punycode", "raw_unicode_escape", "rot_13"),
@@ -22,8 +22,8 @@ _CODECS = {
 
 
 def codec(name: str) -> str | None:
-    """Python's name for a charset; None for one that it does not know.
+    """Python's name for a charset; None for an unknown charset.
 
-    Python itself would look for a module of whatever name it is asked for.
+    The names are listed here, because Python would try to import a module of any given name.
     """
     return _CODECS.get(name.lower().replace("-", "_").replace(".", "_"))

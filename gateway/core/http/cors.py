@@ -1,7 +1,7 @@
-"""CORS: which other origins' pages may read answers (WHATWG Fetch §3.2), the gateway's own too.
+"""CORS: the origins whose pages may read answers (WHATWG Fetch §3.2).
 
-The gateway answers for a route that has such a policy, and the upstream's own fields are dropped:
-two answers to the same question would make browsers refuse both.
+On a route with a policy the gateway sets these fields and drops the upstream's: a browser that gets
+both refuses both.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-# What every field of this protocol begins with.
+# All fields of this protocol begin with it.
 PREFIX = b"access-control-"
 
-# Without a list of its own a policy allows what forms and JSON clients send.
+# A policy without lists allows what forms and JSON clients send.
 DEFAULT_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 DEFAULT_HEADERS = ("Authorization", "Content-Type", "X-Requested-With")
 
@@ -23,16 +23,16 @@ ANY = "*"
 class Policy:
     """Who may read the answers of a route."""
 
-    origins: frozenset[str]  # as browsers spell them; or `*` for all
+    origins: frozenset[str]  # as browsers spell them, or `*` for all
     methods: tuple[str, ...]
     headers: tuple[str, ...]
     exposed: tuple[str, ...]
-    credentials: bool  # cookies are sent along; never with `*`
-    max_age: int  # seconds for which browsers remember the answer to a preflight
+    credentials: bool  # browsers send cookies along; never with `*`
+    max_age: int  # browsers remember the answer to a preflight for so long (seconds)
 
     @classmethod
     def of(cls, said: Any) -> Policy | None:
-        """The policy that a section of config.yaml describes; None if there is none."""
+        """The policy of a section of config.yaml; None without a section."""
         if said is None:
             return None
         return cls(
@@ -45,14 +45,18 @@ class Policy:
         )
 
     def allows(self, origin: str) -> bool:
+        """Whether this origin's pages may read answers."""
         return origin in self.origins or ANY in self.origins
 
     def trusts(self, origin: str) -> bool:
-        """Whether this origin's pages may send requests with cookies as the site's own do."""
+        """Whether this origin's pages may send cookies, as own pages do."""
         return self.credentials and origin in self.origins
 
     def answer(self, origin: str) -> dict[str, str]:
-        """The fields of an answer to a request that came with this Origin; "" for none."""
+        """The fields of an answer.
+
+        `origin` is the request's Origin; "" without one.
+        """
         fields = {} if ANY in self.origins else {"Vary": "Origin"}
         if not origin or not self.allows(origin):
             return fields
@@ -64,7 +68,10 @@ class Policy:
         return fields
 
     def preflight(self, origin: str) -> dict[str, str]:
-        """The fields of the answer to a preflight; who is not allowed learns nothing."""
+        """The fields of the answer to a preflight.
+
+        An origin that is not allowed learns nothing.
+        """
         fields = self.answer(origin)
         if "Access-Control-Allow-Origin" in fields:
             fields.pop("Access-Control-Expose-Headers", None)

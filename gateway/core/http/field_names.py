@@ -1,16 +1,16 @@
-"""What the names of header fields mean to a gateway.
+"""The header fields that mean something to a gateway, by their names.
 
 Many backends read fields through CGI-style names, in which `X-User-Id`, `X_User_Id` and
 `X~User.Id` are one variable: RFC 3875 §4.1.18 speaks of `-` alone, but lighttpd and others write
-`_` for every byte that is no letter or digit. So names are compared folded, and whatever folds to a
-field that the gateway sets or guards, without being spelled like it, is dropped.
+`_` for every byte that is not a letter or a digit. So names are compared folded, and a field is
+dropped if it folds to a name that the gateway sets or guards, but is spelled differently.
 """
 
 from __future__ import annotations
 
 import string
 
-# RFC 9110 §7.6.1 and its predecessors: they speak of one connection, not of the message.
+# They are about one connection and not about the message (RFC 9110 §7.6.1 and its predecessors).
 HOP_BY_HOP = frozenset(
     {
         b"connection",
@@ -21,15 +21,15 @@ HOP_BY_HOP = frozenset(
         b"te",
         b"transfer-encoding",
         b"upgrade",
-        # Spoken only together with `Upgrade: h2c`, which is never granted (RFC 9113 §3.2.1).
+        # Sent together with `Upgrade: h2c`, which the gateway never grants (RFC 9113 §3.2.1).
         b"http2-settings",
     }
 )
 
-# Fields by which nginx describes another request, in its ways (see the relay's `forward_auth`).
+# nginx describes another request by these fields (see `forward_auth`).
 ORIGINALS = frozenset({b"x-original-method", b"x-original-uri", b"x-original-url"})
 
-# Fields by which some servers let a request name another path, method or proxy than its own.
+# Some servers let a request override its own path, method or proxy by these fields.
 OVERRIDES = ORIGINALS | {
     b"x-rewrite-url",
     b"x-override-url",
@@ -39,14 +39,14 @@ OVERRIDES = ORIGINALS | {
     b"proxy",
 }
 
-# Fields that tell of the client, of how it came and of whom it asked; only a trusted peer may set
-# them. docs/configuration.md lists them.
+# The client's address, its scheme and the host that it asked. Only a trusted peer may set these
+# fields; docs/configuration.md lists them.
 FORWARDING = frozenset(
     {
         b"forwarded",
         b"x-real-ip",
         b"x-request-id",
-        # Other names of the client's address.
+        # Other names for the client's address.
         b"cf-connecting-ip",
         b"cf-connecting-ipv6",
         b"cf-pseudo-ipv4",
@@ -69,7 +69,7 @@ FORWARDING = frozenset(
         b"x-proxyuser-ip",
         b"x-remote-addr",
         b"x-remote-ip",
-        # Of the scheme and the host.
+        # Other names for the scheme and the host.
         b"front-end-https",
         b"x-host",
         b"x-http-host-override",
@@ -77,7 +77,7 @@ FORWARDING = frozenset(
         b"x-original-proto",
         b"x-scheme",
         b"x-url-scheme",
-        # RFC 9440 §2.4: the client's certificate.
+        # The client's certificate (RFC 9440 §2.4).
         b"client-cert",
         b"client-cert-chain",
         b"x-arr-clientcert",
@@ -86,7 +86,7 @@ FORWARDING = frozenset(
 )
 FORWARDING_PREFIXES = (b"x-forwarded-", b"x-ssl-", b"ssl-client-")
 
-# Fields by which backends and their frameworks learn for which host a request is.
+# Backends and their frameworks learn the request's host from these fields.
 HOSTS = frozenset(
     {
         b"forwarded",
@@ -99,10 +99,10 @@ HOSTS = frozenset(
     }
 )
 
-# The gateway speaks to its own endpoints with these.
+# The relay tells the gateway's own endpoints of callers by fields with this prefix.
 OWN_PREFIX = b"x-latchkey-"
 
-# RFC 9110 §6.5.1: what a trailer must not carry, as it would change framing, routing or identity.
+# A trailer with one of these names would change framing, routing or identity (RFC 9110 §6.5.1).
 NEVER_TRAILERS = (
     HOP_BY_HOP
     | OVERRIDES
@@ -127,7 +127,7 @@ NEVER_TRAILERS = (
     )
 )
 
-# Fields with a meaning of their own, so that none can be the name of a subject's or of a key.
+# These names have a meaning already, so config.yaml can use none of them for identity or for keys.
 _MEANT = NEVER_TRAILERS | {
     b"baggage",
     b"date",
@@ -164,10 +164,10 @@ _FOLD = bytes(byte if byte in _LETTERS_AND_DIGITS else 0x2D for byte in range(25
 
 
 def fold(name: bytes) -> bytes:
-    """The name as the most careless backend compares it: `X_User~Id` is `x-user-id`."""
+    """Fold a name as careless backends do: `X_User~Id` is `x-user-id`."""
     return name.lower().translate(_FOLD)
 
 
 def has_meaning(folded: bytes) -> bool:
-    """Whether HTTP, browsers, proxies or the gateway mean something by a field of this name."""
+    """Whether HTTP, browsers, proxies or the gateway use this name."""
     return folded in _MEANT or folded.startswith(_MEANT_PREFIXES)

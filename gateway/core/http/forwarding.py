@@ -1,8 +1,8 @@
-"""What trusted proxies tell of the client: its address, the scheme it used and the host it asked.
+"""The client as trusted proxies describe it: address, scheme and host.
 
-A proxy appends to X-Forwarded-For the address from which a request has come to it. So the list is
-read from the right: each element is believed if the proxy that has appended it is trusted, and what
-stands left of an element that is no address may be made up.
+A proxy appends to X-Forwarded-For the address that a request came from. So the list is read from
+the right: an element is believed if a trusted proxy has appended it. An element that is not an
+address ends the reading, because the client may have made up what stands left of it.
 """
 
 from __future__ import annotations
@@ -18,39 +18,39 @@ from gateway.core.sessions.keys import holds_key
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# The address of the peer of a unix socket (RFC 7239 §6.2).
+# Stands for the address of a unix socket's peer (RFC 7239 §6.2).
 UNKNOWN = "unknown"
 
-# RFC 9110 §7.2, RFC 3986 §3.2.2: the name or the IPv6 address, the port, and maybe an empty one.
+# A name or an IPv6 address, and a port, which may be empty (RFC 9110 §7.2, RFC 3986 §3.2.2).
 _AUTHORITY = re.compile(
     rb"((?:(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})++|\[([0-9A-Fa-f:.]++)\])"
     rb"(?::[0-9]{1,5}+(?!:))?):?"
 )
 
-# The longest name has 253 characters (RFC 1035 §2.3.4), and behind it there may be a port.
+# A name of 253 characters (RFC 1035 §2.3.4) and a port.
 _MAX_HOST_BYTES = 259
 
-# Proxies that serve WebSockets may name these schemes, of the same two ports (RFC 6455 §3).
+# Proxies name the last two for WebSockets, on the same two ports (RFC 6455 §3).
 _SCHEMES = frozenset({b"http", b"https", b"ws", b"wss"})
 _PROTECTED = frozenset({b"https", b"wss"})
 
-# The longest address has 45 characters; beside it there may be a zone, a port and quotes.
+# An address of 45 characters with a zone, a port and quotes.
 _MAX_NODE_BYTES = 96
 
-# How many texts, of a client's choice, are remembered with what they mean.
+# Clients choose these texts, so the number of remembered ones is limited.
 _MAX_REMEMBERED = 2048
 
-# RFC 7239 §6, and an IPv6 address without brackets, which most proxies write.
+# A node of RFC 7239 §6, or an IPv6 address without brackets, as most proxies write it.
 _NODE = re.compile(
     rb"(?:([0-9.]++)|\[([0-9A-Fa-f:.]++)(?:%[A-Za-z0-9._~-]++)?\])(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]++))?"
     rb"|([0-9A-Fa-f:.]++)(?:%[A-Za-z0-9._~-]++)?"
 )
 
-# A longer way through trusted proxies is not followed.
+# Of a longer way through proxies, the rest is not read.
 _MAX_HOPS = 16
 
-# RFC 7239 §4, without escapes, which no address needs, and with values that should be quoted but
-# seldom are. A quote that nothing closes is a byte like any other: it hides no element behind it.
+# RFC 7239 §4 without escapes, which no address needs. Values that should be quoted seldom are. An
+# open quote is a byte like any other, so that it hides no element behind it.
 _ELEMENT = re.compile(rb'(?:[^,"]++|"[^"]*+"|")++')
 _PAIR = re.compile(rb'[ \t]*+([A-Za-z0-9_-]++)=(?:"([^"\\]*+)"|([^\s";,]++))[ \t]*+(?:;|\Z)')
 
@@ -60,7 +60,10 @@ _FORWARDED, _OTHER_WAYS = b"forwarded", (b"x-forwarded-", b"x-real-ip")
 
 
 class Trusted:
-    """The networks whose word is believed, and maybe the peers of unix sockets."""
+    """The networks whose proxies are believed.
+
+    `unix` stands for the peers of unix sockets.
+    """
 
     def __init__(self, places: Iterable[Network | Literal["unix"]]) -> None:
         known = tuple(places)
@@ -70,8 +73,9 @@ class Trusted:
         self.includes: Callable[[str], bool] = lru_cache(_MAX_REMEMBERED)(self._includes)
 
     def client_network(self, address: str) -> str:
-        """What a client has of the addresses around its own (see `networks.network`); "" where the
-        address is none, or that of a proxy which names no client.
+        """The network of one client around an address (see `networks.network`).
+
+        "" if the text is not an address, or if it is that of a proxy, which names no client.
         """
         network = networks.network(address)
         return "" if not network or self.includes(address) else network
@@ -84,11 +88,11 @@ class Trusted:
 
 
 class Client(NamedTuple):
-    """Who asked, as far as is known."""
+    """The client of a request, as far as it is known."""
 
-    address: str  # UNKNOWN at a unix socket, if its peer names no client
+    address: str  # UNKNOWN if the peer of a unix socket names no client
     scheme: bytes = b"http"
-    host: bytes | None = None  # where that is not said, the request's own
+    host: bytes | None = None  # the host that it asked; None: the one in the request itself
 
     @property
     def is_protected(self) -> bool:
@@ -97,35 +101,43 @@ class Client(NamedTuple):
 
 
 def client(peer: str, fields: Iterable[tuple[bytes, bytes]], trusted: Trusted) -> Client:
-    """Who asked, by what a trusted `peer` says in `fields` (names in lower case, and values).
+    """The client, as a trusted peer describes it.
 
-    A proxy that says X-Forwarded-* or X-Real-IP passes Forwarded on as the client has made it up;
-    so that counts only where none of them is said.
+    A proxy that sets X-Forwarded-* or X-Real-IP may pass a client's own Forwarded on. So Forwarded
+    counts only in a request without the others.
+
+    peer: the address of the trusted proxy
+    fields: (name in lower case, value) of its forwarding fields
+    trusted: the proxies that are believed
     """
     said: dict[bytes, list[bytes]] = {}
     for name, value in fields:
         said.setdefault(name, []).append(value)
     if _FORWARDED in said and not any(name.startswith(_OTHER_WAYS) for name in said):
         return _by_forwarded(peer, said[_FORWARDED], trusted)
-    # Many proxies say one of the two, and pass the other on as the client has made it up.
+    # Many proxies set only one of the two, and pass on the other as the client sent it.
     chain = _members(said[_FOR]) if _FOR in said else _members(said.get(_REAL_IP, ()))[-1:]
     address, hops = _walk(peer, map(node, reversed(chain)), trusted)
     schemes, hosts = _members(said.get(_PROTO, ())), _members(said.get(_HOST, ()))
     if len(chain) > hops:
-        # A peer that is not trusted may have begun the list.
+        # The client may have begun the list.
         schemes = schemes[-max(hops, 1) :]
-    # Some proxies append to a client's own X-Forwarded-Host: the last one is our peer's.
+    # Some proxies append to the client's own X-Forwarded-Host, so the last one is our peer's.
     return _client(address, (schemes or [b""])[0], (hosts or [b""])[-1])
 
 
 def host_value(text: bytes) -> bytes | None:
-    """A Host field's value without a port that is empty (RFC 3986 §6.2.3); None if it is none."""
+    """A Host field's value without an empty port (RFC 3986 §6.2.3).
+
+    None if it is malformed.
+    """
     return _host_value(text) if len(text) <= _MAX_HOST_BYTES else _read_host_value(text)
 
 
 def node(text: bytes) -> str | None:
-    """The address in an element of X-Forwarded-For, or in `for=` (RFC 7239 §6), with or without a
-    port; None if it is none, or a hidden one.
+    """The address in an element of X-Forwarded-For or in `for=`, without port.
+
+    None if the element is not an address, or hides it (RFC 7239 §6).
     """
     return _node(text) if len(text) <= _MAX_NODE_BYTES else None
 
@@ -147,7 +159,9 @@ _host_value = lru_cache(_MAX_REMEMBERED)(_read_host_value)
 
 @lru_cache(_MAX_REMEMBERED)
 def plain(address: str) -> str:
-    """An address without its zone, and an IPv4 one in IPv6's clothes as what it is.
+    """An address without its zone.
+
+    An IPv4-mapped IPv6 address becomes the IPv4 one.
 
     Raises `ValueError`.
     """
@@ -169,7 +183,7 @@ def _node(text: bytes) -> str | None:
 
 
 def _members(lines: Iterable[bytes]) -> list[bytes]:
-    """The last members of a list, which may stand in several lines (RFC 9110 §5.6.1)."""
+    """The last members of a list in one or several lines (RFC 9110 §5.6.1)."""
     parts = b",".join(lines).rsplit(b",", _MAX_HOPS)
     return [member for part in parts if (member := part.strip(b" \t"))]
 
@@ -177,7 +191,7 @@ def _members(lines: Iterable[bytes]) -> list[bytes]:
 def _walk(peer: str, named: Iterable[str | None], trusted: Trusted) -> tuple[str, int]:
     """The client's address, and how many elements of a chain are believed.
 
-    `named` are the addresses in them, from the right.
+    named: the addresses in the elements, from the right; None where an element has none
     """
     address, hops = peer, 0
     for before in named:
@@ -188,7 +202,7 @@ def _walk(peer: str, named: Iterable[str | None], trusted: Trusted) -> tuple[str
 
 
 def _by_forwarded(peer: str, lines: Iterable[bytes], trusted: Trusted) -> Client:
-    """RFC 7239: each element is one proxy's, with all that it says."""
+    """The client by Forwarded (RFC 7239), with an element for each proxy."""
     found = _ELEMENT.findall(b",".join(lines))
     elements = [element for element in found if element.strip(b" \t")]
     said = [_pairs(element) for element in elements[-_MAX_HOPS:]]
@@ -199,7 +213,7 @@ def _by_forwarded(peer: str, lines: Iterable[bytes], trusted: Trusted) -> Client
 
 
 def _pairs(element: bytes) -> dict[bytes, bytes]:
-    """The parameters of an element; none, if one is malformed or comes twice."""
+    """The parameters of an element; none if one is malformed or comes twice."""
     pairs: dict[bytes, bytes] = {}
     at = 0
     while at < len(element):
@@ -212,7 +226,7 @@ def _pairs(element: bytes) -> dict[bytes, bytes]:
 
 
 def _client(address: str, scheme: bytes, asked: bytes) -> Client:
-    """With what is no scheme, or no host, left out."""
+    """The client, without a scheme or a host that is malformed."""
     scheme = scheme.lower()
     known = scheme if scheme in _SCHEMES else b"http"
     return Client(address, known, host_value(asked))

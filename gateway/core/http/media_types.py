@@ -1,7 +1,7 @@
-"""Content-Type fields (RFC 9110 §8.3): what a body is said to be.
+"""Content-Type fields (RFC 9110 §8.3), read in one pass.
 
-Read in one pass over the field. The standard library's `email`, which HTTP libraries read this
-field with, takes time with the square of its size: 0.9 s for 30 KB that a client makes up.
+HTTP libraries read this field with the standard library's `email`, whose time grows with the square
+of its size: 0.9 s for 30 KB that a client makes up.
 """
 
 from __future__ import annotations
@@ -12,27 +12,28 @@ FORM = "application/x-www-form-urlencoded"
 FORM_OF_PARTS = "multipart/form-data"
 JSON = "application/json"
 
-# RFC 9110 §5.6.2, §5.6.4 and §5.6.6: one parameter with the semicolon before it, or a semicolon
-# with nothing behind it.
+# One parameter with the semicolon before it, or a semicolon alone (RFC 9110 §5.6.2, §5.6.4 and
+# §5.6.6).
 _PARAMETER = re.compile(
     r'[ \t]*+;[ \t]*+(?:([!#$%&\'*+.^_`|~0-9A-Za-z-]++)=(?:"((?:[^"\\]++|\\.)*+)"|([^\s;"]++)))?+',
     re.DOTALL,
 )
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
-# No type has more.
+# No media type has more.
 _MAX_PARAMETERS = 16
 
 
 def essence(field: str) -> str:
-    """The type and the subtype, in lower case and without the parameters."""
+    """The type and the subtype in lower case, without the parameters."""
     return field.partition(";")[0].strip().lower()
 
 
 def parameter(field: str, name: str) -> str:
-    """The value of the parameter `name`, given in lower case; "" if there is none.
+    """The value of the parameter `name` (in lower case); "" without one.
 
-    A field that cannot be read to its end, or has the name twice, has none: readers would differ.
+    A field that is malformed, or has the parameter twice, counts as one without it: readers would
+    differ about the value.
     """
     at, values = len(field.partition(";")[0]), []
     for _ in range(_MAX_PARAMETERS):

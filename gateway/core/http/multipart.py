@@ -1,4 +1,4 @@
-"""Forms that come in parts (RFC 7578, RFC 2046 §5.1): the names and values of their fields."""
+"""The fields of multipart forms (RFC 7578, RFC 2046 §5.1)."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ from collections.abc import Iterator
 
 from gateway.core.http import media_types
 
-# RFC 2046 §5.1.1, in characters.
+# In characters (RFC 2046 §5.1.1).
 _MAX_BOUNDARY = 70
 
-# Some readers take a line feed alone for the end of a line.
+# Some readers take a line feed without CR for the end of a line.
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _DISPOSITION = re.compile(
     rb"\ncontent-disposition[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)", re.IGNORECASE
 )
 
-# A part's name, in quotes or without. What is in quotes always ends before the next such name.
+# A part's name, with or without quotes. A quoted text ends before the next name begins.
 _NAME = re.compile(
     rb'(?<![A-Za-z*])name\s*+=\s*+(?:"((?:[^"\\]++|\\.)*+)"|([^\s;"]++))', re.IGNORECASE
 )
 
 
 def fields(content_type: str, body: bytes) -> Iterator[tuple[str, str]]:
-    """The fields of a body of parts, in their order; none if the boundary cannot be told.
+    """The fields of a multipart body, in order, as (name, value).
 
-    A part that readers could call by several names comes under each of them.
+    None without a usable boundary.
+
+    A part whose name readers could read in several ways comes once under each name.
     """
     boundary = media_types.parameter(content_type, "boundary").encode("latin-1", "replace")
     if not 0 < len(boundary) <= _MAX_BOUNDARY:
@@ -38,7 +40,7 @@ def fields(content_type: str, body: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _field(part: bytes) -> Iterator[tuple[str, str]]:
-    """One part, from the end of the line of its delimiter on."""
+    """The fields of one part, which begins at the end of its delimiter's line."""
     head = _BLANK_LINE.search(part)
     if head is None:
         return

@@ -1,11 +1,11 @@
-"""What a client wants: a page or JSON, and in which language (RFC 9110 §12.5)."""
+"""A client's choice of page or JSON, and of a language (RFC 9110 §12.5)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-# Browsers say what they accept in a tenth of this. Of a longer field, the rest does not count.
+# Browsers need a tenth of this. The rest of a longer field does not count.
 _MAX_READ = 1024
 
 _QUALITY = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
@@ -17,7 +17,9 @@ _NAVIGATE = "navigate"
 
 
 def wants_page(accept: str | None, fetch_mode: str | None) -> bool:
-    """Whether a person reads the answer: a person gets a page, and a program gets JSON.
+    """Whether a person reads the answer.
+
+    A person gets a page, and a program gets JSON.
 
     accept: the Accept field, which decides (RFC 9110 §12.5.1); None if the request has none
     fetch_mode: the Sec-Fetch-Mode field, which decides without Accept
@@ -26,29 +28,37 @@ def wants_page(accept: str | None, fetch_mode: str | None) -> bool:
 
 
 def navigates(accept: str | None, fetch_mode: str | None) -> bool:
-    """Whether a person's browser goes somewhere, so that it can be sent elsewhere. A script that
-    fetches a page would follow a redirect without a person seeing it.
+    """Whether a person's browser goes somewhere, and can be sent elsewhere.
+
+    A script that fetches a page would follow a redirect without a person seeing it.
     """
     return fetch_mode in (None, _NAVIGATE) and wants_page(accept, fetch_mode)
 
 
 def prefers(accept: str, one: str, other: str) -> bool:
-    """Whether one media type is wanted more than another. A client that names neither is a program,
-    and wants both alike.
+    """Whether one media type is wanted more than another.
+
+    A client that names neither is a program, and wants both alike.
     """
     ranges = dict(_ranges(accept))
     return _quality(ranges, one) > _quality(ranges, other)
 
 
 def names_html(accept: str) -> bool:
-    """Whether an Accept field asks for HTML by its name, with a weight above 0."""
+    """Whether an Accept field names HTML with a weight above 0."""
     return dict(_ranges(accept)).get(_HTML, 0.0) > 0
 
 
 def language(accept: str, offered: Sequence[str]) -> str:
-    """The wanted one of the languages that there are, each a primary subtag; else the first.
+    """Choose the language that is wanted most.
 
-    Of several that are wanted as much, the one that was named first, as browsers mean it.
+    The first offered one if none is wanted.
+
+    Of languages with the same weight, the one that the field names first is taken, as browsers mean
+    it.
+
+    accept: the Accept-Language field
+    offered: the languages to choose from, as primary subtags
     """
     ranges = list(_ranges(accept))
 
@@ -67,13 +77,16 @@ def language(accept: str, offered: Sequence[str]) -> str:
 
 
 def _quality(ranges: Mapping[str, float], wanted: str) -> float:
-    """The weight of a media type: that of the most specific range that includes it."""
+    """The weight of the most specific range that includes a media type."""
     including = (wanted, f"{wanted.partition('/')[0]}/*", "*/*")
     return next((ranges[name] for name in including if name in ranges), 0.0)
 
 
 def _ranges(field: str) -> Iterable[tuple[str, float]]:
-    """The names in a field, in lower case, with their weights; malformed members are left out."""
+    """The names in a field, in lower case, with their weights.
+
+    Malformed members are left out.
+    """
     if len(field) > _MAX_READ:
         field = field[:_MAX_READ].rpartition(",")[0]
     for item in field.lower().split(","):

@@ -1,15 +1,18 @@
-"""The networks that one client may have, around an address: what limits by address count."""
+"""The networks that count as one client, for limits by address."""
 
 import ipaddress
 
-# RFC 6177 §2: a home gets a /64 at the least, so one client has all the addresses in it; and a site
-# gets a /48 at the most, which has as many of these.
+# RFC 6177 §2: a home gets at least a /64, so all of its addresses count as one client; a site gets
+# at most a /48, in bits.
 _HOME_BITS = 64
 _SITE_BITS = 48
 
 
 def network(address: str) -> str:
-    """What one client has of the addresses around this one; nothing, if it is none."""
+    """The network of one client around an address.
+
+    "" if the text is not an address.
+    """
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -22,7 +25,10 @@ def network(address: str) -> str:
 
 
 def site(home: str) -> str:
-    """The largest network that may be one client's, around its `network`; nothing for IPv4."""
+    """The largest network that one client may have, around its `network`.
+
+    "" for IPv4.
+    """
     if ":" not in home:
         return ""
     return str(ipaddress.IPv6Network(home).supernet(new_prefix=_SITE_BITS))

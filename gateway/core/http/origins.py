@@ -1,9 +1,8 @@
-"""Which site caused a request: what stands between a browser's cookie and another site's page.
+"""Protection against cross-site request forgery (CWE-352).
 
-A browser adds its cookies to whatever request any page makes it send. So a request that carries its
-key in a cookie and may change something has to show where it comes from, by fields that browsers
-set and no page can (Fetch Metadata §2.2; RFC 6454 §7; OWASP's cross-site request forgery cheat
-sheet).
+A browser adds its cookies to the requests of every page, of other sites as well. So a request with
+a key in a cookie that may change something has to show where it comes from. Browsers set the fields
+for that, and no page can (Fetch Metadata §2.2; RFC 6454 §7; OWASP's cheat sheet on CSRF).
 """
 
 from __future__ import annotations
@@ -13,15 +12,15 @@ from urllib.parse import urlsplit
 
 from gateway.core.http.cors import Policy
 
-# RFC 9110 §9.2.1: they change nothing.
+# They change nothing (RFC 9110 §9.2.1).
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-# Caused by a page of the same origin, or by the user: an address typed, a bookmark.
+# A page of the same origin, or the user, who typed an address or opened a bookmark.
 _OWN_SITES = ("same-origin", "none")
 
 
-# A host as browsers spell it, with its port: without a root dot, and without a comma or an escape,
-# which backends read in different ways. 253 characters are the most (RFC 1035 §2.3.4).
+# A host as browsers spell it, and its port: without a root dot, a comma or an escape, which
+# backends read in different ways. A name has at most 253 characters (RFC 1035 §2.3.4).
 _PLAIN_AUTHORITY = re.compile(
     r"(?:(?=.{1,253}(?::|\Z))[a-z0-9._-]*[a-z0-9_-]|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?"
 )
@@ -29,20 +28,25 @@ _PORT = re.compile(r":[0-9]+\Z")
 
 
 def plain_authority(field: str) -> str:
-    """The host and port in a Host field, in lower case; "" if they can be read in several ways."""
+    """The host and port of a Host field in lower case.
+
+    "" if readers could differ about them.
+    """
     authority = field.lower()
     return authority if _PLAIN_AUTHORITY.fullmatch(authority) else ""
 
 
 def host_of(authority: str) -> str:
-    """The host of a host and port."""
+    """The host without the port."""
     return _PORT.sub("", authority)
 
 
 def is_own_site(
     *, site: str | None, origin: str | None, host: str, policy: Policy | None = None
 ) -> bool:
-    """Whether a request was caused by the site's own pages, or by a page with the same rights.
+    """Whether the site's own pages caused a request.
+
+    Pages of other origins may have the same rights by a policy.
 
     A request without both fields shows nothing: no browser of this decade sends one.
 
@@ -56,12 +60,15 @@ def is_own_site(
     if site is not None:
         return site in _OWN_SITES
     scheme, mark, _ = (origin or "").partition("://")
-    # Some proxies say the port in Host that browsers leave out in Origin.
+    # Some proxies write the default port in Host, which browsers leave out in Origin.
     return bool(mark) and authority(origin or "") == authority(f"{scheme}://{host}")
 
 
 def authority(url: str) -> str:
-    """The host and port of a URL, without a port that goes without saying; "" if there are none."""
+    """The host and port of a URL, without the scheme's default port.
+
+    "" without a host.
+    """
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -1,18 +1,19 @@
-"""How a request's path is read before it is matched (wire-rules.md#C8). Nothing here does I/O.
+"""The three readings of a path, by which routes match (wire-rules.md#C8).
 
-A path goes upstream as it came, but routes match on readings of it: backends read the same bytes in
-different ways, and every path confusion lives in the gap between two of them.
+A path goes upstream as it came, but routes match on readings of it. Backends read the same bytes in
+different ways, and attacks by path confusion use the difference between two readings.
 
-* The strict reading, RFC 3986 §6.2.2: only percent-encoded unreserved characters are decoded.
-* The resolved reading: everything decoded until it is stable, backslashes as slashes, `;parameters`
-  cut, empty and dot segments removed. Where this is another route's path, the request is refused:
-  honest clients resolve a path before they send it. So is one with control bytes where a part
-  between them, or the whole without them, is another route's path: patterns of Ruby see lines, and
-  parsers of URLs drop line ends.
-* The loose reading: what backends take for the same path in their ordinary settings. They drop
+* The strict reading (RFC 3986 §6.2.2): only percent-encoded unreserved characters are decoded.
+* The resolved reading: everything is decoded until it is stable, backslashes become slashes,
+  `;parameters` are cut, empty and dot segments are removed. A request is refused if this is another
+  route's path, because honest clients resolve a path before they send it. So is a path with control
+  bytes if a part between them, or the whole without them, is another route's path: patterns in Ruby
+  match by line, and parsers of URLs drop line ends.
+* The loose readings: what backends take for the same path in their ordinary settings. They ignore
   case, a slash at the end, a format suffix (`.json`), what Windows drops from a name, a script
-  before or behind the path (`/index.php/api`), and what tells a letter from an ASCII one. People
-  and links do spell paths like this; where it is another route's path, the stricter route decides.
+  before or behind the path (`/index.php/api`), and the difference between a letter and an ASCII
+  one. People and links do spell paths like this. If this is another route's path, the stricter of
+  the two routes decides.
 """
 
 from __future__ import annotations
@@ -24,46 +25,46 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-# A path that has one reading only: no escapes, no parameters, no backslash, no empty segment and
-# no segment that begins with a dot. Nearly every request is of this kind.
+# A path with a single reading: without escapes, parameters, backslashes, empty segments and
+# segments that begin with a dot. Nearly all requests have one.
 _PLAIN = re.compile(rb"(?:/[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9_~!$&'()*+,=:@.-]*+)*+/?")
 
-# A plain path that is its own loose reading: no capitals, no full stop, no slash at the end.
+# A plain path that is its own loose reading: without capitals, full stops and a slash at the end.
 _FOLDED = re.compile(rb"(?:/[a-z0-9_~!$&'()*+,=@-]++)++")
 
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _HEX = b"0123456789ABCDEFabcdef"
 _CONTROLS = re.compile(rb"[\x00-\x1f\x7f]++")
 
-# Each part between control bytes is read by itself; honest clients have no reason to send many.
+# Each part between control bytes is read by itself. Honest clients do not send many.
 _MAX_PARTS = 8
 
-# ASCII in two to four bytes, which RFC 3629 §3 forbids and old decoders accept: `%c0%af` is `/`.
+# ASCII in two to four bytes: RFC 3629 §3 forbids it, and old decoders accept it (`%c0%af` is `/`).
 _OVERLONG = re.compile(rb"(?:([\xc0\xc1])|(?:\xe0|\xf0\x80)([\x80\x81]))([\x80-\xbf])")
 
-# A percent sign that is escaped several times in a row, as by clients who escape what is escaped.
+# A percent sign that is escaped several times in a row, by clients that escape an escaped path.
 _ESCAPED_AGAIN = re.compile(rb"%(?:25)+(?=[0-9A-Fa-f]{2})")
 
-# Other escapes in escapes are undone at most this often: honest clients have no reason for them.
+# Other escapes in escapes are decoded at most so often. Honest clients do not send them.
 _MAX_DECODINGS = 4
 
-# A path that climbs, spelled so that every backend that resolves it ends at the same place.
+# A path with `..` that all backends that resolve it understand alike.
 _PLAIN_CLIMB = re.compile(rb"(?:/(?:\.|\.\.|[A-Za-z0-9_~!$&'()*+,=:@.-]*[A-Za-z0-9_-]))+/?")
 
-# Letters that Java and Windows take for ASCII, and Unicode's normal forms (UAX #15) do not.
+# Java and Windows take these letters for ASCII; Unicode's normal forms (UAX #15) do not.
 _BEST_FIT = str.maketrans({"\u0131": "i", "\u2044": "/", "\u2215": "/", "\u2216": "\\"})
 
-# The combining marks into which letters come apart (Unicode's block U+0300).
+# The combining marks of decomposed letters (Unicode's block U+0300).
 _ACCENT = re.compile("[\u0300-\u036f]+")
 
-# A program that gets the rest of the path (CGI's PATH_INFO, RFC 3875 §4.1.5), in a folded path.
+# In a folded path: a script that gets the rest of the path (PATH_INFO, RFC 3875 §4.1.5).
 _SCRIPT = re.compile(rb"/[^/]*\.(?:php[0-9]?|phtml|f?cgi|pl|cfm|aspx?|ashx|asmx|svc)(?=/|\Z)")
 
-# What backends that decode a path before they take it apart find behind it.
+# Some backends decode a path before they split a query off.
 _QUERY = re.compile(rb"[?#].*", re.DOTALL)
 
 
-# What an escape of two hexadecimal digits is in the strict reading.
+# By the two hexadecimal digits of an escape: its strict reading.
 _STRICT = {
     digits: bytes((byte,)) if byte in _UNRESERVED else b"%" + digits.upper()
     for digits, byte in (
@@ -73,29 +74,31 @@ _STRICT = {
 
 
 class AmbiguousPath(ValueError):
-    """The path has no safe reading: a NUL, many control bytes, endless encoding, a climb above the
-    root or over segments that not every backend sees.
+    """The path has no safe reading.
+
+    It holds a NUL, many control bytes, endless escapes, or `..` that leads above the root or over
+    segments that some backends ignore.
     """
 
 
-# A path, folded, and behind it the same without its format suffix.
+# A folded path, and then the same path without its format suffix, as `_stems` gives it.
 Folded = tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """One path in its readings; mostly the same bytes."""
+    """One path in its readings, which mostly are the same bytes."""
 
     strict: bytes
     resolved: bytes
     loose: tuple[Folded, ...]
-    without_controls: tuple[bytes, ...] = ()  # what else a path with control bytes may be
+    without_controls: tuple[bytes, ...] = ()  # other readings of a path with control bytes
 
 
 def read(path: bytes) -> Readings:
-    """The readings of an origin-form path without its query.
+    """Read an origin-form path without its query.
 
-    Raises `AmbiguousPath` where no reading is safe.
+    Raises `AmbiguousPath` if no reading is safe.
     """
     if _FOLDED.fullmatch(path):
         return Readings(path, path, ((path,),))
@@ -104,12 +107,12 @@ def read(path: bytes) -> Readings:
     others = _without_controls(resolved)
     loose = sum(map(_loose, others), start=_loose(resolved))
     if b"/../" in plain + b"/":
-        loose += _loose(plain)  # to a backend that takes `..` for a name
+        loose += _loose(plain)  # some backends take `..` for a name
     return Readings(plain, resolved, loose, others)
 
 
 def strict(path: bytes) -> bytes:
-    """The strict reading of a path, for which there always is one."""
+    """The strict reading, which any path has."""
     before, *escapes = path.split(b"%")
     return before + b"".join(
         [_STRICT.get(text[:2], b"%" + text[:2]) + text[2:] for text in escapes]
@@ -117,7 +120,9 @@ def strict(path: bytes) -> bytes:
 
 
 def fold(resolved: bytes) -> bytes:
-    """A path without what backends drop: case, and a slash at the end. The root is empty.
+    """Fold a path: without case and a slash at the end, which backends ignore.
+
+    The root is empty.
 
     Raises `AmbiguousPath`.
     """
@@ -137,11 +142,11 @@ def fold(resolved: bytes) -> bytes:
 
 
 class BackendPaths:
-    """Paths that mean something to a backend, in every spelling that it may take for them."""
+    """Paths of a backend, in all spellings that the backend may take for them."""
 
     def __init__(self, paths: Iterable[bytes]) -> None:
-        self._whole: set[bytes] = set()  # they, and what a server may complete to them
-        self._stems: set[bytes] = set()  # what they are in another format
+        self._whole: set[bytes] = set()  # the paths, and beginnings that a server may complete
+        self._stems: set[bytes] = set()  # the paths without a format suffix
         for path in map(fold, paths):
             script = _SCRIPT.search(path)
             shorter = {*_stems(path)} if script is None else {_without(script)}
@@ -152,8 +157,10 @@ class BackendPaths:
         return bool(self._whole)
 
     def hold(self, loose: Iterable[Folded], *, suffixes: bool) -> bool:
-        """Whether a backend may take a path of these readings for one of them; with `suffixes`,
-        also when it asks for another format.
+        """Whether the backend may take a request's path for one of these.
+
+        loose: the loose readings of the request's path
+        suffixes: whether a path with a format suffix counts as well
         """
         for whole, *stems in loose:
             if whole in self._whole or (suffixes and not self._stems.isdisjoint(stems)):
@@ -186,12 +193,12 @@ def _decoded(path: bytes) -> bytes:
     else:
         raise AmbiguousPath
     if b"\0" in path:
-        raise AmbiguousPath  # where it ends for some, in languages with strings like those of C
+        raise AmbiguousPath  # in languages with strings as in C, a text ends at a NUL
     return path
 
 
 def _without_controls(resolved: bytes) -> tuple[bytes, ...]:
-    """What a resolved path is to backends that drop control bytes, or that see lines in it."""
+    """A resolved path for backends that drop control bytes or match by line."""
     parts = _CONTROLS.split(resolved)
     if len(parts) == 1:
         return ()
@@ -207,15 +214,16 @@ def _shortest(overlong: re.Match[bytes]) -> bytes:
 
 
 def _letters(path: bytes) -> bytes:
-    """Letters as the ASCII ones that they fold to in some language's library, without accents."""
+    """Replace letters by the ASCII letters that libraries take them for."""
     text = path.decode("utf-8", "surrogateescape").translate(_BEST_FIT)
-    # Each by itself: sorting the marks of a long run takes a time that grows with its square.
+    # One letter at a time: the time to sort a long run of marks grows with the square of its
+    # length.
     text = "".join([unicodedata.normalize("NFKD", letter) for letter in text]).casefold()
     return _ACCENT.sub("", text).encode("utf-8", "surrogateescape")
 
 
 def _loose(resolved: bytes) -> tuple[Folded, ...]:
-    """What backends may take a resolved path for."""
+    """The loose readings of a resolved path."""
     whole = fold(resolved)
     ways = [whole]
     if b"?" in whole or b"#" in whole:
@@ -227,12 +235,12 @@ def _loose(resolved: bytes) -> tuple[Folded, ...]:
 
 
 def _without(script: re.Match[bytes]) -> bytes:
-    """The path that a front controller serves: `/index.php/api/me` is `/api/me`."""
+    """The path without a front controller: `/index.php/api/me` is `/api/me`."""
     return script.string[: script.start()] + script.string[script.end() :]
 
 
 def _stems(folded: bytes) -> list[bytes]:
-    """What is left of a path without a format suffix: of `/a.b.c`, `/a.b` and `/a`."""
+    """The path without a format suffix: `/a.b` and `/a` for `/a.b.c`."""
     folder, _, name = folded.rpartition(b"/")
     ends = {name.find(b"."), name.rfind(b".")} - {-1}
     stems = [name[:end].rstrip(b" .") for end in ends]

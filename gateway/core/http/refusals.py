@@ -1,4 +1,4 @@
-"""Refusals: every answer that the gateway gives instead of passing a request on.
+"""Refusals: the gateway's answers to requests that it does not pass on.
 
 A refusal has a status, a stable machine-readable reason and a title for people. It is rendered as a
 JSON problem (RFC 9457). Refusals are told apart by identity or by `reason`, never by their title.

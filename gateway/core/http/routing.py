@@ -1,8 +1,8 @@
-"""Which rule serves a path: the most specific one, found without looking at the others.
+"""A table of rules by path: the most specific pattern serves a path.
 
-A pattern is an exact path, or a prefix when it ends in `/*`. An exact path beats a prefix and a
-longer prefix beats a shorter one; rules of the same pattern share it by method. A rule for GET is
-one for HEAD too, unless another one names HEAD (wire-rules.md#C7, RFC 9110 §9.3.2).
+A pattern is an exact path, or a prefix if it ends in `/*`. An exact path comes before a prefix, and
+a longer prefix before a shorter one. Rules of one pattern share it by method. A rule for GET serves
+HEAD too, unless another rule names HEAD (wire-rules.md#C7, RFC 9110 §9.3.2).
 """
 
 from __future__ import annotations
@@ -19,39 +19,46 @@ T = TypeVar("T")
 
 @dataclass(slots=True, eq=False)
 class Methods(Generic[T]):
-    """The rules of one pattern: `named` by method, and one for every other method if there is."""
+    """The rules of one pattern.
+
+    named: the rules by method
+    other: the rule for all other methods, or nothing
+    """
 
     named: dict[bytes, T] = field(default_factory=dict)
     other: list[T] = field(default_factory=list)
-    folded: bytes = b""  # the pattern's path as the loose reading compares it
+    folded: bytes = b""  # the pattern's path, folded for loose readings
 
     def pick(self, method: bytes) -> T | None:
-        """The rule for this method (case-sensitive, RFC 9110 §9.1), or None: not allowed here."""
+        """The rule for a method (case-sensitive, RFC 9110 §9.1).
+
+        None if it is not allowed here.
+        """
         rule = self.named.get(method)
         if rule is None and self.other:
             return self.other[0]
         return rule
 
     def all(self) -> Iterable[T]:
-        """Every rule of the pattern; one of several methods more than once."""
+        """All rules of the pattern. A rule of several methods comes several times."""
         return [*self.named.values(), *self.other]
 
     def mapped(self, change: Callable[[T], T]) -> Methods[T]:
-        """The same with another rule in the place of each."""
+        """The same methods, with each rule changed."""
         named = {method: change(rule) for method, rule in self.named.items()}
         return Methods(named, [change(rule) for rule in self.other])
 
     @property
     def allowed(self) -> list[str]:
-        """What an `Allow` field says; empty when every method is served."""
+        """The methods of an `Allow` field; empty if all methods are served."""
         return [] if self.other else sorted(method.decode("ascii") for method in self.named)
 
 
 class Table(Generic[T]):
-    """Patterns and their rules; built once, then only read."""
+    """Patterns and their rules. It is built once and then only read."""
 
     def __init__(self, rules: Iterable[tuple[str, Iterable[str] | None, T]]) -> None:
-        """`rules` are (pattern, methods or None for all, rule). Clashes are the config's affair."""
+        """`rules` are (pattern, methods or None for all, rule)."""
         self._exact: dict[bytes, Methods[T]] = {}
         self._prefixes: dict[bytes, Methods[T]] = {}
         for pattern, methods, rule in rules:
@@ -72,7 +79,10 @@ class Table(Generic[T]):
         self._longest = max(map(len, self._prefixes), default=0)
 
     def match(self, path: bytes) -> Methods[T] | None:
-        """The rules of the most specific pattern that fits `path`, or None."""
+        """The rules of the most specific pattern that matches `path`.
+
+        None without one.
+        """
         found = self._exact.get(path)
         if found is not None:
             return found
@@ -83,26 +93,28 @@ class Table(Generic[T]):
         return found
 
     def names(self, path: bytes) -> bool:
-        """Whether a pattern is exactly this path."""
+        """Whether an exact pattern is this path."""
         return path in self._exact
 
     def rivals(self, found: Methods[T], loose: Iterable[Folded]) -> list[Methods[T]]:
-        """The rules of other patterns that a path may be meant by, where `found` is what its
-        spelling matches: of each pattern on the way of one of its loose readings.
+        """The rules of other patterns that match a loose reading of a path.
+
+        found: the rules that match the path as it is spelled
+        loose: its loose readings
         """
         rivals: list[Methods[T]] = []
         for folded in loose:
             for path in folded:
                 rivals += self._on_the_way(path, found.folded)
                 if path in self._loose_exact or path in self._loose_prefixes:
-                    break  # a suffix that a pattern names is no format
+                    break  # a pattern has this suffix, so it is part of a name
         return [rival for rival in dict.fromkeys(rivals) if rival is not found]
 
     def _on_the_way(self, path: bytes, start: bytes) -> list[Methods[T]]:
-        """The rules of the exact pattern `path`, and of the prefixes of it from `start` on, or all
-        of them if that is none.
+        """The rules of the exact pattern `path`, and those of its prefixes.
 
-        Each counts, as a backend may fold the one segment and not the next.
+        Of the prefixes, those from `start` on count if `start` is one of them, else all. All of
+        these count, because a backend may fold one segment and not the next.
         """
         rules = self._loose_exact.get(path, [])
         end = len(start) if path == start or path.startswith(start + b"/") else 0

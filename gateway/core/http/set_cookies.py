@@ -1,4 +1,4 @@
-"""What a Set-Cookie value says, as browsers read it (RFC 6265)."""
+"""Set-Cookie values as browsers read them (RFC 6265)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SPACE = " \t"
 
 _MAX_AGE = re.compile(r"-?[0-9]+")
 
-# A cookie's date (§5.1.1): its parts, in whatever order.
+# A cookie's date (§5.1.1), whose parts come in any order.
 _MAX_DATE = 128
 _BETWEEN_TOKENS = re.compile(r"[\t -/;-@\[-`{-~]+")
 _DATE_TOKENS = {
@@ -24,7 +24,10 @@ _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 
 @dataclass(frozen=True, slots=True)
 class SetCookie:
-    """What a Set-Cookie value says. Of attributes of one name the last one counts (§5.3)."""
+    """A Set-Cookie value.
+
+    Of several attributes with one name, the last one counts (§5.3).
+    """
 
     name: str
     value: str = field(repr=False)
@@ -32,7 +35,7 @@ class SetCookie:
 
 
 def read(value: str) -> SetCookie:
-    """Reads a Set-Cookie value as browsers do (RFC 6265 §5.2)."""
+    """Read a Set-Cookie value as browsers do (RFC 6265 §5.2)."""
     pair, *attributes = value.split(";")
     name, _, content = pair.partition("=")
     said = (attribute.partition("=") for attribute in attributes)
@@ -44,8 +47,9 @@ def read(value: str) -> SetCookie:
 
 
 def is_deletion(cookie: SetCookie, now: float) -> bool:
-    """Whether a browser forgets the cookie at once (§5.3), or keeps nothing in it; `now` is UNIX
-    seconds. Max-Age counts before Expires.
+    """Whether a browser forgets the cookie at once, or its value (§5.3).
+
+    Max-Age counts before Expires. `now` is UNIX seconds.
     """
     max_age = cookie.attributes.get("max-age", "")
     if not cookie.value:
@@ -57,8 +61,12 @@ def is_deletion(cookie: SetCookie, now: float) -> bool:
 
 
 def place(value: str, path: str) -> tuple[str, str, str]:
-    """What a browser keeps the cookie of a Set-Cookie value by: name, domain and path (RFC 6265
-    §5.3), if it comes in the answer to a request to this path. The domain is "" for the host alone.
+    """The name, domain and path by which browsers keep a cookie (§5.3).
+
+    value: the Set-Cookie value
+    path: the path of the request that it answers; counts if the value names no path
+
+    The domain is "" for a cookie of the host alone.
     """
     cookie = read(value)
     folder = cookie.attributes.get("path", "")
@@ -68,7 +76,10 @@ def place(value: str, path: str) -> tuple[str, str, str]:
 
 
 def _date(text: str) -> float | None:
-    """A cookie's date as browsers read it (§5.1.1), in UNIX seconds; None for what is none."""
+    """A cookie's date as browsers read it (§5.1.1), in UNIX seconds.
+
+    None if it is malformed.
+    """
     found: dict[str, tuple[int, ...]] = {}
     for token in _BETWEEN_TOKENS.split(text[:_MAX_DATE]):
         for kind, pattern in _DATE_TOKENS.items():

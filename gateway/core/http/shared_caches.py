@@ -1,7 +1,8 @@
-"""Keep one caller's answer from another behind a shared cache (wire-rules.md#B15).
+"""Protection of private answers from shared caches (wire-rules.md#B15).
 
 A shared cache keeps no answer to a request with `Authorization` unless the answer allows it (RFC
-9111 §3.5). A key that came in another field takes that protection away, so the answer says it.
+9111 §3.5). A request whose key came in another field lacks that protection, so the gateway adds it
+to the answer.
 """
 
 from __future__ import annotations
@@ -12,33 +13,33 @@ from functools import lru_cache
 
 _CACHE_CONTROL, _VARY = b"cache-control", b"vary"
 
-# Caches obey these in place of Cache-Control: CDNs (Edge Architecture §2.2), and nginx.
+# CDNs (Edge Architecture §2.2) and nginx obey these in place of Cache-Control.
 _SURROGATE_CONTROL, _NGINX_EXPIRES = b"surrogate-control", b"x-accel-expires"
 
-# How fields end that speak to one kind of cache, such as CDN-Cache-Control (RFC 9213 §2).
+# The end of a name for one kind of cache, such as CDN-Cache-Control (RFC 9213 §2).
 _TARGETED = b"-cache-control"
 
-# One member of a list: commas within quotes do not end it (RFC 9110 §5.6.4). A quote that is not
-# closed swallows the rest, as a cache might read it.
+# One member of a list: a comma within quotes does not end it (RFC 9110 §5.6.4). An open quote takes
+# the rest, as a cache might read it.
 _MEMBER = re.compile(rb'(?:[^,"]++|"(?:[^"\\]++|\\.)*+(?:"|\\?\Z))++')
 _S_MAXAGE = re.compile(rb's-maxage=(?:"[0-9]+"|[0-9]+)')
 
 
 def is_for_caches(name: bytes) -> bool:
-    """Whether a field of this name (in lower case) tells caches what to keep."""
+    """Whether caches obey a field of this name (in lower case)."""
     return name in (_CACHE_CONTROL, _SURROGATE_CONTROL, _NGINX_EXPIRES) or name.endswith(_TARGETED)
 
 
-# An upstream says few different things; the largest heads take 8 MiB at most.
+# An upstream uses few different values. With the largest heads this takes at most 8 MiB.
 @lru_cache(maxsize=128)
 def confined(lines: tuple[bytes, ...], key_fields: tuple[bytes, ...], *, private: bool) -> bytes:
-    """The lines that take the place of an answer's `lines` for caches, as they leave.
+    """The field lines for caches that replace an answer's own.
+
+    There is one line for each name, because nginx before 1.23 reads only the last one.
 
     lines: the answer's field lines for which `is_for_caches` holds, and those of Vary
     key_fields: names of fields in which a key may come; Vary names them (RFC 9110 §12.5.5)
-    private: the answer is one caller's, so no shared cache keeps it without being allowed to
-
-    There is one line of a name: nginx before 1.23 reads the last one only.
+    private: the answer is one caller's, so a shared cache keeps it only if it is allowed to
     """
     said: dict[bytes, bytes] = {}
     for line in lines:
@@ -52,9 +53,11 @@ def confined(lines: tuple[bytes, ...], key_fields: tuple[bytes, ...], *, private
 
 
 def _forbid(said: dict[bytes, bytes]) -> None:
-    """Has each field forbid shared caches to keep the answer, unless it speaks of that itself.
+    """Make each field forbid shared caches to keep the answer.
 
-    nginx's field and the surrogates' have no word for leave, so for them Cache-Control gives it.
+    A field that says something about shared caches stays as it is.
+
+    nginx's field and the surrogates' have no word that allows it, so Cache-Control counts for them.
     """
     is_allowed = _allows(said.setdefault(_CACHE_CONTROL, b""))
     for name, value in said.items():
@@ -68,19 +71,22 @@ def _forbid(said: dict[bytes, bytes]) -> None:
 
 
 def _allows(value: bytes) -> bool:
-    """Whether a shared cache may keep an answer to `Authorization` for others (§3.5)."""
+    """Whether shared caches may keep an answer to `Authorization` (§3.5)."""
     return _has(value, b"public", b"must-revalidate") or any(
         _S_MAXAGE.fullmatch(member) for member in _members(value)
     )
 
 
 def _has(value: bytes, *directives: bytes) -> bool:
-    """Whether one of these stands there as it is: `private="X"` speaks of a field (§5.2.2.7)."""
+    """Whether the value has one of the directives without an argument.
+
+    `private="X"` is about a field (§5.2.2.7).
+    """
     return any(member in directives for member in _members(value))
 
 
 def _with(directive: bytes, value: bytes) -> bytes:
-    """Ahead of the others, where no quote that stays open can hide it."""
+    """Put a directive in front of the others, where no open quote can hide it."""
     return b"%b, %b" % (directive, value) if value else directive
 
 
@@ -93,5 +99,5 @@ def _varied(value: bytes, names: tuple[bytes, ...]) -> bytes:
 
 
 def _members(value: bytes) -> Iterator[bytes]:
-    """The members of a list, in lower case."""
+    """The members of a list in lower case."""
     return (member.strip(b" \t") for member in _MEMBER.findall(value.lower()))

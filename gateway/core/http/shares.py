@@ -1,8 +1,9 @@
-"""Shares of limited places: no client may take all of them (wire-rules.md#D12).
+"""Shares of places: no client may take all of them (wire-rules.md#D12).
 
-The fewer places are free, the fewer one client may hold. By a share of a half, as many as are free:
-so a client that takes what it can gets a half of them, the next one a half of the others, and there
-are some for the next client (the dynamic thresholds of A. K. Choudhury and E. L. Hahne, 1998).
+The fewer places are free, the fewer one client may hold. With a share of a half, a client may hold
+as many places as are free. So the first greedy client gets a half of all places, the second one a
+half of the rest, and some are left for the next client (the dynamic thresholds of A. K. Choudhury
+and E. L. Hahne, 1998).
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from collections.abc import Callable, Iterable
 
 
 class Shares:
-    """Who holds how many of a number of places.
+    """Counts the places that each client holds.
 
-    That is counted only while so many are taken that it can matter; before, which is nearly always,
-    a place costs a comparison. While `counts`, each place that is taken or given back is reported.
-    A client is named by its network; "" cannot be told from others, and has no share.
+    It counts only while so many places are taken that a share can matter. Before that, which is
+    nearly always, a place costs one comparison. While `counts` is true, the caller reports each
+    place that is taken or given back. A client is named by its network; "" names a client that
+    cannot be told from others, and has no share.
     """
 
     __slots__ = ("_always", "_held", "_holders", "_percent", "_places", "counts", "crowded")
@@ -24,12 +26,12 @@ class Shares:
     def __init__(
         self, places: int, percent: int, holders: Callable[[], Iterable[str]], *, always: int = 0
     ) -> None:
-        """What the shares are of, and how large they are.
+        """Set the number of places and the size of a share.
 
-        places: how many there are
-        percent: how many of them one client may hold while no other client holds any
+        places: the number of all places
+        percent: the part of them that one client may hold while no other client holds any
         holders: gives the clients that hold places now, one for each place
-        always: how many a client may hold, however few are free
+        always: the number that a client may hold even if fewer are free
         """
         self.crowded = places * percent // 100  # up to here, any client may take the next place
         self.counts = False
@@ -40,11 +42,17 @@ class Shares:
         self._held: Counter[str] = Counter()
 
     def allows(self, client: str, taken: int) -> bool:
-        """Whether a client may take one more place, when so many are taken by all."""
+        """Whether a client may take one more place.
+
+        `taken` counts the places of all clients.
+        """
         return taken < self._places and not self.exhausted(client, taken)
 
     def exhausted(self, client: str, taken: int) -> bool:
-        """Whether a client has all that it may have, when so many places are taken by all."""
+        """Whether a client holds its whole share.
+
+        `taken` counts the places of all clients.
+        """
         if taken < self.crowded or not client:
             return False
         if not self.counts:
@@ -53,11 +61,14 @@ class Shares:
         return held >= self._always and held * (100 - self._percent) > free * self._percent
 
     def take(self, client: str) -> None:
-        """A client has taken a place."""
+        """Count a place that a client has taken."""
         self._held[client] += 1
 
     def give_back(self, client: str, taken: int) -> None:
-        """A client has given a place back, and so many are taken now."""
+        """Count a place that a client has given back.
+
+        `taken` counts the places of all clients.
+        """
         self._held[client] -= 1
         if self._held[client] <= 0:
             del self._held[client]
