@@ -10,6 +10,9 @@ from gateway.core.sessions.records import Open
 
 Kind = Literal["login", "login_failed", "logout", "renew", "renew_failed", "revoke", "refused"]
 
+# What a client without any rights can cause as often as it likes: the audit log sums it up.
+REPEATABLE: frozenset[Kind] = frozenset({"refused", "login_failed", "renew_failed"})
+
 
 @dataclass(frozen=True, slots=True)
 class Event:

@@ -11,10 +11,7 @@ from collections import Counter
 from dataclasses import replace
 
 from gateway.core.http.networks import network
-from gateway.observe.events import Event
-
-# What a client without any rights can cause as often as it likes.
-_REPEATABLE = frozenset({"refused", "login_failed", "renew_failed"})
+from gateway.observe.events import REPEATABLE, Event
 
 _WINDOW = 60.0  # seconds
 
@@ -39,7 +36,7 @@ class Repeats:
 
     def has_line(self, event: Event, now: float) -> bool:
         """Whether an event has a line; otherwise it is in a sum. `now` is in seconds."""
-        if event.kind not in _REPEATABLE:
+        if event.kind not in REPEATABLE:
             return True
         if not self._lines:
             self._ends = now + _WINDOW

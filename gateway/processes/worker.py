@@ -105,7 +105,7 @@ async def _serve(assignment: Assignment) -> None:
             key_sets=calls.key_sets,
             endpoints={path: _in_process(endpoints) for path in app.paths(config)},
             captures=_in_process(endpoints),
-            access_log=requests_log,
+            record_sinks=[requests_log],
             refused=metrics.refused,
             instance=assignment.instance,
         )

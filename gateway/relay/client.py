@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
-from gateway.observe.access_log import refused_record
+from gateway.observe.access_record import refused_record
 from gateway.relay import own_answers
 from gateway.relay.exchange import Exchange
 from gateway.relay.http1 import grammar
@@ -311,7 +311,7 @@ class ClientConnection(asyncio.Protocol):
             )
         )
         context.refused(refusal)
-        context.access_log.add(refused_record(refusal, self.peer.name, request_id))
+        context.record(refused_record(refusal, self.peer.name, request_id))
         if linger:
             self._linger()
         else:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.core.http.forwarding import Trusted
 from gateway.core.http.refusals import Refusal
 from gateway.core.http.shares import Shares
-from gateway.observe.access_log import AccessLog
+from gateway.observe.access_record import AccessRecord, RecordSink
 from gateway.observe.events import Report
 from gateway.pages.refusals import RefusalPages
 from gateway.relay.access.decision import Decider, Load
@@ -36,7 +36,7 @@ class Context:
     load: Load
     connections: Shares  # of clients
     names: Names
-    access_log: AccessLog
+    record_sinks: Sequence[RecordSink]
     instance: str
     proxies: Trusted  # believed in what they say of their clients
     describing: Trusted  # whose questions about others' requests are answered
@@ -49,6 +49,11 @@ class Context:
     pages: RefusalPages  # what people read of it
     draining: bool = False
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("gateway.relay"))
+
+    def record(self, record: AccessRecord) -> None:
+        """A request has ended."""
+        for sink in self.record_sinks:
+            sink.add(record)
 
     def peer(self, peername: Any) -> Peer:
         """What is told of a client connection; `peername` is the socket's."""

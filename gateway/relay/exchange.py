@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
+from gateway.observe.access_record import AccessRecord
 from gateway.observe.events import Event
 from gateway.pages.refusals import RefusalPage
 from gateway.relay import backend_logouts, own_answers, token_retry
@@ -563,8 +564,8 @@ class Exchange:
             self._timer.cancel()
         head, peer = self.head, self.client.peer
         meant = head.described or head
-        context.access_log.add(
-            (
+        context.record(
+            AccessRecord(
                 time.time(),
                 peer.client(head).address.encode() if peer.trusted else peer.name,
                 meant.method,

@@ -8,7 +8,7 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from gateway.core.http.forwarding import Trusted
 from gateway.core.http.refusals import Refusal
 from gateway.core.http.shares import Shares
 from gateway.logins import key_places
-from gateway.observe.access_log import AccessLog
+from gateway.observe.access_record import RecordSink
 from gateway.outbound.jwks import KeySets
 from gateway.outbound.token_readers import open_reader
 from gateway.pages.refusals import RefusalPages
@@ -79,7 +79,7 @@ class Relay:
         key_sets: KeySets,
         endpoints: dict[str, Connect],
         captures: Connect,
-        access_log: AccessLog,
+        record_sinks: Sequence[RecordSink],
         refused: Callable[[Refusal], None],
         instance: str,
     ) -> None:
@@ -131,7 +131,7 @@ class Relay:
             load=load,
             connections=self._connection_shares(config),
             names=names,
-            access_log=access_log,
+            record_sinks=record_sinks,
             instance=instance,
             proxies=Trusted(config.trusted_proxies),
             describing=Trusted(() if config.verify is None else config.verify.trusted),
@@ -168,7 +168,7 @@ class Relay:
         self._clock.sweeps += [pool.sweep for pool in self._pools]
         self._clock.sweeps.append(self._live.sweep)
         self._clock.sweeps.append(self._tell_of_descriptors)
-        self._clock.sweeps.append(lambda _now: self._context.access_log.flush())
+        self._clock.sweeps.append(lambda _now: self._flush_records())
         self._clock.start()
         self._listeners = tuple(listeners)
         for listener in self._listeners:
@@ -216,7 +216,11 @@ class Relay:
         await asyncio.sleep(0)
         self._clock.stop()
         self._live.stop()
-        self._context.access_log.flush()
+        self._flush_records()
+
+    def _flush_records(self) -> None:
+        for sink in self._context.record_sinks:
+            sink.flush()
 
     async def _stop_listening(self) -> None:
         """Closes the listeners. What waits to be accepted is accepted before: it has been promised.

@@ -61,6 +61,7 @@ from gateway.core.tokens.claims import BadToken, read_claims
 from gateway.core.tokens.minting import BadClaims
 from gateway.core.tokens.verifying_keys import BadKey, read_key_set
 from gateway.observe.access_log import render
+from gateway.observe.access_record import AccessRecord
 from gateway.relay.access.routes import Auth, InPlace, Route, RouteTable
 from gateway.relay.http1 import broken_rules
 from gateway.relay.http1.bodies import ChunkedBody
@@ -217,7 +218,8 @@ def _client(field: bytes) -> Read:
 
 def _record(path: bytes) -> bytes:
     """The line of the access log for a request."""
-    return render((0.0, b"", b"", b"", path, 0, 0, 0, 0.0, b"", b"", b"", "", ""), b"")
+    record = AccessRecord(0.0, b"", b"", b"", path, 0, 0, 0, 0.0, b"", b"", b"", "", "")
+    return render(record, b"")
 
 
 def _set_cookie(value: str) -> None:
