@@ -117,7 +117,8 @@ class Sessions:
         self._max_age = max_age
         self._timeout = timeout
         self._most = most
-        self._realms = realms
+        # Where a name is a subject as it comes, each is one of its realm.
+        self._realms = {login: realm for login, realm in realms.items() if not realm.is_alone}
         self.report = report
         self._echoes = Echoes(echo)
         self._lookups = Lookups(topology, layout, idle_timeout, timeout)
@@ -315,8 +316,9 @@ class Sessions:
 
     def _is_named(self, session: Session) -> bool:
         realm, subject = self._realms.get(session.login), session.subject
-        is_in_realm = realm is None or realm.name_in(subject) is not None
-        return is_in_realm or subjects.is_unnamed(subject)
+        if realm is None or realm.name_in(subject) is not None:
+            return True
+        return subjects.is_unnamed(subject)
 
     def touch(self, session_id: str) -> None:
         """Takes note that a session is not idle, as any look-up of it does."""

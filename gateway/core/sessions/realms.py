@@ -117,7 +117,7 @@ class Realm:
     def __init__(self, prefix: SubjectPrefix | None = None, *, is_alone: bool = True) -> None:
         """It `is_alone` where no login has a prefix: then a name is a subject as it comes."""
         self._prefix = prefix or SubjectPrefix()
-        self._is_alone = is_alone
+        self.is_alone = is_alone
         parts = "".join(part.pattern for part in self._prefix.parts)
         self._pattern = re.compile(f"{parts}(?P<name>[^:]+)")
 
@@ -129,7 +129,7 @@ class Realm:
         realm = "".join(part.spelled(claims, host) for part in self._prefix.parts)
         if name is None:
             return None
-        subject = name if self._is_alone else realm + _escaped(name)
+        subject = name if self.is_alone else realm + _escaped(name)
         is_none = len(subject) > subjects.MAX_CHARACTERS or subjects.is_unnamed(subject)
         return None if is_none else subject
 
@@ -145,7 +145,7 @@ class Realm:
 
     def name_in(self, subject: str) -> str | None:
         """The name in a subject of this realm; None if it is of another."""
-        if self._is_alone:
+        if self.is_alone:
             return subject
         found = self._pattern.fullmatch(subject)
         return None if found is None else _unescaped(found["name"])

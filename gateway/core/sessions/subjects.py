@@ -41,4 +41,4 @@ def unnamed(token: str) -> str:
 
 def is_unnamed(subject: str) -> bool:
     """Whether a subject says nothing of whose the session is, so that its others are unknown."""
-    return _UNNAMED.fullmatch(subject) is not None
+    return subject.startswith("token:") and _UNNAMED.fullmatch(subject) is not None
