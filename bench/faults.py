@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from bench.machine import BenchError, cores, free_port, running, say
@@ -293,18 +294,54 @@ async def _ask(port: int, path: str, method: str) -> bool:
         return False
 
 
+class _KeptConnection:
+    """A client that keeps its connection while the proxy does, and repeats no request."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self) -> bool:
+        """Whether a request got the server's answer."""
+        if self._streams is not None and self._streams[0].at_eof():
+            self.close()  # it has been told in time
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                if self._streams is None:
+                    self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+                reader, writer = self._streams
+                writer.write(b"GET / HTTP/1.1\r\nHost: api.example\r\n\r\n")
+                head = await reader.readuntil(b"\r\n\r\n")
+                body = await reader.readexactly(len(b"ok"))
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            self.close()
+            return False
+        if b"\r\nconnection: close\r\n" in head.lower():
+            self.close()
+        return head.startswith(b"HTTP/1.1 200") and body == b"ok"
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+
 @asynccontextmanager
-async def _clients(port: int, seen: Seen, method: str = "GET") -> AsyncIterator[None]:
+async def _clients(
+    port: int, seen: Seen, method: str = "GET", *, kept: bool = False
+) -> AsyncIterator[None]:
     """Clients that go on until the block ends. They begin when the gateway knows its servers."""
     while not await _ask(port, "/", method):
         await asyncio.sleep(_PAUSE)
     ending = asyncio.Event()
 
     async def go_on() -> None:
+        connection = _KeptConnection(port)
         while not ending.is_set():
             began = time.monotonic()
-            seen.add(began, worked=await _ask(port, "/", method))
+            seen.add(began, worked=await (connection.ask() if kept else _ask(port, "/", method)))
             await asyncio.sleep(_PAUSE)
+        connection.close()
 
     tasks = [asyncio.create_task(go_on()) for _ in range(_CLIENTS)]
     await asyncio.sleep(0.3)
@@ -331,16 +368,16 @@ class Place:
             yield proxy
 
 
-async def _one_reload(place: Place, seen: Seen) -> None:
+async def _one_reload(place: Place, seen: Seen, *, kept: bool = False) -> None:
     with place.serving() as proxy:
-        async with _clients(proxy.port, seen):
+        async with _clients(proxy.port, seen, kept=kept):
             proxy.reload()
             await asyncio.sleep(3)
 
 
-async def _forty_reloads(place: Place, seen: Seen) -> None:
+async def _forty_reloads(place: Place, seen: Seen, *, kept: bool = False) -> None:
     with place.serving() as proxy:
-        async with _clients(proxy.port, seen):
+        async with _clients(proxy.port, seen, kept=kept):
             for _ in range(40):
                 proxy.reload()
                 await asyncio.sleep(0.25)
@@ -385,7 +422,9 @@ async def _only(place: Place, seen: Seen) -> None:
 Fault = Callable[[Place, Seen], Awaitable[None]]
 FAULTS: dict[str, Fault] = {
     "one reload": _one_reload,
+    "one reload, kept connections": partial(_one_reload, kept=True),
     "40 reloads at 250 ms": _forty_reloads,
+    "40 reloads at 250 ms, kept connections": partial(_forty_reloads, kept=True),
     "a stop behind nginx, POSTs, one of 1 s in flight": _stop,
     "one of two servers closes": lambda place, seen: _behaves(place, seen, "closes"),
     "one of two servers answers 503": lambda place, seen: _behaves(place, seen, "errs"),
