@@ -500,7 +500,9 @@ class Exchange:
         assert upstream is not None
         pool, server = upstream.pool, upstream.server
         is_first = not self.asked
-        if not is_stale:
+        if is_stale:
+            pool.was_stale(server, is_lost=not self.is_repeatable)
+        else:
             pool.failed(server, cause)
             self.asked |= {server}
             self.tried |= {server}

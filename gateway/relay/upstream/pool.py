@@ -33,6 +33,10 @@ Connect = Callable[[Callable[[], "UpstreamConnection"]], Awaitable[object]]
 _FIRST_PAUSE = 0.01
 _MAX_PAUSE = 0.1
 
+# For how long a server's kept connections are not trusted after one was stale (seconds): in so many
+# minutes one request may be lost.
+_STALE_SECONDS = 300.0
+
 # How many requests may wait while no server of a pool can be reached: five seconds of 200 a second.
 # Each may hold a read-ahead (64 KiB) of its body.
 _MAX_UNREACHED = 1000
@@ -55,7 +59,16 @@ class Outage:
 class Server:
     """One address of an upstream, with the connections to it."""
 
-    __slots__ = ("connect", "connections", "dialling", "idle", "label", "shares", "standing")
+    __slots__ = (
+        "connect",
+        "connections",
+        "dialling",
+        "idle",
+        "label",
+        "shares",
+        "stale_until",
+        "standing",
+    )
 
     shares: Shares  # set by its pool
 
@@ -67,6 +80,7 @@ class Server:
         self.dialling: set[Exchange] = set()  # for which one is being opened
         self.idle: list[UpstreamConnection] = []
         self.standing = Standing()  # a place is taken by a connection that is being opened, too
+        self.stale_until = 0.0  # so long kept connections may be stale (monotonic; 0: they are not)
 
     def holders(self) -> Iterable[str]:
         """The clients that hold its places."""
@@ -192,6 +206,17 @@ class Pool:
         server.standing.eject(time.monotonic())
         self._log.warning("upstream %s: %s is passed over for a while: %s", self.name, name, why)
 
+    def was_stale(self, server: Server, *, is_lost: bool) -> None:
+        """A kept connection has ended under a request, which `is_lost` if it cannot be repeated.
+
+        So the server keeps connections for less time than we do. For a while what cannot be
+        repeated gets new ones.
+        """
+        server.stale_until = time.monotonic() + _STALE_SECONDS
+        if is_lost:
+            why = "closed a kept connection under a request (upstream_idle may be too long)"
+            self._log.warning("upstream %s: %s: %s", self.name, server.label.decode(), why)
+
     def lost(self, connection: UpstreamConnection) -> None:
         """Forgets an idle connection that its server has closed."""
         if connection in connection.server.idle:
@@ -239,12 +264,25 @@ class Pool:
         server.standing.busy += 1
         if server.shares.counts:
             server.shares.take(exchange.network)
+        if server.stale_until and self._needs_new(exchange, server):
+            self._dial_soon(exchange, server)
+            return
         while server.idle:
             connection = server.idle.pop()
             if connection.usable:
                 exchange.begin(connection)
                 return
         self._dial_soon(exchange, server)
+
+    def _needs_new(self, exchange: Exchange, server: Server) -> bool:
+        """Whether the request must have a new connection, since it would be lost on a stale one."""
+        if time.monotonic() > server.stale_until:
+            server.stale_until = 0.0
+        if not server.stale_until or exchange.is_repeatable:
+            return False
+        if server.idle:
+            server.idle.pop(0).abort()  # the new one takes its place
+        return True
 
     def _dial_soon(self, exchange: Exchange, server: Server) -> None:
         """Opens a new connection in the exchange's place."""
