@@ -36,11 +36,11 @@ def add_sessions(command: AddCommand) -> None:
 
 
 def _time(text: str) -> float:
-    from gateway.core.timestamps import NoMoment, parse_moment
+    from gateway.core.timestamps import BadTimestamp, parse_timestamp
 
     try:
-        return parse_moment(text)
-    except NoMoment:
+        return parse_timestamp(text)
+    except BadTimestamp:
         message = f"{text!r} is not a time: write 2026-01-31T12:00:00Z or UNIX seconds"
         raise argparse.ArgumentTypeError(message) from None
 

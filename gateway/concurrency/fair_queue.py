@@ -20,7 +20,7 @@ class NoRoom(Exception):
         self.of_client = of_client
 
 
-class Turns:
+class FairQueue:
     """So many `at_once`, for so many more that wait, and for each client a `share` of both."""
 
     def __init__(self, *, at_once: int, waiting: int, share: int) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import ParamSpec, TypeVar
 
-from gateway.concurrency.fair_queue import Turns
+from gateway.concurrency.fair_queue import FairQueue
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -20,7 +20,7 @@ T = TypeVar("T")
 # Whose request it is that the work is done for: a client's network, or nothing.
 CLIENT: ContextVar[str] = ContextVar("client", default="")
 
-_turns = Turns(at_once=1, waiting=sys.maxsize, share=sys.maxsize)
+_turns = FairQueue(at_once=1, waiting=sys.maxsize, share=sys.maxsize)
 
 
 async def off_loop(

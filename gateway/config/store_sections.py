@@ -15,7 +15,7 @@ from gateway.config.values import SecretText, StoreUrlText
 from gateway.core.store_urls import StoreUrl, parse_store_url
 
 
-class NearCache(Model):
+class NearCacheSettings(Model):
     """The sessions that each worker remembers."""
 
     entries: Annotated[int, Field(ge=0)] = 20_000
@@ -62,7 +62,7 @@ class Store(Account, Shorthand):
     timeout: Annotated[Duration, Field(gt=0)] = 1.0
     replicas: Annotated[int, Field(ge=0)] = 0
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9:._-]*$")] = "latchkey:"
-    near_cache: NearCache = NearCache()
+    near_cache: NearCacheSettings = NearCacheSettings()
 
     @model_validator(mode="after")
     def _fits(self) -> Store:

@@ -11,12 +11,12 @@ _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
 _OFFSET = re.compile(r" (?=[0-9]{2}:[0-9]{2}$)")
 
 
-class NoMoment(ValueError):
+class BadTimestamp(ValueError):
     """The text names no moment."""
 
 
-def parse_moment(text: str) -> float:
-    """UNIX seconds from RFC 3339 or from UNIX seconds. Raises `NoMoment`.
+def parse_timestamp(text: str) -> float:
+    """UNIX seconds from RFC 3339 or from UNIX seconds. Raises `BadTimestamp`.
 
     A time without an offset is none: nobody can tell whose clock it is of.
     """
@@ -25,9 +25,9 @@ def parse_moment(text: str) -> float:
     try:
         moment = datetime.fromisoformat(_OFFSET.sub("+", text))
     except ValueError:
-        raise NoMoment from None
+        raise BadTimestamp from None
     if moment.tzinfo is None:
-        raise NoMoment
+        raise BadTimestamp
     return moment.timestamp()
 
 

@@ -10,7 +10,7 @@ from aiohttp.typedefs import Middleware
 from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
 from gateway.core.secret import Secret
-from gateway.core.timestamps import NoMoment, parse_moment
+from gateway.core.timestamps import BadTimestamp, parse_timestamp
 from gateway.endpoints.answers import Handler, Refused
 from gateway.observe.events import Event, Report
 from gateway.store.administration import Administration
@@ -87,8 +87,8 @@ class _Api:
         if "subject" in asked:
             return _json({"revoked": await self._administration.end_all_of(asked["subject"])})
         try:
-            moment = parse_moment(asked["issued_before"])
-        except NoMoment:
+            moment = parse_timestamp(asked["issued_before"])
+        except BadTimestamp:
             raise Refused(
                 _bad("issued_before is a time as 2026-01-31T12:00:00Z, or UNIX seconds.")
             ) from None

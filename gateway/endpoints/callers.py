@@ -13,7 +13,7 @@ from gateway.core.http import caller_fields, origins, refusals
 from gateway.core.http.cors import Policy
 from gateway.core.logins import cookie_deletions
 from gateway.core.sessions import keys, subjects
-from gateway.core.sessions.records import Open
+from gateway.core.sessions.records import SessionInfo
 from gateway.endpoints.answers import Refused
 from gateway.store.directory import Directory
 
@@ -33,7 +33,7 @@ class Caller:
     """Whose key came: a session, and what is said of it in the open."""
 
     session_id: str
-    session: Open
+    session: SessionInfo
 
     @property
     def subject(self) -> str:
@@ -54,7 +54,7 @@ async def caller(request: web.Request, directory: Directory) -> Caller:
     if current is None:
         with_key = caller_fields.CARRIER in request.headers
         raise Refused(refusals.BAD_KEY if with_key else refusals.NO_KEY)
-    said = (await directory.open([current])).get(current)
+    said = (await directory.infos([current])).get(current)
     if said is None:
         raise Refused(refusals.BAD_KEY)
     return Caller(current, said)

@@ -183,7 +183,7 @@ class Captures:
         except BadToken:
             pass  # whether that is of any matter, the session's login tells
         host = host_of(plain_authority(asked_host(request)))
-        replacing, current = self._sessions.replacing, keys.session_id(key)
+        replacing, current = self._sessions.token_writer, keys.session_id(key)
         # Whoever was first has changed the session once; nobody changes it all the time.
         while True:
             session, record = await replacing.read(key, current)

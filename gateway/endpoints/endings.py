@@ -12,7 +12,7 @@ from aiohttp import web
 from gateway.core.http.field_names import fold
 from gateway.core.logins import reply_tokens
 from gateway.core.logins.replies import Reply
-from gateway.core.sessions.records import Open
+from gateway.core.sessions.records import SessionInfo
 from gateway.core.sessions.session import Session
 from gateway.endpoints import pages
 from gateway.endpoints.callers import (
@@ -27,7 +27,7 @@ from gateway.endpoints.callers import (
 from gateway.logins import Federated
 from gateway.observe.events import Kind, of_sessions
 from gateway.outbound.backends import BackendFailed, Backends
-from gateway.store.near_cache import Entry
+from gateway.store.resolved_session import ResolvedSession
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Endings:
     def _report(
         self,
         request: web.Request,
-        ended: Mapping[str, Open],
+        ended: Mapping[str, SessionInfo],
         kind: Kind,
         *,
         reason: str,
@@ -118,7 +118,7 @@ class Endings:
         if not self._federated or key is None or not pages.navigates(request):
             return None
         entry = await self._sessions.resolve(key.encode(), renew=False)
-        return entry.session if isinstance(entry, Entry) else None
+        return entry.session if isinstance(entry, ResolvedSession) else None
 
     async def _lead_on(self, request: web.Request, left: Session, response: web.Response) -> None:
         login = self._federated.get(left.login)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.core.http import refusals
-from gateway.core.sessions.records import Open
+from gateway.core.sessions.records import SessionInfo
 from gateway.core.timestamps import rfc3339
 from gateway.endpoints import pages
 from gateway.endpoints.answers import Refused, refuse
@@ -69,7 +69,7 @@ class SessionsEndpoint:
         fields = {"Cache-Control": "no-store", "Vary": policy.VARY}
         return web.json_response(shown, headers=fields)
 
-    async def _found(self, asking: Caller) -> tuple[dict[str, Open], int | None]:
+    async def _found(self, asking: Caller) -> tuple[dict[str, SessionInfo], int | None]:
         """The sessions to be listed, the caller's own first; and how many more there may be, None
         if that is unknown.
         """
@@ -85,7 +85,7 @@ class SessionsEndpoint:
         self,
         request: web.Request,
         asking: Caller,
-        found: dict[str, Open],
+        found: dict[str, SessionInfo],
         not_listed: int | None,
     ) -> web.Response:
         texts, now = pages.texts_for(request), time.time()
@@ -110,7 +110,7 @@ class SessionsEndpoint:
             # Without a session, the page there says that one is logged out.
             response, onward = await self._endings.log_out(request), self._logout_path
         else:
-            said = (await self._directory.open([handle])).get(handle)
+            said = (await self._directory.infos([handle])).get(handle)
             if said is None or said.subject != asking.subject or asking.is_unnamed:
                 raise Refused(refusals.NO_SESSION, back=self._path)
             await self._endings.end(request, [handle], "revoke", by="device")

@@ -13,7 +13,7 @@ import os
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from gateway.concurrency.fair_queue import NoRoom, Turns
+from gateway.concurrency.fair_queue import FairQueue, NoRoom
 from gateway.config import users_file
 from gateway.config.users_file import BrokenFile, NotChanged, UsersFile
 from gateway.core.http import networks, refusals, return_paths
@@ -52,7 +52,7 @@ class Login:
         self._sessions = means.sessions
         self._minting = Minting(config.path, means)
         self._file = UsersFile(config.file)
-        self._turns = Turns(at_once=_AT_ONCE, waiting=_MAX_WAITING, share=_MAX_OF_ONE_CLIENT)
+        self._turns = FairQueue(at_once=_AT_ONCE, waiting=_MAX_WAITING, share=_MAX_OF_ONE_CLIENT)
 
     async def __call__(self, attempt: Attempt) -> Reply:
         """The reply for the client. Raises `BackendFailed` and `StoreUnavailable`."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.core.sessions.records import Open
+from gateway.core.sessions.records import SessionInfo
 
 Kind = Literal["login", "login_failed", "logout", "renew", "renew_failed", "revoke", "refused"]
 
@@ -37,7 +37,12 @@ Report = Callable[[Event], None]
 
 
 def of_sessions(
-    kind: Kind, found: Mapping[str, Open], *, reason: str = "", request_id: str = "", by: str = ""
+    kind: Kind,
+    found: Mapping[str, SessionInfo],
+    *,
+    reason: str = "",
+    request_id: str = "",
+    by: str = "",
 ) -> Iterator[Event]:
     """The same thing that happened to each of some sessions; what is known of them by their ids."""
     for session_id, said in found.items():
@@ -46,5 +51,5 @@ def of_sessions(
         )
 
 
-def unheard(_event: Event) -> None:
-    """For whoever has nobody to tell."""
+def ignore(_event: Event) -> None:
+    """For those who have no log to report to."""

@@ -42,7 +42,7 @@ class NoAnswer(ValueError):
     """What came is not the document, or cannot be used; the message says why, and may be logged."""
 
 
-class Published(ABC, Generic[T]):
+class CachedDocument(ABC, Generic[T]):
     """The document that one provider publishes at one address."""
 
     WHAT: ClassVar[str]  # it is called in the log

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from gateway.outbound.cached_document import NoAnswer, Published, Unavailable
+from gateway.outbound.cached_document import CachedDocument, NoAnswer, Unavailable
 from gateway.outbound.http_client import open_client
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class KeysUnavailable(Exception):
     """The provider cannot be asked for its keys, and what is known of them is too old."""
 
 
-class KeySet(Published["tuple[VerifyingKey, ...]"]):
+class KeySet(CachedDocument["tuple[VerifyingKey, ...]"]):
     """The keys that one provider publishes at one address."""
 
     WHAT = "the keys"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.core.http import negotiation
-from gateway.core.sessions.records import Open
+from gateway.core.sessions.records import SessionInfo
 from gateway.pages import own_texts, views
 from gateway.pages.own_texts import BadTexts
 from gateway.pages.texts import Texts
@@ -109,7 +109,7 @@ def _environment(folder: str | None, *, strict: bool) -> Environment:
 
 def _samples(texts: Texts) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Each page with every kind of content."""
-    said = Open(
+    said = SessionInfo(
         "alice", "Firefox on Linux", "192.0.2.7", 1_800_000_000, 1_700_000_000, 1_700_000_000
     )
     now = said.seen + 7200.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from gateway.core.sessions.records import Open
+from gateway.core.sessions.records import SessionInfo
 from gateway.core.timestamps import rfc3339
 from gateway.pages.english import ENGLISH
 from gateway.pages.korean import KOREAN
@@ -36,7 +36,7 @@ class Device:
     current: bool
 
 
-def device(handle: str, said: Open, texts: Texts, *, current: bool, now: float) -> Device:
+def device(handle: str, said: SessionInfo, texts: Texts, *, current: bool, now: float) -> Device:
     """A session as the page shows it.
 
     now: UNIX seconds

@@ -92,7 +92,7 @@ async def _serve(assignment: Assignment) -> None:
         secrets=assignment.secrets,
         render=lambda session: identity_headers.lines(session, config.identity),
         report=report,
-        echo=metrics.revoked,
+        observe_latency=metrics.revoked,
     )
     await sessions.start()
     async with (

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gateway.relay.exchange import Exchange
     from gateway.relay.http1.response_head import ResponseHead
     from gateway.relay.loop.settings import Settings
-    from gateway.store.near_cache import Entry
+    from gateway.store.resolved_session import ResolvedSession
 
 
 def begin(exchange: Exchange, response: ResponseHead, rest: bytes) -> bool:
@@ -54,7 +54,7 @@ def _may_renew(session: Session, settings: Settings) -> bool:
     return is_due or settings.renew_on_401 or session.refresh == MINTED
 
 
-def _refused_for_good(exchange: Exchange, entry: Entry) -> None:
+def _refused_for_good(exchange: Exchange, entry: ResolvedSession) -> None:
     if entry.session.id and exchange.context.settings.end_on_401:
         event = Event("revoke", reason="upstream_401", by="upstream")
         exchange.context.ender.end([entry.session.id], event)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
-from gateway.core.sessions.records import Open
+from gateway.core.sessions.records import SessionInfo
 from gateway.core.sessions.session import NAMED, Device
 from gateway.core.timestamps import rfc3339
 from gateway.observe.events import Event, of_sessions
@@ -81,7 +81,7 @@ class Administration:
 
     async def named(self, subject: str | None = None) -> list[dict[str, str]]:
         """The named keys of a subject, or of all."""
-        found: dict[str, Open] = {}
+        found: dict[str, SessionInfo] = {}
         if subject is not None:
             found = await self._sessions.directory.of(subject)
         else:
@@ -99,7 +99,7 @@ class Administration:
         ]
         return await self._end(_once(await self._sessions.revoke(*ids)))
 
-    async def _end(self, ended: AsyncIterator[dict[str, Open]], subject: str = "") -> int:
+    async def _end(self, ended: AsyncIterator[dict[str, SessionInfo]], subject: str = "") -> int:
         count = 0
         async for some in ended:
             count += len(some)
@@ -108,11 +108,11 @@ class Administration:
         return count
 
 
-async def _once(ended: dict[str, Open]) -> AsyncIterator[dict[str, Open]]:
+async def _once(ended: dict[str, SessionInfo]) -> AsyncIterator[dict[str, SessionInfo]]:
     yield ended
 
 
-def _shown(handle: str, said: Open) -> dict[str, str]:
+def _shown(handle: str, said: SessionInfo) -> dict[str, str]:
     return {
         "handle": handle,
         "device": said.label,
@@ -123,7 +123,7 @@ def _shown(handle: str, said: Open) -> dict[str, str]:
     }
 
 
-def _key_shown(handle: str, said: Open) -> dict[str, str]:
+def _key_shown(handle: str, said: SessionInfo) -> dict[str, str]:
     shown = _shown(handle, said)
     return {
         "handle": handle,

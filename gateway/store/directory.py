@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from gateway.core.sessions import records
-from gateway.core.sessions.records import Foreign, Open
+from gateway.core.sessions.records import Foreign, SessionInfo
 from gateway.store.errors import bounded
 from gateway.store.layout import Layout
 from gateway.store.servers.topology import Client, Command
@@ -89,19 +89,19 @@ class Directory:
                     pipe.zrem(self._layout.subject(gone[session_id]), session_id)
                 await bounded(pipe.execute(), self._timeout)
 
-    async def of(self, subject: str) -> dict[str, Open]:
+    async def of(self, subject: str) -> dict[str, SessionInfo]:
         """A subject's sessions by their ids, the one that was seen last first."""
         held = await self._held(subject)
         order = sorted(held, key=lambda each: held[each][0].seen, reverse=True)
         return {each: held[each][0] for each in order}
 
-    async def newest(self, subject: str, most: int) -> tuple[dict[str, Open], int]:
+    async def newest(self, subject: str, most: int) -> tuple[dict[str, SessionInfo], int]:
         """At most so many of a subject's sessions: those that end last, by their ids, the one that
         was seen last first. And how many its index names, of which some may have ended.
 
         What this costs is bounded by `most`, and by what has ended and leaves the index for it.
         """
-        index, held, start = self._layout.subject(subject), dict[str, Open](), 0
+        index, held, start = self._layout.subject(subject), dict[str, SessionInfo](), 0
         while len(held) < most:
             found: Any = await bounded(
                 self._client.zrange(index, start, start + most - 1, desc=True), self._timeout
@@ -139,14 +139,14 @@ class Directory:
         held = {each: found[each] for each in found if not found[each][0].is_named}
         return sorted(held, key=lambda each: (held[each][0].created, held[each][1] % 1, each))
 
-    async def _held(self, subject: str) -> dict[str, tuple[Open, float]]:
+    async def _held(self, subject: str) -> dict[str, tuple[SessionInfo, float]]:
         """A subject's sessions with their scores; what has ended leaves the index."""
         index = self._layout.subject(subject)
         entries: Any = await bounded(
             self._client.zrange(index, 0, -1, withscores=True), self._timeout
         )
         scores = {each.decode("ascii", "replace"): score for each, score in entries}
-        held: dict[str, tuple[Open, float]] = {}
+        held: dict[str, tuple[SessionInfo, float]] = {}
         for some in _pieces(scores):
             living, gone = await self._told_apart(subject, some)
             held |= {session_id: (said, scores[session_id]) for session_id, said in living.items()}
@@ -155,23 +155,23 @@ class Directory:
 
     async def _told_apart(
         self, subject: str, session_ids: Sequence[str]
-    ) -> tuple[dict[str, Open], dict[str, str]]:
+    ) -> tuple[dict[str, SessionInfo], dict[str, str]]:
         """What is said in the open of those sessions that live, and the subject by those that have
         ended. A session that this version cannot read is neither.
         """
-        living: dict[str, Open] = {}
+        living: dict[str, SessionInfo] = {}
         gone: dict[str, str] = {}
         for session_id, record in zip(session_ids, await self._records(session_ids), strict=True):
             if record is None:
                 gone[session_id] = subject
                 continue
             with contextlib.suppress(Foreign):
-                said = records.load(record)
+                said = records.read_info(record)
                 if said.subject == subject:
                     living[session_id] = said
         return living, gone
 
-    async def every(self) -> AsyncIterator[dict[str, Open]]:
+    async def every(self) -> AsyncIterator[dict[str, SessionInfo]]:
         """All sessions that there are, some at a time and in no order; of those that come or go
         meanwhile, perhaps.
         """
@@ -180,9 +180,9 @@ class Directory:
         while (name := await bounded(anext(names, None), self._timeout)) is not None:
             some.append(self._layout.session_id(name))
             if len(some) == _AT_ONCE:
-                yield await self.open(some)
+                yield await self.infos(some)
                 some = []
-        yield await self.open(some)
+        yield await self.infos(some)
 
     async def count(self) -> int:
         """How many sessions there are, as nearly as `every` tells."""
@@ -212,13 +212,13 @@ class Directory:
                 if said.subject == subject:
                     await self.enter(subject, session_id, said.ends_at, said.created)
 
-    async def open(self, session_ids: Sequence[str]) -> dict[str, Open]:
+    async def infos(self, session_ids: Sequence[str]) -> dict[str, SessionInfo]:
         """What is said in the open of those sessions that there are."""
         found = {}
         for session_id, record in zip(session_ids, await self._records(session_ids), strict=True):
             if record is not None:
                 with contextlib.suppress(Foreign):
-                    found[session_id] = records.load(record)
+                    found[session_id] = records.read_info(record)
         return found
 
     async def _records(self, session_ids: Sequence[str]) -> list[bytes | None]:

@@ -7,11 +7,10 @@ digest. Bounded by count and by age; bypassed while nobody would tell it of a ch
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
-from gateway.core.sessions.session import Session
+from gateway.store.resolved_session import ResolvedSession
 
 T = TypeVar("T")
 
@@ -22,21 +21,6 @@ _MOST_UNKNOWN = 10_000
 
 # How many changed sessions are noted one by one.
 _MOST_CHANGES = 10_000
-
-
-@dataclass(slots=True, eq=False)
-class Entry:
-    """A resolved session, with what a request needs of it ready-made."""
-
-    session: Session
-    lines: bytes  # the finished fields that tell upstreams of the subject
-    token: bytes  # the session's, for it is wanted with each request
-    expires: float  # UNIX seconds from which on it must be looked up again, at the latest
-
-    @property
-    def label(self) -> bytes:
-        """The session id, for the log."""
-        return self.session.id.encode()
 
 
 class Changes:
@@ -69,11 +53,13 @@ class NearCache:
         self._most = entries
         self._ttl = ttl
         self._outage = outage
-        self._entries: dict[bytes, Entry] = {}
+        self._entries: dict[bytes, ResolvedSession] = {}
         self._credentials: dict[str, bytes] = {}  # session id → credential
         self._asked: dict[str, bool] = {}  # ids being looked up → changed meanwhile
         self._unknown: dict[str, float] = {}  # ids without a session → until when
-        self._left: dict[str, Entry] = {}  # by session id: what was remembered before an outage
+        self._left: dict[
+            str, ResolvedSession
+        ] = {}  # by session id: what was remembered before an outage
         self._left_until = 0.0
         self.trusted = False
         self.changes = Changes()
@@ -82,7 +68,7 @@ class NearCache:
         # Told of each change of which Redis has told us: a session's id.
         self.on_push: Callable[[str], None] = lambda _session_id: None
 
-    def get(self, credential: bytes, now: float) -> Entry | None:
+    def get(self, credential: bytes, now: float) -> ResolvedSession | None:
         """The entry of a credential, if it may be used at `now` (UNIX seconds)."""
         entry = self._entries.get(credential)
         if entry is not None and entry.expires > now:
@@ -93,7 +79,7 @@ class NearCache:
         """Whether there was no such session a moment ago, and none has come since."""
         return self._unknown.get(session_id, 0.0) > now
 
-    def before_outage(self, session_id: str, now: float) -> Entry | None:
+    def before_outage(self, session_id: str, now: float) -> ResolvedSession | None:
         """What was remembered of a session when the store went away, if that may still be used."""
         entry = self._left.get(session_id)
         if entry is None or now >= min(
@@ -106,7 +92,9 @@ class NearCache:
         """A look-up begins: a change from now on makes its result too old to be remembered."""
         self._asked.setdefault(session_id, False)
 
-    def learned(self, credential: bytes, entry: Entry | None, session_id: str, now: float) -> None:
+    def learned(
+        self, credential: bytes, entry: ResolvedSession | None, session_id: str, now: float
+    ) -> None:
         """A look-up ended; what it found is remembered unless the session changed meanwhile."""
         if self._asked.pop(session_id, True) or not self.trusted or not self._most:
             return

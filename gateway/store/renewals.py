@@ -20,11 +20,11 @@ from typing import Any
 
 from gateway.core.sessions.keys import Key
 from gateway.core.sessions.session import Session
-from gateway.observe.events import Event, Kind, Report, unheard
+from gateway.observe.events import Event, Kind, Report, ignore
 from gateway.store.errors import StoreUnavailable, bounded
 from gateway.store.layout import Layout
 from gateway.store.servers.topology import Client
-from gateway.store.token_updates import Renewed, Replacing
+from gateway.store.token_updates import Renewed, TokenWriter
 
 _log = logging.getLogger("gateway.store")
 
@@ -78,11 +78,11 @@ class Renewals:
         self,
         client: Client,
         layout: Layout,
-        replacing: Replacing,
+        replacing: TokenWriter,
         *,
         skew: float,
         timeout: float,
-        report: Report = unheard,
+        report: Report = ignore,
     ) -> None:
         """`skew`: how far clocks may differ; `timeout` bounds each of the store's answers; in s."""
         self._client = client

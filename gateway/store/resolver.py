@@ -16,8 +16,9 @@ from gateway.core.sessions.session import Session, Unreadable
 from gateway.core.tokens import jwt_text
 from gateway.store.errors import NewerSession, StoreUnavailable
 from gateway.store.lookups import Lookups
-from gateway.store.near_cache import Entry, NearCache
+from gateway.store.near_cache import NearCache
 from gateway.store.renewals import Renewals
+from gateway.store.resolved_session import ResolvedSession
 
 _log = logging.getLogger("gateway.store")
 
@@ -62,7 +63,9 @@ class Resolver:
         self._is_named = is_named
         self._answers = True  # the store did, when it was asked last
 
-    async def resolve(self, credential: bytes, *, renew: bool = True) -> Entry | Unresolved:
+    async def resolve(
+        self, credential: bytes, *, renew: bool = True
+    ) -> ResolvedSession | Unresolved:
         """The session that a credential opens, with a token that is good unless `renew` is False.
 
         Raises `StoreUnavailable` and `RenewalFailed`.
@@ -91,13 +94,13 @@ class Resolver:
         if found is _UNREADABLE:
             self._near.gave_up(session_id)  # so that the next one is told the same
         else:
-            entry = found if isinstance(found, Entry) else None
+            entry = found if isinstance(found, ResolvedSession) else None
             self._near.learned(credential, entry, session_id, time.time())
         return found
 
     async def replaced(
-        self, credential: bytes, entry: Entry, *, renew: bool = True
-    ) -> Entry | None:
+        self, credential: bytes, entry: ResolvedSession, *, renew: bool = True
+    ) -> ResolvedSession | None:
         """The entry with another token, after an upstream has refused the one that it has; None
         when there is none to be had. Without `renew`, only a token that the store has already.
         """
@@ -113,7 +116,7 @@ class Resolver:
             renewed = await self._renewals.replaced(key, session) if renew else None
             session = renewed or _UNKNOWN
         found = self._entry(session) if isinstance(session, Session) else session
-        return found if isinstance(found, Entry) else None
+        return found if isinstance(found, ResolvedSession) else None
 
     def _opened(self, key: Key, session_id: str, record: bytes | None) -> Session | Unresolved:
         """The session of a record, if it lives. Raises `NewerSession`."""
@@ -131,19 +134,19 @@ class Resolver:
         # A subject of before a prefix was changed may be another person's by now.
         return _UNKNOWN if has_ended or not self._is_named(session) else session
 
-    def _entry(self, session: Session) -> Entry | Unresolved:
+    def _entry(self, session: Session) -> ResolvedSession | Unresolved:
         """What requests need of a session, and until when it may be remembered."""
         now = time.time()
         until = (
             session.renew_at if session.renew_at > now else self._renewals.retry_at(session, now)
         )
         try:
-            return Entry(session, self._render(session), session.token.raw, until)
+            return ResolvedSession(session, self._render(session), session.token.raw, until)
         except (ValueError, IndexError) as error:
             _log.error("session %s cannot be used: %s", session.id[:12], type(error).__name__)
             return _UNREADABLE
 
-    def _left_or(self, error: StoreUnavailable, session_id: str) -> Entry:
+    def _left_or(self, error: StoreUnavailable, session_id: str) -> ResolvedSession:
         """What may still be used of a session that the store could not tell of; else raises."""
         if isinstance(error, NewerSession):
             raise error
@@ -153,7 +156,7 @@ class Resolver:
             raise error
         return left
 
-    def _left(self, session_id: str) -> Entry | None:
+    def _left(self, session_id: str) -> ResolvedSession | None:
         """What may still be used of a session while the store is away."""
         return self._near.before_outage(session_id, time.time())
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 _MOST = 10_000
 
 
-class Echoes:
+class RevocationLatency:
     """The revocations that have been asked of Redis, and have not been pushed yet."""
 
     def __init__(self, observe: Callable[[float], None]) -> None:
@@ -21,13 +21,13 @@ class Echoes:
         self._observe = observe
         self._asked: dict[str, float] = {}  # session id → monotonic seconds
 
-    def ask(self, session_id: str) -> None:
+    def asked(self, session_id: str) -> None:
         """Redis is being asked to end the session."""
         if len(self._asked) >= _MOST:
             del self._asked[next(iter(self._asked))]
         self._asked.setdefault(session_id, time.monotonic())
 
-    def hear(self, session_id: str) -> None:
+    def pushed(self, session_id: str) -> None:
         """A change of the session has been pushed."""
         asked = self._asked.pop(session_id, None)
         if asked is not None:

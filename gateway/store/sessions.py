@@ -17,24 +17,24 @@ from gateway.config.realms import realms
 from gateway.core.sessions import keys, records, subjects
 from gateway.core.sessions.keys import Key
 from gateway.core.sessions.realms import Realm
-from gateway.core.sessions.records import Foreign, Open, Records
+from gateway.core.sessions.records import Foreign, Records, SessionInfo
 from gateway.core.sessions.sealing import NONCE_BYTES, Sealer
 from gateway.core.sessions.session import Device, Session, Token, session_times
-from gateway.observe.events import Report, of_sessions, unheard
+from gateway.observe.events import Report, ignore, of_sessions
 from gateway.store.directory import Directory
 from gateway.store.errors import StoreUnavailable, bounded
 from gateway.store.layout import Layout
 from gateway.store.login_failures import Failures
 from gateway.store.lookups import Lookups
 from gateway.store.near_cache import NearCache
-from gateway.store.one_time_use import Once
 from gateway.store.renewals import Renewals
+from gateway.store.replay_guard import ReplayGuard
 from gateway.store.resolver import Resolver
-from gateway.store.revocation_latency import Echoes
+from gateway.store.revocation_latency import RevocationLatency
 from gateway.store.revocations import Revocations
 from gateway.store.servers.connect import access, connect
 from gateway.store.servers.topology import Topology
-from gateway.store.token_updates import Replacing
+from gateway.store.token_updates import TokenWriter
 from gateway.store.tracking import Tracking
 from gateway.store.writes import Writes
 
@@ -80,14 +80,14 @@ class Sessions:
         replicas: int = 0,
         most: int = 0,
         realms: Mapping[str, Realm] = MappingProxyType({}),
-        report: Report = unheard,
-        echo: Callable[[float], None] = lambda _seconds: None,
+        report: Report = ignore,
+        observe_latency: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         """Times in seconds; `skew` is how far a backend's clock may differ from ours; `render`
         makes the fields that upstreams get for a session; `replicas` must have a login or a logout
         before it counts as done; `most` is how many sessions a subject may have, or 0 for any
-        number; `realms` are those of the logins, by their paths; `echo` is told how long each
-        revocation takes to be pushed.
+        number; `realms` are those of the logins, by their paths; `observe_latency` is told
+        how long each revocation takes to be pushed, in seconds.
         """
         client = topology.client
         self.near = near
@@ -95,10 +95,10 @@ class Sessions:
         self._writes = Writes(topology, replicas, timeout)
         self.directory = Directory(client, layout, self._writes, timeout)
         self.failures = Failures(client, layout, sealer, timeout)
-        self.once = Once(client, layout, timeout)
+        self.replay_guard = ReplayGuard(client, layout, timeout)
         self.sealer = sealer
         self._records = Records(sealer)
-        self.replacing = Replacing(
+        self.token_writer = TokenWriter(
             client,
             layout,
             self._records,
@@ -109,7 +109,7 @@ class Sessions:
             timeout=timeout,
         )
         self.renewals = Renewals(
-            client, layout, self.replacing, skew=skew, timeout=timeout, report=report
+            client, layout, self.token_writer, skew=skew, timeout=timeout, report=report
         )
         self._client = client
         self._layout = layout
@@ -120,10 +120,10 @@ class Sessions:
         # Where a name is a subject as it comes, each is one of its realm.
         self._realms = {login: realm for login, realm in realms.items() if not realm.is_alone}
         self.report = report
-        self._echoes = Echoes(echo)
+        self._latency = RevocationLatency(observe_latency)
         self._lookups = Lookups(topology, layout, idle_timeout, timeout)
         near.on_change = self._lookups.changed
-        near.on_push = self._echoes.hear
+        near.on_push = self._latency.pushed
         self._revocations = Revocations(client, layout, timeout)
         self._tracking = Tracking(
             topology,
@@ -253,7 +253,7 @@ class Sessions:
 
     # Revoke.
 
-    async def revoke(self, *session_ids: str) -> dict[str, Open]:
+    async def revoke(self, *session_ids: str) -> dict[str, SessionInfo]:
         """Ends sessions, here at once and everywhere within a push. Returns those that there were.
 
         Raises `StoreUnavailable` when it is not certain that all of them are gone.
@@ -263,7 +263,7 @@ class Sessions:
         self._revocations.asked(session_ids)
         for each in session_ids:
             self.near.forget(each)
-            self._echoes.ask(each)
+            self._latency.asked(each)
         names = [self._layout.session(each) for each in session_ids]
         found = await self._writes.do(*(("GETDEL", name) for name in names))
         self._revocations.done(session_ids)
@@ -277,14 +277,16 @@ class Sessions:
             await self.directory.leave({each: said.subject for each, said in ended.items()})
         return ended
 
-    async def revoke_all(self, subject: str) -> AsyncIterator[dict[str, Open]]:
+    async def revoke_all(self, subject: str) -> AsyncIterator[dict[str, SessionInfo]]:
         """Ends all sessions of a subject, those that this version cannot read as well; some at a
         time, which are returned as `revoke` does. Raises `StoreUnavailable`.
         """
         async for ended in self._revoke_all(await self.directory.ids(subject)):
             yield ended
 
-    async def revoke_others(self, subject: str, present: str) -> AsyncIterator[dict[str, Open]]:
+    async def revoke_others(
+        self, subject: str, present: str
+    ) -> AsyncIterator[dict[str, SessionInfo]]:
         """The same for all but the session `present`, which lives: an index that does not name it
         was lost, and is made anew first.
         """
@@ -293,7 +295,7 @@ class Sessions:
         async for ended in self._revoke_all([other for other in ids if other != present]):
             yield ended
 
-    async def revoke_issued_before(self, moment: float) -> AsyncIterator[dict[str, Open]]:
+    async def revoke_issued_before(self, moment: float) -> AsyncIterator[dict[str, SessionInfo]]:
         """Ends all sessions that were issued before a moment (UNIX seconds), of whomever; some at a
         time, which are returned as `revoke` does. Raises `StoreUnavailable`.
         """
@@ -301,7 +303,7 @@ class Sessions:
             older = [session_id for session_id, said in some.items() if said.created < moment]
             yield await self.revoke(*older)
 
-    async def _revoke_all(self, ids: Sequence[str]) -> AsyncIterator[dict[str, Open]]:
+    async def _revoke_all(self, ids: Sequence[str]) -> AsyncIterator[dict[str, SessionInfo]]:
         for at in range(0, len(ids), _AT_ONCE):
             yield await self.revoke(*ids[at : at + _AT_ONCE])
 
@@ -326,12 +328,12 @@ class Sessions:
         self._lookups.get(session_id).add_done_callback(lambda done: done.exception())
 
 
-def _said(record: bytes) -> Open:
+def _said(record: bytes) -> SessionInfo:
     """What a record says in the open; nothing, if it is none of ours."""
     try:
-        return records.load(record)
+        return records.read_info(record)
     except Foreign:
-        return Open("", "", "", 0, 0, 0)
+        return SessionInfo("", "", "", 0, 0, 0)
 
 
 def open_sessions(
@@ -340,8 +342,8 @@ def open_sessions(
     url: str,
     secrets: tuple[str, ...],
     render: Callable[[Session], bytes],
-    report: Report = unheard,
-    echo: Callable[[float], None] = lambda _seconds: None,
+    report: Report = ignore,
+    observe_latency: Callable[[float], None] = lambda _seconds: None,
 ) -> Sessions:
     """The sessions of a configuration, in the store at `url`."""
     near = config.store.near_cache
@@ -364,5 +366,5 @@ def open_sessions(
         most=config.session.max_per_subject,
         realms=realms(config),
         report=report,
-        echo=echo,
+        observe_latency=observe_latency,
     )

@@ -55,7 +55,7 @@ class Renewed:
     refresh: str  # the next refresh token, which may be the same
 
 
-class Replacing:
+class TokenWriter:
     """Reads sessions to be changed, and writes them back."""
 
     def __init__(
@@ -104,7 +104,7 @@ class Replacing:
         `StoreUnavailable`.
         """
         now = time.time()
-        latest = records.load(record).created + self._max_age
+        latest = records.read_info(record).created + self._max_age
         # As for a new session: one whose token cannot be renewed ends with it.
         renews = not math.isinf(renewed.renew_at)
         ends = latest if renews else min(latest, renewed.expires_at + self._skew)

@@ -17,8 +17,8 @@ from gateway.core.sessions.records import (
     TEXTS_SIZE_AT,
     Foreign,
     NewerVersion,
-    Open,
     Records,
+    SessionInfo,
 )
 from gateway.core.sessions.sealing import Sealer, Unsealable
 from gateway.core.sessions.session import Device, Session, Token, dump_session
@@ -44,7 +44,7 @@ def test_written_down_and_read(subject: str, label: str, address: str) -> None:
     """A subject may hold anything."""
     written = record(subject, Device(label, address))
     assert OURS.open(KEY, ID, written) == session(subject)
-    assert records.load(written) == Open(subject, label, address, 1600, 1000, 1000)
+    assert records.read_info(written) == SessionInfo(subject, label, address, 1600, 1000, 1000)
 
 
 def test_the_places_that_scripts_know() -> None:
@@ -65,7 +65,7 @@ def test_the_seal_vouches_for_the_texts() -> None:
         OURS.open(KEY, ID, written.replace(b"alice", b"mally"))
     touched = written[: SEEN_AT - 1] + struct.pack(">I", 1234) + written[SEEN_AT + 3 :]
     assert OURS.open(KEY, ID, touched) == session()
-    assert records.load(touched).seen == 1234
+    assert records.read_info(touched).seen == 1234
 
 
 def test_renewed() -> None:
@@ -83,7 +83,7 @@ def test_foreign_values(value: bytes) -> None:
     with pytest.raises((Foreign, Unsealable)):
         OURS.open(KEY, ID, value)
     try:
-        records.load(value)
+        records.read_info(value)
     except Foreign:
         return
     assert value[0] == 1
@@ -92,7 +92,7 @@ def test_foreign_values(value: bytes) -> None:
 def test_a_newer_version_is_told_apart() -> None:
     """wire-rules.md#E13: a value of a newer gateway is not called a forgery."""
     with pytest.raises(NewerVersion):
-        records.load(b"\x02" + bytes(60))
+        records.read_info(b"\x02" + bytes(60))
 
 
 def test_digests_tell_nothing_and_are_found_again() -> None:

@@ -112,9 +112,9 @@ async def test_a_number_is_a_name_however_it_is_written(place: World, claim: obj
 async def test_a_name_like_that_of_an_unknown_subject(place: World) -> None:
     """A subject that is called like the stand-in for no name is unknown, and is no other one."""
     _, victim = await log_in_with(place, unnamed_token(1))
-    subject = (await place.sessions.directory.open([victim]))[victim].subject
+    subject = (await place.sessions.directory.infos([victim]))[victim].subject
     _, own = await log_in(place, subject)
-    assert (await place.sessions.directory.open([own]))[own].subject != subject
+    assert (await place.sessions.directory.infos([own]))[own].subject != subject
     assert (await place.ask("DELETE", f"/sessions/{victim}", **by_header(own)))[0] == 404
 
 

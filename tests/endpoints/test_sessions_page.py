@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.http import refusals
-from gateway.core.sessions.records import Open
+from gateway.core.sessions.records import SessionInfo
 from gateway.pages import views
 from gateway.pages.english import ENGLISH
 from gateway.pages.korean import KOREAN
@@ -163,7 +163,7 @@ async def test_what_came_from_outside_is_only_text(place: World) -> None:
 @pytest.mark.parametrize("label", ["<script>alert(1)</script>", '" onclick="x', "앱 <b> 'x'"])
 def test_a_label_that_looks_like_markup(label: str) -> None:
     """Nothing of it becomes an element or an attribute, and all of it is seen."""
-    said = Open("alice", label, "192.0.2.7", NOW + 60, NOW, NOW)
+    said = SessionInfo("alice", label, "192.0.2.7", NOW + 60, NOW, NOW)
     device = views.device("h", said, ENGLISH, current=False, now=NOW)
     context = {"text": ENGLISH, "devices": [device], "sessions_path": "/s", "logout_path": "/l"}
     page = read_page(Templates(None).get_template(SESSIONS).render(context).encode())

@@ -55,7 +55,7 @@ from gateway.core.logins.token_places import Auto, JsonPointer
 from gateway.core.logins.token_response import BadGrant
 from gateway.core.sessions import devices, keys
 from gateway.core.sessions.sealing import Sealer
-from gateway.core.timestamps import NoMoment, parse_moment
+from gateway.core.timestamps import BadTimestamp, parse_timestamp
 from gateway.core.tokens import jwt_text
 from gateway.core.tokens.claims import BadToken, read_claims
 from gateway.core.tokens.minting import BadClaims
@@ -292,7 +292,7 @@ FIELD_VALUES: list[tuple[str, Read, int]] = [
     ("broken fields", broken_rules.of_fields, RESPONSE_HEAD),
     ("token", _in_text(lambda token: read_claims(token, 0), BadToken), HEAD),
     ("payload", _in_payload, HEAD),
-    ("moment", _in_text(parse_moment, NoMoment), TARGET),
+    ("moment", _in_text(parse_timestamp, BadTimestamp), TARGET),
     ("essence", _in_text(media_types.essence), HEAD),
     ("parameter", _in_text(lambda field: media_types.parameter("a/b;" + field, "a")), HEAD),
     ("carrier", _in_text(_choice), HEAD),

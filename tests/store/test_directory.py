@@ -13,7 +13,7 @@ import redis as redis_client
 
 from gateway.core.sessions.sealing import Sealer
 from gateway.core.sessions.session import Device
-from gateway.observe.events import Event, Report, unheard
+from gateway.observe.events import Event, Report, ignore
 from gateway.store.layout import Layout
 from gateway.store.near_cache import NearCache
 from gateway.store.servers.connect import connect
@@ -40,7 +40,7 @@ async def opened(
     idle: float = 60.0,
     max_age: float = 600.0,
     most: int = 0,
-    report: Report = unheard,
+    report: Report = ignore,
 ) -> AsyncIterator[Sessions]:
     """One gateway's sessions."""
     sessions = Sessions(
@@ -127,7 +127,7 @@ async def test_the_index_stays_true(redis: RedisServer, prefix: str) -> None:
                 assert entries(client, prefix, subject) == ids
                 assert all(
                     said.subject == subject
-                    for said in (await one.directory.open(list(ids))).values()
+                    for said in (await one.directory.infos(list(ids))).values()
                 )
 
             hang = time.monotonic() + HANG

@@ -15,7 +15,7 @@ import pytest
 import redis as redis_client
 from redis.asyncio import Redis
 
-from gateway.store.near_cache import Entry
+from gateway.store.resolved_session import ResolvedSession
 from tests.store.test_sessions import credential, issue, open_store, resolved, until_near
 from tests.support.delaying import delaying
 from tests.support.gateway import Gateway
@@ -264,7 +264,7 @@ async def test_a_network_that_breaks_without_a_word(server: RedisServer) -> None
                 break
             await asyncio.sleep(0.1)
         await until_near(near, again, there=True)
-        assert not isinstance(await near.resolve(credential(issued)), Entry)
+        assert not isinstance(await near.resolve(credential(issued)), ResolvedSession)
         await near.close()
         await far.close()
 

@@ -11,7 +11,8 @@ import redis as redis_client
 
 from gateway.core.sessions.keys import new_key
 from gateway.core.sessions.session import Session, Token
-from gateway.store.near_cache import Entry, NearCache
+from gateway.store.near_cache import NearCache
+from gateway.store.resolved_session import ResolvedSession
 from gateway.store.resolver import Unresolved
 from gateway.store.sessions import Sessions
 from tests.store.test_sessions import credential, issue, open_store, resolved, until_near
@@ -21,9 +22,9 @@ from tests.support.redis_server import RedisServer, redis_server
 UNKNOWN = Unresolved("invalid_key")
 
 
-def entry(session_id: str, ends_at: float = 1e12, expires_at: float = 1e12) -> Entry:
+def entry(session_id: str, ends_at: float = 1e12, expires_at: float = 1e12) -> ResolvedSession:
     session = Session(session_id, "alice", Token(b"a.b.c"), "/login", ends_at, expires_at)
-    return Entry(session, b"", b"", 1e12)
+    return ResolvedSession(session, b"", b"", 1e12)
 
 
 def learn(near: NearCache, name: str, **times: float) -> None:
@@ -184,7 +185,7 @@ async def test_one_answer_is_shared(server: RedisServer) -> None:
             waiting.append(asyncio.ensure_future(store.resolve(credential(issued))))
             await asyncio.sleep(0.002)
         entries = await asyncio.gather(*waiting)
-        assert all(isinstance(each, Entry) for each in entries)
+        assert all(isinstance(each, ResolvedSession) for each in entries)
         assert asked(server) - before <= 2, "some may have come after the first answer"
         proxy.delay = 0
         await store.close()

@@ -9,7 +9,7 @@ from gateway.core.sessions.sealing import Sealer
 from gateway.core.sessions.session import Device
 from gateway.store.layout import Layout
 from gateway.store.near_cache import NearCache
-from gateway.store.revocation_latency import Echoes
+from gateway.store.revocation_latency import RevocationLatency
 from gateway.store.servers.connect import connect
 from gateway.store.sessions import Issued, Sessions
 from tests.conftest import token_of
@@ -29,7 +29,7 @@ async def store(redis: RedisServer, heard: list[float]) -> AsyncIterator[Session
         skew=0.0,
         timeout=1.0,
         render=lambda _session: b"",
-        echo=heard.append,
+        observe_latency=heard.append,
     )
     await sessions.start()
     yield sessions
@@ -74,9 +74,9 @@ async def test_other_changes_are_not_heard(store: Sessions, heard: list[float]) 
 def test_what_is_never_heard_takes_no_more_memory() -> None:
     """Pushes that were lost with their connection never come; the newest are waited for."""
     heard: list[float] = []
-    echoes = Echoes(heard.append)
+    latency = RevocationLatency(heard.append)
     for number in range(25_000):
-        echoes.ask(str(number))
+        latency.asked(str(number))
     for number in range(25_000):
-        echoes.hear(str(number))
+        latency.pushed(str(number))
     assert len(heard) == 10_000

@@ -20,7 +20,8 @@ from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError
 from gateway.store.embedded_servers import bundled_binary
 from gateway.store.errors import StoreUnavailable
 from gateway.store.layout import Layout
-from gateway.store.near_cache import Entry, NearCache
+from gateway.store.near_cache import NearCache
+from gateway.store.resolved_session import ResolvedSession
 from gateway.store.resolver import Unresolved
 from gateway.store.servers.connect import connect
 from gateway.store.sessions import Issued, Sessions
@@ -88,9 +89,9 @@ def credential(issued: Issued) -> bytes:
     return issued.key.reveal().encode()
 
 
-async def resolved(store: Sessions, issued: Issued) -> Entry:
+async def resolved(store: Sessions, issued: Issued) -> ResolvedSession:
     entry = await store.resolve(credential(issued))
-    assert isinstance(entry, Entry)
+    assert isinstance(entry, ResolvedSession)
     return entry
 
 
@@ -142,7 +143,7 @@ async def test_redis_holds_no_secret(store: Sessions, url: str) -> None:
         dump = b"".join(names) + b"".join(client.dump(name) for name in names)
         assert credential(issued) not in dump
         assert issued.session.token.reveal().encode() not in dump
-        said = records.load(client.get(f"test:s:{{{issued.session.id}}}"))
+        said = records.read_info(client.get(f"test:s:{{{issued.session.id}}}"))
     assert (said.subject, said.label, said.address) == ("alice", *astuple(DEVICE))
     assert said.created == said.seen < said.ends_at <= issued.session.ends_at
 
@@ -261,7 +262,7 @@ async def test_one_waiter_cancelled_takes_nobody_with_it(store: Sessions) -> Non
     tasks[3].cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert isinstance(results[3], asyncio.CancelledError)
-    assert all(isinstance(each, Entry) for n, each in enumerate(results) if n != 3)
+    assert all(isinstance(each, ResolvedSession) for n, each in enumerate(results) if n != 3)
 
 
 async def test_a_silent_store(tmp_path: Path) -> None:
@@ -370,7 +371,7 @@ async def test_a_session_that_is_never_idle(url: str) -> None:
     await asyncio.sleep(2.2)
     before = await store._client.pttl(name)
     assert (lasts - 60) * 1000 < before <= lasts * 1000
-    assert isinstance(await store.resolve(credential(issued)), Entry)
+    assert isinstance(await store.resolve(credential(issued)), ResolvedSession)
     assert isinstance(await store.resolve(credential(usual)), Unresolved)
     assert (lasts - 60) * 1000 < await store._client.pttl(name) <= before
     [said] = (await store.directory.of("robot")).values()

@@ -31,14 +31,14 @@ def renewed(name: str = "next", expires: float = math.inf, **more: Any) -> Renew
 
 
 async def read(store: Sessions, issued: Issued) -> tuple[Session, bytes]:
-    session, record = await store.replacing.read(issued.key, issued.session.id)
+    session, record = await store.token_writer.read(issued.key, issued.session.id)
     assert session is not None
     return session, record
 
 
 async def adopt(store: Sessions, issued: Issued, new: Renewed) -> Outcome:
     session, record = await read(store, issued)
-    outcome, _ = await store.replacing.adopt(issued.key, session, record, new)
+    outcome, _ = await store.token_writer.adopt(issued.key, session, record, new)
     return outcome
 
 
@@ -55,14 +55,14 @@ async def score(store: Sessions, issued: Issued) -> float:
 async def test_the_key_opens_the_session_with_its_new_token(store: Sessions) -> None:
     """Everything else of it is as before; what says in the open who it is, too."""
     issued = await issue(store)
-    before = records.load((await read(store, issued))[1])
+    before = records.read_info((await read(store, issued))[1])
     new = renewed(refresh="r", renew_at=time.time() + 50, expires=time.time() + 100)
     assert await adopt(store, issued, new) == "kept"
     session = (await resolved(store, issued)).session
     assert (session.token, session.refresh) == (new.token, "r")
     assert (session.subject, session.login) == ("alice", "backend")
     assert session.claims["jti"] == "next"
-    after = records.load((await read(store, issued))[1])
+    after = records.read_info((await read(store, issued))[1])
     assert (after.subject, after.label, after.address, after.created) == (
         before.subject,
         before.label,
@@ -75,7 +75,7 @@ async def test_a_session_ends_with_its_new_token(store: Sessions) -> None:
     """Sooner or later than before, but never after its greatest age; the index knows of it."""
     now = time.time()
     issued = await issue(store, expiry=now + 30)
-    created = records.load((await read(store, issued))[1]).created
+    created = records.read_info((await read(store, issued))[1]).created
     for expires, ends in (
         (now + 20, now + 20),
         (now + 50, now + 50),
@@ -86,7 +86,7 @@ async def test_a_session_ends_with_its_new_token(store: Sessions) -> None:
         session, record = await read(store, issued)
         assert session.ends_at == pytest.approx(ends)
         assert session.expires_at == expires
-        assert records.load(record).ends_at == int(ends)
+        assert records.read_info(record).ends_at == int(ends)
         assert await lasts(store, issued) <= min(60, ends - now) + 1
         assert await score(store, issued) >= ends
 
@@ -112,9 +112,9 @@ async def test_whoever_comes_second_changes_nothing(store: Sessions) -> None:
     session, record = await read(store, issued)
     assert await adopt(store, issued, renewed("first")) == "kept"
     late = renewed("second")
-    outcome, _ = await store.replacing.adopt(issued.key, session, record, late)
+    outcome, _ = await store.token_writer.adopt(issued.key, session, record, late)
     assert outcome == "lost"
-    assert await store.replacing.renew(issued.key, session, record) == "lost"
+    assert await store.token_writer.renew(issued.key, session, record) == "lost"
     assert (await resolved(store, issued)).session.claims["jti"] == "first"
 
 
@@ -124,9 +124,9 @@ async def test_a_touch_meanwhile_is_no_change(store: Sessions) -> None:
     session, record = await read(store, issued)
     name = store._layout.session(issued.session.id)
     await store._client.setrange(name, records.SEEN_AT - 1, b"\0\0\0\1")
-    outcome, _ = await store.replacing.adopt(issued.key, session, record, renewed())
+    outcome, _ = await store.token_writer.adopt(issued.key, session, record, renewed())
     assert outcome == "kept"
-    assert records.load((await read(store, issued))[1]).seen == 1
+    assert records.read_info((await read(store, issued))[1]).seen == 1
 
 
 async def test_a_session_that_was_revoked_is_not_resurrected(store: Sessions) -> None:
@@ -134,7 +134,7 @@ async def test_a_session_that_was_revoked_is_not_resurrected(store: Sessions) ->
     issued = await issue(store)
     session, record = await read(store, issued)
     await store.revoke(issued.session.id)
-    outcome, _ = await store.replacing.adopt(issued.key, session, record, renewed())
+    outcome, _ = await store.token_writer.adopt(issued.key, session, record, renewed())
     assert outcome == "gone"
     assert await store._client.exists(store._layout.session(issued.session.id)) == 0
     assert isinstance(await store.resolve(credential(issued)), Unresolved)
@@ -148,5 +148,5 @@ async def test_the_order_of_devices_stays(store: Sessions) -> None:
     for each in (devices[3], devices[0]):
         session, record = await read(store, each)
         new = Renewed(Token(token_of("carol").encode()), time.time() + 300, math.inf, "")
-        assert (await store.replacing.adopt(each.key, session, record, new))[0] == "kept"
+        assert (await store.token_writer.adopt(each.key, session, record, new))[0] == "kept"
     assert await store.directory.by_age("carol") == before

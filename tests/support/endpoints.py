@@ -22,7 +22,7 @@ from gateway.core.sessions.session import Session
 from gateway.endpoints import app
 from gateway.observe.events import Event
 from gateway.outbound.backends import backends
-from gateway.store.near_cache import Entry
+from gateway.store.resolved_session import ResolvedSession
 from gateway.store.sessions import Sessions, open_sessions
 
 SECRET = "a secret of the tests, long enough"
@@ -91,14 +91,14 @@ class World:
         ) as answer:
             return answer.status, CIMultiDict(answer.headers), await answer.read()
 
-    async def entry(self, key: str) -> Entry:
+    async def entry(self, key: str) -> ResolvedSession:
         """The session that a key opens."""
         entry = await self.sessions.resolve(key.encode())
-        assert isinstance(entry, Entry), entry
+        assert isinstance(entry, ResolvedSession), entry
         return entry
 
     async def is_known(self, key: str) -> bool:
-        return isinstance(await self.sessions.resolve(key.encode()), Entry)
+        return isinstance(await self.sessions.resolve(key.encode()), ResolvedSession)
 
 
 @asynccontextmanager

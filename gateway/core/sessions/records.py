@@ -34,7 +34,7 @@ class NewerVersion(Foreign):
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
+class SessionInfo:
     """What a record says in the open. Times are whole UNIX seconds."""
 
     subject: str
@@ -89,7 +89,7 @@ def whole(ends_at: float) -> int:
     return int(min(ends_at, 2**32 - 1))
 
 
-def load(record: bytes) -> Open:
+def read_info(record: bytes) -> SessionInfo:
     """What a record says in the open. Raises `Foreign`."""
     texts, _ = parts(record)
     _, ends, created, seen, _ = _HEAD.unpack_from(record)
@@ -97,7 +97,7 @@ def load(record: bytes) -> Open:
         address, label, subject = texts.decode().split("\n", 2)
     except ValueError:
         raise Foreign from None
-    return Open(subject, label, address, ends, created, seen)
+    return SessionInfo(subject, label, address, ends, created, seen)
 
 
 def parts(record: bytes) -> tuple[bytes, bytes]:

@@ -50,7 +50,7 @@ class BackchannelLogout:
         ended = await self._sessions.revoke(*found)
         # Not before: a provider that was told that this has failed may ask once more.
         lasts = id_tokens.LOGOUT_LIFE + 2 * self._sessions.skew
-        await self._sessions.once.is_first(self._use(said), lasts)
+        await self._sessions.replay_guard.claim(self._use(said), lasts)
         for event in of_sessions(
             "logout", ended, reason="backchannel", request_id=attempt.request_id, by="provider"
         ):
@@ -63,7 +63,7 @@ class BackchannelLogout:
         said = id_tokens.read_logout_token(
             token, claims.payload, now=time.time(), leeway=self._sessions.skew
         )
-        if await self._sessions.once.is_used(self._use(said)):
+        if await self._sessions.replay_guard.is_claimed(self._use(said)):
             raise NotVerified("used")
         return said
 

@@ -136,8 +136,8 @@ class Login:
         trip = login_state.find(
             attempt.trips, state, path, _cookie(attempt), self._sessions.sealer, now
         )
-        once = self._sessions.once
-        if trip is None or not await once.is_first(f"trip {state}", login_state.LIFE):
+        guard = self._sessions.replay_guard
+        if trip is None or not await guard.claim(f"trip {state}", login_state.LIFE):
             raise LoginFailed(refusals.LOGIN_LOST, again=path)
         return trip
 

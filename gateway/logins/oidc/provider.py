@@ -22,7 +22,7 @@ from gateway.core.tokens import id_tokens
 from gateway.core.tokens.claims import Claims
 from gateway.core.tokens.verification import Rules
 from gateway.outbound.backends import BackendFailed
-from gateway.outbound.cached_document import NoAnswer, Published, Unavailable
+from gateway.outbound.cached_document import CachedDocument, NoAnswer, Unavailable
 from gateway.outbound.http_client import BodyTooLarge, open_client, read_body
 from gateway.outbound.jwks import KeySet, KeysUnavailable
 from gateway.outbound.token_readers import by_key_set
@@ -46,7 +46,7 @@ class GrantRefused(Exception):
         self.error = error
 
 
-class _OwnMetadata(Published[Metadata]):
+class _OwnMetadata(CachedDocument[Metadata]):
     """What a provider says of itself."""
 
     WHAT = "the metadata"

@@ -26,7 +26,7 @@ from gateway.relay.access.presented_keys import PresentedKeys
 from gateway.relay.access.route_tokens import RouteTokens
 from gateway.relay.access.routes import Auth, Route, RouteTable
 from gateway.relay.http1.request_head import Refused, RequestHead
-from gateway.store.near_cache import Entry
+from gateway.store.resolved_session import ResolvedSession
 
 if TYPE_CHECKING:
     from gateway.store.sessions import Sessions
@@ -54,7 +54,7 @@ class Forward:
     """The request may pass: by this route, as this session's (or nobody's), with this head."""
 
     route: Route
-    entry: Entry | None
+    entry: ResolvedSession | None
     head: bytes
     ends: tuple[str, ...] = ()  # the sessions that end before it goes on, by their ids
 
@@ -205,7 +205,7 @@ def _admit_inside(head: RequestHead) -> None:
         raise Refused(refusals.MALFORMED)
 
 
-def _authorise(head: RequestHead, route: Route, entry: Entry | None, peer: Peer) -> None:
+def _authorise(head: RequestHead, route: Route, entry: ResolvedSession | None, peer: Peer) -> None:
     if entry is None and route.auth is Auth.REQUIRED:
         raise Refused(refusals.NO_KEY)
     by_cookie = entry is not None and head.cookie is not None
@@ -217,7 +217,7 @@ def _authorise(head: RequestHead, route: Route, entry: Entry | None, peer: Peer)
 
 
 def _logged_out(
-    head: RequestHead, route: Route, entry: Entry | None, peer: Peer
+    head: RequestHead, route: Route, entry: ResolvedSession | None, peer: Peer
 ) -> tuple[str, ...]:
     """The sessions that end with a request to the backend's own logout: those of the keys that
     came, whether the route looks at keys or not. By a cookie no other site's page may log out.
@@ -229,7 +229,7 @@ def _logged_out(
     return head.session_ids
 
 
-def _for_route(tokens: RouteTokens, entry: Entry) -> Entry:
+def _for_route(tokens: RouteTokens, entry: ResolvedSession) -> ResolvedSession:
     """The entry with a token that is meant for the route's upstream alone. Only a session whose
     claims the gateway has minted itself gets one: it vouches for nothing that it was only handed.
     """
@@ -238,7 +238,7 @@ def _for_route(tokens: RouteTokens, entry: Entry) -> Entry:
     return tokens.entry(entry, time.time())
 
 
-def _forbidden(entry: Entry | None, refusal: Refusal) -> Event | None:
+def _forbidden(entry: ResolvedSession | None, refusal: Refusal) -> Event | None:
     if entry is None:
         return None
     session = entry.session

@@ -13,7 +13,7 @@ from gateway.core.sessions.realms import NoRealm, Realm
 from gateway.core.sessions.session import Session, Token
 from gateway.core.tokens.claims import BadToken, Claims
 from gateway.outbound.token_readers import ReadToken
-from gateway.store.near_cache import Entry
+from gateway.store.resolved_session import ResolvedSession
 
 # For how long a token is believed without another look, in seconds: a key that its provider has
 # taken back is believed for so much longer.
@@ -33,9 +33,9 @@ class Bearers:
         self._read = read
         self._realm = realm
         self._names = names
-        self._known: dict[bytes, Entry] = {}
+        self._known: dict[bytes, ResolvedSession] = {}
 
-    async def entry(self, token: bytes) -> Entry:
+    async def entry(self, token: bytes) -> ResolvedSession:
         """What requests need of a token. Raises `BadToken` and `KeysUnavailable`."""
         known = self._known.get(token)
         if known is not None and known.expires > time.time():
@@ -53,7 +53,7 @@ class Bearers:
             _claims=claims.payload,
         )
         until = min(time.time() + _REMEMBERED, expires)
-        entry = Entry(session, identity_headers.lines(session, self._names), token, until)
+        entry = ResolvedSession(session, identity_headers.lines(session, self._names), token, until)
         if len(self._known) >= _MOST:
             self._known.clear()
         self._known[token] = entry

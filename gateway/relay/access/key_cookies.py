@@ -13,7 +13,7 @@ from gateway.relay.http1.request_head import RequestHead
 
 if TYPE_CHECKING:
     from gateway.relay.access.peer import Peer
-    from gateway.store.near_cache import Entry
+    from gateway.store.resolved_session import ResolvedSession
 
 _HOST_PREFIX = HOST_PREFIX.encode()
 
@@ -61,7 +61,7 @@ class TrustedCookies:
         text = name.decode("latin-1")
         return text not in self._unknown and (self._by_http is None or text in self._own)
 
-    def forget(self, head: RequestHead, peer: Peer, entry: Entry | None = None) -> None:
+    def forget(self, head: RequestHead, peer: Peer, entry: ResolvedSession | None = None) -> None:
         """Has the browser forget the cookies that brought keys, if they are ours. One of any other
         name and of a whole domain may be another gateway's.
 

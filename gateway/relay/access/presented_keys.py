@@ -19,8 +19,8 @@ from gateway.relay.access.key_cookies import KeyCookie, TrustedCookies
 from gateway.relay.access.routes import Auth, Route
 from gateway.relay.http1.request_head import Refused, RequestHead
 from gateway.store.errors import NewerSession, StoreUnavailable
-from gateway.store.near_cache import Entry
 from gateway.store.renewals import RenewalFailed
+from gateway.store.resolved_session import ResolvedSession
 from gateway.store.resolver import Unresolved
 
 if TYPE_CHECKING:
@@ -63,7 +63,9 @@ class PresentedKeys:
         self._cookies = cookies
         self._bearers = bearers
 
-    def identify(self, route: Route, head: RequestHead, peer: Peer) -> Awaitable[Entry | None]:
+    def identify(
+        self, route: Route, head: RequestHead, peer: Peer
+    ) -> Awaitable[ResolvedSession | None]:
         """The session whose key came; None if the request counts as one without a key.
 
         Raises `Refused`, also when it is awaited. A coroutine in between would cost each look-up.
@@ -90,7 +92,7 @@ class PresentedKeys:
         if not _counts_as_none(route, head):
             raise Refused(_TOLD[reason], event=_event(head.credential, reason))
 
-    async def _resolve(self, route: Route, head: RequestHead, peer: Peer) -> Entry | None:
+    async def _resolve(self, route: Route, head: RequestHead, peer: Peer) -> ResolvedSession | None:
         assert head.credential is not None
         if head.cookie is not None and not self._cookies.have(head, peer):
             self.refuse(route, head, peer, "untrusted_cookie")
@@ -104,7 +106,7 @@ class PresentedKeys:
             return None
         return found
 
-    async def _choose(self, route: Route, head: RequestHead, peer: Peer) -> Entry | None:
+    async def _choose(self, route: Route, head: RequestHead, peer: Peer) -> ResolvedSession | None:
         """The session of the cookie that counts, of several with different keys (wire-rules.md#E7).
 
         Those that no neighbouring host can set come first, then those whose sessions live. Of
@@ -112,10 +114,10 @@ class PresentedKeys:
         """
         reason = "untrusted_cookie"
         for rank in self._cookies.ranked(head, peer):
-            living: list[tuple[KeyCookie, Entry]] = []
+            living: list[tuple[KeyCookie, ResolvedSession]] = []
             for cookie in rank[:_MAX_KEYS]:
                 found = await self._find(route, cookie[1])
-                if isinstance(found, Entry):
+                if isinstance(found, ResolvedSession):
                     living.append((cookie, found))
                 elif reason != "unreadable_session":
                     reason = found.reason
@@ -129,7 +131,7 @@ class PresentedKeys:
         self.refuse(route, head, peer, reason)
         return None
 
-    async def _find(self, route: Route, credential: bytes) -> Entry | Unresolved:
+    async def _find(self, route: Route, credential: bytes) -> ResolvedSession | Unresolved:
         entry = self._near.get(credential, time.time())
         if entry is not None:
             return entry
@@ -138,7 +140,7 @@ class PresentedKeys:
         except (StoreUnavailable, RenewalFailed) as error:
             raise _refused(error, credential) from None
 
-    async def _verify(self, route: Route, token: bytes) -> Entry | None:
+    async def _verify(self, route: Route, token: bytes) -> ResolvedSession | None:
         """Believes a token that the caller brought, without any session."""
         assert self._bearers is not None
         try:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from gateway.core.sessions.session import renewal_time
 from gateway.core.tokens.claims import RENEWED_BEFORE
-from gateway.store.near_cache import Entry, make_room
+from gateway.store.near_cache import make_room
+from gateway.store.resolved_session import ResolvedSession
 
 if TYPE_CHECKING:
     from gateway.core.tokens.minting import Minter
@@ -37,9 +38,9 @@ class RouteTokens:
         self._audience = audience
         self._claims = claims
         self._lifetime = lifetime
-        self._kept: dict[str, Entry] = {}  # by session id
+        self._kept: dict[str, ResolvedSession] = {}  # by session id
 
-    def entry(self, entry: Entry, now: float) -> Entry:
+    def entry(self, entry: ResolvedSession, now: float) -> ResolvedSession:
         """The entry with the route's token in place of its own, which was minted here as well."""
         kept = self._kept.get(entry.session.id)
         if kept is None or kept.expires <= now or kept.session.token.raw != entry.token:
@@ -48,7 +49,7 @@ class RouteTokens:
             kept = self._kept[entry.session.id] = self._minted(entry, now)
         return kept
 
-    def _minted(self, entry: Entry, now: float) -> Entry:
+    def _minted(self, entry: ResolvedSession, now: float) -> ResolvedSession:
         session = entry.session
         said = session.claims
         names = said if self._claims is None else [each for each in self._claims if each in said]
@@ -61,4 +62,4 @@ class RouteTokens:
             lifetime=self._lifetime,
         )
         until = renewal_time(now, minted.expires, RENEWED_BEFORE)
-        return Entry(session, entry.lines, minted.token.encode("ascii"), until)
+        return ResolvedSession(session, entry.lines, minted.token.encode("ascii"), until)

@@ -24,7 +24,7 @@ from gateway.relay.http1.response_head import ResponseHead, cookie_name
 if TYPE_CHECKING:
     from gateway.relay.access.peer import Peer
     from gateway.relay.access.routes import Route
-    from gateway.store.near_cache import Entry
+    from gateway.store.resolved_session import ResolvedSession
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -65,7 +65,7 @@ def traceparent(head: RequestHead, own_id: bytes) -> bytes:
 def request_head(
     head: RequestHead,
     route: Route,
-    entry: Entry | None,
+    entry: ResolvedSession | None,
     peer: Peer,
     own_id: bytes,
 ) -> bytes:
@@ -107,7 +107,7 @@ def request_head(
     return b"".join(parts)
 
 
-def _endpoint_lines(head: RequestHead, route: Route, entry: Entry | None) -> bytes:
+def _endpoint_lines(head: RequestHead, route: Route, entry: ResolvedSession | None) -> bytes:
     """What the gateway's own endpoints are told: which session, and how its key came, and what
     other keys its cookies hold; the key itself where that is needed to open and seal the session,
     or to take leave of it; and what a browser that is on its way to log in has with it.
@@ -131,7 +131,7 @@ def _endpoint_lines(head: RequestHead, route: Route, entry: Entry | None) -> byt
     return lines + _cookie_lines(head, entry)
 
 
-def _unread_line(head: RequestHead, entry: Entry | None) -> bytes:
+def _unread_line(head: RequestHead, entry: ResolvedSession | None) -> bytes:
     """Why a key that came opens nothing, unless its session has ended."""
     refusal = None if entry is not None else _unread(head)
     if refusal is None:
@@ -151,7 +151,7 @@ def _unread(head: RequestHead) -> Refusal | None:
     return None
 
 
-def _cookie_lines(head: RequestHead, entry: Entry | None) -> bytes:
+def _cookie_lines(head: RequestHead, entry: ResolvedSession | None) -> bytes:
     """The name of the cookie that counts, with what its session keeps of it; and the names of the
     others with keys, and the ids of their sessions, for these end with it.
     """
@@ -168,7 +168,7 @@ def _cookie_lines(head: RequestHead, entry: Entry | None) -> bytes:
     return lines
 
 
-def _kept_cookie(head: RequestHead, entry: Entry | None) -> bytes:
+def _kept_cookie(head: RequestHead, entry: ResolvedSession | None) -> bytes:
     name = head.cookie or b""
     kept = b"" if entry is None else entry.session.cookie.encode("ascii")
     return kept if kept.startswith(name + b"; ") else name

@@ -1,4 +1,4 @@
-"""What may be used once is used once, over all gateways, and is forgotten when it is over."""
+"""What may be used guard is used guard, over all gateways, and is forgotten when it is over."""
 
 import asyncio
 import uuid
@@ -10,50 +10,50 @@ import pytest
 
 from gateway.store.errors import StoreUnavailable
 from gateway.store.layout import Layout
-from gateway.store.one_time_use import Once
+from gateway.store.replay_guard import ReplayGuard
 from gateway.store.servers.connect import connect
 from tests.support.processes import HANG
 from tests.support.redis_server import RedisServer, redis_server
 
 
 @pytest.fixture
-async def gateways(redis: RedisServer) -> AsyncIterator[list[Once]]:
+async def gateways(redis: RedisServer) -> AsyncIterator[list[ReplayGuard]]:
     """Two gateways with one store."""
     layout = Layout(f"{uuid.uuid4().hex}:")
     async with AsyncExitStack() as stack:
         clients = [connect(redis.url, 5.0).client for _ in range(2)]
         for client in clients:
             stack.push_async_callback(client.aclose)
-        yield [Once(client, layout, 5.0) for client in clients]
+        yield [ReplayGuard(client, layout, 5.0) for client in clients]
 
 
-async def test_one_is_the_first(gateways: list[Once]) -> None:
-    """However many come at once; another name is another thing."""
+async def test_one_is_the_first(gateways: list[ReplayGuard]) -> None:
+    """However many come at guard; another name is another thing."""
     for name in ("a", "b\n\0", "한글"):
-        assert not await gateways[0].is_used(name)
-        found = await asyncio.gather(*(gateways[at % 2].is_first(name, 60.0) for at in range(100)))
+        assert not await gateways[0].is_claimed(name)
+        found = await asyncio.gather(*(gateways[at % 2].claim(name, 60.0) for at in range(100)))
         assert sum(found) == 1
-        assert await gateways[1].is_used(name)
+        assert await gateways[1].is_claimed(name)
 
 
-async def test_it_is_forgotten(gateways: list[Once]) -> None:
+async def test_it_is_forgotten(gateways: list[ReplayGuard]) -> None:
     """When it is over, nothing is left of it."""
     one, two = gateways
-    assert await one.is_first("a", 0.2)
+    assert await one.claim("a", 0.2)
     async with asyncio.timeout(HANG):
-        while await two.is_used("a"):
+        while await two.is_claimed("a"):
             await asyncio.sleep(0.05)
-    assert await two.is_first("a", 60.0)
+    assert await two.claim("a", 60.0)
 
 
 async def test_a_store_that_is_down(tmp_path: Path) -> None:
     """Nobody is told that they are the first."""
     with redis_server(tmp_path) as server:
         client = connect(server.url, 0.5).client
-        once = Once(client, Layout("t:"), 0.5)
-        assert await once.is_first("a", 60.0)
+        guard = ReplayGuard(client, Layout("t:"), 0.5)
+        assert await guard.claim("a", 60.0)
         server.kill()
-        for asking in (once.is_first("b", 60.0), once.is_used("a")):
+        for asking in (guard.claim("b", 60.0), guard.is_claimed("a")):
             with pytest.raises(StoreUnavailable):
                 await asking
         await client.aclose()

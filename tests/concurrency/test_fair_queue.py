@@ -1,16 +1,16 @@
-"""Turns: a few run, some wait, and no client has more than its share of the room."""
+"""How many run, how many wait, and what share a client has (`gateway.concurrency.fair_queue`)."""
 
 import asyncio
 
 import pytest
 
-from gateway.concurrency.fair_queue import NoRoom, Turns
+from gateway.concurrency.fair_queue import FairQueue, NoRoom
 
 
 class Work:
     """Work that goes on until it is told to end, and what has run of it, in order."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: FairQueue) -> None:
         self.ran: list[str] = []
         self.end = asyncio.Event()
         self._turns = turns
@@ -35,7 +35,7 @@ async def refused(work: Work, *clients: str) -> bool:
 
 async def test_turns_come_in_order() -> None:
     """So many of a client run at once, and the next as soon as one has ended."""
-    work = Work(Turns(at_once=2, waiting=9, share=9))
+    work = Work(FairQueue(at_once=2, waiting=9, share=9))
     tasks = [await work.begin(name) for name in "abcd"]
     assert work.ran == ["a", "b"]
     work.end.set()
@@ -45,7 +45,7 @@ async def test_turns_come_in_order() -> None:
 
 async def test_clients_come_one_after_the_other() -> None:
     """Who has many turns to come has one in each round."""
-    work = Work(Turns(at_once=1, waiting=20, share=9))
+    work = Work(FairQueue(at_once=1, waiting=20, share=9))
     names = ["a1", "a2", "a3", "a4", "b1", "b2", "c1"]
     tasks = [await work.begin(name, name[0], f"account {name}") for name in names]
     work.end.set()
@@ -55,7 +55,7 @@ async def test_clients_come_one_after_the_other() -> None:
 
 async def test_each_name_of_a_client_has_a_share() -> None:
     """Whichever of them is used up first; others have room until there is none at all."""
-    work = Work(Turns(at_once=1, waiting=4, share=2))
+    work = Work(FairQueue(at_once=1, waiting=4, share=2))
     tasks = [await work.begin("a", "address 1", "account 1")]
     tasks += [await work.begin("b", "address 1", "account 2")]
     assert await refused(work, "address 1", "account 3")
@@ -70,7 +70,7 @@ async def test_each_name_of_a_client_has_a_share() -> None:
 
 async def test_what_ends_makes_room() -> None:
     """By its end, an error, or because it was cancelled while it waited; nothing is remembered."""
-    turns = Turns(at_once=1, waiting=1, share=1)
+    turns = FairQueue(at_once=1, waiting=1, share=1)
     work = Work(turns)
     first, waiting = await work.begin("a", "one"), await work.begin("b", "two")
     waiting.cancel()
