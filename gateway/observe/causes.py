@@ -13,6 +13,9 @@ _OUR_OWN = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 # What no restart explains, or what has taken all the time that there is: not tried again.
 _LASTING = (TimeoutError, ssl.SSLError, PermissionError)
 
+# What may be wrong with the head of an answer.
+LONG_HEAD = "its head is over limits.response_head_size"
+UNASKED_SWITCH = "it switches protocols unasked (RFC 9110 §15.2.2)"
 BAD_STATUS = "the status is not within 100 and 599 (RFC 9110 §15)"
 
 

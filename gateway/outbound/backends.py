@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import aiohttp
+from aiohttp.http_exceptions import LineTooLong
 from yarl import URL
 
 from gateway.core.http import refusals
@@ -200,8 +201,9 @@ class _Backend:
                 self._log.error("no connection can be made: %s", causes.cause(reason))
                 raise BackendFailed(refusals.BUSY) from None
             raise _NotConnected(reason) from None
-        except aiohttp.ServerDisconnectedError:
-            self._failed(server, "closed, without a whole answer")
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+            how = causes.cause(error) if isinstance(error, OSError) else "closed"
+            self._failed(server, f"{how}, without a whole answer")
             raise BackendFailed(refusals.UPSTREAM_CLOSED) from None
         except BodyTooLarge:
             raise BackendFailed(refusals.LOGIN_REPLY) from None
@@ -211,7 +213,8 @@ class _Backend:
 
     def _check_status(self, status: int, server: ServerUrl) -> None:
         if status not in (_FINAL_IF_LENIENT if self._upstream.lenient else _FINAL):
-            self._failed(server, causes.BAD_STATUS)
+            is_low = status < _FINAL.start
+            self._failed(server, causes.UNASKED_SWITCH if is_low else causes.BAD_STATUS)
             raise BackendFailed(refusals.UPSTREAM_BROKEN)
 
     def _client(self, server: ServerUrl) -> aiohttp.ClientSession:
@@ -298,7 +301,10 @@ def _base(server: ServerUrl) -> str:
 
 def _broken_rule(error: BaseException) -> str:
     """What llhttp says of a malformed reply, without what aiohttp quotes of it: a token even."""
-    rule, mark, _ = str(getattr(error.__cause__, "message", "")).partition(":\n\n")
+    cause = error.__cause__
+    if cause is not None and isinstance(cause.__cause__, LineTooLong):
+        return causes.LONG_HEAD
+    rule, mark, _ = str(getattr(cause, "message", "")).partition(":\n\n")
     return rule if mark else type(error).__name__
 
 

@@ -201,12 +201,24 @@ def test_the_rule_that_a_login_s_reply_breaks(site: tuple[Gateway, Upstream], ru
     assert SECRET.decode() not in said
 
 
-def test_a_status_beyond_599_in_a_login_s_reply(site: tuple[Gateway, Upstream]) -> None:
-    """wire-rules.md#D9: the server is named that said it, and not the gateway."""
+@pytest.mark.parametrize(
+    ("data", "cause"),
+    [
+        (b"HTTP/1.1 600 High\r\nContent-Length: 0\r\n\r\n", "the status is not within"),
+        (b"HTTP/1.1 101 S\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", "it switches protocols"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", "limits.response_head_size"),
+        (b"", "Connection reset by peer, without a whole answer"),
+    ],
+    ids=["status 600", "101", "a long head", "a reset"],
+)
+def test_what_else_breaks_a_login(site: tuple[Gateway, Upstream], data: bytes, cause: str) -> None:
+    """wire-rules.md#D9: the server is named, and not the gateway; and what it did."""
     running, server = site
-    server.clear(always(b"HTTP/1.1 600 High\r\nContent-Length: 0\r\n\r\n"))
+    server.clear(always(data) if data else _resets)
     assert _log_in(running, b"/asked-login") == 502
-    assert f"{server.url}: the status is not within" in running.log.read_text().splitlines()[-1]
+    said = running.log.read_text().splitlines()[-1]
+    assert f"upstream asked: {server.url}: " in said
+    assert cause in said
 
 
 def _log_in(running: Gateway, path: bytes) -> int:

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 # RFC 9110 §6.4.1: these answers have no body, whatever their fields say.
 _BODILESS = frozenset({204, 304})
 
-_LONG_HEAD = "its head is over limits.response_head_size"
-
 # Answers of a server that cannot do what it is asked for, now or at all.
 _ERRORS = frozenset({429, *range(500, 600)})
 
@@ -274,11 +272,11 @@ class UpstreamConnection(asyncio.Protocol):
                     if b"\r\n" in data:
                         grammar.status_line(data, self._reader.status_line)
                 if len(data) > self._settings.response_head_size:
-                    raise Malformed(_LONG_HEAD)
+                    raise Malformed(causes.LONG_HEAD)
                 self._head = data
                 return
             if end > self._settings.response_head_size:
-                raise Malformed(_LONG_HEAD)
+                raise Malformed(causes.LONG_HEAD)
             head = self._reader.read(data, end)
             rest = data[end + 4 :]
             if head.status == 101:
@@ -349,7 +347,7 @@ class UpstreamConnection(asyncio.Protocol):
     def _switch(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
         """RFC 9110 §15.2.2: from here on the connection is a tunnel, if one was asked for."""
         if not exchange.switches(head):
-            raise Malformed("it switches protocols unasked (RFC 9110 §15.2.2)")
+            raise Malformed(causes.UNASKED_SWITCH)
         self.pool.answered(self.server)
         self._state = _TUNNEL
         self._idle_limit = self._settings.tunnel_idle
