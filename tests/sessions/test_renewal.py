@@ -17,6 +17,9 @@ from tests.support.renewing import SECRET, Renewing
 
 Pair = tuple[Gateway, Gateway]
 
+# Of tokens, in seconds: a fifth of it lies between the time when one is due and its expiry.
+LONG_LIFE = 4.0
+
 
 def until(moment: float) -> None:
     """Waits until just after a moment, in UNIX seconds."""
@@ -38,7 +41,7 @@ def test_a_token_is_renewed_before_its_expiry_beside_the_requests(
     pair: Pair, backend: Renewing
 ) -> None:
     """A request that comes then is not kept waiting by a slow refresh."""
-    backend.delay = 4.0
+    backend.delay, backend.life = 4.0, LONG_LIFE
     key = log_in(pair[0].port)
     until(backend.due)
     began = time.monotonic()
@@ -90,7 +93,7 @@ def test_a_refresh_that_takes_longer_than_a_lease(pair: Pair, backend: Renewing)
 
 def test_a_failed_renewal_keeps_the_token_until_it_expires(pair: Pair, backend: Renewing) -> None:
     """Then it is 503: nobody is logged out by a backend that is down; and it recovers."""
-    backend.status = 500
+    backend.status, backend.life = 500, LONG_LIFE
     key = log_in(pair[0].port)
     until(backend.due)
     assert call(pair[0], key)[0] == 200
@@ -145,7 +148,7 @@ def test_a_proxy_that_asks_is_told_the_renewed_token(
 
 def test_a_refused_renewal_ends_the_session_with_its_token(pair: Pair, backend: Renewing) -> None:
     """Until then the token is good, and used."""
-    backend.status = 401
+    backend.status, backend.life = 401, LONG_LIFE
     key = log_in(pair[0].port)
     until(backend.due)
     assert call(pair[0], key)[0] == 200
@@ -160,7 +163,7 @@ def test_a_gateway_killed_while_it_renews(
     tmp_path: Path, redis: RedisServer, backend: Renewing
 ) -> None:
     """Its lease runs out, and the next one goes on."""
-    backend.delay = 60.0
+    backend.delay, backend.life = 60.0, LONG_LIFE
     with gateway(tmp_path / "one", redis.url, **sections(backend)) as one:
         key = log_in(one.port)
         until(backend.due)
@@ -264,7 +267,7 @@ def test_a_token_that_is_about_to_expire(
     tmp_path: Path, redis: RedisServer, backend: Renewing
 ) -> None:
     """A backend whose clock is ahead refuses it before its time: one renewal, and one more try."""
-    backend.delay = 0.5
+    backend.delay, backend.life = 0.5, LONG_LIFE
     with gateway(tmp_path, redis.url, **sections(backend)) as only:
         key = log_in(only.port)
         until(backend.due)
