@@ -18,6 +18,7 @@ import yaml
 
 from gateway.core.http.refusals import METHOD
 from tests.conftest import json_answer, token_of
+from tests.support import proxies
 from tests.support.gateway import REPOSITORY, Gateway, gateway
 from tests.support.processes import alive, free_port, running
 from tests.support.raw import OK, Upstream, Visit, ask
@@ -162,28 +163,14 @@ def example(name: str, folder: Path, ports: Mapping[int, int]) -> Path:
     return file
 
 
-# nginx's example is for a place inside `http`, which is all that is added.
-_NGINX = """
-daemon off; master_process off; pid {folder}/pid; error_log stderr;
-events {{}}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
-  uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
-  include {example};
-}}
-"""
-
-
 def _nginx(folder: Path, ports: Mapping[int, int]) -> Sequence[str]:
-    file = folder / "main"
-    file.write_text(_NGINX.format(folder=folder, example=example("nginx.conf", folder, ports)))
-    return [_debian("nginx"), "-c", str(file)]
+    """Its example is for a place inside `http`."""
+    return proxies.nginx(folder, f"include {example('nginx.conf', folder, ports)};")
 
 
 def _caddy(folder: Path, ports: Mapping[int, int]) -> Sequence[str]:
     file = str(example("Caddyfile", folder, ports))
-    return [_debian("caddy"), "run", "--config", file, "--adapter", "caddyfile"]
+    return [proxies.program("caddy"), "run", "--config", file, "--adapter", "caddyfile"]
 
 
 def _traefik(folder: Path, ports: Mapping[int, int]) -> Sequence[str]:
@@ -204,13 +191,7 @@ def _haproxy(folder: Path, ports: Mapping[int, int]) -> Sequence[str]:
     """It looks for its Lua in the folder that it is told to be in."""
     file = example("haproxy.cfg", folder, ports)
     shutil.copy(EXAMPLES / "haproxy.lua", folder)
-    return [_debian("haproxy"), "-db", "-C", str(folder), "-f", str(file)]
-
-
-def _debian(name: str) -> str:
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin")
-    assert found, f"{name} is missing: install Debian's package {name}"
-    return found
+    return [proxies.program("haproxy"), "-db", "-C", str(folder), "-f", str(file)]
 
 
 def _python(name: str) -> str:

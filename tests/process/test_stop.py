@@ -16,7 +16,7 @@ import pytest
 
 from tests.process.test_processes import GET, sections
 from tests.process.test_reload import answer, close_code, running, tunnel
-from tests.support import processes
+from tests.support import processes, proxies
 from tests.support.gateway import Gateway, environment, gateway
 from tests.support.processes import HANG, alive, eventually, free_port
 from tests.support.raw import OK, Client, Upstream, Visit, ask, status
@@ -245,21 +245,20 @@ def test_strangers_are_reaped(tmp_path: Path, redis: RedisServer, shop: Upstream
 
 def test_a_stop_behind_a_load_balancer(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
     """nginx sends no request into a gateway that ends: none of many POSTs fails."""
-    port, config = free_port(), tmp_path / "nginx.conf"
+    port = free_port()
     with (
         gateway(tmp_path / "a", redis.url, **sections(shop)) as first,
         gateway(tmp_path / "b", redis.url, **sections(shop)) as second,
     ):
         shop.clear(answer)
-        config.write_text(
-            f"daemon off; pid {tmp_path}/nginx.pid; error_log {tmp_path}/error.log;"
-            "events {} http { access_log off; upstream gateways {"
+        command = proxies.nginx(
+            tmp_path,
+            "upstream gateways {"
             f"server 127.0.0.1:{first.port}; server 127.0.0.1:{second.port}; keepalive 8; }}"
             f"server {{ listen 127.0.0.1:{port}; location / {{"
             "proxy_http_version 1.1; proxy_set_header Connection '';"
-            "proxy_pass http://gateways; } } }"
+            "proxy_pass http://gateways; } }",
         )
-        command = ["/usr/sbin/nginx", "-c", str(config), "-p", str(tmp_path)]
         with processes.running(command, log=tmp_path / "nginx.log", port=port):
             statuses = posts_during(port, lambda: os.kill(first.pid, signal.SIGTERM))
     assert set(statuses) == {200}

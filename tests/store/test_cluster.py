@@ -14,7 +14,7 @@ from gateway.store.sessions import Issued, Sessions
 from tests.store.test_sessions import credential, issue, open_store, resolved, until_near
 from tests.support.gateway import Gateway
 from tests.support.redis_cluster import RedisCluster, redis_cluster
-from tests.support.redis_gateways import Load, gateways, pair, shop
+from tests.support.redis_gateways import Load, gateways, pair
 from tests.support.redis_server import RedisServer, eventually
 
 # Replicas learn of a write within this time, in seconds.
@@ -28,12 +28,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
     """Three primaries with a replica each, and a node without slots."""
     with redis_cluster(tmp_path_factory.mktemp("cluster"), spare=1) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def backend() -> Iterator[str]:
-    with shop() as url:
-        yield url
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from gateway.store.servers.connect import connect
 from gateway.store.servers.connections import NotPrimary, hang_up
 from tests.store.test_sessions import issue, open_store
 from tests.support.gateway import Gateway
-from tests.support.redis_gateways import Load, Pair, gateways, pair, shop
+from tests.support.redis_gateways import Load, Pair, gateways, pair
 from tests.support.redis_sentinel import RedisSentinel, redis_sentinel
 from tests.support.redis_server import RedisServer, eventually, redis_server
 
@@ -29,12 +29,6 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSentinel]:
     """One of four sentinels goes on to name the first primary, whatever happens."""
     with redis_sentinel(tmp_path_factory.mktemp("sentinel"), replicas=2, behind=1) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def backend() -> Iterator[str]:
-    with shop() as url:
-        yield url
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from gateway.core.sessions.keys import new_key
 from gateway.store.embedded_servers import bundled_binary
 from tests.support.gateway import reload
 from tests.support.redis_cluster import redis_cluster
-from tests.support.redis_gateways import Pair, gateways, pair, shop
+from tests.support.redis_gateways import Pair, gateways, pair
 from tests.support.redis_sentinel import redis_sentinel
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.tls import Certificates, certificates
@@ -43,12 +43,6 @@ class Setup:
     def looked_up(self) -> int:
         """How often the servers were asked for a session."""
         return sum(_calls(server, "cmdstat_evalsha") for server in self.servers)
-
-
-@pytest.fixture(scope="module")
-def backend() -> Iterator[str]:
-    with shop() as url:
-        yield url
 
 
 @contextmanager

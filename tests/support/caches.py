@@ -1,10 +1,10 @@
 """Shared caches in front of a gateway, as sites run them: Squid and nginx, each on a free port."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support import proxies
 from tests.support.processes import free_port, running
 
 # An accelerator that keeps answers in memory, and hands Authorization on; all else as Squid comes.
@@ -23,21 +23,14 @@ shutdown_lifetime 0 seconds
 
 # What says nothing of caches is kept for a minute, as many sites have it.
 _NGINX = """
-daemon off; master_process off; pid {folder}/pid; error_log stderr;
-events {{}}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
-  uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
-  proxy_cache_path {folder}/cache keys_zone=shared:1m;
-  server {{
-    listen 127.0.0.1:{port};
-    location / {{
-      proxy_pass http://127.0.0.1:{gateway};
-      proxy_set_header Host shop.example;
-      proxy_cache shared;
-      proxy_cache_valid 200 1m;
-    }}
+proxy_cache_path {folder}/cache keys_zone=shared:1m;
+server {{
+  listen 127.0.0.1:{port};
+  location / {{
+    proxy_pass http://127.0.0.1:{gateway};
+    proxy_set_header Host shop.example;
+    proxy_cache shared;
+    proxy_cache_valid 200 1m;
   }}
 }}
 """
@@ -49,7 +42,7 @@ def squid(folder: Path, gateway: int) -> Iterator[int]:
     port = free_port()
     file = folder / "squid.conf"
     file.write_text(_SQUID.format(port=port, gateway=gateway))
-    command = [_program("squid"), "-N", "-d", "1", "-n", f"test{port}", "-f", str(file)]
+    command = [proxies.program("squid"), "-N", "-d", "1", "-n", f"test{port}", "-f", str(file)]
     with running(command, log=folder / "squid.log", port=port):
         yield port
 
@@ -58,13 +51,6 @@ def squid(folder: Path, gateway: int) -> Iterator[int]:
 def nginx(folder: Path, gateway: int) -> Iterator[int]:
     """The port of an nginx with `proxy_cache`, in front of the gateway's."""
     port = free_port()
-    file = folder / "nginx.conf"
-    file.write_text(_NGINX.format(folder=folder, port=port, gateway=gateway))
-    with running([_program("nginx"), "-c", str(file)], log=folder / "nginx.log", port=port):
+    command = proxies.nginx(folder, _NGINX.format(folder=folder, port=port, gateway=gateway))
+    with running(command, log=folder / "nginx.log", port=port):
         yield port
-
-
-def _program(name: str) -> str:
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin")
-    assert found, f"{name} is missing: install Debian's package {name}"
-    return found

@@ -1,27 +1,20 @@
 """nginx and HAProxy as oracles: where the relay differs from both of them, it is said why."""
 
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 
 import pytest
 
+from tests.support import proxies
 from tests.support.gateway import Gateway
 from tests.support.processes import free_port, running
 from tests.support.raw import Client, Upstream, status
 from tests.wire.vectors import cases, chunked, get, post, requests
 
 NGINX = """
-daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr warn;
-events {{}}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
-  uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
-  server {{
-    listen 127.0.0.1:{port};
-    location / {{ proxy_pass {upstream}; proxy_http_version 1.1; }}
-  }}
+server {{
+  listen 127.0.0.1:{port};
+  location / {{ proxy_pass {upstream}; proxy_http_version 1.1; }}
 }}
 """
 HAPROXY = """
@@ -43,30 +36,28 @@ def oracles(
     tmp_path_factory: pytest.TempPathFactory, upstream: Upstream
 ) -> Iterator[Mapping[str, int]]:
     """Both proxies before the shared upstream, by name and port."""
+    folder = tmp_path_factory.mktemp("oracles")
+    ports = {"nginx": free_port(), "haproxy": free_port()}
+    file = folder / "haproxy.cfg"
+    file.write_text(HAPROXY.format(port=ports["haproxy"], address=f"127.0.0.1:{upstream.port}"))
+    commands = {
+        "nginx": proxies.nginx(folder, NGINX.format(port=ports["nginx"], upstream=upstream.url)),
+        "haproxy": [proxies.program("haproxy"), "-db", "-f", str(file)],
+    }
     with ExitStack() as stack:
-        ports = {}
-        for name, text, arguments in (
-            ("nginx", NGINX, ("-c",)),
-            ("haproxy", HAPROXY, ("-db", "-f")),
-        ):
-            found = shutil.which(name) or shutil.which(name, path="/usr/sbin")
-            assert found, f"{name} is missing: install Debian's package {name}"
-            folder = tmp_path_factory.mktemp(name)
-            port = ports[name] = free_port()
-            address = f"127.0.0.1:{upstream.port}"
-            file = folder / "configuration"
-            file.write_text(
-                text.format(folder=folder, port=port, upstream=upstream.url, address=address)
-            )
-            command = [found, *arguments, str(file)]
-            stack.enter_context(running(command, log=folder / "log", port=port))
+        for name, command in commands.items():
+            stack.enter_context(running(command, log=folder / f"{name}.log", port=ports[name]))
         yield ports
+
+
+# A few requests are waited for by one of the oracles, which costs so much each time.
+MAX_SECONDS = 3.0
 
 
 def accepts(port: int, request: bytes) -> bool:
     """Whether the request is passed on as a whole. One that is waited for is not."""
     with Client(port) as client:
-        client.sock.settimeout(0.5)
+        client.sock.settimeout(MAX_SECONDS)
         client.send(request)
         try:
             head = client.head()
