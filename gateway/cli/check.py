@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from gateway.config.problems import ConfigError
 from gateway.store.embedded import EmbeddedStoreError, choose_embedded_server
 
 if TYPE_CHECKING:
-    from gateway.config.logins import AnyLogin
+    from gateway.core.logins.login_paths import LoginPath
 
 
 def check(options: argparse.Namespace) -> int:
@@ -44,7 +43,7 @@ def print_routes(options: argparse.Namespace) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE
-    rows = [row for login in config.login for row in _login_rows(login)]
+    rows = [_login_row(path) for login in config.login for path in login.paths]
     if config.pages.login is not None:
         rows.append((config.pages.login, "GET,HEAD", "login", "gateway"))
     rows.append((config.logout.path, "GET,POST", "logout", "gateway"))
@@ -66,12 +65,7 @@ def print_routes(options: argparse.Namespace) -> int:
     return 0
 
 
-def _login_rows(login: AnyLogin) -> Iterator[tuple[str, str, str, str]]:
-    """One row for each path of a login: path, methods, purpose, upstream."""
-    if login.kind == "oidc":
-        yield login.path, "GET", "login", "gateway"
-        yield login.callback_path, "GET", "login", "gateway"
-        yield login.backchannel_path, "POST", "logout", "gateway"
-        return
-    answers = getattr(login, "upstream", "gateway")
-    yield login.path, ",".join(login.methods), "login", answers
+def _login_row(login: LoginPath) -> tuple[str, str, str, str]:
+    """One row: path, methods, purpose, upstream."""
+    methods = ",".join(login.methods).removesuffix(",HEAD")  # HEAD goes with GET
+    return login.path, methods, login.action, login.upstream

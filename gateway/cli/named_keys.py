@@ -103,8 +103,11 @@ def mint(config: Config, subject: str, claims: str) -> Given:
 def _may_name(config: Config, subject: str, claims: Claims) -> bool:
     """Whether a token names `subject`, by `sub` or as any login reads it, or names no subject."""
     all_realms = realms(config)
-    backends = [login for login in config.login if login.kind == "backend"]
-    ways = [(Realm(), ("sub",)), *((all_realms[login.path], login.subject) for login in backends)]
+    backends = [login for login in config.login if login.token_place is not None]
+    ways = [
+        (Realm(), ("sub",)),
+        *((all_realms[login.path], login.subject_claims) for login in backends),
+    ]
     named = [(realm, name) for realm, names in ways if (name := claims.subject(names)) is not None]
     return not named or any(
         realm.is_subject(subject, name, claims.payload) for realm, name in named

@@ -89,7 +89,7 @@ def _configured(config: str) -> Path:
     """The users file that a configuration names. Raises `_WrongUsage` unless it is one."""
     from gateway.config.load import load
 
-    files = {login.file for login in load(config).login if login.kind == "users"}
+    files = {login.users_file for login in load(config).login if login.users_file}
     if len(files) != 1:
         number = "no users file" if not files else "more than one users file"
         raise _WrongUsage(f"{config} names {number}: choose one with --file")

@@ -7,17 +7,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from gateway.config import users_file
 from gateway.config.document import Document, Where
-from gateway.config.login_sections import AskingLogin, Signing
-from gateway.config.logins import AnyLogin
+from gateway.config.login_sections import Signing
 from gateway.config.model import Config
 from gateway.config.own_tokens import JWKS_PATH
 from gateway.config.problems import Problem
-from gateway.config.providers import check_providers
 from gateway.config.realm_checks import check_realms
 from gateway.config.route_sections import Route
-from gateway.config.users_file import BrokenFile
 from gateway.core.http.field_names import fold, has_meaning
 from gateway.core.http.routing import Table
 from gateway.core.logins.token_places import Auto
@@ -49,9 +45,9 @@ def check(config: Config, document: Document) -> list[Problem]:
         *_secrets(config, document),
         *_templates(config, document),
         *_minting(config, document),
-        *check_providers(config, document),
+        *_login_choices(config, document),
+        *_login_files(config, document),
         *check_realms(config, document),
-        *_users(config),
     ]
 
 
@@ -64,11 +60,9 @@ def _upstream_names(config: Config, document: Document) -> Iterator[Problem]:
         if route.upstream is not None
     ]
     for at, login in enumerate(config.login):
-        if not isinstance(login, AskingLogin):
-            continue
-        used.append((("login", at, "upstream"), login.upstream))
-        if login.kind == "backend" and login.renew is not None:
-            used.append((("login", at, "renew", "upstream"), login.renew.upstream))
+        for asked in login.backend_paths:
+            renew = ("renew",) if asked.renews else ()
+            used.append((("login", at, *renew, "upstream"), asked.upstream))
     if config.session.renew is not None:
         used.append((("session", "renew", "upstream"), config.session.renew.upstream))
     if config.logout.upstream is not None:
@@ -123,12 +117,12 @@ def _endpoint_paths(config: Config, document: Document) -> Iterator[Problem]:
     elif config.pages.login is not None:
         taken[config.pages.login] = "pages"
     for at, login in enumerate(config.login):
-        for field, path in _login_paths(login):
-            if path in taken:
-                other = taken[path]
-                problem = document.problem(("login", at, field), f"is the path of {other} as well")
-                yield _movable(problem, other)
-            taken[path] = f"login[{at}]"
+        for answered in login.paths:
+            if answered.path in taken:
+                other = taken[answered.path]
+                where = ("login", at, answered.setting)
+                yield _movable(document.problem(where, f"is the path of {other} as well"), other)
+            taken[answered.path] = f"login[{at}]"
     for at, route in enumerate(config.routes):
         above = [name for name, path in with_subpaths.items() if route.path.startswith(f"{path}/")]
         answers = taken.get(route.path, "".join(above[:1]))
@@ -137,12 +131,6 @@ def _endpoint_paths(config: Config, document: Document) -> Iterator[Problem]:
                 ("routes", at, "path"), f"is never reached: {answers} answers there"
             )
             yield _movable(problem, answers)
-
-
-def _login_paths(login: AnyLogin) -> list[tuple[str, str]]:
-    """The paths of a login, with the fields that name them."""
-    fields = ("path", "callback_path", "backchannel_path")
-    return [(field, getattr(login, field)) for field in fields if hasattr(login, field)]
 
 
 def _movable(problem: Problem, endpoint: str) -> Problem:
@@ -168,6 +156,18 @@ def _login_page(config: Config, document: Document) -> Iterator[Problem]:
         yield document.problem(("login_page",), message)
 
 
+def _login_choices(config: Config, document: Document) -> Iterator[Problem]:
+    """A login page on which there would be nothing to choose."""
+    has_choice = any(login.has_form or login.provider_name for login in config.login)
+    if config.pages.login is not None and not has_choice:
+        yield document.problem(("pages", "login"), "has no login of kind oidc or users to show")
+
+
+def _login_files(config: Config, document: Document) -> Iterator[Problem]:
+    for at, login in enumerate(config.login):
+        yield from login.file_problems(("login", at), document)
+
+
 def _accepted_tokens(config: Config, document: Document) -> Iterator[Problem]:
     for at, route in enumerate(config.routes):
         if route.accept_jwt == "verify" and config.jwt is None:
@@ -177,8 +177,8 @@ def _accepted_tokens(config: Config, document: Document) -> Iterator[Problem]:
 
 def _captures(config: Config, document: Document) -> Iterator[Problem]:
     """Captured tokens replace those of a backend's login; they are verified or at a known place."""
-    backends = [login for login in config.login if login.kind == "backend"]
-    unverified = next((login.path for login in backends if login.verify is None), None)
+    backends = [login for login in config.login if login.token_place is not None]
+    unverified = next((login.path for login in backends if login.believes_tokens), None)
     for at, route in enumerate(config.routes):
         if route.captures is None:
             continue
@@ -249,7 +249,7 @@ def _templates(config: Config, document: Document) -> Iterator[Problem]:
 def _minting(config: Config, document: Document) -> Iterator[Problem]:
     """Minted tokens need keys; a route's token needs a login that mints."""
     section = config.signing
-    logins: list[Where] = [("login", at) for at, login in enumerate(config.login) if login.MINTS]
+    logins: list[Where] = [("login", at) for at, login in enumerate(config.login) if login.mints]
     tokens: list[Where] = [
         ("routes", at, "token") for at, route in enumerate(config.routes) if route.token is not None
     ]
@@ -261,16 +261,6 @@ def _minting(config: Config, document: Document) -> Iterator[Problem]:
         for where in tokens:
             yield document.problem(where, "needs a login that mints: of kind mint or users")
     yield from _lifetimes(config, section, document)
-
-
-def _users(config: Config) -> Iterator[Problem]:
-    """A users file that exists must be valid; a missing one has no users."""
-    for login in config.login:
-        if login.kind == "users" and Path(login.file).exists():
-            try:
-                users_file.read(Path(login.file))
-            except BrokenFile as error:
-                yield Problem(login.file, error.line, 1, "", str(error))
 
 
 def _lifetimes(config: Config, section: Signing, document: Document) -> Iterator[Problem]:

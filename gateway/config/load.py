@@ -71,14 +71,8 @@ def _with_login_page(config: Config) -> Config:
 
 def _with_renewal(config: Config) -> Config:
     """Use `session.renew` for each login without a `renew` of its own."""
-    renew = config.session.renew
-    logins = [
-        login.model_copy(update={"renew": login.renew or renew})
-        if login.kind == "backend"
-        else login
-        for login in config.login
-    ]
-    return config.model_copy(update={"login": tuple(logins)})
+    logins = tuple(login.with_renewal(config.session.renew) for login in config.login)
+    return config.model_copy(update={"login": logins})
 
 
 def _with_files(config: Config, folder: Path, document: Document) -> tuple[Config, list[Problem]]:

@@ -15,6 +15,7 @@ import select
 import signal
 import time
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -183,12 +184,21 @@ def _read(path: Path) -> tuple[Any, list[Problem], list[Problem]]:
     return _plain(config), [], warnings
 
 
+def _properties(model: type[Any]) -> list[str]:
+    """The properties of a section, without those that every pydantic model has."""
+    from gateway.config.base import Model
+
+    own = takewhile(lambda base: base is not Model, model.__mro__)
+    return [name for base in own for name, it in vars(base).items() if isinstance(it, property)]
+
+
 def _plain(value: Any) -> Any:
-    """The value with namespaces in place of its models."""
+    """The value with namespaces in place of its models, which have their fields and properties."""
     from pydantic import BaseModel
 
     if isinstance(value, BaseModel):
-        return SimpleNamespace(**{name: _plain(each) for name, each in value})
+        names = [*type(value).model_fields, *_properties(type(value))]
+        return SimpleNamespace(**{name: _plain(getattr(value, name)) for name in names})
     if isinstance(value, dict):
         return {name: _plain(each) for name, each in value.items()}
     if isinstance(value, tuple):

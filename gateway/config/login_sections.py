@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     Field,
@@ -27,11 +29,13 @@ from gateway.config.values import (
     is_plain_path,
     off,
 )
-from gateway.core.logins.token_places import (
-    parse_pointer,
-    parse_token_place,
-)
+from gateway.core.logins.login_paths import BackendPath, LoginPath
+from gateway.core.logins.token_places import TokenPlace, parse_pointer, parse_token_place
 from gateway.core.tokens.verifying_keys import Algorithm
+
+if TYPE_CHECKING:
+    from gateway.config.document import Document, Where
+    from gateway.config.problems import Problem
 
 
 class Renew(Model):
@@ -129,21 +133,98 @@ _COUNTS = ("per_account", "per_account_everywhere", "per_address", "in_all")
 
 
 class LoginSection(Model):
-    """What every login has: its `kind`, beside what stands here."""
+    """A login of any kind. It answers for itself: nothing else asks for its `kind`.
 
-    FILES: ClassVar[tuple[str, ...]] = ()  # the fields that name files
-    MINTS: ClassVar[bool] = False  # whether its sessions have tokens of the gateway's own
+    A kind adds its own settings, and overrides the properties that differ for it. The processes
+    that serve have these properties as plain values.
+    """
 
+    FILES: ClassVar[tuple[str, ...]] = ()  # the settings that name files
+
+    kind: str
     path: ExactPath
     subject_prefix: PrefixText | None = None
+
+    @property
+    def paths(self) -> tuple[LoginPath, ...]:
+        """The paths at which the gateway answers; the first one is `path`."""
+        raise NotImplementedError
+
+    @property
+    def backend_paths(self) -> tuple[BackendPath, ...]:
+        """The paths at which a backend is asked for tokens."""
+        return ()
+
+    @property
+    def token_place(self) -> TokenPlace | None:
+        """The place of the token in the backend's reply. None: no such reply holds one."""
+        return None
+
+    @property
+    def token_rules(self) -> Verify | None:
+        """The setting `verify`, if the kind has it: how tokens are verified."""
+        return None
+
+    @property
+    def believes_tokens(self) -> bool:
+        """The gateway believes tokens that nothing verifies."""
+        return False
+
+    @property
+    def mints(self) -> bool:
+        """The gateway mints the tokens, so the section `signing` is needed."""
+        return False
+
+    @property
+    def subject_claims(self) -> tuple[str, ...]:
+        """The claims that name a token's subject; the first one that is there counts."""
+        return ()
 
     @property
     def giver(self) -> tuple[object, ...]:
         """What gives each name to one person: two logins of one giver name the same people."""
         return "login", self.path
 
+    @property
+    def takes_passwords(self) -> bool:
+        """Clients can guess passwords here, so failures are counted."""
+        return False
 
-class AnsweringLogin(LoginSection):
+    @property
+    def own_throttle(self) -> Guessing | None:
+        """The rules of login throttling here. None: those of the section `guessing`."""
+        return None
+
+    @property
+    def has_form(self) -> bool:
+        """The login page shows a form that leads here."""
+        return False
+
+    @property
+    def provider_name(self) -> str | None:
+        """The provider to which browsers go, as the login page names it. None: they log in here."""
+        return None
+
+    @property
+    def provider_issuer(self) -> str | None:
+        """The provider's issuer: its URL."""
+        return None
+
+    @property
+    def users_file(self) -> str | None:
+        """The file of users."""
+        return None
+
+    def with_renewal(self, renew: Renew | None) -> Self:
+        """The section with the common way to renew, if it takes one and has none of its own."""
+        return self
+
+    def file_problems(self, where: Where, document: Document) -> Iterator[Problem]:
+        """What is wrong inside the files of `FILES`; `where` names this section."""
+        return iter(())
+
+
+class PasswordLoginSection(LoginSection):
     """A login that answers at once to what a client sends."""
 
     methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] = ("POST",)
@@ -151,6 +232,22 @@ class AnsweringLogin(LoginSection):
     body_timeout: Annotated[Duration, Field(gt=0)] = 20.0
     carrier: Carrier | None = None
     guessing: Guessing | None = None
+
+    @property
+    def paths(self) -> tuple[LoginPath, ...]:
+        return (
+            LoginPath(
+                "path", self.path, self.methods, self.max_body, self.body_timeout, self.carrier
+            ),
+        )
+
+    @property
+    def takes_passwords(self) -> bool:
+        return True
+
+    @property
+    def own_throttle(self) -> Guessing | None:
+        return self.guessing
 
     @field_validator("methods")
     @classmethod
@@ -160,7 +257,7 @@ class AnsweringLogin(LoginSection):
         return methods
 
 
-class AskingLogin(AnsweringLogin):
+class BackendLoginSection(PasswordLoginSection):
     """A login for which a backend is asked."""
 
     upstream: str
@@ -168,6 +265,14 @@ class AskingLogin(AnsweringLogin):
     timeout: Annotated[Duration, Field(gt=0)] = 15.0
     max_reply: Size = 2**20
     failed: PointerText = parse_pointer("/errors")
+
+    @property
+    def paths(self) -> tuple[LoginPath, ...]:
+        return tuple(replace(path, upstream=self.upstream) for path in super().paths)
+
+    @property
+    def backend_paths(self) -> tuple[BackendPath, ...]:
+        return (BackendPath(self.upstream, self.backend_path),)
 
     @model_validator(mode="before")
     @classmethod

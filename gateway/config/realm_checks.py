@@ -67,7 +67,7 @@ def _shared_unverified(config: Config, document: Document) -> Iterator[Problem]:
     """Realms into which tokens that nothing verifies bring their subjects."""
     found = _sources(config)
     for at, login in enumerate(config.login):
-        if login.kind != "backend" or login.verify is not None or login.subject_prefix is None:
+        if not login.believes_tokens or login.subject_prefix is None:
             continue
         mine = found[at]
         shared = [other for other in found if other.giver != mine.giver]
@@ -98,8 +98,7 @@ def _names_alone(config: Config, document: Document) -> Iterator[Problem]:
     has_realms = any(source.realm.text for source in _sources(config))
     if not has_realms or SUBJECT in config.identity.values():
         return
-    logins = [login for login in config.login if login.kind in ("backend", "oidc")]
-    names = {name for login in logins for name in getattr(login, "subject", ())}
+    names = {name for login in config.login for name in login.subject_claims}
     for field, claim in config.identity.items():
         if claim in names:
             yield document.problem(

@@ -25,8 +25,8 @@ def with_keys(config: Config, folder: Path, document: Document) -> tuple[Config,
     problems: list[Problem] = []
     logins = list(config.login)
     for at, login in enumerate(logins):
-        if login.kind == "backend" and login.verify is not None:
-            read = _with_key(login.verify, folder)
+        if login.token_rules is not None:
+            read = _with_key(login.token_rules, folder)
             problems += _problems(read, document, ("login", at, "verify"))
             logins[at] = login.model_copy(update={"verify": read})
     jwt = config.jwt

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gateway.config.document import Document, Where
-from gateway.config.login_sections import AnsweringLogin
 from gateway.config.model import Config
 from gateway.config.problems import Problem, in_order
 from gateway.config.realm_checks import realm_warnings
@@ -82,11 +81,11 @@ def _paths_by_spelling(config: Config, document: Document) -> Iterator[Problem]:
 
 def _unverified_tokens(config: Config, document: Document) -> Iterator[Problem]:
     for at, login in enumerate(config.login):
-        if login.kind != "backend" or login.verify is not None:
+        if not login.believes_tokens:
             continue
-        if isinstance(login.token, Auto):
+        if isinstance(login.token_place, Auto):
             message = "believes what its backend calls a token, also one that a client wrote"
-        elif login.backend_path.rpartition("/")[2].lower() == "graphql":
+        elif login.backend_paths[0].path.rpartition("/")[2].lower() == "graphql":
             message = "believes what stands there, and GraphQL clients choose the names of fields"
         else:
             continue
@@ -152,9 +151,9 @@ def _unbounded_clients(config: Config, document: Document) -> Iterator[Problem]:
 def _uncounted_logins(config: Config, document: Document) -> Iterator[Problem]:
     where: Where
     for where in dict.fromkeys(
-        ("guessing",) if login.guessing is None else ("login", at, "guessing")
+        ("guessing",) if login.own_throttle is None else ("login", at, "guessing")
         for at, login in enumerate(config.login)
-        if isinstance(login, AnsweringLogin) and (login.guessing or config.guessing).is_off
+        if login.takes_passwords and (login.own_throttle or config.guessing).is_off
     ):
         yield document.problem(
             where, "lets passwords be guessed as fast as they can be sent; set how many may fail"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from gateway.concurrency.off_loop import CLIENT
+from gateway.config.login_places import key_cookies, max_bodies
 from gateway.config.own_tokens import JWKS_PATH, minter
 from gateway.config.realms import realms
 from gateway.core.http.cors import Policy
@@ -33,15 +34,16 @@ from gateway.endpoints.jwks import JwksEndpoint
 from gateway.endpoints.login import LoginEndpoint
 from gateway.endpoints.logout import LogoutEndpoint
 from gateway.endpoints.sessions import SessionsEndpoint
-from gateway.logins import Entrance, Federated, Login, Means, key_cookies, login_paths, open_login
-from gateway.logins._minting import Minting
-from gateway.logins._throttle import Guard, Guarded
+from gateway.logins import Answer, Login, LoginServices, open_login
+from gateway.logins._minting import MintedRenewal, Minting
+from gateway.logins._throttle import Guard, ThrottledLogin
 from gateway.outbound.backends import Backends
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gateway.config.logins import AnyLogin
+    from gateway.config.login_sections import LoginSection
     from gateway.config.model import Config
+    from gateway.core.logins.login_paths import LoginPath
 
 # What the relay adds to a head that it has admitted: the token's line above all, in bytes.
 _ADDED_BY_RELAY = 65536
@@ -54,7 +56,7 @@ def paths(config: Config) -> list[str]:
     below = [] if listed is None else [listed, f"{listed}/*"]
     shown = [] if config.signing is None else [JWKS_PATH]
     chosen = [] if config.pages.login is None else [config.pages.login]
-    logins = [path for login in config.login for path in login_paths(login)]
+    logins = [path.path for login in config.login for path in login.paths]
     return [*logins, *chosen, config.logout.path, *below, *shown]
 
 
@@ -64,22 +66,15 @@ def build(
     """The application. Every method comes in: which ones are served is the endpoint's to say;
     `refused` is told of each refusal.
     """
-    means = Means(calls, sessions, minter(config), key_cookies(config), realms(config))
-    logins = {login.path: open_login(login, means) for login in config.login}
-    doors = [
-        entrance
-        for section in config.login
-        for entrance in _entrances(section, logins[section.path], config, sessions)
-    ]
-    # A login whose tokens no upstream gives has no successors of them either.
-    successors = {path: getattr(login, "successors", None) for path, login in logins.items()}
-    federated = {path: each for path, each in logins.items() if isinstance(each, Federated)}
-    endings = Endings(config, sessions, calls, federated)
+    services = LoginServices(calls, sessions, minter(config), key_cookies(config), realms(config))
+    logins = [(section, open_login(section, services)) for section in config.login]
+    with_provider = {section.path: login for section, login in logins if section.provider_issuer}
+    endings = Endings(config, sessions, calls, with_provider)
     captures = Captures(
-        config, sessions, calls, {k: v for k, v in successors.items() if v}, endings
+        config, sessions, calls, {section.path: login for section, login in logins}, endings
     )
     captured = [rule.body_size or 0 for rule in config.routes if rule.captures is not None]
-    most = max([0, *(each.max_body for each in doors), *captured])
+    most = max([0, *max_bodies(config).values(), *captured])
     app = web.Application(
         middlewares=[refusals_as_problems, _of_client, capturing(captures)],
         client_max_size=most + 1,
@@ -92,12 +87,13 @@ def build(
     choice = None if config.pages.login is None else ChoiceEndpoint(config.pages.login, config)
     if choice is not None:
         app.router.add_route("*", choice.path, choice.__call__)
-    for entrance in doors:
-        page = choice if choice is not None and entrance.path in choice.forms else None
-        endpoint = LoginEndpoint(entrance, config.keys, config.identity, page)
-        app.router.add_route("*", entrance.path, endpoint.__call__)
-    for each in federated.values():
-        app.on_cleanup.append(partial(_close, each))
+    for section, login in logins:
+        page = choice if section.has_form else None
+        for path in section.paths:
+            answer = _answer(section, login, path, config, sessions)
+            endpoint = LoginEndpoint(path, answer, config.keys, config.identity, page)
+            app.router.add_route("*", path.path, endpoint.__call__)
+        app.on_cleanup.append(partial(_close, login))
     listed = config.sessions.path
     logout = LogoutEndpoint(config.logout.path, endings, sessions.directory, listed)
     app.router.add_route("*", config.logout.path, logout.__call__)
@@ -105,9 +101,9 @@ def build(
         devices = SessionsEndpoint(listed, config, endings, sessions.directory)
         app.router.add_route("*", listed, devices.__call__)
         app.router.add_route("*", listed + "/{handle}", devices.__call__)
-    if means.minter is not None:
-        sessions.renewals.register(NAMED, Minting(NAMED, means).renew)
-        app.router.add_route("*", JWKS_PATH, JwksEndpoint(means.minter).__call__)
+    if services.minter is not None:
+        sessions.renewals.register(NAMED, MintedRenewal(Minting(NAMED, services)))
+        app.router.add_route("*", JWKS_PATH, JwksEndpoint(services.minter).__call__)
     return app
 
 
@@ -118,38 +114,25 @@ async def _of_client(request: web.Request, handler: Handler) -> web.StreamRespon
     return await handler(request)
 
 
-def _entrances(
-    section: AnyLogin, login: Login, config: Config, sessions: Sessions
-) -> Sequence[Entrance]:
-    """Where a login answers. Failures are counted where somebody could guess."""
-    if isinstance(login, Federated):
-        return login.entrances
-    assert section.kind != "oidc"
-    guard = Guard.of(section, config, sessions)
-    failed = getattr(section, "failed", None)  # of those that ask a backend
-    guarded = Guarded(login, guard) if failed is None else Guarded(login, guard, failed)
-    return [
-        Entrance(
-            section.path,
-            section.methods,
-            section.max_body,
-            guarded,
-            section.carrier,
-            section.body_timeout,
-        )
-    ]
+def _answer(
+    section: LoginSection, login: Login, path: LoginPath, config: Config, sessions: Sessions
+) -> Answer:
+    """What answers at a path of a login. Failures are counted where clients can guess passwords."""
+    if section.takes_passwords:
+        return ThrottledLogin(login, Guard.of(section, config, sessions))
+    return login.answer_at(path)
 
 
 def _leads_to(config: Config) -> list[str]:
     """Where the forms of pages may lead beside this site: a logout to a provider, and from there to
     those that it asks itself; a login to where a route leads on from here.
     """
-    issuers = [login.issuer for login in config.login if login.kind == "oidc"]
+    issuers = [login.provider_issuer for login in config.login if login.provider_issuer]
     plain = [f"http://{authority(each)}" for each in issuers if each.startswith("http:")]
     return [*config.pages.leads_to, *(["https:", *plain] if issuers else [])]
 
 
-async def _close(login: Federated, _app: web.Application) -> None:
+async def _close(login: Login, _app: web.Application) -> None:
     await login.close()
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from gateway.config.login_places import key_cookies, key_places
 from gateway.core.http import caller_fields, refusals
 from gateway.core.http.origins import host_of, plain_authority
 from gateway.core.http.refusals import Refusal
@@ -40,10 +41,10 @@ from gateway.endpoints.callers import (
     session_id,
 )
 from gateway.endpoints.endings import Endings
-from gateway.logins import Attempt, key_cookies, key_places
+from gateway.logins import Attempt, Login
 from gateway.logins._asking import find_token, scrub, swap
 from gateway.logins._throttled_routes import GuardedRoutes, Guess
-from gateway.logins._token_replacement import OtherSubject, Successors
+from gateway.logins._token_replacement import OtherSubject
 from gateway.observe.events import Event
 from gateway.outbound.backends import BackendFailed, Backends
 from gateway.outbound.jwks import KeysUnavailable
@@ -75,16 +76,16 @@ class Captures:
         config: Config,
         sessions: Sessions,
         calls: Backends,
-        successors: Mapping[str, Successors],
+        logins: Mapping[str, Login],
         endings: Endings,
     ) -> None:
-        """`successors` are those of the logins whose tokens can be replaced, by their paths."""
+        """`logins` are all logins, by their paths."""
         self._endings = endings
         self._rules = config.routes
         self._timeout = config.timeouts.response
         self._sessions = sessions
         self._calls = calls
-        self._successors = successors
+        self._logins = logins
         self._own_cookies = key_cookies(config)
         self._unknown = carriers.unknown_to_backends(config.keys.cookie, key_places(config))
         self._guarded = GuardedRoutes(config, sessions)
@@ -189,11 +190,11 @@ class Captures:
             session, record = await replacing.read(key, current)
             if session is None or session.ends_at <= time.time():
                 raise Refused(refusals.BAD_KEY)
-            successors = self._successors.get(session.login)
-            if successors is None:
+            login = self._logins.get(session.login)
+            if login is None or login.token_replacement is None:
                 return None
             try:
-                found, renewed = await successors(
+                found, renewed = await login.token_replacement(
                     session, reply, place, asked=False, host=host, sent=sent
                 )
                 await swap(reply, found, "")  # what cannot be rewritten changes nothing

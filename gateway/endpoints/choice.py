@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.core.http import refusals, return_paths
-from gateway.core.http.origins import authority
 from gateway.endpoints import pages
 from gateway.endpoints.answers import refuse
 from gateway.pages import policy
@@ -26,11 +25,9 @@ class ChoiceEndpoint:
     def __init__(self, path: str, config: Config) -> None:
         """`path` is where it is shown."""
         self.path = path
-        self.forms = [login.path for login in config.login if login.kind == "users"]
+        self.forms = [login.path for login in config.login if login.has_form]
         self._providers = [
-            (login.name or authority(login.issuer), login.path)
-            for login in config.login
-            if login.kind == "oidc"
+            (login.provider_name, login.path) for login in config.login if login.provider_name
         ]
 
     async def __call__(self, request: web.Request) -> web.Response:

@@ -24,7 +24,7 @@ from gateway.endpoints.callers import (
     presented_key,
     session_id,
 )
-from gateway.logins import Federated
+from gateway.logins import Login
 from gateway.observe.events import Kind, of_sessions
 from gateway.outbound.backends import BackendFailed, Backends
 from gateway.store.resolved_session import ResolvedSession
@@ -50,14 +50,14 @@ class Endings:
         config: Config,
         sessions: Sessions,
         backends: Backends,
-        federated: Mapping[str, Federated],
+        providers: Mapping[str, Login],
     ) -> None:
-        """`federated` are logins by their paths at which a browser has to log out as well."""
+        """`providers` are the logins at providers, by their paths: browsers log out there, too."""
         self._config = config.logout
         self._keys = config.keys
         self._sessions = sessions
         self._backends = backends
-        self._federated = federated
+        self._providers = providers
 
     async def log_out(self, request: web.Request, *, reason: str = "") -> web.Response:
         """End the sessions of the keys that came, if any, and answer so (wire-rules.md#E4)."""
@@ -115,15 +115,15 @@ class Endings:
     async def _leaving(self, request: web.Request) -> Session | None:
         """The session that is about to end, if its browser goes on to log out elsewhere."""
         key = presented_key(request)
-        if not self._federated or key is None or not pages.navigates(request):
+        if not self._providers or key is None or not pages.navigates(request):
             return None
         entry = await self._sessions.resolve(key.encode(), renew=False)
         return entry.session if isinstance(entry, ResolvedSession) else None
 
     async def _lead_on(self, request: web.Request, left: Session, response: web.Response) -> None:
-        login = self._federated.get(left.login)
+        login = self._providers.get(left.login)
         if login is not None:
-            onward = await login.farewell(left, own_origin(request, self._keys))
+            onward = await login.logout_url(left, own_origin(request, self._keys))
             if onward is not None:
                 pages.lead_to(response, onward)
 

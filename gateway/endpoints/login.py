@@ -42,12 +42,13 @@ from gateway.endpoints.callers import (
     session_id,
 )
 from gateway.endpoints.choice import ChoiceEndpoint
-from gateway.logins import Attempt, Entrance, LoggedIn, LoginFailed
+from gateway.logins import Answer, Attempt, LoggedIn, LoginFailed
 from gateway.pages.rendering import REFUSAL
 from gateway.pages.texts import Notice
 
 if TYPE_CHECKING:
     from gateway.config.model import Keys
+    from gateway.core.logins.login_paths import LoginPath
 
 # The field of a login form that says how the key is to travel: `cookie` or `reply`.
 _CARRIER = "key_carrier"
@@ -83,46 +84,51 @@ class LoginEndpoint:
     """Answers at one path of a login."""
 
     def __init__(
-        self, entrance: Entrance, keys: Keys, identity: Iterable[str], choice: ChoiceEndpoint | None
+        self,
+        path: LoginPath,
+        answer: Answer,
+        keys: Keys,
+        identity: Iterable[str],
+        choice: ChoiceEndpoint | None,
     ) -> None:
         """`identity` are the names of the fields that tell upstreams of a session's subject;
         `choice` is the login page, if it has a form that leads here.
         """
-        self._entrance = entrance
+        self._path = path
+        self._answer = answer
         self._choice = choice
         self._keys = keys
         self._identity = frozenset(fold(name.encode()) for name in identity)
 
     async def __call__(self, request: web.Request) -> web.Response:
-        entrance = self._entrance
-        if _is_preflight(request) and not entrance.is_open:
-            return replied(await entrance.answer(self._preflight(request)))
-        if request.method not in entrance.methods:
+        if _is_preflight(request) and not self._path.skips_origin_check:
+            return replied(await self._answer(self._preflight(request)))
+        if request.method not in self._path.methods:
             looks = request.method in ("GET", "HEAD")
             if self._choice is not None and looks and pages.wants_page(request):
                 # Who reloads the form after a refusal, or keeps its address, means the form.
                 return pages.led_to(self._choice.path)
-            return refuse(request, refusals.METHOD, {"Allow": ", ".join(entrance.methods)})
+            return refuse(request, refusals.METHOD, {"Allow": ", ".join(self._path.methods)})
         body = await self._body(request)
         attempt = self._attempt(request, body)
-        if not entrance.is_open:
+        if not self._path.skips_origin_check:
             _insist_on_own_site(request, attempt)
         once_more: OnceMore = partial(self._once_more, request, body)
         request[ONCE_MORE] = once_more
         try:
-            return _with_one_key(request, await entrance.answer(attempt))
+            return _with_one_key(request, await self._answer(attempt))
         except LoginFailed as failed:
             fields = {} if failed.cookie is None else {"Set-Cookie": failed.cookie}
             return refuse(request, failed.refusal, fields, again=failed.again)
 
     async def _body(self, request: web.Request) -> bytes:
         """Raises `Refused` for a body as soon as it is too large, and for one without an end."""
-        most, body = self._entrance.max_body, bytearray()
+        most, body = self._path.max_body, bytearray()
         if (request.content_length or 0) > most:
             raise Refused(refusals.BODY_TOO_LARGE)
         try:
             # The relay cuts a body that stops; this cuts one that never does.
-            async with asyncio.timeout(self._entrance.body_timeout):
+            async with asyncio.timeout(self._path.body_timeout):
                 async for piece in request.content.iter_any():
                     body += piece
                     if len(body) > most:
@@ -149,7 +155,7 @@ class LoginEndpoint:
         given = _field(request, body, _RETURN_TO) or request.query.get(_RETURN_TO, "/")
         back = return_paths.safe(given)
         if self._choice is not None:
-            path = self._entrance.path
+            path = self._path.path
             return self._choice.page(request, back, failed=path, notice=notice, status=status)
         page = request.config_dict[LOGIN_PAGE]
         again = None if page is None else return_paths.login_url(page, back)
@@ -178,7 +184,7 @@ class LoginEndpoint:
         """The cookie in which the key is to travel, if it is not to be in the reply."""
         headers, keys = request.headers, self._keys
         carrier = carriers.choose(
-            self._entrance.carrier or keys.carrier,
+            self._path.carrier or keys.carrier,
             content_type=headers.get("Content-Type", ""),
             accept=",".join(headers.getall("Accept", ())),
             requested_with=headers.get("X-Requested-With", ""),

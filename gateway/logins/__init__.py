@@ -1,24 +1,25 @@
-"""Ways to log in: one file for each, and the file's name is its `kind` in config.yaml.
+"""Logins: one file for each kind, named as the `kind` in config.yaml.
 
-A way to log in is a module with a class `Login` (see `Login` below). It gets an attempt and gives
-the reply for the client: a `LoggedIn`, with a key in it, if the attempt succeeded. What config.yaml
-may say of it stands in the file of the same name in `gateway.config.logins`, since workers do not
-carry what it takes to read that. Both are found by their names, so adding one touches nothing else.
+The kind `ldap_bind` is the class `LdapBindLogin` in `ldap_bind.py`, a `Login`. It gets an `Attempt`
+and gives the reply for the client: a `LoggedIn`, which holds a key, if the attempt succeeds. Its
+settings stand in the file of the same name in `gateway.config.logins`, since workers do not carry
+what it takes to read config.yaml. Both are found by their names, so a new kind touches nothing
+else. Modules whose names begin with `_` are shared by kinds.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 from gateway.core.http.origins import host_of
 from gateway.core.http.refusals import Refusal
-from gateway.core.logins import carriers
-from gateway.core.logins.carriers import Choice, KeyCookie
+from gateway.core.logins.carriers import KeyCookie
+from gateway.core.logins.kinds import class_name
 from gateway.core.logins.replies import Reply
-from gateway.core.logins.token_places import TokenPlace
+from gateway.core.logins.token_places import JsonPointer
 from gateway.core.sessions.realms import Realm
 from gateway.core.sessions.session import Session
 from gateway.outbound.backends import BackendFailed, Backends
@@ -26,9 +27,10 @@ from gateway.store.renewals import Renew
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gateway.config.logins import AnyLogin
-    from gateway.config.model import Config
+    from gateway.config.login_sections import LoginSection
+    from gateway.core.logins.login_paths import LoginPath
     from gateway.core.tokens.minting import Minter
+    from gateway.logins._token_replacement import TokenReplacement
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +64,6 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    """What ways to log in work with."""
-
-    backends: Backends
-    sessions: Sessions
-    minter: Minter | None  # there is one for those that need one: config.yaml is checked for it
-    own_cookies: frozenset[str]  # that hold keys: no backend sets one (wire-rules.md#E7)
-    realms: Mapping[str, Realm]  # by the logins' paths
-
-
-@dataclass(frozen=True, slots=True)
 class LoggedIn(Reply):
     """The reply to an attempt that has succeeded: it hands out a key. Any other has failed."""
 
@@ -93,110 +84,58 @@ class LoginFailed(BackendFailed):
 
 
 @dataclass(frozen=True, slots=True)
-class Entrance:
-    """One path at which a login answers: what it takes, and what it is asked there."""
+class LoginServices:
+    """What every login works with."""
 
-    path: str
-    methods: Sequence[str]
-    max_body: int
-    answer: Callable[[Attempt], Awaitable[Reply]]
-    carrier: Choice | None = None  # how the key travels; None: as `keys` says
-    body_timeout: float = 20.0  # seconds; so long a body may take that never stops
-    is_open: bool = False  # other sites may lead here; who may come in is shown in another way
+    backends: Backends
+    sessions: Sessions
+    minter: Minter | None  # config.yaml is checked for the `signing` of logins that mint
+    own_cookies: frozenset[str]  # that hold keys: no backend sets one (wire-rules.md#E7)
+    realms: Mapping[str, Realm]  # by the logins' paths
 
 
-class Login(Protocol):
-    """One configured login. `renew` gets its sessions new tokens; None if it never does."""
+Answer = Callable[[Attempt], Awaitable[Reply]]
 
-    renew: Renew | None
+
+class Login:
+    """One configured login. A kind overrides what it has; it is made of its section and services.
+
+    renewal: gets new tokens for its sessions; None if there are none
+    token_replacement: takes its sessions' new tokens out of upstreams' replies; None if it does not
+    failed: the place at which a reply without a token says what was wrong
+    """
+
+    renewal: Renew | None = None
+    token_replacement: TokenReplacement | None = None
+    failed: JsonPointer = JsonPointer("")
 
     async def __call__(self, attempt: Attempt) -> Reply:
         """The reply for the client. Raises `BackendFailed` and `StoreUnavailable`."""
-        ...
+        raise NotImplementedError
 
+    def answer_at(self, path: LoginPath) -> Answer:
+        """What answers at one of the section's paths."""
+        return self
 
-@runtime_checkable
-class Deciding(Protocol):
-    """A login that decides itself, so it knows whose an attempt is; of others it can be guessed."""
+    def name_in(self, attempt: Attempt) -> str | None:
+        """The name with which an attempt would log in, "" for none; None: only a backend knows."""
+        return None
 
-    def account(self, attempt: Attempt) -> str:
-        """The name of the account that an attempt would log in to; nothing, if none."""
-        ...
+    async def logout_url(self, session: Session, origin: str) -> str | None:
+        """The URL at which a browser logs out of the provider, too, once its session has ended.
 
-
-@runtime_checkable
-class Federated(Protocol):
-    """A login at somebody else's site, to which browsers go to log in and out, and come back."""
-
-    entrances: Sequence[Entrance]
-
-    async def farewell(self, session: Session, origin: str) -> str | None:
-        """Where a browser goes on whose session has ended, to log out there as well; None if
-        nowhere. `origin` is the gateway's own.
+        `origin` is the gateway's own. None if there is no such URL.
         """
-        ...
+        return None
 
     async def close(self) -> None:
         """Lets go of its connections."""
-        ...
 
 
-def key_cookies(config: Config) -> frozenset[str]:
-    """The cookies that hold keys: the gateway's own, and those in which backends give tokens."""
-    return carriers.own_cookies(config.keys.cookie, token_places(config))
-
-
-def key_places(config: Config) -> list[TokenPlace]:
-    """Where upstreams hand out the tokens that become keys, or whose places keys take."""
-    captured = [rule.captures for rule in config.routes if rule.captures is not None]
-    return [*token_places(config), *captured]
-
-
-def token_places(config: Config) -> list[TokenPlace]:
-    """Where backends hand out the tokens that become keys."""
-    places = [getattr(login, "token", None) for login in config.login]
-    return [place for place in places if isinstance(place, TokenPlace)]
-
-
-def backend_paths(config: Config) -> list[tuple[str, str]]:
-    """Where backends hand tokens out, at a login or for a refresh token: the upstreams, and the
-    paths there.
-    """
-    sections: list[Any] = [
-        *config.login,
-        *(getattr(login, "renew", None) for login in config.login),
-    ]
-    return [
-        (section.upstream, section.backend_path)
-        for section in sections
-        if hasattr(section, "backend_path")
-    ]
-
-
-def logout_paths(config: Config) -> list[tuple[str, str]]:
-    """Where a backend logs people out: its upstream, and the path there."""
-    logout = config.logout
-    if logout.upstream is None or logout.backend_path is None:
-        return []
-    return [(logout.upstream, logout.backend_path)]
-
-
-def max_bodies(config: Config) -> dict[str, int]:
-    """How large the body of a login may be, by its path (bytes)."""
-    sections: Sequence[Any] = config.login
-    return {each.path: each.max_body for each in sections if hasattr(each, "max_body")}
-
-
-def login_paths(config: AnyLogin) -> list[str]:
-    """The paths of a login's entrances, as config.yaml says them."""
-    fields = ("path", "callback_path", "backchannel_path")
-    return [getattr(config, field) for field in fields if hasattr(config, field)]
-
-
-def open_login(config: AnyLogin, means: Means) -> Login:
-    """The way to log in that a section of config.yaml names; it renews the sessions it issued."""
-    module = importlib.import_module(f"{__name__}.{config.kind}")
-    login: Login = module.Login(config, means)
-    if login.renew is not None:
-        means.sessions.renewals.register(config.path, login.renew)
+def open_login(section: LoginSection, services: LoginServices) -> Login:
+    """The login of a section of config.yaml. It renews the sessions that it has issued."""
+    module = importlib.import_module(f"{__name__}.{section.kind}")
+    login: Login = getattr(module, class_name(section.kind, "Login"))(section, services)
+    if login.renewal is not None:
+        services.sessions.renewals.register(section.path, login.renewal)
     return login

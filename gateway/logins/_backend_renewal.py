@@ -13,7 +13,7 @@ from gateway.core.sessions.realms import Realm
 from gateway.core.sessions.session import Session
 from gateway.core.tokens.claims import BadToken, OtherKind
 from gateway.logins._asking import naming
-from gateway.logins._token_replacement import OtherSubject, Successors
+from gateway.logins._token_replacement import OtherSubject, TokenReplacement
 from gateway.outbound.backends import BackendFailed, Backends
 from gateway.outbound.jwks import KeysUnavailable
 from gateway.store.renewals import RenewalFailed, RenewalRefused
@@ -29,17 +29,17 @@ _log = logging.getLogger("gateway.logins")
 _REFUSED = frozenset({400, 401, 403, 422})
 
 
-class BackendRefresh:
+class BackendRenewal:
     """Gets a new token for a session's refresh token."""
 
     def __init__(
-        self, config: Renew, realm: Realm, backends: Backends, successors: Successors
+        self, config: Renew, realm: Realm, backends: Backends, replacement: TokenReplacement
     ) -> None:
-        """`realm` is the login's, and `successors` finds the new token in the backend's reply."""
+        """`realm` is the login's, and `replacement` finds the new token in the backend's reply."""
         self._config = config
         self._realm = realm
         self._backends = backends
-        self._successors = successors
+        self._replacement = replacement
 
     async def __call__(self, session: Session) -> Renewed:
         """Asks the backend. Raises `RenewalRefused` and `RenewalFailed`."""
@@ -83,7 +83,7 @@ class BackendRefresh:
 
     async def _renewed(self, session: Session, reply: Reply, sent: EchoDetector) -> Renewed:
         try:
-            _, renewed = await self._successors(
+            _, renewed = await self._replacement(
                 session, reply, self._config.token, asked=True, sent=sent
             )
         except (OtherSubject, OtherKind):

@@ -15,7 +15,7 @@ from gateway.core.logins.replies import UnreadableReply
 from gateway.core.sessions.realms import Realm
 from gateway.core.sessions.session import Device, Session, Token, renewal_time
 from gateway.core.tokens.claims import MINTED, RENEWED_BEFORE
-from gateway.logins import Attempt, Means
+from gateway.logins import Attempt, LoginServices
 from gateway.logins._events import end_replaced, report, subject_of
 from gateway.outbound.backends import BackendFailed
 from gateway.store.renewals import RenewalRefused
@@ -31,13 +31,13 @@ _log = logging.getLogger("gateway.logins")
 class Minting:
     """Issues the sessions of one login, and mints their tokens."""
 
-    def __init__(self, login: str, means: Means) -> None:
+    def __init__(self, login: str, services: LoginServices) -> None:
         """`login` is its path, or `session.NAMED`."""
-        assert means.minter is not None
-        self.realm = means.realms.get(login, Realm())
+        assert services.minter is not None
+        self.realm = services.realms.get(login, Realm())
         self._login = login
-        self._minter = means.minter
-        self._sessions = means.sessions
+        self._minter = services.minter
+        self._sessions = services.sessions
 
     async def issue(self, attempt: Attempt, name: str, claims: Mapping[str, Any]) -> Issued:
         """A session for whom the attempt has succeeded, by a name in the login's realm.
@@ -62,10 +62,6 @@ class Minting:
         report(self._sessions, "login", attempt, issued.session)
         return issued
 
-    async def renew(self, session: Session) -> Renewed:
-        """The next token says what the last one did. Raises `RenewalRefused`."""
-        return self.renewed(session, session.claims)
-
     def renewed(self, session: Session, claims: Mapping[str, Any]) -> Renewed:
         """A new token for a session. Raises `RenewalRefused`."""
         if session.refresh != MINTED:
@@ -81,6 +77,17 @@ class Minting:
 
     def _mint(self, subject: str, claims: Mapping[str, Any]) -> Minted:
         return self._minter.mint(subject, claims, now=time.time(), jti=secrets.token_hex(16))
+
+
+class MintedRenewal:
+    """Mints a session's next token, which says what the last one did."""
+
+    def __init__(self, minting: Minting) -> None:
+        self._minting = minting
+
+    async def __call__(self, session: Session) -> Renewed:
+        """Raises `RenewalRefused`."""
+        return self._minting.renewed(session, session.claims)
 
 
 def about(issued: Issued) -> dict[str, Any]:

@@ -15,8 +15,7 @@ from gateway.core.logins.replies import Reply
 from gateway.core.logins.request_echo import EchoDetector
 from gateway.core.logins.request_readings import Unreadable
 from gateway.core.logins.throttle_keys import HIDDEN
-from gateway.core.logins.token_places import JsonPointer
-from gateway.logins import Attempt, Deciding, LoggedIn, Login
+from gateway.logins import Attempt, LoggedIn, Login
 from gateway.observe.events import Event
 from gateway.outbound.backends import BackendFailed
 from gateway.store.errors import StoreUnavailable
@@ -24,7 +23,7 @@ from gateway.store.login_failures import Places, TooManyFailures
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gateway.config.login_sections import AnsweringLogin, Guessing
+    from gateway.config.login_sections import Guessing, LoginSection
     from gateway.config.model import Config
 
 # The password was not looked at, or the answer did not come in time.
@@ -41,22 +40,15 @@ _BROKEN = 500
 # What says how the text of a request is to be read.
 _OF_THE_TEXT = ("content-type", "content-encoding")
 
-# Where no reply says anything.
-_NOWHERE = JsonPointer("")
-
 Outcome = Literal["succeeded", "failed", "undecided", "broken"]
 
 
-class Guarded:
-    """A login whose failures are counted."""
+class ThrottledLogin:
+    """Answers as a login does, and counts its failures."""
 
-    def __init__(self, login: Login, guard: Guard, failed: JsonPointer = _NOWHERE) -> None:
-        """`failed` is where a reply without a token says what was wrong, or that more is needed."""
-        self.renew = login.renew
+    def __init__(self, login: Login, guard: Guard) -> None:
         self._login = login
-        self._account = login.account if isinstance(login, Deciding) else None
         self._guard = guard
-        self._failed = failed
 
     async def __call__(self, attempt: Attempt) -> Reply:
         """The reply for the client. Raises `TooManyFailures` beside what a login raises.
@@ -65,8 +57,9 @@ class Guarded:
         """
         if attempt.method == "OPTIONS" or self._guard.is_off:
             return await self._login(attempt)
-        step = NO_STEP if self._account is not None else self._guard.step(attempt)
-        places = await self._take(attempt, step)
+        name = self._login.name_in(attempt)
+        step = self._guard.step(attempt) if name is None else NO_STEP
+        places = await self._take(attempt, name, step)
         try:
             reply = await self._login(attempt)
         except BackendFailed as failed:
@@ -79,10 +72,9 @@ class Guarded:
             await self._guard.settle(places, outcome)
         return reply
 
-    async def _take(self, attempt: Attempt, step: Step) -> Places:
-        if self._account is not None:
+    async def _take(self, attempt: Attempt, name: str | None, step: Step) -> Places:
+        if name is not None:
             # A login that decides itself reads one name and one password only.
-            name = self._account(attempt)
             return await self._guard.take(attempt, {throttle_keys.folded(name): {name}})
         meant = self._guard.accounts(attempt)
         if HIDDEN in meant and len(meant) == 1 and step.tokens:
@@ -99,12 +91,12 @@ class Guarded:
         sent = EchoDetector(attempt.query, attempt.fields, attempt.body)
         if self._may_continue(places, reply) and not sent.is_large:
             await self._guard.remember(places, first_steps.handed_out(reply, sent.is_echo))
-            if not first_steps.is_clients_word(self._failed, sent.is_echo):
+            if not first_steps.is_clients_word(self._login.failed, sent.is_echo):
                 outcome = "undecided"
         await self._guard.settle(places, outcome)
 
     def _may_continue(self, places: Places, reply: Reply) -> bool:
-        return places.passwords == 1 and first_steps.says_another(reply, self._failed)
+        return places.passwords == 1 and first_steps.says_another(reply, self._login.failed)
 
 
 class Guard:
@@ -123,9 +115,9 @@ class Guard:
         self._report = sessions.report
 
     @classmethod
-    def of(cls, login: AnsweringLogin, config: Config, sessions: Sessions) -> Guard:
+    def of(cls, login: LoginSection, config: Config, sessions: Sessions) -> Guard:
         """That of a login of config.yaml."""
-        prefix, rules = login.subject_prefix, login.guessing or config.guessing
+        prefix, rules = login.subject_prefix, login.own_throttle or config.guessing
         has_hosts = prefix is not None and prefix.has_host
         return cls(login.path, rules, sessions, has_hosts=has_hosts)
 

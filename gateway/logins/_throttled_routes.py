@@ -55,12 +55,13 @@ class GuardedRoutes:
         self._elsewhere = Guard("", config.guessing, sessions)
         # By upstream: the logins at its servers.
         self._logins: dict[str, list[tuple[BackendPaths, Guard]]] = {}
-        for login in config.login:
-            if login.kind not in ("backend", "mint"):
+        asked = [(login, path) for login in config.login for path in login.backend_paths]
+        for login, path in asked:
+            if path.renews:
                 continue
-            guarded = BackendPaths([login.backend_path.encode()]), Guard.of(login, config, sessions)
+            guarded = BackendPaths([path.path.encode()]), Guard.of(login, config, sessions)
             for name, upstream in config.upstreams.items():
-                if share_a_server(upstream.servers, config.upstreams[login.upstream].servers):
+                if share_a_server(upstream.servers, config.upstreams[path.upstream].servers):
                     self._logins.setdefault(name, []).append(guarded)
 
     @asynccontextmanager

@@ -21,17 +21,17 @@ from gateway.outbound.token_readers import ReadToken
 from gateway.store.token_updates import Renewed
 
 if TYPE_CHECKING:
-    from gateway.config.logins.backend import BackendLogin
+    from gateway.config.logins.backend import BackendSection
 
 
 class OtherSubject(ValueError):
     """The token names somebody else than the session's subject."""
 
 
-class Successors:
-    """Finds the successors of one login's tokens."""
+class TokenReplacement:
+    """Finds the tokens that take the place of one login's."""
 
-    def __init__(self, config: BackendLogin, read: ReadToken, realm: Realm) -> None:
+    def __init__(self, config: BackendSection, read: ReadToken, realm: Realm) -> None:
         """`read` tells what a token of this login says."""
         self._config = config
         self._read = read

@@ -21,36 +21,38 @@ from gateway.core.sessions import subjects
 from gateway.core.sessions.keys import Key
 from gateway.core.sessions.session import Device
 from gateway.core.tokens.claims import BadToken, Claims, NotVerified
-from gateway.logins import Attempt, LoggedIn, Means
+from gateway.logins import Attempt, LoggedIn, Login, LoginServices
 from gateway.logins._asking import ask, find_refresh_token, find_token, scrub, swap
-from gateway.logins._backend_renewal import BackendRefresh
+from gateway.logins._backend_renewal import BackendRenewal
 from gateway.logins._events import end_replaced, report, reporting_failures, subject_of
-from gateway.logins._token_replacement import Successors
+from gateway.logins._token_replacement import TokenReplacement
 from gateway.outbound.backends import BackendFailed
 from gateway.outbound.jwks import KeysUnavailable
 from gateway.outbound.token_readers import open_reader
 
 if TYPE_CHECKING:
-    from gateway.config.logins.backend import BackendLogin
+    from gateway.config.logins.backend import BackendSection
 
 _log = logging.getLogger("gateway.logins")
 
 
-class Login:
+class BackendLogin(Login):
     """One configured login."""
 
-    def __init__(self, config: BackendLogin, means: Means) -> None:
+    def __init__(self, config: BackendSection, services: LoginServices) -> None:
+        self.failed = config.failed
         self._config = config
-        self._backends = means.backends
-        self._sessions = means.sessions
-        self._own_cookies = means.own_cookies
+        self._backends = services.backends
+        self._sessions = services.sessions
+        self._own_cookies = services.own_cookies
         self._has_warned = False  # of tokens that name no subject
-        self._read = open_reader(config.verify, means.backends.key_sets, means.sessions.skew)
-        self._realm = means.realms[config.path]
-        self.successors = Successors(config, self._read, self._realm)
-        self.renew = config.renew and BackendRefresh(
-            config.renew, self._realm, means.backends, self.successors
-        )
+        self._read = open_reader(config.verify, services.backends.key_sets, services.sessions.skew)
+        self._realm = services.realms[config.path]
+        self.token_replacement = TokenReplacement(config, self._read, self._realm)
+        if config.renew is not None:
+            self.renewal = BackendRenewal(
+                config.renew, self._realm, services.backends, self.token_replacement
+            )
 
     async def __call__(self, attempt: Attempt) -> Reply:
         """The reply for the client. Raises `BackendFailed` and `StoreUnavailable`."""

@@ -18,14 +18,14 @@ from gateway.core.json_text import NotJson
 from gateway.core.logins import reply_claims, reply_tokens
 from gateway.core.logins.replies import Reply, UnreadableReply
 from gateway.core.tokens.minting import BadClaims
-from gateway.logins import Attempt, LoggedIn, Means
+from gateway.logins import Attempt, LoggedIn, Login, LoginServices
 from gateway.logins._asking import ask, scrub
 from gateway.logins._events import report, reporting_failures
-from gateway.logins._minting import Minting, about, with_key
+from gateway.logins._minting import MintedRenewal, Minting, about, with_key
 from gateway.outbound.backends import BackendFailed
 
 if TYPE_CHECKING:
-    from gateway.config.logins.mint import MintLogin
+    from gateway.config.logins.mint import MintSection
 
 _log = logging.getLogger("gateway.logins")
 
@@ -49,16 +49,17 @@ _OF_THE_BODY = frozenset(
 _WITHOUT_BODY = frozenset({204, 205})
 
 
-class Login:
+class MintLogin(Login):
     """One configured login."""
 
-    def __init__(self, config: MintLogin, means: Means) -> None:
+    def __init__(self, config: MintSection, services: LoginServices) -> None:
+        self.failed = config.failed
         self._config = config
-        self._backends = means.backends
-        self._sessions = means.sessions
-        self._own_cookies = means.own_cookies
-        self._minting = Minting(config.path, means)
-        self.renew = self._minting.renew
+        self._backends = services.backends
+        self._sessions = services.sessions
+        self._own_cookies = services.own_cookies
+        self._minting = Minting(config.path, services)
+        self.renewal = MintedRenewal(self._minting)
         self._wanted = [(name, each.at, each.required) for name, each in config.claims.items()]
 
     async def __call__(self, attempt: Attempt) -> Reply:

@@ -22,7 +22,7 @@ from gateway.core.logins.login_form import BadLogin, Credentials
 from gateway.core.logins.replies import Reply
 from gateway.core.logins.users import User, folded
 from gateway.core.sessions.session import Session
-from gateway.logins import Attempt, LoggedIn, Means
+from gateway.logins import Attempt, LoggedIn, Login, LoginServices
 from gateway.logins._events import reporting_failures
 from gateway.logins._minting import Minting, about, with_key
 from gateway.outbound.backends import BackendFailed
@@ -31,7 +31,7 @@ from gateway.store.sessions import Issued
 from gateway.store.token_updates import Renewed
 
 if TYPE_CHECKING:
-    from gateway.config.logins.users import UsersLogin
+    from gateway.config.logins.users import UsersSection
 
 _log = logging.getLogger("gateway.logins")
 
@@ -45,13 +45,14 @@ _MAX_WAITING = 50
 _MAX_OF_ONE_CLIENT = 8
 
 
-class Login:
+class UsersLogin(Login):
     """One configured login."""
 
-    def __init__(self, config: UsersLogin, means: Means) -> None:
-        self._sessions = means.sessions
-        self._minting = Minting(config.path, means)
+    def __init__(self, config: UsersSection, services: LoginServices) -> None:
+        self._sessions = services.sessions
+        self._minting = Minting(config.path, services)
         self._file = UsersFile(config.file)
+        self.renewal = UsersRenewal(self._file, self._minting)
         self._turns = FairQueue(at_once=_AT_ONCE, waiting=_MAX_WAITING, share=_MAX_OF_ONE_CLIENT)
 
     async def __call__(self, attempt: Attempt) -> Reply:
@@ -61,26 +62,11 @@ class Login:
         with reporting_failures(self._sessions, attempt):
             return await self._log_in(attempt)
 
-    def account(self, attempt: Attempt) -> str:
-        """The name in an attempt; nothing, if there is none to be read."""
+    def name_in(self, attempt: Attempt) -> str:
         try:
             return _given(attempt).name
         except BadLogin:
             return ""
-
-    async def renew(self, session: Session) -> Renewed:
-        """The next token says what the file says now. Raises `RenewalRefused` for a user who is not
-        in it any more, and `RenewalFailed`.
-        """
-        realm = self._minting.realm
-        try:
-            users = await asyncio.to_thread(self._file.users)
-        except BrokenFile:
-            raise RenewalFailed from None
-        user = users.get(realm.name_in(session.subject) or "")
-        if user is None or not realm.is_subject(session.subject, user.name, user.claims):
-            raise RenewalRefused
-        return self._minting.renewed(session, user.claims)
 
     async def _log_in(self, attempt: Attempt) -> Reply:
         try:
@@ -116,6 +102,26 @@ class Login:
             users_file.change_hash(self._file.path, user.name, fresh, old=user.hash)
         except (BrokenFile, NotChanged, OSError) as error:
             _log.warning("a password's hash cannot be renewed: %s", type(error).__name__)
+
+
+class UsersRenewal:
+    """Mints a session's next token, which says what the file says now."""
+
+    def __init__(self, file: UsersFile, minting: Minting) -> None:
+        self._file = file
+        self._minting = minting
+
+    async def __call__(self, session: Session) -> Renewed:
+        """Raises `RenewalRefused` for a user whom the file has lost, and `RenewalFailed`."""
+        realm = self._minting.realm
+        try:
+            users = await asyncio.to_thread(self._file.users)
+        except BrokenFile:
+            raise RenewalFailed from None
+        user = users.get(realm.name_in(session.subject) or "")
+        if user is None or not realm.is_subject(session.subject, user.name, user.claims):
+            raise RenewalRefused
+        return self._minting.renewed(session, user.claims)
 
 
 def _given(attempt: Attempt) -> Credentials:

@@ -7,13 +7,13 @@ import ssl
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gateway.config.login_places import backend_paths, key_cookies, logout_paths, max_bodies
 from gateway.config.own_tokens import minter
 from gateway.core.http import refusals
 from gateway.core.http.addresses import ServerUrl, share_a_server
 from gateway.core.http.cors import Policy
 from gateway.core.http.paths import BackendPaths
 from gateway.core.sessions.required_claims import allowed_values
-from gateway.logins import backend_paths, key_cookies, logout_paths, max_bodies
 from gateway.relay.access.route_tokens import RouteTokens
 from gateway.relay.access.routes import Auth, BackendLogout, Destination, InPlace, Route
 from gateway.relay.http1.response_head import ResponseReader

@@ -12,12 +12,12 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
+from gateway.config.login_places import key_places
 from gateway.config.realms import CALLERS, realms
 from gateway.core.http.addresses import BACKLOG
 from gateway.core.http.forwarding import Trusted
 from gateway.core.http.refusals import Refusal
 from gateway.core.http.shares import Shares
-from gateway.logins import key_places
 from gateway.observe.access_record import RecordSink
 from gateway.outbound.jwks import KeySets
 from gateway.outbound.token_readers import open_reader

@@ -9,7 +9,7 @@ import yaml
 
 from gateway.config.load import load
 from gateway.config.login_sections import Guessing
-from gateway.config.logins.backend import BackendLogin
+from gateway.config.logins.backend import BackendSection
 from gateway.config.model import Config
 from gateway.config.problems import ConfigError
 from gateway.config.schema import json_schema
@@ -18,10 +18,10 @@ from tests.config.test_load import MINIMAL, write
 LOGIN = "login: {{kind: backend, path: /login, upstream: shop, guessing: {}}}\n"
 
 
-def only(config: Config) -> BackendLogin:
+def only(config: Config) -> BackendSection:
     """The one login that there is."""
     [login] = config.login
-    assert isinstance(login, BackendLogin)
+    assert isinstance(login, BackendSection)
     return login
 
 

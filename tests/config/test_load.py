@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config.load import load
-from gateway.config.logins.backend import BackendLogin
+from gateway.config.logins.backend import BackendSection
 from gateway.config.problems import ConfigError
 from gateway.config.schema import json_schema
 from gateway.config.units import parse_duration, parse_percent, parse_size
@@ -63,7 +63,7 @@ def test_the_documented_shape(tmp_path: Path) -> None:
     assert config.session.idle_timeout == 1800
     assert config.session.secrets[0].reveal() == "a default that is long"
     assert config.upstreams["shop"].servers[1] == ServerUrl("http", "127.0.0.1", 9002)
-    assert isinstance(config.login[0], BackendLogin)
+    assert isinstance(config.login[0], BackendSection)
     assert config.login[0].token == Auto()
     assert config.routes[1].methods == ("GET", "POST")
     assert config.store.data_dir == str(tmp_path / ".latchkey")
@@ -260,7 +260,7 @@ def test_token_places(tmp_path: Path, text: str, place: object) -> None:
     """auto, a JSON pointer (which may be written with dots), a field, a cookie."""
     login = f"login: {{kind: backend, path: /login, upstream: shop, token: '{text}'}}\n"
     [read] = load(write(tmp_path, MINIMAL + login), {}).login
-    assert isinstance(read, BackendLogin)
+    assert isinstance(read, BackendSection)
     assert read.token == place
 
 

@@ -9,7 +9,7 @@ import yaml
 from gateway.cli.main import main
 from gateway.config.load import load
 from gateway.config.load_isolated import load_apart
-from gateway.config.logins.oidc import OidcLogin
+from gateway.config.logins.oidc import OidcSection
 from gateway.config.problems import ConfigError
 from tests.support.tls import certificates
 
@@ -31,9 +31,9 @@ def write(folder: Path, **sections: Any) -> Path:
     return file
 
 
-def loaded(folder: Path, **changes: Any) -> OidcLogin:
+def loaded(folder: Path, **changes: Any) -> OidcSection:
     [login] = load(write(folder, login={**LOGIN, **changes}), {}).login
-    assert isinstance(login, OidcLogin)
+    assert isinstance(login, OidcSection)
     return login
 
 
@@ -119,7 +119,7 @@ def test_the_secret_is_one(tmp_path: Path) -> None:
     """It may come from the environment, and shows in no repr."""
     file = write(tmp_path, login={**LOGIN, "client_secret": "${OIDC_SECRET}"})
     [login] = load(file, {"OIDC_SECRET": "the secret of it"}).login
-    assert isinstance(login, OidcLogin)
+    assert isinstance(login, OidcSection)
     assert login.client_secret is not None
     assert login.client_secret.reveal() == "the secret of it"
     assert "the secret of it" not in repr(login) + str(login)
@@ -159,8 +159,13 @@ def test_in_a_process_of_its_own(tmp_path: Path) -> None:
     """What serves gets plain values."""
     [login] = load_apart(write(tmp_path, login={**LOGIN, "client_secret": "secret"})).login
     assert login.kind == "oidc"
-    assert login.callback_path == "/login/id/callback"
-    assert "OidcLogin" not in repr(type(login))
+    assert [path.path for path in login.paths] == [
+        "/login/id",
+        "/login/id/callback",
+        "/login/id/backchannel",
+    ]
+    assert login.provider_name == "id.example"
+    assert "OidcSection" not in repr(type(login))
 
 
 def test_the_routes_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from gateway.config.load import load
-from gateway.config.logins.backend import BackendLogin
+from gateway.config.logins.backend import BackendSection
 from tests.config.test_load import problems, write
 from tests.support.signing import SECRET, ec_signer, rsa_signer
 
@@ -28,7 +28,7 @@ def text(**verify: Any) -> str:
 
 def loaded(folder: Path, **verify: Any) -> Any:
     [login] = load(write(folder, text(**verify)), {}).login
-    assert isinstance(login, BackendLogin)
+    assert isinstance(login, BackendSection)
     return login.verify
 
 
@@ -36,7 +36,7 @@ def test_verifying_is_off_by_default(tmp_path: Path) -> None:
     """A backend verifies its own tokens."""
     plain = text().replace("    verify: {}\n", "").replace("  verify: {}\n", "")
     [login] = load(write(tmp_path, plain), {}).login
-    assert isinstance(login, BackendLogin)
+    assert isinstance(login, BackendSection)
     assert login.verify is None
 
 

@@ -219,8 +219,7 @@ def test_the_example_of_the_readme_has_no_warning(tmp_path: Path) -> None:
     config, found = load_with_warnings(write(tmp_path, example), env)
     assert found == []
     [login] = config.login
-    assert login.kind == "backend"
-    assert login.verify is not None
+    assert login.token_rules is not None
 
 
 @pytest.mark.parametrize(

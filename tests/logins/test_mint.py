@@ -441,8 +441,8 @@ async def test_a_backends_token_does_not_inherit_the_mark(redis: RedisServer) ->
             renew_before=60,
         )
         reply = Reply(200, (), json.dumps({"token": token_of("alice", role="root")}).encode())
-        successors = place.sessions.renewals._logins["/login"]._successors  # type: ignore[attr-defined]
-        _, renewed = await successors(issued.session, reply, Auto(), asked=False)
+        replacement = place.sessions.renewals._logins["/login"]._replacement  # type: ignore[attr-defined]
+        _, renewed = await replacement(issued.session, reply, Auto(), asked=False)
         assert (renewed.refresh, math.isinf(renewed.renew_at)) == ("", True)
 
 

@@ -105,10 +105,10 @@ async def test_a_refresh_token_that_the_client_has_sent_is_not_kept(redis: Redis
     """On a route that captures, a reply may repeat what was typed as well."""
     async with world(redis.url, login=LOGIN) as place:
         session = await logged_in(place)
-        successors = place.sessions.renewals._logins["/login"]._successors  # type: ignore[attr-defined]
+        replacement = place.sessions.renewals._logins["/login"]._replacement  # type: ignore[attr-defined]
         said = {"token": token(), "refresh": "a-refresh-token-of-mine"}
         reply = Reply(200, (), json.dumps(said).encode())
         for typed, expected in (("", said["refresh"]), (said["refresh"], REFRESH)):
             sent = EchoDetector("/switch", [], json.dumps({"note": typed}).encode())
-            _, renewed = await successors(session, reply, Auto(), asked=False, sent=sent)
+            _, renewed = await replacement(session, reply, Auto(), asked=False, sent=sent)
             assert expected in renewed.refresh

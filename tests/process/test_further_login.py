@@ -1,4 +1,4 @@
-"""A way to log in of one's own: two files are added, and not a line of the others is changed."""
+"""A new kind of login: two files are added, and no line of the others is changed."""
 
 import json
 import shutil
@@ -14,38 +14,45 @@ from tests.support.raw import Upstream, ask, status
 from tests.support.signing_keys import signing
 
 SECTION = '''
-"""What a login of kind `motto` may say."""
+"""The section of a login of `kind: club_motto`."""
 
 from typing import ClassVar, Literal
 
-from gateway.config.login_sections import AnsweringLogin
+from gateway.config.login_sections import PasswordLoginSection
 
 
-class MottoLogin(AnsweringLogin):
+class ClubMottoSection(PasswordLoginSection):
     FILES: ClassVar[tuple[str, ...]] = ("file",)
-    MINTS: ClassVar[bool] = True
 
-    kind: Literal["motto"]
+    kind: Literal["club_motto"]
     file: str
+
+    @property
+    def mints(self) -> bool:
+        return True
+
+    @property
+    def has_form(self) -> bool:
+        return True
 '''
 
 LOGIN = '''
-"""`kind: motto`: a login by what only those know who belong here."""
+"""`kind: club_motto`: a login by a motto that all members know."""
 
 from pathlib import Path
 
-from gateway.outbound.backends import BackendFailed
 from gateway.core.http import refusals
 from gateway.core.logins.replies import Reply
-from gateway.logins import LoggedIn
-from gateway.logins._minting import Minting
+from gateway.logins import LoggedIn, Login
+from gateway.logins._minting import MintedRenewal, Minting
+from gateway.outbound.backends import BackendFailed
 
 
-class Login:
-    def __init__(self, config, means):
+class ClubMottoLogin(Login):
+    def __init__(self, config, services):
         self._motto = Path(config.file).read_bytes().strip()
-        self._minting = Minting(config.path, means)
-        self.renew = self._minting.renew
+        self._minting = Minting(config.path, services)
+        self.renewal = MintedRenewal(self._minting)
 
     async def __call__(self, attempt):
         if attempt.body != self._motto:
@@ -61,24 +68,22 @@ def program(tmp_path: Path) -> Path:
     folder = tmp_path / "program"
     package = folder / "gateway"
     shutil.copytree(REPOSITORY / "gateway", package)
-    (package / "config" / "logins" / "motto.py").write_text(SECTION)
-    (package / "logins" / "motto.py").write_text(LOGIN)
+    (package / "config" / "logins" / "club_motto.py").write_text(SECTION)
+    (package / "logins" / "club_motto.py").write_text(LOGIN)
     (tmp_path / "motto.txt").write_text("per aspera")
     return folder
 
 
 def test_it_logs_people_in(tmp_path: Path, program: Path, shop: Upstream) -> None:
-    """By the name of its file, beside logins of other kinds, with all that logins have."""
+    """A kind of two words is found by its file's name, and has all that logins have."""
     other = {"kind": "backend", "path": "/login", "upstream": "shop"}
+    motto = {"kind": "club_motto", "path": "/motto", "file": "motto.txt"}
     with gateway(
         tmp_path,
         "embedded",
         program=program,
         upstreams={"shop": shop.url},
-        login=[
-            other,
-            {"kind": "motto", "path": "/motto", "file": "motto.txt", "subject_prefix": "motto:"},
-        ],
+        login=[other, {**motto, "subject_prefix": "motto:"}],
         guessing={"per_account": 1},
         signing=signing(),
         routes=[{"path": "/api/*", "upstream": "shop"}],
@@ -90,7 +95,7 @@ def test_it_logs_people_in(tmp_path: Path, program: Path, shop: Upstream) -> Non
         "embedded",
         program=program,
         upstreams={"shop": shop.url},
-        login={"kind": "motto", "path": "/motto", "file": "motto.txt", "guessing": "off"},
+        login={**motto, "guessing": "off"},
         signing=signing(),
         routes=[{"path": "/api/*", "upstream": "shop"}],
     ) as running:
@@ -103,12 +108,13 @@ def test_it_logs_people_in(tmp_path: Path, program: Path, shop: Upstream) -> Non
 
 
 def test_it_is_checked_and_shown(tmp_path: Path, program: Path) -> None:
-    """`check`, `routes` and `schema` know it as they know the others."""
+    """`check`, `routes` and `schema` know it, and it alone is enough for a login page."""
     file = tmp_path / "config.yaml"
     data = {
         "version": 1,
         "upstreams": {},
-        "login": {"kind": "motto", "path": "/motto", "file": "motto.txt", "flie": "x"},
+        "login": {"kind": "club_motto", "path": "/motto", "file": "motto.txt", "flie": "x"},
+        "pages": {"login": "/sign-in"},
         "routes": [],
     }
     file.write_text(json.dumps(data))
@@ -121,7 +127,7 @@ def test_it_is_checked_and_shown(tmp_path: Path, program: Path) -> None:
     file.write_text(json.dumps({**data, "signing": signing()}))
     assert _run(program, "check", "-c", str(file))[0] == 0
     assert "/motto" in _run(program, "routes", "-c", str(file))[1]
-    assert "MottoLogin" in json.loads(_run(program, "schema")[1])["$defs"]
+    assert "ClubMottoSection" in json.loads(_run(program, "schema")[1])["$defs"]
 
 
 def _post(path: bytes, body: bytes, line: bytes = b"") -> bytes:

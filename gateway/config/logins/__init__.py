@@ -1,8 +1,8 @@
-"""What config.yaml may say of each way to log in: one file for each, as in `gateway.logins`.
+"""Login sections of config.yaml: one file for each kind, as in `gateway.logins`.
 
-The kind `ldap` is the class `LdapLogin` in `ldap.py`, a `LoginSection`, and the file of the same
-name in `gateway.logins` logs people in. Both are found by their names, so adding a way to log in
-touches nothing here.
+The kind `ldap_bind` is the class `LdapBindSection` in `ldap_bind.py`, a `LoginSection`. The file of
+the same name in `gateway.logins` logs people in. Both are found by their names, so a new kind
+touches nothing else.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-if TYPE_CHECKING:
-    from gateway.config.logins.backend import BackendLogin
-    from gateway.config.logins.mint import MintLogin
-    from gateway.config.logins.oidc import OidcLogin
-    from gateway.config.logins.users import UsersLogin
+from gateway.config.login_sections import LoginSection
+from gateway.core.logins.kinds import class_name
 
-    # Those of which others know more than what every login has.
-    AnyLogin = BackendLogin | MintLogin | UsersLogin | OidcLogin
+if TYPE_CHECKING:
+    AnyLogin = LoginSection
 else:
-    _FOUND = [
-        getattr(importlib.import_module(f"{__name__}.{each.name}"), f"{each.name.title()}Login")
-        for each in pkgutil.iter_modules(__path__)
-    ]
-    AnyLogin = Annotated[reduce(or_, _FOUND), Field(discriminator="kind")]
+
+    def _section(kind: str) -> type[LoginSection]:
+        module = importlib.import_module(f"{__name__}.{kind}")
+        return getattr(module, class_name(kind, "Section"))
+
+    _SECTIONS = [_section(module.name) for module in pkgutil.iter_modules(__path__)]
+    AnyLogin = Annotated[reduce(or_, _SECTIONS), Field(discriminator="kind")]

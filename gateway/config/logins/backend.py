@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
-from gateway.config.login_sections import AskingLogin, Renew, Verify
+from gateway.config.login_sections import BackendLoginSection, Renew, Verify
 from gateway.config.values import OneOrMany, Place
-from gateway.core.logins.token_places import parse_token_place
+from gateway.core.logins.login_paths import BackendPath
+from gateway.core.logins.token_places import TokenPlace, parse_token_place
 
 
-class BackendLogin(AskingLogin):
+class BackendSection(BackendLoginSection):
     """A login by the backend's own login: its reply's token becomes a key."""
 
     kind: Literal["backend"]
@@ -27,6 +28,35 @@ class BackendLogin(AskingLogin):
     verify: Verify | None = None
 
     @property
+    def backend_paths(self) -> tuple[BackendPath, ...]:
+        renew = self.renew
+        if renew is None:
+            return super().backend_paths
+        return (
+            *super().backend_paths,
+            BackendPath(renew.upstream, renew.backend_path, renews=True),
+        )
+
+    @property
+    def token_place(self) -> TokenPlace:
+        return self.token
+
+    @property
+    def token_rules(self) -> Verify | None:
+        return self.verify
+
+    @property
+    def believes_tokens(self) -> bool:
+        return self.verify is None
+
+    @property
+    def subject_claims(self) -> tuple[str, ...]:
+        return self.subject
+
+    @property
     def giver(self) -> tuple[object, ...]:
         """One path of a backend, by the same claims of its tokens."""
         return "backend", self.upstream, self.backend_path, self.subject
+
+    def with_renewal(self, renew: Renew | None) -> Self:
+        return self.model_copy(update={"renew": self.renew or renew})

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import model_validator
 
 from gateway.config.base import Shorthand
-from gateway.config.login_sections import AskingLogin
+from gateway.config.login_sections import BackendLoginSection
 from gateway.config.values import ClaimAt, PointerText
 from gateway.core.logins.token_places import parse_pointer
 from gateway.core.tokens.minting import REGISTERED
@@ -22,14 +22,16 @@ class Claim(Shorthand):
     required: bool = True
 
 
-class MintLogin(AskingLogin):
+class MintSection(BackendLoginSection):
     """A login by a backend that only says yes and who: the gateway mints the token."""
-
-    MINTS: ClassVar[bool] = True
 
     kind: Literal["mint"]
     claims: dict[str, Claim]
     reply: PointerText = parse_pointer("/token")
+
+    @property
+    def mints(self) -> bool:
+        return True
 
     @property
     def giver(self) -> tuple[object, ...]:
@@ -37,7 +39,7 @@ class MintLogin(AskingLogin):
         return "mint", self.upstream, self.backend_path, self.claims["sub"].at
 
     @model_validator(mode="after")
-    def _fits(self) -> MintLogin:
+    def _fits(self) -> MintSection:
         if "sub" not in self.claims or not self.claims["sub"].required:
             raise ValueError("claims must say where sub is: whom a token is for")
         for name in self.claims:

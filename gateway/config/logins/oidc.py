@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from gateway.config.document import Document, Where
 from gateway.config.login_sections import LoginSection
+from gateway.config.problems import Problem
+from gateway.config.tls import client_context
 from gateway.config.units import Duration
 from gateway.config.values import (
     ExactPath,
@@ -18,10 +23,15 @@ from gateway.config.values import (
     SecretText,
     is_plain_path,
 )
+from gateway.core.http.origins import authority
 from gateway.core.logins.authorization_code import PARAMETERS
+from gateway.core.logins.login_paths import LoginPath
+
+# A logout token in a form takes less than this.
+_MAX_FORM_BYTES = 64 * 1024
 
 
-class OidcLogin(LoginSection):
+class OidcSection(LoginSection):
     """A login at an OpenID provider, to which browsers go and from which they come back."""
 
     FILES: ClassVar[tuple[str, ...]] = ("ca_file",)
@@ -46,9 +56,57 @@ class OidcLogin(LoginSection):
     ca_file: str | None = None
 
     @property
+    def paths(self) -> tuple[LoginPath, ...]:
+        """Browsers leave by the first one and come back by the second; the provider asks at the
+        third one to end sessions.
+        """
+        browser = LoginPath(
+            "path",
+            self.path,
+            ("GET", "HEAD"),
+            max_body=0,
+            carrier="cookie",
+            skips_origin_check=True,
+        )
+        return (
+            browser,
+            replace(browser, setting="callback_path", path=self.callback_path, methods=("GET",)),
+            LoginPath(
+                "backchannel_path",
+                self.backchannel_path,
+                ("POST",),
+                _MAX_FORM_BYTES,
+                carrier="reply",
+                action="logout",
+                skips_origin_check=True,
+            ),
+        )
+
+    @property
+    def subject_claims(self) -> tuple[str, ...]:
+        return self.subject
+
+    @property
+    def provider_name(self) -> str:
+        return self.name or authority(self.issuer)
+
+    @property
+    def provider_issuer(self) -> str:
+        return self.issuer
+
+    @property
     def giver(self) -> tuple[object, ...]:
         """One issuer, by the same claims: it gives each `sub` to one person (Core §5.7)."""
         return "issuer", self.issuer, self.subject
+
+    def file_problems(self, where: Where, document: Document) -> Iterator[Problem]:
+        if self.ca_file is None:
+            return
+        try:
+            client_context(self.ca_file, None, None, verify=True)
+        except OSError:
+            message = "cannot be read, or holds no certificate in PEM"
+            yield document.problem((*where, "ca_file"), message)
 
     @model_validator(mode="before")
     @classmethod
@@ -60,7 +118,7 @@ class OidcLogin(LoginSection):
         return {**below, **value}
 
     @model_validator(mode="after")
-    def _fits(self) -> OidcLogin:
+    def _fits(self) -> OidcSection:
         if "openid" not in self.scopes:
             raise ValueError("scopes must hold openid: without it, nobody is logged in")
         for name in self.parameters:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import ClassVar, Literal
 
-from gateway.config.login_sections import AnsweringLogin
+from gateway.config import users_file
+from gateway.config.document import Document, Where
+from gateway.config.login_sections import PasswordLoginSection
+from gateway.config.problems import Problem
 from gateway.config.units import Size
+from gateway.config.users_file import BrokenFile
 
 
-class UsersLogin(AnsweringLogin):
+class UsersSection(PasswordLoginSection):
     """A login by a file of users, whose tokens the gateway mints."""
 
     FILES: ClassVar[tuple[str, ...]] = ("file",)
-    MINTS: ClassVar[bool] = True
 
     kind: Literal["users"]
     file: str
@@ -20,6 +25,27 @@ class UsersLogin(AnsweringLogin):
     max_body: Size = 16 * 1024
 
     @property
+    def mints(self) -> bool:
+        return True
+
+    @property
+    def has_form(self) -> bool:
+        return True
+
+    @property
+    def users_file(self) -> str:
+        return self.file
+
+    @property
     def giver(self) -> tuple[object, ...]:
         """One file."""
         return "file", self.file
+
+    def file_problems(self, where: Where, document: Document) -> Iterator[Problem]:
+        """A file that is not there yet has no users; one that is there must be right."""
+        if not Path(self.file).exists():
+            return
+        try:
+            users_file.read(Path(self.file))
+        except BrokenFile as error:
+            yield Problem(self.file, error.line, 1, "", str(error))

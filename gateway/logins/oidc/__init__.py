@@ -1,3 +1,3 @@
 """`kind: oidc`: a login at an OpenID provider."""
 
-from gateway.logins.oidc.login import Login as Login
+from gateway.logins.oidc.login import OidcLogin as OidcLogin

@@ -22,19 +22,18 @@ from gateway.observe.events import of_sessions
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gateway.config.logins.oidc import OidcLogin
+    from gateway.config.logins.oidc import OidcSection
 
 _log = logging.getLogger("gateway.logins")
 
-# What a logout token needs in a form, in bytes, and how many fields that may have.
-MOST_BODY = 64 * 1024
-_MOST_FIELDS = 10
+# A form with a logout token has one field, or a few.
+_MAX_FIELDS = 10
 
 
 class BackchannelLogout:
     """Ends the sessions that a logout token names."""
 
-    def __init__(self, config: OidcLogin, provider: Provider, sessions: Sessions) -> None:
+    def __init__(self, config: OidcSection, provider: Provider, sessions: Sessions) -> None:
         self._config = config
         self._provider = provider
         self._sessions = sessions
@@ -77,7 +76,7 @@ class BackchannelLogout:
         return f"logout\n{self._config.issuer}\n{self._config.client_id}\n{said.jti}"
 
 
-def name(config: OidcLogin, kind: str, value: str) -> str:
+def name(config: OidcSection, kind: str, value: str) -> str:
     """What a provider calls sessions: by a session of its own (`sid`), or by their user (`sub`).
 
     It calls them so towards one client; another one has sessions of its own.
@@ -91,7 +90,7 @@ def _token(attempt: Attempt) -> str:
     if [media_types.essence(each) for each in kinds] != [media_types.FORM]:
         raise NotVerified("no_form")
     try:
-        form = parse_qs(attempt.body.decode("ascii"), max_num_fields=_MOST_FIELDS)
+        form = parse_qs(attempt.body.decode("ascii"), max_num_fields=_MAX_FIELDS)
     except ValueError:
         raise NotVerified("no_form") from None
     tokens = form.get("logout_token", [])

@@ -28,17 +28,18 @@ from gateway.core.sessions.sealing import NONCE_BYTES
 from gateway.core.sessions.session import Device, Session
 from gateway.core.tokens import id_tokens
 from gateway.core.tokens.claims import Claims, NotVerified
-from gateway.logins import Attempt, Entrance, LoggedIn, LoginFailed, Means
+from gateway.logins import Answer, Attempt, LoggedIn, Login, LoginFailed, LoginServices
 from gateway.logins._events import end_replaced, report, reporting_failures, subject_of
 from gateway.logins.oidc import backchannel_logout
-from gateway.logins.oidc.backchannel_logout import MOST_BODY, BackchannelLogout
+from gateway.logins.oidc.backchannel_logout import BackchannelLogout
 from gateway.logins.oidc.provider import GrantRefused, Provider
 from gateway.logins.oidc.renewal import OidcRenewal
 from gateway.outbound.backends import BackendFailed
 from gateway.store.renewals import Renew
 
 if TYPE_CHECKING:
-    from gateway.config.logins.oidc import OidcLogin
+    from gateway.config.logins.oidc import OidcSection
+    from gateway.core.logins.login_paths import LoginPath
 
 _log = logging.getLogger("gateway.logins")
 
@@ -54,23 +55,23 @@ _MOST_PARAMETERS = 50
 _SEE_OTHER = 303
 
 
-class Login:
+class OidcLogin(Login):
     """One configured provider. What raises `BackendFailed` has a refusal for whoever logs in."""
 
-    def __init__(self, config: OidcLogin, means: Means) -> None:
+    def __init__(self, config: OidcSection, services: LoginServices) -> None:
         self._config = config
-        self._sessions = means.sessions
-        self._provider = Provider(config, means.sessions.skew)
-        self._realm = means.realms[config.path]
-        self.renew: Renew | None = OidcRenewal(
-            config, self._provider, is_subject=self._is_subject, skew=means.sessions.skew
+        self._sessions = services.sessions
+        self._provider = Provider(config, services.sessions.skew)
+        self._realm = services.realms[config.path]
+        self.renewal: Renew | None = OidcRenewal(
+            config, self._provider, is_subject=self._is_subject, skew=services.sessions.skew
         )
-        ended = BackchannelLogout(config, self._provider, means.sessions)
-        self.entrances = (
-            Entrance(config.path, ("GET", "HEAD"), 0, self, "cookie", is_open=True),
-            Entrance(config.callback_path, ("GET",), 0, self.come_back, "cookie", is_open=True),
-            Entrance(config.backchannel_path, ("POST",), MOST_BODY, ended, "reply", is_open=True),
-        )
+        self._backchannel_logout = BackchannelLogout(config, self._provider, services.sessions)
+
+    def answer_at(self, path: LoginPath) -> Answer:
+        if path.path == self._config.callback_path:
+            return self.callback
+        return self._backchannel_logout if path.action == "logout" else self
 
     async def close(self) -> None:
         await self._provider.close()
@@ -112,7 +113,7 @@ class Login:
 
     # And back.
 
-    async def come_back(self, attempt: Attempt) -> Reply:
+    async def callback(self, attempt: Attempt) -> Reply:
         """Logs in whoever comes back from the trip that was begun in the same browser.
 
         Raises `LoginFailed` and `StoreUnavailable`.
@@ -228,7 +229,7 @@ class Login:
 
     # Out.
 
-    async def farewell(self, session: Session, origin: str) -> str | None:
+    async def logout_url(self, session: Session, origin: str) -> str | None:
         """Where a browser logs out at the provider (RP-Initiated Logout 1.0 §2), if it can."""
         try:
             endpoint = (await self._provider.metadata()).end_session_endpoint

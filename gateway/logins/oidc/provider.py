@@ -28,7 +28,7 @@ from gateway.outbound.jwks import KeySet, KeysUnavailable
 from gateway.outbound.token_readers import by_key_set
 
 if TYPE_CHECKING:
-    from gateway.config.logins.oidc import OidcLogin
+    from gateway.config.logins.oidc import OidcSection
 
 _log = logging.getLogger("gateway.logins")
 
@@ -65,7 +65,7 @@ class _OwnMetadata(CachedDocument[Metadata]):
 class Provider:
     """One configured provider. What raises `BackendFailed` has a refusal for whoever logs in."""
 
-    def __init__(self, config: OidcLogin, skew: float) -> None:
+    def __init__(self, config: OidcSection, skew: float) -> None:
         """`skew`: how far its clock may differ, in seconds."""
         self._config = config
         self._rules = Rules(

@@ -19,7 +19,7 @@ from gateway.store.renewals import RenewalFailed, RenewalRefused
 from gateway.store.token_updates import Renewed
 
 if TYPE_CHECKING:
-    from gateway.config.logins.oidc import OidcLogin
+    from gateway.config.logins.oidc import OidcSection
 
 _log = logging.getLogger("gateway.logins")
 
@@ -29,7 +29,7 @@ class OidcRenewal:
 
     def __init__(
         self,
-        config: OidcLogin,
+        config: OidcSection,
         provider: Provider,
         *,
         is_subject: Callable[[str, Claims], bool],

@@ -1,0 +1,46 @@
+"""What all logins of a configuration say together: their paths, and the places of their tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.core.logins import carriers
+from gateway.core.logins.token_places import TokenPlace
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config
+
+
+def key_cookies(config: Config) -> frozenset[str]:
+    """The cookies that hold keys: the gateway's own, and those in which backends give tokens."""
+    return carriers.own_cookies(config.keys.cookie, token_places(config))
+
+
+def key_places(config: Config) -> list[TokenPlace]:
+    """The places in upstreams' replies where keys stand for tokens: of logins and of captures."""
+    captured = [rule.captures for rule in config.routes if rule.captures is not None]
+    return [*token_places(config), *captured]
+
+
+def token_places(config: Config) -> list[TokenPlace]:
+    """The places of tokens in the replies of backends to logins."""
+    return [login.token_place for login in config.login if login.token_place is not None]
+
+
+def backend_paths(config: Config) -> list[tuple[str, str]]:
+    """The paths at which backends hand out tokens, each with its upstream."""
+    return [(asked.upstream, asked.path) for login in config.login for asked in login.backend_paths]
+
+
+def logout_paths(config: Config) -> list[tuple[str, str]]:
+    """The path at which a backend logs people out, with its upstream; none if there is none."""
+    logout = config.logout
+    if logout.upstream is None or logout.backend_path is None:
+        return []
+    return [(logout.upstream, logout.backend_path)]
+
+
+def max_bodies(config: Config) -> dict[str, int]:
+    """The limits of logins' bodies (bytes), by path. A path that takes no body has none here."""
+    paths = [path for login in config.login for path in login.paths]
+    return {path.path: path.max_body for path in paths if path.max_body}
