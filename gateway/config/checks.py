@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway.config.document import Document, Where
-from gateway.config.login_sections import Signing
 from gateway.config.model import Config
 from gateway.config.own_tokens import JWKS_PATH
 from gateway.config.problems import Problem
 from gateway.config.realm_checks import check_realms
 from gateway.config.route_sections import Route
+from gateway.config.token_sections import Signing
 from gateway.core.http.field_names import fold, has_meaning
 from gateway.core.http.routing import Table
 from gateway.core.logins.token_places import Auto

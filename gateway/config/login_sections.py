@@ -1,10 +1,10 @@
-"""What config.yaml may say of logins, whatever their kind (see `logins`), and of their tokens."""
+"""What config.yaml says of logins of any kind; `logins` has what it says of each kind."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import (
     Field,
@@ -14,75 +14,24 @@ from pydantic import (
 )
 
 from gateway.config.base import Model
+from gateway.config.token_sections import Renew, Verify
 from gateway.config.units import Duration, Size
 from gateway.config.values import (
     Carrier,
     ExactPath,
-    KeySetUrl,
     Method,
     OneOrMany,
-    Place,
     PointerText,
     PrefixText,
-    SecretText,
-    SendingText,
     is_plain_path,
     off,
 )
 from gateway.core.logins.login_paths import BackendPath, LoginPath
-from gateway.core.logins.token_places import TokenPlace, parse_pointer, parse_token_place
-from gateway.core.tokens.verifying_keys import Algorithm
+from gateway.core.logins.token_places import TokenPlace, parse_pointer
 
 if TYPE_CHECKING:
     from gateway.config.document import Document, Where
     from gateway.config.problems import Problem
-
-
-class Renew(Model):
-    """How a backend gives a new token for a refresh token."""
-
-    upstream: str
-    backend_path: ExactPath
-    method: Method = "POST"
-    refresh_token: Place = parse_token_place("auto")
-    send: SendingText = None
-    body: dict[str, str] = {}
-    token: Place = parse_token_place("auto")
-    before: Annotated[Duration, Field(gt=0)] = 60.0
-    timeout: Annotated[Duration, Field(gt=0)] = 10.0
-    max_reply: Size = 2**20
-
-
-class Verify(Model):
-    """How tokens are verified: by one key, or by those that a provider publishes."""
-
-    secret: SecretText | None = None
-    public_key: str | None = None
-    jwks: KeySetUrl | None = None
-    algorithms: Annotated[tuple[Algorithm, ...], OneOrMany()] = ()
-    issuer: Annotated[tuple[str, ...], OneOrMany()] = ()
-    audience: Annotated[tuple[str, ...], OneOrMany()] = ()
-    leeway: Duration | None = None
-    require_expiry: bool = False
-
-    @model_validator(mode="after")
-    def _one_key(self) -> Self:
-        if sum(each is not None for each in (self.secret, self.public_key, self.jwks)) != 1:
-            raise ValueError("needs one of secret, public_key and jwks")
-        return self
-
-
-class Jwt(Verify):
-    """How tokens are verified that callers bring along themselves."""
-
-    require_expiry: bool = True
-    subject_prefix: PrefixText | None = None
-
-    @model_validator(mode="after")
-    def _has_no_host(self) -> Self:
-        if self.subject_prefix is not None and self.subject_prefix.has_host:
-            raise ValueError("subject_prefix cannot hold the host: a token is the same at each")
-        return self
 
 
 class Guessing(Model):
@@ -282,31 +231,3 @@ class BackendLoginSection(PasswordLoginSection):
         if is_plain_path(value.get("path")):  # of another one, `path` itself complains
             return {**value, "backend_path": value["path"]}
         return value
-
-
-class SigningKey(Model):
-    """A key that tokens are signed with."""
-
-    algorithm: Literal["HS256", "RS256", "ES256", "EdDSA"]
-    kid: Annotated[str, Field(min_length=1, max_length=128)] | None = None
-    private_key_file: str | None = None
-    private_key: SecretText | None = None
-    secret: SecretText | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> SigningKey:
-        given = [self.private_key_file, self.private_key, self.secret]
-        if sum(each is not None for each in given) != 1:
-            raise ValueError("needs one of private_key_file, private_key and secret")
-        if (self.algorithm == "HS256") != (self.secret is not None):
-            raise ValueError("HS256 goes with a secret, the other algorithms with a private key")
-        return self
-
-
-class Signing(Model):
-    """How the gateway's own tokens are made. The first key signs, and all are published."""
-
-    keys: Annotated[tuple[SigningKey, ...], OneOrMany(), Field(min_length=1)]
-    issuer: Annotated[str, Field(min_length=1)]
-    audience: Annotated[tuple[str, ...], OneOrMany()] = ()
-    lifetime: Annotated[Duration, Field(ge=1)] = 300.0

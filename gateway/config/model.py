@@ -20,10 +20,11 @@ from pydantic import (
 )
 
 from gateway.config.base import Model, Shorthand
-from gateway.config.login_sections import Guessing, Jwt, Renew, Signing
+from gateway.config.login_sections import Guessing
 from gateway.config.logins import AnyLogin
 from gateway.config.route_sections import Cors, Route
 from gateway.config.store_sections import Store, StoreOutage
+from gateway.config.token_sections import Jwt, Renew, Signing
 from gateway.config.units import Duration, Percent, Size
 from gateway.config.values import (
     _TEXT,

@@ -14,8 +14,8 @@ from gateway.core.sessions.session import SUBJECT
 
 if TYPE_CHECKING:
     from gateway.config.document import Document, Where
-    from gateway.config.login_sections import Jwt
     from gateway.config.model import Config
+    from gateway.config.token_sections import Jwt
 
 _ADD_PREFIX = (
     'add subject_prefix: "staff:", say; if both have the same users, '

@@ -12,9 +12,9 @@ from gateway.core.tokens.signing_keys import BadSigningKey
 
 if TYPE_CHECKING:
     from gateway.config.document import Document
-    from gateway.config.login_sections import SigningKey
     from gateway.config.model import Config
     from gateway.config.problems import Problem
+    from gateway.config.token_sections import SigningKeySection
 
 
 def with_signing_keys(
@@ -24,7 +24,7 @@ def with_signing_keys(
     section = config.signing
     if section is None:
         return config, []
-    keys: list[SigningKey] = []
+    keys: list[SigningKeySection] = []
     problems: list[Problem] = []
     ids: dict[str | None, int] = {}
     for at, given in enumerate(section.keys):
@@ -44,14 +44,14 @@ def with_signing_keys(
     return config.model_copy(update={"signing": read}), problems
 
 
-def _field(key: SigningKey) -> str:
+def _field(key: SigningKeySection) -> str:
     """Under which name the key is given."""
     if key.secret is not None:
         return "secret"
     return "private_key" if key.private_key is not None else "private_key_file"
 
 
-def _with_file(key: SigningKey, folder: Path) -> SigningKey:
+def _with_file(key: SigningKeySection, folder: Path) -> SigningKeySection:
     if key.private_key_file is None:
         return key
     try:
@@ -63,7 +63,7 @@ def _with_file(key: SigningKey, folder: Path) -> SigningKey:
     return key.model_copy(update={"private_key": Secret(text)})
 
 
-def signing_key(given: SigningKey) -> signing_keys.SigningKey:
+def signing_key(given: SigningKeySection) -> signing_keys.SigningKey:
     """A key that signs, of its section. Raises `BadSigningKey`."""
     if given.secret is not None:
         return signing_keys.secret_key(given.secret.reveal(), given.kid)

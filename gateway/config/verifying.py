@@ -8,9 +8,9 @@ from typing import TypeVar, get_args
 
 from gateway.config.document import Document, Where
 from gateway.config.files import read_file
-from gateway.config.login_sections import Verify
 from gateway.config.model import Config
 from gateway.config.problems import Problem
+from gateway.config.token_sections import Verify
 from gateway.core.tokens import verifying_keys
 from gateway.core.tokens.verifying_keys import Algorithm, BadKey
 

@@ -20,7 +20,7 @@ from gateway.store.renewals import RenewalFailed, RenewalRefused
 from gateway.store.token_updates import Renewed
 
 if TYPE_CHECKING:
-    from gateway.config.login_sections import Renew
+    from gateway.config.token_sections import Renew
 
 _log = logging.getLogger("gateway.logins")
 

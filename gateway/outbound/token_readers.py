@@ -14,7 +14,7 @@ from gateway.core.tokens.claims import Claims
 from gateway.outbound.jwks import KeySet, KeySets
 
 if TYPE_CHECKING:
-    from gateway.config.login_sections import Verify
+    from gateway.config.token_sections import Verify
     from gateway.core.tokens.verification import Rules
 
 # What a token says. Raises `BadToken` (`NotVerified`, where it is verified) and `KeysUnavailable`.

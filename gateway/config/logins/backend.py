@@ -6,7 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
-from gateway.config.login_sections import BackendLoginSection, Renew, Verify
+from gateway.config.login_sections import BackendLoginSection
+from gateway.config.token_sections import Renew, Verify
 from gateway.config.values import OneOrMany, Place
 from gateway.core.logins.login_paths import BackendPath
 from gateway.core.logins.token_places import TokenPlace, parse_token_place
