@@ -36,7 +36,8 @@ from gateway.endpoints.logout import LogoutEndpoint
 from gateway.endpoints.sessions import SessionsEndpoint
 from gateway.logins import Answer, Login, LoginServices, open_login
 from gateway.logins._minting import MintedRenewal, Minting
-from gateway.logins._throttle import Guard, ThrottledLogin
+from gateway.logins._throttle import LoginThrottle
+from gateway.logins._throttled_login import ThrottledLogin
 from gateway.outbound.backends import Backends
 from gateway.store.sessions import Sessions
 
@@ -119,7 +120,7 @@ def _answer(
 ) -> Answer:
     """What answers at a path of a login. Failures are counted where clients can guess passwords."""
     if section.takes_passwords:
-        return ThrottledLogin(login, Guard.of(section, config, sessions))
+        return ThrottledLogin(login, LoginThrottle.of(section, config, sessions))
     return login.answer_at(path)
 
 

@@ -43,7 +43,7 @@ from gateway.endpoints.callers import (
 from gateway.endpoints.endings import Endings
 from gateway.logins import Attempt, Login
 from gateway.logins._asking import find_token, scrub, swap
-from gateway.logins._throttled_routes import GuardedRoutes, Guess
+from gateway.logins._throttled_routes import ThrottledRequest, ThrottledRoutes
 from gateway.logins._token_replacement import OtherSubject
 from gateway.observe.events import Event
 from gateway.outbound.backends import BackendFailed, Backends
@@ -88,7 +88,7 @@ class Captures:
         self._logins = logins
         self._own_cookies = key_cookies(config)
         self._unknown = carriers.unknown_to_backends(config.keys.cookie, key_places(config))
-        self._guarded = GuardedRoutes(config, sessions)
+        self._throttled_routes = ThrottledRoutes(config, sessions)
 
     async def __call__(self, request: web.Request, number: int) -> web.Response:
         """Raises `Refused`, `BackendFailed` and `StoreUnavailable`, and changes nothing then;
@@ -99,12 +99,14 @@ class Captures:
         assert key is not None  # the relay tells it on each route that captures
         assert rule.upstream is not None  # a rule that captures has one
         attempt, (path, _, _) = await _attempt(request), request.raw_path.partition("?")
-        guessing = self._guarded.guess(attempt, rule.upstream, path, keys.session_id(key))
-        async with guessing as guess:
-            return await self._answer(request, rule, key, guess)
+        counting = self._throttled_routes.throttled(
+            attempt, rule.upstream, path, keys.session_id(key)
+        )
+        async with counting as throttled:
+            return await self._answer(request, rule, key, throttled)
 
     async def _answer(
-        self, request: web.Request, rule: Route, key: Key, guess: Guess
+        self, request: web.Request, rule: Route, key: Key, throttled: ThrottledRequest
     ) -> web.Response:
         assert rule.captures is not None
         reply = await self._ask(request, rule)
@@ -123,7 +125,7 @@ class Captures:
                 shown = (await swap(reply, found, key.reveal() if put else "")).unstored()
         except UnreadableReply:
             raise BackendFailed(refusals.CAPTURED_REPLY) from None
-        guess.answered(reply, captured=found is not None)
+        throttled.answered(reply, captured=found is not None)
         response = replied(shown.without_cookies({kept_in, *self._own_cookies}, key.reveal()))
         if found is None and kept_in is not None and by_cookie(request):
             for cookie in await self._log_out(request, reply, kept_in):

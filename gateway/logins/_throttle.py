@@ -1,23 +1,20 @@
-"""What stands before each way to log in: too many failures, and the next attempt has to wait."""
+"""Login throttling: after too many failures, the next attempt has to wait."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from gateway.concurrency.off_loop import off_loop
 from gateway.core.http import refusals
-from gateway.core.http.refusals import Refusal
 from gateway.core.logins import first_steps, password_fields, throttle_keys
 from gateway.core.logins.first_steps import NO_STEP, Step
-from gateway.core.logins.replies import Reply
+from gateway.core.logins.login_outcomes import Outcome
 from gateway.core.logins.request_echo import EchoDetector
 from gateway.core.logins.request_readings import Unreadable
-from gateway.core.logins.throttle_keys import HIDDEN
-from gateway.logins import Attempt, LoggedIn, Login
+from gateway.logins import Attempt
 from gateway.observe.events import Event
-from gateway.outbound.backends import BackendFailed
 from gateway.store.errors import StoreUnavailable
 from gateway.store.login_failures import Places, TooManyFailures
 from gateway.store.sessions import Sessions
@@ -26,80 +23,11 @@ if TYPE_CHECKING:
     from gateway.config.login_sections import Guessing, LoginSection
     from gateway.config.model import Config
 
-# The password was not looked at, or the answer did not come in time.
-_UNASKED = (refusals.TOO_MANY_AT_ONCE, refusals.UPSTREAM_REFUSED)
-_UNAVAILABLE = frozenset({503, 504})
-
-# With these a proxy before a backend says the same (RFC 9110 §15.6.3).
-_UNAVAILABLE_BACKEND = _UNAVAILABLE | {502}
-
-# The backend broke down: a guesser may know what makes it do so wherever a password is wrong.
-_BREAKDOWNS = (refusals.UPSTREAM_CLOSED, refusals.UPSTREAM_BROKEN)
-_BROKEN = 500
-
 # What says how the text of a request is to be read.
 _OF_THE_TEXT = ("content-type", "content-encoding")
 
-Outcome = Literal["succeeded", "failed", "undecided", "broken"]
 
-
-class ThrottledLogin:
-    """Answers as a login does, and counts its failures."""
-
-    def __init__(self, login: Login, guard: Guard) -> None:
-        self._login = login
-        self._guard = guard
-
-    async def __call__(self, attempt: Attempt) -> Reply:
-        """The reply for the client. Raises `TooManyFailures` beside what a login raises.
-
-        A store that cannot be asked lets nobody pass.
-        """
-        if attempt.method == "OPTIONS" or self._guard.is_off:
-            return await self._login(attempt)
-        name = self._login.name_in(attempt)
-        step = self._guard.step(attempt) if name is None else NO_STEP
-        places = await self._take(attempt, name, step)
-        try:
-            reply = await self._login(attempt)
-        except BackendFailed as failed:
-            await self._guard.settle(places, of_refusal(failed.refusal))
-            raise
-        outcome = _of_reply(reply)
-        if outcome == "failed" and step.is_first:
-            await self._settle_first(places, attempt, reply)
-        else:
-            await self._guard.settle(places, outcome)
-        return reply
-
-    async def _take(self, attempt: Attempt, name: str | None, step: Step) -> Places:
-        if name is not None:
-            # A login that decides itself reads one name and one password only.
-            return await self._guard.take(attempt, {throttle_keys.folded(name): {name}})
-        meant = self._guard.accounts(attempt)
-        if HIDDEN in meant and len(meant) == 1 and step.tokens:
-            meant = {f"step {token}": () for token in step.tokens}
-        passwords = max(1, await passwords_in(attempt))
-        return await self._guard.take(attempt, meant, passwords=passwords, continues=step.continues)
-
-    async def _settle_first(self, places: Places, attempt: Attempt, reply: Reply) -> None:
-        """What a password alone has come to: a failure, or a second step, which is neither that
-        nor a success. Where the client itself may have said so, it is a failure that is remembered:
-        the second step's success sets it back.
-        """
-        outcome: Outcome = "failed"
-        sent = EchoDetector(attempt.query, attempt.fields, attempt.body)
-        if self._may_continue(places, reply) and not sent.is_large:
-            await self._guard.remember(places, first_steps.handed_out(reply, sent.is_echo))
-            if not first_steps.is_clients_word(self._login.failed, sent.is_echo):
-                outcome = "undecided"
-        await self._guard.settle(places, outcome)
-
-    def _may_continue(self, places: Places, reply: Reply) -> bool:
-        return places.passwords == 1 and first_steps.says_another(reply, self._login.failed)
-
-
-class Guard:
+class LoginThrottle:
     """Counts the failures of the attempts at one login's accounts."""
 
     def __init__(
@@ -109,21 +37,20 @@ class Guard:
         self._path = path
         self._has_hosts = has_hosts
         self._rules = rules
-        amounts = (rules.per_account, rules.per_account_everywhere, rules.per_address, rules.in_all)
-        self.is_off = not any(amounts)
+        self.is_off = rules.is_off
         self._failures = sessions.failures
         self._report = sessions.report
 
     @classmethod
-    def of(cls, login: LoginSection, config: Config, sessions: Sessions) -> Guard:
+    def of(cls, login: LoginSection, config: Config, sessions: Sessions) -> LoginThrottle:
         """That of a login of config.yaml."""
         prefix, rules = login.subject_prefix, login.own_throttle or config.guessing
         has_hosts = prefix is not None and prefix.has_host
         return cls(login.path, rules, sessions, has_hosts=has_hosts)
 
-    def accounts(self, attempt: Attempt) -> Mapping[str, Collection[str]]:
-        """The accounts that an attempt may mean, as `accounts.typed` says."""
-        return throttle_keys.typed(
+    def keys(self, attempt: Attempt) -> Mapping[str, Collection[str]]:
+        """The keys by which an attempt may count, as `throttle_keys.of_request` reads them."""
+        return throttle_keys.of_request(
             self._rules.account,
             query=attempt.query,
             content_type=attempt.field("content-type"),
@@ -223,22 +150,3 @@ def _passwords(sent: EchoDetector) -> int:
         return password_fields.count(sent.texts())
     except Unreadable:
         return password_fields.MAX_PASSWORDS
-
-
-def of_refusal(refusal: Refusal) -> Outcome:
-    """What a refusal says. A reply that cannot be used is a failure: backends say no in those."""
-    if refusal in _BREAKDOWNS:
-        return "broken"
-    is_undecided = refusal in _UNASKED or refusal.status in _UNAVAILABLE
-    return "undecided" if is_undecided else "failed"
-
-
-def of_status(status: int) -> Outcome:
-    """What a reply says by its status, where it hands out no key."""
-    if status in _UNAVAILABLE_BACKEND:
-        return "undecided"
-    return "broken" if status >= _BROKEN else "failed"
-
-
-def _of_reply(reply: Reply) -> Outcome:
-    return "succeeded" if isinstance(reply, LoggedIn) else of_status(reply.status)

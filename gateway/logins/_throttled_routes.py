@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 from gateway.core.http import paths
 from gateway.core.http.addresses import share_a_server
 from gateway.core.http.paths import AmbiguousPath, BackendPaths
+from gateway.core.logins import login_outcomes
+from gateway.core.logins.login_outcomes import Outcome
 from gateway.core.logins.replies import Reply
 from gateway.core.logins.throttle_keys import HIDDEN
 from gateway.logins import Attempt
-from gateway.logins._throttle import Guard, Outcome, of_refusal, of_status, passwords_in
+from gateway.logins._throttle import LoginThrottle, passwords_in
 from gateway.outbound.backends import BackendFailed
 from gateway.store.sessions import Sessions
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 _REFUSED = 400
 
 
-class Guess:
+class ThrottledRequest:
     """A request that may be a guess. Where nothing is said of its answer, it has failed."""
 
     outcome: Outcome = "failed"
@@ -45,58 +47,61 @@ class Guess:
         if captured or (reply.status < _REFUSED and not self._is_login):
             self.outcome = "undecided"
         elif reply.status >= _REFUSED:
-            self.outcome = of_status(reply.status)
+            self.outcome = login_outcomes.of_status(reply.status)
 
 
-class GuardedRoutes:
+class ThrottledRoutes:
     """The routes that capture, before the logins that they may reach."""
 
     def __init__(self, config: Config, sessions: Sessions) -> None:
-        self._elsewhere = Guard("", config.guessing, sessions)
+        self._elsewhere = LoginThrottle("", config.guessing, sessions)
         # By upstream: the logins at its servers.
-        self._logins: dict[str, list[tuple[BackendPaths, Guard]]] = {}
+        self._logins: dict[str, list[tuple[BackendPaths, LoginThrottle]]] = {}
         asked = [(login, path) for login in config.login for path in login.backend_paths]
         for login, path in asked:
             if path.renews:
                 continue
-            guarded = BackendPaths([path.path.encode()]), Guard.of(login, config, sessions)
+            reached = BackendPaths([path.path.encode()])
+            throttle = LoginThrottle.of(login, config, sessions)
             for name, upstream in config.upstreams.items():
                 if share_a_server(upstream.servers, config.upstreams[path.upstream].servers):
-                    self._logins.setdefault(name, []).append(guarded)
+                    self._logins.setdefault(name, []).append((reached, throttle))
 
     @asynccontextmanager
-    async def guess(
+    async def throttled(
         self, attempt: Attempt, upstream: str, path: str, session_id: str
-    ) -> AsyncIterator[Guess]:
+    ) -> AsyncIterator[ThrottledRequest]:
         """Counts a request that goes to this path of an upstream, if it could be a guess.
 
         Raises `TooManyFailures` and `StoreUnavailable`.
         """
         logins = self._logins.get(upstream, [])
         reached = _reached(logins, path)
-        guess = Guess(is_login=reached is not None)
-        guard = reached or next((guard for _, guard in logins), self._elsewhere)
-        passwords = 0 if guard.is_off else await passwords_in(attempt)
+        throttled = ThrottledRequest(is_login=reached is not None)
+        throttle = reached or next((throttle for _, throttle in logins), self._elsewhere)
+        passwords = 0 if throttle.is_off else await passwords_in(attempt)
         if not passwords:
-            yield guess
+            yield throttled
             return
-        meant = {**guard.accounts(attempt)}
-        if meant.pop(HIDDEN, None) is not None:
-            meant[f"session {session_id}"] = ()
-        places = await guard.take(attempt, meant, passwords=passwords)
+        counted = {**throttle.keys(attempt)}
+        if counted.pop(HIDDEN, None) is not None:
+            counted[f"session {session_id}"] = ()
+        places = await throttle.take(attempt, counted, passwords=passwords)
         try:
-            yield guess
+            yield throttled
         except BackendFailed as failed:
-            await guard.settle(places, of_refusal(failed.refusal))
+            await throttle.settle(places, login_outcomes.of_refusal(failed.refusal))
             raise
-        await guard.settle(places, guess.outcome)
+        await throttle.settle(places, throttled.outcome)
 
 
-def _reached(logins: Iterable[tuple[BackendPaths, Guard]], path: str) -> Guard | None:
-    """The guard of the login that a backend may take this path for."""
+def _reached(
+    logins: Iterable[tuple[BackendPaths, LoginThrottle]], path: str
+) -> LoginThrottle | None:
+    """The throttle of the login that a backend may take this path for."""
     try:
         loose = paths.read(path.encode("latin-1", "replace")).loose
     except AmbiguousPath:
         return None
-    found = (guard for login, guard in logins if login.hold(loose, suffixes=True))
+    found = (throttle for login, throttle in logins if login.hold(loose, suffixes=True))
     return next(found, None)

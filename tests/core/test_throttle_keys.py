@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.logins.throttle_keys import HIDDEN, folded, other_texts, typed
+from gateway.core.logins.throttle_keys import HIDDEN, folded, of_request, other_texts
 
 NAMES = ("username", "email", "login", "user")
 JSON = "application/json"
@@ -29,7 +29,7 @@ def read(
     authorization: str = "",
 ) -> set[str]:
     return set(
-        typed(
+        of_request(
             NAMES,
             query=query,
             content_type=content_type,

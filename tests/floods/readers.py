@@ -179,7 +179,7 @@ def _choice(field: str) -> object:
 
 
 def _account(body: bytes) -> None:
-    throttle_keys.typed(
+    throttle_keys.of_request(
         ["username"],
         query="",
         content_type="multipart/form-data; boundary=a",
@@ -190,7 +190,7 @@ def _account(body: bytes) -> None:
 
 
 def _account_in_field(field: str) -> None:
-    throttle_keys.typed(
+    throttle_keys.of_request(
         ["username"],
         query=f"?username={field}"[:TARGET],
         content_type=f"multipart/form-data; boundary={field}",

@@ -54,7 +54,7 @@ _BLOCK_STRING = '"""'
 _STROKES = str.maketrans("łøđħŧı", "lodhti")
 
 
-def typed(
+def of_request(
     names: Collection[str],
     *,
     query: str,
@@ -84,7 +84,7 @@ def other_texts(
     names: Collection[str], *, query: str, content_type: str, content_encoding: str, body: bytes
 ) -> list[tuple[str, str]] | None:
     """The texts and numbers in a request that name no account, with the plain names of their
-    members and fields, as `typed` reads them; None if it cannot be read.
+    members and fields, as `of_request` reads them; None if it cannot be read.
     """
     found = _Found(frozenset(map(plain_name, names)))
     found.read_form(query[1:])

@@ -1,0 +1,77 @@
+"""A login whose failures are counted: after too many, the next attempt has to wait."""
+
+from __future__ import annotations
+
+from gateway.core.logins import first_steps, login_outcomes, throttle_keys
+from gateway.core.logins.first_steps import NO_STEP, Step
+from gateway.core.logins.login_outcomes import Outcome
+from gateway.core.logins.replies import Reply
+from gateway.core.logins.request_echo import EchoDetector
+from gateway.core.logins.throttle_keys import HIDDEN
+from gateway.logins import Attempt, LoggedIn, Login
+from gateway.logins._throttle import LoginThrottle, passwords_in
+from gateway.outbound.backends import BackendFailed
+from gateway.store.login_failures import Places
+
+
+class ThrottledLogin:
+    """Answers as a login does, and counts its failures."""
+
+    def __init__(self, login: Login, throttle: LoginThrottle) -> None:
+        self._login = login
+        self._throttle = throttle
+
+    async def __call__(self, attempt: Attempt) -> Reply:
+        """The reply for the client. Raises `TooManyFailures` beside what a login raises.
+
+        A store that cannot be asked lets nobody pass.
+        """
+        if attempt.method == "OPTIONS" or self._throttle.is_off:
+            return await self._login(attempt)
+        name = self._login.name_in(attempt)
+        step = self._throttle.step(attempt) if name is None else NO_STEP
+        places = await self._take(attempt, name, step)
+        try:
+            reply = await self._login(attempt)
+        except BackendFailed as failed:
+            await self._throttle.settle(places, login_outcomes.of_refusal(failed.refusal))
+            raise
+        outcome = _of_reply(reply)
+        if outcome == "failed" and step.is_first:
+            await self._settle_first(places, attempt, reply)
+        else:
+            await self._throttle.settle(places, outcome)
+        return reply
+
+    async def _take(self, attempt: Attempt, name: str | None, step: Step) -> Places:
+        if name is not None:
+            # A login that decides itself reads one name and one password only.
+            return await self._throttle.take(attempt, {throttle_keys.folded(name): {name}})
+        keys = self._throttle.keys(attempt)
+        if HIDDEN in keys and len(keys) == 1 and step.tokens:
+            keys = {f"step {token}": () for token in step.tokens}
+        passwords = max(1, await passwords_in(attempt))
+        return await self._throttle.take(
+            attempt, keys, passwords=passwords, continues=step.continues
+        )
+
+    async def _settle_first(self, places: Places, attempt: Attempt, reply: Reply) -> None:
+        """What a password alone has come to: a failure, or a second step, which is neither that
+        nor a success. Where the client itself may have said so, it is a failure that is remembered:
+        the second step's success sets it back.
+        """
+        outcome: Outcome = "failed"
+        sent = EchoDetector(attempt.query, attempt.fields, attempt.body)
+        if self._may_continue(places, reply) and not sent.is_large:
+            await self._throttle.remember(places, first_steps.handed_out(reply, sent.is_echo))
+            if not first_steps.is_clients_word(self._login.failed, sent.is_echo):
+                outcome = "undecided"
+        await self._throttle.settle(places, outcome)
+
+    def _may_continue(self, places: Places, reply: Reply) -> bool:
+        return places.passwords == 1 and first_steps.says_another(reply, self._login.failed)
+
+
+def _of_reply(reply: Reply) -> Outcome:
+    is_success = isinstance(reply, LoggedIn)
+    return "succeeded" if is_success else login_outcomes.of_status(reply.status)
