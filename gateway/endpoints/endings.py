@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.core.http.field_names import fold
-from gateway.core.logins import reply_tokens
+from gateway.core.logins import reply_rewriting
 from gateway.core.logins.replies import Reply
 from gateway.core.sessions.records import SessionInfo
 from gateway.core.sessions.session import Session
@@ -152,7 +152,9 @@ class Endings:
         if reply.status >= 400:
             _log.warning("the backend's logout answered %d", reply.status)
         fields = tuple(line for line in reply.fields if line[0].lower() == "set-cookie")
-        return [value for _, value in reply_tokens.scrub(Reply(reply.status, fields, b"")).fields]
+        return [
+            value for _, value in reply_rewriting.scrub(Reply(reply.status, fields, b"")).fields
+        ]
 
 
 def _passed(request: web.Request) -> Iterable[tuple[str, str]]:

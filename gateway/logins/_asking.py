@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from gateway.concurrency.off_loop import off_loop
 from gateway.core.http import refusals
 from gateway.core.http.field_names import HOSTS, fold
-from gateway.core.logins import refresh_tokens, reply_tokens
+from gateway.core.logins import refresh_tokens, reply_rewriting, reply_tokens
 from gateway.core.logins.refresh_tokens import RefreshToken
 from gateway.core.logins.replies import Reply
 from gateway.core.logins.reply_tokens import Found
@@ -90,9 +90,9 @@ async def find_refresh_token(
 
 async def swap(reply: Reply, found: Found, key: str) -> Reply:
     """The reply with the key in the token's place. Raises `UnreadableReply`."""
-    return await off_loop(reply.is_large, reply_tokens.swap, reply, found, key)
+    return await off_loop(reply.is_large, reply_rewriting.swap, reply, found, key)
 
 
 async def scrub(reply: Reply) -> Reply:
     """The reply without any token. Raises `UnreadableReply`."""
-    return await off_loop(reply.is_large, reply_tokens.scrub, reply)
+    return await off_loop(reply.is_large, reply_rewriting.scrub, reply)

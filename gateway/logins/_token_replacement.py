@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gateway.concurrency.off_loop import off_loop
-from gateway.core.logins import refresh_tokens, reply_tokens
+from gateway.core.logins import denials, refresh_tokens
 from gateway.core.logins.replies import Reply
 from gateway.core.logins.reply_tokens import Found, NoToken
 from gateway.core.logins.request_echo import NOTHING, EchoDetector
@@ -55,7 +55,7 @@ class TokenReplacement:
 
         Raises `NoToken`, `BadToken`, `KeysUnavailable`, `OtherSubject` and `UnreadableReply`.
         """
-        if await off_loop(reply.is_large, reply_tokens.says_no, reply, self._config.failed):
+        if await off_loop(reply.is_large, denials.says_no, reply, self._config.failed):
             raise NoToken
         is_verified = self._config.verify is not None
         found = await find_token(reply, place, sent, is_verified=is_verified)

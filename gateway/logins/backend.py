@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gateway.concurrency.off_loop import off_loop
 from gateway.core.http import refusals
-from gateway.core.logins import refresh_tokens, reply_tokens
+from gateway.core.logins import denials, refresh_tokens, reply_tokens
 from gateway.core.logins.carriers import KeyCookie
 from gateway.core.logins.refresh_tokens import RefreshToken
 from gateway.core.logins.replies import Reply, UnreadableReply
@@ -71,7 +71,7 @@ class BackendLogin(Login):
         """What the client gets of the backend's reply. Raises `UnreadableReply`."""
         if reply.is_refusal or attempt.method == "OPTIONS":
             return await self._refused(attempt, reply)
-        if await off_loop(reply.is_large, reply_tokens.says_no, reply, self._config.failed):
+        if await off_loop(reply.is_large, denials.says_no, reply, self._config.failed):
             return await self._said_no(attempt, reply)
         sent = EchoDetector(attempt.query, attempt.fields, attempt.body)
         try:
@@ -89,7 +89,7 @@ class BackendLogin(Login):
 
     async def _said_no(self, attempt: Attempt, reply: Reply) -> Reply:
         """A refusal with the status of a success passes, if it hands nothing out."""
-        if await off_loop(reply.is_large, reply_tokens.may_hand_out, reply, self._config.failed):
+        if await off_loop(reply.is_large, denials.may_hand_out, reply, self._config.failed):
             _log.error("login %s: a reply that says no may hand out a token", attempt.request_id)
             raise BackendFailed(refusals.NO_TOKEN)
         return await self._refused(attempt, reply)
@@ -115,7 +115,7 @@ class BackendLogin(Login):
         """A redirect passes, for many refuse by one, and so does what says that this is no login
         yet; any other success must have a token.
         """
-        if reply.status >= 300 or await off_loop(reply.is_large, reply_tokens.is_no_login, reply):
+        if reply.status >= 300 or await off_loop(reply.is_large, denials.is_no_login, reply):
             return await self._refused(attempt, reply)
         _log.error(
             "login %s: the backend answered %d without a token",

@@ -15,7 +15,7 @@ from gateway.concurrency.off_loop import off_loop
 from gateway.core import json_text
 from gateway.core.http import refusals
 from gateway.core.json_text import NotJson
-from gateway.core.logins import reply_claims, reply_tokens
+from gateway.core.logins import denials, reply_claims
 from gateway.core.logins.replies import Reply, UnreadableReply
 from gateway.core.tokens.minting import BadClaims
 from gateway.logins import Attempt, LoggedIn, Login, LoginServices
@@ -72,9 +72,7 @@ class MintLogin(Login):
         try:
             scrubbed = (await scrub(reply)).without_cookies(self._own_cookies)
             is_large, failed = reply.is_large, self._config.failed
-            is_no = reply.status >= 300 or await off_loop(
-                is_large, reply_tokens.says_no, reply, failed
-            )
+            is_no = reply.status >= 300 or await off_loop(is_large, denials.says_no, reply, failed)
             if is_no or attempt.method == "OPTIONS":
                 return self._refused(attempt, scrubbed)
             found = await off_loop(is_large, reply_claims.collect, reply, self._wanted)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.logins import reply_tokens
+from gateway.core.logins import reply_rewriting, reply_tokens
 from gateway.core.logins.replies import Reply, UnreadableReply
 from gateway.core.logins.reply_tokens import InBody, InField, NoToken
 from gateway.core.logins.token_places import parse_token_place
@@ -34,7 +34,7 @@ def reply(body: Any, *fields: tuple[str, str], status: int = 200) -> Reply:
 
 def swapped(given: Reply, place: str = "auto") -> Reply:
     """What the client gets of a login's reply."""
-    return reply_tokens.swap(given, reply_tokens.find(given, parse_token_place(place)), KEY)
+    return reply_rewriting.swap(given, reply_tokens.find(given, parse_token_place(place)), KEY)
 
 
 def no_token_in(given: Reply, *tokens: str) -> bool:
@@ -139,7 +139,7 @@ def test_auto_takes_no_token_from_elsewhere(field: tuple[str, str], status: int)
     given = reply({"ok": True}, JSON, field, status=status)
     with pytest.raises(NoToken):
         reply_tokens.find(given, parse_token_place("auto"))
-    assert ACCESS not in str(reply_tokens.scrub(given).fields)
+    assert ACCESS not in str(reply_rewriting.scrub(given).fields)
 
 
 @pytest.mark.parametrize(
@@ -378,7 +378,7 @@ def test_what_speaks_of_the_old_bytes_goes() -> None:
     given = reply({"token": ACCESS}, JSON, ("ETag", '"x"'), ("Digest", "sha-256=x"))
     assert swapped(given).fields == (JSON,)
     kept = reply({"detail": "no"}, JSON, ("ETag", '"x"'), status=401)
-    assert reply_tokens.scrub(kept) == kept
+    assert reply_rewriting.scrub(kept) == kept
 
 
 @pytest.mark.parametrize(
@@ -470,14 +470,14 @@ def test_a_text_that_cannot_be_read_passes_only_without_a_token() -> None:
     given = reply(
         b"caf\xe9 " + OTHER.encode() + b" \xff", ("Content-Type", "text/html"), status=401
     )
-    assert reply_tokens.scrub(given).body == b"caf\xe9  \xff"
+    assert reply_rewriting.scrub(given).body == b"caf\xe9  \xff"
 
 
 def test_a_token_under_an_encoding_that_hides_it_is_refused() -> None:
     """If the bytes still spell a token when all is done, the reply is not passed on."""
     hidden = b"\0".join(OTHER[at : at + 1].encode() for at in range(len(OTHER))) + b"\0\xff"
     with pytest.raises(UnreadableReply):
-        reply_tokens.scrub(reply(b"x" + hidden, ("Content-Type", "text/plain"), status=500))
+        reply_rewriting.scrub(reply(b"x" + hidden, ("Content-Type", "text/plain"), status=500))
 
 
 @pytest.mark.parametrize(
@@ -493,7 +493,7 @@ def test_a_token_under_an_encoding_that_hides_it_is_refused() -> None:
 )
 def test_other_texts_are_scrubbed_too(body: str) -> None:
     """A token is taken out of pages, forms, scripts and broken JSON as well."""
-    after = reply_tokens.scrub(reply(body.encode(), ("Content-Type", "text/plain"), status=302))
+    after = reply_rewriting.scrub(reply(body.encode(), ("Content-Type", "text/plain"), status=302))
     assert no_token_in(after)
     assert b"opaque-refresh" not in after.body
     assert len(after.body) >= len(body) - len(OTHER) * 2 - len("opaque-refresh")
@@ -508,7 +508,7 @@ def test_a_refusal_without_tokens_passes_as_it_came() -> None:
         ("X-Refresh-Token", "missing"),
         status=401,
     )
-    assert reply_tokens.scrub(given) == given
+    assert reply_rewriting.scrub(given) == given
 
 
 JSON_VALUES = st.recursive(
@@ -528,7 +528,7 @@ def test_no_reply_leaks_a_token(data: Any, encoding: str, ascii_only: bool) -> N
     """Whatever JSON surrounds them, tokens are gone, the key is there, and it is JSON still."""
     text = json.dumps({"a": data, "token": ACCESS}, ensure_ascii=ascii_only)
     given = reply(text.encode(encoding, "surrogatepass"))
-    after = reply_tokens.swap(given, InBody(ACCESS), KEY)
+    after = reply_rewriting.swap(given, InBody(ACCESS), KEY)
     plain = after.body.replace(b"\0", b"").decode("latin-1")
     assert not any(each in plain for each in (ACCESS, OTHER, REFRESH))
     if not text.isascii() and "\ud800" <= max(text) <= "\udfff":
@@ -542,7 +542,7 @@ def test_no_body_breaks_the_reading(body: bytes, content_type: str) -> None:
     given = Reply(200, (("Content-Type", content_type),), body)
     with pytest.raises(NoToken):
         reply_tokens.find(given, parse_token_place("auto"))
-    assert reply_tokens.scrub(given).status == 200
+    assert reply_rewriting.scrub(given).status == 200
 
 
 def test_a_reply_tells_nothing_when_it_is_shown() -> None:

@@ -1,16 +1,22 @@
-"""JSON replies with the status of a success that say in so many words that nothing came of it.
+"""JSON replies with the status of a success that say that nothing came of a login.
 
-Many an API answers `{"ok": false}` with 200, and beside it repeats what was typed. What says it in
-other words is told by `failed`.
+Many an API answers `{"ok": false}` with 200, and beside it repeats what was typed; others ask for a
+second step. What says it in other words is told by `failed`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
-from gateway.core.json_text import Members
+from gateway.core import json_text
+from gateway.core.json_text import Members, NotJson, pointed
+from gateway.core.logins import second_steps, token_names
+from gateway.core.logins.replies import Reply
 from gateway.core.logins.token_names import words
+from gateway.core.logins.token_places import JsonPointer
+from gateway.core.tokens import jwt_text
 
 _JOINTS = re.compile(r"[^a-z0-9]+")
 
@@ -36,6 +42,74 @@ def is_denial(document: Any) -> bool:
     if not isinstance(document, Members):
         return False
     return any(_denies(_JOINTS.sub("", name.lower()), value) for name, value in document)
+
+
+def says_no(reply: Reply, place: JsonPointer) -> bool:
+    """Whether a reply says at this place what was wrong, as those of GraphQL do, whatever their
+    status; of a list of answers, whether one of them does. Raises `UnreadableReply`.
+    """
+    return any(_complaints(reply, place))
+
+
+def may_hand_out(reply: Reply, place: JsonPointer) -> bool:
+    """Whether a reply that says no at this place may hand out a token that is no JWT all the same.
+
+    Of a list of answers another one may have succeeded, and beside a list of errors, as in GraphQL,
+    a part of what was asked. Raises `UnreadableReply`.
+    """
+    if not isinstance(reply.document(), Members):
+        return True
+    is_in_part = any(isinstance(complaint, list) for complaint in _complaints(reply, place))
+    return is_in_part and _names_token(reply, pointed(place.pointer))
+
+
+def is_no_login(reply: Reply) -> bool:
+    """Whether a JSON reply asks for a second step, wherever it does, or says plainly that nothing
+    came of the login, and hands nothing opaque out. Raises `UnreadableReply`.
+    """
+    try:
+        if second_steps.are_asked_for(reply.document()):
+            return True
+    except NotJson:
+        return False
+    return is_no_around(reply) and not _names_token(reply, ())
+
+
+def is_no_around(reply: Reply) -> bool:
+    """Whether a JSON reply says so around a token, or around everything."""
+    try:
+        around = second_steps.objects_around(reply.document(), _is_called_token)
+    except NotJson:
+        return False
+    return any(second_steps.asks(members) or is_denial(members) for members in around)
+
+
+def _is_called_token(name: str, text: str) -> bool:
+    return text != "" and token_names.rank(name) is not None
+
+
+def _complaints(reply: Reply, place: JsonPointer) -> list[Any]:
+    """What a JSON reply says at a place, in each of its answers; nothing, if it is no JSON."""
+    try:
+        document = reply.document()
+    except NotJson:
+        return []
+    is_batch = isinstance(document, list) and not isinstance(document, Members)
+    # Of a batch, the place may be one in each answer, or in all of it.
+    answers = [document, *document] if is_batch else [document]
+    path = pointed(place.pointer)
+    return [value for answer in answers for value in json_text.values_at(answer, path)]
+
+
+def _names_token(reply: Reply, beside: Sequence[str]) -> bool:
+    """Whether a JSON reply hands out something opaque that is called a token; not in what it says
+    `beside`, if anything.
+    """
+    return any(
+        _is_called_token(string.name, string.value) and not jwt_text.sole(string.value)
+        for string in reply.strings()
+        if not string.is_name and not (beside and string.is_below(beside))
+    )
 
 
 def _denies(name: str, value: Any) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from gateway.core.json_text import NotJson, pointed
-from gateway.core.logins import reply_tokens
+from gateway.core.logins import denials
 from gateway.core.logins.password_fields import is_password
 from gateway.core.logins.replies import IsEcho, Reply, UnreadableReply, names
 from gateway.core.logins.throttle_keys import plain_name
@@ -77,7 +77,7 @@ def says_another(reply: Reply, failed: JsonPointer) -> bool:
     if that is called so.
     """
     try:
-        return _is_called_so(failed) and reply_tokens.says_no(reply, failed)
+        return _is_called_so(failed) and denials.says_no(reply, failed)
     except UnreadableReply:
         return False
 

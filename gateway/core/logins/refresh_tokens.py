@@ -26,6 +26,12 @@ _HARMLESS = re.compile(r"expir|type|scope|issued|created|ttl|(?:_a|A)t$")
 # The non-standard field that reloads a page; the one field of such a name that is no token.
 _RELOADS = "refresh"
 
+# A refresh token within a text: in a URL, a form, or JSON inside of something else.
+_REFRESH_IN_TEXT = re.compile(
+    r"(refresh[_-]?(?:token|jwt)(?:=|[\"']\s*+:\s*+[\"']))[^&#;,\s\"'<>\\]++", re.IGNORECASE
+)
+_MIN_REFRESH_IN_TEXT = len("refreshjwt=")
+
 # The name under which one is sent whose own name tells nothing (RFC 6749 §6).
 _STANDARD_NAME = "refresh_token"
 
@@ -140,6 +146,11 @@ def _is_in_refresh(container: Container | None) -> bool:
     name = container.part
     is_so_called = isinstance(name, str) and _REFRESH.search(name) is not None
     return is_so_called or _is_in_refresh(container.above)
+
+
+def blotted(text: str) -> str:
+    """The text without the refresh tokens in it."""
+    return _REFRESH_IN_TEXT.sub(r"\1", text) if len(text) > _MIN_REFRESH_IN_TEXT else text
 
 
 def names_refresh(name: str, cookie: str) -> bool:

@@ -1,35 +1,20 @@
-"""Login replies: finding the token that was issued, and swapping it for the key.
+"""Tokens in replies: where the one stands that a login, a capture or a renewal is after.
 
-The swap edits the reply's text, so that a frontend sees what its backend wrote, with the key in the
-token's place. Everything else that would do instead of a key is blotted out: other JWTs anywhere,
-and refresh tokens, which are known by their names since they are often opaque.
+Tokens are looked for at a configured place, or under the names that are known for tokens.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
-from gateway.core import json_text
-from gateway.core.json_text import Members, NotJson, String, pointed
-from gateway.core.logins import cookie_deletions, second_steps, token_names
-from gateway.core.logins.denials import is_denial
-from gateway.core.logins.refresh_tokens import is_refresh, names_refresh
-from gateway.core.logins.replies import IsEcho, Reply, UnreadableReply, names, nothing_sent
+from gateway.core.json_text import NotJson, String, pointed
+from gateway.core.logins import cookie_deletions, denials, refresh_tokens, token_names
+from gateway.core.logins.refresh_tokens import is_refresh
+from gateway.core.logins.replies import IsEcho, Reply, names, nothing_sent
 from gateway.core.logins.token_places import Auto, Cookie, Header, JsonPointer, TokenPlace
 from gateway.core.tokens import jwt_text
 from gateway.core.tokens.claims import BadToken, NotAJwt, read_claims
-
-# A refresh token within a text: in a URL, a form, or JSON inside of something else.
-_REFRESH_IN_TEXT = re.compile(
-    r"(refresh[_-]?(?:token|jwt)(?:=|[\"']\s*+:\s*+[\"']))[^&#;,\s\"'<>\\]++", re.IGNORECASE
-)
-_SHORTEST_REFRESH = len("refreshjwt=")
-
-# What speaks of the body's very bytes (RFC 9110 §8.8, RFC 9530), and is wrong once they change.
-_OF_THE_BYTES = frozenset({"etag", "content-md5", "digest", "content-digest", "repr-digest"})
 
 # The right token is among the first of these, or none is. Whether one is an echo takes time by
 # the size of the request, and a backend may repeat one that is made of tokens.
@@ -69,10 +54,6 @@ class _Line:
     is_alone: bool  # the token is all of it, but for a scheme
 
 
-# What stands in the place of a token afterwards.
-Put = Callable[[str], str]
-
-
 def find(reply: Reply, place: TokenPlace, is_echo: IsEcho = nothing_sent) -> Found:
     """The token that the reply hands out, and where.
 
@@ -102,21 +83,6 @@ def is_named_by_client(found: Found, may_name: Callable[[str], bool]) -> bool:
     return any(map(may_name, found.names[1:]))
 
 
-def swap(reply: Reply, found: Found, key: str) -> Reply:
-    """The reply with the key where the token was, and without any other token.
-
-    In the body, the same token may stand twice, and both become the key. A second carrier does
-    not get it: a client that then sent the key twice would be refused. Raises `UnreadableReply`.
-    """
-
-    def put(token: str) -> str:
-        return key if token == found.token else ""
-
-    if isinstance(found, InBody):
-        return _rewritten(reply, -1, _nothing, put)
-    return _rewritten(reply, found.index, put, _nothing)
-
-
 def is_in_cookie(reply: Reply, found: Found) -> bool:
     """Whether the token came in a cookie, which then is the key's."""
     return isinstance(found, InField) and bool(names(reply.fields[found.index])[1])
@@ -129,45 +95,6 @@ def kept_cookie(reply: Reply, found: Found, path: str) -> str:
     if isinstance(found, InField) and is_in_cookie(reply, found):
         return cookie_deletions.kept_place(reply.fields[found.index][1], path)
     return ""
-
-
-def says_no(reply: Reply, place: JsonPointer) -> bool:
-    """Whether a reply says at this place what was wrong, as those of GraphQL do, whatever their
-    status; of a list of answers, whether one of them does. Raises `UnreadableReply`.
-    """
-    return any(_complaints(reply, place))
-
-
-def may_hand_out(reply: Reply, place: JsonPointer) -> bool:
-    """Whether a reply that says no at this place may hand out a token that is no JWT all the same.
-
-    Of a list of answers another one may have succeeded, and beside a list of errors, as in GraphQL,
-    a part of what was asked. Raises `UnreadableReply`.
-    """
-    if not isinstance(reply.document(), Members):
-        return True
-    is_in_part = any(isinstance(complaint, list) for complaint in _complaints(reply, place))
-    return is_in_part and _names_token(reply, pointed(place.pointer))
-
-
-def is_no_login(reply: Reply) -> bool:
-    """Whether a JSON reply asks for a second step, wherever it does, or says plainly that nothing
-    came of the login, and hands nothing opaque out. Raises `UnreadableReply`.
-    """
-    try:
-        if second_steps.are_asked_for(reply.document()):
-            return True
-    except NotJson:
-        return False
-    return _is_no_around(reply) and not _names_token(reply, ())
-
-
-def scrub(reply: Reply) -> Reply:
-    """The reply without any token: for replies from which no session is issued.
-
-    Raises `UnreadableReply`.
-    """
-    return _rewritten(reply, -1, _nothing, _nothing)
 
 
 def _groups(reply: Reply, place: TokenPlace) -> Iterable[Sequence[Found]]:
@@ -183,30 +110,6 @@ def _groups(reply: Reply, place: TokenPlace) -> Iterable[Sequence[Found]]:
             return _by_known_names(reply)
 
 
-def _complaints(reply: Reply, place: JsonPointer) -> list[Any]:
-    """What a JSON reply says at a place, in each of its answers; nothing, if it is no JSON."""
-    try:
-        document = reply.document()
-    except NotJson:
-        return []
-    is_batch = isinstance(document, list) and not isinstance(document, Members)
-    # Of a batch, the place may be one in each answer, or in all of it.
-    answers = [document, *document] if is_batch else [document]
-    path = pointed(place.pointer)
-    return [value for answer in answers for value in json_text.values_at(answer, path)]
-
-
-def _names_token(reply: Reply, beside: Sequence[str]) -> bool:
-    """Whether a JSON reply hands out something opaque that is called a token; not in what it says
-    `beside`, if anything.
-    """
-    return any(
-        _is_called_token(string.name, string.value) and not jwt_text.sole(string.value)
-        for string in reply.strings()
-        if not string.is_name and not (beside and string.is_below(beside))
-    )
-
-
 def _by_known_names(reply: Reply) -> Iterator[Sequence[Found]]:
     """The tokens that are as likely, the likeliest first: those of the JSON body, then of the
     fields, then of the cookies; of each by their names, and nearer to the top.
@@ -214,7 +117,7 @@ def _by_known_names(reply: Reply) -> Iterator[Sequence[Found]]:
     The body of a redirect is for people, if anything; what asks for a second step logs in later,
     and what says no does not log in.
     """
-    if _is_no_around(reply):
+    if denials.is_no_around(reply):
         return
     if reply.status < 300:
         yield from _in_body(reply)
@@ -226,19 +129,6 @@ def _by_known_names(reply: Reply) -> Iterator[Sequence[Found]]:
             and (line.cookie or line.is_alone)
             and (rank := token_names.rank(line.cookie or line.name)) is not None
         )
-
-
-def _is_no_around(reply: Reply) -> bool:
-    """Whether a JSON reply says so around a token, or around everything."""
-    try:
-        around = second_steps.objects_around(reply.document(), _is_called_token)
-    except NotJson:
-        return False
-    return any(second_steps.asks(members) or is_denial(members) for members in around)
-
-
-def _is_called_token(name: str, text: str) -> bool:
-    return text != "" and token_names.rank(name) is not None
 
 
 def _in_body(reply: Reply) -> Iterator[Sequence[Found]]:
@@ -297,7 +187,7 @@ def _lines_with_tokens(reply: Reply) -> Iterator[_Line]:
     """
     for index, line in enumerate(reply.fields):
         name, cookie = names(line)
-        text = _REFRESH_IN_TEXT.sub(r"\1", line[1])
+        text = refresh_tokens.blotted(line[1])
         for part in [text.partition(";")[0]] if cookie else text.split(","):
             if token := jwt_text.first(part):
                 is_alone = jwt_text.sole(part) == token
@@ -311,73 +201,3 @@ def _is_usable(token: str) -> bool:
     except BadToken as error:
         return not isinstance(error, NotAJwt)
     return True
-
-
-def _nothing(_token: str) -> str:
-    return ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Eraser:
-    """Puts something in the place of each JWT, and takes refresh tokens out."""
-
-    put: Put
-    # Not in a refusal: it hands nothing out, and `{"refresh": ["required"]}` says what is wrong.
-    by_name: bool
-
-    def text(self, text: str) -> str:
-        if text.count(".") >= jwt_text.JWS_PARTS - 1:
-            text = jwt_text.replaced(text, self.put)
-        if self.by_name and len(text) > _SHORTEST_REFRESH:
-            text = _REFRESH_IN_TEXT.sub(r"\1", text)
-        return text
-
-    def string(self, string: String) -> str:
-        # The chosen token becomes the key under any name, since config.yaml may point at it.
-        chosen = self.put(string.value)
-        if chosen or (self.by_name and is_refresh(string)):
-            return chosen
-        return self.text(string.value)
-
-    def leaves(self, name: str, value: str) -> bool:
-        """Whether anything is left of a field; of one that only hands a token out, nothing is."""
-        field_name, cookie = names((name, value))
-        if not cookie:
-            return not (self.by_name and names_refresh(field_name, ""))
-        content = value.partition("=")[2].partition(";")[0].strip(' "')
-        is_token = jwt_text.first(content) or (self.by_name and names_refresh(field_name, cookie))
-        return not (content and is_token)
-
-
-def _rewritten(reply: Reply, chosen: int, in_field: Put, in_body: Put) -> Reply:
-    """The reply with something in the place of the JWTs of one field line, and of the body."""
-    by_name = reply.status < 400
-    this, others = _Eraser(in_field, by_name), _Eraser(_nothing, by_name)
-    fields = tuple(
-        (name, (this if index == chosen else others).text(value))
-        for index, (name, value) in enumerate(reply.fields)
-        if index == chosen or others.leaves(name, value)
-    )
-    body = _body(reply, _Eraser(in_body, by_name))
-    if body != reply.body:
-        fields = tuple(line for line in fields if line[0].lower() not in _OF_THE_BYTES)
-    return _certain(replace(reply, fields=fields, body=body))
-
-
-def _body(reply: Reply, eraser: _Eraser) -> bytes:
-    text, encoding = reply.text()
-    try:
-        strings = reply.strings()
-    except NotJson:
-        return eraser.text(text).encode(encoding)
-    wanted = [(each, eraser.string(each)) for each in strings]
-    edits = [(each, value) for each, value in wanted if each.value != value]
-    return json_text.replaced(text, edits).encode(encoding)
-
-
-def _certain(reply: Reply) -> Reply:
-    """The reply, after a look at its bytes: whatever it was decoded as, no token is left in it."""
-    plain = reply.body.replace(b"\0", b"").decode("latin-1")
-    if jwt_text.first(plain) or any(jwt_text.first(value) for _, value in reply.fields):
-        raise UnreadableReply
-    return reply

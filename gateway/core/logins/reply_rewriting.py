@@ -1,0 +1,116 @@
+"""Rewriting replies: the key in the token's place, and no other token left.
+
+The reply's text is edited, so a frontend sees what its backend wrote, with the key in the token's
+place. Everything else that would do instead of a key is blotted out: other JWTs anywhere, and
+refresh tokens, which are known by their names since they are often opaque.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from gateway.core import json_text
+from gateway.core.json_text import NotJson, String
+from gateway.core.logins import refresh_tokens
+from gateway.core.logins.refresh_tokens import is_refresh, names_refresh
+from gateway.core.logins.replies import Reply, UnreadableReply, names
+from gateway.core.logins.reply_tokens import Found, InBody
+from gateway.core.tokens import jwt_text
+
+# What speaks of the body's very bytes (RFC 9110 §8.8, RFC 9530), and is wrong once they change.
+_OF_THE_BYTES = frozenset({"etag", "content-md5", "digest", "content-digest", "repr-digest"})
+
+# What stands in the place of a token afterwards.
+Put = Callable[[str], str]
+
+
+def swap(reply: Reply, found: Found, key: str) -> Reply:
+    """The reply with the key where the token was, and without any other token.
+
+    In the body, the same token may stand twice, and both become the key. A second carrier does
+    not get it: a client that then sent the key twice would be refused. Raises `UnreadableReply`.
+    """
+
+    def put(token: str) -> str:
+        return key if token == found.token else ""
+
+    if isinstance(found, InBody):
+        return _rewritten(reply, -1, _nothing, put)
+    return _rewritten(reply, found.index, put, _nothing)
+
+
+def scrub(reply: Reply) -> Reply:
+    """The reply without any token: for replies from which no session is issued.
+
+    Raises `UnreadableReply`.
+    """
+    return _rewritten(reply, -1, _nothing, _nothing)
+
+
+@dataclass(frozen=True, slots=True)
+class _Eraser:
+    """Puts something in the place of each JWT, and takes refresh tokens out."""
+
+    put: Put
+    # Not in a refusal: it hands nothing out, and `{"refresh": ["required"]}` says what is wrong.
+    by_name: bool
+
+    def text(self, text: str) -> str:
+        if text.count(".") >= jwt_text.JWS_PARTS - 1:
+            text = jwt_text.replaced(text, self.put)
+        return refresh_tokens.blotted(text) if self.by_name else text
+
+    def string(self, string: String) -> str:
+        # The chosen token becomes the key under any name, since config.yaml may point at it.
+        chosen = self.put(string.value)
+        if chosen or (self.by_name and is_refresh(string)):
+            return chosen
+        return self.text(string.value)
+
+    def leaves(self, name: str, value: str) -> bool:
+        """Whether anything is left of a field; of one that only hands a token out, nothing is."""
+        field_name, cookie = names((name, value))
+        if not cookie:
+            return not (self.by_name and names_refresh(field_name, ""))
+        content = value.partition("=")[2].partition(";")[0].strip(' "')
+        is_token = jwt_text.first(content) or (self.by_name and names_refresh(field_name, cookie))
+        return not (content and is_token)
+
+
+def _rewritten(reply: Reply, chosen: int, in_field: Put, in_body: Put) -> Reply:
+    """The reply with something in the place of the JWTs of one field line, and of the body."""
+    by_name = reply.status < 400
+    this, others = _Eraser(in_field, by_name), _Eraser(_nothing, by_name)
+    fields = tuple(
+        (name, (this if index == chosen else others).text(value))
+        for index, (name, value) in enumerate(reply.fields)
+        if index == chosen or others.leaves(name, value)
+    )
+    body = _body(reply, _Eraser(in_body, by_name))
+    if body != reply.body:
+        fields = tuple(line for line in fields if line[0].lower() not in _OF_THE_BYTES)
+    return _certain(replace(reply, fields=fields, body=body))
+
+
+def _body(reply: Reply, eraser: _Eraser) -> bytes:
+    text, encoding = reply.text()
+    try:
+        strings = reply.strings()
+    except NotJson:
+        return eraser.text(text).encode(encoding)
+    wanted = [(each, eraser.string(each)) for each in strings]
+    edits = [(each, value) for each, value in wanted if each.value != value]
+    return json_text.replaced(text, edits).encode(encoding)
+
+
+def _certain(reply: Reply) -> Reply:
+    """The reply, after a look at its bytes: whatever it was decoded as, no token is left in it."""
+    plain = reply.body.replace(b"\0", b"").decode("latin-1")
+    if jwt_text.first(plain) or any(jwt_text.first(value) for _, value in reply.fields):
+        raise UnreadableReply
+    return reply
+
+
+def _nothing(_token: str) -> str:
+    return ""
