@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from gateway.concurrency.off_loop import off_loop
 from gateway.core.http import refusals
-from gateway.core.logins import first_steps, password_fields, throttle_keys
-from gateway.core.logins.first_steps import NO_STEP, Step
+from gateway.core.logins import password_fields, throttle_keys
 from gateway.core.logins.login_outcomes import Outcome
+from gateway.core.logins.mfa import steps
+from gateway.core.logins.mfa.steps import NO_STEP, Step
 from gateway.core.logins.request_echo import EchoDetector
 from gateway.core.logins.request_readings import Unreadable
 from gateway.logins import Attempt
@@ -68,7 +69,7 @@ class LoginThrottle:
             content_encoding=attempt.field("content-encoding"),
             body=attempt.body,
         )
-        return NO_STEP if texts is None else first_steps.step(texts, attempt.fields)
+        return NO_STEP if texts is None else steps.read(texts, attempt.fields)
 
     async def take(
         self,

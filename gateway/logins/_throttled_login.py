@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from gateway.core.logins import first_steps, login_outcomes, throttle_keys
-from gateway.core.logins.first_steps import NO_STEP, Step
+from gateway.core.logins import denials, login_outcomes, throttle_keys
 from gateway.core.logins.login_outcomes import Outcome
+from gateway.core.logins.mfa import steps
+from gateway.core.logins.mfa.steps import NO_STEP, Step
 from gateway.core.logins.replies import Reply
 from gateway.core.logins.request_echo import EchoDetector
 from gateway.core.logins.throttle_keys import HIDDEN
@@ -63,13 +64,13 @@ class ThrottledLogin:
         outcome: Outcome = "failed"
         sent = EchoDetector(attempt.query, attempt.fields, attempt.body)
         if self._may_continue(places, reply) and not sent.is_large:
-            await self._throttle.remember(places, first_steps.handed_out(reply, sent.is_echo))
-            if not first_steps.is_clients_word(self._login.failed, sent.is_echo):
+            await self._throttle.remember(places, steps.handed_out(reply, sent.is_echo))
+            if not steps.is_clients_word(self._login.failed, sent.is_echo):
                 outcome = "undecided"
         await self._throttle.settle(places, outcome)
 
     def _may_continue(self, places: Places, reply: Reply) -> bool:
-        return places.passwords == 1 and first_steps.says_another(reply, self._login.failed)
+        return places.passwords == 1 and denials.says_another_step(reply, self._login.failed)
 
 
 def _of_reply(reply: Reply) -> Outcome:

@@ -29,7 +29,6 @@ from gateway.core.logins import (
     carriers,
     cookie_logouts,
     denials,
-    first_steps,
     login_form,
     login_state,
     password_fields,
@@ -47,12 +46,13 @@ from gateway.core.logins.authorization_code import BadAnswer
 from gateway.core.logins.carriers import KeyCookie
 from gateway.core.logins.denials import is_denial
 from gateway.core.logins.login_form import BadLogin
+from gateway.core.logins.mfa import steps
+from gateway.core.logins.mfa.replies import are_asked_for
 from gateway.core.logins.provider_metadata import BadMetadata
 from gateway.core.logins.replies import Reply, UnreadableReply, nothing_sent
 from gateway.core.logins.reply_tokens import NoToken
 from gateway.core.logins.request_echo import EchoDetector
 from gateway.core.logins.request_readings import Unreadable
-from gateway.core.logins.second_steps import are_asked_for
 from gateway.core.logins.token_places import Auto, JsonPointer
 from gateway.core.logins.token_response import BadGrant
 from gateway.core.sessions import devices, keys
@@ -313,7 +313,7 @@ def _counted(text: bytes) -> None:
     with suppress(Unreadable):
         password_fields.count(EchoDetector("", [], text).texts())
     shown = text.decode("latin-1")
-    first_steps.step([("a", shown), (shown, "a")], [("Authorization", shown), ("Cookie", shown)])
+    steps.read([("a", shown), (shown, "a")], [("Authorization", shown), ("Cookie", shown)])
 
 
 BODIES: list[tuple[str, Read, int]] = [
@@ -420,7 +420,7 @@ REPLIES: list[tuple[str, Read, int]] = [
         REPLY,
     ),
     ("JWTs", _in_text(lambda text: list(jwt_text.spans(text))), REPLY),
-    ("first step", _of_reply(lambda reply: first_steps.handed_out(reply, nothing_sent)), REPLY),
+    ("first step", _of_reply(lambda reply: steps.handed_out(reply, nothing_sent)), REPLY),
     ("denial", _of_json(lambda text: is_denial(json_text.document(text))), REPLY),
     ("second step", _of_json(lambda text: are_asked_for(json_text.document(text))), REPLY),
     (

@@ -12,8 +12,11 @@ from typing import Any
 
 from gateway.core import json_text
 from gateway.core.json_text import Members, NotJson, pointed
-from gateway.core.logins import second_steps, token_names
-from gateway.core.logins.replies import Reply
+from gateway.core.logins import token_names
+from gateway.core.logins.mfa import replies as mfa_replies
+from gateway.core.logins.mfa import words as mfa_words
+from gateway.core.logins.replies import Reply, UnreadableReply
+from gateway.core.logins.throttle_keys import plain_name
 from gateway.core.logins.token_names import words
 from gateway.core.logins.token_places import JsonPointer
 from gateway.core.tokens import jwt_text
@@ -68,20 +71,31 @@ def is_no_login(reply: Reply) -> bool:
     came of the login, and hands nothing opaque out. Raises `UnreadableReply`.
     """
     try:
-        if second_steps.are_asked_for(reply.document()):
+        if mfa_replies.are_asked_for(reply.document()):
             return True
     except NotJson:
         return False
     return is_no_around(reply) and not _names_token(reply, ())
 
 
+def says_another_step(reply: Reply, place: JsonPointer) -> bool:
+    """Whether a reply without a token says at this place that another step follows: the place has
+    a name that speaks of one.
+    """
+    path = pointed(place.pointer)
+    try:
+        return bool(path) and mfa_words.names_step(plain_name(path[-1])) and says_no(reply, place)
+    except UnreadableReply:
+        return False
+
+
 def is_no_around(reply: Reply) -> bool:
     """Whether a JSON reply says so around a token, or around everything."""
     try:
-        around = second_steps.objects_around(reply.document(), _is_called_token)
+        around = mfa_replies.objects_around(reply.document(), _is_called_token)
     except NotJson:
         return False
-    return any(second_steps.asks(members) or is_denial(members) for members in around)
+    return any(mfa_replies.asks(members) or is_denial(members) for members in around)
 
 
 def _is_called_token(name: str, text: str) -> bool:

@@ -7,8 +7,8 @@ from typing import Any
 
 from gateway.core import json_text
 from gateway.core.json_text import NotJson, pointed
-from gateway.core.logins import second_steps
 from gateway.core.logins.denials import is_denial
+from gateway.core.logins.mfa import replies as mfa_replies
 from gateway.core.logins.replies import Reply
 from gateway.core.logins.token_places import ClaimPlace, JsonPointer
 from gateway.core.tokens.minting import BadClaims, check_claims, subject_of
@@ -49,8 +49,8 @@ def are_refused(reply: Reply, wanted: Iterable[Wanted]) -> bool:
         return False
     places = [place for name, place, _ in wanted if name == "sub"]
     [path] = [pointed(place.pointer) for place in places if isinstance(place, JsonPointer)] or [()]
-    around = second_steps.objects_on_the_way_to(document, path)
-    return any(second_steps.asks(members) or is_denial(members) for members in around)
+    around = mfa_replies.objects_on_the_way_to(document, path)
+    return any(mfa_replies.asks(members) or is_denial(members) for members in around)
 
 
 def _body(reply: Reply) -> Any:

@@ -1,10 +1,11 @@
-"""What continues a login, by its texts alone."""
+"""mfa/steps: which step a request is, and what continues a login, by texts alone."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.logins.first_steps import handed_out, is_clients_word, says_another, step
+from gateway.core.logins.denials import says_another_step
+from gateway.core.logins.mfa.steps import handed_out, is_clients_word, read
 from gateway.core.logins.replies import Reply
 from gateway.core.logins.token_places import JsonPointer
 
@@ -38,7 +39,7 @@ def nothing(_text: str) -> bool:
 def test_a_first_step_holds_a_password_and_no_code(
     texts: list[tuple[str, str]], is_first: bool
 ) -> None:
-    assert step(texts, []).is_first is is_first
+    assert read(texts, []).is_first is is_first
 
 
 @pytest.mark.parametrize(
@@ -55,9 +56,9 @@ def test_a_first_step_holds_a_password_and_no_code(
 )
 def test_temporary_tokens_have_their_names(text: tuple[str, str], tokens: set[str]) -> None:
     """A code is none; and beside a password there is none."""
-    assert set(step([text], []).tokens) == tokens
-    assert set(step([text, PASSWORD], []).tokens) == set()
-    assert not step([text, *((f"temp{n}", f"x{n}") for n in range(9))], []).tokens
+    assert set(read([text], []).tokens) == tokens
+    assert set(read([text, PASSWORD], []).tokens) == set()
+    assert not read([text, *((f"temp{n}", f"x{n}") for n in range(9))], []).tokens
 
 
 def test_what_may_continue_a_login() -> None:
@@ -69,10 +70,10 @@ def test_what_may_continue_a_login() -> None:
         ("User-Agent", "Mozilla/5.0 (X11)"),
         ("X-Request-Id", f"{LONG}3"),
     ]
-    found = step([("whatever", LONG), ("code", "123456")], fields)
+    found = read([("whatever", LONG), ("code", "123456")], fields)
     assert set(found.continues) == {LONG, f"{LONG}1", f"{LONG}2", "t-alice"}
-    assert not step([PASSWORD, ("pw", LONG)], []).continues
-    assert len(step([(f"x{n}", f"{LONG}{n}") for n in range(200)], []).continues) == 200
+    assert not read([PASSWORD, ("pw", LONG)], []).continues
+    assert len(read([(f"x{n}", f"{LONG}{n}") for n in range(200)], []).continues) == 200
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ def test_what_may_continue_a_login() -> None:
 )
 def test_a_reply_says_that_another_step_follows(body: bytes, failed: str, says: bool) -> None:
     """By what stands at the place `failed`, if that is called so."""
-    assert says_another(said(body), JsonPointer(failed)) is says
+    assert says_another_step(said(body), JsonPointer(failed)) is says
 
 
 def test_a_client_may_have_chosen_the_name() -> None:
@@ -115,5 +116,5 @@ def test_what_a_reply_hands_out() -> None:
 
 @given(st.lists(st.tuples(st.text(), st.text())), st.binary())
 def test_whatever_comes_is_read(texts: list[tuple[str, str]], body: bytes) -> None:
-    step(texts, texts)
+    read(texts, texts)
     handed_out(said(body, 200, *(value for _, value in texts)), nothing)

@@ -1,20 +1,35 @@
-"""Replies to a login that ask for a second step: the first one makes no session.
+"""The words of logins in two steps: names and values that speak of a second factor.
 
-A backend with a second factor answers the right password with a token that is good for the second
-step alone, often under the name of a login's token. What tells stands in an object around it: a
-member such as `mfa_required` or `challenge`, or a `status` such as `MFA_REQUIRED`. Known here are
-names and values that say so in so many words; `failed` is for those that say it otherwise.
+Names come in two spellings. Requests and what they continue are known by plain names, which are
+loose (see `throttle_keys.plain_name`): a wrong guess only changes what a failure counts for. What
+asks for a step in a reply has to say so in as many words, since a wrong guess refuses a login.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from gateway.core import json_text
 from gateway.core.json_text import Members
 from gateway.core.logins.token_names import is_of_others, words
+
+_FACTOR_OR_STEP = r"mfa|[2t]fa|otp|factor|challenge|step|pending"
+
+# The name of a member by which a reply says that there is another step.
+_STEP_NAME = re.compile(rf"{_FACTOR_OR_STEP}|verif|authenticator|coderequired|requirescode")
+
+# The name of a temporary token. Under another name, a value has to look like one.
+_TOKEN_NAME = re.compile(
+    rf"(?:{_FACTOR_OR_STEP}|temp|partial|preauth|interim|ticket|transaction|flow|logintoken"
+    r"|loginsession).*(?<!code)(?<!otp)(?<!pin)\Z"
+)
+_MIN_TOKEN = 16
+
+# A code by its name, and one by its looks: most have six digits.
+_CODE_NAME = re.compile(r"(?:code|otp|pin|mfa|[2t]fa|token)\Z")
+_MAX_CODE = 16
+_DIGITS = re.compile(r"[0-9]{4,8}")
 
 _JOINTS = re.compile(r"[^a-z0-9]+")
 
@@ -74,47 +89,33 @@ _SETTLED = frozenset(
 _MAX_STATUS = 64
 
 
-def are_asked_for(document: Any) -> bool:
-    """Whether any object of a JSON document asks for a second step."""
-    if isinstance(document, Members):
-        return asks(document) or any(are_asked_for(inner) for _, inner in document)
-    return isinstance(document, list) and any(map(are_asked_for, document))
+def names_step(name: str) -> bool:
+    """Whether a member of this plain name speaks of another step."""
+    return _STEP_NAME.search(name) is not None
 
 
-def objects_around(document: Any, is_token: Callable[[str, str], bool]) -> list[Members]:
-    """The objects that are around a token, or around everything.
-
-    `is_token` knows a token by its name and its text.
-    """
-    around = [document] if isinstance(document, Members) else []
-    _note_around(document, "", is_token, around)
-    return around
+def names_token(name: str) -> bool:
+    """Whether this plain name is that of a temporary token."""
+    return _TOKEN_NAME.search(name) is not None
 
 
-def asks(members: Members) -> bool:
-    """Whether one object asks for a second step by its own members."""
-    return any(_says_so(_squeezed(name), value) for name, value in members)
+def is_token(name: str, value: str) -> bool:
+    """Whether this may be a temporary token: digits alone are a code."""
+    if not any(map(str.isalpha, value)) or any(map(str.isspace, value)):
+        return False
+    looks_like_one = len(value) >= _MIN_TOKEN and any(map(str.isdigit, value))
+    return looks_like_one or names_token(name)
 
 
-def objects_on_the_way_to(document: Any, path: Sequence[str]) -> list[Members]:
-    """The objects of a JSON document that are around this place, or around everything."""
-    ends = (path[:length] for length in range(max(1, len(path))))
-    around = (value for end in ends for value in json_text.values_at(document, end))
-    return [value for value in around if isinstance(value, Members)]
+def is_code(name: str, value: str) -> bool:
+    """Whether this may be the code of a second step."""
+    is_called_one = _CODE_NAME.search(name) and 0 < len(value) <= _MAX_CODE
+    return bool(is_called_one or _DIGITS.fullmatch(value.strip()))
 
 
-def _note_around(
-    value: Any, name: str, is_token: Callable[[str, str], bool], around: list[Members]
-) -> bool:
-    """Whether a value holds a token; the objects that do are put into `around`."""
-    if isinstance(value, Members):
-        held = [part for part, inner in value if _note_around(inner, part, is_token, around)]
-        if held:
-            around.append(value)
-        return bool(held)
-    if isinstance(value, list):
-        return bool([inner for inner in value if _note_around(inner, name, is_token, around)])
-    return isinstance(value, str) and is_token(name, value)
+def asks(name: str, value: Any) -> bool:
+    """Whether a member of a JSON object asks for a second step."""
+    return _says_so(_squeezed(name), value)
 
 
 def _says_so(name: str, value: Any) -> bool:
