@@ -177,7 +177,7 @@ class LoginEndpoint:
             cookie=self._cookie(request, body),
             origin=own_origin(request, self._keys),
             authority=plain_authority(asked_host(request)),
-            trips=_cookies(headers.get(caller_fields.LOGIN_STATES, "")),
+            login_states=_cookies(headers.get(caller_fields.LOGIN_STATES, "")),
         )
 
     def _cookie(self, request: web.Request, body: bytes) -> KeyCookie | None:

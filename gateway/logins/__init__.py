@@ -49,9 +49,8 @@ class Attempt:
     cookie: KeyCookie | None  # what the key is to travel in; None: in the reply
     origin: str = ""  # the gateway's own, as the client names it
     authority: str = ""  # the host and port that were asked for; "" if they are no plain ones
-    trips: Mapping[str, str] = field(
-        default_factory=dict, repr=False
-    )  # see `core.logins.login_state`
+    # Cookies that hold login states (see `core.logins.login_state`), by their names.
+    login_states: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def host(self) -> str:

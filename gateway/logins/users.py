@@ -18,7 +18,7 @@ from gateway.config import users_file
 from gateway.config.users_file import BrokenFile, NotChanged, UsersFile
 from gateway.core.http import networks, refusals, return_paths
 from gateway.core.logins import login_form, passwords, throttle_keys
-from gateway.core.logins.login_form import BadLogin, Credentials
+from gateway.core.logins.login_form import BadLoginForm, LoginForm
 from gateway.core.logins.replies import Reply
 from gateway.core.logins.users import User, folded
 from gateway.core.sessions.session import Session
@@ -65,7 +65,7 @@ class UsersLogin(Login):
     def name_in(self, attempt: Attempt) -> str:
         try:
             return _given(attempt).name
-        except BadLogin:
+        except BadLoginForm:
             return ""
 
     async def _log_in(self, attempt: Attempt) -> Reply:
@@ -76,7 +76,7 @@ class UsersLogin(Login):
         except NoRoom as full:
             refusal = refusals.TOO_MANY_AT_ONCE if full.of_client else refusals.BUSY
             raise BackendFailed(refusal) from None
-        except BadLogin:
+        except BadLoginForm:
             raise BackendFailed(refusals.BAD_LOGIN) from None
         except BrokenFile:
             raise BackendFailed(refusals.NO_USERS) from None
@@ -85,7 +85,7 @@ class UsersLogin(Login):
         issued = await self._minting.issue(attempt, user.name, user.claims)
         return _reply(attempt, given, issued)
 
-    def _verify(self, given: Credentials) -> User | None:
+    def _verify(self, given: LoginForm) -> User | None:
         """The user whose password this is. Takes its time, in a thread."""
         user = self._file.users().get(folded(given.name))
         kept = passwords.NOBODYS if user is None else user.hash
@@ -124,18 +124,18 @@ class UsersRenewal:
         return self._minting.renewed(session, user.claims)
 
 
-def _given(attempt: Attempt) -> Credentials:
+def _given(attempt: Attempt) -> LoginForm:
     return login_form.read(attempt.field("content-type"), attempt.body)
 
 
-def _clients(attempt: Attempt, given: Credentials) -> list[str]:
+def _clients(attempt: Attempt, given: LoginForm) -> list[str]:
     """Whose share of the turns an attempt takes; none where clients have no address."""
     home = networks.network(attempt.address)
     client = networks.site(home) or home
     return [f"address {client}", f"account {throttle_keys.folded(given.name)}"] if home else []
 
 
-def _reply(attempt: Attempt, given: Credentials, issued: Issued) -> Reply:
+def _reply(attempt: Attempt, given: LoginForm, issued: Issued) -> Reply:
     """The key, in JSON; or in a cookie, and then a form leads on."""
     key, cookie = issued.key.reveal(), attempt.cookie
     if cookie is None:

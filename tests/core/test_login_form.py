@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gateway.core.logins.login_form import BadLogin, read
+from gateway.core.logins.login_form import BadLoginForm, read
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -24,7 +24,7 @@ def test_credentials(kind: str, body: bytes, name: str, password: str) -> None:
     """JSON or a form, with whatever else a page sends along."""
     found = read(kind, body)
     assert (found.name, found.password) == (name, password)
-    assert repr(found) == "Credentials()"
+    assert repr(found) == "LoginForm()"
     assert (found.others is None) is (not kind.startswith(FORM))
 
 
@@ -64,5 +64,5 @@ def test_credentials(kind: str, body: bytes, name: str, password: str) -> None:
 )
 def test_what_is_no_login(kind: str, body: bytes) -> None:
     """Empty, malformed, of another type or charset, said twice: nobody guesses what was meant."""
-    with pytest.raises(BadLogin):
+    with pytest.raises(BadLoginForm):
         read(kind, body)

@@ -1,4 +1,4 @@
-"""Grants: what a token endpoint gives, how a client says who it is, and what is kept."""
+"""Grants: what a token endpoint gives, how a client says who it is, and what is stored."""
 
 import base64
 import json
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.core.logins import token_response
-from gateway.core.logins.token_response import BadGrant, Grant, Kept, NotJwt
+from gateway.core.logins.token_response import BadTokenResponse, NotJwt, StoredTokens, TokenResponse
 from gateway.core.secret import Secret
 from gateway.core.tokens.claims import Claims
 from tests.conftest import token_of
@@ -16,13 +16,13 @@ from tests.conftest import token_of
 GIVEN: dict[str, Any] = {"access_token": "a", "token_type": "bearer"}
 
 
-def given(**changes: Any) -> Grant:
+def given(**changes: Any) -> TokenResponse:
     return token_response.read(json.dumps({**GIVEN, **changes}).encode())
 
 
 def test_the_least_that_is_given() -> None:
     """The type's case does not matter (RFC 6749 §5.1)."""
-    assert given() == Grant(Secret("a"), None, None, None)
+    assert given() == TokenResponse(Secret("a"), None, None, None)
     assert "secret" not in repr(given(access_token="secret", refresh_token="secret"))
 
 
@@ -49,9 +49,9 @@ def test_how_long_it_is_good(said: Any, seconds: float | None) -> None:
 def test_names_of_other_types() -> None:
     """A token that is no text is none, nor is a text that is no token (RFC 6749, Appendix A)."""
     for value in ({"a": 1}, "", "a\nb", "ü", "\ud800"):
-        grant = given(id_token=value, refresh_token=value)
-        assert (grant.id_token, grant.refresh_token) == (None, None)
-        with pytest.raises(BadGrant, match="no_access_token"):
+        tokens = given(id_token=value, refresh_token=value)
+        assert (tokens.id_token, tokens.refresh_token) == (None, None)
+        with pytest.raises(BadTokenResponse, match="no_access_token"):
             given(access_token=value)
 
 
@@ -78,18 +78,18 @@ def test_who_the_client_is() -> None:
 
 def test_what_is_kept() -> None:
     """In one line, whatever is in it; what another login keeps is nothing here."""
-    for kept in (
-        Kept(),
-        Kept(Secret('r "\\')),
-        Kept(None, Secret("i")),
-        Kept(Secret("r"), Secret("i")),
+    for stored in (
+        StoredTokens(),
+        StoredTokens(Secret('r "\\')),
+        StoredTokens(None, Secret("i")),
+        StoredTokens(Secret("r"), Secret("i")),
     ):
-        line = token_response.dump(kept)
+        line = token_response.dump(stored)
         assert "\n" not in line
-        assert token_response.load(line) == kept
-    assert token_response.dump(Kept()) == ""
+        assert token_response.load(line) == stored
+    assert token_response.dump(StoredTokens()) == ""
     for line in ('["json", "refresh", "secret"]', "no json", '{"refresh": 7}'):
-        assert token_response.load(line) == Kept()
+        assert token_response.load(line) == StoredTokens()
 
 
 def test_which_token_is_the_sessions() -> None:
@@ -97,8 +97,8 @@ def test_which_token_is_the_sessions() -> None:
     now = time.time()
     access, other = token_of("alice", exp=int(now) + 100), token_of("alice")
     said = Claims({}, now + 50)
-    grant = given(access_token=access, id_token=other)
-    assert token_response.token_of(grant, "access_token", said, now=now, skew=5) == (
+    tokens = given(access_token=access, id_token=other)
+    assert token_response.token_of(tokens, "access_token", said, now=now, skew=5) == (
         access,
         int(now) + 100,
     )
@@ -107,8 +107,8 @@ def test_which_token_is_the_sessions() -> None:
         access,
         now + 60,
     )
-    assert token_response.token_of(grant, "id_token", said, now=now, skew=5) == (other, now + 50)
-    with pytest.raises(BadGrant, match="no_id_token"):
+    assert token_response.token_of(tokens, "id_token", said, now=now, skew=5) == (other, now + 50)
+    with pytest.raises(BadTokenResponse, match="no_id_token"):
         token_response.token_of(given(access_token=access), "id_token", None, now=now, skew=5)
 
 

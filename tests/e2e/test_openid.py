@@ -255,7 +255,7 @@ def test_who_is_known_there_does_not_log_in_again(shop: Shop, browser: Chrome) -
 
 
 def test_two_windows_at_once(shop: Shop, browser: Chrome) -> None:
-    """Each has a trip of its own, so both arrive where they wanted to go."""
+    """Each has a login state of its own, so both arrive where they wanted to go."""
     browser.get(f"{shop.url}/login/example?return_to=/home/one")
     wait(browser, lambda each: each.title == "Example ID")
     one = browser.current_window_handle

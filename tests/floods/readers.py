@@ -45,7 +45,7 @@ from gateway.core.logins import (
 from gateway.core.logins.authorization_code import BadAnswer
 from gateway.core.logins.carriers import KeyCookie
 from gateway.core.logins.denials import is_denial
-from gateway.core.logins.login_form import BadLogin
+from gateway.core.logins.login_form import BadLoginForm
 from gateway.core.logins.mfa import steps
 from gateway.core.logins.mfa.replies import are_asked_for
 from gateway.core.logins.provider_metadata import BadMetadata
@@ -54,7 +54,7 @@ from gateway.core.logins.reply_tokens import NoToken
 from gateway.core.logins.request_echo import EchoDetector
 from gateway.core.logins.request_readings import Unreadable
 from gateway.core.logins.token_places import Auto, JsonPointer
-from gateway.core.logins.token_response import BadGrant
+from gateway.core.logins.token_response import BadTokenResponse
 from gateway.core.sessions import devices, keys
 from gateway.core.sessions.sealing import Sealer
 from gateway.core.timestamps import BadTimestamp, parse_timestamp
@@ -236,9 +236,9 @@ def _caching(line: bytes) -> None:
     shared_caches.confined((b"vary: " + line,), (b"cookie",), private=True)
 
 
-def _cookies_of_trips(value: str) -> None:
+def _login_state_cookies(value: str) -> None:
     like = KeyCookie("latchkey", secure=False)
-    login_state.given_up(value.split(";"), like)
+    login_state.deletions_if_too_many(value.split(";"), like)
     login_state.find({}, value, "/", like, Sealer(["s" * 16]), 0)
 
 
@@ -286,7 +286,7 @@ FIELD_VALUES: list[tuple[str, Read, int]] = [
     ("Forwarded of a proxy", _client(b"forwarded"), HEAD),
     ("X-Forwarded-Proto of a proxy", _client(b"x-forwarded-proto"), HEAD),
     ("X-Forwarded-Host of a proxy", _client(b"x-forwarded-host"), HEAD),
-    ("cookies of trips", _in_text(_cookies_of_trips), HEAD),
+    ("cookies of login states", _in_text(_login_state_cookies), HEAD),
     ("Authorization of a key", keys.stands_in_authorization, HEAD),
     ("Set-Cookie", _in_text(_set_cookie), RESPONSE_HEAD),
     ("Cache-Control", lambda line: _caching(_in_line(line)), RESPONSE_HEAD),
@@ -332,7 +332,7 @@ BODIES: list[tuple[str, Read, int]] = [
     ),
     (
         "form",
-        _in_text(lambda text: login_form.read(media_types.FORM, text.encode()), BadLogin),
+        _in_text(lambda text: login_form.read(media_types.FORM, text.encode()), BadLoginForm),
         16 * 1024,
     ),
 ]
@@ -429,7 +429,7 @@ REPLIES: list[tuple[str, Read, int]] = [
         REPLY,
     ),
     ("keys of a provider", _in_json(read_key_set, BadKey), REPLY),
-    ("tokens of a provider", _in_json(token_response.read, BadGrant), REPLY),
+    ("tokens of a provider", _in_json(token_response.read, BadTokenResponse), REPLY),
 ]
 
 READERS = [*HEADS, *TARGETS, *FIELD_VALUES, *BODIES, *REPLIES]

@@ -234,5 +234,6 @@ def test_nobody_else_pays_for_it() -> None:
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     modules = set(found.stdout.decode().split())
     assert "gateway.logins" in modules
-    parts = ("authorization", "grants", "id_tokens", "provider_metadata", "trips")
-    assert not modules & {"gateway.logins.oidc.login", *(f"gateway.core.{each}" for each in parts)}
+    parts = ("authorization_code", "login_state", "provider_metadata", "token_response")
+    unused = {"gateway.logins.oidc.login", "gateway.core.tokens.id_tokens"}
+    assert not modules & {*unused, *(f"gateway.core.logins.{part}" for part in parts)}

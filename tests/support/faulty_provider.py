@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, parse_qsl, unquote_plus, urlencode, urlsplit
 from aiohttp import web
 from multidict import CIMultiDict
 
-from gateway.core.logins.carriers import TRIP_MARK
+from gateway.core.logins.carriers import LOGIN_STATE_MARK
 from gateway.core.sessions.session import Session
 from tests.support.endpoints import SECRET, Asked, Backend, World, answer, backend, world
 from tests.support.signing import Signer, by_hand, published, rsa_signer
@@ -192,7 +192,7 @@ class Visitor:
     @property
     def key(self) -> str:
         keys = [value for value in self.cookies.values() if value.startswith("lk_")]
-        [key] = [each for each in keys if not each.startswith(TRIP_MARK)]
+        [key] = [each for each in keys if not each.startswith(LOGIN_STATE_MARK)]
         return key
 
     async def session(self) -> Session:
@@ -200,15 +200,16 @@ class Visitor:
         return (await self.place.entry(self.key)).session
 
     @property
-    def trips(self) -> dict[str, str]:
-        return {k: v for k, v in self.cookies.items() if v.startswith(TRIP_MARK)}
+    def login_states(self) -> dict[str, str]:
+        return {k: v for k, v in self.cookies.items() if v.startswith(LOGIN_STATE_MARK)}
 
     async def _told(self) -> dict[str, str]:
         told = {}
-        if self.trips:
-            told["X-Latchkey-Trips"] = "; ".join(f"{k}={v}" for k, v in self.trips.items())
+        if self.login_states:
+            states = [f"{name}={value}" for name, value in self.login_states.items()]
+            told["X-Latchkey-Login-States"] = "; ".join(states)
         for name, value in self.cookies.items():
-            if not value.startswith(TRIP_MARK):
+            if not value.startswith(LOGIN_STATE_MARK):
                 told |= {"X-Latchkey-Carrier": "cookie", "X-Latchkey-Cookie": name}
                 if await self.place.is_known(value):
                     session_id = (await self.place.entry(value)).session.id

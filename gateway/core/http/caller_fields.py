@@ -18,7 +18,7 @@ COOKIE = "X-Latchkey-Cookie"  # the cookie of the key that counts, as its sessio
 OTHER_COOKIES = "X-Latchkey-Other-Cookies"  # the names of the other cookies with keys
 OTHER_SESSIONS = "X-Latchkey-Others"  # the ids of their sessions
 UNREAD = "X-Latchkey-Unread"  # the reason why a key that came opens nothing
-LOGIN_STATES = "X-Latchkey-Trips"  # the cookies of a browser that is on its way to log in
+LOGIN_STATES = "X-Latchkey-Login-States"  # the cookies of a browser that is on its way to log in
 CAPTURE = "X-Latchkey-Capture"  # the number of the rule that captures
 KEY = "X-Latchkey-Key"  # the key itself, where it has to open and seal its session
 

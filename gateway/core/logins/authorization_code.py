@@ -62,8 +62,8 @@ PARAMETERS = frozenset(
 )
 
 # A query of more parameters than this is none of a provider's, nor is a longer value.
-_MOST_PARAMETERS = 50
-_LONGEST = 4096
+_MAX_PARAMETERS = 50
+_MAX_VALUE_CHARACTERS = 4096
 
 
 class BadAnswer(ValueError):
@@ -122,7 +122,7 @@ def _parameters(query: str) -> list[tuple[str, str]]:
         return parse_qsl(
             query.removeprefix("?"),
             keep_blank_values=True,
-            max_num_fields=_MOST_PARAMETERS,
+            max_num_fields=_MAX_PARAMETERS,
             errors="strict",
         )
     except ValueError:
@@ -132,6 +132,6 @@ def _parameters(query: str) -> list[tuple[str, str]]:
 def _sole(parameters: Iterable[tuple[str, str]], name: str) -> str | None:
     """RFC 6749 §3.1: a parameter must not stand twice."""
     values = [value for each, value in parameters if each == name]
-    if len(values) > 1 or any(len(value) > _LONGEST for value in values):
+    if len(values) > 1 or any(len(value) > _MAX_VALUE_CHARACTERS for value in values):
         raise BadAnswer(f"bad_{name}")
     return values[0] if values else None

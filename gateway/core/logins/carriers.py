@@ -24,9 +24,9 @@ HOST_PREFIX = "__Host-"
 # Nor do they take the deletion of one that begins so without Secure (the same, §4.1.3).
 _SECURE_PREFIXES = (HOST_PREFIX, "__Secure-")
 
-# What the values of the cookies begin with that browsers carry on their way to log in (see
-# `trips`), so that no upstream gets or sets one. A key, which begins alike, has no full stop.
-TRIP_MARK = "lk_trip."
+# The beginning of cookies that hold login states (see `login_state`): no upstream gets or sets one.
+# A key begins alike, and has no full stop.
+LOGIN_STATE_MARK = "lk_trip."
 
 
 @dataclass(frozen=True, slots=True)

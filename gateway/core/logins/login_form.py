@@ -12,15 +12,15 @@ from gateway.core.http import media_types
 from gateway.core.json_text import NotJson
 
 # No login form has more; taking more apart would only cost time.
-_MOST_FIELDS = 100
+_MAX_FIELDS = 100
 
 
-class BadLogin(ValueError):
+class BadLoginForm(ValueError):
     """The body holds no name and password that can be read in one way only."""
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class LoginForm:
     """What somebody logs in with. `others` are the other fields of a form, None if it is none."""
 
     name: str = field(repr=False)
@@ -28,8 +28,8 @@ class Credentials:
     others: Mapping[str, str] | None = field(repr=False)
 
 
-def read(content_type: str, body: bytes) -> Credentials:
-    """The credentials in a body. Raises `BadLogin`."""
+def read(content_type: str, body: bytes) -> LoginForm:
+    """The credentials in a body. Raises `BadLoginForm`."""
     kind = media_types.essence(content_type)
     try:
         text = body.decode("utf-8")
@@ -38,15 +38,15 @@ def read(content_type: str, body: bytes) -> Credentials:
         elif kind == media_types.JSON:
             fields = json_text.value(text)
         else:
-            raise BadLogin
+            raise BadLoginForm
         name, password = fields["username"], fields["password"]
         # JSON can spell half a character, which no text has.
         f"{name}{password}".encode()
     except (ValueError, NotJson, TypeError, LookupError):
-        raise BadLogin from None
+        raise BadLoginForm from None
     if not isinstance(name, str) or not isinstance(password, str):
-        raise BadLogin
-    return Credentials(name, password, fields if kind == media_types.FORM else None)
+        raise BadLoginForm
+    return LoginForm(name, password, fields if kind == media_types.FORM else None)
 
 
 def _from_form(text: str) -> dict[str, str]:
@@ -55,7 +55,7 @@ def _from_form(text: str) -> dict[str, str]:
         keep_blank_values=True,
         strict_parsing=True,
         errors="strict",
-        max_num_fields=_MOST_FIELDS,
+        max_num_fields=_MAX_FIELDS,
     )
     fields = dict(pairs)
     if len(fields) != len(pairs):

@@ -1,9 +1,10 @@
-"""Trips: the way of a browser to an OpenID provider and back, and what it takes along.
+"""Login states: what a browser takes along to an OpenID provider and brings back.
 
-A trip is named by its `state`, 32 random bytes that go to the provider and come back. All else is
-in a cookie of the browser's, sealed under the state and the gateway's secret. So the gateway keeps
-nothing of those who never come back; who has only the cookie, or only the state, has nothing; and
-a state that somebody else's browser brings opens nothing (CWE-352).
+A login under way is named by its `state` (RFC 6749 §10.12): 32 random bytes that go to the provider
+and come back. All else is in a cookie of the browser, sealed under the state and the gateway's
+secret. So the gateway keeps nothing for logins that never end. The cookie alone opens nothing, nor
+does the state alone; and a state that another site brings into a browser finds no cookie there
+(CWE-352).
 """
 
 from __future__ import annotations
@@ -15,29 +16,29 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from gateway.core.logins.carriers import TRIP_MARK, KeyCookie
+from gateway.core.logins.carriers import LOGIN_STATE_MARK, KeyCookie
 from gateway.core.sessions.keys import Key
 from gateway.core.sessions.sealing import Sealer, Unsealable
 
 # A state, a nonce and a verifier.
 RANDOM_BYTES = 3 * 32
 
-# How long a trip may take, in seconds: for a password, a second factor, and some patience.
-LIFE = 600
+# How long a login may take, in seconds: for a password, a second factor, and some patience.
+LIFETIME = 600
 
-# A browser with more of these than this has lost its way often enough to begin anew. One that
-# restores its windows takes as many trips at once; all cookies together must fit into a head.
-MOST = 8
+# Logins under way in one browser. A browser that restores its windows begins as many at once; all
+# cookies together must fit into a head.
+MAX_PENDING = 8
 
-# What may be sealed of a return path; a longer one does not fit into a head several times.
-_LONGEST_RETURN = 1024
+# In characters. A longer return path does not fit into a head several times.
+_MAX_RETURN_PATH = 1024
 
 _STATE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 @dataclass(frozen=True, slots=True)
-class Trip:
-    """What is taken along. Its repr shows nothing."""
+class LoginState:
+    """A login under way, as its browser keeps it. Its repr shows nothing."""
 
     state: str = field(repr=False)
     nonce: str = field(repr=False)
@@ -48,70 +49,73 @@ class Trip:
 
     @property
     def challenge(self) -> str:
-        """RFC 7636 §4.2, by S256."""
+        """The code challenge of the verifier (RFC 7636 §4.2, S256)."""
         return _base64url(hashlib.sha256(self.verifier.encode()).digest())
 
 
-def begin(random: bytes, *, origin: str, return_to: str, now: float) -> Trip:
-    """A trip that begins now; `random` are fresh random bytes."""
+def begin(random: bytes, *, origin: str, return_to: str, now: float) -> LoginState:
+    """The state of a login that begins now; `random` are `RANDOM_BYTES` fresh random bytes."""
     state, nonce, verifier = (_base64url(random[at : at + 32]) for at in (0, 32, 64))
-    shown = return_to if len(return_to) <= _LONGEST_RETURN else "/"
-    return Trip(state, nonce, verifier, origin, shown, int(now))
+    shown = return_to if len(return_to) <= _MAX_RETURN_PATH else "/"
+    return LoginState(state, nonce, verifier, origin, shown, int(now))
 
 
-def cookie(trip: Trip, path: str, like: KeyCookie, sealer: Sealer, random: bytes) -> str:
-    """A Set-Cookie value that has the browser take the trip along.
+def cookie(pending: LoginState, path: str, like: KeyCookie, sealer: Sealer, random: bytes) -> str:
+    """A Set-Cookie value that has the browser keep the state.
 
-    `path` is the login's, to which it leads back; `like` is the cookie of keys, whose protection it
-    shares; `random` are 12 fresh random bytes.
+    path: of the login; the state opens at no other one
+    like: the cookie of keys, whose protection it shares
+    random: 12 fresh random bytes
     """
-    content = json.dumps([trip.nonce, trip.verifier, trip.origin, trip.return_to, trip.began])
-    sealed = sealer.seal(_key(trip.state), path.encode(), content.encode(), random)
-    name = _name(trip.state, like)
-    return replace(like, name=name).lasting(TRIP_MARK + _base64url(sealed), LIFE)
+    content = json.dumps(
+        [pending.nonce, pending.verifier, pending.origin, pending.return_to, pending.began]
+    )
+    sealed = sealer.seal(_key(pending.state), path.encode(), content.encode(), random)
+    name = _name(pending.state, like)
+    return replace(like, name=name).lasting(LOGIN_STATE_MARK + _base64url(sealed), LIFETIME)
 
 
 def find(
     cookies: Mapping[str, str], state: str, path: str, like: KeyCookie, sealer: Sealer, now: float
-) -> Trip | None:
-    """The trip of this state that the browser has with it; None if it has none that still lasts."""
+) -> LoginState | None:
+    """The login of this `state` among a browser's cookies; None if there is none, or it is over."""
     if not _STATE.fullmatch(state):
         return None
     value = cookies.get(_name(state, like), "")
-    if not value.startswith(TRIP_MARK):
+    if not value.startswith(LOGIN_STATE_MARK):
         return None
-    sealed = value.removeprefix(TRIP_MARK)
+    sealed = value.removeprefix(LOGIN_STATE_MARK)
     try:
         raw = base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
         content = sealer.open(_key(state), path.encode(), raw)
     except (Unsealable, ValueError):
         return None
     nonce, verifier, origin, return_to, began = json.loads(content)
-    if now >= began + LIFE:
+    if now >= began + LIFETIME:
         return None
-    return Trip(state, nonce, verifier, origin, return_to, began)
+    return LoginState(state, nonce, verifier, origin, return_to, began)
 
 
 def ended(state: str, like: KeyCookie) -> str:
-    """A Set-Cookie value that has the browser forget a trip."""
+    """A Set-Cookie value that has the browser forget a login."""
     return replace(like, name=_name(state, like)).deletion
 
 
-def given_up(cookies: Iterable[str], like: KeyCookie) -> list[str]:
-    """Set-Cookie values that have a browser with too many trips forget them all."""
+def deletions_if_too_many(cookies: Iterable[str], like: KeyCookie) -> list[str]:
+    """Set-Cookie values by which a browser forgets all its logins, if they are too many."""
     names = [name for name in cookies if name.startswith(f"{like.name}-")]
-    if len(names) < MOST:
+    if len(names) < MAX_PENDING:
         return []
     return [replace(like, name=name).deletion for name in names]
 
 
 def _name(state: str, like: KeyCookie) -> str:
-    """Each trip has a cookie of its own, so that several windows can be on their way at once."""
+    """The name of the cookie: one for each login, since several windows may log in at once."""
     return f"{like.name}-{_base64url(hashlib.sha256(state.encode()).digest()[:6])}"
 
 
 def _key(state: str) -> Key:
-    """What a trip is sealed under is no key of a session's."""
+    """The key of the seal, which is never a session's key."""
     return Key(b"trip " + state.encode())
 
 

@@ -11,10 +11,10 @@ from argon2.profiles import RFC_9106_LOW_MEMORY
 SALT_BYTES = RFC_9106_LOW_MEMORY.salt_len
 
 # NIST SP 800-63B §5.1.1.2.
-_SHORTEST = 8
+_MIN_CHARACTERS = 8
 
 # In characters. Unicode puts a row of accents in order in a time that grows with its square.
-_LONGEST = 1024
+_MAX_CHARACTERS = 1024
 
 _hasher = PasswordHasher.from_parameters(RFC_9106_LOW_MEMORY)
 
@@ -32,10 +32,10 @@ class BadPassword(ValueError):
 
 def check_new(password: str) -> None:
     """Raises `BadPassword` for one that nobody should have."""
-    if len(password) < _SHORTEST:
-        raise BadPassword(f"is too short: at least {_SHORTEST} characters")
-    if len(password) > _LONGEST:
-        raise BadPassword(f"is too long: at most {_LONGEST} characters")
+    if len(password) < _MIN_CHARACTERS:
+        raise BadPassword(f"is too short: at least {_MIN_CHARACTERS} characters")
+    if len(password) > _MAX_CHARACTERS:
+        raise BadPassword(f"is too long: at most {_MAX_CHARACTERS} characters")
     try:
         password.encode()
     except UnicodeEncodeError:
@@ -65,4 +65,4 @@ def _folded(password: str) -> str:
 
     One that is too long has no owner, so it may stay as it is.
     """
-    return password if len(password) > _LONGEST else unicodedata.normalize("NFKC", password)
+    return password if len(password) > _MAX_CHARACTERS else unicodedata.normalize("NFKC", password)

@@ -18,7 +18,7 @@ _ADDRESS = re.compile(
 )
 
 # No provider has longer ones, and browsers have to be sent there with a query behind it.
-_LONGEST = 2048
+_MAX_URL = 2048
 
 # Discovery §3: what is meant by saying nothing.
 _DEFAULT_CLIENT_AUTH = ("client_secret_basic",)
@@ -91,7 +91,7 @@ def _endpoint(said: dict[str, Any], name: str) -> str:
     url = said.get(name)
     if not isinstance(url, str):
         raise BadMetadata(f"it has no {name}")
-    if len(url) > _LONGEST or not is_address(url):
+    if len(url) > _MAX_URL or not is_address(url):
         raise BadMetadata(f"its {name} is not an address")
     if not is_protected(url):
         raise BadMetadata(f"its {name} is neither https nor on loopback")

@@ -12,7 +12,7 @@ from gateway.core import json_text
 from gateway.core.http import charsets
 from gateway.core.http.shared_caches import is_for_caches
 from gateway.core.json_text import String, TooComplex
-from gateway.core.logins.carriers import TRIP_MARK
+from gateway.core.logins.carriers import LOGIN_STATE_MARK
 
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([A-Za-z0-9_.:-]+)\"?", re.IGNORECASE)
 
@@ -85,7 +85,7 @@ class Reply:
             for line in self.fields
             if (key and key in line[1])
             or not (cookie := names(line)[1])
-            or not (cookie in own or f"={TRIP_MARK}" in line[1])
+            or not (cookie in own or f"={LOGIN_STATE_MARK}" in line[1])
         )
         return replace(self, fields=kept)
 

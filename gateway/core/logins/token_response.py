@@ -1,4 +1,4 @@
-"""Grants: what a provider's token endpoint gives, and what is kept of it to renew and to log out.
+"""Grants: what a provider's token endpoint gives, and what is stored of it to renew and to log out.
 
 RFC 6749 §5, OpenID Connect Core 1.0 §3.1.3.3 and §12.
 """
@@ -23,16 +23,16 @@ ClientAuth = Literal["client_secret_basic", "client_secret_post", "none"]
 _FOREVER = 100 * 365 * 86400
 
 
-class BadGrant(ValueError):
+class BadTokenResponse(ValueError):
     """The answer gives nothing that can be used; the message is a stable reason."""
 
 
-class NotJwt(BadGrant):
+class NotJwt(BadTokenResponse):
     """The token is one that only the provider can read."""
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class TokenResponse:
     """What was given. `expires_in` is said of the access token, in seconds from now."""
 
     access_token: Secret
@@ -42,24 +42,24 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What a session keeps of its grant beside its token."""
+class StoredTokens:
+    """What a session keeps of its tokens beside its token."""
 
     refresh_token: Secret | None = None
     id_token: Secret | None = None  # tells the provider who logs out
 
 
-def read(body: bytes) -> Grant:
-    """What a successful answer gives. Raises `BadGrant`."""
+def read(body: bytes) -> TokenResponse:
+    """What a successful answer gives. Raises `BadTokenResponse`."""
     said = _object(body)
     # RFC 6749 §5.1 has it without case.
     kind = said.get("token_type")
     if not isinstance(kind, str) or kind.lower() != "bearer":
-        raise BadGrant("token_type_is_not_bearer")
+        raise BadTokenResponse("token_type_is_not_bearer")
     access_token = _text(said, "access_token")
     if access_token is None:
-        raise BadGrant("no_access_token")
-    return Grant(
+        raise BadTokenResponse("no_access_token")
+    return TokenResponse(
         access_token, _text(said, "id_token"), _text(said, "refresh_token"), _seconds(said)
     )
 
@@ -68,7 +68,7 @@ def error_in(body: bytes) -> str:
     """The error that an unsuccessful answer names, in a word that is known here."""
     try:
         return authorization_code.known(_object(body).get("error"))
-    except BadGrant:
+    except BadTokenResponse:
         return authorization_code.OTHER
 
 
@@ -88,25 +88,25 @@ def client_fields(
 
 
 def token_of(
-    grant: Grant, which: str, said: Claims | None, *, now: float, skew: float
+    tokens: TokenResponse, which: str, said: Claims | None, *, now: float, skew: float
 ) -> tuple[str, float | None]:
     """The token for a session, and when it expires: the access token, or the ID token that says
-    this. Raises `NotJwt` and `BadGrant`.
+    this. Raises `NotJwt` and `BadTokenResponse`.
     """
     if which == "id_token":
-        if grant.id_token is None or said is None:
-            raise BadGrant("no_id_token")
-        return _jwt(grant.id_token), said.expires
-    token = _jwt(grant.access_token)
+        if tokens.id_token is None or said is None:
+            raise BadTokenResponse("no_id_token")
+        return _jwt(tokens.id_token), said.expires
+    token = _jwt(tokens.access_token)
     try:
         own = claims.read_claims(token, now - skew).expires
     except NotAJwt:
         raise NotJwt("no_jwt") from None
     except BadToken as error:
-        raise BadGrant(str(error)) from None
+        raise BadTokenResponse(str(error)) from None
     ends = [] if own is None else [own]
-    if grant.expires_in is not None:
-        ends.append(now + grant.expires_in)
+    if tokens.expires_in is not None:
+        ends.append(now + tokens.expires_in)
     return token, min(ends, default=None)
 
 
@@ -120,14 +120,14 @@ def _jwt(token: Secret) -> str:
     return text
 
 
-def dump(kept: Kept) -> str:
+def dump(stored: StoredTokens) -> str:
     """One line of text, empty for nothing; to be sealed."""
-    parts = {"refresh": kept.refresh_token, "id": kept.id_token}
+    parts = {"refresh": stored.refresh_token, "id": stored.id_token}
     held = {name: each.reveal() for name, each in parts.items() if each is not None}
     return json.dumps(held, separators=(",", ":")) if held else ""
 
 
-def load(line: str) -> Kept:
+def load(line: str) -> StoredTokens:
     """What was dumped; nothing, if it was another way to log in that dumped it."""
     try:
         held = json.loads(line) if line else {}
@@ -135,16 +135,16 @@ def load(line: str) -> Kept:
         held = {}
     if not isinstance(held, dict):
         held = {}
-    return Kept(_text(held, "refresh"), _text(held, "id"))
+    return StoredTokens(_text(held, "refresh"), _text(held, "id"))
 
 
 def _object(body: bytes) -> Mapping[str, Any]:
     try:
         said = json.loads(body)
     except (ValueError, RecursionError):
-        raise BadGrant("not_json") from None
+        raise BadTokenResponse("not_json") from None
     if not isinstance(said, dict):
-        raise BadGrant("not_json")
+        raise BadTokenResponse("not_json")
     return said
 
 

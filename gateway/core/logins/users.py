@@ -16,13 +16,13 @@ _HASH = re.compile(
     r"\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{22,}"
 )
 # RFC 9106 §4 has 2 GiB for its first choice, in KiB.
-_MOST_MEMORY = 2 * 2**20
+_MAX_MEMORY_KIB = 2 * 2**20
 
-_LONGEST_NAME = 128
+_MAX_NAME = 128
 
 # The same however it is spelled. Unicode puts a row of accents in order in a time that grows with
 # its square.
-_LONGEST_SPELLING = 1024
+_MAX_FOLDED = 1024
 
 
 class BadUsers(ValueError):
@@ -49,15 +49,15 @@ def read_users(data: Any) -> dict[str, User]:
 
 def folded(name: str) -> str:
     """A name as it is kept, however a keyboard spells it; one that is too long stays as it is."""
-    return name if len(name) > _LONGEST_SPELLING else unicodedata.normalize("NFC", name)
+    return name if len(name) > _MAX_FOLDED else unicodedata.normalize("NFC", name)
 
 
 def check_name(name: Any) -> None:
     """Raises `BadUsers` for what cannot be a name."""
     if not isinstance(name, str):
         raise BadUsers("a name is no text: put it in quotes")
-    if not name or len(name) > _LONGEST_NAME:
-        raise BadUsers(f"a name has 1 to {_LONGEST_NAME} characters")
+    if not name or len(name) > _MAX_NAME:
+        raise BadUsers(f"a name has 1 to {_MAX_NAME} characters")
     # Printable: no lone surrogate, which UTF-8 cannot hold.
     if not name.isprintable() or any(each.isspace() for each in name):
         raise BadUsers("a name cannot hold spaces or what cannot be seen")
@@ -74,7 +74,7 @@ def _user(name: Any, content: Any) -> User:
     found = _HASH.fullmatch(kept) if isinstance(kept, str) else None
     if not isinstance(kept, str) or found is None:
         raise BadUsers(f"{name}: hash is no argon2id hash")
-    if int(found[1]) > _MOST_MEMORY:
+    if int(found[1]) > _MAX_MEMORY_KIB:
         raise BadUsers(f"{name}: hash takes too much memory")
     if not isinstance(claims, dict) or not all(isinstance(each, str) for each in claims):
         raise BadUsers(f"{name}: claims must be a mapping")

@@ -29,7 +29,7 @@ _LOGOUT_TYPES = ("logout+jwt", "jwt")
 LOGOUT_LIFE = 600.0
 
 # What providers call sessions and tokens is kept; nobody's names are longer.
-_LONGEST_NAME = 1024
+_MAX_NAME = 1024
 
 
 def check_id_token(
@@ -111,7 +111,7 @@ def _name(payload: Mapping[str, Any], name: str) -> str | None:
 
 def _is_name(value: object) -> TypeGuard[str]:
     """Printable: no lone surrogate, which UTF-8 cannot hold."""
-    return isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME and value.isprintable()
+    return isinstance(value, str) and 0 < len(value) <= _MAX_NAME and value.isprintable()
 
 
 def _is_same(said: object, right: str) -> bool:

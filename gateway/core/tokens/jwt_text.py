@@ -28,13 +28,13 @@ _HEADER = re.compile(r"e(?:y[AIJ]|w[0ko])")
 _AFTER_SPACE = "ICD"
 
 # Nobody glues more than this in front of a token that happens to look like a header's beginning.
-_MOST_TRIES = 8
+_MAX_TRIES = 8
 
 # A shorter part than this spells no header: `{"alg":""}` takes more.
-_SHORTEST_HEADER = 12
+_MIN_HEADER = 12
 
 # A longer header than this (it may hold certificates) is taken for one without being read.
-_LONGEST_HEADER = 16384
+_MAX_HEADER = 16384
 
 # What a header may name as its algorithm: mostly a short name, in old tokens of .NET an address.
 _ALGORITHM = re.compile(r"[!-~]+")
@@ -104,12 +104,12 @@ def is_signed(token: str) -> bool:
 
 def _header_at(part: str) -> int:
     """Where in a part a header begins that goes to the part's end, or -1."""
-    if len(part) < _SHORTEST_HEADER:
+    if len(part) < _MIN_HEADER:
         return -1
     if part[0] in _AFTER_SPACE and read_header(part) is not None:
         return 0
     for tries, found in enumerate(_HEADER.finditer(part)):
-        if tries == _MOST_TRIES:
+        if tries == _MAX_TRIES:
             return found.start()  # rather blot out too much than read on without end
         if read_header(part[found.start() :]) is not None:
             return found.start()
@@ -118,7 +118,7 @@ def _header_at(part: str) -> int:
 
 def read_header(part: str) -> dict[str, object] | None:
     """The JOSE header that a part spells; None if it spells none."""
-    if len(part) > _LONGEST_HEADER:
+    if len(part) > _MAX_HEADER:
         return {}
     try:
         header = json.loads(_decoded(part))

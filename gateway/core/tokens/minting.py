@@ -17,7 +17,7 @@ REGISTERED = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti"})
 
 # A token goes upstream in one field of each request, and common servers take 8 KiB of all fields:
 # this, in bytes of JSON, leaves room for the rest after base64 and the signature.
-_MOST_CLAIMS = 4096
+_MAX_CLAIMS_BYTES = 4096
 
 
 class BadClaims(ValueError):
@@ -97,5 +97,5 @@ def check_claims(claims: Mapping[str, Any]) -> None:
             size += len(json.dumps({name: value}, allow_nan=False, ensure_ascii=False).encode())
         except (TypeError, ValueError, RecursionError):
             raise BadClaims(f"{name} is no value that JSON can hold") from None
-    if size > _MOST_CLAIMS:
-        raise BadClaims(f"they are too large: at most {_MOST_CLAIMS} bytes in all")
+    if size > _MAX_CLAIMS_BYTES:
+        raise BadClaims(f"they are too large: at most {_MAX_CLAIMS_BYTES} bytes in all")

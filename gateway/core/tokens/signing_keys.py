@@ -19,8 +19,8 @@ Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
 PrivateKey = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
 
 # RFC 7518 §3.2: an HMAC's key is at least as long as its digest; §3.3: RSA has 2048 bits or more.
-_SHORTEST_SECRET = 32
-_SMALLEST_RSA = 2048
+_MIN_SECRET_BYTES = 32
+_MIN_RSA_BITS = 2048
 
 # RFC 7518 §3.4: ES256 is for P-256, which `cryptography` calls by the name that SEC 2 gives it.
 _P256 = "secp256r1"
@@ -48,8 +48,8 @@ def secret_key(secret: str, kid: str | None) -> SigningKey:
     content = secret.encode("utf-8", "surrogateescape")
     if "-----BEGIN" in secret:
         raise BadSigningKey("is a key in PEM, which is no secret for HS256")
-    if len(content) < _SHORTEST_SECRET:
-        raise BadSigningKey(f"is too short: at least {_SHORTEST_SECRET} bytes, random ones")
+    if len(content) < _MIN_SECRET_BYTES:
+        raise BadSigningKey(f"is too short: at least {_MIN_SECRET_BYTES} bytes, random ones")
     return SigningKey("HS256", kid, content, None)
 
 
@@ -91,8 +91,8 @@ def _read(pem: str) -> Any:
 def _public_half(algorithm: Algorithm, private: Any) -> dict[str, str]:
     """What makes the public key (RFC 7518 §6, RFC 8037 §2), and nothing else."""
     if algorithm == "RS256" and isinstance(private, RSAPrivateKey):
-        if private.key_size < _SMALLEST_RSA:
-            raise BadSigningKey(f"is too small: RSA needs at least {_SMALLEST_RSA} bits")
+        if private.key_size < _MIN_RSA_BITS:
+            raise BadSigningKey(f"is too small: RSA needs at least {_MIN_RSA_BITS} bits")
         jwk = RSAAlgorithm.to_jwk(private.public_key(), as_dict=True)
     elif algorithm == "ES256" and isinstance(private, EllipticCurvePrivateKey):
         if private.curve.name != _P256:

@@ -54,7 +54,7 @@ _PUBLIC_TYPES = ("RSA", "EC", "OKP")
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 # No provider has more keys at a time; each costs some work.
-_MOST_KEYS = 100
+_MAX_KEYS = 100
 
 
 class BadKey(ValueError):
@@ -117,7 +117,7 @@ def read_key_set(data: bytes) -> tuple[VerifyingKey, ...]:
         raise BadKey("is no JWK Set") from None
     if not isinstance(keys, list):
         raise BadKey("is no JWK Set")
-    read = [_of_jwk(each) for each in keys[:_MOST_KEYS]]
+    read = [_of_jwk(each) for each in keys[:_MAX_KEYS]]
     return tuple(each for each in read if each is not None)
 
 

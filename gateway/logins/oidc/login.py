@@ -19,11 +19,11 @@ from gateway.core.http.refusals import Refusal
 from gateway.core.logins import authorization_code, login_state, token_response
 from gateway.core.logins.authorization_code import BadAnswer, Code
 from gateway.core.logins.carriers import KeyCookie
-from gateway.core.logins.login_state import Trip
+from gateway.core.logins.login_state import LoginState
 from gateway.core.logins.provider_metadata import Metadata
 from gateway.core.logins.replies import Reply
 from gateway.core.logins.request_echo import EchoDetector
-from gateway.core.logins.token_response import BadGrant, Grant, Kept, NotJwt
+from gateway.core.logins.token_response import BadTokenResponse, NotJwt, StoredTokens, TokenResponse
 from gateway.core.sessions.sealing import NONCE_BYTES
 from gateway.core.sessions.session import Device, Session
 from gateway.core.tokens import id_tokens
@@ -32,7 +32,7 @@ from gateway.logins import Answer, Attempt, LoggedIn, Login, LoginFailed, LoginS
 from gateway.logins._events import end_replaced, report, reporting_failures, subject_of
 from gateway.logins.oidc import backchannel_logout
 from gateway.logins.oidc.backchannel_logout import BackchannelLogout
-from gateway.logins.oidc.provider import GrantRefused, Provider
+from gateway.logins.oidc.provider import Provider, TokenRequestRefused
 from gateway.logins.oidc.renewal import OidcRenewal
 from gateway.outbound.backends import BackendFailed
 from gateway.store.renewals import Renew
@@ -44,13 +44,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gateway.logins")
 
 # Many servers take no longer request line than 8 KiB; without its ID token, a provider asks.
-_LONGEST_HINT = 6 * 1024
+_MAX_HINT_BYTES = 6 * 1024
 
 # The addresses on the way hold states and codes, which nobody on either side may come to know.
 _PRIVATE = (("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer"))
 
 # Nobody sends a longer query.
-_MOST_PARAMETERS = 50
+_MAX_PARAMETERS = 50
 
 _SEE_OTHER = 303
 
@@ -87,7 +87,7 @@ class OidcLogin(Login):
             except BackendFailed as failed:
                 again = return_paths.login_url(config.path, back)
                 raise LoginFailed(failed.refusal, again=again) from None
-        trip = login_state.begin(
+        pending = login_state.begin(
             secrets.token_bytes(login_state.RANDOM_BYTES),
             origin=config.origin or attempt.origin,
             return_to=back,
@@ -99,64 +99,64 @@ class OidcLogin(Login):
                 **config.parameters,
                 "response_type": "code",
                 "client_id": config.client_id,
-                "redirect_uri": trip.origin + config.callback_path,
+                "redirect_uri": pending.origin + config.callback_path,
                 "scope": " ".join(config.scopes),
-                "state": trip.state,
-                "nonce": trip.nonce,
-                "code_challenge": trip.challenge,
+                "state": pending.state,
+                "nonce": pending.nonce,
+                "code_challenge": pending.challenge,
                 "code_challenge_method": "S256",
             },
         )
         random = secrets.token_bytes(NONCE_BYTES)
-        taken = login_state.cookie(trip, config.path, like, self._sessions.sealer, random)
-        return _lead_to(url, *login_state.given_up(attempt.trips, like), taken)
+        taken = login_state.cookie(pending, config.path, like, self._sessions.sealer, random)
+        return _lead_to(url, *login_state.deletions_if_too_many(attempt.login_states, like), taken)
 
     # And back.
 
     async def callback(self, attempt: Attempt) -> Reply:
-        """Logs in whoever comes back from the trip that was begun in the same browser.
+        """Logs in whoever comes back from the pending that was begun in the same browser.
 
         Raises `LoginFailed` and `StoreUnavailable`.
         """
         with reporting_failures(self._sessions, attempt):
-            trip = await self._trip(attempt)
+            pending = await self._pending(attempt)
             try:
-                return await self._arrive(attempt, trip)
+                return await self._arrive(attempt, pending)
             except BackendFailed as failed:
-                again = return_paths.login_url(self._config.path, trip.return_to)
-                ended = login_state.ended(trip.state, _cookie(attempt))
+                again = return_paths.login_url(self._config.path, pending.return_to)
+                ended = login_state.ended(pending.state, _cookie(attempt))
                 raise LoginFailed(failed.refusal, again=again, cookie=ended) from None
 
-    async def _trip(self, attempt: Attempt) -> Trip:
-        """The trip that ends here, which nobody else can end any more."""
+    async def _pending(self, attempt: Attempt) -> LoginState:
+        """The pending that ends here, which nobody else can end any more."""
         path, now = self._config.path, time.time()
         try:
             state = authorization_code.state_in(attempt.query)
         except BadAnswer:
             state = ""
-        trip = login_state.find(
-            attempt.trips, state, path, _cookie(attempt), self._sessions.sealer, now
+        pending = login_state.find(
+            attempt.login_states, state, path, _cookie(attempt), self._sessions.sealer, now
         )
         guard = self._sessions.replay_guard
-        if trip is None or not await guard.claim(f"trip {state}", login_state.LIFE):
+        if pending is None or not await guard.claim(f"trip {state}", login_state.LIFETIME):
             raise LoginFailed(refusals.LOGIN_LOST, again=path)
-        return trip
+        return pending
 
-    async def _arrive(self, attempt: Attempt, trip: Trip) -> Reply:
+    async def _arrive(self, attempt: Attempt, pending: LoginState) -> Reply:
         metadata = await self._provider.metadata()
-        grant = await self._grant(attempt, trip, metadata)
-        if grant.id_token is None:
+        tokens = await self._redeemed(attempt, pending, metadata)
+        if tokens.id_token is None:
             self._fail(attempt, "no_id_token")
         try:
-            claims = await self._provider.id_claims(grant.id_token, grant.access_token)
-            id_tokens.check_nonce(claims.payload, trip.nonce)
+            claims = await self._provider.id_claims(tokens.id_token, tokens.access_token)
+            id_tokens.check_nonce(claims.payload, pending.nonce)
             now, skew = time.time(), self._sessions.skew
             token, expiry = token_response.token_of(
-                grant, self._config.token, claims, now=now, skew=skew
+                tokens, self._config.token, claims, now=now, skew=skew
             )
         except NotJwt:
             self._fail(attempt, "no_jwt", refusals.NO_JWT)
-        except (NotVerified, BadGrant) as error:
+        except (NotVerified, BadTokenResponse) as error:
             self._fail(attempt, str(error))
         if EchoDetector(attempt.query, attempt.fields, attempt.body).is_echo(token):
             self._fail(attempt, "echo")
@@ -170,8 +170,8 @@ class OidcLogin(Login):
             login=self._config.path,
             device=Device(attempt.device, attempt.address),
             token_expiry=expiry,
-            refresh=token_response.dump(self._kept(grant, metadata)),
-            renew_before=self._config.renew_before if grant.refresh_token else None,
+            refresh=token_response.dump(self._stored(tokens, metadata)),
+            renew_before=self._config.renew_before if tokens.refresh_token else None,
             names=[
                 backchannel_logout.name(self._config, kind, value)
                 for kind, value in id_tokens.names(claims.payload)
@@ -180,9 +180,11 @@ class OidcLogin(Login):
         report(self._sessions, "login", attempt, issued.session)
         like = _cookie(attempt)
         key = like.setting(issued.key.reveal())
-        return LoggedIn.by(_lead_to(trip.return_to, login_state.ended(trip.state, like), key))
+        return LoggedIn.by(_lead_to(pending.return_to, login_state.ended(pending.state, like), key))
 
-    async def _grant(self, attempt: Attempt, trip: Trip, metadata: Metadata) -> Grant:
+    async def _redeemed(
+        self, attempt: Attempt, pending: LoginState, metadata: Metadata
+    ) -> TokenResponse:
         """What the provider gives for the code that the browser brings."""
         try:
             answer = authorization_code.read_answer(attempt.query, metadata)
@@ -191,9 +193,9 @@ class OidcLogin(Login):
         if not isinstance(answer, Code):
             self._fail(attempt, answer.error, _refusal_of(answer.error))
         try:
-            redirect_uri = trip.origin + self._config.callback_path
-            return await self._provider.redeem(answer.code, trip.verifier, redirect_uri)
-        except GrantRefused as refused:
+            redirect_uri = pending.origin + self._config.callback_path
+            return await self._provider.redeem(answer.code, pending.verifier, redirect_uri)
+        except TokenRequestRefused as refused:
             used = refused.error == "invalid_grant"  # the code, or too old
             self._fail(
                 attempt,
@@ -222,10 +224,10 @@ class OidcLogin(Login):
             payload.pop("email", None)
         return Claims(payload, None).subject(self._config.subject)
 
-    def _kept(self, grant: Grant, metadata: Metadata) -> Kept:
+    def _stored(self, tokens: TokenResponse, metadata: Metadata) -> StoredTokens:
         """The ID token is kept beside the access token where a logout shows it as a hint."""
         needed = metadata.end_session_endpoint and self._config.token != "id_token"  # noqa: S105
-        return Kept(grant.refresh_token, grant.id_token if needed else None)
+        return StoredTokens(tokens.refresh_token, tokens.id_token if needed else None)
 
     # Out.
 
@@ -244,7 +246,7 @@ class OidcLogin(Login):
         }
         # Never the session's own token, which upstreams take (wire-rules.md#C4).
         hint = token_response.load(session.refresh).id_token
-        if hint is not None and len(hint.reveal()) <= _LONGEST_HINT:
+        if hint is not None and len(hint.reveal()) <= _MAX_HINT_BYTES:
             parameters["id_token_hint"] = hint.reveal()
         return authorization_code.with_parameters(endpoint, parameters)
 
@@ -258,7 +260,7 @@ def _cookie(attempt: Attempt) -> KeyCookie:
 def _return_path(query: str) -> str:
     """Where the browser is to go afterwards, if that is on this site."""
     try:
-        given = parse_qs(query.removeprefix("?"), max_num_fields=_MOST_PARAMETERS)
+        given = parse_qs(query.removeprefix("?"), max_num_fields=_MAX_PARAMETERS)
     except ValueError:
         return "/"
     return return_paths.safe(given.get("return_to", ["/"])[0])

@@ -16,7 +16,7 @@ import aiohttp
 from gateway.core.http import refusals
 from gateway.core.logins import authorization_code, provider_metadata, token_response
 from gateway.core.logins.provider_metadata import BadMetadata, Metadata
-from gateway.core.logins.token_response import BadGrant, ClientAuth, Grant
+from gateway.core.logins.token_response import BadTokenResponse, ClientAuth, TokenResponse
 from gateway.core.secret import Secret
 from gateway.core.tokens import id_tokens
 from gateway.core.tokens.claims import Claims
@@ -38,7 +38,7 @@ _MAX_BYTES = 256 * 1024
 _TOO_MANY_REQUESTS = 429
 
 
-class GrantRefused(Exception):
+class TokenRequestRefused(Exception):
     """The provider gives nothing; `error` is one of the words that are known (RFC 6749 §5.2)."""
 
     def __init__(self, error: str) -> None:
@@ -88,9 +88,9 @@ class Provider:
         except Unavailable:
             raise BackendFailed(refusals.PROVIDER_DOWN) from None
 
-    async def redeem(self, code: Secret, verifier: str, redirect_uri: str) -> Grant:
-        """What the provider gives for a code. Raises `BackendFailed` and `GrantRefused`."""
-        return await self._granted(
+    async def redeem(self, code: Secret, verifier: str, redirect_uri: str) -> TokenResponse:
+        """What the provider gives for a code. Raises `BackendFailed` and `TokenRequestRefused`."""
+        return await self._token_response(
             {
                 "grant_type": "authorization_code",
                 "code": code.reveal(),
@@ -99,10 +99,10 @@ class Provider:
             }
         )
 
-    async def refresh(self, refresh_token: Secret) -> Grant:
-        """What it gives for a refresh token. Raises `BackendFailed` and `GrantRefused`."""
+    async def refresh(self, refresh_token: Secret) -> TokenResponse:
+        """What it gives for a refresh token. Raises `BackendFailed` and `TokenRequestRefused`."""
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token.reveal()}
-        return await self._granted(form)
+        return await self._token_response(form)
 
     async def verified(self, token: str) -> Claims:
         """What a token says that the provider has signed for this client.
@@ -143,26 +143,26 @@ class Provider:
             self._keys = {address: KeySet(self._connected(), address)}
         return self._keys[address]
 
-    async def _granted(self, form: Mapping[str, str]) -> Grant:
+    async def _token_response(self, form: Mapping[str, str]) -> TokenResponse:
         metadata = await self.metadata()
         fields, more = token_response.client_fields(
             self._client_auth(metadata), self._config.client_id, self._config.client_secret
         )
         status, body = await self._post(metadata.token_endpoint, fields, {**form, **more})
         if status >= 500 or status == _TOO_MANY_REQUESTS:
-            _log.warning("%s answered %d to a grant", self._config.issuer, status)
+            _log.warning("%s answered %d to a token request", self._config.issuer, status)
             raise BackendFailed(refusals.PROVIDER_DOWN)
         if (
             status in (400, 401)
             and (error := token_response.error_in(body)) != authorization_code.OTHER
         ):
-            raise GrantRefused(error)
+            raise TokenRequestRefused(error)
         if status != 200:
-            _log.error("%s answered %d to a grant", self._config.issuer, status)
+            _log.error("%s answered %d to a token request", self._config.issuer, status)
             raise BackendFailed(refusals.PROVIDER_INVALID)
         try:
             return token_response.read(body)
-        except BadGrant as error:
+        except BadTokenResponse as error:
             _log.error("%s gave what cannot be used: %s", self._config.issuer, error)
             raise BackendFailed(refusals.PROVIDER_INVALID) from None
 
@@ -193,7 +193,7 @@ class Provider:
             raise BackendFailed(refusals.PROVIDER_INVALID) from None
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
             name = type(error).__name__
-            _log.warning("%s cannot be asked for a grant: %s", self._config.issuer, name)
+            _log.warning("%s cannot be asked for tokens: %s", self._config.issuer, name)
             raise BackendFailed(refusals.PROVIDER_DOWN) from None
 
     def _connected(self) -> aiohttp.ClientSession:

@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.core.logins import token_response
-from gateway.core.logins.token_response import BadGrant, Grant
+from gateway.core.logins.token_response import BadTokenResponse, TokenResponse
 from gateway.core.sessions.session import Session, Token, renewal_time
 from gateway.core.tokens.claims import Claims, NotVerified
-from gateway.logins.oidc.provider import GrantRefused, Provider
+from gateway.logins.oidc.provider import Provider, TokenRequestRefused
 from gateway.outbound.backends import BackendFailed
 from gateway.store.renewals import RenewalFailed, RenewalRefused
 from gateway.store.token_updates import Renewed
@@ -45,43 +45,43 @@ class OidcRenewal:
 
     async def __call__(self, session: Session) -> Renewed:
         """Asks the provider. Raises `RenewalRefused` and `RenewalFailed`."""
-        kept = token_response.load(session.refresh)
-        if kept.refresh_token is None:
+        stored = token_response.load(session.refresh)
+        if stored.refresh_token is None:
             raise RenewalRefused
         try:
-            grant = await self._provider.refresh(kept.refresh_token)
-            claims = await self._claims(grant, session)
+            tokens = await self._provider.refresh(stored.refresh_token)
+            claims = await self._claims(tokens, session)
             now = time.time()
             token, expiry = token_response.token_of(
-                grant, self._config.token, claims, now=now, skew=self._skew
+                tokens, self._config.token, claims, now=now, skew=self._skew
             )
-        except GrantRefused as refused:
+        except TokenRequestRefused as refused:
             _log.warning("%s answered %s to a renewal", self._config.issuer, refused.error)
             # Any other error says something of the gateway, and nothing of the user.
             ended = refused.error == "invalid_grant"
             raise (RenewalRefused if ended else RenewalFailed) from None
         except BackendFailed:
             raise RenewalFailed from None
-        except (BadGrant, NotVerified) as error:
+        except (BadTokenResponse, NotVerified) as error:
             # What was sent has been used up, so asking once more gives nothing better.
             _log.error("%s renewed what cannot be used: %s", self._config.issuer, error)
             raise RenewalRefused from None
-        if kept.id_token is not None and grant.id_token is not None:
-            kept = replace(kept, id_token=grant.id_token)
-        kept = replace(kept, refresh_token=grant.refresh_token or kept.refresh_token)
+        if stored.id_token is not None and tokens.id_token is not None:
+            stored = replace(stored, id_token=tokens.id_token)
+        stored = replace(stored, refresh_token=tokens.refresh_token or stored.refresh_token)
         expires = math.inf if expiry is None else expiry
         return Renewed(
             Token(token.encode("ascii")),
             expires,
             renewal_time(now, expires, self._config.renew_before),
-            token_response.dump(kept),
+            token_response.dump(stored),
         )
 
-    async def _claims(self, grant: Grant, session: Session) -> Claims | None:
+    async def _claims(self, tokens: TokenResponse, session: Session) -> Claims | None:
         """What the new ID token says, if there is one: of the same subject (Core §12.2)."""
-        if grant.id_token is None:
+        if tokens.id_token is None:
             return None
-        claims = await self._provider.id_claims(grant.id_token, grant.access_token)
+        claims = await self._provider.id_claims(tokens.id_token, tokens.access_token)
         if not self._is_subject(session.subject, claims):
             raise NotVerified("another_subject")
         return claims

@@ -115,8 +115,8 @@ def _endpoint_lines(head: RequestHead, route: Route, entry: ResolvedSession | No
     A login may carry an Authorization of its own (Basic, say), which goes on unless it is a key.
     """
     lines = _unread_line(head, entry)
-    if head.trips:
-        lines += caller_fields.line(caller_fields.LOGIN_STATES, b"; ".join(head.trips))
+    if head.login_states:
+        lines += caller_fields.line(caller_fields.LOGIN_STATES, b"; ".join(head.login_states))
     if head.credential is None:
         given = head.authorization or b""
         return lines if KEY_PATTERN.search(given) else lines + given

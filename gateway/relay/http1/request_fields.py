@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from gateway.core.http import refusals
 from gateway.core.http.forwarding import host_value
-from gateway.core.logins.carriers import TRIP_MARK
+from gateway.core.logins.carriers import LOGIN_STATE_MARK
 from gateway.core.sessions.keys import KEY_PATTERN
 from gateway.relay.http1 import grammar
 from gateway.relay.http1.request_head import Refused, RequestHead
@@ -21,8 +21,8 @@ _TRACEPARENT = re.compile(
 _KEY_COOKIE = re.compile(
     rb"[ \t]*+([^=;\s]++)[ \t]*+=[ \t]*+\"?(%b)\"?[ \t]*+" % KEY_PATTERN.pattern
 )
-_TRIP_COOKIE = re.compile(
-    rb"[ \t]*+[^=;\s]++=%b[A-Za-z0-9_-]++[ \t]*+" % re.escape(TRIP_MARK.encode())
+_LOGIN_STATE_COOKIE = re.compile(
+    rb"[ \t]*+[^=;\s]++=%b[A-Za-z0-9_-]++[ \t]*+" % re.escape(LOGIN_STATE_MARK.encode())
 )
 
 _COOKIE = (b"Cookie",)
@@ -100,12 +100,12 @@ def cookie(head: RequestHead, name: bytes, line: bytes) -> None:
     if b"lk_" not in line:
         head.passed.append(line)
         return
-    kept, trips = [], []
+    kept, login_states = [], []
     for pair in line[len(name) + 1 : -2].split(b";"):
         found = _KEY_COOKIE.fullmatch(pair)
         if found is None:
-            if _TRIP_COOKIE.fullmatch(pair):
-                trips.append(pair.strip(b" \t"))
+            if _LOGIN_STATE_COOKIE.fullmatch(pair):
+                login_states.append(pair.strip(b" \t"))
             else:
                 kept.append(pair)
             continue
@@ -114,7 +114,7 @@ def cookie(head: RequestHead, name: bytes, line: bytes) -> None:
             head.cookie, head.credential, head.key_fields = found[1], found[2], _COOKIE
         elif head.credential != found[2] or head.cookie not in (None, found[1]):
             head.disputed = True
-    head.trips += tuple(trips)
+    head.login_states += tuple(login_states)
     rest = b";".join(kept)
     if rest.strip(b" \t;"):
         head.passed.append(name + b": " + rest.lstrip(b" \t") + b"\r\n")

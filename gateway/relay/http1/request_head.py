@@ -73,7 +73,7 @@ class RequestHead:
     cookie: bytes | None = None  # the name of the cookie that held the credential
     key_fields: tuple[bytes, ...] = ()  # the field that held it, if not Authorization
     deletions: tuple[str, ...] = ()  # Set-Cookie values for the answer, of cookies to be forgotten
-    trips: tuple[bytes, ...] = ()  # cookies of browsers that are on their way to log in
+    login_states: tuple[bytes, ...] = ()  # cookies of browsers that are on their way to log in
     authorization: bytes | None = None  # the Authorization line, as it came
     key_cookies: tuple[tuple[bytes, bytes], ...] = ()  # the names of cookies with keys, and those
     disputed = (

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from gateway.core.http import shared_caches
 from gateway.core.http.field_names import HOP_BY_HOP, OWN_PREFIX, fold
 from gateway.core.logins import cookie_logouts
-from gateway.core.logins.carriers import TRIP_MARK
+from gateway.core.logins.carriers import LOGIN_STATE_MARK
 from gateway.relay.http1 import broken_rules, grammar
 from gateway.relay.http1.field_rules import FieldRules
 from gateway.relay.http1.grammar import Malformed
@@ -15,7 +15,7 @@ from gateway.relay.http1.grammar import Malformed
 # No answer has as many; what is done with each takes time of all others.
 _MAX_FIELDS = 1000
 
-_TRIP = f"={TRIP_MARK}".encode()
+_LOGIN_STATE = f"={LOGIN_STATE_MARK}".encode()
 
 # Server-sent events (HTML §9.2), JSON texts one after the other (RFC 7464, and a line each), and
 # pictures of cameras.
@@ -140,7 +140,7 @@ class ResponseReader:
     def _set_cookie(self, head: ResponseHead, name: bytes, line: bytes) -> None:
         head.set_cookies += (line,)
         own = self._own_cookies
-        if not own or not (cookie_name(line) in own or _TRIP in line):
+        if not own or not (cookie_name(line) in own or _LOGIN_STATE in line):
             head.passed.append(line)
 
 

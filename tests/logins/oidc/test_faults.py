@@ -393,7 +393,7 @@ async def test_rotated_keys(redis: RedisServer, provider: FaultyProvider, new: S
 async def test_a_state_of_nobody(
     place: World, provider: FaultyProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without a trip that was begun in this browser, the provider is not even asked."""
+    """Without a login that was begun in this browser, the provider is not even asked."""
     for query in (
         "",
         "?code=" + CODE,
@@ -426,8 +426,8 @@ async def test_another_browser(
     await victim.begin(provider)
     got = await victim.come_back(provider, asked)
     assert refused(got, place, provider, caplog) == (400, "login_lost")
-    [name] = attacker.trips
-    for value in victim.trips.values():
+    [name] = attacker.login_states
+    for value in victim.login_states.values():
         place.events.clear()
         got = await Visitor(place, cookies={name: value}).come_back(provider, asked)
         assert refused(got, place, provider, caplog) == (400, "login_lost")
@@ -449,7 +449,7 @@ async def test_a_cookie_that_somebody_has_changed(
         place.events.clear()
         visitor = Visitor(place)
         asked = await visitor.begin(provider)
-        [(name, value)] = visitor.trips.items()
+        [(name, value)] = visitor.login_states.items()
         visitor.cookies[name] = change(value)
         got = await visitor.come_back(provider, asked)
         assert refused(got, place, provider, caplog) == (400, "login_lost")
@@ -556,7 +556,7 @@ async def test_a_provider_that_says_no(
 async def test_a_store_that_is_down(
     tmp_path: Path, provider: FaultyProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody can tell then whether the trip has ended already, so its code is not used."""
+    """The gateway cannot tell then whether the login has ended already, so its code is not used."""
     with redis_server(tmp_path) as server:
         async with shop(server.url, provider) as place:
             visitor = Visitor(place)

@@ -83,7 +83,7 @@ async def test_behind_tls(place: World, provider: FaultyProvider) -> None:
     visitor = Visitor(place, "https")
     asked = await visitor.begin(provider)
     assert asked["redirect_uri"] == "https://shop.example/login/id/callback"
-    [name] = visitor.trips
+    [name] = visitor.login_states
     assert name.startswith("__Host-latchkey-")
     _, headers, _ = await visitor.come_back(provider, asked)
     assert list(visitor.cookies) == ["__Host-latchkey"]
@@ -168,7 +168,7 @@ async def test_nobody_is_led_elsewhere(place: World, provider: FaultyProvider, p
 
 
 async def test_a_very_long_way_back(place: World, provider: FaultyProvider) -> None:
-    """Is too much for a cookie: some trips must fit into a head together."""
+    """Is too much for a cookie: some login states must fit into a head together."""
     visitor = Visitor(place)
     for length, expected in ((1024, "/" + "a" * 1023), (1025, "/")):
         _, headers, _ = await visitor.log_in(provider, f"/login/id?return_to=/{'a' * (length - 1)}")
@@ -319,10 +319,10 @@ async def test_only_by_their_methods(place: World) -> None:
     assert (await place.ask("HEAD", "/login/id"))[0] == 303
 
 
-async def test_too_many_trips_are_given_up(place: World, provider: FaultyProvider) -> None:
+async def test_too_many_login_states_are_given_up(place: World, provider: FaultyProvider) -> None:
     """A browser that never comes back does not collect cookies without end."""
     visitor = Visitor(place)
     for _ in range(30):
         asked = await visitor.begin(provider)
-        assert len(visitor.trips) <= 8
+        assert len(visitor.login_states) <= 8
     assert (await visitor.come_back(provider, asked))[0] == 303
