@@ -130,8 +130,8 @@ class LoginSection(Model):
         return ()
 
     @property
-    def giver(self) -> tuple[object, ...]:
-        """What gives each name to one person: two logins of one giver name the same people."""
+    def namespace(self) -> tuple[object, ...]:
+        """What gives each name to one person: two logins of one namespace name the same people."""
         return "login", self.path
 
     @property

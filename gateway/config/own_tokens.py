@@ -24,7 +24,7 @@ def minter(config: Config) -> Minter | None:
 
     section = config.signing
     return Minter(
-        [signing.signing_key(each) for each in section.keys],
+        [signing.signing_key(key) for key in section.keys],
         issuer=section.issuer,
         audience=section.audience,
         lifetime=section.lifetime,

@@ -25,13 +25,13 @@ _BEGIN_WITH_WORD = 'begin each with a word of its own, as in "shop:{host}:"'
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """Names people: a login, or the section `jwt`. One `giver` gives each name to one person."""
+class SubjectSource:
+    """A login or the section `jwt`. In one `namespace`, a name is one person's."""
 
     where: Where
     title: str  # as in `login[0]`
     prefix: SubjectPrefix | None  # None: config.yaml says nothing of it
-    giver: tuple[object, ...]
+    namespace: tuple[object, ...]
 
     @property
     def realm(self) -> SubjectPrefix:
@@ -45,7 +45,7 @@ def check_realms(config: Config, document: Document) -> Iterator[Problem]:
     """
     complained: set[str] = set()
     for first, second in combinations(_sources(config), 2):
-        if first.giver == second.giver or not first.realm.may_equal(second.realm):
+        if first.namespace == second.namespace or not first.realm.may_equal(second.realm):
             continue
         only_first_is_silent = first.prefix is None and second.prefix is not None
         one, other = (first, second) if only_first_is_silent else (second, first)
@@ -70,7 +70,7 @@ def _shared_unverified(config: Config, document: Document) -> Iterator[Problem]:
         if not login.believes_tokens or login.subject_prefix is None:
             continue
         mine = found[at]
-        shared = [other for other in found if other.giver != mine.giver]
+        shared = [other for other in found if other.namespace != mine.namespace]
         shared = [other for other in shared if other.prefix == mine.prefix]
         if shared:
             yield document.problem(
@@ -82,10 +82,10 @@ def _shared_unverified(config: Config, document: Document) -> Iterator[Problem]:
 
 def _shared_by_issuers(config: Config, document: Document) -> Iterator[Problem]:
     """Realms into which two issuers bring names, of which neither asks the other (Core §5.7)."""
-    issuers = [source for source in _sources(config) if source.giver[0] == "issuer"]
+    issuers = [source for source in _sources(config) if source.namespace[0] == "issuer"]
     for first, second in combinations(issuers, 2):
         states_same = first.prefix is not None and first.prefix == second.prefix
-        if states_same and first.giver != second.giver:
+        if states_same and first.namespace != second.namespace:
             yield document.problem(
                 (*second.where, "subject_prefix"),
                 f"shares a realm with {first.title}, of another issuer: who can choose a name at "
@@ -108,25 +108,25 @@ def _names_alone(config: Config, document: Document) -> Iterator[Problem]:
             )
 
 
-def _sources(config: Config) -> list[Source]:
+def _sources(config: Config) -> list[SubjectSource]:
     """All that name people, in the order of config.yaml; callers, if there is a route for them."""
     found = [
-        Source(("login", at), f"login[{at}]", login.subject_prefix, login.giver)
+        SubjectSource(("login", at), f"login[{at}]", login.subject_prefix, login.namespace)
         for at, login in enumerate(config.login)
     ]
     jwt = config.jwt
     is_used = any(route.accept_jwt == "verify" for route in config.routes)
     if jwt is not None and is_used and not takes_own_tokens(config):
-        found.append(Source(("jwt",), "jwt", jwt.subject_prefix, _caller_giver(jwt)))
+        found.append(SubjectSource(("jwt",), "jwt", jwt.subject_prefix, _caller_namespace(jwt)))
     return found
 
 
-def _caller_giver(jwt: Jwt) -> tuple[object, ...]:
+def _caller_namespace(jwt: Jwt) -> tuple[object, ...]:
     """The issuer, as a provider's login has it; a key that several may sign with says nothing."""
     return ("issuer", jwt.issuer[0], ("sub",)) if len(jwt.issuer) == 1 else ("jwt",)
 
 
-def _flaw(one: Source, other: Source) -> tuple[str, str]:
+def _flaw(one: SubjectSource, other: SubjectSource) -> tuple[str, str]:
     """What is wrong with the prefix of one, beside the other, and what would be right; nothing, if
     they state the same.
     """
@@ -135,6 +135,6 @@ def _flaw(one: Source, other: Source) -> tuple[str, str]:
         return message, _ADD_PREFIX
     if one.prefix != other.prefix:
         return f"may spell the same realm as that of {other.title}", _BEGIN_WITH_WORD
-    if one.prefix.text and one.giver[0] == other.giver[0] == "issuer":
+    if one.prefix.text and one.namespace[0] == other.namespace[0] == "issuer":
         return "is that of another issuer as well", ""
     return "", ""

@@ -13,10 +13,10 @@ from gateway.config.values import (
     KeySetUrl,
     Method,
     OneOrMany,
-    Place,
     PrefixText,
     SecretText,
     SendingText,
+    TokenPlaceText,
 )
 from gateway.core.logins.token_places import parse_token_place
 from gateway.core.tokens.verifying_keys import Algorithm
@@ -28,10 +28,10 @@ class Renew(Model):
     upstream: str
     backend_path: ExactPath
     method: Method = "POST"
-    refresh_token: Place = parse_token_place("auto")
+    refresh_token: TokenPlaceText = parse_token_place("auto")
     send: SendingText = None
     body: dict[str, str] = {}
-    token: Place = parse_token_place("auto")
+    token: TokenPlaceText = parse_token_place("auto")
     before: Annotated[Duration, Field(gt=0)] = 60.0
     timeout: Annotated[Duration, Field(gt=0)] = 10.0
     max_reply: Size = 2**20
@@ -51,7 +51,7 @@ class Verify(Model):
 
     @model_validator(mode="after")
     def _one_key(self) -> Self:
-        if sum(each is not None for each in (self.secret, self.public_key, self.jwks)) != 1:
+        if sum(key is not None for key in (self.secret, self.public_key, self.jwks)) != 1:
             raise ValueError("needs one of secret, public_key and jwks")
         return self
 
@@ -81,7 +81,7 @@ class SigningKeySection(Model):
     @model_validator(mode="after")
     def _one(self) -> SigningKeySection:
         given = [self.private_key_file, self.private_key, self.secret]
-        if sum(each is not None for each in given) != 1:
+        if sum(key is not None for key in given) != 1:
             raise ValueError("needs one of private_key_file, private_key and secret")
         if (self.algorithm == "HS256") != (self.secret is not None):
             raise ValueError("HS256 goes with a secret, the other algorithms with a private key")

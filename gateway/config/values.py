@@ -284,7 +284,7 @@ Peers = Annotated[IPv4Network | IPv6Network | Literal["unix"], BeforeValidator(_
 Networks = Annotated[tuple[Peers, ...], OneOrMany()]
 ServerAddress = Annotated[ServerUrl, *_parsed(parse_server, _TEXT)]
 SecretText = Annotated[Secret, *_parsed(Secret, {**_TEXT, "format": "password", "writeOnly": True})]
-Place = Annotated[TokenPlace, *_parsed(_token_place, _TEXT)]
+TokenPlaceText = Annotated[TokenPlace, *_parsed(_token_place, _TEXT)]
 CapturedPlace = Annotated[
     TokenPlace | None,
     BeforeValidator(_captured),

@@ -17,7 +17,7 @@ from gateway.core.tokens.verifying_keys import Algorithm, BadKey
 V = TypeVar("V", bound=Verify)
 
 # Whoever publishes a secret has none.
-_PUBLISHED = tuple(each for each in get_args(Algorithm) if not each.startswith("HS"))
+_PUBLISHED = tuple(name for name in get_args(Algorithm) if not name.startswith("HS"))
 
 
 def with_keys(config: Config, folder: Path, document: Document) -> tuple[Config, list[Problem]]:

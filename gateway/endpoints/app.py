@@ -35,7 +35,7 @@ from gateway.endpoints.login import LoginEndpoint
 from gateway.endpoints.logout import LogoutEndpoint
 from gateway.endpoints.sessions import SessionsEndpoint
 from gateway.logins import Answer, Login, LoginServices, open_login
-from gateway.logins._minting import MintedRenewal, Minting
+from gateway.logins._minting import MintedRenewal, SessionMinter
 from gateway.logins._throttle import LoginThrottle
 from gateway.logins._throttled_login import ThrottledLogin
 from gateway.outbound.backends import Backends
@@ -103,7 +103,7 @@ def build(
         app.router.add_route("*", listed, devices.__call__)
         app.router.add_route("*", listed + "/{handle}", devices.__call__)
     if services.minter is not None:
-        sessions.renewals.register(NAMED, MintedRenewal(Minting(NAMED, services)))
+        sessions.renewals.register(NAMED, MintedRenewal(SessionMinter(NAMED, services)))
         app.router.add_route("*", JWKS_PATH, JwksEndpoint(services.minter).__call__)
     return app
 

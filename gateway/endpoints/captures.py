@@ -22,7 +22,7 @@ from gateway.core.http import caller_fields, refusals
 from gateway.core.http.origins import host_of, plain_authority
 from gateway.core.http.refusals import Refusal
 from gateway.core.logins import carriers, cookie_deletions, cookie_logouts, reply_tokens
-from gateway.core.logins.replies import Reply, UnreadableReply, names
+from gateway.core.logins.replies import Reply, UnreadableReply, field_and_cookie
 from gateway.core.logins.reply_tokens import Found, InField, NoToken
 from gateway.core.logins.request_echo import EchoDetector
 from gateway.core.sessions import devices, keys
@@ -136,9 +136,8 @@ class Captures:
         """Ends the session if the reply logs out by the cookie that the key came in; returns the
         Set-Cookie values by which that is forgotten.
         """
-        values = [
-            value for name, value in reply.fields if names((name, value)) == ("set-cookie", kept_in)
-        ]
+        wanted = ("set-cookie", kept_in)
+        values = [line[1] for line in reply.fields if field_and_cookie(line) == wanted]
         deletions = []
         if kept_in not in self._unknown:
             deletions = cookie_logouts.deletions(values, _claims(request), time.time())
@@ -255,7 +254,9 @@ def _refusal(error: Exception) -> Refusal:
 
 def _cookie(reply: Reply, found: Found) -> str | None:
     """The cookie in which a token came, if it came in one."""
-    return names(reply.fields[found.index])[1] or None if isinstance(found, InField) else None
+    if not isinstance(found, InField):
+        return None
+    return field_and_cookie(reply.fields[found.index])[1] or None
 
 
 def _claims(request: web.Request) -> Mapping[str, Any] | None:

@@ -59,7 +59,7 @@ class Attempt:
 
     def field(self, name: str) -> str:
         """The first field of this name (in lower case), or nothing."""
-        return next((value for each, value in self.fields if each.lower() == name), "")
+        return next((value for given, value in self.fields if given.lower() == name), "")
 
 
 @dataclass(frozen=True, slots=True)

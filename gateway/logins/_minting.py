@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gateway.logins")
 
 
-class Minting:
+class SessionMinter:
     """Issues the sessions of one login, and mints their tokens."""
 
     def __init__(self, login: str, services: LoginServices) -> None:
@@ -82,15 +82,15 @@ class Minting:
 class MintedRenewal:
     """Mints a session's next token, which says what the last one did."""
 
-    def __init__(self, minting: Minting) -> None:
-        self._minting = minting
+    def __init__(self, minter: SessionMinter) -> None:
+        self._minter = minter
 
     async def __call__(self, session: Session) -> Renewed:
         """Raises `RenewalRefused`."""
-        return self._minting.renewed(session, session.claims)
+        return self._minter.renewed(session, session.claims)
 
 
-def about(issued: Issued) -> dict[str, Any]:
+def response_fields(issued: Issued) -> dict[str, Any]:
     """What the gateway itself says of a new key (in the manner of RFC 6749 §5.1)."""
     lasts = int(issued.session.ends_at - time.time())
     return {"token_type": "Bearer", "expires_in": lasts}

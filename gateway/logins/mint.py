@@ -21,7 +21,7 @@ from gateway.core.tokens.minting import BadClaims
 from gateway.logins import Attempt, LoggedIn, Login, LoginServices
 from gateway.logins._asking import ask, scrub
 from gateway.logins._events import report, reporting_failures
-from gateway.logins._minting import MintedRenewal, Minting, about, with_key
+from gateway.logins._minting import MintedRenewal, SessionMinter, response_fields, with_key
 from gateway.outbound.backends import BackendFailed
 
 if TYPE_CHECKING:
@@ -58,9 +58,9 @@ class MintLogin(Login):
         self._backends = services.backends
         self._sessions = services.sessions
         self._own_cookies = services.own_cookies
-        self._minting = Minting(config.path, services)
-        self.renewal = MintedRenewal(self._minting)
-        self._wanted = [(name, each.at, each.required) for name, each in config.claims.items()]
+        self._minter = SessionMinter(config.path, services)
+        self.renewal = MintedRenewal(self._minter)
+        self._wanted = [(name, claim.at, claim.required) for name, claim in config.claims.items()]
 
     async def __call__(self, attempt: Attempt) -> Reply:
         """The reply for the client. Raises `BackendFailed` and `StoreUnavailable`."""
@@ -87,11 +87,13 @@ class MintLogin(Login):
         except UnreadableReply:
             _log.error("login %s: the reply cannot hold a key", attempt.request_id)
             raise BackendFailed(refusals.LOGIN_REPLY) from None
-        issued = await self._minting.issue(attempt, found["sub"], found)
+        issued = await self._minter.issue(attempt, found["sub"], found)
         key = issued.key.reveal()
         if attempt.cookie is not None:
             return LoggedIn.by(scrubbed, ("Set-Cookie", attempt.cookie.setting(key)))
-        body = with_key(about(issued) if data is None else data, self._config.reply.pointer, key)
+        body = with_key(
+            response_fields(issued) if data is None else data, self._config.reply.pointer, key
+        )
         return LoggedIn.by(_with_body(scrubbed, body))
 
     def _refused(self, attempt: Attempt, scrubbed: Reply) -> Reply:

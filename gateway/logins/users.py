@@ -24,7 +24,7 @@ from gateway.core.logins.users import User, folded
 from gateway.core.sessions.session import Session
 from gateway.logins import Attempt, LoggedIn, Login, LoginServices
 from gateway.logins._events import reporting_failures
-from gateway.logins._minting import Minting, about, with_key
+from gateway.logins._minting import SessionMinter, response_fields, with_key
 from gateway.outbound.backends import BackendFailed
 from gateway.store.renewals import RenewalFailed, RenewalRefused
 from gateway.store.sessions import Issued
@@ -50,9 +50,9 @@ class UsersLogin(Login):
 
     def __init__(self, config: UsersSection, services: LoginServices) -> None:
         self._sessions = services.sessions
-        self._minting = Minting(config.path, services)
+        self._minter = SessionMinter(config.path, services)
         self._file = UsersFile(config.file)
-        self.renewal = UsersRenewal(self._file, self._minting)
+        self.renewal = UsersRenewal(self._file, self._minter)
         self._turns = FairQueue(at_once=_AT_ONCE, waiting=_MAX_WAITING, share=_MAX_OF_ONE_CLIENT)
 
     async def __call__(self, attempt: Attempt) -> Reply:
@@ -82,13 +82,13 @@ class UsersLogin(Login):
             raise BackendFailed(refusals.NO_USERS) from None
         if user is None:
             raise BackendFailed(refusals.WRONG_LOGIN)
-        issued = await self._minting.issue(attempt, user.name, user.claims)
+        issued = await self._minter.issue(attempt, user.name, user.claims)
         return _reply(attempt, given, issued)
 
     def _verify(self, given: LoginForm) -> User | None:
         """The user whose password this is. Takes its time, in a thread."""
         user = self._file.users().get(folded(given.name))
-        kept = passwords.NOBODYS if user is None else user.hash
+        kept = passwords.UNUSED_HASH if user is None else user.hash
         if not passwords.is_right(given.password, kept) or user is None:
             return None
         if not passwords.is_current(kept):
@@ -107,13 +107,13 @@ class UsersLogin(Login):
 class UsersRenewal:
     """Mints a session's next token, which says what the file says now."""
 
-    def __init__(self, file: UsersFile, minting: Minting) -> None:
+    def __init__(self, file: UsersFile, minter: SessionMinter) -> None:
         self._file = file
-        self._minting = minting
+        self._minter = minter
 
     async def __call__(self, session: Session) -> Renewed:
         """Raises `RenewalRefused` for a user whom the file has lost, and `RenewalFailed`."""
-        realm = self._minting.realm
+        realm = self._minter.realm
         try:
             users = await asyncio.to_thread(self._file.users)
         except BrokenFile:
@@ -121,7 +121,7 @@ class UsersRenewal:
         user = users.get(realm.name_in(session.subject) or "")
         if user is None or not realm.is_subject(session.subject, user.name, user.claims):
             raise RenewalRefused
-        return self._minting.renewed(session, user.claims)
+        return self._minter.renewed(session, user.claims)
 
 
 def _given(attempt: Attempt) -> LoginForm:
@@ -139,7 +139,7 @@ def _reply(attempt: Attempt, given: LoginForm, issued: Issued) -> Reply:
     """The key, in JSON; or in a cookie, and then a form leads on."""
     key, cookie = issued.key.reveal(), attempt.cookie
     if cookie is None:
-        body = with_key(about(issued), "/token", key)
+        body = with_key(response_fields(issued), "/token", key)
         return LoggedIn.by(Reply(200, (("Content-Type", "application/json"),), body))
     setting = ("Set-Cookie", cookie.setting(key))
     if given.others is None:

@@ -44,20 +44,20 @@ from pathlib import Path
 from gateway.core.http import refusals
 from gateway.core.logins.replies import Reply
 from gateway.logins import LoggedIn, Login
-from gateway.logins._minting import MintedRenewal, Minting
+from gateway.logins._minting import MintedRenewal, SessionMinter
 from gateway.outbound.backends import BackendFailed
 
 
 class ClubMottoLogin(Login):
     def __init__(self, config, services):
         self._motto = Path(config.file).read_bytes().strip()
-        self._minting = Minting(config.path, services)
-        self.renewal = MintedRenewal(self._minting)
+        self._minter = SessionMinter(config.path, services)
+        self.renewal = MintedRenewal(self._minter)
 
     async def __call__(self, attempt):
         if attempt.body != self._motto:
             raise BackendFailed(refusals.WRONG_LOGIN)
-        issued = await self._minting.issue(attempt, "member", {})
+        issued = await self._minter.issue(attempt, "member", {})
         return LoggedIn.by(Reply(200, (), issued.key.reveal().encode()))
 '''
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from gateway.config.login_sections import BackendLoginSection
 from gateway.config.token_sections import Renew, Verify
-from gateway.config.values import OneOrMany, Place
+from gateway.config.values import OneOrMany, TokenPlaceText
 from gateway.core.logins.login_paths import BackendPath
 from gateway.core.logins.token_places import TokenPlace, parse_token_place
 
@@ -17,7 +17,7 @@ class BackendSection(BackendLoginSection):
     """A login by the backend's own login: its reply's token becomes a key."""
 
     kind: Literal["backend"]
-    token: Place = parse_token_place("auto")
+    token: TokenPlaceText = parse_token_place("auto")
     subject: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)] = (
         "sub",
         "user_id",
@@ -55,7 +55,7 @@ class BackendSection(BackendLoginSection):
         return self.subject
 
     @property
-    def giver(self) -> tuple[object, ...]:
+    def namespace(self) -> tuple[object, ...]:
         """One path of a backend, by the same claims of its tokens."""
         return "backend", self.upstream, self.backend_path, self.subject
 

@@ -34,7 +34,7 @@ class MintSection(BackendLoginSection):
         return True
 
     @property
-    def giver(self) -> tuple[object, ...]:
+    def namespace(self) -> tuple[object, ...]:
         """One path of a backend, by the same place in its reply."""
         return "mint", self.upstream, self.backend_path, self.claims["sub"].at
 

@@ -95,7 +95,7 @@ class OidcSection(LoginSection):
         return self.issuer
 
     @property
-    def giver(self) -> tuple[object, ...]:
+    def namespace(self) -> tuple[object, ...]:
         """One issuer, by the same claims: it gives each `sub` to one person (Core §5.7)."""
         return "issuer", self.issuer, self.subject
 

@@ -37,7 +37,7 @@ class UsersSection(PasswordLoginSection):
         return self.file
 
     @property
-    def giver(self) -> tuple[object, ...]:
+    def namespace(self) -> tuple[object, ...]:
         """One file."""
         return "file", self.file
 

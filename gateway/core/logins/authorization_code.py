@@ -131,7 +131,7 @@ def _parameters(query: str) -> list[tuple[str, str]]:
 
 def _sole(parameters: Iterable[tuple[str, str]], name: str) -> str | None:
     """RFC 6749 §3.1: a parameter must not stand twice."""
-    values = [value for each, value in parameters if each == name]
+    values = [value for given, value in parameters if given == name]
     if len(values) > 1 or any(len(value) > _MAX_VALUE_CHARACTERS for value in values):
         raise BadAnswer(f"bad_{name}")
     return values[0] if values else None

@@ -109,9 +109,9 @@ def choose(
     """
     if choice != "auto":
         return choice
-    for said in (requested_with, wanted):
-        if said in ("cookie", "reply"):
-            return "cookie" if said == "cookie" else "reply"
+    for wish in (requested_with, wanted):
+        if wish in ("cookie", "reply"):
+            return "cookie" if wish == "cookie" else "reply"
     is_form = media_types.essence(content_type) in (media_types.FORM, media_types.FORM_OF_PARTS)
     by_script = requested_with.lower() == "xmlhttprequest"
     return "cookie" if is_form and negotiation.names_html(accept) and not by_script else "reply"

@@ -51,11 +51,11 @@ def kept_place(value: str, path: str) -> str:
     """
     cookie = read(value)
     name, domain, folder = place(value, path)
-    said = {**cookie.attributes, "path": folder}
-    in_frames = "partitioned" in said or said.get("samesite", "").lower() == "none"
+    attributes = {**cookie.attributes, "path": folder}
+    in_frames = "partitioned" in attributes or attributes.get("samesite", "").lower() == "none"
     if (domain, folder) == ("", "/") and not in_frames:
         return ""
-    return f"{name}; {_written(said)}"
+    return f"{name}; {_written(attributes)}"
 
 
 def deletion_from(kept: str, name: str) -> str:
@@ -74,9 +74,11 @@ def deletion_of(cookie: SetCookie) -> str:
     return f"{cookie.name}=; Max-Age=0" + (f"; {attributes}" if attributes else "")
 
 
-def _written(said: Mapping[str, str]) -> str:
+def _written(attributes: Mapping[str, str]) -> str:
     """The attributes that tell cookies apart, as a Set-Cookie value has them."""
-    texts = {name: said[name] for name in _ATTRIBUTES if _TEXT.fullmatch(said.get(name, " "))}
+    texts = {
+        name: attributes[name] for name in _ATTRIBUTES if _TEXT.fullmatch(attributes.get(name, " "))
+    }
     return "; ".join(
         f"{_ATTRIBUTES[name]}={text}" if text else _ATTRIBUTES[name] for name, text in texts.items()
     )

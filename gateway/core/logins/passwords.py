@@ -20,7 +20,7 @@ _hasher = PasswordHasher.from_parameters(RFC_9106_LOW_MEMORY)
 
 # The hash of 32 random bytes that nobody has: for names that are not known, so that they take as
 # long as those that are. Its parameters are those of today.
-NOBODYS = (
+UNUSED_HASH = (
     "$argon2id$v=19$m=65536,t=3,p=4"
     "$CQ2Rc3Pnddy+DvLiFF5qyA$xMKpJsupO1L1KO76oY95PC2dnV9KFm2HjhXk3iWZ2Po"
 )

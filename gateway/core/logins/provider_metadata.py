@@ -49,23 +49,23 @@ def address(issuer: str) -> str:
 def read(data: bytes, issuer: str) -> Metadata:
     """What the provider of this name says of itself. Raises `BadMetadata`."""
     try:
-        said = json.loads(data)
+        document = json.loads(data)
     except (ValueError, RecursionError):
         raise BadMetadata("the answer is no JSON") from None
-    if not isinstance(said, dict):
+    if not isinstance(document, dict):
         raise BadMetadata("the answer is not a JSON object")
-    if said.get("issuer") != issuer:
+    if document.get("issuer") != issuer:
         # Discovery §4.3: or one provider could speak for another.
         raise BadMetadata("it names another issuer; a slash at the end makes a difference")
-    methods = said.get("token_endpoint_auth_methods_supported", _DEFAULT_CLIENT_AUTH)
+    methods = document.get("token_endpoint_auth_methods_supported", _DEFAULT_CLIENT_AUTH)
     return Metadata(
         issuer,
-        _endpoint(said, "authorization_endpoint"),
-        _endpoint(said, "token_endpoint"),
-        _endpoint(said, "jwks_uri"),
-        _endpoint(said, "end_session_endpoint") if said.get("end_session_endpoint") else "",
+        _endpoint(document, "authorization_endpoint"),
+        _endpoint(document, "token_endpoint"),
+        _endpoint(document, "jwks_uri"),
+        _endpoint(document, "end_session_endpoint") if document.get("end_session_endpoint") else "",
         tuple(methods) if isinstance(methods, list | tuple) else (),
-        said.get("authorization_response_iss_parameter_supported") is True,
+        document.get("authorization_response_iss_parameter_supported") is True,
     )
 
 
@@ -87,8 +87,8 @@ def is_protected(url: str) -> bool:
     return parts.scheme == "https" or _is_loopback(parts.hostname or "")
 
 
-def _endpoint(said: dict[str, Any], name: str) -> str:
-    url = said.get(name)
+def _endpoint(document: dict[str, Any], name: str) -> str:
+    url = document.get(name)
     if not isinstance(url, str):
         raise BadMetadata(f"it has no {name}")
     if len(url) > _MAX_URL or not is_address(url):

@@ -15,7 +15,7 @@ from typing import Literal
 from urllib.parse import urlencode
 
 from gateway.core.json_text import MAX_DEPTH, Container, NotJson, String, pointed
-from gateway.core.logins.replies import IsEcho, Reply, names, nothing_sent
+from gateway.core.logins.replies import IsEcho, Reply, field_and_cookie, nothing_sent
 from gateway.core.logins.token_places import Auto, Cookie, Header, JsonPointer, TokenPlace
 from gateway.core.secret import Secret
 
@@ -187,7 +187,7 @@ def _in_body(reply: Reply, pointer: tuple[str, ...] | None) -> Iterator[RefreshT
 
 def _in_fields(reply: Reply, wanted: str | None, wanted_cookie: str) -> Iterator[RefreshToken]:
     for line in reply.fields:
-        name, cookie = names(line)
+        name, cookie = field_and_cookie(line)
         if wanted is None:
             found = names_refresh(name, cookie)
         else:

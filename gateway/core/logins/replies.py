@@ -47,7 +47,7 @@ class Reply:
 
     def field(self, name: str) -> str:
         """The first field of this name (in lower case), or nothing."""
-        return next((value for each, value in self.fields if each.lower() == name), "")
+        return next((value for given, value in self.fields if given.lower() == name), "")
 
     @property
     def is_large(self) -> bool:
@@ -58,8 +58,8 @@ class Reply:
         """The body as text, and the encoding that makes the very same bytes of it again."""
         seen = json.detect_encoding(self.body)  # byte order marks, and the zeros of wide characters
         wide = (seen, f"{seen}-be") if seen.startswith(("utf-16", "utf-32")) else (seen,)
-        said = _CHARSET.search(self.field("content-type"))
-        declared = None if said is None else charsets.codec(said[1])
+        charset = _CHARSET.search(self.field("content-type"))
+        declared = None if charset is None else charsets.codec(charset[1])
         for encoding in (*wide, declared or "utf-8", "utf-8"):
             try:
                 text = self.body.decode(encoding)
@@ -84,7 +84,7 @@ class Reply:
             line
             for line in self.fields
             if (key and key in line[1])
-            or not (cookie := names(line)[1])
+            or not (cookie := field_and_cookie(line)[1])
             or not (cookie in own or f"={LOGIN_STATE_MARK}" in line[1])
         )
         return replace(self, fields=kept)
@@ -123,7 +123,7 @@ def nothing_sent(_token: str) -> bool:
     return False
 
 
-def names(line: tuple[str, str]) -> tuple[str, str]:
+def field_and_cookie(line: tuple[str, str]) -> tuple[str, str]:
     """A field's name in lower case, and the name of the cookie that it sets, or nothing."""
     name = line[0].lower()
     return name, line[1].partition("=")[0].strip() if name == "set-cookie" else ""

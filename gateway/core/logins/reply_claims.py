@@ -67,7 +67,7 @@ def _body(reply: Reply) -> Any:
 
 def _field(reply: Reply, name: str) -> str | None:
     """One that came twice would let a reader choose; an empty one is none."""
-    values = [value for each, value in reply.fields if each.lower() == name]
+    values = [value for given, value in reply.fields if given.lower() == name]
     if len(values) > 1:
         raise BadClaims(f"the field {name} came twice")
     return values[0] or None if values else None

@@ -14,7 +14,7 @@ from gateway.core import json_text
 from gateway.core.json_text import NotJson, String
 from gateway.core.logins import refresh_tokens
 from gateway.core.logins.refresh_tokens import is_refresh, names_refresh
-from gateway.core.logins.replies import Reply, UnreadableReply, names
+from gateway.core.logins.replies import Reply, UnreadableReply, field_and_cookie
 from gateway.core.logins.reply_tokens import Found, InBody
 from gateway.core.tokens import jwt_text
 
@@ -70,7 +70,7 @@ class _Eraser:
 
     def leaves(self, name: str, value: str) -> bool:
         """Whether anything is left of a field; of one that only hands a token out, nothing is."""
-        field_name, cookie = names((name, value))
+        field_name, cookie = field_and_cookie((name, value))
         if not cookie:
             return not (self.by_name and names_refresh(field_name, ""))
         content = value.partition("=")[2].partition(";")[0].strip(' "')
@@ -99,8 +99,8 @@ def _body(reply: Reply, eraser: _Eraser) -> bytes:
         strings = reply.strings()
     except NotJson:
         return eraser.text(text).encode(encoding)
-    wanted = [(each, eraser.string(each)) for each in strings]
-    edits = [(each, value) for each, value in wanted if each.value != value]
+    wanted = [(string, eraser.string(string)) for string in strings]
+    edits = [(string, value) for string, value in wanted if string.value != value]
     return json_text.replaced(text, edits).encode(encoding)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from gateway.core.json_text import NotJson, String, pointed
 from gateway.core.logins import cookie_deletions, denials, refresh_tokens, token_names
 from gateway.core.logins.refresh_tokens import is_refresh
-from gateway.core.logins.replies import IsEcho, Reply, names, nothing_sent
+from gateway.core.logins.replies import IsEcho, Reply, field_and_cookie, nothing_sent
 from gateway.core.logins.token_places import Auto, Cookie, Header, JsonPointer, TokenPlace
 from gateway.core.tokens import jwt_text
 from gateway.core.tokens.claims import BadToken, NotAJwt, read_claims
@@ -85,7 +85,7 @@ def is_named_by_client(found: Found, may_name: Callable[[str], bool]) -> bool:
 
 def is_in_cookie(reply: Reply, found: Found) -> bool:
     """Whether the token came in a cookie, which then is the key's."""
-    return isinstance(found, InField) and bool(names(reply.fields[found.index])[1])
+    return isinstance(found, InField) and bool(field_and_cookie(reply.fields[found.index])[1])
 
 
 def kept_cookie(reply: Reply, found: Found, path: str) -> str:
@@ -186,7 +186,7 @@ def _lines_with_tokens(reply: Reply) -> Iterator[_Line]:
     But for Set-Cookie, parts between commas may have been lines of their own (RFC 9110 §5.3).
     """
     for index, line in enumerate(reply.fields):
-        name, cookie = names(line)
+        name, cookie = field_and_cookie(line)
         text = refresh_tokens.blotted(line[1])
         for part in [text.partition(";")[0]] if cookie else text.split(","):
             if token := jwt_text.first(part):

@@ -33,7 +33,7 @@ class NotJwt(BadTokenResponse):
 
 @dataclass(frozen=True, slots=True)
 class TokenResponse:
-    """What was given. `expires_in` is said of the access token, in seconds from now."""
+    """What was given. `expires_in` is answer of the access token, in seconds from now."""
 
     access_token: Secret
     id_token: Secret | None
@@ -51,16 +51,16 @@ class StoredTokens:
 
 def read(body: bytes) -> TokenResponse:
     """What a successful answer gives. Raises `BadTokenResponse`."""
-    said = _object(body)
+    answer = _object(body)
     # RFC 6749 §5.1 has it without case.
-    kind = said.get("token_type")
+    kind = answer.get("token_type")
     if not isinstance(kind, str) or kind.lower() != "bearer":
         raise BadTokenResponse("token_type_is_not_bearer")
-    access_token = _text(said, "access_token")
+    access_token = _text(answer, "access_token")
     if access_token is None:
         raise BadTokenResponse("no_access_token")
     return TokenResponse(
-        access_token, _text(said, "id_token"), _text(said, "refresh_token"), _seconds(said)
+        access_token, _text(answer, "id_token"), _text(answer, "refresh_token"), _seconds(answer)
     )
 
 
@@ -88,15 +88,15 @@ def client_fields(
 
 
 def token_of(
-    tokens: TokenResponse, which: str, said: Claims | None, *, now: float, skew: float
+    tokens: TokenResponse, which: str, id_claims: Claims | None, *, now: float, skew: float
 ) -> tuple[str, float | None]:
     """The token for a session, and when it expires: the access token, or the ID token that says
     this. Raises `NotJwt` and `BadTokenResponse`.
     """
     if which == "id_token":
-        if tokens.id_token is None or said is None:
+        if tokens.id_token is None or id_claims is None:
             raise BadTokenResponse("no_id_token")
-        return _jwt(tokens.id_token), said.expires
+        return _jwt(tokens.id_token), id_claims.expires
     token = _jwt(tokens.access_token)
     try:
         own = claims.read_claims(token, now - skew).expires
@@ -123,7 +123,7 @@ def _jwt(token: Secret) -> str:
 def dump(stored: StoredTokens) -> str:
     """One line of text, empty for nothing; to be sealed."""
     parts = {"refresh": stored.refresh_token, "id": stored.id_token}
-    held = {name: each.reveal() for name, each in parts.items() if each is not None}
+    held = {name: token.reveal() for name, token in parts.items() if token is not None}
     return json.dumps(held, separators=(",", ":")) if held else ""
 
 
@@ -140,26 +140,26 @@ def load(line: str) -> StoredTokens:
 
 def _object(body: bytes) -> Mapping[str, Any]:
     try:
-        said = json.loads(body)
+        answer = json.loads(body)
     except (ValueError, RecursionError):
         raise BadTokenResponse("not_json") from None
-    if not isinstance(said, dict):
+    if not isinstance(answer, dict):
         raise BadTokenResponse("not_json")
-    return said
+    return answer
 
 
-def _text(said: Mapping[str, Any], name: str) -> Secret | None:
+def _text(answer: Mapping[str, Any], name: str) -> Secret | None:
     """RFC 6749, Appendix A: tokens are printable ASCII; anything else is none."""
-    value = said.get(name)
+    value = answer.get(name)
     if not isinstance(value, str) or not value.isascii() or not value.isprintable():
         return None
     return Secret(value) if value else None
 
 
-def _seconds(said: Mapping[str, Any]) -> float | None:
+def _seconds(answer: Mapping[str, Any]) -> float | None:
     """Some providers write the number as a text."""
     try:
-        seconds = float(said.get("expires_in", ""))
+        seconds = float(answer.get("expires_in", ""))
     except (TypeError, ValueError, OverflowError):
         return None
     return seconds if 0 < seconds < _FOREVER else None

@@ -59,7 +59,7 @@ def check_name(name: Any) -> None:
     if not name or len(name) > _MAX_NAME:
         raise BadUsers(f"a name has 1 to {_MAX_NAME} characters")
     # Printable: no lone surrogate, which UTF-8 cannot hold.
-    if not name.isprintable() or any(each.isspace() for each in name):
+    if not name.isprintable() or any(character.isspace() for character in name):
         raise BadUsers("a name cannot hold spaces or what cannot be seen")
     if name != folded(name):
         raise BadUsers("a name is not in Unicode's form NFC")
@@ -76,7 +76,7 @@ def _user(name: Any, content: Any) -> User:
         raise BadUsers(f"{name}: hash is no argon2id hash")
     if int(found[1]) > _MAX_MEMORY_KIB:
         raise BadUsers(f"{name}: hash takes too much memory")
-    if not isinstance(claims, dict) or not all(isinstance(each, str) for each in claims):
+    if not isinstance(claims, dict) or not all(isinstance(claim, str) for claim in claims):
         raise BadUsers(f"{name}: claims must be a mapping")
     for claim in claims:
         if claim in REGISTERED:

@@ -67,7 +67,7 @@ def read_claims(token: str, now: float) -> Claims:
         read = [json_text.parsed(part.decode("utf-8")) for part in (header, payload)]
     except ValueError:
         raise NotAJwt("not_a_jwt") from None
-    if not all(isinstance(each, dict) for each in read):
+    if not all(isinstance(part, dict) for part in read):
         raise NotAJwt("not_a_jwt")
     if not jwt_text.is_signed(token):
         raise NotAJwt("unsigned")

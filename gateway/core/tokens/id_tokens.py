@@ -47,10 +47,10 @@ def check_id_token(
         raise NotVerified("no_azp")
     if party is not None and party != client_id:
         raise NotVerified("wrong_azp")
-    said = payload.get("at_hash")
-    if said is None or access_token is None:
+    at_hash = payload.get("at_hash")
+    if at_hash is None or access_token is None:
         return
-    if not _is_same(said, _left_half(access_token, _algorithm(token))):
+    if not _is_same(at_hash, _left_half(access_token, _algorithm(token))):
         raise NotVerified("wrong_at_hash")
 
 
@@ -62,8 +62,8 @@ def check_nonce(payload: Mapping[str, Any], nonce: str) -> None:
 
 def names(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
     """How a logout token may call the session that an ID token begins: by which claim, and how."""
-    said = [(kind, payload.get(kind)) for kind in ("sid", "sub")]
-    return [(kind, value) for kind, value in said if _is_name(value)]
+    names = [(kind, payload.get(kind)) for kind in ("sid", "sub")]
+    return [(kind, value) for kind, value in names if _is_name(value)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +114,9 @@ def _is_name(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and 0 < len(value) <= _MAX_NAME and value.isprintable()
 
 
-def _is_same(said: object, right: str) -> bool:
+def _is_same(given: object, right: str) -> bool:
     """In a time that tells nothing of what is right. That is ASCII, and `hmac` takes no other."""
-    return isinstance(said, str) and said.isascii() and hmac.compare_digest(said, right)
+    return isinstance(given, str) and given.isascii() and hmac.compare_digest(given, right)
 
 
 def _algorithm(token: str) -> str:

@@ -107,7 +107,7 @@ def _check_parties(payload: dict[str, Any], rules: Rules) -> None:
         return
     # RFC 7519 §4.1.3: a token that is for somebody is for nobody else.
     named = audience if isinstance(audience, list) else [audience]
-    if not any(each in rules.audiences for each in named):
+    if not any(name in rules.audiences for name in named):
         raise NotVerified("wrong_audience")
 
 

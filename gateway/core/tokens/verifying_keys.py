@@ -76,7 +76,7 @@ class VerifyingKey:
         """The algorithms that it fits of those that are allowed; the usual one, if none is said."""
         if not algorithms:
             return self.algorithms[:1]
-        return tuple(each for each in self.algorithms if each in algorithms)
+        return tuple(name for name in self.algorithms if name in algorithms)
 
 
 def of_secret(secret: Secret) -> VerifyingKey:
@@ -117,8 +117,8 @@ def read_key_set(data: bytes) -> tuple[VerifyingKey, ...]:
         raise BadKey("is no JWK Set") from None
     if not isinstance(keys, list):
         raise BadKey("is no JWK Set")
-    read = [_of_jwk(each) for each in keys[:_MAX_KEYS]]
-    return tuple(each for each in read if each is not None)
+    read = [_of_jwk(key) for key in keys[:_MAX_KEYS]]
+    return tuple(key for key in read if key is not None)
 
 
 def _of_jwk(jwk: Any) -> VerifyingKey | None:
@@ -136,7 +136,7 @@ def _of_jwk(jwk: Any) -> VerifyingKey | None:
         return None
     declared = jwk.get("alg")
     if declared is not None:
-        fits = tuple(each for each in fits if each == declared)
+        fits = tuple(name for name in fits if name == declared)
     return VerifyingKey(material, fits, kid) if fits else None
 
 
@@ -158,8 +158,8 @@ def _is_public(raw: bytes) -> bool:
     except ValueError:
         spelled = b""
     try:
-        for each in filter(None, (raw, spelled)):
-            HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(each)
+        for key in filter(None, (raw, spelled)):
+            HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(key)
     except jwt.InvalidKeyError:
         return True
     return False

@@ -41,15 +41,15 @@ class BackchannelLogout:
     async def __call__(self, attempt: Attempt) -> Reply:
         """Raises `BackendFailed` and `StoreUnavailable`; then the provider may ask again."""
         try:
-            said = await self._read(attempt)
+            logout = await self._read(attempt)
         except NotVerified as error:
             _log.warning("a logout token of %s is refused: %s", self._config.issuer, error)
             return _json(400, {"error": "invalid_request"})
-        found = await self._sessions.directory.named(self._name(said))
+        found = await self._sessions.directory.named(self._name(logout))
         ended = await self._sessions.revoke(*found)
         # Not before: a provider that was told that this has failed may ask once more.
         lasts = id_tokens.LOGOUT_LIFE + 2 * self._sessions.skew
-        await self._sessions.replay_guard.claim(self._use(said), lasts)
+        await self._sessions.replay_guard.claim(self._use(logout), lasts)
         for event in of_sessions(
             "logout", ended, reason="backchannel", request_id=attempt.request_id, by="provider"
         ):
@@ -59,21 +59,21 @@ class BackchannelLogout:
     async def _read(self, attempt: Attempt) -> LogoutToken:
         token = _token(attempt)
         claims = await self._provider.verified(token)
-        said = id_tokens.read_logout_token(
+        logout = id_tokens.read_logout_token(
             token, claims.payload, now=time.time(), leeway=self._sessions.skew
         )
-        if await self._sessions.replay_guard.is_claimed(self._use(said)):
+        if await self._sessions.replay_guard.is_claimed(self._use(logout)):
             raise NotVerified("used")
-        return said
+        return logout
 
-    def _name(self, said: LogoutToken) -> str:
-        if said.sid is not None:
-            return name(self._config, "sid", said.sid)
-        return name(self._config, "sub", said.subject or "")
+    def _name(self, logout: LogoutToken) -> str:
+        if logout.sid is not None:
+            return name(self._config, "sid", logout.sid)
+        return name(self._config, "sub", logout.subject or "")
 
-    def _use(self, said: LogoutToken) -> str:
+    def _use(self, logout: LogoutToken) -> str:
         # A token may be for several clients, and each of them is told.
-        return f"logout\n{self._config.issuer}\n{self._config.client_id}\n{said.jti}"
+        return f"logout\n{self._config.issuer}\n{self._config.client_id}\n{logout.jti}"
 
 
 def name(config: OidcSection, kind: str, value: str) -> str:
@@ -87,7 +87,7 @@ def name(config: OidcSection, kind: str, value: str) -> str:
 def _token(attempt: Attempt) -> str:
     """The token in a form. Raises `NotVerified`."""
     kinds = [value for field, value in attempt.fields if field.lower() == "content-type"]
-    if [media_types.essence(each) for each in kinds] != [media_types.FORM]:
+    if [media_types.essence(kind) for kind in kinds] != [media_types.FORM]:
         raise NotVerified("no_form")
     try:
         form = parse_qs(attempt.body.decode("ascii"), max_num_fields=_MAX_FIELDS)

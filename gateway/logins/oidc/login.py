@@ -276,5 +276,5 @@ def _refusal_of(error: str) -> Refusal:
 
 def _lead_to(url: str, *cookies: str) -> Reply:
     """RFC 9700 §4.12: by a status that has every browser go on with a GET."""
-    lines = [("Set-Cookie", each) for each in cookies]
+    lines = [("Set-Cookie", cookie) for cookie in cookies]
     return Reply(_SEE_OTHER, (("Location", url), *lines, *_PRIVATE), b"")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from gateway.core.json_text import NotJson, pointed
 from gateway.core.logins.mfa import words
 from gateway.core.logins.password_fields import is_password
-from gateway.core.logins.replies import IsEcho, Reply, UnreadableReply, names
+from gateway.core.logins.replies import IsEcho, Reply, UnreadableReply, field_and_cookie
 from gateway.core.logins.throttle_keys import plain_name
 from gateway.core.logins.token_places import JsonPointer
 
@@ -79,7 +79,7 @@ def _in_reply(reply: Reply) -> Iterator[tuple[str, str]]:
     except (NotJson, UnreadableReply):
         pass
     for line in reply.fields:
-        cookie = names(line)[1]
+        cookie = field_and_cookie(line)[1]
         if cookie:
             yield plain_name(cookie), line[1].partition("=")[2].partition(";")[0].strip(' "')
 

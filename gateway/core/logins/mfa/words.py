@@ -130,14 +130,14 @@ def _says_so(name: str, value: Any) -> bool:
 
 def _is_said(name: str, text: str) -> bool:
     """Whether a short text of this name says that a step follows."""
-    said = words(text)
+    found = words(text)
     if _KIND.fullmatch(name):
         return is_of_others([text])
-    if not _SETTLED.isdisjoint(said):
+    if not _SETTLED.isdisjoint(found):
         return False
     if _MESSAGE.fullmatch(name):
-        return not (_FACTORS.isdisjoint(said) or _TOLD.isdisjoint(said))
-    return _STATUS.fullmatch(name) is not None and _names_step(said)
+        return not (_FACTORS.isdisjoint(found) or _TOLD.isdisjoint(found))
+    return _STATUS.fullmatch(name) is not None and _names_step(found)
 
 
 def _is_due(value: Any) -> bool:
@@ -149,9 +149,9 @@ def _is_due(value: Any) -> bool:
     return bool(value)
 
 
-def _names_step(said: Sequence[str]) -> bool:
-    is_due = not (_STEPS.isdisjoint(said) or _NEEDS.isdisjoint(said))
-    return is_due or not _FACTORS.isdisjoint(said)
+def _names_step(found: Sequence[str]) -> bool:
+    is_due = not (_STEPS.isdisjoint(found) or _NEEDS.isdisjoint(found))
+    return is_due or not _FACTORS.isdisjoint(found)
 
 
 def _squeezed(name: str) -> str:
