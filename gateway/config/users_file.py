@@ -1,4 +1,4 @@
-"""The file of users: how it is read, whenever it has changed, and how it is written.
+"""Users files: how one is read, checked and written.
 
 It is YAML, or JSON if its name says so: a mapping of names to `{hash: …, claims: {…}}`.
 """
@@ -8,10 +8,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import logging
 import os
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,8 +20,6 @@ from gateway.config.files import read_file
 from gateway.core import json_text
 from gateway.core.json_text import NotJson
 from gateway.core.logins.users import BadUsers, User, read_users
-
-_log = logging.getLogger("gateway.users")
 
 
 class BrokenFile(Exception):
@@ -36,48 +32,6 @@ class BrokenFile(Exception):
 
 class NotChanged(Exception):
     """The user is there already, or is not there; the message says which."""
-
-
-class UsersFile:
-    """The users of a file as it is now. Any thread may ask."""
-
-    def __init__(self, path: str) -> None:
-        self.path = Path(path)
-        self._lock = threading.Lock()
-        self._seen: object = None  # what the file system says of what was read last
-        self._users: Mapping[str, User] | None = None
-
-    def users(self) -> Mapping[str, User]:
-        """By name. A file that is broken, or gone, leaves what was read before; raises `BrokenFile`
-        if that is nothing.
-        """
-        with self._lock:
-            seen = self._state()
-            if seen != self._seen:
-                self._seen = seen
-                self._read()
-            if self._users is None:
-                raise BrokenFile("could never be read")
-            return self._users
-
-    def _state(self) -> object:
-        try:
-            found = self.path.stat()
-        except OSError as error:
-            return error.errno
-        return found.st_mtime_ns, found.st_size, found.st_ino
-
-    def _read(self) -> None:
-        try:
-            self._users = read(self.path)
-        except BrokenFile as error:
-            _log.error(
-                "the file of users cannot be used, what was read before stays: line %d: %s",
-                error.line,
-                error,
-            )
-        else:
-            _log.info("%d users read", len(self._users))
 
 
 class _Loader(yaml.SafeLoader):

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 from gateway.concurrency.fair_queue import FairQueue, NoRoom
 from gateway.config import users_file
-from gateway.config.users_file import BrokenFile, NotChanged, UsersFile
+from gateway.config.users_file import BrokenFile, NotChanged
 from gateway.core.http import networks, refusals, return_paths
 from gateway.core.logins import login_form, passwords, throttle_keys
 from gateway.core.logins.login_form import BadLoginForm, LoginForm
@@ -25,6 +25,7 @@ from gateway.core.sessions.session import Session
 from gateway.logins import Attempt, LoggedIn, Login, LoginServices
 from gateway.logins._events import reporting_failures
 from gateway.logins._minting import SessionMinter, response_fields, with_key
+from gateway.logins._users_file import UsersFile
 from gateway.outbound.backends import BackendFailed
 from gateway.store.renewals import RenewalFailed, RenewalRefused
 from gateway.store.sessions import Issued

@@ -1,7 +1,6 @@
-"""The file of users: read when it changes, kept when it is broken, replaced as a whole."""
+"""config/users_file: a users file is read with care, and replaced as a whole."""
 
 import json
-import logging
 import multiprocessing
 import os
 from pathlib import Path
@@ -13,7 +12,7 @@ import yaml
 from gateway.config import users_file
 from gateway.config.load import load
 from gateway.config.problems import ConfigError
-from gateway.config.users_file import BrokenFile, NotChanged, UsersFile
+from gateway.config.users_file import BrokenFile, NotChanged
 from gateway.core.logins.users import BadUsers
 from tests.support.signing_keys import signing_key
 from tests.support.users import cheap_hash, user, write
@@ -77,40 +76,6 @@ def test_what_is_no_text_or_no_file(tmp_path: Path) -> None:
         with pytest.raises(BrokenFile) as caught:
             users_file.read(path)
         assert str(caught.value) == message
-
-
-def test_a_file_is_read_again_when_it_changes(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """What is broken, or gone, leaves what was there, and is logged once."""
-    path = write(tmp_path / "users.json", alice=user())
-    file = UsersFile(str(path))
-    first = file.users()
-    assert list(first) == ["alice"]
-    assert file.users() is first
-    write(path, alice=user(), bob=user())
-    assert list(file.users()) == ["alice", "bob"]
-    path.write_text('{"alice": ')
-    for _ in range(3):
-        assert list(file.users()) == ["alice", "bob"]
-    path.unlink()
-    assert list(file.users()) == ["alice", "bob"]
-    logged = [each.getMessage() for each in caplog.records if each.levelno == logging.ERROR]
-    assert len(logged) == 2
-    assert "line 1: is no JSON" in logged[0]
-    assert "No such file" in logged[1]
-    write(path, carol=user())
-    assert list(file.users()) == ["carol"]
-    assert HASH not in caplog.text
-
-
-def test_a_file_that_could_never_be_read(tmp_path: Path) -> None:
-    """Then nobody is said not to be in it."""
-    file = UsersFile(str(tmp_path / "users.yaml"))
-    with pytest.raises(BrokenFile):
-        file.users()
-    (tmp_path / "users.yaml").write_text("")
-    assert file.users() == {}
 
 
 def test_users_are_added_and_removed(tmp_path: Path) -> None:
