@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.config.login_places import backend_paths, key_cookies, logout_paths, max_bodies
 from gateway.config.own_tokens import minter
-from gateway.core.http import refusals
 from gateway.core.http.addresses import ServerUrl, share_a_server
 from gateway.core.http.cors import Policy
 from gateway.core.http.paths import BackendPaths
 from gateway.core.sessions.required_claims import allowed_values
 from gateway.relay.access.route_tokens import RouteTokens
-from gateway.relay.access.routes import Auth, BackendLogout, Destination, InPlace, Route
+from gateway.relay.access.routes import Auth, BackendLogout, Route
 from gateway.relay.http1.response_head import ResponseReader
 from gateway.relay.loop.deadlines import Clock
 from gateway.relay.loop.settings import Settings
@@ -52,7 +51,6 @@ class Builder:
             name: self._upstream(name, upstream) for name, upstream in config.upstreams.items()
         }
         self.pools = list(self._upstreams.values())
-        self._nowhere = InPlace(lambda exchange: exchange.fail(refusals.NO_ROUTE))
         self._guarded = _reached(config, backend_paths(config))
         self.logins = _anywhere(backend_paths(config))
         logouts = _reached(config, logout_paths(config))
@@ -63,7 +61,7 @@ class Builder:
     def route(self, number: int, rule: RouteConfig) -> Route:
         timeouts, limits = self._config.timeouts, self._config.limits
         upstream, captures = rule.upstream, rule.captures is not None
-        pool: Destination = self._nowhere
+        pool: Pool | None = None
         keeps_host = reads_loosely = True
         guarded = BackendPaths(())
         if upstream is not None:
@@ -76,8 +74,9 @@ class Builder:
             guarded = self._guarded[upstream]
         return Route(
             name=rule.path,
-            pool=pool,
             auth=Auth(rule.auth),
+            pool=pool,
+            host=b"" if pool is None else pool.host,
             captures=number if captures else None,
             keeps_host=keeps_host,
             reads_loosely=reads_loosely,
@@ -120,8 +119,8 @@ class Builder:
         """One of the gateway's own paths, or all below one."""
         return Route(
             name=path,
-            pool=self._own_pool(connect),
             auth=Auth.OFFERED,
+            pool=self._own_pool(connect),
             is_endpoint=True,
             close_on_logout=False,  # a logout must not end itself
             cors=Policy.of(self._config.cors),

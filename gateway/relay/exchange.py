@@ -174,10 +174,16 @@ class Exchange:
             self._connect()
 
     def _connect(self) -> None:
-        """Sends the request on, as soon as there is a connection for it."""
+        """Sends the request on, as soon as there is a connection for it; or answers it here."""
         assert self.forward is not None
-        self.waits = True
-        self.forward.route.pool.acquire(self)
+        pool, answer = self.forward.route.pool, self.forward.answer
+        if isinstance(answer, Answered):
+            self.answer(answer)
+        elif isinstance(answer, Refusal):
+            self.fail(answer)
+        elif pool is not None:
+            self.waits = True
+            pool.acquire(self)
 
     def postpones(self) -> bool:
         """Whether the body has to begin before there is a connection, which others may need.
@@ -193,6 +199,7 @@ class Exchange:
     def body_began(self) -> None:
         """The first part of the body is there."""
         assert self.forward is not None
+        assert self.forward.route.pool is not None
         self.awaits_body, self.client.deadline = False, math.inf
         self.forward.route.pool.acquire(self)
 

@@ -14,7 +14,7 @@ from gateway.core.http.cors import Policy
 from gateway.core.http.paths import BackendPaths
 from gateway.core.http.refusals import Refusal
 from gateway.core.http.routing import Methods, Table
-from gateway.relay.access.routes import Auth, InPlace, Route, RouteTable
+from gateway.relay.access.routes import Auth, Route, RouteTable
 
 ANY_SITE = Policy(frozenset({"*"}), (), (), (), credentials=False, max_age=0)
 
@@ -29,9 +29,8 @@ class Rule:
     more: tuple[tuple[str, Any], ...] = ()
 
     def route(self, guarded: BackendPaths) -> Route:
-        pool = InPlace(lambda exchange: None)
         more = dict(self.more)
-        return Route(name=self.path, pool=pool, auth=Auth(self.auth), guarded=guarded, **more)
+        return Route(name=self.path, auth=Auth(self.auth), guarded=guarded, **more)
 
 
 def rule(path: str, auth: str = "required", *methods: str, **more: Any) -> Rule:

@@ -25,7 +25,7 @@ from gateway.relay.access.peer import Peer
 from gateway.relay.access.presented_keys import PresentedKeys
 from gateway.relay.access.route_tokens import RouteTokens
 from gateway.relay.access.routes import Auth, Route, RouteTable
-from gateway.relay.http1.request_head import Refused, RequestHead
+from gateway.relay.http1.request_head import Answered, Refused, RequestHead
 from gateway.store.resolved_session import ResolvedSession
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class Forward:
     entry: ResolvedSession | None
     head: bytes
     ends: tuple[str, ...] = ()  # the sessions that end before it goes on, by their ids
+    answer: Answered | Refusal | None = None  # given in place of an upstream's
 
 
 class Load:
@@ -122,7 +123,9 @@ class Decider:
         except Refused as refused:
             raise browsers.fitted(refused, head, route) from None
         if asked is not route:
-            return Forward(asked, entry, b"", ends)
+            return Forward(asked, entry, b"", ends, self._forward_auth.answer(head, entry))
+        if route.pool is None:
+            return Forward(route, entry, b"", ends, refusals.NO_ROUTE)
         prepared = upstream_request.request_head(head, route, entry, peer, own_id)
         return Forward(route, entry, prepared, ends)
 

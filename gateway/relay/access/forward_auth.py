@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from gateway.core.http import refusals
 from gateway.core.http.field_names import ORIGINALS
 from gateway.relay.access.peer import Peer
-from gateway.relay.access.routes import Auth, InPlace, Route
+from gateway.relay.access.routes import Auth, Route
 from gateway.relay.http1.grammar import HEAD_END
 from gateway.relay.http1.request_head import Answered, Refused, RequestHead, Told
 from gateway.relay.http1.request_reader import RequestReader
 
 if TYPE_CHECKING:
-    from gateway.relay.exchange import Exchange
+    from gateway.store.resolved_session import ResolvedSession
 
 # What names a request's target, and what names its method then. The last way is Envoy's; these are
 # no fields, and no field can be called so.
@@ -71,7 +71,6 @@ class ForwardAuth:
         return [
             Route(
                 name=name,
-                pool=InPlace(self._answer),
                 auth=Auth.PUBLIC,
                 strip_prefix=prefix,
                 is_endpoint=True,
@@ -102,21 +101,19 @@ class ForwardAuth:
         described.upgrade = head.upgrade or _handshake(head)
         return described
 
-    def _answer(self, exchange: Exchange) -> None:
+    def answer(self, head: RequestHead, entry: ResolvedSession | None) -> Answered:
         """Yes, with what is to take the place of what the client has sent.
 
         Every field is named, even if there is nothing to put there: some proxies leave a field that
         they are not told of as the client sent it.
         """
-        forward = exchange.forward
-        assert forward is not None
-        fields = {**self._blank, "Cookie": _cookies(exchange.head), "Cache-Control": "no-store"}
-        if forward.entry is not None:
-            fields["Authorization"] = f"Bearer {forward.entry.token.decode('ascii')}"
-            for line in forward.entry.lines.decode("ascii").splitlines():
+        fields = {**self._blank, "Cookie": _cookies(head), "Cache-Control": "no-store"}
+        if entry is not None:
+            fields["Authorization"] = f"Bearer {entry.token.decode('ascii')}"
+            for line in entry.lines.decode("ascii").splitlines():
                 name, _, value = line.partition(": ")
                 fields[name] = value
-        exchange.answer(Answered(_OK, fields))
+        return Answered(_OK, fields)
 
 
 class _Description(NamedTuple):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from gateway.core.http import origins, paths, refusals
 from gateway.core.http.cors import Policy
@@ -16,7 +16,7 @@ from gateway.relay.access.route_tokens import RouteTokens
 from gateway.relay.http1.request_head import RequestHead
 
 if TYPE_CHECKING:
-    from gateway.relay.exchange import Exchange
+    from gateway.relay.upstream.pool import Pool
 
 # How many paths are remembered, and how long they may be: at most about 2 MiB of a client's choice.
 _MAX_PATHS = 4096
@@ -47,23 +47,6 @@ _STRICTNESS = {Auth.PUBLIC: 0, Auth.OFFERED: 0, Auth.OPTIONAL: 1, Auth.REQUIRED:
 _NO_PATHS = BackendPaths(())
 
 
-class Destination(Protocol):
-    """Where a route leads: to an upstream's pool, or to what answers in the place of one."""
-
-    @property
-    def host(self) -> bytes: ...
-    @property
-    def acquire(self) -> Callable[[Exchange], None]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class InPlace:
-    """Answers at once, without a connection to an upstream."""
-
-    acquire: Callable[[Exchange], None]
-    host: bytes = b""
-
-
 @dataclass(frozen=True, slots=True)
 class BackendLogout:
     """A backend's own logout, which ends the gateway's session as well."""
@@ -88,8 +71,9 @@ class Route:
     """One rule: where it goes, who may pass, and what is different on the way."""
 
     name: str  # the pattern; names the route in logs
-    pool: Destination
     auth: Auth
+    pool: Pool | None = None  # of the upstream that it leads to; without one, the decision answers
+    host: bytes = b""  # the upstream's own Host
     keeps_host: bool = True  # the client's Host goes upstream, else the upstream's own
     strip_prefix: bytes = b""
     reads_loosely: bool = True  # its backend may take other spellings for a path

@@ -70,14 +70,14 @@ def request_head(
     own_id: bytes,
 ) -> bytes:
     """The head as the upstream gets it; `own_id` is this gateway's name for the request."""
-    host = head.host or route.pool.host  # an HTTP/1.0 client need not name one
+    host = head.host or route.host  # an HTTP/1.0 client need not name one
     request_id = own_id
     parts = [
         head.method,
         b" ",
         route.target(head) if route.rewrites else head.target,
         b" HTTP/1.1\r\nHost: ",
-        host if route.keeps_host else route.pool.host,
+        host if route.keeps_host else route.host,
         b"\r\n",
         *head.passed,
     ]
