@@ -40,6 +40,7 @@ class ClientConnection(asyncio.Protocol):
     """One client's connection."""
 
     __slots__ = (
+        "_clients",
         "_context",
         "_lingered",
         "_paused",
@@ -55,7 +56,8 @@ class ClientConnection(asyncio.Protocol):
 
     peer: Peer
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, clients: set[ClientConnection]) -> None:
+        """`clients` are those of this worker, to which this one belongs while it is open."""
         self.transport: asyncio.Transport | None = None
         self.exchange: Exchange | None = None
         self.buffer = b""  # what has been read and belongs to nobody yet
@@ -63,6 +65,7 @@ class ClientConnection(asyncio.Protocol):
         self.stall: tuple[int, float] | None = None  # for the sweeper
         self.deadline = math.inf
         self._context = context
+        self._clients = clients
         self._paused = False
         self._pumping = False
         self._lingered = -1  # bytes thrown away since the connection began to close; -1: it has not
@@ -73,12 +76,12 @@ class ClientConnection(asyncio.Protocol):
         context = self._context
         self.transport = transport  # type: ignore[assignment]
         self.peer = context.peer(transport.get_extra_info("peername"))
-        shares, taken = context.connections, len(context.clock.clients)
+        shares, taken = context.connections, len(self._clients)
         if taken >= context.settings.connections:
             self._refuse(refusals.BUSY)
         elif taken >= shares.crowded and not shares.allows(self.peer.own_network, taken):
             self._refuse(refusals.OVER_SHARE, linger=False)  # nor has it the time of others
-        context.clock.clients.add(self)
+        self._clients.add(self)
         if shares.counts:
             shares.take(self.peer.own_network)
         if self._lingered < 0:
@@ -108,9 +111,9 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         context = self._context
-        context.clock.clients.discard(self)
+        self._clients.discard(self)
         if context.connections.counts:
-            left = len(context.clock.clients)
+            left = len(self._clients)
             context.connections.give_back(self.peer.own_network, left)
         self.buffer = b""
         self.deadline = math.inf

@@ -87,7 +87,10 @@ class Relay:
         connects to who answers them; `captures` connects to who asks where tokens are captured, and
         `refused` is told of each refusal.
         """
-        self._clock = Clock(config.timeouts.write, _seconds_per_byte(config.limits.min_rate))
+        self._clients: set[ClientConnection] = set()
+        self._clock = Clock(
+            self._clients, config.timeouts.write, _seconds_per_byte(config.limits.min_rate)
+        )
         loop = asyncio.get_running_loop()
         outbox = Outbox(loop)
         settings = _settings(config)
@@ -143,10 +146,10 @@ class Relay:
             refused=refused,
             pages=RefusalPages(config.pages.templates),
         )
-        self._live = LiveSessions(self._clock.clients, sessions, config.session.idle_timeout)
+        self._live = LiveSessions(self._clients, sessions, config.session.idle_timeout)
 
     def _load(self, config: Config) -> Load:
-        limits, clients = config.limits, self._clock.clients
+        limits, clients = config.limits, self._clients
 
         def holders() -> Iterable[str]:
             return (each.exchange.network for each in clients if each.exchange is not None)
@@ -155,7 +158,7 @@ class Relay:
         return Load(limits.requests, shares)
 
     def _connection_shares(self, config: Config) -> Shares:
-        limits, clients = config.limits, self._clock.clients
+        limits, clients = config.limits, self._clients
 
         def holders() -> Iterable[str]:
             return (client.peer.own_network for client in clients)
@@ -177,7 +180,9 @@ class Relay:
             )
             self._servers.append(
                 await create(
-                    lambda: ClientConnection(self._context), sock=listener, backlog=BACKLOG
+                    lambda: ClientConnection(self._context, self._clients),
+                    sock=listener,
+                    backlog=BACKLOG,
                 )
             )
 
@@ -199,7 +204,7 @@ class Relay:
         await self._stop_listening()
         await asyncio.sleep(_DRAIN_STEP)  # what the loop has accepted is no client before its turn
         idle_since: dict[ClientConnection, float] = {}
-        while self._clock.clients and not ending.is_set():
+        while self._clients and not ending.is_set():
             idle_since = self._close_idle(idle_since)
             if ending_tunnels.is_set():
                 self._close_tunnels(websocket.SERVICE_RESTART)
@@ -209,7 +214,7 @@ class Relay:
     async def end(self, close_status: int) -> None:
         """Cuts what is in flight; WebSockets are told this status (RFC 6455 §7.4)."""
         await self._end_tunnels(close_status)
-        for client in list(self._clock.clients):
+        for client in list(self._clients):
             client.cut(reset=True)
         for pool in self._pools:
             pool.close()
@@ -234,7 +239,7 @@ class Relay:
                     connection, _ = listener.accept()
                     connection.setblocking(False)  # noqa: FBT003 (the socket API's own)
                     await loop.connect_accepted_socket(
-                        lambda: ClientConnection(self._context), connection
+                        lambda: ClientConnection(self._context, self._clients), connection
                     )
         for server in self._servers:
             server.close()
@@ -246,7 +251,7 @@ class Relay:
         now = asyncio.get_running_loop().time()
         idle = {
             client: idle_since.get(client, now)
-            for client in self._clock.clients
+            for client in self._clients
             if client.exchange is None and not client.buffer
         }
         for client, since in idle.items():
@@ -258,13 +263,13 @@ class Relay:
         """Sends close frames, and waits for a moment until the clients have closed."""
         told = self._close_tunnels(status)
         for _ in range(round(_CLOSE_FRAME_SECONDS / _DRAIN_STEP)):
-            if not told & self._clock.clients:
+            if not told & self._clients:
                 return
             await asyncio.sleep(_DRAIN_STEP)
 
     def _close_tunnels(self, status: int) -> set[ClientConnection]:
         """The clients that were sent a close frame: all whose tunnel is between two frames."""
-        exchanges = [client.exchange for client in self._clock.clients]
+        exchanges = [client.exchange for client in self._clients]
         return {
             exchange.client
             for exchange in exchanges

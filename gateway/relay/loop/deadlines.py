@@ -12,13 +12,9 @@ import math
 import struct
 import termios
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from gateway.relay.client import ClientConnection
-    from gateway.relay.upstream.connection import UpstreamConnection
+from typing import Protocol
 
 # Half a second: timeouts are counted in seconds, and a sweep over 10,000 connections costs 1-2 ms.
 TICK = 0.5
@@ -43,16 +39,19 @@ class Watched(Protocol):
 class Clock:
     """Coarse monotonic time, and all that has a deadline on it."""
 
-    def __init__(self, write_timeout: float, seconds_per_byte: float) -> None:
-        """What a peer has to take of what is written to it.
+    def __init__(
+        self, clients: Collection[Watched], write_timeout: float, seconds_per_byte: float
+    ) -> None:
+        """Whose connections they are, and what a peer has to take of what is written to it.
 
+        clients: the clients' connections, as they come and go; upstreams' are added to `upstreams`
         write_timeout: how long it may fall behind (seconds)
         seconds_per_byte: how long a client may take for a byte; an upstream may take longer
         """
         self.now = time.monotonic()
-        self.clients: set[ClientConnection] = set()
-        self.upstreams: set[UpstreamConnection] = set()
+        self.upstreams: set[Watched] = set()
         self.sweeps: list[Callable[[float], None]] = []  # called with `now` at each tick
+        self._clients = clients
         self._write_timeout = write_timeout
         self._seconds_per_byte = seconds_per_byte
         self._timer: asyncio.TimerHandle | None = None
@@ -68,7 +67,7 @@ class Clock:
         """Ends what has run out of time."""
         self._timer = asyncio.get_running_loop().call_later(TICK, self.tick)
         now = self.now = time.monotonic()
-        self._sweep(list(self.clients), now, self._seconds_per_byte)
+        self._sweep(list(self._clients), now, self._seconds_per_byte)
         self._sweep(list(self.upstreams), now, math.inf)
         for sweep in self.sweeps:
             sweep(now)
