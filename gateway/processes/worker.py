@@ -27,7 +27,7 @@ from gateway.processes.worker_link import WorkerEnd
 from gateway.relay.http1.websocket import GOING_AWAY, SERVICE_RESTART
 from gateway.relay.server import Relay
 from gateway.relay.upstream.connection import UpstreamConnection
-from gateway.relay.upstream.pool import Connect
+from gateway.relay.upstream.server import Connect
 from gateway.store.sessions import Sessions, open_sessions
 
 if TYPE_CHECKING:

@@ -17,10 +17,11 @@ from gateway.relay.access.route_tokens import RouteTokens
 from gateway.relay.access.routes import Auth, BackendLogout, Route
 from gateway.relay.http1.response_head import ResponseReader
 from gateway.relay.loop.deadlines import Clock
-from gateway.relay.loop.settings import Settings
+from gateway.relay.loop.settings import AnswerTimeouts, Settings
 from gateway.relay.loop.write_batch import Outbox
 from gateway.relay.upstream.connection import UpstreamConnection
-from gateway.relay.upstream.pool import Connect, Pool, Server
+from gateway.relay.upstream.pool import Pool
+from gateway.relay.upstream.server import Connect, Server
 
 if TYPE_CHECKING:
     from gateway.config.model import Config, Upstream
@@ -93,11 +94,11 @@ class Builder:
             guarded=guarded,
             logout=self._any_logout if upstream is None else self._logouts[upstream],
             varies=self._key_fields if rule.auth == "optional" else (),
-            response_timeout=(
-                timeouts.response if rule.response_timeout is None else rule.response_timeout
+            timeouts=AnswerTimeouts(
+                timeouts.response if rule.response_timeout is None else rule.response_timeout,
+                rule.body_idle or timeouts.body_idle,
+                rule.body_idle or timeouts.stream_idle,
             ),
-            body_idle=rule.body_idle or timeouts.body_idle,
-            stream_idle=rule.body_idle or timeouts.stream_idle,
             body_limit=limits.body_size if rule.body_size is None else rule.body_size,
         )
 
@@ -117,6 +118,7 @@ class Builder:
 
     def endpoint(self, path: str, connect: Connect) -> Route:
         """One of the gateway's own paths, or all below one."""
+        timeouts = self._config.timeouts
         return Route(
             name=path,
             auth=Auth.OFFERED,
@@ -124,8 +126,7 @@ class Builder:
             is_endpoint=True,
             close_on_logout=False,  # a logout must not end itself
             cors=Policy.of(self._config.cors),
-            response_timeout=self._config.timeouts.response,
-            body_idle=self._config.timeouts.body_idle,
+            timeouts=AnswerTimeouts(timeouts.response, timeouts.body_idle),
             body_limit=max_bodies(self._config).get(path, self._config.limits.body_size),
         )
 
@@ -134,42 +135,54 @@ class Builder:
         and pass on the statuses of `lenient` upstreams.
         """
         reader = ResponseReader(own_cookies=(), any_status=True)
-        pool = self._pool("gateway", [Server("gateway", connect)], b"", reader)
+        pool = self._pool("gateway", [("gateway", connect)], b"", reader)
         self.pools.append(pool)
         return pool
 
     def _upstream(self, name: str, upstream: Upstream) -> Pool:
-        servers = [Server(str(url), _connect(url, upstream)) for url in upstream.servers]
+        servers = [(str(url), _connect(url, upstream)) for url in upstream.servers]
         host = upstream.servers[0].authority.encode()
         return self._pool(
             name,
             servers,
             host,
             self._lenient_reader if upstream.lenient else self._reader,
-            most=upstream.max_connections,
+            places=upstream.max_connections,
             idle_timeout=upstream.upstream_idle,
         )
 
     def _pool(
         self,
         name: str,
-        servers: list[Server],
+        servers: Sequence[tuple[str, Connect]],
         host: bytes,
         reader: ResponseReader,
         *,
-        most: int = 256,
+        places: int = 256,
         idle_timeout: float | None = None,
     ) -> Pool:
+        """`servers` are the names of an upstream's servers, and what connects to them."""
+        timeouts, limits = self._config.timeouts, self._config.limits
         return Pool(
             name,
-            servers,
+            [
+                Server(
+                    label,
+                    connect,
+                    upstream=name,
+                    is_only=len(servers) == 1,
+                    places=places,
+                    share=limits.per_address,
+                    idle_timeout=idle_timeout or timeouts.upstream_idle,
+                )
+                for label, connect in servers
+            ],
             host=host,
-            most=most,
-            share=self._config.limits.per_address,
-            connect_timeout=self._config.timeouts.connect,
-            idle_timeout=idle_timeout or self._config.timeouts.upstream_idle,
-            new_connection=lambda server, pool: UpstreamConnection(
-                server, pool, reader, self._settings, self._clock, self._outbox
+            places=places,
+            share=limits.per_address,
+            connect_timeout=timeouts.connect,
+            new_connection=lambda server: UpstreamConnection(
+                server, reader, self._settings, self._clock, self._outbox
             ),
         )
 

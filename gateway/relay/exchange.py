@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from gateway.relay.client import ClientConnection
     from gateway.relay.context import Context
     from gateway.relay.upstream.connection import UpstreamConnection
-    from gateway.relay.upstream.pool import Outage, Pool, Server
+    from gateway.relay.upstream.pool import Pool
+    from gateway.relay.upstream.server import Outage, Server
 
 # RFC 9110 §9.2.2: doing it twice is the same as doing it once.
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
@@ -53,7 +54,9 @@ class Exchange:
     """
 
     forward: Forward | None = None
+    pool: Pool | None = None  # of the connections to its upstream
     upstream: UpstreamConnection | None = None
+    server: Server | None = None  # at which it has, or had, a place
     asked: frozenset[Server] = frozenset()  # servers that were sent the request in vain
     tried: frozenset[Server] = frozenset()  # those, and the ones that could not be reached
     outage: Outage | None = None  # why it is dialled again for, if it is
@@ -62,7 +65,7 @@ class Exchange:
     uploading = False  # the request's body is still to come
     tunnelling = False
     waits = False  # for an upstream connection
-    queued: Pool | None = None  # where it waits, while there is none that could be opened for it
+    queued = False  # it waits in its pool, while there is none that could be opened for it
     awaits_body = False  # whose first part has to come before that
     ended = False
     logs_out = False  # its session ends with it
@@ -177,6 +180,7 @@ class Exchange:
         """Sends the request on, as soon as there is a connection for it; or answers it here."""
         assert self.forward is not None
         pool, answer = self.forward.route.pool, self.forward.answer
+        self.pool = pool
         if isinstance(answer, Answered):
             self.answer(answer)
         elif isinstance(answer, Refusal):
@@ -198,10 +202,9 @@ class Exchange:
 
     def body_began(self) -> None:
         """The first part of the body is there."""
-        assert self.forward is not None
-        assert self.forward.route.pool is not None
+        assert self.pool is not None
         self.awaits_body, self.client.deadline = False, math.inf
-        self.forward.route.pool.acquire(self)
+        self.pool.acquire(self)
 
     def begin(self, upstream: UpstreamConnection) -> None:
         """The pool's answer: the head leaves, in one write with what is there of the body."""
@@ -209,10 +212,10 @@ class Exchange:
         assert forward is not None
         self.waits = False
         self.upstream = upstream
-        upstream.carry(self)
+        upstream.carry(self, forward.route.timeouts)
         if not self.uploading:
             upstream.send(forward.head)
-            upstream.await_answer(forward.route.response_timeout)
+            upstream.await_answer()
             return
         if self.head.expects_continue and not self.client.buffer:
             self._timer = self.context.loop.call_later(
@@ -262,7 +265,7 @@ class Exchange:
         if body.done:
             self.uploading = False
             self.client.body_ended(body.rest)
-            upstream.await_answer(forward.route.response_timeout)
+            upstream.await_answer()
         else:
             self.client.await_body(len(data))
 
@@ -489,10 +492,10 @@ class Exchange:
 
     def broken(self, refusal: Refusal, cause: str) -> None:
         """The upstream's answer failed: before its head that is a refusal, after it a cut."""
-        assert self.upstream is not None
+        assert self.server is not None
         if refusal is not refusals.UPSTREAM_SILENT or not self.responding:
             # A body that does not go on may be a stream with nothing to tell.
-            self.upstream.pool.failed(self.upstream.server, cause)
+            self.server.failed(cause)
         self.cause = cause
         self.fail(refusal)
 
@@ -503,14 +506,15 @@ class Exchange:
         connection where a pooled one may have been stale, else to another server
         (wire-rules.md#D6, #D8).
         """
-        upstream = self.upstream
+        upstream, pool, server = self.upstream, self.pool, self.server
         assert upstream is not None
-        pool, server = upstream.pool, upstream.server
+        assert pool is not None
+        assert server is not None
         is_first = not self.asked
         if is_stale:
-            pool.was_stale(server, is_lost=not self.is_repeatable)
+            server.was_stale(is_lost=not self.is_repeatable)
         else:
-            pool.failed(server, cause)
+            server.failed(cause)
             self.asked |= {server}
             self.tried |= {server}
         goes_elsewhere = is_first and pool.has_other_than(self.tried)
@@ -564,7 +568,8 @@ class Exchange:
         if self.ended:
             return
         self.ended, self.waits = True, False
-        context, upstream, forward = self.context, self.upstream, self.forward
+        context, upstream, server = self.context, self.upstream, self.server
+        forward = self.forward
         load = context.load
         load.requests -= 1
         if load.shares.counts:
@@ -584,17 +589,17 @@ class Exchange:
                 self.received,
                 self.delivered,
                 time.monotonic() - self.began,
-                self._unreached if upstream is None else upstream.server.label,
+                self._unreached if upstream is None or server is None else server.label,
                 b"" if forward is None or forward.entry is None else forward.entry.label,
                 self.request_id,
                 self.reason,
                 self.cause,
             )
         )
-        if upstream is not None:
-            upstream.pool.release(upstream, self, reusable=reusable)
-        elif self.queued is not None:
-            self.queued.leave(self)
+        if self.pool is not None and upstream is not None:
+            self.pool.release(upstream, self, reusable=reusable)
+        elif self.pool is not None and self.queued:
+            self.pool.leave(self)
         self.client.exchange_ended(self)
 
     @property

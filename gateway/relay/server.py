@@ -38,7 +38,7 @@ from gateway.relay.live_sessions import LiveSessions
 from gateway.relay.loop.deadlines import Clock
 from gateway.relay.loop.settings import Settings
 from gateway.relay.loop.write_batch import Outbox
-from gateway.relay.upstream.pool import Connect
+from gateway.relay.upstream.server import Connect
 
 if TYPE_CHECKING:
     from gateway.config.model import Config

@@ -73,7 +73,8 @@ def _send_when_there(
         if forward is None:
             upstream.release_answer(exchange, response, rest)
             return
-        upstream.pool.release(upstream, exchange, reusable=False)
+        assert exchange.pool is not None
+        exchange.pool.release(upstream, exchange, reusable=False)
         exchange.upstream = None
         exchange.go(forward)
 

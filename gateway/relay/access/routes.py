@@ -14,6 +14,7 @@ from gateway.core.http.refusals import Refusal
 from gateway.core.http.routing import Methods, Table
 from gateway.relay.access.route_tokens import RouteTokens
 from gateway.relay.http1.request_head import RequestHead
+from gateway.relay.loop.settings import AnswerTimeouts
 
 if TYPE_CHECKING:
     from gateway.relay.upstream.pool import Pool
@@ -94,9 +95,7 @@ class Route:
     logout: BackendLogout = _NO_LOGOUT  # of its upstream
     at_logout: bool = False  # this path is that logout's
     varies: tuple[bytes, ...] = ()  # the fields whose key decides who gets which answer
-    response_timeout: float = 60.0
-    body_idle: float = 30.0  # may pass without a piece of an answer's body
-    stream_idle: float = 3600.0  # may pass without a piece of an event stream
+    timeouts: AnswerTimeouts = field(default_factory=AnswerTimeouts)  # of its upstream's answers
     body_limit: int = 2**63
     identifies: bool = field(init=False)  # whether a key is looked at
     in_process: bool = field(init=False)  # goes to the gateway's own endpoints, or through them

@@ -1,4 +1,6 @@
-"""The numbers that the relay works with, taken from config.yaml's `timeouts` and `limits`."""
+"""The numbers that the relay works with, taken from config.yaml's `timeouts` and `limits`, and from
+its routes.
+"""
 
 from __future__ import annotations
 
@@ -26,3 +28,12 @@ class Settings:
     skew: float  # how far a backend's clock may differ
     renew_on_401: bool  # a token that an upstream refuses is renewed, however fresh it is
     end_on_401: bool  # an upstream that refuses a token for good ends its session
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTimeouts:
+    """How long an upstream may take with its answer, in seconds."""
+
+    response: float = 60.0  # until the head has come, once the request has been sent
+    body_idle: float = 30.0  # without a piece of the body
+    stream_idle: float = 3600.0  # without a piece of an event stream

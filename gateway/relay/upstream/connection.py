@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.core.http import refusals
 from gateway.observe import causes
@@ -15,17 +15,34 @@ from gateway.relay.http1.response_head import ResponseHead, ResponseReader
 
 if TYPE_CHECKING:
     from gateway.core.http.refusals import Refusal
-    from gateway.relay.exchange import Exchange
     from gateway.relay.loop.deadlines import Clock
-    from gateway.relay.loop.settings import Settings
+    from gateway.relay.loop.settings import AnswerTimeouts, Settings
     from gateway.relay.loop.write_batch import Outbox
-    from gateway.relay.upstream.pool import Pool, Server
+    from gateway.relay.upstream.response_handler import ResponseHandler
 
 # RFC 9110 §6.4.1: these answers have no body, whatever their fields say.
 _BODILESS = frozenset({204, 304})
 
 # Answers of a server that cannot do what it is asked for, now or at all.
 _ERRORS = frozenset({429, *range(500, 600)})
+
+
+class Owner(Protocol):
+    """The server at the other end, as it is told what happens to its connections."""
+
+    @property
+    def idle_timeout(self) -> float:
+        """For how long a connection is kept that carries nothing (seconds)."""
+
+    def opened(self, connection: UpstreamConnection) -> None: ...
+
+    def closed(self, connection: UpstreamConnection) -> None: ...
+
+    def answered(self) -> None:
+        """A first answer has come over a new connection."""
+
+    def erred(self) -> None:
+        """An answer has come that says that the server cannot do what it is asked for."""
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -44,32 +61,32 @@ class UpstreamConnection(asyncio.Protocol):
         "_kept_open",
         "_left",
         "_outbox",
+        "_owner",
         "_reader",
         "_settings",
         "_state",
+        "_timeouts",
         "blocked",
         "deadline",
         "exchange",
         "fresh",
         "paused",
-        "pool",
-        "server",
         "stall",
         "transport",
         "usable",
     )
 
+    _timeouts: AnswerTimeouts
+
     def __init__(
         self,
-        server: Server,
-        pool: Pool,
+        owner: Owner,
         reader: ResponseReader,
         settings: Settings,
         clock: Clock,
         outbox: Outbox,
     ) -> None:
-        self.server = server
-        self.exchange: Exchange | None = None
+        self.exchange: ResponseHandler | None = None
         self.transport: asyncio.Transport | None = None
         self.usable = False  # open: a request can be sent over it
         self.fresh = True  # has brought no answer, and has not rested
@@ -77,7 +94,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.blocked = False  # the server does not take what is written
         self.stall: tuple[int, float] | None = None  # for the sweeper: see `stalls`
         self.deadline = math.inf
-        self.pool = pool
+        self._owner = owner
         self._reader = reader
         self._settings = settings
         self._clock = clock
@@ -91,9 +108,10 @@ class UpstreamConnection(asyncio.Protocol):
 
     # What the exchange and the pool call.
 
-    def carry(self, exchange: Exchange) -> None:
+    def carry(self, exchange: ResponseHandler, timeouts: AnswerTimeouts) -> None:
         """Begins an exchange: what is sent next is its request, what comes next its answer."""
         self.exchange = exchange
+        self._timeouts = timeouts
         self._state = _HEAD
         if self.paused:
             self.resume()
@@ -104,10 +122,10 @@ class UpstreamConnection(asyncio.Protocol):
         assert self.transport is not None
         self._outbox.write(self.transport, data)
 
-    def await_answer(self, timeout: float) -> None:
-        """The request has been sent as a whole: from now on the server has `timeout` seconds."""
+    def await_answer(self) -> None:
+        """The request has been sent as a whole: from now on the time is the server's."""
         if self._state is _HEAD:
-            self.deadline = self._clock.now + timeout
+            self.deadline = self._clock.now + self._timeouts.response
 
     def rest(self) -> None:
         """Waits in the pool for the next exchange."""
@@ -115,9 +133,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._state = _IDLE
         if self.paused:
             self.resume()
-        self.deadline = self._clock.now + self.pool.idle_timeout
+        self.deadline = self._clock.now + self._owner.idle_timeout
 
-    def release_answer(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
+    def release_answer(self, exchange: ResponseHandler, head: ResponseHead, rest: bytes) -> None:
         """Passes on an answer that has been held back."""
         if not self.usable:
             exchange.broken(refusals.UPSTREAM_CLOSED, "closed while its answer was held back")
@@ -165,7 +183,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport = transport  # type: ignore[assignment]
         self.usable = True
         self._clock.upstreams.add(self)
-        self.server.connections.add(self)
+        self._owner.opened(self)
 
     def data_received(self, data: bytes) -> None:
         exchange = self.exchange
@@ -191,15 +209,15 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.usable = False
         self._clock.upstreams.discard(self)
-        self.server.connections.discard(self)
+        self._owner.closed(self)
         exchange, state = self.exchange, self._state
         if state is _HELD:
             return  # whoever holds the answer back will find out
         self.exchange, self._state = None, _IDLE
         how = "closed" if error is None else causes.cause(error)
         if exchange is None:
-            self.pool.lost(self)
-        elif state is _CLOSE and error is None:
+            return
+        if state is _CLOSE and error is None:
             exchange.answered([], reusable=False)
         elif state is _TUNNEL:
             exchange.tunnel_ended()
@@ -233,7 +251,7 @@ class UpstreamConnection(asyncio.Protocol):
         elif not self._waits_for_event(exchange):
             exchange.broken(refusals.UPSTREAM_SILENT, "timed out, in the answer's body")
 
-    def _unanswered(self, exchange: Exchange, refusal: Refusal, how: str) -> None:
+    def _unanswered(self, exchange: ResponseHandler, refusal: Refusal, how: str) -> None:
         """Tells the exchange that no whole head of an answer has come."""
         has_begun = bool(self._head)
         where = "in the answer's head" if has_begun else "without a byte of an answer"
@@ -241,13 +259,12 @@ class UpstreamConnection(asyncio.Protocol):
         is_stale = refusal is refusals.UPSTREAM_CLOSED and not (self.fresh or has_begun)
         exchange.unanswered(refusal, f"{how}, {where}", is_stale=is_stale)
 
-    def _waits_for_event(self, exchange: Exchange) -> bool:
+    def _waits_for_event(self, exchange: ResponseHandler) -> bool:
         """Whether this is an event stream, which may be quiet for longer than other bodies.
 
         Asked when those would be cut, so that answers need not be told apart before.
         """
-        assert exchange.forward is not None
-        left = exchange.forward.route.stream_idle - self._idle_limit
+        left = self._timeouts.stream_idle - self._idle_limit
         if left <= 0 or not exchange.is_event_stream:
             return False
         self._idle_limit += left
@@ -256,7 +273,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     # How an answer is read.
 
-    def _read_heads(self, exchange: Exchange, data: bytes) -> None:
+    def _read_heads(self, exchange: ResponseHandler, data: bytes) -> None:
         """Reads interim heads and the final one, which may all come at once."""
         read = len(self._head)
         if read:
@@ -288,21 +305,20 @@ class UpstreamConnection(asyncio.Protocol):
             data = rest
         self._begin_answer(exchange, head, rest)
 
-    def _begin_answer(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
+    def _begin_answer(self, exchange: ResponseHandler, head: ResponseHead, rest: bytes) -> None:
         if self.fresh:
             self.fresh = False
-            self.pool.answered(self.server)
+            self._owner.answered()
         concerns_key = head.status == 401 or head.set_cookies or head.clears_cookies
         if concerns_key and exchange.withholds(head, rest):
             self.pause()
             self._state = _HELD
             return
         if head.status in _ERRORS:
-            self.pool.erred(self.server)
+            self._owner.erred()
         self._kept_open = head.reusable
         with_body = exchange.head.method != b"HEAD" and head.status not in _BODILESS
-        assert exchange.forward is not None
-        self._idle_limit = exchange.forward.route.body_idle
+        self._idle_limit = self._timeouts.body_idle
         self.deadline = self._clock.now + self._idle_limit
         if with_body and head.chunked:
             self._state, self._chunks = _CHUNKED, ChunkedBody()
@@ -317,7 +333,7 @@ class UpstreamConnection(asyncio.Protocol):
         out = exchange.respond(head, with_body=with_body)
         self._read_body(exchange, rest, [out])
 
-    def _read_body(self, exchange: Exchange, data: bytes, out: list[bytes]) -> None:
+    def _read_body(self, exchange: ResponseHandler, data: bytes, out: list[bytes]) -> None:
         """Hands on body bytes, behind what is in `out` already, and ends the answer at its end."""
         state = self._state
         if state is _LENGTH:
@@ -337,18 +353,20 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             exchange.deliver(out, [data])
 
-    def _deliver_chunks(self, exchange: Exchange, pieces: list[bytes], out: list[bytes]) -> None:
+    def _deliver_chunks(
+        self, exchange: ResponseHandler, pieces: list[bytes], out: list[bytes]
+    ) -> None:
         chunks = self._chunks
         assert chunks is not None
         exchange.deliver(out, pieces)
         if chunks.done:
             exchange.answered(chunks.trailers, reusable=self._kept_open and not chunks.rest)
 
-    def _switch(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
+    def _switch(self, exchange: ResponseHandler, head: ResponseHead, rest: bytes) -> None:
         """RFC 9110 §15.2.2: from here on the connection is a tunnel, if one was asked for."""
         if not exchange.switches(head):
             raise Malformed(causes.UNASKED_SWITCH)
-        self.pool.answered(self.server)
+        self._owner.answered()
         self._state = _TUNNEL
         self._idle_limit = self._settings.tunnel_idle
         self.deadline = self._clock.now + self._idle_limit

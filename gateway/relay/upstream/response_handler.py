@@ -1,0 +1,62 @@
+"""What a connection to an upstream calls as the answer comes, in the order in which it may."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gateway.core.http.refusals import Refusal
+from gateway.relay.http1.request_head import RequestHead
+from gateway.relay.http1.response_head import ResponseHead
+
+
+class ResponseHandler(Protocol):
+    """The exchange that an answer belongs to."""
+
+    head: RequestHead
+
+    @property
+    def network(self) -> str:
+        """The client, as far as it can be told from others; else ""."""
+
+    @property
+    def is_event_stream(self) -> bool:
+        """Whether the answer is one, which may be quiet for longer than others."""
+
+    def upstream_blocked(self) -> None:
+        """The server does not take what is written to it."""
+
+    def upstream_resumed(self) -> None:
+        """The server takes more."""
+
+    def interim(self, head: ResponseHead) -> None:
+        """A 1xx has come, and the answer is still to come."""
+
+    def withholds(self, response: ResponseHead, rest: bytes) -> bool:
+        """Whether the answer, of whose body there is `rest`, is held back for now."""
+
+    def respond(self, response: ResponseHead, *, with_body: bool) -> bytes:
+        """The head for the client, which the connection puts before the body's first bytes."""
+
+    def deliver(self, out: list[bytes], pieces: list[bytes]) -> None:
+        """Bytes of the body have come; those in `out` are written before them."""
+
+    def answered(self, trailers: list[tuple[bytes, bytes]], *, reusable: bool) -> None:
+        """The answer is complete; the connection may carry another one if it is `reusable`."""
+
+    def switches(self, response: ResponseHead) -> bool:
+        """Whether a 101 answers what was asked for."""
+
+    def tunnel(self, response: ResponseHead) -> None:
+        """The connection is a tunnel from here on."""
+
+    def tunnelled(self, data: bytes) -> None:
+        """Bytes have come through the tunnel."""
+
+    def tunnel_ended(self) -> None:
+        """The server has closed the tunnel, or nothing has moved over it for too long."""
+
+    def unanswered(self, refusal: Refusal, cause: str, *, is_stale: bool) -> None:
+        """No whole head has come; a stale connection may have ended before the request came."""
+
+    def broken(self, refusal: Refusal, cause: str) -> None:
+        """The answer is malformed, or it does not go on."""
