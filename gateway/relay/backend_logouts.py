@@ -10,13 +10,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.core.http import refusals
+from gateway.core.http.refusals import Refusal
 from gateway.core.logins import cookie_logouts
 from gateway.observe.events import Event
+from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.http1.response_head import ResponseHead, cookie_name
 from gateway.store.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from gateway.relay.exchange import Exchange
+    from gateway.relay.access.decision import Forward
+    from gateway.relay.access.key_cookies import TrustedCookies
     from gateway.store.sessions import Sessions
 
 _log = logging.getLogger("gateway.relay")
@@ -38,6 +41,30 @@ class SessionEnder:
         self._running.add(task)
         task.add_done_callback(self._ended)
         return task
+
+    def log_out(
+        self,
+        session_ids: Sequence[str],
+        event: Event,
+        done: Callable[[], None],
+        failed: Callable[[Refusal], None],
+    ) -> None:
+        """Has a device log out with its request, and calls one of the two when that is certain.
+
+        A logout is never reported done while its delete failed (wire-rules.md#E4): then it is 503.
+        """
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if task.cancelled():
+                return
+            error = task.exception()
+            if error is None:
+                done()
+            else:
+                down = isinstance(error, StoreUnavailable)
+                failed(refusals.STORE_DOWN if down else refusals.INTERNAL)
+
+        self.end(session_ids, event).add_done_callback(ended)
 
     async def _end(self, session_ids: Sequence[str], event: Event) -> None:
         ended = await self._sessions.revoke(*session_ids)
@@ -61,60 +88,28 @@ class SessionEnder:
             _log.error("a session cannot be ended", exc_info=error)
 
 
-def by_answer(exchange: Exchange, response: ResponseHead, rest: bytes) -> bool:
-    """Whether this answer, of whose body there is `rest`, logs out by a cookie in which a key came:
-    then it is held back until the sessions of all keys that came have ended.
+def deletions(
+    forward: Forward, head: RequestHead, response: ResponseHead, cookies: TrustedCookies
+) -> list[str] | None:
+    """The Set-Cookie values by which this answer has a browser forget cookies in which keys came.
+
+    None if it is no logout. It may be one without any: a site's data can be cleared as a whole.
     """
-    forward, head = exchange.forward, exchange.head
-    if forward is None or forward.route.in_process or exchange.logs_out:
-        return False
-    deletions: list[str] = []
+    if forward.route.in_process:
+        return None
+    found: list[str] = []
     for name, key in head.key_cookies:
-        values = _set_by_backend(exchange, response, name)
+        values = _set_by_backend(cookies, response, name)
         if values:
             entry = forward.entry if key == head.credential else None
             claims = None if entry is None else entry.session.claims
-            deletions += cookie_logouts.deletions(values, claims, time.time())
-    if not deletions and not response.clears_cookies:
-        return False
-
-    def release() -> None:
-        head.deletions = tuple(dict.fromkeys((*deletions, *head.deletions)))
-        assert exchange.upstream is not None
-        exchange.upstream.release_answer(exchange, response, rest)
-
-    log_out(exchange, head.session_ids, "cookie", release)
-    return True
+            found += cookie_logouts.deletions(values, claims, time.time())
+    return found if found or response.clears_cookies else None
 
 
-def _set_by_backend(exchange: Exchange, response: ResponseHead, name: bytes) -> list[str]:
+def _set_by_backend(cookies: TrustedCookies, response: ResponseHead, name: bytes) -> list[str]:
     """What an answer sets for a cookie, if a backend hands keys out in it."""
-    if not exchange.context.cookies.is_of_backend(name):
+    if not cookies.is_of_backend(name):
         return []
     lines = [line for line in response.set_cookies if cookie_name(line) == name]
     return [line.partition(b":")[2].strip().decode("latin-1") for line in lines]
-
-
-def log_out(
-    exchange: Exchange, session_ids: Sequence[str], reason: str, then: Callable[[], None]
-) -> None:
-    """Has a device log out with its request: goes on by `then` when the sessions have ended.
-
-    A logout is never reported done while its delete failed (wire-rules.md#E4): then it is 503.
-    """
-
-    def done(task: asyncio.Task[None]) -> None:
-        if exchange.ended or task.cancelled():
-            return
-        error = task.exception()
-        if error is None:
-            exchange.forget_cookies()
-            then()
-        elif isinstance(error, StoreUnavailable):
-            exchange.fail(refusals.STORE_DOWN)
-        else:
-            exchange.fail(refusals.INTERNAL)
-
-    exchange.logs_out = True
-    event = exchange.of_request(Event("logout", reason=reason))
-    exchange.context.ender.end(session_ids, event).add_done_callback(done)

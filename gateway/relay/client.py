@@ -200,10 +200,10 @@ class ClientConnection(asyncio.Protocol):
                 if exchange is not None and exchange.uploading:
                     self.deadline = self._context.clock.now + self._context.settings.body_idle
 
-    def exchange_ended(self, exchange: Exchange) -> None:
+    def exchange_ended(self, *, close: bool) -> None:
         """Goes on with the next request, or closes."""
         self.exchange = None
-        if exchange.close:
+        if close:
             self._linger()
             return
         self.deadline = self._context.clock.now + self._context.settings.idle

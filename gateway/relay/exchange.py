@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ from gateway.relay.http1.websocket import Frames
 from gateway.relay.loop import eager
 
 if TYPE_CHECKING:
-    from gateway.relay.client import ClientConnection
+    from gateway.relay.client_side import ClientSide
     from gateway.relay.context import Context
     from gateway.relay.upstream.connection import UpstreamConnection
     from gateway.relay.upstream.pool import Pool
@@ -87,7 +87,7 @@ class Exchange:
     _response: ResponseHead | None = None
     _timer: asyncio.TimerHandle | None = None
 
-    def __init__(self, client: ClientConnection, head: RequestHead, context: Context) -> None:
+    def __init__(self, client: ClientSide, head: RequestHead, context: Context) -> None:
         self.client = client
         self.head = head
         self.context = context
@@ -161,9 +161,9 @@ class Exchange:
 
     def _tell(self, event: Event | None) -> None:
         if event is not None and not self.ended:
-            self.context.report(self.of_request(event))
+            self.context.report(self._of_request(event))
 
-    def of_request(self, event: Event) -> Event:
+    def _of_request(self, event: Event) -> Event:
         """An event with what is known of its request."""
         address = self.client.peer.client(self.head).address
         return replace(event, address=address, request_id=self.request_id.decode("ascii"))
@@ -172,7 +172,7 @@ class Exchange:
         """The request may pass; but where it logs out, its sessions end first."""
         self.forward = decision
         if decision.ends:
-            backend_logouts.log_out(self, decision.ends, "backend_path", self._connect)
+            self._log_out(decision.ends, "backend_path", self._connect)
         else:
             self._connect()
 
@@ -341,9 +341,82 @@ class Exchange:
         """Whether an answer, of whose body there is `rest`, is held back: until there is another
         token for the request, or until the session has ended by it.
         """
-        if response.status == 401 and token_retry.begin(self, response, rest):
+        if self.forward is None or self.logs_out:
+            return False
+        if response.status == 401 and self._seeks_token(self.forward, response, rest):
             return True
-        return bool(self.head.key_cookies) and backend_logouts.by_answer(self, response, rest)
+        return bool(self.head.key_cookies) and self._logs_out_by(self.forward, response, rest)
+
+    def _seeks_token(self, forward: Forward, response: ResponseHead, rest: bytes) -> bool:
+        """Whether a 401 is held back until there is another token; which is done once."""
+        if forward.entry is None or forward.route.is_endpoint:
+            return False
+        if self.tried_again or not token_retry.may_help(forward, self.head, self.context.settings):
+            token_retry.refused_for_good(forward, self.context)
+            return False
+        self.tried_again = True
+        again = token_retry.seek(self.context, forward, self.head, self.client.peer, self.own_id)
+        if again is None:
+            return False
+
+        def done(forward: Forward | None) -> None:
+            self.suspended = None
+            if not self.ended and self.upstream is not None:
+                self._repeat(forward, self.upstream, response, rest)
+
+        def failed(error: BaseException) -> None:
+            if not isinstance(error, asyncio.CancelledError):
+                self.context.log.error("a token cannot be renewed", exc_info=error)
+                done(None)
+
+        self.suspended = again
+        again.then(done, failed)
+        return True
+
+    def _repeat(
+        self,
+        forward: Forward | None,
+        upstream: UpstreamConnection,
+        response: ResponseHead,
+        rest: bytes,
+    ) -> None:
+        """Sends the request once more; without another token, the answer is let go."""
+        if forward is None:
+            upstream.release_answer(self, response, rest)
+            return
+        assert self.pool is not None
+        self.pool.release(upstream, self, reusable=False)
+        self.upstream = None
+        self.go(forward)
+
+    def _logs_out_by(self, forward: Forward, response: ResponseHead, rest: bytes) -> bool:
+        """Whether this answer logs out by a cookie in which a key came: then it is held back until
+        the sessions of all keys that came have ended.
+        """
+        head = self.head
+        deletions = backend_logouts.deletions(forward, head, response, self.context.cookies)
+        if deletions is None:
+            return False
+
+        def release() -> None:
+            head.deletions = tuple(dict.fromkeys((*deletions, *head.deletions)))
+            assert self.upstream is not None
+            self.upstream.release_answer(self, response, rest)
+
+        self._log_out(head.session_ids, "cookie", release)
+        return True
+
+    def _log_out(self, session_ids: Sequence[str], reason: str, then: Callable[[], None]) -> None:
+        """Ends the sessions of a device that logs out with this request, and goes on by `then`."""
+
+        def done() -> None:
+            if not self.ended:
+                self._forget_cookies()
+                then()
+
+        self.logs_out = True
+        event = self._of_request(Event("logout", reason=reason))
+        self.context.ender.log_out(session_ids, event, done, self.fail)
 
     def deliver(self, out: list[bytes], pieces: list[bytes]) -> None:
         """Writes body bytes to the client, behind the head if it is in `out`."""
@@ -440,7 +513,7 @@ class Exchange:
             self.client.write(websocket.close(status, reason))
         self._end(reusable=False)
 
-    def forget_cookies(self) -> None:
+    def _forget_cookies(self) -> None:
         """The session has ended, so the answer has the browser forget the key's cookie."""
         head, forward = self.head.described or self.head, self.forward
         entry = None if forward is None else forward.entry
@@ -600,7 +673,7 @@ class Exchange:
             self.pool.release(upstream, self, reusable=reusable)
         elif self.pool is not None and self.queued:
             self.pool.leave(self)
-        self.client.exchange_ended(self)
+        self.client.exchange_ended(close=self.close)
 
     @property
     def _cors_fields(self) -> dict[str, str]:

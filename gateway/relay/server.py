@@ -178,13 +178,10 @@ class Relay:
             create: Callable[..., Awaitable[asyncio.Server]] = (
                 loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
             )
-            self._servers.append(
-                await create(
-                    lambda: ClientConnection(self._context, self._clients),
-                    sock=listener,
-                    backlog=BACKLOG,
-                )
-            )
+            self._servers.append(await create(self._new_client, sock=listener, backlog=BACKLOG))
+
+    def _new_client(self) -> ClientConnection:
+        return ClientConnection(self._context, self._clients)
 
     @staticmethod
     def _tell_of_descriptors(_now: float) -> None:
@@ -238,9 +235,7 @@ class Relay:
                 while True:
                     connection, _ = listener.accept()
                     connection.setblocking(False)  # noqa: FBT003 (the socket API's own)
-                    await loop.connect_accepted_socket(
-                        lambda: ClientConnection(self._context, self._clients), connection
-                    )
+                    await loop.connect_accepted_socket(self._new_client, connection)
         for server in self._servers:
             server.close()
 
@@ -269,11 +264,10 @@ class Relay:
 
     def _close_tunnels(self, status: int) -> set[ClientConnection]:
         """The clients that were sent a close frame: all whose tunnel is between two frames."""
-        exchanges = [client.exchange for client in self._clients]
         return {
-            exchange.client
-            for exchange in exchanges
-            if exchange is not None and exchange.close_tunnel(status)
+            client
+            for client in list(self._clients)
+            if client.exchange is not None and client.exchange.close_tunnel(status)
         }
 
 
