@@ -280,7 +280,7 @@ class ClientConnection(asyncio.Protocol):
         self.buffer = data[end + 4 :]
         self.deadline = math.inf
         exchange = self.exchange = Exchange(self, head, context)
-        exchange.start()
+        exchange.decide()
         return True
 
     def _await_head(self, data: bytes) -> None:
@@ -308,11 +308,7 @@ class ClientConnection(asyncio.Protocol):
         context = self._context
         request_id = context.names.request_id()
         self.buffer = b""
-        self.write(
-            own_answers.refusal(
-                refusal, request_id=request_id, head_only=False, close=True, fields={}
-            )
-        )
+        self.write(own_answers.unread(refusal, request_id=request_id))
         context.refused(refusal)
         context.record(refused_record(refusal, self.peer.name, request_id))
         if linger:

@@ -107,5 +107,5 @@ def _ends_at(exchange: Exchange) -> float:
 
 def _moved(exchange: Exchange) -> tuple[int, int]:
     """Bytes that show that somebody is there. What a server sends by itself does not."""
-    by_itself = exchange.tunnelling or exchange.is_event_stream
+    by_itself = exchange.tunnel is not None or exchange.is_event_stream
     return exchange.received, 0 if by_itself else exchange.delivered

@@ -1,4 +1,4 @@
-"""The answers that the relay gives by itself: refusals, and OPTIONS for the gateway as a whole."""
+"""The answers that the relay gives by itself: refusals, and answers without a body."""
 
 from __future__ import annotations
 
@@ -6,24 +6,77 @@ from collections.abc import Mapping, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 
+from gateway.core.http.cors import Policy
 from gateway.core.http.refusals import PROBLEM_TYPE, Refusal
-from gateway.pages.refusals import RefusalPage
-from gateway.relay.http1.request_head import Answered
+from gateway.pages.refusals import RefusalPage, RefusalPages
+from gateway.relay.access import browsers
+from gateway.relay.http1.request_head import Answered, RequestHead
 
 
 def refusal(
     kind: Refusal,
+    head: RequestHead,
     *,
     request_id: bytes,
-    head_only: bool,
     close: bool,
+    policy: Policy | None,
     fields: Mapping[str, str],
+    pages: RefusalPages,
+) -> bytes:
+    """A refused request's answer: a page where a person reads it, or a JSON problem.
+
+    policy: who else may read the route's answers
+    fields: more fields of the answer
+    """
+    cors = {} if policy is None else browsers.cors_fields(head, policy)
+    return _refusal(
+        kind,
+        {**cors, **fields},
+        request_id,
+        close=close,
+        head_only=head.method == b"HEAD",
+        cookies=_deletions(head),
+        page=_page(kind, head, pages),
+    )
+
+
+def unread(kind: Refusal, *, request_id: bytes) -> bytes:
+    """The answer to what is no request. Nothing of it is repeated."""
+    return _refusal(kind, {}, request_id, close=True)
+
+
+def bodiless(answer: Answered, head: RequestHead, *, request_id: bytes, close: bool) -> bytes:
+    """A whole answer without a body."""
+    fields = dict(answer.fields)
+    if answer.status != 204:  # RFC 9110 §8.6: which must not have one
+        fields["Content-Length"] = "0"
+    phrase = HTTPStatus(answer.status).phrase
+    return _head(answer.status, phrase, fields, _deletions(head), request_id, close=close)
+
+
+def _page(kind: Refusal, head: RequestHead, pages: RefusalPages) -> RefusalPage | None:
+    """What a person reads; None for programs."""
+    if not browsers.wants_page(head):
+        return None
+    return pages.page(kind, head.passed_list(b"accept-language") or "")
+
+
+def _deletions(head: RequestHead) -> tuple[str, ...]:
+    """Set-Cookie values for cookies that the request was decided without."""
+    return (head.described or head).deletions
+
+
+def _refusal(
+    kind: Refusal,
+    fields: Mapping[str, str],
+    request_id: bytes,
+    *,
+    close: bool,
+    head_only: bool = False,
     cookies: Sequence[str] = (),
     page: RefusalPage | None = None,
 ) -> bytes:
-    """A whole answer: `page` for people, or a JSON problem. It carries nothing of the request but
-    the id that the gateway gave it. `cookies` are Set-Cookie values.
-    """
+    """It carries nothing of the request but the id that the gateway gave it."""
     body = kind.body(request_id.decode("ascii")) if page is None else page.body
     lines = {
         "Content-Type": PROBLEM_TYPE,
@@ -35,21 +88,6 @@ def refusal(
     }
     head = _head(kind.status, kind.phrase, lines, cookies, request_id, close=close)
     return head if head_only else head + body
-
-
-# RFC 9110 §9.3.7: what `OPTIONS *`, or an OPTIONS that may not be forwarded, is told.
-OPTIONS = Answered(204, {"Allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"})
-
-
-def bodiless(
-    answer: Answered, *, cookies: Sequence[str] = (), request_id: bytes, close: bool
-) -> bytes:
-    """A whole answer without a body; `cookies` are Set-Cookie values."""
-    fields = dict(answer.fields)
-    if answer.status != 204:  # RFC 9110 §8.6: which must not have one
-        fields["Content-Length"] = "0"
-    phrase = HTTPStatus(answer.status).phrase
-    return _head(answer.status, phrase, fields, cookies, request_id, close=close)
 
 
 def _head(

@@ -18,21 +18,29 @@ if TYPE_CHECKING:
     from gateway.relay.loop.settings import Settings
 
 
-def may_help(forward: Forward, head: RequestHead, settings: Settings) -> bool:
-    """Whether there may be another token for a request that can be repeated."""
-    assert forward.entry is not None
-    return not head.has_body and bool(forward.entry.session.refresh or settings.captures)
-
-
 def seek(
-    context: Context, forward: Forward, head: RequestHead, peer: Peer, own_id: bytes
+    context: Context,
+    forward: Forward,
+    head: RequestHead,
+    peer: Peer,
+    own_id: bytes,
+    *,
+    is_first: bool,
 ) -> eager.Suspended[Forward | None] | None:
-    """Asks the store for another token; what comes of it is the request with that, or None.
+    """Asks the store for another token, if there may be one: for a request that can be repeated.
 
-    None at once when there is no other: any would have come from the store.
+    What comes of it is the request with that token, or None. When it is None at once, there is no
+    other token, for any would have come from the store.
+    is_first: whether none has been sought for this request yet, which is done once
     """
-    assert forward.entry is not None
-    renew = _may_renew(forward.entry.session, context.settings)
+    entry, settings = forward.entry, context.settings
+    if entry is None or forward.route.is_endpoint:
+        return None
+    session = entry.session
+    if not is_first or head.has_body or not (session.refresh or settings.captures):
+        _refused_for_good(session, context)
+        return None
+    renew = _may_renew(session, settings)
     found = eager.begin(context.decider.decide_again(forward, head, peer, own_id, renew=renew))
     return found if isinstance(found, eager.Suspended) else None
 
@@ -46,10 +54,7 @@ def _may_renew(session: Session, settings: Settings) -> bool:
     return is_due or settings.renew_on_401 or session.refresh == MINTED
 
 
-def refused_for_good(forward: Forward, context: Context) -> None:
+def _refused_for_good(session: Session, context: Context) -> None:
     """The upstream refuses the session's token, and there is no other: so the session may end."""
-    assert forward.entry is not None
-    session_id = forward.entry.session.id
-    if session_id and context.settings.end_on_401:
-        event = Event("revoke", reason="upstream_401", by="upstream")
-        context.ender.end([session_id], event)
+    if session.id and context.settings.end_on_401:
+        context.ender.end([session.id], Event("revoke", reason="upstream_401", by="upstream"))

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from gateway.core.http import negotiation, origins, return_paths
 from gateway.core.http.cors import Policy
 from gateway.core.http.routing import Methods
-from gateway.relay import own_answers
 from gateway.relay.http1.request_head import Answered, Refused, RequestHead
 
 if TYPE_CHECKING:
@@ -22,8 +21,11 @@ _SAFE = frozenset(method.encode() for method in origins.SAFE_METHODS)
 # What a request without a usable key is told. A key that is two keys is no reason to log in.
 _UNAUTHENTICATED = 401
 
+# RFC 9110 §9.3.7: what `OPTIONS *`, or an OPTIONS that may not be forwarded, is told.
+OPTIONS_FIELDS = {"Allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}
+
 _SEE_OTHER = 303  # RFC 9110 §15.4.4: go on with a GET, whatever this was
-_NO_CONTENT = 204
+NO_CONTENT = 204
 
 
 def answer_options(head: RequestHead, found: Methods[Route]) -> None:
@@ -36,14 +38,14 @@ def answer_options(head: RequestHead, found: Methods[Route]) -> None:
     if head.told is not None or any(route.verifies for route in found.all()):
         return
     if head.max_forwards == 0:
-        raise Answered(own_answers.OPTIONS.status, own_answers.OPTIONS.fields)
+        raise Answered(NO_CONTENT, OPTIONS_FIELDS)
     method = head.passed_value(b"access-control-request-method")
     if method is None:
         return
     route = found.pick(method.encode("latin-1"))
     if route is not None and route.cors is not None:
         origin = head.passed_value(b"origin") or ""
-        raise Answered(_NO_CONTENT, route.cors.preflight(origin))
+        raise Answered(NO_CONTENT, route.cors.preflight(origin))
 
 
 def may_act(head: RequestHead, route: Route, peer: Peer) -> bool:

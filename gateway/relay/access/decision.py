@@ -149,6 +149,8 @@ class Decider:
         )
 
     def _match(self, head: RequestHead) -> Route:
+        if head.path == b"*":
+            raise Answered(browsers.NO_CONTENT, browsers.OPTIONS_FIELDS)
         if head.loop:
             raise Refused(refusals.LOOP)
         if head.method in _NEVER:

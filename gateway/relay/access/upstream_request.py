@@ -1,32 +1,28 @@
-"""The heads that leave the gateway: to an upstream, and back to a client.
+"""The head of a request as an upstream gets it.
 
-What a peer must not decide is removed while its head is read (`requests`, `responses`); here the
-gateway's own fields are added. So nothing that a peer names in `Connection` can strip ours.
+What a client must not decide is removed while its head is read (`relay/http1/request_reader.py`);
+here the gateway's own fields are added. So no field that a client names in `Connection` can be one
+of ours.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from random import Random
 from typing import TYPE_CHECKING
 
-from gateway.core.http import caller_fields, refusals, shared_caches
-from gateway.core.http.cors import PREFIX as CORS
+from gateway.core.http import caller_fields, refusals
 from gateway.core.http.forwarding import UNKNOWN
 from gateway.core.http.refusals import Refusal
 from gateway.core.sessions import keys
 from gateway.core.sessions.keys import KEY_PATTERN
 from gateway.core.tokens import jwt_text
 from gateway.relay.http1.request_head import RequestHead
-from gateway.relay.http1.response_head import ResponseHead, cookie_name
 
 if TYPE_CHECKING:
     from gateway.relay.access.peer import Peer
     from gateway.relay.access.routes import Route
     from gateway.store.resolved_session import ResolvedSession
-
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 # What a trusted peer's name for a request may look like: it goes into logs and answers.
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:+/=@-]{1,128}")
@@ -202,100 +198,3 @@ def _merged(head: RequestHead, peer: Peer) -> bytes:
         fields.pop(name, None)
     lines += [name + b": " + b", ".join(values) for name, values in fields.items()]
     return b"\r\n".join(lines) + b"\r\n" + peer.via
-
-
-def response_head(
-    response: ResponseHead,
-    request: RequestHead,
-    token: bytes | None,
-    cookie: bytes | None,
-    request_id: bytes,
-    framing: bytes,
-    *,
-    close: bool,
-) -> bytes:
-    """The head as the client gets it; `framing` is its framing line, or nothing.
-
-    `token` is the session's, which must not be seen, and `cookie` is the name of the one that
-    brought the key, which must not be set.
-    """
-    parts = [
-        b"HTTP/1.1 %d%b\r\n" % (response.status, response.reason),
-        passed_lines(response, token, cookie),
-        framing,
-    ]
-    parts += (b"Via: 1.1 latchkey\r\nX-Request-Id: ", request_id, b"\r\n")
-    if request.deletions:
-        parts += [b"Set-Cookie: %b\r\n" % value.encode() for value in request.deletions]
-    if close:
-        parts.append(b"Connection: close\r\n")
-    elif request.old:
-        parts.append(b"Connection: keep-alive\r\n")
-    parts.append(b"\r\n")
-    return b"".join(parts)
-
-
-def put_cors(response: ResponseHead, fields: Mapping[str, str]) -> None:
-    """Puts the gateway's answer to whose pages may read this in the place of the upstream's."""
-    kept = [line for line in response.passed if not line[: len(CORS)].lower().startswith(CORS)]
-    lines = [f"{name}: {value}\r\n".encode() for name, value in fields.items()]
-    response.passed = [*kept, *lines]
-    response.vary += tuple(line for line in lines if line.startswith(b"Vary:"))
-
-
-def confine(
-    response: ResponseHead, key_fields: tuple[bytes, ...], token: bytes | None, *, private: bool
-) -> None:
-    """Tells shared caches for whom an answer is (wire-rules.md#B15). Caches know of Authorization
-    by themselves (RFC 9111 §3.5), and of no other field in which a key may come.
-
-    key_fields: the fields in which the caller's key came, or in which one might have come
-    token: the session's, which stands in none of the lines; None if no key came
-    private: the answer is one caller's
-    """
-    if private and not response.for_caches:
-        # Browsers alone keep it, and they read every line of Vary.
-        response.passed.append(shared_caches.confined((), key_fields, private=True))
-        return
-    lines = response.for_caches + response.vary
-    kept = [line for line in response.passed if line not in lines]
-    if token is not None and token in b"".join(lines):
-        lines = tuple(line for line in lines if token not in line)
-    kept.append(shared_caches.confined(lines, key_fields, private=private))
-    response.passed = kept
-
-
-def interim_head(response: ResponseHead, token: bytes | None, cookie: bytes | None) -> bytes:
-    """A 1xx on its way to the client (RFC 9110 §15.2)."""
-    lines = passed_lines(response, token, cookie)
-    return b"HTTP/1.1 %d%b\r\n%b\r\n" % (response.status, response.reason, lines)
-
-
-def upgraded_head(response: ResponseHead, token: bytes | None, cookie: bytes | None) -> bytes:
-    """The 101 that opens a tunnel (RFC 9110 §7.8)."""
-    return (
-        b"HTTP/1.1 101%b\r\n%bConnection: Upgrade\r\nUpgrade: %b\r\nVia: 1.1 latchkey\r\n\r\n"
-        % (
-            response.reason,
-            passed_lines(response, token, cookie),
-            response.upgrade or b"",
-        )
-    )
-
-
-def passed_lines(response: ResponseHead, token: bytes | None, cookie: bytes | None) -> bytes:
-    """The upstream's lines, but for one that holds the session's token (wire-rules.md#C4) or that
-    would replace the key's cookie (wire-rules.md#E7).
-    """
-    lines = response.passed
-    joined = b"".join(lines)
-    if cookie is None and (token is None or joined.find(token) < 0):
-        return joined
-    return b"".join(
-        [
-            line
-            for line in lines
-            if (token is None or token not in line)
-            and (line[:11].lower() != b"set-cookie:" or cookie_name(line) != cookie)
-        ]
-    )

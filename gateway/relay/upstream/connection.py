@@ -57,6 +57,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_chunks",
         "_clock",
         "_head",
+        "_held",
         "_idle_limit",
         "_kept_open",
         "_left",
@@ -101,6 +102,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._outbox = outbox
         self._state = _IDLE
         self._head = b""  # the part of an answer's head that is there
+        self._held: tuple[ResponseHead, bytes] | None = None  # an answer that is held back
         self._left = 0
         self._idle_limit = math.inf  # seconds without a byte, once the answer has begun
         self._chunks: ChunkedBody | None = None
@@ -135,15 +137,19 @@ class UpstreamConnection(asyncio.Protocol):
             self.resume()
         self.deadline = self._clock.now + self._owner.idle_timeout
 
-    def release_answer(self, exchange: ResponseHandler, head: ResponseHead, rest: bytes) -> None:
-        """Passes on an answer that has been held back."""
+    def release_answer(self) -> None:
+        """Passes on the answer that has been held back."""
+        exchange, held = self.exchange, self._held
+        assert exchange is not None
+        assert held is not None
+        self._held = None
         if not self.usable:
             exchange.broken(refusals.UPSTREAM_CLOSED, "closed while its answer was held back")
             return
         self._state = _HEAD
         self.resume()
         try:
-            self._begin_answer(exchange, head, rest)
+            self._begin_answer(exchange, *held)
         except Malformed as malformed:
             exchange.broken(refusals.UPSTREAM_BROKEN, malformed.rule)
 
@@ -199,7 +205,7 @@ class UpstreamConnection(asyncio.Protocol):
                 exchange.tunnelled(data)
             else:
                 self.deadline = self._clock.now + self._idle_limit
-                self._read_body(exchange, data, [])
+                self._read_body(exchange, data)
         except Malformed as malformed:
             exchange.broken(refusals.UPSTREAM_BROKEN, malformed.rule)
 
@@ -310,9 +316,9 @@ class UpstreamConnection(asyncio.Protocol):
             self.fresh = False
             self._owner.answered()
         concerns_key = head.status == 401 or head.set_cookies or head.clears_cookies
-        if concerns_key and exchange.withholds(head, rest):
+        if concerns_key and exchange.withholds(head):
             self.pause()
-            self._state = _HELD
+            self._state, self._held = _HELD, (head, rest)
             return
         if head.status in _ERRORS:
             self._owner.erred()
@@ -323,42 +329,40 @@ class UpstreamConnection(asyncio.Protocol):
         if with_body and head.chunked:
             self._state, self._chunks = _CHUNKED, ChunkedBody()
             pieces = self._chunks.feed(rest)  # before the head leaves: a bad chunk makes it a 502
-            out = exchange.respond(head, with_body=True)
-            self._deliver_chunks(exchange, pieces, [out])
+            exchange.respond(head, with_body=True)
+            self._deliver_chunks(exchange, pieces)
             return
         if with_body and head.length is None:
             self._state = _CLOSE
         else:
             self._state, self._left = _LENGTH, (head.length or 0) if with_body else 0
-        out = exchange.respond(head, with_body=with_body)
-        self._read_body(exchange, rest, [out])
+        exchange.respond(head, with_body=with_body)
+        self._read_body(exchange, rest)
 
-    def _read_body(self, exchange: ResponseHandler, data: bytes, out: list[bytes]) -> None:
-        """Hands on body bytes, behind what is in `out` already, and ends the answer at its end."""
+    def _read_body(self, exchange: ResponseHandler, data: bytes) -> None:
+        """Hands on body bytes, and ends the answer at its end."""
         state = self._state
         if state is _LENGTH:
             left = self._left
             size = len(data)
             if size < left:
                 self._left = left - size
-                exchange.deliver(out, [data])
+                exchange.deliver([data])
             else:
                 self._left = 0
                 rest = size > left
-                exchange.deliver(out, [data[:left] if rest else data])
+                exchange.deliver([data[:left] if rest else data])
                 exchange.answered([], reusable=self._kept_open and not rest)
         elif state is _CHUNKED:
             assert self._chunks is not None
-            self._deliver_chunks(exchange, self._chunks.feed(data), out)
+            self._deliver_chunks(exchange, self._chunks.feed(data))
         else:
-            exchange.deliver(out, [data])
+            exchange.deliver([data])
 
-    def _deliver_chunks(
-        self, exchange: ResponseHandler, pieces: list[bytes], out: list[bytes]
-    ) -> None:
+    def _deliver_chunks(self, exchange: ResponseHandler, pieces: list[bytes]) -> None:
         chunks = self._chunks
         assert chunks is not None
-        exchange.deliver(out, pieces)
+        exchange.deliver(pieces)
         if chunks.done:
             exchange.answered(chunks.trailers, reusable=self._kept_open and not chunks.rest)
 
@@ -370,7 +374,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._state = _TUNNEL
         self._idle_limit = self._settings.tunnel_idle
         self.deadline = self._clock.now + self._idle_limit
-        exchange.tunnel(head)
+        exchange.switch(head)
         if rest:
             exchange.tunnelled(rest)
 

@@ -35,7 +35,7 @@ _MAX_UNREACHED = 1000
 
 
 class Pool:
-    """The servers of one upstream. A waiter asks for a connection and gets `begin` or `fail`."""
+    """The servers of one upstream. A waiter asks for a connection and gets `send` or `fail`."""
 
     def __init__(
         self,
@@ -167,7 +167,7 @@ class Pool:
         while server.idle:
             connection = server.idle.pop()
             if connection.usable:
-                waiter.begin(connection)
+                waiter.send(connection)
                 return
         self._dial_soon(waiter, server)
 
@@ -204,7 +204,7 @@ class Pool:
         server.dialling.discard(waiter)
         waiter.outage = None
         if waiter.waits:
-            waiter.begin(connection)
+            waiter.send(connection)
         else:
             connection.fresh = False
             self.release(connection, waiter, reusable=True)

@@ -31,14 +31,14 @@ class ResponseHandler(Protocol):
     def interim(self, head: ResponseHead) -> None:
         """A 1xx has come, and the answer is still to come."""
 
-    def withholds(self, response: ResponseHead, rest: bytes) -> bool:
-        """Whether the answer, of whose body there is `rest`, is held back for now."""
+    def withholds(self, response: ResponseHead) -> bool:
+        """Whether the answer is held back for now; `release_answer` lets it go."""
 
-    def respond(self, response: ResponseHead, *, with_body: bool) -> bytes:
-        """The head for the client, which the connection puts before the body's first bytes."""
+    def respond(self, response: ResponseHead, *, with_body: bool) -> None:
+        """The answer has begun: its head leaves with the first bytes that are delivered."""
 
-    def deliver(self, out: list[bytes], pieces: list[bytes]) -> None:
-        """Bytes of the body have come; those in `out` are written before them."""
+    def deliver(self, pieces: list[bytes]) -> None:
+        """Bytes of the body have come; none, if it has none."""
 
     def answered(self, trailers: list[tuple[bytes, bytes]], *, reusable: bool) -> None:
         """The answer is complete; the connection may carry another one if it is `reusable`."""
@@ -46,7 +46,7 @@ class ResponseHandler(Protocol):
     def switches(self, response: ResponseHead) -> bool:
         """Whether a 101 answers what was asked for."""
 
-    def tunnel(self, response: ResponseHead) -> None:
+    def switch(self, response: ResponseHead) -> None:
         """The connection is a tunnel from here on."""
 
     def tunnelled(self, data: bytes) -> None:

@@ -65,7 +65,7 @@ class Waiter(Protocol):
     def postpones(self) -> bool:
         """Whether it waits for its body before it takes a place, and asks again then."""
 
-    def begin(self, connection: UpstreamConnection) -> None:
+    def send(self, upstream: UpstreamConnection) -> None:
         """Sends the request over this connection."""
 
     def fail(self, refusal: Refusal) -> None:
