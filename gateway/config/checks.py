@@ -14,6 +14,7 @@ from gateway.config.problems import Problem
 from gateway.config.realm_checks import check_realms
 from gateway.config.route_sections import Route
 from gateway.config.token_sections import Signing
+from gateway.core.http.addresses import overlap
 from gateway.core.http.field_names import fold, has_meaning
 from gateway.core.http.routing import Table
 from gateway.core.logins.token_places import Auto
@@ -34,6 +35,7 @@ _MIN_SKEWS_PER_LIFETIME = 4
 def check(config: Config, document: Document) -> list[Problem]:
     """Find every problem between the sections of a configuration."""
     return [
+        *_admin_address(config, document),
         *_upstream_names(config, document),
         *_nowhere(config, document),
         *_clashes(config, document),
@@ -49,6 +51,14 @@ def check(config: Config, document: Document) -> list[Problem]:
         *_login_files(config, document),
         *check_realms(config, document),
     ]
+
+
+def _admin_address(config: Config, document: Document) -> Iterator[Problem]:
+    """The kernel would hand some of the public connections to the admin listener."""
+    for admin in config.admin.listen:
+        for public in config.listen:
+            if overlap(admin, public):
+                yield document.problem(("admin", "listen"), f"{admin} is in listen too: {public}")
 
 
 def _upstream_names(config: Config, document: Document) -> Iterator[Problem]:

@@ -33,6 +33,7 @@ _IN_QUOTES = "write a text with a colon in quotes"
 _STRING = "tag:yaml.org,2002:str"
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # all but tab, LF and CR
+_SURROGATE = re.compile(r"[\ud800-\udfff]")  # half a character, which UTF-8 cannot write
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+")
 
 
@@ -53,7 +54,7 @@ class Document:
     values: dict[Where, Position] = field(default_factory=dict)
     keys: dict[Where, Position] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-    is_text: bool = True  # no value holds a control character (file names cannot)
+    is_text: bool = True  # no value holds what the name of a file cannot
 
     def problem(self, where: Where, message: str, *, key: bool = False) -> Problem:
         """A problem at a value (or `key`), or at the nearest one around it that is in the file."""
@@ -151,6 +152,9 @@ class _Builder:
         if _CONTROL.search(node.value):
             self._document.is_text = False
             self._complain(where, "holds a control character")
+        if _SURROGATE.search(node.value):
+            self._document.is_text = False
+            self._complain(where, "holds half a character (a surrogate)")
         try:
             return self._constructor.construct_object(node)
         except (yaml.YAMLError, ValueError):

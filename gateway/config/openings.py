@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 from gateway.config.document import Document
 from gateway.config.model import Config
 from gateway.config.problems import Problem
-from gateway.core.http.addresses import UnixAddress
+from gateway.core.http.addresses import Address, TcpAddress, UnixAddress
 
 
 def check_openings(config: Config, document: Document) -> Iterator[Problem]:
@@ -30,7 +31,7 @@ def check_openings(config: Config, document: Document) -> Iterator[Problem]:
         (("admin", "listen"), config.admin.listen),
     ):
         for address in addresses:
-            if isinstance(address, UnixAddress) and (why := _no_place(Path(address.path))):
+            if why := _unusable_address(address):
                 yield document.problem(where, f"{address} cannot be listened on: {why}")
 
 
@@ -52,11 +53,33 @@ def _unusable_folder(path: Path) -> str:
     return _unwritable_folder(path)
 
 
+def _unusable_address(address: Address) -> str:
+    """Why an address cannot be listened on; empty if it can."""
+    if isinstance(address, UnixAddress):
+        return _no_place(Path(address.path))
+    return _unbindable(address)
+
+
 def _no_place(path: Path) -> str:
     """Why a socket cannot be created at a path; empty if it can."""
     if os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
         return "there is a file that is not a socket"
     return _unwritable_folder(path.parent)
+
+
+def _unbindable(address: TcpAddress) -> str:
+    """Why a port cannot be had; empty if it can, or is in use: perhaps by this gateway."""
+    try:
+        family, _, _, _, place = socket.getaddrinfo(
+            address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:  # without listening
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            probe.bind(place)
+    except OSError as error:
+        return "" if error.errno == errno.EADDRINUSE else str(error.strerror)
+    return ""
 
 
 def _unwritable_folder(path: Path) -> str:

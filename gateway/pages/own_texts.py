@@ -59,6 +59,8 @@ def languages(folder: str | None) -> Mapping[str, Texts]:
 def _read(file: Path) -> Node | None:
     import yaml  # only a gateway with such a file needs it
 
+    if not file.is_file():
+        raise BadTexts("is not a regular file")  # a pipe may never end
     try:
         return yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except OSError as error:
@@ -66,6 +68,8 @@ def _read(file: Path) -> Node | None:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise BadTexts(f"is not YAML: {error.problem}", line=line) from None
+    except RecursionError:
+        raise BadTexts("is nested too deeply") from None
     except (yaml.YAMLError, UnicodeDecodeError):
         raise BadTexts("is not UTF-8 text") from None
 

@@ -46,6 +46,16 @@ def endless(path: Path) -> None:
     path.symlink_to("/dev/zero")
 
 
+def endless_texts(path: Path) -> None:
+    path.mkdir()
+    endless(path / "texts.yaml")
+
+
+def deep_texts(path: Path) -> None:
+    path.mkdir()
+    (path / "texts.yaml").write_text("en: " + "[" * 5000)
+
+
 def nothing(path: Path) -> None:
     pass
 
@@ -68,6 +78,10 @@ def nothing(path: Path) -> None:
         ('session: {secrets_file: "x\\0y"}', nothing, "secrets_file: holds a control character"),
         ("jwt: {public_key: x}", endless, "jwt.public_key: "),
         ("pages: {templates: x}", text, "pages.templates: is not a folder"),
+        ("pages: {templates: x}", endless_texts, "pages.templates: is not a regular file"),
+        ("pages: {templates: x}", deep_texts, "pages.templates: is nested too deeply"),
+        ('access_log: "a\\ud800"', nothing, "access_log: holds half a character"),
+        ("listen: 192.0.2.1:8080", nothing, "cannot be listened on: Cannot assign requested"),
     ],
 )
 def test_what_cannot_be_opened(

@@ -13,6 +13,8 @@ _URL = re.compile(
 )
 _MAX_PORT = 65535
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_EVERY_INTERFACE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 (to be compared with)
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 # sun_path holds 108 bytes with its NUL (unix(7)).
 MAX_UNIX_PATH_BYTES = 107
@@ -95,9 +97,20 @@ def parse_address(text: str) -> Address:
     if text.startswith("unix:"):
         return UnixAddress(_unix_path(text[5:]))
     found = _HOST_PORT.fullmatch(text)
-    if found is None or int(found["port"]) > _MAX_PORT:
+    if found is None:
         raise BadAddress("is not an address: write host:port, :port or unix:/path")
+    if not 1 <= int(found["port"]) <= _MAX_PORT:
+        raise BadAddress(f"needs a port from 1 to {_MAX_PORT}")
     return TcpAddress(found["host"].strip("[]"), int(found["port"]))
+
+
+def overlap(one: Address, other: Address) -> bool:
+    """Whether a connection to one address may be taken by a listener on the other."""
+    if isinstance(one, UnixAddress) or isinstance(other, UnixAddress):
+        return str(one) == str(other)
+    hosts = {one.host, other.host}
+    same = len(hosts) == 1 or bool(hosts & _EVERY_INTERFACE) or hosts <= _LOOPBACK
+    return same and one.port == other.port
 
 
 def parse_server(text: str) -> ServerUrl:
