@@ -206,7 +206,7 @@ class PasswordLoginSection(LoginSection):
         return methods
 
 
-class BackendLoginSection(PasswordLoginSection):
+class UpstreamLoginSection(PasswordLoginSection):
     """A login for which a backend is asked."""
 
     upstream: str

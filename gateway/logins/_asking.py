@@ -22,12 +22,12 @@ from gateway.logins import Attempt
 from gateway.outbound.backends import BackendFailed, Backends
 
 if TYPE_CHECKING:
-    from gateway.config.login_sections import BackendLoginSection
+    from gateway.config.login_sections import UpstreamLoginSection
 
 _log = logging.getLogger("gateway.logins")
 
 
-async def ask(backends: Backends, config: BackendLoginSection, attempt: Attempt) -> Reply:
+async def ask(backends: Backends, config: UpstreamLoginSection, attempt: Attempt) -> Reply:
     """The backend's reply to the client's own request. Raises `BackendFailed`."""
     prefix = config.subject_prefix
     has_host = prefix is not None and prefix.has_host

@@ -6,14 +6,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
-from gateway.config.login_sections import BackendLoginSection
+from gateway.config.login_sections import UpstreamLoginSection
 from gateway.config.token_sections import Renew, Verify
 from gateway.config.values import OneOrMany, TokenPlaceText
 from gateway.core.logins.login_paths import BackendPath
 from gateway.core.logins.token_places import TokenPlace, parse_token_place
 
 
-class BackendSection(BackendLoginSection):
+class BackendSection(UpstreamLoginSection):
     """A login by the backend's own login: its reply's token becomes a key."""
 
     kind: Literal["backend"]

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from gateway.config.base import Shorthand
-from gateway.config.login_sections import BackendLoginSection
+from gateway.config.login_sections import UpstreamLoginSection
 from gateway.config.values import ClaimAt, PointerText
 from gateway.core.logins.token_places import parse_pointer
 from gateway.core.tokens.minting import REGISTERED
@@ -22,7 +22,7 @@ class Claim(Shorthand):
     required: bool = True
 
 
-class MintSection(BackendLoginSection):
+class MintSection(UpstreamLoginSection):
     """A login by a backend that only says yes and who: the gateway mints the token."""
 
     kind: Literal["mint"]
