@@ -1,10 +1,10 @@
-"""Logins: one file for each kind, named as the `kind` in config.yaml.
+"""Logins: one file for each kind, with the name of the `kind` in config.yaml.
 
-The kind `ldap_bind` is the class `LdapBindLogin` in `ldap_bind.py`, a `Login`. It gets an `Attempt`
-and gives the reply for the client: a `LoggedIn`, which holds a key, if the attempt succeeds. Its
-settings stand in the file of the same name in `gateway.config.logins`, since workers do not carry
-what it takes to read config.yaml. Both are found by their names, so a new kind touches nothing
-else. Modules whose names begin with `_` are shared by kinds.
+The kind `ldap_bind` is the class `LdapBindLogin` in `ldap_bind.py`, a `Login`. It turns an
+`Attempt` into the reply for the client: a `LoggedIn`, which holds a key, if the attempt succeeds.
+Its settings stand in the file of the same name in `gateway.config.logins`, since workers do not
+carry what it takes to read config.yaml. Both are found by their names, so a new kind touches
+nothing else. Modules whose names begin with `_` are shared by the kinds.
 """
 
 from __future__ import annotations
@@ -44,37 +44,37 @@ class Attempt:
     address: str  # the client's
     device: str  # its label
     request_id: str
-    replaces: tuple[str, ...]  # the session ids of the cookies that the same browser sent
-    is_foreign: bool  # a browser says that another site has caused it
-    cookie: KeyCookie | None  # what the key is to travel in; None: in the reply
-    origin: str = ""  # the gateway's own, as the client names it
-    authority: str = ""  # the host and port that were asked for; "" if they are no plain ones
-    # Cookies that hold login states (see `core.logins.login_state`), by their names.
+    replaces: tuple[str, ...]  # ids of the sessions whose keys the browser sent in cookies
+    is_foreign: bool  # a browser marks it as caused by another site
+    cookie: KeyCookie | None  # carries the key; None: the reply does
+    origin: str = ""  # the gateway's, as the client names it
+    authority: str = ""  # the host and port in the request; "" if they are not plain
+    # The cookies that hold login states (see `core.logins.login_state`), by their names.
     login_states: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def host(self) -> str:
-        """The host that was asked for; "" if it is no plain one."""
+        """The host in the request; "" if it is not plain."""
         return host_of(self.authority)
 
     def field(self, name: str) -> str:
-        """The first field of this name (in lower case), or nothing."""
+        """The value of the first field of this name (in lower case), or ""."""
         return next((value for given, value in self.fields if given.lower() == name), "")
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedIn(Reply):
-    """The reply to an attempt that has succeeded: it hands out a key. Any other has failed."""
+    """The reply to an attempt that succeeds: it hands out a key. With any other, it has failed."""
 
     @classmethod
     def by(cls, reply: Reply, *more: tuple[str, str]) -> LoggedIn:
-        """A reply that holds a key, or has it among `more` fields; so nobody keeps it."""
+        """Make one of a reply that holds a key, or gets it in `more` fields; no cache stores it."""
         shown = replace(reply, fields=(*reply.fields, *more)).unstored()
         return cls(shown.status, shown.fields, shown.body, shown.reason)
 
 
 class LoginFailed(BackendFailed):
-    """An attempt that a person may repeat at the path `again`; `cookie` is set by the answer."""
+    """A failed attempt that a person may repeat at the path `again`; the answer sets `cookie`."""
 
     def __init__(self, refusal: Refusal, *, again: str, cookie: str | None = None) -> None:
         super().__init__(refusal)
@@ -84,7 +84,7 @@ class LoginFailed(BackendFailed):
 
 @dataclass(frozen=True, slots=True)
 class LoginServices:
-    """What every login works with."""
+    """The services that every login works with."""
 
     backends: Backends
     sessions: Sessions
@@ -97,10 +97,10 @@ Answer = Callable[[Attempt], Awaitable[Reply]]
 
 
 class Login:
-    """One configured login. A kind overrides what it has; it is made of its section and services.
+    """One configured login. A kind's `__init__` takes its section and the `LoginServices`.
 
-    renewal: gets new tokens for its sessions; None if there are none
-    token_replacement: takes its sessions' new tokens out of upstreams' replies; None if it does not
+    renewal: gets new tokens for its sessions; None if it cannot
+    token_replacement: finds its sessions' new tokens in upstreams' replies; None if it cannot
     failed: the place at which a reply without a token says what was wrong
     """
 
@@ -109,30 +109,30 @@ class Login:
     failed: JsonPointer = JsonPointer("")
 
     async def __call__(self, attempt: Attempt) -> Reply:
-        """The reply for the client. Raises `BackendFailed` and `StoreUnavailable`."""
+        """Answer the client. Raises `BackendFailed` and `StoreUnavailable`."""
         raise NotImplementedError
 
     def answer_at(self, path: LoginPath) -> Answer:
-        """What answers at one of the section's paths."""
+        """The callable that answers at one of the section's paths."""
         return self
 
     def name_in(self, attempt: Attempt) -> str | None:
-        """The name with which an attempt would log in, "" for none; None: only a backend knows."""
+        """The name with which the attempt logs in ("": none); None if only a backend can tell."""
         return None
 
     async def logout_url(self, session: Session, origin: str) -> str | None:
-        """The URL at which a browser logs out of the provider, too, once its session has ended.
+        """The URL at which the browser of an ended session logs out of the provider; None for none.
 
-        `origin` is the gateway's own. None if there is no such URL.
+        `origin` is the gateway's, as the browser names it.
         """
         return None
 
     async def close(self) -> None:
-        """Lets go of its connections."""
+        """Close its connections."""
 
 
 def open_login(section: LoginSection, services: LoginServices) -> Login:
-    """The login of a section of config.yaml. It renews the sessions that it has issued."""
+    """Make the login of a section of config.yaml; its renewal is registered."""
     module = importlib.import_module(f"{__name__}.{section.kind}")
     login: Login = getattr(module, class_name(section.kind, "Login"))(section, services)
     if login.renewal is not None:

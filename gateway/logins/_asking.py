@@ -1,6 +1,6 @@
-"""What ways to log in by a backend share: how it is asked, and how its reply is read.
+"""What logins at a backend share: how it is asked, and how its reply is read.
 
-Where that may take long, it is done beside the event loop.
+Large replies are read in a thread, beside the event loop.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _log = logging.getLogger("gateway.logins")
 
 
 async def ask(backends: Backends, config: UpstreamLoginSection, attempt: Attempt) -> Reply:
-    """The backend's reply to the client's own request. Raises `BackendFailed`."""
+    """Send the client's request to the backend; return its reply. Raises `BackendFailed`."""
     prefix = config.subject_prefix
     has_host = prefix is not None and prefix.has_host
     return await backends.call(
@@ -44,10 +44,10 @@ async def ask(backends: Backends, config: UpstreamLoginSection, attempt: Attempt
 
 
 def _for_one_host(attempt: Attempt) -> list[tuple[str, str]]:
-    """The fields, of which all that name a host name the one that the realm is spelled with: by
-    another one, a backend might let in another tenant's user.
+    """The fields, all naming the host of the realm: by another one, a backend might let in a user
+    of another tenant.
 
-    Raises `BackendFailed` where there is none.
+    Raises `BackendFailed` if the request names no plain host.
     """
     host = attempt.authority
     if not host:
@@ -60,16 +60,17 @@ def _for_one_host(attempt: Attempt) -> list[tuple[str, str]]:
 
 
 def naming(host: str) -> list[tuple[str, str]]:
-    """The fields in which a backend may look for the tenant that it is asked for."""
+    """The fields in which a backend may look for its tenant."""
     return [("Host", host), ("X-Forwarded-Host", host)]
 
 
 async def find_token(
     reply: Reply, place: TokenPlace, sent: EchoDetector, *, is_verified: bool
 ) -> Found:
-    """The token that a reply hands out. Raises `NoToken`, `BadToken` and `UnreadableReply`.
+    """The token that a reply hands out.
 
-    Where it will not be verified, its place must not be one that the client has named.
+    Unless its signature `is_verified`, its place must not be one that the client has named (as
+    aliases of GraphQL do). Raises `NoToken`, `BadToken` and `UnreadableReply`.
     """
     is_long = reply.is_large or sent.is_large
     found = await off_loop(is_long, reply_tokens.find, reply, place, sent.is_echo)

@@ -1,4 +1,4 @@
-"""Renewing by a backend's refresh endpoint. It belongs to ways to log in, and is none itself."""
+"""Renewal at a backend's refresh endpoint."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.logins")
 
-# How a refresh token is refused (RFC 6749 §5.2, and what frameworks answer in its place); any other
-# error says something of the backend, and nothing of the token.
+# The statuses that refuse a refresh token (RFC 6749 §5.2, and what frameworks answer instead). Any
+# other error is the backend's own.
 _REFUSED = frozenset({400, 401, 403, 422})
 
 
 class BackendRenewal:
-    """Gets a new token for a session's refresh token."""
+    """Get a new token for a session's refresh token."""
 
     def __init__(
         self, config: Renew, realm: Realm, backends: Backends, replacement: TokenReplacement
     ) -> None:
-        """`realm` is the login's, and `replacement` finds the new token in the backend's reply."""
+        """`realm` is the login's; `replacement` finds the new token in the backend's reply."""
         self._config = config
         self._realm = realm
         self._backends = backends
         self._replacement = replacement
 
     async def __call__(self, session: Session) -> Renewed:
-        """Asks the backend. Raises `RenewalRefused` and `RenewalFailed`."""
+        """Renew a session's token. Raises `RenewalRefused` and `RenewalFailed`."""
         config = self._config
         try:
             refresh = refresh_tokens.load(session.refresh)
-        except ValueError:  # this path was another kind of login before
+        except ValueError:  # another kind of login had this path
             raise RenewalRefused from None
         if refresh is None:
             raise RenewalRefused
@@ -71,8 +71,9 @@ class BackendRenewal:
         return await self._renewed(session, reply, EchoDetector("", fields, body))
 
     def _hosts(self, session: Session) -> list[tuple[str, str]]:
-        """What names the tenant whose user the session's is: another one may have a user of that
-        name. Raises `RenewalRefused` where it is not known.
+        """The fields that name the session's tenant: another tenant may have a user of that name.
+
+        Raises `RenewalRefused` if the tenant is not known.
         """
         if not self._realm.has_host:
             return []

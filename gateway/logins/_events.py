@@ -1,4 +1,4 @@
-"""What ways to log in share: who has logged in, what they tell of it, and one key for a browser."""
+"""What logins share: whom they log in, what they report, and one key for each browser."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _log = logging.getLogger("gateway.logins")
 
 @contextlib.contextmanager
 def reporting_failures(sessions: Sessions, attempt: Attempt) -> Iterator[None]:
-    """Tells of an attempt that ends by an error."""
+    """Report an attempt that ends by an error."""
     try:
         yield
     except BackendFailed as failed:
@@ -40,7 +40,7 @@ def report(
     session: Session | None = None,
     reason: str = "",
 ) -> None:
-    """Of a login that failed, only the backend knows who it was for."""
+    """Report an attempt. A failed one has no session: only the backend knows whose it was."""
     subject, name = ("", "") if session is None else (session.subject, session.id)
     event = Event(kind, subject, name, attempt.address, attempt.device, reason)
     sessions.report(replace(event, request_id=attempt.request_id))
@@ -49,9 +49,9 @@ def report(
 def subject_of(
     realm: Realm, attempt: Attempt, name: str | None, claims: Mapping[str, Any]
 ) -> str | None:
-    """The subject of whom a login calls `name` and says this; None if it names none.
+    """The subject of a `name` and claims of a login; None if the name is none.
 
-    Raises `BackendFailed` where the login does not say what its realm is spelled with.
+    Raises `BackendFailed` if what the realm is spelled with is missing.
     """
     try:
         return realm.subject(name, claims, attempt.host)
@@ -61,7 +61,7 @@ def subject_of(
 
 
 async def end_replaced(sessions: Sessions, attempt: Attempt) -> None:
-    """The same browser logs in anew: its former key must not stay good (wire-rules.md#E5).
+    """End the sessions of the browser that logs in again (wire-rules.md#E5).
 
     Raises `StoreUnavailable`.
     """

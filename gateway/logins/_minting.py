@@ -1,4 +1,4 @@
-"""What ways to log in share whose tokens the gateway mints: it belongs to them, and is none."""
+"""Sessions with tokens that the gateway mints: of the kinds `mint` and `users`, and named keys."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _log = logging.getLogger("gateway.logins")
 
 
 class SessionMinter:
-    """Issues the sessions of one login, and mints their tokens."""
+    """Issue the sessions of one login, and mint their tokens."""
 
     def __init__(self, login: str, services: LoginServices) -> None:
-        """`login` is its path, or `session.NAMED`."""
+        """`login` is the login's path, or `session.NAMED`."""
         assert services.minter is not None
         self.realm = services.realms.get(login, Realm())
         self._login = login
@@ -40,7 +40,7 @@ class SessionMinter:
         self._sessions = services.sessions
 
     async def issue(self, attempt: Attempt, name: str, claims: Mapping[str, Any]) -> Issued:
-        """A session for whom the attempt has succeeded, by a name in the login's realm.
+        """Issue a session for the attempt's user, by the `name` in the login's realm.
 
         Raises `BackendFailed` and `StoreUnavailable`.
         """
@@ -63,9 +63,9 @@ class SessionMinter:
         return issued
 
     def renewed(self, session: Session, claims: Mapping[str, Any]) -> Renewed:
-        """A new token for a session. Raises `RenewalRefused`."""
+        """Mint a session's next token with these claims. Raises `RenewalRefused`."""
         if session.refresh != MINTED:
-            # This path was another kind of login before: its claims are not ours to repeat.
+            # Another kind of login had this path, so nothing vouches for the session's claims.
             raise RenewalRefused
         minted = self._mint(session.subject, claims)
         return Renewed(
@@ -80,24 +80,24 @@ class SessionMinter:
 
 
 class MintedRenewal:
-    """Mints a session's next token, which says what the last one did."""
+    """Mint a session's next token with the claims of the last one."""
 
     def __init__(self, minter: SessionMinter) -> None:
         self._minter = minter
 
     async def __call__(self, session: Session) -> Renewed:
-        """Raises `RenewalRefused`."""
+        """Renew a session's token. Raises `RenewalRefused`."""
         return self._minter.renewed(session, session.claims)
 
 
 def response_fields(issued: Issued) -> dict[str, Any]:
-    """What the gateway itself says of a new key (in the manner of RFC 6749 §5.1)."""
+    """The members of a reply that stand beside a new key (as in RFC 6749 §5.1)."""
     lasts = int(issued.session.ends_at - time.time())
     return {"token_type": "Bearer", "expires_in": lasts}
 
 
 def with_key(data: dict[str, Any], pointer: str, key: str) -> bytes:
-    """The JSON of an object with the key put in. Raises `UnreadableReply`."""
+    """The JSON of an object with the key at a pointer. Raises `UnreadableReply`."""
     *outer, name = pointed(pointer)
     inner = data
     for part in outer:

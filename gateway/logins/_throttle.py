@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from gateway.config.login_sections import Guessing, LoginSection
     from gateway.config.model import Config
 
-# What says how the text of a request is to be read.
+# The fields that say how a body is to be read.
 _OF_THE_TEXT = ("content-type", "content-encoding")
 
 
 class LoginThrottle:
-    """Counts the failures of the attempts at one login's accounts."""
+    """Count failed attempts at one login, by account and by address."""
 
     def __init__(
         self, path: str, rules: Guessing, sessions: Sessions, *, has_hosts: bool = False
     ) -> None:
-        """`path` names the login; if it `has_hosts`, an account at two hosts is two people's."""
+        """`path` names the login. With `has_hosts`, a name at two hosts is two accounts."""
         self._path = path
         self._has_hosts = has_hosts
         self._rules = rules
@@ -44,13 +44,13 @@ class LoginThrottle:
 
     @classmethod
     def of(cls, login: LoginSection, config: Config, sessions: Sessions) -> LoginThrottle:
-        """That of a login of config.yaml."""
+        """The throttle of a login of config.yaml."""
         prefix, rules = login.subject_prefix, login.own_throttle or config.guessing
         has_hosts = prefix is not None and prefix.has_host
         return cls(login.path, rules, sessions, has_hosts=has_hosts)
 
     def keys(self, attempt: Attempt) -> Mapping[str, Collection[str]]:
-        """The keys by which an attempt may count, as `throttle_keys.of_request` reads them."""
+        """The throttle keys of an attempt, with the spellings of each (see `throttle_keys`)."""
         return throttle_keys.of_request(
             self._rules.account,
             query=attempt.query,
@@ -61,7 +61,7 @@ class LoginThrottle:
         )
 
     def step(self, attempt: Attempt) -> Step:
-        """Which step of a login an attempt may be."""
+        """The step of a login that an attempt may be."""
         texts = throttle_keys.other_texts(
             self._rules.account,
             query=attempt.query,
@@ -79,7 +79,11 @@ class LoginThrottle:
         passwords: int = 1,
         continues: Collection[str] = (),
     ) -> Places:
-        """Takes the places of an attempt at these accounts, and tells of one that gets none.
+        """Take a place for an attempt under each key; report one that gets none.
+
+        meant: the throttle keys, with the spellings of each
+        passwords: how many the attempt holds
+        continues: what a first step may have handed out
 
         Raises `TooManyFailures` and `StoreUnavailable`.
         """
@@ -100,15 +104,17 @@ class LoginThrottle:
             raise
 
     def _counted_at(self, attempt: Attempt) -> str:
-        """Among whom an account is one person's."""
+        """The scope in which a name is one account."""
         return f"{self._path}\n{attempt.host}" if self._has_hosts else self._path
 
     async def settle(self, places: Places, outcome: Outcome) -> None:
-        """A store that cannot be told counts the attempt as one under way, until its window ends;
-        what the login has to say is not lost.
+        """Count what an attempt has come to.
+
+        While the store is down, the attempt stays one under way until its window ends: the login's
+        reply is not lost.
         """
         if outcome == "succeeded" and places.passwords > 1:
-            outcome = "failed"  # by one of several, of which the others were guesses
+            outcome = "failed"  # one of several passwords was right; the others were guesses
         with suppress(StoreUnavailable):
             if outcome == "succeeded":
                 await self._failures.succeeded(self._rules, places)
@@ -120,7 +126,7 @@ class LoginThrottle:
                 await self._failures.give_back(places)
 
     async def remember(self, places: Places, handed_out: Collection[str]) -> None:
-        """Remembers what the attempt's account was handed out for its second step."""
+        """Remember what the reply hands out for a second step at the same account."""
         with suppress(StoreUnavailable):
             await self._failures.remember(places, handed_out)
 
@@ -137,9 +143,9 @@ class LoginThrottle:
 
 
 async def passwords_in(attempt: Attempt) -> int:
-    """How many passwords an attempt holds; the most, if it cannot be read.
+    """Count the passwords in an attempt; `MAX_PASSWORDS` if it cannot be read.
 
-    A large one is read beside the event loop.
+    A large attempt is read in a thread.
     """
     fields = [line for line in attempt.fields if line[0].lower() in _OF_THE_TEXT]
     sent = EchoDetector(attempt.query, fields, attempt.body)

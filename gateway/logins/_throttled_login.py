@@ -1,4 +1,4 @@
-"""A login whose failures are counted: after too many, the next attempt has to wait."""
+"""Throttled logins: failures are counted, and after too many the next attempt has to wait."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from gateway.store.login_failures import Places
 
 
 class ThrottledLogin:
-    """Answers as a login does, and counts its failures."""
+    """Answer as a login does, and count its failures."""
 
     def __init__(self, login: Login, throttle: LoginThrottle) -> None:
         self._login = login
         self._throttle = throttle
 
     async def __call__(self, attempt: Attempt) -> Reply:
-        """The reply for the client. Raises `TooManyFailures` beside what a login raises.
+        """The reply for the client.
 
-        A store that cannot be asked lets nobody pass.
+        Raises `TooManyFailures`, `StoreUnavailable` (no attempt passes uncounted), and what the
+        login raises.
         """
         if attempt.method == "OPTIONS" or self._throttle.is_off:
             return await self._login(attempt)
@@ -46,7 +47,7 @@ class ThrottledLogin:
 
     async def _take(self, attempt: Attempt, name: str | None, step: Step) -> Places:
         if name is not None:
-            # A login that decides itself reads one name and one password only.
+            # The login reads one name and one password, and decides by itself.
             return await self._throttle.take(attempt, {throttle_keys.folded(name): {name}})
         keys = self._throttle.keys(attempt)
         if HIDDEN in keys and len(keys) == 1 and step.tokens:
@@ -57,9 +58,10 @@ class ThrottledLogin:
         )
 
     async def _settle_first(self, places: Places, attempt: Attempt, reply: Reply) -> None:
-        """What a password alone has come to: a failure, or a second step, which is neither that
-        nor a success. Where the client itself may have said so, it is a failure that is remembered:
-        the second step's success sets it back.
+        """Settle a password without a code that got no key.
+
+        It has failed, or it leads to a second step: then it has neither failed nor succeeded. Where
+        the client may have written that itself, it counts as failed until a second step succeeds.
         """
         outcome: Outcome = "failed"
         sent = EchoDetector(attempt.query, attempt.fields, attempt.body)

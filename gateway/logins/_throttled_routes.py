@@ -1,8 +1,8 @@
-"""Guesses at routes that capture: who has a session could try the passwords of others there.
+"""Throttled routes: with a session, a client could try others' passwords where routes capture.
 
-A request that holds a password counts among the attempts at the login whose backend it reaches. It
-may mean the accounts that it names as a login would; otherwise it counts for its own session, so
-that users who share an address do not keep each other out.
+A request that holds a password counts as an attempt at the login whose backend it reaches: for the
+accounts that it names, or else for its own session. So users who share an address do not lock each
+other out.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ _REFUSED = 400
 
 
 class ThrottledRequest:
-    """A request that may be a guess. Where nothing is said of its answer, it has failed."""
+    """A request that may be a guess. It has failed unless its answer says otherwise."""
 
     outcome: Outcome = "failed"
 
     def __init__(self, *, is_login: bool) -> None:
-        """`is_login`: the request reaches a path at which a backend logs in."""
+        """`is_login`: the request reaches the path of a backend's login."""
         self._is_login = is_login
 
     def answered(self, reply: Reply, *, captured: bool) -> None:
-        """The upstream has answered, and a token of the session's subject was `captured` or not.
+        """Note the upstream's answer; `captured`: it held a token of the session's subject.
 
-        A login's path says yes by a token alone. Elsewhere a password may have been set, or asked
-        for once more.
+        At a login's path only a token is a success. Elsewhere a request may have set a password, or
+        confirmed one.
         """
         if captured or (reply.status < _REFUSED and not self._is_login):
             self.outcome = "undecided"
@@ -51,11 +51,11 @@ class ThrottledRequest:
 
 
 class ThrottledRoutes:
-    """The routes that capture, before the logins that they may reach."""
+    """Throttle the routes that capture, by the rules of the logins that they may reach."""
 
     def __init__(self, config: Config, sessions: Sessions) -> None:
         self._elsewhere = LoginThrottle("", config.guessing, sessions)
-        # By upstream: the logins at its servers.
+        # The paths and throttles of the logins at the servers of each upstream.
         self._logins: dict[str, list[tuple[BackendPaths, LoginThrottle]]] = {}
         asked = [(login, path) for login in config.login for path in login.backend_paths]
         for login, path in asked:
@@ -71,7 +71,7 @@ class ThrottledRoutes:
     async def throttled(
         self, attempt: Attempt, upstream: str, path: str, session_id: str
     ) -> AsyncIterator[ThrottledRequest]:
-        """Counts a request that goes to this path of an upstream, if it could be a guess.
+        """Count a request to this path of an upstream, if it could be a guess.
 
         Raises `TooManyFailures` and `StoreUnavailable`.
         """
@@ -98,7 +98,7 @@ class ThrottledRoutes:
 def _reached(
     logins: Iterable[tuple[BackendPaths, LoginThrottle]], path: str
 ) -> LoginThrottle | None:
-    """The throttle of the login that a backend may take this path for."""
+    """The throttle of the login whose path a backend may read in this one."""
     try:
         loose = paths.read(path.encode("latin-1", "replace")).loose
     except AmbiguousPath:

@@ -1,4 +1,4 @@
-"""A token that takes the place of a session's: how it is found in a reply, and checked."""
+"""Replacing a session's token: the new one is found in a reply, and checked."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 class OtherSubject(ValueError):
-    """The token names somebody else than the session's subject."""
+    """The token names another subject than the session does."""
 
 
 class TokenReplacement:
-    """Finds the tokens that take the place of one login's."""
+    """Find the tokens that replace those of one login's sessions."""
 
     def __init__(self, config: BackendSection, read: ReadToken, realm: Realm) -> None:
-        """`read` tells what a token of this login says."""
+        """`read` reads, and if configured verifies, a token of this login."""
         self._config = config
         self._read = read
         self._realm = realm
@@ -47,11 +47,11 @@ class TokenReplacement:
         host: str | None = None,
         sent: EchoDetector = NOTHING,
     ) -> tuple[Found, Renewed]:
-        """Where the reply holds the token, and what the session gets of it.
+        """Find a session's new token in a reply: where it stands, and what the session gets.
 
-        asked: for it, with the session's own refresh token; otherwise it must say whose it is
-        host: that the reply is of; None if it is the session's own
-        sent: what was asked, of which nothing is a token
+        asked: the session's refresh token was sent; otherwise the token must name the subject
+        host: the host that replied; None if it is the session's own
+        sent: the request, none of whose texts is a token
 
         Raises `NoToken`, `BadToken`, `KeysUnavailable`, `OtherSubject` and `UnreadableReply`.
         """
@@ -70,8 +70,8 @@ class TokenReplacement:
         if renew is None:
             return found, Renewed(token, expires, math.inf, "")
         rotated = await find_refresh_token(reply, renew.refresh_token, sent)
-        # What was minted here (the path was another kind of login's before) is no refresh token,
-        # and the mark of it must not vouch for this one.
+        # MINTED is no refresh token, and must not vouch for claims of this token: the session began
+        # when another kind of login had this path.
         kept = "" if session.refresh == MINTED else session.refresh
         refresh = refresh_tokens.dump(rotated) if rotated else kept
         due = renewal_time(time.time(), expires, renew.before) if refresh else math.inf

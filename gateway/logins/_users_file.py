@@ -15,7 +15,7 @@ _log = logging.getLogger("gateway.users")
 
 
 class UsersFile:
-    """The users of a file as it is now, for any thread."""
+    """The users of a file, as it is now. Threads may share it."""
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)

@@ -1,7 +1,7 @@
-"""`kind: backend`: a login by the backend's own login, whose token becomes a key.
+"""`kind: backend`: a login at the backend's own login; the key takes the token's place.
 
-The client's request goes to the backend as it came. A refusal comes back as it came. On success
-the reply's token is kept, and the reply goes to the client with the key in the token's place.
+The client's request goes to the backend as it came, and a refusal comes back as it came. On success
+the gateway keeps the reply's token, and the client gets the reply with the key in its place.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _log = logging.getLogger("gateway.logins")
 
 
 class BackendLogin(Login):
-    """One configured login."""
+    """One configured login of this kind."""
 
     def __init__(self, config: BackendSection, services: LoginServices) -> None:
         self.failed = config.failed
@@ -45,7 +45,7 @@ class BackendLogin(Login):
         self._backends = services.backends
         self._sessions = services.sessions
         self._own_cookies = services.own_cookies
-        self._has_warned = False  # of tokens that name no subject
+        self._has_warned = False  # about tokens that name no subject
         self._read = open_reader(config.verify, services.backends.key_sets, services.sessions.skew)
         self._realm = services.realms[config.path]
         self.token_replacement = TokenReplacement(config, self._read, self._realm)
@@ -68,7 +68,7 @@ class BackendLogin(Login):
             raise BackendFailed(refusals.LOGIN_REPLY) from None
 
     async def _answer(self, attempt: Attempt, reply: Reply) -> Reply:
-        """What the client gets of the backend's reply. Raises `UnreadableReply`."""
+        """Answer the client by the backend's reply. Raises `UnreadableReply`."""
         if reply.is_refusal or attempt.method == "OPTIONS":
             return await self._refused(attempt, reply)
         if await off_loop(reply.is_large, denials.says_no, reply, self._config.failed):
@@ -78,17 +78,17 @@ class BackendLogin(Login):
             found, claims = await self._believed(attempt, reply, sent)
         except NoToken:
             return await self._without_token(attempt, reply)
-        # The swap is tried before anything is issued: what cannot be rewritten is refused.
+        # Tried before a session is issued: a reply that cannot be rewritten is refused.
         await swap(reply, found, "")
         if attempt.is_foreign and reply_tokens.is_in_cookie(reply, found):
-            # It would log a visitor in as another user (CWE-352): `endpoints.login` refuses that
-            # where the cookie is ours, but a backend's own is first seen in its reply.
+            # Another site would log its visitor in as another user (CWE-352). `endpoints.login`
+            # refuses that for the gateway's cookie; a backend's own shows up in the reply only.
             raise BackendFailed(refusals.CROSS_SITE)
         refresh = await self._refresh_token(reply, sent)
         return await self._issue(attempt, reply, found, claims=claims, refresh=refresh)
 
     async def _said_no(self, attempt: Attempt, reply: Reply) -> Reply:
-        """A refusal with the status of a success passes, if it hands nothing out."""
+        """Pass a refusal with the status of a success, if it hands no token out."""
         if await off_loop(reply.is_large, denials.may_hand_out, reply, self._config.failed):
             _log.error("login %s: a reply that says no may hand out a token", attempt.request_id)
             raise BackendFailed(refusals.NO_TOKEN)
@@ -97,7 +97,7 @@ class BackendLogin(Login):
     async def _believed(
         self, attempt: Attempt, reply: Reply, sent: EchoDetector
     ) -> tuple[Found, Claims]:
-        """The token, and what it says. Raises `NoToken`."""
+        """The reply's token and its claims, once they may be believed. Raises `NoToken`."""
         try:
             found = await find_token(
                 reply, self._config.token, sent, is_verified=self._config.verify is not None
@@ -112,8 +112,9 @@ class BackendLogin(Login):
             raise BackendFailed(refusals.KEYS) from None
 
     async def _without_token(self, attempt: Attempt, reply: Reply) -> Reply:
-        """A redirect passes, for many refuse by one, and so does what says that this is no login
-        yet; any other success must have a token.
+        """Pass a reply that refuses: by a redirect, or by asking for a second step.
+
+        Any other success must hold a token.
         """
         if reply.status >= 300 or await off_loop(reply.is_large, denials.is_no_login, reply):
             return await self._refused(attempt, reply)
@@ -125,7 +126,7 @@ class BackendLogin(Login):
         raise BackendFailed(refusals.NO_TOKEN)
 
     async def _refused(self, attempt: Attempt, reply: Reply) -> Reply:
-        """The backend's own answer to a login that gives no token."""
+        """The backend's own answer to a failed login, without any token."""
         scrubbed = (await scrub(reply)).without_cookies(self._own_cookies)
         if attempt.method != "OPTIONS":
             report(self._sessions, "login_failed", attempt, reason=f"status_{reply.status}")
@@ -180,9 +181,9 @@ class BackendLogin(Login):
 async def _handed_out(
     reply: Reply, found: Found, key: Key, cookie: KeyCookie | None
 ) -> tuple[Reply, list[tuple[str, str]]]:
-    """The reply with the key in the token's place, or without either and the cookie beside it.
+    """The reply with the key in the token's place, or with neither, beside the cookie's field.
 
-    A backend that hands its token out in a cookie has chosen one already.
+    If the token came in a cookie of the backend's, the key stays in that one.
     """
     if cookie is None or reply_tokens.is_in_cookie(reply, found):
         return await swap(reply, found, key.reveal()), []

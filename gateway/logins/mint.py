@@ -1,8 +1,8 @@
-"""`kind: mint`: a login by a backend that only says yes and who; the gateway mints the token.
+"""`kind: mint`: a login at a backend that only says who logs in; the gateway mints the token.
 
-The client's request goes to the backend as it came. Anything but a success comes back as it came.
-On success the claims that config.yaml names are taken from the reply, and the reply goes to the
-client with a key put in.
+The client's request goes to the backend as it came, and any answer but a success comes back as it
+came. On success the gateway takes the claims from the places that config.yaml names, and the client
+gets the reply with a key in it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.logins")
 
-# What speaks of a body, and is wrong of the one that is written here.
+# The fields that describe the backend's body. They would be wrong for the one that is written here.
 _OF_THE_BODY = frozenset(
     {
         "accept-ranges",
@@ -45,12 +45,12 @@ _OF_THE_BODY = frozenset(
     }
 )
 
-# Replies of these have no body, and this one has.
+# Statuses of replies that have no body (RFC 9110 §15.3.5, §15.3.6).
 _WITHOUT_BODY = frozenset({204, 205})
 
 
 class MintLogin(Login):
-    """One configured login."""
+    """One configured login of this kind."""
 
     def __init__(self, config: MintSection, services: LoginServices) -> None:
         self.failed = config.failed
@@ -79,7 +79,7 @@ class MintLogin(Login):
             if await off_loop(is_large, reply_claims.are_refused, reply, self._wanted):
                 return self._refused(attempt, scrubbed)
             data = await off_loop(is_large, _object, scrubbed)
-            # The key is put in before there is one: a reply that cannot hold it is refused.
+            # Tried before a session is issued: a reply that cannot hold a key is refused.
             with_key(data or {}, self._config.reply.pointer, "")
         except BadClaims as error:
             _log.error("login %s: the claims are unusable: %s", attempt.request_id, error)
@@ -97,7 +97,7 @@ class MintLogin(Login):
         return LoggedIn.by(_with_body(scrubbed, body))
 
     def _refused(self, attempt: Attempt, scrubbed: Reply) -> Reply:
-        """The backend's own answer, which is no yes."""
+        """The backend's own answer to a failed login."""
         if attempt.method != "OPTIONS":
             reason = f"status_{scrubbed.status}"
             report(self._sessions, "login_failed", attempt, reason=reason)
@@ -105,7 +105,7 @@ class MintLogin(Login):
 
 
 def _object(reply: Reply) -> dict[str, Any] | None:
-    """The reply's JSON object; None if it is something else, or nothing."""
+    """The JSON object in the reply; None if there is none."""
     try:
         data = json_text.value(reply.text()[0])
     except NotJson:
@@ -114,7 +114,7 @@ def _object(reply: Reply) -> dict[str, Any] | None:
 
 
 def _with_body(reply: Reply, body: bytes) -> Reply:
-    """The reply with a JSON body in place of its own."""
+    """The reply with this JSON body in the place of its own."""
     kept = tuple(line for line in reply.fields if line[0].lower() not in _OF_THE_BODY)
     fields = (*kept, ("Content-Type", "application/json"))
     if reply.status in _WITHOUT_BODY:

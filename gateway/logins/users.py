@@ -1,8 +1,8 @@
-"""`kind: users`: a login by a file of users; the gateway mints the token.
+"""`kind: users`: a login with a name and a password of a users file; the gateway mints the token.
 
-A wrong name takes as long as a wrong password, and says the same. Passwords are verified in
-threads, a few at a time, so that a flood of logins neither stops nor starves what else goes on;
-and a flood from one address, or at one account, does not keep others from logging in.
+A wrong name takes as long as a wrong password, and gets the same answer. Threads verify passwords,
+a few at a time, so a flood of logins delays nothing else; and a flood from one address, or at one
+account, does not keep others from logging in.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.logins")
 
-# How many passwords a worker verifies at a time: each takes 64 MiB, and four cores if there are.
+# Passwords that a worker verifies at a time. Each takes 64 MiB, and up to four cores.
 _AT_ONCE = 2
 
-# How many more wait for that; at a tenth of a second for each, the last one for some seconds.
+# Logins that wait for that. Each takes a tenth of a second, so the last one waits some seconds.
 _MAX_WAITING = 50
 
-# How many of all these may be of one address, or for one account.
+# Of all these, those of one address, and those for one account.
 _MAX_OF_ONE_CLIENT = 8
 
 
 class UsersLogin(Login):
-    """One configured login."""
+    """One configured login of this kind."""
 
     def __init__(self, config: UsersSection, services: LoginServices) -> None:
         self._sessions = services.sessions
@@ -87,7 +87,7 @@ class UsersLogin(Login):
         return _reply(attempt, given, issued)
 
     def _verify(self, given: LoginForm) -> User | None:
-        """The user whose password this is. Takes its time, in a thread."""
+        """The user of this name and password; None if they are wrong. For a thread: it is slow."""
         user = self._file.users().get(folded(given.name))
         kept = passwords.UNUSED_HASH if user is None else user.hash
         if not passwords.is_right(given.password, kept) or user is None:
@@ -97,7 +97,7 @@ class UsersLogin(Login):
         return user
 
     def _rehash(self, user: User, password: str) -> None:
-        """Keeps the password as it would be kept today, which is possible only now."""
+        """Hash the password anew by today's parameters, which takes the password itself."""
         fresh = passwords.hashed(password, os.urandom(passwords.SALT_BYTES))
         try:
             users_file.change_hash(self._file.path, user.name, fresh, old=user.hash)
@@ -106,14 +106,14 @@ class UsersLogin(Login):
 
 
 class UsersRenewal:
-    """Mints a session's next token, which says what the file says now."""
+    """Mint a session's next token with the claims that the users file holds now."""
 
     def __init__(self, file: UsersFile, minter: SessionMinter) -> None:
         self._file = file
         self._minter = minter
 
     async def __call__(self, session: Session) -> Renewed:
-        """Raises `RenewalRefused` for a user whom the file has lost, and `RenewalFailed`."""
+        """Raises `RenewalRefused` for a user who has left the file, and `RenewalFailed`."""
         realm = self._minter.realm
         try:
             users = await asyncio.to_thread(self._file.users)
@@ -130,14 +130,14 @@ def _given(attempt: Attempt) -> LoginForm:
 
 
 def _clients(attempt: Attempt, given: LoginForm) -> list[str]:
-    """Whose share of the turns an attempt takes; none where clients have no address."""
+    """The clients whose share of the queue an attempt takes; none without an address."""
     home = networks.network(attempt.address)
     client = networks.site(home) or home
     return [f"address {client}", f"account {throttle_keys.folded(given.name)}"] if home else []
 
 
 def _reply(attempt: Attempt, given: LoginForm, issued: Issued) -> Reply:
-    """The key, in JSON; or in a cookie, and then a form leads on."""
+    """Hand out the key: in JSON, or in a cookie; then a form's browser is led on."""
     key, cookie = issued.key.reveal(), attempt.cookie
     if cookie is None:
         body = with_key(response_fields(issued), "/token", key)

@@ -1,4 +1,4 @@
-"""Ending sessions on a provider's word. It belongs to `kind: oidc`, and is no way to log in.
+"""Back-channel logout: a provider ends sessions.
 
 OpenID Connect Back-Channel Logout 1.0 §2.5 to §2.8.
 """
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.logins")
 
-# A form with a logout token has one field, or a few.
+# A form with a logout token has one field, or a few more.
 _MAX_FIELDS = 10
 
 
 class BackchannelLogout:
-    """Ends the sessions that a logout token names."""
+    """End the sessions that a logout token names."""
 
     def __init__(self, config: OidcSection, provider: Provider, sessions: Sessions) -> None:
         self._config = config
@@ -39,7 +39,7 @@ class BackchannelLogout:
         self._sessions = sessions
 
     async def __call__(self, attempt: Attempt) -> Reply:
-        """Raises `BackendFailed` and `StoreUnavailable`; then the provider may ask again."""
+        """Answer the provider. After `BackendFailed` or `StoreUnavailable`, it may ask again."""
         try:
             logout = await self._read(attempt)
         except NotVerified as error:
@@ -47,7 +47,7 @@ class BackchannelLogout:
             return _json(400, {"error": "invalid_request"})
         found = await self._sessions.directory.named(self._name(logout))
         ended = await self._sessions.revoke(*found)
-        # Not before: a provider that was told that this has failed may ask once more.
+        # Claimed last: if ending the sessions fails, the provider may send the token again.
         lasts = id_tokens.LOGOUT_LIFE + 2 * self._sessions.skew
         await self._sessions.replay_guard.claim(self._use(logout), lasts)
         for event in of_sessions(
@@ -72,20 +72,20 @@ class BackchannelLogout:
         return name(self._config, "sub", logout.subject or "")
 
     def _use(self, logout: LogoutToken) -> str:
-        # A token may be for several clients, and each of them is told.
+        # One token may be for several clients of the provider: each one uses it once.
         return f"logout\n{self._config.issuer}\n{self._config.client_id}\n{logout.jti}"
 
 
 def name(config: OidcSection, kind: str, value: str) -> str:
-    """What a provider calls sessions: by a session of its own (`sid`), or by their user (`sub`).
+    """A provider's name for sessions: by its own session (`sid`), or by its user (`sub`).
 
-    It calls them so towards one client; another one has sessions of its own.
+    Names are those of one client: another client of the provider has sessions of its own.
     """
     return f"{kind}\n{config.issuer}\n{config.client_id}\n{value}"
 
 
 def _token(attempt: Attempt) -> str:
-    """The token in a form. Raises `NotVerified`."""
+    """The logout token in a form. Raises `NotVerified`."""
     kinds = [value for field, value in attempt.fields if field.lower() == "content-type"]
     if [media_types.essence(kind) for kind in kinds] != [media_types.FORM]:
         raise NotVerified("no_form")

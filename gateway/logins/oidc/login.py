@@ -1,9 +1,9 @@
 """`kind: oidc`: a login at an OpenID provider, by authorization code and PKCE.
 
-A browser is sent to the provider, and comes back with a code for which the provider gives tokens.
-It gets a key in a cookie. What it brings back opens nothing but what it took along
-(`core.logins.login_state`).
-The provider can end sessions by itself (back-channel logout), and is told when one has ended.
+A browser goes to the provider and comes back with a code, for which the provider gives tokens; it
+gets a key in a cookie. What it brings back opens only the login state that it took along
+(`core.logins.login_state`). The provider can end sessions (back-channel logout), and a logout here
+leads on to the provider's.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.logins")
 
-# Many servers take no longer request line than 8 KiB; without its ID token, a provider asks.
+# Many servers take request lines of 8 KiB. Without the hint, a provider asks the user.
 _MAX_HINT_BYTES = 6 * 1024
 
-# The addresses on the way hold states and codes, which nobody on either side may come to know.
+# The URLs on the way hold states and codes: no cache and no other site may get them.
 _PRIVATE = (("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer"))
 
-# Nobody sends a longer query.
+# Of a query; login pages send a few.
 _MAX_PARAMETERS = 50
 
 _SEE_OTHER = 303
 
 
 class OidcLogin(Login):
-    """One configured provider. What raises `BackendFailed` has a refusal for whoever logs in."""
+    """One configured login of this kind."""
 
     def __init__(self, config: OidcSection, services: LoginServices) -> None:
         self._config = config
@@ -76,10 +76,10 @@ class OidcLogin(Login):
     async def close(self) -> None:
         await self._provider.close()
 
-    # To the provider.
+    # The way to the provider.
 
     async def __call__(self, attempt: Attempt) -> Reply:
-        """Sends a browser to the provider. Raises `LoginFailed`."""
+        """Send a browser to the provider. Raises `LoginFailed`."""
         config, like, back = self._config, _cookie(attempt), _return_path(attempt.query)
         with reporting_failures(self._sessions, attempt):
             try:
@@ -111,10 +111,10 @@ class OidcLogin(Login):
         taken = login_state.cookie(pending, config.path, like, self._sessions.sealer, random)
         return _lead_to(url, *login_state.deletions_if_too_many(attempt.login_states, like), taken)
 
-    # And back.
+    # The way back.
 
     async def callback(self, attempt: Attempt) -> Reply:
-        """Logs in whoever comes back from the pending that was begun in the same browser.
+        """Log in a browser that comes back, if the login has begun in it.
 
         Raises `LoginFailed` and `StoreUnavailable`.
         """
@@ -128,7 +128,7 @@ class OidcLogin(Login):
                 raise LoginFailed(failed.refusal, again=again, cookie=ended) from None
 
     async def _pending(self, attempt: Attempt) -> LoginState:
-        """The pending that ends here, which nobody else can end any more."""
+        """Claim the login that ends here: no second request can end it. Raises `LoginFailed`."""
         path, now = self._config.path, time.time()
         try:
             state = authorization_code.state_in(attempt.query)
@@ -185,7 +185,7 @@ class OidcLogin(Login):
     async def _redeemed(
         self, attempt: Attempt, pending: LoginState, metadata: Metadata
     ) -> TokenResponse:
-        """What the provider gives for the code that the browser brings."""
+        """Redeem the code that the browser brings. Raises `BackendFailed`."""
         try:
             answer = authorization_code.read_answer(attempt.query, metadata)
         except BadAnswer as error:
@@ -196,7 +196,7 @@ class OidcLogin(Login):
             redirect_uri = pending.origin + self._config.callback_path
             return await self._provider.redeem(answer.code, pending.verifier, redirect_uri)
         except TokenRequestRefused as refused:
-            used = refused.error == "invalid_grant"  # the code, or too old
+            used = refused.error == "invalid_grant"  # the code has been redeemed, or is too old
             self._fail(
                 attempt,
                 refused.error,
@@ -206,33 +206,33 @@ class OidcLogin(Login):
     def _fail(
         self, attempt: Attempt, reason: str, refusal: Refusal = refusals.PROVIDER_INVALID
     ) -> NoReturn:
-        """Raises `BackendFailed`, after the log has been told what exactly is wrong."""
+        """Log the exact reason, and raise `BackendFailed`."""
         level = logging.ERROR if refusal.blame == "upstream" else logging.WARNING
         _log.log(level, "login %s at %s: %s", attempt.request_id, self._config.issuer, reason)
         raise BackendFailed(refusal)
 
     def _is_subject(self, subject: str, claims: Claims) -> bool:
-        """Whether an ID token names the subject of a session."""
+        """Whether an ID token's claims name the subject of a session."""
         name = self._name(claims)
         return name is not None and self._realm.is_subject(subject, name, claims.payload)
 
     def _name(self, claims: Claims) -> str | None:
-        """Whom an ID token names. An address that is not verified may be another person's."""
+        """The user's name in an ID token. An unverified address may be another person's."""
         payload = dict(claims.payload)
         verified = payload.get("email_verified")
-        if verified is not True and verified != "true":  # 1 equals True, and says nothing
+        if verified is not True and verified != "true":  # `==` would take 1 for True
             payload.pop("email", None)
         return Claims(payload, None).subject(self._config.subject)
 
     def _stored(self, tokens: TokenResponse, metadata: Metadata) -> StoredTokens:
-        """The ID token is kept beside the access token where a logout shows it as a hint."""
+        """What the session stores: the ID token, too, if a logout sends it as a hint."""
         needed = metadata.end_session_endpoint and self._config.token != "id_token"  # noqa: S105
         return StoredTokens(tokens.refresh_token, tokens.id_token if needed else None)
 
-    # Out.
+    # The way out.
 
     async def logout_url(self, session: Session, origin: str) -> str | None:
-        """Where a browser logs out at the provider (RP-Initiated Logout 1.0 §2), if it can."""
+        """The provider's logout, if it has one (RP-Initiated Logout 1.0 §2)."""
         try:
             endpoint = (await self._provider.metadata()).end_session_endpoint
         except BackendFailed:
@@ -244,7 +244,7 @@ class OidcLogin(Login):
             "client_id": config.client_id,
             "post_logout_redirect_uri": (config.origin or origin) + config.after_logout,
         }
-        # Never the session's own token, which upstreams take (wire-rules.md#C4).
+        # The session's own token is never the hint: upstreams take it (wire-rules.md#C4).
         hint = token_response.load(session.refresh).id_token
         if hint is not None and len(hint.reveal()) <= _MAX_HINT_BYTES:
             parameters["id_token_hint"] = hint.reveal()
@@ -252,13 +252,13 @@ class OidcLogin(Login):
 
 
 def _cookie(attempt: Attempt) -> KeyCookie:
-    """The cookie of keys: at these entrances, a key travels in nothing else."""
+    """The cookie of keys: at these paths, a key travels in nothing else."""
     assert attempt.cookie is not None
     return attempt.cookie
 
 
 def _return_path(query: str) -> str:
-    """Where the browser is to go afterwards, if that is on this site."""
+    """The path to which the browser goes afterwards; "/" unless it is on this site."""
     try:
         given = parse_qs(query.removeprefix("?"), max_num_fields=_MAX_PARAMETERS)
     except ValueError:
@@ -267,7 +267,7 @@ def _return_path(query: str) -> str:
 
 
 def _refusal_of(error: str) -> Refusal:
-    """What is said of an error that a provider has sent the browser back with."""
+    """The refusal for an error with which the provider has sent the browser back."""
     if error in authorization_code.DENIALS:
         return refusals.LOGIN_DENIED
     passing = error in ("server_error", "temporarily_unavailable")
@@ -275,6 +275,6 @@ def _refusal_of(error: str) -> Refusal:
 
 
 def _lead_to(url: str, *cookies: str) -> Reply:
-    """RFC 9700 §4.12: by a status that has every browser go on with a GET."""
+    """A redirect by which every browser goes on with a GET (RFC 9700 §4.12)."""
     lines = [("Set-Cookie", cookie) for cookie in cookies]
     return Reply(_SEE_OTHER, (("Location", url), *lines, *_PRIVATE), b"")

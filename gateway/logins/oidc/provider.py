@@ -1,6 +1,6 @@
-"""An OpenID provider as the gateway talks to it. It belongs to a way to log in, and is none itself.
+"""A client of an OpenID provider.
 
-Nothing is asked before somebody wants to log in, so a provider may be down when the gateway starts.
+It asks nothing before the first login, so a provider may be down when the gateway starts.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.logins")
 
-# The tokens of a provider that says all it knows of a user take less, in bytes.
+# Of a token response. Tokens with many claims take less.
 _MAX_BYTES = 256 * 1024
 
 _TOO_MANY_REQUESTS = 429
 
 
 class TokenRequestRefused(Exception):
-    """The provider gives nothing; `error` is one of the words that are known (RFC 6749 §5.2)."""
+    """The provider gives no tokens; `error` is one of the known words (RFC 6749 §5.2)."""
 
     def __init__(self, error: str) -> None:
         super().__init__(error)
@@ -47,7 +47,7 @@ class TokenRequestRefused(Exception):
 
 
 class _OwnMetadata(CachedDocument[Metadata]):
-    """What a provider says of itself."""
+    """The metadata that a provider publishes."""
 
     WHAT = "the metadata"
 
@@ -63,10 +63,10 @@ class _OwnMetadata(CachedDocument[Metadata]):
 
 
 class Provider:
-    """One configured provider. What raises `BackendFailed` has a refusal for whoever logs in."""
+    """One configured provider. Each `BackendFailed` holds the refusal for the user."""
 
     def __init__(self, config: OidcSection, skew: float) -> None:
-        """`skew`: how far its clock may differ, in seconds."""
+        """`skew`: how far the provider's clock may differ (seconds)."""
         self._config = config
         self._rules = Rules(
             algorithms=config.algorithms,
@@ -77,10 +77,10 @@ class Provider:
         )
         self._client: aiohttp.ClientSession | None = None
         self._own: _OwnMetadata | None = None
-        self._keys: dict[str, KeySet] = {}  # by the address that they are at
+        self._keys: dict[str, KeySet] = {}  # by URL
 
     async def metadata(self) -> Metadata:
-        """What the provider says of itself. Raises `BackendFailed`."""
+        """The provider's metadata. Raises `BackendFailed`."""
         if self._own is None:
             self._own = _OwnMetadata(self._connected(), self._config.issuer)
         try:
@@ -89,7 +89,7 @@ class Provider:
             raise BackendFailed(refusals.PROVIDER_DOWN) from None
 
     async def redeem(self, code: Secret, verifier: str, redirect_uri: str) -> TokenResponse:
-        """What the provider gives for a code. Raises `BackendFailed` and `TokenRequestRefused`."""
+        """Redeem a code for tokens. Raises `BackendFailed` and `TokenRequestRefused`."""
         return await self._token_response(
             {
                 "grant_type": "authorization_code",
@@ -100,12 +100,12 @@ class Provider:
         )
 
     async def refresh(self, refresh_token: Secret) -> TokenResponse:
-        """What it gives for a refresh token. Raises `BackendFailed` and `TokenRequestRefused`."""
+        """Renew by a refresh token. Raises `BackendFailed` and `TokenRequestRefused`."""
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token.reveal()}
         return await self._token_response(form)
 
     async def verified(self, token: str) -> Claims:
-        """What a token says that the provider has signed for this client.
+        """Verify a token that the provider has signed for this client; return its claims.
 
         Raises `NotVerified` and `BackendFailed`.
         """
@@ -116,7 +116,7 @@ class Provider:
             raise BackendFailed(refusals.PROVIDER_DOWN) from None
 
     async def id_claims(self, id_token: Secret, access_token: Secret) -> Claims:
-        """What an ID token says that came with an access token.
+        """Verify an ID token that came with this access token; return its claims.
 
         Raises `NotVerified` and `BackendFailed`.
         """
@@ -138,7 +138,7 @@ class Provider:
             await self._client.close()
 
     def _keys_at(self, address: str) -> KeySet:
-        """The provider's keys. Where they are may change; then they are others, too."""
+        """The key set at the provider's present address. Another address has other keys."""
         if address not in self._keys:
             self._keys = {address: KeySet(self._connected(), address)}
         return self._keys[address]
@@ -167,7 +167,7 @@ class Provider:
             raise BackendFailed(refusals.PROVIDER_INVALID) from None
 
     def _client_auth(self, metadata: Metadata) -> ClientAuth:
-        """By the way that config.yaml says, or else by the best that both know."""
+        """The configured way to prove who the gateway is, or the best that both sides know."""
         if self._config.client_auth != "auto":
             return self._config.client_auth
         if self._config.client_secret is None:
@@ -179,7 +179,7 @@ class Provider:
     async def _post(
         self, url: str, fields: Mapping[str, str], form: Mapping[str, str]
     ) -> tuple[int, bytes]:
-        """A form's answer: its status and its body. A redirect is an answer like any other."""
+        """Post a form; return the status and the body. Redirects are not followed."""
         try:
             async with (
                 asyncio.timeout(self._config.timeout),
@@ -201,7 +201,7 @@ class Provider:
             authorities = self._config.ca_file
             tls = ssl.create_default_context(cafile=authorities) if authorities else True
             self._client = open_client(
-                # On a kept connection that its server is just closing, a code would be lost.
+                # A code is lost if its connection was kept and the server is just closing it.
                 # The relay limits for each client how many ask at once.
                 aiohttp.TCPConnector(ssl=tls, force_close=True, limit=0),
                 accept="application/json",

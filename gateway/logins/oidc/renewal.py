@@ -1,4 +1,4 @@
-"""Renewing by a provider's token endpoint. It belongs to `kind: oidc`, and is no way to log in."""
+"""Renewal at a provider's token endpoint."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _log = logging.getLogger("gateway.logins")
 
 
 class OidcRenewal:
-    """Gets a new token for a session's refresh token (RFC 6749 §6, OpenID Connect Core 1.0 §12)."""
+    """Get a new token for a session's refresh token (RFC 6749 §6, OpenID Connect Core §12)."""
 
     def __init__(
         self,
@@ -35,16 +35,14 @@ class OidcRenewal:
         is_subject: Callable[[str, Claims], bool],
         skew: float,
     ) -> None:
-        """`is_subject` tells whether a subject is whom an ID token names; `skew`: how far clocks
-        may differ, in seconds.
-        """
+        """`is_subject`: whether an ID token names a subject; `skew`: of clocks (seconds)."""
         self._config = config
         self._provider = provider
         self._is_subject = is_subject
         self._skew = skew
 
     async def __call__(self, session: Session) -> Renewed:
-        """Asks the provider. Raises `RenewalRefused` and `RenewalFailed`."""
+        """Renew a session's token. Raises `RenewalRefused` and `RenewalFailed`."""
         stored = token_response.load(session.refresh)
         if stored.refresh_token is None:
             raise RenewalRefused
@@ -57,13 +55,13 @@ class OidcRenewal:
             )
         except TokenRequestRefused as refused:
             _log.warning("%s answered %s to a renewal", self._config.issuer, refused.error)
-            # Any other error says something of the gateway, and nothing of the user.
+            # Any other error is about the gateway, and not about the user.
             ended = refused.error == "invalid_grant"
             raise (RenewalRefused if ended else RenewalFailed) from None
         except BackendFailed:
             raise RenewalFailed from None
         except (BadTokenResponse, NotVerified) as error:
-            # What was sent has been used up, so asking once more gives nothing better.
+            # The refresh token has been used up, so a second request gives nothing better.
             _log.error("%s renewed what cannot be used: %s", self._config.issuer, error)
             raise RenewalRefused from None
         if stored.id_token is not None and tokens.id_token is not None:
@@ -78,7 +76,7 @@ class OidcRenewal:
         )
 
     async def _claims(self, tokens: TokenResponse, session: Session) -> Claims | None:
-        """What the new ID token says, if there is one: of the same subject (Core §12.2)."""
+        """The claims of the new ID token, if one came. It names the same subject (Core §12.2)."""
         if tokens.id_token is None:
             return None
         claims = await self._provider.id_claims(tokens.id_token, tokens.access_token)
