@@ -25,7 +25,7 @@ from gateway.store.administration import Administration, Given
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
-    from gateway.store.sessions import Issued
+    from gateway.store.issuer import Issued
 
 COLUMNS = {
     "ID": "handle",

@@ -18,8 +18,8 @@ from gateway.core.tokens.claims import MINTED, RENEWED_BEFORE
 from gateway.logins import Attempt, LoginServices
 from gateway.logins._events import end_replaced, report, subject_of
 from gateway.outbound.backends import BackendFailed
+from gateway.store.issuer import Issued
 from gateway.store.renewals import RenewalRefused
-from gateway.store.sessions import Issued
 from gateway.store.token_updates import Renewed
 
 if TYPE_CHECKING:

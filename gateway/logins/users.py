@@ -27,8 +27,8 @@ from gateway.logins._events import reporting_failures
 from gateway.logins._minting import SessionMinter, response_fields, with_key
 from gateway.logins._users_file import UsersFile
 from gateway.outbound.backends import BackendFailed
+from gateway.store.issuer import Issued
 from gateway.store.renewals import RenewalFailed, RenewalRefused
-from gateway.store.sessions import Issued
 from gateway.store.token_updates import Renewed
 
 if TYPE_CHECKING:

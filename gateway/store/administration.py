@@ -14,7 +14,8 @@ from gateway.core.sessions.records import SessionInfo
 from gateway.core.sessions.session import NAMED, Device
 from gateway.core.timestamps import rfc3339
 from gateway.observe.events import Event, of_sessions
-from gateway.store.sessions import Issued, Sessions
+from gateway.store.issuer import Issued
+from gateway.store.sessions import Sessions
 
 
 @dataclass(frozen=True, slots=True)

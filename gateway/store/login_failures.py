@@ -12,9 +12,7 @@ the answer has made a guess all the same. The counts, each of the failures withi
 * of one network, of one site of IPv6, and of all. A success does not set these back: a guesser has
   an account, too.
 
-They are kept by `limits`, over our own client, for that knows each kind of store. Its scripts work
-on one key each, so a cluster runs them as well. What is counted by is a keyed digest: the store
-learns neither what was typed nor where.
+The names of counts hold keyed digests: the store learns neither what was typed nor where.
 """
 
 from __future__ import annotations
@@ -26,12 +24,12 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from limits import RateLimitItem, RateLimitItemPerSecond
-from limits.aio.storage import RedisStorage
 
 from gateway.core.http.networks import network, site
 from gateway.core.logins.throttle_keys import HIDDEN
 from gateway.core.sessions.sealing import Sealer
 from gateway.store.errors import bounded
+from gateway.store.failure_counts import FailureCounts
 from gateway.store.layout import Layout
 from gateway.store.servers.topology import Client
 
@@ -108,13 +106,13 @@ class Places:
     known: str = ""  # the name by which the network is remembered then
 
 
-class Failures:
+class LoginFailures:
     """The counts. Everything raises `StoreUnavailable`."""
 
     def __init__(self, client: Client, layout: Layout, sealer: Sealer, timeout: float) -> None:
         """`timeout` bounds what an attempt waits for, in seconds."""
         self._client = client
-        self._counts = _Counts(client, layout.failures)
+        self._counts = FailureCounts(client, layout.failures)
         self._layout = layout
         self._digest = sealer.digest
         self._timeout = timeout
@@ -315,41 +313,3 @@ def _delay(rules: Guessing, failures: int) -> int:
     """How long after so many failures the next attempt has to wait, in seconds."""
     doublings: int = min(failures - rules.delay_after, _MOST_DOUBLINGS)
     return math.ceil(min(rules.delay * (1 << doublings), rules.longest_delay))
-
-
-# KEYS: a count. ARGV: how much less. Of a window that has ended nothing is left to take away.
-_GIVE_BACK = """
-local left = tonumber(redis.call('GET', KEYS[1]) or 0) - tonumber(ARGV[1])
-if left > 0 then redis.call('DECRBY', KEYS[1], ARGV[1]) else redis.call('DEL', KEYS[1]) end
-return left
-"""
-
-
-class _Counts(RedisStorage):
-    """What `limits` keeps its counts in, over a client that there is already."""
-
-    def __init__(self, client: Client, prefix: str) -> None:
-        self.DEPENDENCIES = {"redis": self.DEPENDENCIES["redis"]}  # it imports each of these
-        self._client: Any = client
-        self._giving_back = client.register_script(_GIVE_BACK)
-        super().__init__("redis://", implementation="redispy", key_prefix=prefix)
-
-    def configure_bridge(self) -> None:
-        bridge: Any = self.bridge
-        bridge.storage = self._client
-        bridge.connection_getter = lambda _readonly: self._client
-
-    async def give_back(self, key: str, amount: int) -> int:
-        """Counts so many less, but never less than none, and returns what is left."""
-        name = self.bridge.prefixed_key(key)
-        left: int = await self._giving_back(keys=[name], args=[amount])
-        return left
-
-    async def begin(self, key: str, seconds: int) -> None:
-        """Counts one, from now on for so long."""
-        await self._client.set(self.bridge.prefixed_key(key), 1, ex=seconds)
-
-    async def left(self, key: str) -> float:
-        """How long a count lasts yet, in seconds; its own `get_expiry` rounds to whole ones."""
-        milliseconds: int = await self._client.pttl(self.bridge.prefixed_key(key))
-        return max(0, milliseconds) / 1000

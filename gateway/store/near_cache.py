@@ -10,6 +10,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any, TypeVar
 
+from gateway.store.changes import Changes
 from gateway.store.resolved_session import ResolvedSession
 
 T = TypeVar("T")
@@ -18,29 +19,6 @@ T = TypeVar("T")
 # flood of one made-up key costs a look-up now and then, and one of many costs no more memory.
 _UNKNOWN_FOR = 2.0
 _MOST_UNKNOWN = 10_000
-
-# How many changed sessions are noted one by one.
-_MOST_CHANGES = 10_000
-
-
-class Changes:
-    """Which sessions may have changed since somebody last looked."""
-
-    __slots__ = ("all", "ids")
-
-    def __init__(self) -> None:
-        self.all = False
-        self.ids: set[str] = set()
-
-    def note(self, session_id: str) -> None:
-        if len(self.ids) < _MOST_CHANGES:
-            self.ids.add(session_id)
-        else:
-            self.all = True
-
-    def clear(self) -> None:
-        self.all = False
-        self.ids.clear()
 
 
 class NearCache:

@@ -15,7 +15,7 @@ from gateway.core.sessions import records
 from gateway.core.sessions.keys import Key
 from gateway.core.sessions.records import ENDS_AT, HEAD_SIZE, TEXTS_SIZE_AT, Records
 from gateway.core.sessions.sealing import NONCE_BYTES
-from gateway.core.sessions.session import Session, Token
+from gateway.core.sessions.session import Lifetimes, Session, Token
 from gateway.store.directory import Directory
 from gateway.store.errors import bounded
 from gateway.store.layout import Layout
@@ -65,19 +65,15 @@ class TokenWriter:
         kept: Records,
         directory: Directory,
         *,
-        idle_timeout: float,
-        max_age: float,
-        skew: float,
+        lifetimes: Lifetimes,
         timeout: float,
     ) -> None:
-        """`skew`: how far clocks may differ; `timeout` bounds each of the store's answers; in s."""
+        """`timeout` bounds each of the store's answers, in seconds."""
         self._client = client
         self._layout = layout
         self._records = kept
         self._directory = directory
-        self._idle = idle_timeout
-        self._max_age = max_age
-        self._skew = skew
+        self._lifetimes = lifetimes
         self._timeout = timeout
         self._script = client.register_script(_REPLACE)
 
@@ -104,10 +100,10 @@ class TokenWriter:
         `StoreUnavailable`.
         """
         now = time.time()
-        latest = records.read_info(record).created + self._max_age
+        latest = records.read_info(record).created + self._lifetimes.max_age
         # As for a new session: one whose token cannot be renewed ends with it.
         renews = not math.isinf(renewed.renew_at)
-        ends = latest if renews else min(latest, renewed.expires_at + self._skew)
+        ends = latest if renews else min(latest, renewed.expires_at + self._lifetimes.skew)
         new = replace(
             session,
             token=renewed.token,
@@ -120,7 +116,7 @@ class TokenWriter:
         if ends > session.ends_at:
             # Before it is so: the index may name what has ended, but must not miss what has not.
             await self._directory.extend(session.subject, session.id, ends)
-        lasts = max(1, int(min(self._idle, ends - now) * 1000))
+        lasts = max(1, int(min(self._lifetimes.idle_timeout, ends - now) * 1000))
         return await self._replace(key, new, record, records.whole(ends), lasts), new
 
     async def _replace(self, key: Key, new: Session, record: bytes, *ends: int) -> Outcome:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from gateway.store.errors import StoreUnavailable
+from gateway.store.issuer import Issued
 from gateway.store.servers.cluster import Cluster
-from gateway.store.sessions import Issued, Sessions
+from gateway.store.sessions import Sessions
 from tests.store.test_sessions import credential, issue, open_store, resolved, until_near
 from tests.support.gateway import Gateway
 from tests.support.redis_cluster import RedisCluster, redis_cluster

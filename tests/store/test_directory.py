@@ -12,12 +12,13 @@ import pytest
 import redis as redis_client
 
 from gateway.core.sessions.sealing import Sealer
-from gateway.core.sessions.session import Device
+from gateway.core.sessions.session import Device, Lifetimes
 from gateway.observe.events import Event, Report, ignore
+from gateway.store.issuer import Issued
 from gateway.store.layout import Layout
 from gateway.store.near_cache import NearCache
 from gateway.store.servers.connect import connect
-from gateway.store.sessions import Issued, Sessions
+from gateway.store.sessions import Sessions
 from tests.conftest import token_of
 from tests.support.processes import HANG
 from tests.support.redis_server import RedisServer
@@ -48,12 +49,10 @@ async def opened(
         sealer=Sealer(["a secret of the tests"]),
         layout=Layout(prefix),
         near=NearCache(100, 30.0),
-        idle_timeout=idle,
-        max_age=max_age,
-        skew=0.0,
+        lifetimes=Lifetimes(idle_timeout=idle, max_age=max_age, skew=0.0),
         timeout=5.0,
         render=lambda _session: b"",
-        most=most,
+        max_per_subject=most,
         report=report,
     )
     await sessions.start()

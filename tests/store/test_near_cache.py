@@ -161,7 +161,7 @@ async def test_a_key_that_is_issued_a_moment_later_works_at_once(
     key = new_key(random).reveal().encode()
     assert await store.resolve(key) == UNKNOWN
     assert await store.resolve(key) == UNKNOWN
-    monkeypatch.setattr("gateway.store.sessions.secrets.token_bytes", lambda size: random[:size])
+    monkeypatch.setattr("gateway.store.issuer.secrets.token_bytes", lambda size: random[:size])
     issued = await issue(other if elsewhere else store)
     assert credential(issued) == key
     for _ in range(200 if elsewhere else 0):  # a push takes its millisecond

@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.core.sessions.sealing import Sealer
-from gateway.core.sessions.session import Device
+from gateway.core.sessions.session import Device, Lifetimes
+from gateway.store.issuer import Issued
 from gateway.store.layout import Layout
 from gateway.store.near_cache import NearCache
 from gateway.store.revocation_latency import RevocationLatency
 from gateway.store.servers.connect import connect
-from gateway.store.sessions import Issued, Sessions
+from gateway.store.sessions import Sessions
 from tests.conftest import token_of
 from tests.support.processes import HANG
 from tests.support.redis_server import RedisServer
@@ -24,9 +25,7 @@ async def store(redis: RedisServer, heard: list[float]) -> AsyncIterator[Session
         sealer=Sealer(["a secret of the tests"]),
         layout=Layout("echoes:"),
         near=NearCache(100, 30.0),
-        idle_timeout=60.0,
-        max_age=600.0,
-        skew=0.0,
+        lifetimes=Lifetimes(idle_timeout=60.0, max_age=600.0, skew=0.0),
         timeout=1.0,
         render=lambda _session: b"",
         observe_latency=heard.append,

@@ -15,16 +15,17 @@ import redis as redis_client
 from gateway.core.sessions import records
 from gateway.core.sessions.keys import new_key
 from gateway.core.sessions.sealing import Sealer
-from gateway.core.sessions.session import Device
+from gateway.core.sessions.session import Device, Lifetimes
 from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError
 from gateway.store.embedded_servers import bundled_binary
 from gateway.store.errors import StoreUnavailable
+from gateway.store.issuer import Issued
 from gateway.store.layout import Layout
 from gateway.store.near_cache import NearCache
 from gateway.store.resolved_session import ResolvedSession
 from gateway.store.resolver import Unresolved
 from gateway.store.servers.connect import connect
-from gateway.store.sessions import Issued, Sessions
+from gateway.store.sessions import Sessions
 from tests.conftest import token_of
 from tests.support.redis_server import redis_server
 
@@ -59,9 +60,7 @@ def open_store(
         sealer=Sealer(["a secret of the tests"]),
         layout=Layout("test:"),
         near=NearCache(100, 30.0),
-        idle_timeout=idle,
-        max_age=max_age,
-        skew=0.0,
+        lifetimes=Lifetimes(idle_timeout=idle, max_age=max_age, skew=0.0),
         timeout=timeout,
         render=lambda session: f"X-User-Id: {session.subject}\r\n".encode(),
     )

@@ -9,8 +9,9 @@ import pytest
 
 from gateway.core.sessions import records
 from gateway.core.sessions.session import Session, Token
+from gateway.store.issuer import Issued
 from gateway.store.resolver import Unresolved
-from gateway.store.sessions import Issued, Sessions
+from gateway.store.sessions import Sessions
 from gateway.store.token_updates import Outcome, Renewed
 from tests.conftest import token_of
 from tests.store.test_sessions import credential, issue, open_store, resolved

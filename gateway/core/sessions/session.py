@@ -75,6 +75,15 @@ class Device:
     address: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifetimes:
+    """How long sessions last, in seconds."""
+
+    idle_timeout: float  # without a request
+    max_age: float  # at the most
+    skew: float  # how far a backend's clock may differ from ours
+
+
 class Unreadable(ValueError):
     """The bytes are no session that this version knows."""
 
