@@ -72,7 +72,7 @@ class Cost:
 
     cpu: float  # s, user and system
     rss: int  # bytes, all processes
-    largest_rss: int  # bytes, of the largest process: the worker, beside its supervisor
+    largest_rss: int  # bytes, of the largest process that serves: no supervisor or master does
 
 
 def cost(pid: int) -> Cost:
@@ -83,7 +83,7 @@ def cost(pid: int) -> Cost:
         fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
         cpu += int(fields[11]) + int(fields[12])
         sizes.append(int(fields[21]) * os.sysconf("SC_PAGE_SIZE"))
-    return Cost(cpu / _TICKS, sum(sizes), max(sizes))
+    return Cost(cpu / _TICKS, sum(sizes), max(sizes[1:] or sizes))
 
 
 def busy(core: int) -> float:

@@ -41,7 +41,7 @@ Samples = dict[str, list[Sample]]  # one sample a round, by the gateway's name
 class Memory:
     """What one gateway holds."""
 
-    idle_worker: int  # bytes, the largest process, after a login and its first requests
+    idle_worker: int  # bytes, the largest that serves, after a login and its first requests
     per_connection: float  # bytes more for each idle keep-alive connection, all processes
 
 
