@@ -10,8 +10,8 @@ import pytest
 
 from tests.sessions.conftest import call, calls, log_in, log_out, sections
 from tests.support.gateway import Gateway, gateway
-from tests.support.processes import eventually
-from tests.support.raw import ask
+from tests.support.processes import HANG, eventually
+from tests.support.raw import Client, Upstream, Visit, ask, status
 from tests.support.redis_server import RedisServer
 from tests.support.renewing import SECRET, Renewing
 
@@ -228,6 +228,47 @@ def test_an_upstream_that_refuses_every_token(pair: Pair, backend: Renewing) -> 
     assert (code, body) == (401, {"detail": "revoked token"})
     backend.revoked.clear()
     assert call(pair[0], key)[0] == 200
+
+
+_REFUSED = b"HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def test_a_broken_answer_that_was_held_back(
+    tmp_path: Path, redis: RedisServer, backend: Renewing, shop: Upstream
+) -> None:
+    """A 401 waits for another token; there is none, and a chunk of it is broken. What came with its
+    head makes it 502, for nothing has been sent; what comes later cuts it.
+    """
+    backend.status = 500
+    changed = sections(backend, renew_on_upstream_401=True)
+    changed["upstreams"]["shop"] = shop.url
+    changed["routes"] = [{"path": "/*", "upstream": "shop"}]
+
+    came = threading.Event()
+
+    def refuses(visit: Visit) -> None:
+        if visit.head().startswith(b"GET /now "):
+            visit.send(_REFUSED + b"zz\r\nno\r\n")
+        else:
+            visit.send(_REFUSED + b"2\r\nno\r\n")
+            came.wait(HANG)
+            visit.send(b"zz\r\n")
+
+    shop.clear(refuses)
+    with gateway(tmp_path, redis.url, **changed) as only:
+        key = log_in(only.port)
+        request = f"HTTP/1.1\r\nHost: a.example\r\nAuthorization: Bearer {key}\r\n"
+        whole = ask(only.port, f"GET /now {request}Connection: close\r\n\r\n".encode())
+        assert whole.startswith(b"HTTP/1.1 502 ")
+        assert b"upstream_invalid" in whole
+        with Client(only.port) as client:
+            client.send(f"GET /later {request}\r\n".encode())
+            assert status(client.head()) == 401
+            came.set()
+            assert client.rest() == b"2\r\nno\r\n"
+        for path in ("/now", "/later"):
+            assert only.records(path=path, reason="upstream_invalid")
+    assert backend.refreshes
 
 
 def test_ending_a_session_that_an_upstream_refuses(

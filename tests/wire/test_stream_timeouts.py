@@ -1,5 +1,6 @@
 """wire-rules.md#D10: what may pause, and for how long: answers and connections."""
 
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,6 +16,11 @@ _BODY_IDLE = 0.5
 _QUIET = 2.0
 _STREAM_IDLE = 3.5
 
+_SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+# A frame (RFC 6455 §5.2) of 16 MiB, more than the buffers on the way hold.
+_FRAME = b"\x82\x7f" + struct.pack(">Q", 2**24) + bytes(2**24)
+
 
 @pytest.fixture(scope="module")
 def streams(
@@ -25,6 +31,7 @@ def streams(
         {"path": "/patient/*", "upstream": "shop", "auth": "public", "body_idle": _STREAM_IDLE},
         {"path": "/short/*", "upstream": "short", "auth": "public"},
         {"path": "/hasty/*", "upstream": "shop", "auth": "public", "body_idle": _BODY_IDLE},
+        {"path": "/tunnel/*", "upstream": "shop", "auth": "public", "websocket": True},
     ]
     with gateway(
         tmp_path_factory.mktemp("streams"),
@@ -34,7 +41,12 @@ def streams(
             "short": {"servers": upstream.url, "upstream_idle": _BODY_IDLE},
         },
         routes=routes,
-        timeouts={"body_idle": _BODY_IDLE, "stream_idle": _STREAM_IDLE, "upstream_idle": 30},
+        timeouts={
+            "body_idle": _BODY_IDLE,
+            "stream_idle": _STREAM_IDLE,
+            "tunnel_idle": _QUIET,
+            "upstream_idle": 30,
+        },
     ) as running:
         yield running
 
@@ -101,3 +113,35 @@ def test_an_upstreams_own_idle_timeout_closes_its_connections(
                 shop.wait(lambda: shop.visits[1].ended)
     assert len(shop.visits) == 2
     assert not shop.visits[0].ended
+
+
+def test_a_tunnel_is_as_patient_after_a_client_that_did_not_read(
+    streams: Gateway, shop: Upstream
+) -> None:
+    """wire-rules.md#D10: once its client has read what held it up, a tunnel may be quiet for
+    `tunnel_idle` again: for no less, and no more.
+    """
+
+    def sends_much(visit: Visit) -> None:
+        visit.head()
+        visit.send(_SWITCH + _FRAME)
+
+    shop.clear(sends_much)
+    with Client(streams.port) as client:
+        client.send(
+            b"GET /tunnel/ HTTP/1.1\r\nHost: a.example\r\n"
+            b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+        )
+        client.head()
+        time.sleep(_QUIET + 1)  # none of which is the server's
+        size = len(client.held)
+        while size < len(_FRAME):
+            piece = client.sock.recv(2**20)
+            assert piece
+            size += len(piece)
+        time.sleep(_QUIET / 2)
+        client.send(b"still here")
+        shop.wait(lambda: shop.got.endswith(b"still here"))
+        began = time.monotonic()
+        assert client.sock.recv(1) == b""
+        assert time.monotonic() - began > _QUIET / 2
