@@ -30,7 +30,7 @@ _URL = re.compile(
 _HOST = re.compile(
     r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?"
 )
-_LARGEST_PORT = 65535
+_MAX_PORT = 65535
 _DEFAULT_PORTS = {"single": 6379, "cluster": 6379, "sentinel": 26379}
 _DEFAULT_SERVICE = "mymaster"
 _NO_PASSWORD = Secret("")
@@ -130,7 +130,7 @@ def _check_socket(hosts: str, path: str) -> None:
 
 
 def _hosts(text: str, kind: Kind) -> tuple[tuple[str, int], ...]:
-    hosts = tuple(_host(each, _DEFAULT_PORTS[kind]) for each in text.split(","))
+    hosts = tuple(_host(host, _DEFAULT_PORTS[kind]) for host in text.split(","))
     if kind == "single" and len(hosts) > 1:
         raise BadAddress("names several hosts: write redis+sentinel:// or redis+cluster://")
     return hosts
@@ -138,7 +138,7 @@ def _hosts(text: str, kind: Kind) -> tuple[tuple[str, int], ...]:
 
 def _host(text: str, default_port: int) -> tuple[str, int]:
     found = _HOST.fullmatch(text)
-    if found is None or int(found["port"] or 1) > _LARGEST_PORT:
+    if found is None or int(found["port"] or 1) > _MAX_PORT:
         raise BadAddress("has no host, or a wrong one: write host:port, or [address]:port for IPv6")
     return found["six"] or found["name"], int(found["port"] or default_port)
 

@@ -53,7 +53,7 @@ class AccessLog:
                 stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
             line = render(record, stamp)
             size += len(line)
-            if size > self.sink.most_bytes and batch:
+            if size > self.sink.max_bytes and batch:
                 self.sink.write(b"".join(batch))
                 batch, size = [], len(line)
             batch.append(line)

@@ -18,7 +18,7 @@ from gateway.observe.sinks import Sink, open_sink
 
 # Subjects are the backend's to choose. So short, and at most 12 bytes a character when they are
 # escaped, two texts fit into what one write(2) gives a pipe in one piece (4096, see `access_log`).
-_LONGEST_TEXT = 128
+_MAX_TEXT_CHARACTERS = 128
 
 
 class AuditLog:
@@ -65,10 +65,10 @@ def render(event: Event, now: float, repeated: int = 0) -> bytes:
     fields = {
         "time": f"{second}.{int(now % 1 * 1000):03d}Z",
         "event": event.kind,
-        "subject": event.subject[:_LONGEST_TEXT],
+        "subject": event.subject[:_MAX_TEXT_CHARACTERS],
         "session": event.session_id[:SESSION_CHARACTERS],
         "address": event.address,
-        "device": event.device[:_LONGEST_TEXT],
+        "device": event.device[:_MAX_TEXT_CHARACTERS],
         "reason": event.reason,
         "request_id": event.request_id,
         "by": event.by,

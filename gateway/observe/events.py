@@ -45,9 +45,9 @@ def of_sessions(
     by: str = "",
 ) -> Iterator[Event]:
     """The same thing that happened to each of some sessions; what is known of them by their ids."""
-    for session_id, said in found.items():
+    for session_id, info in found.items():
         yield Event(
-            kind, said.subject, session_id, said.address, said.label, reason, request_id, by
+            kind, info.subject, session_id, info.address, info.label, reason, request_id, by
         )
 
 

@@ -40,7 +40,7 @@ class Sink:
         self._torn = False  # the last line has no end
         kind = 0 if descriptor is None else stat.S_IFMT(os.fstat(descriptor).st_mode)
         self._is_file = kind == stat.S_IFREG
-        self.most_bytes = PIPE_BYTES if kind == stat.S_IFIFO else _FILE_BYTES
+        self.max_bytes = PIPE_BYTES if kind == stat.S_IFIFO else _FILE_BYTES
         if descriptor is not None and not self._is_file:
             self._descriptor = _unblocked(descriptor, kind)
 

@@ -126,8 +126,8 @@ class CachedDocument(ABC, Generic[T]):
             async with asyncio.timeout(self._timeout):
                 known = self._read(await self._download())
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
-            said = isinstance(error, NoAnswer)
-            reason = str(error) if said else type(error).__name__
+            has_text = isinstance(error, NoAnswer)
+            reason = str(error) if has_text else type(error).__name__
             _log.warning("%s of %s cannot be fetched: %s", self.WHAT, self._url.raw_host, reason)
         else:
             self._known, self._got_at = known, time.monotonic()

@@ -74,7 +74,7 @@ class KeySets:
         return self._sets[url]
 
     async def close(self) -> None:
-        for each in self._sets.values():
-            await each.close()
+        for key_set in self._sets.values():
+            await key_set.close()
         if self._client is not None:
             await self._client.close()

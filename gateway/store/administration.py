@@ -41,7 +41,7 @@ class Administration:
     async def listed(self, subject: str) -> list[dict[str, str]]:
         """A subject's sessions, the one that was seen last first."""
         found = await self._sessions.directory.of(subject)
-        return [_shown(handle, said) for handle, said in found.items()]
+        return [_shown(handle, info) for handle, info in found.items()]
 
     async def count(self, subject: str | None = None) -> int:
         """How many sessions there are, of a subject or in all. One that comes or goes while all are
@@ -87,16 +87,16 @@ class Administration:
             found = await self._sessions.directory.of(subject)
         else:
             async for some in self._sessions.directory.every():
-                found |= {each: said for each, said in some.items() if said.is_named}
-        return [_key_shown(each, said) for each, said in found.items() if said.is_named]
+                found |= {handle: info for handle, info in some.items() if info.is_named}
+        return [_key_shown(handle, info) for handle, info in found.items() if info.is_named]
 
     async def end_named(self, subject: str, name: str | None = None) -> int:
         """Ends all of a subject's named keys, or those of one name."""
         found = await self._sessions.directory.of(subject)
         ids = [
-            each
-            for each, said in found.items()
-            if said.is_named and (name is None or said.label == name)
+            handle
+            for handle, info in found.items()
+            if info.is_named and (name is None or info.label == name)
         ]
         return await self._end(_once(await self._sessions.revoke(*ids)))
 
@@ -113,22 +113,22 @@ async def _once(ended: dict[str, SessionInfo]) -> AsyncIterator[dict[str, Sessio
     yield ended
 
 
-def _shown(handle: str, said: SessionInfo) -> dict[str, str]:
+def _shown(handle: str, info: SessionInfo) -> dict[str, str]:
     return {
         "handle": handle,
-        "device": said.label,
-        "address": said.address,
-        "created": rfc3339(said.created),
-        "last_seen": rfc3339(said.seen),
-        "ends": rfc3339(said.ends_at),
+        "device": info.label,
+        "address": info.address,
+        "created": rfc3339(info.created),
+        "last_seen": rfc3339(info.seen),
+        "ends": rfc3339(info.ends_at),
     }
 
 
-def _key_shown(handle: str, said: SessionInfo) -> dict[str, str]:
-    shown = _shown(handle, said)
+def _key_shown(handle: str, info: SessionInfo) -> dict[str, str]:
+    shown = _shown(handle, info)
     return {
         "handle": handle,
-        "subject": said.subject,
-        "name": said.label,
+        "subject": info.subject,
+        "name": info.label,
         **{name: shown[name] for name in ("created", "last_seen", "ends")},
     }

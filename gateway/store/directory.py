@@ -23,7 +23,7 @@ from gateway.store.writes import Writes
 _log = logging.getLogger("gateway.store")
 
 # How many records are read at once: 1,000 take Redis about a millisecond.
-_AT_ONCE = 1000
+_BATCH = 1000
 
 T = TypeVar("T")
 
@@ -92,25 +92,25 @@ class Directory:
     async def of(self, subject: str) -> dict[str, SessionInfo]:
         """A subject's sessions by their ids, the one that was seen last first."""
         held = await self._held(subject)
-        order = sorted(held, key=lambda each: held[each][0].seen, reverse=True)
-        return {each: held[each][0] for each in order}
+        order = sorted(held, key=lambda session_id: held[session_id][0].seen, reverse=True)
+        return {session_id: held[session_id][0] for session_id in order}
 
-    async def newest(self, subject: str, most: int) -> tuple[dict[str, SessionInfo], int]:
+    async def newest(self, subject: str, limit: int) -> tuple[dict[str, SessionInfo], int]:
         """At most so many of a subject's sessions: those that end last, by their ids, the one that
         was seen last first. And how many its index names, of which some may have ended.
 
-        What this costs is bounded by `most`, and by what has ended and leaves the index for it.
+        What this costs is bounded by `limit`, and by what has ended and leaves the index for it.
         """
         index, held, start = self._layout.subject(subject), dict[str, SessionInfo](), 0
-        while len(held) < most:
+        while len(held) < limit:
             found: Any = await bounded(
-                self._client.zrange(index, start, start + most - 1, desc=True), self._timeout
+                self._client.zrange(index, start, start + limit - 1, desc=True), self._timeout
             )
             ids = [member.decode("ascii", "replace") for member in found]
             if not ids:
                 break
             living, gone = await self._told_apart(subject, ids)
-            held |= dict(islice(living.items(), most - len(held)))
+            held |= dict(islice(living.items(), limit - len(held)))
             await self.leave(gone)
             start += len(ids) - len(gone)
         size: int = await bounded(self._client.zcard(index), self._timeout)
@@ -122,10 +122,10 @@ class Directory:
         index = self._layout.name(name)
         ids: Any = await bounded(self._client.zrange(index, 0, -1), self._timeout)
         held: list[str] = []
-        for some in _pieces(each.decode("ascii", "replace") for each in ids):
-            records = await self._records(some)
-            held += [each for each, record in zip(some, records, strict=True) if record is not None]
-            gone = [each for each, record in zip(some, records, strict=True) if record is None]
+        for some in _pieces(member.decode("ascii", "replace") for member in ids):
+            found = dict(zip(some, await self._records(some), strict=True))
+            held += [session_id for session_id, record in found.items() if record is not None]
+            gone = [session_id for session_id, record in found.items() if record is None]
             if gone:
                 await bounded(self._client.zrem(index, *gone), self._timeout)
         return held
@@ -136,8 +136,12 @@ class Directory:
         Without those of named keys, which are no devices.
         """
         found = await self._held(subject)
-        held = {each: found[each] for each in found if not found[each][0].is_named}
-        return sorted(held, key=lambda each: (held[each][0].created, held[each][1] % 1, each))
+        held = {
+            session_id: (info, score)
+            for session_id, (info, score) in found.items()
+            if not info.is_named
+        }
+        return sorted(held, key=lambda name: (held[name][0].created, held[name][1] % 1, name))
 
     async def _held(self, subject: str) -> dict[str, tuple[SessionInfo, float]]:
         """A subject's sessions with their scores; what has ended leaves the index."""
@@ -145,11 +149,11 @@ class Directory:
         entries: Any = await bounded(
             self._client.zrange(index, 0, -1, withscores=True), self._timeout
         )
-        scores = {each.decode("ascii", "replace"): score for each, score in entries}
+        scores = {member.decode("ascii", "replace"): score for member, score in entries}
         held: dict[str, tuple[SessionInfo, float]] = {}
         for some in _pieces(scores):
             living, gone = await self._told_apart(subject, some)
-            held |= {session_id: (said, scores[session_id]) for session_id, said in living.items()}
+            held |= {session_id: (info, scores[session_id]) for session_id, info in living.items()}
             await self.leave(gone)
         return held
 
@@ -166,27 +170,27 @@ class Directory:
                 gone[session_id] = subject
                 continue
             with contextlib.suppress(Foreign):
-                said = records.read_info(record)
-                if said.subject == subject:
-                    living[session_id] = said
+                info = records.read_info(record)
+                if info.subject == subject:
+                    living[session_id] = info
         return living, gone
 
     async def every(self) -> AsyncIterator[dict[str, SessionInfo]]:
         """All sessions that there are, some at a time and in no order; of those that come or go
         meanwhile, perhaps.
         """
-        names: Any = self._client.scan_iter(match=f"{self._layout.sessions}*", count=_AT_ONCE)
+        names: Any = self._client.scan_iter(match=f"{self._layout.sessions}*", count=_BATCH)
         some: list[str] = []
         while (name := await bounded(anext(names, None), self._timeout)) is not None:
             some.append(self._layout.session_id(name))
-            if len(some) == _AT_ONCE:
+            if len(some) == _BATCH:
                 yield await self.infos(some)
                 some = []
         yield await self.infos(some)
 
     async def count(self) -> int:
         """How many sessions there are, as nearly as `every` tells."""
-        names: Any = self._client.scan_iter(match=f"{self._layout.sessions}*", count=_AT_ONCE)
+        names: Any = self._client.scan_iter(match=f"{self._layout.sessions}*", count=_BATCH)
         count = 0
         while await bounded(anext(names, None), self._timeout) is not None:
             count += 1
@@ -196,7 +200,7 @@ class Directory:
         """The ids of a subject's sessions, and perhaps of some that have ended."""
         index = self._layout.subject(subject)
         ids: Any = await bounded(self._client.zrange(index, 0, -1), self._timeout)
-        return [each.decode("ascii", "replace") for each in ids]
+        return [member.decode("ascii", "replace") for member in ids]
 
     async def restore(self, subject: str, present: str) -> None:
         """Makes a subject's index anew if it does not name the session `present`, which lives: then
@@ -208,9 +212,9 @@ class Directory:
             return
         _log.warning("the index of a subject's sessions was lost, and is made anew")
         async for some in self.every():
-            for session_id, said in some.items():
-                if said.subject == subject:
-                    await self.enter(subject, session_id, said.ends_at, said.created)
+            for session_id, info in some.items():
+                if info.subject == subject:
+                    await self.enter(subject, session_id, info.ends_at, info.created)
 
     async def infos(self, session_ids: Sequence[str]) -> dict[str, SessionInfo]:
         """What is said in the open of those sessions that there are."""
@@ -225,13 +229,13 @@ class Directory:
         if not session_ids:
             return []
         async with self._client.pipeline(transaction=False) as pipe:
-            for each in session_ids:
-                pipe.get(self._layout.session(each))
+            for session_id in session_ids:
+                pipe.get(self._layout.session(session_id))
             return await bounded(pipe.execute(), self._timeout)
 
 
 def _pieces(items: Iterable[T]) -> Iterable[list[T]]:
     """The items in lists of a size that one command takes."""
     rest = iter(items)
-    while piece := list(islice(rest, _AT_ONCE)):
+    while piece := list(islice(rest, _BATCH)):
         yield piece

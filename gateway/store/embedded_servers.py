@@ -91,7 +91,7 @@ def choose_server(servers: Sequence[Server], folder: Path) -> Server:
             f"back, or {how_to_begin_anew(folder)}"
         )
     writers = list(_writers(folder))
-    able = [each for each in servers if all(can_read(each.release, by) for by in writers)]
+    able = [server for server in servers if all(can_read(server.release, by) for by in writers)]
     if not able:
         raise UnreadableDataError(_explain(servers, writers, folder))
     products = {writer.product for writer in writers}
@@ -152,7 +152,7 @@ def _written_by(folder: Path) -> Release | None:
 def _release_of(binary: str) -> Release | None:
     """What a server says of itself; None when it cannot run here."""
     try:
-        said = subprocess.run(
+        output = subprocess.run(
             [binary, "--version"],
             capture_output=True,
             text=True,
@@ -162,7 +162,7 @@ def _release_of(binary: str) -> Release | None:
         ).stdout
     except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
         return None
-    return _parse_release(said)
+    return _parse_release(output)
 
 
 def _parse_release(text: str) -> Release | None:

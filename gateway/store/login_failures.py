@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from gateway.config.login_sections import Guessing
 
 # A wait that is doubled this often is longer than any that anybody configures.
-_MOST_DOUBLINGS = 30
+_MAX_DOUBLINGS = 30
 
 # How long a login may take between its steps, in seconds: as long as a code in a message is good
 # (NIST SP 800-63B §5.1.3.2).
@@ -311,5 +311,5 @@ def _place(rules: Guessing, kind: str, digest: str) -> _Place:
 
 def _delay(rules: Guessing, failures: int) -> int:
     """How long after so many failures the next attempt has to wait, in seconds."""
-    doublings: int = min(failures - rules.delay_after, _MOST_DOUBLINGS)
+    doublings: int = min(failures - rules.delay_after, _MAX_DOUBLINGS)
     return math.ceil(min(rules.delay * (1 << doublings), rules.longest_delay))

@@ -18,7 +18,7 @@ T = TypeVar("T")
 # How long it is remembered that there is no session of some id, in seconds, and of how many ids: a
 # flood of one made-up key costs a look-up now and then, and one of many costs no more memory.
 _UNKNOWN_FOR = 2.0
-_MOST_UNKNOWN = 10_000
+_MAX_UNKNOWN = 10_000
 
 
 class NearCache:
@@ -28,7 +28,7 @@ class NearCache:
         """At most `entries` (0: off), each for at most `ttl` seconds. What is remembered when trust
         is lost may be used for `outage` seconds more, by those who ask for it.
         """
-        self._most = entries
+        self._max_entries = entries
         self._ttl = ttl
         self._outage = outage
         self._entries: dict[bytes, ResolvedSession] = {}
@@ -74,15 +74,15 @@ class NearCache:
         self, credential: bytes, entry: ResolvedSession | None, session_id: str, now: float
     ) -> None:
         """A look-up ended; what it found is remembered unless the session changed meanwhile."""
-        if self._asked.pop(session_id, True) or not self.trusted or not self._most:
+        if self._asked.pop(session_id, True) or not self.trusted or not self._max_entries:
             return
         if entry is None:
-            if len(self._unknown) >= _MOST_UNKNOWN:
-                make_room(self._unknown, _MOST_UNKNOWN)
+            if len(self._unknown) >= _MAX_UNKNOWN:
+                make_room(self._unknown, _MAX_UNKNOWN)
             self._unknown[session_id] = now + _UNKNOWN_FOR
             return
-        if len(self._entries) >= self._most:
-            for dropped in make_room(self._entries, self._most):
+        if len(self._entries) >= self._max_entries:
+            for dropped in make_room(self._entries, self._max_entries):
                 self._credentials.pop(dropped.session.id, None)
         entry.expires = min(now + self._ttl, entry.expires, entry.session.ends_at)
         self._entries[credential] = entry
@@ -141,10 +141,10 @@ class NearCache:
         return len(self._entries)
 
 
-def make_room(remembered: dict[Any, T], most: int) -> list[T]:
+def make_room(remembered: dict[Any, T], max_entries: int) -> list[T]:
     """Makes room where there is none; returns what had to go.
 
     Dicts keep their order: what was learned first goes first, a twentieth of it at once, for one at
     a time would pass over the places of those that went before each time.
     """
-    return [remembered.pop(name) for name in list(islice(remembered, max(1, most // 20)))]
+    return [remembered.pop(name) for name in list(islice(remembered, max(1, max_entries // 20)))]

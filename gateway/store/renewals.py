@@ -55,7 +55,7 @@ _PAUSE = 5.0
 _KEEP_TRYING = 30.0
 
 # How many failures are remembered.
-_MOST_FAILURES = 10_000
+_MAX_FAILURES = 10_000
 
 
 class RenewalFailed(Exception):
@@ -144,7 +144,7 @@ class Renewals:
 
     async def close(self) -> None:
         """Lets what is running end: a refresh token that has been used must be replaced."""
-        tasks = [each.task for each in self._running.values()]
+        tasks = [running.task for running in self._running.values()]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=_KEEP_TRYING)
             for task in late:
@@ -261,7 +261,7 @@ class Renewals:
         return await bounded(work, self._timeout)
 
     def _remember(self, session_id: str, error: Exception) -> None:
-        if len(self._failures) >= _MOST_FAILURES:
+        if len(self._failures) >= _MAX_FAILURES:
             self._failures.clear()
         self._failures[session_id] = (time.monotonic() + _PAUSE, error)
 

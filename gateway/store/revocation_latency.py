@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 # How many revocations may be on their way, at about 150 bytes each. Nothing is ever heard of a
 # session that there was not, nor of one whose push was lost with its connection.
-_MOST = 10_000
+_MAX_ASKED = 10_000
 
 
 class RevocationLatency:
@@ -23,7 +23,7 @@ class RevocationLatency:
 
     def asked(self, session_id: str) -> None:
         """Redis is being asked to end the session."""
-        if len(self._asked) >= _MOST:
+        if len(self._asked) >= _MAX_ASKED:
             del self._asked[next(iter(self._asked))]
         self._asked.setdefault(session_id, time.monotonic())
 

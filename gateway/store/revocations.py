@@ -20,9 +20,9 @@ from gateway.store.servers.topology import Client
 _REMEMBERED = 60.0
 
 # More logouts than that in a minute, one worker does not see: it would take a third of a core.
-_MOST = 20_000
+_MAX_SESSIONS = 20_000
 
-_AT_ONCE = 1000
+_BATCH = 1000
 
 
 class Revocations:
@@ -39,17 +39,17 @@ class Revocations:
     def asked(self, session_ids: Iterable[str]) -> None:
         """These are to be gone, whether or not the store says that they are."""
         now = time.monotonic()
-        for each in session_ids:
-            self._asked.pop(each, None)
-            self._asked[each] = now
-        for oldest in list(islice(self._asked, max(0, len(self._asked) - _MOST))):
+        for session_id in session_ids:
+            self._asked.pop(session_id, None)
+            self._asked[session_id] = now
+        for oldest in list(islice(self._asked, max(0, len(self._asked) - _MAX_SESSIONS))):
             self._forget(oldest)
         while self._asked and self._asked[oldest := next(iter(self._asked))] < now - _REMEMBERED:
             self._forget(oldest)
 
     def done(self, session_ids: Iterable[str]) -> None:
         """These are gone, as far as the store knows."""
-        self._done.update(each for each in session_ids if each in self._asked)
+        self._done.update(session_id for session_id in session_ids if session_id in self._asked)
 
     def is_done(self, session_id: str) -> bool:
         """Whether a session is gone, whatever a primary says that has not heard of it."""
@@ -58,10 +58,10 @@ class Revocations:
     async def repeat(self) -> None:
         """Ends them again. Raises `StoreUnavailable`."""
         ids = list(self._asked)
-        for at in range(0, len(ids), _AT_ONCE):
+        for at in range(0, len(ids), _BATCH):
             async with self._client.pipeline(transaction=False) as pipe:
-                for each in ids[at : at + _AT_ONCE]:
-                    pipe.delete(self._layout.session(each))
+                for session_id in ids[at : at + _BATCH]:
+                    pipe.delete(self._layout.session(session_id))
                 await bounded(pipe.execute(), self._timeout)
 
     def _forget(self, session_id: str) -> None:

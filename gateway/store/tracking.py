@@ -140,29 +140,29 @@ class Tracking:
         """Follows every primary until one of them is lost, or others are the primaries."""
         async with asyncio.timeout(self._timeout):
             connections = await self._topology.connect_to_primaries()
-        followers = [_Follower(each, self._near, self._prefix) for each in connections]
+        followers = [_Follower(connection, self._near, self._prefix) for connection in connections]
         tasks: list[asyncio.Task[None]] = []
         try:
             async with asyncio.timeout(self._timeout):
-                await asyncio.gather(*(each.begin() for each in followers))
-            self._warn_of([each.policy for each in followers])
+                await asyncio.gather(*(follower.begin() for follower in followers))
+            self._warn_of([follower.policy for follower in followers])
             self._topology.pin(connections)
             await self._begin_anew()
-            trusted = all(each.leads_to_primary for each in followers)
+            trusted = all(follower.leads_to_primary for follower in followers)
             if trusted:
                 await self._begun()
                 self._near.trust()
             self._tell("" if trusted else NotPrimary.__name__)
             self.ready.set()
             beat = self._timeout / _BEATS
-            tasks = [asyncio.create_task(each.listen(beat)) for each in followers]
+            tasks = [asyncio.create_task(follower.listen(beat)) for follower in followers]
             tasks.append(asyncio.create_task(self._watch(connections)))
             # A replica is read from, but behind its name there may soon be the primary.
             wait = None if trusted else _LOOK_AGAIN
             await asyncio.wait(tasks, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._topology.unpin()
-            self._near.distrust(min(each.heard for each in followers))
+            self._near.distrust(min(follower.heard for follower in followers))
             for task in tasks:
                 task.cancel()
             ended = await asyncio.gather(*tasks, return_exceptions=True)

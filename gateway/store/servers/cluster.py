@@ -74,20 +74,22 @@ class Cluster(RedisCluster):
     """A cluster's client. Whatever is wrong with the cluster is a `RedisError`."""
 
     def __init__(
-        self, hosts: Sequence[tuple[str, int]], settings: dict[str, Any], most: int
+        self, hosts: Sequence[tuple[str, int]], settings: dict[str, Any], max_commands: int
     ) -> None:
-        """At most `most` commands are under way at a node at once, and as many pipelines in all."""
+        """`max_commands` are under way at a node at once, and as many pipelines in all."""
         context = settings.pop("context", None)
         super().__init__(
             startup_nodes=[ClusterNode(host, port) for host, port in hosts],
-            max_connections=2 * most,
+            max_connections=2 * max_commands,
             reinitialize_steps=0,  # else each fifth redirection closes all connections
             **settings,
         )
         # A node that is silent must not take the room of the others.
-        self._commands = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(most))
+        self._commands = defaultdict[str, asyncio.Semaphore](
+            lambda: asyncio.Semaphore(max_commands)
+        )
         # What a pipeline is redirected to are commands, which must find room meanwhile.
-        self.pipelines = asyncio.Semaphore(most)
+        self.pipelines = asyncio.Semaphore(max_commands)
         kind = TcpConnection if context is None else TlsConnection
         more = {} if context is None else {"context": context}
         self.connection_kwargs.update(connection_class=kind, **more)

@@ -28,7 +28,7 @@ from gateway.store.servers.topology import SingleServer, Topology
 if TYPE_CHECKING:
     from gateway.config.store_sections import Store
 
-_CONNECTIONS = 32
+_MAX_CONNECTIONS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ def connect(url: str, timeout: float, access: Access = _BY_URL_ALONE) -> Topolog
     place = parse_store_url(url)
     settings = {**options(timeout), **_account(place, access), **_context(place, access)}
     if place.kind == "cluster":
-        return Sharded(Cluster(place.hosts, settings, _CONNECTIONS))
-    settings |= {"max_connections": _CONNECTIONS, "timeout": timeout, "db": place.database}
+        return Sharded(Cluster(place.hosts, settings, _MAX_CONNECTIONS))
+    settings |= {"max_connections": _MAX_CONNECTIONS, "timeout": timeout, "db": place.database}
     if place.kind == "sentinel":
         return BehindSentinel(Redis.from_pool(_sentinel_pool(place, access, timeout, settings)))
     if place.kind == "unix":
