@@ -160,6 +160,8 @@ def _be_reader(path: Path, writer: int, niceness: int, seconds: float) -> NoRetu
     code = 1
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the supervisor's mask is not the child's
+        for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(ignored, signal.SIG_IGN)  # for the supervisor, if sent to the group
         signal.setitimer(signal.ITIMER_REAL, seconds + _FORGOTTEN_SECONDS)
         os.nice(niceness)
         # Listening sockets and the store's lock would be held open for as long as it reads.

@@ -132,7 +132,7 @@ class Metrics:
     def render(self) -> bytes:
         """Everybody's numbers, in Prometheus's text format 0.0.4."""
         registry = CollectorRegistry()
-        if self._folder:
+        if self._folder and Path(self._folder).is_dir():  # or it has been cleaned away
             MultiProcessCollector(registry, self._folder)  # type: ignore[no-untyped-call]
         else:
             for metric in vars(self).values():

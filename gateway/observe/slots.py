@@ -30,17 +30,28 @@ class Slots:
 
         Where there is no room for it, there is none, and each worker counts for itself.
         """
-        if self.folder and Path(self.folder).is_dir():
-            return
-        self.remove()
         try:
-            self.folder = tempfile.mkdtemp(prefix="latchkey-metrics-")
-            # Held open, for a reload may fail because nothing can be opened any more.
-            self._reloads_file = os.open(reloads_file(self.folder), os.O_WRONLY | os.O_CREAT, 0o600)
+            if not (self.folder and Path(self.folder).is_dir()):
+                self.remove()
+                self.folder = tempfile.mkdtemp(prefix="latchkey-metrics-")
+            if not reloads_file(self.folder).exists():
+                self._open_reloads()
         except OSError:
             self.remove()
-            return
+
+    def _open_reloads(self) -> None:
+        """Hold the file open: a reload may fail because nothing can be opened any more.
+
+        Raises `OSError`.
+        """
+        self._close_reloads()
+        self._reloads_file = os.open(reloads_file(self.folder), os.O_WRONLY | os.O_CREAT, 0o600)
         self._write_reloads()
+
+    def _close_reloads(self) -> None:
+        if self._reloads_file >= 0:
+            os.close(self._reloads_file)
+        self._reloads_file = -1
 
     def note_reload(self, *, succeeded: bool) -> None:
         """Counts a reload, for the metrics."""
@@ -76,10 +87,9 @@ class Slots:
             file.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        if self._reloads_file >= 0:
-            os.close(self._reloads_file)
+        self._close_reloads()
         if self.folder:
             shutil.rmtree(self.folder, ignore_errors=True)
             with contextlib.suppress(OSError):
                 reloads_file(self.folder).unlink(missing_ok=True)
-        self.folder, self._reloads_file = "", -1
+        self.folder = ""

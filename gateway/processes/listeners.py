@@ -35,9 +35,14 @@ class Listener:
     path: str = ""
     inode: tuple[int, int] = (0, 0)
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the file of a unix socket is still this socket's."""
+        return not self.path or _inode(self.path) == self.inode
+
     def close(self) -> None:
         """Removes the file, if it is still this socket's, and accepts nothing more."""
-        if self.path and _inode(self.path) == self.inode:
+        if self.path and self.is_in_place:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path)
         self.sock.close()
@@ -60,6 +65,7 @@ class Listeners:
             for address in addresses:
                 name = str(address)
                 there = wanted.get(name, self._open.get(name, ()))
+                there = tuple(listener for listener in there if listener.is_in_place)
                 if isinstance(address, UnixAddress):
                     if there:
                         _permit(address)  # a reload may change who may connect

@@ -180,11 +180,13 @@ def endless(relay: Gateway) -> None:
 
 
 def test_a_reader_that_is_killed(relay: Gateway) -> None:
-    """It holds no socket and no lock, so nothing depends on its end."""
+    """It holds no socket and no lock, and goes on when a terminal tells the whole group."""
     endless(relay)
     reader = begin_reload(relay)
     eventually(lambda: len(os.listdir(f"/proc/{reader}/fd")) <= 4)  # standard streams, and its pipe
-    os.kill(reader, signal.SIGKILL)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGKILL):
+        os.kill(reader, number)
+        time.sleep(0.1)
     assert "the process that reads it was killed by signal 9" in stays(relay)
 
 
@@ -236,12 +238,14 @@ def test_no_descriptors_left(relay: Gateway) -> None:
 
 
 def test_metrics_that_are_cleaned_away(relay: Gateway) -> None:
-    """Who tidies up temporary folders takes no gateway away."""
+    """The worker that is asked counts for itself, until a reload makes the folder anew."""
     environment = Path(f"/proc/{relay.workers()[0]}/maps").read_text()
     [folder] = set(re.findall(r"(/\S*latchkey-metrics-[^/\s]+)/", environment))
     for file in Path(folder).iterdir():
         file.unlink()
     Path(folder).rmdir()
+    assert relay.metrics()["latchkey_store_up"] == 1
+    Path(f"{folder}-reloads").unlink()
     reloaded(relay)
     assert relay.metrics()["latchkey_config_last_reload_successful"] == 1
 
@@ -418,6 +422,20 @@ def test_reloads_that_come_faster_than_they_are_done(relay: Gateway) -> None:
     last = GET.replace(b"/public/", b"/5/")
     eventually(lambda: status(ask(relay.port, last)) == 200)
     eventually(lambda: len(relay.workers()) == 1)
+
+
+def test_a_unix_socket_that_was_removed(relay: Gateway) -> None:
+    """A reload listens there again."""
+    path = relay.log.with_name("a.sock")
+    change(relay, listen=[relay.config["listen"], f"unix:{path}"])
+    reloaded(relay)
+    path.unlink()
+    reloaded(relay)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(HANG)
+        client.connect(str(path))
+        client.sendall(GET)
+        assert status(client.recv(65536)) == 200
 
 
 def test_an_address_that_goes(relay: Gateway) -> None:
