@@ -1,6 +1,6 @@
-"""What config.yaml may say of a route, in three groups: match, access and forwarding.
+"""What config.yaml may say of a route, in three groups: match, access and action.
 
-The relay has a rule for each group (`relay/access/routes.py`).
+The relay has a rule for the options of each group (`relay/access/route.py`).
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ class RouteAccess(Model):
         return self
 
 
-class RouteForwarding(Model):
-    """Where the requests of a route go, and what is different on the way."""
+class RouteAction(Model):
+    """Where the requests of a route go, and what happens to them on the way."""
 
     upstream: str | None = None
     strip_prefix: ExactPath | None = None
@@ -111,7 +111,7 @@ class RouteForwarding(Model):
         return value
 
     @model_validator(mode="after")
-    def _forwarding_fits(self) -> RouteForwarding:
+    def _action_fits(self) -> RouteAction:
         prefix = (self.strip_prefix or "").rstrip("/")
         if self.upstream is None and (prefix or self.captures is not None):
             raise ValueError("strip_prefix and captures go with an upstream")
@@ -123,7 +123,7 @@ class RouteForwarding(Model):
 
 
 # Pydantic takes the fields from right to left.
-class Route(RouteForwarding, RouteAccess, RouteMatch):
+class Route(RouteAction, RouteAccess, RouteMatch):
     """One rule: what it matches, who may pass, where it goes."""
 
     @model_validator(mode="after")

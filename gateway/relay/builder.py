@@ -12,9 +12,8 @@ from gateway.config.own_tokens import minter
 from gateway.core.http.addresses import ServerUrl, share_a_server
 from gateway.core.http.cors import Policy
 from gateway.core.http.paths import BackendPaths
-from gateway.core.sessions.required_claims import allowed_values
+from gateway.relay.access.route import Access, Action, Auth, BackendLogout, Route, UpstreamPaths
 from gateway.relay.access.route_tokens import RouteTokens
-from gateway.relay.access.routes import Auth, BackendLogout, Route
 from gateway.relay.http1.response_head import ResponseReader
 from gateway.relay.loop.deadlines import Clock
 from gateway.relay.loop.settings import AnswerTimeouts, Settings
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
     from gateway.config.model import Config, Upstream
     from gateway.config.route_sections import Route as RouteConfig
     from gateway.config.route_sections import RouteToken
+
+_NO_PATHS = BackendPaths(())
 
 
 class Builder:
@@ -60,46 +61,36 @@ class Builder:
         self._any_logout = BackendLogout(_anywhere(logout_paths(config)), method)
 
     def route(self, number: int, rule: RouteConfig) -> Route:
-        timeouts, limits = self._config.timeouts, self._config.limits
-        upstream, captures = rule.upstream, rule.captures is not None
-        pool: Pool | None = None
-        keeps_host = reads_loosely = True
-        guarded = BackendPaths(())
-        if upstream is not None:
-            reads_loosely = self._config.upstreams[upstream].paths == "loose"
+        """The route of a rule; `number` is the rule's index in config.yaml."""
+        captures = rule.captures is not None
+        upstream = None if rule.upstream is None else self._config.upstreams[rule.upstream]
+        pool = None if rule.upstream is None else self._upstreams[rule.upstream]
         if captures:
-            pool = self._own_pool(self._captures)  # no token gets out this way
-        elif upstream is not None:
-            pool = self._upstreams[upstream]
-            keeps_host = self._config.upstreams[upstream].host == "client"
-            guarded = self._guarded[upstream]
+            pool = self._own_pool(self._captures)
         return Route(
             name=rule.path,
-            auth=Auth(rule.auth),
-            pool=pool,
-            host=b"" if pool is None else pool.host,
-            captures=number if captures else None,
-            keeps_host=keeps_host,
-            reads_loosely=reads_loosely,
-            strip_prefix=(rule.strip_prefix or "").encode().rstrip(b"/"),
-            websocket=rule.websocket,
-            close_on_logout=rule.close_on_logout,
-            claims={name: allowed_values(name, values) for name, values in rule.claims.items()},
-            token=self._route_tokens(rule.token),
-            bad_key_is_anonymous=rule.bad_key == "anonymous",
-            accepts_jwt=rule.accept_jwt == "verify",
-            login_page=None if rule.on_unauthenticated == "401" else self._config.login_page,
-            always_to_login=rule.on_unauthenticated == "login",
-            cors=Policy.of(rule.cors or self._config.cors),
-            guarded=guarded,
-            logout=self._any_logout if upstream is None else self._logouts[upstream],
-            varies=self._key_fields if rule.auth == "optional" else (),
-            timeouts=AnswerTimeouts(
-                timeouts.response if rule.response_timeout is None else rule.response_timeout,
-                rule.body_idle or timeouts.body_idle,
-                rule.body_idle or timeouts.stream_idle,
+            access=Access.of(rule, self._config),
+            action=Action.of(
+                rule,
+                self._config,
+                host=b"" if pool is None else pool.host,
+                keeps_host=captures or upstream is None or upstream.host == "client",
+                token=self._route_tokens(rule.token),
+                captures=number if captures else None,
+                varies=self._key_fields if rule.auth == "optional" else (),
             ),
-            body_limit=limits.body_size if rule.body_size is None else rule.body_size,
+            pool=pool,
+            upstream_paths=self._upstream_paths(rule),
+        )
+
+    def _upstream_paths(self, rule: RouteConfig) -> UpstreamPaths:
+        if rule.upstream is None:
+            return UpstreamPaths(logout=self._any_logout)
+        return UpstreamPaths(
+            read_loosely=self._config.upstreams[rule.upstream].paths == "loose",
+            # A captured reply is read as a whole, so no token gets out.
+            guarded=_NO_PATHS if rule.captures is not None else self._guarded[rule.upstream],
+            logout=self._logouts[rule.upstream],
         )
 
     def _route_tokens(self, section: RouteToken | None) -> RouteTokens | None:
@@ -121,13 +112,14 @@ class Builder:
         timeouts = self._config.timeouts
         return Route(
             name=path,
-            auth=Auth.OFFERED,
+            access=Access(Auth.OFFERED, cors=Policy.of(self._config.cors)),
+            action=Action(
+                close_on_logout=False,  # a logout must not end itself
+                timeouts=AnswerTimeouts(timeouts.response, timeouts.body_idle),
+                body_limit=max_bodies(self._config).get(path, self._config.limits.body_size),
+            ),
             pool=self._own_pool(connect),
             is_endpoint=True,
-            close_on_logout=False,  # a logout must not end itself
-            cors=Policy.of(self._config.cors),
-            timeouts=AnswerTimeouts(timeouts.response, timeouts.body_idle),
-            body_limit=max_bodies(self._config).get(path, self._config.limits.body_size),
         )
 
     def _own_pool(self, connect: Connect) -> Pool:

@@ -27,10 +27,10 @@ def final_head(
     close: bool,
 ) -> bytes:
     """The head of the answer to a request; `framing` is its framing line, or nothing."""
-    cors = forward.route.cors
+    cors = forward.route.access.cors
     if cors is not None:
         _put_cors(response, browsers.cors_fields(request, cors))
-    if request.key_fields or forward.route.varies:
+    if request.key_fields or forward.route.action.varies:
         _confine(response, request, forward)
     parts = [
         b"HTTP/1.1 %d%b\r\n" % (response.status, response.reason),
@@ -88,11 +88,11 @@ def _confine(response: ResponseHead, request: RequestHead, forward: Forward) -> 
     """
     route, entry, key_fields = forward.route, forward.entry, request.key_fields
     if entry is None:
-        if route.varies:
+        if route.action.varies:
             # An answer by which one browser forgets a cookie is for that one alone.
-            _limit_caches(response, route.varies, None, private=bool(request.deletions))
+            _limit_caches(response, route.action.varies, None, private=bool(request.deletions))
     elif key_fields and not route.is_endpoint:
-        _limit_caches(response, route.varies or key_fields, entry.token, private=True)
+        _limit_caches(response, route.action.varies or key_fields, entry.token, private=True)
 
 
 def _limit_caches(

@@ -231,14 +231,14 @@ class Exchange:
         assert forward is not None
         self.state = SENT
         self.upstream = upstream
-        upstream.carry(self, forward.route.timeouts)
+        upstream.carry(self, forward.route.action.timeouts)
         if not self.uploading:
             upstream.send(forward.head)
             upstream.await_answer()
             return
         self._upload = Upload(
             self.head,
-            limit=forward.route.body_limit,
+            limit=forward.route.action.body_limit,
             may_trail=self._may_trail,
             secret=client_response.hidden_token(forward),
         )
@@ -428,7 +428,7 @@ class Exchange:
         """Whether this 101 is an answer to what the client asked for and the route allows."""
         return (
             self.forward is not None
-            and self.forward.route.websocket
+            and self.forward.route.action.websocket
             and self.head.upgrade is not None
             and response.upgrade == self.head.upgrade
         )
@@ -566,7 +566,7 @@ class Exchange:
                 self.head,
                 request_id=self.request_id,
                 close=self.close,
-                policy=None if self.forward is None else self.forward.route.cors,
+                policy=None if self.forward is None else self.forward.route.access.cors,
                 fields=fields or {},
                 pages=self.context.pages,
             )

@@ -92,7 +92,7 @@ class LiveSessions:
 def _held_by(exchange: Exchange) -> str | None:
     """The session that has to live for this to go on, if there is one."""
     forward = exchange.forward
-    if forward is None or forward.entry is None or not forward.route.close_on_logout:
+    if forward is None or forward.entry is None or not forward.route.action.close_on_logout:
         return None
     if exchange.logs_out:
         return None  # its own session ends by it

@@ -26,7 +26,7 @@ from gateway.relay.access.decision import Decider, Load
 from gateway.relay.access.forward_auth import ForwardAuth
 from gateway.relay.access.jwt_callers import Bearers
 from gateway.relay.access.key_cookies import TrustedCookies
-from gateway.relay.access.routes import RouteTable
+from gateway.relay.access.route_table import RouteTable
 from gateway.relay.access.upstream_request import Names
 from gateway.relay.backend_logouts import SessionEnder
 from gateway.relay.builder import Builder

@@ -64,7 +64,8 @@ from gateway.core.tokens.minting import BadClaims
 from gateway.core.tokens.verifying_keys import BadKey, read_key_set
 from gateway.observe.access_log import render
 from gateway.observe.access_record import AccessRecord
-from gateway.relay.access.routes import Auth, Route, RouteTable
+from gateway.relay.access.route import Access, Auth, Route
+from gateway.relay.access.route_table import RouteTable
 from gateway.relay.http1 import broken_rules
 from gateway.relay.http1.bodies import ChunkedBody
 from gateway.relay.http1.grammar import HEAD_END, Malformed
@@ -207,7 +208,7 @@ _A_PART = b"--x\r\nContent-Disposition: form-data; name=%b"
 
 def _table(path: bytes) -> object:
     """Routes as a configuration may have them."""
-    route = Route(name="/api/*", auth=Auth.PUBLIC)
+    route = Route("/api/*", Access(Auth.PUBLIC))
     rules = [("/api/*", None, route), ("/*", ["GET"], route), ("/a/b.c", None, route)]
     return RouteTable([], rules, logins=BackendPaths([b"/login"])).match(path)
 

@@ -8,7 +8,7 @@ import pytest
 from gateway.core.http.forwarding import Trusted
 from gateway.relay.access import upstream_request
 from gateway.relay.access.peer import Peer
-from gateway.relay.access.routes import Auth, Route
+from gateway.relay.access.route import Access, Auth, Route
 from gateway.relay.http1.request_reader import RequestReader
 
 LOCAL = Trusted([ip_network("10.0.0.0/8"), ip_network("fe80::/10"), "unix"])
@@ -51,7 +51,7 @@ def test_a_proxy_is_appended(name: Any, node: bytes, behind: bytes) -> None:
     """RFC 7239 §6: in Forwarded an IPv6 address stands in brackets and quotes."""
     data = b"GET / HTTP/1.1\r\nHost: a\r\nForwarded: for=203.0.113.7\r\n\r\n"
     head = RequestReader(instance="1" * 16, identity=(), most_fields=9).read(data, len(data) - 4)
-    route = Route("/*", Auth.PUBLIC)
+    route = Route("/*", Access(Auth.PUBLIC))
     sent = upstream_request.request_head(head, route, None, peer(name, LOCAL), b"0" * 32)
     assert b"\r\nForwarded: for=203.0.113.7, " + node + b"\r\n" in sent
     assert b"\r\nX-Forwarded-For: 203.0.113.7" + behind + b"\r\n" in sent

@@ -14,7 +14,7 @@ from gateway.relay.http1.request_head import Answered, Refused, RequestHead
 
 if TYPE_CHECKING:
     from gateway.relay.access.peer import Peer
-    from gateway.relay.access.routes import Route
+    from gateway.relay.access.route import Route
 
 _SAFE = frozenset(method.encode() for method in origins.SAFE_METHODS)
 
@@ -43,9 +43,9 @@ def answer_options(head: RequestHead, found: Methods[Route]) -> None:
     if method is None:
         return
     route = found.pick(method.encode("latin-1"))
-    if route is not None and route.cors is not None:
+    if route is not None and route.access.cors is not None:
         origin = head.passed_value(b"origin") or ""
-        raise Answered(NO_CONTENT, route.cors.preflight(origin))
+        raise Answered(NO_CONTENT, route.access.cors.preflight(origin))
 
 
 def may_act(head: RequestHead, route: Route, peer: Peer) -> bool:
@@ -58,7 +58,7 @@ def may_act(head: RequestHead, route: Route, peer: Peer) -> bool:
         site=head.passed_value(b"sec-fetch-site"),
         origin=head.passed_value(b"origin"),
         host=asked_host(head, peer),
-        policy=route.cors,
+        policy=route.access.cors,
     )
 
 
@@ -67,9 +67,9 @@ def fitted(refused: Refused, head: RequestHead, route: Route) -> Refused | Answe
     and another site's page may read why it was refused, if it may read the route's answers.
     """
     status = refused.refusal.status
-    page = route.login_page if status == _UNAUTHENTICATED else None
+    page = route.access.login_page if status == _UNAUTHENTICATED else None
     if page is not None and (
-        route.always_to_login or negotiation.navigates(*_accept_and_mode(head))
+        route.access.sends_all_to_login or negotiation.navigates(*_accept_and_mode(head))
     ):
         looks = head.method in (b"GET", b"HEAD")
         back = (head.path + head.query).decode("ascii") if looks else "/"
@@ -80,8 +80,8 @@ def fitted(refused: Refused, head: RequestHead, route: Route) -> Refused | Answe
         if told is None or told.redirects:
             return Answered(_SEE_OTHER, fields, refused.event)
         refused.fields |= fields
-    if route.cors is not None:
-        refused.fields |= cors_fields(head, route.cors)
+    if route.access.cors is not None:
+        refused.fields |= cors_fields(head, route.access.cors)
     return refused
 
 

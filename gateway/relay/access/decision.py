@@ -23,8 +23,9 @@ from gateway.relay.access.jwt_callers import Bearers
 from gateway.relay.access.key_cookies import TrustedCookies
 from gateway.relay.access.peer import Peer
 from gateway.relay.access.presented_keys import PresentedKeys
+from gateway.relay.access.route import Auth, Route
+from gateway.relay.access.route_table import RouteTable
 from gateway.relay.access.route_tokens import RouteTokens
-from gateway.relay.access.routes import Auth, Route, RouteTable
 from gateway.relay.http1.request_head import Answered, Refused, RequestHead
 from gateway.store.resolved_session import ResolvedSession
 
@@ -115,11 +116,11 @@ class Decider:
                 elif head.cookie is not None and not self._cookies.have(head, peer):
                     self._keys.refuse(route, head, peer, "untrusted_cookie")
                     entry = None
-            if entry is None or route.claims or head.cookie is not None:
+            if entry is None or route.access.claims or head.cookie is not None:
                 _authorise(head, route, entry, peer)
             ends = _logged_out(head, route, entry, peer) if route.at_logout else ()
-            if route.token is not None and entry is not None:
-                entry = _for_route(route.token, entry)
+            if route.action.token is not None and entry is not None:
+                entry = _for_route(route.action.token, entry)
         except Refused as refused:
             raise browsers.fitted(refused, head, route) from None
         if asked is not route:
@@ -142,8 +143,8 @@ class Decider:
         if entry is None:
             return None
         route = forward.route
-        if route.token is not None:
-            entry = _for_route(route.token, entry)
+        if route.action.token is not None:
+            entry = _for_route(route.action.token, entry)
         return Forward(
             route, entry, upstream_request.request_head(head, route, entry, peer, own_id)
         )
@@ -173,7 +174,7 @@ class Decider:
         route = self._match(head)
         if route.in_process or route.at_login:
             raise Refused(refusals.NO_ROUTE)
-        if head.upgrade is not None and not route.websocket:
+        if head.upgrade is not None and not route.action.websocket:
             raise Refused(refusals.NO_UPGRADE)
         return route
 
@@ -181,9 +182,9 @@ class Decider:
         load = self._load
         if load.requests > load.shares.crowded:
             _admit_to_share(load, head, peer)
-        if head.length > route.body_limit:
+        if head.length > route.action.body_limit:
             raise Refused(refusals.BODY_TOO_LARGE)
-        if head.upgrade is not None and route.websocket and head.has_body:
+        if head.upgrade is not None and route.action.websocket and head.has_body:
             # A body would be read as tunnel bytes (wire-rules.md#E9).
             raise Refused(refusals.MALFORMED)
         if route.in_process:
@@ -211,12 +212,12 @@ def _admit_inside(head: RequestHead) -> None:
 
 
 def _authorise(head: RequestHead, route: Route, entry: ResolvedSession | None, peer: Peer) -> None:
-    if entry is None and route.auth is Auth.REQUIRED:
+    if entry is None and route.access.auth is Auth.REQUIRED:
         raise Refused(refusals.NO_KEY)
     by_cookie = entry is not None and head.cookie is not None
     if by_cookie and not browsers.may_act(head, route, peer):
         raise Refused(refusals.CROSS_SITE, event=_forbidden(entry, refusals.CROSS_SITE))
-    for name, allowed in route.claims.items():
+    for name, allowed in route.access.claims.items():
         if entry is None or not required_claims.is_met(entry.session.claim(name), allowed):
             raise Refused(refusals.FORBIDDEN, event=_forbidden(entry, refusals.FORBIDDEN))
 
@@ -227,7 +228,7 @@ def _logged_out(
     """The sessions that end with a request to the backend's own logout: those of the keys that
     came, whether the route looks at keys or not. By a cookie no other site's page may log out.
     """
-    if not route.logout.is_asked(head.method):
+    if not route.upstream_paths.logout.is_asked(head.method):
         return ()
     if entry is None and head.key_cookies and not browsers.may_act(head, route, peer):
         return ()

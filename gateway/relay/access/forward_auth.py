@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gateway.core.http import refusals
 from gateway.core.http.field_names import ORIGINALS
 from gateway.relay.access.peer import Peer
-from gateway.relay.access.routes import Auth, Route
+from gateway.relay.access.route import Access, Action, Auth, Route
 from gateway.relay.http1.grammar import HEAD_END
 from gateway.relay.http1.request_head import Answered, Refused, RequestHead, Told
 from gateway.relay.http1.request_reader import RequestReader
@@ -71,8 +71,8 @@ class ForwardAuth:
         return [
             Route(
                 name=name,
-                auth=Auth.PUBLIC,
-                strip_prefix=prefix,
+                access=Access(Auth.PUBLIC),
+                action=Action(strip_prefix=prefix),
                 is_endpoint=True,
                 verifies=True,
             )
@@ -126,8 +126,8 @@ class _Description(NamedTuple):
 
 def _description(head: RequestHead, asked: Route, peer: Peer) -> _Description:
     said = [pair for pair in (*head.forwarding, *head.originals) if pair[0] in _DESCRIBING]
-    if asked.strip_prefix:
-        target = asked.upstream_path(head.path) + head.query
+    if asked.action.strip_prefix:
+        target = asked.action.upstream_path(head.path) + head.query
         said += ((_PATH, target), (_WAYS[_PATH], head.method))
     fields = dict(said)
     scheme, host = fields.pop(_PROTO, b"").lower(), fields.pop(_HOST, None)

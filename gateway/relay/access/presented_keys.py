@@ -16,7 +16,7 @@ from gateway.core.tokens.claims import BadToken
 from gateway.observe.events import Event
 from gateway.outbound.jwks import KeysUnavailable
 from gateway.relay.access.key_cookies import KeyCookie, TrustedCookies
-from gateway.relay.access.routes import Auth, Route
+from gateway.relay.access.route import Auth, Route
 from gateway.relay.http1.request_head import Refused, RequestHead
 from gateway.store.errors import NewerSession, StoreUnavailable
 from gateway.store.renewals import RenewalFailed
@@ -77,7 +77,7 @@ class PresentedKeys:
             raise Refused(refusals.AMBIGUOUS_KEY, event=Event("refused", reason="ambiguous_key"))
         if head.disputed and head.cookie is not None:
             return self._choose(route, head, peer)
-        if route.accepts_jwt and _brings_jwt(head):
+        if route.access.accepts_jwt and _brings_jwt(head):
             return self._verify(route, head.credential)
         return self._resolve(route, head, peer)
 
@@ -148,7 +148,7 @@ class PresentedKeys:
         except KeysUnavailable:
             raise Refused(refusals.KEYS) from None
         except BadToken as error:
-            if route.bad_key_is_anonymous:
+            if route.access.bad_key_is_anonymous:
                 return None
             event = Event("refused", reason=str(error))
             raise Refused(refusals.BAD_TOKEN, event=event) from None
@@ -185,9 +185,9 @@ def _counts_as_none(route: Route, head: RequestHead) -> bool:
     """Whether a key that opens nothing is no reason for a refusal. On an optional route, a cookie
     says nothing of what its visitor wants.
     """
-    if route.auth is Auth.OPTIONAL and head.cookie is not None:
+    if route.access.auth is Auth.OPTIONAL and head.cookie is not None:
         return True
-    return route.auth is Auth.OFFERED or route.bad_key_is_anonymous
+    return route.access.auth is Auth.OFFERED or route.access.bad_key_is_anonymous
 
 
 def _event(credential: bytes, reason: str) -> Event:

@@ -21,7 +21,7 @@ from gateway.relay.http1.request_head import RequestHead
 
 if TYPE_CHECKING:
     from gateway.relay.access.peer import Peer
-    from gateway.relay.access.routes import Route
+    from gateway.relay.access.route import Route
     from gateway.store.resolved_session import ResolvedSession
 
 # What a trusted peer's name for a request may look like: it goes into logs and answers.
@@ -66,14 +66,15 @@ def request_head(
     own_id: bytes,
 ) -> bytes:
     """The head as the upstream gets it; `own_id` is this gateway's name for the request."""
-    host = head.host or route.host  # an HTTP/1.0 client need not name one
+    action = route.action
+    host = head.host or action.host  # an HTTP/1.0 client need not name one
     request_id = own_id
     parts = [
         head.method,
         b" ",
         route.target(head) if route.rewrites else head.target,
         b" HTTP/1.1\r\nHost: ",
-        host if route.keeps_host else route.host,
+        host if action.keeps_host else action.host,
         b"\r\n",
         *head.passed,
     ]
@@ -81,7 +82,7 @@ def request_head(
         parts.append(b"Content-Length: %d\r\n" % head.length)
     elif head.chunked:
         parts.append(b"Transfer-Encoding: chunked\r\n")
-    if head.upgrade is not None and route.websocket:
+    if head.upgrade is not None and action.websocket:
         parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.upgrade)
     elif head.trailers:
         parts.append(b"Connection: TE\r\nTE: trailers\r\n")
@@ -118,9 +119,10 @@ def _endpoint_lines(head: RequestHead, route: Route, entry: ResolvedSession | No
         return lines if KEY_PATTERN.search(given) else lines + given
     if entry is not None:
         lines += caller_fields.line(caller_fields.SESSION, entry.session.id.encode())
-    if route.captures is not None:
-        lines += caller_fields.line(caller_fields.CAPTURE, b"%d" % route.captures)
-    if route.captures is not None or (head.cookie is not None and entry is not None):
+    captures = route.action.captures
+    if captures is not None:
+        lines += caller_fields.line(caller_fields.CAPTURE, b"%d" % captures)
+    if captures is not None or (head.cookie is not None and entry is not None):
         lines += caller_fields.line(caller_fields.KEY, head.credential)
     if head.cookie is None:
         return lines + caller_fields.line(caller_fields.CARRIER, caller_fields.BY_HEADER.encode())

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import pytest
@@ -14,7 +14,8 @@ from gateway.core.http.cors import Policy
 from gateway.core.http.paths import BackendPaths
 from gateway.core.http.refusals import Refusal
 from gateway.core.http.routing import Methods, Table
-from gateway.relay.access.routes import Auth, Route, RouteTable
+from gateway.relay.access.route import Access, Action, Auth, Route, UpstreamPaths
+from gateway.relay.access.route_table import RouteTable
 
 ANY_SITE = Policy(frozenset({"*"}), (), (), (), credentials=False, max_age=0)
 
@@ -29,8 +30,16 @@ class Rule:
     more: tuple[tuple[str, Any], ...] = ()
 
     def route(self, guarded: BackendPaths) -> Route:
-        more = dict(self.more)
-        return Route(name=self.path, auth=Auth(self.auth), guarded=guarded, **more)
+        access, action, upstream_paths = (
+            {name: value for name, value in self.more if name in {f.name for f in fields(group)}}
+            for group in (Access, Action, UpstreamPaths)
+        )
+        return Route(
+            self.path,
+            Access(Auth(self.auth), **access),
+            Action(**action),
+            upstream_paths=UpstreamPaths(guarded=guarded, **upstream_paths),
+        )
 
 
 def rule(path: str, auth: str = "required", *methods: str, **more: Any) -> Rule:
@@ -150,9 +159,9 @@ def test_strict_upstreams_tell_spellings_apart() -> None:
     backend is guarded in each, and escapes still lead nowhere else.
     """
     strict = table(
-        rule("/*", "public", reads_loosely=False),
-        rule("/api/*", reads_loosely=False),
-        rule("/api/report", claims={"role": ("admin",)}, reads_loosely=False),
+        rule("/*", "public", read_loosely=False),
+        rule("/api/*", read_loosely=False),
+        rule("/api/report", claims={"role": ("admin",)}, read_loosely=False),
         guarded=(b"/api/login",),
     )
     assert decided(strict, b"/API/me") == "/*"
@@ -227,8 +236,8 @@ def test_limits_are_those_of_all() -> None:
     assert isinstance(found, Methods)
     route = found.pick(b"GET")
     assert route is not None
-    assert (route.name, route.websocket, route.body_limit) == ("/chat/*", False, 10)
-    assert route.close_on_logout
+    assert (route.name, route.action.websocket, route.action.body_limit) == ("/chat/*", False, 10)
+    assert route.action.close_on_logout
 
 
 def test_a_prefix_that_is_spelled_otherwise_is_not_cut_off() -> None:
@@ -325,4 +334,4 @@ def test_no_spelling_leads_around_a_rule(rules: list[Rule], path: str, backend: 
     assert route is not None
     if route.name != taken.rstrip("/") + "/*":
         ranks = ["public", "optional", "required"]
-        assert ranks.index(route.auth.value) >= ranks.index(meant.other[0].auth), taken
+        assert ranks.index(route.access.auth.value) >= ranks.index(meant.other[0].auth), taken

@@ -1,0 +1,217 @@
+"""One rule of config.yaml in the form in which requests meet it.
+
+Its options stand in the groups of `config/route_sections.py`. A group reads its options there, so a
+new option is a field of the group and a line in its `of`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from gateway.core.http import origins, paths
+from gateway.core.http.cors import Policy
+from gateway.core.http.paths import BackendPaths
+from gateway.core.sessions.required_claims import allowed_values
+from gateway.relay.access.route_tokens import RouteTokens
+from gateway.relay.http1.request_head import RequestHead
+from gateway.relay.loop.settings import AnswerTimeouts
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config
+    from gateway.config.route_sections import RouteAccess, RouteAction
+    from gateway.relay.upstream.pool import Pool
+
+_SAFE = frozenset(method.encode() for method in origins.SAFE_METHODS)
+
+
+class Auth(enum.Enum):
+    """Who may pass. `OFFERED` is for endpoints: a key is looked up, and none is required."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+    PUBLIC = "public"
+    OFFERED = "offered"
+
+
+# A route with a higher number is stricter.
+_STRICTNESS = {Auth.PUBLIC: 0, Auth.OFFERED: 0, Auth.OPTIONAL: 1, Auth.REQUIRED: 2}
+
+_NO_PATHS = BackendPaths(())
+
+
+@dataclass(frozen=True, slots=True)
+class BackendLogout:
+    """A backend's own logout, which ends the gateway's session as well."""
+
+    paths: BackendPaths = _NO_PATHS
+    method: bytes = b""
+
+    def is_asked(self, method: bytes) -> bool:
+        """Whether a request of this method logs out. Other safe methods only look.
+
+        Backends answer HEAD as GET, and do the same for it (wire-rules.md#C7).
+        """
+        meant = b"GET" if method == b"HEAD" else method
+        return meant == self.method or method not in _SAFE
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamPaths:
+    """What paths mean to the upstream of a route."""
+
+    read_loosely: bool = True  # its backend may take other spellings for a path
+    guarded: BackendPaths = _NO_PATHS  # where it hands out tokens: no route leads there
+    logout: BackendLogout = BackendLogout()
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may pass by a route, and what other callers are told."""
+
+    auth: Auth
+    claims: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # see `required_claims`
+    bad_key_is_anonymous: bool = False
+    accepts_jwt: bool = False  # a caller may bring a JWT in place of a key
+    login_page: str | None = None  # browsers without a session are sent there
+    sends_all_to_login: bool = False  # programs as well
+    cors: Policy | None = None  # which other origins' pages may read the answers
+
+    @classmethod
+    def of(cls, options: RouteAccess, config: Config) -> Access:
+        """The access that a rule of config.yaml gives."""
+        return cls(
+            auth=Auth(options.auth),
+            claims={name: allowed_values(name, values) for name, values in options.claims.items()},
+            bad_key_is_anonymous=options.bad_key == "anonymous",
+            accepts_jwt=options.accept_jwt == "verify",
+            login_page=None if options.on_unauthenticated == "401" else config.login_page,
+            sends_all_to_login=options.on_unauthenticated == "login",
+            cors=Policy.of(options.cors or config.cors),
+        )
+
+    def is_as_strict_as(self, other: Access) -> bool:
+        """Whether it refuses all that the other refuses, and shows answers to nobody else."""
+        return (
+            _STRICTNESS[self.auth] >= _STRICTNESS[other.auth]
+            and all(
+                name in self.claims and set(self.claims[name]) <= set(allowed)
+                for name, allowed in other.claims.items()
+            )
+            and (not self.accepts_jwt or other.accepts_jwt)
+            and (
+                not self.bad_key_is_anonymous
+                or other.bad_key_is_anonymous
+                or other.auth is Auth.PUBLIC
+            )
+            and self.cors == other.cors
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What happens to the requests of a route on their way to its upstream, and to the answers."""
+
+    host: bytes = b""  # the upstream's own Host
+    keeps_host: bool = True  # the client's Host goes upstream in its place
+    strip_prefix: bytes = b""
+    websocket: bool = False
+    close_on_logout: bool = True  # exchanges in flight end with their session
+    token: RouteTokens | None = None  # makes a token in place of the session's own
+    captures: int | None = None  # the rule's number, if a token in replies becomes the session's
+    varies: tuple[bytes, ...] = ()  # answers differ by the key in one of these fields
+    timeouts: AnswerTimeouts = field(default_factory=AnswerTimeouts)
+    body_limit: int = 2**63  # bytes
+
+    @classmethod
+    def of(cls, options: RouteAction, config: Config, **made: Any) -> Action:
+        """The action that a rule of config.yaml describes; `made` are the fields that need more."""
+        timeouts = config.timeouts
+        response, body_idle = options.response_timeout, options.body_idle
+        return cls(
+            strip_prefix=(options.strip_prefix or "").encode().rstrip(b"/"),
+            websocket=options.websocket,
+            close_on_logout=options.close_on_logout,
+            timeouts=AnswerTimeouts(
+                timeouts.response if response is None else response,
+                body_idle or timeouts.body_idle,
+                body_idle or timeouts.stream_idle,
+            ),
+            body_limit=(
+                config.limits.body_size if options.body_size is None else options.body_size
+            ),
+            **made,
+        )
+
+    def upstream_path(self, path: bytes) -> bytes:
+        """The path without the prefix, which may be spelled in escapes."""
+        if not self.strip_prefix:
+            return path
+        if not path.startswith(self.strip_prefix):
+            path = paths.strict(path)
+        rest = path[len(self.strip_prefix) :]
+        return rest if rest.startswith(b"/") else b"/" + rest
+
+    def can_strip(self, strict: bytes) -> bool:
+        """Whether a path, in its strict reading, begins with the prefix."""
+        prefix = self.strip_prefix
+        return not prefix or strict == prefix or strict.startswith(prefix + b"/")
+
+    def hides_as_much_as(self, other: Action) -> bool:
+        """Whether it shows no token that the other keeps from clients or from its upstream."""
+        return (self.captures is not None or other.captures is None) and (
+            other.token in (None, self.token)
+        )
+
+    def within(self, others: Sequence[Action]) -> Action:
+        """The action with the limits of all these."""
+        return replace(
+            self,
+            websocket=all(other.websocket for other in others),
+            close_on_logout=any(other.close_on_logout for other in others),
+            body_limit=min(other.body_limit for other in others),
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Route:
+    """One rule: what it matches, who may pass, and what happens then."""
+
+    name: str  # the pattern; names the route in logs
+    access: Access
+    action: Action = Action()
+    pool: Pool | None = None  # of the upstream; without one, the decision answers
+    upstream_paths: UpstreamPaths = UpstreamPaths()
+    at_login: bool = False  # an upstream has its login at this path
+    at_logout: bool = False  # its upstream has its logout at this path
+    is_endpoint: bool = False  # the gateway itself answers
+    verifies: bool = False  # the request describes another one, which is decided on
+    identifies: bool = field(init=False)  # a key is looked up
+    in_process: bool = field(init=False)  # leads to the gateway's own endpoints
+    rewrites: bool = field(init=False)  # the target changes on its way upstream
+    label: bytes = field(init=False)  # the name, for the log
+
+    def __post_init__(self) -> None:
+        self.identifies = self.access.auth is not Auth.PUBLIC
+        self.in_process = self.is_endpoint or self.action.captures is not None
+        self.rewrites = self.is_endpoint or bool(self.action.strip_prefix)
+        self.label = self.name.encode()
+
+    def target(self, head: RequestHead) -> bytes:
+        """The request target for the upstream, on a route that rewrites it."""
+        if self.is_endpoint:
+            # In the spelling that was matched, whatever spelling was asked for.
+            return paths.strict(head.path) + head.query
+        return self.action.upstream_path(head.path) + head.query
+
+    def is_as_strict_as(self, other: Route) -> bool:
+        """Whether it refuses all that the other refuses, and shows nothing that the other hides."""
+        return self.access.is_as_strict_as(other.access) and self.action.hides_as_much_as(
+            other.action
+        )
+
+    def within(self, routes: Sequence[Route]) -> Route:
+        """The route with the limits of all these."""
+        return replace(self, action=self.action.within([route.action for route in routes]))
