@@ -19,7 +19,7 @@ from gateway.relay import own_answers
 from gateway.relay.exchange import Exchange
 from gateway.relay.http1 import grammar
 from gateway.relay.http1.grammar import HEAD_END
-from gateway.relay.http1.request_head import Refused
+from gateway.relay.outcomes import Refused
 
 if TYPE_CHECKING:
     from gateway.relay.access.peer import Peer
@@ -306,7 +306,7 @@ class ClientConnection(asyncio.Protocol):
     def _refuse(self, refusal: Refusal, *, linger: bool = True) -> None:
         """Answers what is no request, and closes. Nothing of it is repeated anywhere."""
         context = self._context
-        request_id = context.names.request_id()
+        request_id = context.request_ids.new()
         self.buffer = b""
         self.write(own_answers.unread(refusal, request_id=request_id))
         context.refused(refusal)

@@ -14,11 +14,12 @@ from gateway.core.http.shares import Shares
 from gateway.observe.access_record import AccessRecord, RecordSink
 from gateway.observe.events import Report
 from gateway.pages.refusals import RefusalPages
-from gateway.relay.access.decision import Decider, Load
+from gateway.relay.access.admission import Load
+from gateway.relay.access.decision import Decider
 from gateway.relay.access.key_cookies import TrustedCookies
 from gateway.relay.access.peer import Peer
-from gateway.relay.access.upstream_request import Names
 from gateway.relay.backend_logouts import SessionEnder
+from gateway.relay.http1.request_ids import RequestIds
 from gateway.relay.http1.request_reader import RequestReader
 from gateway.relay.loop.deadlines import Clock
 from gateway.relay.loop.settings import Settings
@@ -35,7 +36,7 @@ class Context:
     decider: Decider
     load: Load
     connections: Shares  # of clients
-    names: Names
+    request_ids: RequestIds
     record_sinks: Sequence[RecordSink]
     instance: str
     proxies: Trusted  # believed in what they say of their clients

@@ -20,13 +20,13 @@ from gateway.core.http.refusals import Refusal
 from gateway.observe.access_record import AccessRecord
 from gateway.observe.events import Event
 from gateway.relay import backend_logouts, client_response, delivery, own_answers, token_retry
-from gateway.relay.access import upstream_request
 from gateway.relay.access.decision import Forward
 from gateway.relay.delivery import Delivery
-from gateway.relay.http1 import bodies, websocket
-from gateway.relay.http1.request_head import Answered, Refused, RequestHead
+from gateway.relay.http1 import bodies, request_ids, websocket
+from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.http1.response_head import ResponseHead
 from gateway.relay.loop import eager
+from gateway.relay.outcomes import Answered, Refused
 from gateway.relay.tunnel import Tunnel
 from gateway.relay.upload import Expectation, Upload
 
@@ -99,9 +99,9 @@ class Exchange:
         self.client = client
         self.head = head
         self.context = context
-        self.own_id = self.request_id = context.names.request_id()
+        self.own_id = self.request_id = context.request_ids.new()
         if head.forwarding and client.peer.trusted:
-            self.request_id = upstream_request.given_id(head) or self.own_id
+            self.request_id = request_ids.given_id(head) or self.own_id
         self.began = time.monotonic()
         self.close = head.close or (head.old and not head.keep_alive)
         if head.chunked or head.length:

@@ -10,7 +10,8 @@ from gateway.core.http.cors import Policy
 from gateway.core.http.refusals import PROBLEM_TYPE, Refusal
 from gateway.pages.refusals import RefusalPage, RefusalPages
 from gateway.relay.access import browsers
-from gateway.relay.http1.request_head import Answered, RequestHead
+from gateway.relay.http1.request_head import RequestHead
+from gateway.relay.outcomes import Answered
 
 
 def refusal(

@@ -22,17 +22,18 @@ from gateway.observe.access_record import RecordSink
 from gateway.outbound.jwks import KeySets
 from gateway.outbound.token_readers import open_reader
 from gateway.pages.refusals import RefusalPages
-from gateway.relay.access.decision import Decider, Load
-from gateway.relay.access.forward_auth import ForwardAuth
-from gateway.relay.access.jwt_callers import Bearers
+from gateway.relay.access.admission import Load
+from gateway.relay.access.decision import Decider
+from gateway.relay.access.forward_auth import VerifyEndpoint
+from gateway.relay.access.jwt_callers import JwtCallers
 from gateway.relay.access.key_cookies import TrustedCookies
 from gateway.relay.access.route_table import RouteTable
-from gateway.relay.access.upstream_request import Names
 from gateway.relay.backend_logouts import SessionEnder
 from gateway.relay.builder import Builder
 from gateway.relay.client import ClientConnection
 from gateway.relay.context import Context
 from gateway.relay.http1 import websocket
+from gateway.relay.http1.request_ids import RequestIds
 from gateway.relay.http1.request_reader import RequestReader
 from gateway.relay.live_sessions import LiveSessions
 from gateway.relay.loop.deadlines import Clock
@@ -101,10 +102,12 @@ class Relay:
             most_fields=config.limits.fields,
             key_field=config.keys.field,
         )
-        forward_auth = ForwardAuth(requests, identity=config.identity, key_field=config.keys.field)
+        verify_endpoint = VerifyEndpoint(
+            requests, identity=config.identity, key_field=config.keys.field
+        )
         own = [builder.endpoint(path, connect) for path, connect in endpoints.items()]
         if config.verify is not None:
-            own += forward_auth.routes(config.verify.path)
+            own += verify_endpoint.routes(config.verify.path)
         table = RouteTable(
             own,
             [
@@ -113,7 +116,7 @@ class Relay:
             ],
             builder.logins,
         )
-        names = Names(Random(SystemRandom().getrandbits(256)))  # noqa: S311 (names, not secrets)
+        request_ids = RequestIds(Random(SystemRandom().getrandbits(256)))  # noqa: S311 (no secrets)
         load = self._load(config)
         cookies = _trusted_cookies(config)
         self._pools = builder.pools
@@ -125,15 +128,15 @@ class Relay:
             requests=requests,
             decider=Decider(
                 table,
-                forward_auth,
+                verify_endpoint,
                 sessions,
                 load,
-                _bearers(config, key_sets),
+                _jwt_callers(config, key_sets),
                 cookies,
             ),
             load=load,
             connections=self._connection_shares(config),
-            names=names,
+            request_ids=request_ids,
             record_sinks=record_sinks,
             instance=instance,
             proxies=Trusted(config.trusted_proxies),
@@ -271,11 +274,11 @@ class Relay:
         }
 
 
-def _bearers(config: Config, key_sets: KeySets) -> Bearers | None:
+def _jwt_callers(config: Config, key_sets: KeySets) -> JwtCallers | None:
     if config.jwt is None:
         return None
     read = open_reader(config.jwt, key_sets, config.session.clock_skew)
-    return Bearers(read, config.identity, realms(config)[CALLERS])
+    return JwtCallers(read, config.identity, realms(config)[CALLERS])
 
 
 def _trusted_cookies(config: Config) -> TrustedCookies:

@@ -10,7 +10,8 @@ from gateway.relay.client_side import ClientSide
 from gateway.relay.http1 import bodies
 from gateway.relay.http1.bodies import ChunkedBody, SizedBody
 from gateway.relay.http1.grammar import Malformed
-from gateway.relay.http1.request_head import Refused, RequestHead
+from gateway.relay.http1.request_head import RequestHead
+from gateway.relay.outcomes import Refused
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 

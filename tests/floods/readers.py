@@ -69,10 +69,10 @@ from gateway.relay.access.route_table import RouteTable
 from gateway.relay.http1 import broken_rules
 from gateway.relay.http1.bodies import ChunkedBody
 from gateway.relay.http1.grammar import HEAD_END, Malformed
-from gateway.relay.http1.request_head import Refused
 from gateway.relay.http1.request_reader import RequestReader
 from gateway.relay.http1.response_head import ResponseReader
 from gateway.relay.http1.websocket import Frames
+from gateway.relay.outcomes import Refused
 
 # The defaults of config.yaml, in bytes.
 HEAD = 32 * 1024

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from gateway.relay.http1 import grammar
 from gateway.relay.http1.bodies import ChunkedBody
 from gateway.relay.http1.grammar import HEAD_END, Malformed
-from gateway.relay.http1.request_head import Refused
 from gateway.relay.http1.request_reader import RequestReader
+from gateway.relay.outcomes import Refused
 
 READER = RequestReader(instance="0011223344556677", identity=["X-User-Id"], most_fields=100)
 

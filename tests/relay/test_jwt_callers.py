@@ -5,7 +5,7 @@ import time
 
 from gateway.core.sessions.realms import Realm
 from gateway.core.tokens.claims import Claims
-from gateway.relay.access.jwt_callers import Bearers
+from gateway.relay.access.jwt_callers import JwtCallers
 from tests.support.signing import payload, rsa_signer
 
 NAMES = {"X-User-Id": "sub", "X-Role": "role"}
@@ -26,31 +26,31 @@ class Reader:
 async def test_a_token_is_verified_once_in_a_while() -> None:
     """And never after it has expired."""
     read = Reader(time.time() + 3600)
-    bearers = Bearers(read, NAMES, Realm())
-    entries = [await bearers.entry(b"a.b.c") for _ in range(100)]
+    jwt_callers = JwtCallers(read, NAMES, Realm())
+    entries = [await jwt_callers.entry(b"a.b.c") for _ in range(100)]
     assert read.asked == 1
     assert all(entry is entries[0] for entry in entries)
     assert entries[0].expires <= time.time() + 10
     read.expires = time.time() - 1
     for _ in range(3):
-        await bearers.entry(b"expired.within.leeway")
+        await jwt_callers.entry(b"expired.within.leeway")
     assert read.asked == 4
 
 
 async def test_what_is_remembered_is_bounded() -> None:
     """However many tokens an issuer gives out."""
     read = Reader()
-    bearers = Bearers(read, NAMES, Realm())
+    jwt_callers = JwtCallers(read, NAMES, Realm())
     for number in range(3000):
-        await bearers.entry(b"a.b.%d" % number)
+        await jwt_callers.entry(b"a.b.%d" % number)
     assert read.asked == 3000
-    assert len(bearers._known) <= 1000
+    assert len(jwt_callers._known) <= 1000
 
 
 async def test_what_requests_get_of_a_token() -> None:
     """Its claims as they were verified, the fields for upstreams, and no session."""
     token = rsa_signer().token().encode()
-    entry = await Bearers(Reader(), NAMES, Realm()).entry(token)
+    entry = await JwtCallers(Reader(), NAMES, Realm()).entry(token)
     assert entry.token == token
     assert entry.lines == b"X-User-Id: alice\r\nX-Role: admin\r\n"
     assert entry.session.claims["role"] == "admin"

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from gateway.core.http import negotiation, origins, return_paths
 from gateway.core.http.cors import Policy
 from gateway.core.http.routing import Methods
-from gateway.relay.http1.request_head import Answered, Refused, RequestHead
+from gateway.relay.http1.request_head import RequestHead
+from gateway.relay.outcomes import Answered, Refused
 
 if TYPE_CHECKING:
     from gateway.relay.access.peer import Peer
@@ -35,7 +36,7 @@ def answer_options(head: RequestHead, found: Methods[Route]) -> None:
 
     A proxy that asks about one would take such an answer for leave to pass it on.
     """
-    if head.told is not None or any(route.verifies for route in found.all()):
+    if head.description is not None or any(route.verifies for route in found.all()):
         return
     if head.max_forwards == 0:
         raise Answered(NO_CONTENT, OPTIONS_FIELDS)
@@ -62,7 +63,7 @@ def may_act(head: RequestHead, route: Route, peer: Peer) -> bool:
     )
 
 
-def fitted(refused: Refused, head: RequestHead, route: Route) -> Refused | Answered:
+def refusal_for_caller(refused: Refused, head: RequestHead, route: Route) -> Refused | Answered:
     """The refusal as this caller can use it: a browser that goes somewhere is sent to log in first,
     and another site's page may read why it was refused, if it may read the route's answers.
     """
@@ -74,7 +75,7 @@ def fitted(refused: Refused, head: RequestHead, route: Route) -> Refused | Answe
         looks = head.method in (b"GET", b"HEAD")
         back = (head.path + head.query).decode("ascii") if looks else "/"
         location = return_paths.login_url(page, back)
-        told = head.told
+        told = head.description
         fields = {"Location": told.site + location if told else location}
         fields["Cache-Control"] = "no-store"
         if told is None or told.redirects:

@@ -21,8 +21,9 @@ from gateway.core.http.field_names import ORIGINALS
 from gateway.relay.access.peer import Peer
 from gateway.relay.access.route import Access, Action, Auth, Route
 from gateway.relay.http1.grammar import HEAD_END
-from gateway.relay.http1.request_head import Answered, Refused, RequestHead, Told
+from gateway.relay.http1.request_head import Description, RequestHead
 from gateway.relay.http1.request_reader import RequestReader
+from gateway.relay.outcomes import Answered, Refused
 
 if TYPE_CHECKING:
     from gateway.store.resolved_session import ResolvedSession
@@ -53,7 +54,7 @@ _OPTIONS = frozenset({b"close", b"keep-alive", b"upgrade", b"te", b"http2-settin
 _OK = 200
 
 
-class ForwardAuth:
+class VerifyEndpoint:
     """Reads descriptions of requests, and answers those who gave them."""
 
     def __init__(
@@ -79,7 +80,7 @@ class ForwardAuth:
             for name, prefix in ((path, b""), (f"{path}/*", path.encode()))
         ]
 
-    def described(self, head: RequestHead, asked: Route, peer: Peer) -> RequestHead:
+    def described_request(self, head: RequestHead, asked: Route, peer: Peer) -> RequestHead:
         """The request that is asked about, read by the rules for those that come themselves.
 
         Raises `Refused` for who may not ask, and for what is not described in exactly one way.
@@ -90,10 +91,10 @@ class ForwardAuth:
             # There are backends that take X_User_Id for X-User-Id, and some that speak h2c; and a
             # proxy may remove what Connection names after it has put our fields in.
             raise Refused(refusals.UNFIT)
-        told = _description(head, asked, peer)
-        line = b"%b %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (told.method, told.target, told.host)
+        parts = _parts(head, asked, peer)
+        line = b"%b %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (parts.method, parts.target, parts.host)
         described = self._reader.read(line, len(line) - len(HEAD_END))
-        described.told = Told(_site(told), redirects=not told.by_nginx)
+        described.description = Description(_site(parts), redirects=not parts.by_nginx)
         described.passed = head.passed
         described.credential, described.cookie = head.credential, head.cookie
         described.authorization, described.ambiguous = head.authorization, head.ambiguous
@@ -116,7 +117,7 @@ class ForwardAuth:
         return Answered(_OK, fields)
 
 
-class _Description(NamedTuple):
+class _Parts(NamedTuple):
     method: bytes
     target: bytes
     host: bytes
@@ -124,7 +125,7 @@ class _Description(NamedTuple):
     by_nginx: bool
 
 
-def _description(head: RequestHead, asked: Route, peer: Peer) -> _Description:
+def _parts(head: RequestHead, asked: Route, peer: Peer) -> _Parts:
     said = [pair for pair in (*head.forwarding, *head.originals) if pair[0] in _DESCRIBING]
     if asked.action.strip_prefix:
         target = asked.action.upstream_path(head.path) + head.query
@@ -147,12 +148,12 @@ def _description(head: RequestHead, asked: Route, peer: Peer) -> _Description:
     if not target.startswith(b"/"):
         raise Refused(refusals.UNDESCRIBED)
     by_nginx = way in ORIGINALS
-    return _Description(method, target, host or head.host or b"", scheme, by_nginx)
+    return _Parts(method, target, host or head.host or b"", scheme, by_nginx)
 
 
-def _site(told: _Description) -> str:
+def _site(parts: _Parts) -> str:
     """What makes a path a URL again; nothing where a browser could not go."""
-    site = b"%b://%b" % (told.scheme, told.host)
+    site = b"%b://%b" % (parts.scheme, parts.host)
     return site.decode("latin-1") if _SITE.fullmatch(site) else ""
 
 

@@ -23,7 +23,7 @@ _REMEMBERED = 10.0
 _MOST = 1000
 
 
-class Bearers:
+class JwtCallers:
     """Entries of callers that have no session, but a token of their own."""
 
     def __init__(self, read: ReadToken, names: Mapping[str, str], realm: Realm) -> None:

@@ -88,6 +88,6 @@ class TrustedCookies:
     def _is_https(self, head: RequestHead, peer: Peer) -> bool:
         if self._secure != "auto":
             return self._secure
-        if head.told is not None:
-            return head.told.site.startswith("https:")
+        if head.description is not None:
+            return head.description.site.startswith("https:")
         return peer.client(head).is_protected

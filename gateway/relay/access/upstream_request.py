@@ -7,8 +7,6 @@ of ours.
 
 from __future__ import annotations
 
-import re
-from random import Random
 from typing import TYPE_CHECKING
 
 from gateway.core.http import caller_fields, refusals
@@ -17,45 +15,13 @@ from gateway.core.http.refusals import Refusal
 from gateway.core.sessions import keys
 from gateway.core.sessions.keys import KEY_PATTERN
 from gateway.core.tokens import jwt_text
+from gateway.relay.http1 import request_ids
 from gateway.relay.http1.request_head import RequestHead
 
 if TYPE_CHECKING:
     from gateway.relay.access.peer import Peer
     from gateway.relay.access.route import Route
     from gateway.store.resolved_session import ResolvedSession
-
-# What a trusted peer's name for a request may look like: it goes into logs and answers.
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:+/=@-]{1,128}")
-
-
-class Names:
-    """Names requests: by one random number each, which is cheaper than being cleverer."""
-
-    def __init__(self, random: Random) -> None:
-        self._bits = random.getrandbits
-
-    def request_id(self) -> bytes:
-        """128 random bits in hexadecimal: unique over all gateways."""
-        return b"%032x" % self._bits(128)
-
-
-def given_id(head: RequestHead) -> bytes | None:
-    """What the peer has named the request already."""
-    for name, value in head.forwarding:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-            return value
-    return None
-
-
-def traceparent(head: RequestHead, own_id: bytes) -> bytes:
-    """W3C Trace Context §3.2: the caller's trace with a new parent, or a new trace.
-
-    A new trace is named like the request, so that logs and traces are found by one name. It is
-    marked as sampled: backends that sample "as the parent says" would otherwise record nothing.
-    """
-    if head.trace is None:
-        return b"traceparent: 00-%b-%b-01\r\n" % (own_id, own_id[:16])
-    return b"traceparent: 00-%b-%b-%b\r\n" % (head.trace[0], own_id[:16], head.trace[1])
 
 
 def request_head(
@@ -92,10 +58,10 @@ def request_head(
         parts.append(b"Max-Forwards: %d\r\n" % (head.max_forwards - 1))
     if peer.trusted and head.forwarding:
         parts.append(_merged(head, peer))
-        request_id = given_id(head) or own_id
+        request_id = request_ids.given_id(head) or own_id
     else:
         parts += (peer.forwarded, b"X-Forwarded-Host: ", host, b"\r\n")
-    parts += (b"X-Request-Id: ", request_id, b"\r\n", traceparent(head, own_id))
+    parts += (b"X-Request-Id: ", request_id, b"\r\n", request_ids.traceparent(head, own_id))
     if entry is not None:
         parts += (b"Authorization: Bearer ", entry.token, b"\r\n", entry.lines)
     if route.in_process:

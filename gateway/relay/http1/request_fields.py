@@ -13,7 +13,8 @@ from gateway.core.http.forwarding import host_value
 from gateway.core.logins.carriers import LOGIN_STATE_MARK
 from gateway.core.sessions.keys import KEY_PATTERN
 from gateway.relay.http1 import grammar
-from gateway.relay.http1.request_head import Refused, RequestHead
+from gateway.relay.http1.request_head import RequestHead
+from gateway.relay.outcomes import Refused
 
 _TRACEPARENT = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2}).*"

@@ -2,48 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.core.http.forwarding import Client
-from gateway.core.http.refusals import Refusal
 from gateway.core.sessions import keys
-from gateway.observe.events import Event
-
-
-class Refused(Exception):
-    """Ends a request's way through the gateway with one refusal, and more fields if need be.
-
-    `event` is for the audit log, when it is a credential that was refused.
-    """
-
-    def __init__(
-        self,
-        refusal: Refusal,
-        fields: Mapping[str, str] | None = None,
-        event: Event | None = None,
-    ) -> None:
-        super().__init__(refusal.reason)
-        self.refusal = refusal
-        self.fields = dict(fields or {})
-        self.event = event
-
-
-class Answered(Exception):
-    """Ends a request's way through the gateway with an answer without a body, and no refusal.
-
-    `event` is for the audit log, when a credential was refused all the same.
-    """
-
-    def __init__(self, status: int, fields: Mapping[str, str], event: Event | None = None) -> None:
-        super().__init__(status)
-        self.status = status
-        self.fields = fields
-        self.event = event
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Description:
     """What is known of a request that did not come itself: a proxy has described it."""
 
     site: str  # scheme and authority as the browser knows them; empty if that is not known
@@ -87,7 +53,7 @@ class RequestHead:
     stray_key = False  # a key came in a field in which none is read
     purged = False  # a field was dropped that other proxies would pass on
     described: RequestHead | None = None  # the request that this one asks about
-    told: Told | None = None  # for one that is asked about
+    description: Description | None = None  # beside the head, for one that is asked about
     loop = False  # the request has passed through this gateway before
     max_forwards: int | None = None
 

@@ -26,7 +26,8 @@ from gateway.core.sessions.keys import KEY_PATTERN, holds_key
 from gateway.relay.http1 import grammar, request_fields
 from gateway.relay.http1.field_rules import FieldRules
 from gateway.relay.http1.request_fields import Rule
-from gateway.relay.http1.request_head import Refused, RequestHead
+from gateway.relay.http1.request_head import RequestHead
+from gateway.relay.outcomes import Refused
 
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]+)(/[^?]*)?(\?.*)?")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")

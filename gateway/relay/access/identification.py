@@ -17,14 +17,15 @@ from gateway.observe.events import Event
 from gateway.outbound.jwks import KeysUnavailable
 from gateway.relay.access.key_cookies import KeyCookie, TrustedCookies
 from gateway.relay.access.route import Auth, Route
-from gateway.relay.http1.request_head import Refused, RequestHead
+from gateway.relay.http1.request_head import RequestHead
+from gateway.relay.outcomes import Refused
 from gateway.store.errors import NewerSession, StoreUnavailable
 from gateway.store.renewals import RenewalFailed
 from gateway.store.resolved_session import ResolvedSession
 from gateway.store.resolver import Unresolved
 
 if TYPE_CHECKING:
-    from gateway.relay.access.jwt_callers import Bearers
+    from gateway.relay.access.jwt_callers import JwtCallers
     from gateway.relay.access.peer import Peer
     from gateway.store.sessions import Sessions
 
@@ -49,21 +50,21 @@ _TOLD = {
 _KEPT = frozenset({"unreadable_session", "untrusted_cookie"})
 
 
-class PresentedKeys:
+class SessionFinder:
     """Finds the sessions of requests."""
 
     def __init__(
-        self, sessions: Sessions, cookies: TrustedCookies, bearers: Bearers | None
+        self, sessions: Sessions, cookies: TrustedCookies, jwt_callers: JwtCallers | None
     ) -> None:
-        """`cookies` are those in which keys are taken, and `bearers` are those who bring tokens of
-        their own, if there are routes for them.
+        """`cookies` are those in which keys are taken, and `jwt_callers` are those who bring tokens
+        of their own, if there are routes for them.
         """
         self._sessions = sessions
         self._near = sessions.near
         self._cookies = cookies
-        self._bearers = bearers
+        self._jwt_callers = jwt_callers
 
-    def identify(
+    def find(
         self, route: Route, head: RequestHead, peer: Peer
     ) -> Awaitable[ResolvedSession | None]:
         """The session whose key came; None if the request counts as one without a key.
@@ -142,9 +143,9 @@ class PresentedKeys:
 
     async def _verify(self, route: Route, token: bytes) -> ResolvedSession | None:
         """Believes a token that the caller brought, without any session."""
-        assert self._bearers is not None
+        assert self._jwt_callers is not None
         try:
-            return await self._bearers.entry(token)
+            return await self._jwt_callers.entry(token)
         except KeysUnavailable:
             raise Refused(refusals.KEYS) from None
         except BadToken as error:

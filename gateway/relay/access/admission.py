@@ -1,0 +1,69 @@
+"""The second phase of a decision: whether there is room for a request, and whether it fits."""
+
+from __future__ import annotations
+
+from gateway.core.http import refusals
+from gateway.core.http.shares import Shares
+from gateway.relay.access.peer import Peer
+from gateway.relay.access.route import Route
+from gateway.relay.http1.request_head import RequestHead
+from gateway.relay.outcomes import Refused
+
+# The methods that the server of the endpoints knows: RFC 9110 §9, without those that are never
+# served, and RFC 5789.
+_KNOWN = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
+
+# Fields of requests that have one value (RFC 9110 §5.3).
+_SINGLE = (
+    b"content-type",
+    b"user-agent",
+    b"content-location",
+    b"content-range",
+    b"etag",
+    b"max-forwards",
+    b"server",
+)
+
+
+class Load:
+    """The requests in flight in this worker, their limit, and the clients' shares of it."""
+
+    __slots__ = ("limit", "requests", "shares")
+
+    def __init__(self, limit: int, shares: Shares) -> None:
+        self.limit = limit
+        self.shares = shares
+        self.requests = 0
+
+
+def admit(route: Route, head: RequestHead, peer: Peer, load: Load) -> None:
+    """Raises `Refused` for a request that is one too many, too large or not fit for its route."""
+    if load.requests > load.shares.crowded:
+        _admit_to_share(load, head, peer)
+    if head.length > route.action.body_limit:
+        raise Refused(refusals.BODY_TOO_LARGE)
+    if head.upgrade is not None and route.action.websocket and head.has_body:
+        # A body would be read as tunnel bytes (wire-rules.md#E9).
+        raise Refused(refusals.MALFORMED)
+    if route.in_process:
+        _admit_to_endpoints(head)
+
+
+def _admit_to_share(load: Load, head: RequestHead, peer: Peer) -> None:
+    """Raises `Refused` for one request too many, of all clients or of this one."""
+    if load.requests > load.limit:
+        raise Refused(refusals.BUSY)
+    if not load.shares.allows(peer.network(head), load.requests - 1):
+        raise Refused(refusals.OVER_SHARE)
+
+
+def _admit_to_endpoints(head: RequestHead) -> None:
+    """Refuses what the endpoints' own server would refuse, as it repeats the request in its answer
+    (wire-rules.md#E6). Of a field that came twice, the gateway and a backend might read different
+    ones.
+    """
+    if head.method not in _KNOWN:
+        raise Refused(refusals.UNKNOWN_METHOD)
+    names = [line.partition(b":")[0].lower() for line in head.passed]
+    if any(names.count(name) > 1 for name in _SINGLE):
+        raise Refused(refusals.MALFORMED)

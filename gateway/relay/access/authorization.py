@@ -1,0 +1,62 @@
+"""The fourth phase of a decision: whether this caller may send this request by this route."""
+
+from __future__ import annotations
+
+from gateway.core.http import refusals
+from gateway.core.http.refusals import Refusal
+from gateway.core.sessions import required_claims
+from gateway.core.tokens.claims import MINTED
+from gateway.observe.events import Event
+from gateway.relay.access import browsers
+from gateway.relay.access.peer import Peer
+from gateway.relay.access.route import Auth, Route
+from gateway.relay.http1.request_head import RequestHead
+from gateway.relay.outcomes import Refused
+from gateway.store.resolved_session import ResolvedSession
+
+
+def authorise(head: RequestHead, route: Route, entry: ResolvedSession | None, peer: Peer) -> None:
+    """Raises `Refused` for a caller without a session, for another site's page, and for a session
+    without the claims that the route requires.
+    """
+    access = route.access
+    if entry is None and access.auth is Auth.REQUIRED:
+        raise Refused(refusals.NO_KEY)
+    by_cookie = entry is not None and head.cookie is not None
+    if by_cookie and not browsers.may_act(head, route, peer):
+        raise Refused(refusals.CROSS_SITE, event=_event(entry, refusals.CROSS_SITE))
+    for name, allowed in access.claims.items():
+        if entry is None or not required_claims.is_met(entry.session.claim(name), allowed):
+            raise Refused(refusals.FORBIDDEN, event=_event(entry, refusals.FORBIDDEN))
+
+
+def sessions_to_end(
+    head: RequestHead, route: Route, entry: ResolvedSession | None, peer: Peer
+) -> tuple[str, ...]:
+    """The ids of the sessions that end with a request to the backend's own logout.
+
+    These are the sessions of all keys that came, even on a route that looks at no key. Another
+    site's page ends no session whose key came in a cookie.
+    """
+    if not route.upstream_paths.logout.is_asked(head.method):
+        return ()
+    if entry is None and head.key_cookies and not browsers.may_act(head, route, peer):
+        return ()
+    return head.session_ids
+
+
+def require_minted(entry: ResolvedSession) -> None:
+    """Raises `Refused` for a session whose claims another issuer has vouched for.
+
+    The gateway signs tokens for upstreams only with claims that it has minted itself.
+    """
+    if entry.session.refresh != MINTED:
+        raise Refused(refusals.FORBIDDEN, event=_event(entry, refusals.FORBIDDEN))
+
+
+def _event(entry: ResolvedSession | None, refusal: Refusal) -> Event | None:
+    """For the audit log, if a session was refused."""
+    if entry is None:
+        return None
+    session = entry.session
+    return Event("refused", session.subject, session.id, reason=refusal.reason)

@@ -1,0 +1,47 @@
+"""The names of requests: X-Request-Id, and the trace that a request belongs to."""
+
+from __future__ import annotations
+
+import re
+from random import Random
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.relay.http1.request_head import RequestHead
+
+# A name that a trusted peer has given. It goes into logs and answers, so few bytes are allowed.
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:+/=@-]{1,128}")
+
+
+class RequestIds:
+    """Makes request ids."""
+
+    def __init__(self, random: Random) -> None:
+        """`random` is seeded by the operating system, and no secret is made of it."""
+        self._bits = random.getrandbits
+
+    def new(self) -> bytes:
+        """128 random bits in hexadecimal: unique over all gateways."""
+        return b"%032x" % self._bits(128)
+
+
+def given_id(head: RequestHead) -> bytes | None:
+    """The id that a trusted peer has given the request; None without one."""
+    for name, value in head.forwarding:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return value
+    return None
+
+
+def traceparent(head: RequestHead, own_id: bytes) -> bytes:
+    """The traceparent line: the caller's trace with a new parent, or a new trace.
+
+    A new trace is named like the request, so that one name finds logs and traces. It is marked as
+    sampled: backends that sample "as the parent says" would otherwise record nothing (W3C Trace
+    Context §3.2).
+
+    own_id: this gateway's id of the request
+    """
+    if head.trace is None:
+        return b"traceparent: 00-%b-%b-01\r\n" % (own_id, own_id[:16])
+    return b"traceparent: 00-%b-%b-%b\r\n" % (head.trace[0], own_id[:16], head.trace[1])

@@ -1,0 +1,42 @@
+"""How a request ends without an upstream: refused, or answered by the gateway itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.core.http.refusals import Refusal
+from gateway.observe.events import Event
+
+
+class Refused(Exception):
+    """The request is refused."""
+
+    def __init__(
+        self,
+        refusal: Refusal,
+        fields: Mapping[str, str] | None = None,
+        event: Event | None = None,
+    ) -> None:
+        """Name the refusal.
+
+        fields: more fields of the answer
+        event: for the audit log, if a credential was refused
+        """
+        super().__init__(refusal.reason)
+        self.refusal = refusal
+        self.fields = dict(fields or {})
+        self.event = event
+
+
+class Answered(Exception):
+    """The request gets an answer without a body, which is no refusal."""
+
+    def __init__(self, status: int, fields: Mapping[str, str], event: Event | None = None) -> None:
+        """Describe the answer.
+
+        event: for the audit log, if a credential was refused all the same
+        """
+        super().__init__(status)
+        self.status = status
+        self.fields = fields
+        self.event = event
