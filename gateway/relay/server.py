@@ -99,7 +99,7 @@ class Relay:
         requests = RequestReader(
             instance=instance,
             identity=config.identity,
-            most_fields=config.limits.fields,
+            max_fields=config.limits.fields,
             key_field=config.keys.field,
         )
         verify_endpoint = VerifyEndpoint(

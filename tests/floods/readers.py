@@ -82,7 +82,7 @@ RESPONSE_HEAD = 64 * 1024
 REPLY = 32 * 1024  # of 1 MiB: what grows too fast is seen in a part of it
 
 REQUESTS = RequestReader(
-    instance="0011223344556677", identity=["X-User-Id"], most_fields=100, key_field="X-Key"
+    instance="0011223344556677", identity=["X-User-Id"], max_fields=100, key_field="X-Key"
 )
 RESPONSES = ResponseReader(own_cookies={b"latchkey"})
 

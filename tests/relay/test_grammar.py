@@ -11,7 +11,7 @@ from gateway.relay.http1.grammar import HEAD_END, Malformed
 from gateway.relay.http1.request_reader import RequestReader
 from gateway.relay.outcomes import Refused
 
-READER = RequestReader(instance="0011223344556677", identity=["X-User-Id"], most_fields=100)
+READER = RequestReader(instance="0011223344556677", identity=["X-User-Id"], max_fields=100)
 
 
 class Oracle:

@@ -50,7 +50,7 @@ def test_the_address_of_a_socket(name: Any, address: str, trusted: bool) -> None
 def test_a_proxy_is_appended(name: Any, node: bytes, behind: bytes) -> None:
     """RFC 7239 §6: in Forwarded an IPv6 address stands in brackets and quotes."""
     data = b"GET / HTTP/1.1\r\nHost: a\r\nForwarded: for=203.0.113.7\r\n\r\n"
-    head = RequestReader(instance="1" * 16, identity=(), most_fields=9).read(data, len(data) - 4)
+    head = RequestReader(instance="1" * 16, identity=(), max_fields=9).read(data, len(data) - 4)
     route = Route("/*", Access(Auth.PUBLIC))
     sent = upstream_request.request_head(head, route, None, peer(name, LOCAL), b"0" * 32)
     assert b"\r\nForwarded: for=203.0.113.7, " + node + b"\r\n" in sent

@@ -14,7 +14,7 @@ from gateway.relay.outcomes import Refused
 KEY, OTHER_KEY = (new_key(bytes([number]) * 32).reveal().encode() for number in (1, 2))
 
 READER = RequestReader(
-    instance="0011223344556677", identity=["X-User-Id"], most_fields=8, key_field="X-Key"
+    instance="0011223344556677", identity=["X-User-Id"], max_fields=8, key_field="X-Key"
 )
 
 

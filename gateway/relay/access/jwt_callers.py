@@ -17,22 +17,22 @@ from gateway.store.resolved_session import ResolvedSession
 
 # For how long a token is believed without another look, in seconds: a key that its provider has
 # taken back is believed for so much longer.
-_REMEMBERED = 10.0
+_REMEMBERED_SECONDS = 10.0
 
 # How many are remembered; each is at most as long as a head.
-_MOST = 1000
+_MAX_REMEMBERED = 1000
 
 
 class JwtCallers:
     """Entries of callers that have no session, but a token of their own."""
 
-    def __init__(self, read: ReadToken, names: Mapping[str, str], realm: Realm) -> None:
-        """`read` verifies; `names` are the fields that tell upstreams who asks, and `realm` is that
-        of the tokens' subjects.
+    def __init__(self, read: ReadToken, identity: Mapping[str, str], realm: Realm) -> None:
+        """`read` verifies; `identity` are the fields that tell upstreams who asks, and `realm` is
+        that of the tokens' subjects.
         """
         self._read = read
         self._realm = realm
-        self._names = names
+        self._identity = identity
         self._known: dict[bytes, ResolvedSession] = {}
 
     async def entry(self, token: bytes) -> ResolvedSession:
@@ -52,9 +52,11 @@ class JwtCallers:
             expires_at=expires,
             _claims=claims.payload,
         )
-        until = min(time.time() + _REMEMBERED, expires)
-        entry = ResolvedSession(session, identity_headers.lines(session, self._names), token, until)
-        if len(self._known) >= _MOST:
+        until = min(time.time() + _REMEMBERED_SECONDS, expires)
+        entry = ResolvedSession(
+            session, identity_headers.lines(session, self._identity), token, until
+        )
+        if len(self._known) >= _MAX_REMEMBERED:
             self._known.clear()
         self._known[token] = entry
         return entry

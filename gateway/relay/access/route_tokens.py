@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Of how many sessions a token is kept, in each worker, for all routes that ask for the same one: 1
 # KiB or so each. They are kept here and not with the near cache's entries, which come and go more.
-_MOST_KEPT = 10_000
+_MAX_KEPT = 10_000
 
 
 class RouteTokens:
@@ -44,18 +44,20 @@ class RouteTokens:
         """The entry with the route's token in place of its own, which was minted here as well."""
         kept = self._kept.get(entry.session.id)
         if kept is None or kept.expires <= now or kept.session.token.raw != entry.token:
-            if len(self._kept) >= _MOST_KEPT:
-                make_room(self._kept, _MOST_KEPT)
+            if len(self._kept) >= _MAX_KEPT:
+                make_room(self._kept, _MAX_KEPT)
             kept = self._kept[entry.session.id] = self._minted(entry, now)
         return kept
 
     def _minted(self, entry: ResolvedSession, now: float) -> ResolvedSession:
         session = entry.session
-        said = session.claims
-        names = said if self._claims is None else [each for each in self._claims if each in said]
+        claims = session.claims
+        names = (
+            claims if self._claims is None else [name for name in self._claims if name in claims]
+        )
         minted = self._minter.mint(
             session.subject,
-            {name: said[name] for name in names},
+            {name: claims[name] for name in names},
             now=now,
             jti=secrets.token_hex(16),
             audience=self._audience,

@@ -9,12 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.core.http import caller_fields, refusals
 from gateway.core.http.forwarding import UNKNOWN
-from gateway.core.http.refusals import Refusal
-from gateway.core.sessions import keys
-from gateway.core.sessions.keys import KEY_PATTERN
-from gateway.core.tokens import jwt_text
+from gateway.relay.access import caller_lines
 from gateway.relay.http1 import request_ids
 from gateway.relay.http1.request_head import RequestHead
 
@@ -57,7 +53,7 @@ def request_head(
     if head.max_forwards is not None:
         parts.append(b"Max-Forwards: %d\r\n" % (head.max_forwards - 1))
     if peer.trusted and head.forwarding:
-        parts.append(_merged(head, peer))
+        parts.append(_forwarding_lines(head, peer))
         request_id = request_ids.given_id(head) or own_id
     else:
         parts += (peer.forwarded, b"X-Forwarded-Host: ", host, b"\r\n")
@@ -65,80 +61,12 @@ def request_head(
     if entry is not None:
         parts += (b"Authorization: Bearer ", entry.token, b"\r\n", entry.lines)
     if route.in_process:
-        parts.append(_endpoint_lines(head, route, entry))
+        parts.append(caller_lines.lines(head, route, entry))
     parts.append(b"\r\n")
     return b"".join(parts)
 
 
-def _endpoint_lines(head: RequestHead, route: Route, entry: ResolvedSession | None) -> bytes:
-    """What the gateway's own endpoints are told: which session, and how its key came, and what
-    other keys its cookies hold; the key itself where that is needed to open and seal the session,
-    or to take leave of it; and what a browser that is on its way to log in has with it.
-
-    A login may carry an Authorization of its own (Basic, say), which goes on unless it is a key.
-    """
-    lines = _unread_line(head, entry)
-    if head.login_states:
-        lines += caller_fields.line(caller_fields.LOGIN_STATES, b"; ".join(head.login_states))
-    if head.credential is None:
-        given = head.authorization or b""
-        return lines if KEY_PATTERN.search(given) else lines + given
-    if entry is not None:
-        lines += caller_fields.line(caller_fields.SESSION, entry.session.id.encode())
-    captures = route.action.captures
-    if captures is not None:
-        lines += caller_fields.line(caller_fields.CAPTURE, b"%d" % captures)
-    if captures is not None or (head.cookie is not None and entry is not None):
-        lines += caller_fields.line(caller_fields.KEY, head.credential)
-    if head.cookie is None:
-        return lines + caller_fields.line(caller_fields.CARRIER, caller_fields.BY_HEADER.encode())
-    return lines + _cookie_lines(head, entry)
-
-
-def _unread_line(head: RequestHead, entry: ResolvedSession | None) -> bytes:
-    """Why a key that came opens nothing, unless its session has ended."""
-    refusal = None if entry is not None else _unread(head)
-    if refusal is None:
-        return b""
-    return caller_fields.line(caller_fields.UNREAD, refusal.reason.encode())
-
-
-def _unread(head: RequestHead) -> Refusal | None:
-    """Whether what came is no key, or is one that stands where no key is read."""
-    credential = head.credential
-    if credential is not None and head.cookie is None and not KEY_PATTERN.fullmatch(credential):
-        is_jwt = jwt_text.sole(credential.decode("latin-1"))
-        return refusals.TOKEN_NOT_KEY if is_jwt else refusals.NOT_A_KEY
-    given = (head.authorization or b"").partition(b":")[2]
-    if head.stray_key or (credential is None and keys.stands_in_authorization(given)):
-        return refusals.KEY_NOT_READ
-    return None
-
-
-def _cookie_lines(head: RequestHead, entry: ResolvedSession | None) -> bytes:
-    """The name of the cookie that counts, with what its session keeps of it; and the names of the
-    others with keys, and the ids of their sessions, for these end with it.
-    """
-    chosen = (head.cookie, head.credential)
-    names = [name for name, key in dict.fromkeys(head.key_cookies) if (name, key) != chosen]
-    current = None if entry is None else entry.session.id
-    others = [session_id for session_id in head.session_ids if session_id != current]
-    lines = caller_fields.line(caller_fields.CARRIER, caller_fields.BY_COOKIE.encode())
-    lines += caller_fields.line(caller_fields.COOKIE, _kept_cookie(head, entry))
-    if names:
-        lines += caller_fields.line(caller_fields.OTHER_COOKIES, b" ".join(names))
-    if others:
-        lines += caller_fields.line(caller_fields.OTHER_SESSIONS, " ".join(others).encode())
-    return lines
-
-
-def _kept_cookie(head: RequestHead, entry: ResolvedSession | None) -> bytes:
-    name = head.cookie or b""
-    kept = b"" if entry is None else entry.session.cookie.encode("ascii")
-    return kept if kept.startswith(name + b"; ") else name
-
-
-def _merged(head: RequestHead, peer: Peer) -> bytes:
+def _forwarding_lines(head: RequestHead, peer: Peer) -> bytes:
     """A trusted proxy's forwarding fields, with the proxy itself appended (RFC 7239 §5).
 
     One without an address, on a unix socket, is not appended to a chain: backends that read it from

@@ -48,14 +48,14 @@ class RequestReader:
         *,
         instance: str,
         identity: Iterable[str],
-        most_fields: int,
+        max_fields: int,
         key_field: str | None = None,
     ) -> None:
         """`instance` tells this gateway's `Via` from another's; `identity` are the names of the
-        fields that tell upstreams of the subject; `most_fields` is how many lines a head may have;
+        fields that tell upstreams of the subject; `max_fields` is how many lines a head may have;
         `key_field` is a field in which a key may come, beside Authorization.
         """
-        self._most_fields = most_fields
+        self._max_fields = max_fields
         self._instance = b"latchkey (" + instance.encode() + b")"
         self._identity = {name.lower().encode() for name in identity}
         self._identity_folded = {fold(name) for name in self._identity}
@@ -95,7 +95,7 @@ class RequestReader:
                     passed.append(line)
                 else:
                     rule(head, name, line)
-            if len(lines) > self._most_fields:
+            if len(lines) > self._max_fields:
                 raise Refused(refusals.HEAD_TOO_LARGE)
             _finish(head)
         except grammar.OtherVersion:

@@ -1,0 +1,84 @@
+"""The field lines by which the relay tells the gateway's own endpoints of a caller."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.core.http import caller_fields, refusals
+from gateway.core.http.refusals import Refusal
+from gateway.core.sessions import keys
+from gateway.core.sessions.keys import KEY_PATTERN
+from gateway.core.tokens import jwt_text
+from gateway.relay.http1.request_head import RequestHead
+
+if TYPE_CHECKING:
+    from gateway.relay.access.route import Route
+    from gateway.store.resolved_session import ResolvedSession
+
+
+def lines(head: RequestHead, route: Route, entry: ResolvedSession | None) -> bytes:
+    """The field lines about a caller: its session, and how its key came.
+
+    The key itself is among them where an endpoint has to open the session: to capture a token, and
+    to log out at a provider. A login may bring an Authorization of its own (Basic, say), which is
+    passed on unless it holds a key.
+    """
+    told = _unread_line(head, entry)
+    if head.login_states:
+        told += caller_fields.line(caller_fields.LOGIN_STATES, b"; ".join(head.login_states))
+    if head.credential is None:
+        given = head.authorization or b""
+        return told if KEY_PATTERN.search(given) else told + given
+    if entry is not None:
+        told += caller_fields.line(caller_fields.SESSION, entry.session.id.encode())
+    captures = route.action.captures
+    if captures is not None:
+        told += caller_fields.line(caller_fields.CAPTURE, b"%d" % captures)
+    if captures is not None or (head.cookie is not None and entry is not None):
+        told += caller_fields.line(caller_fields.KEY, head.credential)
+    if head.cookie is None:
+        return told + caller_fields.line(caller_fields.CARRIER, caller_fields.BY_HEADER.encode())
+    return told + _cookie_lines(head, entry)
+
+
+def _unread_line(head: RequestHead, entry: ResolvedSession | None) -> bytes:
+    """Why a key that came opens nothing, unless its session has ended."""
+    refusal = None if entry is not None else _unread(head)
+    if refusal is None:
+        return b""
+    return caller_fields.line(caller_fields.UNREAD, refusal.reason.encode())
+
+
+def _unread(head: RequestHead) -> Refusal | None:
+    """Whether what came is no key, or is one that stands where no key is read."""
+    credential = head.credential
+    if credential is not None and head.cookie is None and not KEY_PATTERN.fullmatch(credential):
+        is_jwt = jwt_text.sole(credential.decode("latin-1"))
+        return refusals.TOKEN_NOT_KEY if is_jwt else refusals.NOT_A_KEY
+    given = (head.authorization or b"").partition(b":")[2]
+    if head.stray_key or (credential is None and keys.stands_in_authorization(given)):
+        return refusals.KEY_NOT_READ
+    return None
+
+
+def _cookie_lines(head: RequestHead, entry: ResolvedSession | None) -> bytes:
+    """The name of the cookie that counts, with what its session keeps of it; and the names of the
+    others with keys, and the ids of their sessions, for these end with it.
+    """
+    chosen = (head.cookie, head.credential)
+    names = [name for name, key in dict.fromkeys(head.key_cookies) if (name, key) != chosen]
+    current = None if entry is None else entry.session.id
+    others = [session_id for session_id in head.session_ids if session_id != current]
+    lines = caller_fields.line(caller_fields.CARRIER, caller_fields.BY_COOKIE.encode())
+    lines += caller_fields.line(caller_fields.COOKIE, _kept_cookie(head, entry))
+    if names:
+        lines += caller_fields.line(caller_fields.OTHER_COOKIES, b" ".join(names))
+    if others:
+        lines += caller_fields.line(caller_fields.OTHER_SESSIONS, " ".join(others).encode())
+    return lines
+
+
+def _kept_cookie(head: RequestHead, entry: ResolvedSession | None) -> bytes:
+    name = head.cookie or b""
+    kept = b"" if entry is None else entry.session.cookie.encode("ascii")
+    return kept if kept.startswith(name + b"; ") else name
