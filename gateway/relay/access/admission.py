@@ -1,4 +1,4 @@
-"""The second phase of a decision: whether there is room for a request, and whether it fits."""
+"""The second phase of a decision: whether the gateway takes the request."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SINGLE = (
 
 
 class Load:
-    """The requests in flight in this worker, their limit, and the clients' shares of it."""
+    """The requests in flight in this worker, with their limit and shares."""
 
     __slots__ = ("limit", "requests", "shares")
 
@@ -37,7 +37,7 @@ class Load:
 
 
 def admit(route: Route, head: RequestHead, peer: Peer, load: Load) -> None:
-    """Raises `Refused` for a request that is one too many, too large or not fit for its route."""
+    """Raises `Refused` for a request too many, too large or unfit."""
     if load.requests > load.shares.crowded:
         _admit_to_share(load, head, peer)
     if head.length > route.action.body_limit:
@@ -50,7 +50,7 @@ def admit(route: Route, head: RequestHead, peer: Peer, load: Load) -> None:
 
 
 def _admit_to_share(load: Load, head: RequestHead, peer: Peer) -> None:
-    """Raises `Refused` for one request too many, of all clients or of this one."""
+    """Raises `Refused` for one request too many, of all or of this client."""
     if load.requests > load.limit:
         raise Refused(refusals.BUSY)
     if not load.shares.allows(peer.network(head), load.requests - 1):
@@ -58,9 +58,10 @@ def _admit_to_share(load: Load, head: RequestHead, peer: Peer) -> None:
 
 
 def _admit_to_endpoints(head: RequestHead) -> None:
-    """Refuses what the endpoints' own server would refuse, as it repeats the request in its answer
-    (wire-rules.md#E6). Of a field that came twice, the gateway and a backend might read different
-    ones.
+    """Refuse requests that the endpoints' own server would refuse.
+
+    It would repeat the request in its answer (wire-rules.md#E6). Of a field that came twice, the
+    gateway and a backend might read different ones.
     """
     if head.method not in _KNOWN:
         raise Refused(refusals.UNKNOWN_METHOD)

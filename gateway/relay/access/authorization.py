@@ -1,4 +1,4 @@
-"""The fourth phase of a decision: whether this caller may send this request by this route."""
+"""The fourth phase of a decision: whether the caller may do this."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from gateway.store.resolved_session import ResolvedSession
 
 
 def authorise(head: RequestHead, route: Route, entry: ResolvedSession | None, peer: Peer) -> None:
-    """Raises `Refused` for a caller without a session, for another site's page, and for a session
-    without the claims that the route requires.
+    """Raises `Refused` for a caller who may not use the route so.
+
+    That is a caller without a session, another site's page, or a session without the claims that
+    the route requires.
     """
     access = route.access
     if entry is None and access.auth is Auth.REQUIRED:
@@ -33,7 +35,7 @@ def authorise(head: RequestHead, route: Route, entry: ResolvedSession | None, pe
 def sessions_to_end(
     head: RequestHead, route: Route, entry: ResolvedSession | None, peer: Peer
 ) -> tuple[str, ...]:
-    """The ids of the sessions that end with a request to the backend's own logout.
+    """The ids of the sessions that end with a request to a backend's logout.
 
     These are the sessions of all keys that came, even on a route that looks at no key. Another
     site's page ends no session whose key came in a cookie.
@@ -46,7 +48,7 @@ def sessions_to_end(
 
 
 def require_minted(entry: ResolvedSession) -> None:
-    """Raises `Refused` for a session whose claims another issuer has vouched for.
+    """Raises `Refused` for a session with claims of another issuer.
 
     The gateway signs tokens for upstreams only with claims that it has minted itself.
     """

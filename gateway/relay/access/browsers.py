@@ -1,6 +1,7 @@
-"""What browsers need that programs do not: whose page asked, who may read, where to log in.
+"""The needs of browsers: who asked, who may read, where to log in.
 
-None of it costs a request of a program anything; a route without a policy costs nobody anything.
+A program's request costs none of this, and so does a request without a cookie on a route without a
+policy.
 """
 
 from __future__ import annotations
@@ -19,22 +20,24 @@ if TYPE_CHECKING:
 
 _SAFE = frozenset(method.encode() for method in origins.SAFE_METHODS)
 
-# What a request without a usable key is told. A key that is two keys is no reason to log in.
+# A request without a usable key gets it. One with several keys gets another status, because a login
+# would not help.
 _UNAUTHENTICATED = 401
 
 # RFC 9110 §9.3.7: what `OPTIONS *`, or an OPTIONS that may not be forwarded, is told.
 OPTIONS_FIELDS = {"Allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}
 
-_SEE_OTHER = 303  # RFC 9110 §15.4.4: go on with a GET, whatever this was
+_SEE_OTHER = 303  # go on with a GET, whatever this was (RFC 9110 §15.4.4)
 NO_CONTENT = 204
 
 
 def answer_options(head: RequestHead, found: Methods[Route]) -> None:
-    """Raises `Answered` if an OPTIONS may go no further (RFC 9110 §7.6.2), or if it is a browser's
-    question whether another site's page may ask (WHATWG Fetch §3.2.2), and the route that it is
-    about has an answer; it carries no key.
+    """Answer an OPTIONS request that goes no further. Raises `Answered`.
 
-    A proxy that asks about one would take such an answer for leave to pass it on.
+    It is one whose Max-Forwards is 0 (RFC 9110 §7.6.2), or a preflight (WHATWG Fetch §3.2.2) for a
+    route with a policy; a preflight carries no key.
+
+    A question of a proxy gets no such answer, for the proxy would let the request pass.
     """
     if head.description is not None or any(route.verifies for route in found.all()):
         return
@@ -50,8 +53,10 @@ def answer_options(head: RequestHead, found: Methods[Route]) -> None:
 
 
 def may_act(head: RequestHead, route: Route, peer: Peer) -> bool:
-    """Whether a request whose key came in a cookie was caused by a page of our own, or of an origin
-    that may do what ours may, or cannot change anything. The endpoints have rules of their own.
+    """Whether a request may use the key in its cookie.
+
+    It may if the site's own pages have caused it, or if its method changes nothing. The endpoints
+    have rules of their own.
     """
     if route.is_endpoint or (head.method in _SAFE and head.upgrade is None):
         return True
@@ -64,8 +69,10 @@ def may_act(head: RequestHead, route: Route, peer: Peer) -> bool:
 
 
 def refusal_for_caller(refused: Refused, head: RequestHead, route: Route) -> Refused | Answered:
-    """The refusal as this caller can use it: a browser that goes somewhere is sent to log in first,
-    and another site's page may read why it was refused, if it may read the route's answers.
+    """The refusal in the form that this caller can use.
+
+    A browser that goes somewhere is sent to the login page. Another origin's page may read the
+    refusal if it may read the route's answers.
     """
     status = refused.refusal.status
     page = route.access.login_page if status == _UNAUTHENTICATED else None
@@ -87,7 +94,7 @@ def refusal_for_caller(refused: Refused, head: RequestHead, route: Route) -> Ref
 
 
 def cors_fields(head: RequestHead, policy: Policy) -> dict[str, str]:
-    """What an answer to this request says of who may read it."""
+    """The fields that say which pages may read the answer to this request."""
     return policy.answer(head.passed_value(b"origin") or "")
 
 
@@ -101,5 +108,5 @@ def _accept_and_mode(head: RequestHead) -> tuple[str | None, str | None]:
 
 
 def asked_host(head: RequestHead, peer: Peer) -> str:
-    """What the browser asked, as far as whoever stands before us is to be believed."""
+    """The host that the browser asked, as trusted proxies tell it."""
     return (peer.client(head).host or head.host or b"").decode("latin-1")

@@ -1,4 +1,4 @@
-"""The field lines by which the relay tells the gateway's own endpoints of a caller."""
+"""The field lines by which the endpoints learn of a caller."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def lines(head: RequestHead, route: Route, entry: ResolvedSession | None) -> byt
 
 
 def _unread_line(head: RequestHead, entry: ResolvedSession | None) -> bytes:
-    """Why a key that came opens nothing, unless its session has ended."""
+    """The reason why a key opens nothing, unless its session has ended."""
     refusal = None if entry is not None else _unread(head)
     if refusal is None:
         return b""
@@ -50,7 +50,7 @@ def _unread_line(head: RequestHead, entry: ResolvedSession | None) -> bytes:
 
 
 def _unread(head: RequestHead) -> Refusal | None:
-    """Whether what came is no key, or is one that stands where no key is read."""
+    """The refusal of a credential that is no key, or came in a wrong place."""
     credential = head.credential
     if credential is not None and head.cookie is None and not KEY_PATTERN.fullmatch(credential):
         is_jwt = jwt_text.sole(credential.decode("latin-1"))
@@ -62,8 +62,10 @@ def _unread(head: RequestHead) -> Refusal | None:
 
 
 def _cookie_lines(head: RequestHead, entry: ResolvedSession | None) -> bytes:
-    """The name of the cookie that counts, with what its session keeps of it; and the names of the
-    others with keys, and the ids of their sessions, for these end with it.
+    """The lines about the cookies with keys.
+
+    They name the cookie that counts, with the attributes that its session keeps, and the other
+    cookies with the ids of their sessions: a logout ends these as well.
     """
     chosen = (head.cookie, head.credential)
     names = [name for name, key in dict.fromkeys(head.key_cookies) if (name, key) != chosen]

@@ -74,7 +74,9 @@ class Decider:
         self._finder = SessionFinder(sessions, cookies, jwt_callers)
 
     async def decide(self, head: RequestHead, peer: Peer, own_id: bytes) -> Forward:
-        """match → admit → identify → authorise → prepare. Raises `Refused` or `Answered`.
+        """match → admit → identify → authorise → prepare.
+
+        Raises `Refused` or `Answered`.
 
         If a proxy asks about a request, the described request goes through the phases. There is
         nothing to prepare then, as the proxy itself sends it on.
@@ -113,7 +115,7 @@ class Decider:
     async def decide_again(
         self, forward: Forward, head: RequestHead, peer: Peer, own_id: bytes, *, renew: bool
     ) -> Forward | None:
-        """Decide once more, with another token, after the upstream has refused this one.
+        """Decide again with another token, after the upstream has refused one.
 
         None if there is no other token. Raises `Refused`.
 
@@ -163,7 +165,10 @@ class Decider:
 
 
 def _with_route_token(route: Route, entry: ResolvedSession) -> ResolvedSession:
-    """The session with a token that is meant for the route's upstream alone. Raises `Refused`."""
+    """The session with a token that is meant for the route's upstream alone.
+
+    Raises `Refused`.
+    """
     assert route.action.token is not None
     authorization.require_minted(entry)
     return route.action.token.entry(entry, time.time())

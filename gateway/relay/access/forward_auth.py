@@ -1,13 +1,14 @@
-"""The verify endpoint: a proxy describes a request that has come to it, and learns whether it may
-pass, and with what fields (forward authentication).
+"""The verify endpoint: forward authentication for other proxies.
 
-Proxies describe requests in three ways. A request has to be described in exactly one of them, and
-nothing of it twice, for a client can send such fields too, and no proxy removes them all.
+A proxy describes a request that has come to it, and learns whether the request may pass, and with
+which fields. There are three ways to describe one. A description has to use exactly one of them,
+and name nothing twice: a client can send such fields too, and no proxy removes them all.
 
 * Traefik and Caddy: X-Forwarded-Method and -Uri, with -Host and -Proto.
-* nginx: X-Original-Method with -URI, or -URL which names the host too. Its `auth_request` knows
-  2xx, 401 and 403 and takes all else for a fault, so a redirect is told as a 401 with Location.
-* Envoy: by the question's own method and host, and by its path behind that of the endpoint.
+* nginx: X-Original-Method with -URI, or with -URL, which names the host too. Its `auth_request`
+  knows 2xx, 401 and 403 and takes all others for a fault. So a redirect becomes a 401 with
+  Location.
+* Envoy: the question's own method and host, and its path behind that of the endpoint.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from gateway.relay.outcomes import Answered, Refused
 if TYPE_CHECKING:
     from gateway.store.resolved_session import ResolvedSession
 
-# What names a request's target, and what names its method then. The last way is Envoy's; these are
-# no fields, and no field can be called so.
+# By the field with a request's target: the field with its method. The last two are Envoy's way, and
+# no fields: no field can have such a name.
 _URL, _PATH = b"x-original-url", b":path"
 _WAYS = {
     b"x-forwarded-uri": b"x-forwarded-method",
@@ -42,33 +43,36 @@ _DESCRIBING = frozenset({_HOST, _PROTO, *_WAYS, *_WAYS.values()})
 
 _ABSOLUTE = re.compile(rb"(?i:(https?))://([^/?]+)(/.*)")
 
-# Where a browser can be sent.
+# An origin to which a browser can be sent.
 _SITE = re.compile(rb"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
-# RFC 6455 §4.1: every handshake has some of these. Proxies keep `Upgrade` to themselves.
+# Every handshake of a WebSocket has such fields (RFC 6455 §4.1). Proxies do not pass `Upgrade` on.
 _OF_A_HANDSHAKE = b"sec-websocket-"
 
-# What Connection may name: what speaks of the connection itself (RFC 9110 §7.6.1).
+# The options of Connection that are about the connection itself (RFC 9110 §7.6.1).
 _OPTIONS = frozenset({b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings"})
 
 _OK = 200
 
 
 class VerifyEndpoint:
-    """Reads descriptions of requests, and answers those who gave them."""
+    """Reads descriptions of requests, and answers the proxies' questions."""
 
     def __init__(
         self, reader: RequestReader, *, identity: Iterable[str], key_field: str | None
     ) -> None:
-        """`identity` are the names of the fields that tell upstreams of the subject; `key_field` is
-        a field in which a key may come, beside Authorization.
+        """Take the fields that every answer names.
+
+        reader: reads a described request as one that came itself
+        identity: the names of the fields that tell upstreams the subject
+        key_field: a field in which a key may come, beside Authorization
         """
         self._reader = reader
         own = [] if key_field is None else [key_field]
         self._blank = dict.fromkeys(["Authorization", "Cookie", *own, *identity], "")
 
     def routes(self, path: str) -> list[Route]:
-        """The endpoint itself, and all below it, where the path is a description."""
+        """The routes of the endpoint, and of Envoy's descriptions below it."""
         return [
             Route(
                 name=name,
@@ -81,15 +85,16 @@ class VerifyEndpoint:
         ]
 
     def described_request(self, head: RequestHead, asked: Route, peer: Peer) -> RequestHead:
-        """The request that is asked about, read by the rules for those that come themselves.
+        """The request that a question is about, read by the usual rules.
 
-        Raises `Refused` for who may not ask, and for what is not described in exactly one way.
+        Raises `Refused` for a peer that may not ask, and for a request that is not described in
+        exactly one way.
         """
         if not peer.describes:
             raise Refused(refusals.UNTRUSTED)
         if head.purged or not _OPTIONS.issuperset(head.named):
-            # There are backends that take X_User_Id for X-User-Id, and some that speak h2c; and a
-            # proxy may remove what Connection names after it has put our fields in.
+            # Some backends take X_User_Id for X-User-Id, and some speak h2c. And a proxy may remove
+            # the fields that Connection names after it has added ours.
             raise Refused(refusals.UNFIT)
         parts = _parts(head, asked, peer)
         line = b"%b %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (parts.method, parts.target, parts.host)
@@ -103,10 +108,10 @@ class VerifyEndpoint:
         return described
 
     def answer(self, head: RequestHead, entry: ResolvedSession | None) -> Answered:
-        """Yes, with what is to take the place of what the client has sent.
+        """The answer "yes", with the fields that replace the client's own.
 
-        Every field is named, even if there is nothing to put there: some proxies leave a field that
-        they are not told of as the client sent it.
+        It names every field, and an empty value removes one: some proxies pass on a client's field
+        that the answer does not name.
         """
         fields = {**self._blank, "Cookie": _cookies(head), "Cache-Control": "no-store"}
         if entry is not None:
@@ -121,7 +126,7 @@ class _Parts(NamedTuple):
     method: bytes
     target: bytes
     host: bytes
-    scheme: bytes  # as the browser knows it; empty if that is not known
+    scheme: bytes  # as the browser knows it; empty if it is unknown
     by_nginx: bool
 
 
@@ -142,7 +147,7 @@ def _parts(head: RequestHead, asked: Route, peer: Peer) -> _Parts:
         url = _ABSOLUTE.fullmatch(target)
         if url is None or host not in (None, url[2]):
             raise Refused(refusals.UNDESCRIBED)
-        # A scheme on which not all agree is none: there may be TLS in front of nginx, or not.
+        # If two fields disagree, the scheme is unknown: there may be TLS in front of nginx.
         scheme = url[1].lower() if scheme in (b"", url[1].lower()) else b""
         host, target = url[2], url[3]
     if not target.startswith(b"/"):
@@ -152,7 +157,7 @@ def _parts(head: RequestHead, asked: Route, peer: Peer) -> _Parts:
 
 
 def _site(parts: _Parts) -> str:
-    """What makes a path a URL again; nothing where a browser could not go."""
+    """The origin of a described request; "" if a browser could not go there."""
     site = b"%b://%b" % (parts.scheme, parts.host)
     return site.decode("latin-1") if _SITE.fullmatch(site) else ""
 
@@ -163,7 +168,10 @@ def _handshake(head: RequestHead) -> bytes | None:
 
 
 def _cookies(head: RequestHead) -> str:
-    """The cookies without the key, as one field (RFC 9113 §8.2.3 allows several)."""
+    """The cookies without the key in one field.
+
+    A request may have several (RFC 9113 §8.2.3).
+    """
     named = (line.partition(b":") for line in head.passed)
     values = [value.strip() for name, _, value in named if name.lower() == b"cookie"]
     return b"; ".join(values).decode("latin-1")

@@ -1,7 +1,8 @@
-"""Whose key a request presents: one phase of the decision, for what the near cache cannot tell.
+"""The third phase of a decision: which session a request's key belongs to.
 
-A key in a cookie is judged apart: a browser sends whatever cookies it has, also those that a
-neighbouring host has set, or that were left from another path or from before HTTPS.
+The near cache answers for most requests; this is for all others. Keys in cookies have rules of
+their own: a browser also sends cookies that a neighbouring host has set, or that are left from
+another path or from before HTTPS.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
 
 _DOTS = 2  # in a JWT; a key has none
 
-# More cookies with different keys are not looked up: no browser has them without being made to.
+# More cookies with different keys are not looked up. Only an attack makes a browser send so many.
 _MAX_KEYS = 8
 
-# What a client is told of a credential that opens nothing. That a session is there and cannot be
-# read, or that a cookie is none of ours, is for operators to know.
+# By the reason for operators: the refusal for the client. A client does not learn that there is a
+# session which cannot be read, or that a cookie is not one of the gateway's.
 _TOLD = {
     "not_a_key": refusals.NOT_A_KEY,
     "token_not_key": refusals.TOKEN_NOT_KEY,
@@ -45,8 +46,8 @@ _TOLD = {
     "several_keys": refusals.SEVERAL_KEYS,
 }
 
-# A session that cannot be read may be read again, once a missing secret has been put back; and
-# where a cookie is not taken, it may be another site's.
+# In these cases the browser keeps the cookie: the session can be read again once a missing secret
+# is back, and a cookie that is not taken may be another site's.
 _KEPT = frozenset({"unreadable_session", "untrusted_cookie"})
 
 
@@ -56,8 +57,10 @@ class SessionFinder:
     def __init__(
         self, sessions: Sessions, cookies: TrustedCookies, jwt_callers: JwtCallers | None
     ) -> None:
-        """`cookies` are those in which keys are taken, and `jwt_callers` are those who bring tokens
-        of their own, if there are routes for them.
+        """Take what finds sessions.
+
+        cookies: the cookies in which keys are taken
+        jwt_callers: believes JWTs that callers bring; None if no route accepts one
         """
         self._sessions = sessions
         self._near = sessions.near
@@ -67,7 +70,9 @@ class SessionFinder:
     def find(
         self, route: Route, head: RequestHead, peer: Peer
     ) -> Awaitable[ResolvedSession | None]:
-        """The session whose key came; None if the request counts as one without a key.
+        """The session whose key came.
+
+        None if the request counts as one without a key.
 
         Raises `Refused`, also when it is awaited. A coroutine in between would cost each look-up.
         """
@@ -83,8 +88,9 @@ class SessionFinder:
         return self._resolve(route, head, peer)
 
     def refuse(self, route: Route, head: RequestHead, peer: Peer, reason: str) -> None:
-        """Raises `Refused` for a request whose key opens nothing, for this reason; unless it counts
-        as one without a key. Either way a browser is told to forget the cookie.
+        """Raises `Refused` for a key that opens nothing, unless it counts as none.
+
+        Either way the browser is told to forget the cookie. `reason` is for operators.
         """
         assert head.credential is not None
         # The endpoints set cookies themselves.
@@ -108,10 +114,11 @@ class SessionFinder:
         return found
 
     async def _choose(self, route: Route, head: RequestHead, peer: Peer) -> ResolvedSession | None:
-        """The session of the cookie that counts, of several with different keys (wire-rules.md#E7).
+        """The session of the cookie that counts, of several (wire-rules.md#E7).
 
-        Those that no neighbouring host can set come first, then those whose sessions live. Of
-        living sessions of several people none counts: one of them may have planted a cookie.
+        Cookies that no neighbouring host can set come first, and then cookies whose sessions live.
+        If living sessions belong to several people, no cookie counts: one of these people may have
+        planted a cookie.
         """
         reason = "untrusted_cookie"
         for rank in self._cookies.ranked(head, peer):
@@ -142,7 +149,7 @@ class SessionFinder:
             raise _refused(error, credential) from None
 
     async def _verify(self, route: Route, token: bytes) -> ResolvedSession | None:
-        """Believes a token that the caller brought, without any session."""
+        """Verify a token that the caller brought in place of a key."""
         assert self._jwt_callers is not None
         try:
             return await self._jwt_callers.entry(token)
@@ -156,12 +163,12 @@ class SessionFinder:
 
 
 def _needs_token(route: Route) -> bool:
-    """An endpoint needs none: a logout must not wait for a new one."""
+    """Whether the token is used: a logout must not wait for a new one."""
     return not route.is_endpoint
 
 
 def _refused(error: StoreUnavailable | RenewalFailed, credential: bytes) -> Refused:
-    """What a client is told of a session that cannot be had now."""
+    """The refusal if a session cannot be read or renewed at the moment."""
     if isinstance(error, NewerSession):
         event = _event(credential, refusals.NEWER_SESSION.reason)
         return Refused(refusals.NEWER_SESSION, event=event)
@@ -175,7 +182,7 @@ def _contradicts_cookies(head: RequestHead) -> bool:
 
 
 def _brings_jwt(head: RequestHead) -> bool:
-    """Whether a JWT came in place of a key, in the field where one belongs (RFC 6750 §2.1)."""
+    """Whether a JWT came in place of a key, as a bearer token (RFC 6750 §2.1)."""
     credential, line = head.credential, head.authorization
     if credential is None or line is None or credential.count(b".") != _DOTS:
         return False
@@ -183,8 +190,9 @@ def _brings_jwt(head: RequestHead) -> bool:
 
 
 def _counts_as_none(route: Route, head: RequestHead) -> bool:
-    """Whether a key that opens nothing is no reason for a refusal. On an optional route, a cookie
-    says nothing of what its visitor wants.
+    """Whether a key that opens nothing counts as no key.
+
+    A visitor of an optional route may not know of an old cookie.
     """
     if route.access.auth is Auth.OPTIONAL and head.cookie is not None:
         return True
@@ -192,6 +200,9 @@ def _counts_as_none(route: Route, head: RequestHead) -> bool:
 
 
 def _event(credential: bytes, reason: str) -> Event:
-    """For the audit log. A key that opens nothing any more is named by the session that it had."""
+    """For the audit log.
+
+    A key that opens nothing any more is named by the session that it had.
+    """
     key = keys.parse_key(credential)
     return Event("refused", session_id="" if key is None else keys.session_id(key), reason=reason)

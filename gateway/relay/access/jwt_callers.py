@@ -1,5 +1,7 @@
-"""JWTs that callers bring along themselves, on routes that accept them: verified, and remembered
-for a moment, so that a service which sends one with each request costs no signature each time.
+"""Callers that bring a JWT in place of a key, on routes that accept one.
+
+A verified token is remembered for some seconds, because services send the same one with each
+request.
 """
 
 from __future__ import annotations
@@ -15,20 +17,22 @@ from gateway.core.tokens.claims import BadToken, Claims
 from gateway.outbound.token_readers import ReadToken
 from gateway.store.resolved_session import ResolvedSession
 
-# For how long a token is believed without another look, in seconds: a key that its provider has
-# taken back is believed for so much longer.
+# A verified token is believed for so long. A key that its provider has revoked is believed for as
+# much longer.
 _REMEMBERED_SECONDS = 10.0
 
-# How many are remembered; each is at most as long as a head.
+# A remembered token is at most as long as a head.
 _MAX_REMEMBERED = 1000
 
 
 class JwtCallers:
-    """Entries of callers that have no session, but a token of their own."""
+    """Verifies the tokens of callers without a session."""
 
     def __init__(self, read: ReadToken, identity: Mapping[str, str], realm: Realm) -> None:
-        """`read` verifies; `identity` are the fields that tell upstreams who asks, and `realm` is
-        that of the tokens' subjects.
+        """`read` verifies.
+
+        `identity` are the fields that tell upstreams who asks, and `realm` is that of the tokens'
+        subjects.
         """
         self._read = read
         self._realm = realm
@@ -36,13 +40,16 @@ class JwtCallers:
         self._known: dict[bytes, ResolvedSession] = {}
 
     async def entry(self, token: bytes) -> ResolvedSession:
-        """What requests need of a token. Raises `BadToken` and `KeysUnavailable`."""
+        """The token in the form of a session.
+
+        Raises `BadToken` and `KeysUnavailable`.
+        """
         known = self._known.get(token)
         if known is not None and known.expires > time.time():
             return known
         claims = await self._read(token.decode("latin-1"))
         expires = math.inf if claims.expires is None else claims.expires
-        # Without an id, for it is no session: nothing renews it, ends it or lists it.
+        # It has no id, because nothing renews, ends or lists it.
         session = Session(
             id="",
             subject=self._subject(claims),
@@ -62,7 +69,7 @@ class JwtCallers:
         return entry
 
     def _subject(self, claims: Claims) -> str:
-        """Whom a token names; nothing, if it names none. Raises `BadToken`."""
+        """The subject that a token names; "" without one. Raises `BadToken`."""
         try:
             return self._realm.subject(claims.subject(("sub",)), claims.payload) or ""
         except NoRealm:

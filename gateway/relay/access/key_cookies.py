@@ -1,4 +1,4 @@
-"""Cookies with keys: which of them count, and how a browser is told to forget them."""
+"""Cookies with keys: which of them count, and how browsers forget them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,19 @@ KeyCookie = tuple[bytes, bytes]
 
 
 class TrustedCookies:
-    """The cookies in which keys are taken; by others, another site could log a visitor in."""
+    """The cookies in which keys are taken.
+
+    By others, another site could log a visitor in.
+    """
 
     def __init__(
         self, name: str, places: Iterable[TokenPlace], *, secure: bool | Literal["auto"]
     ) -> None:
-        """`name`, and whether cookies are `secure`, are what the section `keys` says; `places` is
-        where backends hand tokens out.
+        """Take the section `keys` of config.yaml.
+
+        name: the configured name of the cookie
+        places: the places in which backends hand tokens out
+        secure: whether cookies are for HTTPS alone
         """
         places = tuple(places)
         self._secure = secure
@@ -39,14 +45,14 @@ class TrustedCookies:
         )
 
     def have(self, head: RequestHead, peer: Peer) -> bool:
-        """Whether the one that brought the request's key is among them."""
+        """Whether the cookie that brought the request's key is one of them."""
         return self._by_http is None or self._has(head.cookie or b"", head, peer)
 
     def ranked(self, head: RequestHead, peer: Peer) -> list[list[KeyCookie]]:
-        """The trusted ones of a request with several, the more trusted ones first, each once.
+        """A request's trusted cookies in two ranks, the more trusted ones first.
 
-        A neighbouring host can set any but those of one prefix (RFC 6265bis §4.1.3), and which
-        comes first in the field is decided by who sets it: by a longer path.
+        A neighbouring host can set all cookies but those of one prefix (RFC 6265bis §4.1.3). It can
+        also make its cookie come first in the field, by a longer path.
         """
         trusted = [
             (name, key)
@@ -57,15 +63,16 @@ class TrustedCookies:
         return [own, [pair for pair in trusted if pair not in own]]
 
     def is_of_backend(self, name: bytes) -> bool:
-        """Whether a backend may hand keys out in this cookie."""
+        """Whether a backend may hand out keys in this cookie."""
         text = name.decode("latin-1")
         return text not in self._unknown and (self._by_http is None or text in self._own)
 
     def forget(self, head: RequestHead, peer: Peer, entry: ResolvedSession | None = None) -> None:
-        """Has the browser forget the cookies that brought keys, if they are ours. One of any other
-        name and of a whole domain may be another gateway's.
+        """Make the browser forget the gateway's own cookies that brought keys.
 
-        entry: of the session that has just ended, which tells from where its one cookie is
+        A cookie of another name that is valid for a whole domain may be another gateway's.
+
+        entry: the session that has just ended, which knows the attributes of its cookie
         """
         path, host = head.path.decode("latin-1"), browsers.asked_host(head, peer)
         cookies = dict.fromkeys(head.key_cookies)

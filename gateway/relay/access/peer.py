@@ -1,4 +1,4 @@
-"""The other end of a client's connection: the client itself, or a proxy that it came through."""
+"""The other end of a client's connection: the client itself, or a proxy."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ if TYPE_CHECKING:
 
 
 class Peer:
-    """What one connection tells of its other end, rendered once for all its requests."""
+    """The other end of one connection, with the lines for its requests."""
 
     __slots__ = ("_proxies", "address", "describes", "forwarded", "name", "trusted", "via")
 
     def __init__(
         self, peername: Any, *, instance: str, proxies: Trusted, describing: Trusted
     ) -> None:
-        """`peername` is the socket's; `proxies` are believed in what they say of their clients, and
-        who is `describing` may ask about the requests of others.
+        """Read the address.
+
+        peername: of the socket
+        instance: names this gateway in Via
+        proxies: are believed in what they say about their clients
+        describing: may ask about the requests of others
         """
         address = forwarding.plain(peername[0]) if isinstance(peername, tuple) else UNKNOWN
         self.address = address
@@ -34,7 +38,10 @@ class Peer:
         self._proxies = proxies
 
     def client(self, head: RequestHead) -> Client:
-        """Who asked, how and where: the one place that tells."""
+        """The client of a request, its scheme and the host that it asked.
+
+        All code asks here.
+        """
         if not self.trusted or not head.forwarding:
             return Client(self.address)
         if head.client is None:
@@ -42,10 +49,13 @@ class Peer:
         return head.client
 
     def network(self, head: RequestHead) -> str:
-        """The client of a request, as far as it can be told from others; else ""."""
+        """The client's network, for limits.
+
+        "" if it cannot be told from other clients.
+        """
         return self._proxies.client_network(self.client(head).address)
 
     @property
     def own_network(self) -> str:
-        """The same of the connection itself, which a proxy makes for many."""
+        """The network of the connection itself, which may be a proxy's."""
         return self._proxies.client_network(self.address)

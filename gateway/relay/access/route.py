@@ -28,7 +28,10 @@ _SAFE = frozenset(method.encode() for method in origins.SAFE_METHODS)
 
 
 class Auth(enum.Enum):
-    """Who may pass. `OFFERED` is for endpoints: a key is looked up, and none is required."""
+    """Who may pass.
+
+    `OFFERED` is for endpoints: a key is looked up, and none is required.
+    """
 
     REQUIRED = "required"
     OPTIONAL = "optional"
@@ -93,7 +96,7 @@ class Access:
         )
 
     def is_as_strict_as(self, other: Access) -> bool:
-        """Whether it refuses all that the other refuses, and shows answers to nobody else."""
+        """Whether it refuses all that the other refuses, with the same readers."""
         return (
             _STRICTNESS[self.auth] >= _STRICTNESS[other.auth]
             and all(
@@ -112,7 +115,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What happens to the requests of a route on their way to its upstream, and to the answers."""
+    """What happens to a route's requests and answers on their way."""
 
     host: bytes = b""  # the upstream's own Host
     keeps_host: bool = True  # the client's Host goes upstream in its place
@@ -127,7 +130,10 @@ class Action:
 
     @classmethod
     def of(cls, options: RouteAction, config: Config, **made: Any) -> Action:
-        """The action that a rule of config.yaml describes; `made` are the fields that need more."""
+        """The action that a rule of config.yaml describes.
+
+        `made` are the fields that need more.
+        """
         timeouts = config.timeouts
         response, body_idle = options.response_timeout, options.body_idle
         return cls(
@@ -160,7 +166,7 @@ class Action:
         return not prefix or strict == prefix or strict.startswith(prefix + b"/")
 
     def hides_as_much_as(self, other: Action) -> bool:
-        """Whether it shows no token that the other keeps from clients or from its upstream."""
+        """Whether it shows no token that the other hides."""
         return (self.captures is not None or other.captures is None) and (
             other.token in (None, self.token)
         )
@@ -207,7 +213,7 @@ class Route:
         return self.action.upstream_path(head.path) + head.query
 
     def is_as_strict_as(self, other: Route) -> bool:
-        """Whether it refuses all that the other refuses, and shows nothing that the other hides."""
+        """Whether it refuses and hides all that the other does."""
         return self.access.is_as_strict_as(other.access) and self.action.hides_as_much_as(
             other.action
         )

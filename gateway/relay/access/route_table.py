@@ -11,19 +11,19 @@ from gateway.core.http.refusals import Refusal
 from gateway.core.http.routing import Methods, Table
 from gateway.relay.access.route import Route
 
-# How many paths are remembered, and how long they may be: at most about 2 MiB of a client's choice.
+# Clients choose the paths that are remembered: at most about 2 MiB of them.
 _MAX_PATHS = 4096
 _MAX_PATH_BYTES = 256
 
-# How many sets of routes between which a path does not decide are remembered: 4 KiB or so each.
+# Remembered sets of routes that a path may be meant by, of about 4 KiB each.
 _MAX_DECIDED = 256
 
-# Stands for the methods that no rule names.
+# Stands for all methods that no rule names.
 _UNNAMED = b""
 
 
 class RouteTable:
-    """Finds the route of a path, and remembers what it found."""
+    """Finds the routes of paths, and remembers them."""
 
     def __init__(
         self,
@@ -31,8 +31,11 @@ class RouteTable:
         routes: Iterable[tuple[str, Iterable[str] | None, Route]],
         logins: BackendPaths,
     ) -> None:
-        """`routes` are (pattern, methods or None for every method, route); `logins` is where any
-        upstream hands out tokens.
+        """Build the tables.
+
+        endpoints: the gateway's own routes, which come first
+        routes: (pattern, methods or None for all methods, route)
+        logins: the paths at which any upstream hands out tokens
         """
         self._endpoints = Table((route.name, None, route) for route in endpoints)
         self._routes = Table(routes)
@@ -41,7 +44,10 @@ class RouteTable:
         self._decided: dict[tuple[Methods[Route], ...], Methods[Route]] = {}
 
     def match(self, path: bytes) -> Methods[Route] | Refusal:
-        """The routes of a path as it came (without its query), or why there is none."""
+        """The routes of a path as it came, without its query.
+
+        A refusal if there is none.
+        """
         found = self._memo.get(path)
         if found is None:
             found = self._look_up(path)
@@ -74,7 +80,7 @@ class RouteTable:
         return self._at_backends(found, path, readings, named=named)
 
     def _strictest(self, found: Methods[Route], rivals: Sequence[Methods[Route]]) -> Methods[Route]:
-        """The routes that decide where a path may be meant by several, as remembered."""
+        """The strictest of several routes that a path may be meant by; remembered."""
         if not rivals:
             return found
         asked = (found, *rivals)
@@ -87,8 +93,12 @@ class RouteTable:
     def _at_backends(
         self, found: Methods[Route], path: bytes, readings: Readings, *, named: bool
     ) -> Methods[Route] | Refusal:
-        """What the path means to the backends of these routes. A route that is `named` by it leads
-        to no other format of theirs: a page `/login.html` is not the login.
+        """The routes, with what the path means to their backends.
+
+        A refusal at a guarded path.
+
+        named: whether a pattern is exactly this path; then it is no other path with a format
+            suffix, so that a page `/login.html` is not the login
         """
 
         def leads_to(route: Route, meant: BackendPaths) -> bool:
@@ -115,8 +125,9 @@ class RouteTable:
 
 
 def _resolved(table: Table[Route], readings: Readings) -> Methods[Route] | None:
-    """What is found by the strict and the resolved reading alike, and by what they are without
-    control bytes. Raises `AmbiguousPath`.
+    """The rules that all readings but the loose ones match.
+
+    Raises `AmbiguousPath`.
     """
     found = table.match(readings.strict)
     for other in (readings.resolved, *readings.without_controls):
@@ -126,9 +137,12 @@ def _resolved(table: Table[Route], readings: Readings) -> Methods[Route] | None:
 
 
 def _strictest(found: Methods[Route], rivals: Sequence[Methods[Route]]) -> Methods[Route]:
-    """For each method the route that is as strict as all others; `found` counts first.
+    """For each method the route that is as strict as all others.
 
-    Raises `AmbiguousPath` where none is: each would let something pass that another refuses.
+    `found` comes first.
+
+    Raises `AmbiguousPath` if there is none, because any route would let something pass that another
+    one refuses.
     """
     decided: Methods[Route] = Methods()
     for method in {name for methods in (found, *rivals) for name in methods.named}:
@@ -142,7 +156,10 @@ def _strictest(found: Methods[Route], rivals: Sequence[Methods[Route]]) -> Metho
 
 
 def _decide(method: bytes, found: Methods[Route], rivals: Sequence[Methods[Route]]) -> Route | None:
-    """None where one of them does not have this method."""
+    """The strictest route for one method.
+
+    None if one of the patterns does not serve it.
+    """
     first = found.pick(method)
     if first is None or not first.upstream_paths.read_loosely:
         return first

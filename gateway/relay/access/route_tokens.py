@@ -1,4 +1,4 @@
-"""Tokens for one upstream alone: what a session's own token says, as far as that upstream may know.
+"""Tokens for one upstream alone, with the claims that it may know.
 
 Signing may take a millisecond (RSA), so a token is kept and serves many requests.
 """
@@ -17,13 +17,13 @@ from gateway.store.resolved_session import ResolvedSession
 if TYPE_CHECKING:
     from gateway.core.tokens.minting import Minter
 
-# Of how many sessions a token is kept, in each worker, for all routes that ask for the same one: 1
-# KiB or so each. They are kept here and not with the near cache's entries, which come and go more.
+# The sessions whose tokens are kept in each worker, for all routes with the same `token`: about 1
+# KiB each. The near cache is no place for them, because its sessions come and go more often.
 _MAX_KEPT = 10_000
 
 
 class RouteTokens:
-    """The tokens that go upstream by one route."""
+    """Makes and keeps the tokens of one route."""
 
     def __init__(
         self,
@@ -33,7 +33,11 @@ class RouteTokens:
         claims: Sequence[str] | None,
         lifetime: float | None,
     ) -> None:
-        """`claims` are the names of those that the upstream is told, beside `sub`; None: all."""
+        """Take the route's `token`.
+
+        claims: the names of the claims in a token beside `sub`; None: all claims of the session
+        lifetime: seconds; None: the minter's own
+        """
         self._minter = minter
         self._audience = audience
         self._claims = claims
@@ -41,7 +45,7 @@ class RouteTokens:
         self._kept: dict[str, ResolvedSession] = {}  # by session id
 
     def entry(self, entry: ResolvedSession, now: float) -> ResolvedSession:
-        """The entry with the route's token in place of its own, which was minted here as well."""
+        """The session with the route's token in place of its own minted one."""
         kept = self._kept.get(entry.session.id)
         if kept is None or kept.expires <= now or kept.session.token.raw != entry.token:
             if len(self._kept) >= _MAX_KEPT:

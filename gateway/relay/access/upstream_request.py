@@ -1,8 +1,7 @@
-"""The head of a request as an upstream gets it.
+"""The fifth phase of a decision: the head of a request for the upstream.
 
-What a client must not decide is removed while its head is read (`relay/http1/request_reader.py`);
-here the gateway's own fields are added. So no field that a client names in `Connection` can be one
-of ours.
+`RequestReader` has removed all fields that a client must not set. The gateway's own fields are
+added here. So a client cannot remove one of them by naming it in `Connection`.
 """
 
 from __future__ import annotations
@@ -27,9 +26,12 @@ def request_head(
     peer: Peer,
     own_id: bytes,
 ) -> bytes:
-    """The head as the upstream gets it; `own_id` is this gateway's name for the request."""
+    """The head as the upstream gets it.
+
+    `own_id` is this gateway's id of the request.
+    """
     action = route.action
-    host = head.host or action.host  # an HTTP/1.0 client need not name one
+    host = head.host or action.host  # a client of HTTP/1.0 may leave it out
     request_id = own_id
     parts = [
         head.method,
@@ -67,10 +69,10 @@ def request_head(
 
 
 def _forwarding_lines(head: RequestHead, peer: Peer) -> bytes:
-    """A trusted proxy's forwarding fields, with the proxy itself appended (RFC 7239 §5).
+    """A trusted proxy's forwarding fields, with the proxy appended (RFC 7239).
 
-    One without an address, on a unix socket, is not appended to a chain: backends that read it from
-    the right would find no address there.
+    A proxy on a unix socket has no address and is not appended to X-Forwarded-For: backends that
+    read it from the right would find no address there.
     """
     fields: dict[bytes, list[bytes]] = {}
     for name, value in head.forwarding:
