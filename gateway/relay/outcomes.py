@@ -1,4 +1,4 @@
-"""How a request ends without an upstream: refused, or answered by the gateway itself."""
+"""The ends of a request without an upstream: refused, or answered."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Message bodies on the wire: RFC 9112 §6 and §7.
 
-A body with a known length is handed on in the pieces in which it arrived. A chunked body is taken
-apart and chunked anew: chunk extensions and the peer's chunk sizes stay on their own side.
+A body with a known length passes in the pieces in which it came. A chunked body is taken apart and
+chunked anew, so that chunk extensions and the peer's chunk sizes stay on their own side.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from gateway.relay.http1.grammar import Malformed
 
 LAST_CHUNK = b"0\r\n\r\n"
 
-# At most 15 hexadecimal digits keep a chunk's size below 2^60, which no counter overflows. Zeros
-# before them are valid (RFC 9112 §7.1), as many as fit into a line.
+# With at most 15 hexadecimal digits a chunk's size is below 2^60, so no counter overflows. Zeros in
+# front of them are valid (RFC 9112 §7.1), as many as fit into a line.
 _CHUNK_LINE = re.compile(
     rb"(?=[0-9A-Fa-f])(0*+[0-9A-Fa-f]{0,15}+)[ \t]*+(?:;[\t\x20-\x7e\x80-\xff]*+)?\r\n"
 )
@@ -26,7 +26,7 @@ _CHUNK_LINE_BEGINNING = re.compile(
     rb"0*+[0-9A-Fa-f]{0,15}+(?:[ \t]*+(?:;[\t\x20-\x7e\x80-\xff]*+)?\r?)?"
 )
 
-# A chunk line or a trailer section has no business being longer (RFC 9112 §7.1.1 asks for a limit).
+# No honest chunk line or trailer section is longer. RFC 9112 §7.1.1 asks for a limit.
 _MAX_LINE_BYTES = 4096
 _MAX_TRAILER_BYTES = 16384
 
@@ -35,7 +35,7 @@ _LONG_TRAILERS = "the trailers are too long (RFC 9112 §7.1.2)"
 
 
 class SizedBody:
-    """Takes a body of a known length, in whatever pieces it arrives; read like a `ChunkedBody`."""
+    """Reads a body of a known length. It is used like a `ChunkedBody`."""
 
     __slots__ = ("_left", "done", "rest", "trailers")
 
@@ -44,7 +44,7 @@ class SizedBody:
         self._left = size
         self.done = False
         self.rest = b""
-        self.trailers: list[tuple[bytes, bytes]] = []  # which only a chunked body has
+        self.trailers: list[tuple[bytes, bytes]] = []  # always empty
 
     def feed(self, data: bytes) -> list[bytes]:
         """The body's part of `data`."""
@@ -70,10 +70,10 @@ _SIZE, _DATA, _CRLF, _TRAILERS = _State  # of an Enum each look-up would cost a 
 
 
 class ChunkedBody:
-    """Takes a chunked body apart, in whatever pieces it arrives.
+    """Reads a chunked body.
 
-    `feed` returns the data found; then `done` says whether the body has ended, `rest` holds what
-    came after it and `trailers` the trailer section's lines as they came.
+    `feed` returns the data in some bytes. Then `done` says whether the body has ended, `rest` holds
+    the bytes behind it, and `trailers` the lines of the trailer section as they came.
     """
 
     __slots__ = ("_held", "_left", "_state", "done", "rest", "trailers")
@@ -125,13 +125,16 @@ class ChunkedBody:
         return pieces
 
     def _hold(self, line: bytes) -> None:
-        """Keeps an unfinished chunk line, if it can still become one."""
+        """Keep an unfinished chunk line.
+
+        Raises `Malformed` if it cannot become one.
+        """
         if len(line) > _MAX_LINE_BYTES or not _CHUNK_LINE_BEGINNING.fullmatch(line):
             raise Malformed(_BAD_CHUNK)
         self._held = line
 
     def _end(self, data: bytes) -> None:
-        """Reads the trailer section, which ends at an empty line (RFC 9112 §7.1.2)."""
+        """Read the trailer section, which ends at an empty line (RFC 9112 §7.1.2)."""
         if data.startswith(b"\r\n"):
             self.done, self.rest = True, data[2:]
             return
@@ -152,7 +155,7 @@ class ChunkedBody:
 
 
 def chunk(pieces: list[bytes]) -> list[bytes]:
-    """`pieces` as one chunk, ready to be written."""
+    """The pieces as one chunk, ready to be written."""
     size = sum(map(len, pieces))
     return [b"%x\r\n" % size, *pieces, b"\r\n"] if size else []
 
@@ -162,11 +165,14 @@ def last_chunk(
     may_trail: Callable[[bytes], bool] | None,
     secret: bytes | None,
 ) -> bytes:
-    """The end of a chunked body with those trailers that may pass.
+    """The end of a chunked body, with the trailers that may pass.
 
-    `may_trail` judges a folded name, and None lets no trailer pass (RFC 9110 §6.5.1: they may be
-    dropped unless the recipient has said that it reads them). A trailer with a key or with the
-    `secret` (the session's token) in it never passes.
+    A trailer that holds a key or the secret never passes.
+
+    trailers: (line, name)
+    may_trail: whether a trailer of a folded name may pass; None if no trailer may, because the
+        recipient has not said that it reads them (RFC 9110 §6.5.1)
+    secret: the session's token
     """
     if not trailers or may_trail is None:
         return LAST_CHUNK

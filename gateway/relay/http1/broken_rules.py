@@ -1,4 +1,7 @@
-"""Which rule a malformed head breaks, in words for the log. Nothing of the head is repeated."""
+"""The rules that malformed heads break, in words for the log.
+
+Nothing of a head is repeated.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ _BARE_CR = "a CR stands without LF (RFC 9112 §2.2)"
 
 
 def of_status_line(data: bytes) -> str:
-    """What is wrong with the first line of an answer."""
+    """The fault in the first line of an answer."""
     line, lf, _ = data.partition(b"\n")
     found = _STATUS_LINE.match(line.removesuffix(b"\r"))
     if found is None:
@@ -34,17 +37,17 @@ def of_status_line(data: bytes) -> str:
 
 
 def of_fields(lines: bytes) -> str:
-    """What is wrong with the first of some lines that is no field line."""
+    """The fault in the first line that is no field line."""
     return next(filter(None, map(_of_field, lines.split(b"\r\n"))), UNKNOWN)
 
 
 def of_beginning(data: bytes) -> str:
-    """What is wrong with the beginning of an answer whose head has not ended."""
+    """The fault in the beginning of an answer whose head has not ended."""
     return _BARE_LF if re.search(rb"(?<!\r)\n", data) else _BARE_CR
 
 
 def _of_field(line: bytes) -> str:
-    """Nothing, if it is a field line."""
+    """The fault in a line; "" if it is a field line."""
     name, colon, value = line.partition(b":")
     if b"\n" in line:
         return _BARE_LF

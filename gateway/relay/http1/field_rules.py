@@ -1,4 +1,6 @@
-"""The rules of header fields by their names as spelled: each name is classified once."""
+"""The rules of header fields, by their names as spelled.
+
+A name is classified once."""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ class FieldRules(dict[bytes, Rule | None]):
     """Gives the rule of a name; None for a name whose lines pass as they came."""
 
     def __init__(self, classify: Callable[[bytes], Rule | None]) -> None:
-        """`classify` finds the rule of a name that has not been spelled like this before."""
+        """`classify` finds the rule of a name in a new spelling."""
         self._classify = classify
 
     def __missing__(self, name: bytes) -> Rule | None:

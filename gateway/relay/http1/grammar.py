@@ -1,14 +1,16 @@
-"""The grammar of HTTP/1.1 heads: the one module that knows how a head is spelled.
+"""The grammar of HTTP/1.1 heads.
 
-Theory: a head is accepted only if every byte of it is described by RFC 9112 §3 and §5; there is
-no recovery and no leniency, since two parsers that forgive differently are what request smuggling
-is made of. (The exception are answers of upstreams that are called lenient.) From the first byte on
-that the field pattern does not describe, all the rest turns up as one match with an empty name: to
-try again at each byte would take time with the square of the size.
+No other module knows how a head is spelled.
 
-Precedent: nginx and h11 refuse the same; llhttp is kept in the tests as an oracle. It is not used
-here, because it reports neither where a head ends nor the bytes of a field as they came, and a
-relay needs both to pass fields byte for byte and bodies without parsing them.
+A head is accepted only if RFC 9112 §3 and §5 describe all of its bytes. There is no recovery and no
+leniency, because request smuggling needs two parsers that forgive different faults. (Answers of
+`lenient` upstreams are the exception.) From the first byte that the field pattern does not
+describe, the rest is one match with an empty name: to try again at each byte would take a time that
+grows with the square of the size.
+
+nginx and h11 refuse the same heads. The tests compare with llhttp. It is not used here, because it
+reports neither the end of a head nor the bytes of a field, and a relay needs both: it passes fields
+byte for byte, and bodies without parsing them.
 """
 
 from __future__ import annotations
@@ -20,46 +22,46 @@ from gateway.relay.http1 import broken_rules
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 
-# RFC 9112 §3.2 knows ASCII alone. In a query other bytes are taken, since no route depends on it.
-# What they would be in a path, each backend decides by itself.
+# RFC 9112 §3.2 allows ASCII alone. Other bytes may come in a query, since no route depends on it.
+# Backends differ about their meaning in a path.
 _TARGET = rb"[\x21\x22\x24-\x3e\x40-\x7e]++(?:\?[\x21\x22\x24-\x7e\x80-\xff]*+)?+"
 
-# RFC 9110 §2.5: a minor version above the highest one that is known, 1.1, is read as that.
+# A minor version above 1.1, the highest known one, is read as 1.1 (RFC 9110 §2.5).
 _REQUEST_LINE = re.compile(rb"(%b{1,64}+) (%b) HTTP/1\.([0-9])\r\n" % (TOKEN, _TARGET))
 STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-5][0-9][0-9])( [\t\x20-\x7e\x80-\xff]*+)?\r\n")
 
-# Of `lenient` upstreams: any status of three digits, and LF for CRLF.
+# `lenient` upstreams may send any status of three digits, and LF for CRLF.
 LENIENT_STATUS_LINE = re.compile(STATUS_LINE.pattern.replace(b"[1-5]", b"[1-9]"))
 _LENIENT_HEAD_END = re.compile(rb"\n\r?\n")
 _LF = re.compile(rb"(?<!\r)\n")
 
 _FIELDS = re.compile(rb"((%b++):[\t\x20-\x7e\x80-\xff]*+\r\n)|[\s\S]++" % TOKEN)
 
-# The field lines between two offsets of some bytes, as (line with its CRLF, name). What is no field
-# line comes as a last pair with an empty name. This is the pattern's own method, since a function
-# around it would be called twice for each request.
+# The field lines between two offsets of some bytes, as (line with its CRLF, name). Bytes that are
+# no field line come as a last pair with an empty name. This is the pattern's own method, because a
+# function around it would cost two calls for each request.
 fields = _FIELDS.findall
 
-# Why a request line is not one, for the status that the client gets.
+# A request line of another version, which gets a status of its own.
 _OTHER_VERSION = re.compile(
     rb"%b+ %b HTTP/(?!1\.[0-9]\r)[0-9]+(?:\.[0-9]+)?\r\n" % (TOKEN, _TARGET)
 )
 _NO_TOKEN_START = re.compile(rb"(?!%b)" % TOKEN)
 
-# RFC 9110 §8.6 sets no limit; a signed 64-bit number is what every backend can count.
+# RFC 9110 §8.6 sets no limit. All backends can count with a signed number of 64 bits.
 _MAX_LENGTH = 2**63 - 1
 _MAX_LENGTH_DIGITS = 19
 
 HEAD_END = b"\r\n\r\n"
 
-# RFC 9112 §2.2: empty lines before a request line are to be ignored.
+# Empty lines before a request line are ignored (RFC 9112 §2.2).
 EMPTY_LINES = re.compile(rb"(?:\r\n)++")
 
 
 class Malformed(Exception):
-    """The bytes are no HTTP/1.1 message. `rule` says for the log what is wrong with an answer.
+    """The bytes are no HTTP/1.1 message.
 
-    Carries no part of them.
+    `rule` names the broken rule for the log. The error holds no part of the bytes.
     """
 
     def __init__(self, rule: str = broken_rules.UNKNOWN) -> None:
@@ -72,7 +74,7 @@ class OtherVersion(Malformed):
 
 
 def request_line(data: bytes) -> tuple[bytes, bytes, bytes, int]:
-    """(method, target, minor version, where the fields begin) of a whole head."""
+    """(method, target, minor version, offset of the fields) of a request."""
     line = _REQUEST_LINE.match(data)
     if line is None:
         raise OtherVersion if _OTHER_VERSION.match(data) else Malformed
@@ -83,7 +85,10 @@ def request_line(data: bytes) -> tuple[bytes, bytes, bytes, int]:
 def status_line(
     data: bytes, pattern: re.Pattern[bytes] = STATUS_LINE
 ) -> tuple[bytes, int, bytes, int]:
-    """(minor version, status, reason with its leading space, where the fields begin)."""
+    """(minor version, status, reason, offset of the fields) of a response.
+
+    The reason has its leading space.
+    """
     line = pattern.match(data)
     if line is None:
         raise Malformed(broken_rules.of_status_line(data))
@@ -92,7 +97,7 @@ def status_line(
 
 
 def with_crlf(data: bytes, read: int = 0) -> bytes:
-    """The same with CRLF where lines of the head end in LF alone (RFC 9112 §2.2).
+    """Write CRLF where a line of the head ends in LF alone (RFC 9112 §2.2).
 
     read: so many bytes of an unfinished head are in this form already
     """
@@ -103,24 +108,27 @@ def with_crlf(data: bytes, read: int = 0) -> bytes:
 
 
 def value(line: bytes, name: bytes) -> bytes:
-    """The field's value without the white space around it (RFC 9112 §5)."""
+    """A field's value without the white space around it (RFC 9112 §5)."""
     return line[len(name) + 1 : -2].strip()  # the pattern allows no white space but SP and HTAB
 
 
 def length(text: bytes) -> int:
-    """A Content-Length (RFC 9110 §8.6), strictly digits."""
+    """A Content-Length, which has digits alone (RFC 9110 §8.6).
+
+    Raises `Malformed`.
+    """
     if not text.isdigit() or len(text) > _MAX_LENGTH_DIGITS or int(text) > _MAX_LENGTH:
         raise Malformed("a length is no number (RFC 9110 §8.6)")
     return int(text)
 
 
 def tokens(text: bytes) -> list[bytes]:
-    """The lower-cased members of a comma-separated list (RFC 9110 §5.6.1)."""
+    """The members of a comma-separated list, in lower case (RFC 9110 §5.6.1)."""
     return [member for part in text.lower().split(b",") if (member := part.strip(b" \t"))]
 
 
 class HasConnection(Protocol):
-    """A head, as far as Connection says something of it."""
+    """The attributes of a head that a Connection field sets."""
 
     keep_alive: bool
     close: bool
@@ -128,7 +136,7 @@ class HasConnection(Protocol):
 
 
 def connection(head: HasConnection, name: bytes, line: bytes) -> None:
-    """Reads a Connection field (RFC 9110 §7.6.1) of either side."""
+    """Read a Connection field of either side (RFC 9110 §7.6.1)."""
     said = value(line, name).lower()
     if said == b"keep-alive":
         head.keep_alive = True
@@ -142,10 +150,10 @@ def connection(head: HasConnection, name: bytes, line: bytes) -> None:
 
 
 def check_beginning(data: bytes) -> None:
-    """Raises `Malformed` as soon as an unfinished head can no longer become a valid one.
+    """Raises `Malformed` once an unfinished head can no longer become valid.
 
-    Without it, a client that ends its lines with LF alone would wait for the head timeout. It is
-    asked at each piece of a head, so lines are counted: a pattern takes 30 times as long.
+    Without it, a client that ends its lines with LF alone would wait for the head timeout. The
+    check runs for each piece of a head, so it counts lines: a pattern takes 30 times as long.
     """
     lines, cr_at_end = data.count(b"\r\n"), data.endswith(b"\r")
     if data.count(b"\n") != lines or data.count(b"\r") - cr_at_end != lines:

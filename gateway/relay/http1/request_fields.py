@@ -1,6 +1,6 @@
-"""The rules of single fields of a request: what each does to the head that it is read into.
+"""The rules of single request fields: what a field does to the head.
 
-A name without a rule passes as it came.
+A field without a rule passes as it came.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _COOKIE = (b"Cookie",)
 
 _UPGRADES = frozenset({b"websocket"})
 
-# What a field does to the head: called with it, the field's name as spelled, and its line.
+# Called with the head, the field's name as spelled, and its line.
 Rule = Callable[[RequestHead, bytes, bytes], None]
 
 
@@ -82,21 +82,22 @@ def authorization(head: RequestHead, name: bytes, line: bytes) -> None:
         head.ambiguous = True
     head.authorization = line
     if value[:7].lower() == b"bearer " or value.lower() == b"bearer":
-        # Some backends hand the token out in the body and in a cookie; so the key comes back twice.
+        # Some backends hand out the token in the body and in a cookie, so the key comes back twice.
         _compare(head, value[7:])
         head.credential, head.cookie, head.key_fields = value[7:], None, ()
 
 
 def _compare(head: RequestHead, credential: bytes) -> None:
-    """Notes that what came before is another credential than the one of a field."""
+    """Note that an earlier credential differs from the one of a field."""
     if head.credential is not None and head.credential != credential:
         head.disputed = head.disputed or head.cookie is not None
         head.ambiguous = head.ambiguous or head.cookie is None
 
 
 def cookie(head: RequestHead, name: bytes, line: bytes) -> None:
-    """Cuts the gateway's own out; the other cookies keep their bytes, and an empty field
-    disappears.
+    """Cut the gateway's own cookies out.
+
+    The others keep their bytes; an empty field disappears.
     """
     if b"lk_" not in line:
         head.passed.append(line)
@@ -124,7 +125,7 @@ def cookie(head: RequestHead, name: bytes, line: bytes) -> None:
 def expect(head: RequestHead, name: bytes, line: bytes) -> None:
     if grammar.value(line, name).lower() != b"100-continue":
         raise Refused(refusals.EXPECTATION)
-    # RFC 9110 §10.1.1: an HTTP/1.0 client cannot mean it.
+    # A client of HTTP/1.0 cannot mean it (RFC 9110 §10.1.1).
     head.expects_continue = not head.old
 
 
@@ -142,7 +143,7 @@ def te(head: RequestHead, name: bytes, line: bytes) -> None:
 
 
 def traceparent(head: RequestHead, name: bytes, line: bytes) -> None:
-    """W3C Trace Context §3.2: an invalid one counts as none."""
+    """An invalid one counts as none (W3C Trace Context §3.2)."""
     found = _TRACEPARENT.fullmatch(grammar.value(line, name))
     if found is not None:
         head.trace = (found[1], found[2])

@@ -1,4 +1,4 @@
-"""One request's head, and how its way through the gateway may end before an upstream."""
+"""One request's head, and the description of a request by a proxy."""
 
 from __future__ import annotations
 
@@ -10,50 +10,48 @@ from gateway.core.sessions import keys
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What is known of a request that did not come itself: a proxy has described it."""
+    """What a proxy tells about a request beside its head."""
 
-    site: str  # scheme and authority as the browser knows them; empty if that is not known
-    redirects: bool  # the proxy hands a redirect on to the browser
+    site: str  # scheme and authority as the browser knows them; empty if they are unknown
+    redirects: bool  # the proxy passes a redirect on to the browser
 
 
 class RequestHead:
     """One request's head.
 
-    Defaults stand on the class, since a request sets few of them: an instance costs what it uses.
+    Defaults stand on the class, so that an instance costs only the attributes that it sets.
     """
 
     host: bytes | None = None
     path: bytes  # origin-form without the query, as it came
     query: bytes = b""  # with its question mark, as it came
-    passed: list[bytes]  # the field lines that go on, with their CRLF, as they came
-    length: int = 0  # what Content-Length says
+    passed: list[bytes]  # the field lines that pass, with their CRLF, as they came
+    length: int = 0  # Content-Length
     has_length = False
     chunked = False
     close = False  # the client wants the connection closed after the answer
     keep_alive = False  # an HTTP/1.0 client wants it kept open
-    named: tuple[bytes, ...] = ()  # what Connection names besides
-    upgrade: bytes | None = None  # an upgrade that could be granted, lower-cased
+    named: tuple[bytes, ...] = ()  # the other options of Connection
+    upgrade: bytes | None = None  # the protocol that an upgrade asks for, in lower case
     trailers = False  # TE: trailers
     expects_continue = False
-    credential: bytes | None = None  # what may be a key: after "Bearer " or in a cookie
+    credential: bytes | None = None  # it may be a key: after "Bearer ", in a field or in a cookie
     cookie: bytes | None = None  # the name of the cookie that held the credential
     key_fields: tuple[bytes, ...] = ()  # the field that held it, if not Authorization
-    deletions: tuple[str, ...] = ()  # Set-Cookie values for the answer, of cookies to be forgotten
-    login_states: tuple[bytes, ...] = ()  # cookies of browsers that are on their way to log in
+    deletions: tuple[str, ...] = ()  # Set-Cookie values by which the answer deletes cookies
+    login_states: tuple[bytes, ...] = ()  # cookies of a login at a provider that is under way
     authorization: bytes | None = None  # the Authorization line, as it came
-    key_cookies: tuple[tuple[bytes, bytes], ...] = ()  # the names of cookies with keys, and those
-    disputed = (
-        False  # its cookies hold another key than the one that came first, or that a field has
-    )
-    ambiguous = False  # its fields carry several credentials, and none may be picked by chance
+    key_cookies: tuple[tuple[bytes, bytes], ...] = ()  # (name, key) of cookies with keys
+    disputed = False  # a cookie holds another key than the first cookie or a field
+    ambiguous = False  # its fields hold several credentials, and none may be picked by chance
     trace: tuple[bytes, bytes] | None = None  # trace id and flags of a valid traceparent
     forwarding: tuple[tuple[bytes, bytes], ...] = ()  # (folded name, value) to trust or to drop
-    client: Client | None = None  # who asked, once a trusted peer's word has been read
-    originals: tuple[tuple[bytes, bytes], ...] = ()  # those of nginx, which describe a request
-    stray_key = False  # a key came in a field in which none is read
+    client: Client | None = None  # the client, once the fields of a trusted peer have been read
+    originals: tuple[tuple[bytes, bytes], ...] = ()  # nginx describes another request by these
+    stray_key = False  # a key came in a field where none is read
     purged = False  # a field was dropped that other proxies would pass on
-    described: RequestHead | None = None  # the request that this one asks about
-    description: Description | None = None  # beside the head, for one that is asked about
+    described: RequestHead | None = None  # the request that this question is about
+    description: Description | None = None  # of a described request
     loop = False  # the request has passed through this gateway before
     max_forwards: int | None = None
 
@@ -63,9 +61,9 @@ class RequestHead:
         self.old = minor == b"0"  # HTTP/1.0
 
     def passed_value(self, name: bytes) -> str | None:
-        """The value of the first field of this name (in lower case) among those that go on.
+        """The value of the first field of this name (in lower case) that passes.
 
-        Slow, as it looks through them all: for what few requests need.
+        It is slow, because it looks through all fields. Few requests need it.
         """
         for line in self.passed:
             given, _, value = line.partition(b":")
@@ -74,7 +72,7 @@ class RequestHead:
         return None
 
     def passed_list(self, name: bytes) -> str | None:
-        """The value of a list field (RFC 9110 §5.3), which may stand in several lines. Slow."""
+        """The value of a list field in one or several lines (RFC 9110 §5.3). Slow."""
         values = [
             value.strip(b" \t\r\n").decode("latin-1")
             for given, _, value in (line.partition(b":") for line in self.passed)
@@ -84,10 +82,13 @@ class RequestHead:
 
     @property
     def session_ids(self) -> tuple[str, ...]:
-        """The ids of the sessions whose keys came, the one that counts first. Slow."""
+        """The ids of the sessions whose keys came.
+
+        The key that counts comes first. Slow.
+        """
         return keys.session_ids([self.credential or b"", *(key for _, key in self.key_cookies)])
 
     @property
     def has_body(self) -> bool:
-        """Whether a body follows the head; one of no bytes is none."""
+        """Whether a body of at least one byte follows the head."""
         return self.chunked or self.length > 0

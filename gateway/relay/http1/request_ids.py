@@ -1,4 +1,4 @@
-"""The names of requests: X-Request-Id, and the trace that a request belongs to."""
+"""The names of requests: X-Request-Id and traceparent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def given_id(head: RequestHead) -> bytes | None:
 
 
 def traceparent(head: RequestHead, own_id: bytes) -> bytes:
-    """The traceparent line: the caller's trace with a new parent, or a new trace.
+    """The traceparent line: the caller's trace, or a new one.
 
     A new trace is named like the request, so that one name finds logs and traces. It is marked as
     sampled: backends that sample "as the parent says" would otherwise record nothing (W3C Trace

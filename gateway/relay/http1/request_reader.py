@@ -1,7 +1,7 @@
-"""Reading a request's head: from bytes to a `RequestHead`, or to a refusal.
+"""Reads a request's head: from bytes to a `RequestHead`, or to a refusal.
 
-The rules are data: each field name has a rule (a function), and a name without one passes as it
-came. Names are looked up by their bytes as spelled; the memo spares folding them again.
+The rules are data: a field's name has a rule, which is a function, and a field without a rule
+passes as it came.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from gateway.relay.outcomes import Refused
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]+)(/[^?]*)?(\?.*)?")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
-# An escape that a key could hide behind: of a character that needs none, or of a percent sign.
+# An escape that could hide a key: of a character that needs none, or of a percent sign.
 _NEEDLESS_ESCAPE = re.compile(rb"%(?:2[5Dd]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff])")
 
 _OLD = b"0"  # HTTP/1.0
@@ -51,9 +51,12 @@ class RequestReader:
         max_fields: int,
         key_field: str | None = None,
     ) -> None:
-        """`instance` tells this gateway's `Via` from another's; `identity` are the names of the
-        fields that tell upstreams of the subject; `max_fields` is how many lines a head may have;
-        `key_field` is a field in which a key may come, beside Authorization.
+        """Take the rules of one gateway.
+
+        instance: tells this gateway's `Via` from another's
+        identity: the names of the fields that tell upstreams the subject
+        max_fields: the number of lines that a head may have
+        key_field: a field in which a key may come, beside Authorization
         """
         self._max_fields = max_fields
         self._instance = b"latchkey (" + instance.encode() + b")"
@@ -105,7 +108,7 @@ class RequestReader:
         return head
 
     def check_beginning(self, data: bytes) -> None:
-        """Raises `Refused` as soon as an unfinished head can no longer become a request's."""
+        """Raises `Refused` once an unfinished head can no longer become valid."""
         try:
             grammar.check_beginning(data)
             if b"\r\n" in data:
@@ -121,10 +124,11 @@ class RequestReader:
         return name not in NEVER_TRAILERS and not self._guards(name)
 
     def _classify(self, name: bytes) -> Rule | None:
-        """The rule of a name. Those of `identity` come first: no rule of another may let them pass.
+        """The rule of a name; None if its lines pass.
 
-        A proxy that asks overwrites `identity` and takes away what is hop-by-hop. Whatever else is
-        dropped here it would pass on, so `purge` has such a request refused.
+        The names of `identity` come first, so that no other rule lets them pass. A proxy that asks
+        at the verify endpoint overwrites these, and removes hop-by-hop fields. It would pass on all
+        other fields that are dropped here, so `purge` makes its question be refused.
         """
         lower, folded = name.lower(), fold(name)
         if folded in self._identity_folded:
@@ -140,7 +144,7 @@ class RequestReader:
         return request_fields.purge if self._guards(folded) else None
 
     def _guards(self, name: bytes) -> bool:
-        """Whether a folded name is the gateway's to read or to set, so that a client must not."""
+        """Whether the gateway reads or sets a folded name, and no client may."""
         return (
             name in self._identity_folded
             or name in self._read_folded
@@ -157,14 +161,14 @@ class RequestReader:
 
 
 def _finish(head: RequestHead) -> None:
-    """Checks what no single line can tell: the target, the host and the framing together."""
+    """Check the target, the host and the framing of a whole head."""
     if head.chunked and (head.has_length or head.old):
         raise grammar.Malformed
     _read_target(head)
     if head.host is None and not head.old:
         raise grammar.Malformed
     if b"".join(head.passed).find(b"lk_") >= 0:  # `in` raises and drops an error first: 0.2 µs
-        # A key in a field where none belongs is still a key, and no upstream may see it.
+        # A key in any other field is still a key, and no upstream may see it.
         kept = [line for line in head.passed if not KEY_PATTERN.search(line)]
         head.stray_key = len(kept) < len(head.passed)
         head.purged = head.purged or head.stray_key
@@ -177,7 +181,11 @@ def _finish(head: RequestHead) -> None:
 
 
 def _read_target(head: RequestHead) -> None:
-    """RFC 9112 §3.2: origin-form; absolute-form, whose authority wins; and `*` for OPTIONS."""
+    """Read the target (RFC 9112 §3.2).
+
+    It comes in origin-form, in absolute-form, or as `*` for OPTIONS. The authority of an absolute
+    target comes before Host.
+    """
     target = head.target
     if target[0] != 0x2F:
         if target == b"*" and head.method == b"OPTIONS":
@@ -186,7 +194,7 @@ def _read_target(head: RequestHead) -> None:
         absolute = _ABSOLUTE.fullmatch(target)
         authority = None if absolute is None else host_value(absolute[1])
         if absolute is None or authority is None:
-            # CONNECT's authority-form names no path, but its refusal is the method's.
+            # CONNECT's authority-form has no path, and its method is refused.
             if head.method == b"CONNECT":
                 raise Refused(refusals.METHOD)
             raise grammar.Malformed
@@ -206,14 +214,18 @@ def _read_target(head: RequestHead) -> None:
 
 
 def _escape_query(target: bytes) -> bytes:
-    """The target as RFC 9112 §3.2 knows it. Bytes above 127 stand in queries alone, where `curl`
-    sends letters as they were typed; escaped, they are the same (RFC 3987 §3.1).
+    """Escape the bytes above 127 in a query, as RFC 9112 §3.2 wants it.
+
+    `curl` sends letters in a query as they were typed. Escaped, they mean the same (RFC 3987 §3.1).
     """
     return quote_from_bytes(target, safe=_VISIBLE).encode()
 
 
 def _check_escapes(path: bytes, target: bytes) -> None:
-    """A lone `%` in a path has several readings; in a query it is text (browsers send `?q=50%`)."""
+    """A lone `%` has several readings in a path.
+
+    In a query it is text: browsers send `?q=50%`.
+    """
     if _BAD_ESCAPE.search(path):
         raise grammar.Malformed
     if _NEEDLESS_ESCAPE.search(target):
@@ -221,8 +233,10 @@ def _check_escapes(path: bytes, target: bytes) -> None:
 
 
 def _refuse_key(text: bytes) -> None:
-    """A key in a request line would stand in logs, histories and Referer fields (wire-rules.md#C3,
-    RFC 9700 §4.3.2). As the head is not read, no log and no upstream sees it. Raises `Refused`.
+    """Raises `Refused` if a request line holds a key (wire-rules.md#C3).
+
+    RFC 9700 §4.3.2: a key in a URL would stand in logs, histories and Referer fields. The head is
+    not read, so no log and no upstream sees it.
     """
     if holds_key(text):
         raise Refused(refusals.KEY_IN_URL)

@@ -1,4 +1,4 @@
-"""Reading an upstream's response head, and deciding how its body is framed."""
+"""Reads an upstream's response head, with the framing of its body."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gateway.relay.http1 import broken_rules, grammar
 from gateway.relay.http1.field_rules import FieldRules
 from gateway.relay.http1.grammar import Malformed
 
-# No answer has as many; what is done with each takes time of all others.
+# No honest answer has as many fields, and each of them takes a worker's time.
 _MAX_FIELDS = 1000
 
 _LOGIN_STATE = f"={LOGIN_STATE_MARK}".encode()
 
-# Server-sent events (HTML §9.2), JSON texts one after the other (RFC 7464, and a line each), and
+# Server-sent events (HTML §9.2), sequences of JSON texts (RFC 7464, or a text in each line), and
 # pictures of cameras.
 _EVENT_STREAMS = (
     b"text/event-stream",
@@ -40,10 +40,10 @@ class ResponseHead:
     keep_alive = False
     named: tuple[bytes, ...] = ()
     upgrade: bytes | None = None
-    for_caches: tuple[bytes, ...] = ()  # those of the lines that tell caches what to keep
-    set_cookies: tuple[bytes, ...] = ()  # all such lines, those that do not pass as well
-    clears_cookies = False  # the browser is told to forget all that it has
-    vary: tuple[bytes, ...] = ()  # those that tell caches for which requests
+    for_caches: tuple[bytes, ...] = ()  # the lines that tell caches what to keep
+    set_cookies: tuple[bytes, ...] = ()  # all Set-Cookie lines, with those that do not pass
+    clears_cookies = False  # the browser is told to forget all cookies
+    vary: tuple[bytes, ...] = ()  # the lines that tell caches for which requests
 
     def __init__(self, minor: bytes, status: int, reason: bytes) -> None:
         self.old = minor == b"0"
@@ -52,13 +52,13 @@ class ResponseHead:
 
     @property
     def is_event_stream(self) -> bool:
-        """Whether this is a stream of events, which may be quiet between them."""
+        """Whether the body is a stream of events, with quiet times between."""
         lines = (line.lower() for line in self.passed if line[:13].lower() == b"content-type:")
         return any(kind in line for line in lines for kind in _EVENT_STREAMS)
 
     @property
     def reusable(self) -> bool:
-        """Whether the upstream keeps the connection open after the body (RFC 9112 §9.3)."""
+        """Whether the connection stays open after the body (RFC 9112 §9.3)."""
         if self.old:
             return self.keep_alive and not self.close
         return not self.close
@@ -77,7 +77,7 @@ class ResponseReader:
         lenient: bool = False,
         any_status: bool = False,
     ) -> None:
-        """Whose answers are read, and how strictly.
+        """Take the rules for one upstream's answers.
 
         own_cookies: cookies that hold keys: no upstream may set one, nor one that a browser
             carries on its way to log in (wire-rules.md#E7); without names, any may be set
@@ -194,7 +194,7 @@ def _vary(head: ResponseHead, name: bytes, line: bytes) -> None:
 
 
 def _strip_named(head: ResponseHead) -> None:
-    """Takes out what speaks of the upstream's connection alone (RFC 9110 §7.6.1)."""
+    """Remove the fields that Connection names (RFC 9110 §7.6.1)."""
     named = frozenset(head.named)
 
     def passes(line: bytes) -> bool:

@@ -1,26 +1,26 @@
-"""WebSocket frames (RFC 6455 §5.2), as far as a relay needs to see them: where one ends.
+"""WebSocket frames (RFC 6455 §5.2): where a frame ends.
 
-A tunnel passes bytes on as they are. Between two frames of the upstream's, and only there, the
-gateway can put one of its own: the close frame that tells a client why the tunnel ends.
+A tunnel passes bytes on as they are. Only between two frames of the upstream, the gateway can send
+one of its own: the close frame that tells a client why the tunnel ends.
 """
 
 from __future__ import annotations
 
 import struct
 
-# RFC 6455 §7.4.1, and IANA's registry for 1012. Clients take a violated policy as "log in again".
+# RFC 6455 §7.4.1, and IANA's registry for 1012. Clients take 1008 as "log in again".
 GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
 SERVICE_RESTART = 1012
 
-# The shortest header tells how long the whole one is; the longest has 8 bytes of length and a mask.
+# The first bytes of a header tell its length. The longest has 8 bytes of length and a mask.
 _MIN_HEADER_BYTES = 2
 _LENGTHS = {126: (2, ">H"), 127: (8, ">Q")}
 _MASK_BYTES = 4
 
 
 def close(status: int, reason: str) -> bytes:
-    """An unmasked close frame; `reason` has at most 123 bytes (§5.5)."""
+    """An unmasked close frame. `reason` has at most 123 bytes (§5.5)."""
     payload = struct.pack(">H", status) + reason.encode()
     return bytes([0x88, len(payload)]) + payload
 
@@ -31,8 +31,8 @@ class Frames:
     __slots__ = ("_header", "_left")
 
     def __init__(self) -> None:
-        self._left = 0  # bytes of the payload that are still to come
-        self._header = b""  # the part of a header that is there
+        self._left = 0  # bytes of the payload that have not come yet
+        self._header = b""  # the part of a header that has come
 
     @property
     def between(self) -> bool:
@@ -40,7 +40,7 @@ class Frames:
         return not self._left and not self._header
 
     def feed(self, data: bytes) -> None:
-        """Takes note of bytes that pass."""
+        """Take note of bytes that pass."""
         at, size = min(self._left, len(data)), len(data)
         self._left -= at
         while at < size:
@@ -57,7 +57,7 @@ class Frames:
 
 
 def _header_length(header: bytes) -> int:
-    """How long the header is that begins like this, as far as that can be told."""
+    """The length of a header, as far as its beginning tells (bytes)."""
     if len(header) < _MIN_HEADER_BYTES:
         return _MIN_HEADER_BYTES
     extended, _ = _LENGTHS.get(header[1] & 0x7F, (0, ""))
