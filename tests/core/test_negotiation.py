@@ -44,7 +44,7 @@ def test_a_page_or_json(accept: str, html: bool) -> None:
         (BROWSER, "navigate", True, True),
         (BROWSER, "cors", True, False),
         ("text/html;q=0", "navigate", False, False),
-        ("*/*", "navigate", False, False),
+        ("*/*", "navigate", False, True),
         ("", "navigate", False, False),
         (None, "navigate", True, True),
         (None, "cors", False, False),
@@ -52,7 +52,7 @@ def test_a_page_or_json(accept: str, html: bool) -> None:
     ],
 )
 def test_who_is_a_person(accept: str | None, mode: str | None, page: bool, goes: bool) -> None:
-    """Accept decides and, without it, whether a browser goes somewhere; no script goes anywhere."""
+    """Accept decides over a page; a browser that navigates is sent on, unless it refuses HTML."""
     assert (wants_page(accept, mode), navigates(accept, mode)) == (page, goes)
 
 

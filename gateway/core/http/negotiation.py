@@ -30,9 +30,12 @@ def wants_page(accept: str | None, fetch_mode: str | None) -> bool:
 def navigates(accept: str | None, fetch_mode: str | None) -> bool:
     """Whether a person's browser goes somewhere, and can be sent elsewhere.
 
-    A script that fetches a page would follow a redirect without a person seeing it.
+    Sec-Fetch-Mode decides, unless Accept refuses HTML, and Accept decides without it. A script that
+    fetches a page would follow a redirect without a person seeing it.
     """
-    return fetch_mode in (None, _NAVIGATE) and wants_page(accept, fetch_mode)
+    if fetch_mode is None:
+        return wants_page(accept, fetch_mode)
+    return fetch_mode == _NAVIGATE and (accept is None or _takes(accept, _HTML))
 
 
 def prefers(accept: str, one: str, other: str) -> bool:
@@ -74,6 +77,10 @@ def language(accept: str, offered: Sequence[str]) -> str:
         return 0.0, 0
 
     return max(offered, key=wanted)
+
+
+def _takes(accept: str, media_type: str) -> bool:
+    return _quality(dict(_ranges(accept)), media_type) > 0
 
 
 def _quality(ranges: Mapping[str, float], wanted: str) -> float:
