@@ -1,8 +1,8 @@
-"""Passwords in a request, by what their fields are called: how many logins it tries at once.
+"""Counting passwords in a request, by the names of their fields.
 
-One request can try many: in a batch, or in a document of GraphQL that has one field under many
-aliases. So fields are counted in the text, whatever its format is: what a backend takes for a
-password is called one somewhere.
+One request can try many: in a batch, or in a GraphQL document that has one field under many
+aliases. So fields are counted in the text, whatever its format is: a field that a backend takes for
+a password has such a name somewhere.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-# More are not counted: no rule lets so many pass.
+# Counting stops here: no rule lets so many pass.
 MAX_PASSWORDS = 1000
 
-# How the last word begins in the name of a password, or of a code that is typed like one. They are
-# looked for as plain texts: a pattern takes 0.1 s for 1 MiB, a hundred times as long.
+# The beginnings of the last word in the name of a password, or of a code that is typed like one.
+# They are searched as plain texts: a pattern takes 0.1 s for 1 MiB, a hundred times as long.
 _SEEDS = ("pass", "pw", "pin", "otp", "secret", "code")
 
-# That word to the name's end, and what tells the field's kind: a member of JSON, an argument of
-# GraphQL (a comma is white space there), a field of a form or an attribute, an element of XML, or a
-# part of a form (RFC 7578 §4.2).
+# That word, and the characters behind it that tell the kind of field: a member of JSON, an argument
+# of GraphQL (a comma is white space there), a field of a form or an attribute, an element of XML,
+# or a part of a form (RFC 7578 §4.2).
 _END = re.compile(
     r"(?:pass(?:word|wd|wort|code|phrase)?+|pwd?+|pin|otp|secret|code)(?:"
     r"(?P<member>\\*+[\"']\s*+:)|(?P<argument>[\s,\ufeff]*+:)|(?P<field>\]*+\s*+=)|(?P<element>\s*+>)"
@@ -28,15 +28,15 @@ _END = re.compile(
 )
 _PART = re.compile(r"name\s*+=\s*+\"?(?:[\w-]*+\[)?\Z")
 
-# A comment, or as much of it as matters where it is not known which line it ends.
+# A comment, up to a colon: in a text without line breaks, its end is not known.
 _COMMENT = re.compile(r"#[^\n:]*+")
 
-# A code is a secret by what stands before it: there are codes of countries and of products, too.
+# The codes that are secrets. Others are of countries or products.
 _SECRET_CODE = re.compile(
     r"(?:mfa|2fa|otp|sms|auth|security|verification|recovery|backup)[_-]?code"
 )
 
-# What stands before the name of what is no field: of a variable of GraphQL, of an element's end.
+# Characters before names that are no field's: of GraphQL variables, of closing elements.
 _NO_FIELD = ("$", "/")
 
 _MAX_NAME = 64
@@ -45,12 +45,12 @@ _PASSWORD = re.compile(r"(?:pass(?:word|wd|wort|phrase)?|pwd|pw)\Z")
 
 
 def is_password(name: str) -> bool:
-    """Whether a field of this plain name (see `accounts.plain_name`) holds a password, no code."""
+    """Whether a field of this plain name (see `throttle_keys.plain_name`) holds a password."""
     return _PASSWORD.search(name) is not None
 
 
 def count(texts: Iterable[str]) -> int:
-    """How many passwords a request holds by any of its readings, at most `MAX_PASSWORDS`."""
+    """The passwords in a request, in the reading that has most; at most `MAX_PASSWORDS`."""
     most = 0
     for text in texts:
         lower = text.lower()
@@ -61,7 +61,7 @@ def count(texts: Iterable[str]) -> int:
 
 
 def _count_in(text: str) -> int:
-    """How often the field occurs that occurs most: one login may hold a password and a code."""
+    """How often the commonest field occurs: one login may hold a password and a code."""
     fields: Counter[tuple[str, str]] = Counter()
     for seed in _SEEDS:
         for at in _places(text, seed):
@@ -92,7 +92,7 @@ def _start_of_name(text: str, at: int) -> int:
 
 
 def _is_field(text: str, start: int, kind: str) -> bool:
-    """Whether a name that starts here is a field's, by what stands before it."""
+    """Whether the name that starts here is a field's, by the characters before it."""
     if kind == "part":
         return _PART.search(text, max(0, start - _MAX_NAME), start) is not None
     return text[start - 1 : start] not in _NO_FIELD

@@ -1,10 +1,10 @@
-"""Echoes: texts in a reply that the client sent, in whatever spelling (wire-rules.md#E15).
+"""Echoes: texts in a reply that the client sent, in any spelling (wire-rules.md#E15).
 
 A backend that refuses a login may repeat what was typed, and a client can type a token. So a token
-that stood in the request is none, in whichever way the request is read (see `request_readings`).
-Readings are compared without case and without the characters that no token has, for backends fold
-case and width, and cut out white space, accents and tags. Of a request that cannot be read,
-everything is an echo.
+that stood in the request does not count, in whichever way the request is read (see
+`request_readings`). Readings are compared without case, and without characters that no token has:
+backends fold case and width, and cut out white space, accents and tags. If a request cannot be
+read, every text is an echo.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from collections.abc import Iterable, Iterator
 
 from gateway.core.logins.request_readings import Unreadable, readings, values
 
-# Up to here, in bytes, a body is read in a few ms; a larger one is read beside the event loop.
+# In bytes. A body of this size is read in a few ms; a larger one is read in a thread.
 MAX_SMALL = 16 * 1024
 
-# So many characters of a signature are 72 bits, which no request holds by chance; nor does it hold
-# the claims `{"id":1}`, in base64url.
+# In characters of base64url. 12 of a signature are 72 bits, which no request holds by chance. The
+# claims `{"id":1}` have 11.
 _WINDOW = 12
 _MIN_PAYLOAD = 11
-# Pieces of a long signature, so that the work does not depend on the kind of key.
+# The most pieces of a signature, so that the work does not grow with the kind of key.
 _MAX_WINDOWS = 8
 
-# What tokens are made of, without case (RFC 7515 §2), and what they are not.
+# The characters of tokens, without case (RFC 7515 §2), and all other bytes.
 _ALPHABET = b"abcdefghijklmnopqrstuvwxyz0123456789._-"
 _OTHERS = bytes(byte for byte in range(256) if byte not in _ALPHABET)
 
-# Normalising sorts accents, in quadratic time, so it is done in pieces (characters).
+# In characters. Normalising sorts accents in quadratic time, so it is done in pieces.
 _NORMALISED_AT_ONCE = 64
 
-# What tools that clean HTML, or read XML, cut out: with its text, where they do so.
+# The tags that HTML sanitizers and XML readers cut out, some of them with their text.
 _CUT_OUT = (
     re.compile(r"<!\[CDATA\[|<[^<>]*+>"),
     re.compile(
@@ -42,16 +42,16 @@ _CUT_OUT = (
     ),
 )
 
-# A name and a colon, with a name behind it; commas are white space there, and so is `+` in a form.
-# What a comment hides is not looked at.
+# A name, a colon and another name. Commas are white space in GraphQL, and `+` is in forms. A
+# comment may stand before the other name.
 _ALIAS = r"(?<![\w$-])%s[\s,+\ufeff]*+(?:#|:[\s,+\ufeff]*+[A-Za-z_#])"
-# How Apollo's clients name a document that they have sent before.
+# How Apollo's clients refer to a document that the server has stored.
 _STORED = re.compile("persistedQuery|sha256Hash")
 _OF_THE_TEXT = ("content-type", "content-encoding")
 
 
 class EchoDetector:
-    """Knows what a client sent."""
+    """Knows the texts of one request."""
 
     def __init__(self, target: str, fields: Iterable[tuple[str, str]], body: bytes) -> None:
         """`target` is the part of the request's target that the client chose."""
@@ -63,7 +63,7 @@ class EchoDetector:
         self.is_large = len(body) > MAX_SMALL or (is_packed and body != b"")
 
     def is_echo(self, text: str) -> bool:
-        """Whether the client may have sent this token, or other secret."""
+        """Whether the client may have sent this token, or another secret."""
         try:
             if self._squeezed is None:
                 self._squeezed = list(self._squeezed_readings())
@@ -73,8 +73,9 @@ class EchoDetector:
         return any(piece in reading for reading in self._squeezed for piece in pieces)
 
     def may_name(self, field: str) -> bool:
-        """Whether the client may have given this name to another field of a GraphQL reply: by an
-        alias (GraphQL, October 2021, §2.7), or in a document that it has stored before.
+        """Whether the client may have given this name to another field of a GraphQL reply.
+
+        It can do so by an alias (GraphQL, October 2021, §2.7), or in a stored document.
         """
         alias = re.compile(_ALIAS % re.escape(field))
         fields = [line for line in self._fields if line[0].lower() in _OF_THE_TEXT]
@@ -95,14 +96,14 @@ class EchoDetector:
                 yield from (_squeezed(part.sub("", text)) for part in _CUT_OUT)
 
 
-# Where nothing of a client's was sent.
+# For requests that hold nothing of a client's.
 NOTHING = EchoDetector("", (), b"")
 
 
 def _pieces(token: str) -> list[bytes]:
-    """What is enough of a token to know it by: its payload, or a part of its end.
+    """The parts by which a token is known: its payload, or pieces of its end.
 
-    A backend that glues two typed fields together makes a token that stands nowhere as a whole.
+    A backend that joins two typed fields makes a token that stands nowhere in one piece.
     """
     _, _, rest = token.partition(".")
     payload, _, signature = rest.partition(".")
@@ -116,7 +117,7 @@ def _pieces(token: str) -> list[bytes]:
 
 
 def _squeezed(text: str) -> bytes:
-    """A text without case, width and accents, and without what is in no token."""
+    """A text without case, width and accents, and without characters that no token has."""
     if not text.isascii():
         text = text.replace("\N{REPLACEMENT CHARACTER}", "")
         starts = range(0, len(text), _NORMALISED_AT_ONCE)

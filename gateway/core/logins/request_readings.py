@@ -1,8 +1,8 @@
-"""All the ways in which a backend may read what a client has sent.
+"""All ways in which a backend may read a request.
 
-A backend reads a request in steps: a form's percent-encoding, the JSON in it, the base64 in that.
-So it is read in all ways that a few of these steps give, in any order. The work is linear in the
-size of the request, and bounded.
+A backend reads a request in steps: the percent-encoding of a form, the JSON in it, the base64 in
+that. Here a request is read in all ways that a few such steps give, in any order. The work is
+linear in the size of the request, and bounded.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ import brotli
 
 from gateway.core.http.charsets import codec
 
-# How many steps of decoding a backend may take, one after the other; percent-encoding and
-# backslashes that are escaped several times in a row are one step.
+# Steps of decoding that a backend may take one after the other. Repeated percent-encoding, and
+# repeated escapes by backslashes, are one step.
 MAX_STEPS = 4
 
-# How much all readings of a request may take together, in characters. One of the default size
-# (1 MiB) has at most half of this, unless it is made to have more.
+# In characters, of all readings together. An ordinary request of the default size (1 MiB) has at
+# most half of this.
 MAX_READ = 16 * 2**20
 
-# Of a longer text, in characters, only what is legible is read in further steps.
+# In characters. Of a longer text, only the legible parts are decoded further.
 MAX_ALL_LEGIBLE = 2**18
 
-# What a packed body may unpack to, in bytes, and from how many members of gzip.
+# The size of an unpacked body (bytes), and the members of gzip in it.
 MAX_UNPACKED = 2 * 2**20
 MAX_MEMBERS = 16
 
-# Sixteen characters of base64 hold twelve, which are enough to know a secret by.
+# In characters. 16 of base64 hold 12, which are enough to tell a secret.
 _MIN_BASE64 = 16
 _MIN_LEGIBLE = 12
 
@@ -46,7 +46,7 @@ _BACKSLASH = re.compile(
 _ENTITY = re.compile(
     r"&(?:amp;)*+(?:#[xX]0*+([0-9A-Fa-f]{1,6});?|#0*+([0-9]{1,7});?|([A-Za-z]{2,8});)"
 )
-# The named entities of what tokens are made of, and of how they are spelled (HTML §13.5).
+# The named entities of the characters of tokens and of their escapes (HTML §13.5).
 _ENTITIES = {
     "amp": "&",
     "bsol": "\\",
@@ -61,7 +61,7 @@ _BASE64 = tuple(re.compile(rf"[A-Za-z0-9{more}]{{{_MIN_BASE64},}}+") for more in
 _URL_SAFE = str.maketrans("-_", "+/")
 _LINE_BREAK = re.compile(r"(?<=[A-Za-z0-9+/_-])\r?\n(?=[A-Za-z0-9+/_-])")
 
-# Parts of forms (RFC 2045 §6.7), and words of header fields (RFC 2047 §2).
+# In parts of forms (RFC 2045 §6.7) and in header fields (RFC 2047 §2).
 _QUOTED_PRINTABLE = re.compile(r"quoted-printable|=\?[A-Z0-9_-]++\?q\?", re.IGNORECASE)
 
 _CHARSET = re.compile(r"charset\s*+=\s*+[\"']?([^\s\"';,]++)", re.IGNORECASE)
@@ -72,17 +72,17 @@ _CHARSET_IN_BODY = re.compile(
 )
 _MAX_CHARSETS = 4
 
-# How zlib is told of a coding; some send `deflate` without the frame of zlib (RFC 9110 §8.4.1.2).
+# `wbits` of zlib. Some clients send `deflate` without zlib's frame (RFC 9110 §8.4.1.2).
 _GZIP, _ZLIB, _BARE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 _WINDOWS = {"gzip": (_GZIP,), "x-gzip": (_GZIP,), "deflate": (_ZLIB, _BARE)}
 
 
 class Unreadable(ValueError):
-    """The request cannot be read well enough to say what is not in it."""
+    """The request cannot be read well enough to rule out that it holds a text."""
 
 
 def readings(target: str, fields: Sequence[tuple[str, str]], body: bytes) -> Iterator[str]:
-    """A request in all ways to read it, as it came first. Raises `Unreadable`.
+    """A request in all its readings, beginning with itself. Raises `Unreadable`.
 
     target: the part of the request's target that the client chose
     """
@@ -102,7 +102,7 @@ def readings(target: str, fields: Sequence[tuple[str, str]], body: bytes) -> Ite
 
 
 def values(fields: Sequence[tuple[str, str]], name: str) -> list[str]:
-    """Those of the fields of this name (in lower case)."""
+    """The values of the fields of this name (in lower case)."""
     return [value for field, value in fields if field.lower() == name]
 
 
@@ -111,7 +111,7 @@ def _head(target: str, fields: Sequence[tuple[str, str]]) -> str:
 
 
 def _charsets(fields: Sequence[tuple[str, str]], body: bytes) -> list[str]:
-    """What a request may be written in: what it says, and UTF-8."""
+    """The charsets that a request may be written in: those that it names, and UTF-8."""
     declared = [name for line in values(fields, "content-type") for name in _CHARSET.findall(line)]
     if not _is_utf8(body) and any(codec(name) is None for name in declared):
         raise Unreadable
@@ -133,7 +133,7 @@ def _bodies(fields: Sequence[tuple[str, str]], body: bytes, charsets: list[str])
 
 
 def _legible(text: str) -> str:
-    """What of a large text may be written in a spelling: of a photo, say, nothing."""
+    """The parts of a large text that may be encoded text; a photo has none."""
     if len(text) <= MAX_ALL_LEGIBLE:
         return text
     parts = _ILLEGIBLE.split(text.replace("\0", ""))
@@ -141,7 +141,7 @@ def _legible(text: str) -> str:
 
 
 def _opened(text: str, charsets: list[str]) -> Iterator[str]:
-    """What a text says after one step of decoding more."""
+    """The readings of a text after one more step of decoding."""
     if "%" in text:
         plain = _PERCENT_U.sub(_character, _PERCENT_TWICE.sub("%", text))
         for charset in charsets:
@@ -156,7 +156,7 @@ def _opened(text: str, charsets: list[str]) -> Iterator[str]:
 
 
 def _character(found: re.Match[str]) -> str:
-    """The character of a number in hexadecimal, or a space for white space."""
+    """The character of a hexadecimal number, or a space for white space."""
     digits = next(filter(None, found.groups()), "20")
     return _chr(int(digits, 16))
 
@@ -173,7 +173,7 @@ def _chr(number: int) -> str:
 
 
 def _from_base64(text: str) -> str:
-    """What the pieces of base64 in a text say, in either alphabet and over lines."""
+    """The texts in the base64 of a text, in both alphabets and over line breaks."""
     joined = _LINE_BREAK.sub("", text)
     runs = {run for run in _BASE64 for run in (*run.findall(text), *run.findall(joined))}
     return b"\n".join(map(_decoded, sorted(runs))).decode("utf-8", "replace")
@@ -193,9 +193,9 @@ def _is_utf8(body: bytes) -> bool:
 
 
 def _unpacked(body: bytes, packings: list[str]) -> list[bytes]:
-    """The body without its content codings (RFC 9110 §8.4), the last of which was applied last.
+    """The body without its content codings, the last of which was applied last (RFC 9110 §8.4).
 
-    Two, if it can be read in two ways.
+    Two bodies, if it can be read in two ways.
     """
     bodies = [body]
     for packing in reversed(packings):
@@ -215,7 +215,7 @@ def _without(packing: str, packed: bytes) -> list[bytes]:
 
 
 def _inflated(packed: bytes, window: int) -> bytes | None:
-    """The whole body, of several members too; None if it is packed in another way."""
+    """The whole body, of all its members; None if it is packed in another way."""
     body = b""
     for _ in range(MAX_MEMBERS):
         inflator = zlib.decompressobj(window)

@@ -1,10 +1,10 @@
-"""Whose login a client attempts, and from where: what failed logins are counted by.
+"""Throttle keys: the accounts that an attempt to log in may mean, by which failures are counted.
 
-Only a backend knows what it reads of a request. So whatever could be read as an account's name
-counts as one, and an attempt of which some part could hold a name and cannot be read is an attempt
-at `HIDDEN` as well: hiding a name, or putting others beside it, gains a guesser at one address
-nothing. Over many addresses `HIDDEN` is not counted, for it may be all users where a backend calls
-names by another name than is configured.
+Only a backend knows what it reads of a request. So every text that could be read as an account's
+name counts as one. If a part of the request could hold a name and cannot be read, the attempt
+counts at `HIDDEN` as well: a client at one address gains nothing by hiding a name, or by adding
+others. Over many addresses `HIDDEN` is not counted: if a backend calls names otherwise than
+configured, all its users are `HIDDEN`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from gateway.core.http import media_types, multipart
 
 HIDDEN = ""
 
-# Reading takes time that others wait for; no login form is larger than this, in bytes.
+# In bytes. Login forms are smaller, and other requests wait while a body is read.
 _MAX_READ = 8192
 
-# A login names one account, or one in two fields. Who names more hides which one is meant.
+# A login names one account, or one in two fields. With more, the account that is meant is hidden.
 _MAX_ACCOUNTS = 4
 
-# In other charsets a name can be spelled in many ways that backends read alike.
+# In other charsets, one name has many spellings.
 _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin1"})
 _CHARSET = re.compile(r"charset\s*+=\s*+\"?([^\s\";]++)", re.IGNORECASE)
 
@@ -37,7 +37,7 @@ _FORMS = ("", media_types.FORM)
 _GRAPHQL = "application/graphql"
 _BYTE_ORDER_MARK = "\ufeff"
 
-# How deep JSON may stand in texts of JSON or of a form, as the variables of GraphQL do in some.
+# Levels of JSON in texts of JSON or of a form, as for the variables of GraphQL.
 _MAX_INSIDE = 2
 
 # The last part of names such as `user[email]` and `user.email`.
@@ -50,7 +50,7 @@ _ARGUMENT = re.compile(
 _COMMENT = re.compile(r"#[^\n]*+")
 _BLOCK_STRING = '"""'
 
-# Letters that some databases take for the plain ones, and that Unicode does not take apart.
+# Letters that some databases take for the plain ones, and that NFKD leaves as they are.
 _STROKES = str.maketrans("łøđħŧı", "lodhti")
 
 
@@ -63,10 +63,13 @@ def of_request(
     authorization: str,
     body: bytes,
 ) -> Mapping[str, Collection[str]]:
-    """The accounts that a request to log in may mean, folded, and the spellings of each.
+    """The throttle keys of a request to log in, with the spellings of each.
 
-    `names` are what members and fields are called that name accounts. `query` has its question
-    mark; the other texts are the fields of these names, or empty.
+    names: the names of members and fields that hold an account's name
+    query: with its question mark
+    content_type, content_encoding, authorization: the fields of these names, or ""
+
+    A key is an account's name, folded (see `folded`), or `HIDDEN`.
     """
     found = _Found(frozenset(map(plain_name, names)))
     found.names += _in_basic(authorization)
@@ -83,8 +86,9 @@ def of_request(
 def other_texts(
     names: Collection[str], *, query: str, content_type: str, content_encoding: str, body: bytes
 ) -> list[tuple[str, str]] | None:
-    """The texts and numbers in a request that name no account, with the plain names of their
-    members and fields, as `of_request` reads them; None if it cannot be read.
+    """The texts and numbers of a request that name no account, by the plain names of their fields.
+
+    They are read as by `of_request`. None if the request cannot be read.
     """
     found = _Found(frozenset(map(plain_name, names)))
     found.read_form(query[1:])
@@ -94,13 +98,13 @@ def other_texts(
 
 
 def folded(name: str) -> str:
-    """An account's name without what some backend may not tell apart.
+    """An account's name without differences that some backends ignore.
 
-    That is case, accents, width, and what cannot be seen; a domain before a backslash; and, in a
-    mail address, what providers ignore: dots, and all from a plus on.
+    They ignore case, accents, width and invisible characters; a domain before a backslash; and in a
+    mail address the dots, and everything from a plus on.
     """
-    shown = name.partition("\0")[0]  # where a text ends in C
-    # Character by character: putting a row of accents in order takes time with its square.
+    shown = name.partition("\0")[0]  # in C, a text ends there
+    # By character: sorting a row of accents takes quadratic time.
     parts = "".join(unicodedata.normalize("NFKD", character) for character in shown).casefold()
     plain = "".join(
         character
@@ -115,7 +119,7 @@ def folded(name: str) -> str:
 
 
 def _in_basic(authorization: str) -> Iterator[str]:
-    """RFC 7617 §2."""
+    """The user name in Basic authentication (RFC 7617 §2)."""
     scheme, _, credentials = authorization.partition(" ")
     if scheme.lower() == "basic":
         try:
@@ -126,8 +130,9 @@ def _in_basic(authorization: str) -> Iterator[str]:
 
 
 def _read_body(found: _Found, content_type: str, content_encoding: str, body: bytes) -> bool:
-    """Looks for names by each way of reading, whatever the body claims to be. Returns whether no
-    backend can have found others.
+    """Look for names in each way of reading, whatever the body claims to be.
+
+    Returns whether no backend can have found other names.
     """
     charsets = {charset.lower() for charset in _CHARSET.findall(content_type)}
     is_coded = content_encoding.strip().lower() not in ("", "identity")
@@ -144,25 +149,25 @@ def _read_body(found: _Found, content_type: str, content_encoding: str, body: by
 
 @dataclass(frozen=True, slots=True)
 class _Object:
-    """An object of JSON that has been read."""
+    """A JSON object that has been read."""
 
     names_account: bool
 
 
 class _Found:
-    """What a request holds, and the names of accounts as they were typed.
+    """The names of accounts in a request, as they were typed, and its other texts.
 
-    Each way to read returns whether it can read.
+    Each method that reads returns whether the text is of its format.
     """
 
     def __init__(self, wanted: frozenset[str]) -> None:
-        """`wanted` are the plain names of members and fields that name accounts."""
+        """`wanted`: the plain names of members and fields that hold an account's name."""
         self.names: list[str] = []
-        self.others: list[tuple[str, str]] = []  # texts and numbers with their plain names
+        self.others: list[tuple[str, str]] = []  # plain names, with texts and numbers
         self._wanted = wanted
 
     def read_form(self, text: str) -> bool:
-        """A form or a query. Some backends part fields by `;` as well."""
+        """A form or a query. Some backends separate fields by `;` as well."""
         pairs = parse_qsl(text, errors="replace")
         if ";" in text:
             pairs += parse_qsl(text.replace(";", "&"), errors="replace")
@@ -178,7 +183,7 @@ class _Found:
         return bool(pairs)
 
     def read_json(self, text: str, inside: int = 0) -> bool:
-        """JSON (RFC 8259). Of members with the same name, each counts."""
+        """JSON (RFC 8259). All members of one name count."""
 
         def read(members: list[tuple[str, Any]]) -> _Object:
             named = [self._member(*member, inside) for member in members]
@@ -191,7 +196,7 @@ class _Found:
         return True
 
     def read_graphql(self, text: str) -> bool:
-        """The arguments in a document of GraphQL."""
+        """The arguments in a GraphQL document."""
         for read in {text, _COMMENT.sub("", text)}:
             for name, string in _ARGUMENT.findall(read):
                 if plain_name(name) in self._wanted:
@@ -199,8 +204,10 @@ class _Found:
         return _BLOCK_STRING not in text
 
     def _member(self, name: str, value: Any, inside: int) -> bool:
-        """Returns whether an account is named. What is no text in the place of a name hides one,
-        but for an object that names one itself; its members have been read before it.
+        """Read a member; return whether it names an account.
+
+        A value that is no text hides the name, unless it is an object that names an account itself.
+        The members of an object are read before it.
         """
         called, names_account = plain_name(name), False
         is_wanted = called in self._wanted
@@ -225,7 +232,7 @@ class _Found:
         return names_account
 
     def _document(self, name: str, text: str, inside: int) -> None:
-        """A text that is a document itself."""
+        """Read a text that is itself a document."""
         if inside <= _MAX_INSIDE and text.lstrip().startswith(("{", "[")):
             self.read_json(text, inside)
         if name == "query" and not self.read_graphql(text):
@@ -233,7 +240,7 @@ class _Found:
 
 
 def plain_name(name: str) -> str:
-    """The last part of a member's name, as it is compared: `user_name` and `UserName` are one."""
+    """The last part of a member's name, for comparison: `user_name` equals `UserName`."""
     parts = _NAME_PARTS.findall(name.casefold())
     return "".join(filter(str.isalnum, parts[-1])) if parts else ""
 

@@ -1,12 +1,12 @@
-"""By which names backends hand out the token that is to be sent back, and by which they do not."""
+"""The names under which backends hand out a login's token, and those of other tokens."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
-# Known from frameworks and their tutorials, the likeliest first; without case and joints, `x-` and
-# `__Host-` before a name, and `cookie` behind it. Under other names no login's token is looked for.
+# Names in frameworks and their tutorials, the likeliest first; without case and joints, without
+# `x-` and `__Host-` in front and `cookie` behind. `auto` looks under no other name.
 _KNOWN = (
     "token",
     "accesstoken",
@@ -38,7 +38,7 @@ _RANKS = {name: rank for rank, name in enumerate(_KNOWN)}
 _BEFORE = re.compile(r"^(?:__(?:host|secure)-)?(?:x[-_])?")
 _JOINTS = re.compile(r"[-_. ]+")
 
-# Words of names under which a token is for something else: a further step, one link, one form.
+# Words in the names of tokens for another purpose: a second step, one link, one form.
 _OF_OTHERS = frozenset(
     {
         *("2fa", "challenge", "factor", "hotp", "mfa", "otp", "step", "tfa", "totp"),
@@ -62,18 +62,19 @@ _WORD = re.compile(r"[0-9]+[Ff][Aa](?![a-z])|[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 def rank(name: str) -> int | None:
-    """How likely a field, a cookie or a member of this name holds the token: 0 is the likeliest,
-    None is not at all.
+    """How likely a field, a cookie or a member of this name holds the token.
+
+    0 is the likeliest name; None: it holds none.
     """
     plain = _JOINTS.sub("", _BEFORE.sub("", name.lower()))
     return _RANKS.get(plain, _RANKS.get(plain.removesuffix("cookie")))
 
 
 def is_of_others(path: Iterable[str | int]) -> bool:
-    """Whether a name on the way to a token says that it is another kind of token."""
+    """Whether a name on the path to a token marks it as one for another purpose."""
     return any(isinstance(part, str) and not _OF_OTHERS.isdisjoint(words(part)) for part in path)
 
 
 def words(name: str) -> list[str]:
-    """The words of a name, in small letters, however they are joined: `mfaToken`, `mfa_token`."""
+    """The words of a name in lower case, however they are joined: `mfaToken`, `mfa_token`."""
     return [word.lower() for word in _WORD.findall(name)]

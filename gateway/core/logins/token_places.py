@@ -1,6 +1,6 @@
-"""Where in a login's reply the token is: what `token` may say in config.yaml.
+"""Places of tokens in a reply: what config.yaml's `token` may say.
 
-What is accepted is understood: a text that could never name anything is refused, with a hint.
+A text that could never name a place is refused, with a hint.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from dataclasses import dataclass
 
 from gateway.core.http.field_names import HOP_BY_HOP
 
-# How a place in JSON is written by those who know no pointers: at least two names.
+# A place in JSON in dots, instead of a pointer: at least two names.
 _DOTTED = re.compile(r"[\w-]+(?:\.[\w-]+)+")
-# RFC 6901 §3: a tilde begins an escape. What has white space at an end was never meant.
+# RFC 6901 §3: a tilde begins an escape. White space at an end is a mistake.
 _POINTER = re.compile(r"/(?!\s)(?:[^~]|~[01])*+(?<!\s)|/")
-# RFC 9110 §5.1 for fields, RFC 6265 §4.1.1 for cookies.
+# A field's name (RFC 9110 §5.1), or a cookie's (RFC 6265 §4.1.1).
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
-# Fields of a reply that the gateway never sees as they were sent.
+# Fields of a reply that the gateway does not see as they were sent.
 _NOT_SEEN = HOP_BY_HOP | {b"content-encoding", b"content-length", b"trailer"}
 
-# What other notations look like, and how that is written here. No hint repeats what was written,
-# which may be a secret in a wrong place.
+# Other notations, and how to write them here. No hint repeats the text: it may be a secret in a
+# wrong place.
 _POINTER_HINTS = (
     (re.compile(r"\w+:.*"), "a JSON pointer stands alone, as in /data/token"),
     (re.compile(r"[$#@].*|.*[\[\]].*"), "as in /data/token; an index is written /tokens/0"),
@@ -53,7 +53,7 @@ class JsonPointer:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A field of the reply; an authentication scheme before the token is kept."""
+    """A field of the reply. An authentication scheme before the token stays."""
 
     name: str
 
@@ -70,7 +70,7 @@ ClaimPlace = JsonPointer | Header
 
 
 class BadTokenPlace(ValueError):
-    """The text names no place; the message says what would, and the hint what may be meant."""
+    """The text names no place. The message says what would, the hint what may be meant."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -78,7 +78,7 @@ class BadTokenPlace(ValueError):
 
 
 def parse_token_place(text: str) -> TokenPlace:
-    """`auto`, a place in JSON (see `parse_pointer`), `header:Name` or `cookie:name`."""
+    """Parse `auto`, a place in JSON (see `parse_pointer`), `header:Name` or `cookie:name`."""
     if text == "auto":
         return Auto()
     kind, _, name = text.partition(":")
@@ -94,7 +94,7 @@ def parse_token_place(text: str) -> TokenPlace:
 
 
 def parse_claim_place(text: str) -> ClaimPlace:
-    """A JSON pointer such as `/user/id`, the same as `user.id`, or `header:Name`."""
+    """Parse a JSON pointer such as `/user/id` (or `user.id`), or `header:Name`."""
     found = _header(text) or _pointer(text)
     if found is None:
         message = "names no place: write /a/json/pointer or header:Name"
@@ -103,7 +103,7 @@ def parse_claim_place(text: str) -> ClaimPlace:
 
 
 def parse_pointer(text: str) -> JsonPointer:
-    """A JSON pointer such as `/data/token`, or the same as `data.token`."""
+    """Parse a JSON pointer such as `/data/token`, or the same as `data.token`."""
     found = _pointer(text)
     if found is None:
         message = "names no place in JSON: write /a/json/pointer"
@@ -112,7 +112,7 @@ def parse_pointer(text: str) -> JsonPointer:
 
 
 def _header(text: str) -> Header | None:
-    """The field that a text names, if it does. Raises `BadTokenPlace`."""
+    """The field that a text names; None if it names none. Raises `BadTokenPlace`."""
     kind, _, name = text.partition(":")
     if kind != "header" or not _NAME.fullmatch(name):
         return None
@@ -124,7 +124,7 @@ def _header(text: str) -> Header | None:
 
 
 def _pointer(text: str) -> JsonPointer | None:
-    """The place in JSON that a text names, if it does. Raises `BadTokenPlace`."""
+    """The place in JSON that a text names; None if it names none. Raises `BadTokenPlace`."""
     if _DOTTED.fullmatch(text):
         return JsonPointer("/" + text.replace(".", "/"))
     if not text.startswith("/"):
