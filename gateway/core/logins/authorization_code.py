@@ -1,6 +1,6 @@
-"""Asking a provider to log somebody in, and reading what the browser brings back.
+"""The authorization code flow: the way to a provider, and the answer that the browser brings.
 
-OpenID Connect Core 1.0 §3.1.2, RFC 6749 §4.1, RFC 7636 (PKCE), RFC 9207 (who answers).
+OpenID Connect Core 1.0 §3.1.2, RFC 6749 §4.1, RFC 7636 (PKCE), RFC 9207 (`iss`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl, quote, urlencode
 from gateway.core.logins.provider_metadata import Metadata
 from gateway.core.secret import Secret
 
-# Every error that a provider may answer with; any other word is the text of nobody we know, and is
-# neither shown nor logged. Those in which the provider, or the user there, has said no to the user:
+# The errors that a provider may answer with. Other words are never shown or logged: any site can
+# write them into a link. First the refusals, by the provider or by its user;
 DENIALS = frozenset(
     {
         "access_denied",
@@ -24,7 +24,7 @@ DENIALS = frozenset(
         "unmet_authentication_requirements",
     }
 )
-# and those that say something of the provider, or of how the gateway is set up there.
+# then faults of the provider, or of the gateway's registration there.
 _FAULTS = frozenset(
     {
         "invalid_request",
@@ -44,7 +44,7 @@ _FAULTS = frozenset(
 )
 OTHER = "other"
 
-# What is said to the provider by the gateway alone; config.yaml adds to it and changes none of it.
+# The parameters that the gateway itself sends: config.yaml cannot set them.
 PARAMETERS = frozenset(
     {
         "response_type",
@@ -61,49 +61,49 @@ PARAMETERS = frozenset(
     }
 )
 
-# A query of more parameters than this is none of a provider's, nor is a longer value.
+# Of a callback's query. Providers send fewer parameters, and shorter values.
 _MAX_PARAMETERS = 50
 _MAX_VALUE_CHARACTERS = 4096
 
 
 class BadAnswer(ValueError):
-    """This is no answer of the provider's; the message is a stable reason that may be logged."""
+    """The query holds no answer of the provider's. The message is a stable reason for the log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """The provider has logged somebody in."""
+    """The provider has logged a user in."""
 
     code: Secret
 
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """The provider has not; `error` is one of the words that are known here."""
+    """The provider has refused; `error` is one of the known words."""
 
     error: str
 
 
 def with_parameters(url: str, parameters: Mapping[str, str]) -> str:
-    """The URL with more in its query."""
+    """The URL with more parameters in its query."""
     mark = "&" if "?" in url else "?"
     return url + mark + urlencode(parameters, quote_via=quote)
 
 
 def state_in(query: str) -> str:
-    """The state that a browser brings back, whatever else it brings. Raises `BadAnswer`."""
+    """The `state` in a callback's query, whatever else it holds. Raises `BadAnswer`."""
     return _sole(_parameters(query), "state") or ""
 
 
 def read_answer(query: str, metadata: Metadata) -> Code | Denied:
-    """What the provider says by the query of a callback. Raises `BadAnswer`."""
+    """The provider's answer in a callback's query. Raises `BadAnswer`."""
     parameters = _parameters(query)
     issuer = _sole(parameters, "iss")
     if issuer is not None and issuer != metadata.issuer:
         raise BadAnswer("wrong_iss")
     code, error = _sole(parameters, "code"), _sole(parameters, "error")
     if error is not None:
-        # Some providers that name themselves do not do so here; nobody is let in by that.
+        # Without `iss`, for some providers leave it out of errors. An error lets no user in.
         return Denied(known(error))
     if issuer is None and metadata.names_itself:
         raise BadAnswer("no_iss")
@@ -113,7 +113,7 @@ def read_answer(query: str, metadata: Metadata) -> Code | Denied:
 
 
 def known(error: object) -> str:
-    """A provider's error, if it is one that the specifications know."""
+    """A provider's error if the specifications know it, or else `OTHER`."""
     return error if isinstance(error, str) and error in DENIALS | _FAULTS else OTHER
 
 
@@ -130,7 +130,7 @@ def _parameters(query: str) -> list[tuple[str, str]]:
 
 
 def _sole(parameters: Iterable[tuple[str, str]], name: str) -> str | None:
-    """RFC 6749 §3.1: a parameter must not stand twice."""
+    """The value of a parameter, which must not stand twice (RFC 6749 §3.1)."""
     values = [value for given, value in parameters if given == name]
     if len(values) > 1 or any(len(value) > _MAX_VALUE_CHARACTERS for value in values):
         raise BadAnswer(f"bad_{name}")

@@ -1,8 +1,8 @@
-"""How a key travels to the device that logs in: in the login's reply, or in a cookie.
+"""Carriers: how a key travels to the device that logs in, in the login's reply or in a cookie.
 
 A program takes the key out of the reply and sends it in a field, which no other site can make a
-browser do. A browser keeps it in a cookie that no script can read, and then every request that may
-change something has to show that it was caused by the site's own pages (see `origins`).
+browser do. A browser keeps the key in a cookie that no script can read. Each request of such a
+browser that may change something has to show that the site's own pages caused it (see `origins`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from gateway.core.logins.token_places import Auto, Cookie, TokenPlace
 Carrier = Literal["reply", "cookie"]
 Choice = Literal["auto", "reply", "cookie"]
 
-# RFC 6265bis §4.1.3: browsers take a cookie of such a name only with Secure and without a Domain,
-# so neither a sibling host nor anybody on the wire can set one.
+# RFC 6265bis §4.1.3: browsers take a cookie of such a name only with Secure and without a Domain.
+# So no sibling host can set one, nor can an attacker in a plain HTTP connection.
 HOST_PREFIX = "__Host-"
 
-# Nor do they take the deletion of one that begins so without Secure (the same, §4.1.3).
+# The deletion of a cookie of such a name needs Secure, too (RFC 6265bis §4.1.3).
 _SECURE_PREFIXES = (HOST_PREFIX, "__Secure-")
 
 # The beginning of cookies that hold login states (see `login_state`): no upstream gets or sets one.
@@ -31,24 +31,25 @@ LOGIN_STATE_MARK = "lk_trip."
 
 @dataclass(frozen=True, slots=True)
 class KeyCookie:
-    """The cookie that holds keys, for one kind of connection."""
+    """The cookie that holds keys, for one kind of connection (HTTP or HTTPS)."""
 
     name: str
     secure: bool
 
     def setting(self, key: str) -> str:
-        """A Set-Cookie value that hands out a key, until the browser is closed: when the session
-        ends, the gateway decides.
+        """A Set-Cookie value that hands out a key, until the browser closes.
+
+        The gateway decides when the session ends.
         """
         return f"{self.name}={key}; {self._attributes}"
 
     def lasting(self, value: str, seconds: int) -> str:
-        """A Set-Cookie value for something else than a key, which is kept for so long."""
+        """A Set-Cookie value that holds something else than a key, for some seconds."""
         return f"{self.name}={value}; Max-Age={seconds}; {self._attributes}"
 
     @property
     def deletion(self) -> str:
-        """A Set-Cookie value that has the browser forget the key."""
+        """A Set-Cookie value by which the browser forgets the key."""
         return f"{self.name}=; Max-Age=0; {self._attributes}"
 
     @property
@@ -57,25 +58,23 @@ class KeyCookie:
 
 
 def key_cookie(name: str, *, secure: bool) -> KeyCookie:
-    """The cookie of this configured name; over HTTPS it gets the prefix that protects it."""
+    """The cookie of a configured name; over HTTPS it has the prefix that protects it."""
     return KeyCookie(HOST_PREFIX + name if secure else name, secure)
 
 
 def deletion(name: str) -> str:
-    """A Set-Cookie value that has the browser forget a cookie in which a key came."""
+    """A Set-Cookie value by which a browser forgets a cookie that held a key."""
     return KeyCookie(name, name.startswith(_SECURE_PREFIXES)).deletion
 
 
 def own_cookies(name: str, places: Iterable[TokenPlace]) -> frozenset[str]:
-    """The cookies that hold keys: those of this configured name, and those among the places in
-    which backends' tokens come.
-    """
+    """The names of cookies with keys: the configured one, and those of backends' tokens."""
     own = [key_cookie(name, secure=secure).name for secure in (False, True)]
     return frozenset([*own, *(place.name for place in places if isinstance(place, Cookie))])
 
 
 def unknown_to_backends(name: str, places: Iterable[TokenPlace]) -> frozenset[str]:
-    """Those of this configured name, if no backend hands its token out under it."""
+    """The names of cookies with keys that no backend uses for its token."""
     of_backends = {place.name for place in places if isinstance(place, Cookie)}
     return own_cookies(name, ()) - of_backends
 
@@ -83,12 +82,11 @@ def unknown_to_backends(name: str, places: Iterable[TokenPlace]) -> frozenset[st
 def trusted_cookies(
     name: str, places: Iterable[TokenPlace], *, secure: bool
 ) -> frozenset[str] | None:
-    """The cookies in which keys are taken that come by one kind of connection; None if in any,
-    since `auto` knows a backend's cookie by many names, in many spellings.
+    """The names of the cookies in which keys are read on one kind of connection.
 
-    A sibling host can have a browser send other cookies here, with a key of its own, so that what a
-    visitor does is done as somebody else. Over HTTPS the configured name is one of these without
-    its prefix (RFC 6265bis §8.6).
+    None: in any cookie, since `auto` finds a backend's cookie under many names. A sibling host can
+    set other cookies in a browser, with a key of its own: then the visitor would act as another
+    user. Over HTTPS the configured name without its prefix is such a cookie (RFC 6265bis §8.6).
     """
     places = tuple(places)
     if any(isinstance(place, Auto) for place in places):
@@ -100,12 +98,15 @@ def trusted_cookies(
 def choose(
     choice: Choice, *, content_type: str, accept: str, requested_with: str, wanted: str
 ) -> Carrier:
-    """How a login's key travels. `wanted` is what a form's field says of it, or nothing; the rest
-    are the request's fields of these names. X-Requested-With may say it as well, but often says
-    something else: that a script asks, or, of an app on Android, which one.
+    """Choose how a login's key travels.
 
-    A form whose answer is to be a page is what a browser sends by itself. Whoever sends a form from
-    a program (as RFC 6749 §4.3 has it) asks for JSON, or for anything, and can keep a key.
+    choice: by config.yaml
+    content_type, accept, requested_with: the request's fields of these names
+    wanted: `cookie` or `reply` in a form's field, or ""
+
+    X-Requested-With may say `cookie` or `reply` as well. Otherwise it says that a script asks, or
+    which Android app. A form whose answer is to be a page comes from a browser. A program that
+    sends a form (RFC 6749 §4.3) accepts JSON, or anything, and can keep a key.
     """
     if choice != "auto":
         return choice

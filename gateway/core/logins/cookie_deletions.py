@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping
 from gateway.core.http.set_cookies import SetCookie, place, read
 from gateway.core.logins.carriers import HOST_PREFIX, deletion
 
-# A browser may have a cookie from any domain above a host, and for any folder above a path. So many
-# of each are tried, or the answer's head would not fit into a proxy's buffer (nginx: 4 KiB).
-MAX_DELETIONS = 32  # of all the cookies of a request
+# A browser may have a cookie from any domain above a host, for any folder above a path. With more
+# deletions, the answer's head would not fit into a proxy's buffer (nginx: 4 KiB).
+MAX_DELETIONS = 32  # for all cookies of a request
 _MAX_DOMAINS = 3
 _MAX_PATHS = 6
 
-# What tells one cookie from another, or whether a browser heeds its deletion; and what may be
-# written of it.
+# The attributes that tell cookies apart, or that a deletion needs; and the characters that their
+# values may have.
 _ATTRIBUTES = {
     "path": "Path",
     "domain": "Domain",
@@ -31,8 +31,10 @@ _FOLDER = re.compile(r"[^/;\x00-\x20\x7f-\U0010ffff]+/?")
 
 
 def deletions(name: str, host: str, path: str) -> list[str]:
-    """Set-Cookie values that delete a cookie wherever it may be from: it came with a request to
-    this host and path, so its own domain and path are among theirs (RFC 6265 §5.4).
+    """Set-Cookie values that delete a cookie, wherever it was set.
+
+    It came with a request to this host and path, so its domain and path are among those that match
+    them (RFC 6265 §5.4).
     """
     plain = deletion(name)
     if name.startswith(HOST_PREFIX):
@@ -45,9 +47,10 @@ def deletions(name: str, host: str, path: str) -> list[str]:
 
 
 def kept_place(value: str, path: str) -> str:
-    """What a session keeps of a backend's cookie that holds its key, for a logout to delete it: its
-    name and attributes, of a Set-Cookie value in the answer to a request to this path. Nothing, if
-    they are those that `deletion` knows.
+    """The name and attributes of a backend's cookie that holds a key, for a session to keep.
+
+    A logout deletes the cookie by them. `value` is the Set-Cookie value, `path` the path of its
+    request. "" if `deletion` knows such attributes.
     """
     cookie = read(value)
     name, domain, folder = place(value, path)
@@ -59,9 +62,7 @@ def kept_place(value: str, path: str) -> str:
 
 
 def deletion_from(kept: str, name: str) -> str:
-    """A Set-Cookie value that has the browser forget the cookie of this name in which a key came,
-    from where a session has `kept` it.
-    """
+    """A Set-Cookie value that deletes the cookie of this name, as a session has `kept` it."""
     kept_name, _, attributes = kept.partition("; ")
     if not attributes or kept_name != name:
         return deletion(name)
@@ -69,13 +70,13 @@ def deletion_from(kept: str, name: str) -> str:
 
 
 def deletion_of(cookie: SetCookie) -> str:
-    """A Set-Cookie value that deletes the cookie from where another one puts it."""
+    """A Set-Cookie value that deletes the cookie which another one sets."""
     attributes = _written(cookie.attributes)
     return f"{cookie.name}=; Max-Age=0" + (f"; {attributes}" if attributes else "")
 
 
 def _written(attributes: Mapping[str, str]) -> str:
-    """The attributes that tell cookies apart, as a Set-Cookie value has them."""
+    """The attributes that tell cookies apart, as in a Set-Cookie value."""
     texts = {
         name: attributes[name] for name in _ATTRIBUTES if _TEXT.fullmatch(attributes.get(name, " "))
     }
@@ -85,7 +86,7 @@ def _written(attributes: Mapping[str, str]) -> str:
 
 
 def _domains(host: str) -> list[str]:
-    """The host and those above it, the widest last; none for an address."""
+    """The host and the domains above it, the widest last; none for an address."""
     named = _HOST.fullmatch(host)
     if named is None:
         return []
@@ -94,7 +95,7 @@ def _domains(host: str) -> list[str]:
 
 
 def _folders(path: str) -> list[str]:
-    """The paths that a cookie can have which is sent to this one (RFC 6265 §5.1.4)."""
+    """The paths of cookies that a browser sends to this one (RFC 6265 §5.1.4)."""
     return ["/", *_below_root(path)][:_MAX_PATHS]
 
 

@@ -1,5 +1,7 @@
-"""A backend that logs out by its cookie (wire-rules.md#E17): it deletes the one in which the key
-came, or puts something else into it, as Flask, fastapi-users and Express' `clearCookie` do.
+"""Backends that log out by their cookie (wire-rules.md#E17).
+
+They delete the cookie in which the key came, or put something else into it: Flask, fastapi-users,
+and Express' `clearCookie`.
 """
 
 from __future__ import annotations
@@ -13,22 +15,21 @@ from gateway.core.logins import cookie_deletions
 from gateway.core.tokens import jwt_text
 from gateway.core.tokens.claims import BadToken, Claims, read_claims
 
-# What Clear-Site-Data says to have a browser forget cookies (Clear Site Data §3.1).
+# The values of Clear-Site-Data by which a browser forgets cookies (Clear Site Data §3.1).
 _CLEARING = (b'"cookies"', b'"*"')
 
-# The claims that tell whose a token is, the first one that is there.
+# The claims that name a token's user; the first one that is there counts.
 _SUBJECT = ("sub", "user_id", "uid", "username", "email")
 
 
 def deletions(values: Sequence[str], claims: Mapping[str, Any] | None, now: float) -> list[str]:
-    """The Set-Cookie values by which the client forgets the key's cookie, if an answer that sets it
-    so logs out; none if it does not.
+    """The Set-Cookie values that delete the key's cookie, if the answer logs out; else none.
 
     values: the answer's Set-Cookie values for that cookie
-    claims: those of the session's token; None if they are not known
+    claims: of the session's token; None if they are not known
     now: UNIX seconds
 
-    A token of the same person's is no logout: many backends give a new one with each answer.
+    A new token of the same user is no logout: many backends give one with each answer.
     """
     cookies = [set_cookies.read(value) for value in values]
     if any(_goes_on(cookie, claims, now) for cookie in cookies):
@@ -37,7 +38,7 @@ def deletions(values: Sequence[str], claims: Mapping[str, Any] | None, now: floa
 
 
 def clears(clear_site_data: bytes) -> bool:
-    """Whether a field line or value of that name has a browser forget all its cookies."""
+    """Whether a Clear-Site-Data line or value has the browser forget all its cookies."""
     return any(kind in clear_site_data for kind in _CLEARING)
 
 
@@ -48,8 +49,8 @@ def _goes_on(cookie: SetCookie, claims: Mapping[str, Any] | None, now: float) ->
     try:
         payload = read_claims(token, now=0).payload
     except BadToken:
-        # Of a token that cannot be read, it cannot be told whose it is; a text of three parts that
-        # names no algorithm (RFC 7515 §4.1.1) is none, but Flask's own session.
+        # The user of an unreadable token is not known. A text of three parts without an algorithm
+        # (RFC 7515 §4.1.1) is no token: Flask's session cookie is one.
         return "alg" in (jwt_text.read_header(token.partition(".")[0]) or {})
     return claims is None or _subject(payload) == _subject(claims)
 

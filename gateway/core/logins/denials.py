@@ -1,7 +1,7 @@
-"""JSON replies with the status of a success that say that nothing came of a login.
+"""Replies with the status of a success that deny the login.
 
-Many an API answers `{"ok": false}` with 200, and beside it repeats what was typed; others ask for a
-second step. What says it in other words is told by `failed`.
+Many an API answers `{"ok": false}` with 200, and repeats beside it what was typed. Others ask for a
+second step. For replies that say it in other words, config.yaml has the setting `failed`.
 """
 
 from __future__ import annotations
@@ -41,24 +41,25 @@ _REFUSALS = frozenset(
 
 
 def is_denial(document: Any) -> bool:
-    """Whether an object of JSON says by its own members that a request has failed."""
+    """Whether a JSON object says by its own members that a request has failed."""
     if not isinstance(document, Members):
         return False
     return any(_denies(_JOINTS.sub("", name.lower()), value) for name, value in document)
 
 
 def says_no(reply: Reply, place: JsonPointer) -> bool:
-    """Whether a reply says at this place what was wrong, as those of GraphQL do, whatever their
-    status; of a list of answers, whether one of them does. Raises `UnreadableReply`.
+    """Whether a reply says at this place what was wrong, whatever its status (as GraphQL does).
+
+    In a list of answers, one that does is enough. Raises `UnreadableReply`.
     """
     return any(_complaints(reply, place))
 
 
 def may_hand_out(reply: Reply, place: JsonPointer) -> bool:
-    """Whether a reply that says no at this place may hand out a token that is no JWT all the same.
+    """Whether a reply that says no at this place may still hand out an opaque token.
 
-    Of a list of answers another one may have succeeded, and beside a list of errors, as in GraphQL,
-    a part of what was asked. Raises `UnreadableReply`.
+    In a list of answers another one may have succeeded; beside a list of errors, as in GraphQL, a
+    part of the request. Raises `UnreadableReply`.
     """
     if not isinstance(reply.document(), Members):
         return True
@@ -67,8 +68,9 @@ def may_hand_out(reply: Reply, place: JsonPointer) -> bool:
 
 
 def is_no_login(reply: Reply) -> bool:
-    """Whether a JSON reply asks for a second step, wherever it does, or says plainly that nothing
-    came of the login, and hands nothing opaque out. Raises `UnreadableReply`.
+    """Whether a JSON reply asks for a second step, or denies the login and hands out no token.
+
+    Raises `UnreadableReply`.
     """
     try:
         if mfa_replies.are_asked_for(reply.document()):
@@ -79,8 +81,9 @@ def is_no_login(reply: Reply) -> bool:
 
 
 def says_another_step(reply: Reply, place: JsonPointer) -> bool:
-    """Whether a reply without a token says at this place that another step follows: the place has
-    a name that speaks of one.
+    """Whether a reply without a token says at this place that another step follows.
+
+    The place's own name has to speak of one.
     """
     path = pointed(place.pointer)
     try:
@@ -90,7 +93,7 @@ def says_another_step(reply: Reply, place: JsonPointer) -> bool:
 
 
 def is_no_around(reply: Reply) -> bool:
-    """Whether a JSON reply says so around a token, or around everything."""
+    """Whether a JSON reply denies the login, or asks for a second step, around a token."""
     try:
         around = mfa_replies.objects_around(reply.document(), _is_called_token)
     except NotJson:
@@ -103,21 +106,22 @@ def _is_called_token(name: str, text: str) -> bool:
 
 
 def _complaints(reply: Reply, place: JsonPointer) -> list[Any]:
-    """What a JSON reply says at a place, in each of its answers; nothing, if it is no JSON."""
+    """The values at a place of a JSON reply, in each of its answers; none without JSON."""
     try:
         document = reply.document()
     except NotJson:
         return []
     is_batch = isinstance(document, list) and not isinstance(document, Members)
-    # Of a batch, the place may be one in each answer, or in all of it.
+    # In a batch, the place may be inside each answer, or in the list of them.
     answers = [document, *document] if is_batch else [document]
     path = pointed(place.pointer)
     return [value for answer in answers for value in json_text.values_at(answer, path)]
 
 
 def _names_token(reply: Reply, beside: Sequence[str]) -> bool:
-    """Whether a JSON reply hands out something opaque that is called a token; not in what it says
-    `beside`, if anything.
+    """Whether a JSON reply holds an opaque text under the name of a token.
+
+    Texts below the place `beside` do not count.
     """
     return any(
         _is_called_token(string.name, string.value) and not jwt_text.sole(string.value)

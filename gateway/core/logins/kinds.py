@@ -1,4 +1,4 @@
-"""Kinds of logins: how the classes of one are called."""
+"""The names of the classes that make a kind of login."""
 
 from __future__ import annotations
 

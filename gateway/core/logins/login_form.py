@@ -1,4 +1,4 @@
-"""Names and passwords in the body of a login that the gateway itself decides."""
+"""Login forms: names and passwords in the body of a login that the gateway itself decides."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from gateway.core import json_text
 from gateway.core.http import media_types
 from gateway.core.json_text import NotJson
 
-# No login form has more; taking more apart would only cost time.
+# Of a form. Login forms have fewer.
 _MAX_FIELDS = 100
 
 
 class BadLoginForm(ValueError):
-    """The body holds no name and password that can be read in one way only."""
+    """The body holds no name and password, or can be read in two ways."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoginForm:
-    """What somebody logs in with. `others` are the other fields of a form, None if it is none."""
+    """A name and a password. `others` are a form's other fields; None for JSON."""
 
     name: str = field(repr=False)
     password: str = field(repr=False)
@@ -29,7 +29,7 @@ class LoginForm:
 
 
 def read(content_type: str, body: bytes) -> LoginForm:
-    """The credentials in a body. Raises `BadLoginForm`."""
+    """The name and password in a body. Raises `BadLoginForm`."""
     kind = media_types.essence(content_type)
     try:
         text = body.decode("utf-8")
@@ -40,7 +40,7 @@ def read(content_type: str, body: bytes) -> LoginForm:
         else:
             raise BadLoginForm
         name, password = fields["username"], fields["password"]
-        # JSON can spell half a character, which no text has.
+        # JSON can spell a lone surrogate, which UTF-8 cannot hold.
         f"{name}{password}".encode()
     except (ValueError, NotJson, TypeError, LookupError):
         raise BadLoginForm from None

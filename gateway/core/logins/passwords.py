@@ -1,4 +1,4 @@
-"""Passwords at rest: argon2id (RFC 9106). Hashing one takes a tenth of a second and 64 MiB."""
+"""Passwords at rest: argon2id (RFC 9106). One hash takes a tenth of a second and 64 MiB."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ SALT_BYTES = RFC_9106_LOW_MEMORY.salt_len
 # NIST SP 800-63B §5.1.1.2.
 _MIN_CHARACTERS = 8
 
-# In characters. Unicode puts a row of accents in order in a time that grows with its square.
+# Unicode normalisation sorts a row of accents in quadratic time.
 _MAX_CHARACTERS = 1024
 
 _hasher = PasswordHasher.from_parameters(RFC_9106_LOW_MEMORY)
 
-# The hash of 32 random bytes that nobody has: for names that are not known, so that they take as
-# long as those that are. Its parameters are those of today.
+# For unknown names, which so take as long as known ones: the hash of 32 forgotten random bytes,
+# with today's parameters.
 UNUSED_HASH = (
     "$argon2id$v=19$m=65536,t=3,p=4"
     "$CQ2Rc3Pnddy+DvLiFF5qyA$xMKpJsupO1L1KO76oY95PC2dnV9KFm2HjhXk3iWZ2Po"
@@ -27,11 +27,11 @@ UNUSED_HASH = (
 
 
 class BadPassword(ValueError):
-    """The password cannot be taken; the message says why."""
+    """The password is not good enough; the message says why."""
 
 
 def check_new(password: str) -> None:
-    """Raises `BadPassword` for one that nobody should have."""
+    """Raise `BadPassword` for a new password that is too weak or not text."""
     if len(password) < _MIN_CHARACTERS:
         raise BadPassword(f"is too short: at least {_MIN_CHARACTERS} characters")
     if len(password) > _MAX_CHARACTERS:
@@ -43,12 +43,12 @@ def check_new(password: str) -> None:
 
 
 def hashed(password: str, salt: bytes) -> str:
-    """The hash that is kept; `salt` is fresh and random, of `SALT_BYTES`."""
+    """The hash of a password; `salt` is `SALT_BYTES` fresh random bytes."""
     return _hasher.hash(_folded(password), salt=salt)
 
 
 def is_right(password: str, kept: str) -> bool:
-    """Whether a password is the one of a hash."""
+    """Whether a password matches a hash."""
     try:
         return _hasher.verify(kept, _folded(password))
     except (VerificationError, InvalidHashError):
@@ -56,13 +56,13 @@ def is_right(password: str, kept: str) -> bool:
 
 
 def is_current(kept: str) -> bool:
-    """Whether a hash was made with the parameters of today."""
+    """Whether a hash has today's parameters."""
     return not _hasher.check_needs_rehash(kept)
 
 
 def _folded(password: str) -> str:
-    """However a keyboard spells it: NIST SP 800-63B §5.1.1.2 asks for NFKC or NFKD.
+    """The password in one spelling (NIST SP 800-63B §5.1.1.2: NFKC or NFKD).
 
-    One that is too long has no owner, so it may stay as it is.
+    A longer one than `check_new` allows is no user's, so it may stay as it is.
     """
     return password if len(password) > _MAX_CHARACTERS else unicodedata.normalize("NFKC", password)

@@ -24,9 +24,9 @@ def are_asked_for(document: Any) -> bool:
 
 
 def objects_around(document: Any, is_token: Callable[[str, str], bool]) -> list[Members]:
-    """The objects that are around a token, or around everything.
+    """The objects around a token, and the outermost one.
 
-    `is_token` knows a token by its name and its text.
+    `is_token` tells a token by its name and its text.
     """
     around = [document] if isinstance(document, Members) else []
     _note_around(document, "", is_token, around)
@@ -34,12 +34,12 @@ def objects_around(document: Any, is_token: Callable[[str, str], bool]) -> list[
 
 
 def asks(members: Members) -> bool:
-    """Whether one object asks for a second step by its own members."""
+    """Whether an object asks for a second step by its own members."""
     return any(words.asks(name, value) for name, value in members)
 
 
 def objects_on_the_way_to(document: Any, path: Sequence[str]) -> list[Members]:
-    """The objects of a JSON document that are around this place, or around everything."""
+    """The objects of a JSON document around this place, and the outermost one."""
     ends = (path[:length] for length in range(max(1, len(path))))
     around = (value for end in ends for value in json_text.values_at(document, end))
     return [value for value in around if isinstance(value, Members)]
@@ -48,7 +48,7 @@ def objects_on_the_way_to(document: Any, path: Sequence[str]) -> list[Members]:
 def _note_around(
     value: Any, name: str, is_token: Callable[[str, str], bool], around: list[Members]
 ) -> bool:
-    """Whether a value holds a token; the objects that do are put into `around`."""
+    """Add the objects that hold a token to `around`; return whether this value holds one."""
     if isinstance(value, Members):
         held = [part for part, inner in value if _note_around(inner, part, is_token, around)]
         if held:

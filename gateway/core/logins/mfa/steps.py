@@ -1,8 +1,8 @@
-"""Logins in two steps: what the first one hands out, and what names it in the second.
+"""Steps of a login: what the first one hands out, and what names it in the second.
 
-Where a code is asked for after the password, the reply to the password hands out something by which
-the next request is known to continue this login: a temporary token, or a cookie. That request often
-names no account.
+Where a code follows the password, the reply to the password hands out something that the next
+request sends back to continue this login: a temporary token, or a cookie. That request often names
+no account.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from gateway.core.logins.replies import IsEcho, Reply, UnreadableReply, field_an
 from gateway.core.logins.throttle_keys import plain_name
 from gateway.core.logins.token_places import JsonPointer
 
-# More than one, for a request may hold some that continue nothing; but no client names many.
+# Temporary tokens in a request: the one that continues the login, and some that continue nothing.
 _MAX_NAMED = 4
 
-# A reply hands out a few.
+# Texts that are remembered of a reply; ordinary ones hand out a few.
 _MAX_HANDED_OUT = 16
 
 _Texts = Collection[tuple[str, str]]
@@ -28,19 +28,19 @@ _Texts = Collection[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Which step of a login a request may be."""
+    """The step of a login that a request may be."""
 
     is_first: bool  # it holds a password and no code
     continues: Collection[str]  # what a first step may have handed out
-    tokens: Collection[str]  # those of them that are called temporary tokens; none if it is unclear
+    tokens: Collection[str]  # those with the name of a temporary token; none if unclear
 
 
-# Of a request that cannot be read.
+# For a request that cannot be read.
 NO_STEP = Step(is_first=False, continues=(), tokens=())
 
 
 def read(texts: _Texts, fields: _Texts) -> Step:
-    """Which step of a login a request may be.
+    """Read which step of a login a request may be.
 
     texts: the texts in it that name no account (see `throttle_keys.other_texts`)
     fields: its header fields
@@ -59,14 +59,15 @@ def read(texts: _Texts, fields: _Texts) -> Step:
 
 
 def is_clients_word(failed: JsonPointer, is_echo: IsEcho) -> bool:
-    """Whether the client has chosen the name at which a reply says so, as it can in GraphQL: there,
-    one field can be called like another.
+    """Whether the client may have chosen the name at which a reply says that a step follows.
+
+    In GraphQL, a client can give one field the name of another.
     """
     return is_echo(pointed(failed.pointer)[-1])
 
 
 def handed_out(reply: Reply, is_echo: IsEcho) -> list[str]:
-    """What the reply to a first step gives that may name it in the second."""
+    """The texts in the reply to a first step that may name it in the second."""
     found = (value for name, value in _in_reply(reply) if words.is_token(name, value))
     tokens = [value for value in dict.fromkeys(found) if not is_echo(value)]
     return tokens[:_MAX_HANDED_OUT]
@@ -85,7 +86,7 @@ def _in_reply(reply: Reply) -> Iterator[tuple[str, str]]:
 
 
 def _in_fields(fields: _Texts) -> Iterator[tuple[str, str]]:
-    """What continues a login outside of the body."""
+    """The texts in header fields that may continue a login."""
     for name, value in fields:
         match name.lower():
             case "cookie":

@@ -1,8 +1,8 @@
 """The words of logins in two steps: names and values that speak of a second factor.
 
-Names come in two spellings. Requests and what they continue are known by plain names, which are
-loose (see `throttle_keys.plain_name`): a wrong guess only changes what a failure counts for. What
-asks for a step in a reply has to say so in as many words, since a wrong guess refuses a login.
+There are two sets of patterns. Requests, and the texts that continue a login, are matched loosely
+by plain names (see `throttle_keys.plain_name`): a mistake only changes what a failure counts for. A
+reply has to ask for a step in so many words, since a mistake refuses a login.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gateway.core.logins.token_names import is_of_others, words
 
 _FACTOR_OR_STEP = r"mfa|[2t]fa|otp|factor|challenge|step|pending"
 
-# The name of a member by which a reply says that there is another step.
+# In the name of a member by which a reply says that another step follows.
 _STEP_NAME = re.compile(rf"{_FACTOR_OR_STEP}|verif|authenticator|coderequired|requirescode")
 
 # The name of a temporary token. Under another name, a value has to look like one.
@@ -49,7 +49,7 @@ _ASKING = re.compile(
     rf"|(?:needs?|requires?|pending|awaiting){_STEP}|{_STEP}(?:is)?{_IS_DUE}"
     rf"|(?:login|auth|signin|sms)challenge"
 )
-# The token is one for the time until then: temporary, is_partial_session.
+# The token is good until the second step: temporary, is_partial_session.
 _FLAG = re.compile(
     r"(?:is)?(?:interim|partial|pending|preauth|temp|temporary)(?:auth|login|session|token)?"
 )
@@ -57,14 +57,14 @@ _FLAG = re.compile(
 _DONE = re.compile(
     rf"(?:is)?{_FACTOR}(?:is)?(?:authenticated|completed?|confirmed|done|passed|verified)"
 )
-# In what is asked for, what says that it really is.
+# The members of a factor's object that say that it is due.
 _DUE = re.compile(rf"(?:is)?{_IS_DUE}|(?:.*(?:token|challenge|session|ticket|state))?(?:id|code)?")
 
 _STATUS = re.compile(
     r"(?:login|auth|authentication|signin)?"
     r"(?:status|state|step|stage|result|next|nextstep|nextaction|action|code|reason|type|error)"
 )
-# What a token is for, in the words that its name would have.
+# The purpose of a token, in words that its name could have.
 _KIND = re.compile(r"token(?:kind|purpose|type|use)|purpose")
 _MESSAGE = re.compile(r"message|msg|detail")
 
@@ -73,10 +73,10 @@ _FACTORS = frozenset(
 )
 _STEPS = frozenset({"code", "confirm", "confirmation", "verification", "verify"})
 _NEEDS = frozenset({"needed", "pending", "required"})
-# In a message, which may speak of a factor in passing.
+# In a message, which may mention a factor by the way.
 _TOLD = frozenset({*_NEEDS, "enter", "sent"})
 
-# What says of a step that it is over, or that there is none.
+# The step is over, or there is none.
 _SETTLED = frozenset(
     {
         *("active", "complete", "completed", "disabled", "done", "enabled", "false", "inactive"),
@@ -85,7 +85,7 @@ _SETTLED = frozenset(
     }
 )
 
-# A longer text says something to people.
+# In characters. A longer text is for people.
 _MAX_STATUS = 64
 
 
@@ -100,7 +100,7 @@ def names_token(name: str) -> bool:
 
 
 def is_token(name: str, value: str) -> bool:
-    """Whether this may be a temporary token: digits alone are a code."""
+    """Whether this may be a temporary token. Digits alone are a code."""
     if not any(map(str.isalpha, value)) or any(map(str.isspace, value)):
         return False
     looks_like_one = len(value) >= _MIN_TOKEN and any(map(str.isdigit, value))
@@ -141,7 +141,7 @@ def _is_said(name: str, text: str) -> bool:
 
 
 def _is_due(value: Any) -> bool:
-    """Whether what is asked for is really asked for, and not just spoken of."""
+    """Whether the value says that the named step is really due."""
     if isinstance(value, Members):
         return any(_is_due(inner) for name, inner in value if _DUE.fullmatch(_squeezed(name)))
     if isinstance(value, str):
