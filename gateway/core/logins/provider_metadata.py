@@ -1,4 +1,4 @@
-"""What an OpenID provider says of itself (OpenID Connect Discovery 1.0 §3 and §4, RFC 8414)."""
+"""The metadata of an OpenID provider (OpenID Connect Discovery 1.0 §3 and §4, RFC 8414)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from urllib.parse import urlsplit
 
 _WELL_KNOWN = "/.well-known/openid-configuration"
 
-# An address as RFC 3986 spells it, with no user and no fragment, and a plain host (in networks of
-# containers, names may have a low line). Nothing is in it that others would read in another way.
+# A URL (RFC 3986) without a user and a fragment, with a plain host (in networks of containers,
+# names may have an underscore). No client reads such a URL in another way.
 _ADDRESS = re.compile(
     r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?([/?][A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?"
 )
 
-# No provider has longer ones, and browsers have to be sent there with a query behind it.
+# In characters. Browsers are sent there, with a query behind it.
 _MAX_URL = 2048
 
-# Discovery §3: what is meant by saying nothing.
+# The default of Discovery §3.
 _DEFAULT_CLIENT_AUTH = ("client_secret_basic",)
 
 
@@ -30,24 +30,24 @@ class BadMetadata(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """A provider. `end_session_endpoint` is "" if one cannot log out there."""
+    """A provider's metadata. `end_session_endpoint` is "" if it has no logout."""
 
     issuer: str
     authorization_endpoint: str
     token_endpoint: str
     jwks_uri: str
     end_session_endpoint: str
-    client_auth: tuple[str, ...]  # how clients may prove who they are at the token endpoint
-    names_itself: bool  # in its answers (RFC 9207)
+    client_auth: tuple[str, ...]  # how clients may authenticate at the token endpoint
+    names_itself: bool  # with `iss` in its answers (RFC 9207)
 
 
 def address(issuer: str) -> str:
-    """Where a provider describes itself."""
+    """The URL of an issuer's metadata."""
     return issuer.removesuffix("/") + _WELL_KNOWN
 
 
 def read(data: bytes, issuer: str) -> Metadata:
-    """What the provider of this name says of itself. Raises `BadMetadata`."""
+    """Read the metadata of an issuer. Raises `BadMetadata`."""
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
@@ -55,7 +55,7 @@ def read(data: bytes, issuer: str) -> Metadata:
     if not isinstance(document, dict):
         raise BadMetadata("the answer is not a JSON object")
     if document.get("issuer") != issuer:
-        # Discovery §4.3: or one provider could speak for another.
+        # Otherwise one provider could speak for another (Discovery §4.3).
         raise BadMetadata("it names another issuer; a slash at the end makes a difference")
     methods = document.get("token_endpoint_auth_methods_supported", _DEFAULT_CLIENT_AUTH)
     return Metadata(
@@ -70,17 +70,15 @@ def read(data: bytes, issuer: str) -> Metadata:
 
 
 def is_address(url: str) -> bool:
-    """Whether something can be asked there, by HTTP."""
+    """Whether this is a plain HTTP URL."""
     try:
         return bool(_ADDRESS.fullmatch(url)) and urlsplit(url).port != 0
-    except ValueError:  # of a port, or an IPv6 address, that is none
+    except ValueError:  # a wrong port or IPv6 address
         return False
 
 
 def is_protected(url: str) -> bool:
-    """Whether it is an address where nobody on the way can read or change what is sent there: by
-    TLS, or for want of a way, as on loopback.
-    """
+    """Whether a URL's connections are private: by TLS, or since they stay on this machine."""
     if not is_address(url):
         return False
     parts = urlsplit(url)

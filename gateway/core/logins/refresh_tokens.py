@@ -1,7 +1,7 @@
-"""Refresh tokens: how one is known in a backend's reply, and how it is sent to get a new token.
+"""Refresh tokens: how one is found in a backend's reply, and how it is sent for a new token.
 
-They are often opaque, so they are known by their names. One is sent back as it came, unless
-config.yaml says otherwise: by that JSON member, that cookie or that field.
+They are often opaque, so they are found by their names. One is sent back as it came, unless
+config.yaml says otherwise: in that JSON member, that cookie or that field.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from gateway.core.logins.replies import IsEcho, Reply, field_and_cookie, nothing
 from gateway.core.logins.token_places import Auto, Cookie, Header, JsonPointer, TokenPlace
 from gateway.core.secret import Secret
 
-# What a refresh token is called; `my_refresh_token` is one, and `refresh_token_expires_in` is none.
+# The names of refresh tokens: `my_refresh_token` is one, `refresh_token_expires_in` is not.
 _REFRESH = re.compile(r"refresh(?:[_-]?(?:token|jwt|key|value|secret))?s?$|^rt$", re.IGNORECASE)
-# What may stand beside a refresh token in an object of its own, without being one.
+# The names of other members in an object that holds a refresh token.
 _HARMLESS = re.compile(r"expir|type|scope|issued|created|ttl|(?:_a|A)t$")
-# The non-standard field that reloads a page; the one field of such a name that is no token.
+# A field that reloads a page: the one field of such a name that holds no token.
 _RELOADS = "refresh"
 
-# A refresh token within a text: in a URL, a form, or JSON inside of something else.
+# A refresh token inside a text: a URL, a form, or JSON in another format.
 _REFRESH_IN_TEXT = re.compile(
     r"(refresh[_-]?(?:token|jwt)(?:=|[\"']\s*+:\s*+[\"']))[^&#;,\s\"'<>\\]++", re.IGNORECASE
 )
 _MIN_REFRESH_IN_TEXT = len("refreshjwt=")
 
-# The name under which one is sent whose own name tells nothing (RFC 6749 §6).
+# The name for one that came without a name of its own (RFC 6749 §6).
 _STANDARD_NAME = "refresh_token"
 
 Way = Literal["json", "form", "cookie", "header"]
 
-# What may send one: a member (a name, and no pointer), or a word (RFC 9110 §5.6.2).
+# The names that can be configured: a member's (no pointer), or a token of RFC 9110 §5.6.2.
 _WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _NAMES: dict[Way, re.Pattern[str]] = {
     "json": re.compile(r"[^/\s](?:.*\S)?"),
@@ -49,7 +49,7 @@ _NAMES: dict[Way, re.Pattern[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """How a refresh token is sent: by what, under which name."""
+    """How a refresh token is sent: in what, and under which name."""
 
     way: Way
     name: str
@@ -57,18 +57,18 @@ class Sending:
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """A refresh token, and how it came, which is how it is sent unless something else is said."""
+    """A refresh token, and how it came: it is sent in the same way by default."""
 
     secret: Secret
     came: Sending
 
 
 class BadSending(ValueError):
-    """The text says no way to send a refresh token; the message says what would."""
+    """The text names no way to send a refresh token; the message says what would."""
 
 
 def parse_sending(text: str) -> Sending | None:
-    """`auto` (None), `json:name`, `form:name`, `cookie:name` or `header:Name`."""
+    """Parse `auto` (None), `json:name`, `form:name`, `cookie:name` or `header:Name`."""
     if text == "auto":
         return None
     way, _, name = text.partition(":")
@@ -79,14 +79,14 @@ def parse_sending(text: str) -> Sending | None:
 
 
 def dump(token: RefreshToken | None) -> str:
-    """One line of text, empty for none; to be sealed."""
+    """One line of text for the seal; "" for none."""
     if token is None:
         return ""
     return json.dumps([token.came.way, token.came.name, token.secret.reveal()])
 
 
 def load(line: str) -> RefreshToken | None:
-    """What was dumped. Raises `ValueError`."""
+    """The refresh token of a line that `dump` made. Raises `ValueError`."""
     if not line:
         return None
     way, name, secret = json.loads(line)
@@ -102,7 +102,7 @@ def find(reply: Reply, place: TokenPlace, is_echo: IsEcho = nothing_sent) -> Ref
 def request(
     token: RefreshToken, sending: Sending | None, more: Mapping[str, str]
 ) -> tuple[list[tuple[str, str]], bytes]:
-    """The fields and the body that send a refresh token; `more` goes into the body beside it."""
+    """The fields and the body that send a refresh token, with `more` beside it in the body."""
     how, secret = sending or token.came, token.secret.reveal()
     if how.way == "form":
         body = urlencode({**more, how.name: secret}).encode()
@@ -125,7 +125,7 @@ def request(
 def is_refresh(string: String) -> bool:
     """Whether a value is a refresh token, or part of an object that is one.
 
-    A text with spaces is none: `{"refresh": ["This field is required."]}` says what was wrong.
+    A text with spaces is none: `{"refresh": ["This field is required."]}` names a mistake.
     """
     name = string.name
     if not name or string.is_name or " " in string.value:
@@ -137,9 +137,9 @@ def is_refresh(string: String) -> bool:
 
 @lru_cache(maxsize=4 * MAX_DEPTH)
 def _is_in_refresh(container: Container | None) -> bool:
-    """Whether a container, or one around it, is called a refresh token.
+    """Whether a container, or one around it, has the name of a refresh token.
 
-    Neighbours have the same containers around them, so few answers have to be remembered.
+    Neighbours share their containers, so a small cache is enough.
     """
     if container is None:
         return False

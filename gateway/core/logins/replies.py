@@ -1,4 +1,4 @@
-"""Replies of backends to the calls that the gateway makes itself, and how they are read."""
+"""Replies of backends to requests of the gateway itself, and how they are read."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from gateway.core.logins.carriers import LOGIN_STATE_MARK
 
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([A-Za-z0-9_.:-]+)\"?", re.IGNORECASE)
 
-# RFC 9110 §15.4: those that lead a browser on.
+# The redirects that browsers follow (RFC 9110 §15.4).
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
-# Up to here, in bytes, a reply is read in some ms at the worst; a larger one is better read beside
-# the event loop.
+# In bytes. A reply of this size is read in some ms at the worst; a larger one is read in a thread.
 MAX_SMALL = 16 * 1024
 
-# Whether a client has sent this token itself (see `request_echo`).
+# Tells whether the client has sent a token itself (see `request_echo`).
 IsEcho = Callable[[str], bool]
 
 
@@ -42,20 +41,20 @@ class Reply:
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the status says no: it is neither a success nor a redirect, as forms answer."""
+        """Whether the status refuses: it is neither a success nor a redirect, as forms answer."""
         return self.status >= 300 and self.status not in _REDIRECTS
 
     def field(self, name: str) -> str:
-        """The first field of this name (in lower case), or nothing."""
+        """The value of the first field of this name (in lower case), or ""."""
         return next((value for given, value in self.fields if given.lower() == name), "")
 
     @property
     def is_large(self) -> bool:
-        """Whether it may take long to read."""
+        """Whether reading it may take long."""
         return len(self.body) + sum(len(value) for _, value in self.fields) > MAX_SMALL
 
     def text(self) -> tuple[str, str]:
-        """The body as text, and the encoding that makes the very same bytes of it again."""
+        """The body as text, and the encoding that turns the text back into the same bytes."""
         seen = json.detect_encoding(self.body)  # byte order marks, and the zeros of wide characters
         wide = (seen, f"{seen}-be") if seen.startswith(("utf-16", "utf-32")) else (seen,)
         charset = _CHARSET.search(self.field("content-type"))
@@ -70,15 +69,15 @@ class Reply:
         return self.body.decode("latin-1"), "latin-1"
 
     def unstored(self) -> Reply:
-        """The reply so that nobody keeps it, whatever its backend says of that: who holds a key in
-        it shares it with nobody (RFC 6749 §5.1).
-        """
+        """The reply with `no-store`, whatever the backend says: it holds a key (RFC 6749 §5.1)."""
         kept = [line for line in self.fields if not _keeps(line[0].lower())]
         return replace(self, fields=(*kept, ("Cache-Control", "no-store")))
 
     def without_cookies(self, own: Collection[str | None], key: str = "") -> Reply:
-        """The reply without the cookies that are the gateway's to set (wire-rules.md#E7): those of
-        its `own` names, but the one that holds this key, and those of logins under way.
+        """The reply without cookies that only the gateway may set (wire-rules.md#E7).
+
+        These are the cookies of its `own` names, and those that hold login states. The cookie that holds
+        `key` stays.
         """
         kept = tuple(
             line
@@ -90,8 +89,9 @@ class Reply:
         return replace(self, fields=kept)
 
     def strings(self) -> list[String]:
-        """Every string of a JSON body. Raises `NotJson`, and `UnreadableReply` for a body of which
-        reading would take too long.
+        """All strings of a JSON body.
+
+        Raises `NotJson`, and `UnreadableReply` if reading the body would take too long.
         """
         try:
             return json_text.strings(self.text()[0])
@@ -99,14 +99,15 @@ class Reply:
             raise UnreadableReply from None
 
     def members(self) -> list[String]:
-        """The string values of a JSON body; of those with the same path the last one, as readers
-        take it. Raises as `strings` does.
+        """The string values of a JSON body; the last one of each path, as parsers take it.
+
+        Raises as `strings` does.
         """
         latest = {string.place: string for string in self.strings() if not string.is_name}
         return list(latest.values())
 
     def document(self) -> Any:
-        """What a JSON body says (see `json_text.document`). Raises as `strings` does."""
+        """The value of a JSON body (see `json_text.document`). Raises as `strings` does."""
         try:
             return json_text.document(self.text()[0])
         except TooComplex:
@@ -114,16 +115,16 @@ class Reply:
 
 
 def _keeps(name: str) -> bool:
-    """Whether a field of this name (in lower case) tells a cache to keep the reply."""
+    """Whether a field of this name (in lower case) tells caches to store the reply."""
     return name in ("expires", "pragma") or is_for_caches(name.encode("utf-8", "surrogateescape"))
 
 
 def nothing_sent(_token: str) -> bool:
-    """What is an echo, where nothing of a client's was sent: no token."""
+    """The `IsEcho` for replies to requests that hold nothing of a client's."""
     return False
 
 
 def field_and_cookie(line: tuple[str, str]) -> tuple[str, str]:
-    """A field's name in lower case, and the name of the cookie that it sets, or nothing."""
+    """A field's name in lower case, and the name of the cookie that it sets, or ""."""
     name = line[0].lower()
     return name, line[1].partition("=")[0].strip() if name == "set-cookie" else ""

@@ -1,4 +1,4 @@
-"""Claims that a backend's reply hands to the gateway, which then says them in tokens of its own."""
+"""Claims in a backend's reply, which the gateway repeats in tokens of its own."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from gateway.core.logins.replies import Reply
 from gateway.core.logins.token_places import ClaimPlace, JsonPointer
 from gateway.core.tokens.minting import BadClaims, check_claims, subject_of
 
-# (claim, where it stands, whether there is no login without it)
+# A claim's name, its place, and whether it is required.
 Wanted = tuple[str, ClaimPlace, bool]
 
-# As what a reply's body is read if it is no text in any charset (see `Reply.text`).
+# The encoding of a body that is no text in any charset (see `Reply.text`).
 _LAST_RESORT = "latin-1"
 
 
 def collect(reply: Reply, wanted: Iterable[Wanted]) -> dict[str, Any]:
-    """The claims that the reply holds, `sub` among them as a text. Raises `BadClaims`."""
+    """The wanted claims of a reply, with `sub` as a text. Raises `BadClaims`."""
     body: Any = None
     claims: dict[str, Any] = {}
     for name, place, required in wanted:
@@ -40,8 +40,9 @@ def collect(reply: Reply, wanted: Iterable[Wanted]) -> dict[str, Any]:
 
 
 def are_refused(reply: Reply, wanted: Iterable[Wanted]) -> bool:
-    """Whether a reply that holds them says that it is no login: plainly, or because it
-    asks for a second step, around `sub`. Raises `UnreadableReply`.
+    """Whether a reply with these claims denies the login, or asks for a second step.
+
+    It says so around `sub`. Raises `UnreadableReply`.
     """
     try:
         document = reply.document()
@@ -66,7 +67,7 @@ def _body(reply: Reply) -> Any:
 
 
 def _field(reply: Reply, name: str) -> str | None:
-    """One that came twice would let a reader choose; an empty one is none."""
+    """The value of a field. Of two, readers could choose; an empty one is none."""
     values = [value for given, value in reply.fields if given.lower() == name]
     if len(values) > 1:
         raise BadClaims(f"the field {name} came twice")

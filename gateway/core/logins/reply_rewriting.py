@@ -1,8 +1,8 @@
-"""Rewriting replies: the key in the token's place, and no other token left.
+"""Rewriting replies: the key takes the token's place, and no other token is left.
 
-The reply's text is edited, so a frontend sees what its backend wrote, with the key in the token's
-place. Everything else that would do instead of a key is blotted out: other JWTs anywhere, and
-refresh tokens, which are known by their names since they are often opaque.
+The reply's text is edited, so a frontend sees what its backend wrote. Everything that could be used
+instead of a key is erased: other JWTs anywhere, and refresh tokens, which are found by their names
+since they are often opaque.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from gateway.core.logins.replies import Reply, UnreadableReply, field_and_cookie
 from gateway.core.logins.reply_tokens import Found, InBody
 from gateway.core.tokens import jwt_text
 
-# What speaks of the body's very bytes (RFC 9110 §8.8, RFC 9530), and is wrong once they change.
+# Fields about the body's bytes (RFC 9110 §8.8, RFC 9530): wrong once these change.
 _OF_THE_BYTES = frozenset({"etag", "content-md5", "digest", "content-digest", "repr-digest"})
 
-# What stands in the place of a token afterwards.
+# Gives the text that takes a token's place.
 Put = Callable[[str], str]
 
 
 def swap(reply: Reply, found: Found, key: str) -> Reply:
-    """The reply with the key where the token was, and without any other token.
+    """The reply with the key in the token's place, and without any other token.
 
-    In the body, the same token may stand twice, and both become the key. A second carrier does
-    not get it: a client that then sent the key twice would be refused. Raises `UnreadableReply`.
+    If the token stands twice in the body, both become the key. Of two carriers only one gets it: a
+    client that sent the key twice would be refused. Raises `UnreadableReply`.
     """
 
     def put(token: str) -> str:
@@ -41,7 +41,7 @@ def swap(reply: Reply, found: Found, key: str) -> Reply:
 
 
 def scrub(reply: Reply) -> Reply:
-    """The reply without any token: for replies from which no session is issued.
+    """The reply without any token, for replies that make no session.
 
     Raises `UnreadableReply`.
     """
@@ -50,10 +50,10 @@ def scrub(reply: Reply) -> Reply:
 
 @dataclass(frozen=True, slots=True)
 class _Eraser:
-    """Puts something in the place of each JWT, and takes refresh tokens out."""
+    """Replaces the JWTs of a reply, and erases its refresh tokens."""
 
     put: Put
-    # Not in a refusal: it hands nothing out, and `{"refresh": ["required"]}` says what is wrong.
+    # Off in refusals: they hand nothing out, and `{"refresh": ["required"]}` names a mistake.
     by_name: bool
 
     def text(self, text: str) -> str:
@@ -69,7 +69,7 @@ class _Eraser:
         return self.text(string.value)
 
     def leaves(self, name: str, value: str) -> bool:
-        """Whether anything is left of a field; of one that only hands a token out, nothing is."""
+        """Whether a field stays; one that only hands a token out goes."""
         field_name, cookie = field_and_cookie((name, value))
         if not cookie:
             return not (self.by_name and names_refresh(field_name, ""))
@@ -79,7 +79,7 @@ class _Eraser:
 
 
 def _rewritten(reply: Reply, chosen: int, in_field: Put, in_body: Put) -> Reply:
-    """The reply with something in the place of the JWTs of one field line, and of the body."""
+    """The reply with the JWTs of one field line, and of the body, replaced."""
     by_name = reply.status < 400
     this, others = _Eraser(in_field, by_name), _Eraser(_nothing, by_name)
     fields = tuple(
@@ -105,7 +105,7 @@ def _body(reply: Reply, eraser: _Eraser) -> bytes:
 
 
 def _certain(reply: Reply) -> Reply:
-    """The reply, after a look at its bytes: whatever it was decoded as, no token is left in it."""
+    """The reply, once its bytes hold no token, whatever it was decoded as."""
     plain = reply.body.replace(b"\0", b"").decode("latin-1")
     if jwt_text.first(plain) or any(jwt_text.first(value) for _, value in reply.fields):
         raise UnreadableReply

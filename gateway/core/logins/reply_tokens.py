@@ -1,6 +1,6 @@
-"""Tokens in replies: where the one stands that a login, a capture or a renewal is after.
+"""Finding the token in a reply, for logins, captures and renewals.
 
-Tokens are looked for at a configured place, or under the names that are known for tokens.
+It is looked for at a configured place, or under the names that are known for tokens.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from gateway.core.logins.token_places import Auto, Cookie, Header, JsonPointer, 
 from gateway.core.tokens import jwt_text
 from gateway.core.tokens.claims import BadToken, NotAJwt, read_claims
 
-# The right token is among the first of these, or none is. Whether one is an echo takes time by
-# the size of the request, and a backend may repeat one that is made of tokens.
+# Tokens that are compared with the request, which takes time by its size: a backend may repeat a
+# request that is made of tokens.
 MAX_TOKENS = 16
 
 
 class NoToken(ValueError):
-    """There is no token at the place where one was looked for."""
+    """There is no token at the place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +50,15 @@ class _Line:
 
     found: InField
     name: str  # in lower case
-    cookie: str  # that it sets, or nothing
-    is_alone: bool  # the token is all of it, but for a scheme
+    cookie: str  # the name of the cookie that it sets, or ""
+    is_alone: bool  # the token is the whole value, maybe behind a scheme
 
 
 def find(reply: Reply, place: TokenPlace, is_echo: IsEcho = nothing_sent) -> Found:
-    """The token that the reply hands out, and where.
+    """The token that a reply hands out, and its place.
 
-    What the client has sent itself is none. Raises `NoToken`, and `BadToken` if there are two of
-    which either could be meant: no reader may choose between two who may be two people.
+    A token that the client has sent does not count. Raises `NoToken`, and `BadToken` if either of
+    two could be meant: they may be two users'.
     """
     tried = 0
     for group in _groups(reply, place):
@@ -75,8 +75,9 @@ def find(reply: Reply, place: TokenPlace, is_echo: IsEcho = nothing_sent) -> Fou
 
 
 def is_named_by_client(found: Found, may_name: Callable[[str], bool]) -> bool:
-    """Whether a client may have put the token where it was found: by naming what a reply of GraphQL
-    calls its members, all of which are below `data`.
+    """Whether a client may have chosen the token's place, by naming members of a GraphQL reply.
+
+    All members that it can name are below `data`.
     """
     if not isinstance(found, InBody) or found.names[:1] != ("data",):
         return False
@@ -84,13 +85,14 @@ def is_named_by_client(found: Found, may_name: Callable[[str], bool]) -> bool:
 
 
 def is_in_cookie(reply: Reply, found: Found) -> bool:
-    """Whether the token came in a cookie, which then is the key's."""
+    """Whether the token came in a cookie, which then holds the key."""
     return isinstance(found, InField) and bool(field_and_cookie(reply.fields[found.index])[1])
 
 
 def kept_cookie(reply: Reply, found: Found, path: str) -> str:
-    """What a session keeps of the cookie that holds its key, if the token came in one (see
-    `cookie_deletions.kept_place`); `path` is where the reply's request went.
+    """What a session keeps of the cookie in which the token came; "" if it came elsewhere.
+
+    `path` is the path of the reply's request (see `cookie_deletions.kept_place`).
     """
     if isinstance(found, InField) and is_in_cookie(reply, found):
         return cookie_deletions.kept_place(reply.fields[found.index][1], path)
@@ -98,7 +100,7 @@ def kept_cookie(reply: Reply, found: Found, path: str) -> str:
 
 
 def _groups(reply: Reply, place: TokenPlace) -> Iterable[Sequence[Found]]:
-    """What stands at a place; if that is anywhere, the likeliest first."""
+    """The tokens at a place, in groups of equal likelihood, the likeliest first."""
     match place:
         case JsonPointer(pointer):
             return [_at(reply, pointed(pointer))]
@@ -111,11 +113,11 @@ def _groups(reply: Reply, place: TokenPlace) -> Iterable[Sequence[Found]]:
 
 
 def _by_known_names(reply: Reply) -> Iterator[Sequence[Found]]:
-    """The tokens that are as likely, the likeliest first: those of the JSON body, then of the
-    fields, then of the cookies; of each by their names, and nearer to the top.
+    """The tokens under known names, in groups of equal likelihood, the likeliest first.
 
-    The body of a redirect is for people, if anything; what asks for a second step logs in later,
-    and what says no does not log in.
+    Those of a JSON body come first, then those of fields, then those of cookies; within each, by
+    their names and by their depth. The body of a redirect is for people. A reply that denies the
+    login, or asks for a second step, has no token.
     """
     if denials.is_no_around(reply):
         return
@@ -132,7 +134,7 @@ def _by_known_names(reply: Reply) -> Iterator[Sequence[Found]]:
 
 
 def _in_body(reply: Reply) -> Iterator[Sequence[Found]]:
-    """The tokens of a body: of one that is no JSON, the token that is all there is in it."""
+    """The tokens of a body. A body that is no JSON may be a token as a whole."""
     try:
         strings = reply.strings()
     except NotJson:
@@ -148,7 +150,7 @@ def _in_body(reply: Reply) -> Iterator[Sequence[Found]]:
 
 
 def _rank(string: String) -> int | None:
-    """How likely a string of a JSON body is the token; None is not at all."""
+    """How likely a string of a JSON body is the token (0 is the likeliest); None: it is not."""
     if string.is_name or is_refresh(string) or token_names.is_of_others(string.path):
         return None
     is_all_there_is = string.container is None
@@ -183,7 +185,7 @@ def _in_fields(reply: Reply, is_chosen: Callable[[_Line], bool]) -> Sequence[Fou
 def _lines_with_tokens(reply: Reply) -> Iterator[_Line]:
     """The field lines that hold a token.
 
-    But for Set-Cookie, parts between commas may have been lines of their own (RFC 9110 §5.3).
+    Commas join lines of one name (RFC 9110 §5.3), but for Set-Cookie.
     """
     for index, line in enumerate(reply.fields):
         name, cookie = field_and_cookie(line)
@@ -195,7 +197,7 @@ def _lines_with_tokens(reply: Reply) -> Iterator[_Line]:
 
 
 def _is_usable(token: str) -> bool:
-    """Whether its claims can be read at all; a JWE, say, tells nothing to the gateway."""
+    """Whether the token's claims can be read at all; those of a JWE cannot."""
     try:
         read_claims(token, now=0)
     except BadToken as error:

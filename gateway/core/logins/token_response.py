@@ -1,4 +1,4 @@
-"""Grants: what a provider's token endpoint gives, and what is stored of it to renew and to log out.
+"""Token responses: what a provider's token endpoint gives, and what a session stores of it.
 
 RFC 6749 §5, OpenID Connect Core 1.0 §3.1.3.3 and §12.
 """
@@ -19,12 +19,12 @@ from gateway.core.tokens.claims import BadToken, Claims, NotAJwt
 
 ClientAuth = Literal["client_secret_basic", "client_secret_post", "none"]
 
-# An `expires_in` beyond this is as good as none: a hundred years, in seconds.
+# In seconds: a hundred years. A longer `expires_in` counts as none.
 _FOREVER = 100 * 365 * 86400
 
 
 class BadTokenResponse(ValueError):
-    """The answer gives nothing that can be used; the message is a stable reason."""
+    """The answer gives no usable token; the message is a stable reason."""
 
 
 class NotJwt(BadTokenResponse):
@@ -33,7 +33,7 @@ class NotJwt(BadTokenResponse):
 
 @dataclass(frozen=True, slots=True)
 class TokenResponse:
-    """What was given. `expires_in` is answer of the access token, in seconds from now."""
+    """The tokens of an answer. `expires_in` is the access token's (seconds from now)."""
 
     access_token: Secret
     id_token: Secret | None
@@ -43,16 +43,16 @@ class TokenResponse:
 
 @dataclass(frozen=True, slots=True)
 class StoredTokens:
-    """What a session keeps of its tokens beside its token."""
+    """The tokens that a session stores beside its own."""
 
     refresh_token: Secret | None = None
-    id_token: Secret | None = None  # tells the provider who logs out
+    id_token: Secret | None = None  # the hint by which the provider knows who logs out
 
 
 def read(body: bytes) -> TokenResponse:
-    """What a successful answer gives. Raises `BadTokenResponse`."""
+    """Read a successful answer. Raises `BadTokenResponse`."""
     answer = _object(body)
-    # RFC 6749 §5.1 has it without case.
+    # Without case (RFC 6749 §5.1).
     kind = answer.get("token_type")
     if not isinstance(kind, str) or kind.lower() != "bearer":
         raise BadTokenResponse("token_type_is_not_bearer")
@@ -65,7 +65,7 @@ def read(body: bytes) -> TokenResponse:
 
 
 def error_in(body: bytes) -> str:
-    """The error that an unsuccessful answer names, in a word that is known here."""
+    """The error in an unsuccessful answer, as one of the known words."""
     try:
         return authorization_code.known(_object(body).get("error"))
     except BadTokenResponse:
@@ -75,9 +75,9 @@ def error_in(body: bytes) -> str:
 def client_fields(
     how: ClientAuth, client_id: str, secret: Secret | None
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """The fields and the form's parameters by which the gateway proves who it is (RFC 6749 §2.3.1).
+    """The fields and the form's parameters that authenticate the gateway (RFC 6749 §2.3.1).
 
-    In Basic, both parts are form-encoded first, so that a colon in them separates nothing.
+    In Basic, both parts are form-encoded first, so a colon in them separates nothing.
     """
     if how == "none" or secret is None:
         return {}, {"client_id": client_id}
@@ -90,8 +90,10 @@ def client_fields(
 def token_of(
     tokens: TokenResponse, which: str, id_claims: Claims | None, *, now: float, skew: float
 ) -> tuple[str, float | None]:
-    """The token for a session, and when it expires: the access token, or the ID token that says
-    this. Raises `NotJwt` and `BadTokenResponse`.
+    """The token for a session, and when it expires (UNIX seconds).
+
+    It is the access token, or the ID token with these claims. Raises `NotJwt` and
+    `BadTokenResponse`.
     """
     if which == "id_token":
         if tokens.id_token is None or id_claims is None:
@@ -111,9 +113,7 @@ def token_of(
 
 
 def _jwt(token: Secret) -> str:
-    """It becomes part of a header section, so it must be a JWT from its first character to its
-    last.
-    """
+    """The text of a JWT. It goes into a header section, so there is nothing around it."""
     text = token.reveal()
     if jwt_text.sole(text) != text:
         raise NotJwt("no_jwt")
@@ -121,14 +121,14 @@ def _jwt(token: Secret) -> str:
 
 
 def dump(stored: StoredTokens) -> str:
-    """One line of text, empty for nothing; to be sealed."""
+    """One line of text for the seal; "" for no tokens."""
     parts = {"refresh": stored.refresh_token, "id": stored.id_token}
     held = {name: token.reveal() for name, token in parts.items() if token is not None}
     return json.dumps(held, separators=(",", ":")) if held else ""
 
 
 def load(line: str) -> StoredTokens:
-    """What was dumped; nothing, if it was another way to log in that dumped it."""
+    """The tokens of a line that `dump` made; none if another kind of login made it."""
     try:
         held = json.loads(line) if line else {}
     except ValueError:
@@ -149,7 +149,7 @@ def _object(body: bytes) -> Mapping[str, Any]:
 
 
 def _text(answer: Mapping[str, Any], name: str) -> Secret | None:
-    """RFC 6749, Appendix A: tokens are printable ASCII; anything else is none."""
+    """A token in an answer: printable ASCII (RFC 6749, Appendix A); anything else is none."""
     value = answer.get(name)
     if not isinstance(value, str) or not value.isascii() or not value.isprintable():
         return None
@@ -157,7 +157,7 @@ def _text(answer: Mapping[str, Any], name: str) -> Secret | None:
 
 
 def _seconds(answer: Mapping[str, Any]) -> float | None:
-    """Some providers write the number as a text."""
+    """The lifetime in an answer (seconds). Some providers write the number as a text."""
     try:
         seconds = float(answer.get("expires_in", ""))
     except (TypeError, ValueError, OverflowError):

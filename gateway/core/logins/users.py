@@ -1,4 +1,4 @@
-"""Users of a file: who they are, and what tokens say of them."""
+"""Users of a users file: their names, hashes and claims."""
 
 from __future__ import annotations
 
@@ -15,23 +15,22 @@ _HASH = re.compile(
     r"\$argon2id\$v=19\$m=([1-9][0-9]{0,9}),t=([1-9][0-9]{0,3}),p=([1-9][0-9]{0,2})"
     r"\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{22,}"
 )
-# RFC 9106 §4 has 2 GiB for its first choice, in KiB.
+# In KiB. The first choice of RFC 9106 §4 is 2 GiB.
 _MAX_MEMORY_KIB = 2 * 2**20
 
 _MAX_NAME = 128
 
-# The same however it is spelled. Unicode puts a row of accents in order in a time that grows with
-# its square.
+# In characters. Unicode normalisation sorts a row of accents in quadratic time.
 _MAX_FOLDED = 1024
 
 
 class BadUsers(ValueError):
-    """What was found describes no users; the message says whom it is about, and shows no hash."""
+    """The data describes no users; the message names the user, and shows no hash."""
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One user. `name` is the subject of the sessions."""
+    """One user. `name` is the name in the subject of the sessions."""
 
     name: str
     hash: str = field(repr=False)
@@ -39,7 +38,7 @@ class User:
 
 
 def read_users(data: Any) -> dict[str, User]:
-    """The users of a parsed file, by name. Raises `BadUsers`."""
+    """The users in a parsed file, by name. Raises `BadUsers`."""
     if data is None:
         return {}
     if not isinstance(data, dict):
@@ -48,12 +47,12 @@ def read_users(data: Any) -> dict[str, User]:
 
 
 def folded(name: str) -> str:
-    """A name as it is kept, however a keyboard spells it; one that is too long stays as it is."""
+    """A name in one spelling (NFC); a longer one than a name can be stays as it is."""
     return name if len(name) > _MAX_FOLDED else unicodedata.normalize("NFC", name)
 
 
 def check_name(name: Any) -> None:
-    """Raises `BadUsers` for what cannot be a name."""
+    """Raise `BadUsers` for a value that cannot be a name."""
     if not isinstance(name, str):
         raise BadUsers("a name is no text: put it in quotes")
     if not name or len(name) > _MAX_NAME:
