@@ -1,4 +1,4 @@
-"""What config.yaml says of logins of any kind; `logins` has what it says of each kind."""
+"""Login sections of config.yaml: what all kinds share. `logins` has a file for each kind."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 
 class Guessing(Model):
-    """How many logins may fail before the next one has to wait. 0 is any number; off is all of it.
+    """Login throttling: how many logins may fail before the next one has to wait.
 
-    Whole seconds are counted in.
+    0 is any number; off is all of it. Whole seconds are counted in.
     """
 
     account: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)] = (
@@ -85,7 +85,7 @@ class LoginSection(Model):
     """A login of any kind. It answers for itself: nothing else asks for its `kind`.
 
     A kind adds its own settings, and overrides the properties that differ for it. The processes
-    that serve have these properties as plain values.
+    that serve get these properties as plain values.
     """
 
     FILES: ClassVar[tuple[str, ...]] = ()  # the settings that name files
@@ -101,12 +101,12 @@ class LoginSection(Model):
 
     @property
     def backend_paths(self) -> tuple[BackendPath, ...]:
-        """The paths at which a backend is asked for tokens."""
+        """The paths at which the gateway asks a backend for tokens."""
         return ()
 
     @property
     def token_place(self) -> TokenPlace | None:
-        """The place of the token in the backend's reply. None: no such reply holds one."""
+        """The place of the token in the backend's reply; None if no reply holds one."""
         return None
 
     @property
@@ -116,7 +116,7 @@ class LoginSection(Model):
 
     @property
     def believes_tokens(self) -> bool:
-        """The gateway believes tokens that nothing verifies."""
+        """The gateway believes tokens that it does not verify."""
         return False
 
     @property
@@ -131,7 +131,7 @@ class LoginSection(Model):
 
     @property
     def namespace(self) -> tuple[object, ...]:
-        """What gives each name to one person: two logins of one namespace name the same people."""
+        """The namespace of its names: logins with the same one name the same people."""
         return "login", self.path
 
     @property
@@ -151,21 +151,21 @@ class LoginSection(Model):
 
     @property
     def provider_name(self) -> str | None:
-        """The provider to which browsers go, as the login page names it. None: they log in here."""
+        """The name of the provider on the login page; None if there is no provider."""
         return None
 
     @property
     def provider_issuer(self) -> str | None:
-        """The provider's issuer: its URL."""
+        """The issuer of the provider, a URL."""
         return None
 
     @property
     def users_file(self) -> str | None:
-        """The file of users."""
+        """The path of the users file."""
         return None
 
     def with_renewal(self, renew: Renew | None) -> Self:
-        """The section with the common way to renew, if it takes one and has none of its own."""
+        """The section with a default for `renew`, if the kind has that setting."""
         return self
 
     def file_problems(self, where: Where, document: Document) -> Iterator[Problem]:
@@ -174,7 +174,7 @@ class LoginSection(Model):
 
 
 class PasswordLoginSection(LoginSection):
-    """A login that answers at once to what a client sends."""
+    """A login by one request, which holds a password."""
 
     methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] = ("POST",)
     max_body: Size = 2**20
@@ -228,6 +228,6 @@ class UpstreamLoginSection(PasswordLoginSection):
     def _same_path(cls, value: Any) -> Any:
         if not isinstance(value, dict) or "backend_path" in value:
             return value
-        if is_plain_path(value.get("path")):  # of another one, `path` itself complains
+        if is_plain_path(value.get("path")):  # a wrong path is the problem of `path` itself
             return {**value, "backend_path": value["path"]}
         return value

@@ -1,6 +1,6 @@
-"""Whether the gateway has tokens of its own by this configuration, and what mints them.
+"""The gateway's own tokens: whether config.yaml asks for them, and the minter.
 
-Only then is PyJWT needed, which takes a worker 2 MiB; so what needs it is imported then.
+PyJWT takes a worker 2 MiB, so it is imported only for them.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from gateway.config.model import Config
     from gateway.core.tokens.minting import Minter
 
-# Where upstreams find the public keys: a habit of identity providers.
+# Where upstreams find the public keys, as at identity providers.
 JWKS_PATH = "/.well-known/jwks.json"
 
 
 def minter(config: Config) -> Minter | None:
-    """What mints the gateway's own tokens, if there is a section `signing`."""
+    """The minter of the gateway's own tokens; None without a section `signing`."""
     if config.signing is None:
         return None
     from gateway.config import signing

@@ -1,4 +1,4 @@
-"""Whose names are whose: logins that may give one name to two people need realms of their own."""
+"""Checks of realms: logins that may give one name to two people need realms of their own."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SubjectSource:
 
     where: Where
     title: str  # as in `login[0]`
-    prefix: SubjectPrefix | None  # None: config.yaml says nothing of it
+    prefix: SubjectPrefix | None  # None: config.yaml has none
     namespace: tuple[object, ...]
 
     @property
@@ -39,9 +39,10 @@ class SubjectSource:
 
 
 def check_realms(config: Config, document: Document) -> Iterator[Problem]:
-    """What is missing, or wrong, where one name may be two people's. One problem for each source.
+    """Find realms that are missing or wrong, where one name may be two people's.
 
-    A prefix that two sources both say, and say alike, states that they name the same people.
+    There is at most one problem for each source. Two sources with the same prefix state that they
+    name the same people.
     """
     complained: set[str] = set()
     for first, second in combinations(_sources(config), 2):
@@ -57,14 +58,14 @@ def check_realms(config: Config, document: Document) -> Iterator[Problem]:
 
 
 def realm_warnings(config: Config, document: Document) -> Iterator[Problem]:
-    """Where people are not told apart because config.yaml says so, or shows names alone."""
+    """Find settings by which people are not told apart."""
     yield from _shared_unverified(config, document)
     yield from _shared_by_issuers(config, document)
     yield from _names_alone(config, document)
 
 
 def _shared_unverified(config: Config, document: Document) -> Iterator[Problem]:
-    """Realms into which tokens that nothing verifies bring their subjects."""
+    """Shared realms into which unverified tokens bring names."""
     found = _sources(config)
     for at, login in enumerate(config.login):
         if not login.believes_tokens or login.subject_prefix is None:
@@ -81,7 +82,7 @@ def _shared_unverified(config: Config, document: Document) -> Iterator[Problem]:
 
 
 def _shared_by_issuers(config: Config, document: Document) -> Iterator[Problem]:
-    """Realms into which two issuers bring names, of which neither asks the other (Core §5.7)."""
+    """Shared realms of two issuers, neither of which asks the other (Core §5.7)."""
     issuers = [source for source in _sources(config) if source.namespace[0] == "issuer"]
     for first, second in combinations(issuers, 2):
         states_same = first.prefix is not None and first.prefix == second.prefix
@@ -94,7 +95,7 @@ def _shared_by_issuers(config: Config, document: Document) -> Iterator[Problem]:
 
 
 def _names_alone(config: Config, document: Document) -> Iterator[Problem]:
-    """Fields of `identity` that show a name where its realm is shown by none."""
+    """Fields of `identity` that show a name, while no field shows its realm."""
     has_realms = any(source.realm.text for source in _sources(config))
     if not has_realms or SUBJECT in config.identity.values():
         return
@@ -109,7 +110,7 @@ def _names_alone(config: Config, document: Document) -> Iterator[Problem]:
 
 
 def _sources(config: Config) -> list[SubjectSource]:
-    """All that name people, in the order of config.yaml; callers, if there is a route for them."""
+    """All sources of names in the order of config.yaml; callers, if a route takes tokens."""
     found = [
         SubjectSource(("login", at), f"login[{at}]", login.subject_prefix, login.namespace)
         for at, login in enumerate(config.login)
@@ -122,14 +123,12 @@ def _sources(config: Config) -> list[SubjectSource]:
 
 
 def _caller_namespace(jwt: Jwt) -> tuple[object, ...]:
-    """The issuer, as a provider's login has it; a key that several may sign with says nothing."""
+    """One issuer is a namespace as for a provider's login; a shared key is none."""
     return ("issuer", jwt.issuer[0], ("sub",)) if len(jwt.issuer) == 1 else ("jwt",)
 
 
 def _flaw(one: SubjectSource, other: SubjectSource) -> tuple[str, str]:
-    """What is wrong with the prefix of one, beside the other, and what would be right; nothing, if
-    they state the same.
-    """
+    """What is wrong with one source's prefix beside the other's, and a hint; "" if nothing is."""
     if one.prefix is None:
         message = f"needs subject_prefix: a name here may be another person's than in {other.title}"
         return message, _ADD_PREFIX

@@ -1,4 +1,4 @@
-"""The realms of a configuration: by which subjects the people of each login are told apart."""
+"""The realms of a configuration, which tell the users of its logins apart."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from gateway.core.sessions.realms import Realm, realms_of
 if TYPE_CHECKING:
     from gateway.config.model import Config
 
-# Callers that bring tokens of their own; no login has this path.
+# For callers that bring tokens of their own; no login has this path.
 CALLERS = ""
 
 
 def realms(config: Config) -> dict[str, Realm]:
-    """By the paths of the logins, and `CALLERS`."""
+    """The realms by the logins' paths; that of callers with tokens is under `CALLERS`."""
     prefixes = {login.path: login.subject_prefix for login in config.login}
     if config.jwt is not None:
         prefixes[CALLERS] = config.jwt.subject_prefix
     found = realms_of(prefixes)
     if takes_own_tokens(config):
-        found[CALLERS] = Realm()  # what these tokens name are subjects already
+        found[CALLERS] = Realm()  # these tokens name subjects already
     return found
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def with_signing_keys(
     config: Config, folder: Path, document: Document
 ) -> tuple[Config, list[Problem]]:
-    """The configuration with the key files of its section read, and what is wrong with the keys."""
+    """Read the key files of the section `signing`; also return what is wrong."""
     section = config.signing
     if section is None:
         return config, []
@@ -45,7 +45,7 @@ def with_signing_keys(
 
 
 def _field(key: SigningKeySection) -> str:
-    """Under which name the key is given."""
+    """The setting that holds the key."""
     if key.secret is not None:
         return "secret"
     return "private_key" if key.private_key is not None else "private_key_file"
@@ -64,7 +64,7 @@ def _with_file(key: SigningKeySection, folder: Path) -> SigningKeySection:
 
 
 def signing_key(given: SigningKeySection) -> signing_keys.SigningKey:
-    """A key that signs, of its section. Raises `BadSigningKey`."""
+    """The signing key of a section. Raises `BadSigningKey`."""
     if given.secret is not None:
         return signing_keys.secret_key(given.secret.reveal(), given.kid)
     assert given.private_key is not None

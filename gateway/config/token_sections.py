@@ -1,4 +1,4 @@
-"""What config.yaml says of tokens: how they are renewed, verified and signed."""
+"""Sections of config.yaml about tokens: how they are renewed, verified and signed."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Jwt(Verify):
 
 
 class SigningKeySection(Model):
-    """A key that tokens are signed with."""
+    """A key that signs tokens."""
 
     algorithm: Literal["HS256", "RS256", "ES256", "EdDSA"]
     kid: Annotated[str, Field(min_length=1, max_length=128)] | None = None
@@ -89,7 +89,7 @@ class SigningKeySection(Model):
 
 
 class Signing(Model):
-    """How the gateway's own tokens are made. The first key signs, and all are published."""
+    """How the gateway mints tokens. The first key signs, and all are published."""
 
     keys: Annotated[tuple[SigningKeySection, ...], OneOrMany(), Field(min_length=1)]
     issuer: Annotated[str, Field(min_length=1)]

@@ -1,6 +1,6 @@
 """Users files: how one is read, checked and written.
 
-It is YAML, or JSON if its name says so: a mapping of names to `{hash: …, claims: {…}}`.
+It is YAML, or JSON by its name's ending: a mapping of names to `{hash: …, claims: {…}}`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gateway.core.logins.users import BadUsers, User, read_users
 
 
 class BrokenFile(Exception):
-    """The file cannot be read; the message says why and shows nothing of it."""
+    """The file cannot be read; the message says why, and shows nothing of it."""
 
     def __init__(self, message: str, line: int = 1) -> None:
         super().__init__(message)
@@ -31,7 +31,7 @@ class BrokenFile(Exception):
 
 
 class NotChanged(Exception):
-    """The user is there already, or is not there; the message says which."""
+    """The user exists already, or does not exist; the message says which."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -52,7 +52,7 @@ def read(path: Path) -> dict[str, User]:
 
 
 def add(path: Path, name: str, kept: str, claims: Mapping[str, Any]) -> None:
-    """Adds a user. Raises `BrokenFile`, `NotChanged`, `BadUsers` and `OSError`."""
+    """Add a user. Raises `BrokenFile`, `NotChanged`, `BadUsers` and `OSError`."""
     with _locked(path):
         users = read(path) if path.exists() else {}
         if name in users:
@@ -63,8 +63,9 @@ def add(path: Path, name: str, kept: str, claims: Mapping[str, Any]) -> None:
 
 
 def change_hash(path: Path, name: str, kept: str, *, old: str | None = None) -> None:
-    """Gives a user another hash; nothing else in the file changes. With `old`, only if that is
-    still the user's. Raises `BrokenFile`, `NotChanged` and `OSError`.
+    """Replace a user's hash, and nothing else in the file.
+
+    With `old`, only if that is still the hash. Raises `BrokenFile`, `NotChanged` and `OSError`.
     """
     with _locked(path):
         text = _text(path)
@@ -76,13 +77,13 @@ def change_hash(path: Path, name: str, kept: str, *, old: str | None = None) -> 
             return
         data = _plain(users)
         data[name]["hash"] = kept
-        # A salted hash stands in one place, if it is not spelled in escapes.
+        # A salted hash stands in the text once, unless it is written in escapes.
         changed = text.replace(present, kept)
         _write(path, changed if _says(path, changed, data) else _dumped(path, data))
 
 
 def remove(path: Path, name: str) -> None:
-    """Removes a user. Raises `BrokenFile`, `NotChanged` and `OSError`."""
+    """Remove a user. Raises `BrokenFile`, `NotChanged` and `OSError`."""
     with _locked(path):
         data = _plain(read(path))
         if data.pop(name, None) is None:
@@ -150,7 +151,7 @@ def _dumped(path: Path, data: Mapping[str, Any]) -> str:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Nobody else changes the file meanwhile: its folder is locked, since it is itself replaced."""
+    """Keep other processes from changing the file: its folder is locked, since it is replaced."""
     folder = os.open(path.resolve().parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
@@ -160,15 +161,15 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replaces the file as a whole, readable for its owner alone."""
-    path = path.resolve()  # a link stays one
+    """Replace the file as a whole, readable for its owner alone."""
+    path = path.resolve()  # a link stays a link
     handle, fresh = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # 0600
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-            with contextlib.suppress(OSError):  # it stays the gateway's, if root changes it
+            with contextlib.suppress(OSError):  # the file stays the gateway's if root changes it
                 owner = path.stat()
                 os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
         os.replace(fresh, path)

@@ -1,4 +1,4 @@
-"""Sections that verify tokens: their files are read, and each key is tried before it is needed."""
+"""Sections that verify tokens: their files are read, and each key is tried at once."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from gateway.core.tokens.verifying_keys import Algorithm, BadKey
 
 V = TypeVar("V", bound=Verify)
 
-# Whoever publishes a secret has none.
+# A secret that is published is none.
 _PUBLISHED = tuple(name for name in get_args(Algorithm) if not name.startswith("HS"))
 
 
 def with_keys(config: Config, folder: Path, document: Document) -> tuple[Config, list[Problem]]:
-    """Puts public keys in the place of the files that hold them, and tells what is wrong."""
+    """Replace the names of public keys' files by the keys; also return what is wrong."""
     problems: list[Problem] = []
     logins = list(config.login)
     for at, login in enumerate(logins):
@@ -37,7 +37,7 @@ def with_keys(config: Config, folder: Path, document: Document) -> tuple[Config,
 
 
 def _with_key(verify: V, folder: Path) -> V:
-    """With the text of the public key. A file that cannot be read holds no key: see `_problems`."""
+    """The section with its public key's text. For an unreadable file, see `_problems`."""
     text = verify.public_key
     if text is None or "-----BEGIN" in text:
         return verify
@@ -62,7 +62,7 @@ def _problems(verify: Verify, document: Document, where: Where) -> Iterator[Prob
 
 
 def _fitting(verify: Verify) -> tuple[str, ...]:
-    """The algorithms that may be asked for. Raises `BadKey`."""
+    """The algorithms that fit the key. Raises `BadKey`."""
     if verify.secret is not None:
         return verifying_keys.of_secret(verify.secret).algorithms
     if verify.public_key is None:

@@ -1,4 +1,4 @@
-"""What a login of kind `backend` may say."""
+"""The section of a login of `kind: backend`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.core.logins.token_places import TokenPlace, parse_token_place
 
 
 class BackendSection(UpstreamLoginSection):
-    """A login by the backend's own login: its reply's token becomes a key."""
+    """A login at the backend's own login; a key takes the token's place."""
 
     kind: Literal["backend"]
     token: TokenPlaceText = parse_token_place("auto")

@@ -1,4 +1,4 @@
-"""What a login of kind `mint` may say."""
+"""The section of a login of `kind: mint`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.core.tokens.minting import REGISTERED
 
 
 class Claim(Shorthand):
-    """Where a claim stands in a backend's reply. A text is short for `at`."""
+    """The place of a claim in a backend's reply. A text is short for `at`."""
 
     _short_for = "at"
 
@@ -23,7 +23,7 @@ class Claim(Shorthand):
 
 
 class MintSection(UpstreamLoginSection):
-    """A login by a backend that only says yes and who: the gateway mints the token."""
+    """A login at a backend that only says who logs in; the gateway mints the token."""
 
     kind: Literal["mint"]
     claims: dict[str, Claim]

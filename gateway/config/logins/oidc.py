@@ -1,4 +1,4 @@
-"""What a login of kind `oidc` may say."""
+"""The section of a login of `kind: oidc`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gateway.core.http.origins import authority
 from gateway.core.logins.authorization_code import PARAMETERS
 from gateway.core.logins.login_paths import LoginPath
 
-# A logout token in a form takes less than this.
+# A form with a logout token is smaller.
 _MAX_FORM_BYTES = 64 * 1024
 
 
@@ -57,8 +57,9 @@ class OidcSection(LoginSection):
 
     @property
     def paths(self) -> tuple[LoginPath, ...]:
-        """Browsers leave by the first one and come back by the second; the provider asks at the
-        third one to end sessions.
+        """Browsers leave by the first path and come back by the second one.
+
+        At the third one, the provider asks to end sessions.
         """
         browser = LoginPath(
             "path",
@@ -96,7 +97,7 @@ class OidcSection(LoginSection):
 
     @property
     def namespace(self) -> tuple[object, ...]:
-        """One issuer, by the same claims: it gives each `sub` to one person (Core §5.7)."""
+        """One issuer, by the same claims: each `sub` is one person's (Core §5.7)."""
         return "issuer", self.issuer, self.subject
 
     def file_problems(self, where: Where, document: Document) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""What a login of kind `users` may say."""
+"""The section of a login of `kind: users`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.config.users_file import BrokenFile
 
 
 class UsersSection(PasswordLoginSection):
-    """A login by a file of users, whose tokens the gateway mints."""
+    """A login by a users file; the gateway mints the token."""
 
     FILES: ClassVar[tuple[str, ...]] = ("file",)
 
@@ -38,11 +38,11 @@ class UsersSection(PasswordLoginSection):
 
     @property
     def namespace(self) -> tuple[object, ...]:
-        """One file."""
+        """One users file."""
         return "file", self.file
 
     def file_problems(self, where: Where, document: Document) -> Iterator[Problem]:
-        """A file that is not there yet has no users; one that is there must be right."""
+        """A users file that exists must be valid; a missing one has no users."""
         if not Path(self.file).exists():
             return
         try:

@@ -76,8 +76,8 @@ class Reply:
     def without_cookies(self, own: Collection[str | None], key: str = "") -> Reply:
         """The reply without cookies that only the gateway may set (wire-rules.md#E7).
 
-        These are the cookies of its `own` names, and those that hold login states. The cookie that holds
-        `key` stays.
+        These are the cookies of its `own` names, and those that hold login states. The cookie that
+        holds `key` stays.
         """
         kept = tuple(
             line

@@ -1,5 +1,6 @@
-"""What a token says, as far as a gateway needs to know. Verifying is its backend's affair, unless
-config.yaml asks for it (see `verification`).
+"""Claims: what a token says, as far as the gateway needs to know.
+
+Verifying a token is its backend's task, unless config.yaml asks for it (see `verification`).
 """
 
 from __future__ import annotations
@@ -14,39 +15,38 @@ from gateway.core import json_text
 from gateway.core.sessions import subjects
 from gateway.core.tokens import jwt_text
 
-# An `exp` beyond this is as good as none; a float holds every integer below it.
+# A later `exp` counts as this. A float holds every integer below it.
 _FOREVER = 2**53
 
-# What stands in place of a refresh token in sessions whose tokens are minted: it tells them from
-# those whose claims nobody here has vouched for.
+# The refresh token of sessions whose tokens are minted: the gateway has vouched for their claims.
 MINTED = "minted"
 
-# How long before its expiry a token is minted anew, in seconds; at most a quarter of its life.
+# In seconds: how long before its expiry a minted token is renewed; at most a quarter of its life.
 RENEWED_BEFORE = 60.0
 
-# In characters. It becomes a field of each request, of which many servers take 8 or 16 KiB in all.
+# In characters. The token is a field of each request, and many servers take 8 or 16 KiB of fields.
 MAX_TOKEN = 16384
 
 
 class BadToken(ValueError):
-    """The token cannot be used; the message is a reason that may be logged."""
+    """The token cannot be used; the message is a reason for the log."""
 
 
 class NotAJwt(BadToken):
-    """Nothing can be read of it."""
+    """The text is not a JWT that can be read."""
 
 
 class NotVerified(BadToken):
-    """The token is not to be believed."""
+    """The token must not be believed."""
 
 
 class OtherKind(BadToken):
-    """The token cannot take the place of another one, which is of another issuer or kind."""
+    """The token has another issuer or kind than the one that it would replace."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token says. `expires` is its `exp` in UNIX seconds, if it has one."""
+    """The claims of a token. `expires` is its `exp` (UNIX seconds); None if it has none."""
 
     payload: Mapping[str, Any]
     expires: float | None
@@ -58,9 +58,9 @@ class Claims:
 
 
 def read_claims(token: str, now: float) -> Claims:
-    """Reads a signed token without verifying it: its backend does that. Raises `BadToken`.
+    """Read a signed token without verifying it: its backend does that. Raises `BadToken`.
 
-    Without PyJWT, which takes a worker 2 MiB and is for those that verify or sign.
+    It does not use PyJWT, which takes a worker 2 MiB and is there for verifying and signing.
     """
     try:
         header, payload, _ = (_decoded(part) for part in token.split("."))
@@ -89,9 +89,9 @@ def claims_of(payload: Mapping[str, Any], now: float) -> Claims:
 
 
 def token_kind(token: str, payload: Mapping[str, Any]) -> tuple[object, object, object]:
-    """Who issues such tokens, how they are signed, and of what type they are (RFC 7515 §4.1).
+    """A token's issuer, algorithm and type (RFC 7515 §4.1).
 
-    Keys are rotated, so `kid` is none of it; the algorithm tells the kind of key.
+    Keys are rotated, so `kid` does not count; the algorithm tells the kind of key.
     """
     header = jwt_text.read_header(token.partition(".")[0]) or {}
     media_type = str(header.get("typ", "JWT")).lower().removeprefix("application/")
@@ -99,12 +99,12 @@ def token_kind(token: str, payload: Mapping[str, Any]) -> tuple[object, object, 
 
 
 def _decoded(part: str) -> bytes:
-    """RFC 7515 §2: base64url without its padding."""
+    """Base64url without its padding (RFC 7515 §2)."""
     return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
 
 
 def is_date(value: Any) -> bool:
-    """Whether a claim is a NumericDate (RFC 7519 §2): a number, which may have a fraction."""
+    """Whether a claim is a NumericDate (RFC 7519 §2): a number, maybe with a fraction."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return isinstance(value, int) or math.isfinite(value)

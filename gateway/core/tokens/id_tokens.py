@@ -1,4 +1,4 @@
-"""What ID tokens and logout tokens must say beside what every token must (see `verification`).
+"""ID tokens and logout tokens: their rules beside those for all tokens (see `verification`).
 
 OpenID Connect Core 1.0 §3.1.3.7 and §12.2, Back-Channel Logout 1.0 §2.6.
 """
@@ -15,29 +15,29 @@ from typing import Any, TypeGuard
 from gateway.core.tokens import claims, jwt_text
 from gateway.core.tokens.claims import NotVerified
 
-# Of which digest a hash claim holds the left half, by the end of the algorithm's name (Core
-# §3.1.3.6). EdDSA is Ed25519 here, which digests with SHA-512.
+# The digest of `at_hash`, by the end of the algorithm's name (Core §3.1.3.6). EdDSA is Ed25519
+# here, which digests with SHA-512.
 _DIGESTS = {"256": "sha256", "384": "sha384", "512": "sha512", "EdDSA": "sha512"}
 
 _LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
-# The types that a logout token may have (Back-Channel Logout §2.4): it need not have any.
+# The types of logout tokens, which may have none (Back-Channel Logout §2.4).
 _LOGOUT_TYPES = ("logout+jwt", "jwt")
 
-# A logout token that was sent, lost and sent again is not older than this, in seconds. So long its
-# `jti` is remembered.
+# In seconds. A logout token that was lost and sent again is younger; its `jti` is remembered as
+# long.
 LOGOUT_LIFE = 600.0
 
-# What providers call sessions and tokens is kept; nobody's names are longer.
+# In characters, of `sid`, `sub` and `jti`, which are stored.
 _MAX_NAME = 1024
 
 
 def check_id_token(
     token: str, payload: Mapping[str, Any], *, client_id: str, access_token: str | None
 ) -> None:
-    """That a verified ID token is for this client, and for this access token if it says so.
+    """Check that a verified ID token is for this client, and belongs to this access token.
 
-    Raises `NotVerified`.
+    The latter only if it has an `at_hash`. Raises `NotVerified`.
     """
     if not claims.is_date(payload.get("iat")):
         raise NotVerified("no_iat")
@@ -55,20 +55,20 @@ def check_id_token(
 
 
 def check_nonce(payload: Mapping[str, Any], nonce: str) -> None:
-    """That an ID token was issued for the request that had this nonce. Raises `NotVerified`."""
+    """Check that an ID token answers the request with this nonce. Raises `NotVerified`."""
     if not _is_same(payload.get("nonce"), nonce):
         raise NotVerified("wrong_nonce")
 
 
 def names(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """How a logout token may call the session that an ID token begins: by which claim, and how."""
+    """The claims, and their values, by which a logout token may name an ID token's session."""
     names = [(kind, payload.get(kind)) for kind in ("sid", "sub")]
     return [(kind, value) for kind, value in names if _is_name(value)]
 
 
 @dataclass(frozen=True, slots=True)
 class LogoutToken:
-    """Whose sessions a provider wants to end: those of its session `sid`, or of its `subject`."""
+    """The sessions that a provider ends: of its session `sid`, or of its `subject`."""
 
     jti: str
     sid: str | None
@@ -78,7 +78,7 @@ class LogoutToken:
 def read_logout_token(
     token: str, payload: Mapping[str, Any], *, now: float, leeway: float
 ) -> LogoutToken:
-    """What a verified logout token says. Raises `NotVerified`."""
+    """Read a verified logout token. Raises `NotVerified`."""
     kind = (jwt_text.read_header(token.partition(".")[0]) or {}).get("typ", "jwt")
     if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in _LOGOUT_TYPES:
         raise NotVerified("wrong_type")
@@ -86,7 +86,7 @@ def read_logout_token(
     if not isinstance(events, dict) or not isinstance(events.get(_LOGOUT_EVENT), dict):
         raise NotVerified("no_logout_event")
     if "nonce" in payload:
-        raise NotVerified("nonce")  # it is an ID token, which anybody may have got hold of
+        raise NotVerified("nonce")  # it is an ID token, which browsers and other clients may have
     issued = payload.get("iat")
     if not isinstance(issued, int | float) or not claims.is_date(issued):
         raise NotVerified("no_iat")
@@ -110,12 +110,12 @@ def _name(payload: Mapping[str, Any], name: str) -> str | None:
 
 
 def _is_name(value: object) -> TypeGuard[str]:
-    """Printable: no lone surrogate, which UTF-8 cannot hold."""
+    """Whether a claim is a printable text: it has no lone surrogate, which UTF-8 cannot hold."""
     return isinstance(value, str) and 0 < len(value) <= _MAX_NAME and value.isprintable()
 
 
 def _is_same(given: object, right: str) -> bool:
-    """In a time that tells nothing of what is right. That is ASCII, and `hmac` takes no other."""
+    """Compare with an ASCII text in constant time."""
     return isinstance(given, str) and given.isascii() and hmac.compare_digest(given, right)
 
 

@@ -1,4 +1,4 @@
-"""Minting: the tokens that the gateway itself issues, and what may be said in them."""
+"""Minting: the tokens that the gateway itself issues, and the claims that they may hold."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ import jwt
 from gateway.core.tokens.claims import Claims
 from gateway.core.tokens.signing_keys import SigningKey
 
-# RFC 7519 §4.1: what the gateway says of each token, and nobody else.
+# The claims that only the gateway sets (RFC 7519 §4.1).
 REGISTERED = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti"})
 
-# A token goes upstream in one field of each request, and common servers take 8 KiB of all fields:
-# this, in bytes of JSON, leaves room for the rest after base64 and the signature.
+# Bytes of JSON. A token is one field of each request, and common servers take 8 KiB of fields:
+# after base64 and the signature, this leaves room for the others.
 _MAX_CLAIMS_BYTES = 4096
 
 
 class BadClaims(ValueError):
-    """What was found cannot be said in a token; the message names the claim, and not its value."""
+    """The claims do not fit into a token; the message names the claim, and not its value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Minted:
-    """A token, and when it expires in UNIX seconds."""
+    """A token, and when it expires (UNIX seconds)."""
 
     token: str = field(repr=False)
     expires: int
 
 
 class Minter:
-    """Mints with the first of its keys; the others are shown, and that is how they are rotated."""
+    """Mint tokens with the first key. All keys are published, so they can be rotated."""
 
     def __init__(
         self,
@@ -44,8 +44,10 @@ class Minter:
         lifetime: float,
         skew: float,
     ) -> None:
-        """`audience` and `lifetime` (seconds) are of tokens that ask for no others. Clocks may
-        differ by `skew` seconds: so much earlier is a token said to be issued, and to be valid.
+        """Keep the keys, and the defaults of tokens.
+
+        audience, lifetime: of tokens that ask for no others (seconds)
+        skew: by how much clocks may differ; tokens are dated so much earlier (seconds)
         """
         self._key = keys[0]
         self._issuer = issuer
@@ -64,9 +66,9 @@ class Minter:
         audience: Sequence[str] = (),
         lifetime: float | None = None,
     ) -> Minted:
-        """A token that says what the claims do; `jti` is its name, fresh and random.
+        """Mint a token with these claims; `jti` is its id, fresh and random.
 
-        What the gateway itself says of a token, no claim can change.
+        Claims cannot change what the gateway itself says of a token (`REGISTERED`).
         """
         issued = int(now - self._skew)
         expires = int(now + (lifetime or self._lifetime))
@@ -81,7 +83,7 @@ class Minter:
 
 
 def subject_of(claims: Mapping[str, Any]) -> str:
-    """Whom the claims name. Raises `BadClaims`."""
+    """The subject that the claims name. Raises `BadClaims`."""
     subject = Claims(claims, None).subject(("sub",))
     if subject is None:
         raise BadClaims("sub is no text or number that could name anybody")
@@ -89,11 +91,11 @@ def subject_of(claims: Mapping[str, Any]) -> str:
 
 
 def check_claims(claims: Mapping[str, Any]) -> None:
-    """Whether all of this can be said in a token. Raises `BadClaims`."""
+    """Check that a token can hold these claims. Raises `BadClaims`."""
     size = 0
     for name, value in claims.items():
         try:
-            # No date and no NaN, which JSON has not; no lone surrogate, which UTF-8 has not.
+            # JSON has no dates and no NaN; UTF-8 has no lone surrogates.
             size += len(json.dumps({name: value}, allow_nan=False, ensure_ascii=False).encode())
         except (TypeError, ValueError, RecursionError):
             raise BadClaims(f"{name} is no value that JSON can hold") from None

@@ -1,4 +1,4 @@
-"""Signing keys: how one is read and checked, and how its public half is shown to upstreams."""
+"""Signing keys: how one is read and checked, and how its public half is published."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
 PrivateKey = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
 
-# RFC 7518 §3.2: an HMAC's key is at least as long as its digest; §3.3: RSA has 2048 bits or more.
+# An HMAC key is at least as long as its digest (RFC 7518 §3.2); RSA has 2048 bits or more (§3.3).
 _MIN_SECRET_BYTES = 32
 _MIN_RSA_BITS = 2048
 
-# RFC 7518 §3.4: ES256 is for P-256, which `cryptography` calls by the name that SEC 2 gives it.
+# SEC 2's name of P-256, the curve of ES256 (RFC 7518 §3.4).
 _P256 = "secp256r1"
 
 
@@ -32,7 +32,7 @@ class BadSigningKey(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A key that tokens are signed with. `jwk` is its public half; a secret has none."""
+    """A key that signs tokens. `jwk` is its public half; a secret has none."""
 
     algorithm: Algorithm
     kid: str | None
@@ -41,9 +41,9 @@ class SigningKey:
 
 
 def secret_key(secret: str, kid: str | None) -> SigningKey:
-    """The key of an HMAC. Raises `BadSigningKey`.
+    """A key for HMAC. Raises `BadSigningKey`.
 
-    It gets no id that it is not given: a digest of it would let a weak one be guessed.
+    It has an id only if it is given one: by a digest, a weak secret could be guessed.
     """
     content = secret.encode("utf-8", "surrogateescape")
     if "-----BEGIN" in secret:
@@ -54,7 +54,7 @@ def secret_key(secret: str, kid: str | None) -> SigningKey:
 
 
 def private_key(algorithm: Algorithm, pem: str, kid: str | None) -> SigningKey:
-    """A private key in PEM. Its thumbprint is its id if none is given. Raises `BadSigningKey`."""
+    """A private key in PEM. Its id is its thumbprint by default. Raises `BadSigningKey`."""
     private = _read(pem)
     jwk = _public_half(algorithm, private)
     return SigningKey(
@@ -66,7 +66,7 @@ def private_key(algorithm: Algorithm, pem: str, kid: str | None) -> SigningKey:
 
 
 def thumbprint(jwk: dict[str, str]) -> str:
-    """RFC 7638: SHA-256 of what makes the key, in the order of its names."""
+    """The JWK thumbprint: SHA-256 of the key's members in the order of their names (RFC 7638)."""
     members = json.dumps(jwk, sort_keys=True, separators=(",", ":")).encode()
     return base64.urlsafe_b64encode(hashlib.sha256(members).digest()).rstrip(b"=").decode()
 
@@ -89,7 +89,7 @@ def _read(pem: str) -> Any:
 
 
 def _public_half(algorithm: Algorithm, private: Any) -> dict[str, str]:
-    """What makes the public key (RFC 7518 §6, RFC 8037 §2), and nothing else."""
+    """The members of the public key alone (RFC 7518 §6, RFC 8037 §2)."""
     if algorithm == "RS256" and isinstance(private, RSAPrivateKey):
         if private.key_size < _MIN_RSA_BITS:
             raise BadSigningKey(f"is too small: RSA needs at least {_MIN_RSA_BITS} bits")

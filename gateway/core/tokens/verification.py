@@ -1,7 +1,7 @@
-"""Verifying tokens (RFC 7519 §7.2, RFC 8725): who signed one, for whom, and whether it is time.
+"""Verifying tokens (RFC 7519 §7.2, RFC 8725): who signed one, for whom, and for which time.
 
-What a token says of how it is to be verified is never believed: its `alg` only chooses among what
-the key allows, and a key that it brings along or points at is a reason to refuse it.
+A token cannot say how it is verified: its `alg` only chooses among the algorithms of the key, and a
+key that it brings along or points at is a reason to refuse it.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from gateway.core.tokens import claims, jwt_text
 from gateway.core.tokens.claims import MAX_TOKEN, BadToken, Claims, NotVerified
 from gateway.core.tokens.verifying_keys import Algorithm, VerifyingKey
 
-# RFC 7515 §4.1: fields by which a token names its own key.
+# The header fields by which a token brings or names its own key (RFC 7515 §4.1).
 _KEYS_OF_ITS_OWN = ("jku", "jwk", "x5u", "x5c")
 
-# `none` is not among them, and short keys are refused.
+# Without `none`; PyJWT refuses short keys.
 _ALGORITHMS = get_args(Algorithm)
 _JWS = jwt.PyJWS(_ALGORITHMS, {"verify_signature": True, "enforce_minimum_key_length": True})
 
 
 class UnknownKey(NotVerified):
-    """No key that is known has signed it; a provider may have another by now."""
+    """No known key has signed it; the provider may have another one by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,13 @@ class Rules:
 
     algorithms: tuple[str, ...] = ()  # empty: the usual one of the key
     issuers: tuple[str, ...] = ()  # empty: any
-    audiences: tuple[str, ...] = ()  # empty: the token must be for nobody in particular
-    leeway: float = 0.0  # how far the issuer's clock may differ, in seconds
+    audiences: tuple[str, ...] = ()  # empty: the token must have no audience
+    leeway: float = 0.0  # of the issuer's clock (seconds)
     needs_expiry: bool = False
 
 
 def verify(token: str, keys: Sequence[VerifyingKey], rules: Rules, now: float) -> Claims:
-    """What a token says, once it is certain that it may be believed. Raises `NotVerified`."""
+    """Verify a token; return its claims. Raises `NotVerified`."""
     if len(token) > MAX_TOKEN:
         raise NotVerified("too_long")
     key, algorithm = _choose(_header(token), keys, rules)
@@ -61,7 +61,7 @@ def _header(token: str) -> dict[str, Any]:
     if header is None:
         raise NotVerified("not_a_jwt")
     if "crit" in header:
-        raise NotVerified("crit")  # RFC 7515 §4.1.11: we understand no extension
+        raise NotVerified("crit")  # no extension is supported (RFC 7515 §4.1.11)
     if any(name in header for name in _KEYS_OF_ITS_OWN):
         raise NotVerified("brings_its_key")
     return header
@@ -70,7 +70,7 @@ def _header(token: str) -> dict[str, Any]:
 def _choose(
     header: dict[str, Any], keys: Sequence[VerifyingKey], rules: Rules
 ) -> tuple[VerifyingKey, str]:
-    """The one key that verifies this token, and by which algorithm."""
+    """The one key that verifies this token, and the algorithm."""
     algorithm, kid = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or algorithm not in (rules.algorithms or _ALGORITHMS):
         raise NotVerified("algorithm")
@@ -105,14 +105,14 @@ def _check_parties(payload: dict[str, Any], rules: Rules) -> None:
     audience = payload.get("aud")
     if audience is None and not rules.audiences:
         return
-    # RFC 7519 §4.1.3: a token that is for somebody is for nobody else.
+    # A token with an audience is for no other one (RFC 7519 §4.1.3).
     named = audience if isinstance(audience, list) else [audience]
     if not any(name in rules.audiences for name in named):
         raise NotVerified("wrong_audience")
 
 
 def _check_times(payload: dict[str, Any], rules: Rules, now: float) -> None:
-    """That it is valid already; when it ends, its claims tell."""
+    """Check that the token is valid already; `claims_of` checks that it is still valid."""
     for name in ("nbf", "iat"):
         begins = payload.get(name)
         if begins is None:

@@ -1,7 +1,7 @@
-"""Keys that verify tokens: a secret, a public key, or a key set as providers publish it (RFC 7517).
+"""Keys that verify tokens: a secret, a public key, or a published key set (RFC 7517).
 
-A key says which algorithms it is good for, and a token never does: whoever signs with the text of a
-public key as if it were a secret (RFC 8725 §2.1) finds no key that would verify that.
+A key says which algorithms it is for; a token never does. So a token that is signed with the text
+of a public key as a secret (RFC 8725 §2.1) finds no key that verifies it.
 """
 
 from __future__ import annotations
@@ -38,34 +38,34 @@ Algorithm = Literal[
     "EdDSA",
 ]
 
-# The bytes that a secret must have (RFC 7518 §3.2), the usual algorithm first.
+# The least bytes of a secret (RFC 7518 §3.2), the usual algorithm first.
 _SECRET_SIZES = {"HS256": 32, "HS384": 48, "HS512": 64}
 
-# What keys of a type are for (RFC 7518 §3.1, RFC 8037 §3.1), the usual algorithm first.
+# The algorithms of each key type (RFC 7518 §3.1, RFC 8037 §3.1), the usual one first.
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVES = {"secp256r1": ("ES256",), "secp384r1": ("ES384",), "secp521r1": ("ES512",)}
 _ED25519 = ("EdDSA",)
 
-# The least that RFC 7518 §3.3 allows, and the most that OpenSSL uses, in bits.
+# In bits: the least of RFC 7518 §3.3, and the most of OpenSSL.
 _RSA_SIZES = range(2048, 16385)
 
-# RFC 7517 §4.1: types of keys that have a public half, and (RFC 7518 §6) what is in a private one.
+# The key types with a public half (RFC 7517 §4.1), and the members of private keys (RFC 7518 §6).
 _PUBLIC_TYPES = ("RSA", "EC", "OKP")
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
-# No provider has more keys at a time; each costs some work.
+# Of a key set. Providers have fewer, and each takes time to read.
 _MAX_KEYS = 100
 
 
 class BadKey(ValueError):
-    """This cannot be used to verify anything; the message says why, and nothing of the key."""
+    """The key cannot verify anything; the message says why, and shows nothing of the key."""
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyingKey:
     """One key, with the algorithms that it fits, the usual one first.
 
-    A key set names its keys (`kid`); a key of config.yaml has no name, and is meant by any.
+    A key set names its keys (`kid`). A key of config.yaml has no name, and fits any `kid`.
     """
 
     material: Any = field(repr=False)  # what PyJWT takes
@@ -73,7 +73,7 @@ class VerifyingKey:
     kid: str | None = None
 
     def allowed(self, algorithms: Collection[str]) -> tuple[str, ...]:
-        """The algorithms that it fits of those that are allowed; the usual one, if none is said."""
+        """The algorithms that it fits among these; the usual one if there are none."""
         if not algorithms:
             return self.algorithms[:1]
         return tuple(name for name in self.algorithms if name in algorithms)
@@ -99,7 +99,7 @@ def of_pem(text: str) -> VerifyingKey:
             material: Any = x509.load_pem_x509_certificate(text.encode()).public_key()
         else:
             material = load_pem_public_key(text.encode())
-    except Exception:  # cryptography documents no end of them
+    except Exception:  # cryptography raises many, and documents no list
         raise BadKey("is not a public key in PEM") from None
     fits = _fitting(material)
     if not fits:
@@ -110,7 +110,7 @@ def of_pem(text: str) -> VerifyingKey:
 
 
 def read_key_set(data: bytes) -> tuple[VerifyingKey, ...]:
-    """The usable keys of a JWK Set; others are passed over. Raises `BadKey` if it is no set."""
+    """The usable keys of a JWK Set; others are skipped. Raises `BadKey` if it is no set."""
     try:
         keys = json.loads(data)["keys"]
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -122,7 +122,7 @@ def read_key_set(data: bytes) -> tuple[VerifyingKey, ...]:
 
 
 def _of_jwk(jwk: Any) -> VerifyingKey | None:
-    """A public key that is published to verify signatures, if it is one."""
+    """The public key of a JWK that is for verifying signatures; else None."""
     if not isinstance(jwk, dict) or jwk.get("kty") not in _PUBLIC_TYPES or _PRIVATE & jwk.keys():
         return None
     operations, kid = jwk.get("key_ops", ["verify"]), jwk.get("kid", "")
@@ -152,7 +152,7 @@ def _fitting(material: Any) -> tuple[str, ...]:
 
 
 def _is_public(raw: bytes) -> bool:
-    """Whether a text is a public key in any form: in PEM, as a JWK, or without its armour."""
+    """Whether a text is a public key in any form: in PEM, as a JWK, or bare base64."""
     try:
         spelled = base64.b64decode(b"".join(raw.split()), validate=True)
     except ValueError:
