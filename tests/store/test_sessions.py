@@ -53,12 +53,17 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 def open_store(
-    url: str, *, idle: float = 60.0, max_age: float = 600.0, timeout: float = 1.0
+    url: str,
+    *,
+    idle: float = 60.0,
+    max_age: float = 600.0,
+    timeout: float = 1.0,
+    prefix: str = "test:",
 ) -> Sessions:
     return Sessions(
         connect(url, timeout),
         sealer=Sealer(["a secret of the tests"]),
-        layout=Layout("test:"),
+        layout=Layout(prefix),
         near=NearCache(100, 30.0),
         lifetimes=Lifetimes(idle_timeout=idle, max_age=max_age, skew=0.0),
         timeout=timeout,

@@ -12,6 +12,10 @@ from pathlib import Path
 HANG = 20.0  # seconds after which something that should have happened counts as never
 
 
+# How long a process may take to start, in seconds: a gateway takes one of a core, and many start
+# at once.
+_START = 3 * HANG
+
 # Below the ports of outgoing connections (Linux: from 32768), for one of these could take a port
 # between its choice and its use.
 _PORTS = range(20_000, 32_000)
@@ -50,7 +54,7 @@ def processor_time(pid: int) -> float:
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes] | None = None) -> None:
     """Returns as soon as something listens."""
-    until = time.monotonic() + HANG
+    until = time.monotonic() + _START
     while time.monotonic() < until:
         if process is not None and process.poll() is not None:
             raise AssertionError(f"the process ended with {process.returncode}")

@@ -1,0 +1,288 @@
+"""The pool of an upstream: who gets which connection, and in whose turn."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from gateway.core.http import refusals
+from gateway.core.http.refusals import Refusal
+from gateway.relay.http1.response_head import ResponseReader
+from gateway.relay.loop.deadlines import Clock
+from gateway.relay.loop.settings import Settings
+from gateway.relay.loop.write_batch import Outbox
+from gateway.relay.upstream.connection import UpstreamConnection
+from gateway.relay.upstream.pool import Pool
+from gateway.relay.upstream.server import Connect, Outage, Server
+from tests.support.processes import HANG, free_port
+
+SETTINGS = Settings(
+    head=1,
+    idle=1,
+    body_idle=1,
+    write=1,
+    continue_=1,
+    tunnel_idle=1,
+    linger=1,
+    head_size=1024,
+    target_size=1024,
+    response_head_size=1024,
+    read_ahead=1024,
+    connections=10,
+    seconds_per_byte=0,
+    captures=False,
+    skew=0,
+    renew_on_401=False,
+    end_on_401=False,
+)
+
+
+@dataclass(eq=False)
+class Request:
+    """A request of a client that needs a connection, and what it was given."""
+
+    network: str = "192.0.2.1"
+    is_repeatable: bool = True
+    server: Server | None = None
+    asked: frozenset[Server] = frozenset()
+    tried: frozenset[Server] = frozenset()
+    outage: Outage | None = None
+    queued: bool = False
+    uploading: bool = False
+    given: asyncio.Future[UpstreamConnection | Refusal] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    @property
+    def waits(self) -> bool:
+        return not self.given.done()
+
+    def postpones(self) -> bool:
+        """Its body is still to come."""
+        return True
+
+    def send(self, upstream: UpstreamConnection) -> None:
+        self.given.set_result(upstream)
+
+    def fail(self, refusal: Refusal) -> None:
+        self.given.set_result(refusal)
+
+    def unreached(self, refusal: Refusal, server: Server, cause: str) -> None:
+        self.given.set_result(refusal)
+
+    async def connection(self) -> UpstreamConnection:
+        async with asyncio.timeout(HANG):
+            given = await self.given
+        assert isinstance(given, UpstreamConnection), given
+        return given
+
+    async def refusal(self) -> Refusal:
+        async with asyncio.timeout(HANG):
+            given = await self.given
+        assert isinstance(given, Refusal)
+        return given
+
+
+def connect_to(port: int) -> Connect:
+    return lambda protocol: asyncio.get_running_loop().create_connection(
+        protocol, "127.0.0.1", port
+    )
+
+
+@contextlib.asynccontextmanager
+async def pool(
+    *ports: int, places: int = 2, share: int = 100, connect_timeout: float = HANG
+) -> AsyncIterator[Pool]:
+    """An upstream of servers at these ports of loopback."""
+    clock, outbox = Clock((), 1, 0), Outbox(asyncio.get_running_loop())
+    reader = ResponseReader(own_cookies=frozenset())
+    servers = [
+        Server(
+            f"127.0.0.1:{port}",
+            connect_to(port),
+            upstream="shop",
+            is_only=len(ports) == 1,
+            places=places,
+            share=share,
+            idle_timeout=HANG,
+        )
+        for port in ports
+    ]
+    built = Pool(
+        "shop",
+        servers,
+        host=b"shop",
+        places=places,
+        share=share,
+        connect_timeout=connect_timeout,
+        new_connection=lambda server: UpstreamConnection(server, reader, SETTINGS, clock, outbox),
+    )
+    try:
+        yield built
+    finally:
+        for server in servers:
+            for connection in list(server.connections):
+                connection.abort()
+        built.close()
+        await asyncio.sleep(0)
+
+
+@contextlib.asynccontextmanager
+async def listening(port: int = 0) -> AsyncIterator[int]:
+    """The port of a server that takes connections, and says nothing."""
+    taken: list[asyncio.Transport] = []
+
+    class Silent(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            taken.append(transport)
+
+    server = await asyncio.get_running_loop().create_server(Silent, "127.0.0.1", port)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+    for transport in taken:
+        transport.abort()
+    await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    async with listening() as found:
+        yield found
+
+
+def acquired(pool: Pool, **more: object) -> Request:
+    request = Request(**more)  # type: ignore[arg-type]
+    pool.acquire(request)
+    return request
+
+
+async def test_a_connection_is_used_again(port: int) -> None:
+    """One that has brought a whole answer rests, and the next request gets it."""
+    async with pool(port) as shop:
+        first = acquired(shop)
+        connection = await first.connection()
+        shop.release(connection, first, reusable=True)
+        assert await acquired(shop).connection() is connection
+        assert shop.servers[0].standing.busy == 1
+
+
+async def test_a_connection_that_is_spoilt_is_not_used_again(port: int) -> None:
+    """It is closed, and its place is free."""
+    async with pool(port) as shop:
+        first = acquired(shop)
+        connection = await first.connection()
+        shop.release(connection, first, reusable=False)
+        assert not connection.usable
+        assert shop.servers[0].standing.busy == 0
+        assert await acquired(shop).connection() is not connection
+
+
+async def test_a_body_that_has_not_begun_takes_no_place(port: int) -> None:
+    """A head alone is no request to spend a place on."""
+    async with pool(port) as shop:
+        assert acquired(shop, uploading=True).waits
+        assert shop.servers[0].standing.busy == 0
+
+
+async def test_a_place_that_frees_goes_to_the_client_whose_turn_it_is(port: int) -> None:
+    """Clients by turns, whoever of them has more requests; each client's own in their order."""
+    async with pool(port, places=1) as shop:
+        holder = acquired(shop, network="a")
+        greedy = [acquired(shop, network="a") for _ in range(3)]
+        modest = acquired(shop, network="b")
+        connection = await holder.connection()
+        for former, following in ((holder, greedy[0]), (greedy[0], modest), (modest, greedy[1])):
+            assert following.queued
+            shop.release(connection, former, reusable=True)
+            assert await following.connection() is connection
+        assert greedy[2].waits
+
+
+async def test_no_client_holds_more_than_its_share(port: int) -> None:
+    """wire-rules.md#D12: of four places one client gets three, and the next client one."""
+    async with pool(port, places=4, share=50) as shop:
+        greedy = [acquired(shop, network="a") for _ in range(4)]
+        assert [request.queued for request in greedy] == [False, False, False, True]
+        other = acquired(shop, network="b")
+        assert not other.queued
+        await other.connection()
+
+
+async def test_a_request_that_waits_in_vain_is_refused(port: int) -> None:
+    """wire-rules.md#D4: when its time is over: there is no place, or no share of one."""
+    async with pool(port, places=4, share=50) as shop:
+        greedy = [acquired(shop, network="a") for _ in range(4)]
+        shop.sweep(asyncio.get_running_loop().time() + 2 * HANG)
+        assert await greedy[3].refusal() is refusals.OVER_SHARE
+        await acquired(shop, network="b").connection()
+        last = acquired(shop, network="c")
+        shop.sweep(asyncio.get_running_loop().time() + 2 * HANG)
+        assert await last.refusal() is refusals.BUSY
+
+
+async def test_a_client_that_goes_leaves_the_queue(port: int) -> None:
+    """The place goes to the next one."""
+    async with pool(port, places=1) as shop:
+        holder, gone, following = (acquired(shop) for _ in range(3))
+        shop.leave(gone)
+        shop.release(await holder.connection(), holder, reusable=True)
+        await following.connection()
+        assert gone.waits
+        assert not gone.queued
+
+
+async def test_a_connection_comes_too_late_for_its_client(port: int) -> None:
+    """It rests, and its place is free."""
+    async with pool(port) as shop:
+        gone = acquired(shop)
+        gone.given.cancel()
+        async with asyncio.timeout(HANG):
+            while not shop.servers[0].idle:
+                await asyncio.sleep(0.01)
+        assert shop.servers[0].standing.busy == 0
+
+
+async def test_another_server_is_tried(port: int) -> None:
+    """wire-rules.md#D8: what cannot be reached is passed over, also by the next requests."""
+    async with pool(free_port(), port) as shop:
+        for _ in range(6):
+            request = acquired(shop)
+            connection = await request.connection()
+            assert request.server is shop.servers[1]
+            shop.release(connection, request, reusable=True)
+        assert shop.servers[0].standing.ejected_until > 0
+
+
+async def test_no_server_is_left() -> None:
+    """After the time for connecting, in which they may come back, it is refused."""
+    async with pool(free_port(), connect_timeout=0.2) as shop:
+        assert await acquired(shop).refusal() is refusals.UPSTREAM_REFUSED
+
+
+async def test_a_server_that_comes_back_is_noticed() -> None:
+    """A request that waits for it is sent then, and none is lost to a restart."""
+    at = free_port()
+    async with pool(at) as shop:
+        request = acquired(shop)
+        async with asyncio.timeout(HANG):
+            while not request.queued:
+                await asyncio.sleep(0.01)
+        async with listening(at):
+            await request.connection()
+
+
+async def test_a_stale_connection_is_replaced_in_its_place(port: int) -> None:
+    """wire-rules.md#D6: the request keeps its place, and gets a new connection."""
+    async with pool(port, places=1) as shop:
+        first = acquired(shop)
+        connection = await first.connection()
+        shop.release(connection, first, reusable=True)
+        second = acquired(shop)
+        stale = await second.connection()
+        second.given = asyncio.get_running_loop().create_future()
+        shop.replace(second, stale)
+        assert await second.connection() is not stale
+        assert shop.servers[0].standing.busy == 1
