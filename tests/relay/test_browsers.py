@@ -8,12 +8,13 @@ from gateway.core.http.forwarding import Trusted
 from gateway.core.http.routing import Methods
 from gateway.relay.access import browsers
 from gateway.relay.access.peer import Peer
-from gateway.relay.access.routes import Auth, Route
-from gateway.relay.http1.request_head import Answered, Refused, RequestHead
+from gateway.relay.access.route import Access, Auth, Route
+from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.http1.request_reader import RequestReader
+from gateway.relay.outcomes import Answered, Refused
 
 INSTANCE = "0" * 16
-READER = RequestReader(instance=INSTANCE, identity=(), most_fields=20)
+READER = RequestReader(instance=INSTANCE, identity=(), max_fields=20)
 PEER = Peer(("192.0.2.1", 1), instance=INSTANCE, proxies=Trusted(()), describing=Trusted(()))
 
 APP = "https://app.example"
@@ -31,9 +32,9 @@ def policy(*, credentials: bool = True) -> Policy:
     return Policy(frozenset({APP}), ("GET", "PUT"), (), (), credentials=credentials, max_age=60)
 
 
-ROUTE = Route("/api/*", Auth.REQUIRED)
-WITH_PAGE = Route("/api/*", Auth.REQUIRED, login_page="/signin")
-SHARED = Route("/api/*", Auth.REQUIRED, cors=policy())
+ROUTE = Route("/api/*", Access(Auth.REQUIRED))
+WITH_PAGE = Route("/api/*", Access(Auth.REQUIRED, login_page="/signin"))
+SHARED = Route("/api/*", Access(Auth.REQUIRED, cors=policy()))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ SHARED = Route("/api/*", Auth.REQUIRED, cors=policy())
         ("GET /api/x", ("Sec-Fetch-Site: cross-site",), ROUTE, True),
         ("GET /api/x", ("Connection: Upgrade", "Upgrade: websocket"), ROUTE, False),
         ("POST /api/x", ("Sec-Fetch-Site: cross-site", f"Origin: {APP}"), SHARED, True),
-        ("POST /api/x", (), Route("/login", Auth.PUBLIC, is_endpoint=True), True),
+        ("POST /api/x", (), Route("/login", Access(Auth.PUBLIC), is_endpoint=True), True),
     ],
     ids=[
         "own page",
@@ -69,29 +70,34 @@ def test_whose_page_may_act(line: str, fields: tuple[str, ...], route: Route, ma
 def test_a_person_is_sent_to_the_login_page() -> None:
     """With the way back, for what can be looked at; a program gets the refusal."""
     refused = Refused(refusals.NO_KEY)
-    answer = browsers.fitted(refused, head("GET /api/x?a=b", *NAVIGATES), WITH_PAGE)
+    answer = browsers.refusal_for_caller(refused, head("GET /api/x?a=b", *NAVIGATES), WITH_PAGE)
     assert isinstance(answer, Answered)
     assert answer.status == 303
     assert answer.fields["Location"] == "/signin?return_to=/api/x%3Fa%3Db"
     assert answer.fields["Cache-Control"] == "no-store"
-    answer = browsers.fitted(refused, head("POST /api/x", *NAVIGATES), WITH_PAGE)
+    answer = browsers.refusal_for_caller(refused, head("POST /api/x", *NAVIGATES), WITH_PAGE)
     assert isinstance(answer, Answered)
     assert answer.fields["Location"] == "/signin"
-    assert browsers.fitted(refused, head("GET /api/x"), WITH_PAGE) is refused
-    assert browsers.fitted(refused, head("GET /api/x", *NAVIGATES), ROUTE) is refused
+    assert browsers.refusal_for_caller(refused, head("GET /api/x"), WITH_PAGE) is refused
+    assert browsers.refusal_for_caller(refused, head("GET /api/x", *NAVIGATES), ROUTE) is refused
 
 
 def test_a_refusal_that_no_login_mends_stays_one() -> None:
     """A session that may not do this is logged in already."""
     refused = Refused(refusals.FORBIDDEN)
-    assert browsers.fitted(refused, head("GET /api/x", *NAVIGATES), WITH_PAGE) is refused
+    assert (
+        browsers.refusal_for_caller(refused, head("GET /api/x", *NAVIGATES), WITH_PAGE) is refused
+    )
 
 
 @pytest.mark.parametrize(("origin", "reads"), [(APP, True), ("https://evil.example", False)])
 def test_who_may_read_a_refusal(origin: str, reads: bool) -> None:
     """The pages that may read the route's answers, or they could not tell why one failed."""
     refused = Refused(refusals.NO_KEY)
-    assert browsers.fitted(refused, head("GET /api/x", f"Origin: {origin}"), SHARED) is refused
+    assert (
+        browsers.refusal_for_caller(refused, head("GET /api/x", f"Origin: {origin}"), SHARED)
+        is refused
+    )
     assert (refused.fields.get("Access-Control-Allow-Origin") == origin) is reads
 
 
@@ -113,7 +119,7 @@ def test_a_preflight_is_answered_for_the_route() -> None:
 
 
 def test_an_options_that_is_no_preflight_goes_on() -> None:
-    """As does one for a route without a policy; the last hop is answered here (wire-rules.md#B4)."""
+    """So does one for a route without a policy; the last hop is answered (wire-rules.md#B4)."""
     browsers.answer_options(head("OPTIONS /api/x"), methods(SHARED))
     browsers.answer_options(head("OPTIONS /api/x", *PREFLIGHT), methods(ROUTE))
     with pytest.raises(Answered) as caught:
