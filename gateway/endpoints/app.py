@@ -27,12 +27,12 @@ from gateway.endpoints.answers import (
     without_server_field,
 )
 from gateway.endpoints.callers import CORS
-from gateway.endpoints.captures import Captures, capturing
+from gateway.endpoints.captures import CaptureEndpoint, capturing
 from gateway.endpoints.choice import ChoiceEndpoint
-from gateway.endpoints.endings import Endings
 from gateway.endpoints.jwks import JwksEndpoint
 from gateway.endpoints.login import LoginEndpoint
 from gateway.endpoints.logout import LogoutEndpoint
+from gateway.endpoints.logout_service import LogoutService
 from gateway.endpoints.sessions import SessionsEndpoint
 from gateway.logins import Answer, Login, LoginServices, open_login
 from gateway.logins._minting import MintedRenewal, SessionMinter
@@ -70,9 +70,9 @@ def build(
     services = LoginServices(calls, sessions, minter(config), key_cookies(config), realms(config))
     logins = [(section, open_login(section, services)) for section in config.login]
     with_provider = {section.path: login for section, login in logins if section.provider_issuer}
-    endings = Endings(config, sessions, calls, with_provider)
-    captures = Captures(
-        config, sessions, calls, {section.path: login for section, login in logins}, endings
+    logouts = LogoutService(config, sessions, calls, with_provider)
+    captures = CaptureEndpoint(
+        config, sessions, calls, {section.path: login for section, login in logins}, logouts
     )
     captured = [rule.body_size or 0 for rule in config.routes if rule.captures is not None]
     most = max([0, *max_bodies(config).values(), *captured])
@@ -96,10 +96,10 @@ def build(
             app.router.add_route("*", path.path, endpoint.__call__)
         app.on_cleanup.append(partial(_close, login))
     listed = config.sessions.path
-    logout = LogoutEndpoint(config.logout.path, endings, sessions.directory, listed)
+    logout = LogoutEndpoint(config.logout.path, logouts, sessions.directory, listed)
     app.router.add_route("*", config.logout.path, logout.__call__)
     if listed is not None:
-        devices = SessionsEndpoint(listed, config, endings, sessions.directory)
+        devices = SessionsEndpoint(listed, config, logouts, sessions.directory)
         app.router.add_route("*", listed, devices.__call__)
         app.router.add_route("*", listed + "/{handle}", devices.__call__)
     if services.minter is not None:

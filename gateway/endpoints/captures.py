@@ -40,7 +40,7 @@ from gateway.endpoints.callers import (
     presented_key,
     session_id,
 )
-from gateway.endpoints.endings import Endings
+from gateway.endpoints.logout_service import LogoutService
 from gateway.logins import Attempt, Login
 from gateway.logins._asking import find_token, scrub, swap
 from gateway.logins._throttled_routes import ThrottledRequest, ThrottledRoutes
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gateway.endpoints")
 
 
-def capturing(captures: Captures) -> Middleware:
+def capturing(captures: CaptureEndpoint) -> Middleware:
     """A middleware that takes the requests of such routes, whatever their path is."""
 
     @web.middleware
@@ -68,7 +68,7 @@ def capturing(captures: Captures) -> Middleware:
     return dispatch
 
 
-class Captures:
+class CaptureEndpoint:
     """Answers on the routes that capture."""
 
     def __init__(
@@ -77,10 +77,10 @@ class Captures:
         sessions: Sessions,
         calls: Backends,
         logins: Mapping[str, Login],
-        endings: Endings,
+        logouts: LogoutService,
     ) -> None:
         """`logins` are all logins, by their paths."""
-        self._endings = endings
+        self._logouts = logouts
         self._rules = config.routes
         self._timeout = config.timeouts.response
         self._sessions = sessions
@@ -144,7 +144,7 @@ class Captures:
         if not deletions and not cookie_logouts.clears(reply.field("clear-site-data").encode()):
             return []
         ids = filter(None, (session_id(request), *other_sessions(request)))
-        await self._endings.end(request, ids, "logout", reason="cookie")
+        await self._logouts.end(request, ids, "logout", reason="cookie")
         return [*deletions, cookie_deletions.deletion_from(kept_cookie(request), kept_in)]
 
     async def _ask(self, request: web.Request, rule: Route) -> Reply:

@@ -15,7 +15,7 @@ from gateway.endpoints.callers import (
     insist_on_own_site,
     may_act,
 )
-from gateway.endpoints.endings import Endings
+from gateway.endpoints.logout_service import LogoutService
 from gateway.pages.rendering import LOGOUT, REFUSAL
 from gateway.store.directory import Directory
 
@@ -28,11 +28,11 @@ class LogoutEndpoint:
     """Answers at the logout's path."""
 
     def __init__(
-        self, path: str, endings: Endings, directory: Directory, sessions_path: str | None
+        self, path: str, logouts: LogoutService, directory: Directory, sessions_path: str | None
     ) -> None:
         """`sessions_path` is where the caller's sessions are listed, if they are."""
         self._path = path
-        self._endings = endings
+        self._logouts = logouts
         self._directory = directory
         self._sessions_path = sessions_path
 
@@ -51,14 +51,14 @@ class LogoutEndpoint:
         scope = _scope(request)
         if not scope:
             await insist_on_a_key_that_is_read(request)
-            return _logged_out(request, await self._endings.log_out(request))
+            return _logged_out(request, await self._logouts.log_out(request))
         asking = await caller(request, self._directory)
         if asking.is_unnamed:
             return await self._only_here(request, scope)
         # The caller's own session ends last, so that what has failed can be asked for again.
-        await self._endings.end_others(request, asking, reason=scope)
+        await self._logouts.end_others(request, asking, reason=scope)
         if scope == "all":
-            return _logged_out(request, await self._endings.log_out(request, reason=scope))
+            return _logged_out(request, await self._logouts.log_out(request, reason=scope))
         response = web.Response(status=204, headers={"Cache-Control": "no-store"})
         if self._sessions_path is not None and pages.wants_page(request):
             pages.lead_to(response, self._sessions_path)
@@ -72,7 +72,7 @@ class LogoutEndpoint:
         """
         if scope != "all":
             return refuse(request, refusals.UNKNOWN_SUBJECT, back=self._sessions_path)
-        logged_out = await self._endings.log_out(request, reason=scope)
+        logged_out = await self._logouts.log_out(request, reason=scope)
         again = request.config_dict[LOGIN_PAGE]
         refused = refuse(request, refusals.UNKNOWN_SUBJECT, again=again)
         return _with_cookies_of(logged_out, refused)

@@ -14,7 +14,7 @@ from gateway.core.timestamps import rfc3339
 from gateway.endpoints import pages
 from gateway.endpoints.answers import Refused, refuse
 from gateway.endpoints.callers import Caller, caller, insist_on_own_site
-from gateway.endpoints.endings import Endings
+from gateway.endpoints.logout_service import LogoutService
 from gateway.pages import policy, views
 from gateway.pages.rendering import SESSIONS
 from gateway.store.directory import Directory
@@ -32,10 +32,12 @@ _OF_ALL, _OF_ONE = ("GET", "HEAD"), ("DELETE", "POST")
 class SessionsEndpoint:
     """Answers at the list's path, and below it at each session's own."""
 
-    def __init__(self, path: str, config: Config, endings: Endings, directory: Directory) -> None:
+    def __init__(
+        self, path: str, config: Config, logouts: LogoutService, directory: Directory
+    ) -> None:
         self._path = path
         self._logout_path = config.logout.path
-        self._endings = endings
+        self._logouts = logouts
         self._directory = directory
 
     async def __call__(self, request: web.Request) -> web.Response:
@@ -108,12 +110,12 @@ class SessionsEndpoint:
         """
         if handle == asking.session_id:
             # Without a session, the page there says that one is logged out.
-            response, onward = await self._endings.log_out(request), self._logout_path
+            response, onward = await self._logouts.log_out(request), self._logout_path
         else:
             said = (await self._directory.infos([handle])).get(handle)
             if said is None or said.subject != asking.subject or asking.is_unnamed:
                 raise Refused(refusals.NO_SESSION, back=self._path)
-            await self._endings.end(request, [handle], "revoke", by="device")
+            await self._logouts.end(request, [handle], "revoke", by="device")
             response = web.Response(status=204, headers={"Cache-Control": "no-store"})
             onward = self._path
         if request.method == "POST":

@@ -42,7 +42,7 @@ _OF_THE_BODY = b"content-"
 _MOST_REPLY = 65536
 
 
-class Endings:
+class LogoutService:
     """Ends sessions. Everything raises `StoreUnavailable`; then it is not called done."""
 
     def __init__(
