@@ -70,7 +70,9 @@ def _run(options: argparse.Namespace) -> None:
     figures: dict[str, object] = {"machine": description(), "effort": asdict(effort)}
     with prepared() as ground:
         for mode in options.mode or _TAKES_PART:
-            taking_part = [each for each in _TAKES_PART[mode] if each.name in options.peers]
+            taking_part = [
+                gateway for gateway in _TAKES_PART[mode] if gateway.name in options.peers
+            ]
             if not taking_part:
                 continue
             table, met, figures[mode] = _one(mode, ground, taking_part, effort)

@@ -82,7 +82,7 @@ def serving(gateway: Gateway, ground: Ground) -> Iterator[Running]:
 
 
 def _check(gateway: Gateway, ground: Ground, up: Running) -> None:
-    """The upstream gets the token; a key that nobody issued gets a 401; the log is written."""
+    """The upstream gets the token; an unknown key gets a 401; the log is written."""
     sent = f"Bearer {ground.token if gateway.identifies else up.key}"
     expected = [("/api/whoami", up.key, (200, sent))]
     if gateway.identifies:

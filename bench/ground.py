@@ -42,7 +42,7 @@ class Ground:
         return redis.Redis(unix_socket_path=str(self.redis_socket))
 
     def looked_up(self) -> int:
-        """How many times anybody has ever read a session: by itself or within a script."""
+        """How many times a session was read, by a command or within a script."""
         with self.redis() as client:
             commands = client.info("commandstats")
         return sum(int(commands.get(f"cmdstat_{name}", _NONE)["calls"]) for name in _READS)

@@ -49,7 +49,7 @@ def time_logouts(ground: Ground, number: int) -> Logouts:
     say(f"timing {number} logouts")
     load = Load("/api/small", _CONNECTIONS, _LONGEST, issue(ground, _OTHERS))
     with ExitStack() as stack:
-        here, there = [stack.enter_context(serving(each, ground)) for each in (_HERE, _THERE)]
+        here, there = [stack.enter_context(serving(gateway, ground)) for gateway in (_HERE, _THERE)]
         with beside(ground, here, load) as one, beside(ground, there, load) as other:
             time.sleep(_WARM_UP)
             each = [_log_out(here, there) for _ in range(number)]

@@ -78,21 +78,21 @@ class Cost:
 def cost(pid: int) -> Cost:
     """Sums /proc/<pid>/stat of a whole tree, supervisors and masters included."""
     cpu, sizes = 0, []
-    for each in _tree(pid):
+    for member in _tree(pid):
         # proc(5): the command in parentheses may hold spaces; utime and stime are fields 14, 15.
-        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
         cpu += int(fields[11]) + int(fields[12])
         sizes.append(int(fields[21]) * os.sysconf("SC_PAGE_SIZE"))
     return Cost(cpu / _TICKS, sum(sizes), max(sizes[1:] or sizes))
 
 
 def busy(core: int) -> float:
-    """Seconds that a core has worked since it started, for whomever."""
+    """Seconds that a core has worked since it started, for all processes."""
     for line in Path("/proc/stat").read_text().splitlines():
         # proc(5): user, nice, system, idle, iowait, irq, softirq; a guest's time is in user's.
         name, *ticks = line.split()
         if name == f"cpu{core}":
-            return sum(int(ticks[each]) for each in (0, 1, 2, 5, 6)) / _TICKS
+            return sum(int(ticks[column]) for column in (0, 1, 2, 5, 6)) / _TICKS
     raise BenchError(f"/proc/stat knows no core {core}")
 
 
@@ -177,13 +177,13 @@ def fresh_processes(number: int) -> Iterator[ProcessPoolExecutor]:
         try:
             yield pool
         except BaseException:
-            for each in active_children():
-                each.terminate()
+            for child in active_children():
+                child.terminate()
             raise
 
 
 def say(what: str) -> None:
-    """Tells whoever waits what is going on, beside the tables."""
+    """Print progress on stderr, beside the tables."""
     print(what, file=sys.stderr, flush=True)
 
 
@@ -194,7 +194,7 @@ def raise_file_limit() -> None:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
+    """A free port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

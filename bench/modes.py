@@ -84,13 +84,13 @@ def _rounds(ground: Ground, gateways: Sequence[Gateway], load: Load, effort: Eff
         up = [stack.enter_context(serving(gateway, ground)) for gateway in gateways]
         for number in range(effort.rounds):
             turn = number % len(up)
-            for each in up[turn:] + up[:turn]:
-                measure(ground, each, warm_up)
+            for gateway in up[turn:] + up[:turn]:
+                measure(ground, gateway, warm_up)
                 # A walk goes on where it ended: what was met last may still be remembered.
-                walked = sum(sample.requests for sample in samples[each.name])
-                sample = measure(ground, each, replace(load, start=walked))
-                samples[each.name].append(sample)
-                say(f"round {number + 1}: {each.name} {sample.cpu_us:.1f} µs a request")
+                walked = sum(sample.requests for sample in samples[gateway.name])
+                sample = measure(ground, gateway, replace(load, start=walked))
+                samples[gateway.name].append(sample)
+                say(f"round {number + 1}: {gateway.name} {sample.cpu_us:.1f} µs a request")
     return samples
 
 

@@ -91,11 +91,11 @@ def logout_table(logouts: Logouts) -> str:
     """One line for each moment from which it may be counted, and what else was seen."""
     rows = [["until the first refusal elsewhere", "p50 ms", "p99 ms", "max ms"]]
     for title, times in (
-        ("from sending the logout", [each.from_sent_ms for each in logouts.each]),
-        ("from its answer", [each.from_answer_ms for each in logouts.each]),
+        ("from sending the logout", [logout.from_sent_ms for logout in logouts.each]),
+        ("from its answer", [logout.from_answer_ms for logout in logouts.each]),
     ):
         rows.append([title, *(f"{_percentile(times, part):.1f}" for part in (0.5, 0.99, 1.0))])
-    passed = sum(each.passed for each in logouts.each)
+    passed = sum(logout.passed for logout in logouts.each)
     return (
         f"{_table(rows)}\n\n"
         f"{len(logouts.each):,} logouts, beside {logouts.rate:,.0f} requests/s."
@@ -157,7 +157,7 @@ def memory_verdicts(held: dict[str, Memory]) -> list[Verdict]:
 
 
 def logout_verdicts(logouts: Logouts) -> list[Verdict]:
-    times = [each.from_sent_ms for each in logouts.each]
+    times = [logout.from_sent_ms for logout in logouts.each]
     return [
         Verdict("logout: refused elsewhere, p99", _percentile(times, 0.99), _LOGOUT_P99, "ms"),
         Verdict("logout: refused elsewhere, max", _percentile(times, 1.0), _LOGOUT_MAX, "ms"),

@@ -55,7 +55,7 @@ def issue_part(
 
     Each session has a subject of its own.
     """
-    subjects = (f"user-{each}" for each in range(part, number, ISSUERS))
+    subjects = (f"user-{count}" for count in range(part, number, ISSUERS))
     uvloop.run(_issue_for(subjects, config_file, note))
 
 

@@ -63,7 +63,7 @@ _GUIDE_FOR_PEOPLE = """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs both until one ends or somebody says stop. Returns the exit code."""
+    """Run both until one ends or a signal stops them. Return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument(
         "-c", "--config", default=str(_ROOT / "config.yaml"), help="the file (default: %(default)s)"
@@ -110,7 +110,7 @@ def _check_ports(config: Config) -> None:
 
 
 class _Stop:
-    """Whether somebody has said stop: Ctrl-C, or a SIGTERM."""
+    """Whether Ctrl-C or SIGTERM has come."""
 
     def __init__(self) -> None:
         self.said = False
@@ -168,7 +168,7 @@ def _backend_port(config: Config) -> int:
 
 
 def _url(config: Config) -> str:
-    return describe(next(each for each in config.listen if isinstance(each, TcpAddress)))
+    return describe(next(address for address in config.listen if isinstance(address, TcpAddress)))
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ async def orders(request: web.Request) -> web.Response:
 
 
 async def hello(request: web.Request) -> web.Response:
-    """GET /public/hello: for everybody."""
+    """GET /public/hello: needs no login."""
     return _answer({"hello": "world", **_seen(request)})
 
 
