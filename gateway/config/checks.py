@@ -12,7 +12,7 @@ from gateway.config.model import Config
 from gateway.config.own_tokens import JWKS_PATH
 from gateway.config.problems import Problem
 from gateway.config.realm_checks import check_realms
-from gateway.config.route_sections import Route
+from gateway.config.route_sections import RouteOptions
 from gateway.config.token_sections import Signing
 from gateway.core.http.addresses import overlap
 from gateway.core.http.field_names import fold, has_meaning
@@ -102,7 +102,7 @@ def _clashes(config: Config, document: Document) -> Iterator[Problem]:
                 )
 
 
-def _share_a_method(one: Route, other: Route) -> bool:
+def _share_a_method(one: RouteOptions, other: RouteOptions) -> bool:
     if one.methods is None or other.methods is None:
         # A route for every method is the fallback of routes that name methods.
         return one.methods is None and other.methods is None

@@ -22,7 +22,7 @@ from pydantic import (
 from gateway.config.base import Model, Shorthand
 from gateway.config.login_sections import Guessing
 from gateway.config.logins import AnyLogin
-from gateway.config.route_sections import Cors, Route
+from gateway.config.route_sections import Cors, RouteOptions
 from gateway.config.store_sections import Store, StoreOutage
 from gateway.config.token_sections import Jwt, Renew, Signing
 from gateway.config.units import Duration, Percent, Size
@@ -240,7 +240,7 @@ class Config(Model):
     login_page: ExactPath | None = None
     sessions: SessionList = SessionList()
     pages: Pages = Pages()
-    routes: tuple[Route, ...]
+    routes: tuple[RouteOptions, ...]
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     trusted_proxies: Networks = ()

@@ -123,11 +123,11 @@ class RouteAction(Model):
 
 
 # Pydantic takes the fields from right to left.
-class Route(RouteAction, RouteAccess, RouteMatch):
+class RouteOptions(RouteAction, RouteAccess, RouteMatch):
     """One rule: what it matches, who may pass, where it goes."""
 
     @model_validator(mode="after")
-    def _groups_fit(self) -> Route:
+    def _groups_fit(self) -> RouteOptions:
         prefix = (self.strip_prefix or "").rstrip("/")
         if prefix and not (self.path == prefix or self.path.startswith(prefix + "/")):
             raise ValueError(f"path {self.path} does not begin with strip_prefix {prefix}")

@@ -12,7 +12,7 @@ from gateway.config.document import Document, Where
 from gateway.config.model import Config
 from gateway.config.problems import Problem, in_order
 from gateway.config.realm_checks import realm_warnings
-from gateway.config.route_sections import Route
+from gateway.config.route_sections import RouteOptions
 from gateway.config.units import WHOLE
 from gateway.config.values import Networks
 from gateway.core.http.addresses import UnixAddress
@@ -109,7 +109,7 @@ def _named_spellings(config: Config, document: Document) -> Iterator[Problem]:
                 break
 
 
-def _asks_for_less(one: Route, other: Route) -> bool:
+def _asks_for_less(one: RouteOptions, other: RouteOptions) -> bool:
     if one.path == other.path:
         return False  # they share it by method
     ranks = ("public", "optional", "required")

@@ -52,7 +52,7 @@ from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
-    from gateway.config.route_sections import Route
+    from gateway.config.route_sections import RouteOptions
 
 _log = logging.getLogger("gateway.endpoints")
 
@@ -106,7 +106,7 @@ class CaptureEndpoint:
             return await self._answer(request, rule, key, throttled)
 
     async def _answer(
-        self, request: web.Request, rule: Route, key: Key, throttled: ThrottledRequest
+        self, request: web.Request, rule: RouteOptions, key: Key, throttled: ThrottledRequest
     ) -> web.Response:
         assert rule.captures is not None
         reply = await self._ask(request, rule)
@@ -147,7 +147,7 @@ class CaptureEndpoint:
         await self._logouts.end(request, ids, "logout", reason="cookie")
         return [*deletions, cookie_deletions.deletion_from(kept_cookie(request), kept_in)]
 
-    async def _ask(self, request: web.Request, rule: Route) -> Reply:
+    async def _ask(self, request: web.Request, rule: RouteOptions) -> Reply:
         assert rule.upstream is not None  # a rule that captures has one
         try:
             return await self._calls.call(
@@ -168,7 +168,7 @@ class CaptureEndpoint:
     async def _capture(
         self,
         request: web.Request,
-        rule: Route,
+        rule: RouteOptions,
         reply: Reply,
         key: Key,
         sent: EchoDetector,
@@ -267,7 +267,7 @@ def _claims(request: web.Request) -> Mapping[str, Any] | None:
 
 
 def _kept_cookie(
-    request: web.Request, rule: Route, reply: Reply, found: Found, session: Session
+    request: web.Request, rule: RouteOptions, reply: Reply, found: Found, session: Session
 ) -> str:
     """What the session keeps of the cookie that holds its key from now on."""
     name, kept_in = _cookie(reply, found), cookies_with_keys(request)[:1]

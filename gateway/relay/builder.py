@@ -24,8 +24,7 @@ from gateway.relay.upstream.server import Connect, Server
 
 if TYPE_CHECKING:
     from gateway.config.model import Config, Upstream
-    from gateway.config.route_sections import Route as RouteConfig
-    from gateway.config.route_sections import RouteToken
+    from gateway.config.route_sections import RouteOptions, RouteToken
 
 _NO_PATHS = BackendPaths(())
 
@@ -60,7 +59,7 @@ class Builder:
         self._logouts = {name: BackendLogout(found, method) for name, found in logouts.items()}
         self._any_logout = BackendLogout(_anywhere(logout_paths(config)), method)
 
-    def route(self, number: int, rule: RouteConfig) -> Route:
+    def route(self, number: int, rule: RouteOptions) -> Route:
         """The route of a rule; `number` is the rule's index in config.yaml."""
         captures = rule.captures is not None
         upstream = None if rule.upstream is None else self._config.upstreams[rule.upstream]
@@ -83,7 +82,7 @@ class Builder:
             upstream_paths=self._upstream_paths(rule),
         )
 
-    def _upstream_paths(self, rule: RouteConfig) -> UpstreamPaths:
+    def _upstream_paths(self, rule: RouteOptions) -> UpstreamPaths:
         if rule.upstream is None:
             return UpstreamPaths(logout=self._any_logout)
         return UpstreamPaths(
