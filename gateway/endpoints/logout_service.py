@@ -115,7 +115,8 @@ class LogoutService:
     async def _leaving(self, request: web.Request) -> Session | None:
         """The session that is about to end, if its browser goes on to log out elsewhere."""
         key = presented_key(request)
-        if not self._providers or key is None or not pages.navigates(request):
+        leads_on = pages.navigates(request) and pages.wants_page(request)
+        if not self._providers or key is None or not leads_on:
             return None
         entry = await self._sessions.resolve(key.encode(), renew=False)
         return entry.session if isinstance(entry, ResolvedSession) else None
