@@ -6,7 +6,7 @@ import pytest
 
 from gateway.config.load import load
 from gateway.core.logins.token_places import Auto, Cookie, JsonPointer
-from tests.config.test_load import problems, write
+from tests.support.configs import problems, write
 
 TEXT = """
 version: 1

@@ -10,7 +10,8 @@ import yaml
 from gateway.cli.main import main
 from gateway.config.load import load
 from gateway.config.schema import json_schema
-from tests.config.test_load import MINIMAL, ROOT, problems, write
+from tests.support.configs import MINIMAL, problems, write
+from tests.support.gateway import REPOSITORY
 
 NOWHERE = MINIMAL.replace(", upstream: shop", "")
 
@@ -32,7 +33,7 @@ def test_it_is_off_unless_asked_for(tmp_path: Path) -> None:
 
 def test_the_example_is_right() -> None:
     """Both for the gateway and for editors."""
-    file = ROOT / "deploy" / "forward-auth" / "latchkey.yaml"
+    file = REPOSITORY / "deploy" / "forward-auth" / "latchkey.yaml"
     load(file, {})
     jsonschema.validate(yaml.safe_load(file.read_text()), json_schema())
 

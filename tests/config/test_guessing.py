@@ -13,7 +13,7 @@ from gateway.config.logins.backend import BackendSection
 from gateway.config.model import Config
 from gateway.config.problems import ConfigError
 from gateway.config.schema import json_schema
-from tests.config.test_load import MINIMAL, write
+from tests.support.configs import MINIMAL, write
 
 LOGIN = "login: {{kind: backend, path: /login, upstream: shop, guessing: {}}}\n"
 

@@ -16,8 +16,8 @@ from gateway.config.schema import json_schema
 from gateway.config.units import parse_duration, parse_percent, parse_size
 from gateway.core.http.addresses import ServerUrl, TcpAddress, UnixAddress
 from gateway.core.logins.token_places import Auto, Cookie, Header, JsonPointer
-
-ROOT = Path(__file__).parents[2]
+from tests.support.configs import MINIMAL, problems, write
+from tests.support.gateway import REPOSITORY
 
 SHAPE = """
 version: 1
@@ -37,24 +37,6 @@ routes:
   - {path: /api/*, upstream: shop, auth: required, methods: [GET, POST]}
 """
 
-MINIMAL = """
-version: 1
-upstreams: {shop: "http://127.0.0.1:9000"}
-routes: [{path: /*, upstream: shop}]
-"""
-
-
-def write(folder: Path, text: str) -> Path:
-    file = folder / "config.yaml"
-    file.write_text(text)
-    return file
-
-
-def problems(folder: Path, text: str, **env: str) -> list[str]:
-    with pytest.raises(ConfigError) as caught:
-        load(write(folder, text), env)
-    return [str(each).removeprefix(f"{folder}/") for each in caught.value.problems]
-
 
 def test_the_documented_shape(tmp_path: Path) -> None:
     """The shape that is promised to users is read as it stands."""
@@ -71,17 +53,17 @@ def test_the_documented_shape(tmp_path: Path) -> None:
 
 def test_the_repositorys_own_config() -> None:
     """config.yaml is right, and names its schema for editors in its first line."""
-    file = ROOT / "config.yaml"
+    file = REPOSITORY / "config.yaml"
     load(file, {})
     assert file.read_text().startswith("# yaml-language-server: $schema=docs/config.schema.json\n")
 
 
 def test_the_schema_does_not_drift() -> None:
     """docs/config.schema.json is what `gateway schema` prints, and both configs satisfy it."""
-    schema = json.loads((ROOT / "docs/config.schema.json").read_text())
+    schema = json.loads((REPOSITORY / "docs/config.schema.json").read_text())
     assert schema == json_schema(), "run: .venv/bin/gateway schema > docs/config.schema.json"
     jsonschema.Draft202012Validator.check_schema(schema)
-    for text in (SHAPE, MINIMAL, (ROOT / "config.yaml").read_text()):
+    for text in (SHAPE, MINIMAL, (REPOSITORY / "config.yaml").read_text()):
         jsonschema.validate(yaml.safe_load(text), schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**yaml.safe_load(MINIMAL), "listne": 1}, schema)

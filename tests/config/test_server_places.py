@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from gateway.config.load import load
-from tests.config.test_load import write
 from tests.config.test_warnings import config
+from tests.support.configs import write
 from tests.support.processes import HANG
 
 

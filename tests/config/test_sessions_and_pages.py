@@ -11,7 +11,8 @@ import yaml
 from gateway.cli.main import main
 from gateway.config.load import load
 from gateway.config.load_isolated import load_apart
-from tests.config.test_load import MINIMAL, ROOT, problems, write
+from tests.support.configs import MINIMAL, problems, write
+from tests.support.gateway import REPOSITORY
 
 HINT = "(sessions: /another/path moves it, sessions: off turns it off)"
 
@@ -34,7 +35,7 @@ def test_where_the_list_is(tmp_path: Path, text: str, path: str | None) -> None:
     file = write(tmp_path, MINIMAL + text)
     assert load(file, {}).sessions.path == path
     assert load_apart(file).sessions.path == path
-    schema: Any = json.loads((ROOT / "docs/config.schema.json").read_text())
+    schema: Any = json.loads((REPOSITORY / "docs/config.schema.json").read_text())
     jsonschema.validate(yaml.safe_load(file.read_text()), schema)
 
 

@@ -8,7 +8,7 @@ from gateway.config.load import load
 from gateway.config.load_isolated import load_apart
 from gateway.config.problems import ConfigError
 from gateway.config.tls import client_context
-from tests.config.test_load import MINIMAL, problems, write
+from tests.support.configs import MINIMAL, problems, write
 from tests.support.tls import certificates
 
 SESSION = "session: {secrets: [a-secret-of-the-tests]}\n"

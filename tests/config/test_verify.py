@@ -9,7 +9,7 @@ import yaml
 
 from gateway.config.load import load
 from gateway.config.logins.backend import BackendSection
-from tests.config.test_load import problems, write
+from tests.support.configs import problems, write
 from tests.support.signing import SECRET, ec_signer, rsa_signer
 
 RSA, EC = rsa_signer(), ec_signer()

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from gateway.config.load import load, load_with_warnings
-from tests.config.test_load import write
+from tests.support.configs import write
 
 REPOSITORY = Path(__file__).parents[2]
 README = REPOSITORY / "README.md"

@@ -12,15 +12,8 @@ from aiohttp import web
 
 from gateway.store.errors import StoreUnavailable
 from tests.conftest import token_of
-from tests.support.endpoints import BODY, Asked, World, answer, world
+from tests.support.endpoints import BODY, Asked, World, answer, count, world
 from tests.support.redis_server import RedisServer
-
-
-async def count(place: World) -> int:
-    """How many sessions the store holds."""
-    client = place.sessions._client
-    return len([name async for name in client.scan_iter(f"{place.config.store.prefix}s:*")])
-
 
 # What the backend gets.
 

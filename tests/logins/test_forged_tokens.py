@@ -15,8 +15,7 @@ import pytest
 from aiohttp import web
 
 from tests.conftest import token_of
-from tests.logins.test_backend import count
-from tests.support.endpoints import BODY, World, answer, world
+from tests.support.endpoints import BODY, World, answer, count, world
 from tests.support.redis_server import RedisServer
 from tests.support.signing import by_hand, payload
 

@@ -18,8 +18,7 @@ from gateway.core.sessions.session import Device
 from gateway.core.tokens.claims import MINTED
 from gateway.store.renewals import RenewalRefused
 from tests.conftest import token_of
-from tests.logins.test_backend import count
-from tests.support.endpoints import BODY, Asked, World, answer, world
+from tests.support.endpoints import BODY, Asked, World, answer, count, world
 from tests.support.redis_server import RedisServer
 from tests.support.signing_keys import private, signing, signing_key
 

@@ -7,8 +7,7 @@ import pytest
 from aiohttp import web
 
 from tests.conftest import token_of
-from tests.logins.test_backend import count
-from tests.support.endpoints import BODY, answer, world
+from tests.support.endpoints import BODY, answer, count, world
 from tests.support.redis_server import RedisServer
 
 BACKEND = {"kind": "backend", "path": "/login", "upstream": "accounts"}

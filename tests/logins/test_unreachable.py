@@ -11,8 +11,7 @@ import pytest
 from aiohttp import web
 
 from tests.conftest import token_of
-from tests.logins.test_backend import count
-from tests.support.endpoints import BODY, answer, backend, world
+from tests.support.endpoints import BODY, answer, backend, count, world
 from tests.support.processes import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.tls import self_signed

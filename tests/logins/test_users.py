@@ -16,8 +16,7 @@ from argon2 import PasswordHasher
 from gateway.config import users_file
 from gateway.core.logins import passwords
 from gateway.store.renewals import RenewalFailed, RenewalRefused
-from tests.logins.test_backend import count
-from tests.support.endpoints import World, world
+from tests.support.endpoints import World, count, world
 from tests.support.processes import HANG
 from tests.support.redis_server import RedisServer
 from tests.support.signing_keys import signing

@@ -12,8 +12,7 @@ from typing import Any
 import jwt
 import pytest
 
-from tests.logins.test_backend import count
-from tests.support.endpoints import BODY, Backend, World, answer, backend, world
+from tests.support.endpoints import BODY, Backend, World, answer, backend, count, world
 from tests.support.processes import HANG
 from tests.support.redis_server import RedisServer
 from tests.support.signing import SECRET, by_hand, ec_signer, hs256, payload, published, rsa_signer

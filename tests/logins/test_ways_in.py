@@ -9,8 +9,7 @@ import pytest
 from aiohttp import web
 
 from tests.conftest import SIGNING_SECRET, token_of
-from tests.logins.test_backend import count
-from tests.support.endpoints import World, answer, world
+from tests.support.endpoints import World, answer, count, world
 from tests.support.redis_server import RedisServer
 from tests.support.signing_keys import signing
 

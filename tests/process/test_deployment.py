@@ -13,7 +13,7 @@ import yaml
 from gateway.config.load import load
 from gateway.config.units import parse_duration
 from gateway.core.http.addresses import TcpAddress
-from tests.process.test_processes import GET, sections
+from tests.process.conftest import GET, sections
 from tests.support.gateway import REPOSITORY, config, environment
 from tests.support.processes import HANG, eventually, free_port, wait_for_port
 from tests.support.raw import Upstream, ask, status

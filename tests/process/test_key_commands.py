@@ -15,7 +15,7 @@ import yaml
 
 from gateway.core.sessions import keys
 from tests.conftest import accounts, log_in, token_of
-from tests.process.test_processes import sections
+from tests.process.conftest import sections
 from tests.process.test_session_commands import API, session_id, sessions
 from tests.support.command_line import Done, run
 from tests.support.gateway import SECRET, Gateway, gateway

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.process.test_processes import GET, sections
+from tests.process.conftest import GET, sections
 from tests.support.gateway import config, environment, gateway
 from tests.support.processes import HANG, eventually, free_port, wait_for_port
 from tests.support.raw import Upstream, ask, status

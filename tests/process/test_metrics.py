@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.conftest import accounts, log_in
-from tests.process.test_processes import sections
+from tests.process.conftest import sections
 from tests.support.gateway import Gateway, config, environment, gateway, reload
 from tests.support.processes import alive, eventually, free_port, running
 from tests.support.raw import Upstream, ask, status

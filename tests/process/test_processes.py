@@ -16,23 +16,11 @@ import yaml
 
 from gateway import __version__
 from tests.conftest import accounts, log_in
+from tests.process.conftest import GET, sections
 from tests.support.gateway import REPOSITORY, Gateway, environment, gateway, reload
 from tests.support.processes import HANG, alive, eventually, free_port
 from tests.support.raw import OK, Client, Upstream, Visit, ask, status
 from tests.support.redis_server import RedisServer
-
-GET = b"GET /public/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-
-
-def sections(upstream: Upstream) -> dict[str, object]:
-    return {
-        "upstreams": {"shop": upstream.url},
-        "login": {"kind": "backend", "path": "/login", "upstream": "shop"},
-        "routes": [
-            {"path": "/public/*", "upstream": "shop", "auth": "public"},
-            {"path": "/api/*", "upstream": "shop"},
-        ],
-    }
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.process.test_processes import GET, sections
+from tests.process.conftest import GET, sections
 from tests.support.gateway import Gateway, gateway, reload
 from tests.support.processes import HANG, alive, eventually
 from tests.support.raw import OK, Client, Upstream, Visit, ask, status

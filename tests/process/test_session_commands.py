@@ -12,7 +12,7 @@ import yaml
 
 from gateway.core.sessions import keys
 from tests.conftest import log_in
-from tests.process.test_processes import sections
+from tests.process.conftest import sections
 from tests.support.command_line import run
 from tests.support.gateway import Gateway, gateway
 from tests.support.raw import Upstream, ask, status

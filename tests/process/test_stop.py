@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.test_processes import GET, sections
+from tests.process.conftest import GET, sections
 from tests.process.test_reload import answer, close_code, running, tunnel
 from tests.support import processes, proxies
 from tests.support.gateway import Gateway, environment, gateway

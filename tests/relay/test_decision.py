@@ -26,8 +26,8 @@ from gateway.relay.upstream.connection import UpstreamConnection
 from gateway.relay.upstream.pool import Pool
 from gateway.store.issuer import Issued
 from gateway.store.sessions import Sessions
-from tests.store.test_sessions import credential, issue, open_store, resolved
 from tests.support.redis_server import RedisServer
+from tests.support.store import credential, issue, open_store, resolved
 
 INSTANCE = "0" * 16
 READER = RequestReader(instance=INSTANCE, identity=["X-User-Id"], max_fields=20)

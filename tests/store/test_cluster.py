@@ -12,11 +12,11 @@ from gateway.store.errors import StoreUnavailable
 from gateway.store.issuer import Issued
 from gateway.store.servers.cluster import Cluster
 from gateway.store.sessions import Sessions
-from tests.store.test_sessions import credential, issue, open_store, resolved, until_near
 from tests.support.gateway import Gateway
 from tests.support.redis_cluster import RedisCluster, redis_cluster
 from tests.support.redis_gateways import Load, gateways, pair
 from tests.support.redis_server import RedisServer, eventually
+from tests.support.store import credential, issue, open_store, resolved, until_near
 
 # Replicas learn of a write within this time, in seconds.
 _LAG = 1.0

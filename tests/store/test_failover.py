@@ -12,11 +12,11 @@ from gateway.core.sessions.keys import Key, session_id
 from gateway.store.layout import Layout
 from gateway.store.servers.connect import connect
 from gateway.store.servers.connections import NotPrimary, hang_up
-from tests.store.test_sessions import issue, open_store
 from tests.support.gateway import Gateway
 from tests.support.redis_gateways import Load, Pair, gateways, pair
 from tests.support.redis_sentinel import RedisSentinel, redis_sentinel
 from tests.support.redis_server import RedisServer, eventually, redis_server
+from tests.support.store import issue, open_store
 
 # Replicas learn of a write within this time, in seconds.
 _LAG = 1.0

@@ -16,12 +16,12 @@ import redis as redis_client
 from redis.asyncio import Redis
 
 from gateway.store.resolved_session import ResolvedSession
-from tests.store.test_sessions import credential, issue, open_store, resolved, until_near
 from tests.support.delaying import delaying
 from tests.support.gateway import Gateway
 from tests.support.processes import HANG
 from tests.support.redis_gateways import BOUND, Load, Pair, gateways, pair, shop
 from tests.support.redis_server import RedisServer, eventually, redis_server
+from tests.support.store import credential, issue, open_store, resolved, until_near
 
 # The gateways' password, which is rotated.
 FIRST, SECOND = "the first password", "the second password"

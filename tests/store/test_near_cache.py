@@ -15,9 +15,9 @@ from gateway.store.near_cache import NearCache
 from gateway.store.resolved_session import ResolvedSession
 from gateway.store.resolver import Unresolved
 from gateway.store.sessions import Sessions
-from tests.store.test_sessions import credential, issue, open_store, resolved, until_near
 from tests.support.delaying import Delaying, delaying
 from tests.support.redis_server import RedisServer, redis_server
+from tests.support.store import credential, issue, open_store, resolved, until_near
 
 UNKNOWN = Unresolved("invalid_key")
 

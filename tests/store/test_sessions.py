@@ -14,22 +14,16 @@ import redis as redis_client
 
 from gateway.core.sessions import records
 from gateway.core.sessions.keys import new_key
-from gateway.core.sessions.sealing import Sealer
-from gateway.core.sessions.session import Device, Lifetimes
 from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError
 from gateway.store.embedded_servers import bundled_binary
 from gateway.store.errors import StoreUnavailable
-from gateway.store.issuer import Issued
 from gateway.store.layout import Layout
-from gateway.store.near_cache import NearCache
 from gateway.store.resolved_session import ResolvedSession
 from gateway.store.resolver import Unresolved
-from gateway.store.servers.connect import connect
 from gateway.store.sessions import Sessions
 from tests.conftest import token_of
 from tests.support.redis_server import redis_server
-
-DEVICE = Device("Firefox on Linux", "192.0.2.7")
+from tests.support.store import DEVICE, credential, issue, open_store, resolved, until_near
 
 
 @pytest.fixture(params=["redis-server", "embedded", "valkey in the wheel"])
@@ -52,62 +46,12 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         store.stop()
 
 
-def open_store(
-    url: str,
-    *,
-    idle: float = 60.0,
-    max_age: float = 600.0,
-    timeout: float = 1.0,
-    prefix: str = "test:",
-) -> Sessions:
-    return Sessions(
-        connect(url, timeout),
-        sealer=Sealer(["a secret of the tests"]),
-        layout=Layout(prefix),
-        near=NearCache(100, 30.0),
-        lifetimes=Lifetimes(idle_timeout=idle, max_age=max_age, skew=0.0),
-        timeout=timeout,
-        render=lambda session: f"X-User-Id: {session.subject}\r\n".encode(),
-    )
-
-
 @pytest.fixture
 async def store(url: str) -> AsyncIterator[Sessions]:
     sessions = open_store(url)
     await sessions.start()
     yield sessions
     await sessions.close()
-
-
-async def issue(store: Sessions, subject: str = "alice", expiry: float | None = None) -> Issued:
-    return await store.issue(
-        token=token_of(subject),
-        subject=subject,
-        login="backend",
-        device=DEVICE,
-        token_expiry=expiry,
-    )
-
-
-def credential(issued: Issued) -> bytes:
-    return issued.key.reveal().encode()
-
-
-async def resolved(store: Sessions, issued: Issued) -> ResolvedSession:
-    entry = await store.resolve(credential(issued))
-    assert isinstance(entry, ResolvedSession)
-    return entry
-
-
-async def until_near(store: Sessions, issued: Issued, *, there: bool) -> None:
-    """Waits until the near cache knows, or no longer knows, a session."""
-    for _ in range(500):
-        if (store.near.get(credential(issued), time.time()) is not None) == there:
-            return
-        if there:
-            await resolved(store, issued)
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"the near cache never came to {there}")
 
 
 async def test_issue_resolve_revoke(store: Sessions) -> None:

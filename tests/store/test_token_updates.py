@@ -14,8 +14,8 @@ from gateway.store.resolver import Unresolved
 from gateway.store.sessions import Sessions
 from gateway.store.token_updates import Outcome, Renewed
 from tests.conftest import token_of
-from tests.store.test_sessions import credential, issue, open_store, resolved
 from tests.support.redis_server import RedisServer
+from tests.support.store import credential, issue, open_store, resolved
 
 
 @pytest.fixture

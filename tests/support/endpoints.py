@@ -186,3 +186,9 @@ def _client() -> aiohttp.ClientSession:
 
 def _lines(session: Session) -> bytes:
     return f"X-User-Id: {session.subject}\r\n".encode()
+
+
+async def count(place: World) -> int:
+    """How many sessions the store holds."""
+    client = place.sessions._client
+    return len([name async for name in client.scan_iter(f"{place.config.store.prefix}s:*")])

@@ -5,8 +5,7 @@ import pytest
 from tests.conftest import Start, accounts, token_of
 from tests.support.gateway import Gateway
 from tests.support.raw import Upstream, always, ask, status
-from tests.wire.test_login_interception import LOGIN
-from tests.wire.vectors import cases
+from tests.wire.vectors import LOGIN, cases
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,7 @@ import pytest
 from tests.conftest import accounts, json_answer, token_of
 from tests.support.gateway import Gateway
 from tests.support.raw import Answer, Upstream, always, ask, status
-
-LOGIN = (
-    b"POST /login HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n%b"
-    b'Content-Type: application/json\r\nContent-Length: 21\r\n\r\n{"username": "alice"}'
-)
-API = b"GET /api/x HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\nAuthorization: Bearer %b\r\n\r\n"
-LOGOUT = API.replace(b"GET /api/x", b"POST /logout")
+from tests.wire.vectors import API, LOGIN
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from tests.wire.vectors import (
     HOSTS,
     LENGTHS,
     REQUEST_LINES,
+    SAMPLES,
     SMUGGLED,
     cases,
     chunked,
@@ -306,15 +307,6 @@ def test_options_star_is_answered_by_the_gateway(relay: Gateway, shop: Upstream)
         assert shop.got == b""
         client.send(get(b""))
         assert client.answer()[::2] == (200, b"ok")
-
-
-SAMPLES = {
-    "A1": BOTH["length first"],
-    "A2": LENGTHS["two different"],
-    "A3": CODINGS["twice in a list"],
-    "A4": CHUNKS["LF behind the size"],
-    "A5": FIELDS["a space before the colon"],
-}
 
 
 @cases("request_", SAMPLES)

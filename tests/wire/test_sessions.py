@@ -22,9 +22,7 @@ from tests.support.gateway import Gateway, gateway
 from tests.support.processes import HANG
 from tests.support.raw import OK, Client, Upstream, Visit, always, ask, status
 from tests.support.redis_server import RedisServer, redis_server
-from tests.wire.test_login_interception import API, LOGIN, LOGOUT
-from tests.wire.test_request_framing import SAMPLES
-from tests.wire.vectors import cases
+from tests.wire.vectors import API, LOGIN, LOGOUT, SAMPLES, cases
 
 
 @pytest.fixture

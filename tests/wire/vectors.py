@@ -13,6 +13,14 @@ import pytest
 HOST = b"Host: a.example\r\n"
 SMUGGLED = b"GET /public/smuggled HTTP/1.1\r\nHost: a.example\r\n\r\n"
 
+# Ordinary requests: a login with more field lines, and two with a key.
+LOGIN = (
+    b"POST /login HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n%b"
+    b'Content-Type: application/json\r\nContent-Length: 21\r\n\r\n{"username": "alice"}'
+)
+API = b"GET /api/x HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\nAuthorization: Bearer %b\r\n\r\n"
+LOGOUT = API.replace(b"GET /api/x", b"POST /logout")
+
 # What a relay must not see where a body is expected: it looks like the end of one.
 _BODY = b"0\r\n\r\n"
 
@@ -317,3 +325,13 @@ def requests() -> Iterable[tuple[str, bytes]]:
         yield from ((f"{rule} {what}", request) for what, request in table.items())
     for what, (line, _) in REQUEST_LINES.items():
         yield f"A7 {what}", line + b"\r\n" + HOST + b"\r\n"
+
+
+# One bad request for each of these rules.
+SAMPLES = {
+    "A1": BOTH["length first"],
+    "A2": LENGTHS["two different"],
+    "A3": CODINGS["twice in a list"],
+    "A4": CHUNKS["LF behind the size"],
+    "A5": FIELDS["a space before the colon"],
+}
