@@ -21,7 +21,7 @@ from gateway.relay.access.peer import Peer
 from gateway.relay.access.route import Access, Action, Auth, Route
 from gateway.relay.access.route_table import RouteTable
 from gateway.relay.http1.request_reader import RequestReader
-from gateway.relay.outcomes import Refused
+from gateway.relay.outcomes import Answered, Refused
 from gateway.relay.upstream.connection import UpstreamConnection
 from gateway.relay.upstream.pool import Pool
 from gateway.store.issuer import Issued
@@ -150,6 +150,13 @@ async def test_a_method_that_no_rule_has_is_told_which_there_are(gate: Gate) -> 
     with pytest.raises(Refused) as caught:
         await gate.decide("DELETE /api/items")
     assert caught.value.fields["Allow"] == "GET, HEAD, POST"
+
+
+async def test_options_star_is_answered(gate: Gate) -> None:
+    """wire-rules.md#A8: it is about the gateway as a whole."""
+    with pytest.raises(Answered) as caught:
+        await gate.decide("OPTIONS *")
+    assert caught.value.status == 204
 
 
 async def test_admission_comes_before_the_key(gate: Gate) -> None:

@@ -135,6 +135,8 @@ class Decider:
 
     def _match(self, head: RequestHead) -> Route:
         """The route of a request. Raises `Refused` or `Answered`."""
+        if head.path == b"*":
+            raise Answered(browsers.NO_CONTENT, browsers.OPTIONS_FIELDS)
         if head.loop:
             raise Refused(refusals.LOOP)
         if head.method in _NEVER_SERVED:
