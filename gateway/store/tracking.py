@@ -1,14 +1,13 @@
-"""Push invalidation: Redis says which sessions changed, and the near cache forgets them.
+"""Push invalidation: Redis tells which sessions changed, and the near cache forgets them.
 
-One connection of its own to each primary, with `CLIENT TRACKING ON BCAST PREFIX` over RESP3: every
-DEL, SET, expiry and FLUSH by anybody is pushed. While one of them is down, or leads to a server
-that is no primary any more, the near cache is empty and bypassed.
+Each primary has a connection of its own with `CLIENT TRACKING ON BCAST PREFIX` over RESP3: Redis
+pushes every DEL, SET, expiry and FLUSH of any client. While one of the connections is down, or
+leads to a server that is no primary any more, the near cache is empty and bypassed.
 
-A server that has gone without a word is noticed by its silence: a heartbeat is due each quarter of
-the timeout, and three that are not answered are too many. So whatever hides a primary from this
-gateway hides a logout from it for no longer than one timeout. The heartbeat is HELLO, whose answer
-tells the server's role: a primary that was demoted goes on to push what its new primary tells it,
-but late, or never.
+A server that is gone without a word is noticed by its silence. A heartbeat is sent each quarter of
+the timeout, and three without an answer are too many. So a broken network hides a logout from this
+gateway for one timeout at most. The heartbeat is HELLO, since its answer tells the role: a demoted
+primary goes on to push what its new primary tells it, but late, or never.
 """
 
 from __future__ import annotations
@@ -37,19 +36,19 @@ from gateway.store.servers.topology import Topology
 
 _log = logging.getLogger("gateway.store")
 
-# How long to wait before the next attempt to be told of changes, in seconds.
+# How long to wait before the next attempt to follow, in seconds.
 _RETRY = 0.25
 
-# How often it is asked whether others are the primaries by now, in seconds.
+# How often to ask whether the primaries have changed, in seconds.
 _LOOK_AGAIN = 0.5
 
-# How many heartbeats are due in one timeout, and how many may be without an answer.
+# How many heartbeats are sent in one timeout, and how many may stay without an answer.
 _BEATS = 4
 _UNANSWERED = 3
 
 
-# How the policies begin by which Redis deletes keys that have not expired; sessions have a time to
-# live, so that those of volatile keys concern them, too.
+# Prefixes of the policies that delete keys before they expire. Sessions have a time to live, so the
+# policies of volatile keys concern them, too.
 _EVICTING = ("allkeys-", "volatile-")
 
 _POLICY = re.compile(r"^maxmemory_policy:(\S+)", re.MULTILINE)
@@ -60,7 +59,7 @@ class Silent(Exception):
 
 
 class Tracking:
-    """Keeps the near cache true."""
+    """Keeps the near cache true: it follows every primary."""
 
     def __init__(
         self,
@@ -72,9 +71,12 @@ class Tracking:
         begun: Callable[[], Awaitable[None]],
         lost: Callable[[], None],
     ) -> None:
-        """`prefix` is what session keys begin with; `timeout` bounds each attempt to follow, and
-        how long a server may be silent, in seconds. `begun` is awaited before a primary is trusted;
-        `lost` is called whenever what is connected may lead to no primary any more.
+        """What is followed, and who is told.
+
+        prefix: what the names of session keys begin with
+        timeout: for an attempt to follow, and for a server's silence (seconds)
+        begun: awaited before a primary is trusted
+        lost: called when open connections may lead to no primary any more
         """
         self._topology = topology
         self._near = near
@@ -84,7 +86,7 @@ class Tracking:
         self._lost = lost
         self._task: asyncio.Task[None] | None = None
         self._told = ""
-        self.evicts = ""  # the policy by which a full primary forgets sessions; "" if it does not
+        self.evicts = ""  # the policy by which a full primary deletes sessions; "" for none
         self.ready = asyncio.Event()
 
     def start(self) -> None:
@@ -112,21 +114,22 @@ class Tracking:
         self._tell(described(error))
 
     async def _begin_anew(self) -> None:
-        """Leaves the connections that look-ups and commands have: they may lead to a server that is
-        no primary, or to one that nobody follows.
+        """Have look-ups and commands connect anew.
+
+        Their connections may lead to a server that is no primary, or that is not followed.
         """
         self._lost()
         with contextlib.suppress(RedisError, OSError):
             await self._topology.reconnect()
 
     def _tell(self, reason: str) -> None:
-        """Says once why nothing is remembered, and once that it is again."""
+        """Log once why sessions are not remembered, and once that they are again."""
         if reason != self._told:
             _log.warning("sessions are %s", f"not remembered: {reason}" if reason else "remembered")
             self._told = reason
 
     def _warn_of(self, policies: Sequence[str]) -> None:
-        """Says once by which policy a primary would log people out."""
+        """Log once by which policy a full primary would log people out."""
         evicts = next((policy for policy in policies if policy.startswith(_EVICTING)), "")
         if evicts and evicts != self.evicts:
             _log.warning(
@@ -137,7 +140,7 @@ class Tracking:
         self.evicts = evicts
 
     async def _follow(self) -> None:
-        """Follows every primary until one of them is lost, or others are the primaries."""
+        """Follow every primary until one of them is lost, or the primaries change."""
         async with asyncio.timeout(self._timeout):
             connections = await self._topology.connect_to_primaries()
         followers = [_Follower(connection, self._near, self._prefix) for connection in connections]
@@ -157,7 +160,7 @@ class Tracking:
             beat = self._timeout / _BEATS
             tasks = [asyncio.create_task(follower.listen(beat)) for follower in followers]
             tasks.append(asyncio.create_task(self._watch(connections)))
-            # A replica is read from, but behind its name there may soon be the primary.
+            # A replica is read from; its name may soon lead to the primary.
             wait = None if trusted else _LOOK_AGAIN
             await asyncio.wait(tasks, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -172,11 +175,11 @@ class Tracking:
                 raise error
 
     async def _watch(self, connections: Sequence[Connection]) -> None:
-        """Raises as soon as others are the primaries."""
+        """Raise `NotPrimary` as soon as the primaries change."""
         changed = False
         while not changed:
             await asyncio.sleep(_LOOK_AGAIN)
-            # Who cannot say who the primaries are says nothing against those that are followed.
+            # No answer is no evidence against the primaries that are followed.
             with contextlib.suppress(RedisError, OSError, TimeoutError):
                 async with asyncio.timeout(self._timeout):
                     changed = await self._topology.have_changed(connections)
@@ -184,16 +187,16 @@ class Tracking:
 
 
 class _Follower:
-    """One server that is followed: what it pushes is forgotten here."""
+    """Follows one server: the near cache forgets what it pushes."""
 
     def __init__(self, connection: Connection, near: NearCache, prefix: bytes) -> None:
         self._connection = connection
         self._near = near
         self._prefix = prefix
-        self._beats: deque[float] = deque()  # when those without an answer were sent
+        self._beats: deque[float] = deque()  # send times of heartbeats without an answer
         self.leads_to_primary = True
-        self.policy = ""  # what the server does when its memory is full; "" if it does not say
-        self.heard = time.time()  # what happened before then, it has told
+        self.policy = ""  # what the server does when its memory is full; "" if unknown
+        self.heard = time.time()  # every change before then has been pushed
 
     async def begin(self) -> None:
         connection, parser = self._connection, cast("Any", self._connection._parser)
@@ -204,10 +207,10 @@ class _Follower:
         self.policy = await _maxmemory_policy(connection)
 
     async def listen(self, beat: float) -> None:
-        """Reads pushes until the connection ends, the server is silent, or its role changes."""
+        """Read pushes until the connection ends, the server is silent, or its role changes."""
         while len(self._beats) < _UNANSWERED:
             if not self._connection.is_connected:
-                # redis-py would open it again by itself, and nobody would track over the new one.
+                # redis-py would open a new one by itself, over which nothing is tracked.
                 raise Silent
             self._beats.append(time.time())
             await self._connection.send_command("HELLO", check_health=False)
@@ -222,7 +225,7 @@ class _Follower:
         raise Silent
 
     def _read(self, answer: Any) -> None:
-        """Takes note of what came: the answer to a heartbeat, or a push that has been handled."""
+        """Note the answer to a heartbeat; other messages are pushes, which are handled already."""
         if isinstance(answer, dict):
             self.heard = self._beats.popleft()
             if says_primary(answer) != self.leads_to_primary:
@@ -238,7 +241,7 @@ class _Follower:
 
 
 async def _maxmemory_policy(connection: Connection) -> str:
-    """What the server does when its memory is full; "" where an ACL forbids to ask."""
+    """The server's maxmemory-policy; "" where an ACL forbids to ask."""
     await connection.send_command("INFO", "memory")
     try:
         told = await connection.read_response()

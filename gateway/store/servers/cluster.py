@@ -4,8 +4,8 @@ Found by testing redis-py 8.1:
 * Its pool raises when it is empty, so a burst of look-ups would be a burst of failures.
 * An ASK redirection sends ASKING over one connection and the command over another one, and knows
   no node that has no slots yet. So a session whose slot moves could not be found for a while.
-* What it raises when no node can be reached is none of its own errors.
-* A pipeline asks who is who as soon as it is made, when nobody bounds that yet.
+* When no node can be reached, it raises an error that is no `RedisError`.
+* A pipeline asks for the nodes as soon as it is made, before its caller can bound that.
 * A script that one node does not know is loaded into all of them, of which one may be silent.
 """
 
@@ -46,13 +46,13 @@ class Sharded(Topology):
         return await self._cluster.primaries_now() != names
 
     def pin(self, connections: Sequence[Connection]) -> None:
-        """The nodes themselves say where a key's commands go."""
+        """Nothing to do: the slots say where a key's commands go."""
 
     def unpin(self) -> None:
-        """The nodes themselves say where a key's commands go."""
+        """Nothing to do: the slots say where a key's commands go."""
 
     async def reconnect(self) -> None:
-        """Each look around does that."""
+        """Nothing to do: `look_around` drops connections to nodes that are gone."""
 
     async def write_to_replicas(
         self, commands: Sequence[Command], replicas: int, wait_ms: int
@@ -64,19 +64,19 @@ class Sharded(Topology):
                 pipe.execute_command("WAIT", replicas, wait_ms, target_nodes=[home])
             try:
                 answers = await pipe.execute(allow_redirections=False)
-            except AskError:  # WAIT has not asked the node that will have it
+            except AskError:  # the slot moves: WAIT has asked the node that it leaves
                 await self.write(commands)
                 raise
         return answers[: len(commands)], min(answers[len(commands) :])
 
 
 class Cluster(RedisCluster):
-    """A cluster's client. Whatever is wrong with the cluster is a `RedisError`."""
+    """A cluster's client. Every failure of the cluster is a `RedisError`."""
 
     def __init__(
         self, hosts: Sequence[tuple[str, int]], settings: dict[str, Any], max_commands: int
     ) -> None:
-        """`max_commands` are under way at a node at once, and as many pipelines in all."""
+        """Allow `max_commands` at a node at once, and as many pipelines in all."""
         context = settings.pop("context", None)
         super().__init__(
             startup_nodes=[ClusterNode(host, port) for host, port in hosts],
@@ -84,11 +84,11 @@ class Cluster(RedisCluster):
             reinitialize_steps=0,  # else each fifth redirection closes all connections
             **settings,
         )
-        # A node that is silent must not take the room of the others.
+        # One limit for each node: a silent one must not take the room of the others.
         self._commands = defaultdict[str, asyncio.Semaphore](
             lambda: asyncio.Semaphore(max_commands)
         )
-        # What a pipeline is redirected to are commands, which must find room meanwhile.
+        # A limit of their own: a pipeline that is redirected sends commands, which need room.
         self.pipelines = asyncio.Semaphore(max_commands)
         kind = TcpConnection if context is None else TlsConnection
         more = {} if context is None else {"context": context}
@@ -114,7 +114,7 @@ class Cluster(RedisCluster):
     def get_node(
         self, host: str | None = None, port: int | None = None, node_name: str | None = None
     ) -> ClusterNode | None:
-        """A node; by its name, the one that an ASK redirection leads to."""
+        """A node. redis-py asks by name for the node that an ASK redirection leads to."""
         node = super().get_node(host, port, node_name)
         if node_name is None:
             return node
@@ -122,12 +122,12 @@ class Cluster(RedisCluster):
             name, _, number = node_name.rpartition(":")
             node = ClusterNode(name, int(number), PRIMARY, **self.connection_kwargs)
             self.nodes_manager.set_nodes(self.nodes_manager.nodes_cache, {node.name: node})
-        # ASKING and the command, which follows at once, go over the same connection.
+        # ASKING and the command that follows at once must take the same connection.
         node._free = _LastFirst(node._free)
         return node
 
     async def look_around(self) -> None:
-        """Finds out anew who the primaries are."""
+        """Ask the nodes anew which of them are the primaries."""
         with _own_errors():
             if self._initialize:
                 await self.initialize()
@@ -135,7 +135,7 @@ class Cluster(RedisCluster):
                 await self.nodes_manager.initialize()
 
     async def home(self, name: str) -> ClusterNode:
-        """The primary that has a key, as far as is known."""
+        """The primary that has a key, as far as this client knows."""
         with _own_errors():
             if self._initialize:
                 await self.initialize()
@@ -143,7 +143,7 @@ class Cluster(RedisCluster):
         return node  # type: ignore[no-any-return]
 
     async def primaries_now(self) -> set[str]:
-        """The names of the primaries as one of them sees it, another one each time."""
+        """The names of the primaries, as a primary chosen by chance knows them."""
         asked = random.choice(self.get_primaries())  # noqa: S311 (no secret)
         parts = await asked.execute_command("CLUSTER SLOTS")
         homes = [
@@ -153,10 +153,10 @@ class Cluster(RedisCluster):
 
 
 class _Pipeline(ClusterPipeline):
-    """Commands that go to each node together."""
+    """Commands that are sent to their nodes together."""
 
     async def initialize(self) -> _Pipeline:
-        return self  # whoever executes it waits for that, and bounds it
+        return self  # `execute` initializes as well, and its caller bounds it
 
     async def execute(self, *how: bool, **more: bool) -> list[Any]:
         cluster: Any = self.cluster_client
@@ -166,7 +166,7 @@ class _Pipeline(ClusterPipeline):
 
 
 class _Script(AsyncScript):
-    """A script that is sent along to a node that does not know it."""
+    """A script. A node that does not know it gets its text with the call."""
 
     async def __call__(self, keys: Any = None, args: Any = None, client: Any = None) -> Any:
         cluster: Any = client or self.registered_client
@@ -179,7 +179,7 @@ class _Script(AsyncScript):
 
 
 class _LastFirst(deque[Any]):
-    """Free connections, of which the one that was used last is used first."""
+    """Free connections. The one that was used last is used next."""
 
     def popleft(self) -> Any:
         return self.pop()
@@ -187,7 +187,7 @@ class _LastFirst(deque[Any]):
 
 @contextmanager
 def _own_errors() -> Iterator[None]:
-    """What redis-py raises beside its own `RedisError` is one here."""
+    """Turn what redis-py raises beside `RedisError` into one."""
     try:
         yield
     except RedisClusterException as error:

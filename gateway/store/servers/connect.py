@@ -3,7 +3,7 @@
 Found by testing redis-py 8.1 (what concerns Sentinel and Cluster stands there):
 * Maintenance notifications stay off. With them (the default over RESP3) a pooled connection that
   holds unread data is handed out, and a GET can return another command's reply.
-* No `socket_timeout`: on Python 3.11 its inner `wait_for` swallows cancellations. Whoever calls
+* No `socket_timeout`: on Python 3.11 its inner `wait_for` swallows cancellations. The caller
   bounds the whole call with `asyncio.timeout`.
 * The retry policy is explicit: one retry, at once, within the caller's time.
 * The pool blocks when it is empty instead of raising.
@@ -33,7 +33,7 @@ _MAX_CONNECTIONS = 32
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How the store is entered, as far as its URL does not say."""
+    """Credentials and certificates for the store that stand beside its URL."""
 
     username: str = ""
     password: Secret | None = None
@@ -46,7 +46,7 @@ _BY_URL_ALONE = Access()
 
 
 def access(store: Store, url: str) -> Access:
-    """What config.yaml says of it. Raises `OSError` if a file of `store.tls` cannot be used."""
+    """The access that config.yaml gives. Raises `OSError` if a file of `store.tls` is unusable."""
     context = None
     if parse_store_url(url).tls:
         tls = store.tls
@@ -62,7 +62,7 @@ def access(store: Store, url: str) -> Access:
 
 
 def connect(url: str, timeout: float, access: Access = _BY_URL_ALONE) -> Topology:
-    """What `url` names, not yet connected; `timeout` bounds connecting, in seconds."""
+    """The topology that `url` names, not yet connected; `timeout` bounds connecting (seconds)."""
     place = parse_store_url(url)
     settings = {**options(timeout), **_account(place, access), **_context(place, access)}
     if place.kind == "cluster":
@@ -80,7 +80,7 @@ def connect(url: str, timeout: float, access: Access = _BY_URL_ALONE) -> Topolog
 
 
 def _account(place: StorePlace, access: Access) -> dict[str, str]:
-    """Who the gateway is to the servers that hold the data."""
+    """The user and password for the servers that hold the data."""
     if access.password is not None:
         return _login(access.username, access.password)
     return _login(place.username, place.password)

@@ -1,4 +1,4 @@
-"""Single connections to the store: what they are opened with, and what a server is asked first."""
+"""Single connections to the store: their options, and the first question to a server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Connection = AbstractConnection
 
 
 def options(timeout: float) -> dict[str, Any]:
-    """What every connection is opened with; `timeout` bounds connecting, in seconds."""
+    """The options of every connection; `timeout` bounds connecting (seconds)."""
     return {
         "socket_connect_timeout": timeout,
         "socket_timeout": None,
@@ -31,8 +31,9 @@ def options(timeout: float) -> dict[str, Any]:
 
 
 class _Sending(AbstractConnection):
-    """uvloop answers a write to a transport that is closed with a `RuntimeError`. redis-py does not
-    know that: it would neither try again nor call it a lost connection.
+    """Turns uvloop's `RuntimeError` for a closed transport into a lost connection.
+
+    redis-py does not know that error: it would neither try again nor drop the connection.
     """
 
     async def send_packed_command(self, *args: Any, **how: Any) -> None:
@@ -53,8 +54,8 @@ class UnixConnection(_Sending, UnixDomainSocketConnection):
 class TlsConnection(_Sending, SSLConnection):
     """Over TLS, with a context that all connections share.
 
-    redis-py makes a context for each connection, which takes 36 ms, and which trusts the system's
-    authorities beside the one that it is told to trust.
+    redis-py makes a context for each connection. That takes 36 ms, and the context trusts the
+    system's authorities beside the configured one.
     """
 
     def __init__(self, *, context: ssl.SSLContext, **settings: Any) -> None:
@@ -63,11 +64,11 @@ class TlsConnection(_Sending, SSLConnection):
 
 
 class NotPrimary(RedisError):
-    """The server is a replica of another one: it takes no writes, and may be behind."""
+    """The server is a replica: it takes no writes, and may be behind."""
 
 
 async def connect_to_primary(connection: Connection) -> None:
-    """What a connection begins with that must not lead to a replica. Raises `NotPrimary`."""
+    """Begin a connection that must lead to a primary. Raises `NotPrimary`."""
     await connection.on_connect()
     if not await is_primary(connection):
         raise NotPrimary
@@ -80,11 +81,11 @@ async def is_primary(connection: Connection) -> bool:
 
 
 def says_primary(hello: dict[bytes, Any]) -> bool:
-    """The same, by its answer to HELLO. Unlike ROLE, an ACL never forbids that."""
+    """Whether an answer to HELLO names a primary. No ACL forbids HELLO, as it may ROLE."""
     return hello.get(b"role") != b"replica"
 
 
 async def hang_up(connections: Iterable[Connection]) -> None:
-    """Closes connections without waiting for their servers."""
+    """Close connections without waiting for their servers."""
     for connection in connections:
         await connection.disconnect(nowait=True)

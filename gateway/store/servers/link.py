@@ -23,10 +23,10 @@ def packed(*parts: bytes) -> bytes:
 
 
 class Link(asyncio.Protocol):
-    """Commands go out as they come, and replies are matched to them by their order alone.
+    """Commands go out as they come. Replies are matched to them by order alone.
 
-    So a reply that is not wanted any more still takes its place, and after an error of the protocol
-    the whole connection is dropped: no reply can reach another command's waiter.
+    So the reply to a command that was given up still takes its place, and an error of the protocol
+    drops the whole connection: no reply can reach the waiter of another command.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -41,7 +41,7 @@ class Link(asyncio.Protocol):
 
     @classmethod
     async def open(cls, topology: Topology, script: str) -> Link:
-        """A link to the server that takes writes, which knows `script`."""
+        """Open a link to the primary, and load `script` there."""
         [connection] = await topology.connect_to_primaries()
         try:
             await connection.send_command("SCRIPT", "LOAD", script)
@@ -55,14 +55,14 @@ class Link(asyncio.Protocol):
         """The reply to one packed command. Raises `hiredis.ReplyError` and `ConnectionError`."""
         try:
             self._transport.write(command)
-        except RuntimeError:  # uvloop's word for a transport that is closed
+        except RuntimeError:  # uvloop's error for a closed transport
             raise ConnectionError("the store's connection is gone") from None
         future: asyncio.Future[Any] = self._loop.create_future()
         self._waiting.append(future)
         return await future
 
     def close(self) -> None:
-        """Ends the connection; who waits for an answer gets none."""
+        """Close the connection. Commands that wait for a reply get `ConnectionError`."""
         self.usable = False
         self._connection._close()  # type: ignore[no-untyped-call]
         while self._waiting:
@@ -82,7 +82,7 @@ class Link(asyncio.Protocol):
         self.close()
 
     def _settle(self, reply: Any) -> None:
-        if not self._waiting:  # nobody has asked for that
+        if not self._waiting:  # no command has asked for this reply
             self.close()
             return
         future = self._waiting.popleft()

@@ -40,7 +40,7 @@ _UNKNOWN_EPOCH = -1  # below all that sentinels count
 
 
 class BehindSentinel(SingleServer):
-    """The primary that Sentinel names."""
+    """The primary that the sentinels name."""
 
     _pool: SentinelPool
 
@@ -93,7 +93,7 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
         return found
 
     def pin(self, address: tuple[str, int] | None) -> None:
-        """Connect to this server from now on, whatever Sentinel says; None: to whom it names.
+        """Connect to this server from now on; None: to the primary that the sentinels name.
 
         Where the sentinels that answer are all behind, they name the old primary, which may be back
         and takes writes. What is ended there is not ended.
@@ -101,7 +101,7 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
         self._pinned = address
 
     async def get_master_address(self) -> tuple[str, int]:
-        """Where connections lead that are opened now. Raises `MasterNotFoundError`."""
+        """The server that a new connection leads to. Raises `MasterNotFoundError`."""
         return self._pinned or await self.primary()
 
     async def aclose(self) -> None:

@@ -91,13 +91,13 @@ class SingleServer(Topology):
         return [self._pool.make_connection()]
 
     async def have_changed(self, connections: Sequence[Connection]) -> bool:
-        return False  # the address stays the same: the server's answers tell its role
+        return False  # the address stays the same; the server's answers tell its role
 
     def pin(self, connections: Sequence[Connection]) -> None:
-        """There is one address alone."""
+        """Nothing to do: there is one address alone."""
 
     def unpin(self) -> None:
-        """There is one address alone."""
+        """Nothing to do: there is one address alone."""
 
     async def reconnect(self) -> None:
         await self._pool.update_active_connections_for_reconnect()
