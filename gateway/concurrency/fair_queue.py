@@ -1,7 +1,7 @@
-"""Turns for work of which little is done at a time: no client may take all the room that there is.
+"""A queue in which clients take turns, for work of which little is done at a time.
 
-Of those who wait, clients come one after the other: who has many turns to come has one in each
-round, so that another client waits for one round at the most.
+A client that waits for many turns gets one in each round, so another client waits for one round at
+the most.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 
 
 class NoRoom(Exception):
-    """A turn cannot be waited for; `of_client` says that the client itself has its share."""
+    """There is no room to wait; `of_client` says that the client itself has its share."""
 
     def __init__(self, *, of_client: bool) -> None:
         super().__init__("no room to wait for a turn")
@@ -21,22 +21,24 @@ class NoRoom(Exception):
 
 
 class FairQueue:
-    """So many `at_once`, for so many more that wait, and for each client a `share` of both."""
+    """Admits `at_once`, lets `waiting` more wait, and gives a client a `share` of both together."""
 
     def __init__(self, *, at_once: int, waiting: int, share: int) -> None:
         self._free = at_once
         self._room = at_once + waiting
         self._share = share
-        self._asked = 0  # that run or wait
-        self._of_clients: Counter[str] = Counter()  # of those, by client
-        self._queues: dict[str, deque[asyncio.Future[None]]] = {}  # by client, the next one first
+        self._asked = 0  # turns that run or wait
+        self._of_clients: Counter[str] = Counter()  # the same by client
+        self._queues: dict[
+            str, deque[asyncio.Future[None]]
+        ] = {}  # by client, the next client first
 
     @asynccontextmanager
     async def take(self, clients: Sequence[str]) -> AsyncIterator[None]:
-        """A turn, as long as the context lasts. Raises `NoRoom`.
+        """Hold a turn for as long as the context lasts. Raises `NoRoom`.
 
-        `clients` are the names that the work counts for, an address and an account; by the first
-        one it queues.
+        clients: the names that the work counts for, an address and an account; it queues by the
+            first one
         """
         if any(self._of_clients[client] >= self._share for client in clients):
             raise NoRoom(of_client=True)
@@ -53,7 +55,7 @@ class FairQueue:
         finally:
             self._asked -= 1
             self._of_clients.subtract(clients)
-            self._of_clients += Counter()  # without those that have none
+            self._of_clients += Counter()  # drops the clients that have none
 
     async def _wait(self, client: str) -> None:
         if self._free:
@@ -64,12 +66,12 @@ class FairQueue:
         try:
             await turn
         except asyncio.CancelledError:
-            if not turn.cancelled():  # it has just come
+            if not turn.cancelled():  # the turn has just come
                 self._pass_on()
             raise
 
     def _pass_on(self) -> None:
-        """Gives a turn to the next client, who then is the last one for what else it waits for."""
+        """Give a turn to the next client, and put that client at the end for its other turns."""
         while self._queues:
             client = next(iter(self._queues))
             queue = self._queues.pop(client)

@@ -1,7 +1,7 @@
-"""Work that takes long, done beside the event loop: so others wait for moments of it at most.
+"""Work that takes long, done in a thread, so that other requests wait for moments at most.
 
-A thread takes turns with the loop, 5 ms each (`sys.getswitchinterval`), but for calls into C. So
-there is one thread, for which clients take turns in their turn.
+A thread takes turns with the event loop, 5 ms each (`sys.getswitchinterval`), but for calls into C.
+So there is one thread, and clients queue for it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gateway.concurrency.fair_queue import FairQueue
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Whose request it is that the work is done for: a client's network, or nothing.
+# The network of the client whose request the work is done for, or nothing.
 CLIENT: ContextVar[str] = ContextVar("client", default="")
 
 _turns = FairQueue(at_once=1, waiting=sys.maxsize, share=sys.maxsize)
@@ -29,7 +29,7 @@ async def off_loop(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> T:
-    """What `work` returns or raises; done in a thread if it takes long."""
+    """Run `work`, in a thread if it takes long. Returns or raises what it does."""
     if not is_long:
         return work(*args, **kwargs)
     async with _turns.take([CLIENT.get()]):

@@ -88,10 +88,10 @@ class Backends:
     ) -> Reply:
         """Sends one request and reads its whole reply, decoded. Raises `BackendFailed`.
 
-        target: a path with its query, as it is to be sent
+        target: a path with its query, as it is sent
         timeout: for all of it, however many servers are tried (seconds)
         max_reply: of the decoded body (bytes)
-        address: the client's for whom it is done, which may have its share of the calls
+        address: of the client that the call is made for; it may have its share of the calls
         waits_for_restart: while no server can be reached, for `timeouts.connect`
         """
         backend = self._backends[upstream]
@@ -317,7 +317,7 @@ async def _reply(response: aiohttp.ClientResponse, max_bytes: int) -> Reply:
 
 
 def _passed(response: aiohttp.ClientResponse) -> Fields:
-    """The reply's fields as they came, without those of one connection and of the framing."""
+    """The reply's fields as they came, without those of the connection and of the framing."""
     named = {name.strip().lower() for name in response.headers.get("Connection", "").split(",")}
     for name, value in response.headers.items():
         lower = name.lower()

@@ -1,8 +1,8 @@
-"""What identity providers publish: fetched, remembered, and fetched again when that helps.
+"""Documents that identity providers publish: fetched, remembered, and fetched again.
 
-Nobody waits for a fetch who can do without: what is known is renewed beside those who use it, and
-kept for a while when the provider is down. Only what nobody knows is waited for, and since anybody
-may ask for what there is not, that is bounded.
+A known document is renewed beside the requests that use it, and kept for a while when its provider
+is down. A request waits only for what is unknown. Since any client can ask for what does not exist,
+such fetches are bounded.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from gateway.outbound.http_client import BodyTooLarge, read_body
 
 _log = logging.getLogger("gateway.outbound.cached_document")
 
-# All in seconds. What its provider takes back is believed for `_FRESH` longer, or for `_KEPT` if
-# the provider cannot be asked: an hour, in which somebody will have put it right.
+# All in seconds. A document that its provider takes back is believed for `_FRESH` longer, or for
+# `_KEPT` if the provider cannot be asked: an hour, in which an operator can put it right.
 _FRESH = 300.0
 _KEPT = 3600.0
-_PAUSE = 5.0  # the least between two fetches of the same document
+_PAUSE = 5.0  # at least, between two fetches of the same document
 _TIMEOUT = 5.0  # of a fetch
 
 # A set of a hundred large keys with their certificates takes less.
@@ -35,17 +35,17 @@ T = TypeVar("T")
 
 
 class Unavailable(Exception):
-    """The provider cannot be asked, and what is known is too old."""
+    """The provider cannot be asked, and the known document is too old."""
 
 
 class NoAnswer(ValueError):
-    """What came is not the document, or cannot be used; the message says why, and may be logged."""
+    """The answer is not the document, or is unusable; the message says why, and may be logged."""
 
 
 class CachedDocument(ABC, Generic[T]):
     """The document that one provider publishes at one address."""
 
-    WHAT: ClassVar[str]  # it is called in the log
+    WHAT: ClassVar[str]  # its name in the log
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class CachedDocument(ABC, Generic[T]):
         self._waiting: list[asyncio.Future[None]] = []
 
     async def current(self) -> T:
-        """What is known; waits only when that is too old to be believed.
+        """The known document. Waits only when it is too old to be believed.
 
         Waits for nothing but a future (see `relay.loop.eager`). Raises `Unavailable`.
         """
@@ -83,10 +83,9 @@ class CachedDocument(ABC, Generic[T]):
         return self._known
 
     async def fetched_anew(self) -> T:
-        """What is known after it has been fetched once more, unless that was done a moment ago.
+        """The document after one more fetch, unless it was fetched a moment ago.
 
-        Raises `Unavailable` if the last fetch has brought nothing, for then nobody knows what there
-        may be by now.
+        Raises `Unavailable` if the last fetch has failed: what is published now is unknown then.
         """
         self._fetch_soon()
         await self._fetched()
@@ -101,7 +100,7 @@ class CachedDocument(ABC, Generic[T]):
 
     @abstractmethod
     def _read(self, data: bytes) -> T:
-        """What the document says. Raises `NoAnswer`."""
+        """Read the document. Raises `NoAnswer`."""
 
     @property
     def _age(self) -> float:
@@ -113,8 +112,9 @@ class CachedDocument(ABC, Generic[T]):
             self._fetching = asyncio.get_running_loop().create_task(self._fetch())
 
     async def _fetched(self) -> None:
-        """Waits for a fetch under way. Each has a future of its own, so one who goes away takes
-        nobody along.
+        """Wait for a fetch under way.
+
+        Each caller has a future of its own, so one that is cancelled takes no other with it.
         """
         if self._fetching is not None:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -139,7 +139,7 @@ class CachedDocument(ABC, Generic[T]):
                     future.set_result(None)
 
     async def _download(self) -> bytes:
-        """The document. Whoever answers with a redirect, or without an end, has not answered."""
+        """The document's bytes. A redirect, or an answer without an end, is no answer."""
         async with self._client.get(self._url, allow_redirects=False) as response:
             if response.status != 200:
                 raise NoAnswer(f"the answer is {response.status}")

@@ -1,4 +1,4 @@
-"""Key sets that identity providers publish. Only a key that nobody knows is waited for."""
+"""Key sets (RFC 7517 §5) that identity providers publish. Only an unknown key is waited for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _log = logging.getLogger("gateway.outbound.jwks")
 
 
 class KeysUnavailable(Exception):
-    """The provider cannot be asked for its keys, and what is known of them is too old."""
+    """The provider cannot be asked for its keys, and the known ones are too old."""
 
 
 class KeySet(CachedDocument["tuple[VerifyingKey, ...]"]):
@@ -27,7 +27,7 @@ class KeySet(CachedDocument["tuple[VerifyingKey, ...]"]):
     WHAT = "the keys"
 
     async def keys(self) -> Sequence[VerifyingKey]:
-        """The keys as far as they are known. Waits for a future alone (`relay.loop.eager`).
+        """The known keys. Waits for nothing but a future (`relay.loop.eager`).
 
         Raises `KeysUnavailable`.
         """
@@ -37,9 +37,9 @@ class KeySet(CachedDocument["tuple[VerifyingKey, ...]"]):
             raise KeysUnavailable from None
 
     async def newer(self) -> Sequence[VerifyingKey]:
-        """The keys after they have been fetched once more, unless that was done a moment ago.
+        """The keys after one more fetch, unless they were fetched a moment ago.
 
-        Raises `KeysUnavailable` if they cannot be.
+        Raises `KeysUnavailable` if the fetch has failed.
         """
         try:
             return await self.fetched_anew()
@@ -59,7 +59,7 @@ class KeySet(CachedDocument["tuple[VerifyingKey, ...]"]):
 
 
 class KeySets:
-    """The key sets in use, each once, whoever uses it."""
+    """The key sets in use: one for each address."""
 
     def __init__(self) -> None:
         self._client: aiohttp.ClientSession | None = None

@@ -1,6 +1,6 @@
-"""How tokens are read by one configuration: verified, or taken at their backend's word.
+"""How a configuration reads tokens: verified, or taken at their backend's word.
 
-Only those who verify need PyJWT, which takes a worker 2 MiB; so it is imported when it is needed.
+Only verification needs PyJWT, which takes 2 MiB of a worker; so it is imported when it is needed.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from gateway.config.token_sections import Verify
     from gateway.core.tokens.verification import Rules
 
-# What a token says. Raises `BadToken` (`NotVerified`, where it is verified) and `KeysUnavailable`.
+# Reads a token's claims. Raises `BadToken` (`NotVerified` where it verifies) and `KeysUnavailable`.
 ReadToken = Callable[[str], Awaitable[Claims]]
 
 
 def open_reader(config: Verify | None, key_sets: KeySets, skew: float) -> ReadToken:
-    """Reads tokens as a section of config.yaml says; `skew`: how far clocks may differ, in s."""
+    """A reader as a section of config.yaml says; `skew` is how far clocks may differ (seconds)."""
     return _at_its_word(skew) if config is None else _verified(config, key_sets, skew)
 
 
@@ -58,7 +58,7 @@ def _verified(config: Verify, key_sets: KeySets, skew: float) -> ReadToken:
 
 
 def by_key_set(key_set: KeySet, rules: Rules) -> ReadToken:
-    """Reads tokens that a provider has signed; for a key that is not known yet, it is asked."""
+    """A reader of tokens that a provider signs. It fetches the keys anew for an unknown one."""
     from gateway.core.tokens.verification import UnknownKey, verify
 
     async def read(token: str) -> Claims:

@@ -1,8 +1,7 @@
-"""What operators do with sessions: list them, count them, end them, and issue named keys; whatever
-changes is reported.
+"""What operators do with sessions: list, count and end them, and issue named keys.
 
-Everything raises `StoreUnavailable`. What was ended by then has ended and been reported, and asking
-once more ends the rest.
+Every change is reported. Everything raises `StoreUnavailable`. What was ended before the error has
+ended and been reported; asking once more ends the rest.
 """
 
 from __future__ import annotations
@@ -20,53 +19,50 @@ from gateway.store.sessions import Sessions
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The token that a named key stands for: when it expires, in UNIX seconds, if it does; what
-    renews it, and how long before its expiry, if anything does.
-    """
+    """The token that a named key stands for."""
 
     token: str = field(repr=False)
-    expiry: float | None
-    refresh: str = field(default="", repr=False)
-    renew_before: float | None = None
+    expiry: float | None  # UNIX seconds; None if it does not expire
+    refresh: str = field(default="", repr=False)  # what renews it
+    renew_before: float | None = None  # how long before its expiry (seconds); None for never
 
 
 class Administration:
-    """Everybody's sessions, in one operator's hands."""
+    """All sessions, in the hands of an operator."""
 
     def __init__(self, sessions: Sessions, by: str) -> None:
-        """`by` tells the audit log in what way they were ended."""
+        """`by` is the audit log's word for the way in which the operator came."""
         self._sessions = sessions
         self._by = by
 
     async def listed(self, subject: str) -> list[dict[str, str]]:
-        """A subject's sessions, the one that was seen last first."""
+        """A subject's sessions, the last seen first."""
         found = await self._sessions.directory.of(subject)
         return [_shown(handle, info) for handle, info in found.items()]
 
     async def count(self, subject: str | None = None) -> int:
-        """How many sessions there are, of a subject or in all. One that comes or goes while all are
-        counted may or may not be among them.
+        """How many sessions there are, of a subject or in all.
+
+        One that comes or goes while all are counted may or may not be among them.
         """
         if subject is not None:
             return len(await self._sessions.directory.of(subject))
         return await self._sessions.directory.count()
 
     async def end(self, handle: str) -> int:
-        """Ends one session. Returns how many there were: one, or none."""
+        """End one session. Returns how many there were: one, or none."""
         return await self._end(_once(await self._sessions.revoke(handle)))
 
     async def end_all_of(self, subject: str) -> int:
-        """Ends all of a subject's, those that this version cannot read as well."""
+        """End all sessions of a subject, also those that this version cannot read."""
         return await self._end(self._sessions.revoke_all(subject), subject)
 
     async def end_issued_before(self, moment: float) -> int:
-        """Ends all that were issued before a moment (UNIX seconds), whosever they are."""
+        """End all sessions that were issued before a moment (UNIX seconds)."""
         return await self._end(self._sessions.revoke_issued_before(moment))
 
     async def issue_named(self, subject: str, name: str, given: Given, lasts: float) -> Issued:
-        """A key for a script: a session that is never idle, on a device of this name; it lasts for
-        so many seconds.
-        """
+        """Issue a key for a script: a session that is never idle and lasts for `lasts` seconds."""
         issued = await self._sessions.issue(
             token=given.token,
             subject=subject,
@@ -91,7 +87,7 @@ class Administration:
         return [_key_shown(handle, info) for handle, info in found.items() if info.is_named]
 
     async def end_named(self, subject: str, name: str | None = None) -> int:
-        """Ends all of a subject's named keys, or those of one name."""
+        """End all of a subject's named keys, or those of one name."""
         found = await self._sessions.directory.of(subject)
         ids = [
             handle

@@ -1,7 +1,8 @@
-"""Whose sessions there are: found without any key, for lists of devices and for who must end them.
+"""The directory: an index of sessions by subject, which needs no key.
 
-A session is entered after it has been written, so an entry without its session is one of a session
-that has ended. Whoever reads the index removes such entries; so it heals, whatever was cut off.
+Lists of devices and logouts with a scope read it. A session is entered after it was written, so an
+entry without a session belongs to one that has ended. Every reader removes such entries: so the
+index heals, whatever was interrupted.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ T = TypeVar("T")
 
 
 class Directory:
-    """The indexes of sessions: by subject, and by what others call them.
+    """The indexes of sessions: by subject, and by the names that providers give them.
 
     Everything raises `StoreUnavailable`.
     """
 
     def __init__(self, client: Client, layout: Layout, writes: Writes, timeout: float) -> None:
-        """`writes` says when a write is safe; `timeout` bounds each of the store's answers (s)."""
+        """`writes` knows when a write is safe; `timeout` is for each of the store's answers (s)."""
         self._client = client
         self._layout = layout
         self._writes = writes
@@ -49,12 +50,13 @@ class Directory:
         now: float,
         names: Iterable[str] = (),
     ) -> int:
-        """Takes note of a session that is issued now and has been written; times are UNIX seconds.
-        It can be found by its subject, and by what others call it. Returns how many sessions the
-        subject's index names, of which some may have ended.
+        """Enter a session that is issued now and was written; times are UNIX seconds.
 
-        It is scored by the second in which it ends, and within that by when in its second it was
-        issued: of sessions that were issued in the same second, the record does not tell the older.
+        It can be found by its subject and by `names`. Returns how many sessions the subject's index
+        names, of which some may have ended.
+
+        The score is the second in which the session ends, and its fraction is that of the moment of
+        issue: records count whole seconds, and cannot tell which of two sessions is the older one.
         """
         last = math.ceil(ends_at)
         by_subject = self._layout.subject(subject)
@@ -70,8 +72,9 @@ class Directory:
         return size
 
     async def extend(self, subject: str, session_id: str, ends_at: float) -> None:
-        """Takes note that a session is about to end later; its place among those that were issued
-        in the same second stays.
+        """Note that a session is about to end later.
+
+        It keeps its place among the sessions that were issued in the same second.
         """
         index, last = self._layout.subject(subject), math.ceil(ends_at)
         score: Any = await bounded(self._client.zscore(index, session_id), self._timeout)
@@ -82,7 +85,7 @@ class Directory:
             await bounded(pipe.execute(), self._timeout)
 
     async def leave(self, gone: Mapping[str, str]) -> None:
-        """Takes sessions that have ended out of the index: the subjects by session ids."""
+        """Remove sessions that have ended; `gone` maps session ids to subjects."""
         for some in _pieces(gone):
             async with self._client.pipeline(transaction=False) as pipe:
                 for session_id in some:
@@ -90,16 +93,16 @@ class Directory:
                 await bounded(pipe.execute(), self._timeout)
 
     async def of(self, subject: str) -> dict[str, SessionInfo]:
-        """A subject's sessions by their ids, the one that was seen last first."""
+        """A subject's sessions by their ids, the last seen first."""
         held = await self._held(subject)
         order = sorted(held, key=lambda session_id: held[session_id][0].seen, reverse=True)
         return {session_id: held[session_id][0] for session_id in order}
 
     async def newest(self, subject: str, limit: int) -> tuple[dict[str, SessionInfo], int]:
-        """At most so many of a subject's sessions: those that end last, by their ids, the one that
-        was seen last first. And how many its index names, of which some may have ended.
+        """At most `limit` of a subject's sessions, by their ids, the last seen first.
 
-        What this costs is bounded by `limit`, and by what has ended and leaves the index for it.
+        They are those that end last. Also returns how many sessions the index names, of which some
+        may have ended. The cost is bounded by `limit`, and by the ended ones that leave the index.
         """
         index, held, start = self._layout.subject(subject), dict[str, SessionInfo](), 0
         while len(held) < limit:
@@ -118,7 +121,7 @@ class Directory:
         return {session_id: held[session_id] for session_id in order}, size
 
     async def named(self, name: str) -> list[str]:
-        """The ids of the sessions that others call so; what has ended leaves the index."""
+        """The ids of the sessions of this name; what has ended leaves the index."""
         index = self._layout.name(name)
         ids: Any = await bounded(self._client.zrange(index, 0, -1), self._timeout)
         held: list[str] = []
@@ -131,9 +134,9 @@ class Directory:
         return held
 
     async def by_age(self, subject: str) -> list[str]:
-        """The ids of a subject's sessions, the oldest first: in the same order for all who ask.
+        """The ids of a subject's sessions, the oldest first, in the same order for every caller.
 
-        Without those of named keys, which are no devices.
+        Sessions of named keys are left out, since they are no devices.
         """
         found = await self._held(subject)
         held = {
@@ -160,8 +163,9 @@ class Directory:
     async def _told_apart(
         self, subject: str, session_ids: Sequence[str]
     ) -> tuple[dict[str, SessionInfo], dict[str, str]]:
-        """What is said in the open of those sessions that live, and the subject by those that have
-        ended. A session that this version cannot read is neither.
+        """The living ones with their session info, and the ended ones with the subject.
+
+        A session that this version cannot read is neither.
         """
         living: dict[str, SessionInfo] = {}
         gone: dict[str, str] = {}
@@ -176,8 +180,9 @@ class Directory:
         return living, gone
 
     async def every(self) -> AsyncIterator[dict[str, SessionInfo]]:
-        """All sessions that there are, some at a time and in no order; of those that come or go
-        meanwhile, perhaps.
+        """All sessions, some at a time and in no order.
+
+        Those that come or go meanwhile may or may not be among them.
         """
         names: Any = self._client.scan_iter(match=f"{self._layout.sessions}*", count=_BATCH)
         some: list[str] = []
@@ -189,7 +194,7 @@ class Directory:
         yield await self.infos(some)
 
     async def count(self) -> int:
-        """How many sessions there are, as nearly as `every` tells."""
+        """How many sessions there are, as exactly as `every` lists them."""
         names: Any = self._client.scan_iter(match=f"{self._layout.sessions}*", count=_BATCH)
         count = 0
         while await bounded(anext(names, None), self._timeout) is not None:
@@ -203,9 +208,10 @@ class Directory:
         return [member.decode("ascii", "replace") for member in ids]
 
     async def restore(self, subject: str, present: str) -> None:
-        """Makes a subject's index anew if it does not name the session `present`, which lives: then
-        it was lost, as a Redis that evicts keys (a `maxmemory-policy` other than noeviction) or its
-        operator may lose it. All sessions that there are have to be looked through.
+        """Make a subject's index anew if it does not name the session `present`, which lives.
+
+        Then the index was lost: a Redis that evicts keys (a `maxmemory-policy` other than
+        noeviction) may lose it, or an operator. This reads all sessions.
         """
         index = self._layout.subject(subject)
         if await bounded(self._client.zscore(index, present), self._timeout) is not None:
@@ -217,7 +223,7 @@ class Directory:
                     await self.enter(subject, session_id, info.ends_at, info.created)
 
     async def infos(self, session_ids: Sequence[str]) -> dict[str, SessionInfo]:
-        """What is said in the open of those sessions that there are."""
+        """The session info of those sessions that there are."""
         found = {}
         for session_id, record in zip(session_ids, await self._records(session_ids), strict=True):
             if record is not None:

@@ -1,7 +1,7 @@
 """The embedded store: a private Redis-protocol server, so that one command runs everything.
 
-It listens on nothing but a unix socket in a directory of its own, keeps an append-only file there,
-and ends with the gateway: at its stop, and through the kernel when the gateway is killed.
+It listens only on a unix socket in a directory of its own, and keeps an append-only file there. It
+ends with the gateway: at its stop, and through the kernel when the gateway is killed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PEPPER = "secret"
 _LOG = "store.log"
 _LOCK = "lock"
 
-# What a server writes before each line of its log: `7:M 28 Nov 2026 19:29:51.774 # `.
+# The beginning of a line in a server's log: `7:M 28 Nov 2026 19:29:51.774 # `.
 _LOG_PREFIX = re.compile(r"^[0-9]+:[A-Z] [^*#.-]*\.[0-9]+ [*#.-] ")
 _MAX_CAUSE_LETTERS = 300
 
@@ -47,7 +47,7 @@ _STOPPING_SECONDS = 10.0
 
 
 class EmbeddedStoreError(Exception):
-    """The embedded store cannot run; the message says why and what would help."""
+    """The embedded store cannot run; the message says why and what helps."""
 
 
 class EmbeddedStore:
@@ -59,10 +59,10 @@ class EmbeddedStore:
         self._server: Server | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: IO[bytes] | None = None
-        self._log_start = 0  # where in the log the server that runs has begun (bytes)
+        self._log_start = 0  # where the running server's lines begin in the log (bytes)
 
     def start(self, *, is_interrupted: Callable[[], bool] = lambda: False) -> str:
-        """Starts the server and returns its URL once it answers.
+        """Start the server. Returns its URL once it answers.
 
         Raises `EmbeddedStoreError`, and `KeyboardInterrupt` when it is interrupted meanwhile.
         """
@@ -81,7 +81,7 @@ class EmbeddedStore:
         return unix_url(self._socket)
 
     def restart(self) -> None:
-        """Starts the server again after its end, and does not wait until it has loaded its data.
+        """Start the server again after its end, without waiting until it has loaded its data.
 
         Raises `EmbeddedStoreError`.
         """
@@ -91,7 +91,7 @@ class EmbeddedStore:
             raise _unusable(error, self._folder) from None
 
     def stop(self) -> None:
-        """Stops the server; it writes down what it holds first."""
+        """Stop the server. It writes down its data first."""
         process, self._process = self._process, None
         if process is not None and process.poll() is None:
             process.terminate()
@@ -103,13 +103,13 @@ class EmbeddedStore:
         self.forget()
 
     def forget(self) -> None:
-        """Closes the lock's descriptor. A worker does so, or the lock would live as long as it."""
+        """Close the lock's descriptor. Workers must, or they would hold the lock themselves."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
     def cause_of_end(self) -> str:
-        """What the server that has ended wrote last, or the signal that ended it."""
+        """The last line of the ended server's log, or the signal that ended it."""
         code = None if self._process is None else self._process.poll()
         if code is not None and code < 0:
             return describe_end(code)
@@ -121,7 +121,7 @@ class EmbeddedStore:
         return ""
 
     def reap(self) -> None:
-        """Takes note of the server's end, if it has ended."""
+        """Take note of the server's end, if it has ended."""
         if self._process is not None:
             self._process.poll()
 
@@ -153,7 +153,7 @@ class EmbeddedStore:
             "dir": str(self._folder),
             "appendonly": "yes",
             "appendfsync": "everysec",
-            "aof-load-truncated": "yes",  # what a crash has cut off at the end is lost, no more
+            "aof-load-truncated": "yes",  # a crash loses only what it cut off at the end
             "save": "",
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
@@ -172,15 +172,15 @@ class EmbeddedStore:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # a Ctrl-C is for the gateway, which then stops the store
+                start_new_session=True,  # Ctrl-C is for the gateway, which then stops the store
                 pass_fds=(self._lock.fileno(),),  # held until both have ended
                 preexec_fn=functools.partial(end_with_parent, os.getpid()),  # noqa: PLW1509 (no threads)
             )
 
     def _take_lock(self) -> None:
-        """Takes the data directory: two servers over one append-only file would destroy it.
+        """Lock the data directory: two servers over one append-only file would destroy it.
 
-        Waits for a server whose gateway was killed: it writes down what it holds, and ends.
+        Waits for a server whose gateway was killed: it writes down its data and ends.
         """
         until = time.monotonic() + _STOPPING_SECONDS
         lock = (self._folder / _LOCK).open("a+b")
@@ -256,13 +256,13 @@ def _unusable(error: OSError, folder: Path) -> EmbeddedStoreError:
 
 
 def _own_folder(folder: Path) -> None:
-    """Makes the data directory, readable by nobody else."""
+    """Make the data directory, for this user alone."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
 
 
 def _holder_lives(lock: IO[bytes]) -> bool:
-    """Whether the gateway that took the lock still runs; if not, its server is about to end."""
+    """Whether the gateway that holds the lock still runs; if not, its server is about to end."""
     lock.seek(0)
     try:
         os.kill(int(lock.read(32)), 0)
@@ -274,7 +274,7 @@ def _holder_lives(lock: IO[bytes]) -> bool:
 
 
 def _answers(path: str) -> bool:
-    """Whether the server is there and has loaded its data."""
+    """Whether the server runs and has loaded its data."""
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(1.0)
         try:

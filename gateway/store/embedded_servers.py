@@ -1,8 +1,8 @@
-"""Which Redis-protocol server may run over a data directory: one that can read what is there.
+"""Which Redis-protocol server may run over a data directory: one that can read its data.
 
-Servers read their own older formats, and not each other's newer ones: Valkey 9 writes a format that
-no Redis reads, and Redis 7.4 one that no Valkey reads. A server that cannot read the data ends
-without a change to it.
+Servers read their own older formats, but not each other's newer ones: no Redis reads the format of
+Valkey 9, and no Valkey reads that of Redis 7.4. A server that cannot read the data ends without a
+change to it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# Beside the data: which server has written it, as in `Valkey 9.1.2`.
+# The file beside the data that names the server that wrote it, as in `Valkey 9.1.2`.
 _NOTE = "server"
 
 _RELEASE = re.compile(
@@ -30,17 +30,17 @@ _RDB_HEADER = re.compile(
 )
 _MAX_HEADER_BYTES = 64
 
-# What the append-only file consists of (Redis 7 and later, and Valkey), and what it was before.
+# The parts of the append-only file (Redis 7 and later, and Valkey), and its name before Redis 7.
 _FOLDER = "appendonlydir"
 _MANIFEST = "appendonly.aof.manifest"
 _SINGLE_FILE = "appendonly.aof"
 _BASE_LINE = re.compile(r"^file (\S+) seq [0-9]+ type b\b", re.MULTILINE)
 
-_VERSION_SECONDS = 10.0  # to say one's version takes some milliseconds
+_VERSION_SECONDS = 10.0  # `--version` takes some milliseconds
 
 
 class UnreadableDataError(Exception):
-    """No server that is installed can read the data; the message says what would help."""
+    """No installed server can read the data; the message says what helps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Server:
 
 
 def installed_servers() -> list[Server]:
-    """The servers of this machine: the one of the `embedded` extra, then those on the PATH."""
+    """The servers of this machine: that of the `embedded` extra, then those on the PATH."""
     places = [bundled_binary(), shutil.which("valkey-server"), shutil.which("redis-server")]
     found = [(place, _release_of(place)) for place in places if place is not None]
     return [Server(place, release) for place, release in found if release is not None]
@@ -82,7 +82,7 @@ def choose_server(servers: Sequence[Server], folder: Path) -> Server:
     """The server for a data directory: of the product that wrote it, if there is a choice.
 
     Raises `UnreadableDataError`, also where the append-only file has lost its manifest: a server
-    would take it for empty, and write over it.
+    would take the file for empty, and write over it.
     """
     aof = folder / _FOLDER
     if not (aof / _MANIFEST).exists() and any(aof.glob("*.aof")):
@@ -99,14 +99,14 @@ def choose_server(servers: Sequence[Server], folder: Path) -> Server:
 
 
 def note_server(folder: Path, server: Server) -> None:
-    """Writes down which server writes to a data directory from now on."""
+    """Note which server writes to a data directory from now on."""
     new = folder / f"{_NOTE}.new"
     new.write_text(f"{server.release}\n")
     new.replace(folder / _NOTE)
 
 
 def can_read(server: Release, writer: Release) -> bool:
-    """Whether a server reads what another one has written: formats change with minor versions."""
+    """Whether a server reads another one's data: formats change with minor versions."""
     if server.product == writer.product:
         return server.version[:2] >= writer.version[:2]
     if server.product == "Valkey":
@@ -115,12 +115,12 @@ def can_read(server: Release, writer: Release) -> bool:
 
 
 def how_to_begin_anew(folder: Path) -> str:
-    """What to type if the sessions may be lost; the data stays, under another name."""
+    """The command to type if the sessions may be lost; the data stays under another name."""
     return f"to start without the sessions, and keep them: mv {folder} {folder}.old"
 
 
 def _writers(folder: Path) -> Iterator[Release]:
-    """Who has written the data: by our note, and by the data themselves."""
+    """The servers that wrote the data: by our note, and by the data's header."""
     for release in (_noted(folder / _NOTE), _written_by(folder)):
         if release is not None:
             yield release
@@ -134,7 +134,7 @@ def _noted(note: Path) -> Release | None:
 
 
 def _written_by(folder: Path) -> Release | None:
-    """What the header of the append-only file says; None where there is no file, or no header."""
+    """The writer in the append-only file's header; None without a file or a header."""
     path = folder / _SINGLE_FILE
     try:
         base = _BASE_LINE.search((folder / _FOLDER / _MANIFEST).read_text())
@@ -150,7 +150,7 @@ def _written_by(folder: Path) -> Release | None:
 
 
 def _release_of(binary: str) -> Release | None:
-    """What a server says of itself; None when it cannot run here."""
+    """A server's release by its `--version`; None if it cannot run here."""
     try:
         output = subprocess.run(
             [binary, "--version"],

@@ -1,4 +1,4 @@
-"""How processes end: with their parent, so that nothing is left behind, and by what."""
+"""How processes end: with their parent, and by which signal or exit code."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent(parent: int) -> None:
-    """Has the kernel send SIGTERM to this process when its parent ends (Linux).
+    """Have the kernel send SIGTERM to this process when its parent ends (Linux).
 
-    Called in the child, between fork and whatever it does; `parent` is the parent's process id. If
-    the parent has ended before, this process ends now.
+    Call it in the child, right after the fork; `parent` is the parent's process id. If the parent
+    has ended already, this process ends at once.
     """
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the supervisor's mask is not the child's
     if sys.platform == "linux":
@@ -25,7 +25,10 @@ def end_with_parent(parent: int) -> None:
 
 
 def describe_end(code: int) -> str:
-    """What ended a process: `killed by SIGKILL`, or `exit code 1`; `code` is minus a signal."""
+    """What ended a process: `killed by SIGKILL`, or `exit code 1`.
+
+    code: an exit code, or a signal's number with a minus sign
+    """
     if code >= 0:
         return f"exit code {code}"
     try:

@@ -1,4 +1,4 @@
-"""What the store can fail with, and how long it is waited for."""
+"""The errors of the store, and the bound on waiting for it."""
 
 from __future__ import annotations
 
@@ -20,21 +20,18 @@ _CODE = re.compile("[A-Z]{2,20}")
 
 
 class StoreUnavailable(Exception):
-    """The store did not answer in time, or refused: nothing is known, and nothing is certain.
+    """The store did not answer in time, or refused: whether anything was done is unknown.
 
-    Never "the session does not exist": callers answer 503, not 401.
+    It never means that the session does not exist: callers answer 503, not 401.
     """
 
 
 class NewerSession(StoreUnavailable):
-    """A newer gateway wrote the session: that one can read it, so nobody is logged out."""
+    """A newer gateway wrote the session. That one can read it, so the user stays logged in."""
 
 
 async def bounded(work: Awaitable[T], timeout: float) -> T:
-    """What the store answers, retries included, within a time in seconds.
-
-    Raises `StoreUnavailable`.
-    """
+    """The store's answer, retries included, within `timeout` seconds. Raises `StoreUnavailable`."""
     try:
         async with asyncio.timeout(timeout):
             return await work

@@ -1,7 +1,7 @@
-"""How sessions are laid out in Redis: the names of the keys.
+"""The names of the keys in Redis.
 
-The braces make Redis Cluster keep a session and its device in one slot, so that no command crosses
-slots. Indexes are apart; they are found without any key, and they hold session ids only.
+The braces keep a session and its lease in one slot of a Redis Cluster, so that no command crosses
+slots. Indexes stand apart: they are found without a client's key, and hold session ids only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Layout:
 
     @property
     def sessions(self) -> str:
-        """What the names of all sessions begin with."""
+        """The beginning of the names of all sessions."""
         return f"{self.prefix}s:"
 
     def session(self, session_id: str) -> str:
@@ -27,25 +27,26 @@ class Layout:
         return f"{self.prefix}s:{{{session_id}}}"
 
     def session_id(self, name: bytes) -> str:
-        """The id in the name of a session's record; of a name that is none, something harmless."""
+        """The id in the name of a session's record; of another name, a text that is no id."""
         return name[len(self.sessions) + 1 : -1].decode("ascii", "replace")
 
     def lease(self, session_id: str) -> str:
-        """Who renews the session's token: a string that expires soon."""
+        """The lease of the session's renewal: a string that expires soon."""
         return f"{self.prefix}r:{{{session_id}}}"
 
     @property
     def failures(self) -> str:
-        """What the names of all counts of failed logins begin with, before a colon."""
+        """The beginning of the names of all counts of failed logins, before a colon."""
         return f"{self.prefix}f"
 
     def known(self, digest: str) -> str:
-        """That a network has logged in to an account: a string that expires."""
+        """The mark that a network has logged in to an account: a string that expires."""
         return f"{self.prefix}k:{digest}"
 
     def step(self, digest: str) -> str:
-        """Whose login has handed something out for its next step: a string that expires. All are
-        in one slot, so that several can be asked for at once.
+        """The account whose login handed something out for its next step: a string that expires.
+
+        All are in one slot, so that one command can ask for several.
         """
         return f"{self.prefix}t:{{step}}:{digest}"
 
@@ -54,14 +55,14 @@ class Layout:
         return f"{self.prefix}u:{_digest(subject)}"
 
     def name(self, name: str) -> str:
-        """The index of the ids of sessions that somebody else calls by a name: as a subject's."""
+        """The index of the sessions that a provider calls by a name: as a subject's."""
         return f"{self.prefix}n:{_digest(name)}"
 
     def used(self, name: str) -> str:
-        """That something which may be used once has been used: a string that expires with it."""
+        """The mark that something was used that may be used once: a string that expires with it."""
         return f"{self.prefix}o:{_digest(name)}"
 
 
 def _digest(name: str) -> str:
-    """Names may be of any length, and Redis is to hold none of them in its own."""
+    """A digest, for subjects may be of any length and must not stand in the names of keys."""
     return base64.urlsafe_b64encode(hashlib.sha256(name.encode()).digest()[:18]).decode()

@@ -1,16 +1,17 @@
-"""Failed logins, counted over all gateways: who guesses has to wait, and nobody else.
+"""Failed logins, counted over all gateways, so that guessers have to wait and users need not.
 
 An attempt takes a place before the backend is asked, and gives it back if it has not failed. So
-however many are made at once, no more than may fail ever reach the backend; and who hangs up before
-the answer has made a guess all the same. The counts, each of the failures within a window:
-* of one account from one network. After some failures each further attempt has to wait, twice as
-  long each time. A success sets back what its own spelling of the account's name has failed at: the
-  password is known, so these were no guesses. But a guesser may own an account of nearly that name.
-* of one account from all networks, which is much higher. It is for guessers who have many networks,
-  and it stops none that has logged in to the account, by the same spelling, within the last weeks.
-  So a stranger can keep an account's owner out only from the owner's own address.
-* of one network, of one site of IPv6, and of all. A success does not set these back: a guesser has
-  an account, too.
+however many attempts are made at once, only as many reach the backend as may fail; and a client
+that hangs up before the answer has made a guess all the same. Failures are counted in a window:
+* for one account from one network. After some failures an attempt has to wait, each time twice as
+  long. A success sets back the failures of its own spelling of the account's name: the password is
+  known, so these were no guesses. Other spellings count on, since a guesser may own an account of
+  nearly that name.
+* for one account from all networks, with a much higher limit, against guessers with many networks.
+  It does not stop a network that has logged in to the account, by the same spelling, within the
+  last weeks. So a stranger can keep an account's owner out only from the owner's own address.
+* for one network, for one site of IPv6, and for all. A success does not set these back: a guesser
+  has an account, too.
 
 The names of counts hold keyed digests: the store learns neither what was typed nor where.
 """
@@ -36,23 +37,23 @@ from gateway.store.servers.topology import Client
 if TYPE_CHECKING:
     from gateway.config.login_sections import Guessing
 
-# A wait that is doubled this often is longer than any that anybody configures.
+# A wait that is doubled this often is longer than any that is configured.
 _MAX_DOUBLINGS = 30
 
-# How long a login may take between its steps, in seconds: as long as a code in a message is good
+# How long a login may take between its steps (seconds): as long as a code in a message is valid
 # (NIST SP 800-63B §5.1.3.2).
 _STEP_LIFETIME = 600
 
-# As many homes of a site of IPv6 may have all the failures that they may have: who guesses may have
-# the whole site, and in the network of a provider for mobiles other users have the other homes.
+# A site of IPv6 may have the failures of this many home networks. A guesser may own the whole site,
+# but in a mobile provider's network the other homes belong to other users.
 _HOMES_OF_A_SITE = 10
 
-# When nothing but other attempts under way is in the way: about as long as a login takes, in s.
+# How long to wait when only attempts under way take the room: about as long as a login (seconds).
 _SOON = 1.0
 
 
 class TooManyFailures(Exception):
-    """The attempt must not be made; the next one is welcome in so many `seconds`."""
+    """The attempt must not be made; the next one may come in `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__("too many logins have failed")
@@ -61,21 +62,21 @@ class TooManyFailures(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A place among so many that may fail in a window of so many seconds."""
+    """One of the places of a count: so many attempts may fail in a window."""
 
     name: str
     item: RateLimitItem
-    wait: str = ""  # the name of what keeps attempts at this place apart, if anything does
+    wait: str = ""  # the name of the wait between attempts at this place, if there is one
 
     @property
     def failures(self) -> str:
-        """The name of the count of those that have failed; `name` also counts those under way."""
+        """The name of the count of failed attempts; `name` also counts those under way."""
         return f"failed/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Forgiven:
-    """What a success sets back: failures at a place that were made with one spelling."""
+    """What a success sets back: the failures of one spelling at a place."""
 
     place: _Place
     spelling: str  # the name of their count
@@ -90,27 +91,27 @@ class _Account:
     """An account that an attempt may mean, by digests."""
 
     name: str  # of its login and of itself
-    spelling: str = ""  # if it was spelled in one way
+    spelling: str = ""  # empty if it was spelled in several ways
     is_hidden: bool = False
 
 
 @dataclass(slots=True)
 class Places:
-    """What an attempt has taken, and what its success means."""
+    """What an attempt has taken, and what its success sets back."""
 
-    passwords: int = 1  # that it tries, each of which takes a place
+    passwords: int = 1  # how many it tries; each takes a place
     taken: list[_Place] = field(default_factory=list)
-    turns: list[str] = field(default_factory=list)  # it is the one whose turn it was after a wait
-    account: _Account | None = None  # that is meant for certain
+    turns: list[str] = field(default_factory=list)  # the waits after which it was its turn
+    account: _Account | None = None  # the account, if it is certain which one is meant
     forgiven: _Forgiven | None = None
-    known: str = ""  # the name by which the network is remembered then
+    known: str = ""  # the name under which a success remembers the network
 
 
 class LoginFailures:
     """The counts. Everything raises `StoreUnavailable`."""
 
     def __init__(self, client: Client, layout: Layout, sealer: Sealer, timeout: float) -> None:
-        """`timeout` bounds what an attempt waits for, in seconds."""
+        """`timeout` bounds an attempt's wait for the store (seconds)."""
         self._client = client
         self._counts = FailureCounts(client, layout.failures)
         self._layout = layout
@@ -127,11 +128,14 @@ class LoginFailures:
         passwords: int = 1,
         continues: Collection[str] = (),
     ) -> Places:
-        """Places for an attempt at `accounts` (see `accounts.typed`), of which it must be told what
-        comes. Raises `TooManyFailures`; then it has taken none.
+        """Take places for an attempt. One of the methods below must follow with its outcome.
 
+        Raises `TooManyFailures`; then no place is taken.
+
+        accounts: what was typed, by account (see `throttle_keys.of_request`)
+        address: the client's
         passwords: how many the attempt tries at once
-        continues: what a first step may have handed out; the attempt then means its account
+        continues: texts that a first step may have handed out; they name its account
         """
         places, home = Places(passwords), network(address)
         meant = [self._account(login, *account) for account in accounts.items()]
@@ -152,13 +156,15 @@ class LoginFailures:
         await bounded(self._failed(rules, places), self._timeout)
 
     async def remember(self, places: Places, handed_out: Collection[str]) -> None:
-        """The attempt's account has been handed these texts out, by which it goes on to log in."""
+        """Note what a first step has handed out: an attempt with such a text means its account."""
         if places.account is not None:
             await bounded(self._remember(places.account, handed_out), self._timeout)
 
     async def broke(self, places: Places) -> None:
-        """The backend broke down over the attempt. It counts for its account from all networks
-        alone: this bounds guessing by breakdowns, and an outage locks no user out.
+        """The backend broke down over the attempt.
+
+        It counts only for its account from all networks. This bounds guessing by breakdowns, and an
+        outage locks no user out.
         """
         await bounded(self._broke(places), self._timeout)
 
@@ -229,7 +235,7 @@ class LoginFailures:
             raise TooManyFailures(left if failures >= most else _SOON)
 
     async def _take_turn(self, places: Places, rules: Guessing, place: _Place) -> None:
-        """After some failures there is one attempt at a time, and none before its time."""
+        """After some failures, admit one attempt at a time, and only after the wait."""
         if not (rules.delay_after and place.item.amount):
             return
         failures = await self._counts.get(place.failures)
@@ -291,13 +297,13 @@ class LoginFailures:
 
 
 def _only(accounts: Sequence[_Account]) -> _Account | None:
-    """The one account that is meant, if it is certain which, and how it is spelled."""
+    """The account that is meant; None if there are several, or several spellings of it."""
     [first, *others] = accounts
     return first if first.spelling and not others else None
 
 
 def _place(rules: Guessing, kind: str, digest: str) -> _Place:
-    """A place of this kind. Counts with other numbers are other counts."""
+    """A place of this kind. Another limit or window makes another count."""
     amounts = {
         "here": rules.per_account,
         "everywhere": rules.per_account_everywhere,
@@ -310,6 +316,6 @@ def _place(rules: Guessing, kind: str, digest: str) -> _Place:
 
 
 def _delay(rules: Guessing, failures: int) -> int:
-    """How long after so many failures the next attempt has to wait, in seconds."""
+    """How long the next attempt has to wait after so many failures (seconds)."""
     doublings: int = min(failures - rules.delay_after, _MAX_DOUBLINGS)
     return math.ceil(min(rules.delay * (1 << doublings), rules.longest_delay))

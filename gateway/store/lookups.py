@@ -93,7 +93,7 @@ class Lookups:
                     future.set_result(record)
 
     def _answered(self, batch: Waiting) -> None:
-        """These answers can be shared no more."""
+        """The answers are here: later callers must not share them."""
         for session_id, futures in batch.items():
             if self._sent.get(session_id) is futures:
                 del self._sent[session_id]

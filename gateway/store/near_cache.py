@@ -1,7 +1,7 @@
-"""The near cache: the sessions that one worker remembers, until Redis says that they changed.
+"""The near cache: sessions that one worker remembers until Redis tells that they changed.
 
-Keyed by the credential's bytes as received, so a request that is known costs one look-up and no
-digest. Bounded by count and by age; bypassed while nobody would tell it of a change.
+Its key is the credential's bytes as received, so a known request costs one look-up in a dict and no
+digest. It is bounded by count and by age, and bypassed while Redis does not push changes.
 """
 
 from __future__ import annotations
@@ -15,18 +15,21 @@ from gateway.store.resolved_session import ResolvedSession
 
 T = TypeVar("T")
 
-# How long it is remembered that there is no session of some id, in seconds, and of how many ids: a
-# flood of one made-up key costs a look-up now and then, and one of many costs no more memory.
+# How long an id without a session is remembered (seconds), and how many such ids: a flood of one
+# made-up key costs a look-up now and then, and a flood of many costs no more memory.
 _UNKNOWN_FOR = 2.0
 _MAX_UNKNOWN = 10_000
 
 
 class NearCache:
-    """Remembered entries. `trusted` says whether somebody tells us of changes."""
+    """Remembered entries. `trusted` says whether Redis pushes changes."""
 
     def __init__(self, entries: int, ttl: float, outage: float = 0.0) -> None:
-        """At most `entries` (0: off), each for at most `ttl` seconds. What is remembered when trust
-        is lost may be used for `outage` seconds more, by those who ask for it.
+        """How much is remembered, and for how long.
+
+        entries: at most so many sessions; 0 remembers none
+        ttl: for how long one is remembered (seconds)
+        outage: for how long `before_outage` gives what was remembered when trust was lost (seconds)
         """
         self._max_entries = entries
         self._ttl = ttl
@@ -41,9 +44,9 @@ class NearCache:
         self._left_until = 0.0
         self.trusted = False
         self.changes = Changes()
-        # Told of each change: a session's id, or None when anything may have changed.
+        # Called with the id of a session that changed; with None when any may have changed.
         self.on_change: Callable[[str | None], None] = lambda _session_id: None
-        # Told of each change of which Redis has told us: a session's id.
+        # Called with the id of a session whose change Redis has pushed.
         self.on_push: Callable[[str], None] = lambda _session_id: None
 
     def get(self, credential: bytes, now: float) -> ResolvedSession | None:
@@ -54,11 +57,11 @@ class NearCache:
         return None
 
     def is_unknown(self, session_id: str, now: float) -> bool:
-        """Whether there was no such session a moment ago, and none has come since."""
+        """Whether a look-up found no such session lately, and none was written since."""
         return self._unknown.get(session_id, 0.0) > now
 
     def before_outage(self, session_id: str, now: float) -> ResolvedSession | None:
-        """What was remembered of a session when the store went away, if that may still be used."""
+        """The session as it was when the store went away, if that may still be used."""
         entry = self._left.get(session_id)
         if entry is None or now >= min(
             self._left_until, entry.session.ends_at, entry.session.expires_at
@@ -67,13 +70,13 @@ class NearCache:
         return entry
 
     def expects(self, session_id: str) -> None:
-        """A look-up begins: a change from now on makes its result too old to be remembered."""
+        """A look-up begins. A change from now on makes its result too old to be remembered."""
         self._asked.setdefault(session_id, False)
 
     def learned(
         self, credential: bytes, entry: ResolvedSession | None, session_id: str, now: float
     ) -> None:
-        """A look-up ended; what it found is remembered unless the session changed meanwhile."""
+        """A look-up ended. Remember what it found, unless the session changed meanwhile."""
         if self._asked.pop(session_id, True) or not self.trusted or not self._max_entries:
             return
         if entry is None:
@@ -93,7 +96,7 @@ class NearCache:
         self._asked.pop(session_id, None)
 
     def pushed(self, session_id: str) -> None:
-        """Redis says that the session changed, or ended."""
+        """Redis has pushed that the session changed, or ended."""
         self.forget(session_id)
         self.on_push(session_id)
 
@@ -121,13 +124,14 @@ class NearCache:
             self._asked[session_id] = True
 
     def trust(self) -> None:
-        """From now on somebody tells of changes; what happened before, nobody has told."""
+        """Redis pushes changes from now on. Clear the cache: earlier changes were missed."""
         self.clear()
         self.trusted = True
 
     def distrust(self, since: float) -> None:
-        """Since then (UNIX seconds) nobody tells of changes, so nothing may be remembered; but for
-        the time of an outage, if config.yaml says so.
+        """Redis pushes no changes since then (UNIX seconds). Forget all sessions.
+
+        What is forgotten stays available to `before_outage`, if config.yaml allows that.
         """
         if not self.trusted:
             return
@@ -142,9 +146,9 @@ class NearCache:
 
 
 def make_room(remembered: dict[Any, T], max_entries: int) -> list[T]:
-    """Makes room where there is none; returns what had to go.
+    """Remove the oldest twentieth of a full dict. Returns the values that were removed.
 
-    Dicts keep their order: what was learned first goes first, a twentieth of it at once, for one at
-    a time would pass over the places of those that went before each time.
+    Dicts keep their order. Removing one entry at a time would pass over the empty places of all
+    earlier ones each time.
     """
     return [remembered.pop(name) for name in list(islice(remembered, max(1, max_entries // 20)))]

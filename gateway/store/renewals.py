@@ -1,9 +1,9 @@
-"""Renewing tokens: by one request at a time, over all gateways, and never past a revocation.
+"""Renewing tokens: one renewal of a session at a time, and never after a revocation.
 
 Backends rotate refresh tokens, and many take the second use of one for a theft and end the session.
-So whoever renews holds a lease in Redis, with a fencing value of its own, which it extends while
-the backend is asked. What comes of it is written only over the very value that was read: a session
-that was revoked meanwhile is gone and stays gone, and whoever was too late writes nothing.
+So a renewal holds a lease in Redis over all gateways, with a fencing value of its own, and extends
+it while the backend is asked. The new token is written only over the very value that was read: a
+session that was revoked meanwhile stays gone, and a renewal that comes too late writes nothing.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
 """
 
-# A holder that dies blocks the session's renewal for this long, in seconds; it extends its lease
-# three times in that time.
+# A holder that dies blocks the session's renewal for this long (seconds). A living one extends its
+# lease three times in that time.
 _LEASE = 3.0
 
-# Those who wait for another gateway's renewal look this often, in seconds.
+# How often to look whether another gateway's renewal has ended (seconds).
 _LOOK_AGAIN = 0.05
 
-# A backend that could not be asked, or said no, is asked again after this long, in seconds.
+# A backend that did not answer, or refused, is asked again after this long (seconds).
 _PAUSE = 5.0
 
-# A rotated refresh token that cannot be written is lost, and with it the session: so the write is
-# tried for this long, in seconds.
+# A rotated refresh token that cannot be written is lost, and the session with it. So the write is
+# repeated for this long (seconds).
 _KEEP_TRYING = 30.0
 
 # How many failures are remembered.
@@ -59,7 +59,7 @@ _MAX_FAILURES = 10_000
 
 
 class RenewalFailed(Exception):
-    """The backend could not be asked: the user is not logged out, but has no token either."""
+    """The backend did not answer: the user is not logged out, but has no token either."""
 
 
 class RenewalRefused(Exception):
@@ -72,7 +72,7 @@ Due = Callable[[Session], bool]
 
 
 class Renewals:
-    """Renews the tokens of sessions whose logins know how to."""
+    """Renews the tokens of sessions, each in the way of its login."""
 
     def __init__(
         self,
@@ -84,7 +84,11 @@ class Renewals:
         timeout: float,
         report: Report = ignore,
     ) -> None:
-        """`skew`: how far clocks may differ; `timeout` bounds each of the store's answers; in s."""
+        """What bounds a renewal.
+
+        skew: how far a backend's clock may differ (seconds)
+        timeout: for each of the store's answers (seconds)
+        """
         self._client = client
         self._layout = layout
         self._replacing = replacing
@@ -93,19 +97,20 @@ class Renewals:
         self._report = report
         self._logins: dict[str, Renew] = {}
         self._running: dict[str, _Renewal] = {}
-        self._failures: dict[str, tuple[float, Exception]] = {}  # until when (monotonic), and what
+        # By session id: until when (monotonic seconds) no attempt is made, and the last failure.
+        self._failures: dict[str, tuple[float, Exception]] = {}
         self._extend = client.register_script(_EXTEND)
         self._release = client.register_script(_RELEASE)
 
     def register(self, login: str, renew: Renew) -> None:
-        """Has sessions of a login renewed by `renew`."""
+        """Renew sessions of a login by `renew`."""
         self._logins[login] = renew
 
     async def current(self, key: Key, session: Session) -> Session | None:
-        """The session with a token that is good; None when it has ended.
+        """The session with a valid token; None when it has ended.
 
-        While the present token is good, it is renewed beside the requests; when it is not, they
-        wait. Raises `RenewalFailed` and `StoreUnavailable`.
+        While the present token is valid, it is renewed beside the requests. Once it has expired,
+        they wait. Raises `RenewalFailed` and `StoreUnavailable`.
         """
         now = time.time()
         if session.login not in self._logins:
@@ -126,8 +131,9 @@ class Renewals:
             raise
 
     async def replaced(self, key: Key, session: Session) -> Session | None:
-        """The session with another token than this one, which an upstream has refused; None when
-        there is none to be had.
+        """The session with a new token in place of the one that an upstream has refused.
+
+        None when no other token can be had.
         """
         if session.login not in self._logins or not session.refresh or self._failure(session.id):
             return None
@@ -139,11 +145,11 @@ class Renewals:
         return None if renewed is None or renewed.token == refused else renewed
 
     def retry_at(self, session: Session, now: float) -> float:
-        """Until when a session that is being renewed, or could not be, may be remembered."""
+        """Until when a session may be remembered whose renewal runs or has failed."""
         return min(now + _PAUSE, session.expires_at - self._skew)
 
     async def close(self) -> None:
-        """Lets what is running end: a refresh token that has been used must be replaced."""
+        """Wait for the renewals that run: a refresh token that was used must be replaced."""
         tasks = [running.task for running in self._running.values()]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=_KEEP_TRYING)
@@ -155,7 +161,7 @@ class Renewals:
         return error if time.monotonic() < until else None
 
     def _started(self, key: Key, session: Session, due: Due) -> _Renewal:
-        """The renewal that runs in this worker already, or a new one."""
+        """The renewal that already runs in this worker, or a new one."""
         running = self._running.get(session.id)
         if running is None:
             running = self._running[session.id] = _Renewal()
@@ -217,7 +223,7 @@ class Renewals:
                 await self._store(self._release(keys=[lease], args=[fence]))
 
     async def _keep(self, running: _Renewal, key: Key, new: Session, read: bytes) -> Session | None:
-        """Writes what was got. Those who wait are told at once when the store does not take it."""
+        """Write the renewed session. The waiting requests fail at once if the store is away."""
         until = time.monotonic() + _KEEP_TRYING
         while True:
             try:
@@ -237,7 +243,7 @@ class Renewals:
         return current
 
     async def _refused(self, running: _Renewal, session: Session) -> None:
-        """The present token lasts as long as it lasts; after that the session has ended."""
+        """The backend has refused: the session lives until its present token expires."""
         if time.time() < session.expires_at:
             self._remember(session.id, RenewalRefused())
             running.settle(session)
@@ -250,7 +256,7 @@ class Renewals:
             running.settle(None)
 
     async def _hold(self, lease: str, fence: str) -> None:
-        """Extends the lease until it is cancelled, or lost."""
+        """Extend the lease until it is lost, or this is cancelled."""
         held: Any = 1
         while held:
             await asyncio.sleep(_LEASE / 3)
@@ -267,7 +273,7 @@ class Renewals:
 
 
 class _Renewal:
-    """One renewal under way in this worker, and who waits for it."""
+    """One renewal under way in this worker, and the requests that wait for it."""
 
     task: asyncio.Task[None]
 

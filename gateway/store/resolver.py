@@ -1,4 +1,4 @@
-"""Resolving a key to its session: by what is remembered, by the store, or as before an outage."""
+"""Resolving a key to its session: from the store, or from before an outage."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _log = logging.getLogger("gateway.store")
 
 @dataclass(frozen=True, slots=True)
 class Unresolved:
-    """The credential names no session that lives; or one that cannot be read."""
+    """The credential names no living session, or one that cannot be read."""
 
     reason: Literal["not_a_key", "token_not_key", "invalid_key", "unreadable_session"]
 
@@ -48,10 +48,12 @@ class Resolver:
         is_gone: Callable[[str], bool],
         is_named: Callable[[Session], bool],
     ) -> None:
-        """`render` makes the fields that upstreams get for a session; `is_available` tells whether
-        the store answers, as far as whoever follows it knows; `is_gone`, whether a session has been
-        ended here, which a store that has just changed its primary may not know yet; `is_named`,
-        whether a session's subject is one that its login would give today.
+        """The parts that take part in resolving.
+
+        render: makes the fields that upstreams get for a session
+        is_available: whether the store answers, as far as its tracking knows
+        is_gone: whether a session was ended here; a new primary may not know that yet
+        is_named: whether its login would still give a session's subject
         """
         self._near = near
         self._lookups = lookups
@@ -61,12 +63,12 @@ class Resolver:
         self._is_available = is_available
         self._is_gone = is_gone
         self._is_named = is_named
-        self._answers = True  # the store did, when it was asked last
+        self._answers = True  # the store answered the last look-up
 
     async def resolve(
         self, credential: bytes, *, renew: bool = True
     ) -> ResolvedSession | Unresolved:
-        """The session that a credential opens, with a token that is good unless `renew` is False.
+        """The session that a credential opens; with a valid token, unless `renew` is False.
 
         Raises `StoreUnavailable` and `RenewalFailed`.
         """
@@ -92,7 +94,7 @@ class Resolver:
             raise
         self._answers = True
         if found is _UNREADABLE:
-            self._near.gave_up(session_id)  # so that the next one is told the same
+            self._near.gave_up(session_id)  # so that the next request is told the same
         else:
             entry = found if isinstance(found, ResolvedSession) else None
             self._near.learned(credential, entry, session_id, time.time())
@@ -101,8 +103,10 @@ class Resolver:
     async def replaced(
         self, credential: bytes, entry: ResolvedSession, *, renew: bool = True
     ) -> ResolvedSession | None:
-        """The entry with another token, after an upstream has refused the one that it has; None
-        when there is none to be had. Without `renew`, only a token that the store has already.
+        """The entry with a new token, after an upstream has refused the one that it has.
+
+        None when no other token can be had. Without `renew`, only a token counts that the store has
+        already.
         """
         key = keys.parse_key(credential)
         if key is None:
@@ -135,7 +139,7 @@ class Resolver:
         return _UNKNOWN if has_ended or not self._is_named(session) else session
 
     def _entry(self, session: Session) -> ResolvedSession | Unresolved:
-        """What requests need of a session, and until when it may be remembered."""
+        """The session with all that requests need, and until when it may be remembered."""
         now = time.time()
         until = (
             session.renew_at if session.renew_at > now else self._renewals.retry_at(session, now)
@@ -147,7 +151,7 @@ class Resolver:
             return _UNREADABLE
 
     def _left_or(self, error: StoreUnavailable, session_id: str) -> ResolvedSession:
-        """What may still be used of a session that the store could not tell of; else raises."""
+        """The session as it was before the outage. Raises `error` if it may not be used."""
         if isinstance(error, NewerSession):
             raise error
         self._answers = False
@@ -157,11 +161,11 @@ class Resolver:
         return left
 
     def _left(self, session_id: str) -> ResolvedSession | None:
-        """What may still be used of a session while the store is away."""
+        """The session as it was before the outage, if it may still be used."""
         return self._near.before_outage(session_id, time.time())
 
 
 def _no_key(credential: bytes) -> Unresolved:
-    """What stands in a key's place: a JWT is a mistake that many make, and can be told of."""
+    """Why a credential is no key: a JWT in its place is a common mistake, with its own reason."""
     token = jwt_text.sole(credential.decode("latin-1"))
     return Unresolved("token_not_key" if token else "not_a_key")

@@ -1,9 +1,9 @@
-"""What was ended lately is ended once more when another primary takes over.
+"""Sessions that were ended lately are ended once more when another primary takes over.
 
-Replication is asynchronous, and Sentinel lets two servers take writes for a while when it changes
-the primary: what was deleted on the old one may still be on the new one. So each worker remembers
-what it has ended, lets none of it in, and ends it again whenever it begins to follow a primary,
-before it trusts it.
+Replication is asynchronous, and two servers take writes for a while when Sentinel changes the
+primary: a session that was deleted on the old one may still be on the new one. So each worker
+remembers the sessions that it has ended and refuses them. When it begins to follow a primary, it
+ends them again before it trusts it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from gateway.store.errors import bounded
 from gateway.store.layout import Layout
 from gateway.store.servers.topology import Client
 
-# An old primary is left within seconds, and a replica that is promoted was not behind by more.
+# How long a revocation is remembered (seconds). An old primary is left within seconds, and a
+# promoted replica was not further behind.
 _REMEMBERED = 60.0
 
-# More logouts than that in a minute, one worker does not see: it would take a third of a core.
+# One worker sees fewer logouts in a minute: so many would take a third of a core.
 _MAX_SESSIONS = 20_000
 
 _BATCH = 1000
@@ -37,7 +38,7 @@ class Revocations:
         self._done: set[str] = set()
 
     def asked(self, session_ids: Iterable[str]) -> None:
-        """These are to be gone, whether or not the store says that they are."""
+        """These sessions are being ended, whatever the store answers."""
         now = time.monotonic()
         for session_id in session_ids:
             self._asked.pop(session_id, None)
@@ -48,15 +49,15 @@ class Revocations:
             self._forget(oldest)
 
     def done(self, session_ids: Iterable[str]) -> None:
-        """These are gone, as far as the store knows."""
+        """The store has answered that these sessions are gone."""
         self._done.update(session_id for session_id in session_ids if session_id in self._asked)
 
     def is_done(self, session_id: str) -> bool:
-        """Whether a session is gone, whatever a primary says that has not heard of it."""
+        """Whether a session was ended here, even if a new primary still has it."""
         return session_id in self._done
 
     async def repeat(self) -> None:
-        """Ends them again. Raises `StoreUnavailable`."""
+        """End all of them again. Raises `StoreUnavailable`."""
         ids = list(self._asked)
         for at in range(0, len(ids), _BATCH):
             async with self._client.pipeline(transaction=False) as pipe:

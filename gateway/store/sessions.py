@@ -1,4 +1,4 @@
-"""Sessions at rest, over one store that speaks the Redis protocol: what belongs together."""
+"""Sessions at rest in one store that speaks the Redis protocol: the parts, put together."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Sessions:
         self._client = client
         self._layout = layout
         self._timeout = timeout
-        # Where a name is a subject as it comes, each is one of its realm.
+        # In a realm that is alone every subject is one of its own, so there is nothing to check.
         self._realms = {login: realm for login, realm in realms.items() if not realm.is_alone}
         writes, records = Writes(topology, replicas, timeout), Records(sealer)
         latency, revocations = (
@@ -138,7 +138,7 @@ class Sessions:
         self.resolve, self.replaced = resolver.resolve, resolver.replaced
 
     async def start(self) -> None:
-        """Begins to follow changes; waits a moment for it, but works without."""
+        """Begin to follow changes. Waits for it up to the timeout, but works without."""
         self._tracking.start()
         with suppress(StoreUnavailable):
             await bounded(self._tracking.ready.wait(), self._timeout)
@@ -175,8 +175,8 @@ class Sessions:
         return subjects.is_unnamed(subject)
 
     def touch(self, session_id: str) -> None:
-        """Takes note that a session is not idle, as any look-up of it does."""
-        # Whether that succeeds, nobody waits for.
+        """Note that a session is not idle, as any look-up of it does."""
+        # No caller waits for it, so its error is taken and dropped.
         self._lookups.get(session_id).add_done_callback(lambda done: done.exception())
 
 
@@ -197,7 +197,7 @@ def open_sessions(
         layout=Layout(config.store.prefix),
         near=NearCache(
             near.entries,
-            # What is remembered is not touched, and must not become idle by that.
+            # A session that is remembered is not touched, and must not become idle by that.
             min(near.ttl, config.session.idle_timeout / _LOOKS_PER_IDLE_TIMEOUT),
             config.store_outage.serve_cached,
         ),

@@ -1,5 +1,7 @@
-"""Putting another token into a session: only over the very value that was read, and never over
-nothing, so that no write resurrects a session that was revoked meanwhile.
+"""Writing another token into a session, by compare-and-set.
+
+It is written only over the very value that was read, and never over nothing. So no write resurrects
+a session that was revoked meanwhile.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ from gateway.store.errors import bounded
 from gateway.store.layout import Layout
 from gateway.store.servers.topology import Client
 
-# KEYS: session. ARGV: the seal that was read, the new one, and, if the session's end changes with
-# it, that (UNIX seconds) and how long it lasts (milliseconds). What stands before the seal may have
+# KEYS: session. ARGV: the seal that was read, the new seal; and if the session's end changes, the
+# new end (UNIX seconds) and how long it lasts (milliseconds). What stands before the seal may have
 # changed meanwhile.
 _REPLACE = f"""
 local record = redis.call('GET', KEYS[1])
@@ -41,16 +43,16 @@ end
 return 'kept'
 """
 
-# Whether the session has the new token now, another one that came first, or has ended.
+# Whether the session has the new token, has another one that came first, or has ended.
 Outcome = Literal["kept", "lost", "gone"]
 
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """A token that is to take the place of a session's, and what comes with it."""
+    """A token that replaces a session's, and what comes with it."""
 
     token: Token
-    expires_at: float  # UNIX seconds; infinite if it does not say
+    expires_at: float  # UNIX seconds; infinite if the token has no expiry
     renew_at: float  # infinite if it cannot be renewed
     refresh: str  # the next refresh token, which may be the same
 
@@ -88,16 +90,15 @@ class TokenWriter:
             return None, b""
 
     async def renew(self, key: Key, new: Session, record: bytes) -> Outcome:
-        """Writes a session whose end is as before; `record` is what was read of it. Raises
-        `StoreUnavailable`.
-        """
+        """Write a session whose end stays; `record` is what was read. Raises `StoreUnavailable`."""
         return await self._replace(key, new, record)
 
     async def adopt(
         self, key: Key, session: Session, record: bytes, renewed: Renewed
     ) -> tuple[Outcome, Session]:
-        """Gives a session a token that was not asked for, and the end that follows from it. Raises
-        `StoreUnavailable`.
+        """Give a session a token that the backend sent by itself, and the end that follows.
+
+        Raises `StoreUnavailable`.
         """
         now = time.time()
         latest = records.read_info(record).created + self._lifetimes.max_age
@@ -114,7 +115,7 @@ class TokenWriter:
             _claims=None,
         )
         if ends > session.ends_at:
-            # Before it is so: the index may name what has ended, but must not miss what has not.
+            # First the index: it may name an ended session, but must not miss a living one.
             await self._directory.extend(session.subject, session.id, ends)
         lasts = max(1, int(min(self._lifetimes.idle_timeout, ends - now) * 1000))
         return await self._replace(key, new, record, records.whole(ends), lasts), new
