@@ -1,8 +1,8 @@
 """The strings of a JSON text, with their places in it.
 
-A reply that is edited in its text stays what its backend wrote, byte for byte, but for the strings
-that are replaced. And an edit in the text misses nothing: of members with the same name, a parser
-that builds objects keeps the last one only, while all of them are in the text.
+A reply that is edited as text stays as its backend wrote it, byte for byte, but for the strings
+that are replaced. And such an edit misses nothing: of members with the same name, a parser that
+builds objects keeps only the last one, while the text has all of them.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-# All that matters in a text that is known to be JSON: its strings, what nests, and the commas, each
-# with the numbers and further commas behind it.
+# What is found in a text that is known to be JSON: strings, brackets, and commas, each with the
+# numbers and further commas behind it.
 _PIECES = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}\[\]]|,[^"{}\[\]]*+')
 
-# All but what nests, of any text. A string without an end goes on to the text's.
+# All but the brackets of any text. A string without an end goes on to the end of the text.
 _NOT_NESTING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[^"{}\[\]]++', re.DOTALL)
 
 _BYTE_ORDER_MARK = "\ufeff"
 
-# Replies are nested ten deep or so. A text of 1 MiB that makes sense has less than 200,000 strings,
-# objects, lists and commas, and as many take a tenth of a second.
+# Replies are nested ten deep or so. A sensible text of 1 MiB has less than 200,000 strings, lists,
+# objects and commas; so many take a tenth of a second.
 MAX_DEPTH = 64
 MAX_PIECES = 250_000
 
@@ -33,15 +33,15 @@ class NotJson(ValueError):
 
 
 class TooComplex(NotJson):
-    """It may be JSON, but is nested deeper, or in more pieces, than could be meant."""
+    """The text may be JSON, but is nested deeper, or has more pieces, than any sensible reply."""
 
 
 @dataclass(slots=True, eq=False)
 class Container:
-    """An object or a list, and where it is: under a name or an index of the one `above`.
+    """An object or a list, under a name or an index of the container `above`.
 
-    The containers of a text share those above them, so all of them take no more room than the text.
-    Of those with the same path there is one.
+    Containers share those above them, so together they take no more room than the text. There is
+    one for each path.
     """
 
     above: Container | None
@@ -50,7 +50,7 @@ class Container:
 
 
 class String(NamedTuple):
-    """One string literal. Its fields are few and its kind is quick, as a text can hold many."""
+    """One string literal. It is a small tuple, since a text can hold many."""
 
     container: Container | None  # None: the string is all there is
     part: str | int | None  # the member or the index that it is; None: it names a member
@@ -60,7 +60,7 @@ class String(NamedTuple):
 
     @property
     def place(self) -> tuple[Container | None, str | int | None]:
-        """Tells it from the strings of the same text that have another path."""
+        """A value that strings of the same text have in common if they have the same path."""
         return self.container, self.part
 
     @property
@@ -75,7 +75,7 @@ class String(NamedTuple):
 
     @property
     def path(self) -> tuple[str | int, ...]:
-        """The names and indexes that lead to it, outermost first."""
+        """The names and indexes that lead to the string, outermost first."""
         return tuple(self._parts())[::-1]
 
     @property
@@ -91,11 +91,11 @@ class String(NamedTuple):
         return all(str(part) == wanted for part, wanted in pairs)
 
     def is_below(self, path: Sequence[str]) -> bool:
-        """Whether it is in what stands at this path, or is that itself."""
+        """Whether it is the value at this path, or inside of it."""
         return [str(part) for part in self.path[: len(path)]] == list(path)
 
     def _parts(self) -> Iterator[str | int]:
-        """What leads to it, innermost first."""
+        """The names and indexes that lead to the string, innermost first."""
         part, container = self.part, self.container
         while True:
             if part is not None:
@@ -111,8 +111,8 @@ def strings(text: str) -> list[String]:
     found: list[String] = []
     known: dict[tuple[Container | None, str | int | None], Container] = {}
     within: list[tuple[Container | None, str | int | None]] = []
-    # What comes next is in `container`: the element `part` of a list, or in an object the value of
-    # the member `part`, or the name of one if that is None.
+    # The next string is in `container`: the element `part` of a list, or in an object the value of
+    # the member `part`, or a member's name if `part` is None.
     container: Container | None = None
     part: str | int | None = None
     for number, piece in enumerate(_PIECES.finditer(text)):
@@ -141,7 +141,7 @@ def strings(text: str) -> list[String]:
 
 
 def replaced(text: str, edits: Iterable[tuple[String, str]]) -> str:
-    """The text with other values for some of its strings, which come in their order."""
+    """The text with other values for some of its strings; `edits` are in the text's order."""
     parts = []
     at = 0
     for string, value in edits:
@@ -152,15 +152,16 @@ def replaced(text: str, edits: Iterable[tuple[String, str]]) -> str:
 
 
 def value(text: str) -> Any:
-    """What a JSON text says, if it can be read in one way only: no name stands twice in an object,
-    and no number is infinite or none. Raises `NotJson`.
+    """The value of a JSON text that has one reading only. Raises `NotJson`.
+
+    No name may stand twice in an object, and no number may be NaN or infinite.
     """
     _check_depth(text)
     return _loads(text, object_pairs_hook=_unambiguous, parse_constant=_no_number)
 
 
 def parsed(text: str) -> Any:
-    """What a parser finds in a JSON text. Raises `NotJson`."""
+    """The value of a JSON text, as a parser reads it. Raises `NotJson`."""
     _check_depth(text)
     return _loads(text)
 
@@ -172,17 +173,17 @@ def pointed(pointer: str) -> tuple[str, ...]:
 
 
 class Members(list[tuple[str, Any]]):
-    """The members of an object, in their order: a name may stand twice."""
+    """The members of an object, in their order. A name may stand twice."""
 
 
 def document(text: str) -> Any:
-    """What a JSON text says, with objects as their `Members`. Raises `NotJson`."""
+    """The value of a JSON text, with its objects as `Members`. Raises `NotJson`."""
     _check_depth(text)
     return _loads(text, object_pairs_hook=Members)
 
 
 def values_at(document: Any, path: Sequence[str]) -> list[Any]:
-    """What parsers find at a place in a document: they differ where a name stands twice."""
+    """The values that parsers may find at a path: they differ where a name stands twice."""
     found = [document]
     for part in path:
         found = [inner for value in found for inner in _inside(value, part)]
@@ -190,7 +191,7 @@ def values_at(document: Any, path: Sequence[str]) -> list[Any]:
 
 
 def found_at(value: Any, path: Sequence[str]) -> Any:
-    """What is at a place in a parsed JSON text; None if there is nothing."""
+    """The value at a path in a parsed JSON text; None if there is none."""
     for part in path:
         if isinstance(value, dict):
             value = value.get(part)
@@ -220,7 +221,7 @@ def _no_number(_name: str) -> None:
 
 
 def _check_depth(text: str) -> None:
-    """Raises `TooComplex` for a text that is nested too deep, whether it is JSON or not."""
+    """Raise `TooComplex` for a text that is nested too deep, whether it is JSON or not."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
     depth = 0
@@ -243,9 +244,7 @@ def _loads(text: str, **options: Any) -> Any:
 
 
 def _too_deep(text: str) -> NotJson:
-    """Why a text is refused that is nested deep: what does not end as often as it begins is none
-    that any parser can read.
-    """
+    """The error for a deeply nested text: `NotJson` if its brackets do not match in number."""
     nesting = _NOT_NESTING.sub("", text)
     is_even = all(nesting.count(one) == nesting.count(other) for one, other in ("[]", "{}"))
     return TooComplex() if is_even else NotJson()

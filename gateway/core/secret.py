@@ -1,10 +1,10 @@
-"""What nobody may read by accident: texts and bytes whose repr and str tell nothing."""
+"""Secrets: texts and bytes whose repr and str tell nothing, so that no log shows them."""
 
 from __future__ import annotations
 
 
 class Secret:
-    """A text that must not reach a log; `reveal` gives it to the one who may have it."""
+    """A text that must not reach a log; `reveal` returns it."""
 
     __slots__ = ("_text",)
 
@@ -25,7 +25,7 @@ class Secret:
 
 
 class SecretBytes:
-    """The same for what is read and sent as bytes; `raw` are those."""
+    """A secret that is read and sent as bytes, in `raw`."""
 
     __slots__ = ("raw",)
 

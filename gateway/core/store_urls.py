@@ -1,4 +1,4 @@
-"""Where the store is, as config.yaml spells it: one URL for each way in which people run Redis."""
+"""The store's URL in config.yaml: one scheme for each way to run Redis."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _NO_PASSWORD = Secret("")
 
 
 class StoreUrl(str):
-    """A store's URL, or `embedded`. Its repr does not tell the password."""
+    """A store's URL, or `embedded`. Its repr hides the password."""
 
     __slots__ = ()
 
@@ -47,7 +47,7 @@ class StoreUrl(str):
 
 @dataclass(frozen=True, slots=True)
 class StorePlace:
-    """What a store's URL says. `path` is a unix socket's, `service` is what Sentinel calls it."""
+    """What a store's URL says. `path` is a unix socket's; `service` is the name in Sentinel."""
 
     kind: Kind
     tls: bool
@@ -95,7 +95,7 @@ def parse_store_url(text: str) -> StorePlace:
 
 
 def _options(query: str, kind: Kind) -> dict[str, str]:
-    """What stands behind the question mark; a unix socket's URL may say its password there."""
+    """The options behind the question mark; a unix socket's URL may give its password there."""
     known = {"cluster": (), "unix": ("db", "password")}.get(kind, ("db",))
     options = dict(parse_qsl(query, keep_blank_values=True))
     if set(options) - set(known):
@@ -113,7 +113,7 @@ def _account(found: re.Match[str], options: dict[str, str]) -> tuple[str, Secret
 
 
 def _database(kind: Kind, path: str, option: str | None) -> int:
-    """The number of the database: of a single server in the path or as db=, else as db= only."""
+    """The number of the database: as db=, or for a single server in the path."""
     if kind == "cluster" and path.strip("/") not in ("", "0"):
         raise BadAddress("has a path: a cluster has one database only")
     number = option if option is not None else path.strip("/") if kind == "single" else ""

@@ -1,4 +1,4 @@
-"""Moments as people and programs write them."""
+"""Timestamps as people and programs write them (RFC 3339, UNIX seconds)."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from datetime import UTC, datetime
 
 _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
 
-# In a URL's query a plus sign means a space, and nobody thinks of it.
+# In a URL's query a plus sign means a space, which is easily forgotten.
 _OFFSET = re.compile(r" (?=[0-9]{2}:[0-9]{2}$)")
 
 
 class BadTimestamp(ValueError):
-    """The text names no moment."""
+    """The text is no timestamp."""
 
 
 def parse_timestamp(text: str) -> float:
     """UNIX seconds from RFC 3339 or from UNIX seconds. Raises `BadTimestamp`.
 
-    A time without an offset is none: nobody can tell whose clock it is of.
+    A time without an offset is refused: its time zone is unknown.
     """
     if _SECONDS.fullmatch(text):
         return float(text)
@@ -32,5 +32,5 @@ def parse_timestamp(text: str) -> float:
 
 
 def rfc3339(at: int) -> str:
-    """A time in UNIX seconds, as programs read it: 2026-01-31T12:00:00Z."""
+    """UNIX seconds as RFC 3339 writes them: 2026-01-31T12:00:00Z."""
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,4 +1,4 @@
-"""What is known of a request when it has ended, and who takes note of it."""
+"""The record of a request that has ended, and the sinks that take it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from gateway.core.http.refusals import Refusal
 
 @dataclass(slots=True)
 class AccessRecord:
-    """One request. It holds no key, token, cookie or query, and nothing of an unreadable request.
+    """One request, without its key, token, cookies and query.
 
-    Texts are bytes that can be written as they are, but for the path (see `access_log`); what is
-    not known is empty. The relay makes it by position: keywords cost 0.4 µs more a request.
+    Texts are bytes that can be written as they are, but for the path (see `access_log`). What is
+    unknown is empty, and all of a request that could not be read. The relay fills the fields by
+    position: keywords would cost 0.4 µs more a request.
     """
 
     ended: float  # UNIX seconds
@@ -34,7 +35,7 @@ class AccessRecord:
 
 
 class RecordSink(Protocol):
-    """Takes note of every request that has ended. It never fails and never waits."""
+    """Takes the record of every request that has ended. It never fails and never waits."""
 
     def add(self, record: AccessRecord) -> None: ...
 
@@ -43,7 +44,7 @@ class RecordSink(Protocol):
 
 
 def refused_record(refusal: Refusal, client: bytes, request_id: bytes) -> AccessRecord:
-    """The record of something that could not be read as a request."""
+    """The record of bytes that could not be read as a request."""
     return AccessRecord(
         ended=time.time(),
         client=client,

@@ -1,8 +1,8 @@
-"""The audit log: one JSON line for each thing that happens to a session, written at once.
+"""The audit log: one JSON line for each event of a session, written at once.
 
-A line names a session by the beginning of its id, as the access log does. It never holds a key, a
-token, a cookie, or anything else that a client typed. What one client causes over and over is
-summed up in a line (see `repeats`), so that it neither fills the disk nor hides what others do.
+A line names a session by the beginning of its id, as the access log does. It holds no key, token or
+cookie, and nothing else that a client typed. Events that one client repeats are summed up in a line
+(see `repeats`): they neither fill the disk nor hide the events of other clients.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from gateway.observe.events import Event
 from gateway.observe.repeats import Repeats
 from gateway.observe.sinks import Sink, open_sink
 
-# Subjects are the backend's to choose. So short, and at most 12 bytes a character when they are
-# escaped, two texts fit into what one write(2) gives a pipe in one piece (4096, see `access_log`).
+# Backends choose subjects, of any length. Two texts of this length, at most 12 bytes a character
+# when escaped, fit into what one write(2) gives a pipe in one piece (4096 bytes, see `sinks`).
 _MAX_TEXT_CHARACTERS = 128
 
 
 class AuditLog:
-    """Writes events to a sink. What that does not take is lost, and no request is."""
+    """Writes events to a sink. Lines that the sink does not take are lost; no request is."""
 
     def __init__(self, descriptor: int | None, where: str = "") -> None:
         """`descriptor` is open for writing, or None to log nothing."""
@@ -30,17 +30,17 @@ class AuditLog:
         self._repeats = Repeats()
 
     def write(self, event: Event) -> None:
-        """Writes the event's line, or counts it for a sum."""
+        """Write the event's line, or count it for a sum."""
         self.sum_up()
         if self._repeats.has_line(event, time.monotonic()):
             self._write(render(event, time.time()))
 
     def sum_up(self) -> None:
-        """Writes the sums of a window that has ended."""
+        """Write the sums of a window that has ended."""
         self._write_sums(time.monotonic())
 
     def close(self) -> None:
-        """Writes the sums of the window that has not ended."""
+        """Write the sums of the window that has not ended."""
         self._write_sums(math.inf)
 
     def _write_sums(self, now: float) -> None:
@@ -57,9 +57,10 @@ def open_audit_log(where: str) -> AuditLog:
 
 
 def render(event: Event, now: float, repeated: int = 0) -> bytes:
-    """One JSON line in ASCII; `now` is UNIX seconds. What is not known is left out.
+    """One JSON line in ASCII, without unknown fields.
 
-    `repeated` is how many events a sum stands for.
+    now: UNIX seconds
+    repeated: how many events the line sums up; 0 for a single event
     """
     second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
     fields = {

@@ -1,4 +1,4 @@
-"""Why a connection failed, in words for the log."""
+"""Why a connection failed, for the log."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BAD_STATUS = "the status is not within 100 and 599 (RFC 9110 §15)"
 
 
 def cause(error: BaseException) -> str:
-    """What the system, the resolver or TLS says of it."""
+    """The reason that the system, the resolver or TLS gives."""
     match error:
         case ssl.SSLCertVerificationError():
             return f"TLS: {error.verify_message}"

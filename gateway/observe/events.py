@@ -1,4 +1,4 @@
-"""What happens to sessions, told once: the audit log writes it down and the metrics count it."""
+"""Events: what happens to sessions. The audit log writes them down, the metrics count them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from gateway.core.sessions.records import SessionInfo
 
 Kind = Literal["login", "login_failed", "logout", "renew", "renew_failed", "revoke", "refused"]
 
-# What a client without any rights can cause as often as it likes: the audit log sums it up.
+# Kinds that a client without any rights can cause as often as it likes: the audit log sums them up.
 REPEATABLE: frozenset[Kind] = frozenset({"refused", "login_failed", "renew_failed"})
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened. What is not known stays empty; nothing in it is a secret.
+    """One thing that happened. Unknown fields stay empty; none holds a secret.
 
-    `address` is that of the client who asked; where none did, the one that the device logged in
-    from. `reason` says why in one stable word, `by` who did it where that is not the device itself.
+    address: of the client that asked; without one, the address that the device logged in from
+    reason: why, in one stable word
+    by: who did it, if not the device itself
     """
 
     kind: Kind
@@ -32,7 +33,7 @@ class Event:
     by: str = ""
 
 
-# Takes note of an event; never fails and never waits.
+# Takes note of an event. Never fails and never waits.
 Report = Callable[[Event], None]
 
 
@@ -44,7 +45,7 @@ def of_sessions(
     request_id: str = "",
     by: str = "",
 ) -> Iterator[Event]:
-    """The same thing that happened to each of some sessions; what is known of them by their ids."""
+    """An event for each of the sessions; `found` maps their ids to their session info."""
     for session_id, info in found.items():
         yield Event(
             kind, info.subject, session_id, info.address, info.label, reason, request_id, by
@@ -52,4 +53,4 @@ def of_sessions(
 
 
 def ignore(_event: Event) -> None:
-    """For those who have no log to report to."""
+    """Report to nothing."""

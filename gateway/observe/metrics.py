@@ -1,8 +1,8 @@
 """Metrics for Prometheus, of all workers of a gateway together.
 
-Each worker writes its numbers into files of a folder that all share, and whichever is asked adds
-them up. The files go by the worker's slot: when a worker is replaced, the next one in its slot goes
-on counting where it stopped, so counters never go backwards and files never pile up.
+Each worker writes its numbers into files of a shared folder, and the worker that Prometheus asks
+adds them up. The files belong to the worker's slot: its successor goes on counting where it
+stopped, so counters never go backwards and files never pile up.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from gateway.core.http.refusals import Refusal
 from gateway.observe.events import Event
 from gateway.observe.slots import reloads_file
 
-# Seconds: a push over loopback takes less than a millisecond, and more than a second is an alarm.
+# Seconds. A push over loopback takes less than a millisecond; more than a second is an alarm.
 _PUSH_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
-# The files of a worker, by the kinds of metrics that they hold, and their size at first; all of
-# the metrics take a fourth of it.
+# The files of a worker, by the kinds of metrics in them, and their first size (bytes), of which all
+# metrics take a fourth.
 _KINDS = ("counter", "histogram", "gauge_livesum", "gauge_livemin", "gauge_livemax", "gauge_max")
 _FILE_BYTES = 2**16
 
@@ -32,10 +32,10 @@ _log = logging.getLogger("gateway.metrics")
 
 
 class Metrics:
-    """One worker's numbers, and the sum of everybody's."""
+    """One worker's numbers, and the sum of all workers'."""
 
     def __init__(self, folder: str, slot: int) -> None:
-        """`slot` is this worker's place in the folder, which no other living worker has."""
+        """`slot` is this worker's number in the folder; no other living worker has it."""
         self._folder = folder if _has_room(folder, slot) else ""
         if self._folder:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # the library asks for it by this name
@@ -118,19 +118,19 @@ class Metrics:
             self._lines_dropped.labels(where).inc(count)
 
     def revoked(self, seconds: float) -> None:
-        """A revocation has been pushed, so long after Redis was asked for it."""
+        """A revocation was pushed `seconds` after Redis was asked for it."""
         self._revocations.observe(seconds)
         [metric] = self._slowest.collect()
         self._slowest.set(max(seconds, metric.samples[0].value))
 
     def state(self, *, entries: int, trusted: bool, store_up: bool) -> None:
-        """How this worker is now."""
+        """The present state of this worker."""
         self._entries.set(entries)
         self._trusted.set(trusted)
         self._store.set(store_up)
 
     def render(self) -> bytes:
-        """Everybody's numbers, in Prometheus's text format 0.0.4."""
+        """The numbers of all workers, in Prometheus's text format 0.0.4."""
         registry = CollectorRegistry()
         if self._folder and Path(self._folder).is_dir():  # or it has been cleaned away
             MultiProcessCollector(registry, self._folder)  # type: ignore[no-untyped-call]
@@ -141,7 +141,7 @@ class Metrics:
         return generate_latest(registry) + self._reloads()
 
     def _reloads(self) -> bytes:
-        """What the supervisor counts."""
+        """The numbers of the supervisor."""
         try:
             return reloads_file(self._folder).read_bytes()
         except OSError:
@@ -149,10 +149,10 @@ class Metrics:
 
 
 def _has_room(folder: str, slot: int) -> bool:
-    """Makes this worker's files, with their room on the disk.
+    """Make this worker's files, and reserve their room on the disk. False if there is none.
 
-    The library maps files that have holes. On a disk that is full, a process that writes into a
-    hole is killed (SIGBUS).
+    The library maps files with holes. On a full disk, a process that writes into a hole is killed
+    (SIGBUS).
     """
     if not folder:
         return False
@@ -165,9 +165,9 @@ def _has_room(folder: str, slot: int) -> bool:
 
 
 def _make_file(path: Path) -> None:
-    """Makes a file with its room, unless it is there: whichever worker is asked may read it now.
+    """Make a file with its room, unless it exists. Raises `OSError`.
 
-    Raises `OSError`.
+    Another worker may be reading the folder, so the file appears complete.
     """
     if path.exists():
         return

@@ -1,8 +1,8 @@
-"""Which events of a client are worth a line of their own, and which are only counted.
+"""Which events get a line in the audit log, and which are summed up.
 
-What a client may cause at will, and at no cost to itself, could fill a disk and hide what matters.
-So the first of such events have lines, and what comes more is summed up when the window ends. It is
-counted for each client and for each session, so a flood hides nothing of anyone else.
+Events that a client can cause at will could fill the disk and hide what matters. So the first ones
+in a window get lines, and further ones are summed up at its end. They are counted by client and by
+session, so a flood hides nothing of other clients.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from gateway.observe.events import REPEATABLE, Event
 
 _WINDOW = 60.0  # seconds
 
-# Lines in a window: of the same thing, and of everything that one client has caused.
+# Lines in a window: of the same event, and of all events of one client.
 _MAX_ALIKE = 20
 _MAX_OF_CLIENT = 100
 
-# Clients and kinds that are remembered in a window, about 500 bytes each; of more there is one sum.
+# Clients and kinds that are remembered in a window, about 500 bytes each; further ones share a sum.
 _MAX_REMEMBERED = 10_000
 
 _Kind = tuple[str, ...]
 
 
 class Repeats:
-    """The events of the present window. Each worker has its own."""
+    """The events of the present window of one worker."""
 
     def __init__(self) -> None:
         self._ends = 0.0
@@ -35,7 +35,7 @@ class Repeats:
         self._repeated: Counter[_Kind] = Counter()
 
     def has_line(self, event: Event, now: float) -> bool:
-        """Whether an event has a line; otherwise it is in a sum. `now` is in seconds."""
+        """Whether an event gets a line; otherwise it is summed up. `now` is in seconds."""
         if event.kind not in REPEATABLE:
             return True
         if not self._lines:
@@ -55,7 +55,7 @@ class Repeats:
         return False
 
     def sums(self, now: float) -> list[tuple[Event, int]]:
-        """What has been summed up in a window that has ended, with how often it happened."""
+        """The sums of a window that has ended: an event, and how often it happened."""
         if not self._lines or now < self._ends:
             return []
         sums = [(event, self._repeated[kind]) for kind, event in self._sums.items()]

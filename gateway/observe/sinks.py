@@ -1,7 +1,7 @@
-"""Where logs go: a stream or a file that takes lines, and never blocks.
+"""Sinks: streams and files that take the lines of logs, and never block.
 
-A pipe that is not read fills up, and would block its writer. So what a sink does not take
-at once waits here, up to a bound; what is beyond it is dropped, counted, and told of later.
+A pipe that is not read fills up, and would block its writer. So lines that a stream does not take
+at once wait here, up to a bound. Further lines are dropped and counted, and the log says so later.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from collections import deque
 
 STDOUT, STDERR = 1, 2
 
-# What one write(2) gives a pipe is not interleaved with another worker's up to this size (POSIX
-# PIPE_BUF, on Linux); what it appends to a file never is.
+# One write(2) of at most this size to a pipe is not interleaved with another worker's (POSIX
+# PIPE_BUF, on Linux); one that appends to a file never is.
 PIPE_BYTES = 4096
 _FILE_BYTES = 65536
 
-# How much may wait for a reader: some seconds of a busy worker's lines.
+# How many bytes may wait for a reader: some seconds of a busy worker's lines.
 _MAX_WAITING_BYTES = 2**20
 
 _log = logging.getLogger("gateway.logs")
@@ -30,9 +30,9 @@ class Sink:
     """Takes lines for a file descriptor; without one, takes nothing."""
 
     def __init__(self, descriptor: int | None, where: str = "") -> None:
-        """`where` is what config.yaml says, for people, and to open a file anew."""
+        """`where` is config.yaml's word for it: for messages, and to open a file anew."""
         self.where = where
-        self._dropped = 0  # lines, ever; of which so many have been counted, and told of
+        self._dropped = 0  # lines, in all; the next two are how many were counted and logged
         self._counted = self._told = 0
         self._descriptor = descriptor
         self._waiting: deque[bytes] = deque()
@@ -45,7 +45,7 @@ class Sink:
             self._descriptor = _unblocked(descriptor, kind)
 
     def write(self, lines: bytes) -> None:
-        """Writes whole lines, at best in one write(2), or has them wait."""
+        """Write whole lines, if possible in one write(2), or let them wait."""
         if self._descriptor is None:
             return
         if self.flush():
@@ -59,7 +59,7 @@ class Sink:
         self._waiting_bytes += len(lines)
 
     def flush(self) -> bool:
-        """Writes what waits, as far as it is taken. Returns whether nothing waits any more."""
+        """Write what waits, as far as the stream takes it. Returns whether all is written."""
         while self._waiting:
             lines = self._waiting.popleft()
             rest = self._written(lines)
@@ -70,9 +70,9 @@ class Sink:
         return True
 
     def count_dropped(self) -> int:
-        """How many lines have been dropped since this was asked last.
+        """How many lines were dropped since the last call.
 
-        The log is told of them too, when there is room again.
+        The gateway's log says so as well, once there is room again.
         """
         if self._told != self._dropped and self.flush():
             _log.warning("%s did not take %d lines", self.where, self._dropped - self._told)
@@ -81,7 +81,7 @@ class Sink:
         return new
 
     def reopen(self) -> None:
-        """Opens the file anew, after it has been moved away; the old one stays if that fails."""
+        """Open the file anew after it was moved away. If that fails, the old one stays."""
         if not self._is_file or self._descriptor in (None, STDOUT, STDERR):
             return
         try:
@@ -93,7 +93,7 @@ class Sink:
         os.close(new)
 
     def _written(self, lines: bytes) -> bytes:
-        """Writes lines; returns what was not taken, and may be later."""
+        """Write lines. Returns those that were not taken and may be taken later."""
         assert self._descriptor is not None
         data = b"\n" * self._torn + lines
         try:
@@ -126,7 +126,7 @@ class SinkHandler(logging.Handler):
 
 
 def open_sink(where: str) -> int | None:
-    """For "stdout", or a file that is appended to; None for "off". Raises `OSError`."""
+    """A descriptor for "stdout", or for a file to append to; None for "off". Raises `OSError`."""
     if where == "off":
         return None
     return STDOUT if where == "stdout" else _open(where)
@@ -141,9 +141,9 @@ def _open(path: str) -> int:
 def _unblocked(descriptor: int, kind: int) -> int:
     """A descriptor of the same stream that does not block.
 
-    That is said of the open file, which other processes may share (a shell its terminal), so it is
-    opened anew; where that is not allowed (a container's user, a socket), a pipe or a socket, which
-    serves as a log alone, is told itself.
+    Not to block is a property of the open file, which other processes may share (a shell shares its
+    terminal). So the stream is opened anew. Where that is not allowed (a container's user, a
+    socket), a pipe or a socket is changed itself, since it serves as a log alone.
     """
     with contextlib.suppress(OSError):
         flags = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC

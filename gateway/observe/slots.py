@@ -1,4 +1,4 @@
-"""Where the workers' metrics are kept, and which worker writes to what; without the library."""
+"""The folder of the workers' metrics, and the slots in it. Needs no metrics library."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 
 
 def reloads_file(folder: str) -> Path:
-    """The file with the supervisor's own numbers, beside the folder of the workers'."""
+    """The file with the supervisor's numbers, beside the workers' folder."""
     return Path(f"{folder}-reloads")
 
 
 class Slots:
-    """A private folder with files for each worker that lives."""
+    """A private folder with files for each living worker."""
 
     def __init__(self) -> None:
         self.folder = ""
@@ -26,9 +26,9 @@ class Slots:
         self._reloads = {True: 0, False: 0}
 
     def make(self) -> None:
-        """Makes the folder, again if it has been cleaned away; it has to be removed at the end.
+        """Make the folder, also if it was cleaned away. `remove` must follow at the end.
 
-        Where there is no room for it, there is none, and each worker counts for itself.
+        Without room on the disk there is no folder, and each worker counts for itself.
         """
         try:
             if not (self.folder and Path(self.folder).is_dir()):
@@ -54,13 +54,13 @@ class Slots:
         self._reloads_file = -1
 
     def note_reload(self, *, succeeded: bool) -> None:
-        """Counts a reload, for the metrics."""
+        """Count a reload."""
         self._last_succeeded = succeeded
         self._reloads[succeeded] += 1
         self._write_reloads()
 
     def _write_reloads(self) -> None:
-        """Prometheus's text, as whichever worker is asked adds it to its own."""
+        """Write Prometheus's text, which a worker appends to its own."""
         lines = [
             "# HELP latchkey_config_last_reload_successful 1 unless the last reload failed.",
             "# TYPE latchkey_config_last_reload_successful gauge",
@@ -80,7 +80,7 @@ class Slots:
         return next(slot for slot in count() if slot not in used)
 
     def left(self, slot: int) -> None:
-        """A worker has ended: what it counted stays, but how it was is no more."""
+        """A worker has ended: its counts stay, and its gauges go."""
         if not self.folder:
             return
         for file in Path(self.folder).glob(f"gauge_live*_{slot}.db"):

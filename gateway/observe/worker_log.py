@@ -1,4 +1,4 @@
-"""A worker's log for operators: what a client causes over and over does not fill it."""
+"""A worker's log for operators: a message that clients cause again and again does not fill it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ _WINDOW = 60.0  # seconds
 # Records of a kind in a window: enough to see what is wrong.
 _MAX_ALIKE = 20
 
-# Kinds that are told apart. Our own messages are far fewer; others' may be made anew each time.
+# Kinds that are told apart. The gateway has far fewer messages; a library may make up new ones.
 _MAX_KINDS = 1000
 
 
 def limit_repeats() -> None:
-    """Limits what this process logs to `Repeats`, on every handler that there is."""
+    """Limit what this process logs by `Repeats`, on every handler."""
     for handler in logging.getLogger().handlers:
         handler.addFilter(Repeats())
 
 
 class Repeats(logging.Filter):
-    """Lets the first records of a kind pass in each window; a later one says how many did not."""
+    """Passes the first records of a kind in a window; a later one tells how many were left out."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Repeats(logging.Filter):
         self._left_out: Counter[str] = Counter()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record passes. A kind is one message of one logger, whatever is put into it."""
+        """Whether a record passes. A kind is one message of one logger, whatever its values."""
         now = time.monotonic()
         if now >= self._ends:
             self._ends = now + _WINDOW

@@ -1,8 +1,8 @@
-"""What a device is called in the list of a subject's devices."""
+"""The name of a device in the list of a subject's devices."""
 
 from __future__ import annotations
 
-# In this order, since each of these also claims to be some of those below it.
+# The order matters: a browser also names some of those below it.
 _BROWSERS = (
     ("Edg/", "Edge"),
     ("OPR/", "Opera"),

@@ -1,4 +1,4 @@
-"""The fields that tell an upstream who asks, beside the token: claims of it by other names."""
+"""The fields that tell an upstream who asks: claims of the token under names of config.yaml."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _VALUE = re.compile(r"[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?")
 def lines(session: Session, names: Mapping[str, str]) -> bytes:
     """The finished field lines for one session, without its token.
 
-    `names` maps field names to claims. A claim that is missing, or is no text or number that a
-    field can hold, is left out: a half-right identity would be worse than none.
+    `names` maps field names to claims. A claim is left out if it is missing, or is no text or
+    number that a field can hold: a half-right identity would be worse than none.
     """
     fields = []
     for name, claim in names.items():

@@ -1,7 +1,7 @@
-"""Keys: the opaque secret that a device holds, in the manner of GitHub's tokens.
+"""Keys: the opaque secret that a device holds, in the format of GitHub's tokens.
 
-A key is `lk_`, 32 random bytes in base64url, and a checksum. The prefix lets secret scanners find
-a leaked one; the checksum lets a mistyped or made-up one be refused without asking the store.
+A key is `lk_`, 32 random bytes in base64url, and a checksum. By the prefix, secret scanners find a
+leaked key. By the checksum, the gateway refuses a mistyped or made-up key without the store.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _CHECKSUM_CHARACTERS = 6  # a CRC-32 in unpadded base64url
 # How many characters a session id has.
 ID_CHARACTERS = 43
 
-# Finds what has a key's shape, wherever it stands.
+# Finds a text of a key's shape anywhere.
 KEY_PATTERN = re.compile(rb"lk_[A-Za-z0-9_-]{%d}" % (_BODY_CHARACTERS + _CHECKSUM_CHARACTERS))
 
-# Percent-encoding is undone so often before a key is looked for: a client that encodes it once more
-# has no reader for it either.
+# How often percent-encoding is undone to find a key. No server reads a text that is encoded more
+# often.
 _MAX_DECODINGS = 4
 
 
@@ -37,7 +37,7 @@ class Key(SecretBytes):
 
 
 def new_key(random: bytes) -> Key:
-    """A key of 32 random bytes, which the caller takes from the operating system."""
+    """A key of 32 random bytes, which the caller gets from the operating system."""
     if len(random) != _RANDOM_BYTES:
         raise ValueError(f"a key is made of {_RANDOM_BYTES} random bytes")
     body = PREFIX.encode() + _base64url(random)
@@ -65,8 +65,9 @@ def holds_key(text: bytes) -> bool:
 
 
 def stands_in_authorization(value: bytes) -> bool:
-    """Whether a key stands in a value of Authorization, of whatever scheme; also as the name or the
-    password of Basic, where many clients put what they have (RFC 7617 §2).
+    """Whether a key stands in a value of Authorization, of any scheme.
+
+    In Basic it may be the name or the password: many clients send their secret so (RFC 7617 §2).
     """
     if KEY_PATTERN.search(value):
         return True
@@ -85,7 +86,7 @@ def session_id(key: Key) -> str:
 
 
 def session_ids(credentials: Iterable[bytes]) -> tuple[str, ...]:
-    """The names of the sessions of those credentials that are keys, each once."""
+    """The session ids of those credentials that are keys, without repeats."""
     parsed = (parse_key(credential) for credential in dict.fromkeys(credentials))
     return tuple(session_id(key) for key in parsed if key is not None)
 
@@ -95,6 +96,6 @@ def _checksum(body: bytes) -> bytes:
 
 
 def _base64url(data: bytes) -> bytes:
-    # Half the time of `base64.urlsafe_b64encode`, and each look-up makes two.
+    # It takes half the time of `base64.urlsafe_b64encode`, and each look-up does it twice.
     text = binascii.b2a_base64(data, newline=False).rstrip(b"=")
     return text.replace(b"+", b"-").replace(b"/", b"_")

@@ -1,9 +1,9 @@
-"""Realms: the people among whom a name is one person's.
+"""Realms: the people among whom a name belongs to one person.
 
-Two logins, or two tenants of one, may each have a user called 1. So a subject is a realm and a
-name: `staff:1` is not `customers:1`. A login's `subject_prefix` spells its realm, and may hold the
-host that was asked for, and claims. Colons in names, and in what is put in, are escaped: so the
-realm is what stands before the last colon, and nothing reaches into another one.
+Two logins, or two tenants of one login, may each have a user called 1. So a subject is a realm and
+a name: `staff:1` is not `customers:1`. A login's `subject_prefix` spells its realm, and may contain
+the requested host and claims. Colons in names and in inserted values are escaped. So the realm
+stands before the last colon, and no name reaches into another realm.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from gateway.core.sessions import subjects
 
-# A part has one thing put in at the most, so that what it spells has one reading.
+# At most one value is inserted into a part, so that its spelling has one reading.
 _PART = re.compile(
     r"(?P<before>[A-Za-z0-9._-]*)"
     r"(?:\{(?:(?P<host>host)|claim:(?P<claim>[^{}]+))\})?"
@@ -24,16 +24,16 @@ _PART = re.compile(
 
 
 class BadPrefix(ValueError):
-    """The text is no prefix; the message says what would be one."""
+    """The text is no prefix; the message shows how to write one."""
 
 
 class NoRealm(ValueError):
-    """A login does not say what its realm is spelled with; the message says what is missing."""
+    """A login lacks the host or claim of its realm; the message says what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a prefix: text, and the host or a claim that is put in between."""
+    """One part of a prefix: text, and the host or a claim that is inserted between."""
 
     before: str
     after: str = ""
@@ -45,7 +45,7 @@ class Part:
         return not self.is_host and not self.claim
 
     def spelled(self, claims: Mapping[str, Any], host: str) -> str:
-        """What the part spells. Raises `NoRealm` where there is nothing to put in."""
+        """The part with its value inserted. Raises `NoRealm` if there is none."""
         if self.is_text:
             return f"{self.before}:"
         value = host if self.is_host else subjects.name_of(claims.get(self.claim))
@@ -54,7 +54,7 @@ class Part:
         return f"{self.before}{_escaped(value)}{self.after}:"
 
     def may_equal(self, other: Part) -> bool:
-        """Whether both may spell the same."""
+        """Whether both can have the same spelling."""
         if self.is_text and other.is_text:
             return self.before == other.before
         begins = _is_beginning(self.before, other.before)
@@ -63,14 +63,14 @@ class Part:
 
     @property
     def pattern(self) -> str:
-        """A regular expression for what the part spells."""
+        """A regular expression for the part's spellings."""
         value = "" if self.is_text else "[^:]+"
         return f"{re.escape(self.before)}{value}{re.escape(self.after)}:"
 
 
 @dataclass(frozen=True, slots=True)
 class SubjectPrefix:
-    """A `subject_prefix` as config.yaml says it."""
+    """A `subject_prefix` of config.yaml."""
 
     text: str = ""
     parts: tuple[Part, ...] = ()
@@ -84,11 +84,11 @@ class SubjectPrefix:
 
     @property
     def claims(self) -> list[str]:
-        """The names of the claims that are put in."""
+        """The names of the inserted claims."""
         return [part.claim for part in self.parts if part.claim]
 
     def may_equal(self, other: SubjectPrefix) -> bool:
-        """Whether both may spell the same realm."""
+        """Whether both can spell the same realm."""
         return len(self.parts) == len(other.parts) and all(
             mine.may_equal(theirs) for mine, theirs in zip(self.parts, other.parts, strict=True)
         )
@@ -112,7 +112,7 @@ def parse_prefix(text: str) -> SubjectPrefix:
 
 
 class Realm:
-    """Gives the people of one login their subjects, and tells whose subject is one of them."""
+    """Gives the people of one login their subjects, and recognizes these subjects."""
 
     def __init__(self, prefix: SubjectPrefix | None = None, *, is_alone: bool = True) -> None:
         """It `is_alone` where no login has a prefix: then a name is a subject as it comes."""
@@ -122,9 +122,10 @@ class Realm:
         self._pattern = re.compile(f"{parts}(?P<name>[^:]+)")
 
     def subject(self, name: str | None, claims: Mapping[str, Any], host: str = "") -> str | None:
-        """The subject of whom a login calls `name`; None if that is none, or is too long.
+        """The subject of a person whom the login calls `name`; None if it has none.
 
-        `claims` and `host` are what the login says of them. Raises `NoRealm`.
+        A subject that is too long, or looks like that of a token without a name, is none. `claims`
+        and `host` come from the login. Raises `NoRealm`.
         """
         realm = "".join(part.spelled(claims, host) for part in self._prefix.parts)
         if name is None:
@@ -136,7 +137,7 @@ class Realm:
     def is_subject(
         self, subject: str, name: str, claims: Mapping[str, Any], host: str | None = None
     ) -> bool:
-        """Whether this is the subject of whom the login calls `name`, at this or at any host."""
+        """Whether the login gives `subject` to `name`, at `host` or, if that is None, at any."""
         try:
             host = self.host_in(subject) if host is None else host
             return self.subject(name, claims, host) == subject
@@ -167,7 +168,7 @@ class Realm:
 
 
 def realms_of(prefixes: Mapping[str, SubjectPrefix | None]) -> dict[str, Realm]:
-    """The realms of all who name people, by the same names as their prefixes."""
+    """The realms of all logins, by the names that `prefixes` has."""
     is_alone = not any(prefix is not None and prefix.text for prefix in prefixes.values())
     return {login: Realm(prefix, is_alone=is_alone) for login, prefix in prefixes.items()}
 

@@ -1,8 +1,8 @@
-"""Records: a session as the store keeps it. What is said in the open stands before the seal.
+"""Records: a session as the store keeps it, its session info before the seal.
 
-The open part tells whose session it is, on which device and since when. So sessions can be listed
-and ended without any key; and it is one value and not two, for a session is to take no more than
-1 KiB of Redis, and each look-up reads one.
+The session info stands in the open: the subject, the device and the times. So sessions can be
+listed and ended without a key. Both are one value, for each look-up reads one value, and a session
+is to take at most 1 KiB of Redis.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from gateway.core.sessions.keys import Key
 from gateway.core.sessions.sealing import Sealer
 from gateway.core.sessions.session import Device, Session, dump_session, load_session
 
-# The layout: version, when the session ends, when it was issued and when it was last seen (whole
-# UNIX seconds, to 2106), the size of the texts; then the texts, then the seal. The scripts that
-# Redis runs know these places as well.
+# The layout: the version; when the session ends, was issued and was last seen (whole UNIX seconds,
+# up to 2106); the size of the texts; then the texts and the seal. The scripts that Redis runs know
+# these offsets as well.
 _VERSION = 1
 _HEAD = struct.Struct(">BIIIH")
 
-# By Lua's counting, from 1: where the ends and the last-seen time begin, the size of the texts, and
-# the head's size.
+# Offsets as Lua counts, from 1: of the end, of the last-seen time and of the texts' size; and the
+# size of the head.
 ENDS_AT, SEEN_AT, TEXTS_SIZE_AT, HEAD_SIZE = 2, 10, 14, _HEAD.size
 
 
 class Foreign(ValueError):
-    """The value is none of ours, or is truncated."""
+    """The value is no record of this gateway, or is truncated."""
 
 
 class NewerVersion(Foreign):
-    """The value was written by a newer gateway."""
+    """A newer gateway wrote the value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,12 @@ class SessionInfo:
 
     @property
     def is_named(self) -> bool:
-        """An operator has issued the key, and `label` is its name: it was sent to no address."""
+        """Whether an operator issued the key; then `label` is its name, and there is no address."""
         return not self.address
 
 
 class Records:
-    """Makes records of sessions, and sessions of records."""
+    """Makes records from sessions, and sessions from records."""
 
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
@@ -75,7 +75,7 @@ class Records:
     def renewed(
         self, key: Key, session: Session, record: bytes, nonce: bytes
     ) -> tuple[bytes, bytes]:
-        """The seal that a record has, and the one that it gets with the renewed session."""
+        """The seal of a record, and its new seal for the renewed session."""
         texts, seal = parts(record)
         return seal, self._seal(key, session, texts, nonce)
 
@@ -85,7 +85,7 @@ class Records:
 
 
 def whole(ends_at: float) -> int:
-    """When a session ends, as the head has it: rather early, for a touch must not go beyond."""
+    """A session's end as the head keeps it: rounded down, since no touch may go beyond it."""
     return int(min(ends_at, 2**32 - 1))
 
 

@@ -1,7 +1,7 @@
-"""Claims that a route asks for: whether a token's claim meets them, compared as JSON compares.
+"""Claims that a route requires: whether a token has them, compared as JSON compares.
 
-Python takes `True` for 1; JSON has one type for numbers, so 1 is 1.0, and another for true and
-false (RFC 8259 §3). A text is neither: "1" is not 1.
+JSON has one type for numbers, so 1 is 1.0, and another for true and false (RFC 8259 §3), while
+Python takes `True` for 1. A text is neither: "1" is not 1.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gateway.core.sessions.session import SUBJECT
 def allowed_values(name: str, values: Iterable[str | int | bool]) -> tuple[Any, ...]:
     """The values that config.yaml allows for a claim, in the form that `is_met` compares with.
 
-    A subject is a text, as which config.yaml may say a number.
+    Subjects are texts, so a number in config.yaml becomes one.
     """
     if name == SUBJECT:
         values = (subjects.name_of(value) or value for value in values)
@@ -26,7 +26,7 @@ def allowed_values(name: str, values: Iterable[str | int | bool]) -> tuple[Any, 
 def is_met(claim: Any, allowed: tuple[Any, ...]) -> bool:
     """Whether a claim is one of the allowed values, or a list that holds one itself.
 
-    A list inside a list, or an object, is no such value.
+    A list inside a list, or an object, meets nothing.
     """
     if isinstance(claim, list):
         return any(_distinct(value) in allowed for value in claim)
@@ -34,7 +34,8 @@ def is_met(claim: Any, allowed: tuple[Any, ...]) -> bool:
 
 
 def _distinct(value: Any) -> Any:
-    """The value in a form that equals no other type's: true and false inside a tuple, which JSON
-    does not have.
+    """The value in a form that equals no value of another JSON type.
+
+    True and false are put into a tuple, which is no type of JSON.
     """
     return (value,) if isinstance(value, bool) else value

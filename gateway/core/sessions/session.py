@@ -1,4 +1,4 @@
-"""Sessions: what is kept of a login, how long it lasts, and how it is written down."""
+"""Sessions: what is kept of a login, how long it lasts, and how it is serialized."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Any
 from gateway.core.secret import SecretBytes
 from gateway.core.sessions import subjects, token_packing
 
-# When a session ends, when its token expires and when it is due: UNIX seconds.
+# When a session ends, when its token expires, and when that is to be renewed (UNIX seconds).
 _TIMES = struct.Struct(">3d")
 
-# This claim stands for the session's subject: that spares most sessions the reading of their token.
+# This claim stands for the session's subject, so most sessions need not parse their token.
 SUBJECT = "sub"
 
-# The login of those sessions whose keys an operator has issued; no path is like it.
+# The login of named keys, which operators issue. No path of a login looks like it.
 NAMED = "keys"
 
 
@@ -34,24 +34,25 @@ class Token(SecretBytes):
 class Session:
     """One key's session. Times are UNIX seconds; `id` is the key's digest.
 
-    Not frozen, since one is made for each look-up and freezing doubles what that costs; nobody
-    changes one.
+    Do not change one. It is not frozen, since each look-up makes one and freezing doubles the cost.
     """
 
     id: str
     subject: str
     token: Token
     login: str  # the path of the login that it came from
-    ends_at: float  # whatever happens: by the absolute timeout, or with a token that is not renewed
-    expires_at: float = math.inf  # the token does
-    renew_at: float = math.inf  # from then on the token should be renewed
+    ends_at: float  # by the absolute timeout, or with a token that is not renewed
+    expires_at: float = math.inf  # of the token
+    renew_at: float = math.inf  # from then on the token is to be renewed
     refresh: str = field(default="", repr=False)  # what renews it: see `refresh_tokens`
     cookie: str = ""  # a backend's cookie that holds its key: see `cookie_deletions.kept_place`
     _claims: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
     def claim(self, name: str) -> Any:
-        """A claim of the token; as `sub`, the session's subject, whichever claim the login found it
-        in. Tokens of two realms may name different people alike; None if a token names none.
+        """A claim of the token. `sub` is the session's subject, from whichever claim it came.
+
+        It has the realm in it, since two realms may give one name to two people. None if the token
+        has no such claim, or names no subject.
         """
         if name != SUBJECT:
             return self.claims.get(name)
@@ -59,7 +60,7 @@ class Session:
 
     @property
     def claims(self) -> Mapping[str, Any]:
-        """The token's payload as the backend wrote it; the backend verifies it, not we."""
+        """The token's payload as the backend wrote it. The backend verifies it, not the gateway."""
         if self._claims is None:
             payload = self.token.raw.split(b".")[1]
             claims = json.loads(base64.urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)))
@@ -69,7 +70,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Who holds a key, as far as the login's request tells: for the list of one's devices."""
+    """The holder of a key, as the login's request describes it: for the list of devices."""
 
     label: str
     address: str
@@ -85,16 +86,17 @@ class Lifetimes:
 
 
 class Unreadable(ValueError):
-    """The bytes are no session that this version knows."""
+    """The bytes are no session that this version can read."""
 
 
 def session_times(
     now: float, *, max_age: float, expiry: float | None, skew: float, renew_before: float | None
 ) -> tuple[float, float, float]:
-    """When a session issued now ends, its token expires, and it should be renewed: UNIX seconds.
+    """When a session issued now ends, its token expires and is to be renewed (UNIX seconds).
 
-    `expiry` is the token's, by its backend's clock, which may differ from ours by `skew` seconds;
-    `renew_before` is how long before its expiry the token is renewed, None if it cannot be.
+    expiry: the token's, by the backend's clock (UNIX seconds); None if it has none
+    skew: how far that clock may differ from ours (seconds)
+    renew_before: how long before its expiry the token is renewed (seconds); None for never
     """
     latest = now + max_age
     if expiry is None:
@@ -105,18 +107,20 @@ def session_times(
 
 
 def renewal_time(now: float, expiry: float, before: float) -> float:
-    """When a token that is got now is due: `before` its expiry, but not before three quarters of
-    its life are over, or one that lives no longer than that would be renewed with each request.
+    """When a token of now is to be renewed: `before` its expiry (seconds).
+
+    It is not renewed before three quarters of its life are over: else a token that lives shorter
+    than `before` would be renewed with each request.
     """
     return math.inf if math.isinf(expiry) else expiry - min(before, (expiry - now) / 4)
 
 
 def dump_session(session: Session) -> bytes:
-    """What is sealed of a session: three times, two lines, and the token, packed. Where a cookie
-    is kept, it stands in the first line behind a tab, which no path of a login has.
+    """The sealed part of a session: three times, two lines, and the packed token.
 
-    Its id is not in it, for the key tells that, nor its subject, which stands beside the seal. This
-    is read ten times faster than JSON, and every look-up reads one.
+    The first line is the login's path, then a tab and the cookie if one is kept. The id is left
+    out, since it follows from the key, and the subject, which stands beside the seal. Every look-up
+    reads this format: it takes a tenth of the time of JSON.
     """
     times = _TIMES.pack(session.ends_at, session.expires_at, session.renew_at)
     login = f"{session.login}\t{session.cookie}" if session.cookie else session.login
@@ -125,7 +129,7 @@ def dump_session(session: Session) -> bytes:
 
 
 def load_session(session_id: str, subject: str, data: bytes) -> Session:
-    """The session that was dumped. Raises `Unreadable`."""
+    """The session that `dump_session` has written. Raises `Unreadable`."""
     try:
         ends, expires, renew = _TIMES.unpack_from(data)
         line, refresh, token = data[_TIMES.size :].split(b"\n", 2)
@@ -134,12 +138,12 @@ def load_session(session_id: str, subject: str, data: bytes) -> Session:
             session_id,
             subject,
             Token(token_packing.unpack(token)),
-            intern(login.decode()),  # one of the few in config.yaml, in all that are remembered
+            intern(login.decode()),  # all remembered sessions share the few of config.yaml
             ends,
             expires,
-            min(math.inf, renew),  # the one that all share
+            min(math.inf, renew),  # the one infinity that all share
             refresh.decode(),
-            intern(cookie.decode()),  # as many as backends set
+            intern(cookie.decode()),  # few: as many as backends set
         )
     except (ValueError, struct.error) as error:
         raise Unreadable from error

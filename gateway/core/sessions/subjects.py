@@ -1,4 +1,4 @@
-"""Subjects: whose a session is, in one name."""
+"""Subjects: the owner of a session, in one name."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import hashlib
 import re
 from typing import Any
 
-# A longer name is no name: it is kept with each session.
+# Longer names are refused, since each session keeps its subject.
 MAX_CHARACTERS = 1024
 
 # A float holds every whole number below this one exactly.
 _MAX_WHOLE_FLOAT = 2**53
 
-# What stands for the subject of a session whose token names none: this, and a digest.
+# The subject of a session whose token names none: this word and a digest.
 _UNNAMED = re.compile(r"token:[0-9a-f]{32}")
 
 
 def name_of(claim: Any) -> str | None:
-    """The name that a claim holds: a text, or a whole number; None if it can be no name.
+    """The name that a claim holds: a text or a whole number; None if it is neither.
 
     1, 1.0 and "1" are one name: backends write the same number in different ways.
     """
@@ -35,10 +35,10 @@ def name_of(claim: Any) -> str | None:
 
 
 def unnamed(token: str) -> str:
-    """The subject of a session whose token names none: no other token has it."""
+    """A subject for a session whose token names none. No other token gets the same."""
     return f"token:{hashlib.sha256(token.encode()).hexdigest()[:32]}"
 
 
 def is_unnamed(subject: str) -> bool:
-    """Whether a subject says nothing of whose the session is, so that its others are unknown."""
+    """Whether a subject names no owner, so that the owner's other sessions are unknown."""
     return subject.startswith("token:") and _UNNAMED.fullmatch(subject) is not None

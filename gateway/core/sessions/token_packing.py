@@ -1,7 +1,7 @@
-"""A token as the bytes that it spells: three quarters of its size, for as long as it is at rest.
+"""Packs a token at rest into the bytes that its base64url spells: three quarters of its size.
 
-A JWS in compact form is three parts of unpadded base64url (RFC 7515 §7.1). What cannot be spelled
-in exactly the same way again is kept as it is.
+A JWS in compact form is three parts of unpadded base64url (RFC 7515 §7.1). A token that would not
+come back in exactly the same spelling is kept as it is.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import binascii
 import struct
 
-# In front of the parts stand the lengths of the first two as they are spelled; of a token that is
-# kept as it is, zeros.
+# In front of the parts stand the lengths of the first two as they are spelled, or zeros if the
+# token is kept as it is.
 _LENGTHS = struct.Struct(">HH")
 _AS_IT_IS = _LENGTHS.pack(0, 0)
 
 
 def pack(token: bytes) -> bytes:
-    """The token's bytes."""
+    """The packed token."""
     try:
         first, second, third = token.split(b".")
         packed = _LENGTHS.pack(len(first), len(second)) + b"".join(
@@ -28,10 +28,10 @@ def pack(token: bytes) -> bytes:
 
 
 def unpack(packed: bytes) -> bytes:
-    """The token as it was. Raises `struct.error` for less than any token is packed into.
+    """The token as it was. Raises `struct.error` for bytes that are too few.
 
-    Each part but the last is filled up to whole groups of four characters, so that all are spelled
-    at once (measured: 1.1 µs, against 2.5 µs for one after the other).
+    Each part but the last is padded to whole groups of four characters, so that one call encodes
+    all (measured: 1.1 µs, against 2.5 µs for three calls).
     """
     first, second = _LENGTHS.unpack_from(packed)
     if not first:
