@@ -510,10 +510,12 @@ class Supervisor:
 
 
 def preload() -> None:
-    """Imports what every worker needs, once: it takes half a second, and forking 3 ms.
+    """Import what workers need, once: it takes half a second, and forking 3 ms.
 
-    Workers share the memory, so the collector must not write to it (`gc.freeze`).
+    PyJWT is needed by some configurations only, and takes 50 ms and 1 MiB. Workers share the
+    memory, so the collector must not write to it (`gc.freeze`).
     """
+    from gateway.core.tokens import minting, verifying_keys  # noqa: F401
     from gateway.processes import worker  # noqa: F401
 
     gc.collect()
@@ -521,8 +523,14 @@ def preload() -> None:
 
 
 def block_signals() -> None:
-    """Has the supervisor's signals wait until it takes them; children undo it."""
+    """Has the supervisor's signals wait until it takes them; children undo it.
+
+    A signal that is ignored never waits. What started the gateway may have said so: `nohup` of
+    SIGHUP, other daemons of SIGCHLD. A shell's word on SIGINT and SIGQUIT holds.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    for number in set(_SIGNALS) - {signal.SIGINT, signal.SIGQUIT}:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def stop_wanted() -> bool:

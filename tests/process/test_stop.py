@@ -149,6 +149,27 @@ def test_signals_while_it_starts(tmp_path: Path, redis: RedisServer, shop: Upstr
             assert process.returncode == 0
 
 
+def test_signals_that_were_ignored(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
+    """Whatever starts a gateway may ignore signals (`nohup`); it takes them all the same."""
+    with gateway(tmp_path, redis.url, **sections(shop)) as relay:
+        file = relay.log.with_name("config.yaml")
+    numbers = [signal.SIGHUP, signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2]
+    program = (
+        "import os, signal, sys\n"
+        f"for number in {[int(number) for number in numbers]}:\n"
+        "    signal.signal(number, signal.SIG_IGN)\n"
+        f"os.execv(sys.executable, [sys.executable, '-m', 'gateway', 'run', '-c', {str(file)!r}])"
+    )
+    log = tmp_path / "ignored.log"
+    command = [sys.executable, "-c", program]
+    with processes.running(command, log=log, port=relay.port, env=environment()) as process:
+        process.send_signal(signal.SIGHUP)
+        eventually(lambda: "gateway: reloaded" in log.read_text())
+        assert status(ask(relay.port, GET)) == 200
+        process.terminate()
+        assert process.wait(HANG) == 0
+
+
 def blocks(file: Path, number: signal.Signals) -> bool:
     """Whether a process blocks a signal (proc(5))."""
     lines = file.read_text().splitlines()
