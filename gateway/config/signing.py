@@ -36,7 +36,7 @@ def with_signing_keys(
             problems.append(document.problem(where, str(error)))
             continue
         if kid is not None and kid in ids:
-            twice = f"has the id of keys[{ids[kid]}], so nobody could tell them apart"
+            twice = f"has the id of keys[{ids[kid]}]: each key needs its own"
             problems.append(document.problem(("signing", "keys", at, "kid"), twice))
         ids[kid] = at
         keys.append(key)

@@ -70,14 +70,14 @@ class BackendLogin(Login):
     async def _answer(self, attempt: Attempt, reply: Reply) -> Reply:
         """Answer the client by the backend's reply. Raises `UnreadableReply`."""
         if reply.is_refusal or attempt.method == "OPTIONS":
-            return await self._refused(attempt, reply)
+            return await self._pass_refusal(attempt, reply)
         if await off_loop(reply.is_large, denials.says_no, reply, self._config.failed):
-            return await self._said_no(attempt, reply)
+            return await self._pass_denial(attempt, reply)
         sent = EchoDetector(attempt.query, attempt.fields, attempt.body)
         try:
-            found, claims = await self._believed(attempt, reply, sent)
+            found, claims = await self._read_token(attempt, reply, sent)
         except NoToken:
-            return await self._without_token(attempt, reply)
+            return await self._pass_without_token(attempt, reply)
         # Tried before a session is issued: a reply that cannot be rewritten is refused.
         await swap(reply, found, "")
         if attempt.is_foreign and reply_tokens.is_in_cookie(reply, found):
@@ -87,14 +87,14 @@ class BackendLogin(Login):
         refresh = await self._refresh_token(reply, sent)
         return await self._issue(attempt, reply, found, claims=claims, refresh=refresh)
 
-    async def _said_no(self, attempt: Attempt, reply: Reply) -> Reply:
+    async def _pass_denial(self, attempt: Attempt, reply: Reply) -> Reply:
         """Pass a refusal with the status of a success, if it hands no token out."""
         if await off_loop(reply.is_large, denials.may_hand_out, reply, self._config.failed):
             _log.error("login %s: a reply that says no may hand out a token", attempt.request_id)
             raise BackendFailed(refusals.NO_TOKEN)
-        return await self._refused(attempt, reply)
+        return await self._pass_refusal(attempt, reply)
 
-    async def _believed(
+    async def _read_token(
         self, attempt: Attempt, reply: Reply, sent: EchoDetector
     ) -> tuple[Found, Claims]:
         """The reply's token and its claims, once they may be believed. Raises `NoToken`."""
@@ -111,13 +111,13 @@ class BackendLogin(Login):
             _log.error("login %s: the token cannot be verified now", attempt.request_id)
             raise BackendFailed(refusals.KEYS) from None
 
-    async def _without_token(self, attempt: Attempt, reply: Reply) -> Reply:
+    async def _pass_without_token(self, attempt: Attempt, reply: Reply) -> Reply:
         """Pass a reply that refuses: by a redirect, or by asking for a second step.
 
         Any other success must hold a token.
         """
         if reply.status >= 300 or await off_loop(reply.is_large, denials.is_no_login, reply):
-            return await self._refused(attempt, reply)
+            return await self._pass_refusal(attempt, reply)
         _log.error(
             "login %s: the backend answered %d without a token",
             attempt.request_id,
@@ -125,7 +125,7 @@ class BackendLogin(Login):
         )
         raise BackendFailed(refusals.NO_TOKEN)
 
-    async def _refused(self, attempt: Attempt, reply: Reply) -> Reply:
+    async def _pass_refusal(self, attempt: Attempt, reply: Reply) -> Reply:
         """The backend's own answer to a failed login, without any token."""
         scrubbed = (await scrub(reply)).without_cookies(self._own_cookies)
         if attempt.method != "OPTIONS":
@@ -153,7 +153,7 @@ class BackendLogin(Login):
         renew = self._config.renew
         issued = await self._sessions.issue(
             token=found.token,
-            subject=subject or self._unnamed(found.token),
+            subject=subject or self._unnamed_subject(found.token),
             login=self._config.path,
             device=Device(attempt.device, attempt.address),
             token_expiry=claims.expires,
@@ -162,11 +162,11 @@ class BackendLogin(Login):
             renew_before=renew.before if renew and refresh else None,
         )
         report(self._sessions, "login", attempt, issued.session)
-        swapped, cookie = await _handed_out(reply, found, issued.key, attempt.cookie)
+        swapped, cookie = await _hand_out(reply, found, issued.key, attempt.cookie)
         kept = swapped.without_cookies(self._own_cookies, issued.key.reveal())
         return LoggedIn.by(kept, *cookie)
 
-    def _unnamed(self, token: str) -> str:
+    def _unnamed_subject(self, token: str) -> str:
         if not self._has_warned:
             self._has_warned = True
             _log.warning(
@@ -178,7 +178,7 @@ class BackendLogin(Login):
         return subjects.unnamed(token)
 
 
-async def _handed_out(
+async def _hand_out(
     reply: Reply, found: Found, key: Key, cookie: KeyCookie | None
 ) -> tuple[Reply, list[tuple[str, str]]]:
     """The reply with the key in the token's place, or with neither, beside the cookie's field.

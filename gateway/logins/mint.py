@@ -74,11 +74,11 @@ class MintLogin(Login):
             is_large, failed = reply.is_large, self._config.failed
             is_no = reply.status >= 300 or await off_loop(is_large, denials.says_no, reply, failed)
             if is_no or attempt.method == "OPTIONS":
-                return self._refused(attempt, scrubbed)
+                return self._pass_refusal(attempt, scrubbed)
             found = await off_loop(is_large, reply_claims.collect, reply, self._wanted)
             if await off_loop(is_large, reply_claims.are_refused, reply, self._wanted):
-                return self._refused(attempt, scrubbed)
-            data = await off_loop(is_large, _object, scrubbed)
+                return self._pass_refusal(attempt, scrubbed)
+            data = await off_loop(is_large, _json_object, scrubbed)
             # Tried before a session is issued: a reply that cannot hold a key is refused.
             with_key(data or {}, self._config.reply.pointer, "")
         except BadClaims as error:
@@ -96,7 +96,7 @@ class MintLogin(Login):
         )
         return LoggedIn.by(_with_body(scrubbed, body))
 
-    def _refused(self, attempt: Attempt, scrubbed: Reply) -> Reply:
+    def _pass_refusal(self, attempt: Attempt, scrubbed: Reply) -> Reply:
         """The backend's own answer to a failed login."""
         if attempt.method != "OPTIONS":
             reason = f"status_{scrubbed.status}"
@@ -104,7 +104,7 @@ class MintLogin(Login):
         return scrubbed
 
 
-def _object(reply: Reply) -> dict[str, Any] | None:
+def _json_object(reply: Reply) -> dict[str, Any] | None:
     """The JSON object in the reply; None if there is none."""
     try:
         data = json_text.value(reply.text()[0])

@@ -65,13 +65,13 @@ class UsersLogin(Login):
 
     def name_in(self, attempt: Attempt) -> str:
         try:
-            return _given(attempt).name
+            return _read_form(attempt).name
         except BadLoginForm:
             return ""
 
     async def _log_in(self, attempt: Attempt) -> Reply:
         try:
-            given = _given(attempt)
+            given = _read_form(attempt)
             async with self._turns.take(_clients(attempt, given)):
                 user = await asyncio.to_thread(self._verify, given)
         except NoRoom as full:
@@ -125,7 +125,7 @@ class UsersRenewal:
         return self._minter.renewed(session, user.claims)
 
 
-def _given(attempt: Attempt) -> LoginForm:
+def _read_form(attempt: Attempt) -> LoginForm:
     return login_form.read(attempt.field("content-type"), attempt.body)
 
 

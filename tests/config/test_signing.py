@@ -80,8 +80,8 @@ def test_all_keys_that_are_wrong_at_once(tmp_path: Path) -> None:
         "signing.keys[4].private_key: is of another kind: EdDSA needs an Ed25519 key",
         "signing.keys[5].secret: is too short: at least 32 bytes, random ones",
         "signing.keys[6].secret: is a key in PEM, which is no secret for HS256",
-        "signing.keys[8].kid: has the id of keys[7], so nobody could tell them apart",
-        "signing.keys[10].kid: has the id of keys[9], so nobody could tell them apart",
+        "signing.keys[8].kid: has the id of keys[7]: each key needs its own",
+        "signing.keys[10].kid: has the id of keys[9]: each key needs its own",
     ]
 
 

@@ -101,7 +101,7 @@ def test_subjects(subject: object) -> None:
 )
 def test_what_names_nobody(subject: object) -> None:
     """And nothing is said of the value."""
-    with pytest.raises(BadClaims, match="sub is no text or number that could name anybody"):
+    with pytest.raises(BadClaims, match="sub is no text or number that names a user"):
         subject_of({"sub": subject})
 
 

@@ -121,7 +121,7 @@ class OidcSection(LoginSection):
     @model_validator(mode="after")
     def _fits(self) -> OidcSection:
         if "openid" not in self.scopes:
-            raise ValueError("scopes must hold openid: without it, nobody is logged in")
+            raise ValueError("scopes must hold openid: without it, a provider gives no ID token")
         for name in self.parameters:
             if name in PARAMETERS:
                 raise ValueError(f"parameters cannot hold {name}, which the gateway itself says")

@@ -86,7 +86,7 @@ def subject_of(claims: Mapping[str, Any]) -> str:
     """The subject that the claims name. Raises `BadClaims`."""
     subject = Claims(claims, None).subject(("sub",))
     if subject is None:
-        raise BadClaims("sub is no text or number that could name anybody")
+        raise BadClaims("sub is no text or number that names a user")
     return subject
 
 

@@ -83,7 +83,7 @@ def of_secret(secret: Secret) -> VerifyingKey:
     """A key that both sides know. Raises `BadKey`."""
     raw = secret.reveal().encode()
     if _is_public(raw):
-        raise BadKey("is a public key: with it as a secret, anybody could sign")
+        raise BadKey("is a public key: as a secret, it would let any client sign tokens")
     fits = tuple(name for name, size in _SECRET_SIZES.items() if len(raw) >= size)
     if not fits:
         raise BadKey(f"is too short: {_SECRET_SIZES['HS256']} random bytes are the least")
@@ -93,7 +93,7 @@ def of_secret(secret: Secret) -> VerifyingKey:
 def of_pem(text: str) -> VerifyingKey:
     """A public key in PEM, or the one in a certificate. Raises `BadKey`."""
     if "PRIVATE KEY-----" in text:
-        raise BadKey("is a private key: it belongs to the one who signs, and to nobody else")
+        raise BadKey("is a private key: only the issuer may hold it, so write its public key")
     try:
         if "-----BEGIN CERTIFICATE-----" in text:
             material: Any = x509.load_pem_x509_certificate(text.encode()).public_key()

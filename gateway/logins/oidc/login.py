@@ -109,7 +109,7 @@ class OidcLogin(Login):
         )
         random = secrets.token_bytes(NONCE_BYTES)
         taken = login_state.cookie(pending, config.path, like, self._sessions.sealer, random)
-        return _lead_to(url, *login_state.deletions_if_too_many(attempt.login_states, like), taken)
+        return _redirect(url, *login_state.deletions_if_too_many(attempt.login_states, like), taken)
 
     # The way back.
 
@@ -119,15 +119,15 @@ class OidcLogin(Login):
         Raises `LoginFailed` and `StoreUnavailable`.
         """
         with reporting_failures(self._sessions, attempt):
-            pending = await self._pending(attempt)
+            pending = await self._claim(attempt)
             try:
-                return await self._arrive(attempt, pending)
+                return await self._finish(attempt, pending)
             except BackendFailed as failed:
                 again = return_paths.login_url(self._config.path, pending.return_to)
                 ended = login_state.ended(pending.state, _cookie(attempt))
                 raise LoginFailed(failed.refusal, again=again, cookie=ended) from None
 
-    async def _pending(self, attempt: Attempt) -> LoginState:
+    async def _claim(self, attempt: Attempt) -> LoginState:
         """Claim the login that ends here: no second request can end it. Raises `LoginFailed`."""
         path, now = self._config.path, time.time()
         try:
@@ -142,9 +142,9 @@ class OidcLogin(Login):
             raise LoginFailed(refusals.LOGIN_LOST, again=path)
         return pending
 
-    async def _arrive(self, attempt: Attempt, pending: LoginState) -> Reply:
+    async def _finish(self, attempt: Attempt, pending: LoginState) -> Reply:
         metadata = await self._provider.metadata()
-        tokens = await self._redeemed(attempt, pending, metadata)
+        tokens = await self._redeem(attempt, pending, metadata)
         if tokens.id_token is None:
             self._fail(attempt, "no_id_token")
         try:
@@ -180,9 +180,11 @@ class OidcLogin(Login):
         report(self._sessions, "login", attempt, issued.session)
         like = _cookie(attempt)
         key = like.setting(issued.key.reveal())
-        return LoggedIn.by(_lead_to(pending.return_to, login_state.ended(pending.state, like), key))
+        return LoggedIn.by(
+            _redirect(pending.return_to, login_state.ended(pending.state, like), key)
+        )
 
-    async def _redeemed(
+    async def _redeem(
         self, attempt: Attempt, pending: LoginState, metadata: Metadata
     ) -> TokenResponse:
         """Redeem the code that the browser brings. Raises `BackendFailed`."""
@@ -274,7 +276,7 @@ def _refusal_of(error: str) -> Refusal:
     return refusals.PROVIDER_DOWN if passing else refusals.PROVIDER_INVALID
 
 
-def _lead_to(url: str, *cookies: str) -> Reply:
+def _redirect(url: str, *cookies: str) -> Reply:
     """A redirect by which every browser goes on with a GET (RFC 9700 §4.12)."""
     lines = [("Set-Cookie", cookie) for cookie in cookies]
     return Reply(_SEE_OTHER, (("Location", url), *lines, *_PRIVATE), b"")

@@ -48,7 +48,7 @@ class OidcRenewal:
             raise RenewalRefused
         try:
             tokens = await self._provider.refresh(stored.refresh_token)
-            claims = await self._claims(tokens, session)
+            claims = await self._id_claims(tokens, session)
             now = time.time()
             token, expiry = token_response.token_of(
                 tokens, self._config.token, claims, now=now, skew=self._skew
@@ -75,7 +75,7 @@ class OidcRenewal:
             token_response.dump(stored),
         )
 
-    async def _claims(self, tokens: TokenResponse, session: Session) -> Claims | None:
+    async def _id_claims(self, tokens: TokenResponse, session: Session) -> Claims | None:
         """The claims of the new ID token, if one came. It names the same subject (Core §12.2)."""
         if tokens.id_token is None:
             return None
