@@ -192,7 +192,7 @@ class Visitor:
     @property
     def key(self) -> str:
         keys = [value for value in self.cookies.values() if value.startswith("lk_")]
-        [key] = [each for each in keys if not each.startswith(LOGIN_STATE_MARK)]
+        [key] = [name for name in keys if not name.startswith(LOGIN_STATE_MARK)]
         return key
 
     async def session(self) -> Session:

@@ -42,8 +42,8 @@ def forms(secret: str) -> set[bytes]:
     spelled = {raw, own[:_PIECE], own[-_PIECE:], raw.lower(), raw.upper()}
     spelled.add(quote(secret, safe="").encode())
     spelled.add(json.dumps(secret)[1:-1].encode())
-    for each in (raw, *_decoded(secret)):
-        spelled |= {each, each.hex().encode(), each.hex().upper().encode(), *_in_base64(each)}
+    for form in (raw, *_decoded(secret)):
+        spelled |= {form, form.hex().encode(), form.hex().upper().encode(), *_in_base64(form)}
     return spelled
 
 

@@ -15,7 +15,7 @@ class Element:
 
     def all(self, tag: str) -> list["Element"]:
         """The elements of a kind in it, at any depth."""
-        return [each for each in self.everything() if each.tag == tag]
+        return [element for element in self.everything() if element.tag == tag]
 
     def the(self, tag: str) -> "Element":
         """The only one of its kind."""

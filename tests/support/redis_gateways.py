@@ -97,8 +97,8 @@ class Pair:
             await asyncio.sleep(0.1)
         for at in (0, 1):
             key = await self._eventually_logged_in(at, until)
-            for each in (0, 1):
-                await self.until(each, key, 200)
+            for number in (0, 1):
+                await self.until(number, key, 200)
             assert await self.log_out(at, key) == 204
             await self.until(1 - at, key, 401)
 

@@ -68,7 +68,7 @@ class RedisSentinel:
         for sentinel in self.sentinels:
             with sentinel.client(socket_timeout=1) as client:
                 named.add(client.sentinel_get_master_addr_by_name(SERVICE)[1])
-        server = next((each for each in self.servers if {each.port} == named), None)
+        server = next((server for server in self.servers if {server.port} == named), None)
         if server is None:
             return None
         with server.client(socket_timeout=1) as client:

@@ -66,14 +66,14 @@ def payload(**claims: Any) -> dict[str, Any]:
 
 def published(*keys: Signer | dict[str, Any]) -> bytes:
     """A key set."""
-    jwks = [each.jwk if isinstance(each, Signer) else each for each in keys]
+    jwks = [key.jwk if isinstance(key, Signer) else key for key in keys]
     return json.dumps({"keys": jwks}).encode()
 
 
 def by_hand(header: Mapping[str, Any], claims: Any, signature: bytes = b"signature") -> str:
     """A token that no library would write."""
     parts = [json.dumps(header).encode(), json.dumps(claims).encode(), signature]
-    return ".".join(base64.urlsafe_b64encode(each).rstrip(b"=").decode() for each in parts)
+    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
 
 
 def hs256(text: str, claims: Any, header: Mapping[str, Any]) -> str:

@@ -23,10 +23,10 @@ LARGE = 512 * MIB
 
 # What a large transfer may add to a worker: both directions' bounds, with room for the allocator.
 # Without backpressure it would be all of it.
-MOST_GROWTH = 24 * MIB
+MAX_GROWTH_BYTES = 24 * MIB
 
 # What the buffers of two connections in the kernel take.
-MOST_BUFFERED = 64 * MIB
+MAX_BUFFERED_BYTES = 64 * MIB
 
 
 def serving_worker(relay: Gateway, shop: Upstream) -> int:
@@ -211,14 +211,14 @@ def test_a_download_to_a_slow_reader_is_paused(relay: Gateway, shop: Upstream) -
         client.send(GET)
         client.head()
         until_it_rests(producer)
-        assert producer.sent < MOST_BUFFERED
-        assert memory(worker) - before < MOST_GROWTH
+        assert producer.sent < MAX_BUFFERED_BYTES
+        assert memory(worker) - before < MAX_GROWTH_BYTES
         view, left = bytearray(4 * MIB), LARGE - len(client.held)
         while left:
             got = client.sock.recv_into(view)
             assert got
             left -= got
-        assert memory(worker) - before < MOST_GROWTH
+        assert memory(worker) - before < MAX_GROWTH_BYTES
 
 
 def test_bytes_behind_the_last_request_cut_nothing(relay: Gateway, shop: Upstream) -> None:
@@ -271,17 +271,17 @@ def test_an_upload_to_a_slow_upstream_is_paused(relay: Gateway, shop: Upstream) 
         with suppress(TimeoutError):
             while sent < total:
                 sent += client.sock.send(piece)
-        assert sent < MOST_BUFFERED
+        assert sent < MAX_BUFFERED_BYTES
         goes_on.set()
         client.sock.settimeout(HANG)
         while sent < total:
             sent += client.sock.send(piece[: total - sent])
         assert client.answer()[::2] == (200, b"ok")
-    assert memory(worker) - before < MOST_GROWTH
+    assert memory(worker) - before < MAX_GROWTH_BYTES
 
 
 # wire-rules.md#D3's bound for one connection, in bytes.
-MOST_HELD = 512 * 1024
+MAX_HELD_BYTES = 512 * 1024
 MANY = 40
 
 
@@ -307,7 +307,7 @@ def test_readers_that_stop_take_a_bounded_memory(relay: Gateway, shop: Upstream)
                 with suppress(TimeoutError):
                     client.send(request)
             time.sleep(0.7)
-            assert memory(worker) - before < MANY * MOST_HELD
+            assert memory(worker) - before < MANY * MAX_HELD_BYTES
         stop.set()
 
 
