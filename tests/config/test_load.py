@@ -177,7 +177,7 @@ def test_secrets_from_a_file(tmp_path: Path) -> None:
         "the first secret....\nthe-second-secret.....\n".replace(" ", "-")
     )
     config = load(write(tmp_path, MINIMAL + "session: {secrets_file: keys}\n"), {})
-    assert [len(each.reveal()) for each in config.session.secrets] == [20, 22]
+    assert [len(secret.reveal()) for secret in config.session.secrets] == [20, 22]
     assert "secret" not in repr(config.session.secrets)
     [problem] = problems(tmp_path, MINIMAL + "session: {secrets_file: nope}\n")
     assert "session.secrets_file: cannot be read: No such file" in problem
@@ -286,12 +286,12 @@ def test_addresses(tmp_path: Path) -> None:
     config = load(write(tmp_path, text + "listen: ['[::1]:80', ':81', 'unix:/run/b.sock']\n"), {})
     assert config.listen == (TcpAddress("::1", 80), TcpAddress("", 81), UnixAddress("/run/b.sock"))
     servers = config.upstreams["shop"].servers
-    assert [str(each) for each in servers] == [
+    assert [str(server) for server in servers] == [
         "https://a.example",
         "unix:/run/a.sock",
         "http://[::1]:1",
     ]
-    assert [each.authority for each in servers] == ["a.example", "localhost", "[::1]:1"]
+    assert [server.authority for server in servers] == ["a.example", "localhost", "[::1]:1"]
 
 
 def test_who_may_connect_to_a_unix_socket(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_the_choice(
 )
 def test_where_keys_are_taken(places: list[str], secure: bool, names: set[str] | None) -> None:
     """Where they are handed out, and over HTTPS not where a sibling host could put one."""
-    read = [parse_token_place(each) for each in places]
+    read = [parse_token_place(place) for place in places]
     assert trusted_cookies("latchkey", read, secure=secure) == names
 
 

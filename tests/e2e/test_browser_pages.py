@@ -237,6 +237,6 @@ def test_a_way_back_stays_on_this_site(browser: Chrome) -> None:
 def _nothing_is_blocked(browser: Chrome) -> Iterator[None]:
     """The pages obey their own policy; Chromium reports refusals and a missing icon by itself."""
     yield
-    told = [str(each["message"]) for each in browser.get_log("browser")]  # type: ignore[no-untyped-call]
+    told = [str(line["message"]) for line in browser.get_log("browser")]  # type: ignore[no-untyped-call]
     usual = ("with a status of", "/favicon.ico")
     assert [each for each in told if not any(one in each for one in usual)] == []

@@ -147,7 +147,7 @@ def go(browser: Chrome, front: Gateway, path: str) -> None:
 def _nothing_is_blocked(browser: Chrome) -> Iterator[None]:
     """The page obeys its own policy; Chromium reports 401s and a missing icon by itself."""
     yield
-    told = [str(each["message"]) for each in browser.get_log("browser")]  # type: ignore[no-untyped-call]
+    told = [str(line["message"]) for line in browser.get_log("browser")]  # type: ignore[no-untyped-call]
     usual = ("status of 401", "/favicon.ico")
     assert [each for each in told if not any(one in each for one in usual)] == []
 

@@ -356,7 +356,7 @@ def test_nothing_secret_is_logged(shop: Shop, browser: Chrome) -> None:
     """No code, state or token is in a log of the gateway's; paths are, without their queries."""
     log_in(browser, shop)
     records = shop.front.records(route="/login/example/callback")
-    assert {each["path"] for each in records} == {"/login/example/callback"}
+    assert {record["path"] for record in records} == {"/login/example/callback"}
     text = "".join(each.read_text() for each in shop.front.log.parent.glob("*.log"))
     assert not JWT.search(text)
     assert not re.search(r"[?&](code|state|nonce)=", text)

@@ -135,12 +135,12 @@ async def test_listing(admin: Client, place: World) -> None:
     await issue(place, "bob")
     status, answer = await ask(admin, "GET", "/sessions?subject=alice")
     assert (status, set(answer)) == (200, {"sessions"})
-    assert {each["handle"] for each in answer["sessions"]} == mine
-    for each in answer["sessions"]:
-        assert (each["device"], each["address"]) == ("Safari on iPhone", "192.0.2.7")
-        times = each["created"], each["last_seen"], each["ends"]
+    assert {session["handle"] for session in answer["sessions"]} == mine
+    for session in answer["sessions"]:
+        assert (session["device"], session["address"]) == ("Safari on iPhone", "192.0.2.7")
+        times = session["created"], session["last_seen"], session["ends"]
         assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", at) for at in times)
-        assert each["created"] == each["last_seen"] < each["ends"]
+        assert session["created"] == session["last_seen"] < session["ends"]
     assert "eyJ" not in json.dumps(answer)
     assert await ask(admin, "GET", "/sessions?subject=nobody") == (200, {"sessions": []})
 

@@ -37,7 +37,7 @@ async def test_a_fault_shows_nothing_of_its_inside(caplog: pytest.LogCaptureFixt
     assert (answer.status, json.loads(text)["reason"]) == (500, "internal_error")
     assert "secret" not in text
     assert [each.reason for each in counted] == ["internal_error"]
-    lines = [each for each in caplog.records if each.levelno == logging.ERROR]
+    lines = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert len(lines) == 1
     assert "RuntimeError" in lines[0].getMessage()
     assert "in broken" in lines[0].getMessage()

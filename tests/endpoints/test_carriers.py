@@ -146,7 +146,7 @@ async def test_another_site_and_a_backends_own_cookie(here: World, kind: str) ->
         status, fields, body = await here.ask("POST", "/login", BODY, **said, **foreign)
         assert (status, "Set-Cookie" in fields) == (403, False)
         assert b"cross_site" in body
-    assert {each.kind for each in here.events} == {"login_failed"}
+    assert {event.kind for event in here.events} == {"login_failed"}
     for more in ({}, OWN):
         status, fields, _ = await here.ask("POST", "/login", BODY, **said, **more)
         assert (status, cookie_in(fields)[:7]) == (200, "sid=lk_")

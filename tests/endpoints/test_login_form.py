@@ -104,7 +104,7 @@ async def test_a_wrong_password(place: World, language: str, texts: Texts) -> No
     assert said.text == f"{notice.heading} {notice.words}"
     assert page.the("title").text.startswith(notice.heading)
     fields = [each for each in page.all("input") if each.attributes.get("type") != "hidden"]
-    assert {each.attributes["aria-describedby"] for each in fields} == {said.attributes["id"]}
+    assert {field.attributes["aria-describedby"] for field in fields} == {said.attributes["id"]}
     right = urlencode({**again.fields, "username": "alice", "password": PASSWORD}).encode()
     status, headers, _ = await place.ask("POST", again.action, right, **OWN)
     assert (status, headers["Location"]) == (303, "/orders?page=2")

@@ -303,7 +303,9 @@ async def test_a_success_without_a_usable_token_is_refused(
     status, _, body = await place.ask("POST", "/login", BODY, X_Request_Id="r-17")
     assert (status, json.loads(body)["reason"]) == (502, "no_token")
     assert b"eyJ" not in body
-    assert [each for each in caplog.messages if "login r-17" in each and "token" in each]
+    assert [
+        message for message in caplog.messages if "login r-17" in message and "token" in message
+    ]
     assert "eyJ" not in caplog.text
     assert await count(place) == 0
 

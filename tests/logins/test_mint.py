@@ -169,7 +169,7 @@ async def test_a_no_with_status_200(place: World) -> None:
     place.backend.answer = answer(no)
     status, _, body = await place.ask("POST", "/login", BODY)
     assert (status, json.loads(body), await count(place)) == (200, no, 0)
-    assert [each.reason for each in place.events] == ["status_200"]
+    assert [event.reason for event in place.events] == ["status_200"]
 
 
 async def test_a_no_is_a_no_whatever_else_the_reply_holds(redis: RedisServer) -> None:
@@ -306,7 +306,7 @@ async def test_what_is_told_of_attempts(place: World) -> None:
     await place.ask("POST", "/login", BODY)
     place.backend.answer = answer({})
     await place.ask("POST", "/login", BODY)
-    told = [(each.kind, each.subject, each.reason) for each in place.events]
+    told = [(event.kind, event.subject, event.reason) for event in place.events]
     assert told == [
         ("login", "alice", ""),
         ("login_failed", "", "status_401"),

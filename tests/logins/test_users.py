@@ -389,7 +389,7 @@ async def test_what_is_told_of_attempts(place: World, caplog: pytest.LogCaptureF
     await log_in(place)
     await place.ask("POST", "/login", body("my password", "hunter2hunter2"), **JSON)
     await place.ask("POST", "/login", b"{}", **JSON)
-    told = [(each.kind, each.subject, each.reason) for each in place.events]
+    told = [(event.kind, event.subject, event.reason) for event in place.events]
     assert told == [
         ("login", "alice", ""),
         ("login_failed", "", "wrong_login"),

@@ -107,7 +107,9 @@ async def test_a_token_that_is_not_believed_is_502(
         status, said, _ = await log_in(place, token)
         assert (status, said) == (502, "token_not_verified")
         assert await count(place) == 0
-        assert any(each.endswith(f"the token is unusable: {reason}") for each in caplog.messages)
+        assert any(
+            message.endswith(f"the token is unusable: {reason}") for message in caplog.messages
+        )
         assert token not in caplog.text
 
 

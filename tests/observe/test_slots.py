@@ -32,6 +32,6 @@ def test_what_a_worker_counted_stays_and_how_it_was_goes() -> None:
         for name in names:
             (folder / name).touch()
         slots.left(1)
-        assert {each.name for each in folder.iterdir()} == names - {"gauge_livesum_1.db"}
+        assert {path.name for path in folder.iterdir()} == names - {"gauge_livesum_1.db"}
     finally:
         slots.remove()

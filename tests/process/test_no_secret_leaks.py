@@ -367,7 +367,7 @@ def end_sessions(flows: Flows) -> None:
     page = flows.ask("/sessions", cookie(mine[0]) + BROWSER)
     assert b"<html" in page
     listed = json.loads(flows.ask("/sessions", bearer(mine[0])).partition(b"\r\n\r\n")[2])
-    other = next(each["handle"] for each in listed["sessions"] if not each["current"])
+    other = next(session["handle"] for session in listed["sessions"] if not session["current"])
     assert flows.call(mine[0], f"/sessions/{other}", "DELETE") == 204
     assert flows.call(mine[0], f"/sessions/{mine[0]}", "DELETE") == 401
     flows.ask("/sessions", BROWSER)

@@ -73,7 +73,7 @@ def test_beside_a_running_gateway(relay: Gateway) -> None:
     for key in (first, second, other):
         assert status(ask(relay.port, API % key.encode())) == 200
     listed = sessions(relay, "list", "--subject", "alice")
-    assert {each["handle"] for each in listed["sessions"]} == {
+    assert {session["handle"] for session in listed["sessions"]} == {
         session_id(first),
         session_id(second),
     }

@@ -174,7 +174,7 @@ def test_a_new_token_takes_the_place_of_the_sessions(
 ) -> None:
     """The client sees its key where the token was; every gateway goes on with the new token."""
     key = log_in(both[0].port)
-    old, _ = (used(each, shop, key) for each in both)
+    old, _ = (used(relay, shop, key) for relay in both)
     assert request(both[0], "/api/tenant-b/x", key)[0] == 403
     new = token_of("alice", tenant="b")
     shop.gives({"token": new, "tenant": "b", "copy": new}, f"X-Copy: {new}", f"X-Old: {old}")
@@ -550,7 +550,7 @@ def test_the_session_ends_with_its_new_token(
     eventually(lambda: request(both[1], "/api/x", key)[0] == 401)
     assert used(both[1], shop, later) == new
     listed = request(both[1], "/sessions", later, method="GET", body=b"")[2]
-    assert any(each["current"] for each in listed["sessions"])
+    assert any(session["current"] for session in listed["sessions"])
 
 
 def test_its_refresh_token_is_kept(tmp_path: Path, redis: RedisServer, backend: Renewing) -> None:
@@ -631,7 +631,7 @@ def test_a_session_revoked_meanwhile_is_not_resurrected(
     assert answers[0][0] == 401
     assert new.encode() not in answers[0][3]
     shop.gives({})
-    assert [request(each, "/api/x", key)[0] for each in both] == [401, 401]
+    assert [request(relay, "/api/x", key)[0] for relay in both] == [401, 401]
 
 
 def test_a_store_that_goes_away_meanwhile(

@@ -45,7 +45,7 @@ async def handles(relay: Gateway, key: str) -> dict[str, bool]:
     """The subject's sessions: whether each is the caller's own."""
     status, data = await ask(relay, "GET", "/sessions", key)
     assert status == 200
-    return {each["handle"]: each["current"] for each in data["sessions"]}
+    return {session["handle"]: session["current"] for session in data["sessions"]}
 
 
 async def works(relay: Gateway, key: str) -> bool:

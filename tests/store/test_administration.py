@@ -91,7 +91,7 @@ async def test_administration(sessions: Sessions, events: list[Event]) -> None:
     ]
     events.clear()
     assert await hands.end_all_of("alice") == 11
-    assert {(each.subject, each.session_id) for each in events} == {
+    assert {(event.subject, event.session_id) for event in events} == {
         ("alice", session_id) for session_id in held["alice"]
     }
     assert await hands.count("alice") == 0
@@ -99,7 +99,7 @@ async def test_administration(sessions: Sessions, events: list[Event]) -> None:
     events.clear()
     assert await hands.end_issued_before(0) == 0
     assert await hands.end_issued_before(2**32) == 12
-    assert {(each.subject, each.session_id) for each in events} == {
+    assert {(event.subject, event.session_id) for event in events} == {
         ("bob", session_id) for session_id in held["bob"]
     }
     assert await hands.count() == 0

@@ -78,7 +78,7 @@ def living(client: "redis_client.Redis", prefix: str) -> set[str]:
 def entries(client: "redis_client.Redis", prefix: str, subject: str) -> set[str]:
     """What the index of a subject names."""
     members: Any = client.zrange(Layout(prefix).subject(subject), 0, -1)
-    return {each.decode() for each in members}
+    return {member.decode() for member in members}
 
 
 async def test_the_index_stays_true(redis: RedisServer, prefix: str) -> None:

@@ -48,8 +48,8 @@ def running(
         gateways(tmp_path_factory.mktemp("faults"), url, backend) as both,
     ):
         yield both
-        for each in both:
-            assert FIRST not in each.log.read_text()
+        for relay in both:
+            assert FIRST not in relay.log.read_text()
 
 
 @pytest.fixture

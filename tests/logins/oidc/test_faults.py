@@ -463,7 +463,7 @@ async def test_a_trip_ends_once(
     visitor = Visitor(place)
     asked = await visitor.begin(provider)
     copies = [Visitor(place, cookies=dict(visitor.cookies)) for _ in range(10)]
-    got = await asyncio.gather(*(each.come_back(provider, asked) for each in copies))
+    got = await asyncio.gather(*(copy.come_back(provider, asked) for copy in copies))
     assert sorted(status for status, _, _ in got) == [303] + [400] * 9
     assert len(provider.forms) == 1
     place.events.clear()

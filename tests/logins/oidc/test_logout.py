@@ -171,7 +171,7 @@ async def test_all_sessions_of_a_user_end(place: World, provider: FaultyProvider
     devices.append(await logged_in(place, provider, sid=None))
     bob = await logged_in(place, provider, sub="bob")
     assert await tell(place, provider.logout_token(sub="alice")) == 200
-    assert not any([await place.is_known(each.key) for each in devices])
+    assert not any([await place.is_known(device.key) for device in devices])
     assert await place.is_known(bob.key)
 
 
