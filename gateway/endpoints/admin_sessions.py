@@ -11,7 +11,7 @@ from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
 from gateway.core.secret import Secret
 from gateway.core.timestamps import BadTimestamp, parse_timestamp
-from gateway.endpoints.answers import Handler, Refused
+from gateway.endpoints.answers import EndpointRefused, Handler
 from gateway.observe.events import Event, Report
 from gateway.store.administration import Administration
 from gateway.store.sessions import Sessions
@@ -36,16 +36,16 @@ def _guard(secret: Secret | None, report: Report) -> Middleware:
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         if secret is None:
-            raise Refused(refusals.ADMIN_OFF)
-        if not _knows(request, secret):
+            raise EndpointRefused(refusals.ADMIN_OFF)
+        if not _has_secret(request, secret):
             report(Event("refused", address=request.remote or "", reason="admin_secret"))
-            raise Refused(refusals.ADMIN_SECRET)
+            raise EndpointRefused(refusals.ADMIN_SECRET)
         return await handler(request)
 
     return guard
 
 
-def _knows(request: web.Request, secret: Secret) -> bool:
+def _has_secret(request: web.Request, secret: Secret) -> bool:
     """Whether the request carries the secret, and no other; found out in constant time."""
     scheme, _, given = ",".join(request.headers.getall("Authorization", [])).partition(" ")
     known = hmac.compare_digest(
@@ -55,53 +55,57 @@ def _knows(request: web.Request, secret: Secret) -> bool:
 
 
 class _Api:
-    """The answers. They raise `Refused` and `StoreUnavailable`."""
+    """The answers. They raise `EndpointRefused` and `StoreUnavailable`."""
 
     def __init__(self, administration: Administration) -> None:
         self._administration = administration
 
     async def listed(self, request: web.Request) -> web.Response:
-        subject = _asked(request, "subject").get("subject", "")
+        subject = _query(request, "subject").get("subject", "")
         if not subject:
-            raise Refused(_bad("Say whose sessions: /sessions?subject=…"))
+            raise EndpointRefused(_bad("Say whose sessions: /sessions?subject=…"))
         return _json({"sessions": await self._administration.listed(subject)})
 
     async def count(self, request: web.Request) -> web.Response:
-        asked = _asked(request, "subject")
-        if asked.get("subject") == "":
-            raise Refused(_bad("The subject is empty."))
-        return _json({"count": await self._administration.count(**asked)})
+        query = _query(request, "subject")
+        if query.get("subject") == "":
+            raise EndpointRefused(_bad("The subject is empty."))
+        return _json({"count": await self._administration.count(**query)})
 
     async def end(self, request: web.Request) -> web.Response:
-        _asked(request)
+        _query(request)
         count = await self._administration.end(request.match_info["handle"])
         if not count:
-            raise Refused(refusals.NO_SUCH_SESSION)
+            raise EndpointRefused(refusals.NO_SUCH_SESSION)
         return _json({"revoked": count})
 
     async def end_many(self, request: web.Request) -> web.Response:
         """Ends all of a subject, or all that were issued before a moment; never all by mistake."""
-        asked = _asked(request, "subject", "issued_before")
-        if len(asked) != 1 or "" in asked.values():
-            raise Refused(_bad("Say which sessions: ?subject=… or ?issued_before=…, one of them."))
-        if "subject" in asked:
-            return _json({"revoked": await self._administration.end_all_of(asked["subject"])})
+        query = _query(request, "subject", "issued_before")
+        if len(query) != 1 or "" in query.values():
+            raise EndpointRefused(
+                _bad("Say which sessions: ?subject=… or ?issued_before=…, one of them.")
+            )
+        if "subject" in query:
+            return _json({"revoked": await self._administration.end_all_of(query["subject"])})
         try:
-            moment = parse_timestamp(asked["issued_before"])
+            moment = parse_timestamp(query["issued_before"])
         except BadTimestamp:
-            raise Refused(
+            raise EndpointRefused(
                 _bad("issued_before is a time as 2026-01-31T12:00:00Z, or UNIX seconds.")
             ) from None
         return _json({"revoked": await self._administration.end_issued_before(moment)})
 
 
-def _asked(request: web.Request, *known: str) -> dict[str, str]:
-    """The query. Raises `Refused` rather than pass over what is misspelled, or said twice."""
-    asked = dict(request.query)
-    if set(asked) - set(known) or len(request.query) > len(asked):
+def _query(request: web.Request, *known: str) -> dict[str, str]:
+    """The parameters. Raises `EndpointRefused` if one is unknown or comes twice."""
+    query = dict(request.query)
+    if set(query) - set(known) or len(request.query) > len(query):
         listed = " and ".join(known) or "none"
-        raise Refused(_bad(f"A parameter is not known here, or is said twice; known: {listed}."))
-    return asked
+        raise EndpointRefused(
+            _bad(f"A parameter is not known here, or is said twice; known: {listed}.")
+        )
+    return query
 
 
 def _bad(title: str) -> Refusal:

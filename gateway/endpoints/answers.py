@@ -32,15 +32,15 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LOGIN_PAGE: web.AppKey[str | None] = web.AppKey("login_page")
 
 # The page for a person whose attempt at something was refused, from what is said and the status.
-OnceMore = Callable[[Notice, int], web.Response]
-ONCE_MORE: web.RequestKey[OnceMore] = web.RequestKey("ONCE_MORE")
+RetryPage = Callable[[Notice, int], web.Response]
+RETRY_PAGE: web.RequestKey[RetryPage] = web.RequestKey("RETRY_PAGE")
 
 _UNAUTHENTICATED = 401
 
 _BY_STATUS = {404: refusals.NO_ROUTE, 405: refusals.METHOD, 413: refusals.BODY_TOO_LARGE}
 
 
-class Refused(Exception):
+class EndpointRefused(Exception):
     """Ends what an endpoint does for a request; `back` is where people may go on."""
 
     def __init__(self, refusal: Refusal, *, back: str | None = None) -> None:
@@ -64,15 +64,15 @@ def refuse(
     if not pages.wants_page(request):
         return problem(request, refusal, fields)
     request.config_dict[REFUSED](refusal)
-    once_more: OnceMore | None = None if again is not None else request.get(ONCE_MORE)
-    attempted = again is not None or once_more is not None
+    retry_page: RetryPage | None = None if again is not None else request.get(RETRY_PAGE)
+    attempted = again is not None or retry_page is not None
     login_page = request.config_dict[LOGIN_PAGE]
     if refusal.status == _UNAUTHENTICATED and login_page is not None and not attempted:
         here = request.raw_path if request.method in SAFE_METHODS else "/"
-        return pages.led_to(return_paths.login_url(login_page, here))
+        return pages.redirected(return_paths.login_url(login_page, here))
     notice = pages.texts_for(request).notice(refusal.reason)
-    if once_more is not None:
-        response = once_more(notice, refusal.status)
+    if retry_page is not None:
+        response = retry_page(notice, refusal.status)
     else:
         told = {"notice": notice, "back": back, "again": again}
         response = pages.show(request, REFUSAL, refusal.status, **told)
@@ -107,7 +107,7 @@ async def refusals_as_problems(request: web.Request, handler: Handler) -> web.St
     """Turns what handlers raise into refusals; a fault in one never shows its inside."""
     try:
         return await handler(request)
-    except Refused as refused:
+    except EndpointRefused as refused:
         return refuse(request, refused.refusal, back=refused.back)
     except BackendFailed as failed:
         return refuse(request, failed.refusal)

@@ -28,9 +28,9 @@ from gateway.endpoints.answers import (
 )
 from gateway.endpoints.callers import CORS
 from gateway.endpoints.captures import CaptureEndpoint, capturing
-from gateway.endpoints.choice import ChoiceEndpoint
 from gateway.endpoints.jwks import JwksEndpoint
 from gateway.endpoints.login import LoginEndpoint
+from gateway.endpoints.login_page import LoginPageEndpoint
 from gateway.endpoints.logout import LogoutEndpoint
 from gateway.endpoints.logout_service import LogoutService
 from gateway.endpoints.sessions import SessionsEndpoint
@@ -75,21 +75,22 @@ def build(
         config, sessions, calls, {section.path: login for section, login in logins}, logouts
     )
     captured = [rule.body_size or 0 for rule in config.routes if rule.captures is not None]
-    most = max([0, *max_bodies(config).values(), *captured])
+    max_body = max([0, *max_bodies(config).values(), *captured])
     app = web.Application(
         middlewares=[refusals_as_problems, _of_client, capturing(captures)],
-        client_max_size=most + 1,
+        client_max_size=max_body + 1,
     )
     app[REFUSED] = refused
     app[LOGIN_PAGE] = config.login_page
     app[CORS] = Policy.of(config.cors)
     app.on_response_prepare.append(without_server_field)
     pages.add_templates(app, config.pages.templates, _leads_to(config))
-    choice = None if config.pages.login is None else ChoiceEndpoint(config.pages.login, config)
-    if choice is not None:
-        app.router.add_route("*", choice.path, choice.__call__)
+    login_page = None
+    if config.pages.login is not None:
+        login_page = LoginPageEndpoint(config.pages.login, config)
+        app.router.add_route("*", login_page.path, login_page.__call__)
     for section, login in logins:
-        page = choice if section.has_form else None
+        page = login_page if section.has_form else None
         for path in section.paths:
             answer = _answer(section, login, path, config, sessions)
             endpoint = LoginEndpoint(path, answer, config.keys, config.identity, page)
@@ -129,7 +130,7 @@ def _leads_to(config: Config) -> list[str]:
     those that it asks itself; a login to where a route leads on from here.
     """
     issuers = [login.provider_issuer for login in config.login if login.provider_issuer]
-    plain = [f"http://{authority(each)}" for each in issuers if each.startswith("http:")]
+    plain = [f"http://{authority(issuer)}" for issuer in issuers if issuer.startswith("http:")]
     return [*config.pages.leads_to, *(["https:", *plain] if issuers else [])]
 
 

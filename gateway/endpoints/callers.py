@@ -14,7 +14,7 @@ from gateway.core.http.cors import Policy
 from gateway.core.logins import cookie_deletions
 from gateway.core.sessions import keys, subjects
 from gateway.core.sessions.records import SessionInfo
-from gateway.endpoints.answers import Refused
+from gateway.endpoints.answers import EndpointRefused
 from gateway.store.directory import Directory
 
 if TYPE_CHECKING:
@@ -46,18 +46,18 @@ class Caller:
 
 
 async def caller(request: web.Request, directory: Directory) -> Caller:
-    """Raises `Refused` when the caller has no session, and `StoreUnavailable`.
+    """Raises `EndpointRefused` when the caller has no session, and `StoreUnavailable`.
 
     The store is asked whether the caller's session lives: the relay may remember it for a moment.
     """
     current = session_id(request)
     if current is None:
         with_key = caller_fields.CARRIER in request.headers
-        raise Refused(refusals.BAD_KEY if with_key else refusals.NO_KEY)
-    said = (await directory.infos([current])).get(current)
-    if said is None:
-        raise Refused(refusals.BAD_KEY)
-    return Caller(current, said)
+        raise EndpointRefused(refusals.BAD_KEY if with_key else refusals.NO_KEY)
+    info = (await directory.infos([current])).get(current)
+    if info is None:
+        raise EndpointRefused(refusals.BAD_KEY)
+    return Caller(current, info)
 
 
 def session_id(request: web.Request) -> str | None:
@@ -77,13 +77,14 @@ def passed_fields(request: web.Request) -> Iterator[tuple[str, str]]:
     return caller_fields.removed(request.headers.items())
 
 
-def insist_on_own_site(request: web.Request) -> None:
-    """Raises `Refused` when another site may have had a browser send its cookie with this request.
+def require_own_site(request: web.Request) -> None:
+    """Raises `EndpointRefused` when another site may have had a browser send its cookie with this
+    request.
 
     A key in a header comes from nobody but the site's own code.
     """
     if not may_act(request):
-        raise Refused(refusals.CROSS_SITE)
+        raise EndpointRefused(refusals.CROSS_SITE)
 
 
 def may_act(request: web.Request) -> bool:
@@ -122,21 +123,21 @@ _UNREAD = {
 }
 
 
-async def insist_on_a_key_that_is_read(request: web.Request) -> None:
-    """Raises `Refused` where a key came in a place in which none is read, or something else came in
-    the place of one: its session would live on.
+async def require_readable_key(request: web.Request) -> None:
+    """Raises `EndpointRefused` where a key came in a place in which none is read, or something else
+    came in the place of one: its session would live on.
     """
     if session_id(request) is not None or other_sessions(request):
         return
     unread = request.headers.get(caller_fields.UNREAD)
     if unread is not None:
-        raise Refused(_UNREAD[unread])
+        raise EndpointRefused(_UNREAD[unread])
     if keys.holds_key(await _beginning(request)):
-        raise Refused(refusals.KEY_NOT_READ)
+        raise EndpointRefused(refusals.KEY_NOT_READ)
 
 
 async def _beginning(request: web.Request) -> bytes:
-    """As much of the body as a key is looked for in. Raises `Refused` if it does not come."""
+    """The beginning of the body. Raises `EndpointRefused` if it does not come."""
     body = b""
     try:
         async with asyncio.timeout(_BODY_TIMEOUT):
@@ -145,7 +146,7 @@ async def _beginning(request: web.Request) -> bytes:
                 if len(body) > _MAX_BODY:
                     break
     except TimeoutError:
-        raise Refused(refusals.BODY_TIMEOUT) from None
+        raise EndpointRefused(refusals.BODY_TIMEOUT) from None
     return body[:_MAX_BODY]
 
 
@@ -174,7 +175,7 @@ def is_own_site(request: web.Request) -> bool:
     )
 
 
-def is_foreign(request: web.Request) -> bool:
+def comes_from_other_site(request: web.Request) -> bool:
     """Whether a browser says that another site caused a request. A program says nothing."""
     says = "Sec-Fetch-Site" in request.headers or "Origin" in request.headers
     return says and not is_own_site(request)

@@ -29,7 +29,7 @@ from gateway.core.sessions import devices, keys
 from gateway.core.sessions.keys import Key
 from gateway.core.sessions.session import Session
 from gateway.core.tokens.claims import BadToken, NotVerified, read_claims
-from gateway.endpoints.answers import Handler, Refused, replied
+from gateway.endpoints.answers import EndpointRefused, Handler, replied
 from gateway.endpoints.callers import (
     asked_host,
     by_cookie,
@@ -91,8 +91,8 @@ class CaptureEndpoint:
         self._throttled_routes = ThrottledRoutes(config, sessions)
 
     async def __call__(self, request: web.Request, number: int) -> web.Response:
-        """Raises `Refused`, `BackendFailed` and `StoreUnavailable`, and changes nothing then;
-        `TooManyFailures` for a request that could be one guess too many.
+        """Raises `EndpointRefused`, `BackendFailed` and `StoreUnavailable`, and changes nothing
+        then; `TooManyFailures` for a request that could be one guess too many.
         """
         rule = self._rules[number]
         key = keys.parse_key((presented_key(request) or "").encode())
@@ -190,7 +190,7 @@ class CaptureEndpoint:
         while True:
             session, record = await replacing.read(key, current)
             if session is None or session.ends_at <= time.time():
-                raise Refused(refusals.BAD_KEY)
+                raise EndpointRefused(refusals.BAD_KEY)
             login = self._logins.get(session.login)
             if login is None or login.token_replacement is None:
                 return None
@@ -209,7 +209,7 @@ class CaptureEndpoint:
                 return found
             outcome, _ = await replacing.adopt(key, session, record, renewed)
             if outcome == "gone":
-                raise Refused(refusals.BAD_KEY)
+                raise EndpointRefused(refusals.BAD_KEY)
             if outcome == "kept":
                 # Others are told by a push; this worker's next request must not come before it.
                 self._sessions.near.forget(current)

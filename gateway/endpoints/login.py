@@ -28,12 +28,19 @@ from gateway.core.logins.carriers import KeyCookie
 from gateway.core.logins.replies import Reply
 from gateway.core.sessions import devices
 from gateway.endpoints import pages
-from gateway.endpoints.answers import LOGIN_PAGE, ONCE_MORE, OnceMore, Refused, refuse, replied
+from gateway.endpoints.answers import (
+    LOGIN_PAGE,
+    RETRY_PAGE,
+    EndpointRefused,
+    RetryPage,
+    refuse,
+    replied,
+)
 from gateway.endpoints.callers import (
     asked_host,
     by_cookie,
+    comes_from_other_site,
     deletions,
-    is_foreign,
     is_own_site,
     is_secure,
     other_sessions,
@@ -41,7 +48,7 @@ from gateway.endpoints.callers import (
     passed_fields,
     session_id,
 )
-from gateway.endpoints.choice import ChoiceEndpoint
+from gateway.endpoints.login_page import LoginPageEndpoint
 from gateway.logins import Answer, Attempt, LoggedIn, LoginFailed
 from gateway.pages.rendering import REFUSAL
 from gateway.pages.texts import Notice
@@ -89,14 +96,14 @@ class LoginEndpoint:
         answer: Answer,
         keys: Keys,
         identity: Iterable[str],
-        choice: ChoiceEndpoint | None,
+        login_page: LoginPageEndpoint | None,
     ) -> None:
         """`identity` are the names of the fields that tell upstreams of a session's subject;
-        `choice` is the login page, if it has a form that leads here.
+        `login_page` is the login page, if it has a form that leads here.
         """
         self._path = path
         self._answer = answer
-        self._choice = choice
+        self._login_page = login_page
         self._keys = keys
         self._identity = frozenset(fold(name.encode()) for name in identity)
 
@@ -105,16 +112,16 @@ class LoginEndpoint:
             return replied(await self._answer(self._preflight(request)))
         if request.method not in self._path.methods:
             looks = request.method in ("GET", "HEAD")
-            if self._choice is not None and looks and pages.wants_page(request):
+            if self._login_page is not None and looks and pages.wants_page(request):
                 # Who reloads the form after a refusal, or keeps its address, means the form.
-                return pages.led_to(self._choice.path)
+                return pages.redirected(self._login_page.path)
             return refuse(request, refusals.METHOD, {"Allow": ", ".join(self._path.methods)})
         body = await self._body(request)
         attempt = self._attempt(request, body)
         if not self._path.skips_origin_check:
-            _insist_on_own_site(request, attempt)
-        once_more: OnceMore = partial(self._once_more, request, body)
-        request[ONCE_MORE] = once_more
+            _require_own_site(request, attempt)
+        retry_page: RetryPage = partial(self._retry_page, request, body)
+        request[RETRY_PAGE] = retry_page
         try:
             return _with_one_key(request, await self._answer(attempt))
         except LoginFailed as failed:
@@ -122,41 +129,43 @@ class LoginEndpoint:
             return refuse(request, failed.refusal, fields, again=failed.again)
 
     async def _body(self, request: web.Request) -> bytes:
-        """Raises `Refused` for a body as soon as it is too large, and for one without an end."""
-        most, body = self._path.max_body, bytearray()
-        if (request.content_length or 0) > most:
-            raise Refused(refusals.BODY_TOO_LARGE)
+        """Raises `EndpointRefused` for a body as soon as it is too large, and for one without an
+        end.
+        """
+        max_body, body = self._path.max_body, bytearray()
+        if (request.content_length or 0) > max_body:
+            raise EndpointRefused(refusals.BODY_TOO_LARGE)
         try:
             # The relay cuts a body that stops; this cuts one that never does.
             async with asyncio.timeout(self._path.body_timeout):
                 async for piece in request.content.iter_any():
                     body += piece
-                    if len(body) > most:
-                        raise Refused(refusals.BODY_TOO_LARGE)
+                    if len(body) > max_body:
+                        raise EndpointRefused(refusals.BODY_TOO_LARGE)
         except TimeoutError:
-            raise Refused(refusals.BODY_TIMEOUT) from None
+            raise EndpointRefused(refusals.BODY_TIMEOUT) from None
         return bytes(body)
 
     def _preflight(self, request: web.Request) -> Attempt:
         """A preflight as the backend gets it: without a query, and without a name or a password.
 
-        Raises `Refused` for one with a body: no browser sends any.
+        Raises `EndpointRefused` for one with a body: no browser sends any.
         """
         if request.body_exists:
-            raise Refused(refusals.MALFORMED)
+            raise EndpointRefused(refusals.MALFORMED)
         asked = self._attempt(request, b"")
         fields = tuple(line for line in asked.fields if _is_of_a_preflight(line[0].lower()))
         return replace(asked, query="", fields=fields)
 
-    def _once_more(
+    def _retry_page(
         self, request: web.Request, body: bytes, notice: Notice, status: int
     ) -> web.Response:
         """What a person is shown whose login was refused: the form, or the login page's path."""
         given = _field(request, body, _RETURN_TO) or request.query.get(_RETURN_TO, "/")
         back = return_paths.safe(given)
-        if self._choice is not None:
+        if self._login_page is not None:
             path = self._path.path
-            return self._choice.page(request, back, failed=path, notice=notice, status=status)
+            return self._login_page.page(request, back, failed=path, notice=notice, status=status)
         page = request.config_dict[LOGIN_PAGE]
         again = None if page is None else return_paths.login_url(page, back)
         return pages.show(request, REFUSAL, status, notice=notice, back=None, again=again)
@@ -173,7 +182,7 @@ class LoginEndpoint:
             device=devices.label(headers.get("User-Agent", "")),
             request_id=headers.get("X-Request-Id", ""),
             replaces=_replaced(request),
-            is_foreign=is_foreign(request),
+            is_foreign=comes_from_other_site(request),
             cookie=self._cookie(request, body),
             origin=own_origin(request, self._keys),
             authority=plain_authority(asked_host(request)),
@@ -224,14 +233,14 @@ def _is_of_a_preflight(name: str) -> bool:
     return name in _OF_A_PREFLIGHT or name.startswith(_OF_PREFLIGHTS)
 
 
-def _insist_on_own_site(request: web.Request, attempt: Attempt) -> None:
-    """Raises `Refused` where another site's page could log a visitor in as somebody else, or out
-    (CWE-352). Without a cookie, there is nothing that a browser would do for it.
+def _require_own_site(request: web.Request, attempt: Attempt) -> None:
+    """Raises `EndpointRefused` where another site's page could log a visitor in as somebody else,
+    or out (CWE-352). Without a cookie, there is nothing that a browser would do for it.
     """
     sets = attempt.cookie is not None and not is_own_site(request)
     ends = bool(attempt.replaces) and attempt.is_foreign
     if sets or ends:
-        raise Refused(refusals.CROSS_SITE)
+        raise EndpointRefused(refusals.CROSS_SITE)
 
 
 def _with_one_key(request: web.Request, reply: Reply) -> web.Response:
@@ -262,10 +271,10 @@ def _field(request: web.Request, body: bytes, name: str) -> str:
                 fields = parse_qsl(body.decode("latin-1"), max_num_fields=_MAX_FORM_FIELDS)
         case media_types.FORM_OF_PARTS:
             fields = islice(multipart.fields(content_type, body), _MAX_FORM_FIELDS)
-    return next((value for each, value in fields if each == name), "")
+    return next((value for field, value in fields if field == name), "")
 
 
 def _cookies(line: str) -> dict[str, str]:
     """Cookies by their names, as they stand in a Cookie field."""
-    pairs = (each.partition("=") for each in line.split("; ") if each)
+    pairs = (pair.partition("=") for pair in line.split("; ") if pair)
     return {name: value for name, _, value in pairs}

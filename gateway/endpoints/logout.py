@@ -8,12 +8,12 @@ from aiohttp import web
 
 from gateway.core.http import refusals
 from gateway.endpoints import pages
-from gateway.endpoints.answers import LOGIN_PAGE, Refused, refuse
+from gateway.endpoints.answers import LOGIN_PAGE, EndpointRefused, refuse
 from gateway.endpoints.callers import (
     caller,
-    insist_on_a_key_that_is_read,
-    insist_on_own_site,
     may_act,
+    require_own_site,
+    require_readable_key,
 )
 from gateway.endpoints.logout_service import LogoutService
 from gateway.pages.rendering import LOGOUT, REFUSAL
@@ -47,10 +47,10 @@ class LogoutEndpoint:
             return refuse(request, refusals.METHOD, {"Allow": ", ".join(_METHODS)})
         if request.method != "POST" and pages.wants_page(request) and not may_act(request):
             return pages.show(request, LOGOUT, logout_path=self._path)
-        insist_on_own_site(request)
+        require_own_site(request)
         scope = _scope(request)
         if not scope:
-            await insist_on_a_key_that_is_read(request)
+            await require_readable_key(request)
             return _logged_out(request, await self._logouts.log_out(request))
         asking = await caller(request, self._directory)
         if asking.is_unnamed:
@@ -61,7 +61,7 @@ class LogoutEndpoint:
             return _logged_out(request, await self._logouts.log_out(request, reason=scope))
         response = web.Response(status=204, headers={"Cache-Control": "no-store"})
         if self._sessions_path is not None and pages.wants_page(request):
-            pages.lead_to(response, self._sessions_path)
+            pages.redirect(response, self._sessions_path)
         return response
 
     async def _only_here(self, request: web.Request, scope: Scope) -> web.Response:
@@ -95,7 +95,7 @@ def _with_cookies_of(logout: web.Response, response: web.Response) -> web.Respon
 
 
 def _scope(request: web.Request) -> Scope:
-    """Which sessions are to end, besides or instead of the caller's. Raises `Refused`."""
+    """Which sessions are to end, besides or instead of the caller's. Raises `EndpointRefused`."""
     match request.query.getall("scope", []):
         case []:
             return ""
@@ -104,4 +104,4 @@ def _scope(request: web.Request) -> Scope:
         case ["all"]:
             return "all"
         case _:
-            raise Refused(refusals.UNKNOWN_SCOPE)
+            raise EndpointRefused(refusals.UNKNOWN_SCOPE)

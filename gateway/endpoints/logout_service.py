@@ -39,7 +39,7 @@ _log = logging.getLogger("gateway.endpoints")
 _OF_THE_BODY = b"content-"
 
 # Of the backend's answer to a logout only its cookies are used.
-_MOST_REPLY = 65536
+_MAX_REPLY_BYTES = 65536
 
 
 class LogoutService:
@@ -126,7 +126,7 @@ class LogoutService:
         if login is not None:
             onward = await login.logout_url(left, own_origin(request, self._keys))
             if onward is not None:
-                pages.lead_to(response, onward)
+                pages.redirect(response, onward)
 
     async def _tell_backend(self, request: web.Request) -> list[str]:
         """Has the backend log out the token; returns the cookies that it sets, or rather deletes.
@@ -144,7 +144,7 @@ class LogoutService:
                 fields=_passed(request),
                 body=b"",
                 timeout=config.timeout,
-                max_reply=_MOST_REPLY,
+                max_reply=_MAX_REPLY_BYTES,
                 waits_for_restart=False,  # the client has waited for its own logout alone
             )
         except BackendFailed as failed:

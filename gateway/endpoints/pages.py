@@ -61,16 +61,16 @@ def show(request: web.Request, name: str, status: int = 200, **context: Any) -> 
     return response
 
 
-def lead_to(response: web.Response, path: str) -> None:
+def redirect(response: web.Response, path: str) -> None:
     """Has the browser go to a page next, by GET (RFC 9110 §15.4.4), unless it goes elsewhere."""
     response.set_status(303)
     response.headers.setdefault("Location", path)
 
 
-def led_to(path: str) -> web.Response:
+def redirected(path: str) -> web.Response:
     """An answer that has people go to a page; for programs there is another one."""
     response = web.Response(headers={"Cache-Control": "no-store", "Vary": policy.VARY})
-    lead_to(response, path)
+    redirect(response, path)
     return response
 
 

@@ -12,8 +12,8 @@ from gateway.core.http import refusals
 from gateway.core.sessions.records import SessionInfo
 from gateway.core.timestamps import rfc3339
 from gateway.endpoints import pages
-from gateway.endpoints.answers import Refused, refuse
-from gateway.endpoints.callers import Caller, caller, insist_on_own_site
+from gateway.endpoints.answers import EndpointRefused, refuse
+from gateway.endpoints.callers import Caller, caller, require_own_site
 from gateway.endpoints.logout_service import LogoutService
 from gateway.pages import policy, views
 from gateway.pages.rendering import SESSIONS
@@ -47,7 +47,7 @@ class SessionsEndpoint:
             return refuse(request, refusals.METHOD, {"Allow": ", ".join(methods)})
         if handle is None:
             return await self._list(request, await caller(request, self._directory))
-        insist_on_own_site(request)
+        require_own_site(request)
         return await self._end(request, handle, await caller(request, self._directory))
 
     async def _list(self, request: web.Request, asking: Caller) -> web.Response:
@@ -57,13 +57,13 @@ class SessionsEndpoint:
         listed = [
             {
                 "handle": handle,
-                "device": said.label,
-                "address": said.address,
-                "created": rfc3339(said.created),
-                "last_seen": rfc3339(said.seen),
+                "device": info.label,
+                "address": info.address,
+                "created": rfc3339(info.created),
+                "last_seen": rfc3339(info.seen),
                 "current": handle == asking.session_id,
             }
-            for handle, said in found.items()
+            for handle, info in found.items()
         ]
         shown: dict[str, object] = {"sessions": listed}
         if not_listed != 0:
@@ -95,8 +95,8 @@ class SessionsEndpoint:
             request,
             SESSIONS,
             devices=[
-                views.device(handle, said, texts, current=handle == asking.session_id, now=now)
-                for handle, said in found.items()
+                views.device(handle, info, texts, current=handle == asking.session_id, now=now)
+                for handle, info in found.items()
             ],
             not_listed=not_listed,
             sessions_path=self._path,
@@ -106,18 +106,18 @@ class SessionsEndpoint:
     async def _end(self, request: web.Request, handle: str, asking: Caller) -> web.Response:
         """Ends one of the caller's sessions; the present one as a logout does.
 
-        There is no telling whether any other session exists. Raises `Refused`.
+        There is no telling whether any other session exists. Raises `EndpointRefused`.
         """
         if handle == asking.session_id:
             # Without a session, the page there says that one is logged out.
             response, onward = await self._logouts.log_out(request), self._logout_path
         else:
-            said = (await self._directory.infos([handle])).get(handle)
-            if said is None or said.subject != asking.subject or asking.is_unnamed:
-                raise Refused(refusals.NO_SESSION, back=self._path)
+            info = (await self._directory.infos([handle])).get(handle)
+            if info is None or info.subject != asking.subject or asking.is_unnamed:
+                raise EndpointRefused(refusals.NO_SESSION, back=self._path)
             await self._logouts.end(request, [handle], "revoke", by="device")
             response = web.Response(status=204, headers={"Cache-Control": "no-store"})
             onward = self._path
         if request.method == "POST":
-            pages.lead_to(response, onward)
+            pages.redirect(response, onward)
         return response

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _METHODS = ("GET", "HEAD")
 
 
-class ChoiceEndpoint:
+class LoginPageEndpoint:
     """Shows at one path the gateway's own forms and the providers; a `return_to` is taken along."""
 
     def __init__(self, path: str, config: Config) -> None:
