@@ -55,17 +55,21 @@ PROBLEM_TYPE = "application/problem+json"
 MALFORMED = Refusal(400, "malformed_request", "The request is not valid HTTP/1.1.")
 AMBIGUOUS_PATH = Refusal(400, "ambiguous_path", "The path can be read in more than one way.")
 UNKNOWN_SCOPE = Refusal(
-    400, "unknown_scope", "A logout's scope is all or others; without one, it is this device."
+    400,
+    "unknown_scope",
+    "The scope of a logout is all or others. Without a scope, this device is logged out.",
 )
 LOGIN_LOST = Refusal(
-    400, "login_lost", "This login was not begun in this browser, is over, or took too long."
+    400, "login_lost", "This login began in another browser, has ended already, or took too long."
 )
 AMBIGUOUS_KEY = Refusal(400, "ambiguous_key", "The request carries more than one key.")
 UNDESCRIBED = Refusal(
-    400, "ambiguous_description", "The request is not described, or in more than one way."
+    400, "ambiguous_description", "The request has no description, or more than one."
 )
 UNFIT = Refusal(
-    400, "unfit_field", "A field came that the gateway would remove, and a proxy would pass on."
+    400,
+    "unfit_field",
+    "The request has a field that the gateway would remove and a proxy would pass on.",
 )
 # RFC 6750 §3: `error` is said only when a key was sent.
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="latchkey"'}
@@ -81,7 +85,7 @@ WRONG_LOGIN = Refusal(
 )
 NO_KEY = Refusal(401, "no_key", "Log in first: this request carries no key.", fields=_CHALLENGE)
 NOT_A_KEY = Refusal(
-    401, "not_a_key", "What the request carries is no key: it is spelled wrongly.", fields=_BAD_KEY
+    401, "not_a_key", "The request carries no valid key: it is misspelled.", fields=_BAD_KEY
 )
 TOKEN_NOT_KEY = Refusal(
     401, "token_not_key", "Send the key that the login gave, not a JWT.", fields=_BAD_KEY
@@ -92,18 +96,18 @@ BAD_KEY = Refusal(
 KEY_IN_URL = Refusal(
     401,
     "key_in_url",
-    "A key in a URL is not taken: send it in Authorization or in its cookie.",
+    "A key in a URL is refused: send it in Authorization or in its cookie.",
     fields=_BAD_KEY,
 )
 SEVERAL_KEYS = Refusal(
     401, "several_keys", "The cookies hold keys of several people: log in again.", fields=_BAD_KEY
 )
-BAD_TOKEN = Refusal(401, "invalid_token", "The token is not to be believed here.", fields=_BAD_KEY)
+BAD_TOKEN = Refusal(401, "invalid_token", "The token is not valid here.", fields=_BAD_KEY)
 FORBIDDEN = Refusal(403, "forbidden", "The session does not allow this.")
-LOGIN_DENIED = Refusal(403, "login_denied", "The provider has not logged anybody in.")
+LOGIN_DENIED = Refusal(403, "login_denied", "The provider has refused the login.")
 CROSS_SITE = Refusal(403, "cross_site", "A request from another site cannot do this.")
 NO_UPGRADE = Refusal(403, "no_upgrade", "No WebSocket is served at this path.")
-UNTRUSTED = Refusal(403, "untrusted_peer", "Only a proxy that is configured may ask this.")
+UNTRUSTED = Refusal(403, "untrusted_peer", "Only a configured proxy may ask this.")
 ADMIN_OFF = Refusal(
     403, "admin_off", "The admin API is off: set admin.secret in config.yaml to use it."
 )
@@ -116,7 +120,7 @@ ADMIN_SECRET = Refusal(
 KEY_NOT_READ = Refusal(
     400,
     "key_not_read",
-    "A key came where none is read: send it in Authorization, as Bearer, or in its cookie.",
+    "A key came in the wrong place: send it in Authorization as Bearer, or in its cookie.",
 )
 NO_ROUTE = Refusal(404, "no_route", "Nothing is served at this path.")
 NO_SUCH_SESSION = Refusal(404, "no_session", "There is no such session.")
@@ -144,7 +148,7 @@ TOO_MANY_AT_ONCE = Refusal(
 HEAD_TOO_LARGE = Refusal(431, "head_too_large", "The request's header section is over the limit.")
 UNKNOWN_CODING = Refusal(501, "unknown_coding", "Only the transfer coding 'chunked' is known.")
 UNKNOWN_METHOD = Refusal(501, "unknown_method", "The gateway itself does not know this method.")
-VERSION = Refusal(505, "unknown_version", "This version of HTTP is not spoken here.")
+VERSION = Refusal(505, "unknown_version", "This version of HTTP is not supported.")
 
 # What an upstream can do wrong.
 UPSTREAM_REFUSED = Refusal(
@@ -154,48 +158,49 @@ UPSTREAM_BROKEN = Refusal(
     502, "upstream_invalid", "The upstream's answer is not valid HTTP/1.1.", blame="upstream"
 )
 UPSTREAM_CLOSED = Refusal(
-    502, "upstream_closed", "The upstream closed before it had answered.", blame="upstream"
+    502,
+    "upstream_closed",
+    "The upstream closed the connection before it answered.",
+    blame="upstream",
 )
 UPSTREAM_SILENT = Refusal(
     504, "upstream_timeout", "The upstream did not answer in time.", blame="upstream"
 )
 NO_TOKEN = Refusal(
-    502, "no_token", "The login succeeded but its reply holds no usable token.", blame="upstream"
+    502, "no_token", "The login succeeded, but its reply holds no usable token.", blame="upstream"
 )
 NO_CLAIMS = Refusal(
     502,
     "no_claims",
-    "The login succeeded but its reply does not say whose it is.",
+    "The login succeeded, but its reply does not name the user.",
     blame="upstream",
 )
 NO_REALM = Refusal(
     502,
     "no_realm",
-    "The login does not say to which realm its user belongs.",
+    "The login does not name its user's realm.",
     blame="upstream",
 )
 NOT_VERIFIED = Refusal(
-    502, "token_not_verified", "The token that came cannot be verified.", blame="upstream"
+    502, "token_not_verified", "The new token cannot be verified.", blame="upstream"
 )
-UNUSABLE_TOKEN = Refusal(
-    502, "unusable_token", "The token that came cannot be used.", blame="upstream"
-)
+UNUSABLE_TOKEN = Refusal(502, "unusable_token", "The new token cannot be used.", blame="upstream")
 NO_JWT = Refusal(
     502,
     "no_jwt",
-    "The provider's access token is no JWT: `token: id_token` takes the other one.",
+    "The provider's access token is not a JWT: set `token: id_token` to use the ID token.",
     blame="upstream",
 )
 PROVIDER_INVALID = Refusal(
     502, "provider_invalid", "The provider's answer cannot be used.", blame="upstream"
 )
 OTHER_SUBJECT = Refusal(
-    502, "other_subject", "The token that came names somebody else.", blame="upstream"
+    502, "other_subject", "The new token names another subject.", blame="upstream"
 )
 CAPTURED_REPLY = Refusal(
     502,
     "captured_reply",
-    "The reply cannot be read, so it may hold a token that nobody may see.",
+    "The reply cannot be read, so it may hold a token that must stay hidden.",
     blame="upstream",
 )
 LOGIN_REPLY = Refusal(502, "login_reply", "The login's reply cannot be read.", blame="upstream")
@@ -207,7 +212,7 @@ BUSY = Refusal(
 OVER_SHARE = Refusal(
     503,
     "over_share",
-    "Too much comes from your address at once: it has its share (limits.per_address).",
+    "Too many requests come from your address at once (limits.per_address).",
     fields={"Retry-After": "1"},
 )
 STORE_DOWN = Refusal(
