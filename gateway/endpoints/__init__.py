@@ -1,1 +1,1 @@
-"""What the gateway answers itself: an aiohttp application."""
+"""The gateway's own endpoints: an aiohttp application."""

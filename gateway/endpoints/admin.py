@@ -1,4 +1,4 @@
-"""The admin listener: whether this worker lives and can do its work, the metrics, the admin API."""
+"""The admin listener: health, readiness, metrics and the admin API."""
 
 from __future__ import annotations
 
@@ -25,10 +25,16 @@ def build_admin(
     metrics: Callable[[], bytes],
     refused: Callable[[Refusal], None],
 ) -> web.Application:
-    """`/healthz` is for who restarts the process, `/readyz` for who sends it traffic, `/metrics`
-    for Prometheus; `/sessions` is for who has the secret. `refused` is told of each refusal.
+    """The application of the admin listener.
 
-    A store that is down makes the gateway unready, and not unhealthy: a restart would not help.
+    `/healthz` is for process managers, `/readyz` for load balancers, `/metrics` for Prometheus, and
+    `/sessions` for operators with the secret. A store that is down makes the gateway unready, but
+    not unhealthy: a restart would not help.
+
+    secret: the admin secret; without one, the admin API is off
+    is_draining: whether this worker is about to end
+    metrics: renders the metrics
+    refused: counts a refusal
     """
 
     async def healthz(_request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""The admin API: everybody's sessions, for who has the admin secret."""
+"""The admin API: all sessions, for operators with the admin secret."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _NO_STORE = {"Cache-Control": "no-store"}
 
 
 def build_admin_sessions(sessions: Sessions, secret: Secret | None) -> web.Application:
-    """What stands at `/sessions` of the admin listener; without a secret, nothing is done there."""
+    """The application below `/sessions` of the admin listener.
+
+    Without a secret it refuses all.
+    """
     api = _Api(Administration(sessions, "admin"))
     app = web.Application(middlewares=[_guard(secret, sessions.report)])
     app.router.add_get("", api.listed)
@@ -31,7 +34,7 @@ def build_admin_sessions(sessions: Sessions, secret: Secret | None) -> web.Appli
 
 
 def _guard(secret: Secret | None, report: Report) -> Middleware:
-    """Lets pass who knows the secret."""
+    """A middleware that lets requests with the secret pass."""
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -46,7 +49,10 @@ def _guard(secret: Secret | None, report: Report) -> Middleware:
 
 
 def _has_secret(request: web.Request, secret: Secret) -> bool:
-    """Whether the request carries the secret, and no other; found out in constant time."""
+    """Whether the request holds the secret, compared in constant time.
+
+    A request that holds another one as well does not pass.
+    """
     scheme, _, given = ",".join(request.headers.getall("Authorization", [])).partition(" ")
     known = hmac.compare_digest(
         given.encode("utf-8", "surrogateescape"), secret.reveal().encode("utf-8")
@@ -55,7 +61,7 @@ def _has_secret(request: web.Request, secret: Secret) -> bool:
 
 
 class _Api:
-    """The answers. They raise `EndpointRefused` and `StoreUnavailable`."""
+    """The handlers. They raise `EndpointRefused` and `StoreUnavailable`."""
 
     def __init__(self, administration: Administration) -> None:
         self._administration = administration
@@ -80,7 +86,10 @@ class _Api:
         return _json({"revoked": count})
 
     async def end_many(self, request: web.Request) -> web.Response:
-        """Ends all of a subject, or all that were issued before a moment; never all by mistake."""
+        """End all sessions of a subject, or all that were issued before a time.
+
+        A request without either is refused, so that no mistake ends all sessions.
+        """
         query = _query(request, "subject", "issued_before")
         if len(query) != 1 or "" in query.values():
             raise EndpointRefused(
@@ -98,7 +107,10 @@ class _Api:
 
 
 def _query(request: web.Request, *known: str) -> dict[str, str]:
-    """The parameters. Raises `EndpointRefused` if one is unknown or comes twice."""
+    """The parameters.
+
+    Raises `EndpointRefused` if one is unknown or comes twice.
+    """
     query = dict(request.query)
     if set(query) - set(known) or len(request.query) > len(query):
         listed = " and ".join(known) or "none"

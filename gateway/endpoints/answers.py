@@ -1,4 +1,4 @@
-"""Answers of the endpoints: refusals for programs and people, and no boasting in a header."""
+"""Answers of the endpoints: refusals for programs and for people."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from gateway.store.login_failures import TooManyFailures
 
 _log = logging.getLogger("gateway.endpoints")
 
-# Who is told of each refusal.
+# Counts a refusal.
 REFUSED: web.AppKey[Callable[[Refusal], None]] = web.AppKey("REFUSED")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-# Where a browser is sent that needs a session.
+# The path where browsers log in, if there is one.
 LOGIN_PAGE: web.AppKey[str | None] = web.AppKey("login_page")
 
-# The page for a person whose attempt at something was refused, from what is said and the status.
+# Makes the page on which a person can try again, from a notice and the status.
 RetryPage = Callable[[Notice, int], web.Response]
 RETRY_PAGE: web.RequestKey[RetryPage] = web.RequestKey("RETRY_PAGE")
 
@@ -41,7 +41,10 @@ _BY_STATUS = {404: refusals.NO_ROUTE, 405: refusals.METHOD, 413: refusals.BODY_T
 
 
 class EndpointRefused(Exception):
-    """Ends what an endpoint does for a request; `back` is where people may go on."""
+    """The endpoint refuses the request.
+
+    `back` is a path where people can go on.
+    """
 
     def __init__(self, refusal: Refusal, *, back: str | None = None) -> None:
         super().__init__(refusal.reason)
@@ -57,9 +60,13 @@ def refuse(
     back: str | None = None,
     again: str | None = None,
 ) -> web.Response:
-    """A refusal as a response: a JSON problem for programs; for people a page, or the way to the
-    login page if it is that which they need. `again` is where people may try once more; without it,
-    what was attempted may have a page of its own for that.
+    """A refusal as a response: a JSON problem for programs, a page for people.
+
+    A person without a session is sent to the login page.
+
+    fields: more fields of the response
+    back: a path where people can go on
+    again: a path where people can try again; without it, the request's RETRY_PAGE is shown, if any
     """
     if not pages.wants_page(request):
         return problem(request, refusal, fields)
@@ -93,7 +100,7 @@ def problem(
 
 
 def replied(reply: Reply) -> web.Response:
-    """A backend's reply as a response."""
+    """The response for a backend's reply."""
     return web.Response(
         status=reply.status,
         reason=reply.reason or None,
@@ -104,7 +111,7 @@ def replied(reply: Reply) -> web.Response:
 
 @web.middleware
 async def refusals_as_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turns what handlers raise into refusals; a fault in one never shows its inside."""
+    """A middleware that turns errors into refusals, without their text."""
     try:
         return await handler(request)
     except EndpointRefused as refused:
@@ -117,13 +124,13 @@ async def refusals_as_problems(request: web.Request, handler: Handler) -> web.St
     except StoreUnavailable:
         return refuse(request, refusals.STORE_DOWN)
     except ConnectionResetError:
-        # Whoever asked has gone before all of the request had come, so nobody reads this.
+        # The client has gone before the whole request had come, so this answer is never read.
         return problem(request, refusals.BODY_TIMEOUT)
     except web.HTTPException as error:
         allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
         return refuse(request, _BY_STATUS.get(error.status, refusals.MALFORMED), allow)
     except Exception as error:
-        # An error's text may hold what the client sent; where it arose tells enough.
+        # An error's text may hold bytes of the client. The place where it arose tells enough.
         trace = "".join(traceback.format_tb(error.__traceback__))
         name = type(error).__name__
         _log.error("an endpoint failed: %s\nTraceback without the text:\n%s", name, trace)
@@ -131,6 +138,6 @@ async def refusals_as_problems(request: web.Request, handler: Handler) -> web.St
 
 
 async def without_server_field(_request: web.Request, response: web.StreamResponse) -> None:
-    """Leave `Server` to the upstream: aiohttp does not say its name (wire-rules.md#B14)."""
+    """Remove aiohttp's `Server`: it is the upstream's (wire-rules.md#B14)."""
     if response.headers.get("Server", "").startswith("Python/"):
         del response.headers["Server"]

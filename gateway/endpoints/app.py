@@ -1,4 +1,4 @@
-"""The endpoints as one aiohttp application. To the relay it is one more upstream."""
+"""The endpoints as one aiohttp application: an upstream to the relay."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ if TYPE_CHECKING:
     from gateway.config.model import Config
     from gateway.core.logins.login_paths import LoginPath
 
-# What the relay adds to a head that it has admitted: the token's line above all, in bytes.
+# The relay adds so much to a head that it has admitted, above all the token's line (bytes, lines).
 _ADDED_BY_RELAY = 65536
 _FIELDS_BY_RELAY = 64
 
 
 def paths(config: Config) -> list[str]:
-    """The paths at which the endpoints answer, or prefixes; they win over any route."""
+    """The paths and prefixes of the endpoints, which come before all routes."""
     listed = config.sessions.path
     below = [] if listed is None else [listed, f"{listed}/*"]
     shown = [] if config.signing is None else [JWKS_PATH]
@@ -64,8 +64,11 @@ def paths(config: Config) -> list[str]:
 def build(
     config: Config, sessions: Sessions, calls: Backends, refused: Callable[[Refusal], None]
 ) -> web.Application:
-    """The application. Every method comes in: which ones are served is the endpoint's to say;
-    `refused` is told of each refusal.
+    """The application.
+
+    Requests of all methods come in, and an endpoint refuses those it does not serve.
+
+    refused: counts a refusal
     """
     services = LoginServices(calls, sessions, minter(config), key_cookies(config), realms(config))
     logins = [(section, open_login(section, services)) for section in config.login]
@@ -111,7 +114,7 @@ def build(
 
 @web.middleware
 async def _of_client(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Notes whose request it is, for work in which clients take turns."""
+    """A middleware that notes the client, so that clients can take turns."""
     CLIENT.set(network(request.headers.get("X-Real-IP", "")))
     return await handler(request)
 
@@ -119,15 +122,19 @@ async def _of_client(request: web.Request, handler: Handler) -> web.StreamRespon
 def _answer(
     section: LoginSection, login: Login, path: LoginPath, config: Config, sessions: Sessions
 ) -> Answer:
-    """What answers at a path of a login. Failures are counted where clients can guess passwords."""
+    """What answers at a path of a login.
+
+    Failures are counted where clients can guess passwords.
+    """
     if section.takes_passwords:
         return ThrottledLogin(login, LoginThrottle.of(section, config, sessions))
     return login.answer_at(path)
 
 
 def _leads_to(config: Config) -> list[str]:
-    """Where the forms of pages may lead beside this site: a logout to a provider, and from there to
-    those that it asks itself; a login to where a route leads on from here.
+    """The origins to which forms of the pages may lead, as sources of a CSP.
+
+    A logout leads to a provider, and from there to the sites that the provider asks.
     """
     issuers = [login.provider_issuer for login in config.login if login.provider_issuer]
     plain = [f"http://{authority(issuer)}" for issuer in issuers if issuer.startswith("http:")]
@@ -142,7 +149,10 @@ async def _close(login: Login, _app: web.Application) -> None:
 async def run(
     config: Config, sessions: Sessions, calls: Backends, refused: Callable[[Refusal], None]
 ) -> AsyncIterator[web.Server]:
-    """The running application as a server without a socket: the relay hands it its own."""
+    """The running application as a server without a socket.
+
+    The relay hands it connections.
+    """
     longest = config.limits.head_size + _ADDED_BY_RELAY
     runner = web.AppRunner(
         build(config, sessions, calls, refused),

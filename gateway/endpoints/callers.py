@@ -1,4 +1,4 @@
-"""Who asks: what the relay tells of the caller's session, and whether a browser was tricked."""
+"""The caller of an endpoint: its session, its cookies, and its origin."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from gateway.store.directory import Directory
 if TYPE_CHECKING:
     from gateway.config.model import Keys
 
-# What is looked at of the body of a request that comes without a key, and how long it may take.
+# In a request without a key, so much of the body is searched for one.
 _MAX_BODY = 65536
 _BODY_TIMEOUT = 5.0  # seconds
 
-# Whose pages may ask beside the site's own.
+# The origins whose pages may ask beside the site's own.
 CORS: web.AppKey[Policy | None] = web.AppKey("cors")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose key came: a session, and what is said of it in the open."""
+    """The session of the key that counts."""
 
     session_id: str
     session: SessionInfo
@@ -41,14 +41,19 @@ class Caller:
 
     @property
     def is_unnamed(self) -> bool:
-        """Whether the token names no subject, so that the caller's other sessions are unknown."""
+        """Whether the token names no subject.
+
+        Then the caller's other sessions are unknown.
+        """
         return subjects.is_unnamed(self.subject)
 
 
 async def caller(request: web.Request, directory: Directory) -> Caller:
-    """Raises `EndpointRefused` when the caller has no session, and `StoreUnavailable`.
+    """The caller's session.
 
-    The store is asked whether the caller's session lives: the relay may remember it for a moment.
+    Raises `EndpointRefused` without one, and `StoreUnavailable`.
+
+    It asks the store, because the relay may remember an ended session for a moment.
     """
     current = session_id(request)
     if current is None:
@@ -66,22 +71,23 @@ def session_id(request: web.Request) -> str | None:
 
 
 def presented_key(request: web.Request) -> str | None:
-    """The key that counts, where an endpoint needs it to open and seal the session."""
+    """The key that counts, where an endpoint has to open its session."""
     return request.headers.get(caller_fields.KEY)
 
 
 def passed_fields(request: web.Request) -> Iterator[tuple[str, str]]:
-    """The fields as a route passes them on: without what the relay tells of the caller, and with
-    the session's token in Authorization.
+    """The client's fields as a route passes them on.
+
+    They are without those of the relay about the caller. The session's token stands in
+    Authorization.
     """
     return caller_fields.removed(request.headers.items())
 
 
 def require_own_site(request: web.Request) -> None:
-    """Raises `EndpointRefused` when another site may have had a browser send its cookie with this
-    request.
+    """Raises `EndpointRefused` if another site's page may have caused this.
 
-    A key in a header comes from nobody but the site's own code.
+    Browsers send only keys in cookies. A key in a field comes from the site's own code.
     """
     if not may_act(request):
         raise EndpointRefused(refusals.CROSS_SITE)
@@ -105,18 +111,19 @@ def cookies_with_keys(request: web.Request) -> list[str]:
 
 
 def kept_cookie(request: web.Request) -> str:
-    """The name of the cookie whose key counts, with what its session keeps of it; "" if the key
-    came in a field.
+    """The cookie whose key counts, with the attributes that its session keeps.
+
+    "" if the key came in a field.
     """
     return request.headers.get(caller_fields.COOKIE, "")
 
 
 def other_sessions(request: web.Request) -> list[str]:
-    """The ids of the sessions whose keys came in cookies as well, and do not count."""
+    """The ids of the sessions of further cookies, which do not count."""
     return request.headers.get(caller_fields.OTHER_SESSIONS, "").split()
 
 
-# Why a key that came opens nothing, in the relay's words.
+# By the relay's word: the refusal of a key that opens nothing.
 _UNREAD = {
     refusal.reason: refusal
     for refusal in (refusals.NOT_A_KEY, refusals.TOKEN_NOT_KEY, refusals.KEY_NOT_READ)
@@ -124,8 +131,9 @@ _UNREAD = {
 
 
 async def require_readable_key(request: web.Request) -> None:
-    """Raises `EndpointRefused` where a key came in a place in which none is read, or something else
-    came in the place of one: its session would live on.
+    """Raises `EndpointRefused` for no key, or a key in a wrong place.
+
+    A logout would seem to be done, and the session would live on.
     """
     if session_id(request) is not None or other_sessions(request):
         return
@@ -151,8 +159,10 @@ async def _beginning(request: web.Request) -> bytes:
 
 
 def deletions(request: web.Request) -> list[str]:
-    """Set-Cookie values that have the browser forget the cookies in which keys came. The session
-    tells from where the one that counts is; of several, every place is tried.
+    """Set-Cookie values by which a browser forgets the cookies with keys.
+
+    The session knows the attributes of the cookie that counts. If there are several cookies, all
+    likely attributes are tried.
     """
     names, path = cookies_with_keys(request), request.rel_url.raw_path
     if not names:
@@ -166,7 +176,7 @@ def deletions(request: web.Request) -> list[str]:
 
 
 def is_own_site(request: web.Request) -> bool:
-    """Whether a request was caused by the site's own pages, or by a page with the same rights."""
+    """Whether the site's own pages, or pages with their rights, caused this."""
     return origins.is_own_site(
         site=request.headers.get("Sec-Fetch-Site"),
         origin=request.headers.get("Origin"),
@@ -176,19 +186,22 @@ def is_own_site(request: web.Request) -> bool:
 
 
 def comes_from_other_site(request: web.Request) -> bool:
-    """Whether a browser says that another site caused a request. A program says nothing."""
+    """Whether a browser marks the request as caused by another site.
+
+    A program marks nothing.
+    """
     says = "Sec-Fetch-Site" in request.headers or "Origin" in request.headers
     return says and not is_own_site(request)
 
 
 def is_secure(request: web.Request, section: Keys) -> bool:
-    """Whether the client came by HTTPS, so that its cookies can be protected."""
+    """Whether the client came by HTTPS, and its cookies can be `Secure`."""
     by_https = request.headers.get("X-Forwarded-Proto", "").lower() == "https"
     return by_https if section.secure == "auto" else section.secure
 
 
 def own_origin(request: web.Request, section: Keys) -> str:
-    """The origin at which the client finds the gateway."""
+    """The gateway's origin, as the client sees it."""
     return f"{'https' if is_secure(request, section) else 'http'}://{asked_host(request)}"
 
 

@@ -1,8 +1,8 @@
-"""Routes that capture: a token in an upstream's reply takes the place of the session's.
+"""Routes that capture: a token in a reply replaces the session's token.
 
-The relay decides over such a request as over any other. Then it comes here in place of going to its
-upstream, since the reply has to be read as a whole, as a login's has: the client sees its key where
-the new token was, and no other token.
+The relay decides on such a request as on any other, and sends it here in place of its upstream. The
+reply has to be read as a whole, as a login's reply has. The client gets its key in place of the new
+token, and no other token.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _log = logging.getLogger("gateway.endpoints")
 
 
 def capturing(captures: CaptureEndpoint) -> Middleware:
-    """A middleware that takes the requests of such routes, whatever their path is."""
+    """A middleware that takes the requests of such routes, at any path."""
 
     @web.middleware
     async def dispatch(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -91,8 +91,10 @@ class CaptureEndpoint:
         self._throttled_routes = ThrottledRoutes(config, sessions)
 
     async def __call__(self, request: web.Request, number: int) -> web.Response:
-        """Raises `EndpointRefused`, `BackendFailed` and `StoreUnavailable`, and changes nothing
-        then; `TooManyFailures` for a request that could be one guess too many.
+        """Ask the upstream, and keep the token of its reply.
+
+        Raises `EndpointRefused`, `BackendFailed` and `StoreUnavailable`, and changes nothing then;
+        `TooManyFailures` for a request that could be one guess too many.
         """
         rule = self._rules[number]
         key = keys.parse_key((presented_key(request) or "").encode())
@@ -119,7 +121,7 @@ class CaptureEndpoint:
             if found is None:
                 shown = await scrub(reply)
             else:
-                # Who keeps the key in a cookie gets it in that one and nowhere else: no script may
+                # A client with the key in a cookie gets it in that cookie alone: no script may
                 # read it, and no other cookie may bring it a second time.
                 put = kept_in in (None, _cookie(reply, found))
                 shown = (await swap(reply, found, key.reveal() if put else "")).unstored()
@@ -133,8 +135,9 @@ class CaptureEndpoint:
         return response
 
     async def _log_out(self, request: web.Request, reply: Reply, kept_in: str) -> list[str]:
-        """Ends the session if the reply logs out by the cookie that the key came in; returns the
-        Set-Cookie values by which that is forgotten.
+        """End the session if the reply logs out by the cookie of its key.
+
+        Returns the Set-Cookie values by which the browser forgets the cookie.
         """
         wanted = ("set-cookie", kept_in)
         values = [line[1] for line in reply.fields if field_and_cookie(line) == wanted]
@@ -173,8 +176,9 @@ class CaptureEndpoint:
         key: Key,
         sent: EchoDetector,
     ) -> Found | None:
-        """Where the reply holds a token, which is the session's from now on; None if it holds none,
-        or if the session's tokens do not come from an upstream.
+        """Where the reply holds a token, which is the session's from now on.
+
+        None if it holds none, or if the session's tokens do not come from an upstream.
         """
         place = rule.captures
         assert place is not None
@@ -186,7 +190,7 @@ class CaptureEndpoint:
             pass  # whether that is of any matter, the session's login tells
         host = host_of(plain_authority(asked_host(request)))
         replacing, current = self._sessions.token_writer, keys.session_id(key)
-        # Whoever was first has changed the session once; nobody changes it all the time.
+        # Another request may change the session first. It does so once, so this loop ends.
         while True:
             session, record = await replacing.read(key, current)
             if session is None or session.ends_at <= time.time():
@@ -260,7 +264,10 @@ def _cookie(reply: Reply, found: Found) -> str | None:
 
 
 def _claims(request: web.Request) -> Mapping[str, Any] | None:
-    """Those of the session's token, which the relay has put in the place of the key."""
+    """The claims of the session's token; None if it has none.
+
+    The relay has put the token in place of the key.
+    """
     with suppress(BadToken):
         return read_claims(request.headers["Authorization"].partition(" ")[2], now=0).payload
     return None
@@ -296,6 +303,9 @@ async def _attempt(request: web.Request) -> Attempt:
 
 
 async def _sent(request: web.Request) -> EchoDetector:
-    """What the client has sent: all but the token, which the relay has put in place of its key."""
+    """All that the client has sent.
+
+    The token is left out, because the relay has put it in place of the key.
+    """
     fields = [line for line in passed_fields(request) if line[0].lower() != "authorization"]
     return EchoDetector(request.raw_path, fields, await request.read())

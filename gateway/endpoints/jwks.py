@@ -1,4 +1,4 @@
-"""The public keys of the gateway's own tokens, for upstreams that verify them (RFC 7517)."""
+"""The public keys of the gateway's own tokens, for verifiers (RFC 7517)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from gateway.endpoints.answers import refuse
 if TYPE_CHECKING:
     from gateway.core.tokens.minting import Minter
 
-# How long the keys may be kept, in seconds. A new key has to be shown for longer than this before
-# it signs, or some verifier would not know it yet.
+# Verifiers may keep the keys for so long (seconds). A new key has to be shown for longer than this
+# before it signs, or some verifier would not know it yet.
 _KEPT_FOR = 60
 
 _METHODS = ("GET", "HEAD")
 
 
 class JwksEndpoint:
-    """Answers with the same key set to everybody: there is nothing secret in it."""
+    """Answers all callers with the same key set, which holds no secret."""
 
     def __init__(self, minter: Minter) -> None:
         self._body = json.dumps(minter.jwks).encode()

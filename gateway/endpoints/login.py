@@ -1,4 +1,4 @@
-"""The login endpoint: from an HTTP request to an attempt, and back from a reply."""
+"""The login endpoint: makes an attempt of a request and answers it."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ if TYPE_CHECKING:
 # The field of a login form that says how the key is to travel: `cookie` or `reply`.
 _CARRIER = "key_carrier"
 
-# And the one that says where its browser goes afterwards.
+# The field of a login form with the path to go to afterwards.
 _RETURN_TO = "return_to"
 
-# What the backend gets of a preflight: what browsers send with one (WHATWG Fetch §4.8), and what
-# proxies add. A backend may take any request at its login's path for a login, so none of it can be
-# a guess.
+# The backend gets these fields of a preflight: browsers send them (WHATWG Fetch §4.8), or proxies
+# add them. A backend may take any request at its login's path for a login, so no other field may
+# pass: it could be a guess.
 _OF_A_PREFLIGHT = frozenset(
     {
         "accept",
@@ -82,7 +82,7 @@ _OF_A_PREFLIGHT = frozenset(
 )
 _OF_PREFLIGHTS = ("access-control-request-", "sec-fetch-", "x-forwarded-")
 
-# A larger form is not looked into, nor one of more fields: reading takes time of all others.
+# A larger form, or one with more fields, is not read: that would take a worker's time.
 _MAX_FORM_BYTES = 65536
 _MAX_FORM_FIELDS = 100
 
@@ -98,8 +98,13 @@ class LoginEndpoint:
         identity: Iterable[str],
         login_page: LoginPageEndpoint | None,
     ) -> None:
-        """`identity` are the names of the fields that tell upstreams of a session's subject;
-        `login_page` is the login page, if it has a form that leads here.
+        """Take the rules of one path.
+
+        path: the path, with its methods and limits
+        answer: answers attempts
+        keys: the section `keys` of config.yaml
+        identity: the names of the fields that tell upstreams the subject
+        login_page: the login page, if it has a form that leads here
         """
         self._path = path
         self._answer = answer
@@ -113,7 +118,7 @@ class LoginEndpoint:
         if request.method not in self._path.methods:
             looks = request.method in ("GET", "HEAD")
             if self._login_page is not None and looks and pages.wants_page(request):
-                # Who reloads the form after a refusal, or keeps its address, means the form.
+                # A person who reloads the form after a refusal wants the form.
                 return pages.redirected(self._login_page.path)
             return refuse(request, refusals.METHOD, {"Allow": ", ".join(self._path.methods)})
         body = await self._body(request)
@@ -129,14 +134,12 @@ class LoginEndpoint:
             return refuse(request, failed.refusal, fields, again=failed.again)
 
     async def _body(self, request: web.Request) -> bytes:
-        """Raises `EndpointRefused` for a body as soon as it is too large, and for one without an
-        end.
-        """
+        """The body. Raises `EndpointRefused` if it is too large or too slow."""
         max_body, body = self._path.max_body, bytearray()
         if (request.content_length or 0) > max_body:
             raise EndpointRefused(refusals.BODY_TOO_LARGE)
         try:
-            # The relay cuts a body that stops; this cuts one that never does.
+            # The relay cuts a body that stops. This cuts one that never ends.
             async with asyncio.timeout(self._path.body_timeout):
                 async for piece in request.content.iter_any():
                     body += piece
@@ -147,9 +150,9 @@ class LoginEndpoint:
         return bytes(body)
 
     def _preflight(self, request: web.Request) -> Attempt:
-        """A preflight as the backend gets it: without a query, and without a name or a password.
+        """A preflight for the backend, without a query, a name or a password.
 
-        Raises `EndpointRefused` for one with a body: no browser sends any.
+        Raises `EndpointRefused` if it has a body, which no browser sends.
         """
         if request.body_exists:
             raise EndpointRefused(refusals.MALFORMED)
@@ -160,7 +163,7 @@ class LoginEndpoint:
     def _retry_page(
         self, request: web.Request, body: bytes, notice: Notice, status: int
     ) -> web.Response:
-        """What a person is shown whose login was refused: the form, or the login page's path."""
+        """The page after a refused login: the form, or a link to the login page."""
         given = _field(request, body, _RETURN_TO) or request.query.get(_RETURN_TO, "/")
         back = return_paths.safe(given)
         if self._login_page is not None:
@@ -190,7 +193,7 @@ class LoginEndpoint:
         )
 
     def _cookie(self, request: web.Request, body: bytes) -> KeyCookie | None:
-        """The cookie in which the key is to travel, if it is not to be in the reply."""
+        """The cookie that will hold the key; None if the key is for the reply."""
         headers, keys = request.headers, self._keys
         carrier = carriers.choose(
             self._path.carrier or keys.carrier,
@@ -204,10 +207,10 @@ class LoginEndpoint:
         return carriers.key_cookie(keys.cookie, secure=is_secure(request, keys))
 
     def _passed(self, request: web.Request) -> Iterable[tuple[str, str]]:
-        """What the client sent, without what the relay adds for the session that it came with.
+        """The client's own fields, without those of its present session.
 
-        With a session, Authorization is that session's token, which no login may see; without one
-        it is the client's own, Basic for instance.
+        With a session, Authorization holds that session's token, which no login may see. Without
+        one it is the client's own, Basic for instance.
         """
         has_session = session_id(request) is not None
         for name, value in passed_fields(request):
@@ -218,14 +221,20 @@ class LoginEndpoint:
 
 
 def _replaced(request: web.Request) -> tuple[str, ...]:
-    """The sessions of the cookies that came; one whose key came in a field is another device's."""
+    """The sessions of the cookies that came.
+
+    A session by a field is another device's.
+    """
     if not by_cookie(request):
         return ()
     return tuple(filter(None, (session_id(request), *other_sessions(request))))
 
 
 def _is_preflight(request: web.Request) -> bool:
-    """A browser's question whether another site's page may log in here: the backend knows."""
+    """Whether a browser asks if another site's page may log in.
+
+    The backend answers it.
+    """
     return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
 
 
@@ -234,8 +243,10 @@ def _is_of_a_preflight(name: str) -> bool:
 
 
 def _require_own_site(request: web.Request, attempt: Attempt) -> None:
-    """Raises `EndpointRefused` where another site's page could log a visitor in as somebody else,
-    or out (CWE-352). Without a cookie, there is nothing that a browser would do for it.
+    """Raises `EndpointRefused` for a login that another site's page causes.
+
+    It could log a visitor in as another subject, or out (CWE-352). Without a cookie, a browser does
+    nothing for another site.
     """
     sets = attempt.cookie is not None and not is_own_site(request)
     ends = bool(attempt.replaces) and attempt.is_foreign
@@ -244,8 +255,9 @@ def _require_own_site(request: web.Request, attempt: Attempt) -> None:
 
 
 def _with_one_key(request: web.Request, reply: Reply) -> web.Response:
-    """A login's reply, by which the cookies of the sessions that it replaced go: the browser would
-    send them beside the new key.
+    """A login's reply, which deletes the cookies of replaced sessions.
+
+    The browser would send them beside the new key.
     """
     response = replied(reply)
     if isinstance(reply, LoggedIn):
@@ -260,7 +272,7 @@ def _with_one_key(request: web.Request, reply: Reply) -> web.Response:
 
 
 def _field(request: web.Request, body: bytes, name: str) -> str:
-    """A field of a form, as browsers and programs send one; "" without it."""
+    """The value of a form's field; "" without one."""
     if len(body) > _MAX_FORM_BYTES:
         return ""
     content_type = request.headers.get("Content-Type", "")
@@ -275,6 +287,6 @@ def _field(request: web.Request, body: bytes, name: str) -> str:
 
 
 def _cookies(line: str) -> dict[str, str]:
-    """Cookies by their names, as they stand in a Cookie field."""
+    """The cookies of a Cookie field, by their names."""
     pairs = (pair.partition("=") for pair in line.split("; ") if pair)
     return {name: value for name, _, value in pairs}

@@ -1,4 +1,4 @@
-"""The login page: the ways to log in that there are, for people and for their apps."""
+"""The login page: the ways to log in, for people and for their apps."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ _METHODS = ("GET", "HEAD")
 
 
 class LoginPageEndpoint:
-    """Shows at one path the gateway's own forms and the providers; a `return_to` is taken along."""
+    """Shows the gateway's own forms and the providers.
+
+    A `return_to` is taken along.
+    """
 
     def __init__(self, path: str, config: Config) -> None:
-        """`path` is where it is shown."""
+        """`path` is the path of the page."""
         self.path = path
         self.forms = [login.path for login in config.login if login.has_form]
         self._providers = [
@@ -49,8 +52,11 @@ class LoginPageEndpoint:
         notice: Notice | None = None,
         status: int = 200,
     ) -> web.Response:
-        """The page for whoever wants to go `back` afterwards; once more if the form that leads to
-        `failed` was refused, with what is said of it.
+        """The page.
+
+        back: the path to go to after the login
+        failed: the path of the form that was refused; None if none was
+        notice: what the page says about the refusal
         """
         return pages.show(
             request,

@@ -1,4 +1,4 @@
-"""The logout endpoint: ends the session of the key that came, or those of other devices as well."""
+"""The logout endpoint: ends the caller's session, or other devices'."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ class LogoutEndpoint:
     def __init__(
         self, path: str, logouts: LogoutService, directory: Directory, sessions_path: str | None
     ) -> None:
-        """`sessions_path` is where the caller's sessions are listed, if they are."""
+        """`sessions_path` is the path of the caller's sessions, if it is on."""
         self._path = path
         self._logouts = logouts
         self._directory = directory
         self._sessions_path = sessions_path
 
     async def __call__(self, request: web.Request) -> web.Response:
-        """Without a scope, an unknown key and a second logout answer like the first
-        (wire-rules.md#E4); but what came in a place where no key is read is refused, for its
-        session lives.
+        """Log out.
 
-        With one, they are refused: nobody can tell whose other sessions should end.
+        Without a scope, an unknown key and a second logout are answered like the first
+        (wire-rules.md#E4). A key in a place where none is read is refused, because its session
+        lives on. With a scope, an unknown key is refused, because its subject is unknown.
         """
         if request.method not in _METHODS:
             return refuse(request, refusals.METHOD, {"Allow": ", ".join(_METHODS)})
@@ -55,7 +55,7 @@ class LogoutEndpoint:
         asking = await caller(request, self._directory)
         if asking.is_unnamed:
             return await self._only_here(request, scope)
-        # The caller's own session ends last, so that what has failed can be asked for again.
+        # The caller's own session ends last, so that a failed logout can be tried again.
         await self._logouts.end_others(request, asking, reason=scope)
         if scope == "all":
             return _logged_out(request, await self._logouts.log_out(request, reason=scope))
@@ -65,10 +65,10 @@ class LogoutEndpoint:
         return response
 
     async def _only_here(self, request: web.Request, scope: Scope) -> web.Response:
-        """Refuses what cannot be done: which other sessions the same person has is unknown.
+        """Refuse to end other sessions of a subject that is unknown.
 
-        The caller's own session ends all the same where it was to end as well: who wants to be
-        logged out everywhere must not stay logged in here for it.
+        With the scope `all`, the caller's own session ends all the same: a person who wants to be
+        logged out everywhere must not stay logged in here.
         """
         if scope != "all":
             return refuse(request, refusals.UNKNOWN_SUBJECT, back=self._sessions_path)
@@ -79,7 +79,7 @@ class LogoutEndpoint:
 
 
 def _logged_out(request: web.Request, response: web.Response) -> web.Response:
-    """The same for people: a page that says so, unless they have to log out elsewhere as well."""
+    """The answer for people: a page, unless the browser goes to a provider."""
     if not pages.wants_page(request) or "Location" in response.headers:
         return response
     notice, again = pages.texts_for(request).logged_out, request.config_dict[LOGIN_PAGE]
@@ -88,14 +88,14 @@ def _logged_out(request: web.Request, response: web.Response) -> web.Response:
 
 
 def _with_cookies_of(logout: web.Response, response: web.Response) -> web.Response:
-    """The response, which has a browser forget what the logout's own answer does."""
+    """The response with the Set-Cookie fields of the logout's own answer."""
     for cookie in logout.headers.getall("Set-Cookie", ()):
         response.headers.add("Set-Cookie", cookie)
     return response
 
 
 def _scope(request: web.Request) -> Scope:
-    """Which sessions are to end, besides or instead of the caller's. Raises `EndpointRefused`."""
+    """The scope of the logout: which sessions end. Raises `EndpointRefused`."""
     match request.query.getall("scope", []):
         case []:
             return ""

@@ -1,4 +1,4 @@
-"""How sessions end by their own subject's wish: here, at the backend, and in the browser."""
+"""Logouts: a session ends here, at the backend, and in the browser."""
 
 from __future__ import annotations
 
@@ -35,15 +35,18 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.endpoints")
 
-# The backend is told without a body, so these fields would speak of nothing.
+# The backend gets no body, so it gets none of these fields.
 _OF_THE_BODY = b"content-"
 
-# Of the backend's answer to a logout only its cookies are used.
+# Only the cookies of the backend's answer to a logout are used.
 _MAX_REPLY_BYTES = 65536
 
 
 class LogoutService:
-    """Ends sessions. Everything raises `StoreUnavailable`; then it is not called done."""
+    """Ends sessions.
+
+    All methods raise `StoreUnavailable`; then nothing is reported as done.
+    """
 
     def __init__(
         self,
@@ -52,7 +55,10 @@ class LogoutService:
         backends: Backends,
         providers: Mapping[str, Login],
     ) -> None:
-        """`providers` are the logins at providers, by their paths: browsers log out there, too."""
+        """`providers` are the logins at providers, by their paths.
+
+        Browsers log out there, too.
+        """
         self._config = config.logout
         self._keys = config.keys
         self._sessions = sessions
@@ -60,7 +66,7 @@ class LogoutService:
         self._providers = providers
 
     async def log_out(self, request: web.Request, *, reason: str = "") -> web.Response:
-        """End the sessions of the keys that came, if any, and answer so (wire-rules.md#E4)."""
+        """End the sessions of the keys that came, and answer (wire-rules.md#E4)."""
         response = web.Response(status=204, headers={"Cache-Control": "no-store"})
         current, others = session_id(request), other_sessions(request)
         if others:
@@ -85,12 +91,12 @@ class LogoutService:
         reason: str = "",
         by: str = "",
     ) -> None:
-        """Ends sessions, and reports those that there were."""
+        """End sessions, and report those that existed."""
         ended = await self._sessions.revoke(*session_ids)
         self._report(request, ended, kind, reason=reason, by=by)
 
     async def end_others(self, request: web.Request, caller: Caller, *, reason: str) -> None:
-        """Ends all other sessions of the caller's subject, and reports them."""
+        """End all other sessions of the caller's subject, and report them."""
         others = self._sessions.revoke_others(caller.subject, caller.session_id)
         async for ended in others:
             self._report(request, ended, "logout", reason=reason, subject=caller.subject)
@@ -105,7 +111,7 @@ class LogoutService:
         by: str = "",
         subject: str = "",
     ) -> None:
-        """`subject` is that of sessions of which it cannot be read."""
+        """`subject` is the subject of sessions whose own record does not tell it."""
         headers = request.headers
         name, address = headers.get("X-Request-Id", ""), headers.get("X-Real-IP", "")
         for event in of_sessions(kind, ended, reason=reason, request_id=name, by=by):
@@ -113,7 +119,7 @@ class LogoutService:
             self._sessions.report(replace(event, subject=whose, address=address))
 
     async def _leaving(self, request: web.Request) -> Session | None:
-        """The session that is about to end, if its browser goes on to log out elsewhere."""
+        """The session that ends, if its browser logs out at a provider next."""
         key = presented_key(request)
         leads_on = pages.navigates(request) and pages.wants_page(request)
         if not self._providers or key is None or not leads_on:
@@ -129,9 +135,11 @@ class LogoutService:
                 pages.redirect(response, onward)
 
     async def _tell_backend(self, request: web.Request) -> list[str]:
-        """Has the backend log out the token; returns the cookies that it sets, or rather deletes.
+        """Log the token out at the backend.
 
-        The session has ended already, whatever the backend says (wire-rules.md#E4).
+        Returns its Set-Cookie values, which delete cookies.
+
+        The session has ended already, whatever the backend answers (wire-rules.md#E4).
         """
         config = self._config
         if config.upstream is None or config.backend_path is None:

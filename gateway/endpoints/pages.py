@@ -1,4 +1,4 @@
-"""Pages as answers: for people, in their language, with nothing in them from elsewhere."""
+"""Pages as responses, in the reader's language."""
 
 from __future__ import annotations
 
@@ -21,20 +21,25 @@ _LEADS_TO: web.AppKey[Sequence[str]] = web.AppKey("leads_to")
 
 
 def add_templates(app: web.Application, folder: str | None, leads_to: Sequence[str] = ()) -> None:
-    """Has the application show pages; `folder` has the operator's own templates and texts;
-    `leads_to` is where the forms of the pages may lead beside the site itself: CSP's sources.
+    """Let the application show pages.
+
+    folder: the operator's own templates and texts
+    leads_to: the sources of a CSP to which forms may lead beside the site itself
     """
     app[_TEMPLATES] = cast("Environment", Templates(folder))
     app[_LEADS_TO] = leads_to
 
 
 def wants_page(request: web.Request) -> bool:
-    """Whether a person reads the answer to this request. The admin listener has no pages."""
+    """Whether a person reads the answer to this request.
+
+    The admin listener has no pages.
+    """
     return _TEMPLATES in request.config_dict and negotiation.wants_page(*_accept_and_mode(request))
 
 
 def navigates(request: web.Request) -> bool:
-    """Whether a person's browser goes somewhere, so that it can be sent elsewhere."""
+    """Whether a person's browser goes somewhere, and can be sent elsewhere."""
     return negotiation.navigates(*_accept_and_mode(request))
 
 
@@ -45,7 +50,7 @@ def texts_for(request: web.Request) -> Texts:
 
 
 def show(request: web.Request, name: str, status: int = 200, **context: Any) -> web.Response:
-    """The page that a template makes of this context."""
+    """The page of a template."""
     import aiohttp_jinja2
 
     texts, nonce = texts_for(request), secrets.token_urlsafe(16)
@@ -62,13 +67,16 @@ def show(request: web.Request, name: str, status: int = 200, **context: Any) -> 
 
 
 def redirect(response: web.Response, path: str) -> None:
-    """Has the browser go to a page next, by GET (RFC 9110 §15.4.4), unless it goes elsewhere."""
+    """Send the browser to a page by GET (RFC 9110 §15.4.4).
+
+    A browser that goes elsewhere already is not sent there.
+    """
     response.set_status(303)
     response.headers.setdefault("Location", path)
 
 
 def redirected(path: str) -> web.Response:
-    """An answer that has people go to a page; for programs there is another one."""
+    """A response that sends people to a page."""
     response = web.Response(headers={"Cache-Control": "no-store", "Vary": policy.VARY})
     redirect(response, path)
     return response
@@ -79,6 +87,6 @@ def _accept_and_mode(request: web.Request) -> tuple[str | None, str | None]:
 
 
 def _joined(request: web.Request, name: str) -> str | None:
-    """The value of a list field (RFC 9110 §5.3), which may stand in several lines."""
+    """The value of a list field in one or several lines (RFC 9110 §5.3)."""
     values = request.headers.getall(name, ())
     return ", ".join(values) if values else None

@@ -1,4 +1,4 @@
-"""The sessions endpoint: the caller's own sessions, for programs and for people."""
+"""The sessions endpoint: the caller's own sessions, as JSON or a page."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from gateway.store.directory import Directory
 if TYPE_CHECKING:
     from gateway.config.model import Config
 
-# As many as a subject may have by `session.max_per_subject`, if that is not changed.
+# A subject may have as many by the default of `session.max_per_subject`.
 MAX_LISTED = 100
 
-# Of the list, and of one session. A form can do no DELETE, so its POST ends a session as well.
+# Methods of the list, and of one session. A form cannot send DELETE, so POST ends a session too.
 _OF_ALL, _OF_ONE = ("GET", "HEAD"), ("DELETE", "POST")
 
 
 class SessionsEndpoint:
-    """Answers at the list's path, and below it at each session's own."""
+    """Answers at the path of the list, and at those of single sessions."""
 
     def __init__(
         self, path: str, config: Config, logouts: LogoutService, directory: Directory
@@ -72,8 +72,9 @@ class SessionsEndpoint:
         return web.json_response(shown, headers=fields)
 
     async def _found(self, asking: Caller) -> tuple[dict[str, SessionInfo], int | None]:
-        """The sessions to be listed, the caller's own first; and how many more there may be, None
-        if that is unknown.
+        """The sessions of the list, and the number of those left out.
+
+        The caller's own session comes first. The number is None if it is unknown.
         """
         own = {asking.session_id: asking.session}
         if asking.is_unnamed:
@@ -104,12 +105,12 @@ class SessionsEndpoint:
         )
 
     async def _end(self, request: web.Request, handle: str, asking: Caller) -> web.Response:
-        """Ends one of the caller's sessions; the present one as a logout does.
+        """End one of the caller's sessions; the caller's own one as a logout does.
 
-        There is no telling whether any other session exists. Raises `EndpointRefused`.
+        The answer does not tell whether another subject's session exists. Raises `EndpointRefused`.
         """
         if handle == asking.session_id:
-            # Without a session, the page there says that one is logged out.
+            # Without a session, the page there says "You are logged out".
             response, onward = await self._logouts.log_out(request), self._logout_path
         else:
             info = (await self._directory.infos([handle])).get(handle)

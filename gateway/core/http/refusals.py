@@ -1,9 +1,9 @@
 """Refusals: the gateway's answers to requests that it does not pass on.
 
-A refusal has a status, a stable machine-readable reason and a title for people. It is rendered as a
-JSON problem (RFC 9457). Refusals are told apart by identity or by `reason`, never by their title.
-A refusal never contains anything that the client sent: a secret in a malformed field must be
-neither in the answer nor in a log.
+A refusal has a status, a stable reason for programs and a title for people. It is rendered as a
+JSON problem (RFC 9457). Code compares refusals by identity or by `reason`, never by their title. A
+refusal holds nothing that the client sent: a secret in a malformed field must stand neither in the
+answer nor in a log.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ Blame = Literal["client", "gateway", "upstream", "store"]
 class Refusal:
     """One kind of refusal.
 
-    `status` is the HTTP status, `reason` the stable word for programs and logs, `title` one
-    sentence for people, `blame` who is at fault, and `fields` are extra response fields.
+    status: the HTTP status
+    reason: the stable word for programs and logs
+    title: one sentence for people
+    blame: the side that is at fault
+    fields: more fields of the answer
     """
 
     status: int
@@ -32,7 +35,7 @@ class Refusal:
     fields: Mapping[str, str] = field(default_factory=dict)
 
     def body(self, request_id: str | None = None) -> bytes:
-        """The RFC 9457 problem document, UTF-8 JSON with a newline at the end."""
+        """The problem document (RFC 9457): JSON in UTF-8 with a newline at the end."""
         problem: dict[str, object] = {
             "type": "about:blank",
             "title": self.title,
@@ -51,7 +54,7 @@ class Refusal:
 
 PROBLEM_TYPE = "application/problem+json"
 
-# What a client can do wrong.
+# Faults of clients.
 MALFORMED = Refusal(400, "malformed_request", "The request is not valid HTTP/1.1.")
 AMBIGUOUS_PATH = Refusal(400, "ambiguous_path", "The path can be read in more than one way.")
 UNKNOWN_SCOPE = Refusal(
@@ -71,7 +74,7 @@ UNFIT = Refusal(
     "unfit_field",
     "The request has a field that the gateway would remove and a proxy would pass on.",
 )
-# RFC 6750 §3: `error` is said only when a key was sent.
+# Only an answer to a request with a key has `error` (RFC 6750 §3).
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="latchkey"'}
 _BAD_KEY = {"WWW-Authenticate": 'Bearer realm="latchkey", error="invalid_token"'}
 BAD_LOGIN = Refusal(
@@ -150,7 +153,7 @@ UNKNOWN_CODING = Refusal(501, "unknown_coding", "Only the transfer coding 'chunk
 UNKNOWN_METHOD = Refusal(501, "unknown_method", "The gateway itself does not know this method.")
 VERSION = Refusal(505, "unknown_version", "This version of HTTP is not supported.")
 
-# What an upstream can do wrong.
+# Faults of upstreams.
 UPSTREAM_REFUSED = Refusal(
     502, "upstream_unreachable", "The upstream cannot be reached.", blame="upstream"
 )
@@ -205,7 +208,7 @@ CAPTURED_REPLY = Refusal(
 )
 LOGIN_REPLY = Refusal(502, "login_reply", "The login's reply cannot be read.", blame="upstream")
 
-# What the gateway or its store cannot do now. The user is not logged out by any of these.
+# The gateway or its store is unable to answer now. None of these logs a user out.
 BUSY = Refusal(
     503, "busy", "The gateway is at its limit.", blame="gateway", fields={"Retry-After": "1"}
 )
