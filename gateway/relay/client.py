@@ -96,12 +96,12 @@ class ClientConnection(asyncio.Protocol):
             self.buffer = self.buffer + data if self.buffer else data
             self._pump()
         elif exchange.takes_body:
-            exchange.upload(data)
+            exchange.take(data)
         else:
             self.buffer += data
             self.update_reading()
-            if exchange.awaits_body:
-                exchange.body_began()
+            if exchange.upload is not None and exchange.upload.awaits_body:
+                exchange.upload.body_began()
 
     def eof_received(self) -> bool:
         """A client that has closed its side has gone, as for nginx: it expects no answer."""
@@ -186,8 +186,7 @@ class ClientConnection(asyncio.Protocol):
         assert self.transport is not None
         exchange = self.exchange
         if exchange is not None and exchange.takes_body:
-            assert exchange.upstream is not None
-            pause = exchange.upstream.blocked
+            pause = exchange.is_blocked
         else:
             pause = len(self.buffer) >= self._context.settings.read_ahead
         if pause != self._paused and not self.transport.is_closing():

@@ -1,70 +1,224 @@
-"""An answer on its way to the client: how its body is framed, and what has been written of it."""
+"""An upstream's answer on its way to the client: interim heads, the head, the body, or a tunnel.
+
+An answer may be held back: until there is another token for the request, or until the session that
+it ends has ended.
+"""
 
 from __future__ import annotations
 
-import enum
+import asyncio
+from typing import TYPE_CHECKING
 
-from gateway.relay.client_side import ClientSide
+from gateway.core.http import refusals
+from gateway.core.http.refusals import Refusal
+from gateway.relay import backend_logouts, client_response, framing, token_retry
+from gateway.relay.access.decision import Forward
+from gateway.relay.exchange_side import ExchangeSide
 from gateway.relay.http1 import bodies
+from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.http1.response_head import ResponseHead
+from gateway.relay.tunnel import Tunnel
 
-
-class Framing(enum.Enum):
-    """How the client learns where the body ends (RFC 9112 §6.3)."""
-
-    LENGTH = enum.auto()  # by Content-Length, or there is no body
-    CHUNKED = enum.auto()  # by the last chunk
-    CLOSE = enum.auto()  # by the end of the connection
-    DROPPED = enum.auto()  # there is none for the client, whatever the upstream sends
-
-
-LENGTH, CHUNKED, CLOSE, DROPPED = Framing
-
-
-def framing(response: ResponseHead, *, with_body: bool, old: bool) -> tuple[Framing, bytes]:
-    """The framing for a client of HTTP/1.1, or of HTTP/1.0 if it is `old`; and its field line.
-
-    with_body: whether a body follows the upstream's head
-    """
-    length = response.length
-    if response.status == 205:  # RFC 9110 §15.3.6: has no body
-        return DROPPED, b"Content-Length: 0\r\n"
-    if length is not None:
-        # RFC 9110 §8.6: a 204 must not have the field
-        return LENGTH, b"" if response.status == 204 else b"Content-Length: %d\r\n" % length
-    if not with_body:
-        return LENGTH, b""
-    return (CLOSE, b"") if old else (CHUNKED, b"Transfer-Encoding: chunked\r\n")
+if TYPE_CHECKING:
+    from gateway.relay.upstream.connection import UpstreamConnection
 
 
 class Delivery:
-    """Writes one answer to the client: its head with the first bytes of its body, then the rest."""
+    """Brings one answer to the client; it is the `ResponseHandler` of its connection."""
 
-    __slots__ = ("_client", "_framing", "_head", "size")
+    __slots__ = (
+        "_exchange",
+        "_forward",
+        "_framing",
+        "_head",
+        "_response",
+        "_upstream",
+        "head",
+        "size",
+        "tunnel",
+    )
 
-    def __init__(self, client: ClientSide, head: bytes, framing: Framing) -> None:
-        self._client = client
-        self._head = head  # until it is written
-        self._framing = framing
+    def __init__(
+        self,
+        exchange: ExchangeSide,
+        head: RequestHead,
+        forward: Forward,
+        upstream: UpstreamConnection,
+    ) -> None:
+        """`head` is the request's."""
+        self.head = head
         self.size = 0  # bytes of the body so far, without framing
+        self.tunnel: Tunnel | None = None
+        self._exchange = exchange
+        self._forward = forward
+        self._upstream = upstream
+        self._response: ResponseHead | None = None  # once it is on its way
+        self._head = b""  # as the client gets it, until it is written
+        self._framing = framing.LENGTH
 
     @property
-    def is_chunked(self) -> bool:
-        """Whether a last chunk has to end the body."""
-        return self._framing is CHUNKED
+    def network(self) -> str:
+        return self._exchange.network
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the client has got something of it that cannot be taken back."""
+        return self._response is not None
 
     @property
     def ends_by_close(self) -> bool:
         """Whether a connection that just closes would look like the body's end."""
-        return self._framing is CLOSE
+        return self._framing is framing.CLOSE
 
-    def write(self, pieces: list[bytes]) -> None:
+    @property
+    def is_event_stream(self) -> bool:
+        return self._response is not None and self._response.is_event_stream
+
+    # The answer, step by step.
+
+    def interim(self, response: ResponseHead) -> None:
+        """A 1xx: 100 asks for the body, others go on to clients that know them."""
+        exchange, head = self._exchange, self.head
+        exchange.has_interim = True
+        if response.status == 100:
+            exchange.ask_for_body()
+        elif not head.old:
+            exchange.client.write(client_response.interim_head(response, head, self._forward))
+
+    def respond(self, response: ResponseHead, *, with_body: bool) -> None:
+        """The answer has begun: its head leaves with the first bytes of its body."""
+        exchange, head = self._exchange, self.head
+        self._response = response
+        self._framing, line = framing.choose(response, with_body=with_body, old=head.old)
+        exchange.begin_answer(response.status, close=self._framing is framing.CLOSE)
+        self._head = client_response.final_head(
+            response,
+            head,
+            self._forward,
+            request_id=exchange.request_id,
+            framing=line,
+            close=exchange.close,
+        )
+
+    def deliver(self, pieces: list[bytes]) -> None:
         """Writes bytes of the body, in one write with the head if that is still here."""
         out = [self._head] if self._head else []
         self._head = b""
-        if self._framing is not DROPPED:
+        if self._framing is not framing.DROPPED:
             for piece in pieces:
                 self.size += len(piece)
-            out += bodies.chunk(pieces) if self._framing is CHUNKED else pieces
+            out += bodies.chunk(pieces) if self._framing is framing.CHUNKED else pieces
         if out:
-            self._client.write(b"".join(out))
+            self._exchange.client.write(b"".join(out))
+
+    def answered(self, trailers: list[tuple[bytes, bytes]], *, reusable: bool) -> None:
+        """The answer is complete."""
+        exchange = self._exchange
+        if self._framing is framing.CHUNKED:
+            may_trail = exchange.context.may_trail if self.head.trailers else None
+            secret = client_response.hidden_token(self._forward)
+            exchange.client.write(bodies.last_chunk(trailers, may_trail, secret))
+        exchange.complete(reusable=reusable)
+
+    def unanswered(self, refusal: Refusal, cause: str, *, is_stale: bool) -> None:
+        self._exchange.unanswered(refusal, cause, is_stale=is_stale)
+
+    def broken(self, refusal: Refusal, cause: str) -> None:
+        self._exchange.broken(refusal, cause)
+
+    def update_reading(self) -> None:
+        self._exchange.client.update_reading()
+
+    # An answer that is held back.
+
+    def withholds(self, response: ResponseHead) -> bool:
+        """Whether it is held back: until there is another token for the request, or until the
+        session has ended by it.
+        """
+        if self._exchange.logs_out:
+            return False
+        if response.status == 401 and self._seeks_token():
+            return True
+        return bool(self.head.key_cookies) and self._logs_out(response)
+
+    def _seeks_token(self) -> bool:
+        """Whether another token is sought for one that the upstream refuses; which is done once."""
+        exchange = self._exchange
+        is_first, exchange.has_sought_token = not exchange.has_sought_token, True
+        exchange.suspended = token_retry.seek(
+            exchange.context,
+            self._forward,
+            self.head,
+            exchange.client.peer,
+            exchange.own_id,
+            is_first=is_first,
+        )
+        if exchange.suspended is None:
+            return False
+        exchange.suspended.then(self._token_found, self._token_failed)
+        return True
+
+    def _token_found(self, forward: Forward | None) -> None:
+        """Sends the request once more; without another token, lets the answer go."""
+        exchange = self._exchange
+        exchange.suspended = None
+        if exchange.is_over:
+            return
+        if forward is None:
+            self._upstream.release_answer()
+        else:
+            exchange.send_again(forward)
+
+    def _token_failed(self, error: BaseException) -> None:
+        if not isinstance(error, asyncio.CancelledError):
+            self._exchange.context.log.error("a token cannot be renewed", exc_info=error)
+            self._token_found(None)
+
+    def _logs_out(self, response: ResponseHead) -> bool:
+        """Whether it logs out by a cookie in which a key came: then the sessions of all keys that
+        came end first.
+        """
+        head, cookies = self.head, self._exchange.context.cookies
+        deletions = backend_logouts.deletions(self._forward, head, response, cookies)
+        if deletions is None:
+            return False
+
+        def release() -> None:
+            head.deletions = tuple(dict.fromkeys((*deletions, *head.deletions)))
+            self._upstream.release_answer()
+
+        self._exchange.log_out(head.session_ids, "cookie", release)
+        return True
+
+    # An answer that opens a tunnel.
+
+    def switches(self, response: ResponseHead) -> bool:
+        """Whether this 101 is an answer to what the client asked for and the route allows."""
+        upgrade = self.head.upgrade
+        return (
+            self._forward.route.action.websocket
+            and upgrade is not None
+            and upgrade == response.upgrade
+        )
+
+    def switch(self, response: ResponseHead) -> None:
+        """From here on both directions are bytes."""
+        exchange = self._exchange
+        client, context = exchange.client, exchange.context
+        if client.buffer:
+            # A client that does not wait for the 101 may mean something else (wire-rules.md#E9).
+            exchange.fail(refusals.MALFORMED)
+            return
+        self._response = response
+        self.tunnel = Tunnel(client, self._upstream, context.clock, context.settings.tunnel_idle)
+        exchange.begin_answer(response.status, close=True)
+        client.write(client_response.upgraded_head(response, self.head, self._forward))
+        client.update_reading()
+
+    def tunnelled(self, data: bytes) -> None:
+        """Passes bytes from the upstream on."""
+        if self.tunnel is not None:
+            self.tunnel.deliver(data)
+
+    def tunnel_ended(self) -> None:
+        self._exchange.complete(reusable=False)

@@ -235,13 +235,13 @@ class UpstreamConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.blocked = True
         if self.exchange is not None:
-            self.exchange.upstream_blocked()
+            self.exchange.update_reading()
 
     def resume_writing(self) -> None:
         self.blocked = False
         self.stall = None
         if self.exchange is not None:
-            self.exchange.upstream_resumed()
+            self.exchange.update_reading()
 
     def expire(self) -> None:
         """The deadline has passed."""

@@ -22,11 +22,8 @@ class ResponseHandler(Protocol):
     def is_event_stream(self) -> bool:
         """Whether the answer is one, which may be quiet for longer than others."""
 
-    def upstream_blocked(self) -> None:
-        """The server does not take what is written to it."""
-
-    def upstream_resumed(self) -> None:
-        """The server takes more."""
+    def update_reading(self) -> None:
+        """The server has stopped to take what is written to it, or takes more."""
 
     def interim(self, head: ResponseHead) -> None:
         """A 1xx has come, and the answer is still to come."""

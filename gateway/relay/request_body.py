@@ -1,0 +1,94 @@
+"""A request's body: asking the client for it, and framing it for the upstream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from gateway.core.http import refusals
+from gateway.relay.client_side import ClientSide
+from gateway.relay.http1 import bodies
+from gateway.relay.http1.bodies import ChunkedBody, SizedBody
+from gateway.relay.http1.grammar import Malformed
+from gateway.relay.http1.request_head import RequestHead
+from gateway.relay.outcomes import Refused
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class RequestBody:
+    """Takes a body from the client in pieces, counts it, and frames it anew for the upstream."""
+
+    __slots__ = ("_body", "_chunked", "_limit", "_may_trail", "_secret", "size")
+
+    def __init__(
+        self,
+        head: RequestHead,
+        *,
+        limit: int,
+        may_trail: Callable[[bytes], bool] | None,
+        secret: bytes | None,
+    ) -> None:
+        """`limit` in bytes; for `may_trail` and `secret` see `bodies.last_chunk`."""
+        self._chunked = head.chunked
+        self._body: ChunkedBody | SizedBody = (
+            ChunkedBody() if head.chunked else SizedBody(head.length)
+        )
+        self._limit = limit
+        self._may_trail = may_trail
+        self._secret = secret
+        self.size = 0  # bytes so far, without framing
+
+    def frame(self, data: bytes) -> list[bytes]:
+        """The body's part of `data` as it goes upstream. Raises `Refused`."""
+        body = self._body
+        try:
+            pieces = body.feed(data)
+        except Malformed:
+            raise Refused(refusals.MALFORMED) from None
+        self.size += sum(map(len, pieces))
+        if self.size > self._limit:
+            raise Refused(refusals.BODY_TOO_LARGE)
+        if not self._chunked:
+            return pieces
+        framed = bodies.chunk(pieces)
+        if body.done:
+            framed.append(bodies.last_chunk(body.trailers, self._may_trail, self._secret))
+        return framed
+
+    @property
+    def done(self) -> bool:
+        """Whether the body has been read to its end."""
+        return self._body.done
+
+    @property
+    def rest(self) -> bytes:
+        """What came behind the body."""
+        return self._body.rest
+
+
+class Expectation:
+    """A client that asks whether to send its body, and is told so once (RFC 9110 §10.1.1)."""
+
+    __slots__ = ("_client", "_is_over", "_timer")
+
+    def __init__(self, client: ClientSide) -> None:
+        self._client = client
+        self._is_over = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def meet_after(self, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
+        """Asks for the body then, if the upstream has neither done so nor answered."""
+        self._timer = loop.call_later(seconds, self.meet)
+
+    def meet(self) -> None:
+        """Asks for the body."""
+        if not self._is_over:
+            self._is_over = True
+            self._client.write(_CONTINUE)
+
+    def cancel(self) -> None:
+        """The answer has come, or the exchange has ended: the body is not asked for any more."""
+        self._is_over = True
+        if self._timer is not None:
+            self._timer.cancel()
