@@ -17,7 +17,7 @@ from gateway.core.logins.request_readings import Unreadable
 from gateway.logins import Attempt
 from gateway.observe.events import Event
 from gateway.store.errors import StoreUnavailable
-from gateway.store.login_failures import Places, TooManyFailures
+from gateway.store.login_failures import CountedAttempt, TooManyFailures
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -71,27 +71,27 @@ class LoginThrottle:
         )
         return NO_STEP if texts is None else steps.read(texts, attempt.fields)
 
-    async def take(
+    async def admit(
         self,
         attempt: Attempt,
-        meant: Mapping[str, Collection[str]],
+        keys: Mapping[str, Collection[str]],
         *,
         passwords: int = 1,
         continues: Collection[str] = (),
-    ) -> Places:
-        """Take a place for an attempt under each key; report one that gets none.
+    ) -> CountedAttempt:
+        """Count an attempt under each key before it is made; report one that may not be made.
 
-        meant: the throttle keys, with the spellings of each
+        keys: the throttle keys, with the spellings of each
         passwords: how many the attempt holds
         continues: what a first step may have handed out
 
         Raises `TooManyFailures` and `StoreUnavailable`.
         """
         try:
-            return await self._failures.take(
+            return await self._failures.admit(
                 self._rules,
                 self._counted_at(attempt),
-                meant,
+                keys,
                 attempt.address,
                 passwords=passwords,
                 continues=continues,
@@ -107,28 +107,28 @@ class LoginThrottle:
         """The scope in which a name is one account."""
         return f"{self._path}\n{attempt.host}" if self._has_hosts else self._path
 
-    async def settle(self, places: Places, outcome: Outcome) -> None:
+    async def settle(self, counted: CountedAttempt, outcome: Outcome) -> None:
         """Count what an attempt has come to.
 
         While the store is down, the attempt stays one under way until its window ends: the login's
         reply is not lost.
         """
-        if outcome == "succeeded" and places.passwords > 1:
+        if outcome == "succeeded" and counted.passwords > 1:
             outcome = "failed"  # one of several passwords was right; the others were guesses
         with suppress(StoreUnavailable):
             if outcome == "succeeded":
-                await self._failures.succeeded(self._rules, places)
+                await self._failures.succeeded(self._rules, counted)
             elif outcome == "failed":
-                await self._failures.failed(self._rules, places)
+                await self._failures.failed(self._rules, counted)
             elif outcome == "broken":
-                await self._failures.broke(places)
+                await self._failures.broke(counted)
             else:
-                await self._failures.give_back(places)
+                await self._failures.release(counted)
 
-    async def remember(self, places: Places, handed_out: Collection[str]) -> None:
+    async def remember(self, counted: CountedAttempt, handed_out: Collection[str]) -> None:
         """Remember what the reply hands out for a second step at the same account."""
         with suppress(StoreUnavailable):
-            await self._failures.remember(places, handed_out)
+            await self._failures.remember(counted, handed_out)
 
     def _failed(self, attempt: Attempt, reason: str) -> None:
         self._report(

@@ -12,7 +12,7 @@ from gateway.core.logins.throttle_keys import HIDDEN
 from gateway.logins import Attempt, LoggedIn, Login
 from gateway.logins._throttle import LoginThrottle, passwords_in
 from gateway.outbound.backends import BackendFailed
-from gateway.store.login_failures import Places
+from gateway.store.login_failures import CountedAttempt
 
 
 class ThrottledLogin:
@@ -32,32 +32,32 @@ class ThrottledLogin:
             return await self._login(attempt)
         name = self._login.name_in(attempt)
         step = self._throttle.step(attempt) if name is None else NO_STEP
-        places = await self._take(attempt, name, step)
+        counted = await self._admit(attempt, name, step)
         try:
             reply = await self._login(attempt)
         except BackendFailed as failed:
-            await self._throttle.settle(places, login_outcomes.of_refusal(failed.refusal))
+            await self._throttle.settle(counted, login_outcomes.of_refusal(failed.refusal))
             raise
         outcome = _of_reply(reply)
         if outcome == "failed" and step.is_first:
-            await self._settle_first(places, attempt, reply)
+            await self._settle_first(counted, attempt, reply)
         else:
-            await self._throttle.settle(places, outcome)
+            await self._throttle.settle(counted, outcome)
         return reply
 
-    async def _take(self, attempt: Attempt, name: str | None, step: Step) -> Places:
+    async def _admit(self, attempt: Attempt, name: str | None, step: Step) -> CountedAttempt:
         if name is not None:
             # The login reads one name and one password, and decides by itself.
-            return await self._throttle.take(attempt, {throttle_keys.folded(name): {name}})
+            return await self._throttle.admit(attempt, {throttle_keys.folded(name): {name}})
         keys = self._throttle.keys(attempt)
         if HIDDEN in keys and len(keys) == 1 and step.tokens:
             keys = {f"step {token}": () for token in step.tokens}
         passwords = max(1, await passwords_in(attempt))
-        return await self._throttle.take(
+        return await self._throttle.admit(
             attempt, keys, passwords=passwords, continues=step.continues
         )
 
-    async def _settle_first(self, places: Places, attempt: Attempt, reply: Reply) -> None:
+    async def _settle_first(self, counted: CountedAttempt, attempt: Attempt, reply: Reply) -> None:
         """Settle a password without a code that got no key.
 
         It has failed, or it leads to a second step: then it has neither failed nor succeeded. Where
@@ -65,14 +65,14 @@ class ThrottledLogin:
         """
         outcome: Outcome = "failed"
         sent = EchoDetector(attempt.query, attempt.fields, attempt.body)
-        if self._may_continue(places, reply) and not sent.is_large:
-            await self._throttle.remember(places, steps.handed_out(reply, sent.is_echo))
+        if self._may_continue(counted, reply) and not sent.is_large:
+            await self._throttle.remember(counted, steps.handed_out(reply, sent.is_echo))
             if not steps.is_clients_word(self._login.failed, sent.is_echo):
                 outcome = "undecided"
-        await self._throttle.settle(places, outcome)
+        await self._throttle.settle(counted, outcome)
 
-    def _may_continue(self, places: Places, reply: Reply) -> bool:
-        return places.passwords == 1 and denials.says_another_step(reply, self._login.failed)
+    def _may_continue(self, counted: CountedAttempt, reply: Reply) -> bool:
+        return counted.passwords == 1 and denials.says_another_step(reply, self._login.failed)
 
 
 def _of_reply(reply: Reply) -> Outcome:

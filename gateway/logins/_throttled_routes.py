@@ -83,16 +83,16 @@ class ThrottledRoutes:
         if not passwords:
             yield throttled
             return
-        counted = {**throttle.keys(attempt)}
-        if counted.pop(HIDDEN, None) is not None:
-            counted[f"session {session_id}"] = ()
-        places = await throttle.take(attempt, counted, passwords=passwords)
+        throttle_keys = {**throttle.keys(attempt)}
+        if throttle_keys.pop(HIDDEN, None) is not None:
+            throttle_keys[f"session {session_id}"] = ()
+        counted = await throttle.admit(attempt, throttle_keys, passwords=passwords)
         try:
             yield throttled
         except BackendFailed as failed:
-            await throttle.settle(places, login_outcomes.of_refusal(failed.refusal))
+            await throttle.settle(counted, login_outcomes.of_refusal(failed.refusal))
             raise
-        await throttle.settle(places, throttled.outcome)
+        await throttle.settle(counted, throttled.outcome)
 
 
 def _reached(

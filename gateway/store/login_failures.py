@@ -1,6 +1,6 @@
 """Failed logins, counted over all gateways, so that guessers have to wait and users need not.
 
-An attempt takes a place before the backend is asked, and gives it back if it has not failed. So
+An attempt counts before the backend is asked, and is taken off again if it has not failed. So
 however many attempts are made at once, only as many reach the backend as may fail; and a client
 that hangs up before the answer has made a guess all the same. Failures are counted in a window:
 * for one account from one network. After some failures an attempt has to wait, each time twice as
@@ -61,12 +61,12 @@ class TooManyFailures(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """One of the places of a count: so many attempts may fail in a window."""
+class _Counter:
+    """A counter of attempts, of which a number may fail in a window."""
 
     name: str
     item: RateLimitItem
-    wait: str = ""  # the name of the wait between attempts at this place, if there is one
+    wait: str = ""  # the name of the wait between its attempts, if there is one
 
     @property
     def failures(self) -> str:
@@ -76,9 +76,9 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Forgiven:
-    """What a success sets back: the failures of one spelling at a place."""
+    """What a success sets back: the failures of one spelling at a counter."""
 
-    place: _Place
+    counter: _Counter
     spelling: str  # the name of their count
 
     @property
@@ -96,11 +96,11 @@ class _Account:
 
 
 @dataclass(slots=True)
-class Places:
-    """What an attempt has taken, and what its success sets back."""
+class CountedAttempt:
+    """An attempt, with the counters that it has raised, and what its success sets back."""
 
-    passwords: int = 1  # how many it tries; each takes a place
-    taken: list[_Place] = field(default_factory=list)
+    passwords: int = 1  # how many it tries; each one counts
+    counters: list[_Counter] = field(default_factory=list)
     turns: list[str] = field(default_factory=list)  # the waits after which it was its turn
     account: _Account | None = None  # the account, if it is certain which one is meant
     forgiven: _Forgiven | None = None
@@ -118,7 +118,7 @@ class LoginFailures:
         self._digest = sealer.digest
         self._timeout = timeout
 
-    async def take(
+    async def admit(
         self,
         rules: Guessing,
         login: str,
@@ -127,50 +127,50 @@ class LoginFailures:
         *,
         passwords: int = 1,
         continues: Collection[str] = (),
-    ) -> Places:
-        """Take places for an attempt. One of the methods below must follow with its outcome.
+    ) -> CountedAttempt:
+        """Count an attempt before it is made. A method below has to follow with its outcome.
 
-        Raises `TooManyFailures`; then no place is taken.
+        Raises `TooManyFailures`; then it does not count.
 
         accounts: what was typed, by account (see `throttle_keys.of_request`)
         address: the client's
         passwords: how many the attempt tries at once
         continues: texts that a first step may have handed out; they name its account
         """
-        places, home = Places(passwords), network(address)
+        counted, home = CountedAttempt(passwords), network(address)
         meant = [self._account(login, *account) for account in accounts.items()]
         try:
-            taking = self._take_all(places, rules, meant, continues, home)
-            await bounded(taking, self._timeout)
+            counting = self._admit(counted, rules, meant, continues, home)
+            await bounded(counting, self._timeout)
         except TooManyFailures:
-            await self.give_back(places)
+            await self.release(counted)
             raise
-        return places
+        return counted
 
-    async def give_back(self, places: Places) -> None:
+    async def release(self, counted: CountedAttempt) -> None:
         """The attempt has neither failed nor succeeded."""
-        await bounded(self._give_back(places), self._timeout)
+        await bounded(self._release(counted), self._timeout)
 
-    async def failed(self, rules: Guessing, places: Places) -> None:
+    async def failed(self, rules: Guessing, counted: CountedAttempt) -> None:
         """The attempt has failed."""
-        await bounded(self._failed(rules, places), self._timeout)
+        await bounded(self._failed(rules, counted), self._timeout)
 
-    async def remember(self, places: Places, handed_out: Collection[str]) -> None:
+    async def remember(self, counted: CountedAttempt, handed_out: Collection[str]) -> None:
         """Note what a first step has handed out: an attempt with such a text means its account."""
-        if places.account is not None:
-            await bounded(self._remember(places.account, handed_out), self._timeout)
+        if counted.account is not None:
+            await bounded(self._remember(counted.account, handed_out), self._timeout)
 
-    async def broke(self, places: Places) -> None:
+    async def broke(self, counted: CountedAttempt) -> None:
         """The backend broke down over the attempt.
 
         It counts only for its account from all networks. This bounds guessing by breakdowns, and an
         outage locks no user out.
         """
-        await bounded(self._broke(places), self._timeout)
+        await bounded(self._broke(counted), self._timeout)
 
-    async def succeeded(self, rules: Guessing, places: Places) -> None:
+    async def succeeded(self, rules: Guessing, counted: CountedAttempt) -> None:
         """The attempt has succeeded."""
-        await bounded(self._succeeded(rules, places), self._timeout)
+        await bounded(self._succeeded(rules, counted), self._timeout)
 
     def _account(self, login: str, account: str, spellings: Collection[str]) -> _Account:
         name = self._digest("account", login, account)
@@ -178,23 +178,23 @@ class LoginFailures:
             return _Account(name, is_hidden=account == HIDDEN)
         return _Account(name, self._digest("spelling", login, *spellings))
 
-    async def _take_all(
+    async def _admit(
         self,
-        places: Places,
+        counted: CountedAttempt,
         rules: Guessing,
         meant: Sequence[_Account],
         continues: Collection[str],
         home: str,
     ) -> None:
         begun = await self._begun(continues)
-        places.account = _only(begun or meant)
+        counted.account = _only(begun or meant)
         named = [account for account in meant if not (begun and account.is_hidden)]
         for account in sorted({*begun, *named}, key=attrgetter("name")):
-            await self._take_account(places, rules, account, home)
-        for kind, place in (("address", home), ("site", site(home))):
-            if place:
-                await self._take(places, _place(rules, kind, self._digest(kind, place)))
-        await self._take(places, _place(rules, "all", ""))
+            await self._count_account(counted, rules, account, home)
+        for kind, origin in (("address", home), ("site", site(home))):
+            if origin:
+                await self._count(counted, _counter(rules, kind, self._digest(kind, origin)))
+        await self._count(counted, _counter(rules, "all", ""))
 
     async def _begun(self, continues: Collection[str]) -> list[_Account]:
         """The accounts of the logins that an attempt continues."""
@@ -203,65 +203,67 @@ class LoginFailures:
         lines = dict.fromkeys(line.decode() for line in kept if line is not None)
         return [_Account(name, spelling) for name, spelling in map(str.split, lines)]
 
-    async def _take_account(
-        self, places: Places, rules: Guessing, account: _Account, home: str
+    async def _count_account(
+        self, counted: CountedAttempt, rules: Guessing, account: _Account, home: str
     ) -> None:
-        is_certain = account == places.account
-        here = _place(rules, "here", self._digest("here", account.name, home))
-        await self._take(places, here)
-        await self._take_turn(places, rules, here)
-        if is_certain and here in places.taken:
+        is_certain = account == counted.account
+        here = _counter(rules, "here", self._digest("here", account.name, home))
+        await self._count(counted, here)
+        await self._check_turn(counted, rules, here)
+        if is_certain and here in counted.counters:
             name = self._digest("forgiven", account.name, account.spelling, home)
-            places.forgiven = _Forgiven(here, f"spelling/{name}")
+            counted.forgiven = _Forgiven(here, f"spelling/{name}")
         if account.is_hidden or not rules.per_account_everywhere:
             return
         if is_certain and home:
-            places.known = self._layout.known(self._digest("known", account.spelling, home))
-            if await self._client.exists(places.known):
+            counted.known = self._layout.known(self._digest("known", account.spelling, home))
+            if await self._client.exists(counted.known):
                 return
-        await self._take(
-            places, _place(rules, "everywhere", self._digest("everywhere", account.name))
+        await self._count(
+            counted, _counter(rules, "everywhere", self._digest("everywhere", account.name))
         )
 
-    async def _take(self, places: Places, place: _Place) -> None:
-        most = place.item.amount
+    async def _count(self, counted: CountedAttempt, counter: _Counter) -> None:
+        most = counter.item.amount
         if not most:
             return
-        number = await self._counts.incr(place.name, place.item.get_expiry(), places.passwords)
-        places.taken.append(place)
+        number = await self._counts.incr(counter.name, counter.item.get_expiry(), counted.passwords)
+        counted.counters.append(counter)
         if number > most:
-            failures = await self._counts.get(place.failures)
-            left = await self._counts.left(place.name)
+            failures = await self._counts.get(counter.failures)
+            left = await self._counts.left(counter.name)
             raise TooManyFailures(left if failures >= most else _SOON)
 
-    async def _take_turn(self, places: Places, rules: Guessing, place: _Place) -> None:
+    async def _check_turn(
+        self, counted: CountedAttempt, rules: Guessing, counter: _Counter
+    ) -> None:
         """After some failures, admit one attempt at a time, and only after the wait."""
-        if not (rules.delay_after and place.item.amount):
+        if not (rules.delay_after and counter.item.amount):
             return
-        failures = await self._counts.get(place.failures)
+        failures = await self._counts.get(counter.failures)
         if failures < rules.delay_after:
             return
-        if await self._counts.incr(place.wait, _delay(rules, failures)) > 1:
-            raise TooManyFailures(await self._counts.left(place.wait))
-        places.turns.append(place.wait)
+        if await self._counts.incr(counter.wait, _delay(rules, failures)) > 1:
+            raise TooManyFailures(await self._counts.left(counter.wait))
+        counted.turns.append(counter.wait)
 
-    async def _give_back(self, places: Places) -> None:
-        await self._leave(places)
-        for wait in places.turns:
+    async def _release(self, counted: CountedAttempt) -> None:
+        await self._leave(counted)
+        for wait in counted.turns:
             await self._counts.clear(wait)
 
-    async def _leave(self, places: Places) -> None:
-        for place in places.taken:
-            await self._counts.give_back(place.name, places.passwords)
+    async def _leave(self, counted: CountedAttempt) -> None:
+        for counter in counted.counters:
+            await self._counts.give_back(counter.name, counted.passwords)
 
-    async def _failed(self, rules: Guessing, places: Places) -> None:
-        for place in places.taken:
-            failures = await self._count_failures(place.failures, place, places.passwords)
-            if place.wait and 0 < rules.delay_after <= failures:
-                await self._counts.begin(place.wait, _delay(rules, failures))
-        forgiven = places.forgiven
+    async def _failed(self, rules: Guessing, counted: CountedAttempt) -> None:
+        for counter in counted.counters:
+            failures = await self._count_failures(counter.failures, counter, counted.passwords)
+            if counter.wait and 0 < rules.delay_after <= failures:
+                await self._counts.begin(counter.wait, _delay(rules, failures))
+        forgiven = counted.forgiven
         if forgiven is not None:
-            await self._count_failures(forgiven.failures, forgiven.place, places.passwords)
+            await self._count_failures(forgiven.failures, forgiven.counter, counted.passwords)
 
     async def _remember(self, account: _Account, handed_out: Collection[str]) -> None:
         line = f"{account.name} {account.spelling}".encode()
@@ -269,31 +271,31 @@ class LoginFailures:
             name = self._layout.step(self._digest("step", text))
             await self._client.set(name, line, ex=_STEP_LIFETIME)
 
-    async def _broke(self, places: Places) -> None:
-        kept = [place for place in places.taken if place.item.namespace == "everywhere"]
-        places.taken = [place for place in places.taken if place not in kept]
-        await self._give_back(places)
-        for place in kept:
-            await self._count_failures(place.failures, place, places.passwords)
+    async def _broke(self, counted: CountedAttempt) -> None:
+        kept = [counter for counter in counted.counters if counter.item.namespace == "everywhere"]
+        counted.counters = [counter for counter in counted.counters if counter not in kept]
+        await self._release(counted)
+        for counter in kept:
+            await self._count_failures(counter.failures, counter, counted.passwords)
 
-    async def _count_failures(self, name: str, place: _Place, number: int) -> int:
-        return await self._counts.incr(name, place.item.get_expiry(), number)
+    async def _count_failures(self, name: str, counter: _Counter, number: int) -> int:
+        return await self._counts.incr(name, counter.item.get_expiry(), number)
 
-    async def _succeeded(self, rules: Guessing, places: Places) -> None:
-        await self._leave(places)
-        if places.forgiven is not None:
-            await self._forgive(rules, places.forgiven)
-        if places.known and rules.known_for:
-            await self._client.set(places.known, b"", px=math.ceil(rules.known_for * 1000))
+    async def _succeeded(self, rules: Guessing, counted: CountedAttempt) -> None:
+        await self._leave(counted)
+        if counted.forgiven is not None:
+            await self._forgive(rules, counted.forgiven)
+        if counted.known and rules.known_for:
+            await self._client.set(counted.known, b"", px=math.ceil(rules.known_for * 1000))
 
     async def _forgive(self, rules: Guessing, forgiven: _Forgiven) -> None:
-        place = forgiven.place
+        counter = forgiven.counter
         failures = await self._counts.get(forgiven.failures)
         await self._counts.clear(forgiven.failures)
-        await self._counts.give_back(place.name, failures)
-        left = await self._counts.give_back(place.failures, failures)
+        await self._counts.give_back(counter.name, failures)
+        left = await self._counts.give_back(counter.failures, failures)
         if left < rules.delay_after:
-            await self._counts.clear(place.wait)
+            await self._counts.clear(counter.wait)
 
 
 def _only(accounts: Sequence[_Account]) -> _Account | None:
@@ -302,8 +304,8 @@ def _only(accounts: Sequence[_Account]) -> _Account | None:
     return first if first.spelling and not others else None
 
 
-def _place(rules: Guessing, kind: str, digest: str) -> _Place:
-    """A place of this kind. Another limit or window makes another count."""
+def _counter(rules: Guessing, kind: str, digest: str) -> _Counter:
+    """The counter of a kind. Another limit or window makes another counter."""
     amounts = {
         "here": rules.per_account,
         "everywhere": rules.per_account_everywhere,
@@ -312,7 +314,7 @@ def _place(rules: Guessing, kind: str, digest: str) -> _Place:
         "all": rules.in_all,
     }
     item = RateLimitItemPerSecond(amounts[kind], math.ceil(rules.window), namespace=kind)
-    return _Place(item.key_for(digest), item, f"wait/{digest}" if kind == "here" else "")
+    return _Counter(item.key_for(digest), item, f"wait/{digest}" if kind == "here" else "")
 
 
 def _delay(rules: Guessing, failures: int) -> int:
