@@ -9,19 +9,19 @@ from collections.abc import Iterable, Iterator
 
 from gateway.core.http import balancing
 from gateway.core.http.addresses import ServerUrl
-from gateway.core.http.balancing import Standing
+from gateway.core.http.balancing import ServerLoad
 
 
 class BackendServers:
     """The servers of one upstream. One that fails is ejected, as the relay does with its own."""
 
     def __init__(self, servers: Iterable[ServerUrl]) -> None:
-        self._standings = {server: Standing() for server in servers}
+        self._loads = {server: ServerLoad() for server in servers}
         self._turns = itertools.count()
 
     def __len__(self) -> int:
         """How many there are; one that config.yaml names twice counts once."""
-        return len(self._standings)
+        return len(self._loads)
 
     def pick(self, tried: Iterable[ServerUrl]) -> ServerUrl:
         """The least busy server of those that are not `tried`.
@@ -29,22 +29,22 @@ class BackendServers:
         A login is sent once, so it does not find out whether an ejected server is back.
         """
         turn = next(self._turns)
-        left = [server for server in self._standings if server not in tried]
-        standings = [self._standings[server] for server in left]
-        return left[balancing.pick(standings, turn, time.monotonic(), probes=False)]
+        left = [server for server in self._loads if server not in tried]
+        loads = [self._loads[server] for server in left]
+        return left[balancing.pick(loads, turn, time.monotonic(), probes=False)]
 
     @contextlib.contextmanager
     def calling(self, server: ServerUrl) -> Iterator[None]:
         """Counts a call that is under way."""
-        standing = self._standings[server]
-        standing.busy += 1
+        load = self._loads[server]
+        load.busy += 1
         try:
             yield
         finally:
-            standing.busy -= 1
+            load.busy -= 1
 
     def answered(self, server: ServerUrl) -> None:
-        self._standings[server].reinstate()
+        self._loads[server].reinstate()
 
     def failed(self, server: ServerUrl) -> None:
-        self._standings[server].eject(time.monotonic())
+        self._loads[server].eject(time.monotonic())

@@ -3,32 +3,32 @@
 from gateway.core.http.balancing import (
     FIRST_EJECTION_SECONDS,
     MAX_EJECTION_SECONDS,
-    Standing,
+    ServerLoad,
     pick,
 )
 
 
 def test_equals_take_turns() -> None:
     """Among servers with as much to do, each gets its turn."""
-    servers = [Standing(), Standing(), Standing()]
+    servers = [ServerLoad(), ServerLoad(), ServerLoad()]
     assert [pick(servers, turn, 0.0) for turn in range(4)] == [0, 1, 2, 0]
 
 
 def test_the_least_busy_one_is_chosen() -> None:
     """A server with less to do comes before one whose turn it is."""
-    servers = [Standing(busy=3), Standing(busy=1), Standing(busy=2)]
+    servers = [ServerLoad(busy=3), ServerLoad(busy=1), ServerLoad(busy=2)]
     assert {pick(servers, turn, 0.0) for turn in range(3)} == {1}
 
 
 def test_a_recent_error_counts_as_a_request() -> None:
     """A server that is idle because it fails at once is not preferred."""
-    servers = [Standing(busy=2), Standing(errors=2.5)]
+    servers = [ServerLoad(busy=2), ServerLoad(errors=2.5)]
     assert {pick(servers, turn, 0.0) for turn in range(2)} == {0}
 
 
 def test_errors_are_forgotten() -> None:
     """An error weighs less each time, and nothing in the end."""
-    server = Standing(errors=8.0)
+    server = ServerLoad(errors=8.0)
     server.forget()
     assert 0 < server.errors < 8
     for _ in range(50):
@@ -38,7 +38,7 @@ def test_errors_are_forgotten() -> None:
 
 def test_an_ejected_server_is_passed_over() -> None:
     """However much the others have to do; when its time has passed it is like any other."""
-    servers = [Standing(), Standing(busy=9)]
+    servers = [ServerLoad(), ServerLoad(busy=9)]
     servers[0].eject(100.0)
     assert pick(servers, 0, 100.0) == 1
     assert pick(servers, 0, 100.0 + FIRST_EJECTION_SECONDS) == 0
@@ -46,7 +46,7 @@ def test_an_ejected_server_is_passed_over() -> None:
 
 def test_a_request_that_may_not_probe() -> None:
     """It goes to a server that has not failed, until the longest ejection more has passed."""
-    servers = [Standing(), Standing(busy=9)]
+    servers = [ServerLoad(), ServerLoad(busy=9)]
     servers[0].eject(100.0)
     lapsed = 100.0 + FIRST_EJECTION_SECONDS
     assert pick(servers, 0, lapsed, probes=False) == 1
@@ -57,7 +57,7 @@ def test_a_request_that_may_not_probe() -> None:
 
 def test_all_ejected() -> None:
     """When no server is left, all are: one of them may be back."""
-    servers = [Standing(), Standing()]
+    servers = [ServerLoad(), ServerLoad()]
     for server in servers:
         server.eject(100.0)
     assert [pick(servers, turn, 100.0) for turn in range(2)] == [0, 1]
@@ -65,7 +65,7 @@ def test_all_ejected() -> None:
 
 def test_ejections_back_off() -> None:
     """Each one is twice as long, up to a limit; failures during one do not prolong it."""
-    server, now, lengths = Standing(), 100.0, []
+    server, now, lengths = ServerLoad(), 100.0, []
     for _ in range(12):
         server.eject(now)
         until = server.ejected_until

@@ -166,7 +166,7 @@ async def test_a_connection_is_used_again(port: int) -> None:
         connection = await first.connection()
         shop.release(connection, first, reusable=True)
         assert await acquired(shop).connection() is connection
-        assert shop.servers[0].standing.busy == 1
+        assert shop.servers[0].load.busy == 1
 
 
 async def test_a_connection_that_is_spoilt_is_not_used_again(port: int) -> None:
@@ -176,7 +176,7 @@ async def test_a_connection_that_is_spoilt_is_not_used_again(port: int) -> None:
         connection = await first.connection()
         shop.release(connection, first, reusable=False)
         assert not connection.usable
-        assert shop.servers[0].standing.busy == 0
+        assert shop.servers[0].load.busy == 0
         assert await acquired(shop).connection() is not connection
 
 
@@ -184,7 +184,7 @@ async def test_a_body_that_has_not_begun_takes_no_place(port: int) -> None:
     """A head alone is no request to spend a place on."""
     async with pool(port) as shop:
         assert acquired(shop, uploading=True).waits
-        assert shop.servers[0].standing.busy == 0
+        assert shop.servers[0].load.busy == 0
 
 
 async def test_a_place_that_frees_goes_to_the_client_whose_turn_it_is(port: int) -> None:
@@ -242,7 +242,7 @@ async def test_a_connection_comes_too_late_for_its_client(port: int) -> None:
         async with asyncio.timeout(HANG):
             while not shop.servers[0].idle:
                 await asyncio.sleep(0.01)
-        assert shop.servers[0].standing.busy == 0
+        assert shop.servers[0].load.busy == 0
 
 
 async def test_another_server_is_tried(port: int) -> None:
@@ -253,7 +253,7 @@ async def test_another_server_is_tried(port: int) -> None:
             connection = await request.connection()
             assert request.server is shop.servers[1]
             shop.release(connection, request, reusable=True)
-        assert shop.servers[0].standing.ejected_until > 0
+        assert shop.servers[0].load.ejected_until > 0
 
 
 async def test_no_server_is_left() -> None:
@@ -285,4 +285,4 @@ async def test_a_stale_connection_is_replaced_in_its_place(port: int) -> None:
         second.given = asyncio.get_running_loop().create_future()
         shop.replace(second, stale)
         assert await second.connection() is not stale
-        assert shop.servers[0].standing.busy == 1
+        assert shop.servers[0].load.busy == 1

@@ -5,68 +5,71 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# How long a server is ejected: 2 s is about what a backend's restart takes, and twice as long each
+# A server is ejected for 2 s, about the time of a backend's restart, and for twice as long each
 # time that it fails again, up to half a minute. nginx's `fail_timeout` is 10 s.
 FIRST_EJECTION_SECONDS = 2.0
 MAX_EJECTION_SECONDS = 30.0
 
-# What is left of an error after each call of `Standing.forget`, and when it counts no more. Called
-# twice a second, one error is forgotten after 9 s, and many weigh as their number in 4 s.
+# The part of an error that is left after each call of `ServerLoad.forget`, and the part that counts
+# no more. With two calls a second, one error is forgotten after 9 s.
 _KEPT = 7 / 8
 _FORGOTTEN = 0.1
 
 
 @dataclass(slots=True)
-class Standing:
-    """What is known of one server."""
+class ServerLoad:
+    """The requests in flight and the recent errors of one server."""
 
     busy: int = 0  # requests in flight
-    errors: float = 0.0  # recent ones; the older, the less they count
+    errors: float = 0.0  # recent errors; an older one counts less
     ejected_until: float = 0.0  # seconds on the caller's clock; 0 if it has not been ejected
     ejections: int = 0  # in a row
 
     def eject(self, now: float) -> None:
         """Pass the server over, for longer each time.
 
-        No longer than that if it is already.
+        An ejected server is not ejected again.
         """
         if now < self.ejected_until:
             return
-        # Two to the power of more than this is beyond the limit anyway.
+        # A higher power of two is over the limit anyway.
         seconds = FIRST_EJECTION_SECONDS * 2 ** min(self.ejections, 10)
         self.ejected_until = now + min(seconds, MAX_EJECTION_SECONDS)
         self.ejections += 1
 
     def reinstate(self) -> None:
-        """The server has answered: it is like any other again."""
+        """The server has answered: it gets requests again."""
         self.ejected_until, self.ejections = 0.0, 0
 
     def forget(self) -> None:
-        """Let what errors there were weigh less."""
+        """Make the recent errors count less."""
         self.errors *= _KEPT
         if self.errors < _FORGOTTEN:
             self.errors = 0.0
 
 
-def pick(standings: Sequence[Standing], turn: int, now: float, *, probes: bool = True) -> int:
+def pick(loads: Sequence[ServerLoad], turn: int, now: float, *, probes: bool = True) -> int:
     """The index of the least loaded server that is not ejected.
 
-    Equals take turns.
+    Servers with the same load take turns. A recent error counts as a request in flight. Otherwise
+    the server that fails fastest would have the fewest requests and get the most (Site Reliability
+    Engineering, chapter 20: a sinkhole). If all servers are ejected, all are tried, because one of
+    them may be back.
 
-    probes: whether the request may find out that a server whose ejection has passed still fails.
-        Others wait for the longest ejection more, in which there may be one that does.
-    A recent error counts as a request in flight, or the server that fails fastest would have the
-    fewest and get the most (Site Reliability Engineering, chapter 20: a sinkhole).
-    When all are ejected, all are tried: a guess at which is back beats refusing every request.
+    loads: of the servers
+    turn: the server to begin with
+    now: seconds on the caller's clock
+    probes: whether the request may go to a server whose ejection has passed, and find that it still
+        fails; other requests wait for the longest ejection more
     """
     since = now if probes else now - MAX_EJECTION_SECONDS
-    count = len(standings)
+    count = len(loads)
     chosen, least = 0, (True, float("inf"))
     for step in range(count):
         index = (turn + step) % count
-        standing = standings[index]
-        is_out = standing.ejected_until != 0 and standing.ejected_until > since
-        load = (is_out, standing.busy + standing.errors)
-        if load < least:
-            chosen, least = index, load
+        load = loads[index]
+        is_out = load.ejected_until != 0 and load.ejected_until > since
+        rank = (is_out, load.busy + load.errors)
+        if rank < least:
+            chosen, least = index, rank
     return chosen

@@ -78,7 +78,7 @@ class Pool:
         if waiter.uploading and waiter.postpones():
             return
         server = self._only or self._pick(waiter)
-        busy, shares = server.standing.busy, server.shares
+        busy, shares = server.load.busy, server.shares
         if busy < shares.crowded or shares.allows(waiter.network, busy):
             self._place(waiter, server)
         else:
@@ -103,9 +103,9 @@ class Pool:
         server = waiter.server
         assert server is not None
         connection.exchange = None
-        server.standing.busy -= 1
+        server.load.busy -= 1
         if server.shares.counts:
-            server.shares.give_back(waiter.network, server.standing.busy)
+            server.shares.give_back(waiter.network, server.load.busy)
         if reusable and connection.usable:
             connection.rest()
             server.idle.append(connection)
@@ -121,8 +121,8 @@ class Pool:
     def sweep(self, now: float) -> None:
         """Refuses those that have waited too long; `now` is monotonic seconds. Errors fade."""
         for server in self.servers:
-            if server.standing.errors:
-                server.standing.forget()
+            if server.load.errors:
+                server.load.forget()
         queues = list(self._waiting.values())
         late = [waiter for queue in queues for waiter, until in queue.items() if until < now]
         for waiter in late:
@@ -143,22 +143,22 @@ class Pool:
         servers = self.servers
         if tried:
             servers = tuple(server for server in servers if server not in tried)
-        standings = [server.standing for server in servers]
-        server = servers[balancing.pick(standings, self._turn, now)]
-        if server.standing.ejected_until and not waiter.is_repeatable:
+        loads = [server.load for server in servers]
+        server = servers[balancing.pick(loads, self._turn, now)]
+        if server.load.ejected_until and not waiter.is_repeatable:
             # It would be lost if the server is not back.
-            server = servers[balancing.pick(standings, self._turn, now, probes=False)]
-        if server.standing.ejected_until:
+            server = servers[balancing.pick(loads, self._turn, now, probes=False)]
+        if server.load.ejected_until:
             # This request finds out whether the server is back, over a connection of its own;
             # others go there when it has been answered.
-            server.standing.eject(now)
+            server.load.eject(now)
             server.discard_idle()
         return server
 
     def _place(self, waiter: Waiter, server: Server) -> None:
         """Gives the waiter a place, and a connection in it."""
         waiter.server = server
-        server.standing.busy += 1
+        server.load.busy += 1
         if server.shares.counts:
             server.shares.take(waiter.network)
         if server.stale_until and self._needs_new(waiter, server):
@@ -284,20 +284,20 @@ class Pool:
     def _give_up(self, waiter: Waiter, server: Server) -> None:
         """Gives a place back in which no connection could be opened."""
         server.dialling.discard(waiter)
-        server.standing.busy -= 1
+        server.load.busy -= 1
         if server.shares.counts:
-            server.shares.give_back(waiter.network, server.standing.busy)
+            server.shares.give_back(waiter.network, server.load.busy)
 
     def _next_waiting(self, server: Server) -> Waiter | None:
         """Who gets a place that has become free: of each client one in its turn, but for those
         that have their share already. None, while the server is ejected and another one is not.
         """
-        if server.standing.ejected_until and self._has_healthy():
+        if server.load.ejected_until and self._has_healthy():
             return None
         for _ in range(len(self._waiting)):
             client, queue = self._waiting.popitem(last=False)
             found = None
-            if server.shares.allows(client, server.standing.busy):
+            if server.shares.allows(client, server.load.busy):
                 found = next((waiter for waiter in queue if server not in waiter.tried), None)
             self._waiting[client] = queue
             if found is not None:
@@ -306,7 +306,7 @@ class Pool:
         return None
 
     def _has_healthy(self) -> bool:
-        return any(not server.standing.ejected_until for server in self.servers)
+        return any(not server.load.ejected_until for server in self.servers)
 
     def _refuse(self, waiter: Waiter) -> None:
         """The waiter has waited in vain."""
@@ -314,7 +314,7 @@ class Pool:
         if (outage := waiter.outage) is not None:
             waiter.unreached(refusals.UPSTREAM_REFUSED, outage.server, outage.cause)
             return
-        is_full = all(server.standing.busy >= self._places for server in self.servers)
+        is_full = all(server.load.busy >= self._places for server in self.servers)
         waiter.fail(refusals.BUSY if is_full else refusals.OVER_SHARE)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from gateway.core.http.balancing import Standing
+from gateway.core.http.balancing import ServerLoad
 from gateway.core.http.refusals import Refusal
 from gateway.core.http.shares import Shares
 
@@ -88,9 +88,9 @@ class Server:
         "idle",
         "idle_timeout",
         "label",
+        "load",
         "shares",
         "stale_until",
-        "standing",
     )
 
     def __init__(
@@ -119,7 +119,7 @@ class Server:
         self.connections: set[UpstreamConnection] = set()  # that are open
         self.dialling: set[Waiter] = set()  # for which one is being opened
         self.idle: list[UpstreamConnection] = []
-        self.standing = Standing()  # a place is taken by a connection that is being opened, too
+        self.load = ServerLoad()  # a place is taken by a connection that is being opened, too
         self.stale_until = 0.0  # so long kept connections may be stale (monotonic; 0: they are not)
         self.shares = Shares(places, share, self.holders)
         self._upstream = upstream
@@ -154,23 +154,23 @@ class Server:
 
     def answered(self) -> None:
         """It has answered over a new connection, so it is there (again)."""
-        if self.standing.ejected_until:
-            self.standing.reinstate()
+        if self.load.ejected_until:
+            self.load.reinstate()
             self._log.info("upstream %s: %s answers again", self._upstream, self.label.decode())
 
     def erred(self) -> None:
         """It has answered that it cannot; being quick at that must not make it popular."""
-        self.standing.errors += 1
+        self.load.errors += 1
 
     # What the pool and the exchanges tell it.
 
     def failed(self, why: str) -> None:
         """It has not answered: it is ejected, while there are others. The log says `why`."""
         name = self.label.decode()
-        if self._is_only or self.standing.ejected_until:
+        if self._is_only or self.load.ejected_until:
             self._log.warning("upstream %s: %s: %s", self._upstream, name, why)
             return
-        self.standing.eject(time.monotonic())
+        self.load.eject(time.monotonic())
         self._log.warning(
             "upstream %s: %s is passed over for a while: %s", self._upstream, name, why
         )
