@@ -131,12 +131,12 @@ def load_apart(
     """
     reading = Reading(path, seconds=_START_SECONDS, beside_others=False)
     meanwhile()
-    while (config := reading.poll()) is None:
-        if is_interrupted():
-            reading.cancel()
-            raise KeyboardInterrupt
+    while not is_interrupted():
+        if (config := reading.poll()) is not None:
+            return config
         reading.wait(_POLL_SECONDS)
-    return config
+    reading.cancel()
+    raise KeyboardInterrupt
 
 
 def _start_child(path: Path, niceness: int, seconds: float) -> tuple[int, int]:
