@@ -49,7 +49,7 @@ from gateway.endpoints.callers import (
     session_id,
 )
 from gateway.endpoints.login_page import LoginPageEndpoint
-from gateway.logins import Answer, Attempt, LoggedIn, LoginFailed
+from gateway.logins import Answer, Attempt, LoggedIn, LoginRefused
 from gateway.pages.rendering import REFUSAL
 from gateway.pages.texts import Notice
 
@@ -129,7 +129,7 @@ class LoginEndpoint:
         request[RETRY_PAGE] = retry_page
         try:
             return _with_one_key(request, await self._answer(attempt))
-        except LoginFailed as failed:
+        except LoginRefused as failed:
             fields = {} if failed.cookie is None else {"Set-Cookie": failed.cookie}
             return refuse(request, failed.refusal, fields, again=failed.again)
 

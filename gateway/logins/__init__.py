@@ -73,7 +73,7 @@ class LoggedIn(Reply):
         return cls(shown.status, shown.fields, shown.body, shown.reason)
 
 
-class LoginFailed(BackendFailed):
+class LoginRefused(BackendFailed):
     """A failed attempt that a person may repeat at the path `again`; the answer sets `cookie`."""
 
     def __init__(self, refusal: Refusal, *, again: str, cookie: str | None = None) -> None:

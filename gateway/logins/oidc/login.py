@@ -28,7 +28,7 @@ from gateway.core.sessions.sealing import NONCE_BYTES
 from gateway.core.sessions.session import Device, Session
 from gateway.core.tokens import id_tokens
 from gateway.core.tokens.claims import Claims, NotVerified
-from gateway.logins import Answer, Attempt, LoggedIn, Login, LoginFailed, LoginServices
+from gateway.logins import Answer, Attempt, LoggedIn, Login, LoginRefused, LoginServices
 from gateway.logins._events import end_replaced, report, reporting_failures, subject_of
 from gateway.logins.oidc import backchannel_logout
 from gateway.logins.oidc.backchannel_logout import BackchannelLogout
@@ -79,14 +79,14 @@ class OidcLogin(Login):
     # The way to the provider.
 
     async def __call__(self, attempt: Attempt) -> Reply:
-        """Send a browser to the provider. Raises `LoginFailed`."""
+        """Send a browser to the provider. Raises `LoginRefused`."""
         config, like, back = self._config, _cookie(attempt), _return_path(attempt.query)
         with reporting_failures(self._sessions, attempt):
             try:
                 metadata = await self._provider.metadata()
             except BackendFailed as failed:
                 again = return_paths.login_url(config.path, back)
-                raise LoginFailed(failed.refusal, again=again) from None
+                raise LoginRefused(failed.refusal, again=again) from None
         pending = login_state.begin(
             secrets.token_bytes(login_state.RANDOM_BYTES),
             origin=config.origin or attempt.origin,
@@ -116,7 +116,7 @@ class OidcLogin(Login):
     async def callback(self, attempt: Attempt) -> Reply:
         """Log in a browser that comes back, if the login has begun in it.
 
-        Raises `LoginFailed` and `StoreUnavailable`.
+        Raises `LoginRefused` and `StoreUnavailable`.
         """
         with reporting_failures(self._sessions, attempt):
             pending = await self._claim(attempt)
@@ -125,10 +125,10 @@ class OidcLogin(Login):
             except BackendFailed as failed:
                 again = return_paths.login_url(self._config.path, pending.return_to)
                 ended = login_state.ended(pending.state, _cookie(attempt))
-                raise LoginFailed(failed.refusal, again=again, cookie=ended) from None
+                raise LoginRefused(failed.refusal, again=again, cookie=ended) from None
 
     async def _claim(self, attempt: Attempt) -> LoginState:
-        """Claim the login that ends here: no second request can end it. Raises `LoginFailed`."""
+        """Claim the login that ends here: no second request can end it. Raises `LoginRefused`."""
         path, now = self._config.path, time.time()
         try:
             state = authorization_code.state_in(attempt.query)
@@ -139,7 +139,7 @@ class OidcLogin(Login):
         )
         guard = self._sessions.replay_guard
         if pending is None or not await guard.claim(f"trip {state}", login_state.LIFETIME):
-            raise LoginFailed(refusals.LOGIN_LOST, again=path)
+            raise LoginRefused(refusals.LOGIN_LOST, again=path)
         return pending
 
     async def _finish(self, attempt: Attempt, pending: LoginState) -> Reply:

@@ -1,4 +1,4 @@
-"""Guessing: who fails too often has to wait, wherever it is tried, and nobody else has to."""
+"""Login throttling: too many failures make the next attempt wait, and no other user."""
 
 import asyncio
 import gzip

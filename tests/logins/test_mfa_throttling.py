@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from tests.conftest import token_of
-from tests.logins.test_guessing import ABROAD, HOME, names
+from tests.logins.test_throttling import ABROAD, HOME, names
 from tests.support.endpoints import Asked, World, answer, world
 from tests.support.redis_server import RedisServer
 
