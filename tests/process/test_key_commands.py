@@ -16,7 +16,7 @@ import yaml
 from gateway.core.sessions import keys
 from tests.conftest import accounts, log_in, token_of
 from tests.process.conftest import sections
-from tests.process.test_session_commands import API, session_id, sessions
+from tests.process.test_session_commands import API, emptied, session_id, sessions
 from tests.support.command_line import Done, run
 from tests.support.gateway import SECRET, Gateway, gateway
 from tests.support.raw import Upstream, ask, status
@@ -46,10 +46,8 @@ def running(
 
 @pytest.fixture
 def relay(running: Gateway) -> Gateway:
-    """The gateway without keys, and without a word of former ones in its audit log."""
-    sessions(running, "revoke", "--issued-before", str(int(time.time()) + 1))
-    running.audit_log.write_text("")
-    return running
+    """The gateway without keys."""
+    return emptied(running)
 
 
 def config_of(relay: Gateway) -> str:

@@ -41,6 +41,10 @@ def running(
 
 @pytest.fixture
 def relay(running: Gateway) -> Gateway:
+    return emptied(running)
+
+
+def emptied(running: Gateway) -> Gateway:
     """The gateway without sessions, and without a word of former ones in its audit log."""
     sessions(running, "revoke", "--issued-before", str(int(time.time()) + 1))
     running.audit_log.write_text("")
