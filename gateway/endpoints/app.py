@@ -26,13 +26,13 @@ from gateway.endpoints.answers import (
     refusals_as_problems,
     without_server_field,
 )
-from gateway.endpoints.callers import CORS
 from gateway.endpoints.captures import CaptureEndpoint, capturing
 from gateway.endpoints.jwks import JwksEndpoint
 from gateway.endpoints.login import LoginEndpoint
 from gateway.endpoints.login_page import LoginPageEndpoint
 from gateway.endpoints.logout import LogoutEndpoint
 from gateway.endpoints.logout_service import LogoutService
+from gateway.endpoints.own_site import CORS
 from gateway.endpoints.sessions import SessionsEndpoint
 from gateway.logins import Answer, Login, LoginServices, open_login
 from gateway.logins._minting import MintedRenewal, SessionMinter

@@ -1,31 +1,23 @@
-"""The caller of an endpoint: its session, its cookies, and its origin."""
+"""The caller of an endpoint: its session, its key and its cookies."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.core.http import caller_fields, origins, refusals
-from gateway.core.http.cors import Policy
+from gateway.core.http import caller_fields, refusals
 from gateway.core.logins import cookie_deletions
 from gateway.core.sessions import keys, subjects
 from gateway.core.sessions.records import SessionInfo
 from gateway.endpoints.answers import EndpointRefused
 from gateway.store.directory import Directory
 
-if TYPE_CHECKING:
-    from gateway.config.model import Keys
-
 # In a request without a key, so much of the body is searched for one.
 _MAX_BODY = 65536
 _BODY_TIMEOUT = 5.0  # seconds
-
-# The origins whose pages may ask beside the site's own.
-CORS: web.AppKey[Policy | None] = web.AppKey("cors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,20 +74,6 @@ def passed_fields(request: web.Request) -> Iterator[tuple[str, str]]:
     Authorization.
     """
     return caller_fields.removed(request.headers.items())
-
-
-def require_own_site(request: web.Request) -> None:
-    """Raises `EndpointRefused` if another site's page may have caused this.
-
-    Browsers send only keys in cookies. A key in a field comes from the site's own code.
-    """
-    if not may_act(request):
-        raise EndpointRefused(refusals.CROSS_SITE)
-
-
-def may_act(request: web.Request) -> bool:
-    """Whether a request may change what its key stands for."""
-    return not by_cookie(request) or is_own_site(request)
 
 
 def by_cookie(request: web.Request) -> bool:
@@ -173,36 +151,6 @@ def deletions(request: web.Request) -> list[str]:
         for name in names:
             values += cookie_deletions.deletions(name, asked, path)
     return list(dict.fromkeys(values))[: cookie_deletions.MAX_DELETIONS]
-
-
-def is_own_site(request: web.Request) -> bool:
-    """Whether the site's own pages, or pages with their rights, caused this."""
-    return origins.is_own_site(
-        site=request.headers.get("Sec-Fetch-Site"),
-        origin=request.headers.get("Origin"),
-        host=asked_host(request),
-        policy=request.config_dict[CORS],
-    )
-
-
-def comes_from_other_site(request: web.Request) -> bool:
-    """Whether a browser marks the request as caused by another site.
-
-    A program marks nothing.
-    """
-    says = "Sec-Fetch-Site" in request.headers or "Origin" in request.headers
-    return says and not is_own_site(request)
-
-
-def is_secure(request: web.Request, section: Keys) -> bool:
-    """Whether the client came by HTTPS, and its cookies can be `Secure`."""
-    by_https = request.headers.get("X-Forwarded-Proto", "").lower() == "https"
-    return by_https if section.secure == "auto" else section.secure
-
-
-def own_origin(request: web.Request, section: Keys) -> str:
-    """The gateway's origin, as the client sees it."""
-    return f"{'https' if is_secure(request, section) else 'http'}://{asked_host(request)}"
 
 
 def asked_host(request: web.Request) -> str:

@@ -39,16 +39,13 @@ from gateway.endpoints.answers import (
 from gateway.endpoints.callers import (
     asked_host,
     by_cookie,
-    comes_from_other_site,
     deletions,
-    is_own_site,
-    is_secure,
     other_sessions,
-    own_origin,
     passed_fields,
     session_id,
 )
 from gateway.endpoints.login_page import LoginPageEndpoint
+from gateway.endpoints.own_site import comes_from_other_site, is_own_site, is_secure, own_origin
 from gateway.logins import Answer, Attempt, LoggedIn, LoginRefused
 from gateway.pages.rendering import REFUSAL
 from gateway.pages.texts import Notice

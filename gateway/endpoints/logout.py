@@ -9,13 +9,9 @@ from aiohttp import web
 from gateway.core.http import refusals
 from gateway.endpoints import pages
 from gateway.endpoints.answers import LOGIN_PAGE, EndpointRefused, refuse
-from gateway.endpoints.callers import (
-    caller,
-    may_act,
-    require_own_site,
-    require_readable_key,
-)
+from gateway.endpoints.callers import caller, require_readable_key
 from gateway.endpoints.logout_service import LogoutService
+from gateway.endpoints.own_site import may_act, require_own_site
 from gateway.pages.rendering import LOGOUT, REFUSAL
 from gateway.store.directory import Directory
 

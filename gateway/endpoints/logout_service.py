@@ -19,11 +19,11 @@ from gateway.endpoints.callers import (
     Caller,
     deletions,
     other_sessions,
-    own_origin,
     passed_fields,
     presented_key,
     session_id,
 )
+from gateway.endpoints.own_site import own_origin
 from gateway.logins import Login
 from gateway.observe.events import Kind, of_sessions
 from gateway.outbound.backends import BackendFailed, Backends

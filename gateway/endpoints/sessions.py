@@ -13,8 +13,9 @@ from gateway.core.sessions.records import SessionInfo
 from gateway.core.timestamps import rfc3339
 from gateway.endpoints import pages
 from gateway.endpoints.answers import EndpointRefused, refuse
-from gateway.endpoints.callers import Caller, caller, require_own_site
+from gateway.endpoints.callers import Caller, caller
 from gateway.endpoints.logout_service import LogoutService
+from gateway.endpoints.own_site import require_own_site
 from gateway.pages import policy, views
 from gateway.pages.rendering import SESSIONS
 from gateway.store.directory import Directory
