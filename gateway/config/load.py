@@ -17,7 +17,7 @@ from gateway.config.files import read_file
 from gateway.config.model import Config
 from gateway.config.openings import check_openings
 from gateway.config.problems import ConfigError, Problem
-from gateway.config.server_places import with_places
+from gateway.config.server_locations import with_locations
 from gateway.config.signing import with_signing_keys
 from gateway.config.store_sections import StoreTls
 from gateway.config.tls import client_context
@@ -60,7 +60,7 @@ def load_with_warnings(
         problems += check_openings(config, document)
     if problems:
         raise ConfigError(problems)
-    config = with_places(_with_renewal(config))
+    config = with_locations(_with_renewal(config))
     return config, warnings(config, document)
 
 

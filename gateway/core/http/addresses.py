@@ -59,14 +59,14 @@ class ServerUrl:
 
     A unix socket has a `path`, all others have a `host` and a `port`.
 
-    places: the addresses that it was resolved to; servers with a common place are the same server
+    locations: the addresses that it was resolved to; servers with a common one are the same server
     """
 
     scheme: Literal["http", "https", "unix"]
     host: str = ""
     port: int = 0
     path: str = ""
-    places: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+    locations: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"unix:{self.path}" if self.scheme == "unix" else f"{self.scheme}://{self.authority}"
@@ -132,11 +132,11 @@ def parse_server(text: str) -> ServerUrl:
 
 def share_a_server(one: Sequence[ServerUrl], other: Sequence[ServerUrl]) -> bool:
     """Whether two upstreams share a server, even by different addresses."""
-    return one == other or not _places(one).isdisjoint(_places(other))
+    return one == other or not _locations(one).isdisjoint(_locations(other))
 
 
-def _places(servers: Sequence[ServerUrl]) -> frozenset[str]:
-    return frozenset().union(*(server.places for server in servers))
+def _locations(servers: Sequence[ServerUrl]) -> frozenset[str]:
+    return frozenset().union(*(server.locations for server in servers))
 
 
 def _unix_path(path: str) -> str:

@@ -21,7 +21,7 @@ def are_one(folder: Path, one: str, other: str) -> bool:
     changed = config(upstreams={"api": one, "other": other})
     upstreams = load(write(folder, yaml.safe_dump(changed)), {}).upstreams
     [first], [second] = upstreams["api"].servers, upstreams["other"].servers
-    return bool(first.places & second.places)
+    return bool(first.locations & second.locations)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_name_that_cannot_be_resolved(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_name_server_that_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It holds up no start, and the name counts as one that cannot be resolved."""
-    monkeypatch.setattr("gateway.config.server_places._RESOLVING_SECONDS", 0.1)
+    monkeypatch.setattr("gateway.config.server_locations._RESOLVING_SECONDS", 0.1)
     monkeypatch.setattr(socket, "getaddrinfo", resolver({"slow.test": ("192.0.2.8",)}, delay=HANG))
     began = time.monotonic()
     assert are_one(tmp_path, "http://slow.test:9000", "http://192.0.2.7:9000")

@@ -29,20 +29,22 @@ _HERE = "here"
 _SAME_PORT = {443: 80}
 
 
-def with_places(config: Config) -> Config:
-    """Add its places to each server. Servers that share a place are the same."""
+def with_locations(config: Config) -> Config:
+    """Add its locations to each server. Servers that share a location are the same."""
     servers = [url for upstream in config.upstreams.values() for url in upstream.servers]
-    places = _places(servers)
+    locations = _locations(servers)
     upstreams = {
         name: upstream.model_copy(
-            update={"servers": tuple(replace(url, places=places[url]) for url in upstream.servers)}
+            update={
+                "servers": tuple(replace(url, locations=locations[url]) for url in upstream.servers)
+            }
         )
         for name, upstream in config.upstreams.items()
     }
     return config.model_copy(update={"upstreams": upstreams})
 
 
-def _places(servers: Sequence[ServerUrl]) -> dict[ServerUrl, frozenset[str]]:
+def _locations(servers: Sequence[ServerUrl]) -> dict[ServerUrl, frozenset[str]]:
     names: dict[int, set[str]] = {}  # by port
     for url in servers:
         if url.scheme != "unix":
