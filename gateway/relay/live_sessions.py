@@ -42,6 +42,7 @@ class LiveSessions:
         self._checking: asyncio.Task[None] | None = None
         self._looked = 0.0
         self._moved: dict[Exchange, tuple[int, int]] = {}
+        self._spared: set[Exchange] = set()  # whose answer may be what has ended their session
 
     def sweep(self, now: float) -> None:
         """Called at each tick; `now` is monotonic seconds."""
@@ -71,15 +72,28 @@ class LiveSessions:
         asked, self._doubtful = self._doubtful, set()
         try:
             ended = asked - await self._sessions.living(asked)
-            for exchange, session_id in self._live():
-                if session_id in ended:
-                    exchange.session_ended()
+            held = [(each, held_id) for each, held_id in self._live() if held_id in ended]
+            self._end(held)
         except StoreUnavailable:
             self._doubtful |= asked  # until the next tick
         except Exception as error:
             _log.error("live sessions cannot be checked: %s", type(error).__name__)
         finally:
             self._checking = None
+
+    def _end(self, held: Iterable[tuple[Exchange, str]]) -> None:
+        """Ends exchanges with their sessions.
+
+        Where replies are captured, the endpoint ends the session that a reply logs out, and its
+        answer is on the way: such an exchange is ended a tick later, if it is still there.
+        """
+        spared, self._spared = self._spared, set()
+        for exchange, session_id in held:
+            if exchange in spared or not _may_log_out(exchange):
+                exchange.session_ended()
+            else:
+                self._spared.add(exchange)
+                self._doubtful.add(session_id)
 
     def _keep_active(self, live: list[tuple[Exchange, str]]) -> None:
         """A session over which something moves is not idle."""
@@ -97,6 +111,10 @@ def _held_by(exchange: Exchange) -> str | None:
     if exchange.logs_out:
         return None  # its own session ends by it
     return forward.entry.session.id or None  # who brings a token has none
+
+
+def _may_log_out(exchange: Exchange) -> bool:
+    return exchange.forward is not None and exchange.forward.route.action.captures is not None
 
 
 def _ends_at(exchange: Exchange) -> float:
