@@ -3,11 +3,9 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 
 import pytest
-import redis as redis_client
 
 from gateway.core.sessions.keys import new_key
 from gateway.core.sessions.session import Session, Token
@@ -15,9 +13,8 @@ from gateway.store.near_cache import NearCache
 from gateway.store.resolved_session import ResolvedSession
 from gateway.store.resolver import Unresolved
 from gateway.store.sessions import Sessions
-from tests.support.delaying import Delaying, delaying
-from tests.support.redis_server import RedisServer, redis_server
-from tests.support.store import credential, issue, open_store, resolved, until_near
+from tests.support.redis_server import RedisServer
+from tests.support.store import asked, credential, issue, open_store, resolved
 
 UNKNOWN = Unresolved("invalid_key")
 
@@ -121,24 +118,11 @@ def test_an_outage_is_bridged_exactly() -> None:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    with redis_server(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
 async def store(server: RedisServer) -> AsyncIterator[Sessions]:
     sessions = open_store(server.url)
     await sessions.start()
     yield sessions
     await sessions.close()
-
-
-def asked(server: RedisServer) -> int:
-    """How many sessions Redis has been asked for."""
-    with server.client() as client:
-        stats = client.info("commandstats")
-    return int(stats.get("cmdstat_get", {"calls": 0})["calls"])
 
 
 async def test_a_flood_of_a_made_up_key(store: Sessions, server: RedisServer) -> None:
@@ -170,63 +154,3 @@ async def test_a_key_that_is_issued_a_moment_later_works_at_once(
         await asyncio.sleep(0.005)
     assert (await resolved(store, issued)).session.subject == "alice"
     await other.close()
-
-
-async def test_one_answer_is_shared(server: RedisServer) -> None:
-    """By all who ask for a session while it is on its way, in whatever turn of the loop."""
-    with delaying(server.port) as proxy:
-        store = open_store(proxy.url, timeout=5.0)
-        issued = await issue(store)
-        await resolved(store, issued)  # the scripts and the connections are there
-        before = asked(server)
-        proxy.delay = 0.2
-        waiting = []
-        for _ in range(20):
-            waiting.append(asyncio.ensure_future(store.resolve(credential(issued))))
-            await asyncio.sleep(0.002)
-        entries = await asyncio.gather(*waiting)
-        assert all(isinstance(each, ResolvedSession) for each in entries)
-        assert asked(server) - before <= 2, "some may have come after the first answer"
-        proxy.delay = 0
-        await store.close()
-
-
-async def test_an_answer_that_is_too_old_is_not_shared(server: RedisServer) -> None:
-    """Who asks after a logout never gets what was read before it."""
-    with delaying(server.port) as proxy:
-        store = open_store(proxy.url, timeout=5.0)
-        issued = await issue(store)
-        await resolved(store, issued)
-        proxy.delay = 0.5
-        early = asyncio.ensure_future(store.resolve(credential(issued)))
-        await asyncio.sleep(0.05)
-        await store.revoke(issued.session.id)
-        late = await store.resolve(credential(issued))
-        assert late == UNKNOWN
-        await early
-        proxy.delay = 0
-        await store.close()
-
-
-async def test_trust_comes_back_with_the_connection(server: RedisServer) -> None:
-    """While the tracking connection is down the store is asked each time; then memory is back."""
-    with delaying(server.port) as proxy:
-        store = open_store(proxy.url)
-        await store.start()
-        issued = await issue(store)
-        await until_near(store, issued, there=True)
-        lose_tracking(server, proxy)
-        await until_near(store, issued, there=False)
-        assert (await resolved(store, issued)).session.subject == "alice"
-        assert store.near.get(credential(issued), time.time()) is None
-        proxy.refuses = False
-        await until_near(store, issued, there=True)
-        await store.close()
-
-
-def lose_tracking(server: RedisServer, proxy: Delaying) -> None:
-    """Ends the tracking connection alone, and lets no other take its place."""
-    proxy.refuses = True
-    with redis_client.Redis(port=server.port) as client:
-        [tracking] = [each for each in client.client_list() if "t" in each["flags"]]
-        client.client_kill_filter(_id=tracking["id"])

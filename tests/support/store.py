@@ -13,6 +13,7 @@ from gateway.store.servers.connect import connect
 from gateway.store.sessions import Sessions
 from tests.conftest import token_of
 from tests.support.processes import HANG
+from tests.support.redis_server import RedisServer
 
 DEVICE = Device("Firefox on Linux", "192.0.2.7")
 
@@ -63,3 +64,10 @@ async def until_near(store: Sessions, issued: Issued, *, there: bool) -> None:
             if there:
                 await resolved(store, issued)
             await asyncio.sleep(0.01)
+
+
+def asked(server: RedisServer) -> int:
+    """How many sessions Redis has been asked for."""
+    with server.client() as client:
+        stats = client.info("commandstats")
+    return int(stats.get("cmdstat_get", {"calls": 0})["calls"])
