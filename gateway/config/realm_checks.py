@@ -14,6 +14,7 @@ from gateway.core.sessions.session import SUBJECT
 
 if TYPE_CHECKING:
     from gateway.config.document import Document, Where
+    from gateway.config.login_sections import LoginSection
     from gateway.config.model import Config
     from gateway.config.token_sections import Jwt
 
@@ -32,6 +33,7 @@ class SubjectSource:
     title: str  # as in `login[0]`
     prefix: SubjectPrefix | None  # None: config.yaml has none
     namespace: tuple[object, ...]
+    is_issuer: bool  # it has the names that one issuer gives
 
     @property
     def realm(self) -> SubjectPrefix:
@@ -83,7 +85,7 @@ def _shared_unverified(config: Config, document: Document) -> Iterator[Problem]:
 
 def _shared_by_issuers(config: Config, document: Document) -> Iterator[Problem]:
     """Shared realms of two issuers, neither of which asks the other (Core §5.7)."""
-    issuers = [source for source in _sources(config) if source.namespace[0] == "issuer"]
+    issuers = [source for source in _sources(config) if source.is_issuer]
     for first, second in combinations(issuers, 2):
         states_same = first.prefix is not None and first.prefix == second.prefix
         if states_same and first.namespace != second.namespace:
@@ -111,20 +113,27 @@ def _names_alone(config: Config, document: Document) -> Iterator[Problem]:
 
 def _sources(config: Config) -> list[SubjectSource]:
     """All sources of names in the order of config.yaml; callers, if a route takes tokens."""
-    found = [
-        SubjectSource(("login", at), f"login[{at}]", login.subject_prefix, login.namespace)
-        for at, login in enumerate(config.login)
-    ]
+    found = [_of_login(at, login) for at, login in enumerate(config.login)]
     jwt = config.jwt
     is_used = any(route.accept_jwt == "verify" for route in config.routes)
     if jwt is not None and is_used and not takes_own_tokens(config):
-        found.append(SubjectSource(("jwt",), "jwt", jwt.subject_prefix, _caller_namespace(jwt)))
+        found.append(_of_callers(jwt))
     return found
 
 
-def _caller_namespace(jwt: Jwt) -> tuple[object, ...]:
+def _of_login(at: int, login: LoginSection) -> SubjectSource:
+    is_issuer = login.provider_issuer is not None
+    title = f"login[{at}]"
+    return SubjectSource(
+        ("login", at), title, login.subject_prefix, login.namespace, is_issuer=is_issuer
+    )
+
+
+def _of_callers(jwt: Jwt) -> SubjectSource:
     """One issuer is a namespace as for a provider's login; a shared key is none."""
-    return ("issuer", jwt.issuer[0], ("sub",)) if len(jwt.issuer) == 1 else ("jwt",)
+    is_issuer = len(jwt.issuer) == 1
+    namespace = ("issuer", jwt.issuer[0], ("sub",)) if is_issuer else ("jwt",)
+    return SubjectSource(("jwt",), "jwt", jwt.subject_prefix, namespace, is_issuer=is_issuer)
 
 
 def _flaw(one: SubjectSource, other: SubjectSource) -> tuple[str, str]:
@@ -134,6 +143,6 @@ def _flaw(one: SubjectSource, other: SubjectSource) -> tuple[str, str]:
         return message, _ADD_PREFIX
     if one.prefix != other.prefix:
         return f"may spell the same realm as that of {other.title}", _BEGIN_WITH_WORD
-    if one.prefix.text and one.namespace[0] == other.namespace[0] == "issuer":
+    if one.prefix.text and one.is_issuer and other.is_issuer:
         return "is that of another issuer as well", ""
     return "", ""
