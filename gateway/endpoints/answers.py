@@ -81,8 +81,9 @@ def refuse(
     if retry_page is not None:
         response = retry_page(notice, refusal.status)
     else:
-        told = {"notice": notice, "back": back, "again": again}
-        response = pages.show(request, REFUSAL, refusal.status, **told)
+        response = pages.show(
+            request, REFUSAL, refusal.status, notice=notice, back=back, again=again
+        )
     response.headers.update({**refusal.fields, **(fields or {})})
     return response
 

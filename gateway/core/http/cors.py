@@ -31,17 +31,17 @@ class Policy:
     max_age: int  # browsers remember the answer to a preflight for so long (seconds)
 
     @classmethod
-    def of(cls, said: Any) -> Policy | None:
+    def of(cls, section: Any) -> Policy | None:
         """The policy of a section of config.yaml; None without a section."""
-        if said is None:
+        if section is None:
             return None
         return cls(
-            frozenset(said.origins),
-            said.methods,
-            said.headers,
-            said.exposed,
-            said.credentials,
-            int(said.max_age),
+            frozenset(section.origins),
+            section.methods,
+            section.headers,
+            section.exposed,
+            section.credentials,
+            int(section.max_age),
         )
 
     def allows(self, origin: str) -> bool:

@@ -110,15 +110,15 @@ def client(peer: str, fields: Iterable[tuple[bytes, bytes]], trusted: Trusted) -
     fields: (name in lower case, value) of its forwarding fields
     trusted: the proxies that are believed
     """
-    said: dict[bytes, list[bytes]] = {}
+    values: dict[bytes, list[bytes]] = {}
     for name, value in fields:
-        said.setdefault(name, []).append(value)
-    if _FORWARDED in said and not any(name.startswith(_OTHER_WAYS) for name in said):
-        return _by_forwarded(peer, said[_FORWARDED], trusted)
+        values.setdefault(name, []).append(value)
+    if _FORWARDED in values and not any(name.startswith(_OTHER_WAYS) for name in values):
+        return _by_forwarded(peer, values[_FORWARDED], trusted)
     # Many proxies set only one of the two, and pass on the other as the client sent it.
-    chain = _members(said[_FOR]) if _FOR in said else _members(said.get(_REAL_IP, ()))[-1:]
+    chain = _members(values[_FOR]) if _FOR in values else _members(values.get(_REAL_IP, ()))[-1:]
     address, hops = _walk(peer, map(node, reversed(chain)), trusted)
-    schemes, hosts = _members(said.get(_PROTO, ())), _members(said.get(_HOST, ()))
+    schemes, hosts = _members(values.get(_PROTO, ())), _members(values.get(_HOST, ()))
     if len(chain) > hops:
         # The client may have begun the list.
         schemes = schemes[-max(hops, 1) :]
@@ -205,10 +205,10 @@ def _by_forwarded(peer: str, lines: Iterable[bytes], trusted: Trusted) -> Client
     """The client by Forwarded (RFC 7239), with an element for each proxy."""
     found = _ELEMENT.findall(b",".join(lines))
     elements = [element for element in found if element.strip(b" \t")]
-    said = [_pairs(element) for element in elements[-_MAX_HOPS:]]
-    named = (node(pairs.get(b"for", b"")) for pairs in reversed(said))
+    proxies = [_pairs(element) for element in elements[-_MAX_HOPS:]]
+    named = (node(pairs.get(b"for", b"")) for pairs in reversed(proxies))
     address, hops = _walk(peer, named, trusted)
-    pairs = said[-max(hops, 1)] if said else {}
+    pairs = proxies[-max(hops, 1)] if proxies else {}
     return _client(address, pairs.get(b"proto", b""), pairs.get(b"host", b""))
 
 

@@ -38,11 +38,11 @@ def read(value: str) -> SetCookie:
     """Read a Set-Cookie value as browsers do (RFC 6265 §5.2)."""
     pair, *attributes = value.split(";")
     name, _, content = pair.partition("=")
-    said = (attribute.partition("=") for attribute in attributes)
+    pairs = (attribute.partition("=") for attribute in attributes)
     return SetCookie(
         name.strip(_SPACE),
         content.strip(_SPACE).strip('"'),
-        {key.strip(_SPACE).lower(): text.strip(_SPACE) for key, _, text in said},
+        {key.strip(_SPACE).lower(): text.strip(_SPACE) for key, _, text in pairs},
     )
 
 

@@ -41,33 +41,33 @@ def confined(lines: tuple[bytes, ...], key_fields: tuple[bytes, ...], *, private
     key_fields: names of fields in which a key may come; Vary names them (RFC 9110 §12.5.5)
     private: the answer is one caller's, so a shared cache keeps it only if it is allowed to
     """
-    said: dict[bytes, bytes] = {}
+    fields: dict[bytes, bytes] = {}
     for line in lines:
         name, _, value = line.partition(b":")
-        before = said.get(name.lower())
-        said[name.lower()] = b", ".join(filter(None, (before, value.strip(b" \t\r\n"))))
+        before = fields.get(name.lower())
+        fields[name.lower()] = b", ".join(filter(None, (before, value.strip(b" \t\r\n"))))
     if private:
-        _forbid(said)
-    said[_VARY] = _varied(said.get(_VARY, b""), key_fields)
-    return b"".join(b"%b: %b\r\n" % (name.title(), value) for name, value in said.items())
+        _forbid(fields)
+    fields[_VARY] = _varied(fields.get(_VARY, b""), key_fields)
+    return b"".join(b"%b: %b\r\n" % (name.title(), value) for name, value in fields.items())
 
 
-def _forbid(said: dict[bytes, bytes]) -> None:
+def _forbid(fields: dict[bytes, bytes]) -> None:
     """Make each field forbid shared caches to keep the answer.
 
     A field that says something about shared caches stays as it is.
 
     nginx's field and the surrogates' have no word that allows it, so Cache-Control counts for them.
     """
-    is_allowed = _allows(said.setdefault(_CACHE_CONTROL, b""))
-    for name, value in said.items():
+    is_allowed = _allows(fields.setdefault(_CACHE_CONTROL, b""))
+    for name, value in fields.items():
         if name.endswith(_CACHE_CONTROL):
             if not (_allows(value) or _has(value, b"private", b"no-store")):
-                said[name] = _with(b"private", value)
+                fields[name] = _with(b"private", value)
         elif name == _NGINX_EXPIRES and not is_allowed:
-            said[name] = b"0"
+            fields[name] = b"0"
         elif name == _SURROGATE_CONTROL and not (is_allowed or _has(value, b"no-store")):
-            said[name] = _with(b"no-store", value)
+            fields[name] = _with(b"no-store", value)
 
 
 def _allows(value: bytes) -> bool:

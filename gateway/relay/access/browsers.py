@@ -82,10 +82,10 @@ def refusal_for_caller(refused: Refused, head: RequestHead, route: Route) -> Ref
         looks = head.method in (b"GET", b"HEAD")
         back = (head.path + head.query).decode("ascii") if looks else "/"
         location = return_paths.login_url(page, back)
-        told = head.description
-        fields = {"Location": told.site + location if told else location}
+        described = head.description
+        fields = {"Location": described.site + location if described else location}
         fields["Cache-Control"] = "no-store"
-        if told is None or told.redirects:
+        if described is None or described.redirects:
             return Answered(_SEE_OTHER, fields, refused.event)
         refused.fields |= fields
     if route.access.cors is not None:

@@ -23,22 +23,22 @@ def lines(head: RequestHead, route: Route, entry: ResolvedSession | None) -> byt
     to log out at a provider. A login may bring an Authorization of its own (Basic, say), which is
     passed on unless it holds a key.
     """
-    told = _unread_line(head, entry)
+    added = _unread_line(head, entry)
     if head.login_states:
-        told += caller_fields.line(caller_fields.LOGIN_STATES, b"; ".join(head.login_states))
+        added += caller_fields.line(caller_fields.LOGIN_STATES, b"; ".join(head.login_states))
     if head.credential is None:
         given = head.authorization or b""
-        return told if KEY_PATTERN.search(given) else told + given
+        return added if KEY_PATTERN.search(given) else added + given
     if entry is not None:
-        told += caller_fields.line(caller_fields.SESSION, entry.session.id.encode())
+        added += caller_fields.line(caller_fields.SESSION, entry.session.id.encode())
     captures = route.action.captures
     if captures is not None:
-        told += caller_fields.line(caller_fields.CAPTURE, b"%d" % captures)
+        added += caller_fields.line(caller_fields.CAPTURE, b"%d" % captures)
     if captures is not None or (head.cookie is not None and entry is not None):
-        told += caller_fields.line(caller_fields.KEY, head.credential)
+        added += caller_fields.line(caller_fields.KEY, head.credential)
     if head.cookie is None:
-        return told + caller_fields.line(caller_fields.CARRIER, caller_fields.BY_HEADER.encode())
-    return told + _cookie_lines(head, entry)
+        return added + caller_fields.line(caller_fields.CARRIER, caller_fields.BY_HEADER.encode())
+    return added + _cookie_lines(head, entry)
 
 
 def _unread_line(head: RequestHead, entry: ResolvedSession | None) -> bytes:

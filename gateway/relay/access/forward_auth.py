@@ -131,16 +131,16 @@ class _Parts(NamedTuple):
 
 
 def _parts(head: RequestHead, asked: Route, peer: Peer) -> _Parts:
-    said = [pair for pair in (*head.forwarding, *head.originals) if pair[0] in _DESCRIBING]
+    describing = [pair for pair in (*head.forwarding, *head.originals) if pair[0] in _DESCRIBING]
     if asked.action.strip_prefix:
         target = asked.action.upstream_path(head.path) + head.query
-        said += ((_PATH, target), (_WAYS[_PATH], head.method))
-    fields = dict(said)
+        describing += ((_PATH, target), (_WAYS[_PATH], head.method))
+    fields = dict(describing)
     scheme, host = fields.pop(_PROTO, b"").lower(), fields.pop(_HOST, None)
     if b"," in scheme:
         scheme = peer.client(head).scheme if peer.trusted else b""
     way = next((way for way in _WAYS if fields.keys() == {way, _WAYS[way]}), None)
-    if way is None or len(said) > len(dict(said)):
+    if way is None or len(describing) > len(dict(describing)):
         raise Refused(refusals.UNDESCRIBED)
     method, target = fields[_WAYS[way]], fields[way]
     if way == _URL:

@@ -137,13 +137,13 @@ class HasConnection(Protocol):
 
 def connection(head: HasConnection, name: bytes, line: bytes) -> None:
     """Read a Connection field of either side (RFC 9110 §7.6.1)."""
-    said = value(line, name).lower()
-    if said == b"keep-alive":
+    options = value(line, name).lower()
+    if options == b"keep-alive":
         head.keep_alive = True
-    elif said == b"close":
+    elif options == b"close":
         head.close = True
     else:
-        named = tokens(said)
+        named = tokens(options)
         head.named += tuple(named)
         head.close = head.close or b"close" in named
         head.keep_alive = head.keep_alive or b"keep-alive" in named
