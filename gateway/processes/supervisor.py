@@ -48,7 +48,7 @@ _BUSY_POLL_SECONDS = 0.02
 _SHORT_LIFE_SECONDS = 5.0
 _MAX_SHORT_LIVES = 5
 _FIRST_PAUSE_SECONDS = 0.5
-_MAX_PAUSE_SECONDS = 30.0
+_MAX_PAUSE_SECONDS = 2.0
 
 # How many generations may have tunnels after others have taken over, which may last for days; and
 # what else is in flight gets `timeouts.drain` in older ones. A worker is 13 MiB.
@@ -86,10 +86,6 @@ class _Generation:
     workers: dict[int, _Worker] = field(default_factory=dict)
     deadline: float = math.inf  # by when all of them have to serve, or to have ended
 
-    @property
-    def serves(self) -> bool:
-        return any(worker.link.is_ready for worker in self.workers.values())
-
     def order(self, order: Order) -> None:
         """Tells all workers. Those that are to end are killed if they do not."""
         if order in (Order.END, Order.END_RETIRED):
@@ -104,6 +100,13 @@ class _Generation:
             if worker.link.is_ready and not worker.listens:
                 worker.listens = True
                 worker.link.order(Order.LISTEN)
+
+    def kill_hung(self) -> None:
+        """Kills the workers that have not said for too long that they can serve."""
+        for worker in self.workers.values():
+            latest = worker.started + self.config.timeouts.start
+            if not worker.link.is_ready and time.monotonic() > latest:
+                os.kill(worker.pid, signal.SIGKILL)
 
     def kill_late(self) -> None:
         """Kills the workers that should have ended by now."""
@@ -387,6 +390,7 @@ class Supervisor:
         self._look_after_start()
         if self._present is not None:
             self._present.let_listen()
+            self._present.kill_hung()
         for number, due in list(self._replacements.items()):
             if due <= time.monotonic():
                 del self._replacements[number]
@@ -451,10 +455,9 @@ class Supervisor:
             self._replace_later(number)
 
     def _replace_later(self, number: int) -> None:
-        """After a pause; not at all when that helps no more, and no other worker serves."""
-        assert self._present is not None
+        """After a pause. A gateway that has never served gives up after some attempts."""
         self._short_lives += 1
-        if self._short_lives >= _MAX_SHORT_LIVES and not self._present.serves:
+        if self._short_lives >= _MAX_SHORT_LIVES and not self._has_served:
             self._failure = _GIVING_UP
         pause = _FIRST_PAUSE_SECONDS * 2 ** (self._short_lives - 1)
         self._replacements[number] = time.monotonic() + min(pause, _MAX_PAUSE_SECONDS)

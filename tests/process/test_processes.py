@@ -45,6 +45,18 @@ def test_a_killed_worker_is_replaced(tmp_path: Path, redis: RedisServer, shop: U
             assert status(ask(relay.port, GET)) == 200
 
 
+def test_a_worker_that_dies_over_and_over(
+    tmp_path: Path, redis: RedisServer, shop: Upstream
+) -> None:
+    """The gateway does not give up: requests wait for the next one."""
+    with gateway(tmp_path, redis.url, **sections(shop)) as relay:
+        for _ in range(5):
+            [worker] = relay.workers()
+            os.kill(worker, signal.SIGKILL)
+            eventually(lambda: bool(set(relay.workers()) - {worker}))  # noqa: B023 (called at once)
+        assert status(ask(relay.port, GET)) == 200
+
+
 def test_what_serves_does_not_carry_what_reads_the_configuration(
     tmp_path: Path, redis: RedisServer, shop: Upstream
 ) -> None:

@@ -157,6 +157,33 @@ def test_a_new_worker_that_does_not_serve(
     assert relay.metrics()["latchkey_config_last_reload_successful"] == 1
 
 
+def test_a_replacement_that_hangs(relay: Gateway) -> None:
+    """A worker that takes the place of another has as long as others, and is killed then."""
+    change(relay, timeouts={**relay.config["timeouts"], "start": 1})
+    reloaded(relay)
+    eventually(lambda: len(relay.workers()) == 1)
+    assert any(is_killed(hung_replacement(relay)) for _ in range(5))
+    eventually(lambda: len(relay.workers()) == 1)
+    assert status(ask(relay.port, GET)) == 200
+
+
+def hung_replacement(relay: Gateway) -> int:
+    """Kills the worker, and stops the next one: as a rule before that one can serve."""
+    before = relay.children()
+    os.kill(before[0], signal.SIGKILL)
+    worker = new_child(relay, before)
+    os.kill(worker, signal.SIGSTOP)
+    return worker
+
+
+def is_killed(worker: int) -> bool:
+    """Whether the gateway ends a worker within some seconds."""
+    end = time.monotonic() + 4
+    while alive(worker) and time.monotonic() < end:
+        time.sleep(0.02)
+    return not alive(worker)
+
+
 def test_a_new_worker_that_cannot_serve(relay: Gateway) -> None:
     """One line says why."""
     folder = relay.log.parent / "logs"
