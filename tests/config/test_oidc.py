@@ -49,7 +49,7 @@ def problem(folder: Path, **changes: Any) -> str:
 
 
 def test_the_least(tmp_path: Path) -> None:
-    """A public client that asks for nothing but who somebody is; its paths are below its own."""
+    """A public client that asks only for the user's identity; its other paths are below `path`."""
     login = loaded(tmp_path)
     assert (login.callback_path, login.backchannel_path) == (
         "/login/id/callback",

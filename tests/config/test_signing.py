@@ -130,7 +130,7 @@ def test_what_signing_may_say(tmp_path: Path, section: Any, message: str) -> Non
 
 
 def test_who_mints_needs_keys(tmp_path: Path) -> None:
-    """And a route's own token needs somebody to mint for."""
+    """A route's own token needs a login that mints."""
     assert problems(tmp_path, login=[MINT]) == [
         "login[0]: needs signing: the keys of the gateway's own tokens"
     ]

@@ -100,7 +100,7 @@ def test_users_are_added_and_removed(tmp_path: Path) -> None:
 
 
 def test_another_hash_changes_nothing_else(tmp_path: Path) -> None:
-    """Comments and order are whoever's who wrote them."""
+    """Comments and order belong to the author."""
     path = tmp_path / "users.yaml"
     path.write_text(COMMENTED)
     fresh = cheap_hash("a third")
@@ -113,7 +113,7 @@ def test_another_hash_changes_nothing_else(tmp_path: Path) -> None:
 
 
 def test_a_hash_in_escapes_or_of_two_users(tmp_path: Path) -> None:
-    """Then the text cannot be edited, and is written anew; nobody else's password changes."""
+    """Then the text cannot be edited, and is written anew; no other user's password changes."""
     path = tmp_path / "users.json"
     path.write_text(json.dumps({"a": {"hash": HASH}}).replace("$", "\\u0024"))
     users_file.change_hash(path, "a", OTHER)
@@ -125,7 +125,7 @@ def test_a_hash_in_escapes_or_of_two_users(tmp_path: Path) -> None:
 
 
 def test_a_broken_file_is_not_written_over(tmp_path: Path) -> None:
-    """Whoever made the mistake may want to find it."""
+    """The problem names the line, so that it can be found."""
     path = tmp_path / "users.yaml"
     path.write_text("alice: {hash: oops}\n")
     with pytest.raises(BrokenFile):

@@ -1,4 +1,4 @@
-"""What `verify` may say, and what is wrong with keys before anybody logs in."""
+"""What `verify` may say, and what is wrong with keys before the first login."""
 
 import json
 from pathlib import Path

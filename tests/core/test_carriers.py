@@ -69,7 +69,7 @@ def test_where_keys_are_taken(places: list[str], secure: bool, names: set[str] |
 
 
 def test_the_cookie() -> None:
-    """Over HTTPS nobody else can set it; nowhere can a script read it."""
+    """Over HTTPS no other site can set it; a script can read it nowhere."""
     cookie = key_cookie("session", secure=True)
     assert cookie.setting("k") == "__Host-session=k; Path=/; HttpOnly; SameSite=Lax; Secure"
     assert cookie.deletion == deletion("__Host-session")

@@ -54,7 +54,7 @@ def test_a_far_future_is_far_and_no_fault() -> None:
     ['"1700000060"', "true", "[]", "{}", "NaN", "Infinity", "-Infinity", '"tomorrow"', '""'],
 )
 def test_an_expiry_that_is_no_number_is_refused(exp: str) -> None:
-    """Nobody knows when such a token ends, so no session is made of it."""
+    """The end of such a token is not known, so it makes no session."""
     with pytest.raises(BadToken, match="exp_is_no_number"):
         read_claims(token(f'{{"exp": {exp}}}'), NOW)
 
@@ -125,5 +125,5 @@ def test_an_error_says_nothing_of_the_token() -> None:
 def test_the_subject_is_the_first_usable_claim(
     payload: dict[str, object], subject: str | None
 ) -> None:
-    """The claims of config.yaml are tried in their order; a text or a number names somebody."""
+    """The claims of config.yaml are tried in their order; a text or a number is a name."""
     assert Claims(json.loads(json.dumps(payload)), None).subject(("sub", "user_id")) == subject

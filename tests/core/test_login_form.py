@@ -63,6 +63,6 @@ def test_credentials(kind: str, body: bytes, name: str, password: str) -> None:
     ],
 )
 def test_what_is_no_login(kind: str, body: bytes) -> None:
-    """Empty, malformed, of another type or charset, said twice: nobody guesses what was meant."""
+    """Empty, malformed, of another type or charset, or twice the same field: it is refused."""
     with pytest.raises(BadLoginForm):
         read(kind, body)

@@ -29,7 +29,7 @@ def test_only_the_password_is_right() -> None:
 
 
 def test_each_hash_has_its_salt() -> None:
-    """Nobody sees who has the same password."""
+    """Hashes do not show that two users have the same password."""
     assert passwords.hashed("wonderland", b"another salt, 16") != KEPT
 
 

@@ -106,7 +106,7 @@ def test_what_is_protected(url: str, protected: bool) -> None:
     ],
 )
 def test_an_endpoint_that_is_none(name: str, url: Any) -> None:
-    """Without each of them, nobody can log in; the reason names it."""
+    """A login needs each of them; the reason names it."""
     with pytest.raises(BadMetadata, match=name):
         read(**{name: url})
 

@@ -70,7 +70,7 @@ def test_only_what_is_not_required_may_be_missing() -> None:
 
 @pytest.mark.parametrize("value", [True, [], {}, "", 1.5, "a\nb"])
 def test_subjects_of_the_wrong_type(value: object) -> None:
-    """Nobody is called that."""
+    """Such a value is no name."""
     assert "names a user" in refused({"user": {"id": value}})
 
 

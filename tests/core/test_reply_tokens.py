@@ -104,7 +104,7 @@ def test_auto_takes_no_other_member(body: Any) -> None:
 
 @pytest.mark.parametrize("body", [{"token": ACCESS}, ACCESS, ACCESS.encode()])
 def test_auto_takes_nothing_from_the_body_of_a_redirect(body: Any) -> None:
-    """Nobody reads it there; what a cookie or a field of a known name holds is taken."""
+    """Browsers follow a redirect unread; a cookie or a field of a known name counts."""
     with pytest.raises(NoToken):
         reply_tokens.find(reply(body, status=302), parse_token_place("auto"))
     given = reply(body, JSON, ("Set-Cookie", f"token={OTHER}"), status=302)
@@ -183,7 +183,7 @@ def test_a_field_or_a_cookie_says_where() -> None:
 def test_two_tokens_of_which_either_could_be_meant(
     place: str, body: Any, lines: list[tuple[str, str]]
 ) -> None:
-    """They may be two people's, so nobody chooses; the same one twice is one."""
+    """They may be two users', so the reply is refused; the same one twice is one."""
     given = reply(body, JSON, *lines)
     with pytest.raises(BadToken, match="two_tokens"):
         reply_tokens.find(given, parse_token_place(place))

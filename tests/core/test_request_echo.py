@@ -228,7 +228,7 @@ def test_a_part_of_a_token_is_enough() -> None:
 
 
 def test_a_part_of_a_small_token_is_enough() -> None:
-    """A backend that signs what was typed makes the end of a token, which nobody has typed."""
+    """A backend that signs what was typed makes the end of a token, which was not typed."""
     for claims in ({"id": 1}, {"sub": 1}, {"sub": "alice"}):
         token = by_hand({"alg": "HS256"}, claims, b"a signature of the backend's own")
         typed = token.rpartition(".")[0]

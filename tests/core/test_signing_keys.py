@@ -87,7 +87,7 @@ def test_keys_that_cannot_sign(algorithm: str, text: str, message: str) -> None:
     ],
 )
 def test_secrets_that_cannot_sign(secret: str, message: str) -> None:
-    """RFC 7518 §3.2; and everybody knows a public key, so it is no secret."""
+    """RFC 7518 §3.2; and a public key is known, so it is no secret."""
     with pytest.raises(BadSigningKey) as caught:
         secret_key(secret, None)
     assert str(caught.value) == message

@@ -56,7 +56,7 @@ def test_names_of_other_types() -> None:
 
 
 def test_errors_that_are_known() -> None:
-    """Any other word is the text of somebody whom we do not know."""
+    """Any other word may be a text from outside."""
     assert (
         token_response.error_in(b'{"error": "invalid_grant", "error_description": "x"}')
         == "invalid_grant"

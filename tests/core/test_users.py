@@ -41,7 +41,7 @@ def test_names(name: str) -> None:
     ],
 )
 def test_no_names(name: Any) -> None:
-    """What cannot be seen, or can be spelled in two ways, names nobody."""
+    """Invisible characters, and texts with two spellings, are no names."""
     with pytest.raises(BadUsers):
         check_name(name)
 

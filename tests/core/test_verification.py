@@ -83,7 +83,7 @@ def test_a_name_is_not_needed_where_there_is_no_choice() -> None:
 
 
 def test_a_set_in_which_keys_share_a_name() -> None:
-    """A provider may name an RSA and an EC key alike; two of a kind are nobody's."""
+    """A provider may name an RSA and an EC key alike; two keys of one type are refused."""
     pair = read_key_set(published({**RSA.jwk, "kid": "one"}, {**EC.jwk, "kid": "one"}))
     verify(EC.token({"kid": "one"}), pair, Rules(), time.time())
     twins = read_key_set(
@@ -97,7 +97,7 @@ def test_a_set_in_which_keys_share_a_name() -> None:
 
 @pytest.mark.parametrize("text", [RSA.pem, RSA.pem.strip(), json.dumps(RSA.jwk)])
 def test_algorithm_confusion(text: str) -> None:
-    """RFC 8725 §2.1: HS256 with the public key as the secret, which everybody knows."""
+    """RFC 8725 §2.1: HS256 with the public key, which is known, as the secret."""
     forged = hs256(text, payload(), {"alg": "HS256", "kid": "rsa"})
     assert refused(forged) == "algorithm"
     assert refused(forged, [of_pem(RSA.pem)]) == "algorithm"
@@ -106,7 +106,7 @@ def test_algorithm_confusion(text: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "nOnE", "", None, 0, True, [], {}])
 def test_no_algorithm(algorithm: Any) -> None:
-    """RFC 8725 §3.2: unsigned tokens are nobody's, however `none` is spelled."""
+    """RFC 8725 §3.2: unsigned tokens are refused, however `none` is spelled."""
     for signature in (b"", b"signature"):
         forged = by_hand({"alg": algorithm, "kid": "rsa"}, payload(), signature)
         assert refused(forged) == "algorithm"
@@ -129,7 +129,7 @@ def test_an_algorithm_of_another_key() -> None:
 
 
 def test_a_key_that_nobody_has_published() -> None:
-    """It may be a new one, so whoever fetches keys is told."""
+    """It may be a new one, so the fetcher of keys is told."""
     with pytest.raises(UnknownKey, match="unknown_kid"):
         verify(rsa_signer("new").token(), SET, Rules(), time.time())
     with pytest.raises(UnknownKey, match="unknown_kid"):
@@ -259,7 +259,7 @@ def test_a_wrong_audience(audience: Any) -> None:
 
 
 def test_a_token_for_somebody_when_nobody_is_configured() -> None:
-    """RFC 7519 §4.1.3: whoever does not identify himself with its audience must refuse it."""
+    """RFC 7519 §4.1.3: a recipient that is not in its audience must refuse it."""
     assert refused(RSA.token(aud="shop")) == "wrong_audience"
 
 
@@ -287,7 +287,7 @@ def test_a_token_that_is_not_yet_valid(name: str) -> None:
 @pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
 @pytest.mark.parametrize("value", ['"1700000060"', "true", "[]", "{}", "NaN", "Infinity", '""'])
 def test_a_time_that_is_no_number(name: str, value: str) -> None:
-    """Nobody knows when that is."""
+    """Such a time is no time."""
     claims = {"exp": LATER, name: json.loads(value)}
     token = hs256(SECRET, claims, {"alg": "HS256"})
     assert refused(token, [of_secret(Secret(SECRET))], now=NOW) == f"{name}_is_no_number"

@@ -73,7 +73,7 @@ def test_a_certificate_holds_a_public_key() -> None:
     ],
 )
 def test_what_is_no_usable_public_key_is_refused(text: str) -> None:
-    """A private key above all: nobody who only verifies may hold one. No error repeats a key."""
+    """A private key above all: a verifier must not hold one. No error repeats a key."""
     with pytest.raises(BadKey) as caught:
         of_pem(text)
     assert caught.value.__cause__ is None
@@ -105,7 +105,7 @@ def test_a_secret_is_as_long_as_its_digest(size: int, algorithms: tuple[str, ...
     ],
 )
 def test_a_public_key_is_no_secret(text: str) -> None:
-    """Whatever it is written as: with it as a secret, anybody could sign (RFC 8725 §2.1)."""
+    """In any form: as a secret, it would let any client sign (RFC 8725 §2.1)."""
     with pytest.raises(BadKey, match="is a public key"):
         of_secret(Secret(text))
 

@@ -66,7 +66,7 @@ class Shop:
         return [jwt.decode(each, options={"verify_signature": False}) for each in got]
 
     def ask(self, path: str, cookie: str, at: int = 0) -> int:
-        """The status of what somebody gets who has this cookie, at one of the gateways."""
+        """The status of a request with this cookie at one of the gateways."""
         port = self.gateways[at].port
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANG)
         try:
@@ -133,14 +133,14 @@ def shop(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Iterat
 
 @pytest.fixture
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    """A browser that nobody knows yet."""
+    """A browser without any cookie."""
     with chromium(tmp_path_factory.mktemp("profile")) as started:
         yield started
 
 
 @pytest.fixture
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    """Another one, of somebody who has two."""
+    """Another browser of the same user."""
     with chromium(tmp_path_factory.mktemp("profile")) as started:
         yield started
 
@@ -300,7 +300,7 @@ def test_whoever_cancels_is_told_so(shop: Shop, browser: Chrome) -> None:
 
 
 def test_the_token_is_renewed(shop: Shop, browser: Chrome) -> None:
-    """When it is due, with a refresh token that the provider takes once only; nobody notices."""
+    """When it is due, with a refresh token that the provider takes once only, and unnoticed."""
     log_in(browser, shop, "alice")
     shop.upstream.clear(site)
     cookie, until = cookie_of(browser), time.monotonic() + HANG

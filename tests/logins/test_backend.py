@@ -311,7 +311,7 @@ async def test_a_success_without_a_usable_token_is_refused(
 
 
 async def test_an_expiry_that_is_a_text_is_refused(place: World) -> None:
-    """A token whose end nobody knows makes no session."""
+    """A token without a known end makes no session."""
     header, _, signature = token_of("alice").split(".")
     token = (
         f"{header}.eyJzdWIiOiJhIiwiZXhwIjoiOTk5OTk5OTk5OSJ9.{signature}"  # {"exp": "9999999999"}
@@ -390,7 +390,7 @@ async def test_the_same_browsers_former_session_ends(place: World) -> None:
 
 
 async def test_a_key_in_a_header_is_not_ended_by_another_login(place: World) -> None:
-    """A program that logs in as somebody else may want both."""
+    """A program that logs in as another user may want both."""
     place.backend.answer = answer({"token": token_of("alice")})
     first = json.loads((await place.ask("POST", "/login", BODY))[2])["token"]
     session_id = (await place.entry(first)).session.id

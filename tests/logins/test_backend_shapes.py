@@ -60,7 +60,7 @@ async def test_a_form_reaches_the_backend_as_it_came(
     assert place.backend.last.headers.getall("Content-Type") == [content_type]
 
 
-# Bodies that nobody meant.
+# Bodies by mistake.
 
 BAD_BODIES: dict[str, bytes] = {
     "nothing": b"",
@@ -124,8 +124,8 @@ REDIRECTS: dict[str, tuple[str, Callable[[str], web.Response], str]] = {
 async def test_a_form_login_that_redirects(
     place: World, name: str, make: Callable[[str], web.Response], expected: str
 ) -> None:
-    """The token may be in a field or a cookie; the key is, afterwards. Nobody follows
-    (wire-rules.md#E12).
+    """The token may be in a field or a cookie, where the key is afterwards. The gateway does not
+    follow the redirect (wire-rules.md#E12).
     """
     token = token_of("alice")
     place.backend.answer = make(token)
@@ -245,7 +245,7 @@ STRANGE: dict[str, Any] = {
 
 @pytest.mark.parametrize("reply", STRANGE.values(), ids=STRANGE.keys())
 async def test_a_success_without_a_token_is_none(redis: RedisServer, reply: Any) -> None:
-    """Unless it says what was wrong and hands out nothing, it is 502, and goes to nobody."""
+    """Unless it says what was wrong and hands out nothing, it is 502, and goes to no client."""
     async with world(redis.url, login={**LOGIN, "token": "data.login.token"}) as place:
         place.backend.answer = answer(reply)
         status, _, body = await place.ask("POST", "/login", MUTATION)
@@ -336,7 +336,7 @@ async def test_a_batch_in_which_one_answer_is_a_no(place: World, reply: str) -> 
 
 
 async def test_a_batch_of_logins(place: World) -> None:
-    """One token becomes a key; of two, nobody chooses."""
+    """One token becomes a key; two are refused."""
     one, other = token_of("alice"), token_of("bob")
     for tokens, expected in (([one], 200), ([one, one], 200), ([one, other], 502)):
         place.backend.answer = answer([{"data": {"login": {"token": each}}} for each in tokens])

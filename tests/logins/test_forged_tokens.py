@@ -21,7 +21,7 @@ from tests.support.signing import by_hand, payload
 
 # A token that the backend has signed for alice once: no signature tells that it is an echo.
 SIGNED = token_of("alice", role="admin")
-# Ones that anybody can write.
+# Ones that any client can write.
 FORGED = by_hand({"alg": "HS256", "typ": "JWT"}, payload(role="admin"), bytes(32))
 UNSIGNED = by_hand({"alg": "none"}, payload(role="admin"), b"signature")
 
@@ -217,7 +217,7 @@ async def test_a_named_place_is_no_exception(
 
 
 async def test_an_echo_beside_the_token_is_passed_over(either: World) -> None:
-    """Under a likelier name it hides the token from nobody, and it is blotted out."""
+    """Under a likelier name it does not hide the token, and it is erased."""
     token = token_of("alice")
     either.backend.answer = answer({"token": SIGNED, "jwt": token, "user": {"name": SIGNED}})
     status, _, body = await either.ask("POST", "/login", sent_json(SIGNED).body)
@@ -239,7 +239,7 @@ async def test_a_refusal_that_repeats_what_was_typed_stays_one(either: World) ->
 
 
 async def test_a_request_that_cannot_be_read_gets_no_key(either: World) -> None:
-    """Nobody can say what is in it; whoever packs a login as any backend reads it logs in."""
+    """Its contents are not known; a login that is packed as backends read it succeeds."""
     either.backend.answer = answer({"token": token_of("alice")})
     for packing, expected in (("gzip", 200), ("zstd", 502), ("gzip, x-secret", 502)):
         status, _, _ = await either.ask(
@@ -261,7 +261,7 @@ async def test_a_large_request_is_read_as_well(either: World) -> None:
 async def test_a_refresh_token_that_the_client_wrote_is_not_kept(
     redis: RedisServer, where: str
 ) -> None:
-    """With it, a session would be renewed as somebody else's. Without one, it is not renewed."""
+    """With it, a session would be renewed as another user's. Without one, it is not renewed."""
     mine = "a-refresh-token-of-mine"
     renew = {"upstream": "accounts", "backend_path": "/refresh", "refresh_token": where}
     login = {"kind": "backend", "path": "/login", "upstream": "accounts", "renew": renew}

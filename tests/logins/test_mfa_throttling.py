@@ -105,8 +105,8 @@ async def second(
 
 @pytest.mark.parametrize("status", [200, 202, 401, 403])
 async def test_a_first_step_is_no_failure(place: World, backend: Backend, status: int) -> None:
-    """However often somebody begins, and whatever status says so; wrong passwords count as ever,
-    and are not set back by a right one that leads to no session.
+    """However many logins begin, and whatever status says so. Wrong passwords count, and a right
+    one that leads to no session does not set them back.
     """
     backend.status = status
     assert [await first(place) for _ in range(6)] == [status] * 6
@@ -173,8 +173,8 @@ async def test_what_is_no_first_step(
 
 
 async def test_codes_are_guessed_at_one_account(place: World) -> None:
-    """With whatever token of its logins, and with decoys beside it; nobody else at the address has
-    to wait, and no new token gives another chance.
+    """With any token of its logins, and with decoys beside it. No other account at the address has
+    to wait, and a new token gives no other chance.
     """
     mine, other = await begin(place), await begin(place, "bob")
     again = await begin(place)

@@ -173,7 +173,7 @@ async def test_a_no_with_status_200(place: World) -> None:
 
 
 async def test_a_no_is_a_no_whatever_else_the_reply_holds(redis: RedisServer) -> None:
-    """Somebody's claims, and what a form calls its token: there is no login all the same."""
+    """A user's claims, and a form's token: there is no login all the same."""
     async with world(redis.url, **sections(failed="/error")) as place:
         no = {**ALICE, "error": "wrong password", "token": "a form's", "key": "x"}
         place.backend.answer = answer(no)
@@ -211,8 +211,8 @@ NO = [
 
 @pytest.mark.parametrize("no", NO, ids=json.dumps)
 async def test_a_no_in_so_many_words(place: World, no: dict[str, Any]) -> None:
-    """Beside who it was that typed a name, which many a backend repeats; or who has only taken the
-    first of two steps. It passes, and nobody is logged in.
+    """Beside the name that was typed, which many backends repeat, or beside a user who has only
+    taken the first of two steps. The reply passes, and logs no user in.
     """
     for reply in ({**no, **ALICE}, {**ALICE, **no}, {"user": {**no, **ALICE["user"]}}):
         place.backend.answer = answer(reply)
@@ -410,7 +410,7 @@ async def test_a_new_token_says_the_same(place: World) -> None:
 
 
 async def test_another_logins_session_is_not_vouched_for(place: World) -> None:
-    """Whose path was a backend login before has claims that nobody verified: no token for them."""
+    """A session of a former backend login has unverified claims: no token is minted for them."""
     issued = await place.sessions.issue(
         token=token_of("alice", role="root"),
         subject="alice",
@@ -449,7 +449,7 @@ async def test_a_backends_token_does_not_inherit_the_mark(redis: RedisServer) ->
 
 
 async def test_the_key_set(redis: RedisServer) -> None:
-    """Public keys only, for a minute, for everybody; and no other method."""
+    """Public keys only, cached for a minute, without a key; and no other method."""
     keys = [signing_key("RS256"), signing_key("HS256", kid="s"), signing_key("EdDSA", kid="old")]
     async with world(redis.url, **{**sections(), "signing": signing(*keys)}) as place:
         status, headers, body = await place.ask("GET", "/.well-known/jwks.json")

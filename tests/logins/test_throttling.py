@@ -114,7 +114,7 @@ async def test_a_window_ends(redis: RedisServer) -> None:
 
 
 async def test_a_success_sets_the_count_back(place: World) -> None:
-    """Whoever knows the password guesses no more."""
+    """A client that knows the password does not guess."""
     for _ in range(3):
         assert await attempts(place, 2) == [401, 401]
         assert await attempt(place, "good") == 200
@@ -122,8 +122,8 @@ async def test_a_success_sets_the_count_back(place: World) -> None:
 
 
 async def test_an_account_is_guarded_for_each_login(redis: RedisServer) -> None:
-    """A name at one login may be somebody else's at another: a success here forgives nothing
-    there. Each may have its own rules, or none.
+    """A name at one login may be another user's at the next: a success here forgives nothing there.
+    Each login may have its own rules, or none.
     """
     kinds = {"kind": "backend", "upstream": "accounts", "backend_path": "/in"}
     logins = [
@@ -187,7 +187,7 @@ async def test_every_kind_of_login_is_guarded(redis: RedisServer, tmp_path: Path
 
 
 async def test_a_backend_that_cannot_say_does_not_count(place: World) -> None:
-    """5xx, or nobody there: whoever may be right is not punished."""
+    """5xx, or no server: a client that may be right does not wait."""
     place.backend.answer = answer({"detail": "broken"}, 503)
     assert await attempts(place, 6) == [503] * 6
     place.backend.answer = judge
@@ -300,7 +300,7 @@ async def test_nothing_in_a_preflight_can_be_a_guess(place: World) -> None:
 
 
 async def test_options_that_ask_for_nothing_are_refused(place: World) -> None:
-    """Without the field of a preflight it is no preflight, and its method logs nobody in."""
+    """Without the field of a preflight it is none, and its method logs no user in."""
     place.backend.answer = judge
     assert (await place.ask("OPTIONS", "/login", GUESS))[0] == 405
     assert place.backend.asked == []
@@ -533,8 +533,8 @@ async def test_a_password_and_a_code_are_one_guess(place: World) -> None:
 
 
 async def test_strangers_cannot_keep_the_owner_out(redis: RedisServer) -> None:
-    """However many addresses they have: where the owner has logged in before, it still works;
-    where nobody has, an account that many guess at has to wait.
+    """However many addresses they have: a network from which the owner has logged in before still
+    may. From others, an account at which many guess has to wait.
     """
     rules = {**RULES, "per_account_everywhere": 5}
     async with world(redis.url, guessing=rules) as place:
@@ -572,7 +572,7 @@ async def test_a_success_forgives_its_own_failures_only(redis: RedisServer) -> N
 async def test_a_decoy_in_the_query_hides_nothing(
     place: World, body: bytes, fields: dict[str, str]
 ) -> None:
-    """A body that can be read in another way, or not at all, may name somebody else."""
+    """A body that can be read in another way, or not at all, may name another account."""
     place.backend.answer = answer({"detail": "no"}, 401)
     sent = {"X_Real_IP": HOME, "Content_Type": "application/json", **fields}
     for number, expected in enumerate([401, 401, 401, 429]):
@@ -634,8 +634,8 @@ async def test_an_account_of_nearly_the_same_name_makes_no_address_known(
 
 
 async def test_a_decoy_hides_nothing(place: World) -> None:
-    """Beside other names, the one that is meant counts all the same; and a success of which nobody
-    knows whose it is forgives nothing, nor makes the address a known one.
+    """Beside other names, the one that is meant counts all the same. A success of an unclear
+    account forgives nothing, and does not make the address a known one.
     """
     for number in range(3):
         assert await attempt(place, email=f"decoy-{number}") == 401
@@ -657,8 +657,8 @@ async def test_a_decoy_hides_nothing(place: World) -> None:
 async def test_where_the_gateway_reads_the_name_nothing_hides_it(
     redis: RedisServer, tmp_path: Path, more: dict[str, Any], fields: dict[str, str]
 ) -> None:
-    """At the gateway's own users, an attempt is one at whoever could log in by it: from many
-    addresses together there are no more, however it is dressed up, whatever backends call a name.
+    """At the gateway's own users, an attempt counts for the user who could log in by it: from many
+    addresses together, in any disguise, and whatever `account` names.
     """
     users = write(tmp_path / "users.json", alice=user("good"))
     login = {"kind": "users", "path": "/login", "file": str(users)}
@@ -682,9 +682,7 @@ async def test_hiding_the_name_gains_nothing(place: World) -> None:
 
 
 async def test_clients_without_an_address(redis: RedisServer) -> None:
-    """Over a unix socket nobody can be told from another: no failures of one count for another, but
-    for those at the same account.
-    """
+    """Over a unix socket all clients are alike: failures count for an account only."""
     async with world(redis.url, guessing={**RULES, "per_address": 5}) as place:
         place.backend.answer = judge
         for number in range(8):
@@ -696,7 +694,7 @@ async def test_clients_without_an_address(redis: RedisServer) -> None:
 
 
 async def test_without_the_store_nobody_passes(tmp_path: Path) -> None:
-    """A count that cannot be kept is no reason to let anybody guess."""
+    """While counts cannot be kept, no client may guess."""
     with redis_server(tmp_path) as own:
         async with world(own.url, guessing=RULES) as place:
             place.backend.answer = judge

@@ -199,7 +199,7 @@ async def test_a_backend_on_a_unix_socket(redis: RedisServer, tmp_path: Path) ->
 
 
 async def test_a_backend_over_tls_is_checked(redis: RedisServer, tmp_path: Path) -> None:
-    """A certificate that nobody vouches for is refused; its own authority makes it good."""
+    """A certificate of an unknown authority is refused; `ca_file` names its authority."""
     certificate = self_signed(tmp_path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)

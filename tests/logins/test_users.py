@@ -32,7 +32,7 @@ LARGE = PasswordHasher(time_cost=1, memory_cost=2**16, parallelism=1).hash(PASSW
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Alice is an admin and Bob nobody; their hashes are out of date."""
+    """Alice is an admin and Bob is not; their hashes are out of date."""
     return write(tmp_path / "users.json", alice=user(role="admin"), bob=user("builder's"))
 
 
@@ -113,7 +113,7 @@ async def test_a_script_may_ask_for_the_cookie(place: World) -> None:
 
 
 async def test_another_sites_form_logs_nobody_in(place: World) -> None:
-    """CWE-352: a visitor would be somebody else without knowing."""
+    """CWE-352: a visitor would act as another user unknowingly."""
     fields = {**FORM, "Accept": "text/html", "Sec_Fetch_Site": "cross-site"}
     status, _, _ = await place.ask(
         "POST", "/login", b"username=alice&password=wonderland", **fields
@@ -174,7 +174,7 @@ async def test_people_read_it_on_a_page(place: World) -> None:
     ],
 )
 async def test_bodies_that_are_no_login(place: World, sent: bytes, kind: str) -> None:
-    """400: nobody guesses what was meant."""
+    """400: an unclear form is refused."""
     assert await refusal(place, sent, Content_Type=kind) == (400, "bad_login")
 
 
@@ -211,7 +211,7 @@ async def test_the_file_is_followed(place: World, file: Path) -> None:
 
 
 async def test_without_a_file(redis: RedisServer, tmp_path: Path) -> None:
-    """503: nobody can say that a password is wrong. It comes as soon as there is one."""
+    """503: no password can be called wrong. A file is read as soon as there is one."""
     file = tmp_path / "users.json"
     async with world(redis.url, **sections(file)) as place:
         assert await refusal(place, body()) == (503, "users_unavailable")
@@ -329,7 +329,7 @@ async def test_no_client_takes_all_the_turns(
 async def test_who_had_to_wait_for_a_turn_has_not_guessed(
     redis: RedisServer, tmp_path: Path
 ) -> None:
-    """Nobody has looked at the password, so it counts as no failure."""
+    """The password was not checked, so it counts as no failure."""
     file = write(tmp_path / "users.json", alice={"hash": STRONG})
     rules = {"per_account": 300, "per_address": 300, "delay_after": 0}
     async with world(redis.url, store_timeout=HANG, **sections(file, guessing=rules)) as place:
@@ -377,7 +377,7 @@ async def test_the_next_token_says_what_the_file_says_now(place: World, file: Pa
 async def test_a_restart_with_a_broken_file_ends_no_session(
     redis: RedisServer, tmp_path: Path, place: World
 ) -> None:
-    """Nobody has been removed as long as nobody can tell."""
+    """While the file cannot be read, all users stay."""
     entry = await place.entry(await log_in(place))
     async with world(redis.url, **sections(tmp_path / "nowhere.json")) as restarted:
         with pytest.raises(RenewalFailed):
@@ -385,7 +385,7 @@ async def test_a_restart_with_a_broken_file_ends_no_session(
 
 
 async def test_what_is_told_of_attempts(place: World, caplog: pytest.LogCaptureFixture) -> None:
-    """Who logged in, and that somebody did not; never what was typed."""
+    """Who logged in, and that a login failed; never what was typed."""
     await log_in(place)
     await place.ask("POST", "/login", body("my password", "hunter2hunter2"), **JSON)
     await place.ask("POST", "/login", b"{}", **JSON)

@@ -36,7 +36,7 @@ def test_a_file_is_read_again_when_it_changes(
 
 
 def test_a_file_that_could_never_be_read(tmp_path: Path) -> None:
-    """Then nobody is said not to be in it."""
+    """Then no user is called unknown."""
     file = UsersFile(str(tmp_path / "users.yaml"))
     with pytest.raises(BrokenFile):
         file.users()

@@ -147,7 +147,7 @@ async def test_a_provider_that_has_rotated_its_keys(redis: RedisServer) -> None:
 
 
 async def test_a_provider_that_is_down(redis: RedisServer) -> None:
-    """Before its keys are known nobody can log in, and is told so; afterwards, everybody can."""
+    """Before its keys are known, logins are 503; afterwards, they succeed."""
     async with by_provider(redis) as (place, provider):
         provider.answer = answer({}, status=500)
         status, reason, _ = await log_in(place, RSA.token())
@@ -156,8 +156,8 @@ async def test_a_provider_that_is_down(redis: RedisServer) -> None:
 
 
 async def test_a_provider_that_has_rotated_its_keys_and_is_down(redis: RedisServer) -> None:
-    """A key that is not known may be a new one: nobody can say, so it is 503, and no guess. Those
-    whose key is known log in.
+    """An unknown key may be a new one: that is 503, and counts as no failure. Tokens of known keys
+    log in.
     """
     async with by_provider(redis) as (place, provider):
         assert (await log_in(place, RSA.token()))[0] == 200

@@ -129,7 +129,7 @@ def test_a_stranger_cannot_keep_the_owner_out(pair: list[Gateway]) -> None:
 
 
 def test_an_address_that_tries_many_accounts(pair: list[Gateway]) -> None:
-    """It has to wait for each of them, and nobody else has to."""
+    """It has to wait for each of them, and no other client has to."""
     address = STRANGER.format(7)
     got = [log_in(pair[n % 2], "wrong", name=f"user-{n}", address=address)[0] for n in range(12)]
     assert got == [401] * 8 + [429] * 4
@@ -246,7 +246,7 @@ def test_too_much_of_a_body_without_an_end(one: Gateway) -> None:
 
 
 def test_who_leaves_in_the_middle(one: Gateway) -> None:
-    """Nobody reads an answer, and nothing is wrong with the gateway: its log does not say so."""
+    """No client reads the answer, and nothing is wrong with the gateway: its log is silent."""
     with Client(one.port) as client:
         client.send(b"POST /login HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
     one.records(route="/login", status=499)
@@ -254,8 +254,8 @@ def test_who_leaves_in_the_middle(one: Gateway) -> None:
 
 
 def test_a_body_without_an_end(one: Gateway) -> None:
-    """Whoever keeps on sending a little is cut off after the login's own time for the whole body,
-    and its backend is never asked; with a length, in chunks, whatever is said of it.
+    """A client that keeps on sending a little is cut off after `body_timeout`, and the backend is
+    never asked; with a length as in chunks.
     """
     for framing, piece in (
         (b"Content-Length: 1000", b"x"),

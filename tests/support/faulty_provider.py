@@ -266,7 +266,7 @@ def beside(place: World, provider: FaultyProvider) -> AbstractAsyncContextManage
 
 
 async def logged_in(place: World, provider: FaultyProvider, **claims: Any) -> Visitor:
-    """Somebody of whom ID tokens say this from now on."""
+    """A user of whom ID tokens say this from now on."""
     provider.claims |= claims
     visitor = Visitor(place)
     await visitor.log_in(provider)

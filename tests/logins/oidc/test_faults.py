@@ -1,4 +1,4 @@
-"""`kind: oidc` when something is wrong: nothing is issued, nothing leaks, and somebody is told."""
+"""`kind: oidc` when something is wrong: nothing is issued, nothing leaks, and the log tells."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ PROGRAM = "application/json"
 def refused(
     told: Told, place: World, provider: FaultyProvider, caplog: pytest.LogCaptureFixture
 ) -> tuple[int, str]:
-    """The status and the reason; that nobody has a key for it, and that no secret is told."""
+    """The status and the reason; no key was issued, and no secret is shown."""
     status, headers, body = told
     assert [event.kind for event in place.events] == ["login_failed"]
     reason = place.events[0].reason
@@ -129,7 +129,7 @@ BAD_ID_TOKENS: dict[str, tuple[str, Spoil]] = {
 async def test_an_id_token_that_is_not_to_be_believed(
     place: World, provider: FaultyProvider, caplog: pytest.LogCaptureFixture, fault: str
 ) -> None:
-    """502 for whoever logs in, and the log says what exactly is wrong with it."""
+    """502 for the user; the log says what exactly is wrong."""
     said, spoil = BAD_ID_TOKENS[fault]
     visitor = Visitor(place)
     asked = await visitor.begin(provider)
@@ -236,7 +236,7 @@ BAD_ANSWERS: dict[str, tuple[int, str, Any]] = {
 async def test_a_token_endpoint_that_gives_nothing(
     place: World, provider: FaultyProvider, caplog: pytest.LogCaptureFixture, fault: str
 ) -> None:
-    """Whoever logs in is told whether it is worth to try again; nobody waits for long."""
+    """The user learns whether to try again, and does not wait for long."""
     status, reason, provider.granting = BAD_ANSWERS[fault]
     visitor = Visitor(place)
     got = await visitor.log_in(provider)
@@ -294,7 +294,7 @@ BAD_DESCRIPTIONS: dict[str, tuple[str, Spoil]] = {
 async def test_a_provider_that_describes_itself_wrongly(
     place: World, provider: FaultyProvider, caplog: pytest.LogCaptureFixture, fault: str
 ) -> None:
-    """Nobody is sent there; the log says why."""
+    """No browser is sent there; the log says why."""
     said, spoil = BAD_DESCRIPTIONS[fault]
     spoil(provider)
     got = await Visitor(place).go("/login/id")
@@ -305,7 +305,7 @@ async def test_a_provider_that_describes_itself_wrongly(
 async def test_a_provider_over_tls_is_checked(
     redis: RedisServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A certificate that nobody vouches for is refused; its own authority makes it good."""
+    """A certificate of an unknown authority is refused; `ca_file` names its authority."""
     certificate = self_signed(tmp_path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)
@@ -415,8 +415,8 @@ async def test_a_state_of_nobody(
 async def test_another_browser(
     place: World, provider: FaultyProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Who makes somebody open the end of a login that another one has begun gets nothing: neither
-    without the cookie, nor with one of a login of their own (CWE-352).
+    """An attacker who has a victim's browser open the end of the attacker's login gains nothing:
+    neither without a cookie, nor with one of a login of the victim's (CWE-352).
     """
     attacker, victim = Visitor(place), Visitor(place)
     asked = await attacker.begin(provider)

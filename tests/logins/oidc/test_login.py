@@ -275,7 +275,7 @@ async def test_a_second_login_ends_the_first(place: World, provider: FaultyProvi
 
 
 async def test_a_failed_login_ends_nothing(place: World, provider: FaultyProvider) -> None:
-    """Whoever is logged in stays so until another login succeeds."""
+    """A logged-in user stays so until another login succeeds."""
     visitor = await logged_in(place, provider)
     first = visitor.key
     asked = await visitor.begin(provider)

@@ -72,7 +72,7 @@ async def test_no_browser_sees_the_sessions_token(
 
 
 async def test_programs_are_not_sent_there(place: World, provider: FaultyProvider) -> None:
-    """A script that fetches, and whoever sends the key in a field, get 204 as ever."""
+    """A script that fetches, and a program that sends the key in a field, get 204."""
     for accept, mode in (("text/html", "cors"), ("*/*", "navigate"), ("application/json", "cors")):
         visitor = await logged_in(place, provider)
         key = visitor.key
@@ -166,7 +166,7 @@ async def test_one_session_of_the_provider_ends(place: World, provider: FaultyPr
 
 
 async def test_all_sessions_of_a_user_end(place: World, provider: FaultyProvider) -> None:
-    """By `sub` alone: on all of the user's devices, and on nobody else's."""
+    """By `sub` alone: on all of the user's devices, and on no other user's."""
     devices = [await logged_in(place, provider, sid=str(at)) for at in range(3)]
     devices.append(await logged_in(place, provider, sid=None))
     bob = await logged_in(place, provider, sub="bob")
@@ -200,7 +200,7 @@ async def test_every_gateway_hears_of_it(
 
 
 async def test_nobody_there_is_no_error(place: World, provider: FaultyProvider) -> None:
-    """Back-Channel Logout §2.7: whoever is logged out already is logged out."""
+    """Back-Channel Logout §2.7: a user who is logged out already is logged out."""
     assert await tell(place, provider.logout_token(sid="unknown")) == 200
     visitor = await logged_in(place, provider, sid="one")
     await place.sessions.revoke((await visitor.session()).id)
@@ -329,7 +329,7 @@ BAD: dict[str, Make] = {
 async def test_a_logout_token_that_is_not_to_be_believed(
     place: World, provider: FaultyProvider, caplog: pytest.LogCaptureFixture, fault: str
 ) -> None:
-    """400 (Back-Channel Logout §2.8), and nobody is logged out; the log says why."""
+    """400 (Back-Channel Logout §2.8), and no session ends; the log says why."""
     visitor = await logged_in(place, provider)
     assert await tell(place, BAD[fault](provider)) == 400
     assert await place.is_known(visitor.key)

@@ -129,7 +129,7 @@ def spoil(provider: FaultyProvider, fault: Fault) -> None:
 
 @pytest.mark.parametrize("fault", ENDS)
 async def test_what_ends_a_session(place: World, provider: FaultyProvider, fault: str) -> None:
-    """The present token lasts as long as it lasts, and nobody gets another user's."""
+    """The present token stays until it expires, and no session gets another user's."""
     key = await due(place, provider)
     spoil(provider, ENDS[fault])
     async with asyncio.timeout(20):
@@ -144,7 +144,7 @@ async def test_what_ends_a_session(place: World, provider: FaultyProvider, fault
 async def test_what_does_not_end_a_session(
     place: World, provider: FaultyProvider, fault: str
 ) -> None:
-    """Requests are refused for the time being, and nobody is logged out by a provider's fault."""
+    """Requests are refused for now, and no user is logged out by a provider's fault."""
     key = await due(place, provider)
     spoil(provider, STAYS[fault])
     while await answers(place, key):
