@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gateway.core.http.refusals import Refusal
 
 
-@dataclass(slots=True)
-class AccessRecord:
+class AccessRecord(NamedTuple):
     """One request, without its key, token, cookies and query.
 
     Texts are bytes that can be written as they are, but for the path (see `access_log`). What is
-    unknown is empty, and all of a request that could not be read. The relay fills the fields by
-    position: keywords would cost 0.4 µs more a request.
+    unknown is empty, and all of a request that could not be read. The relay makes it with
+    `tuple.__new__`: calling a class with so many fields, this one or a dataclass, would cost 0.5 µs
+    more a request.
     """
 
     ended: float  # UNIX seconds

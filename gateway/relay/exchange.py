@@ -183,7 +183,7 @@ class Exchange:
             or self.head.upgrade is not None
             or self.context.draining
         )
-        if self.upload is not None:
+        if self.head.expects_continue and self.upload is not None:
             self.upload.answer_began()
 
     @property
@@ -290,20 +290,14 @@ class Exchange:
     def is_event_stream(self) -> bool:
         return self.delivery is not None and self.delivery.is_event_stream
 
-    @property
-    def received(self) -> int:
-        """How many bytes have come from the client, behind the head."""
-        if self.upload is None:
-            return 0
-        return self.upload.size if self.tunnel is None else self.tunnel.received
-
-    @property
-    def delivered(self) -> int:
-        """How many bytes have gone to the client, behind the head."""
-        if self.delivery is None:
-            return 0
-        tunnel = self.delivery.tunnel
-        return self.delivery.size if tunnel is None else tunnel.delivered
+    def bytes_moved(self) -> tuple[int, int]:
+        """How many bytes have come from the client and gone to it, behind the heads."""
+        upload, delivery = self.upload, self.delivery
+        received = 0 if upload is None else upload.size
+        if delivery is None:
+            return received, 0
+        tunnel = delivery.tunnel
+        return (received, delivery.size) if tunnel is None else (tunnel.received, tunnel.delivered)
 
     # Ends.
 
@@ -395,21 +389,21 @@ class Exchange:
         """Writes the access log's record."""
         head, peer, forward, upload = self.head, self.client.peer, self.forward, self.upload
         meant = head.described or head
-        self.context.record(
-            AccessRecord(
-                time.time(),
-                peer.client(head).address.encode() if peer.trusted else peer.name,
-                meant.method,
-                b"" if forward is None else forward.route.label,
-                meant.path,
-                self.status,
-                self.received,
-                self.delivered,
-                time.monotonic() - self.began,
-                self._unreached if upload is None else upload.label or self._unreached,
-                b"" if forward is None or forward.entry is None else forward.entry.label,
-                self.request_id,
-                self._reason,
-                self._cause,
-            )
+        received, delivered = self.bytes_moved()
+        fields = (
+            time.time(),
+            peer.client(head).address.encode() if peer.trusted else peer.name,
+            meant.method,
+            b"" if forward is None else forward.route.label,
+            meant.path,
+            self.status,
+            received,
+            delivered,
+            time.monotonic() - self.began,
+            self._unreached if upload is None else upload.label or self._unreached,
+            b"" if forward is None or forward.entry is None else forward.entry.label,
+            self.request_id,
+            self._reason,
+            self._cause,
         )
+        self.context.record(tuple.__new__(AccessRecord, fields))

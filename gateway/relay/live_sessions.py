@@ -126,4 +126,5 @@ def _ends_at(exchange: Exchange) -> float:
 def _moved(exchange: Exchange) -> tuple[int, int]:
     """Bytes that show that somebody is there. What a server sends by itself does not."""
     by_itself = exchange.tunnel is not None or exchange.is_event_stream
-    return exchange.received, 0 if by_itself else exchange.delivered
+    received, delivered = exchange.bytes_moved()
+    return received, 0 if by_itself else delivered
