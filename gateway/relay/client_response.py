@@ -124,7 +124,8 @@ def _passed_lines(response: ResponseHead, request: RequestHead, forward: Forward
     joined = b"".join(lines)
     if forward.route.in_process:
         return joined
-    token, cookie = hidden_token(forward), request.cookie
+    token = None if forward.entry is None else forward.entry.token
+    cookie = request.cookie
     # `find`: `in` costs 0.2 µs more (CPython 3.11 to 3.13 raises and drops a TypeError inside).
     if cookie is None and (token is None or joined.find(token) < 0):
         return joined

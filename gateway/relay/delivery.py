@@ -14,6 +14,7 @@ from gateway.core.http.refusals import Refusal
 from gateway.relay import backend_logouts, client_response, framing, token_retry
 from gateway.relay.access.decision import Forward
 from gateway.relay.exchange_side import ExchangeSide
+from gateway.relay.framing import CHUNKED, CLOSE, DROPPED, LENGTH
 from gateway.relay.http1 import bodies
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.http1.response_head import ResponseHead
@@ -35,7 +36,6 @@ class Delivery:
         "_upstream",
         "head",
         "size",
-        "tunnel",
     )
 
     def __init__(
@@ -48,13 +48,12 @@ class Delivery:
         """`head` is the request's."""
         self.head = head
         self.size = 0  # bytes of the body so far, without framing
-        self.tunnel: Tunnel | None = None
         self._exchange = exchange
         self._forward = forward
         self._upstream = upstream
         self._response: ResponseHead | None = None  # once it is on its way
         self._head = b""  # as the client gets it, until it is written
-        self._framing = framing.LENGTH
+        self._framing = LENGTH
 
     @property
     def network(self) -> str:
@@ -68,7 +67,7 @@ class Delivery:
     @property
     def ends_by_close(self) -> bool:
         """Whether a connection that just closes would look like the body's end."""
-        return self._framing is framing.CLOSE
+        return self._framing is CLOSE
 
     @property
     def is_event_stream(self) -> bool:
@@ -90,7 +89,7 @@ class Delivery:
         exchange, head = self._exchange, self.head
         self._response = response
         self._framing, line = framing.choose(response, with_body=with_body, old=head.old)
-        exchange.begin_answer(response.status, close=self._framing is framing.CLOSE)
+        exchange.begin_answer(response.status, close=self._framing is CLOSE)
         self._head = client_response.final_head(
             response,
             head,
@@ -104,17 +103,17 @@ class Delivery:
         """Writes bytes of the body, in one write with the head if that is still here."""
         out = [self._head] if self._head else []
         self._head = b""
-        if self._framing is not framing.DROPPED:
+        if self._framing is not DROPPED:
             for piece in pieces:
                 self.size += len(piece)
-            out += bodies.chunk(pieces) if self._framing is framing.CHUNKED else pieces
+            out += bodies.chunk(pieces) if self._framing is CHUNKED else pieces
         if out:
             self._exchange.client.write(b"".join(out))
 
     def answered(self, trailers: list[tuple[bytes, bytes]], *, reusable: bool) -> None:
         """The answer is complete."""
         exchange = self._exchange
-        if self._framing is framing.CHUNKED:
+        if self._framing is CHUNKED:
             may_trail = exchange.context.may_trail if self.head.trailers else None
             secret = client_response.hidden_token(self._forward)
             exchange.client.write(bodies.last_chunk(trailers, may_trail, secret))
@@ -210,15 +209,18 @@ class Delivery:
             exchange.fail(refusals.MALFORMED)
             return
         self._response = response
-        self.tunnel = Tunnel(client, self._upstream, context.clock, context.settings.tunnel_idle)
+        exchange.tunnel = Tunnel(
+            client, self._upstream, context.clock, context.settings.tunnel_idle
+        )
         exchange.begin_answer(response.status, close=True)
         client.write(client_response.upgraded_head(response, self.head, self._forward))
         client.update_reading()
 
     def tunnelled(self, data: bytes) -> None:
         """Passes bytes from the upstream on."""
-        if self.tunnel is not None:
-            self.tunnel.deliver(data)
+        if self._exchange.tunnel is not None:
+            self.size += len(data)
+            self._exchange.tunnel.deliver(data)
 
     def tunnel_ended(self) -> None:
         self._exchange.complete(reusable=False)

@@ -64,6 +64,7 @@ class Exchange:
     forward: Forward | None = None  # the decision: by which route it passes, and as whose
     upload: Upload | None = None  # the request on its way to an upstream
     delivery: Delivery | None = None  # the answer on its way back
+    tunnel: Tunnel | None = None  # once the protocol has been switched
     close = False  # the client's connection ends with this exchange
     logs_out = False  # its session ends with it
     has_interim = False  # the upstream has answered with a 1xx
@@ -72,7 +73,7 @@ class Exchange:
     status = 0
     _reason = ""  # why it ended otherwise than by an answer
     _cause = ""  # what the upstream did wrong, if that is why
-    _unreached = b""  # the server that could not be reached, if that is why
+    _unreached: Server | None = None  # the server that could not be reached, if that is why
 
     def __init__(self, client: ClientSide, head: RequestHead, context: Context) -> None:
         self.client = client
@@ -175,25 +176,22 @@ class Exchange:
 
         So it does before the body's end, and with a refused upgrade (wire-rules.md#A13, #E9).
         """
+        upload = self.upload
         self.status = status
         self.close = (
             close
             or self.close
-            or self.uploading
+            or (self.head.has_body if upload is None else upload.uploading)
             or self.head.upgrade is not None
             or self.context.draining
         )
-        if self.head.expects_continue and self.upload is not None:
-            self.upload.answer_began()
-
-    @property
-    def uploading(self) -> bool:
-        """Whether the body of the request is still to come."""
-        return self.head.has_body if self.upload is None else self.upload.uploading
+        if upload is not None and upload.expectation is not None:
+            upload.expectation.cancel()
 
     def complete(self, *, reusable: bool) -> None:
         """The answer, or the tunnel, has ended as it should."""
-        self._end(reusable=reusable and not self.uploading)
+        assert self.upload is not None
+        self._end(reusable=reusable and not self.upload.uploading)
 
     def send_again(self, forward: Forward) -> None:
         """The upstream has refused the token, and there is another one."""
@@ -204,9 +202,17 @@ class Exchange:
     # What the client's connection tells.
 
     @property
+    def uploading(self) -> bool:
+        """Whether the body of the request is still to come."""
+        return self.head.has_body if self.upload is None else self.upload.uploading
+
+    @property
     def takes_body(self) -> bool:
         """Whether bytes from the client are this exchange's and can be passed on now."""
-        return self.tunnel is not None or (self.upload is not None and self.upload.takes_body)
+        upload = self.upload
+        if upload is None or upload.upstream is None:
+            return False
+        return upload.uploading or self.tunnel is not None
 
     @property
     def is_blocked(self) -> bool:
@@ -216,10 +222,12 @@ class Exchange:
 
     def take(self, data: bytes) -> None:
         """Passes bytes from the client on."""
-        if self.tunnel is not None:
-            self.tunnel.upload(data)
-        elif self.upload is not None:
+        assert self.upload is not None
+        if self.tunnel is None:
             self.upload.take(data)
+        else:
+            self.upload.size += len(data)
+            self.tunnel.upload(data)
 
     def client_blocked(self) -> None:
         """The client does not take what is written to it."""
@@ -283,21 +291,13 @@ class Exchange:
         return True
 
     @property
-    def tunnel(self) -> Tunnel | None:
-        return None if self.delivery is None else self.delivery.tunnel
-
-    @property
     def is_event_stream(self) -> bool:
         return self.delivery is not None and self.delivery.is_event_stream
 
     def bytes_moved(self) -> tuple[int, int]:
         """How many bytes have come from the client and gone to it, behind the heads."""
         upload, delivery = self.upload, self.delivery
-        received = 0 if upload is None else upload.size
-        if delivery is None:
-            return received, 0
-        tunnel = delivery.tunnel
-        return (received, delivery.size) if tunnel is None else (tunnel.received, tunnel.delivered)
+        return 0 if upload is None else upload.size, 0 if delivery is None else delivery.size
 
     # Ends.
 
@@ -308,7 +308,7 @@ class Exchange:
 
     def unreached(self, refusal: Refusal, server: Server, cause: str) -> None:
         """No server could be reached; `server` is the last one that was tried."""
-        self._cause, self._unreached = cause, server.label
+        self._cause, self._unreached = cause, server
         self.fail(refusal)
 
     def unanswered(self, refusal: Refusal, cause: str, *, is_stale: bool) -> None:
@@ -388,6 +388,7 @@ class Exchange:
     def _record(self) -> None:
         """Writes the access log's record."""
         head, peer, forward, upload = self.head, self.client.peer, self.forward, self.upload
+        server = self._unreached if upload is None or upload.upstream is None else upload.server
         meant = head.described or head
         received, delivered = self.bytes_moved()
         fields = (
@@ -400,7 +401,7 @@ class Exchange:
             received,
             delivered,
             time.monotonic() - self.began,
-            self._unreached if upload is None else upload.label or self._unreached,
+            b"" if server is None else server.label,
             b"" if forward is None or forward.entry is None else forward.entry.label,
             self.request_id,
             self._reason,

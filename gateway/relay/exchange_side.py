@@ -10,6 +10,7 @@ from gateway.relay.access.decision import Forward
 from gateway.relay.client_side import ClientSide
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.loop import eager
+from gateway.relay.tunnel import Tunnel
 from gateway.relay.upstream.response_handler import ResponseHandler
 from gateway.relay.upstream.server import Server
 
@@ -29,6 +30,7 @@ class ExchangeSide(Protocol):
     close: bool  # the client's connection ends with this exchange
     has_interim: bool  # the upstream has answered with a 1xx
     has_sought_token: bool  # for one that the upstream refused
+    tunnel: Tunnel | None  # once the protocol has been switched
     suspended: eager.Suspended[Any] | None  # what the store is asked for
 
     @property

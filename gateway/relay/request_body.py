@@ -19,7 +19,7 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class RequestBody:
     """Takes a body from the client in pieces, counts it, and frames it anew for the upstream."""
 
-    __slots__ = ("_body", "_chunked", "_limit", "_may_trail", "_secret", "size")
+    __slots__ = ("_body", "_chunked", "_limit", "_may_trail", "_secret", "done", "size")
 
     def __init__(
         self,
@@ -38,6 +38,7 @@ class RequestBody:
         self._may_trail = may_trail
         self._secret = secret
         self.size = 0  # bytes so far, without framing
+        self.done = False  # it has been read to its end
 
     def frame(self, data: bytes) -> list[bytes]:
         """The body's part of `data` as it goes upstream. Raises `Refused`."""
@@ -46,20 +47,16 @@ class RequestBody:
             pieces = body.feed(data)
         except Malformed:
             raise Refused(refusals.MALFORMED) from None
+        self.done = body.done
         self.size += sum(map(len, pieces))
         if self.size > self._limit:
             raise Refused(refusals.BODY_TOO_LARGE)
         if not self._chunked:
             return pieces
         framed = bodies.chunk(pieces)
-        if body.done:
+        if self.done:
             framed.append(bodies.last_chunk(body.trailers, self._may_trail, self._secret))
         return framed
-
-    @property
-    def done(self) -> bool:
-        """Whether the body has been read to its end."""
-        return self._body.done
 
     @property
     def rest(self) -> bytes:

@@ -14,17 +14,9 @@ if TYPE_CHECKING:
 
 
 class Tunnel:
-    """Passes bytes on between a client and an upstream, and counts them."""
+    """Passes bytes on between a client and an upstream."""
 
-    __slots__ = (
-        "_client",
-        "_clock",
-        "_frames",
-        "_idle_timeout",
-        "_upstream",
-        "delivered",
-        "received",
-    )
+    __slots__ = ("_client", "_clock", "_frames", "_idle_timeout", "_upstream")
 
     def __init__(
         self, client: ClientSide, upstream: UpstreamConnection, clock: Clock, idle_timeout: float
@@ -35,18 +27,14 @@ class Tunnel:
         self._clock = clock
         self._idle_timeout = idle_timeout
         self._frames = Frames()  # of the upstream's side
-        self.received = 0  # bytes from the client
-        self.delivered = 0  # bytes to the client
 
     def upload(self, data: bytes) -> None:
         """Passes on bytes from the client."""
-        self.received += len(data)
         self._upstream.deadline = self._clock.now + self._idle_timeout
         self._upstream.send(data)
 
     def deliver(self, data: bytes) -> None:
         """Passes on bytes from the upstream."""
-        self.delivered += len(data)
         self._upstream.deadline = self._clock.now + self._idle_timeout
         self._frames.feed(data)
         self._client.write(data)

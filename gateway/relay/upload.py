@@ -48,14 +48,16 @@ class Upload:
     tried: frozenset[Server] = frozenset()  # those, and the ones that could not be reached
     outage: Outage | None = None  # why it is dialled again for, if it is
     queued = False  # it waits in its pool, without a place
+    size = 0  # bytes of the body, or from the tunnel's client, so far
     _body: RequestBody | None = None
-    _expectation: Expectation | None = None
+    expectation: Expectation | None = None
 
     def __init__(self, exchange: ExchangeSide, forward: Forward, pool: Pool) -> None:
         self._exchange = exchange
         self._forward = forward
         self._pool = pool
-        self.uploading = exchange.head.has_body  # whether the body is still to come
+        head = exchange.head
+        self.uploading = head.chunked or head.length > 0  # whether the body is still to come
 
     @property
     def network(self) -> str:
@@ -66,11 +68,6 @@ class Upload:
         """Whether it may be sent twice: doing it again changes nothing, and no body has gone."""
         head = self._exchange.head
         return head.method in _IDEMPOTENT and not head.has_body
-
-    @property
-    def label(self) -> bytes:
-        """The server that has got the request, for the log."""
-        return b"" if self.upstream is None or self.server is None else self.server.label
 
     # A connection for it.
 
@@ -132,15 +129,10 @@ class Upload:
             secret=client_response.hidden_token(forward),
         )
         if head.expects_continue:
-            self._expectation = Expectation(client)
+            self.expectation = Expectation(client)
             if not client.buffer:
-                self._expectation.meet_after(context.settings.continue_, context.loop)
+                self.expectation.meet_after(context.settings.continue_, context.loop)
         self._send_body(client.take(), [forward.head])
-
-    @property
-    def takes_body(self) -> bool:
-        """Whether bytes from the client are the body's, and can be passed on now."""
-        return self.uploading and self.upstream is not None
 
     def take(self, data: bytes) -> None:
         """Passes bytes from the client on; those behind the body go back to the client side."""
@@ -156,6 +148,8 @@ class Upload:
         except Refused as refused:
             self._exchange.fail(refused.refusal)
             return
+        finally:
+            self.size = body.size
         if out:
             upstream.send(b"".join(out))
         if body.done:
@@ -165,20 +159,10 @@ class Upload:
         else:
             client.await_body(len(data))
 
-    @property
-    def size(self) -> int:
-        """How many bytes of the body have come."""
-        return 0 if self._body is None else self._body.size
-
     def ask_for_body(self) -> None:
         """Tells the client to send the body, if it waits for that."""
-        if self._expectation is not None:
-            self._expectation.meet()
-
-    def answer_began(self) -> None:
-        """The answer leaves: the client is not asked for its body any more."""
-        if self._expectation is not None:
-            self._expectation.cancel()
+        if self.expectation is not None:
+            self.expectation.meet()
 
     # Once more, or no more.
 
@@ -218,8 +202,8 @@ class Upload:
     def give_back(self, *, reusable: bool) -> None:
         """Gives the connection back to the pool, or the place in its queue."""
         upstream, self.state = self.upstream, OVER
-        if self._expectation is not None:
-            self._expectation.cancel()
+        if self.expectation is not None:
+            self.expectation.cancel()
         if upstream is not None:
             self.upstream = None
             self._pool.release(upstream, self, reusable=reusable)
