@@ -59,7 +59,7 @@ def test_what_is_read_as_a_whole_is_bounded(tmp_path: Path) -> None:
 def test_what_it_does_not_go_with(tmp_path: Path, more: str, what: str) -> None:
     """A session must be there to be changed, and a whole reply to be read."""
     said = problems(tmp_path, TEXT.format(more=more))
-    assert any(what in each for each in said), said
+    assert any(what in line for line in said), said
 
 
 LOGIN = """

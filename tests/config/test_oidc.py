@@ -40,7 +40,7 @@ def loaded(folder: Path, **changes: Any) -> OidcSection:
 def problems(folder: Path, *logins: dict[str, Any], **sections: Any) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         load(write(folder, login=list(logins), **sections), {})
-    return [f"{each.field}: {each.message}" for each in caught.value.problems]
+    return [f"{problem.field}: {problem.message}" for problem in caught.value.problems]
 
 
 def problem(folder: Path, **changes: Any) -> str:

@@ -35,7 +35,7 @@ def problems(folder: Path, **sections: Any) -> list[str]:
     for problem in caught.value.problems:
         assert problem.line > 0
         assert "PRIVATE KEY" not in str(problem)
-    return [f"{each.field}: {each.message}" for each in caught.value.problems]
+    return [f"{problem.field}: {problem.message}" for problem in caught.value.problems]
 
 
 def test_a_key_file_beside_the_configuration(tmp_path: Path) -> None:
@@ -192,7 +192,9 @@ def test_each_kind_of_login_knows_its_own_fields(tmp_path: Path) -> None:
     """A misspelt one is explained by those of its kind; a misspelt kind by all kinds."""
     with pytest.raises(ConfigError) as caught:
         load(write(tmp_path, login=[{**MINT, "clams": 1}, {"kind": "mitn"}, {"path": "/x"}]), {})
-    assert [(each.field, each.message, each.hint) for each in caught.value.problems] == [
+    assert [
+        (problem.field, problem.message, problem.hint) for problem in caught.value.problems
+    ] == [
         ("login[0].clams", "is not known here", "did you mean claims?"),
         ("login[1].kind", "must be one of 'backend', 'mint', 'oidc', 'users'", ""),
         ("login[2]", "needs kind", ""),

@@ -96,7 +96,7 @@ def test_users_are_added_and_removed(tmp_path: Path) -> None:
         with pytest.raises(NotChanged, match="there is no user no"):
             users_file.remove(path, "no")
         assert list(users_file.read(path)) == ["홍길동"]
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["users.json", "users.yaml"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["users.json", "users.yaml"]
 
 
 def test_another_hash_changes_nothing_else(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_two_that_write_at_once(tmp_path: Path) -> None:
     with context.Pool(4) as pool:
         pool.starmap(_add, [(path, at) for at in range(20)])
     assert len(users_file.read(path)) == 20
-    assert [each.name for each in tmp_path.iterdir()] == ["users.yaml"]
+    assert [file.name for file in tmp_path.iterdir()] == ["users.yaml"]
 
 
 def sections(folder: Path, login: Any) -> Path:

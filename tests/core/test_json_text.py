@@ -23,9 +23,9 @@ def leaves(data: Any, path: tuple[str | int, ...] = ()) -> list[tuple[tuple[str 
     if isinstance(data, str):
         return [(path, data)]
     if isinstance(data, list):
-        return [leaf for at, each in enumerate(data) for leaf in leaves(each, (*path, at))]
+        return [leaf for at, inner in enumerate(data) for leaf in leaves(inner, (*path, at))]
     if isinstance(data, dict):
-        return [leaf for name, each in data.items() for leaf in leaves(each, (*path, name))]
+        return [leaf for name, inner in data.items() for leaf in leaves(inner, (*path, name))]
     return []
 
 
@@ -35,7 +35,9 @@ def test_the_strings_are_those_of_the_parser(
 ) -> None:
     """Paths and values are what a JSON parser sees, however the text is laid out."""
     text = json.dumps(data, indent=indent, ensure_ascii=ascii_only)
-    found = [(each.path, each.value) for each in json_text.strings(text) if not each.is_name]
+    found = [
+        (string.path, string.value) for string in json_text.strings(text) if not string.is_name
+    ]
     assert found == leaves(data)
 
 
@@ -52,14 +54,14 @@ def test_an_edit_changes_one_string_and_nothing_else(data: Any) -> None:
 def test_members_of_the_same_name_are_all_seen() -> None:
     """A parser keeps the last of them; the text has all (RFC 8259 §4)."""
     strings = json_text.strings('{"a": "one", "a": "two", "b": {"a": "three"}}')
-    assert [each.value for each in strings if not each.is_name] == ["one", "two", "three"]
-    assert [each.path for each in strings if not each.is_name] == [("a",), ("a",), ("b", "a")]
+    assert [string.value for string in strings if not string.is_name] == ["one", "two", "three"]
+    assert [string.path for string in strings if not string.is_name] == [("a",), ("a",), ("b", "a")]
 
 
 def test_names_are_strings_of_the_object_around() -> None:
     """A member's name is seen too, marked as such."""
     strings = json_text.strings('{"x": ["y", {"z": "v"}]}')
-    assert [(each.value, each.is_name, each.path) for each in strings] == [
+    assert [(string.value, string.is_name, string.path) for string in strings] == [
         ("x", True, ()),
         ("y", False, ("x", 0)),
         ("z", True, ("x", 1)),
@@ -70,7 +72,7 @@ def test_names_are_strings_of_the_object_around() -> None:
 def test_escapes_are_undone_in_values_and_names() -> None:
     """What is compared is what a reader of the JSON gets."""
     strings = json_text.strings(r'{"t\u006fken": "e\u0079J\/\"\\"}')
-    assert [each.value for each in strings] == ["token", 'eyJ/"\\']
+    assert [string.value for string in strings] == ["token", 'eyJ/"\\']
 
 
 def test_the_name_is_the_nearest_member() -> None:

@@ -102,7 +102,7 @@ def test_digests_tell_nothing_and_are_found_again() -> None:
     sealer = Sealer(["a secret of the tests"])
     assert sealer.digest("a", "bc") == Sealer(["a secret of the tests", "old"]).digest("a", "bc")
     others = [("a", "b", "c"), ("ab", "c"), ("abc",), ("a", "bd"), ("A", "bc"), ("a", "\ud800")]
-    digests = {sealer.digest(*each) for each in [*others, ("a", "bc")]}
+    digests = {sealer.digest(*parts) for parts in [*others, ("a", "bc")]}
     digests.add(Sealer(["another secret of the tests"]).digest("a", "bc"))
     assert len(digests) == len(others) + 2
 

@@ -223,7 +223,7 @@ def test_members_of_the_same_name_hide_nothing(text: str) -> None:
 
 def test_escapes_hide_nothing() -> None:
     """A token that is spelled in JSON escapes is found, swapped and blotted out."""
-    spelled = "".join(f"\\u{ord(each):04x}" for each in ACCESS)
+    spelled = "".join(f"\\u{ord(character):04x}" for character in ACCESS)
     other = OTHER.replace("e", "\\u0065").replace(".", "\\u002e")
     after = swapped(reply(f'{{"t\\u006fken": "{spelled}", "x": "{other}"}}'.encode()))
     assert json.loads(after.body) == {"token": KEY, "x": ""}
@@ -320,7 +320,7 @@ def test_no_reply_leaks_a_token(data: Any, encoding: str, ascii_only: bool) -> N
     given = reply(text.encode(encoding, "surrogatepass"))
     after = reply_rewriting.swap(given, InBody(ACCESS), KEY)
     plain = after.body.replace(b"\0", b"").decode("latin-1")
-    assert not any(each in plain for each in (ACCESS, OTHER, REFRESH))
+    assert not any(token in plain for token in (ACCESS, OTHER, REFRESH))
     if not text.isascii() and "\ud800" <= max(text) <= "\udfff":
         return  # no encoding holds a lone surrogate, so the text was rewritten as bytes
     assert json.loads(after.body)["token"] == KEY

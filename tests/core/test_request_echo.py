@@ -60,14 +60,20 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "percent, in part": lambda text: text.replace("J", "%4A").replace(".", "%2e"),
     "percent, twice": lambda text: percent(percent(text)),
     "percent, five times": lambda text: percent(text).replace("%", "%25252525"),
-    "percent as in scripts": lambda text: "".join(f"%u{ord(each):04x}" for each in text),
+    "percent as in scripts": lambda text: "".join(f"%u{ord(character):04x}" for character in text),
     "JSON escapes": backslashes,
     "JSON in JSON": lambda text: json.dumps(backslashes(text))[1:-1],
-    "escapes with braces": lambda text: "".join(f"\\u{{{ord(each):x}}}" for each in text),
-    "bytes with backslashes": lambda text: "".join(f"\\x{ord(each):02x}" for each in text),
+    "escapes with braces": lambda text: "".join(f"\\u{{{ord(character):x}}}" for character in text),
+    "bytes with backslashes": lambda text: "".join(
+        f"\\x{ord(character):02x}" for character in text
+    ),
     "entities": entities,
-    "entities in hexadecimal": lambda text: "".join(f"&#X{ord(each):04x};" for each in text),
-    "entities without semicolon": lambda text: "".join(f"&#{ord(each)} " for each in text),
+    "entities in hexadecimal": lambda text: "".join(
+        f"&#X{ord(character):04x};" for character in text
+    ),
+    "entities without semicolon": lambda text: "".join(
+        f"&#{ord(character)} " for character in text
+    ),
     "entities of entities": lambda text: entities(text).replace("&", "&amp;amp;"),
     "named entities": lambda text: text.replace(".", "&period;").replace("_", "&lowbar;"),
     "base64": base64_of,
@@ -151,7 +157,7 @@ def test_a_form_in_another_charset() -> None:
 def test_a_part_in_quoted_printable() -> None:
     """RFC 2045 §6.7, as parts of forms may be."""
     printable = "".join(
-        f"={ord(each):02X}" + "=\r\n" * (at % 20 == 0) for at, each in enumerate(TOKEN)
+        f"={ord(character):02X}" + "=\r\n" * (at % 20 == 0) for at, character in enumerate(TOKEN)
     )
     part = f"--x\r\nContent-Transfer-Encoding: Quoted-Printable\r\n\r\n{printable}\r\n--x--"
     assert detector(part).is_echo(TOKEN)

@@ -63,7 +63,7 @@ class Shop:
     def tokens(self) -> list[dict[str, object]]:
         """What the tokens say that the site got, in their order."""
         got = re.findall(rb"\r\nAuthorization: Bearer ([^\r]+)", self.upstream.got)
-        return [jwt.decode(each, options={"verify_signature": False}) for each in got]
+        return [jwt.decode(token, options={"verify_signature": False}) for token in got]
 
     def ask(self, path: str, cookie: str, at: int = 0) -> int:
         """The status of a request with this cookie at one of the gateways."""
@@ -157,12 +157,12 @@ def wait(browser: Chrome, condition: Callable[[Chrome], object]) -> None:
 
 def says(browser: Chrome, text: str) -> None:
     """Waits until the page says this."""
-    wait(browser, lambda each: text in each.find_element(By.TAG_NAME, "body").text)
+    wait(browser, lambda browser: text in browser.find_element(By.TAG_NAME, "body").text)
 
 
 def identify(browser: Chrome, name: str, by: str = "allow") -> None:
     """At the provider: says who one is, and lets the shop know, or cancels."""
-    wait(browser, lambda each: each.title == "Example ID")
+    wait(browser, lambda browser: browser.title == "Example ID")
     browser.find_element(By.NAME, "username").send_keys(name)
     browser.find_element(By.NAME, "password").send_keys(f"{name}'s password")
     browser.find_element(By.ID, "log-in").click()
@@ -199,7 +199,7 @@ def ends(shop: Shop, cookie: str) -> None:
 
 
 def cookies(browser: Chrome) -> dict[str, dict[str, object]]:
-    return {each["name"]: each for each in browser.get_cookies()}
+    return {cookie["name"]: cookie for cookie in browser.get_cookies()}
 
 
 def cookie_of(browser: Chrome) -> str:
@@ -229,7 +229,7 @@ def test_there_and_back_and_out(shop: Shop, browser: Chrome) -> None:
     cookie = f"latchkey={key['value']}"
     assert shop.ask("/home/", cookie) == 200
     browser.find_element(By.ID, "out").click()
-    wait(browser, lambda each: each.current_url == f"{shop.url}/")
+    wait(browser, lambda browser: browser.current_url == f"{shop.url}/")
     says(browser, "Nobody is at /")
     assert shop.ask("/home/", cookie) == 401
     assert "latchkey" not in cookies(browser)
@@ -237,7 +237,7 @@ def test_there_and_back_and_out(shop: Shop, browser: Chrome) -> None:
     assert "reason" not in event or event["reason"] == ""
 
     browser.get(f"{shop.url}/login/example")
-    wait(browser, lambda each: each.title == "Example ID")
+    wait(browser, lambda browser: browser.title == "Example ID")
     assert "GET /o/logout/?" in shop.provider.log.read_text()
 
 
@@ -257,7 +257,7 @@ def test_who_is_known_there_does_not_log_in_again(shop: Shop, browser: Chrome) -
 def test_two_windows_at_once(shop: Shop, browser: Chrome) -> None:
     """Each has a login state of its own, so both arrive where they wanted to go."""
     browser.get(f"{shop.url}/login/example?return_to=/home/one")
-    wait(browser, lambda each: each.title == "Example ID")
+    wait(browser, lambda browser: browser.title == "Example ID")
     one = browser.current_window_handle
     browser.switch_to.new_window("tab")
     browser.get(f"{shop.url}/login/example?return_to=/home/two")
@@ -279,7 +279,7 @@ def test_the_other_client_and_its_way_to_say_who_it_is(shop: Shop, browser: Chro
     assert token["nonce"]
     browser.find_element(By.ID, "out").click()
     # The session's own token is no hint for the provider, so it asks.
-    wait(browser, lambda each: each.current_url.startswith(f"{shop.provider.issuer}/logout/"))
+    wait(browser, lambda browser: browser.current_url.startswith(f"{shop.provider.issuer}/logout/"))
     assert "id_token_hint" not in browser.current_url
     browser.find_element(By.NAME, "allow").click()
     says(browser, "Nobody is at /")
@@ -345,11 +345,11 @@ def test_from_the_list_of_devices(shop: Shop, browser: Chrome) -> None:
     cookie = cookie_of(browser)
     browser.get(f"{shop.url}/sessions")
     browser.find_element(By.CSS_SELECTOR, "li.current button").click()
-    wait(browser, lambda each: each.current_url == f"{shop.url}/")
+    wait(browser, lambda browser: browser.current_url == f"{shop.url}/")
     says(browser, "Nobody is at /")
     assert shop.ask("/home/", cookie) == 401
     browser.get(f"{shop.url}/login/example")
-    wait(browser, lambda each: each.title == "Example ID")
+    wait(browser, lambda browser: browser.title == "Example ID")
 
 
 def test_nothing_secret_is_logged(shop: Shop, browser: Chrome) -> None:
@@ -357,6 +357,6 @@ def test_nothing_secret_is_logged(shop: Shop, browser: Chrome) -> None:
     log_in(browser, shop)
     records = shop.front.records(route="/login/example/callback")
     assert {record["path"] for record in records} == {"/login/example/callback"}
-    text = "".join(each.read_text() for each in shop.front.log.parent.glob("*.log"))
+    text = "".join(log.read_text() for log in shop.front.log.parent.glob("*.log"))
     assert not JWT.search(text)
     assert not re.search(r"[?&](code|state|nonce)=", text)

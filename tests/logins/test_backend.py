@@ -293,7 +293,7 @@ BROKEN_SUCCESSES: list[tuple[str, Callable[[], web.Response]]] = [
 
 
 @pytest.mark.parametrize(
-    "make", [each[1] for each in BROKEN_SUCCESSES], ids=[each[0] for each in BROKEN_SUCCESSES]
+    "make", [case[1] for case in BROKEN_SUCCESSES], ids=[case[0] for case in BROKEN_SUCCESSES]
 )
 async def test_a_success_without_a_usable_token_is_refused(
     place: World, caplog: pytest.LogCaptureFixture, make: Callable[[], web.Response]

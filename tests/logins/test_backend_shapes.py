@@ -339,7 +339,7 @@ async def test_a_batch_of_logins(place: World) -> None:
     """One token becomes a key; two are refused."""
     one, other = token_of("alice"), token_of("bob")
     for tokens, expected in (([one], 200), ([one, one], 200), ([one, other], 502)):
-        place.backend.answer = answer([{"data": {"login": {"token": each}}} for each in tokens])
+        place.backend.answer = answer([{"data": {"login": {"token": token}}} for token in tokens])
         assert (await place.ask("POST", "/login", MUTATION))[0] == expected
 
 

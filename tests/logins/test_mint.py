@@ -51,7 +51,7 @@ async def payload(place: World, key: str) -> dict[str, Any]:
     token = (await place.entry(key)).session.token.reveal()
     keys = jwt.PyJWKSet.from_dict(json.loads(body))
     kid = jwt.get_unverified_header(token)["kid"]
-    [by] = [each for each in keys.keys if each.key_id == kid]
+    [by] = [key for key in keys.keys if key.key_id == kid]
     said: dict[str, Any] = jwt.decode(
         token, by, issuer="https://gateway.example", audience="api", algorithms=["ES256"]
     )
@@ -456,12 +456,12 @@ async def test_the_key_set(redis: RedisServer) -> None:
         shown = json.loads(body)["keys"]
         assert (status, headers["Content-Type"]) == (200, "application/jwk-set+json")
         assert headers["Cache-Control"] == "public, max-age=60"
-        assert [(each["kty"], each["alg"]) for each in shown] == [
+        assert [(key["kty"], key["alg"]) for key in shown] == [
             ("RSA", "RS256"),
             ("OKP", "EdDSA"),
         ]
         assert shown[1]["kid"] == "old"
-        assert not any({"d", "p", "q", "k", "dp", "dq", "qi"} & set(each) for each in shown)
+        assert not any({"d", "p", "q", "k", "dp", "dq", "qi"} & set(key) for key in shown)
         public: Any = jwt.PyJWK(shown[0]).key
         expected: Any = private("RS256")
         assert public.public_numbers() == expected.public_key().public_numbers()

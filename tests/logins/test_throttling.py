@@ -317,7 +317,7 @@ async def test_a_refusal_is_reported(place: World) -> None:
         reason="too_many_attempts",
         request_id=place.events[-1].request_id,
     )
-    assert [each.reason for each in place.refused] == ["too_many_attempts"]
+    assert [refusal.reason for refusal in place.refused] == ["too_many_attempts"]
 
 
 # Growing waits.
@@ -717,7 +717,7 @@ async def test_two_gateways_share_the_counts(redis: RedisServer) -> None:
             "upstreams": {"accounts": server.url},
         }
         async with world(redis.url, **shared) as one, world(redis.url, **shared) as two:
-            statuses = [await attempt(each) for each in (one, two, one, two, one)]
+            statuses = [await attempt(place) for place in (one, two, one, two, one)]
             assert statuses == [401, 401, 401, 429, 429]
             assert await attempt(two, "good", name="bob") == 200
 

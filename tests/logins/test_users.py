@@ -277,8 +277,8 @@ async def test_a_flood_of_logins(redis: RedisServer, tmp_path: Path) -> None:
         flood = [asyncio.create_task(attempt()) for _ in range(70)]
         await asyncio.wait(flood, return_when=asyncio.FIRST_COMPLETED)
         assert (await place.ask("GET", "/.well-known/jwks.json"))[0] == 200
-        assert not all(each.done() for each in flood)
-        while not all(each.done() for each in flood):
+        assert not all(login.done() for login in flood)
+        while not all(login.done() for login in flood):
             peak = max(peak, resident())
             await asyncio.sleep(0.005)
         assert 60 < peak - before < 2 * 64 + 32, "two at a time, and what else a flood takes"

@@ -134,7 +134,7 @@ async def test_no_secret_leaks(tmp_path: Path, upstream: Upstream) -> None:
                     redis.save()
         dump = (tmp_path / "dump.rdb").read_bytes()
     assert len(planted) > 15
-    texts = {each.name: each.read_bytes() for each in folder.glob("*.log")}
+    texts = {log.name: log.read_bytes() for log in folder.glob("*.log")}
     texts |= {"metrics": metrics.encode(), "answers": browser.said.encode(), "redis": dump}
     assert {name: found for name, text in texts.items() if (found := planted.found(text))} == {}
     planted.plant(*keys)
@@ -155,7 +155,7 @@ async def flows(browser: Browser, provider: FaultyProvider, planted: Planted) ->
         planted.plant(given["access_token"], given["id_token"])
         if status == 303:
             assert (await browser.ask("/home"))[0] == 200
-        keys += [each.value for each in browser._session.cookie_jar if each.key == "latchkey"]
+        keys += [cookie.value for cookie in browser._session.cookie_jar if cookie.key == "latchkey"]
     provider.claims = {}
     words = {"error": WORDS, "error_description": WORDS}
     assert (await log_in(browser, provider, more=words, planted=planted))[0] == 502
@@ -174,7 +174,7 @@ async def flows(browser: Browser, provider: FaultyProvider, planted: Planted) ->
         status, _ = await browser.ask("/login/id/backchannel", {"logout_token": token})
         assert status == (400 if changes else 200)
     assert (await log_in(browser, provider, planted=planted))[0] == 303
-    keys += [each.value for each in browser._session.cookie_jar if each.key == "latchkey"]
+    keys += [cookie.value for cookie in browser._session.cookie_jar if cookie.key == "latchkey"]
     own = {"Sec_Fetch_Site": "same-origin"}
     status, where = await browser.ask("/logout", {"a": "b"}, **own)
     assert (status, where.partition("?")[0]) == (303, provider.server.url + "/end")

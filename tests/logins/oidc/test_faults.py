@@ -381,10 +381,10 @@ async def test_rotated_keys(redis: RedisServer, provider: FaultyProvider, new: S
             while (await Visitor(place).log_in(provider))[0] != 303:
                 await asyncio.sleep(0.5)
         provider.signer = ec_signer("made up")
-        before = sum(each.target == "/keys" for each in provider.server.asked)
+        before = sum(request.target == "/keys" for request in provider.server.asked)
         for _ in range(20):
             assert (await Visitor(place).log_in(provider))[0] == 502
-        assert sum(each.target == "/keys" for each in provider.server.asked) - before <= 2
+        assert sum(request.target == "/keys" for request in provider.server.asked) - before <= 2
 
 
 # What a browser brings back, and what does not open it.

@@ -53,7 +53,7 @@ async def test_every_login_is_another(place: World, provider: FaultyProvider) ->
     """Nothing of what keeps logins apart is ever used twice."""
     asked = [await Visitor(place).begin(provider) for _ in range(5)]
     for name in ("state", "nonce", "code_challenge"):
-        assert len({each[name] for each in asked}) == 5
+        assert len({query[name] for query in asked}) == 5
 
 
 async def test_a_key_for_the_code(place: World, provider: FaultyProvider) -> None:
@@ -245,7 +245,7 @@ async def test_the_same_name_from_two_providers(
             one, two = Visitor(place), Visitor(place)
             await one.log_in(provider)
             await two.log_in(second, "/login/two")
-            subjects = [(await place.entry(each.key)).session.subject for each in (one, two)]
+            subjects = [(await place.entry(visitor.key)).session.subject for visitor in (one, two)]
             assert subjects == ["one:alice", "two:alice"]
             assert len(await place.sessions.directory.of("one:alice")) == 1
 

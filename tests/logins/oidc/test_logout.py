@@ -117,7 +117,7 @@ async def test_a_provider_that_is_down_keeps_nobody(
 async def test_from_the_list_of_devices(place: World, provider: FaultyProvider) -> None:
     """There too, ending the present session is a logout; ending another one is none."""
     one, two = await logged_in(place, provider), await logged_in(place, provider)
-    own, other = [(await place.entry(each.key)).session.id for each in (one, two)]
+    own, other = [(await place.entry(visitor.key)).session.id for visitor in (one, two)]
     status, headers, _ = await one.submit(f"/sessions/{other}")
     assert (status, headers["Location"]) == (303, "/sessions")
     status, headers, _ = await one.submit(f"/sessions/{own}")
@@ -159,7 +159,11 @@ async def test_one_session_of_the_provider_ends(place: World, provider: FaultyPr
     bob = await logged_in(place, provider, sub="bob", sid="bob's")
     place.events.clear()
     assert await tell(place, provider.logout_token(sid="phone", sub="alice")) == 200
-    assert [await place.is_known(each.key) for each in (phone, laptop, bob)] == [False, True, True]
+    assert [await place.is_known(visitor.key) for visitor in (phone, laptop, bob)] == [
+        False,
+        True,
+        True,
+    ]
     [event] = place.events
     assert (event.kind, event.subject) == ("logout", "alice")
     assert (event.reason, event.by) == ("backchannel", "provider")
@@ -255,7 +259,7 @@ async def test_a_token_for_several_clients(redis: RedisServer, provider: FaultyP
         await two.log_in(provider, "/login/two")
         token = provider.logout_token(sub="alice", aud=[CLIENT_ID, "another"])
         assert await tell(place, token) == 200
-        assert [await place.is_known(each.key) for each in (one, two)] == [False, True]
+        assert [await place.is_known(visitor.key) for visitor in (one, two)] == [False, True]
         assert await tell(place, token, "/login/two") == 200
         assert not await place.is_known(two.key)
 
