@@ -21,7 +21,7 @@ from gateway.core.sessions.realms import Realm
 from gateway.core.tokens import jwt_text
 from gateway.core.tokens.claims import MINTED, RENEWED_BEFORE, BadToken, Claims, read_claims
 from gateway.core.tokens.minting import REGISTERED, BadClaims, check_claims
-from gateway.store.administration import Administration, Given
+from gateway.store.administration import Administration, NamedKeyToken
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -43,7 +43,7 @@ _MAX_SUBJECT_CHARACTERS = 1024
 _STDIN = "-"
 
 
-def issue(config: Config, subject: str, name: str, given: Given, lifetime: float) -> Issued:
+def issue(config: Config, subject: str, name: str, given: NamedKeyToken, lifetime: float) -> Issued:
     """Issue a key for `lifetime` seconds, or as long as its token lasts. Raises `CommandFailed`."""
     _check(subject, "the subject", _MAX_SUBJECT_CHARACTERS)
     _check(name, "the name", _MAX_NAME_CHARACTERS)
@@ -54,7 +54,7 @@ def issue(config: Config, subject: str, name: str, given: Given, lifetime: float
     return perform(config, work, seals=True)
 
 
-def read_token(config: Config, file: str, subject: str) -> Given:
+def read_token(config: Config, file: str, subject: str) -> NamedKeyToken:
     """Read the JWT from a file or stdin. Raises `CommandFailed`, without any part of the JWT."""
     try:
         text = sys.stdin.read() if file == _STDIN else Path(file).read_text(encoding="ascii")
@@ -69,10 +69,10 @@ def read_token(config: Config, file: str, subject: str) -> Given:
         raise CommandFailed(f"the token cannot be used: {error}") from None
     if not _may_name(config, subject, claims):
         raise CommandFailed("the token names another subject")
-    return Given(token, claims.expires)
+    return NamedKeyToken(token, claims.expires)
 
 
-def mint(config: Config, subject: str, claims: str) -> Given:
+def mint(config: Config, subject: str, claims: str) -> NamedKeyToken:
     """Mint a token, which the gateway renews for as long as the key lasts.
 
     claims: its claims beside the subject (a JSON object)
@@ -97,7 +97,7 @@ def mint(config: Config, subject: str, claims: str) -> Given:
     except BadClaims as error:
         raise CommandFailed(f"the claims cannot be used: {error}") from None
     minted = minter.mint(subject, said, now=time.time(), jti=secrets.token_hex(16))
-    return Given(minted.token, minted.expires, MINTED, RENEWED_BEFORE)
+    return NamedKeyToken(minted.token, minted.expires, MINTED, RENEWED_BEFORE)
 
 
 def _may_name(config: Config, subject: str, claims: Claims) -> bool:

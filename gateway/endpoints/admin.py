@@ -48,7 +48,8 @@ def build_admin(
 
     async def readyz(_request: web.Request) -> web.Response:
         ready = sessions.available and not is_draining()
-        warnings = {"warnings": [f"maxmemory-policy {sessions.evicts}"]} if sessions.evicts else {}
+        policy = sessions.eviction_policy
+        warnings = {"warnings": [f"maxmemory-policy {policy}"]} if policy else {}
         return web.json_response({"ready": ready, **warnings}, status=200 if ready else 503)
 
     async def render(_request: web.Request) -> web.Response:

@@ -33,7 +33,7 @@ class Sink:
         """`where` is config.yaml's word for it: for messages, and to open a file anew."""
         self.where = where
         self._dropped = 0  # lines, in all; the next two are how many were counted and logged
-        self._counted = self._told = 0
+        self._counted = self._logged = 0
         self._descriptor = descriptor
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
@@ -74,9 +74,9 @@ class Sink:
 
         The gateway's log says so as well, once there is room again.
         """
-        if self._told != self._dropped and self.flush():
-            _log.warning("%s did not take %d lines", self.where, self._dropped - self._told)
-            self._told = self._dropped
+        if self._logged != self._dropped and self.flush():
+            _log.warning("%s did not take %d lines", self.where, self._dropped - self._logged)
+            self._logged = self._dropped
         new, self._counted = self._dropped - self._counted, self._dropped
         return new
 

@@ -18,7 +18,7 @@ from gateway.store.sessions import Sessions
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class NamedKeyToken:
     """The token that a named key stands for."""
 
     token: str = field(repr=False)
@@ -61,16 +61,18 @@ class Administration:
         """End all sessions that were issued before a moment (UNIX seconds)."""
         return await self._end(self._sessions.revoke_issued_before(moment))
 
-    async def issue_named(self, subject: str, name: str, given: Given, lasts: float) -> Issued:
+    async def issue_named(
+        self, subject: str, name: str, token: NamedKeyToken, lasts: float
+    ) -> Issued:
         """Issue a key for a script: a session that is never idle and lasts for `lasts` seconds."""
         issued = await self._sessions.issue(
-            token=given.token,
+            token=token.token,
             subject=subject,
             login=NAMED,
             device=Device(name, ""),
-            token_expiry=given.expiry,
-            refresh=given.refresh,
-            renew_before=given.renew_before,
+            token_expiry=token.expiry,
+            refresh=token.refresh,
+            renew_before=token.renew_before,
             lasts=lasts,
         )
         self._sessions.report(Event("login", subject, issued.session.id, device=name, by=self._by))

@@ -112,7 +112,7 @@ class Directory:
             ids = [member.decode("ascii", "replace") for member in found]
             if not ids:
                 break
-            living, gone = await self._told_apart(subject, ids)
+            living, gone = await self._living_and_gone(subject, ids)
             held |= dict(islice(living.items(), limit - len(held)))
             await self.leave(gone)
             start += len(ids) - len(gone)
@@ -155,12 +155,12 @@ class Directory:
         scores = {member.decode("ascii", "replace"): score for member, score in entries}
         held: dict[str, tuple[SessionInfo, float]] = {}
         for some in _pieces(scores):
-            living, gone = await self._told_apart(subject, some)
+            living, gone = await self._living_and_gone(subject, some)
             held |= {session_id: (info, scores[session_id]) for session_id, info in living.items()}
             await self.leave(gone)
         return held
 
-    async def _told_apart(
+    async def _living_and_gone(
         self, subject: str, session_ids: Sequence[str]
     ) -> tuple[dict[str, SessionInfo], dict[str, str]]:
         """The living ones with their session info, and the ended ones with the subject.

@@ -36,11 +36,11 @@ async def bounded(work: Awaitable[T], timeout: float) -> T:
         async with asyncio.timeout(timeout):
             return await work
     except (RedisError, OSError, TimeoutError) as error:
-        _log.warning("the store is unavailable: %s", described(error))
+        _log.warning("the store is unavailable: %s", error_text(error))
         raise StoreUnavailable from None
 
 
-def described(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """An error's type and Redis' code, for a log. Its text may quote a command, and so a secret."""
     name = type(error).__name__
     if not isinstance(error, RedisError | hiredis.ReplyError):

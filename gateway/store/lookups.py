@@ -7,7 +7,7 @@ import logging
 
 from redis.exceptions import RedisError
 
-from gateway.store.errors import StoreUnavailable, described
+from gateway.store.errors import StoreUnavailable, error_text
 from gateway.store.record_reader import RecordReader
 
 _log = logging.getLogger("gateway.store")
@@ -77,7 +77,7 @@ class Lookups:
                 records = await self._reader.read(list(batch))
         except (Exception, asyncio.CancelledError) as error:
             if not isinstance(error, RedisError | OSError | asyncio.CancelledError):
-                _log.error("a look-up failed: %s", described(error))
+                _log.error("a look-up failed: %s", error_text(error))
             # What was asked over the link may be answered late, or never.
             self._reader.drop_link()
             self._answered(batch)

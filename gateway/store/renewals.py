@@ -78,7 +78,7 @@ class Renewals:
         self,
         client: Client,
         layout: Layout,
-        replacing: TokenWriter,
+        writer: TokenWriter,
         *,
         skew: float,
         timeout: float,
@@ -91,7 +91,7 @@ class Renewals:
         """
         self._client = client
         self._layout = layout
-        self._replacing = replacing
+        self._writer = writer
         self._skew = skew
         self._timeout = timeout
         self._report = report
@@ -197,7 +197,7 @@ class Renewals:
         lease, fence = self._layout.lease(session.id), secrets.token_hex(16)
         until = time.monotonic() + _KEEP_TRYING
         while not await self._store(self._client.set(lease, fence, nx=True, px=_ms(_LEASE))):
-            current, _ = await self._replacing.read(key, session.id)
+            current, _ = await self._writer.read(key, session.id)
             if current is None or not due(current):
                 return current
             if time.monotonic() > until:
@@ -205,7 +205,7 @@ class Renewals:
             await asyncio.sleep(_LOOK_AGAIN * (0.5 + random.random()))  # noqa: S311 (no secret)
         extending = asyncio.create_task(self._hold(lease, fence))
         try:
-            current, value = await self._replacing.read(key, session.id)
+            current, value = await self._writer.read(key, session.id)
             if current is None or not due(current):
                 return current
             renewed = await self._logins[session.login](current)
@@ -227,7 +227,7 @@ class Renewals:
         until = time.monotonic() + _KEEP_TRYING
         while True:
             try:
-                outcome = await self._replacing.renew(key, new, read)
+                outcome = await self._writer.renew(key, new, read)
                 break
             except StoreUnavailable as error:
                 running.fail(error)
@@ -239,7 +239,7 @@ class Renewals:
             return new
         if outcome == "gone":
             return None
-        current, _ = await self._replacing.read(key, new.id)
+        current, _ = await self._writer.read(key, new.id)
         return current
 
     async def _refused(self, running: _Renewal, session: Session) -> None:

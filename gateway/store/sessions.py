@@ -122,8 +122,8 @@ class Sessions:
             near,
             layout.sessions,
             timeout,
-            begun=revocations.repeat,
-            lost=reader.reconnect,
+            on_follow=revocations.repeat,
+            on_loss=reader.reconnect,
         )
         resolver = Resolver(
             near,
@@ -155,9 +155,9 @@ class Sessions:
         return self._tracking.ready.is_set()
 
     @property
-    def evicts(self) -> str:
+    def eviction_policy(self) -> str:
         """The store's maxmemory-policy, if it would log people out; else ""."""
-        return self._tracking.evicts
+        return self._tracking.eviction_policy
 
     async def living(self, session_ids: Iterable[str]) -> set[str]:
         """Those of the sessions that have not ended. Raises `StoreUnavailable`."""

@@ -118,7 +118,7 @@ class TokenWriter:
             # First the index: it may name an ended session, but must not miss a living one.
             await self._directory.extend(session.subject, session.id, ends)
         lasts = max(1, int(min(self._lifetimes.idle_timeout, ends - now) * 1000))
-        return await self._replace(key, new, record, records.whole(ends), lasts), new
+        return await self._replace(key, new, record, records.end_seconds(ends), lasts), new
 
     async def _replace(self, key: Key, new: Session, record: bytes, *ends: int) -> Outcome:
         nonce = secrets.token_bytes(NONCE_BYTES)

@@ -23,7 +23,7 @@ from typing import Any, cast
 
 from redis.exceptions import RedisError, ResponseError
 
-from gateway.store.errors import described
+from gateway.store.errors import error_text
 from gateway.store.near_cache import NearCache
 from gateway.store.servers.connections import (
     Connection,
@@ -68,25 +68,26 @@ class Tracking:
         prefix: str,
         timeout: float,
         *,
-        begun: Callable[[], Awaitable[None]],
-        lost: Callable[[], None],
+        on_follow: Callable[[], Awaitable[None]],
+        on_loss: Callable[[], None],
     ) -> None:
         """What is followed, and who is told.
 
         prefix: what the names of session keys begin with
         timeout: for an attempt to follow, and for a server's silence (seconds)
-        begun: awaited before a primary is trusted
-        lost: called when open connections may lead to no primary any more
+        on_follow: awaited before a primary is trusted
+        on_loss: called when open connections may lead to no primary any more
         """
         self._topology = topology
         self._near = near
         self._prefix = prefix.encode()
         self._timeout = timeout
-        self._begun = begun
-        self._lost = lost
+        self._on_follow = on_follow
+        self._on_loss = on_loss
         self._task: asyncio.Task[None] | None = None
-        self._told = ""
-        self.evicts = ""  # the policy by which a full primary deletes sessions; "" for none
+        self._logged_reason = ""
+        # The policy by which a full primary deletes sessions; "" for none.
+        self.eviction_policy = ""
         self.ready = asyncio.Event()
 
     def start(self) -> None:
@@ -111,33 +112,33 @@ class Tracking:
 
     def _gone(self, error: Exception) -> None:
         self.ready.clear()
-        self._tell(described(error))
+        self._log_reason(error_text(error))
 
     async def _begin_anew(self) -> None:
         """Have look-ups and commands connect anew.
 
         Their connections may lead to a server that is no primary, or that is not followed.
         """
-        self._lost()
+        self._on_loss()
         with contextlib.suppress(RedisError, OSError):
             await self._topology.reconnect()
 
-    def _tell(self, reason: str) -> None:
+    def _log_reason(self, reason: str) -> None:
         """Log once why sessions are not remembered, and once that they are again."""
-        if reason != self._told:
+        if reason != self._logged_reason:
             _log.warning("sessions are %s", f"not remembered: {reason}" if reason else "remembered")
-            self._told = reason
+            self._logged_reason = reason
 
     def _warn_of(self, policies: Sequence[str]) -> None:
         """Log once by which policy a full primary would log people out."""
-        evicts = next((policy for policy in policies if policy.startswith(_EVICTING)), "")
-        if evicts and evicts != self.evicts:
+        policy = next((name for name in policies if name.startswith(_EVICTING)), "")
+        if policy and policy != self.eviction_policy:
             _log.warning(
                 "the store's maxmemory-policy is %s: when its memory is full, people are logged "
                 "out; say noeviction",
-                evicts,
+                policy,
             )
-        self.evicts = evicts
+        self.eviction_policy = policy
 
     async def _follow(self) -> None:
         """Follow every primary until one of them is lost, or the primaries change."""
@@ -153,9 +154,9 @@ class Tracking:
             await self._begin_anew()
             trusted = all(follower.leads_to_primary for follower in followers)
             if trusted:
-                await self._begun()
+                await self._on_follow()
                 self._near.trust()
-            self._tell("" if trusted else NotPrimary.__name__)
+            self._log_reason("" if trusted else NotPrimary.__name__)
             self.ready.set()
             beat = self._timeout / _BEATS
             tasks = [asyncio.create_task(follower.listen(beat)) for follower in followers]

@@ -4,7 +4,7 @@ import hiredis
 import pytest
 from redis._parsers.base import BaseParser
 
-from gateway.store.errors import described
+from gateway.store.errors import error_text
 
 
 @pytest.mark.parametrize(
@@ -22,10 +22,10 @@ from gateway.store.errors import described
 def test_a_reply(reply: str, expected: str) -> None:
     """The type and Redis' code; never the text, which may quote a command."""
     error = BaseParser.parse_error(reply)  # type: ignore[no-untyped-call]
-    assert described(error) == expected
+    assert error_text(error) == expected
 
 
 def test_other_errors() -> None:
     """Errors of the look-ups' own connection have a code, too; those of the system have none."""
-    assert described(hiredis.ReplyError("MISCONF no")) == "ReplyError MISCONF"
-    assert described(ConnectionResetError("SECRET")) == "ConnectionResetError"
+    assert error_text(hiredis.ReplyError("MISCONF no")) == "ReplyError MISCONF"
+    assert error_text(ConnectionResetError("SECRET")) == "ConnectionResetError"

@@ -60,7 +60,7 @@ class Records:
         """The record of a session that is issued now; `nonce` is fresh and random."""
         texts = f"{device.address}\n{device.label}\n{session.subject}".encode()
         return (
-            _HEAD.pack(_VERSION, whole(session.ends_at), int(now), int(now), len(texts))
+            _HEAD.pack(_VERSION, end_seconds(session.ends_at), int(now), int(now), len(texts))
             + texts
             + self._seal(key, session, texts, nonce)
         )
@@ -84,7 +84,7 @@ class Records:
         return self._sealer.seal(key, beside, dump_session(session), nonce)
 
 
-def whole(ends_at: float) -> int:
+def end_seconds(ends_at: float) -> int:
     """A session's end as the head keeps it: rounded down, since no touch may go beyond it."""
     return int(min(ends_at, 2**32 - 1))
 
