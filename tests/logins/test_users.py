@@ -246,17 +246,17 @@ async def test_a_file_that_cannot_be_written(
 
 
 async def test_timing_tells_nothing_of_names(redis: RedisServer, tmp_path: Path) -> None:
-    """A name that is not known takes as long as a wrong password; without the same work it would
-    take a thousandth of that.
+    """A name that is not known takes as much work as a wrong password; else it would take a
+    thousandth of that. What counts is CPU time, which tells the same on a busy machine.
     """
     file = write(tmp_path / "users.json", alice={"hash": STRONG})
     took: dict[str, list[float]] = {"alice": [], "nobody": []}
     async with world(redis.url, **sections(file, guessing="off")) as place:
         for _ in range(7):
             for name, times in took.items():
-                began = time.perf_counter()
+                began = time.process_time()
                 await place.ask("POST", "/login", body(name, "wrong"), **JSON)
-                times.append(time.perf_counter() - began)
+                times.append(time.process_time() - began)
     known, unknown = map(statistics.median, took.values())
     assert 1 / 3 < known / unknown < 3
 
@@ -288,17 +288,26 @@ async def test_a_flood_of_logins(redis: RedisServer, tmp_path: Path) -> None:
         assert await log_in(place)
 
 
-async def flood(place: World, name: str, address: str) -> list[tuple[int, str]]:
-    """200 wrong passwords at once: what each was answered. Either text may hold the number."""
+TRIED = (401, "wrong_login")
 
-    async def attempt(number: int) -> tuple[int, str]:
+
+async def flood(
+    place: World, name: str, address: str, answers: list[tuple[int, str]] | None = None
+) -> list[tuple[int, str]]:
+    """200 wrong passwords at once: what each was answered, also in `answers`, as it comes. Either
+    text may hold the number.
+    """
+    told = [] if answers is None else answers
+
+    async def attempt(number: int) -> None:
         sent = body(name.format(number), "no")
         fields = {**JSON, "X_Real_IP": address.format(number)}
         status, headers, answered = await place.ask("POST", "/login", sent, **fields)
         assert status == 401 or int(headers["Retry-After"]) > 0
-        return status, json.loads(answered)["reason"]
+        told.append((status, json.loads(answered)["reason"]))
 
-    return await asyncio.gather(*map(attempt, range(200)))
+    await asyncio.gather(*map(attempt, range(200)))
+    return told
 
 
 @pytest.mark.parametrize(
@@ -317,13 +326,14 @@ async def test_no_client_takes_all_the_turns(
     """
     file = write(tmp_path / "users.json", alice={"hash": STRONG}, bob={"hash": STRONG})
     async with world(redis.url, store_timeout=HANG, **sections(file, guessing="off")) as place:
-        flooding = asyncio.create_task(flood(place, name, address))
+        answers: list[tuple[int, str]] = []
+        flooding = asyncio.create_task(flood(place, name, address, answers))
         while not place.refused:
             await asyncio.sleep(0.01)
-        began = time.monotonic()
+        before = answers.count(TRIED)
         status, _, _ = await place.ask("POST", "/login", body("bob"), **JSON, X_Real_IP="192.0.2.7")
-        assert (status, time.monotonic() - began < 10) == (200, True)
-        assert set(await flooding) == {(401, "wrong_login"), (429, "too_many_at_once")}
+        assert (status, answers.count(TRIED) - before <= 8) == (200, True)
+        assert set(await flooding) == {TRIED, (429, "too_many_at_once")}
 
 
 async def test_who_had_to_wait_for_a_turn_has_not_guessed(
@@ -334,7 +344,7 @@ async def test_who_had_to_wait_for_a_turn_has_not_guessed(
     rules = {"per_account": 300, "per_address": 300, "delay_after": 0}
     async with world(redis.url, store_timeout=HANG, **sections(file, guessing=rules)) as place:
         answers = await flood(place, "user-{}", "192.0.2.7")
-        tried = answers.count((401, "wrong_login"))
+        tried = answers.count(TRIED)
         assert 0 < tried < len(answers)
         prefix = f"{place.config.store.prefix}f:"
         with redis.client() as client:
