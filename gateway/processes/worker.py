@@ -123,9 +123,9 @@ async def _serve(assignment: Assignment) -> None:
         link.say_ready()
         await link.listening.wait()
         if not link.draining.is_set():
-            for listener in assignment.admin:
-                await web.SockSite(health, listener, backlog=BACKLOG).start()
             await relay.start(assignment.public)
+            for listener in assignment.admin:  # last, so that who is ready can be reached
+                await web.SockSite(health, listener, backlog=BACKLOG).start()
             _log.info("worker %d serves", assignment.number)
         watching = asyncio.create_task(_watch(metrics, sessions, audit_log, sinks))
         await link.draining.wait()
