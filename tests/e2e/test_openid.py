@@ -22,7 +22,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 from tests.support.chromium import chromium
 from tests.support.gateway import Gateway, gateway
 from tests.support.openid import OpenIdProvider, client, openid_provider
-from tests.support.processes import HANG, free_port
+from tests.support.processes import HANG, eventually, free_port
 from tests.support.raw import Upstream, Visit
 from tests.support.redis_server import RedisServer
 
@@ -238,7 +238,7 @@ def test_there_and_back_and_out(shop: Shop, browser: Chrome) -> None:
 
     browser.get(f"{shop.url}/login/example")
     wait(browser, lambda browser: browser.title == "Example ID")
-    assert "GET /o/logout/?" in shop.provider.log.read_text()
+    eventually(lambda: "GET /o/logout/?" in shop.provider.log.read_text())
 
 
 def test_who_is_known_there_does_not_log_in_again(shop: Shop, browser: Chrome) -> None:

@@ -15,7 +15,7 @@ from tests.conftest import log_in
 from tests.sessions.conftest import call, log_out, sections
 from tests.support.delaying import Delaying, delaying
 from tests.support.gateway import Gateway, gateway
-from tests.support.processes import eventually
+from tests.support.processes import HANG, eventually
 from tests.support.raw import ask, status
 from tests.support.redis_server import RedisServer
 from tests.support.renewing import Renewing
@@ -137,7 +137,7 @@ def test_an_outage_is_bridged_for_as_long_as_was_said(
             assert call(relay, log_in_elsewhere())[0] == 503
         assert max(served) > _BRIDGE / 2
         assert max(served) < min(refused), "once it is over it is over"
-        assert max(served) <= _BRIDGE + 0.1
+        assert max(served) <= _BRIDGE + 1  # it begins when the gateway notices
         back(proxy)
         eventually(lambda: call(relay, key)[0] == 200)
 
@@ -205,7 +205,7 @@ def test_a_silent_store_keeps_nobody_waiting_for_long(
         began = time.monotonic()
         assert call(relay, key)[0] == 503
         assert log_out(relay, key) == 503
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < HANG
         proxy.delay = 0
         proxy.cut()
         eventually(lambda: call(relay, key)[0] == 200)
