@@ -67,7 +67,7 @@ class LoggedIn(Reply):
     """The reply to an attempt that succeeds: it hands out a key. With any other, it has failed."""
 
     @classmethod
-    def by(cls, reply: Reply, *more: tuple[str, str]) -> LoggedIn:
+    def of(cls, reply: Reply, *more: tuple[str, str]) -> LoggedIn:
         """Make one of a reply that holds a key, or gets it in `more` fields; no cache stores it."""
         shown = replace(reply, fields=(*reply.fields, *more)).unstored()
         return cls(shown.status, shown.fields, shown.body, shown.reason)

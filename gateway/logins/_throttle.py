@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gateway.config.model import Config
 
 # The fields that say how a body is to be read.
-_OF_THE_TEXT = ("content-type", "content-encoding")
+_ENCODING_FIELDS = ("content-type", "content-encoding")
 
 
 class LoginThrottle:
@@ -147,7 +147,7 @@ async def passwords_in(attempt: Attempt) -> int:
 
     A large attempt is read in a thread.
     """
-    fields = [line for line in attempt.fields if line[0].lower() in _OF_THE_TEXT]
+    fields = [line for line in attempt.fields if line[0].lower() in _ENCODING_FIELDS]
     sent = EchoDetector(attempt.query, fields, attempt.body)
     return await off_loop(sent.is_large, _passwords, sent)
 

@@ -67,7 +67,7 @@ class ThrottledLogin:
         sent = EchoDetector(attempt.query, attempt.fields, attempt.body)
         if self._may_continue(counted, reply) and not sent.is_large:
             await self._throttle.remember(counted, steps.handed_out(reply, sent.is_echo))
-            if not steps.is_clients_word(self._login.failed, sent.is_echo):
+            if not steps.is_named_by_client(self._login.failed, sent.is_echo):
                 outcome = "undecided"
         await self._throttle.settle(counted, outcome)
 

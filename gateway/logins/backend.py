@@ -116,7 +116,7 @@ class BackendLogin(Login):
 
         Any other success must hold a token.
         """
-        if reply.status >= 300 or await off_loop(reply.is_large, denials.is_no_login, reply):
+        if reply.status >= 300 or await off_loop(reply.is_large, denials.denies_login, reply):
             return await self._pass_refusal(attempt, reply)
         _log.error(
             "login %s: the backend answered %d without a token",
@@ -164,7 +164,7 @@ class BackendLogin(Login):
         report(self._sessions, "login", attempt, issued.session)
         swapped, cookie = await _hand_out(reply, found, issued.key, attempt.cookie)
         kept = swapped.without_cookies(self._own_cookies, issued.key.reveal())
-        return LoggedIn.by(kept, *cookie)
+        return LoggedIn.of(kept, *cookie)
 
     def _unnamed_subject(self, token: str) -> str:
         if not self._has_warned:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gateway.logins")
 
 # The fields that describe the backend's body. They would be wrong for the one that is written here.
-_OF_THE_BODY = frozenset(
+_BODY_FIELDS = frozenset(
     {
         "accept-ranges",
         "content-digest",
@@ -46,7 +46,7 @@ _OF_THE_BODY = frozenset(
 )
 
 # Statuses of replies that have no body (RFC 9110 §15.3.5, §15.3.6).
-_WITHOUT_BODY = frozenset({204, 205})
+_STATUSES_WITHOUT_BODY = frozenset({204, 205})
 
 
 class MintLogin(Login):
@@ -76,7 +76,7 @@ class MintLogin(Login):
             if is_no or attempt.method == "OPTIONS":
                 return self._pass_refusal(attempt, scrubbed)
             found = await off_loop(is_large, reply_claims.collect, reply, self._wanted)
-            if await off_loop(is_large, reply_claims.are_refused, reply, self._wanted):
+            if await off_loop(is_large, reply_claims.deny_login, reply, self._wanted):
                 return self._pass_refusal(attempt, scrubbed)
             data = await off_loop(is_large, _json_object, scrubbed)
             # Tried before a session is issued: a reply that cannot hold a key is refused.
@@ -90,11 +90,11 @@ class MintLogin(Login):
         issued = await self._minter.issue(attempt, found["sub"], found)
         key = issued.key.reveal()
         if attempt.cookie is not None:
-            return LoggedIn.by(scrubbed, ("Set-Cookie", attempt.cookie.setting(key)))
+            return LoggedIn.of(scrubbed, ("Set-Cookie", attempt.cookie.setting(key)))
         body = with_key(
             response_fields(issued) if data is None else data, self._config.reply.pointer, key
         )
-        return LoggedIn.by(_with_body(scrubbed, body))
+        return LoggedIn.of(_with_body(scrubbed, body))
 
     def _pass_refusal(self, attempt: Attempt, scrubbed: Reply) -> Reply:
         """The backend's own answer to a failed login."""
@@ -115,8 +115,8 @@ def _json_object(reply: Reply) -> dict[str, Any] | None:
 
 def _with_body(reply: Reply, body: bytes) -> Reply:
     """The reply with this JSON body in the place of its own."""
-    kept = tuple(line for line in reply.fields if line[0].lower() not in _OF_THE_BODY)
+    kept = tuple(line for line in reply.fields if line[0].lower() not in _BODY_FIELDS)
     fields = (*kept, ("Content-Type", "application/json"))
-    if reply.status in _WITHOUT_BODY:
+    if reply.status in _STATUSES_WITHOUT_BODY:
         return Reply(200, fields, body)
     return replace(reply, fields=fields, body=body)

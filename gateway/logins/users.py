@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gateway.logins")
 
 # Passwords that a worker verifies at a time. Each takes 64 MiB, and up to four cores.
-_AT_ONCE = 2
+_MAX_VERIFYING = 2
 
 # Logins that wait for that. Each takes a tenth of a second, so the last one waits some seconds.
 _MAX_WAITING = 50
@@ -54,7 +54,9 @@ class UsersLogin(Login):
         self._minter = SessionMinter(config.path, services)
         self._file = UsersFile(config.file)
         self.renewal = UsersRenewal(self._file, self._minter)
-        self._turns = FairQueue(at_once=_AT_ONCE, waiting=_MAX_WAITING, share=_MAX_OF_ONE_CLIENT)
+        self._queue = FairQueue(
+            at_once=_MAX_VERIFYING, waiting=_MAX_WAITING, share=_MAX_OF_ONE_CLIENT
+        )
 
     async def __call__(self, attempt: Attempt) -> Reply:
         """The reply for the client. Raises `BackendFailed` and `StoreUnavailable`."""
@@ -72,7 +74,7 @@ class UsersLogin(Login):
     async def _log_in(self, attempt: Attempt) -> Reply:
         try:
             given = _read_form(attempt)
-            async with self._turns.take(_clients(attempt, given)):
+            async with self._queue.take(_clients(attempt, given)):
                 user = await asyncio.to_thread(self._verify, given)
         except NoRoom as full:
             refusal = refusals.TOO_MANY_AT_ONCE if full.of_client else refusals.BUSY
@@ -141,9 +143,9 @@ def _reply(attempt: Attempt, given: LoginForm, issued: Issued) -> Reply:
     key, cookie = issued.key.reveal(), attempt.cookie
     if cookie is None:
         body = with_key(response_fields(issued), "/token", key)
-        return LoggedIn.by(Reply(200, (("Content-Type", "application/json"),), body))
+        return LoggedIn.of(Reply(200, (("Content-Type", "application/json"),), body))
     setting = ("Set-Cookie", cookie.setting(key))
     if given.others is None:
-        return LoggedIn.by(Reply(204, (), b""), setting)
+        return LoggedIn.of(Reply(204, (), b""), setting)
     back = given.others.get("return_to") or dict(parse_qsl(attempt.query[1:])).get("return_to", "/")
-    return LoggedIn.by(Reply(303, (("Location", return_paths.safe(back)),), b""), setting)
+    return LoggedIn.of(Reply(303, (("Location", return_paths.safe(back)),), b""), setting)

@@ -11,8 +11,8 @@ ISSUER = "https://id.example"
 HERS = "iss=https%3A%2F%2Fid.example"
 
 
-def provider(*, names_itself: bool) -> Metadata:
-    return Metadata(ISSUER, "", "", "", "", (), names_itself)
+def provider(*, sends_iss: bool) -> Metadata:
+    return Metadata(ISSUER, "", "", "", "", (), sends_iss)
 
 
 def test_a_query_that_is_there_already() -> None:
@@ -27,7 +27,7 @@ def test_a_query_that_is_there_already() -> None:
 
 def test_a_code() -> None:
     """With the issuer's name where that is due, and whatever else comes with it."""
-    strict, lax = provider(names_itself=True), provider(names_itself=False)
+    strict, lax = provider(sends_iss=True), provider(sends_iss=False)
     answer = Code(Secret("c"))
     assert (
         authorization_code.read_answer(f"?code=c&state=s&{HERS}&session_state=x", strict) == answer
@@ -54,12 +54,12 @@ def test_a_code() -> None:
 def test_no_answer(query: str, said: str) -> None:
     """Nothing is picked by chance."""
     with pytest.raises(BadAnswer, match=said):
-        authorization_code.read_answer(query, provider(names_itself=True))
+        authorization_code.read_answer(query, provider(sends_iss=True))
 
 
 def test_an_error() -> None:
     """In a word that is known here; with a code beside it, it is still an error."""
-    metadata = provider(names_itself=True)
+    metadata = provider(sends_iss=True)
     for query, error in (
         (f"?error=access_denied&{HERS}", "access_denied"),
         ("?error=access_denied&error_description=x", "access_denied"),

@@ -78,7 +78,7 @@ def test_a_no_beside_an_opaque_token(body: Any, may: bool) -> None:
 )
 def test_a_reply_that_logs_nobody_in(body: Any, expected: bool) -> None:
     """It asks for a second step, or denies the login and hands out no opaque token."""
-    assert denials.is_no_login(reply(body)) is expected
+    assert denials.denies_login(reply(body)) is expected
 
 
 def test_what_cannot_be_read_says_no_other_step() -> None:

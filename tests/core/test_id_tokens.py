@@ -88,6 +88,6 @@ def test_another_nonce(nonce: Any) -> None:
 @pytest.mark.parametrize("value", [None, "", 7, ["a"], "a\nb", "\ud800", "a" * 1025])
 def test_how_a_logout_token_may_call_a_session(value: Any) -> None:
     """By what is a name, for no logout token can hold anything else."""
-    assert id_tokens.names({"sid": "a", "sub": "b"}) == [("sid", "a"), ("sub", "b")]
-    assert id_tokens.names({"sid": value, "sub": "b"}) == [("sub", "b")]
-    assert id_tokens.names({"sid": "a", "sub": value}) == [("sid", "a")]
+    assert id_tokens.session_names({"sid": "a", "sub": "b"}) == [("sid", "a"), ("sub", "b")]
+    assert id_tokens.session_names({"sid": value, "sub": "b"}) == [("sub", "b")]
+    assert id_tokens.session_names({"sid": "a", "sub": value}) == [("sid", "a")]

@@ -102,9 +102,9 @@ def test_what_asks_for_a_second_step_logs_nobody_in(said: dict[str, Any]) -> Non
         [{**said, "token": TOKEN}],
     ):
         assert not logs_in(body), body
-    assert mfa_replies.are_asked_for(document(json.dumps({"a": [said]})))
+    assert mfa_replies.any_asks(document(json.dumps({"a": [said]})))
     for body in ({**said, "user": {"id": 1}}, {"user": {"id": 1, **said}}):
-        around = mfa_replies.objects_on_the_way_to(document(json.dumps(body)), ["user", "id"])
+        around = mfa_replies.objects_above(document(json.dumps(body)), ["user", "id"])
         assert any(map(mfa_replies.asks, around))
 
 
@@ -167,7 +167,7 @@ def test_what_only_speaks_of_one_does_not_ask(said: dict[str, Any]) -> None:
     """A setting of the user's, a step that is over, or another thing altogether."""
     for body in ({**said, "token": TOKEN}, {"data": {"login": {"token": TOKEN, **said}}}):
         assert logs_in(body), body
-    assert not mfa_replies.are_asked_for(document(json.dumps({"a": [said]})))
+    assert not mfa_replies.any_asks(document(json.dumps({"a": [said]})))
 
 
 @pytest.mark.parametrize("said", ASKING[:10], ids=json.dumps)
@@ -185,15 +185,15 @@ def test_what_is_asked_beside_is_of_something_else(said: dict[str, Any]) -> None
 )
 def test_any_document_can_be_asked(text: str) -> None:
     """Also one with nothing in it."""
-    assert not mfa_replies.are_asked_for(document(text))
+    assert not mfa_replies.any_asks(document(text))
     assert not any(
         map(mfa_replies.asks, mfa_replies.objects_around(document(text), lambda _n, _t: True))
     )
-    around = mfa_replies.objects_on_the_way_to(document(text), ["a", "b"])
+    around = mfa_replies.objects_above(document(text), ["a", "b"])
     assert not any(map(mfa_replies.asks, around))
 
 
 def test_of_a_name_that_stands_twice_each_counts() -> None:
     """Who reads the first one and who reads the last one would be told different things."""
     for flags in ('"mfa_required": true, "mfa_required": false', '"mfa": 0, "mfa": 1'):
-        assert mfa_replies.are_asked_for(document(f"{{{flags}}}"))
+        assert mfa_replies.any_asks(document(f"{{{flags}}}"))

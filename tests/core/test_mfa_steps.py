@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.logins.denials import says_another_step
-from gateway.core.logins.mfa.steps import handed_out, is_clients_word, read
+from gateway.core.logins.mfa.steps import handed_out, is_named_by_client, read
 from gateway.core.logins.replies import Reply
 from gateway.core.logins.token_places import JsonPointer
 
@@ -96,8 +96,8 @@ def test_a_reply_says_that_another_step_follows(body: bytes, failed: str, says: 
 def test_a_client_may_have_chosen_the_name() -> None:
     """Where a name that the client has sent comes back, it may have been put there."""
     place = JsonPointer("/data/mfa_required")
-    assert is_clients_word(place, lambda text: text == "mfa_required")
-    assert not is_clients_word(place, nothing)
+    assert is_named_by_client(place, lambda text: text == "mfa_required")
+    assert not is_named_by_client(place, nothing)
 
 
 def test_what_a_reply_hands_out() -> None:

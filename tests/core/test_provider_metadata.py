@@ -27,7 +27,7 @@ def test_the_least_that_it_says() -> None:
     metadata = read()
     assert metadata.token_endpoint == "https://token.id.example/token"
     assert metadata.client_auth == ("client_secret_basic",)
-    assert (metadata.end_session_endpoint, metadata.names_itself) == ("", False)
+    assert (metadata.end_session_endpoint, metadata.sends_iss) == ("", False)
 
 
 def test_where_it_says_so() -> None:
@@ -114,6 +114,6 @@ def test_an_endpoint_that_is_none(name: str, url: Any) -> None:
 def test_what_else_it_may_say_wrongly() -> None:
     """Is as good as nothing, or refused."""
     assert read(token_endpoint_auth_methods_supported="post").client_auth == ()
-    assert not read(authorization_response_iss_parameter_supported="true").names_itself
+    assert not read(authorization_response_iss_parameter_supported="true").sends_iss
     with pytest.raises(BadMetadata, match="end_session_endpoint"):
         read(end_session_endpoint="http://id.example/")

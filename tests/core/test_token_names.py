@@ -47,8 +47,8 @@ def test_the_likeliest_comes_first() -> None:
 )  # fmt: skip
 def test_names_of_other_tokens(name: str) -> None:
     """By one of their words, wherever it stands on the way."""
-    assert token_names.is_of_others([name])
-    assert token_names.is_of_others(["data", 0, name, "token"])
+    assert token_names.is_for_other_purpose([name])
+    assert token_names.is_for_other_purpose(["data", 0, name, "token"])
 
 
 @pytest.mark.parametrize(
@@ -59,4 +59,4 @@ def test_names_of_other_tokens(name: str) -> None:
 )  # fmt: skip
 def test_names_that_only_look_like_it(name: str) -> None:
     """Words are compared as a whole."""
-    assert not token_names.is_of_others([name, "token", 0])
+    assert not token_names.is_for_other_purpose([name, "token", 0])

@@ -47,7 +47,7 @@ from gateway.core.logins.carriers import KeyCookie
 from gateway.core.logins.denials import is_denial
 from gateway.core.logins.login_form import BadLoginForm
 from gateway.core.logins.mfa import steps
-from gateway.core.logins.mfa.replies import are_asked_for
+from gateway.core.logins.mfa.replies import any_asks
 from gateway.core.logins.provider_metadata import BadMetadata
 from gateway.core.logins.replies import Reply, UnreadableReply, nothing_sent
 from gateway.core.logins.reply_tokens import NoToken
@@ -423,7 +423,7 @@ REPLIES: list[tuple[str, Read, int]] = [
     ("JWTs", _in_text(lambda text: list(jwt_text.spans(text))), REPLY),
     ("first step", _of_reply(lambda reply: steps.handed_out(reply, nothing_sent)), REPLY),
     ("denial", _of_json(lambda text: is_denial(json_text.document(text))), REPLY),
-    ("second step", _of_json(lambda text: are_asked_for(json_text.document(text))), REPLY),
+    ("second step", _of_json(lambda text: any_asks(json_text.document(text))), REPLY),
     (
         "provider",
         _in_json(lambda data: provider_metadata.read(data, "https://a"), BadMetadata),

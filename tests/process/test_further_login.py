@@ -58,7 +58,7 @@ class ClubMottoLogin(Login):
         if attempt.body != self._motto:
             raise BackendFailed(refusals.WRONG_LOGIN)
         issued = await self._minter.issue(attempt, "member", {})
-        return LoggedIn.by(Reply(200, (), issued.key.reveal().encode()))
+        return LoggedIn.of(Reply(200, (), issued.key.reveal().encode()))
 '''
 
 

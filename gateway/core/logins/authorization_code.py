@@ -104,15 +104,15 @@ def read_answer(query: str, metadata: Metadata) -> Code | Denied:
     code, error = _sole(parameters, "code"), _sole(parameters, "error")
     if error is not None:
         # Without `iss`, for some providers leave it out of errors. An error lets no user in.
-        return Denied(known(error))
-    if issuer is None and metadata.names_itself:
+        return Denied(known_error(error))
+    if issuer is None and metadata.sends_iss:
         raise BadAnswer("no_iss")
     if not code:
         raise BadAnswer("no_code")
     return Code(Secret(code))
 
 
-def known(error: object) -> str:
+def known_error(error: object) -> str:
     """A provider's error if the specifications know it, or else `OTHER`."""
     return error if isinstance(error, str) and error in DENIALS | _FAULTS else OTHER
 

@@ -32,7 +32,7 @@ def deletions(values: Sequence[str], claims: Mapping[str, Any] | None, now: floa
     A new token of the same user is no logout: many backends give one with each answer.
     """
     cookies = [set_cookies.read(value) for value in values]
-    if any(_goes_on(cookie, claims, now) for cookie in cookies):
+    if any(_keeps_session(cookie, claims, now) for cookie in cookies):
         return []
     return [cookie_deletions.deletion_of(cookie) for cookie in cookies]
 
@@ -42,7 +42,7 @@ def clears(clear_site_data: bytes) -> bool:
     return any(kind in clear_site_data for kind in _CLEARING)
 
 
-def _goes_on(cookie: SetCookie, claims: Mapping[str, Any] | None, now: float) -> bool:
+def _keeps_session(cookie: SetCookie, claims: Mapping[str, Any] | None, now: float) -> bool:
     token = jwt_text.first(cookie.value)
     if not token or set_cookies.is_deletion(cookie, now):
         return False

@@ -67,17 +67,17 @@ def may_hand_out(reply: Reply, place: JsonPointer) -> bool:
     return is_in_part and _names_token(reply, pointed(place.pointer))
 
 
-def is_no_login(reply: Reply) -> bool:
+def denies_login(reply: Reply) -> bool:
     """Whether a JSON reply asks for a second step, or denies the login and hands out no token.
 
     Raises `UnreadableReply`.
     """
     try:
-        if mfa_replies.are_asked_for(reply.document()):
+        if mfa_replies.any_asks(reply.document()):
             return True
     except NotJson:
         return False
-    return is_no_around(reply) and not _names_token(reply, ())
+    return denies_around_token(reply) and not _names_token(reply, ())
 
 
 def says_another_step(reply: Reply, place: JsonPointer) -> bool:
@@ -92,7 +92,7 @@ def says_another_step(reply: Reply, place: JsonPointer) -> bool:
         return False
 
 
-def is_no_around(reply: Reply) -> bool:
+def denies_around_token(reply: Reply) -> bool:
     """Whether a JSON reply denies the login, or asks for a second step, around a token."""
     try:
         around = mfa_replies.objects_around(reply.document(), _is_called_token)

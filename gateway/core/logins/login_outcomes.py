@@ -10,7 +10,7 @@ from gateway.core.http.refusals import Refusal
 Outcome = Literal["succeeded", "failed", "undecided", "broken"]
 
 # The backend did not check the password, or its answer did not come in time.
-_UNASKED = (refusals.TOO_MANY_AT_ONCE, refusals.UPSTREAM_REFUSED)
+_UNDECIDED = (refusals.TOO_MANY_AT_ONCE, refusals.UPSTREAM_REFUSED)
 _UNAVAILABLE = frozenset({503, 504})
 
 # A proxy in front of a backend says so with 502, too (RFC 9110 §15.6.3).
@@ -25,7 +25,7 @@ def of_refusal(refusal: Refusal) -> Outcome:
     """The outcome of a refusal. An unusable reply is a failure: backends say no in those."""
     if refusal in _BREAKDOWNS:
         return "broken"
-    is_undecided = refusal in _UNASKED or refusal.status in _UNAVAILABLE
+    is_undecided = refusal in _UNDECIDED or refusal.status in _UNAVAILABLE
     return "undecided" if is_undecided else "failed"
 
 

@@ -38,7 +38,7 @@ class Metadata:
     jwks_uri: str
     end_session_endpoint: str
     client_auth: tuple[str, ...]  # how clients may authenticate at the token endpoint
-    names_itself: bool  # with `iss` in its answers (RFC 9207)
+    sends_iss: bool  # with `iss` in its answers (RFC 9207)
 
 
 def address(issuer: str) -> str:

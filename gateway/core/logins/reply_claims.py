@@ -39,7 +39,7 @@ def collect(reply: Reply, wanted: Iterable[Wanted]) -> dict[str, Any]:
     return claims
 
 
-def are_refused(reply: Reply, wanted: Iterable[Wanted]) -> bool:
+def deny_login(reply: Reply, wanted: Iterable[Wanted]) -> bool:
     """Whether a reply with these claims denies the login, or asks for a second step.
 
     It says so around `sub`. Raises `UnreadableReply`.
@@ -50,7 +50,7 @@ def are_refused(reply: Reply, wanted: Iterable[Wanted]) -> bool:
         return False
     places = [place for name, place, _ in wanted if name == "sub"]
     [path] = [pointed(place.pointer) for place in places if isinstance(place, JsonPointer)] or [()]
-    around = mfa_replies.objects_on_the_way_to(document, path)
+    around = mfa_replies.objects_above(document, path)
     return any(mfa_replies.asks(members) or is_denial(members) for members in around)
 
 

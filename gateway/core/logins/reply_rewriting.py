@@ -19,7 +19,7 @@ from gateway.core.logins.reply_tokens import Found, InBody
 from gateway.core.tokens import jwt_text
 
 # Fields about the body's bytes (RFC 9110 §8.8, RFC 9530): wrong once these change.
-_OF_THE_BYTES = frozenset({"etag", "content-md5", "digest", "content-digest", "repr-digest"})
+_DIGEST_FIELDS = frozenset({"etag", "content-md5", "digest", "content-digest", "repr-digest"})
 
 # Gives the text that takes a token's place.
 Put = Callable[[str], str]
@@ -89,7 +89,7 @@ def _rewritten(reply: Reply, chosen: int, in_field: Put, in_body: Put) -> Reply:
     )
     body = _body(reply, _Eraser(in_body, by_name))
     if body != reply.body:
-        fields = tuple(line for line in fields if line[0].lower() not in _OF_THE_BYTES)
+        fields = tuple(line for line in fields if line[0].lower() not in _DIGEST_FIELDS)
     return _certain(replace(reply, fields=fields, body=body))
 
 

@@ -119,7 +119,7 @@ def _by_known_names(reply: Reply) -> Iterator[Sequence[Found]]:
     their names and by their depth. The body of a redirect is for people. A reply that denies the
     login, or asks for a second step, has no token.
     """
-    if denials.is_no_around(reply):
+    if denials.denies_around_token(reply):
         return
     if reply.status < 300:
         yield from _in_body(reply)
@@ -151,7 +151,7 @@ def _in_body(reply: Reply) -> Iterator[Sequence[Found]]:
 
 def _rank(string: String) -> int | None:
     """How likely a string of a JSON body is the token (0 is the likeliest); None: it is not."""
-    if string.is_name or is_refresh(string) or token_names.is_of_others(string.path):
+    if string.is_name or is_refresh(string) or token_names.is_for_other_purpose(string.path):
         return None
     is_all_there_is = string.container is None
     return 0 if is_all_there_is else token_names.rank(string.name)

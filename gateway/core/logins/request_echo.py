@@ -27,13 +27,13 @@ _MAX_WINDOWS = 8
 
 # The characters of tokens, without case (RFC 7515 §2), and all other bytes.
 _ALPHABET = b"abcdefghijklmnopqrstuvwxyz0123456789._-"
-_OTHERS = bytes(byte for byte in range(256) if byte not in _ALPHABET)
+_OTHER_BYTES = bytes(byte for byte in range(256) if byte not in _ALPHABET)
 
 # In characters. Normalising sorts accents in quadratic time, so it is done in pieces.
 _NORMALISED_AT_ONCE = 64
 
 # The tags that HTML sanitizers and XML readers cut out, some of them with their text.
-_CUT_OUT = (
+_TAGS = (
     re.compile(r"<!\[CDATA\[|<[^<>]*+>"),
     re.compile(
         r"<!--(?:(?!-->).)*+(?:-->)?|<(script|style)\b(?:(?!</\1).)*+|<!\[CDATA\["
@@ -46,8 +46,8 @@ _CUT_OUT = (
 # comment may stand before the other name.
 _ALIAS = r"(?<![\w$-])%s[\s,+\ufeff]*+(?:#|:[\s,+\ufeff]*+[A-Za-z_#])"
 # How Apollo's clients refer to a document that the server has stored.
-_STORED = re.compile("persistedQuery|sha256Hash")
-_OF_THE_TEXT = ("content-type", "content-encoding")
+_STORED_DOCUMENT = re.compile("persistedQuery|sha256Hash")
+_ENCODING_FIELDS = ("content-type", "content-encoding")
 
 
 class EchoDetector:
@@ -78,10 +78,10 @@ class EchoDetector:
         It can do so by an alias (GraphQL, October 2021, §2.7), or in a stored document.
         """
         alias = re.compile(_ALIAS % re.escape(field))
-        fields = [line for line in self._fields if line[0].lower() in _OF_THE_TEXT]
+        fields = [line for line in self._fields if line[0].lower() in _ENCODING_FIELDS]
         try:
             texts = readings(self._target, fields, self._body)
-            return any(alias.search(text) or _STORED.search(text) for text in texts)
+            return any(alias.search(text) or _STORED_DOCUMENT.search(text) for text in texts)
         except Unreadable:
             return True
 
@@ -93,7 +93,7 @@ class EchoDetector:
         for text in self.texts():
             yield _squeezed(text)
             if "<" in text:
-                yield from (_squeezed(part.sub("", text)) for part in _CUT_OUT)
+                yield from (_squeezed(part.sub("", text)) for part in _TAGS)
 
 
 # For requests that hold nothing of a client's.
@@ -123,4 +123,4 @@ def _squeezed(text: str) -> bytes:
         starts = range(0, len(text), _NORMALISED_AT_ONCE)
         pieces = (text[start : start + _NORMALISED_AT_ONCE] for start in starts)
         text = "".join(unicodedata.normalize("NFKD", piece) for piece in pieces)
-    return text.lower().encode("ascii", "ignore").translate(None, _OTHERS)
+    return text.lower().encode("ascii", "ignore").translate(None, _OTHER_BYTES)

@@ -39,7 +39,7 @@ _BEFORE = re.compile(r"^(?:__(?:host|secure)-)?(?:x[-_])?")
 _JOINTS = re.compile(r"[-_. ]+")
 
 # Words in the names of tokens for another purpose: a second step, one link, one form.
-_OF_OTHERS = frozenset(
+_OTHER_PURPOSES = frozenset(
     {
         *("2fa", "challenge", "factor", "hotp", "mfa", "otp", "step", "tfa", "totp"),
         *(
@@ -70,9 +70,11 @@ def rank(name: str) -> int | None:
     return _RANKS.get(plain, _RANKS.get(plain.removesuffix("cookie")))
 
 
-def is_of_others(path: Iterable[str | int]) -> bool:
+def is_for_other_purpose(path: Iterable[str | int]) -> bool:
     """Whether a name on the path to a token marks it as one for another purpose."""
-    return any(isinstance(part, str) and not _OF_OTHERS.isdisjoint(words(part)) for part in path)
+    return any(
+        isinstance(part, str) and not _OTHER_PURPOSES.isdisjoint(words(part)) for part in path
+    )
 
 
 def words(name: str) -> list[str]:

@@ -67,7 +67,7 @@ def read(body: bytes) -> TokenResponse:
 def error_in(body: bytes) -> str:
     """The error in an unsuccessful answer, as one of the known words."""
     try:
-        return authorization_code.known(_object(body).get("error"))
+        return authorization_code.known_error(_object(body).get("error"))
     except BadTokenResponse:
         return authorization_code.OTHER
 

@@ -60,7 +60,7 @@ def check_nonce(payload: Mapping[str, Any], nonce: str) -> None:
         raise NotVerified("wrong_nonce")
 
 
-def names(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
+def session_names(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The claims, and their values, by which a logout token may name an ID token's session."""
     names = [(kind, payload.get(kind)) for kind in ("sid", "sub")]
     return [(kind, value) for kind, value in names if _is_name(value)]

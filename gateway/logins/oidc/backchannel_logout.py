@@ -45,11 +45,11 @@ class BackchannelLogout:
         except NotVerified as error:
             _log.warning("a logout token of %s is refused: %s", self._config.issuer, error)
             return _json(400, {"error": "invalid_request"})
-        found = await self._sessions.directory.named(self._name(logout))
+        found = await self._sessions.directory.named(self._session_name(logout))
         ended = await self._sessions.revoke(*found)
         # Claimed last: if ending the sessions fails, the provider may send the token again.
-        lasts = id_tokens.LOGOUT_LIFE + 2 * self._sessions.skew
-        await self._sessions.replay_guard.claim(self._use(logout), lasts)
+        lifetime = id_tokens.LOGOUT_LIFE + 2 * self._sessions.skew
+        await self._sessions.replay_guard.claim(self._replay_id(logout), lifetime)
         for event in of_sessions(
             "logout", ended, reason="backchannel", request_id=attempt.request_id, by="provider"
         ):
@@ -62,21 +62,21 @@ class BackchannelLogout:
         logout = id_tokens.read_logout_token(
             token, claims.payload, now=time.time(), leeway=self._sessions.skew
         )
-        if await self._sessions.replay_guard.is_claimed(self._use(logout)):
+        if await self._sessions.replay_guard.is_claimed(self._replay_id(logout)):
             raise NotVerified("used")
         return logout
 
-    def _name(self, logout: LogoutToken) -> str:
+    def _session_name(self, logout: LogoutToken) -> str:
         if logout.sid is not None:
-            return name(self._config, "sid", logout.sid)
-        return name(self._config, "sub", logout.subject or "")
+            return session_name(self._config, "sid", logout.sid)
+        return session_name(self._config, "sub", logout.subject or "")
 
-    def _use(self, logout: LogoutToken) -> str:
+    def _replay_id(self, logout: LogoutToken) -> str:
         # One token may be for several clients of the provider: each one uses it once.
         return f"logout\n{self._config.issuer}\n{self._config.client_id}\n{logout.jti}"
 
 
-def name(config: OidcSection, kind: str, value: str) -> str:
+def session_name(config: OidcSection, kind: str, value: str) -> str:
     """A provider's name for sessions: by its own session (`sid`), or by its user (`sub`).
 
     Names are those of one client: another client of the provider has sessions of its own.

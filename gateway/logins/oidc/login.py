@@ -173,14 +173,14 @@ class OidcLogin(Login):
             refresh=token_response.dump(self._stored(tokens, metadata)),
             renew_before=self._config.renew_before if tokens.refresh_token else None,
             names=[
-                backchannel_logout.name(self._config, kind, value)
-                for kind, value in id_tokens.names(claims.payload)
+                backchannel_logout.session_name(self._config, kind, value)
+                for kind, value in id_tokens.session_names(claims.payload)
             ],
         )
         report(self._sessions, "login", attempt, issued.session)
         like = _cookie(attempt)
         key = like.setting(issued.key.reveal())
-        return LoggedIn.by(
+        return LoggedIn.of(
             _redirect(pending.return_to, login_state.ended(pending.state, like), key)
         )
 

@@ -16,11 +16,11 @@ from gateway.core.json_text import Members
 from gateway.core.logins.mfa import words
 
 
-def are_asked_for(document: Any) -> bool:
+def any_asks(document: Any) -> bool:
     """Whether any object of a JSON document asks for a second step."""
     if isinstance(document, Members):
-        return asks(document) or any(are_asked_for(inner) for _, inner in document)
-    return isinstance(document, list) and any(map(are_asked_for, document))
+        return asks(document) or any(any_asks(inner) for _, inner in document)
+    return isinstance(document, list) and any(map(any_asks, document))
 
 
 def objects_around(document: Any, is_token: Callable[[str, str], bool]) -> list[Members]:
@@ -29,7 +29,7 @@ def objects_around(document: Any, is_token: Callable[[str, str], bool]) -> list[
     `is_token` tells a token by its name and its text.
     """
     around = [document] if isinstance(document, Members) else []
-    _note_around(document, "", is_token, around)
+    _collect_around(document, "", is_token, around)
     return around
 
 
@@ -38,22 +38,22 @@ def asks(members: Members) -> bool:
     return any(words.asks(name, value) for name, value in members)
 
 
-def objects_on_the_way_to(document: Any, path: Sequence[str]) -> list[Members]:
+def objects_above(document: Any, path: Sequence[str]) -> list[Members]:
     """The objects of a JSON document around this place, and the outermost one."""
     ends = (path[:length] for length in range(max(1, len(path))))
     around = (value for end in ends for value in json_text.values_at(document, end))
     return [value for value in around if isinstance(value, Members)]
 
 
-def _note_around(
+def _collect_around(
     value: Any, name: str, is_token: Callable[[str, str], bool], around: list[Members]
 ) -> bool:
     """Add the objects that hold a token to `around`; return whether this value holds one."""
     if isinstance(value, Members):
-        held = [part for part, inner in value if _note_around(inner, part, is_token, around)]
+        held = [part for part, inner in value if _collect_around(inner, part, is_token, around)]
         if held:
             around.append(value)
         return bool(held)
     if isinstance(value, list):
-        return bool([inner for inner in value if _note_around(inner, name, is_token, around)])
+        return bool([inner for inner in value if _collect_around(inner, name, is_token, around)])
     return isinstance(value, str) and is_token(name, value)

@@ -58,7 +58,7 @@ def read(texts: _Texts, fields: _Texts) -> Step:
     return Step(is_first, {value for _, value in sent}, named if is_clear else set())
 
 
-def is_clients_word(failed: JsonPointer, is_echo: IsEcho) -> bool:
+def is_named_by_client(failed: JsonPointer, is_echo: IsEcho) -> bool:
     """Whether the client may have chosen the name at which a reply says that a step follows.
 
     In GraphQL, a client can give one field the name of another.

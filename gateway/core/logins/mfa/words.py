@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.core.json_text import Members
-from gateway.core.logins.token_names import is_of_others, words
+from gateway.core.logins.token_names import is_for_other_purpose, words
 
 _FACTOR_OR_STEP = r"mfa|[2t]fa|otp|factor|challenge|step|pending"
 
@@ -132,7 +132,7 @@ def _is_said(name: str, text: str) -> bool:
     """Whether a short text of this name says that a step follows."""
     found = words(text)
     if _KIND.fullmatch(name):
-        return is_of_others([text])
+        return is_for_other_purpose([text])
     if not _SETTLED.isdisjoint(found):
         return False
     if _MESSAGE.fullmatch(name):
