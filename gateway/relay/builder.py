@@ -17,7 +17,7 @@ from gateway.relay.access.route_tokens import RouteTokens
 from gateway.relay.http1.response_head import ResponseReader
 from gateway.relay.loop.deadlines import Clock
 from gateway.relay.loop.settings import AnswerTimeouts, Settings
-from gateway.relay.loop.write_batch import Outbox
+from gateway.relay.loop.write_batch import WriteBatch
 from gateway.relay.upstream.connection import UpstreamConnection
 from gateway.relay.upstream.pool import Pool
 from gateway.relay.upstream.server import Connect, Server
@@ -33,14 +33,19 @@ class Builder:
     """Turns the rules of config.yaml into routes and pools."""
 
     def __init__(
-        self, config: Config, settings: Settings, clock: Clock, outbox: Outbox, captures: Connect
+        self,
+        config: Config,
+        settings: Settings,
+        clock: Clock,
+        write_batch: WriteBatch,
+        captures: Connect,
     ) -> None:
         """`captures` connects to who asks where tokens are captured."""
         self._config = config
         self._captures = captures
         self._settings = settings
         self._clock = clock
-        self._outbox = outbox
+        self._write_batch = write_batch
         own = frozenset(name.encode() for name in key_cookies(config))
         self._reader = ResponseReader(own_cookies=own)
         self._lenient_reader = ResponseReader(own_cookies=own, lenient=True)
@@ -173,7 +178,7 @@ class Builder:
             share=limits.per_address,
             connect_timeout=timeouts.connect,
             new_connection=lambda server: UpstreamConnection(
-                server, reader, self._settings, self._clock, self._outbox
+                server, reader, self._settings, self._clock, self._write_batch
             ),
         )
 

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 # A client that is still sending when its last answer has been written is listened to for this much
 # longer: a close beside unread bytes is a reset, which destroys what is on its way to the client
 # (RFC 9112 §9.6). An empty line that an old client sends behind its body is enough for that.
-_MOST_LINGERED = 1024 * 1024
+_MAX_LINGERED_BYTES = 1024 * 1024
 
 # So many requests of one client are answered before others have their turn: 2 ms of them.
-_MAX_AT_ONCE = 64
+_MAX_REQUESTS_AT_ONCE = 64
 
 _RESET = struct.pack("ii", 1, 0)
 
@@ -154,7 +154,7 @@ class ClientConnection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         assert self.transport is not None
-        self._context.outbox.write(self.transport, data)
+        self._context.write_batch.write(self.transport, data)
 
     def take(self) -> bytes:
         """Hands over what has been read ahead."""
@@ -214,7 +214,7 @@ class ClientConnection(asyncio.Protocol):
     def close(self) -> None:
         """Closes when everything written has left, which may take the time of the least rate."""
         self._lingered = max(self._lingered, 0)
-        self._context.outbox.flush()
+        self._context.write_batch.flush()
         if self.transport is not None:
             settings, now = self._context.settings, self._context.clock.now
             unsent = self.transport.get_write_buffer_size()
@@ -226,7 +226,7 @@ class ClientConnection(asyncio.Protocol):
         transport = self.transport
         assert transport is not None
         self._lingered = max(self._lingered, 0)
-        self._context.outbox.flush()
+        self._context.write_batch.flush()
         if not reset:
             transport.close()
             return
@@ -251,7 +251,7 @@ class ClientConnection(asyncio.Protocol):
                 if not self._next_request():
                     break
                 started += 1
-                if started == _MAX_AT_ONCE:
+                if started == _MAX_REQUESTS_AT_ONCE:
                     self._context.loop.call_soon(self._pump)
                     break
         finally:
@@ -324,7 +324,7 @@ class ClientConnection(asyncio.Protocol):
         self.buffer = b""
         if self.transport.is_closing():
             return
-        self._context.outbox.flush()
+        self._context.write_batch.flush()
         self._await_end()
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -345,5 +345,5 @@ class ClientConnection(asyncio.Protocol):
 
     def _throw_away(self, size: int) -> None:
         self._lingered += size
-        if self._lingered > _MOST_LINGERED:
+        if self._lingered > _MAX_LINGERED_BYTES:
             self.cut(reset=True)

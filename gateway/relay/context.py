@@ -23,7 +23,7 @@ from gateway.relay.http1.request_ids import RequestIds
 from gateway.relay.http1.request_reader import RequestReader
 from gateway.relay.loop.deadlines import Clock
 from gateway.relay.loop.settings import Settings
-from gateway.relay.loop.write_batch import Outbox
+from gateway.relay.loop.write_batch import WriteBatch
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class Context:
     instance: str
     proxies: Trusted  # believed in what they say of their clients
     describing: Trusted  # whose questions about others' requests are answered
-    outbox: Outbox
+    write_batch: WriteBatch
     loop: asyncio.AbstractEventLoop  # asking for the running one costs a system call each time
     cookies: TrustedCookies
     ender: SessionEnder

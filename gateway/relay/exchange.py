@@ -49,7 +49,7 @@ class State(enum.Enum):
     ENDED = enum.auto()
 
 
-# As names of the module they cost no look-up in the class, which takes 50 ns on CPython 3.11.
+# As names of the module: a look-up in an Enum takes ten times as long on CPython 3.11.
 DECIDING, PASSING, ENDED = State
 
 

@@ -65,14 +65,22 @@ class LiveSessions:
 
     def _live(self) -> list[tuple[Exchange, str]]:
         exchanges = [client.exchange for client in self._clients if client.exchange is not None]
-        return [(each, held) for each in exchanges if (held := _held_by(each)) is not None]
+        return [
+            (exchange, session_id)
+            for exchange in exchanges
+            if (session_id := _held_by(exchange)) is not None
+        ]
 
     async def _check(self) -> None:
         """Asks the store which sessions still live. While it does not answer, none has ended."""
         asked, self._doubtful = self._doubtful, set()
         try:
             ended = asked - await self._sessions.living(asked)
-            held = [(each, held_id) for each, held_id in self._live() if held_id in ended]
+            held = [
+                (exchange, session_id)
+                for exchange, session_id in self._live()
+                if session_id in ended
+            ]
             self._end(held)
         except StoreUnavailable:
             self._doubtful |= asked  # until the next tick

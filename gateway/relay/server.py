@@ -38,7 +38,7 @@ from gateway.relay.http1.request_reader import RequestReader
 from gateway.relay.live_sessions import LiveSessions
 from gateway.relay.loop.deadlines import Clock
 from gateway.relay.loop.settings import Settings
-from gateway.relay.loop.write_batch import Outbox
+from gateway.relay.loop.write_batch import WriteBatch
 from gateway.relay.upstream.server import Connect
 
 if TYPE_CHECKING:
@@ -93,9 +93,9 @@ class Relay:
             self._clients, config.timeouts.write, _seconds_per_byte(config.limits.min_rate)
         )
         loop = asyncio.get_running_loop()
-        outbox = Outbox(loop)
+        write_batch = WriteBatch(loop)
         settings = _settings(config)
-        builder = Builder(config, settings, self._clock, outbox, captures)
+        builder = Builder(config, settings, self._clock, write_batch, captures)
         requests = RequestReader(
             instance=instance,
             identity=config.identity,
@@ -141,7 +141,7 @@ class Relay:
             instance=instance,
             proxies=Trusted(config.trusted_proxies),
             describing=Trusted(() if config.verify is None else config.verify.trusted),
-            outbox=outbox,
+            write_batch=write_batch,
             loop=loop,
             cookies=cookies,
             ender=SessionEnder(sessions, loop),
@@ -155,7 +155,7 @@ class Relay:
         limits, clients = config.limits, self._clients
 
         def holders() -> Iterable[str]:
-            return (each.exchange.network for each in clients if each.exchange is not None)
+            return (client.exchange.network for client in clients if client.exchange is not None)
 
         shares = Shares(limits.requests, limits.per_address, holders, always=_ALWAYS)
         return Load(limits.requests, shares)

@@ -31,7 +31,7 @@ class State(enum.Enum):
     OVER = enum.auto()  # it waits for nothing any more
 
 
-# As names of the module they cost no look-up in the class, which takes 50 ns on CPython 3.11.
+# As names of the module: a look-up in an Enum takes ten times as long on CPython 3.11.
 POSTPONED, WAITING, SENT, OVER = State
 
 

@@ -12,7 +12,7 @@ from gateway.core.http.refusals import Refusal
 from gateway.relay.http1.response_head import ResponseReader
 from gateway.relay.loop.deadlines import Clock
 from gateway.relay.loop.settings import Settings
-from gateway.relay.loop.write_batch import Outbox
+from gateway.relay.loop.write_batch import WriteBatch
 from gateway.relay.upstream.connection import UpstreamConnection
 from gateway.relay.upstream.pool import Pool
 from gateway.relay.upstream.server import Connect, Outage, Server
@@ -96,7 +96,7 @@ async def pool(
     *ports: int, places: int = 2, share: int = 100, connect_timeout: float = HANG
 ) -> AsyncIterator[Pool]:
     """An upstream of servers at these ports of loopback."""
-    clock, outbox = Clock((), 1, 0), Outbox(asyncio.get_running_loop())
+    clock, write_batch = Clock((), 1, 0), WriteBatch(asyncio.get_running_loop())
     reader = ResponseReader(own_cookies=frozenset())
     servers = [
         Server(
@@ -117,7 +117,9 @@ async def pool(
         places=places,
         share=share,
         connect_timeout=connect_timeout,
-        new_connection=lambda server: UpstreamConnection(server, reader, SETTINGS, clock, outbox),
+        new_connection=lambda server: UpstreamConnection(
+            server, reader, SETTINGS, clock, write_batch
+        ),
     )
     try:
         yield built

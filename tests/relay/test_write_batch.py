@@ -1,4 +1,4 @@
-"""The outbox: what one turn of the event loop writes leaves together, in its order."""
+"""The write_batch: what one turn of the event loop writes leaves together, in its order."""
 
 import asyncio
 import socket
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from gateway.relay.loop.write_batch import Outbox
+from gateway.relay.loop.write_batch import WriteBatch
 
 LARGE = 256 * 1024
 
@@ -45,60 +45,60 @@ async def lines() -> AsyncIterator[list[Line]]:
 
 
 @pytest.fixture
-async def outbox() -> Outbox:
-    return Outbox(asyncio.get_running_loop())
+async def write_batch() -> WriteBatch:
+    return WriteBatch(asyncio.get_running_loop())
 
 
 async def turn() -> None:
     await asyncio.sleep(0)
 
 
-async def test_together_at_the_end_of_the_turn(lines: list[Line], outbox: Outbox) -> None:
+async def test_together_at_the_end_of_the_turn(lines: list[Line], write_batch: WriteBatch) -> None:
     """In the order in which they were written, and not before."""
     one, other = lines
-    outbox.write(one.transport, b"a")
-    outbox.write(other.transport, b"b")
-    outbox.write(one.transport, b"c")
+    write_batch.write(one.transport, b"a")
+    write_batch.write(other.transport, b"b")
+    write_batch.write(one.transport, b"c")
     assert one.read() == other.read() == b""
     await turn()
     assert (one.read(), other.read()) == (b"ac", b"b")
-    outbox.write(one.transport, b"d")
+    write_batch.write(one.transport, b"d")
     await turn()
     assert one.read() == b"d"
 
 
-async def test_what_is_large_leaves_at_once(lines: list[Line], outbox: Outbox) -> None:
+async def test_what_is_large_leaves_at_once(lines: list[Line], write_batch: WriteBatch) -> None:
     """With all that was written before it; so whoever is blocked is known to be."""
     one, other = lines
-    outbox.write(one.transport, b"a")
-    outbox.write(other.transport, bytes(LARGE))
+    write_batch.write(one.transport, b"a")
+    write_batch.write(other.transport, bytes(LARGE))
     assert one.read() == b"a"
     assert other.transport.get_write_buffer_size() > 0
 
 
-async def test_what_waits_is_bounded(lines: list[Line], outbox: Outbox) -> None:
+async def test_what_waits_is_bounded(lines: list[Line], write_batch: WriteBatch) -> None:
     """Hundreds of refusals may be written in one turn."""
     one, _ = lines
     for _ in range(300):
-        outbox.write(one.transport, b"a")
+        write_batch.write(one.transport, b"a")
     assert len(one.read()) > 200, "most have left"
 
 
-async def test_whoever_closes_flushes_first(lines: list[Line], outbox: Outbox) -> None:
+async def test_whoever_closes_flushes_first(lines: list[Line], write_batch: WriteBatch) -> None:
     one, other = lines
-    outbox.write(one.transport, b"a")
-    outbox.flush()
+    write_batch.write(one.transport, b"a")
+    write_batch.flush()
     one.transport.close()
     await turn()
     assert one.read() == b"a"
     assert other.read() == b""
 
 
-async def test_what_was_given_up_is_not_written(lines: list[Line], outbox: Outbox) -> None:
+async def test_what_was_given_up_is_not_written(lines: list[Line], write_batch: WriteBatch) -> None:
     """And takes nothing of the others with it."""
     one, other = lines
-    outbox.write(one.transport, b"a")
-    outbox.write(other.transport, b"b")
+    write_batch.write(one.transport, b"a")
+    write_batch.write(other.transport, b"b")
     one.transport.abort()
     await turn()
     assert (one.read(), other.read()) == (b"", b"b")

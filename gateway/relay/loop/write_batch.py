@@ -12,13 +12,13 @@ import asyncio
 
 # What is larger leaves at once, in bytes: so a peer that does not take it is known to be blocked
 # before more is read for it, and there is nothing to gain by waiting.
-_LARGE = 16384
+_LARGE_BYTES = 16384
 
 # So many writes wait at most, for one read can hold hundreds of requests that are refused.
-_MOST = 256
+_MAX_WAITING = 256
 
 
-class Outbox:
+class WriteBatch:
     """The writes of this turn, in their order."""
 
     __slots__ = ("_loop", "_waiting")
@@ -33,7 +33,7 @@ class Outbox:
         if not waiting:
             self._loop.call_soon(self.flush)
         waiting.append((transport, data))
-        if len(data) > _LARGE or len(waiting) >= _MOST:
+        if len(data) > _LARGE_BYTES or len(waiting) >= _MAX_WAITING:
             self.flush()
 
     def flush(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import math
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from gateway.core.http.refusals import Refusal
     from gateway.relay.loop.deadlines import Clock
     from gateway.relay.loop.settings import AnswerTimeouts, Settings
-    from gateway.relay.loop.write_batch import Outbox
+    from gateway.relay.loop.write_batch import WriteBatch
     from gateway.relay.upstream.response_handler import ResponseHandler
 
 # RFC 9110 §6.4.1: these answers have no body, whatever their fields say.
@@ -25,6 +26,22 @@ _BODILESS = frozenset({204, 304})
 
 # Answers of a server that cannot do what it is asked for, now or at all.
 _ERRORS = frozenset({429, *range(500, 600)})
+
+
+class State(enum.Enum):
+    """What is read from the connection now."""
+
+    IDLE = enum.auto()  # nothing: it carries no exchange
+    HEAD = enum.auto()  # the answer's head, behind interim ones
+    HELD = enum.auto()  # nothing: the answer is held back, while another token is sought, say
+    LENGTH = enum.auto()  # a body with a known length
+    CHUNKED = enum.auto()  # a body in chunks
+    CLOSE = enum.auto()  # a body that ends with the connection
+    TUNNEL = enum.auto()  # bytes of another protocol
+
+
+# As names of the module: a look-up in an Enum takes ten times as long on CPython 3.11.
+IDLE, HEAD, HELD, LENGTH, CHUNKED, CLOSE, TUNNEL = State
 
 
 class Owner(Protocol):
@@ -46,12 +63,7 @@ class Owner(Protocol):
 
 
 class UpstreamConnection(asyncio.Protocol):
-    """One connection to a server. It carries one exchange at a time.
-
-    An answer is in one of these states: its head is awaited, or it is held back while another token
-    is sought, or its body is being read by length, by chunks or until the connection closes, or
-    there is no answer to read any more.
-    """
+    """One connection to a server. It carries one exchange at a time."""
 
     __slots__ = (
         "_chunks",
@@ -61,12 +73,12 @@ class UpstreamConnection(asyncio.Protocol):
         "_idle_limit",
         "_kept_open",
         "_left",
-        "_outbox",
         "_owner",
         "_reader",
         "_settings",
         "_state",
         "_timeouts",
+        "_write_batch",
         "blocked",
         "deadline",
         "exchange",
@@ -85,7 +97,7 @@ class UpstreamConnection(asyncio.Protocol):
         reader: ResponseReader,
         settings: Settings,
         clock: Clock,
-        outbox: Outbox,
+        write_batch: WriteBatch,
     ) -> None:
         self.exchange: ResponseHandler | None = None
         self.transport: asyncio.Transport | None = None
@@ -99,8 +111,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._reader = reader
         self._settings = settings
         self._clock = clock
-        self._outbox = outbox
-        self._state = _IDLE
+        self._write_batch = write_batch
+        self._state = IDLE
         self._head = b""  # the part of an answer's head that is there
         self._held: tuple[ResponseHead, bytes] | None = None  # an answer that is held back
         self._left = 0
@@ -114,7 +126,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Begins an exchange: what is sent next is its request, what comes next its answer."""
         self.exchange = exchange
         self._timeouts = timeouts
-        self._state = _HEAD
+        self._state = HEAD
         if self.paused:
             self.resume()
         # While the request is sent, time is the client's to take: the wait in the pool has ended.
@@ -122,17 +134,17 @@ class UpstreamConnection(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         assert self.transport is not None
-        self._outbox.write(self.transport, data)
+        self._write_batch.write(self.transport, data)
 
     def await_answer(self) -> None:
         """The request has been sent as a whole: from now on the time is the server's."""
-        if self._state is _HEAD:
+        if self._state is HEAD:
             self.deadline = self._clock.now + self._timeouts.response
 
     def rest(self) -> None:
         """Waits in the pool for the next exchange."""
         self.exchange = None
-        self._state = _IDLE
+        self._state = IDLE
         if self.paused:
             self.resume()
         self.deadline = self._clock.now + self._owner.idle_timeout
@@ -146,7 +158,7 @@ class UpstreamConnection(asyncio.Protocol):
         if not self.usable:
             exchange.broken(refusals.UPSTREAM_CLOSED, "closed while its answer was held back")
             return
-        self._state = _HEAD
+        self._state = HEAD
         self.resume()
         try:
             self._begin_answer(exchange, *held)
@@ -157,13 +169,13 @@ class UpstreamConnection(asyncio.Protocol):
         """Ends the connection at once; a tunnel's last bytes still leave."""
         transport, state = self.transport, self._state
         self.exchange = None
-        self._state = _IDLE
+        self._state = IDLE
         self.deadline = math.inf
         self.usable = False
         if transport is None:
             return
-        if state is _TUNNEL:
-            self._outbox.flush()
+        if state is TUNNEL:
+            self._write_batch.flush()
             transport.close()
         else:
             transport.abort()
@@ -199,9 +211,9 @@ class UpstreamConnection(asyncio.Protocol):
             return
         state = self._state
         try:
-            if state is _HEAD:
+            if state is HEAD:
                 self._read_heads(exchange, data)
-            elif state is _TUNNEL:
+            elif state is TUNNEL:
                 exchange.tunnelled(data)
             else:
                 self.deadline = self._clock.now + self._idle_limit
@@ -217,17 +229,17 @@ class UpstreamConnection(asyncio.Protocol):
         self._clock.upstreams.discard(self)
         self._owner.closed(self)
         exchange, state = self.exchange, self._state
-        if state is _HELD:
+        if state is HELD:
             return  # whoever holds the answer back will find out
-        self.exchange, self._state = None, _IDLE
+        self.exchange, self._state = None, IDLE
         how = "closed" if error is None else causes.cause(error)
         if exchange is None:
             return
-        if state is _CLOSE and error is None:
+        if state is CLOSE and error is None:
             exchange.answered([], reusable=False)
-        elif state is _TUNNEL:
+        elif state is TUNNEL:
             exchange.tunnel_ended()
-        elif state is _HEAD:
+        elif state is HEAD:
             self._unanswered(exchange, refusals.UPSTREAM_CLOSED, how)
         else:
             exchange.broken(refusals.UPSTREAM_CLOSED, f"{how}, in the answer's body")
@@ -248,11 +260,11 @@ class UpstreamConnection(asyncio.Protocol):
         exchange = self.exchange
         if exchange is None:
             self.abort()
-        elif self._state is _TUNNEL:
+        elif self._state is TUNNEL:
             exchange.tunnel_ended()
         elif self.blocked:
             exchange.broken(refusals.UPSTREAM_SILENT, "timed out: it takes no more of the request")
-        elif self._state is _HEAD:
+        elif self._state is HEAD:
             self._unanswered(exchange, refusals.UPSTREAM_SILENT, "timed out")
         elif not self._waits_for_event(exchange):
             exchange.broken(refusals.UPSTREAM_SILENT, "timed out, in the answer's body")
@@ -318,7 +330,7 @@ class UpstreamConnection(asyncio.Protocol):
         concerns_key = head.status == 401 or head.set_cookies or head.clears_cookies
         if concerns_key and exchange.withholds(head):
             self.pause()
-            self._state, self._held = _HELD, (head, rest)
+            self._state, self._held = HELD, (head, rest)
             return
         if head.status in _ERRORS:
             self._owner.erred()
@@ -327,22 +339,22 @@ class UpstreamConnection(asyncio.Protocol):
         self._idle_limit = self._timeouts.body_idle
         self.deadline = self._clock.now + self._idle_limit
         if with_body and head.chunked:
-            self._state, self._chunks = _CHUNKED, ChunkedBody()
+            self._state, self._chunks = CHUNKED, ChunkedBody()
             pieces = self._chunks.feed(rest)  # before the head leaves: a bad chunk makes it a 502
             exchange.respond(head, with_body=True)
             self._deliver_chunks(exchange, pieces)
             return
         if with_body and head.length is None:
-            self._state = _CLOSE
+            self._state = CLOSE
         else:
-            self._state, self._left = _LENGTH, (head.length or 0) if with_body else 0
+            self._state, self._left = LENGTH, (head.length or 0) if with_body else 0
         exchange.respond(head, with_body=with_body)
         self._read_body(exchange, rest)
 
     def _read_body(self, exchange: ResponseHandler, data: bytes) -> None:
         """Hands on body bytes, and ends the answer at its end."""
         state = self._state
-        if state is _LENGTH:
+        if state is LENGTH:
             left = self._left
             size = len(data)
             if size < left:
@@ -353,7 +365,7 @@ class UpstreamConnection(asyncio.Protocol):
                 rest = size > left
                 exchange.deliver([data[:left] if rest else data])
                 exchange.answered([], reusable=self._kept_open and not rest)
-        elif state is _CHUNKED:
+        elif state is CHUNKED:
             assert self._chunks is not None
             self._deliver_chunks(exchange, self._chunks.feed(data))
         else:
@@ -371,20 +383,9 @@ class UpstreamConnection(asyncio.Protocol):
         if not exchange.switches(head):
             raise Malformed(causes.UNASKED_SWITCH)
         self._owner.answered()
-        self._state = _TUNNEL
+        self._state = TUNNEL
         self._idle_limit = self._settings.tunnel_idle
         self.deadline = self._clock.now + self._idle_limit
         exchange.switch(head)
         if rest:
             exchange.tunnelled(rest)
-
-
-_IDLE, _HEAD, _HELD, _LENGTH, _CHUNKED, _CLOSE, _TUNNEL = (
-    "idle",
-    "head",
-    "held",
-    "length",
-    "chunked",
-    "close",
-    "tunnel",
-)
