@@ -88,7 +88,7 @@ async def test_users_at_work_while_the_primary_changes(
     eventually(lambda: setup.ready(2), "two replicas", seconds=60)
     async with pair(running) as both:
         await both.recovered()
-        early = {f"early-{n}": await both.log_in(n % 2, f"early-{n}") for n in range(10)}
+        early = {f"early-{n}": await both.logged_in(n % 2, f"early-{n}") for n in range(10)}
         await asyncio.sleep(_LAG)
         load = Load(both)
         began = time.monotonic()
@@ -110,7 +110,7 @@ async def until_at_the_primary(both: Pair, at: int, setup: RedisSentinel) -> Non
     until = time.monotonic() + 4.0
     with setup.primary().client() as client:
         while True:
-            key = Key((await both.log_in(at, "alice")).encode())
+            key = Key((await both.logged_in(at, "alice")).encode())
             if client.exists(Layout("latchkey:").session(session_id(key))):
                 return
             assert time.monotonic() < until, "the gateway stays with the old primary"
