@@ -20,6 +20,7 @@ OUTAGE = 0.4
 ROOM_OF_ONE = 500
 
 GET = b"GET %b HTTP/1.1\r\nHost: a.example\r\n\r\n"
+HALF_A_POST = b"POST %b HTTP/1.1\r\nHost: a.example\r\nContent-Length: 10\r\n\r\nhello"
 HEAD = b"HTTP/1.1\r\nHost: a.example\r\n"
 
 
@@ -31,9 +32,9 @@ class Site:
     server: Upstream
     other: Upstream
 
-    def ask(self, path: str = "/one/") -> Client:
+    def ask(self, path: str = "/one/", request: bytes = GET) -> Client:
         client = Client(self.gateway.port)
-        client.send(GET % path.encode())
+        client.send(request % path.encode())
         return client
 
 
@@ -186,7 +187,8 @@ def test_the_room_to_wait_is_limited(site: Site) -> None:
     """One client does not fill it, others have theirs, and a client that leaves makes room."""
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(site.ask("/gone/")) for _ in range(ROOM_OF_ONE + 20)]
+        requests = (ROOM_OF_ONE // 2 + 10) * [GET, HALF_A_POST]
+        clients = [stack.enter_context(site.ask("/gone/", request)) for request in requests]
         while not (refused := _answered(clients, 0.1)):
             pass
         assert time.monotonic() - began < CONNECT
