@@ -1,4 +1,4 @@
-"""wire-rules.md#C9: who gets a page and who gets JSON, on every surface, is one question.
+"""wire-rules.md#C12: who gets a page and who gets JSON, on every surface, is one question.
 
 RFC 9110 §12.5.1: a weight of 0 means "not acceptable", and the most specific range counts.
 """
