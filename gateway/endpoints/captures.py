@@ -7,11 +7,9 @@ token, and no other token.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -19,17 +17,14 @@ from aiohttp.typedefs import Middleware
 
 from gateway.config.login_places import key_cookies, key_places
 from gateway.core.http import caller_fields, refusals
-from gateway.core.http.origins import host_of, plain_authority
-from gateway.core.http.refusals import Refusal
-from gateway.core.logins import carriers, cookie_deletions, cookie_logouts, reply_tokens
+from gateway.core.http.origins import plain_authority
+from gateway.core.logins import carriers, cookie_deletions, cookie_logouts
 from gateway.core.logins.replies import Reply, UnreadableReply, field_and_cookie
-from gateway.core.logins.reply_tokens import Found, InField, NoToken
 from gateway.core.logins.request_echo import EchoDetector
 from gateway.core.sessions import devices, keys
 from gateway.core.sessions.keys import Key
-from gateway.core.sessions.session import Session
-from gateway.core.tokens.claims import BadToken, NotVerified, read_claims
-from gateway.endpoints.answers import EndpointRefused, Handler, replied
+from gateway.core.tokens.claims import BadToken, read_claims
+from gateway.endpoints.answers import Handler, replied
 from gateway.endpoints.callers import (
     asked_host,
     by_cookie,
@@ -41,20 +36,16 @@ from gateway.endpoints.callers import (
     session_id,
 )
 from gateway.endpoints.logout_service import LogoutService
+from gateway.endpoints.token_capture import TokenCapture, cookie_of
 from gateway.logins import Attempt, Login
-from gateway.logins._asking import find_token, scrub, swap
+from gateway.logins._asking import scrub, swap
 from gateway.logins._throttled_routes import ThrottledRequest, ThrottledRoutes
-from gateway.logins._token_replacement import OtherSubject
-from gateway.observe.events import Event
 from gateway.outbound.backends import BackendFailed, Backends
-from gateway.outbound.jwks import KeysUnavailable
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
     from gateway.config.route_sections import RouteOptions
-
-_log = logging.getLogger("gateway.endpoints")
 
 
 def capturing(captures: CaptureEndpoint) -> Middleware:
@@ -83,9 +74,8 @@ class CaptureEndpoint:
         self._logouts = logouts
         self._rules = config.routes
         self._timeout = config.timeouts.response
-        self._sessions = sessions
         self._calls = calls
-        self._logins = logins
+        self._tokens = TokenCapture(sessions, logins)
         self._own_cookies = key_cookies(config)
         self._unknown = carriers.unknown_to_backends(config.keys.cookie, key_places(config))
         self._throttled_routes = ThrottledRoutes(config, sessions)
@@ -117,13 +107,13 @@ class CaptureEndpoint:
         try:
             if not reply.is_refusal:
                 sent = await _sent(request)
-                found = await self._capture(request, rule, reply, key, sent)
+                found = await self._tokens.capture(request, rule, reply, key, sent)
             if found is None:
                 shown = await scrub(reply)
             else:
                 # A client with the key in a cookie gets it in that cookie alone: no script may
                 # read it, and no other cookie may bring it a second time.
-                put = kept_in in (None, _cookie(reply, found))
+                put = kept_in in (None, cookie_of(reply, found))
                 shown = (await swap(reply, found, key.reveal() if put else "")).unstored()
         except UnreadableReply:
             raise BackendFailed(refusals.CAPTURED_REPLY) from None
@@ -168,100 +158,6 @@ class CaptureEndpoint:
                 raise BackendFailed(refusals.CAPTURED_REPLY) from None
             raise
 
-    async def _capture(
-        self,
-        request: web.Request,
-        rule: RouteOptions,
-        reply: Reply,
-        key: Key,
-        sent: EchoDetector,
-    ) -> Found | None:
-        """Where the reply holds a token, which is the session's from now on.
-
-        None if it holds none, or if the session's tokens do not come from an upstream.
-        """
-        place = rule.captures
-        assert place is not None
-        try:
-            await find_token(reply, place, sent, is_verified=True)  # or not: its login knows
-        except NoToken:
-            return None
-        except BadToken:
-            pass  # whether that is of any matter, the session's login tells
-        host = host_of(plain_authority(asked_host(request)))
-        replacing, current = self._sessions.token_writer, keys.session_id(key)
-        # Another request may change the session first. It does so once, so this loop ends.
-        while True:
-            session, record = await replacing.read(key, current)
-            if session is None or session.ends_at <= time.time():
-                raise EndpointRefused(refusals.BAD_KEY)
-            login = self._logins.get(session.login)
-            if login is None or login.token_replacement is None:
-                return None
-            try:
-                found, renewed = await login.token_replacement(
-                    session, reply, place, asked=False, host=host, sent=sent
-                )
-                await swap(reply, found, "")  # what cannot be rewritten changes nothing
-            except NoToken:
-                return None
-            except (BadToken, OtherSubject, KeysUnavailable) as error:
-                raise self._unusable(request, session, error) from None
-            before = (session.token, session.refresh, session.cookie)
-            session = replace(session, cookie=_kept_cookie(request, rule, reply, found, session))
-            if (renewed.token, renewed.refresh, session.cookie) == before:
-                return found
-            outcome, _ = await replacing.adopt(key, session, record, renewed)
-            if outcome == "gone":
-                raise EndpointRefused(refusals.BAD_KEY)
-            if outcome == "kept":
-                # Others are told by a push; this worker's next request must not come before it.
-                self._sessions.near.forget(current)
-                self._report("captured", request, session)
-                return found
-
-    def _unusable(self, request: web.Request, session: Session, error: Exception) -> BackendFailed:
-        refusal = _refusal(error)
-        _log.error(
-            "request %s: the token that came is of no use: %s",
-            request.headers.get("X-Request-Id", ""),
-            str(error) or refusal.reason,
-        )
-        self._report(refusal.reason, request, session)
-        return BackendFailed(refusal)
-
-    def _report(self, reason: str, request: web.Request, session: Session) -> None:
-        headers = request.headers
-        kept = reason == "captured"
-        self._sessions.report(
-            Event(
-                "renew" if kept else "renew_failed",
-                session.subject,
-                session.id,
-                headers.get("X-Real-IP", "unknown"),
-                reason=reason,
-                request_id=headers.get("X-Request-Id", ""),
-            )
-        )
-
-
-def _refusal(error: Exception) -> Refusal:
-    match error:
-        case OtherSubject():
-            return refusals.OTHER_SUBJECT
-        case KeysUnavailable():
-            return refusals.KEYS
-        case NotVerified():
-            return refusals.NOT_VERIFIED
-    return refusals.UNUSABLE_TOKEN
-
-
-def _cookie(reply: Reply, found: Found) -> str | None:
-    """The cookie in which a token came, if it came in one."""
-    if not isinstance(found, InField):
-        return None
-    return field_and_cookie(reply.fields[found.index])[1] or None
-
 
 def _claims(request: web.Request) -> Mapping[str, Any] | None:
     """The claims of the session's token; None if it has none.
@@ -271,17 +167,6 @@ def _claims(request: web.Request) -> Mapping[str, Any] | None:
     with suppress(BadToken):
         return read_claims(request.headers["Authorization"].partition(" ")[2], now=0).payload
     return None
-
-
-def _kept_cookie(
-    request: web.Request, rule: RouteOptions, reply: Reply, found: Found, session: Session
-) -> str:
-    """What the session keeps of the cookie that holds its key from now on."""
-    name, kept_in = _cookie(reply, found), cookies_with_keys(request)[:1]
-    if name is None or (kept_in and kept_in != [name]):
-        return session.cookie
-    prefix = (rule.strip_prefix or "").rstrip("/")
-    return reply_tokens.kept_cookie(reply, found, prefix + request.path)
 
 
 async def _attempt(request: web.Request) -> Attempt:

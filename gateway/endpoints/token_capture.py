@@ -1,0 +1,156 @@
+"""A captured token takes the place of the session's own token."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from gateway.core.http import refusals
+from gateway.core.http.origins import host_of, plain_authority
+from gateway.core.http.refusals import Refusal
+from gateway.core.logins import reply_tokens
+from gateway.core.logins.replies import Reply, field_and_cookie
+from gateway.core.logins.reply_tokens import Found, InField, NoToken
+from gateway.core.logins.request_echo import EchoDetector
+from gateway.core.sessions import keys
+from gateway.core.sessions.keys import Key
+from gateway.core.sessions.session import Session
+from gateway.core.tokens.claims import BadToken, NotVerified
+from gateway.endpoints.answers import EndpointRefused
+from gateway.endpoints.callers import asked_host, cookies_with_keys
+from gateway.logins import Login
+from gateway.logins._asking import find_token, swap
+from gateway.logins._token_replacement import OtherSubject
+from gateway.observe.events import Event
+from gateway.outbound.backends import BackendFailed
+from gateway.outbound.jwks import KeysUnavailable
+from gateway.store.sessions import Sessions
+
+if TYPE_CHECKING:
+    from gateway.config.route_sections import RouteOptions
+
+_log = logging.getLogger("gateway.endpoints")
+
+
+class TokenCapture:
+    """Puts tokens of upstreams' replies into sessions."""
+
+    def __init__(self, sessions: Sessions, logins: Mapping[str, Login]) -> None:
+        """`logins` are all logins, by their paths."""
+        self._sessions = sessions
+        self._logins = logins
+
+    async def capture(
+        self,
+        request: web.Request,
+        rule: RouteOptions,
+        reply: Reply,
+        key: Key,
+        sent: EchoDetector,
+    ) -> Found | None:
+        """Put the token of a reply into the session. Returns the token's place in the reply.
+
+        None if the reply holds no token, or if the session's tokens come from no upstream. Raises
+        `EndpointRefused`, `BackendFailed` and `StoreUnavailable`.
+
+        rule: the route's options in config.yaml
+        key: opens and seals the session
+        sent: knows what the client has sent, which is no token
+        """
+        place = rule.captures
+        assert place is not None
+        try:
+            await find_token(reply, place, sent, is_verified=True)  # or not: its login knows
+        except NoToken:
+            return None
+        except BadToken:
+            pass  # whether that is of any matter, the session's login tells
+        host = host_of(plain_authority(asked_host(request)))
+        writer, current = self._sessions.token_writer, keys.session_id(key)
+        # Another request may change the session first. It does so once, so this loop ends.
+        while True:
+            session, record = await writer.read(key, current)
+            if session is None or session.ends_at <= time.time():
+                raise EndpointRefused(refusals.BAD_KEY)
+            login = self._logins.get(session.login)
+            if login is None or login.token_replacement is None:
+                return None
+            try:
+                found, renewed = await login.token_replacement(
+                    session, reply, place, asked=False, host=host, sent=sent
+                )
+                await swap(reply, found, "")  # what cannot be rewritten changes nothing
+            except NoToken:
+                return None
+            except (BadToken, OtherSubject, KeysUnavailable) as error:
+                raise self._unusable(request, session, error) from None
+            before = (session.token, session.refresh, session.cookie)
+            session = replace(session, cookie=_kept_cookie(request, rule, reply, found, session))
+            if (renewed.token, renewed.refresh, session.cookie) == before:
+                return found
+            outcome, _ = await writer.adopt(key, session, record, renewed)
+            if outcome == "gone":
+                raise EndpointRefused(refusals.BAD_KEY)
+            if outcome == "kept":
+                # Others are told by a push; this worker's next request must not come before it.
+                self._sessions.near.forget(current)
+                self._report("captured", request, session)
+                return found
+
+    def _unusable(self, request: web.Request, session: Session, error: Exception) -> BackendFailed:
+        refusal = _refusal(error)
+        _log.error(
+            "request %s: the token that came is of no use: %s",
+            request.headers.get("X-Request-Id", ""),
+            str(error) or refusal.reason,
+        )
+        self._report(refusal.reason, request, session)
+        return BackendFailed(refusal)
+
+    def _report(self, reason: str, request: web.Request, session: Session) -> None:
+        headers = request.headers
+        kept = reason == "captured"
+        self._sessions.report(
+            Event(
+                "renew" if kept else "renew_failed",
+                session.subject,
+                session.id,
+                headers.get("X-Real-IP", "unknown"),
+                reason=reason,
+                request_id=headers.get("X-Request-Id", ""),
+            )
+        )
+
+
+def _refusal(error: Exception) -> Refusal:
+    match error:
+        case OtherSubject():
+            return refusals.OTHER_SUBJECT
+        case KeysUnavailable():
+            return refusals.KEYS
+        case NotVerified():
+            return refusals.NOT_VERIFIED
+    return refusals.UNUSABLE_TOKEN
+
+
+def cookie_of(reply: Reply, found: Found) -> str | None:
+    """The cookie in which a token came, if it came in one."""
+    if not isinstance(found, InField):
+        return None
+    return field_and_cookie(reply.fields[found.index])[1] or None
+
+
+def _kept_cookie(
+    request: web.Request, rule: RouteOptions, reply: Reply, found: Found, session: Session
+) -> str:
+    """What the session keeps of the cookie that holds its key from now on."""
+    name, kept_in = cookie_of(reply, found), cookies_with_keys(request)[:1]
+    if name is None or (kept_in and kept_in != [name]):
+        return session.cookie
+    prefix = (rule.strip_prefix or "").rstrip("/")
+    return reply_tokens.kept_cookie(reply, found, prefix + request.path)
