@@ -1,4 +1,4 @@
-"""What config.yaml may say of a route, in three groups: match, access and action.
+"""The settings of a route in three groups: match, access and action.
 
 The relay has a rule for the options of each group (`relay/access/route.py`).
 """
@@ -105,7 +105,7 @@ class RouteAction(Model):
     @model_validator(mode="before")
     @classmethod
     def _read_as_a_whole(cls, value: Any) -> Any:
-        """A captured reply is read as a whole, and so is the request that leads to it."""
+        """A captured reply is read as a whole, and so is its request."""
         if isinstance(value, dict) and value.get("captures") and "body_size" not in value:
             return {**value, "body_size": 2**20}
         return value

@@ -53,10 +53,11 @@ class TokenCapture:
         key: Key,
         sent: EchoDetector,
     ) -> Found | None:
-        """Put the token of a reply into the session. Returns the token's place in the reply.
+        """Put the token of a reply into the session.
 
-        None if the reply holds no token, or if the session's tokens come from no upstream. Raises
-        `EndpointRefused`, `BackendFailed` and `StoreUnavailable`.
+        Returns the token's place in the reply; None if the reply holds no token, or if the
+        session's tokens come from no upstream. Raises `EndpointRefused`, `BackendFailed` and
+        `StoreUnavailable`.
 
         rule: the route's options in config.yaml
         key: opens and seals the session
@@ -148,7 +149,7 @@ def cookie_of(reply: Reply, found: Found) -> str | None:
 def _kept_cookie(
     request: web.Request, rule: RouteOptions, reply: Reply, found: Found, session: Session
 ) -> str:
-    """What the session keeps of the cookie that holds its key from now on."""
+    """The cookie that holds the key from now on, as the session keeps it."""
     name, kept_in = cookie_of(reply, found), cookies_with_keys(request)[:1]
     if name is None or (kept_in and kept_in != [name]):
         return session.cookie

@@ -19,7 +19,7 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 # sun_path holds 108 bytes with its NUL (unix(7)).
 MAX_UNIX_PATH_BYTES = 107
 
-# How many connections the kernel keeps until they are accepted.
+# The kernel keeps so many connections until they are accepted.
 BACKLOG = 1024
 
 

@@ -35,7 +35,7 @@ class Refusal:
     fields: Mapping[str, str] = field(default_factory=dict)
 
     def body(self, request_id: str | None = None) -> bytes:
-        """The problem document (RFC 9457): JSON in UTF-8 with a newline at the end."""
+        """The problem document (RFC 9457), with a newline at the end."""
         problem: dict[str, object] = {
             "type": "about:blank",
             "title": self.title,

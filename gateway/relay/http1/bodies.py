@@ -58,7 +58,7 @@ class SizedBody:
 
 
 class _State(enum.Enum):
-    """What a chunked body goes on with."""
+    """The part of a chunked body that comes next."""
 
     SIZE = enum.auto()  # a chunk line
     DATA = enum.auto()
