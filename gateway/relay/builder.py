@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gateway.config.login_places import backend_paths, key_cookies, logout_paths, max_bodies
@@ -74,9 +75,8 @@ class Builder:
         return Route(
             name=rule.path,
             access=Access.of(rule, self._config),
-            action=Action.of(
-                rule,
-                self._config,
+            action=replace(
+                Action.of(rule, self._config),
                 host=b"" if pool is None else pool.host,
                 keeps_host=captures or upstream is None or upstream.host == "client",
                 token=self._route_tokens(rule.token),

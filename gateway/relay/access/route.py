@@ -129,10 +129,10 @@ class Action:
     body_limit: int = 2**63  # bytes
 
     @classmethod
-    def of(cls, options: RouteAction, config: Config, **made: Any) -> Action:
-        """The action that a rule of config.yaml describes.
+    def of(cls, options: RouteAction, config: Config) -> Action:
+        """The action that a rule of config.yaml describes by itself.
 
-        `made` are the fields that need more.
+        The builder adds the fields about the upstream, tokens and keys.
         """
         timeouts = config.timeouts
         response, body_idle = options.response_timeout, options.body_idle
@@ -148,7 +148,6 @@ class Action:
             body_limit=(
                 config.limits.body_size if options.body_size is None else options.body_size
             ),
-            **made,
         )
 
     def upstream_path(self, path: bytes) -> bytes:
