@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING
 from gateway.core.http import negotiation, origins, return_paths
 from gateway.core.http.cors import Policy
 from gateway.core.http.routing import Methods
-from gateway.relay.http1.request_head import RequestHead
+from gateway.relay.http1.request_head import SAFE_METHODS, RequestHead
 from gateway.relay.outcomes import Answered, Refused
 
 if TYPE_CHECKING:
     from gateway.relay.access.peer import Peer
     from gateway.relay.access.route import Route
-
-_SAFE = frozenset(method.encode() for method in origins.SAFE_METHODS)
 
 # A request without a usable key gets it. One with several keys gets another status, because a login
 # would not help.
@@ -58,7 +56,7 @@ def may_act(head: RequestHead, route: Route, peer: Peer) -> bool:
     It may if the site's own pages have caused it, or if its method changes nothing. The endpoints
     have rules of their own.
     """
-    if route.is_endpoint or (head.method in _SAFE and head.upgrade is None):
+    if route.is_endpoint or (head.method in SAFE_METHODS and head.upgrade is None):
         return True
     return origins.is_own_site(
         site=head.passed_value(b"sec-fetch-site"),

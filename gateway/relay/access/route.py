@@ -11,20 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from gateway.core.http import origins, paths
+from gateway.core.http import paths
 from gateway.core.http.cors import Policy
 from gateway.core.http.paths import BackendPaths
 from gateway.core.sessions.required_claims import allowed_values
 from gateway.relay.access.route_tokens import RouteTokens
-from gateway.relay.http1.request_head import RequestHead
+from gateway.relay.http1.request_head import SAFE_METHODS, RequestHead
 from gateway.relay.loop.settings import AnswerTimeouts
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
     from gateway.config.route_sections import RouteAccess, RouteAction
     from gateway.relay.upstream.pool import Pool
-
-_SAFE = frozenset(method.encode() for method in origins.SAFE_METHODS)
 
 
 class Auth(enum.Enum):
@@ -58,7 +56,7 @@ class BackendLogout:
         Backends answer HEAD as GET, and do the same for it (wire-rules.md#C7).
         """
         meant = b"GET" if method == b"HEAD" else method
-        return meant == self.method or method not in _SAFE
+        return meant == self.method or method not in SAFE_METHODS
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.core.http import origins
 from gateway.core.http.forwarding import Client
 from gateway.core.sessions import keys
+
+SAFE_METHODS = frozenset(method.encode() for method in origins.SAFE_METHODS)
 
 
 @dataclass(frozen=True, slots=True)
