@@ -69,9 +69,12 @@ class OidcLogin(Login):
         self._backchannel_logout = BackchannelLogout(config, self._provider, services.sessions)
 
     def answer_at(self, path: LoginPath) -> Answer:
-        if path.path == self._config.callback_path:
-            return self.callback
-        return self._backchannel_logout if path.action == "logout" else self
+        answers: dict[str, Answer] = {
+            "path": self,
+            "callback_path": self.callback,
+            "backchannel_path": self._backchannel_logout,
+        }
+        return answers[path.setting]
 
     async def close(self) -> None:
         await self._provider.close()
@@ -93,7 +96,15 @@ class OidcLogin(Login):
             return_to=back,
             now=time.time(),
         )
-        url = authorization_code.with_parameters(
+        random = secrets.token_bytes(NONCE_BYTES)
+        taken = login_state.cookie(pending, config.path, like, self._sessions.sealer, random)
+        deleted = login_state.deletions_if_too_many(attempt.login_states, like)
+        return _redirect(self._authorization_url(metadata, pending), *deleted, taken)
+
+    def _authorization_url(self, metadata: Metadata, pending: LoginState) -> str:
+        """The authorization request (OpenID Connect Core 1.0 §3.1.2.1, RFC 7636 §4.3)."""
+        config = self._config
+        return authorization_code.with_parameters(
             metadata.authorization_endpoint,
             {
                 **config.parameters,
@@ -107,9 +118,6 @@ class OidcLogin(Login):
                 "code_challenge_method": "S256",
             },
         )
-        random = secrets.token_bytes(NONCE_BYTES)
-        taken = login_state.cookie(pending, config.path, like, self._sessions.sealer, random)
-        return _redirect(url, *login_state.deletions_if_too_many(attempt.login_states, like), taken)
 
     # The way back.
 
@@ -143,23 +151,10 @@ class OidcLogin(Login):
         return pending
 
     async def _finish(self, attempt: Attempt, pending: LoginState) -> Reply:
+        """Issue a session for the provider's tokens. Raises `BackendFailed`."""
         metadata = await self._provider.metadata()
         tokens = await self._redeem(attempt, pending, metadata)
-        if tokens.id_token is None:
-            self._fail(attempt, "no_id_token")
-        try:
-            claims = await self._provider.id_claims(tokens.id_token, tokens.access_token)
-            id_tokens.check_nonce(claims.payload, pending.nonce)
-            now, skew = time.time(), self._sessions.skew
-            token, expiry = token_response.token_of(
-                tokens, self._config.token, claims, now=now, skew=skew
-            )
-        except NotJwt:
-            self._fail(attempt, "no_jwt", refusals.NO_JWT)
-        except (NotVerified, BadTokenResponse) as error:
-            self._fail(attempt, str(error))
-        if EchoDetector(attempt.query, attempt.fields, attempt.body).is_echo(token):
-            self._fail(attempt, "echo")
+        claims, token, expiry = await self._verify(attempt, pending, tokens)
         subject = subject_of(self._realm, attempt, self._name(claims), claims.payload)
         if subject is None:
             self._fail(attempt, "no_subject")
@@ -179,10 +174,8 @@ class OidcLogin(Login):
         )
         report(self._sessions, "login", attempt, issued.session)
         like = _cookie(attempt)
-        key = like.setting(issued.key.reveal())
-        return LoggedIn.of(
-            _redirect(pending.return_to, login_state.ended(pending.state, like), key)
-        )
+        ended, key = login_state.ended(pending.state, like), like.setting(issued.key.reveal())
+        return LoggedIn.of(_redirect(pending.return_to, ended, key))
 
     async def _redeem(
         self, attempt: Attempt, pending: LoginState, metadata: Metadata
@@ -204,6 +197,30 @@ class OidcLogin(Login):
                 refused.error,
                 refusals.LOGIN_LOST if used else refusals.PROVIDER_INVALID,
             )
+
+    async def _verify(
+        self, attempt: Attempt, pending: LoginState, tokens: TokenResponse
+    ) -> tuple[Claims, str, float | None]:
+        """Verify the tokens: the ID token's claims, the session's token, and its expiry.
+
+        Raises `BackendFailed`.
+        """
+        if tokens.id_token is None:
+            self._fail(attempt, "no_id_token")
+        try:
+            claims = await self._provider.id_claims(tokens.id_token, tokens.access_token)
+            id_tokens.check_nonce(claims.payload, pending.nonce)
+            now, skew = time.time(), self._sessions.skew
+            token, expiry = token_response.token_of(
+                tokens, self._config.token, claims, now=now, skew=skew
+            )
+        except NotJwt:
+            self._fail(attempt, "no_jwt", refusals.NO_JWT)
+        except (NotVerified, BadTokenResponse) as error:
+            self._fail(attempt, str(error))
+        if EchoDetector(attempt.query, attempt.fields, attempt.body).is_echo(token):
+            self._fail(attempt, "echo")
+        return claims, token, expiry
 
     def _fail(
         self, attempt: Attempt, reason: str, refusal: Refusal = refusals.PROVIDER_INVALID
