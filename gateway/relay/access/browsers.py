@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # would not help.
 _UNAUTHENTICATED = 401
 
-# RFC 9110 §9.3.7: what `OPTIONS *`, or an OPTIONS that may not be forwarded, is told.
+# The answer to `OPTIONS *`, and to an OPTIONS that goes no further (RFC 9110 §9.3.7).
 OPTIONS_FIELDS = {"Allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}
 
 _SEE_OTHER = 303  # go on with a GET, whatever this was (RFC 9110 §15.4.4)

@@ -29,10 +29,11 @@ class JwtCallers:
     """Verifies the tokens of callers without a session."""
 
     def __init__(self, read: ReadToken, identity: Mapping[str, str], realm: Realm) -> None:
-        """`read` verifies.
+        """Take what a verified token needs.
 
-        `identity` are the fields that tell upstreams who asks, and `realm` is that of the tokens'
-        subjects.
+        read: verifies a token and reads its claims
+        identity: the fields that tell upstreams the subject, with their claims
+        realm: of the tokens' subjects
         """
         self._read = read
         self._realm = realm

@@ -24,7 +24,7 @@ KeyCookie = tuple[bytes, bytes]
 class TrustedCookies:
     """The cookies in which keys are taken.
 
-    By others, another site could log a visitor in.
+    By any other cookie, another site could log a visitor in.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class TrustedCookies:
 
         name: the configured name of the cookie
         places: the places in which backends hand tokens out
-        secure: whether cookies are for HTTPS alone
+        secure: whether clients come by HTTPS; `auto` looks at the request
         """
         places = tuple(places)
         self._secure = secure

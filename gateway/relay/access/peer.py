@@ -40,7 +40,7 @@ class Peer:
     def client(self, head: RequestHead) -> Client:
         """The client of a request, its scheme and the host that it asked.
 
-        All code asks here.
+        No other code reads the forwarding fields.
         """
         if not self.trusted or not head.forwarding:
             return Client(self.address)

@@ -113,7 +113,7 @@ class RequestReader:
             grammar.check_beginning(data)
             if b"\r\n" in data:
                 method, target, _, _ = grammar.request_line(data)
-                _read_target(RequestHead(method, target, _OLD))  # which needs no Host
+                _read_target(RequestHead(method, target, _OLD))  # HTTP/1.0 needs no Host
         except grammar.OtherVersion:
             raise Refused(refusals.VERSION) from None
         except grammar.Malformed:
