@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.secret import Secret
 from gateway.store.servers.connect import Access, connect
-from gateway.store.servers.sentinel import SentinelAnswer, SentinelPool, newest_primary
+from gateway.store.servers.sentinel import SentinelAnswer, SentinelPool, newest_answer
 from tests.support.redis_sentinel import SERVICE, RedisSentinel, redis_sentinel
 from tests.support.redis_server import RedisServer, eventually
 
@@ -34,7 +34,7 @@ def test_the_highest_epoch_is_believed(
     answers: list[tuple[int, tuple[str, int]]], primary: tuple[str, int]
 ) -> None:
     """However few sentinels know it; where an epoch names two, the one that more of them name."""
-    assert newest_primary([SentinelAnswer(*answer) for answer in answers]) == primary
+    assert newest_answer([SentinelAnswer(*answer) for answer in answers]).primary == primary
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +88,30 @@ async def test_a_silent_sentinel_is_not_waited_for(
         setup.sentinels[0].thaw()
 
 
+async def test_only_sentinels_that_are_behind_can_be_reached(
+    setup: RedisSentinel, pool: SentinelPool
+) -> None:
+    """They do not lead back to the old primary while the new one is followed and well."""
+    new = await pool.primary()
+    for sentinel in setup.sentinels:
+        sentinel.freeze()
+    try:
+        assert not await pool.has_moved(new)
+    finally:
+        for sentinel in setup.sentinels:
+            sentinel.thaw()
+    assert not await pool.has_moved(new)
+    assert await pool.has_moved(address(setup.servers[0]))
+
+
+async def test_epochs_that_are_counted_anew(setup: RedisSentinel, pool: SentinelPool) -> None:
+    """A lower epoch is believed where all sentinels agree that there is no higher one."""
+    pool.sentinel_manager.epoch = 100
+    assert await pool.primary() == address(setup.servers[1])
+    pool.sentinel_manager.epoch = 100
+    assert await pool.has_moved(address(setup.servers[0]))
+
+
 async def test_an_acl_that_hides_the_epoch(setup: RedisSentinel) -> None:
     """A user who may ask for the address alone is answered as before: by some sentinel."""
     may = ("-@all", "+hello", "+sentinel|get-master-addr-by-name")
@@ -109,9 +133,9 @@ async def test_a_sentinel_that_comes_back(setup: RedisSentinel, pool: SentinelPo
     stopped = setup.sentinels[2]
     stopped.freeze()
     with setup.sentinels[0].client() as client:
-        eventually(lambda: client.execute_command("SENTINEL FAILOVER", SERVICE), "a failover")
+        eventually(lambda: client.execute_command("SENTINEL FAILOVER", SERVICE), "a failover", 60)
     new = address(setup.servers[0])
-    eventually(lambda: named_by(setup.sentinels[0]) == new, "another primary")
+    eventually(lambda: named_by(setup.sentinels[0]) == new, "another primary", 60)
     assert await pool.primary() == new
     stopped.thaw()
     for _ in range(100):

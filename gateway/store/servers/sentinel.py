@@ -3,10 +3,10 @@
 A failover is a new version of the configuration, numbered by its config epoch, and the highest
 epoch wins (Redis' Sentinel documentation, "Configuration epochs"). Sentinels tell each other of it
 within seconds; one that is cut off from the others names the old primary until it is back. So all
-sentinels are asked at once and the highest epoch is believed. No majority has to answer: the last
-sentinel that can be reached is enough, as it was enough for the failover to be told to clients.
-Epochs are not remembered between two questions, since an operator may start them anew with
-SENTINEL REMOVE and MONITOR.
+sentinels are asked at once and the highest epoch is believed. No majority has to answer, so the
+gateway works as long as it reaches one sentinel. But it leaves a primary that it follows for an
+older epoch only if all sentinels have answered: those that know better may be out of reach, while
+an operator may count epochs anew (SENTINEL REMOVE and MONITOR).
 
 Found by testing redis-py 8.1: it asks the sentinels one after the other, waits for each without end
 and believes the first; it takes a server for the primary without asking it (as Sentinel's
@@ -45,8 +45,8 @@ class BehindSentinel(SingleServer):
     _pool: SentinelPool
 
     async def have_changed(self, connections: Sequence[Connection]) -> bool:
-        primary = await self._pool.primary()
-        return any(_address(connection) != primary for connection in connections)
+        [connection] = connections
+        return await self._pool.has_moved(_address(connection))
 
     def pin(self, connections: Sequence[Connection]) -> None:
         [connection] = connections
@@ -92,6 +92,15 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
         found: tuple[str, int] = await super().get_master_address()  # type: ignore[no-untyped-call]
         return found
 
+    async def has_moved(self, followed: tuple[str, int]) -> bool:
+        """Whether another server is the primary by now. Raises `MasterNotFoundError`."""
+        sentinels: _Sentinels = self.sentinel_manager
+        answers = await sentinels.answers(self.service_name)
+        newest = newest_answer(answers)
+        if newest.epoch < sentinels.epoch and len(answers) < len(sentinels.sentinels):
+            return False
+        return newest.primary != followed
+
     def pin(self, address: tuple[str, int] | None) -> None:
         """Connect to this server from now on; None: to the primary that the sentinels name.
 
@@ -120,15 +129,14 @@ class SentinelAnswer(NamedTuple):
     primary: tuple[str, int]
 
 
-def newest_primary(answers: Sequence[SentinelAnswer]) -> tuple[str, int]:
-    """The primary of the highest epoch.
+def newest_answer(answers: Sequence[SentinelAnswer]) -> SentinelAnswer:
+    """The answer of the highest epoch.
 
-    Where that epoch names several (two forced failovers at once), most sentinels decide, then their
-    order.
+    Where that epoch names several primaries (two forced failovers at once), most sentinels decide,
+    then their order.
     """
     epoch = max(answer.epoch for answer in answers)
-    named = Counter(answer.primary for answer in answers if answer.epoch == epoch)
-    return named.most_common(1)[0][0]
+    return Counter(answer for answer in answers if answer.epoch == epoch).most_common(1)[0][0]
 
 
 class _Sentinels(Sentinel):
@@ -146,15 +154,22 @@ class _Sentinels(Sentinel):
             )
             for host, port in hosts
         ]
+        self.epoch = _UNKNOWN_EPOCH  # of the primary that was found last
         self._patience = patience
 
     async def discover_master(self, service_name: str) -> tuple[str, int]:
         """The primary's address. Raises `MasterNotFoundError`."""
+        newest = newest_answer(await self.answers(service_name))
+        self.epoch = newest.epoch
+        return newest.primary
+
+    async def answers(self, service_name: str) -> list[SentinelAnswer]:
+        """The answers that come in time, at least one. Raises `MasterNotFoundError`."""
         asked = (self._ask(sentinel, service_name) for sentinel in self.sentinels)
         answers = [answer for answer in await asyncio.gather(*asked) if answer is not None]
         if not answers:
             raise MasterNotFoundError("no sentinel knows the primary")
-        return newest_primary(answers)
+        return answers
 
     async def _ask(self, sentinel: Redis, service_name: str) -> SentinelAnswer | None:
         """What a sentinel answers in time, if it knows the service.
