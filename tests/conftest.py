@@ -158,10 +158,11 @@ def relay(
 
 
 @pytest.fixture
-def shop(upstream: Upstream) -> Upstream:
-    """The shared upstream, with nothing recorded and its plain behaviour."""
+def shop(upstream: Upstream) -> Iterator[Upstream]:
+    """The shared upstream, with nothing recorded and its plain behaviour, before and after."""
     upstream.clear()
-    return upstream
+    yield upstream
+    upstream.clear()
 
 
 def log_in(port: int, name: str = "alice") -> str:

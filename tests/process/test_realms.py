@@ -181,8 +181,9 @@ def pair(request: pytest.FixtureRequest) -> Pair:
 
 
 @pytest.fixture(autouse=True)
-def nothing_left(running: Gateway) -> None:
-    """Each test begins without sessions."""
+def nothing_left(running: Gateway, upstream: Upstream) -> None:
+    """Each test begins without sessions, and with a shared upstream that says ok."""
+    upstream.clear()
     command(running, "sessions", "revoke", "--issued-before", str(int(time.time()) + 1))
 
 
