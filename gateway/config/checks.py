@@ -35,7 +35,7 @@ _MIN_SKEWS_PER_LIFETIME = 4
 def check(config: Config, document: Document) -> list[Problem]:
     """Find every problem between the sections of a configuration."""
     return [
-        *_admin_address(config, document),
+        *_listeners(config, document),
         *_upstream_names(config, document),
         *_nowhere(config, document),
         *_clashes(config, document),
@@ -53,8 +53,18 @@ def check(config: Config, document: Document) -> list[Problem]:
     ]
 
 
-def _admin_address(config: Config, document: Document) -> Iterator[Problem]:
-    """The kernel would hand some of the public connections to the admin listener."""
+def _listeners(config: Config, document: Document) -> Iterator[Problem]:
+    """One socket cannot be listened on twice.
+
+    Of an address that the admin listener has too, it would get some of the public connections.
+    """
+    for where, addresses in (
+        (("listen",), config.listen),
+        (("admin", "listen"), config.admin.listen),
+    ):
+        for at, address in enumerate(addresses):
+            if str(address) in map(str, addresses[:at]):
+                yield document.problem((*where, at), f"{address} stands twice")
     for admin in config.admin.listen:
         for public in config.listen:
             if overlap(admin, public):

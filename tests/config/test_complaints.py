@@ -130,6 +130,8 @@ def test_every_section_with_wrong_values(tmp_path: Path, value: str) -> None:
         ("trusted_proxies: 5", "trusted_proxies[0]: must be a text (write it in quotes)"),
         ("listen: 127.0.0.1:0", "needs a port from 1 to 65535"),
         ("listen: 127.0.0.1:99999", "needs a port from 1 to 65535"),
+        ("listen: ['127.0.0.1:8080', '127.0.0.1:8080']", "127.0.0.1:8080 stands twice"),
+        ("listen: ['unix:/a/b', 'unix:/a/./b']", "listen[1]: unix:/a/b stands twice"),
         ("admin: {listen: 127.0.0.1:8080}", "127.0.0.1:8080 is in listen too: 127.0.0.1:8080"),
         ("admin: {listen: ':8080'}", ":8080 is in listen too: 127.0.0.1:8080"),
         ("admin: {listen: localhost:8080}", "localhost:8080 is in listen too: 127.0.0.1:8080"),

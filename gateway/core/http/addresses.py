@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Literal
 
 _HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*):(?P<port>[0-9]{1,5})")
@@ -144,4 +145,4 @@ def _unix_path(path: str) -> str:
         raise BadAddress("is not a unix socket: write unix:/absolute/path")
     if len(path.encode()) > MAX_UNIX_PATH_BYTES:
         raise BadAddress(f"is too long for a unix socket: at most {MAX_UNIX_PATH_BYTES} bytes")
-    return path
+    return str(PurePosixPath(path))  # without `//` and `/./`: one spelling
