@@ -44,7 +44,7 @@ async def test_turns_come_in_order() -> None:
 
 
 async def test_clients_come_one_after_the_other() -> None:
-    """Who has many turns to come has one in each round."""
+    """A client that waits for many turns gets one in each round."""
     work = Work(FairQueue(at_once=1, waiting=20, share=9))
     names = ["a1", "a2", "a3", "a4", "b1", "b2", "c1"]
     tasks = [await work.begin(name, name[0], f"account {name}") for name in names]

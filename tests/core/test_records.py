@@ -59,7 +59,7 @@ def test_the_places_that_scripts_know() -> None:
 
 
 def test_the_seal_vouches_for_the_texts() -> None:
-    """Nobody who writes to Redis can hand a session to another subject; last seen may change."""
+    """A writer to Redis cannot hand a session to another subject; last seen may change."""
     written = record()
     with pytest.raises(Unsealable):
         OURS.open(KEY, ID, written.replace(b"alice", b"mally"))

@@ -106,7 +106,7 @@ def test_what_is_none(text: str, message: str) -> None:
 
 
 def test_no_repr_tells_a_password() -> None:
-    """Neither the URL's nor that of what it says; to whoever uses it, it is still a text."""
+    """Neither the URL's nor that of what it says; in use it is still a text."""
     url = StoreUrl("redis://:hunter2@a")
     assert "hunter2" not in repr(url) + repr([url]) + repr(parse_store_url(url))
     again = pickle.loads(pickle.dumps(url))

@@ -46,7 +46,7 @@ def test_the_same_moment(text: str) -> None:
     ],
 )
 def test_no_moment(text: str) -> None:
-    """Nothing is guessed: a time without an offset could be anybody's."""
+    """Nothing is guessed: a time without an offset has no known zone."""
     with pytest.raises(BadTimestamp):
         parse_timestamp(text)
 

@@ -74,7 +74,7 @@ def test_a_line_that_was_torn_spoils_no_other(tmp_path: Path) -> None:
 
 
 def test_a_log_that_takes_nothing_loses_lines_and_nothing_else() -> None:
-    """A full disk, a pipe that nobody reads from any more, and a log that is off."""
+    """A full disk, a pipe without a reader, and a log that is off."""
     reader, writer = os.pipe()
     os.close(reader)
     AuditLog(writer).write(EVENT)

@@ -1,4 +1,4 @@
-"""Sinks: a stream that is not read keeps nobody waiting."""
+"""Sinks: a stream that is not read delays no writer (`gateway.observe.sinks`)."""
 
 import logging
 import os

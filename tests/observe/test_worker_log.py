@@ -13,7 +13,7 @@ def record(message: str, *args: object, name: str = "gateway.logins") -> logging
 
 
 def test_one_message_passes_some_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is put into it; other messages and other loggers pass. In the next window the first
+    """With all values; other messages and other loggers pass. In the next window the first
     one says how many were left out.
     """
     repeats = Repeats()

@@ -41,9 +41,7 @@ async def eventually(keys: KeySet, expected: list[str]) -> None:
 
 
 async def test_a_set_is_fetched_once(provider: Backend) -> None:
-    """By whoever needs it first; those who come meanwhile share the answer, and so do all users of
-    its address.
-    """
+    """By the first request; later ones share the answer, and so do all users of its address."""
     sets = KeySets()
     assert sets.at(provider.url + "/keys") is sets.at(provider.url + "/keys")
     found = await asyncio.gather(*(names(sets.at(provider.url + "/keys")) for _ in range(50)))
@@ -63,14 +61,14 @@ async def test_a_new_key_is_fetched_when_it_is_asked_for(
     assert await names(keys) == ["old"]
     provider.answer = answer(published(OLD, NEW))
     found = await asyncio.gather(*(keys.newer() for _ in range(20)))
-    assert {tuple(key.kid for key in each) for each in found} == {("old", "new")}
+    assert {tuple(key.kid for key in key_set) for key_set in found} == {("old", "new")}
     assert len(provider.asked) == 2
 
 
 async def test_made_up_names_do_not_make_us_ask(
     provider: Backend, client: aiohttp.ClientSession
 ) -> None:
-    """Anybody can write any name into a token; the provider is asked at most once in a while."""
+    """Any client can write any name into a token; the provider is asked at most once in a while."""
     keys = KeySet(client, provider.url, pause=0.5)
     began = time.monotonic()
     for _ in range(200):
@@ -78,7 +76,7 @@ async def test_made_up_names_do_not_make_us_ask(
     assert len(provider.asked) <= 1 + (time.monotonic() - began) / 0.5
 
 
-async def test_who_knows_the_key_waits_for_nobody(
+async def test_a_known_key_is_not_waited_for(
     provider: Backend, client: aiohttp.ClientSession
 ) -> None:
     """While a provider is slow, only those who need its answer wait."""
@@ -197,7 +195,7 @@ async def test_a_provider_that_trickles(provider: Backend, client: aiohttp.Clien
 async def test_redirects_are_not_followed(
     provider: Backend, client: aiohttp.ClientSession, status: int
 ) -> None:
-    """What config.yaml names is asked, and nobody else."""
+    """Only the address in config.yaml is asked."""
     async with backend() as other:
         other.answer = answer(published(NEW))
         provider.answer = web.Response(status=status, headers={"Location": other.url})
@@ -220,7 +218,7 @@ async def test_a_provider_that_cannot_be_reached(
 async def test_a_set_without_a_usable_key_is_believed(
     provider: Backend, client: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A provider that has taken all keys back means it; somebody should know."""
+    """A provider that has taken all keys back means it; the log says so."""
     provider.answer = answer(published(rsa_signer("short", 1024)))
     assert await names(KeySet(client, provider.url)) == []
     assert "no key that can be used" in caplog.text

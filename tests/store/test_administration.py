@@ -83,7 +83,7 @@ async def test_administration(sessions: Sessions, events: list[Event]) -> None:
     held = {name: {await issue(sessions, name) for _ in range(12)} for name in ("alice", "bob")}
     assert await hands.count() == 24
     assert await hands.count("alice") == 12
-    assert {each["handle"] for each in await hands.listed("alice")} == held["alice"]
+    assert {shown["handle"] for shown in await hands.listed("alice")} == held["alice"]
     one = held["alice"].pop()
     assert (await hands.end(one), await hands.end(one)) == (1, 0)
     assert events == [

@@ -80,7 +80,7 @@ def resharded(cluster: RedisCluster) -> None:
 async def test_users_at_work_while_the_cluster_changes(
     broken: Callable[[RedisCluster], None], cluster: RedisCluster, running: list[Gateway]
 ) -> None:
-    """Nobody is answered as another or let in again, both gateways find every session where it is,
+    """No user is answered as another or let in again, both gateways find every session where it is,
     and no command crosses slots.
     """
     eventually(cluster.settled, "a whole cluster")
@@ -112,13 +112,13 @@ async def test_a_flood_of_look_ups(cluster: RedisCluster) -> None:
     await store.start()
     known = [await issue(store, f"user{n}") for n in range(300)]
     store.near.clear()
-    entries = await asyncio.gather(*(resolved(store, each) for each in known))
+    entries = await asyncio.gather(*(resolved(store, issued) for issued in known))
     assert [entry.session.subject for entry in entries] == [f"user{n}" for n in range(300)]
-    assert await store.living([each.session.id for each in known]) == {
-        each.session.id for each in known
+    assert await store.living([issued.session.id for issued in known]) == {
+        issued.session.id for issued in known
     }
-    await store.revoke(*(each.session.id for each in known))
-    assert not await store.living([each.session.id for each in known])
+    await store.revoke(*(issued.session.id for issued in known))
+    assert not await store.living([issued.session.id for issued in known])
     client = store._client
     assert isinstance(client, Cluster)
     assert all(len(node._free) == len(node._connections) for node in client.get_nodes())
@@ -135,16 +135,16 @@ async def test_a_shard_that_is_silent(tmp_path: Path) -> None:
         silent = cluster.nodes[0]
         with silent.client() as client:
             there = set(client.scan_iter(match="test:s:*", count=1000))
-        lost = [each for each in known if name_of(each) in there]
-        found = [each for each in known if name_of(each) not in there]
+        lost = [issued for issued in known if name_of(issued) in there]
+        found = [issued for issued in known if name_of(issued) not in there]
         silent.freeze()
         try:
             store.near.clear()
-            waiting = [asyncio.create_task(store.resolve(credential(each))) for each in lost]
+            waiting = [asyncio.create_task(store.resolve(credential(issued))) for issued in lost]
             await asyncio.sleep(0.1)
-            await asyncio.gather(*(resolved(store, each) for each in found))
+            await asyncio.gather(*(resolved(store, issued) for issued in found))
             done = await asyncio.gather(*waiting, return_exceptions=True)
-            assert all(isinstance(each, StoreUnavailable) for each in done)
+            assert all(isinstance(error, StoreUnavailable) for error in done)
         finally:
             silent.thaw()
         await store.close()
@@ -155,7 +155,7 @@ def name_of(issued: Issued) -> bytes:
 
 
 async def test_every_primary_is_listened_to(cluster: RedisCluster) -> None:
-    """What anybody deletes on any node is forgotten."""
+    """What another client deletes on any node is forgotten."""
     eventually(cluster.settled, "a whole cluster")
     store = open_store(cluster.url)
     await store.start()
@@ -200,7 +200,7 @@ async def test_replicas_that_must_have_a_logout(
 
 
 async def test_a_cluster_that_is_away(tmp_path: Path) -> None:
-    """Whatever redis-py raises then, it is a store that is away; and it comes back by itself."""
+    """All that redis-py raises then means a store that is away; and it comes back by itself."""
     with redis_cluster(tmp_path, replicas=False) as cluster:
         store = open_store(cluster.url, timeout=0.5)
         await store.start()

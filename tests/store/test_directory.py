@@ -1,4 +1,4 @@
-"""Whose sessions there are: the index stays true whatever happens at the same time, and heals."""
+"""The index of sessions: it stays true under changes at the same time, and heals (`directory`)."""
 
 import asyncio
 import random
@@ -69,7 +69,7 @@ async def issue(store: Sessions, subject: str = "alice", expiry: float | None = 
 
 
 def living(client: "redis_client.Redis", prefix: str) -> set[str]:
-    """The ids of the sessions that there are, whosever they are."""
+    """The ids of all sessions, of every subject."""
     layout = Layout(prefix)
     names: Any = client.keys(f"{layout.sessions}*")
     return {layout.session_id(name) for name in names}
@@ -93,7 +93,7 @@ async def test_the_index_stays_true(redis: RedisServer, prefix: str) -> None:
     ):
         with redis.client() as client:
 
-            async def somebody(until: float) -> None:
+            async def operator(until: float) -> None:
                 while time.monotonic() < until:
                     store, subject = chance.choice((one, two)), chance.choice(SUBJECTS)
                     some = chance.choice(held) if held else None
@@ -113,7 +113,7 @@ async def test_the_index_stays_true(redis: RedisServer, prefix: str) -> None:
                     await asyncio.sleep(chance.random() / 20)
 
             until = time.monotonic() + 8
-            await asyncio.gather(*(somebody(until) for _ in range(20)))
+            await asyncio.gather(*(operator(until) for _ in range(20)))
             assert len(held) > 100
             kept = [await issue(one, subject) for subject in SUBJECTS for _ in range(3)]
             before = living(client, prefix)
@@ -121,7 +121,7 @@ async def test_the_index_stays_true(redis: RedisServer, prefix: str) -> None:
             after = living(client, prefix)  # some have become idle meanwhile, none has come
             listed = set().union(*lists.values())
             assert after <= listed <= before
-            assert {each.session.id for each in kept} <= listed
+            assert {device.session.id for device in kept} <= listed
             for subject, ids in lists.items():
                 assert entries(client, prefix, subject) == ids
                 assert all(
@@ -139,7 +139,7 @@ async def test_the_index_stays_true(redis: RedisServer, prefix: str) -> None:
 
 
 async def test_an_index_ends_with_its_last_session(redis: RedisServer, prefix: str) -> None:
-    """Nobody has to read it: it expires when the last of its sessions must have ended."""
+    """It needs no reader: it expires when the last of its sessions must have ended."""
     async with opened(redis.url, prefix, max_age=2.0) as store:
         with redis.client() as client:
             for _ in range(3):
@@ -191,7 +191,7 @@ async def test_the_oldest_goes(redis: RedisServer, prefix: str) -> None:
         with redis.client() as client:
             assert living(client, prefix) == {other.session.id, *issued[-5:]}
         assert [event.session_id for event in events] == issued[:-5]
-        assert {(each.kind, each.reason, each.by) for each in events} == {
+        assert {(event.kind, event.reason, event.by) for event in events} == {
             ("revoke", "too_many", "limit")
         }
 
@@ -217,7 +217,7 @@ async def test_what_has_ended_does_not_count(redis: RedisServer, prefix: str) ->
         newer = [await issue(store) for _ in range(2)]
         assert set(await store.directory.of("alice")) == {
             first.session.id,
-            *(each.session.id for each in newer),
+            *(device.session.id for device in newer),
         }
 
 
@@ -226,7 +226,7 @@ async def test_logins_at_once_leave_exactly_as_many(
     redis: RedisServer, prefix: str, most: int
 ) -> None:
     """Twenty at the same time on two gateways: neither one more than there may be, nor one less;
-    and the same ones for each who asks.
+    and the same ones for every caller.
     """
     events: list[Event] = []
     async with (
@@ -240,4 +240,4 @@ async def test_logins_at_once_leave_exactly_as_many(
             with redis.client() as client:
                 assert len(living(client, prefix)) == most
                 assert entries(client, prefix, "alice") == living(client, prefix)
-            assert len({each.session_id for each in events}) == len(events) == left + 20 - most
+            assert len({event.session_id for event in events}) == len(events) == left + 20 - most

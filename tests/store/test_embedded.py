@@ -13,7 +13,7 @@ from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError
 
 
 def test_the_embedded_store_keeps_its_data(tmp_path: Path) -> None:
-    """Over a stop, and over a kill -9 of the server; its folder and socket are nobody else's."""
+    """Over a stop, and over a kill -9 of the server; its folder and socket are private."""
     data = tmp_path / "data"
     for kill in (False, True):
         store = EmbeddedStore(str(data))

@@ -79,7 +79,7 @@ def test_the_wheel_comes_first_in_a_new_directory(
 def test_who_wrote_the_data_reads_them(
     data: Path, monkeypatch: pytest.MonkeyPatch, writer: str, noted: bool
 ) -> None:
-    """Whatever has been installed since; without a note, the data say who it was."""
+    """Also if others were installed since; without a note, the data name it."""
     install(monkeypatch, writer)
     write(data)
     if not noted:

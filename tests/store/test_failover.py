@@ -26,7 +26,7 @@ pytestmark = pytest.mark.busy
 
 @pytest.fixture(scope="module")
 def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSentinel]:
-    """One of four sentinels goes on to name the first primary, whatever happens."""
+    """One of four sentinels goes on to name the first primary for good."""
     with redis_sentinel(tmp_path_factory.mktemp("sentinel"), replicas=2, behind=1) as running:
         yield running
 
@@ -81,7 +81,7 @@ async def test_logins_that_all_replicas_must_have(
 async def test_users_at_work_while_the_primary_changes(
     broken: Callable[[RedisSentinel], None], setup: RedisSentinel, running: list[Gateway]
 ) -> None:
-    """Nobody is answered as another or let in again, and both gateways find the new primary.
+    """No user is answered as another or let in again, and both gateways find the new primary.
 
     One that has just come back, and has yet to learn of the latest writes, must not be promoted.
     """
@@ -146,15 +146,15 @@ async def test_a_flood_of_commands(setup: RedisSentinel) -> None:
     store = open_store(setup.url, timeout=10.0)
     await store.start()
     known = [await issue(store) for _ in range(100)]
-    found = await asyncio.gather(*(store.living([each.session.id]) for each in known))
-    assert found == [{each.session.id} for each in known]
+    found = await asyncio.gather(*(store.living([issued.session.id]) for issued in known))
+    assert found == [{issued.session.id} for issued in known]
     assert isinstance(store._client, Redis)
     assert not store._client.connection_pool._in_use_connections
     await store.close()
 
 
 async def test_a_logout_that_no_replica_has(tmp_path: Path, backend: str) -> None:
-    """It is not called done, although nobody can use the key any more."""
+    """It is not called done, although the key is of no use any more."""
     with redis_server(tmp_path, "--repl-diskless-sync-delay", "0") as server:
         store = {"url": server.url, "replicas": 1}
         with (
@@ -173,7 +173,7 @@ async def test_a_logout_that_no_replica_has(tmp_path: Path, backend: str) -> Non
 
 
 async def test_sentinels_that_are_away(setup: RedisSentinel, running: list[Gateway]) -> None:
-    """One is silent and one is gone: the third one is asked, and nobody notices. It is the last
+    """One is silent and one is gone: the others answer, and no request fails. It is the last
     test, since a sentinel that was silent holds back for half a minute.
     """
     async with pair(running) as both:

@@ -94,7 +94,7 @@ def asleep(server: RedisServer) -> None:
 async def test_users_at_work_while_it_breaks(
     broken: Callable[[RedisServer], None], server: RedisServer, both: Pair
 ) -> None:
-    """Nobody is answered as another, logged out, or let in again; all comes back by itself."""
+    """No user is answered as another, logged out, or let in again; all comes back by itself."""
     load = Load(both)
     await load.during(lambda: broken(server))
     assert not load.lost
@@ -200,7 +200,7 @@ async def test_a_primary_that_is_demoted(server: RedisServer, both: Pair, tmp_pa
                         await asyncio.sleep(0.1)
                 for key in keys:
                     assert (await both.call(at, key)).status == 200
-            # Somebody else ends a session at the new primary: it is seen, and not remembered.
+            # Another client ends a session at the new primary: it is seen, and not remembered.
             gone = new.delete(*new.scan_iter(match="latchkey:s:*", count=1000))
             assert gone
             for at in (0, 1):
@@ -271,7 +271,7 @@ async def test_a_network_that_breaks_without_a_word(server: RedisServer) -> None
 
 async def test_all_is_connected_anew_when_a_primary_is_followed(server: RedisServer) -> None:
     """Else look-ups and commands could stay with a server that was the primary when they connected,
-    and that nobody follows.
+    and that is not followed.
     """
     store = open_store(server.url)
     await store.start()
@@ -297,21 +297,21 @@ def connected(client: "redis_client.Redis") -> dict[str, str]:
     ours = str(client.client_id())
     listed = client.client_list(_type="normal")
     return {
-        each["id"]: each["flags"]
-        for each in listed
-        if each["user"] == "default" and each["id"] != ours
+        entry["id"]: entry["flags"]
+        for entry in listed
+        if entry["user"] == "default" and entry["id"] != ours
     }
 
 
 async def test_no_connection_is_lost(server: RedisServer) -> None:
-    """Whatever is cancelled or cut, the pool's places come back."""
+    """The pool's places come back after cancelled calls and cut connections."""
     store = open_store(server.url, timeout=0.3)
     await store.start()
     known = [await issue(store) for _ in range(10)]
     for turn in range(12):
         store.near.clear()
         work: list[asyncio.Task[Any]] = []
-        work += [asyncio.create_task(store.resolve(credential(each))) for each in known * 4]
+        work += [asyncio.create_task(store.resolve(credential(entry))) for entry in known * 4]
         work += [asyncio.create_task(issue(store)) for _ in range(40)]
         work += [asyncio.create_task(store.living([known[0].session.id])) for _ in range(40)]
         await asyncio.sleep(0.002 * turn)

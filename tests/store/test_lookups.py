@@ -21,7 +21,7 @@ async def test_misses_of_one_turn_share_a_command(store: Sessions, url: str) -> 
     with redis_client.from_url(url) as client:
         await resolved(store, issued[0])
         before = client.info("commandstats")["cmdstat_evalsha"]["calls"]
-        entries = await asyncio.gather(*(resolved(store, each) for each in issued + issued))
+        entries = await asyncio.gather(*(resolved(store, one) for one in issued + issued))
         after = client.info("commandstats")["cmdstat_evalsha"]["calls"]
     assert [entry.session.subject for entry in entries] == [f"user{n}" for n in range(25)] * 2
     assert after - before == 1
@@ -35,7 +35,7 @@ async def test_one_waiter_cancelled_takes_nobody_with_it(store: Sessions) -> Non
     tasks[3].cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert isinstance(results[3], asyncio.CancelledError)
-    assert all(isinstance(each, ResolvedSession) for n, each in enumerate(results) if n != 3)
+    assert all(isinstance(entry, ResolvedSession) for n, entry in enumerate(results) if n != 3)
 
 
 async def test_one_answer_is_shared(server: RedisServer) -> None:
@@ -51,7 +51,7 @@ async def test_one_answer_is_shared(server: RedisServer) -> None:
             waiting.append(asyncio.ensure_future(store.resolve(credential(issued))))
             await asyncio.sleep(0.002)
         entries = await asyncio.gather(*waiting)
-        assert all(isinstance(each, ResolvedSession) for each in entries)
+        assert all(isinstance(entry, ResolvedSession) for entry in entries)
         assert asked(server) - before <= 2, "some may have come after the first answer"
         proxy.delay = 0
         await store.close()

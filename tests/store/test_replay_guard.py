@@ -47,7 +47,7 @@ async def test_it_is_forgotten(gateways: list[ReplayGuard]) -> None:
 
 
 async def test_a_store_that_is_down(tmp_path: Path) -> None:
-    """Nobody is told that they are the first."""
+    """No caller is told to be the first."""
     with redis_server(tmp_path) as server:
         client = connect(server.url, 0.5).client
         guard = ReplayGuard(client, Layout("t:"), 0.5)

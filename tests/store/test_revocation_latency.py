@@ -50,7 +50,7 @@ async def issue(store: Sessions) -> Issued:
 async def test_each_revocation_is_heard_once(store: Sessions, heard: list[float]) -> None:
     """One of many at a time, one that ends nothing, and one that is asked for twice at once."""
     issued = [await issue(store) for _ in range(6)]
-    ids = [each.session.id for each in issued]
+    ids = [new.session.id for new in issued]
     await store.revoke(*ids[:4], "no such session")
     await asyncio.gather(store.revoke(ids[4]), store.revoke(ids[4]), store.revoke(ids[0]))
     await store.revoke(ids[5])
@@ -59,7 +59,7 @@ async def test_each_revocation_is_heard_once(store: Sessions, heard: list[float]
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.05)
     assert len(heard) == 6
-    assert all(0 < each < HANG for each in heard)
+    assert all(0 < seconds < HANG for seconds in heard)
 
 
 async def test_other_changes_are_not_heard(store: Sessions, heard: list[float]) -> None:

@@ -172,9 +172,9 @@ async def test_a_session_on_two_gateways(
             await both.until(0, gone, 401)
             await _all_served(both, keys)
             await _guesses_are_counted(both)
-        for each in running:
-            assert PASSWORD not in each.log.read_text()
-            assert ESCAPED not in each.log.read_text()
+        for one in running:
+            assert PASSWORD not in one.log.read_text()
+            assert ESCAPED not in one.log.read_text()
 
 
 @pytest.mark.parametrize("certificate", ["of another authority", "of another host", "none"])
@@ -212,7 +212,7 @@ async def test_certificates_need_not_be_checked(backend: str, tmp_path: Path) ->
 
 
 async def test_a_password_is_rotated_by_a_reload(backend: str, tmp_path: Path) -> None:
-    """Redis knows both for a while, the gateway takes the new one, and nobody is refused."""
+    """Redis knows both for a while, the gateway takes the new one, and no request is refused."""
     user = ("--user", "gate", "on", ">the-first", ">the-second", "~*", "&*", "+@all")
     with redis_server(tmp_path, *user) as server:
         url = f"redis://gate:the-first@127.0.0.1:{server.port}"

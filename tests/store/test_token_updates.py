@@ -146,8 +146,8 @@ async def test_the_order_of_devices_stays(store: Sessions) -> None:
     """Of sessions that were issued in the same second, too, for the oldest one is ended first."""
     devices = [await issue(store, "carol", expiry=time.time() + 30) for _ in range(5)]
     before = await store.directory.by_age("carol")
-    for each in (devices[3], devices[0]):
-        session, record = await read(store, each)
+    for device in (devices[3], devices[0]):
+        session, record = await read(store, device)
         new = Renewed(Token(token_of("carol").encode()), time.time() + 300, math.inf, "")
-        assert (await store.token_writer.adopt(each.key, session, record, new))[0] == "kept"
+        assert (await store.token_writer.adopt(device.key, session, record, new))[0] == "kept"
     assert await store.directory.by_age("carol") == before

@@ -79,5 +79,5 @@ def lose_tracking(server: RedisServer, proxy: Delaying) -> None:
     """Ends the tracking connection alone, and lets no other take its place."""
     proxy.refuses = True
     with redis_client.Redis(port=server.port) as client:
-        [tracking] = [each for each in client.client_list() if "t" in each["flags"]]
+        [tracking] = [found for found in client.client_list() if "t" in found["flags"]]
         client.client_kill_filter(_id=tracking["id"])
