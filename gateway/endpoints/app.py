@@ -127,7 +127,7 @@ def _answer(
     Failures are counted where clients can guess passwords.
     """
     if section.takes_passwords:
-        return ThrottledLogin(login, LoginThrottle.of(section, config, sessions))
+        return ThrottledLogin(login, path, LoginThrottle.of(section, config, sessions))
     return login.answer_at(path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.core.logins import denials, login_outcomes, throttle_keys
 from gateway.core.logins.login_outcomes import Outcome
+from gateway.core.logins.login_paths import LoginPath
 from gateway.core.logins.mfa import steps
 from gateway.core.logins.mfa.steps import NO_STEP, Step
 from gateway.core.logins.replies import Reply
@@ -16,10 +17,11 @@ from gateway.store.login_failures import CountedAttempt
 
 
 class ThrottledLogin:
-    """Answer as a login does, and count its failures."""
+    """Answer at a path as a login does, and count its failures."""
 
-    def __init__(self, login: Login, throttle: LoginThrottle) -> None:
+    def __init__(self, login: Login, path: LoginPath, throttle: LoginThrottle) -> None:
         self._login = login
+        self._answer = login.answer_at(path)
         self._throttle = throttle
 
     async def __call__(self, attempt: Attempt) -> Reply:
@@ -29,12 +31,12 @@ class ThrottledLogin:
         login raises.
         """
         if attempt.method == "OPTIONS" or self._throttle.is_off:
-            return await self._login(attempt)
+            return await self._answer(attempt)
         name = self._login.name_in(attempt)
         step = self._throttle.step(attempt) if name is None else NO_STEP
         counted = await self._admit(attempt, name, step)
         try:
-            reply = await self._login(attempt)
+            reply = await self._answer(attempt)
         except BackendFailed as failed:
             await self._throttle.settle(counted, login_outcomes.of_refusal(failed.refusal))
             raise
