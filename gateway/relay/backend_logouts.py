@@ -1,4 +1,4 @@
-"""Ending sessions from the relay: beside the requests, or before one goes on."""
+"""Sessions that end with a request or with an answer of the backend."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _log = logging.getLogger("gateway.relay")
 
 
 class SessionEnder:
-    """Ends sessions in tasks of their own, which no client's going away interrupts."""
+    """Ends sessions in tasks of their own, which go on when a client goes away."""
 
     def __init__(self, sessions: Sessions, loop: asyncio.AbstractEventLoop) -> None:
         self._sessions = sessions
@@ -34,8 +34,9 @@ class SessionEnder:
         self._running: set[asyncio.Task[None]] = set()
 
     def end(self, session_ids: Sequence[str], event: Event) -> asyncio.Task[None]:
-        """Ends sessions, and reports each that there was by this event. The task raises
-        `StoreUnavailable` when it is not certain that they are gone.
+        """End sessions, and report the event for each that there was.
+
+        The task raises `StoreUnavailable` if the sessions may still be there.
         """
         task = self._loop.create_task(self._end(session_ids, event))
         self._running.add(task)
@@ -49,9 +50,9 @@ class SessionEnder:
         done: Callable[[], None],
         failed: Callable[[Refusal], None],
     ) -> None:
-        """Has a device log out with its request, and calls one of the two when that is certain.
+        """End sessions with a request that logs out, then call `done`.
 
-        A logout is never reported done while its delete failed (wire-rules.md#E4): then it is 503.
+        If the delete failed, the logout is not done (wire-rules.md#E4): `failed` gets a 503.
         """
 
         def ended(task: asyncio.Task[None]) -> None:
@@ -91,9 +92,9 @@ class SessionEnder:
 def deletions(
     forward: Forward, head: RequestHead, response: ResponseHead, cookies: TrustedCookies
 ) -> list[str] | None:
-    """The Set-Cookie values by which this answer has a browser forget cookies in which keys came.
+    """The Set-Cookie values by which an answer deletes the cookies in which keys came.
 
-    None if it is no logout. It may be one without any: a site's data can be cleared as a whole.
+    None if the answer is no logout. The list is empty if it logs out by `Clear-Site-Data`.
     """
     if forward.route.in_process:
         return None
@@ -108,7 +109,7 @@ def deletions(
 
 
 def _set_by_backend(cookies: TrustedCookies, response: ResponseHead, name: bytes) -> list[str]:
-    """What an answer sets for a cookie, if a backend hands keys out in it."""
+    """The answer's Set-Cookie values for a cookie in which a backend hands keys out."""
     if not cookies.is_of_backend(name):
         return []
     lines = [line for line in response.set_cookies if cookie_name(line) == name]

@@ -1,4 +1,4 @@
-"""The routes and pools of a relay, built from what config.yaml says."""
+"""Builds the routes and the pools of a relay from config.yaml."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NO_PATHS = BackendPaths(())
 
 
 class Builder:
-    """Turns the rules of config.yaml into routes and pools."""
+    """Makes routes of rules, and pools of upstreams."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Builder:
         write_batch: WriteBatch,
         captures: Connect,
     ) -> None:
-        """`captures` connects to who asks where tokens are captured."""
+        """`captures` connects to the endpoint that asks upstreams where tokens are captured."""
         self._config = config
         self._captures = captures
         self._settings = settings
@@ -98,7 +98,7 @@ class Builder:
         )
 
     def _route_tokens(self, section: RouteToken | None) -> RouteTokens | None:
-        """What routes that ask for the same token share."""
+        """The tokens of a route. Routes with the same section share them."""
         if section is None or self._minter is None:
             return None
         asked = (section.audience, section.claims, section.lifetime)
@@ -112,7 +112,7 @@ class Builder:
         return self._tokens[asked]
 
     def endpoint(self, path: str, connect: Connect) -> Route:
-        """One of the gateway's own paths, or all below one."""
+        """The route of an endpoint: a path, or all paths below one."""
         timeouts = self._config.timeouts
         return Route(
             name=path,
@@ -127,8 +127,10 @@ class Builder:
         )
 
     def _own_pool(self, connect: Connect) -> Pool:
-        """The endpoints as an upstream. Their answers may set the cookies that others' must not,
-        and pass on the statuses of `lenient` upstreams.
+        """The endpoints as an upstream.
+
+        Their answers may set the cookies with keys, and may have the statuses of `lenient`
+        upstreams.
         """
         reader = ResponseReader(own_cookies=(), any_status=True)
         pool = self._pool("gateway", [("gateway", connect)], b"", reader)
@@ -157,7 +159,7 @@ class Builder:
         places: int = 256,
         idle_timeout: float | None = None,
     ) -> Pool:
-        """`servers` are the names of an upstream's servers, and what connects to them."""
+        """`servers` are the names of the servers, each with what connects to it."""
         timeouts, limits = self._config.timeouts, self._config.limits
         return Pool(
             name,
@@ -184,8 +186,9 @@ class Builder:
 
 
 def _reached(config: Config, asked: Sequence[tuple[str, str]]) -> dict[str, BackendPaths]:
-    """By upstream: the paths of those that are `asked` (upstreams and paths), wherever one of their
-    servers is reached.
+    """The paths that are `asked` for (as upstream and path), by the upstreams that reach them.
+
+    Another upstream reaches a path if the two share a server.
     """
     return {
         name: BackendPaths(
@@ -202,7 +205,7 @@ def _anywhere(asked: Iterable[tuple[str, str]]) -> BackendPaths:
 
 
 def _connect(url: ServerUrl, upstream: Upstream) -> Connect:
-    """What opens a connection to one server."""
+    """A function that opens connections to one server."""
     context: ssl.SSLContext | None = None
     if url.tls:
         context = ssl.create_default_context(cafile=upstream.tls.ca_file)

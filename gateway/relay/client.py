@@ -1,7 +1,7 @@
-"""The client side: one connection, the requests that come over it, and its end.
+"""A client's connection: the requests that come over it, and its end.
 
-One exchange at a time: pipelined requests wait in the buffer, so answers leave in order. What is
-read ahead is bounded, and the client is not read while it does not take its answers.
+It carries one exchange at a time. Pipelined requests wait in the buffer, so answers leave in order.
+The buffer is bounded, and the client is not read while it does not take its answers.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from gateway.relay.access.peer import Peer
     from gateway.relay.context import Context
 
-# A client that is still sending when its last answer has been written is listened to for this much
-# longer: a close beside unread bytes is a reset, which destroys what is on its way to the client
-# (RFC 9112 §9.6). An empty line that an old client sends behind its body is enough for that.
+# How much a client may still send after its last answer. It is read and dropped: a socket that is
+# closed with unread bytes sends a reset, which destroys the answer on its way (RFC 9112 §9.6). The
+# empty line that old clients send behind a body is enough for that.
 _MAX_LINGERED_BYTES = 1024 * 1024
 
-# So many requests of one client are answered before others have their turn: 2 ms of them.
+# How many pipelined requests of one client are answered in a turn of the loop: about 2 ms of work.
 _MAX_REQUESTS_AT_ONCE = 64
 
 _RESET = struct.pack("ii", 1, 0)
@@ -57,18 +57,18 @@ class ClientConnection(asyncio.Protocol):
     peer: Peer
 
     def __init__(self, context: Context, clients: set[ClientConnection]) -> None:
-        """`clients` are those of this worker, to which this one belongs while it is open."""
+        """`clients` are all open ones of this worker; this one adds and removes itself."""
         self.transport: asyncio.Transport | None = None
         self.exchange: Exchange | None = None
-        self.buffer = b""  # what has been read and belongs to nobody yet
+        self.buffer = b""  # bytes that no exchange has taken yet
         self.blocked = False  # the client does not take what is written
-        self.stall: tuple[int, float] | None = None  # for the sweeper
+        self.stall: tuple[int, float] | None = None  # see `loop/deadlines.py`
         self.deadline = math.inf
         self._context = context
         self._clients = clients
         self._paused = False
         self._pumping = False
-        self._lingered = -1  # bytes thrown away since the connection began to close; -1: it has not
+        self._lingered = -1  # bytes dropped since the connection began to close; -1 before that
 
     # What the event loop calls.
 
@@ -80,7 +80,7 @@ class ClientConnection(asyncio.Protocol):
         if taken >= context.settings.connections:
             self._refuse(refusals.BUSY)
         elif taken >= shares.crowded and not shares.allows(self.peer.own_network, taken):
-            self._refuse(refusals.OVER_SHARE, linger=False)  # nor has it the time of others
+            self._refuse(refusals.OVER_SHARE, linger=False)  # lingering would cost others time
         self._clients.add(self)
         if shares.counts:
             shares.take(self.peer.own_network)
@@ -104,7 +104,7 @@ class ClientConnection(asyncio.Protocol):
                 exchange.upload.body_began()
 
     def eof_received(self) -> bool:
-        """A client that has closed its side has gone, as for nginx: it expects no answer."""
+        """The client has closed its side, so it expects no answer; nginx sees it so as well."""
         if self.exchange is not None:
             self.exchange.client_gone()
         return False
@@ -137,12 +137,12 @@ class ClientConnection(asyncio.Protocol):
             self._pump()
 
     def expire(self) -> None:
-        """The deadline has passed, or the client has stopped to take what is written."""
+        """End what the connection is doing: it has run out of time, or its client does not read."""
         exchange = self.exchange
         if self.blocked or (self._lingered >= 0 and self._has_unsent):
             self.cut(reset=True)
         elif self._lingered >= 0:
-            self.close()  # what the system has still to send leaves all the same
+            self.close()  # bytes in the socket's buffer are still sent
         elif exchange is not None:
             exchange.fail(refusals.BODY_TIMEOUT)
         elif self.buffer:
@@ -157,15 +157,16 @@ class ClientConnection(asyncio.Protocol):
         self._context.write_batch.write(self.transport, data)
 
     def take(self) -> bytes:
-        """Hands over what has been read ahead."""
+        """Hand over the buffer."""
         taken, self.buffer = self.buffer, b""
         return taken
 
     def await_body(self, size: int) -> None:
-        """More of the body must come within the body's idle timeout, unless we do not read.
+        """Give the client time for more of its body, unless the connection is not read now.
 
-        What has come, of this `size`, puts the end off by the time that it may take, up to a whole
-        timeout from now. So a body may pause, but falls behind the least rate by no more than that.
+        The `size` bytes that have come put the deadline off by the time that they may take, and to
+        no later than a whole timeout from now. So a body may pause, but it cannot fall behind
+        `limits.min_rate` by more than one timeout.
         """
         self.update_reading()
         if self._paused:
@@ -176,13 +177,13 @@ class ClientConnection(asyncio.Protocol):
         self.deadline = min(earned, now + settings.body_idle)
 
     def body_ended(self, rest: bytes) -> None:
-        """The request has been read; `rest` may begin the next one."""
+        """Keep `rest`, which may begin the next request."""
         self.buffer = rest
         self.deadline = math.inf
         self.update_reading()
 
     def update_reading(self) -> None:
-        """Reads on or stops, as the other side and the buffer have room."""
+        """Read on while the upstream and the buffer have room; else pause."""
         assert self.transport is not None
         exchange = self.exchange
         if exchange is not None and exchange.takes_body:
@@ -200,7 +201,7 @@ class ClientConnection(asyncio.Protocol):
                     self.deadline = self._context.clock.now + self._context.settings.body_idle
 
     def exchange_ended(self, *, close: bool) -> None:
-        """Goes on with the next request, or closes."""
+        """Go on with the next request, or close."""
         self.exchange = None
         if close:
             self._linger()
@@ -212,7 +213,7 @@ class ClientConnection(asyncio.Protocol):
             self.update_reading()
 
     def close(self) -> None:
-        """Closes when everything written has left, which may take the time of the least rate."""
+        """Close when all written bytes have left, for which `limits.min_rate` gives the time."""
         self._lingered = max(self._lingered, 0)
         self._context.write_batch.flush()
         if self.transport is not None:
@@ -222,7 +223,7 @@ class ClientConnection(asyncio.Protocol):
             self.transport.close()
 
     def cut(self, *, reset: bool) -> None:
-        """Closes at once. With `reset`, so that nobody takes a partial body for a whole one."""
+        """Close at once. A `reset` shows the client that the body is not whole."""
         transport = self.transport
         assert transport is not None
         self._lingered = max(self._lingered, 0)
@@ -238,9 +239,9 @@ class ClientConnection(asyncio.Protocol):
     # How requests are found.
 
     def _pump(self) -> None:
-        """Starts the requests in the buffer, one after the other.
+        """Begin the requests in the buffer, one after the other.
 
-        Of many that are answered at once, the rest has to wait until others have had their turn.
+        After some that were answered at once, the others wait for the loop's next turn.
         """
         if self._pumping:
             return
@@ -260,7 +261,7 @@ class ClientConnection(asyncio.Protocol):
             self.update_reading()
 
     def _next_request(self) -> bool:
-        """Starts one request; False when its head is not all there."""
+        """Begin one request. False if its head has not come as a whole."""
         context, data = self._context, self.buffer
         if data[:2] == b"\r\n":
             self.buffer = grammar.EMPTY_LINES.sub(b"", data, 1)
@@ -303,7 +304,7 @@ class ClientConnection(asyncio.Protocol):
             raise Refused(refusals.HEAD_TOO_LARGE)
 
     def _refuse(self, refusal: Refusal, *, linger: bool = True) -> None:
-        """Answers what is no request, and closes. Nothing of it is repeated anywhere."""
+        """Answer bytes that are no request, and close. Neither answer nor log repeats them."""
         context = self._context
         request_id = context.request_ids.new()
         self.buffer = b""
@@ -318,7 +319,7 @@ class ClientConnection(asyncio.Protocol):
     # How a connection ends while the client may still be sending.
 
     def _linger(self) -> None:
-        """Stops writing, and throws away what the client still sends for a moment."""
+        """Stop writing, and drop what the client still sends, for `timeouts.linger` seconds."""
         assert self.transport is not None
         self._lingered = 0
         self.buffer = b""
@@ -333,7 +334,7 @@ class ClientConnection(asyncio.Protocol):
             self.transport.resume_reading()
 
     def _await_end(self) -> None:
-        """The client has the time to close: not before it has taken what is written to it."""
+        """Set the deadline for the client to close. It starts when all written bytes have left."""
         settings = self._context.settings
         limit = settings.write if self._has_unsent else settings.linger
         self.deadline = math.inf if self.blocked else self._context.clock.now + limit

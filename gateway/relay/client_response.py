@@ -75,7 +75,7 @@ def hidden_token(forward: Forward) -> bytes | None:
 
 
 def _put_cors(response: ResponseHead, fields: Mapping[str, str]) -> None:
-    """Puts the gateway's answer to whose pages may read this in the place of the upstream's."""
+    """Replace the upstream's CORS fields by the gateway's."""
     kept = [line for line in response.passed if not line[: len(CORS)].lower().startswith(CORS)]
     lines = [f"{name}: {value}\r\n".encode() for name, value in fields.items()]
     response.passed = [*kept, *lines]
@@ -83,8 +83,9 @@ def _put_cors(response: ResponseHead, fields: Mapping[str, str]) -> None:
 
 
 def _confine(response: ResponseHead, request: RequestHead, forward: Forward) -> None:
-    """Tells shared caches which callers the answer is for (wire-rules.md#B15). Caches know of
-    Authorization by themselves (RFC 9111 §3.5), and of no other field in which a key may come.
+    """Tell shared caches which callers the answer is for (wire-rules.md#B15).
+
+    Caches know `Authorization` by themselves (RFC 9111 §3.5), but no other field with a key.
     """
     route, entry, key_fields = forward.route, forward.entry, request.key_fields
     if entry is None:
@@ -98,7 +99,7 @@ def _confine(response: ResponseHead, request: RequestHead, forward: Forward) -> 
 def _limit_caches(
     response: ResponseHead, key_fields: tuple[bytes, ...], token: bytes | None, *, private: bool
 ) -> None:
-    """Rewrites what the answer says to caches.
+    """Rewrite the fields for caches.
 
     key_fields: the fields in which the caller's key came, or in which one might have come
     token: the session's, which stands in none of the lines; None if no key came

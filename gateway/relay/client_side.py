@@ -1,4 +1,4 @@
-"""The client's connection, as the exchange that it carries sees it."""
+"""The client's connection, as its exchange sees it."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ class ClientSide(Protocol):
     """Where requests come from and answers go to."""
 
     peer: Peer
-    buffer: bytes  # what has been read and belongs to no request yet
-    deadline: float  # by when the client has to do what it is waited for (the clock's seconds)
+    buffer: bytes  # bytes that no exchange has taken yet
+    deadline: float  # by when the client has to send (the clock's seconds)
 
     def write(self, data: bytes) -> None:
-        """Writes to the client."""
+        """Write to the client."""
 
     def take(self) -> bytes:
-        """Hands over what has been read ahead."""
+        """Hand over the buffer."""
 
     def await_body(self, size: int) -> None:
-        """More of the body has to come, after these `size` bytes."""
+        """Give the client time for more of its body, after these `size` bytes."""
 
     def body_ended(self, rest: bytes) -> None:
-        """The request has been read; `rest` may begin the next one."""
+        """Keep `rest`, which may begin the next request."""
 
     def update_reading(self) -> None:
-        """Reads on or stops, as there is room for what comes."""
+        """Read on while there is room; else pause."""
 
     def exchange_ended(self, *, close: bool) -> None:
-        """Goes on with the next request, or closes."""
+        """Go on with the next request, or close."""
 
     def cut(self, *, reset: bool) -> None:
-        """Closes at once. With `reset`, a partial body cannot be mistaken for a whole one."""
+        """Close at once. A `reset` shows the client that the body is not whole."""

@@ -28,7 +28,7 @@ from gateway.relay.loop.write_batch import WriteBatch
 
 @dataclass(slots=True)
 class Context:
-    """The rules, the numbers and the sinks that a request meets on its way."""
+    """The rules, numbers and sinks that a request meets on its way."""
 
     settings: Settings
     clock: Clock
@@ -39,25 +39,25 @@ class Context:
     request_ids: RequestIds
     record_sinks: Sequence[RecordSink]
     instance: str
-    proxies: Trusted  # believed in what they say of their clients
-    describing: Trusted  # whose questions about others' requests are answered
+    proxies: Trusted  # their forwarding fields are believed
+    describing: Trusted  # they may ask the verify endpoint
     write_batch: WriteBatch
     loop: asyncio.AbstractEventLoop  # asking for the running one costs a system call each time
     cookies: TrustedCookies
     ender: SessionEnder
-    report: Report  # what happens to sessions
-    refused: Callable[[Refusal], None]  # is told of each refusal
-    pages: RefusalPages  # what people read of it
+    report: Report  # gets the events of sessions
+    refused: Callable[[Refusal], None]  # is called with each refusal
+    pages: RefusalPages  # what a person reads instead of JSON
     draining: bool = False
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("gateway.relay"))
 
     def record(self, record: AccessRecord) -> None:
-        """A request has ended."""
+        """Hand the record of a request to all sinks."""
         for sink in self.record_sinks:
             sink.add(record)
 
     def peer(self, peername: Any) -> Peer:
-        """What is told of a client connection; `peername` is the socket's."""
+        """The other end of a client's connection; `peername` is the socket's."""
         return Peer(
             peername,
             instance=self.instance,

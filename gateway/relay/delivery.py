@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Delivery:
-    """Brings one answer to the client; it is the `ResponseHandler` of its connection."""
+    """Brings one answer to the client. For its connection it is a `ResponseHandler`."""
 
     __slots__ = (
         "_exchange",
@@ -61,7 +61,7 @@ class Delivery:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the client has got something of it that cannot be taken back."""
+        """Whether the head has been rendered: from then on, only a cut can end the answer."""
         return self._response is not None
 
     @property
@@ -76,7 +76,7 @@ class Delivery:
     # The answer, step by step.
 
     def interim(self, response: ResponseHead) -> None:
-        """A 1xx: 100 asks for the body, others go on to clients that know them."""
+        """Pass on a 1xx to a client that knows it. A 100 asks for the body."""
         exchange, head = self._exchange, self.head
         exchange.has_interim = True
         if response.status == 100:
@@ -85,7 +85,7 @@ class Delivery:
             exchange.client.write(client_response.interim_head(response, head, self._forward))
 
     def respond(self, response: ResponseHead, *, with_body: bool) -> None:
-        """The answer has begun: its head leaves with the first bytes of its body."""
+        """Render the head. It leaves with the first bytes of the body."""
         exchange, head = self._exchange, self.head
         self._response = response
         self._framing, line = framing.choose(response, with_body=with_body, old=head.old)
@@ -100,7 +100,7 @@ class Delivery:
         )
 
     def deliver(self, pieces: list[bytes]) -> None:
-        """Writes bytes of the body, in one write with the head if that is still here."""
+        """Write bytes of the body, in one write with the head if that has not left."""
         out = [self._head] if self._head else []
         self._head = b""
         if self._framing is not DROPPED:
@@ -111,7 +111,7 @@ class Delivery:
             self._exchange.client.write(b"".join(out))
 
     def answered(self, trailers: list[tuple[bytes, bytes]], *, reusable: bool) -> None:
-        """The answer is complete."""
+        """End the body, and with it the exchange."""
         exchange = self._exchange
         if self._framing is CHUNKED:
             may_trail = exchange.context.may_trail if self.head.trailers else None
@@ -131,8 +131,9 @@ class Delivery:
     # An answer that is held back.
 
     def withholds(self, response: ResponseHead) -> bool:
-        """Whether it is held back: until there is another token for the request, or until the
-        session has ended by it.
+        """Whether the answer is held back.
+
+        It is while another token is sought, or while the session ends by it.
         """
         if self._exchange.logs_out:
             return False
@@ -141,7 +142,7 @@ class Delivery:
         return bool(self.head.key_cookies) and self._logs_out(response)
 
     def _seeks_token(self) -> bool:
-        """Whether another token is sought for one that the upstream refuses; which is done once."""
+        """Seek another token for a refused one, once a request. False if there can be none."""
         exchange = self._exchange
         is_first, exchange.has_sought_token = not exchange.has_sought_token, True
         exchange.suspended = token_retry.seek(
@@ -158,7 +159,7 @@ class Delivery:
         return True
 
     def _token_found(self, forward: Forward | None) -> None:
-        """Sends the request once more; without another token, lets the answer go."""
+        """Send the request once more. Without another token, release the answer."""
         exchange = self._exchange
         exchange.suspended = None
         if exchange.is_over:
@@ -174,8 +175,9 @@ class Delivery:
             self._token_found(None)
 
     def _logs_out(self, response: ResponseHead) -> bool:
-        """Whether it logs out by a cookie in which a key came: then the sessions of all keys that
-        came end first.
+        """End the sessions of all keys that came, if the answer deletes a cookie with one.
+
+        False if it does not.
         """
         head, cookies = self.head, self._exchange.context.cookies
         deletions = backend_logouts.deletions(self._forward, head, response, cookies)
@@ -192,7 +194,7 @@ class Delivery:
     # An answer that opens a tunnel.
 
     def switches(self, response: ResponseHead) -> bool:
-        """Whether this 101 is an answer to what the client asked for and the route allows."""
+        """Whether this 101 answers an upgrade that the client asked for and the route allows."""
         upgrade = self.head.upgrade
         return (
             self._forward.route.action.websocket
@@ -201,7 +203,7 @@ class Delivery:
         )
 
     def switch(self, response: ResponseHead) -> None:
-        """From here on both directions are bytes."""
+        """Become a tunnel."""
         exchange = self._exchange
         client, context = exchange.client, exchange.context
         if client.buffer:
@@ -217,7 +219,7 @@ class Delivery:
         client.update_reading()
 
     def tunnelled(self, data: bytes) -> None:
-        """Passes bytes from the upstream on."""
+        """Pass on bytes from the upstream."""
         if self._exchange.tunnel is not None:
             self.size += len(data)
             self._exchange.tunnel.deliver(data)

@@ -1,7 +1,7 @@
-"""One request and its answer, from the head to the record: what joins the two sides.
+"""One request and its answer, from the decision to the record.
 
-The client side feeds the request's body in, the upstream side the answer; each side is paused
-while the other one is full. Every exchange ends once, in `_end`, and leaves one record.
+The upload brings the request to an upstream, the delivery brings the answer back. Each side is
+paused while the other one is full. Every exchange ends once, in `_end`, and leaves one record.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ if TYPE_CHECKING:
     from gateway.relay.upstream.connection import UpstreamConnection
     from gateway.relay.upstream.server import Server
 
-# A client that went away before its answer; nginx's number for it, seen in the log alone.
+# The status in the log of a client that went away before its answer; the number is nginx's.
 _CLIENT_GONE = 499
 
-# Why a tunnel ended that was cut by a stop or a reload; seen in the log alone.
+# The reason in the log of a tunnel that was cut by a stop or a reload.
 _ENDED_BY_GATEWAY = "gateway_ended"
 
 
 class State(enum.Enum):
     """How far an exchange has come. Its upload and its delivery have states of their own."""
 
-    DECIDING = enum.auto()  # whether the request passes; the store may have to be asked
+    DECIDING = enum.auto()  # whether the request passes; the store may be asked
     PASSING = enum.auto()  # it passes: an upstream is asked, unless the decision is an answer
     ENDED = enum.auto()
 
@@ -61,7 +61,7 @@ class Exchange:
     """
 
     state = DECIDING
-    forward: Forward | None = None  # the decision: by which route it passes, and as whose
+    forward: Forward | None = None  # the decision: the route and the session
     upload: Upload | None = None  # the request on its way to an upstream
     delivery: Delivery | None = None  # the answer on its way back
     tunnel: Tunnel | None = None  # once the protocol has been switched
@@ -69,11 +69,11 @@ class Exchange:
     logs_out = False  # its session ends with it
     has_interim = False  # the upstream has answered with a 1xx
     has_sought_token = False  # for one that the upstream refused
-    suspended: eager.Suspended[Any] | None = None  # what the store is asked for
+    suspended: eager.Suspended[Any] | None = None  # a question to the store
     status = 0
-    _reason = ""  # why it ended otherwise than by an answer
-    _cause = ""  # what the upstream did wrong, if that is why
-    _unreached: Server | None = None  # the server that could not be reached, if that is why
+    _reason = ""  # the reason of a refusal or of a cut
+    _cause = ""  # what the upstream did wrong
+    _unreached: Server | None = None  # the server that could not be reached
 
     def __init__(self, client: ClientSide, head: RequestHead, context: Context) -> None:
         self.client = client
@@ -93,7 +93,7 @@ class Exchange:
     # The decision.
 
     def decide(self) -> None:
-        """Decides; at once when the near cache knows the key, else when the store has answered."""
+        """Decide: at once if the near cache knows the key, else when the store has answered."""
         load = self.context.load
         load.requests += 1
         if load.shares.counts:
@@ -111,8 +111,8 @@ class Exchange:
             decision.then(self._decided, self._undecided)
 
     def _decided(self, decision: Forward) -> None:
-        """The request passes; but where it logs out, its sessions end first."""
-        self.suspended = None  # which knows us, and a cycle would wait for the collector
+        """Let the request pass. If it logs out, its sessions end first."""
+        self.suspended = None  # it refers to this exchange: a cycle would wait for the collector
         if self.state is ENDED:
             return
         self.state = PASSING
@@ -123,7 +123,7 @@ class Exchange:
             self._pass_on()
 
     def _undecided(self, outcome: BaseException) -> None:
-        """The request does not pass; or the client has gone."""
+        """Refuse or answer the request here, unless the client has gone."""
         self.suspended = None
         if isinstance(outcome, Refused):
             self._report(outcome.event)
@@ -136,19 +136,19 @@ class Exchange:
             self.fail(refusals.INTERNAL)
 
     def _report(self, event: Event | None) -> None:
-        """Tells the audit log that a credential was refused."""
+        """Report a refused credential to the audit log."""
         if event is not None and self.state is not ENDED:
             self.context.report(self._of_request(event))
 
     def _of_request(self, event: Event) -> Event:
-        """An event with what is known of its request."""
+        """The event with the address and the id of its request."""
         address = self.client.peer.client(self.head).address
         return replace(event, address=address, request_id=self.request_id.decode("ascii"))
 
     # The request on its way, and the answer.
 
     def _pass_on(self) -> None:
-        """Sends the request to its upstream, unless the decision is an answer itself."""
+        """Send the request to its upstream, unless the decision is an answer itself."""
         forward = self.forward
         assert forward is not None
         if forward.answer is None:
@@ -161,20 +161,21 @@ class Exchange:
             self._answer(forward.answer)
 
     def await_answer(self, upstream: UpstreamConnection) -> Delivery:
-        """The request goes over this connection; what it returns gets the answer."""
+        """Make the delivery of the answer that comes over this connection."""
         assert self.forward is not None
         self.delivery = Delivery(self, self.head, self.forward, upstream)
         return self.delivery
 
     def ask_for_body(self) -> None:
-        """The upstream wants the body that the client has not begun to send."""
+        """Ask the client for its body: the upstream wants it."""
         if self.upload is not None:
             self.upload.ask_for_body()
 
     def begin_answer(self, status: int, *, close: bool) -> None:
-        """The head of the answer leaves; with `close` the client's connection ends with it.
+        """Set the status, and whether the client's connection ends with the answer.
 
-        So it does before the body's end, and with a refused upgrade (wire-rules.md#A13, #E9).
+        It ends if the body has not come as a whole, and with a refused upgrade (wire-rules.md#A13,
+        #E9).
         """
         upload = self.upload
         self.status = status
@@ -189,12 +190,12 @@ class Exchange:
             upload.expectation.cancel()
 
     def complete(self, *, reusable: bool) -> None:
-        """The answer, or the tunnel, has ended as it should."""
+        """End as planned: the answer is complete, or the tunnel has closed."""
         assert self.upload is not None
         self._end(reusable=reusable and not self.upload.uploading)
 
     def send_again(self, forward: Forward) -> None:
-        """The upstream has refused the token, and there is another one."""
+        """Send the request once more, with another token."""
         assert self.upload is not None
         self.forward = forward
         self.upload.send_again(forward)
@@ -208,7 +209,7 @@ class Exchange:
 
     @property
     def takes_body(self) -> bool:
-        """Whether bytes from the client are this exchange's and can be passed on now."""
+        """Whether bytes from the client belong to this exchange and can be passed on now."""
         upload = self.upload
         if upload is None or upload.upstream is None:
             return False
@@ -221,7 +222,7 @@ class Exchange:
         return upstream is not None and upstream.blocked
 
     def take(self, data: bytes) -> None:
-        """Passes bytes from the client on."""
+        """Pass on bytes from the client."""
         assert self.upload is not None
         if self.tunnel is None:
             self.upload.take(data)
@@ -230,7 +231,7 @@ class Exchange:
             self.tunnel.upload(data)
 
     def client_blocked(self) -> None:
-        """The client does not take what is written to it."""
+        """Pause the upstream: the client does not take what is written to it."""
         if self.upload is not None and self.upload.upstream is not None:
             self.upload.upstream.pause()
 
@@ -239,7 +240,7 @@ class Exchange:
             self.upload.upstream.resume()
 
     def client_gone(self) -> None:
-        """The client went away: the upstream's work is cancelled at once (wire-rules.md#D5)."""
+        """End: the client has gone. The upstream's work is cancelled at once (wire-rules.md#D5)."""
         if self.state is ENDED:
             return
         if self.tunnel is None:
@@ -251,7 +252,7 @@ class Exchange:
     # The session of the request, and what moves under it.
 
     def log_out(self, session_ids: Sequence[str], reason: str, then: Callable[[], None]) -> None:
-        """Ends the sessions of a device that logs out with this request, and goes on by `then`."""
+        """End the sessions of a device that logs out with this request, then call `then`."""
 
         def done() -> None:
             if self.state is not ENDED:
@@ -263,13 +264,13 @@ class Exchange:
         self.context.ender.log_out(session_ids, event, done, self.fail)
 
     def _forget_cookies(self) -> None:
-        """The session has ended, so the answer has the browser forget the key's cookie."""
+        """Have the answer delete the cookies with keys: their sessions have ended."""
         head, forward = self.head.described or self.head, self.forward
         entry = None if forward is None else forward.entry
         self.context.cookies.forget(head, self.client.peer, entry)
 
     def session_ended(self) -> None:
-        """The session has ended, and with it what it holds open."""
+        """End: the session has ended, and with it all that it holds open."""
         if self.state is ENDED:
             return
         if self.tunnel is None:
@@ -280,9 +281,9 @@ class Exchange:
         self._end(reusable=False)
 
     def close_tunnel(self, status: int) -> bool:
-        """Ends a tunnel because its worker ends, with a close frame of this status.
+        """End a tunnel with a close frame of this status: its worker ends.
 
-        False when this is no tunnel, or a frame is on its way: then only a cut is left.
+        False if there is no tunnel, or if another frame is on its way; then it has to be cut.
         """
         if self.tunnel is None or not self.tunnel.close(status, "The gateway restarts."):
             return False
@@ -307,23 +308,23 @@ class Exchange:
         return self.state is ENDED
 
     def unreached(self, refusal: Refusal, server: Server, cause: str) -> None:
-        """No server could be reached; `server` is the last one that was tried."""
+        """Refuse the request: no server could be reached. `server` was tried last."""
         self._cause, self._unreached = cause, server
         self.fail(refusal)
 
     def unanswered(self, refusal: Refusal, cause: str, *, is_stale: bool) -> None:
-        """No whole head of an answer has come: the request goes once more, or is refused."""
+        """Send the request once more, or refuse it: no whole head has come."""
         assert self.upload is not None
         if not self.upload.goes_again(cause, is_stale=is_stale):
             self._cause = cause
             self.fail(refusal)
 
     def broken(self, refusal: Refusal, cause: str) -> None:
-        """The upstream's answer failed: before its head that is a refusal, after it a cut."""
+        """Refuse the request, or cut the answer: the upstream's answer is broken."""
         assert self.upload is not None
         if (server := self.upload.server) is not None and not (
             refusal is refusals.UPSTREAM_SILENT and self._has_begun_answer
-        ):  # a body that does not go on may be a stream with nothing to tell
+        ):  # a body that stops may be a stream without events
             server.failed(cause)
         self._cause = cause
         self.fail(refusal)
@@ -333,7 +334,7 @@ class Exchange:
         return self.delivery is not None and self.delivery.has_begun
 
     def fail(self, refusal: Refusal, fields: Mapping[str, str] | None = None) -> None:
-        """Refuses the request, or cuts the answer if it has begun."""
+        """Refuse the request, or cut the answer if it has begun."""
         if self.state is ENDED:
             return
         self._reason = refusal.reason
@@ -356,12 +357,12 @@ class Exchange:
         self._end(reusable=False)
 
     def _cut(self) -> None:
-        """Ends the connection so that a truncated body is not mistaken for a whole one."""
+        """Close the client's connection so that a truncated body does not look whole."""
         self.client.cut(reset=self.delivery is not None and self.delivery.ends_by_close)
         self._end(reusable=False)
 
     def _answer(self, answered: Answered) -> None:
-        """Answers without the upstream, and without a body."""
+        """Answer without the upstream, and without a body."""
         if self.state is ENDED:
             return
         self.begin_answer(answered.status, close=False)
@@ -371,7 +372,7 @@ class Exchange:
         self._end(reusable=False)
 
     def _end(self, *, reusable: bool) -> None:
-        """The one end of every exchange: the record, the connection back, the next request."""
+        """The only end of an exchange: record it, give the connection back, go on."""
         if self.state is ENDED:
             return
         self.state = ENDED
@@ -386,7 +387,7 @@ class Exchange:
         self.client.exchange_ended(close=self.close)
 
     def _record(self) -> None:
-        """Writes the access log's record."""
+        """Make the record of the request for the access log and other sinks."""
         head, peer, forward, upload = self.head, self.client.peer, self.forward, self.upload
         server = self._unreached if upload is None or upload.upstream is None else upload.server
         meant = head.described or head

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ExchangeSide(Protocol):
-    """What a request on its way needs, and how that way ends."""
+    """What the upload and the delivery need, and how they end."""
 
     client: ClientSide
     head: RequestHead

@@ -1,8 +1,8 @@
-"""Ending what a session holds open when it ends: tunnels, event streams, long downloads.
+"""Ends tunnels, event streams and long downloads when their session ends.
 
-Nothing is registered when a request begins. What is in flight is looked through at each tick of the
-clock, against the sessions that the store says have changed since the last one; so a request pays
-nothing for it, and a logout on any gateway ends what is live on this one within a second.
+Requests register nothing. At each tick of the clock, the exchanges in flight are compared with the
+sessions that have changed in the store since the last tick. So a request pays nothing, and a logout
+on any gateway ends the exchanges on this one within a second.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.relay")
 
-# How often it is looked at whether something moves over what is open, which keeps a session from
-# being idle: so many seconds, or oftener when the idle timeout is short.
+# How often open exchanges are checked for activity, which keeps their sessions from being idle, in
+# seconds; with a short idle timeout it is checked more often.
 _LOOK_FOR_ACTIVITY = 30.0
 _LOOKS_PER_IDLE_TIMEOUT = 4
 
 
 class LiveSessions:
-    """Watches what is in flight in one worker."""
+    """Watches the exchanges of one worker."""
 
     def __init__(
         self, clients: Iterable[ClientConnection], sessions: Sessions, idle_timeout: float
@@ -45,7 +45,7 @@ class LiveSessions:
         self._spared: set[Exchange] = set()  # whose answer may be what has ended their session
 
     def sweep(self, now: float) -> None:
-        """Called at each tick; `now` is monotonic seconds."""
+        """Compare exchanges with changed sessions; `now` is monotonic seconds."""
         live, wall, changes = self._live(), time.time(), self._sessions.near.changes
         for exchange, session_id in live:
             if _ends_at(exchange) <= wall:
@@ -72,7 +72,7 @@ class LiveSessions:
         ]
 
     async def _check(self) -> None:
-        """Asks the store which sessions still live. While it does not answer, none has ended."""
+        """Ask the store which sessions still live. If it does not answer, none has ended."""
         asked, self._doubtful = self._doubtful, set()
         try:
             ended = asked - await self._sessions.living(asked)
@@ -90,10 +90,10 @@ class LiveSessions:
             self._checking = None
 
     def _end(self, held: Iterable[tuple[Exchange, str]]) -> None:
-        """Ends exchanges with their sessions.
+        """End exchanges with their sessions.
 
-        Where replies are captured, the endpoint ends the session that a reply logs out, and its
-        answer is on the way: such an exchange is ended a tick later, if it is still there.
+        Where replies are captured, the endpoint ends the session that a reply logs out, while its
+        answer is on the way. Such an exchange ends a tick later, if it is still there.
         """
         spared, self._spared = self._spared, set()
         for exchange, session_id in held:
@@ -104,7 +104,7 @@ class LiveSessions:
                 self._doubtful.add(session_id)
 
     def _keep_active(self, live: list[tuple[Exchange, str]]) -> None:
-        """A session over which something moves is not idle."""
+        """Touch the sessions of exchanges over which bytes have moved."""
         before, self._moved = self._moved, {exchange: _moved(exchange) for exchange, _ in live}
         for exchange, session_id in live:
             if exchange in before and before[exchange] != self._moved[exchange]:
@@ -112,13 +112,13 @@ class LiveSessions:
 
 
 def _held_by(exchange: Exchange) -> str | None:
-    """The session that has to live for this to go on, if there is one."""
+    """The id of the session that must live for the exchange to go on; None without one."""
     forward = exchange.forward
     if forward is None or forward.entry is None or not forward.route.action.close_on_logout:
         return None
     if exchange.logs_out:
         return None  # its own session ends by it
-    return forward.entry.session.id or None  # who brings a token has none
+    return forward.entry.session.id or None  # a caller with a JWT has none
 
 
 def _may_log_out(exchange: Exchange) -> bool:
@@ -126,13 +126,13 @@ def _may_log_out(exchange: Exchange) -> bool:
 
 
 def _ends_at(exchange: Exchange) -> float:
-    """UNIX seconds."""
+    """When the session ends by itself, in UNIX seconds."""
     forward = exchange.forward
     return math.inf if forward is None or forward.entry is None else forward.entry.session.ends_at
 
 
 def _moved(exchange: Exchange) -> tuple[int, int]:
-    """Bytes that show that somebody is there. What a server sends by itself does not."""
+    """The bytes that show a live client: not those that a server sends by itself."""
     by_itself = exchange.tunnel is not None or exchange.is_event_stream
     received, delivered = exchange.bytes_moved()
     return received, 0 if by_itself else delivered

@@ -56,14 +56,14 @@ def bodiless(answer: Answered, head: RequestHead, *, request_id: bytes, close: b
 
 
 def _page(kind: Refusal, head: RequestHead, pages: RefusalPages) -> RefusalPage | None:
-    """What a person reads; None for programs."""
+    """The page for a person; None for programs."""
     if not browsers.wants_page(head):
         return None
     return pages.page(kind, head.passed_list(b"accept-language") or "")
 
 
 def _deletions(head: RequestHead) -> tuple[str, ...]:
-    """Set-Cookie values for cookies that the request was decided without."""
+    """Set-Cookie values for the cookies that the browser is to forget."""
     return (head.described or head).deletions
 
 
@@ -77,7 +77,7 @@ def _refusal(
     cookies: Sequence[str] = (),
     page: RefusalPage | None = None,
 ) -> bytes:
-    """It carries nothing of the request but the id that the gateway gave it."""
+    """A refusal. Of the request it holds its id alone, which the gateway gave it."""
     body = kind.body(request_id.decode("ascii")) if page is None else page.body
     lines = {
         "Content-Type": PROBLEM_TYPE,

@@ -75,17 +75,17 @@ class Expectation:
         self._timer: asyncio.TimerHandle | None = None
 
     def meet_after(self, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
-        """Asks for the body then, if the upstream has neither done so nor answered."""
+        """Ask for the body then, unless the upstream has asked for it or answered before."""
         self._timer = loop.call_later(seconds, self.meet)
 
     def meet(self) -> None:
-        """Asks for the body."""
+        """Ask for the body, once."""
         if not self._is_over:
             self._is_over = True
             self._client.write(_CONTINUE)
 
     def cancel(self) -> None:
-        """The answer has come, or the exchange has ended: the body is not asked for any more."""
+        """Do not ask for the body any more: the answer has come, or the exchange has ended."""
         self._is_over = True
         if self._timer is not None:
             self._timer.cancel()

@@ -1,4 +1,4 @@
-"""The relay as a whole: made of a configuration, listening on sockets, drained at the end."""
+"""The relay as a whole: built from a configuration, then listening, then drained."""
 
 from __future__ import annotations
 
@@ -49,23 +49,23 @@ _log = logging.getLogger("gateway.relay")
 
 _STDERR = 2
 
-# How much is read before it can be used, in bytes.
+# How much of a connection is read ahead, in bytes.
 _READ_AHEAD = 65536
 
-# What one byte is worth in seconds where there is no least rate; more than any timeout.
+# Seconds for a byte where `limits.min_rate` is 0: more than any timeout.
 _NO_LIMIT = 1e9
 
-# How many connections, and requests in flight, one address may have however few the limits allow.
+# How many connections, and requests in flight, one address may always have.
 _ALWAYS = 64
 
-# How often a draining relay looks whether its last exchanges have ended, in seconds.
+# How often a draining relay checks whether its clients have gone, in seconds.
 _DRAIN_STEP = 0.05
 
 # For how long a draining relay leaves idle connections open, in seconds. A client that is just
 # sending over one would lose its request; so it is answered, and told that this was the last one.
 _LAST_REQUESTS = 1.0
 
-# How long clients of WebSockets get to answer a close frame, in seconds.
+# How long WebSocket clients have to answer a close frame, in seconds.
 _CLOSE_FRAME_SECONDS = 1.0
 
 
@@ -84,9 +84,13 @@ class Relay:
         refused: Callable[[Refusal], None],
         instance: str,
     ) -> None:
-        """`endpoints` are the gateway's own paths (or prefixes, with a star at the end), with what
-        connects to who answers them; `captures` connects to who asks where tokens are captured, and
-        `refused` is told of each refusal.
+        """The gateway's own parts that the relay works with.
+
+        endpoints: by path (or by prefix, with a star at the end), what connects to its endpoint
+        captures: connects to the endpoint that asks upstreams where tokens are captured
+        record_sinks: take note of each request
+        refused: is called with each refusal
+        instance: the gateway's name in `Via`, by which it finds loops
         """
         self._clients: set[ClientConnection] = set()
         self._clock = Clock(
@@ -169,7 +173,7 @@ class Relay:
         return Shares(limits.connections, limits.per_address, holders, always=_ALWAYS)
 
     async def start(self, listeners: Iterable[socket.socket]) -> None:
-        """Begins to accept on sockets that are bound already."""
+        """Accept connections on these bound sockets."""
         loop = asyncio.get_running_loop()
         self._clock.sweeps += [pool.sweep for pool in self._pools]
         self._clock.sweeps.append(self._live.sweep)
@@ -188,7 +192,7 @@ class Relay:
 
     @staticmethod
     def _tell_of_descriptors(_now: float) -> None:
-        """Says that no file descriptor is left: then libuv closes what comes, without a word."""
+        """Log that no file descriptor is left: libuv then closes new connections silently."""
         try:
             os.close(os.dup(_STDERR))
         except OSError as error:
@@ -196,13 +200,13 @@ class Relay:
                 _log.error("connections are refused: %s", error.strerror)
 
     async def drain(self, ending: asyncio.Event, ending_tunnels: asyncio.Event) -> None:
-        """Accepts nothing more, and waits until nothing is in flight, or until `ending` is set.
+        """Stop accepting, and wait until all clients have gone, or until `ending` is set.
 
-        Tunnels are ended once `ending_tunnels` is set: they may last for days.
+        Tunnels end when `ending_tunnels` is set, since they may last for days.
         """
         self._context.draining = True
         await self._stop_listening()
-        await asyncio.sleep(_DRAIN_STEP)  # what the loop has accepted is no client before its turn
+        await asyncio.sleep(_DRAIN_STEP)  # accepted connections become clients in the next turn
         idle_since: dict[ClientConnection, float] = {}
         while self._clients and not ending.is_set():
             idle_since = self._close_idle(idle_since)
@@ -212,7 +216,7 @@ class Relay:
                 await asyncio.wait_for(ending.wait(), _DRAIN_STEP)
 
     async def end(self, close_status: int) -> None:
-        """Cuts what is in flight; WebSockets are told this status (RFC 6455 §7.4)."""
+        """Cut all exchanges. WebSocket clients get this close status (RFC 6455 §7.4)."""
         await self._end_tunnels(close_status)
         for client in list(self._clients):
             client.cut(reset=True)
@@ -228,9 +232,9 @@ class Relay:
             sink.flush()
 
     async def _stop_listening(self) -> None:
-        """Closes the listeners. What waits to be accepted is accepted before: it has been promised.
+        """Close the listeners. Connections that wait in their queues are accepted before.
 
-        A worker's successor shares its sockets, and may have been quicker.
+        A worker's successor shares the sockets, and may accept them first.
         """
         loop = asyncio.get_running_loop()
         for listener in self._listeners:
@@ -245,7 +249,10 @@ class Relay:
     def _close_idle(
         self, idle_since: dict[ClientConnection, float]
     ) -> dict[ClientConnection, float]:
-        """Closes what has been idle for long enough; since when what is still open has been."""
+        """Close connections that have been idle for long enough.
+
+        Returns the other idle ones, with the times since when they are (seconds).
+        """
         now = asyncio.get_running_loop().time()
         idle = {
             client: idle_since.get(client, now)
@@ -258,7 +265,7 @@ class Relay:
         return idle
 
     async def _end_tunnels(self, status: int) -> None:
-        """Sends close frames, and waits for a moment until the clients have closed."""
+        """Send close frames, and wait a moment for the clients to close."""
         told = self._close_tunnels(status)
         for _ in range(round(_CLOSE_FRAME_SECONDS / _DRAIN_STEP)):
             if not told & self._clients:
@@ -266,7 +273,7 @@ class Relay:
             await asyncio.sleep(_DRAIN_STEP)
 
     def _close_tunnels(self, status: int) -> set[ClientConnection]:
-        """The clients that were sent a close frame: all whose tunnel is between two frames."""
+        """Send close frames between two frames. Returns the clients that got one."""
         return {
             client
             for client in list(self._clients)
@@ -288,7 +295,7 @@ def _trusted_cookies(config: Config) -> TrustedCookies:
 
 
 def _seconds_per_byte(min_rate: int) -> float:
-    """The inverse of a rate in bytes per second, of which 0 is no limit: then a byte lasts long."""
+    """The inverse of a rate in bytes per second; 0 is no limit."""
     return 1 / min_rate if min_rate else _NO_LIMIT
 
 
@@ -305,7 +312,7 @@ def _settings(config: Config) -> Settings:
         head_size=limits.head_size,
         target_size=limits.target_size,
         response_head_size=limits.response_head_size,
-        read_ahead=max(_READ_AHEAD, limits.head_size + 1),  # or a large head would never be whole
+        read_ahead=max(_READ_AHEAD, limits.head_size + 1),  # so that the largest head fits
         connections=limits.connections,
         seconds_per_byte=_seconds_per_byte(limits.min_rate),
         captures=any(rule.captures is not None for rule in config.routes),

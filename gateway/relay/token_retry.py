@@ -1,4 +1,4 @@
-"""A token that an upstream refuses: whether the request goes once more, with another one."""
+"""Another token for a request whose token an upstream has refused."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ def seek(
     *,
     is_first: bool,
 ) -> eager.Suspended[Forward | None] | None:
-    """Asks the store for another token, if there may be one: for a request that can be repeated.
+    """Ask the store for another token, for a request that can be repeated.
 
-    What comes of it is the request with that token, or None. When it is None at once, there is no
-    other token, for any would have come from the store.
-    is_first: whether none has been sought for this request yet, which is done once
+    Returns the running question, whose result is the request with that token, or None without one.
+    Returns None if there is nothing to ask, or no other token.
+
+    is_first: whether no token has been sought for this request before; it is done once
     """
     entry, settings = forward.entry, context.settings
     if entry is None or forward.route.is_endpoint:
@@ -46,15 +47,17 @@ def seek(
 
 
 def _may_renew(session: Session, settings: Settings) -> bool:
-    """Whether a refused token is renewed: a backend that revokes one as it logs its user out would
-    have that undone. A token that is about to expire by itself is renewed all the same, and of the
-    gateway's own tokens no backend keeps account.
+    """Whether a refused token may be renewed.
+
+    By default it may not: a backend that logs its user out by revoking the token would have that
+    undone. A token that is about to expire is renewed, and so is one of the gateway's own, which no
+    backend can revoke.
     """
     is_due = time.time() >= session.renew_at - settings.skew
     return is_due or settings.renew_on_401 or session.refresh == MINTED
 
 
 def _refused_for_good(session: Session, context: Context) -> None:
-    """The upstream refuses the session's token, and there is no other: so the session may end."""
+    """End the session if config.yaml says so: its token is refused, and there is no other."""
     if session.id and context.settings.end_on_401:
         context.ender.end([session.id], Event("revoke", reason="upstream_401", by="upstream"))

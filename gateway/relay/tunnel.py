@@ -29,18 +29,18 @@ class Tunnel:
         self._frames = Frames()  # of the upstream's side
 
     def upload(self, data: bytes) -> None:
-        """Passes on bytes from the client."""
+        """Pass on bytes from the client."""
         self._upstream.deadline = self._clock.now + self._idle_timeout
         self._upstream.send(data)
 
     def deliver(self, data: bytes) -> None:
-        """Passes on bytes from the upstream."""
+        """Pass on bytes from the upstream."""
         self._upstream.deadline = self._clock.now + self._idle_timeout
         self._frames.feed(data)
         self._client.write(data)
 
     def close(self, status: int, reason: str) -> bool:
-        """Sends a close frame (RFC 6455 §7.4); False inside a frame, which it would break."""
+        """Send a close frame (RFC 6455 §7.4). False within a frame, which it would break."""
         if not self._frames.between:
             return False
         self._client.write(websocket.close(status, reason))

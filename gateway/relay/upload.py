@@ -25,9 +25,9 @@ _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 class State(enum.Enum):
     """How far the request has come. One that is sent once more goes back to `WAITING`."""
 
-    POSTPONED = enum.auto()  # its body has to begin before it takes a connection
+    POSTPONED = enum.auto()  # its body has to begin first
     WAITING = enum.auto()  # for a connection
-    SENT = enum.auto()  # over a connection; its body may still be on its way
+    SENT = enum.auto()  # its head has left over a connection
     OVER = enum.auto()  # it waits for nothing any more
 
 
@@ -36,7 +36,7 @@ POSTPONED, WAITING, SENT, OVER = State
 
 
 class Upload:
-    """Sends one request; it is the `Waiter` of its pool.
+    """Sends one request. For its pool it is a `Waiter`.
 
     Defaults stand on the class: most requests need few of the unusual ones.
     """
@@ -45,9 +45,9 @@ class Upload:
     upstream: UpstreamConnection | None = None
     server: Server | None = None  # at which it has, or had, a place
     asked: frozenset[Server] = frozenset()  # servers that were sent the request in vain
-    tried: frozenset[Server] = frozenset()  # those, and the ones that could not be reached
-    outage: Outage | None = None  # why it is dialled again for, if it is
-    queued = False  # it waits in its pool, without a place
+    tried: frozenset[Server] = frozenset()  # those, and servers that could not be reached
+    outage: Outage | None = None  # if it waits for a restart
+    queued = False  # it waits in a queue of the pool
     size = 0  # bytes of the body, or from the tunnel's client, so far
     _body: RequestBody | None = None
     expectation: Expectation | None = None
@@ -72,7 +72,7 @@ class Upload:
     # A connection for it.
 
     def acquire(self) -> None:
-        """Asks the pool for a connection."""
+        """Ask the pool for a connection."""
         self.state = WAITING
         self._pool.acquire(self)
 
@@ -82,9 +82,9 @@ class Upload:
         return self.state is WAITING
 
     def postpones(self) -> bool:
-        """Whether the body has to begin before there is a connection, which others may need.
+        """Wait for the body before a connection is taken, which others may need. False if not.
 
-        With an expectation the client asks whether to begin, and the upstream decides that.
+        A client with an expectation waits itself: the upstream says whether it shall begin.
         """
         client, head = self._exchange.client, self._exchange.head
         if client.buffer or head.expects_continue:
@@ -99,7 +99,7 @@ class Upload:
         return self.state is POSTPONED
 
     def body_began(self) -> None:
-        """The first part of the body is there."""
+        """Go on: the first part of the body has come."""
         self._exchange.client.deadline = math.inf
         self.acquire()
 
@@ -112,7 +112,7 @@ class Upload:
     # The head and the body, over that connection.
 
     def send(self, upstream: UpstreamConnection) -> None:
-        """Sends the head, in one write with what is there of the body."""
+        """Send the head, in one write with the part of the body that has come."""
         exchange, forward = self._exchange, self._forward
         self.state = SENT
         self.upstream = upstream
@@ -135,11 +135,11 @@ class Upload:
         self._send_body(client.take(), [forward.head])
 
     def take(self, data: bytes) -> None:
-        """Passes bytes from the client on; those behind the body go back to the client side."""
+        """Pass on bytes of the body. Those behind it go back to the client's connection."""
         self._send_body(data, [])
 
     def _send_body(self, data: bytes, out: list[bytes]) -> None:
-        """Sends a part of the body, behind what is in `out`."""
+        """Send a part of the body, behind the bytes in `out`."""
         body, upstream, client = self._body, self.upstream, self._exchange.client
         assert body is not None
         assert upstream is not None
@@ -160,23 +160,23 @@ class Upload:
             client.await_body(len(data))
 
     def ask_for_body(self) -> None:
-        """Tells the client to send the body, if it waits for that."""
+        """Ask the client for the body, if it waits for that."""
         if self.expectation is not None:
             self.expectation.meet()
 
     # Once more, or no more.
 
     def send_again(self, forward: Forward) -> None:
-        """Sends the request once more, with another token."""
+        """Send the request once more, with another token."""
         self._forward = forward
         self.give_back(reusable=False)
         self.acquire()
 
     def goes_again(self, cause: str, *, is_stale: bool) -> bool:
-        """Whether the request is sent once more, after no whole head of an answer has come.
+        """Send the request once more, after no whole head of an answer has come. False if not.
 
-        One that can be repeated, of which no body was sent, goes over a new connection where a
-        pooled one may have been stale, else to another server (wire-rules.md#D6, #D8).
+        It has to be repeatable. It goes over a new connection if a kept one may have been stale,
+        else to another server (wire-rules.md#D6, #D8).
         """
         pool, upstream, server = self._pool, self.upstream, self.server
         assert upstream is not None
@@ -200,7 +200,7 @@ class Upload:
         return is_stale or goes_elsewhere
 
     def give_back(self, *, reusable: bool) -> None:
-        """Gives the connection back to the pool, or the place in its queue."""
+        """Give back the connection, or leave the pool's queue."""
         upstream, self.state = self.upstream, OVER
         if self.expectation is not None:
             self.expectation.cancel()

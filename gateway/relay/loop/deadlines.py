@@ -1,7 +1,7 @@
-"""Deadlines: plain numbers on the connections, swept by one timer.
+"""Deadlines: numbers on the connections, which one timer compares with the time.
 
-No request makes a timer of its own. The clock's `now` moves with each sweep, so reading it costs
-an attribute; a deadline is kept to within one tick.
+So no request makes a timer. The clock's `now` moves with each tick: to read it costs an attribute,
+and a deadline is kept to within one tick.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from typing import Protocol
 
-# Half a second: timeouts are counted in seconds, and a sweep over 10,000 connections costs 1-2 ms.
+# In seconds. Timeouts are some seconds long, and a sweep over 10,000 connections costs 1-2 ms.
 TICK = 0.5
 
 _INT = struct.Struct("i")
 
 
 class Watched(Protocol):
-    """A connection as the sweeper sees it. `stall` is what was unsent, and by when some of that has
-    to have left.
+    """A connection as the clock sees it.
+
+    `stall` holds the bytes that were unsent at the last tick, and by when some of them must leave.
     """
 
     deadline: float
@@ -33,24 +34,24 @@ class Watched(Protocol):
     transport: asyncio.Transport | None
 
     def expire(self) -> None:
-        """Ends what has run out of time."""
+        """End what the connection is doing: its time is over."""
 
 
 class Clock:
-    """Coarse monotonic time, and all that has a deadline on it."""
+    """Monotonic time in ticks, and the connections with deadlines."""
 
     def __init__(
         self, clients: Collection[Watched], write_timeout: float, seconds_per_byte: float
     ) -> None:
-        """Whose connections they are, and what a peer has to take of what is written to it.
+        """The clients' connections, and how slowly a peer may read.
 
-        clients: the clients' connections, as they come and go; upstreams' are added to `upstreams`
-        write_timeout: how long it may fall behind (seconds)
+        clients: all that are open now; connections to upstreams stand in `upstreams`
+        write_timeout: how long a peer may read nothing (seconds)
         seconds_per_byte: how long a client may take for a byte; an upstream may take longer
         """
         self.now = time.monotonic()
         self.upstreams: set[Watched] = set()
-        self.sweeps: list[Callable[[float], None]] = []  # called with `now` at each tick
+        self.sweeps: list[Callable[[float], None]] = []  # called at each tick, with `now`
         self._clients = clients
         self._write_timeout = write_timeout
         self._seconds_per_byte = seconds_per_byte
@@ -64,7 +65,7 @@ class Clock:
             self._timer.cancel()
 
     def tick(self) -> None:
-        """Ends what has run out of time."""
+        """Expire connections whose time is over."""
         self._timer = asyncio.get_running_loop().call_later(TICK, self.tick)
         now = self.now = time.monotonic()
         self._sweep(list(self._clients), now, self._seconds_per_byte)
@@ -81,10 +82,10 @@ class Clock:
                 connection.expire()
 
     def _stalls(self, connection: Watched, now: float, seconds_per_byte: float) -> bool:
-        """Whether the peer takes what is written to it too slowly, for the whole write timeout.
+        """Whether the peer reads too slowly.
 
-        Each byte that it takes puts the end off by the time that the byte may take, up to a whole
-        timeout from now. What counts is progress, not emptiness.
+        Each byte that it reads puts its deadline off by the time for a byte, and to no later than a
+        whole write timeout from now. So progress counts, and the buffer need not become empty.
         """
         assert connection.transport is not None
         waiting, latest = _untaken(connection.transport), now + self._write_timeout
@@ -99,10 +100,10 @@ class Clock:
 
 
 def _untaken(transport: asyncio.Transport) -> int:
-    """How many bytes the peer has not taken yet, those in the kernel among them.
+    """How many bytes the peer has not read yet, with those in the kernel's buffer.
 
-    Of those alone that wait for the kernel, nothing moves for as long as it takes the peer to read
-    a third of what the kernel has: up to a megabyte (tcp(7), `tcp_wmem`).
+    Those in the transport alone stand still until the peer has read a third of the kernel's buffer,
+    which may hold megabytes (tcp(7), `tcp_wmem`).
     """
     queued = bytearray(_INT.size)
     with suppress(OSError):  # it has just been closed

@@ -1,4 +1,4 @@
-"""Driving a coroutine by hand: neither one that does not wait nor one that does costs a task.
+"""Drives a coroutine by hand, without a task, whether it waits or not.
 
 Measured on CPython 3.11 with uvloop: 0.3 µs instead of 2.6 µs for a task when the coroutine ends at
 once, and 1.8 µs instead of 3.4 µs when it waits for one future.
@@ -26,12 +26,12 @@ class Suspended(Generic[T]):
         self._awaited = awaited
 
     def then(self, done: Callable[[T], None], failed: Callable[[BaseException], None]) -> None:
-        """Has the rest run as its futures come true; one of the two is called at its end."""
+        """Run on as the futures come true, and call one of the two at the end."""
         self._done, self._failed = done, failed
         self._awaited.add_done_callback(self._step)
 
     def cancel(self) -> None:
-        """Raises `CancelledError` where the coroutine waits; `failed` gets what comes of it."""
+        """Raise `CancelledError` where the coroutine waits. `failed` gets what it raises then."""
         self._awaited.cancel()
 
     def _step(self, _future: asyncio.Future[Any]) -> None:
@@ -47,10 +47,10 @@ class Suspended(Generic[T]):
 
 
 def begin(coroutine: Coroutine[Any, Any, T]) -> T | Suspended[T]:
-    """Runs a coroutine up to its end or its first wait.
+    """Run a coroutine up to its end or its first wait.
 
-    It is never in a task, so it may wait for nothing but futures, and must not use
-    `asyncio.timeout` or the like.
+    It runs in no task. So it may wait for futures alone, and must not use `asyncio.timeout` and
+    other functions that ask for the current task.
     """
     try:
         awaited = coroutine.send(None)

@@ -1,6 +1,4 @@
-"""The numbers that the relay works with, taken from config.yaml's `timeouts` and `limits`, and from
-its routes.
-"""
+"""The relay's numbers, from `timeouts`, `limits` and the routes of config.yaml."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Times in seconds, sizes in bytes; config.yaml's documentation says what each is for."""
+    """Times in seconds, sizes in bytes (see docs/configuration.md)."""
 
     head: float
     idle: float
@@ -21,13 +19,13 @@ class Settings:
     head_size: int
     target_size: int
     response_head_size: int
-    read_ahead: int  # of the present exchange: pipelined requests, or a body without an upstream
+    read_ahead: int  # pipelined requests, or a body before there is an upstream
     connections: int
-    seconds_per_byte: float  # that a client may take for a body: the inverse of the least rate
-    captures: bool  # a session may have another token by now, though nobody has renewed it
+    seconds_per_byte: float  # the time that a client has for each byte of a body
+    captures: bool  # some route captures: a session may have got another token by that
     skew: float  # how far a backend's clock may differ
-    renew_on_401: bool  # a token that an upstream refuses is renewed, however fresh it is
-    end_on_401: bool  # an upstream that refuses a token for good ends its session
+    renew_on_401: bool  # a refused token is renewed, however fresh it is
+    end_on_401: bool  # a token that is refused for good ends its session
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,25 +1,25 @@
-"""What one turn of the event loop writes: it leaves at the turn's end, all of it together.
+"""Collects the writes of one turn of the event loop, and sends them at its end.
 
-A write wakes whoever reads at the other end. Written one by one, between the work on two requests,
-each wakes a peer that has just fallen asleep again; written together, the first one wakes it for
-all. Measured with `make bench` on two cores, the best of six bursts each: 31.0 instead of 34.1 µs
-of CPU for a request with a warm session.
+A write wakes the process that reads at the other end. Single writes, between the work on two
+requests, wake it again and again; of writes that leave together, the first one wakes it for all.
+Measured with `make bench` on two cores, the best of six bursts: 31.0 instead of 34.1 µs of CPU for
+a request with a warm session.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-# What is larger leaves at once, in bytes: so a peer that does not take it is known to be blocked
-# before more is read for it, and there is nothing to gain by waiting.
+# Larger writes leave at once. So it is known whether the peer reads them before more is read for
+# it, and they would gain nothing by waiting.
 _LARGE_BYTES = 16384
 
-# So many writes wait at most, for one read can hold hundreds of requests that are refused.
+# How many writes may wait: one read can hold hundreds of requests that are refused.
 _MAX_WAITING = 256
 
 
 class WriteBatch:
-    """The writes of this turn, in their order."""
+    """The writes of this turn, in order."""
 
     __slots__ = ("_loop", "_waiting")
 
@@ -28,7 +28,7 @@ class WriteBatch:
         self._waiting: list[tuple[asyncio.Transport, bytes]] = []
 
     def write(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Writes in this turn. Whoever closes a transport calls `flush` first."""
+        """Write in this turn. Call `flush` before you close the transport."""
         waiting = self._waiting
         if not waiting:
             self._loop.call_soon(self.flush)
@@ -37,7 +37,7 @@ class WriteBatch:
             self.flush()
 
     def flush(self) -> None:
-        """Writes all that waits, but what has been given up meanwhile."""
+        """Write all that waits, but for transports that are closing by now."""
         waiting, self._waiting = self._waiting, []
         for transport, data in waiting:
             if not transport.is_closing():

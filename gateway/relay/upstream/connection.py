@@ -1,4 +1,4 @@
-"""The upstream side: one connection to a server, and the answers that come over it."""
+"""A connection to an upstream server, and the answers that come over it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from gateway.relay.loop.write_batch import WriteBatch
     from gateway.relay.upstream.response_handler import ResponseHandler
 
-# RFC 9110 §6.4.1: these answers have no body, whatever their fields say.
+# Statuses of answers without a body, whatever their fields say (RFC 9110 §6.4.1).
 _BODILESS = frozenset({204, 304})
 
-# Answers of a server that cannot do what it is asked for, now or at all.
+# Statuses by which a server says that it cannot do what it is asked for.
 _ERRORS = frozenset({429, *range(500, 600)})
 
 
@@ -33,7 +33,9 @@ class State(enum.Enum):
 
     IDLE = enum.auto()  # nothing: it carries no exchange
     HEAD = enum.auto()  # the answer's head, behind interim ones
-    HELD = enum.auto()  # nothing: the answer is held back, while another token is sought, say
+    HELD = (
+        enum.auto()
+    )  # nothing: the answer is held back, for example while another token is sought
     LENGTH = enum.auto()  # a body with a known length
     CHUNKED = enum.auto()  # a body in chunks
     CLOSE = enum.auto()  # a body that ends with the connection
@@ -45,25 +47,25 @@ IDLE, HEAD, HELD, LENGTH, CHUNKED, CLOSE, TUNNEL = State
 
 
 class Owner(Protocol):
-    """The server at the other end, as it is told what happens to its connections."""
+    """The server at the other end: it is told what happens to its connections."""
 
     @property
     def idle_timeout(self) -> float:
-        """For how long a connection is kept that carries nothing (seconds)."""
+        """How long a connection that carries nothing is kept (seconds)."""
 
     def opened(self, connection: UpstreamConnection) -> None: ...
 
     def closed(self, connection: UpstreamConnection) -> None: ...
 
     def answered(self) -> None:
-        """A first answer has come over a new connection."""
+        """The first answer has come over a new connection."""
 
     def erred(self) -> None:
-        """An answer has come that says that the server cannot do what it is asked for."""
+        """An answer with a status of failure has come."""
 
 
 class UpstreamConnection(asyncio.Protocol):
-    """One connection to a server. It carries one exchange at a time."""
+    """Sends requests and reads their answers, one exchange at a time."""
 
     __slots__ = (
         "_chunks",
@@ -102,10 +104,10 @@ class UpstreamConnection(asyncio.Protocol):
         self.exchange: ResponseHandler | None = None
         self.transport: asyncio.Transport | None = None
         self.usable = False  # open: a request can be sent over it
-        self.fresh = True  # has brought no answer, and has not rested
-        self.paused = False  # the client does not take what has come already
+        self.fresh = True  # has brought no answer yet, and has not been idle
+        self.paused = False  # not read, since the client does not take what has come
         self.blocked = False  # the server does not take what is written
-        self.stall: tuple[int, float] | None = None  # for the sweeper: see `stalls`
+        self.stall: tuple[int, float] | None = None  # see `loop/deadlines.py`
         self.deadline = math.inf
         self._owner = owner
         self._reader = reader
@@ -113,23 +115,25 @@ class UpstreamConnection(asyncio.Protocol):
         self._clock = clock
         self._write_batch = write_batch
         self._state = IDLE
-        self._head = b""  # the part of an answer's head that is there
-        self._held: tuple[ResponseHead, bytes] | None = None  # an answer that is held back
+        self._head = b""  # the part of a head that has come
+        self._held: tuple[ResponseHead, bytes] | None = (
+            None  # a head that is held back, and what came behind it
+        )
         self._left = 0
-        self._idle_limit = math.inf  # seconds without a byte, once the answer has begun
+        self._idle_limit = math.inf  # how long a started answer may be quiet (seconds)
         self._chunks: ChunkedBody | None = None
-        self._kept_open = True  # the server keeps the connection open after this answer
+        self._kept_open = True  # after this answer, the server keeps the connection open
 
     # What the exchange and the pool call.
 
     def carry(self, exchange: ResponseHandler, timeouts: AnswerTimeouts) -> None:
-        """Begins an exchange: what is sent next is its request, what comes next its answer."""
+        """Begin an exchange: its request is sent next, and its answer comes next."""
         self.exchange = exchange
         self._timeouts = timeouts
         self._state = HEAD
         if self.paused:
             self.resume()
-        # While the request is sent, time is the client's to take: the wait in the pool has ended.
+        # While the request is sent, the client's deadline counts.
         self.deadline = math.inf
 
     def send(self, data: bytes) -> None:
@@ -137,12 +141,12 @@ class UpstreamConnection(asyncio.Protocol):
         self._write_batch.write(self.transport, data)
 
     def await_answer(self) -> None:
-        """The request has been sent as a whole: from now on the time is the server's."""
+        """Start the time for the answer: the whole request has been sent."""
         if self._state is HEAD:
             self.deadline = self._clock.now + self._timeouts.response
 
     def rest(self) -> None:
-        """Waits in the pool for the next exchange."""
+        """Be idle in the pool until the next exchange."""
         self.exchange = None
         self._state = IDLE
         if self.paused:
@@ -150,7 +154,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.deadline = self._clock.now + self._owner.idle_timeout
 
     def release_answer(self) -> None:
-        """Passes on the answer that has been held back."""
+        """Pass on the answer that was held back."""
         exchange, held = self.exchange, self._held
         assert exchange is not None
         assert held is not None
@@ -166,7 +170,7 @@ class UpstreamConnection(asyncio.Protocol):
             exchange.broken(refusals.UPSTREAM_BROKEN, malformed.rule)
 
     def abort(self) -> None:
-        """Ends the connection at once; a tunnel's last bytes still leave."""
+        """End the connection at once. The last bytes of a tunnel still leave."""
         transport, state = self.transport, self._state
         self.exchange = None
         self._state = IDLE
@@ -181,7 +185,7 @@ class UpstreamConnection(asyncio.Protocol):
             transport.abort()
 
     def pause(self) -> None:
-        """The client does not take what has come already."""
+        """Stop reading: the client does not take what has come."""
         if self.usable and not self.paused:
             assert self.transport is not None
             self.paused = True
@@ -206,7 +210,7 @@ class UpstreamConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         exchange = self.exchange
         if exchange is None:
-            # It answers no request, and must not become the next one's answer (wire-rules.md#A14).
+            # These bytes must not become the next request's answer (wire-rules.md#A14).
             self.abort()
             return
         state = self._state
@@ -230,7 +234,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._owner.closed(self)
         exchange, state = self.exchange, self._state
         if state is HELD:
-            return  # whoever holds the answer back will find out
+            return  # `release_answer` finds out
         self.exchange, self._state = None, IDLE
         how = "closed" if error is None else causes.cause(error)
         if exchange is None:
@@ -256,7 +260,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.exchange.update_reading()
 
     def expire(self) -> None:
-        """The deadline has passed."""
+        """End what the connection is doing: its deadline has passed."""
         exchange = self.exchange
         if exchange is None:
             self.abort()
@@ -270,7 +274,7 @@ class UpstreamConnection(asyncio.Protocol):
             exchange.broken(refusals.UPSTREAM_SILENT, "timed out, in the answer's body")
 
     def _unanswered(self, exchange: ResponseHandler, refusal: Refusal, how: str) -> None:
-        """Tells the exchange that no whole head of an answer has come."""
+        """Tell the exchange that no whole head has come."""
         has_begun = bool(self._head)
         where = "in the answer's head" if has_begun else "without a byte of an answer"
         # A pooled connection may have ended before the request came.
@@ -278,9 +282,9 @@ class UpstreamConnection(asyncio.Protocol):
         exchange.unanswered(refusal, f"{how}, {where}", is_stale=is_stale)
 
     def _waits_for_event(self, exchange: ResponseHandler) -> bool:
-        """Whether this is an event stream, which may be quiet for longer than other bodies.
+        """Give an event stream its longer time, once. False for other bodies.
 
-        Asked when those would be cut, so that answers need not be told apart before.
+        Only an answer that would be cut now is looked at, so that others cost nothing.
         """
         left = self._timeouts.stream_idle - self._idle_limit
         if left <= 0 or not exchange.is_event_stream:
@@ -292,7 +296,7 @@ class UpstreamConnection(asyncio.Protocol):
     # How an answer is read.
 
     def _read_heads(self, exchange: ResponseHandler, data: bytes) -> None:
-        """Reads interim heads and the final one, which may all come at once."""
+        """Read interim heads and the final one, which may come together."""
         read = len(self._head)
         if read:
             data, self._head = self._head + data, b""
@@ -340,7 +344,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.deadline = self._clock.now + self._idle_limit
         if with_body and head.chunked:
             self._state, self._chunks = CHUNKED, ChunkedBody()
-            pieces = self._chunks.feed(rest)  # before the head leaves: a bad chunk makes it a 502
+            pieces = self._chunks.feed(rest)  # before the head leaves, so that a bad chunk is a 502
             exchange.respond(head, with_body=True)
             self._deliver_chunks(exchange, pieces)
             return
@@ -352,7 +356,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._read_body(exchange, rest)
 
     def _read_body(self, exchange: ResponseHandler, data: bytes) -> None:
-        """Hands on body bytes, and ends the answer at its end."""
+        """Hand on bytes of the body, and end the answer with the last one."""
         state = self._state
         if state is LENGTH:
             left = self._left
@@ -379,7 +383,7 @@ class UpstreamConnection(asyncio.Protocol):
             exchange.answered(chunks.trailers, reusable=self._kept_open and not chunks.rest)
 
     def _switch(self, exchange: ResponseHandler, head: ResponseHead, rest: bytes) -> None:
-        """RFC 9110 §15.2.2: from here on the connection is a tunnel, if one was asked for."""
+        """Become a tunnel, if the request asked for one (RFC 9110 §15.2.2)."""
         if not exchange.switches(head):
             raise Malformed(causes.UNASKED_SWITCH)
         self._owner.answered()

@@ -1,9 +1,8 @@
-"""One upstream: which server gets a request, over which connection, and in whose turn.
+"""The servers of an upstream: which one gets a request, over which connection, and when.
 
-Each server has so many places: connections that are busy, or are being opened. One client gets no
-more than its share of them, and of the clients that wait each gets a place in its turn. A request
-that no server can be reached for waits as well, without a place, and is dialled again for: servers
-restart.
+A server has a number of places: connections that are busy or are being opened. A client may hold
+its share of them, and clients that wait get places in turn. If no server can be reached, a request
+waits without a place, and the pool dials again, since servers restart.
 """
 
 from __future__ import annotations
@@ -24,18 +23,18 @@ if TYPE_CHECKING:
     from gateway.relay.upstream.connection import UpstreamConnection
 
 
-# How long a pool waits before it dials again (seconds): each time twice as long, up to a tenth of a
-# second, so that a server's return is noticed at once as people see it.
+# How long a pool waits before it dials again, in seconds. The pause doubles up to a tenth of a
+# second, so that a person does not notice it when the server is back.
 _FIRST_PAUSE = 0.01
 _MAX_PAUSE = 0.1
 
-# How many requests may wait while no server of a pool can be reached: five seconds of 200 a second.
-# Each may hold a read-ahead (64 KiB) of its body.
+# How many requests may wait while no server of a pool can be reached: 200 a second for 5 seconds.
+# Each of them may hold 64 KiB of its body, which has been read ahead.
 _MAX_UNREACHED = 1000
 
 
 class Pool:
-    """The servers of one upstream. A waiter asks for a connection and gets `send` or `fail`."""
+    """Gives connections to waiters: calls `send` with one, or `fail`."""
 
     def __init__(
         self,
@@ -48,9 +47,9 @@ class Pool:
         connect_timeout: float,
         new_connection: Callable[[Server], UpstreamConnection],
     ) -> None:
-        """What is an upstream's, and how it is reached.
+        """The servers, and how they are reached.
 
-        name: the upstream's
+        name: the upstream's, for the log
         host: the upstream's own Host value
         places: how many requests each server gets at the same time
         share: how many of those that wait for a restart may be one client's (percent; see `Shares`)
@@ -68,12 +67,14 @@ class Pool:
         self._waiting: _Queues = OrderedDict()
         self._dials: set[asyncio.Task[None]] = set()
         self._pause = _FIRST_PAUSE
-        self._redial: asyncio.TimerHandle | None = None  # while some wait for an unreached server
+        self._redial: asyncio.TimerHandle | None = (
+            None  # while requests wait for a server that cannot be reached
+        )
 
     def acquire(self, waiter: Waiter) -> None:
-        """Gives the waiter a connection: an idle one now, a new one soon, or one that frees.
+        """Give the waiter a connection: an idle one now, a new one soon, or one that becomes free.
 
-        A client that has sent a head alone takes none, so that many slow ones leave it to others.
+        A request whose body has not begun gets none yet, so that many slow clients take no place.
         """
         if waiter.uploading and waiter.postpones():
             return
@@ -85,7 +86,7 @@ class Pool:
             self._wait(waiter)
 
     def leave(self, waiter: Waiter) -> None:
-        """Takes a waiter out of its queue: it has ended, or waits no more."""
+        """Take a waiter out of its queue."""
         waiter.queued = False
         queue = self._waiting[waiter.network]
         del queue[waiter]
@@ -93,13 +94,13 @@ class Pool:
             del self._waiting[waiter.network]
 
     def replace(self, waiter: Waiter, connection: UpstreamConnection) -> None:
-        """Opens a new connection in the place of one that was stale."""
+        """Open a new connection in the place of one that was stale."""
         connection.abort()
         assert waiter.server is not None
         self._dial_soon(waiter, waiter.server)
 
     def release(self, connection: UpstreamConnection, waiter: Waiter, *, reusable: bool) -> None:
-        """Takes a connection back after its exchange, and the place with it."""
+        """Take back a connection and its place after an exchange."""
         server = waiter.server
         assert server is not None
         connection.exchange = None
@@ -115,11 +116,11 @@ class Pool:
             self._place(waiting, server)
 
     def has_other_than(self, tried: frozenset[Server]) -> bool:
-        """Whether a server is left to try."""
+        """Whether there is a server that has not been tried."""
         return not tried.issuperset(self.servers)
 
     def sweep(self, now: float) -> None:
-        """Refuses those that have waited too long; `now` is monotonic seconds. Errors fade."""
+        """Refuse waiters whose time is over, and let old errors fade. `now`: monotonic seconds."""
         for server in self.servers:
             if server.load.errors:
                 server.load.forget()
@@ -129,7 +130,7 @@ class Pool:
             self._refuse(waiter)
 
     def close(self) -> None:
-        """Closes what is idle and stops what is being opened."""
+        """Close idle connections, and stop dialling."""
         if self._redial is not None:
             self._redial.cancel()
         for server in self.servers:
@@ -146,17 +147,17 @@ class Pool:
         loads = [server.load for server in servers]
         server = servers[balancing.pick(loads, self._turn, now)]
         if server.load.ejected_until and not waiter.is_repeatable:
-            # It would be lost if the server is not back.
+            # The request would be lost if the server is still away.
             server = servers[balancing.pick(loads, self._turn, now, probes=False)]
         if server.load.ejected_until:
-            # This request finds out whether the server is back, over a connection of its own;
-            # others go there when it has been answered.
+            # This request finds out whether the server is back. It gets a new connection, and
+            # others follow when it has been answered.
             server.load.eject(now)
             server.discard_idle()
         return server
 
     def _place(self, waiter: Waiter, server: Server) -> None:
-        """Gives the waiter a place, and a connection in it."""
+        """Give the waiter a place, and a connection in it."""
         waiter.server = server
         server.load.busy += 1
         if server.shares.counts:
@@ -172,7 +173,7 @@ class Pool:
         self._dial_soon(waiter, server)
 
     def _needs_new(self, waiter: Waiter, server: Server) -> bool:
-        """Whether the request must have a new connection, since it would be lost on a stale one."""
+        """Whether the request needs a new connection, since it would be lost on a stale one."""
         if time.monotonic() > server.stale_until:
             server.stale_until = 0.0
         if not server.stale_until or waiter.is_repeatable:
@@ -182,7 +183,7 @@ class Pool:
         return True
 
     def _dial_soon(self, waiter: Waiter, server: Server) -> None:
-        """Opens a new connection in the waiter's place."""
+        """Open a new connection in the waiter's place."""
         server.dialling.add(waiter)
         task = asyncio.get_running_loop().create_task(self._dial(waiter, server))
         self._dials.add(task)
@@ -212,14 +213,14 @@ class Pool:
             self._reached(server)
 
     def _undialled(self, waiter: Waiter, server: Server, error: OSError) -> None:
-        """Nothing has been sent, so any other server may be tried; then all of them again."""
+        """Try another server, as nothing has been sent; after the last one, wait for a restart."""
         cause = causes.cause(error)
         if causes.is_our_own(error):
             self._log.error("no connection can be made: %s", cause)
             if waiter.waits:
                 waiter.fail(refusals.BUSY)
             return
-        if waiter.outage is None:  # else the log knows
+        if waiter.outage is None:  # else the log has it already
             server.failed(cause)
         if not waiter.waits:
             return
@@ -232,7 +233,7 @@ class Pool:
             waiter.unreached(refusals.UPSTREAM_REFUSED, server, cause)
 
     def _awaits_server(self, waiter: Waiter, server: Server, cause: str) -> bool:
-        """Whether the waiter waits for a server to be back, as far as there are time and room."""
+        """Have the waiter wait for a restart. False if there is no time or no room for that."""
         now = time.monotonic()
         until = now + self._connect_timeout if waiter.outage is None else waiter.outage.until
         if until < now or not self._has_room(waiter):
@@ -245,7 +246,7 @@ class Pool:
         return True
 
     def _has_room(self, waiter: Waiter) -> bool:
-        """Whether one more may wait for a server to be back; no client takes all the room."""
+        """Whether one more may wait for a restart. No client may take all the room."""
         waiting = sum(map(len, self._waiting.values()))
         return Shares(_MAX_UNREACHED, self._share, self._waiters).allows(waiter.network, waiting)
 
@@ -257,7 +258,7 @@ class Pool:
         self._redial = asyncio.get_running_loop().call_later(self._pause, self._dial_again)
 
     def _dial_again(self) -> None:
-        """Finds out, with one of those that wait, whether a server is back."""
+        """Find out with one of the waiters whether a server is back."""
         self._redial = None
         waiting = (waiter for queue in self._waiting.values() for waiter in queue)
         waiter = next((waiter for waiter in waiting if waiter.outage is not None), None)
@@ -270,7 +271,7 @@ class Pool:
         self.acquire(waiter)
 
     def _reached(self, server: Server) -> None:
-        """The server can be reached: those that wait get its places."""
+        """Give the server's places to waiters: it can be reached."""
         self._pause = _FIRST_PAUSE
         while (waiter := self._next_waiting(server)) is not None:
             self._place(waiter, server)
@@ -282,15 +283,17 @@ class Pool:
         waiter.queued = True
 
     def _give_up(self, waiter: Waiter, server: Server) -> None:
-        """Gives a place back in which no connection could be opened."""
+        """Give back a place in which no connection could be opened."""
         server.dialling.discard(waiter)
         server.load.busy -= 1
         if server.shares.counts:
             server.shares.give_back(waiter.network, server.load.busy)
 
     def _next_waiting(self, server: Server) -> Waiter | None:
-        """Who gets a place that has become free: of each client one in its turn, but for those
-        that have their share already. None, while the server is ejected and another one is not.
+        """The waiter that gets a free place, taken out of its queue. Clients take turns.
+
+        Clients that have their share are passed over. None while the server is ejected and another
+        one is not.
         """
         if server.load.ejected_until and self._has_healthy():
             return None
@@ -309,7 +312,7 @@ class Pool:
         return any(not server.load.ejected_until for server in self.servers)
 
     def _refuse(self, waiter: Waiter) -> None:
-        """The waiter has waited in vain."""
+        """Refuse a waiter whose time is over."""
         self.leave(waiter)
         if (outage := waiter.outage) is not None:
             waiter.unreached(refusals.UPSTREAM_REFUSED, outage.server, outage.cause)
@@ -318,5 +321,5 @@ class Pool:
         waiter.fail(refusals.BUSY if is_full else refusals.OVER_SHARE)
 
 
-# Who waits, by client, the next one first; each with the time until when (monotonic seconds).
+# The waiters by client, the next client first; with the end of their time (monotonic seconds).
 _Queues = OrderedDict[str, dict[Waiter, float]]

@@ -1,4 +1,4 @@
-"""What a connection to an upstream calls as the answer comes, in the order in which it may."""
+"""The calls by which a connection passes an answer on, in the order in which they may come."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class ResponseHandler(Protocol):
 
     @property
     def is_event_stream(self) -> bool:
-        """Whether the answer is one, which may be quiet for longer than others."""
+        """Whether the answer is an event stream, which may be quiet for longer than others."""
 
     def update_reading(self) -> None:
-        """The server has stopped to take what is written to it, or takes more."""
+        """The server does not take what is written to it, or takes it again."""
 
     def interim(self, head: ResponseHead) -> None:
         """A 1xx has come, and the answer is still to come."""
@@ -35,10 +35,10 @@ class ResponseHandler(Protocol):
         """The answer has begun: its head leaves with the first bytes that are delivered."""
 
     def deliver(self, pieces: list[bytes]) -> None:
-        """Bytes of the body have come; none, if it has none."""
+        """Bytes of the body have come. It is called once without any if there is no body."""
 
     def answered(self, trailers: list[tuple[bytes, bytes]], *, reusable: bool) -> None:
-        """The answer is complete; the connection may carry another one if it is `reusable`."""
+        """The answer is complete. A `reusable` connection may carry another one."""
 
     def switches(self, response: ResponseHead) -> bool:
         """Whether a 101 answers what was asked for."""
@@ -53,7 +53,7 @@ class ResponseHandler(Protocol):
         """The server has closed the tunnel, or nothing has moved over it for too long."""
 
     def unanswered(self, refusal: Refusal, cause: str, *, is_stale: bool) -> None:
-        """No whole head has come; a stale connection may have ended before the request came."""
+        """No whole head has come. A stale connection may have ended before the request came."""
 
     def broken(self, refusal: Refusal, cause: str) -> None:
         """The answer is malformed, or it does not go on."""

@@ -1,4 +1,4 @@
-"""One server of an upstream: its places, its connections, and how it has answered of late."""
+"""One server of an upstream: its places, its connections, and its recent answers."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 # Opens a connection to one server.
 Connect = Callable[[Callable[[], "UpstreamConnection"]], Awaitable[object]]
 
-# For how long a server's kept connections are not trusted after one was stale (seconds): in so many
-# minutes one request may be lost.
+# How long a server's kept connections are not trusted after one was stale, in seconds. In this
+# time, at most one request may be lost.
 _STALE_SECONDS = 300.0
 
 
@@ -27,8 +27,8 @@ _STALE_SECONDS = 300.0
 class Outage:
     """Why a request waits for a server that cannot be reached, and until when.
 
-    until: when it is refused (monotonic seconds)
-    server: the one that was tried last
+    until: the end of its time (monotonic seconds)
+    server: the server that was tried last
     cause: what was wrong there, for the log
     """
 
@@ -40,11 +40,11 @@ class Outage:
 class Waiter(Protocol):
     """A request that needs a connection, as servers and pools see it."""
 
-    server: Server | None  # the one at which it has a place
+    server: Server | None  # the server at which it has, or had, a place
     asked: frozenset[Server]  # servers that were sent the request in vain
-    tried: frozenset[Server]  # those, and the ones that could not be reached
-    outage: Outage | None  # why it is dialled again for, if it is
-    queued: bool  # it waits in the pool, and has no place
+    tried: frozenset[Server]  # those, and servers that could not be reached
+    outage: Outage | None  # if it waits for a restart
+    queued: bool  # it waits in a queue of the pool
 
     @property
     def network(self) -> str:
@@ -52,7 +52,7 @@ class Waiter(Protocol):
 
     @property
     def waits(self) -> bool:
-        """Whether it still needs one."""
+        """Whether it still needs a connection."""
 
     @property
     def is_repeatable(self) -> bool:
@@ -63,13 +63,13 @@ class Waiter(Protocol):
         """Whether it has a body that is still to come."""
 
     def postpones(self) -> bool:
-        """Whether it waits for its body before it takes a place, and asks again then."""
+        """Wait for the body first, and ask again when it has begun. False: it goes on now."""
 
     def send(self, upstream: UpstreamConnection) -> None:
         """Sends the request over this connection."""
 
     def fail(self, refusal: Refusal) -> None:
-        """There is no connection for it."""
+        """It gets no connection."""
 
     def unreached(self, refusal: Refusal, server: Server, cause: str) -> None:
         """No server could be reached; `server` is the last one that was tried."""
@@ -104,14 +104,14 @@ class Server:
         share: int,
         idle_timeout: float,
     ) -> None:
-        """How the server is called and reached.
+        """The server's name, and how it is reached.
 
-        name: what logs call it
-        upstream: the upstream's name
+        name: the server's, for the log
+        upstream: the upstream's name, for the log
         is_only: whether the upstream has no other server
         places: how many requests it gets at the same time
         share: how many of the places one client may hold (percent; see `Shares`)
-        idle_timeout: for which a connection is kept (seconds)
+        idle_timeout: how long an idle connection is kept (seconds)
         """
         self.label = name.encode()
         self.connect = connect
@@ -119,16 +119,18 @@ class Server:
         self.connections: set[UpstreamConnection] = set()  # that are open
         self.dialling: set[Waiter] = set()  # for which one is being opened
         self.idle: list[UpstreamConnection] = []
-        self.load = ServerLoad()  # a place is taken by a connection that is being opened, too
-        self.stale_until = 0.0  # so long kept connections may be stale (monotonic; 0: they are not)
+        self.load = ServerLoad()  # a connection that is being opened counts as busy
+        self.stale_until = (
+            0.0  # kept connections may be stale until then (monotonic seconds; 0: never)
+        )
         self.shares = Shares(places, share, self.holders)
         self._upstream = upstream
         self._is_only = is_only
-        # By name, so that of a flood about one upstream nothing about others is left out.
+        # One logger for each upstream: repeated lines about one do not suppress those about others.
         self._log = logging.getLogger(f"gateway.upstreams.{upstream}")
 
     def holders(self) -> Iterable[str]:
-        """The clients that hold its places."""
+        """The clients that hold its places, one for each place."""
         for connection in self.connections:
             if connection.exchange is not None:
                 yield connection.exchange.network
@@ -136,7 +138,7 @@ class Server:
             yield waiter.network
 
     def discard_idle(self) -> None:
-        """Closes the connections that carry nothing."""
+        """Close the idle connections."""
         for connection in self.idle:
             connection.abort()
         self.idle.clear()
@@ -147,25 +149,25 @@ class Server:
         self.connections.add(connection)
 
     def closed(self, connection: UpstreamConnection) -> None:
-        """Forgets a connection that has been closed, by whichever side."""
+        """Forget a connection that has been closed by either side."""
         self.connections.discard(connection)
         if connection.exchange is None and connection in self.idle:
             self.idle.remove(connection)
 
     def answered(self) -> None:
-        """It has answered over a new connection, so it is there (again)."""
+        """Take the server back: it has answered over a new connection."""
         if self.load.ejected_until:
             self.load.reinstate()
             self._log.info("upstream %s: %s answers again", self._upstream, self.label.decode())
 
     def erred(self) -> None:
-        """It has answered that it cannot; being quick at that must not make it popular."""
+        """Count an answer of failure, so that a server that fails fast gets no more requests."""
         self.load.errors += 1
 
     # What the pool and the exchanges tell it.
 
     def failed(self, why: str) -> None:
-        """It has not answered: it is ejected, while there are others. The log says `why`."""
+        """Eject the server, which has not answered, unless it is the only one. `why` is logged."""
         name = self.label.decode()
         if self._is_only or self.load.ejected_until:
             self._log.warning("upstream %s: %s: %s", self._upstream, name, why)
@@ -176,10 +178,12 @@ class Server:
         )
 
     def was_stale(self, *, is_lost: bool) -> None:
-        """A kept connection has ended under a request, which `is_lost` if it cannot be repeated.
+        """Note that a kept connection has ended under a request.
 
-        So the server keeps connections for less time than we do. For a while what cannot be
-        repeated gets new ones.
+        So the server keeps connections for less time than the pool. For a while, requests that
+        cannot be repeated get new connections.
+
+        is_lost: whether the request cannot be repeated
         """
         self.stale_until = time.monotonic() + _STALE_SECONDS
         if is_lost:
