@@ -401,7 +401,7 @@ async def test_a_flood(
     those that have to wait are not counted.
     """
     rules = {"delay_after": 0, **rules}
-    async with world(redis.url, guessing=rules, store_timeout=HANG) as place:
+    async with world(redis.url, guessing=rules) as place:
         statuses = await flood(place, **by_number)
         assert set(statuses) == {401, 429}
         assert len(place.backend.asked) == statuses.count(401) <= most
@@ -413,7 +413,7 @@ async def test_a_flood(
 async def test_after_some_failures_there_is_one_attempt_at_a_time(redis: RedisServer) -> None:
     """Of those that come at once when a wait is over, one reaches the backend."""
     rules = {"per_account": 50, "delay_after": 2, "delay": 100, "longest_delay": 1000}
-    async with world(redis.url, guessing=rules, store_timeout=HANG) as place:
+    async with world(redis.url, guessing=rules) as place:
         place.backend.answer = judge
         assert await attempts(place, 3) == [401, 401, 429]
         _time_passes(redis, place)

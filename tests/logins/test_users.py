@@ -17,7 +17,6 @@ from gateway.config import users_file
 from gateway.core.logins import passwords
 from gateway.store.renewals import RenewalFailed, RenewalRefused
 from tests.support.endpoints import World, count, world
-from tests.support.processes import HANG
 from tests.support.redis_server import RedisServer
 from tests.support.signing_keys import signing
 from tests.support.users import PASSWORD, cheap_hash, user, write
@@ -266,7 +265,7 @@ async def test_a_flood_of_logins(redis: RedisServer, tmp_path: Path) -> None:
     else is asked meanwhile is answered.
     """
     file = write(tmp_path / "users.json", alice={"hash": LARGE})
-    async with world(redis.url, store_timeout=HANG, **sections(file, guessing="off")) as place:
+    async with world(redis.url, **sections(file, guessing="off")) as place:
 
         async def attempt() -> int:
             status, headers, _ = await place.ask("POST", "/login", body("alice", "no"), **JSON)
@@ -325,7 +324,7 @@ async def test_no_client_takes_all_the_turns(
     account's owner at another address has only a few of them before, and is never told so.
     """
     file = write(tmp_path / "users.json", alice={"hash": STRONG}, bob={"hash": STRONG})
-    async with world(redis.url, store_timeout=HANG, **sections(file, guessing="off")) as place:
+    async with world(redis.url, **sections(file, guessing="off")) as place:
         answers: list[tuple[int, str]] = []
         flooding = asyncio.create_task(flood(place, name, address, answers))
         while not place.refused:
@@ -342,7 +341,7 @@ async def test_who_had_to_wait_for_a_turn_has_not_guessed(
     """The password was not checked, so it counts as no failure."""
     file = write(tmp_path / "users.json", alice={"hash": STRONG})
     rules = {"per_account": 300, "per_address": 300, "delay_after": 0}
-    async with world(redis.url, store_timeout=HANG, **sections(file, guessing=rules)) as place:
+    async with world(redis.url, **sections(file, guessing=rules)) as place:
         answers = await flood(place, "user-{}", "192.0.2.7")
         tried = answers.count(TRIED)
         assert 0 < tried < len(answers)

@@ -24,6 +24,7 @@ from gateway.observe.events import Event
 from gateway.outbound.backends import backends
 from gateway.store.resolved_session import ResolvedSession
 from gateway.store.sessions import Sessions, open_sessions
+from tests.support.processes import HANG
 
 SECRET = "a secret of the tests, long enough"
 
@@ -105,10 +106,10 @@ class World:
 async def world(redis_url: str, **changes: Any) -> AsyncIterator[World]:
     """`changes` replace or add sections of the configuration.
 
-    `store_timeout` (seconds) is for tests that send hundreds of requests at once: client, gateway
-    and backend share one process, so a slow machine lets the store wait.
+    `store_timeout` (seconds) is short in tests that break the store; else it is long, since client,
+    gateway and backend share one process, and a slow machine keeps the store waiting.
     """
-    store_timeout = changes.pop("store_timeout", 2.0)
+    store_timeout = changes.pop("store_timeout", HANG / 2)
     async with backend() as server:
         data = {
             "version": 1,

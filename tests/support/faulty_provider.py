@@ -22,6 +22,7 @@ from multidict import CIMultiDict
 from gateway.core.logins.carriers import LOGIN_STATE_MARK
 from gateway.core.sessions.session import Session
 from tests.support.endpoints import SECRET, Asked, Backend, World, answer, backend, world
+from tests.support.processes import HANG
 from tests.support.signing import Signer, by_hand, published, rsa_signer
 
 CLIENT_ID, CLIENT_SECRET = "the client", "its: secret/with+signs"
@@ -248,20 +249,31 @@ def login(provider: FaultyProvider, **changes: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def shop(
-    redis_url: str, provider: FaultyProvider, *more: dict[str, Any], skew: float = 5, **changes: Any
+    redis_url: str,
+    provider: FaultyProvider,
+    *more: dict[str, Any],
+    skew: float = 5,
+    store_timeout: float = HANG / 2,
+    **changes: Any,
 ) -> AsyncIterator[World]:
     """The endpoints with one login at a provider, with changes, and maybe with more logins; `skew`
-    is how far clocks may differ, in seconds.
+    is how far clocks may differ, and `store_timeout` as for `world`, in seconds.
     """
     session = {"secrets": [SECRET], "clock_skew": skew}
     logins = [login(provider, **changes), *more]
-    async with world(redis_url, login=logins, session=session) as place:
+    async with world(
+        redis_url, login=logins, session=session, store_timeout=store_timeout
+    ) as place:
         yield place
 
 
 def beside(place: World, provider: FaultyProvider) -> AbstractAsyncContextManager[World]:
     """Another gateway, with the same store."""
-    store = {"url": place.config.store.url, "prefix": place.config.store.prefix, "timeout": 2}
+    store = {
+        "url": place.config.store.url,
+        "prefix": place.config.store.prefix,
+        "timeout": HANG / 2,
+    }
     return world(place.config.store.url, login=[login(provider)], store=store)
 
 

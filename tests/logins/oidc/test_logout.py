@@ -386,7 +386,7 @@ async def test_keys_that_cannot_be_had(redis: RedisServer, provider: FaultyProvi
 async def test_a_store_that_is_down(tmp_path: Path, provider: FaultyProvider) -> None:
     """503, and it is not called done: the same token ends the sessions when the store is back."""
     with redis_server(tmp_path) as server:
-        async with shop(server.url, provider) as place:
+        async with shop(server.url, provider, store_timeout=1) as place:
             visitor = await logged_in(place, provider)
             token = provider.logout_token(sub="alice")
             server.freeze()
