@@ -1,4 +1,4 @@
-"""What the commands share: the option `--config`, commands on a store, exit codes."""
+"""The option `--config`, the exit codes, and the way commands are added."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 EXIT_FAILED = 1  # the command failed
 EXIT_USAGE = 2  # the command line or config.yaml is wrong
 
-# The work of a command on the store, and what adds one by its name, its work and its help.
+# The work of a command on the store; and a function that adds one by name, work and help.
 Work = Callable[["Config", argparse.Namespace], None]
 AddCommand = Callable[[str, Work, str], argparse.ArgumentParser]
 
@@ -32,7 +32,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def store_commands(parser: argparse.ArgumentParser) -> AddCommand:
-    """Add commands below `parser` that work on the store which config.yaml names."""
+    """Return a function that adds commands on the store below `parser`."""
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def command(name: str, work: Work, text: str) -> argparse.ArgumentParser:

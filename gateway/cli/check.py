@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Print every problem and every warning. 2 if `run` would refuse the configuration."""
+    """Print all problems and warnings. 2 if `run` would refuse to start."""
     try:
         config, warnings = load_with_warnings(options.config, opens=True)
         if config.store.url == "embedded":

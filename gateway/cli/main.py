@@ -1,4 +1,4 @@
-"""The command line: run, check, routes, sessions, keys, users, schema, version.
+"""The command line `gateway`: its commands and their help.
 
 Exit codes: 0 success; 1 the command failed; 2 the command line or config.yaml is wrong.
 A command's module is imported when the command runs, so `gateway --help` is quick.

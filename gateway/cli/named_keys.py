@@ -44,7 +44,10 @@ _STDIN = "-"
 
 
 def issue(config: Config, subject: str, name: str, given: NamedKeyToken, lifetime: float) -> Issued:
-    """Issue a key for `lifetime` seconds, or as long as its token lasts. Raises `CommandFailed`."""
+    """Issue a key for `lifetime` seconds, or for as long as its token lasts.
+
+    Raises `CommandFailed`.
+    """
     _check(subject, "the subject", _MAX_SUBJECT_CHARACTERS)
     _check(name, "the name", _MAX_NAME_CHARACTERS)
 
@@ -55,7 +58,10 @@ def issue(config: Config, subject: str, name: str, given: NamedKeyToken, lifetim
 
 
 def read_token(config: Config, file: str, subject: str) -> NamedKeyToken:
-    """Read the JWT from a file or stdin. Raises `CommandFailed`, without any part of the JWT."""
+    """Read the JWT from a file or stdin.
+
+    Raises `CommandFailed`; its message has no part of the JWT.
+    """
     try:
         text = sys.stdin.read() if file == _STDIN else Path(file).read_text(encoding="ascii")
     except OSError as error:
@@ -101,7 +107,10 @@ def mint(config: Config, subject: str, claims: str) -> NamedKeyToken:
 
 
 def _may_name(config: Config, subject: str, claims: Claims) -> bool:
-    """Whether a token names `subject`, by `sub` or as any login reads it, or names no subject."""
+    """Whether a token names `subject` or none.
+
+    It may name it by `sub`, or as any login reads it.
+    """
     all_realms = realms(config)
     backends = [login for login in config.login if login.token_place is not None]
     ways = [

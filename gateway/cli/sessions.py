@@ -1,4 +1,4 @@
-"""`gateway sessions …`: list, count and end sessions in the store that config.yaml names."""
+"""`gateway sessions …`: list, count and end sessions in the store."""
 
 from __future__ import annotations
 

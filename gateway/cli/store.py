@@ -1,6 +1,6 @@
 """Commands on the store that config.yaml names.
 
-They need no running gateway, but for the embedded store, which runs only while its gateway does.
+They need no running gateway, except on the embedded store, which runs only while its gateway does.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 
 class CommandFailed(Exception):
-    """The command failed, perhaps half-way. The message says why and what helps."""
+    """The command failed, perhaps half-way. The message says what helps."""
 
 
 def perform(
@@ -74,7 +74,10 @@ async def _perform(
 
 
 def _store_url(config: Config) -> str:
-    """The URL of the store. Raises `CommandFailed` if the embedded store does not run."""
+    """The URL of the store.
+
+    Raises `CommandFailed` if the embedded store does not run.
+    """
     if config.store.url != "embedded":
         return config.store.url
     path = embedded_socket(config.store.data_dir)
@@ -102,7 +105,10 @@ def _secrets(config: Config) -> tuple[str, ...]:
 
 
 def _audit_log(config: Config) -> AuditLog:
-    """The audit log of the gateway; stderr in place of stdout, which the result needs."""
+    """The audit log of the gateway; stderr if that is stdout.
+
+    A command prints its result on stdout.
+    """
     if config.audit_log == "stdout":
         return AuditLog(_STDERR)
     try:
@@ -126,5 +132,8 @@ def print_table(
 
 
 def _printable(text: str) -> str:
-    """Replace what could move the terminal's cursor: records in Redis are not to be trusted."""
+    """Replace characters that could move the terminal's cursor.
+
+    Any program that writes to the Redis chooses the texts of records.
+    """
     return "".join(character if character.isprintable() else "?" for character in text)

@@ -1,4 +1,4 @@
-"""`gateway users …`: add, change, list and remove the users of a users file.
+"""`gateway users …`: add, change, list and remove users of a users file.
 
 Running gateways see the change at the next login, without a reload.
 """
@@ -86,7 +86,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _configured(config: str) -> Path:
-    """The users file that a configuration names. Raises `_WrongUsage` unless it is one."""
+    """The one users file of a configuration. Raises `_WrongUsage`."""
     from gateway.config.load import load
 
     files = {login.users_file for login in load(config).login if login.users_file}
@@ -153,7 +153,10 @@ def _claim(text: str) -> tuple[str, Any]:
 
 
 def _new_password() -> str:
-    """Ask for a password. It is never an argument: other users and the shell history see those."""
+    """Ask for a password.
+
+    It is never an argument: other users and the shell's history see those.
+    """
     from gateway.core.logins.passwords import check_new
 
     if sys.stdin.isatty():

@@ -25,7 +25,7 @@ class Model(BaseModel):
 
 
 class Shorthand(Model):
-    """A section that may be written as one value: that of its field `_short_for`."""
+    """A section that may be written as the value of its field `_short_for`."""
 
     _short_for: ClassVar[str]
 

@@ -1,4 +1,4 @@
-"""Checks across sections: names that must exist, rules that must not clash."""
+"""Checks across sections: names must exist, and rules must not clash."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def check(config: Config, document: Document) -> list[Problem]:
 
 
 def _listeners(config: Config, document: Document) -> Iterator[Problem]:
-    """One socket cannot be listened on twice.
+    """Addresses that stand twice in `listen`, or in both listeners.
 
-    Of an address that the admin listener has too, it would get some of the public connections.
+    The kernel would hand the admin listener some of the public connections.
     """
     for where, addresses in (
         (("listen",), config.listen),
@@ -96,14 +96,14 @@ def _upstream_names(config: Config, document: Document) -> Iterator[Problem]:
 
 
 def _nowhere(config: Config, document: Document) -> Iterator[Problem]:
-    """A route without an upstream serves the verify endpoint only."""
+    """Routes without an upstream, which serve the verify endpoint only."""
     for at, route in enumerate(config.routes):
         if route.upstream is None and config.verify is None:
             yield document.problem(("routes", at), "needs upstream, as there is no verify")
 
 
 def _clashes(config: Config, document: Document) -> Iterator[Problem]:
-    """Two routes that match the same requests: neither is the more specific one."""
+    """Pairs of routes for the same requests, with none more specific."""
     for at, route in enumerate(config.routes):
         for before, other in enumerate(config.routes[:at]):
             if route.path == other.path and _share_a_method(route, other):
@@ -120,7 +120,10 @@ def _share_a_method(one: RouteOptions, other: RouteOptions) -> bool:
 
 
 def _endpoint_paths(config: Config, document: Document) -> Iterator[Problem]:
-    """The gateway's own paths win over routes, so a route there is never reached."""
+    """Paths of the gateway that stand twice, and routes at such a path.
+
+    The gateway's own paths win over routes, so a route there is never reached.
+    """
     taken = {config.logout.path: "logout"}
     if config.signing is not None:
         taken[JWKS_PATH] = "signing"
@@ -196,7 +199,10 @@ def _accepted_tokens(config: Config, document: Document) -> Iterator[Problem]:
 
 
 def _captures(config: Config, document: Document) -> Iterator[Problem]:
-    """Captured tokens replace those of a backend's login; they are verified or at a known place."""
+    """Captures without a backend's login, or without a way to know tokens.
+
+    Captured tokens replace those of the login. They are verified, or stand at a named place.
+    """
     backends = [login for login in config.login if login.token_place is not None]
     unverified = next((login.path for login in backends if login.believes_tokens), None)
     for at, route in enumerate(config.routes):
@@ -216,7 +222,7 @@ def _captures(config: Config, document: Document) -> Iterator[Problem]:
 
 
 def _field_names(config: Config, document: Document) -> Iterator[Problem]:
-    """No field that the gateway sets or reads may be the same as another for a backend."""
+    """Fields of the gateway that are, to a backend, the same as others."""
     places: list[tuple[Where, str]] = [(("identity", name), name) for name in config.identity]
     if config.keys.field is not None:
         places.append((("keys", "field"), config.keys.field))
@@ -255,7 +261,7 @@ def _secrets(config: Config, document: Document) -> Iterator[Problem]:
 
 
 def _templates(config: Config, document: Document) -> Iterator[Problem]:
-    """A broken template is found here, not when a page is shown."""
+    """Broken templates: they are found before a page is shown."""
     folder = config.pages.templates
     if folder is None:
         return

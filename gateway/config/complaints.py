@@ -139,7 +139,7 @@ def _problem(error: Any, where: Where, document: Document) -> Problem:
 
 
 def _context(error: Any) -> dict[str, Any]:
-    """The parameters of an error; floats without a fraction become whole numbers."""
+    """The parameters of an error; `1.0` becomes `1`."""
     context = error.get("ctx", {})
     return {
         name: int(value) if isinstance(value, float) and value.is_integer() else value
@@ -211,7 +211,7 @@ def _annotation(model: type[BaseModel], name: str) -> Any:
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The models in an annotation such as `dict[str, Upstream]` or `tuple[Route, ...]`."""
+    """The models in an annotation such as `dict[str, Upstream]`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     else:

@@ -57,7 +57,10 @@ class Document:
     is_text: bool = True  # no value holds what the name of a file cannot
 
     def problem(self, where: Where, message: str, *, key: bool = False) -> Problem:
-        """A problem at a value (or `key`), or at the nearest one around it that is in the file."""
+        """A problem at a value, or at the nearest one around it in the file.
+
+        key: the problem is about the name of the value
+        """
         where = self._written(where)
         name = ""
         for part in where:

@@ -12,7 +12,7 @@ MAX_FILE_BYTES = 16 * 2**20
 
 
 def read_file(path: Path) -> bytes:
-    """Read a regular file, without blocking on pipes or devices. Raises `OSError`."""
+    """Read a regular file. Raises `OSError`, also for a pipe or a device."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -1,4 +1,4 @@
-"""Reading config.yaml: positions, substitution, validation, and all errors at once."""
+"""Reading config.yaml. All its problems are found at once."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> 
 def load_with_warnings(
     path: str | os.PathLike[str], env: Mapping[str, str] | None = None, *, opens: bool = False
 ) -> tuple[Config, list[Problem]]:
-    """Load a configuration, and find its unsafe settings. Raises `ConfigError`.
+    """Load a configuration and find unsafe settings. Raises `ConfigError`.
 
     opens: also check that the files and sockets which `run` opens can be opened
     """
@@ -65,7 +65,7 @@ def load_with_warnings(
 
 
 def _with_login_page(config: Config) -> Config:
-    """Send browsers without a session to the gateway's own login page, unless another is set."""
+    """Use the gateway's own login page, unless `login_page` is set."""
     return config.model_copy(update={"login_page": config.login_page or config.pages.login})
 
 

@@ -43,7 +43,7 @@ _BESIDE_OTHERS = 5
 
 
 class Reading:
-    """A child that reads a configuration. It is asked, over and over, whether it has."""
+    """A child that reads a configuration. `poll` asks whether it has."""
 
     def __init__(
         self, path: str | os.PathLike[str], *, seconds: float, beside_others: bool = True
@@ -64,8 +64,10 @@ class Reading:
             raise self._unread(f"no process can be started: {error.strerror}") from None
 
     def poll(self) -> Config | None:
-        """The configuration with the attributes of `load`'s, as plain values; None before it is
-        there. Warnings are logged. Raises `ConfigError`.
+        """The configuration as plain values, or None before it is there.
+
+        It has the attributes of the one that `load` returns. Its warnings are logged. Raises
+        `ConfigError`.
         """
         is_complete = self._receive()
         self.reap()
@@ -78,11 +80,14 @@ class Reading:
         return None
 
     def wait(self, seconds: float) -> None:
-        """Sleeps until there is more to `poll`, or for so long."""
+        """Sleeps until there is more to `poll`, for `seconds` at most."""
         select.select([self._pipe], [], [], seconds)
 
     def cancel(self) -> None:
-        """Kills the child, and does not wait for its end: the kernel may be busy for it."""
+        """Kills the child without waiting for its end, which may take long.
+
+        The kernel may be busy on its behalf.
+        """
         os.close(self._pipe)
         self.reap()
         if self._status is None:
@@ -95,7 +100,7 @@ class Reading:
             self._status = status if pid else None
 
     def _receive(self) -> bool:
-        """Takes what the child has written so far; whether that is all."""
+        """Reads what the child has written so far. True if that is all."""
         with contextlib.suppress(BlockingIOError):
             while chunk := os.read(self._pipe, _CHUNK_BYTES):
                 self._data += chunk
@@ -125,7 +130,7 @@ def load_apart(
     is_interrupted: Callable[[], bool] = lambda: False,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> Config:
-    """Waits for a `Reading`, once `meanwhile` has been done.
+    """Waits for a `Reading`, and calls `meanwhile` after its start.
 
     Raises `ConfigError`, and `KeyboardInterrupt` when it is interrupted.
     """
@@ -181,13 +186,13 @@ def _read(path: Path) -> tuple[Any, list[Problem], list[Problem]]:
         config, warnings = load_with_warnings(path)
     except ConfigError as error:
         return None, error.problems, []
-    except Exception as error:  # whose text may repeat a value
+    except Exception as error:  # its text may repeat a value
         return None, [Problem(str(path), 1, 1, "", f"cannot be read: {type(error).__name__}")], []
     return _plain(config), [], warnings
 
 
 def _properties(model: type[Any]) -> list[str]:
-    """The properties of a section, without those that every pydantic model has."""
+    """The names of a section's own properties, without pydantic's."""
     from gateway.config.base import Model
 
     own = takewhile(lambda base: base is not Model, model.__mro__)
@@ -195,7 +200,10 @@ def _properties(model: type[Any]) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """The value with namespaces in place of its models, which have their fields and properties."""
+    """The value with namespaces in place of models.
+
+    They have the fields and the properties of the models.
+    """
     from pydantic import BaseModel
 
     if isinstance(value, BaseModel):

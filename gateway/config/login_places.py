@@ -1,4 +1,4 @@
-"""What all logins of a configuration say together: their paths, and the places of their tokens."""
+"""The paths and the places of tokens of all logins together."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ if TYPE_CHECKING:
 
 
 def key_cookies(config: Config) -> frozenset[str]:
-    """The cookies that hold keys: the gateway's own, and those in which backends give tokens."""
+    """The names of the cookies that hold keys.
+
+    They are the gateway's own, and those in which backends give tokens.
+    """
     return carriers.own_cookies(config.keys.cookie, token_places(config))
 
 
 def key_places(config: Config) -> list[TokenPlace]:
-    """The places in upstreams' replies where keys stand for tokens: of logins and of captures."""
+    """The places of tokens in replies to logins and to captured requests.
+
+    Clients get a key there.
+    """
     captured = [rule.captures for rule in config.routes if rule.captures is not None]
     return [*token_places(config), *captured]
 
@@ -33,7 +39,7 @@ def backend_paths(config: Config) -> list[tuple[str, str]]:
 
 
 def logout_paths(config: Config) -> list[tuple[str, str]]:
-    """The path at which a backend logs people out, with its upstream; none if there is none."""
+    """The path of a backend's own logout, with its upstream, if there is one."""
     logout = config.logout
     if logout.upstream is None or logout.backend_path is None:
         return []
@@ -41,6 +47,6 @@ def logout_paths(config: Config) -> list[tuple[str, str]]:
 
 
 def max_bodies(config: Config) -> dict[str, int]:
-    """The limits of logins' bodies (bytes), by path. A path that takes no body has none here."""
+    """The limits of bodies (bytes) by path, for paths that take a body."""
     paths = [path for login in config.login for path in login.paths]
     return {path.path: path.max_body for path in paths if path.max_body}

@@ -1,4 +1,7 @@
-"""Login sections of config.yaml: what all kinds share. `logins` has a file for each kind."""
+"""Login sections of config.yaml: the settings that several kinds share.
+
+`logins` has a file for each kind.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +38,10 @@ if TYPE_CHECKING:
 
 
 class Guessing(Model):
-    """Login throttling: how many logins may fail before the next one has to wait.
+    """Login throttling: how many logins may fail before the next one waits.
 
-    0 is any number; off is all of it. Whole seconds are counted in.
+    0 means any number; `off` sets all of them to 0. `window` and the delays are rounded up to whole
+    seconds.
     """
 
     account: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)] = (
@@ -82,7 +86,7 @@ _COUNTS = ("per_account", "per_account_everywhere", "per_address", "in_all")
 
 
 class LoginSection(Model):
-    """A login of any kind. It answers for itself: nothing else asks for its `kind`.
+    """A login of any kind. Other modules ask its properties, not its `kind`.
 
     A kind adds its own settings, and overrides the properties that differ for it. The processes
     that serve get these properties as plain values.
@@ -106,7 +110,7 @@ class LoginSection(Model):
 
     @property
     def token_place(self) -> TokenPlace | None:
-        """The place of the token in the backend's reply; None if no reply holds one."""
+        """The place of the token in the backend's reply, if replies hold one."""
         return None
 
     @property
@@ -126,12 +130,12 @@ class LoginSection(Model):
 
     @property
     def subject_claims(self) -> tuple[str, ...]:
-        """The claims that name a token's subject; the first one that is there counts."""
+        """The claims that name a token's subject; the first one present counts."""
         return ()
 
     @property
     def namespace(self) -> tuple[object, ...]:
-        """The namespace of its names: logins with the same one name the same people."""
+        """The namespace of its names: in the same one, a name is one person's."""
         return "login", self.path
 
     @property
@@ -141,7 +145,7 @@ class LoginSection(Model):
 
     @property
     def own_throttle(self) -> Guessing | None:
-        """The rules of login throttling here. None: those of the section `guessing`."""
+        """The login's own `guessing`. None: the section `guessing` counts."""
         return None
 
     @property
@@ -151,7 +155,7 @@ class LoginSection(Model):
 
     @property
     def provider_name(self) -> str | None:
-        """The name of the provider on the login page; None if there is no provider."""
+        """The name of the provider on the login page, if there is one."""
         return None
 
     @property

@@ -1,6 +1,6 @@
 """The sections of config.yaml.
 
-Once read, durations are seconds and sizes are bytes, in whatever unit they were written.
+Once read, durations are seconds and sizes are bytes.
 """
 
 from __future__ import annotations
@@ -104,7 +104,10 @@ class UpstreamTls(Model):
 
 
 class Upstream(Shorthand):
-    """A named backend: its servers, and how to talk to them. A text is short for one server."""
+    """A named backend: its servers, and how to talk to them.
+
+    A text is short for one server.
+    """
 
     _short_for = "servers"
 
@@ -143,7 +146,10 @@ class Logout(Model):
 
 
 class SessionList(Shorthand):
-    """The list of the caller's own sessions. A text is short for its `path`; `off` turns it off."""
+    """The list of the caller's own sessions.
+
+    A text is short for its `path`; `off` turns it off.
+    """
 
     _short_for = "path"
 
@@ -167,7 +173,7 @@ class Pages(Model):
 
 
 class ForwardAuth(Shorthand):
-    """The forward-auth endpoint, and who may ask it. A text is short for its `path`."""
+    """The verify endpoint, and who may ask it. A text is short for its `path`."""
 
     _short_for = "path"
 

@@ -68,7 +68,10 @@ def _no_place(path: Path) -> str:
 
 
 def _unbindable(address: TcpAddress) -> str:
-    """Why a port cannot be had; empty if it can, or is in use: perhaps by this gateway."""
+    """Why an address cannot be bound; empty if it can, or is in use.
+
+    A gateway with this configuration may be running on it.
+    """
     try:
         family, _, _, _, place = socket.getaddrinfo(
             address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -1,6 +1,6 @@
-"""The gateway's own tokens: whether config.yaml asks for them, and the minter.
+"""The minter of the gateway's own tokens.
 
-PyJWT takes a worker 2 MiB, so it is imported only for them.
+PyJWT takes a worker 2 MiB, so it is imported only if config.yaml asks for such tokens.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ JWKS_PATH = "/.well-known/jwks.json"
 
 
 def minter(config: Config) -> Minter | None:
-    """The minter of the gateway's own tokens; None without a section `signing`."""
+    """Create the minter. None without a section `signing`."""
     if config.signing is None:
         return None
     from gateway.config import signing

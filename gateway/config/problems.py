@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake. Lines and columns count from 1. Its text never repeats a value."""
+    """One mistake. Its text never repeats a value.
+
+    Lines and columns count from 1.
+    """
 
     file: str
     line: int
@@ -29,7 +32,7 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used. The text has one line for each problem."""
+    """The configuration cannot be used. The text has a line for each problem."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = in_order(problems)

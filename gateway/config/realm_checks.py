@@ -1,4 +1,7 @@
-"""Checks of realms: logins that may give one name to two people need realms of their own."""
+"""Checks of realms.
+
+Logins that may give one name to two people need realms of their own.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ _BEGIN_WITH_WORD = 'begin each with a word of its own, as in "shop:{host}:"'
 
 @dataclass(frozen=True, slots=True)
 class SubjectSource:
-    """A login or the section `jwt`. In one `namespace`, a name is one person's."""
+    """A login, or the section `jwt`, with the namespace of its names.
+
+    In one namespace, a name is one person's.
+    """
 
     where: Where
     title: str  # as in `login[0]`
@@ -41,7 +47,7 @@ class SubjectSource:
 
 
 def check_realms(config: Config, document: Document) -> Iterator[Problem]:
-    """Find realms that are missing or wrong, where one name may be two people's.
+    """Find logins whose realm is missing, or may be that of another one.
 
     There is at most one problem for each source. Two sources with the same prefix state that they
     name the same people.
@@ -84,7 +90,7 @@ def _shared_unverified(config: Config, document: Document) -> Iterator[Problem]:
 
 
 def _shared_by_issuers(config: Config, document: Document) -> Iterator[Problem]:
-    """Shared realms of two issuers, neither of which asks the other (Core §5.7)."""
+    """Realms that two issuers share (OpenID Connect Core §5.7)."""
     issuers = [source for source in _sources(config) if source.is_issuer]
     for first, second in combinations(issuers, 2):
         states_same = first.prefix is not None and first.prefix == second.prefix
@@ -112,7 +118,10 @@ def _names_alone(config: Config, document: Document) -> Iterator[Problem]:
 
 
 def _sources(config: Config) -> list[SubjectSource]:
-    """All sources of names in the order of config.yaml; callers, if a route takes tokens."""
+    """All sources of names, in the order of config.yaml.
+
+    The section `jwt` is one if a route takes callers' tokens.
+    """
     found = [_of_login(at, login) for at, login in enumerate(config.login)]
     jwt = config.jwt
     is_used = any(route.accept_jwt == "verify" for route in config.routes)
@@ -130,14 +139,17 @@ def _of_login(at: int, login: LoginSection) -> SubjectSource:
 
 
 def _of_callers(jwt: Jwt) -> SubjectSource:
-    """One issuer is a namespace as for a provider's login; a shared key is none."""
+    """The section `jwt`. One issuer is a namespace, as for a provider's login."""
     is_issuer = len(jwt.issuer) == 1
     namespace = ("issuer", jwt.issuer[0], ("sub",)) if is_issuer else ("jwt",)
     return SubjectSource(("jwt",), "jwt", jwt.subject_prefix, namespace, is_issuer=is_issuer)
 
 
 def _flaw(one: SubjectSource, other: SubjectSource) -> tuple[str, str]:
-    """What is wrong with one source's prefix beside the other's, and a hint; "" if nothing is."""
+    """A message about the prefix of `one` beside the other's, and a hint.
+
+    Both are empty if nothing is wrong.
+    """
     if one.prefix is None:
         message = f"needs subject_prefix: a name here may be another person's than in {other.title}"
         return message, _ADD_PREFIX

@@ -14,7 +14,7 @@ CALLERS = ""
 
 
 def realms(config: Config) -> dict[str, Realm]:
-    """The realms by the logins' paths; that of callers with tokens is under `CALLERS`."""
+    """The realms by the logins' paths, and that of callers by `CALLERS`."""
     prefixes = {login.path: login.subject_prefix for login in config.login}
     if config.jwt is not None:
         prefixes[CALLERS] = config.jwt.subject_prefix

@@ -30,7 +30,7 @@ _SAME_PORT = {443: 80}
 
 
 def with_locations(config: Config) -> Config:
-    """Add its locations to each server. Servers that share a location are the same."""
+    """Add locations to the servers. Servers that share one are the same."""
     servers = [url for upstream in config.upstreams.values() for url in upstream.servers]
     locations = _locations(servers)
     upstreams = {
@@ -71,7 +71,7 @@ def _port(url: ServerUrl) -> int:
 
 
 def _name(url: ServerUrl) -> str:
-    """The host as names are compared (RFC 9110 §4.2.3), without a full stop at its end."""
+    """The host in lower case (RFC 9110 §4.2.3), without a dot at its end."""
     return url.host.lower().rstrip(".")
 
 
@@ -99,7 +99,10 @@ def _resolved(names: Iterable[str]) -> Mapping[str, frozenset[str]]:
 
 
 def _host(address: str) -> str:
-    """`_HERE` for this machine, else the address in its shortest form; IPv4 in IPv6 is IPv4."""
+    """`_HERE` for this machine, else the address in its shortest form.
+
+    An IPv4-mapped IPv6 address counts as IPv4.
+    """
     ip: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
     if isinstance(ip, IPv6Address):
         ip = ip.ipv4_mapped or ip
@@ -107,7 +110,7 @@ def _host(address: str) -> str:
 
 
 def _is_own(ip: IPv4Address | IPv6Address) -> bool:
-    """Whether this machine has the address: a socket can be bound to no other (bind(2))."""
+    """Whether this machine has the address: a socket can be bound to it (bind(2))."""
     family = socket.AF_INET if isinstance(ip, IPv4Address) else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
@@ -118,7 +121,7 @@ def _is_own(ip: IPv4Address | IPv6Address) -> bool:
 
 
 def _of_socket(path: str) -> Iterable[str]:
-    """The path of a unix socket without links, and the file itself if it exists."""
+    """The resolved path of a unix socket, and its inode if it exists."""
     yield f"unix:{os.path.realpath(path)}"
     with contextlib.suppress(OSError):
         status = os.stat(path)

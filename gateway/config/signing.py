@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def with_signing_keys(
     config: Config, folder: Path, document: Document
 ) -> tuple[Config, list[Problem]]:
-    """Read the key files of the section `signing`; also return what is wrong."""
+    """Read the key files of the section `signing`; also return problems."""
     section = config.signing
     if section is None:
         return config, []

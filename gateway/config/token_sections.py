@@ -1,4 +1,4 @@
-"""Sections of config.yaml about tokens: how they are renewed, verified and signed."""
+"""Sections of config.yaml about renewing, verifying and minting tokens."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Renew(Model):
 
 
 class Verify(Model):
-    """How tokens are verified: by one key, or by those that a provider publishes."""
+    """How tokens are verified: by one key, or by a provider's key set."""
 
     secret: SecretText | None = None
     public_key: str | None = None
@@ -57,7 +57,7 @@ class Verify(Model):
 
 
 class Jwt(Verify):
-    """How tokens are verified that callers bring along themselves."""
+    """How the tokens that callers bring along are verified."""
 
     require_expiry: bool = True
     subject_prefix: PrefixText | None = None
@@ -89,7 +89,7 @@ class SigningKeySection(Model):
 
 
 class Signing(Model):
-    """How the gateway mints tokens. The first key signs, and all are published."""
+    """How the gateway mints tokens. The first key signs; all are published."""
 
     keys: Annotated[tuple[SigningKeySection, ...], OneOrMany(), Field(min_length=1)]
     issuer: Annotated[str, Field(min_length=1)]

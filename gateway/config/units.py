@@ -1,4 +1,4 @@
-"""Durations, sizes and shares in config.yaml: `1h30m`, `500ms`, `10MiB`, `50%`."""
+"""Durations, sizes and shares in config.yaml: `1h30m`, `10MiB`, `50%`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_SIZE_BYTES = 2**50
 
 
 def parse_duration(value: Any) -> float:
-    """Seconds from a number of seconds or a text such as `30m`. Raises `ValueError`."""
+    """Seconds, from a number or a text such as `30m`. Raises `ValueError`."""
     if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
         seconds = float(min(value, math.inf))
     elif isinstance(value, str) and _DURATION.fullmatch(value):
@@ -39,7 +39,7 @@ def parse_duration(value: Any) -> float:
 
 
 def parse_size(value: Any) -> int:
-    """Bytes from a number of bytes or a text such as `10MiB`. Raises `ValueError`."""
+    """Bytes, from a number or a text such as `10MiB`. Raises `ValueError`."""
     found = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         size = value

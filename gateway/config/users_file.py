@@ -151,7 +151,10 @@ def _dumped(path: Path, data: Mapping[str, Any]) -> str:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Keep other processes from changing the file: its folder is locked, since it is replaced."""
+    """Keep other processes from changing the file.
+
+    The lock is on its folder, since the file is replaced.
+    """
     folder = os.open(path.resolve().parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)

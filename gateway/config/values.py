@@ -117,7 +117,10 @@ def _field_name(value: str) -> str:
 
 
 def _socket_mode(value: Any) -> int:
-    """Parse a mode in quotes: YAML 1.1 reads a plain 0660 as 432, and 660 as 660."""
+    """Parse a mode in quotes.
+
+    Without quotes, YAML 1.1 reads 0660 as 432, and 660 as 660.
+    """
     if not isinstance(value, str) or not _SOCKET_MODE.fullmatch(value):
         raise ValueError('is not a mode: write it in quotes, as in "0660"')
     return int(value, 8)
@@ -186,7 +189,10 @@ def _own_origin(value: str) -> str:
 
 
 def _named(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Refuse JSON pointers with empty names, which RFC 6901 allows and no API uses."""
+    """Have `parse` refuse JSON pointers with empty names.
+
+    RFC 6901 allows them, and no API uses them.
+    """
 
     def read(text: str) -> Any:
         place = parse(text)
@@ -222,7 +228,10 @@ def _parsed(parse: Any, schema: dict[str, Any]) -> tuple[Any, Any, Any]:
 
 
 def _address(value: Any) -> Address:
-    """Parse an address; `parse_address` explains a number, which is a port without a colon."""
+    """Parse an address. A number is a port without a colon.
+
+    `parse_address` explains such a mistake.
+    """
     return parse_address(str(value) if isinstance(value, str | int) else "")
 
 
@@ -249,7 +258,10 @@ def _peers(value: Any) -> IPv4Network | IPv6Network | Literal["unix"]:
 
 
 def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
-    """The IPv4 network of an IPv4-mapped one, as peers have IPv4 addresses (RFC 4291 §2.5.5.2)."""
+    """The IPv4 network of an IPv4-mapped one (RFC 4291 §2.5.5.2).
+
+    Peers have IPv4 addresses.
+    """
     first = network.network_address
     mapped = first.ipv4_mapped if isinstance(first, IPv6Address) else None
     bits = network.prefixlen - _MAPPED_PREFIX_BITS

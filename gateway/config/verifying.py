@@ -1,4 +1,4 @@
-"""Sections that verify tokens: their files are read, and each key is tried at once."""
+"""Reading and trying the keys of the sections that verify tokens."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from gateway.core.tokens.verifying_keys import Algorithm, BadKey
 
 V = TypeVar("V", bound=Verify)
 
-# A secret that is published is none.
+# Providers publish no secrets.
 _PUBLISHED = tuple(name for name in get_args(Algorithm) if not name.startswith("HS"))
 
 
 def with_keys(config: Config, folder: Path, document: Document) -> tuple[Config, list[Problem]]:
-    """Replace the names of public keys' files by the keys; also return what is wrong."""
+    """Replace file names by the public keys in them; also return problems."""
     problems: list[Problem] = []
     logins = list(config.login)
     for at, login in enumerate(logins):
@@ -37,7 +37,10 @@ def with_keys(config: Config, folder: Path, document: Document) -> tuple[Config,
 
 
 def _with_key(verify: V, folder: Path) -> V:
-    """The section with its public key's text. For an unreadable file, see `_problems`."""
+    """The section with its public key's text; unchanged for a wrong file.
+
+    `_problems` finds that.
+    """
     text = verify.public_key
     if text is None or "-----BEGIN" in text:
         return verify

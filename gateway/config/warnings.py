@@ -1,6 +1,7 @@
-"""Warnings about settings that are allowed and unsafe, for `gateway check` and the log.
+"""Warnings about settings that are allowed and unsafe.
 
-A warning says what could happen and which lines prevent it. It never stops the gateway.
+`gateway check` prints them, and a start logs them. A warning says what could happen and which lines
+prevent it. It never stops the gateway.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _OTHERS_MAY_CONNECT = 0o002  # a bit of a unix socket's mode (unix(7))
 
 
 def warnings(config: Config, document: Document) -> list[Problem]:
-    """Find every unsafe setting of a valid configuration, in the order of the file."""
+    """Find all unsafe settings of a configuration, in the file's order."""
     return in_order(
         [
             *_unchecked_upstreams(config, document),
@@ -93,7 +94,7 @@ def _unverified_tokens(config: Config, document: Document) -> Iterator[Problem]:
 
 
 def _named_spellings(config: Config, document: Document) -> Iterator[Problem]:
-    """A route whose exact path may be taken for that of another one, which asks for more."""
+    """Exact paths that a backend may take for that of a stricter route."""
     exact = [(at, route) for at, route in enumerate(config.routes) if not route.path.endswith("*")]
     for at, route in exact:
         if route.upstream is not None and config.upstreams[route.upstream].paths == "strict":

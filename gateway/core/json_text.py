@@ -33,12 +33,12 @@ class NotJson(ValueError):
 
 
 class TooComplex(NotJson):
-    """The text may be JSON, but is nested deeper, or has more pieces, than any sensible reply."""
+    """The text may be JSON, but exceeds `MAX_DEPTH` or `MAX_PIECES`."""
 
 
 @dataclass(slots=True, eq=False)
 class Container:
-    """An object or a list, under a name or an index of the container `above`.
+    """An object or a list: a member or an element of the container `above`.
 
     Containers share those above them, so together they take no more room than the text. There is
     one for each path.
@@ -60,7 +60,7 @@ class String(NamedTuple):
 
     @property
     def place(self) -> tuple[Container | None, str | int | None]:
-        """A value that strings of the same text have in common if they have the same path."""
+        """A value that is equal for two strings of a text with the same path."""
         return self.container, self.part
 
     @property
@@ -84,7 +84,7 @@ class String(NamedTuple):
         return next((part for part in self._parts() if isinstance(part, str)), "")
 
     def is_at(self, path: Sequence[str]) -> bool:
-        """Whether it is the value at this path, in which an index is a text (see `pointed`)."""
+        """Whether it is the value at this path, as `pointed` returns one."""
         if self.is_name or self.depth != len(path):
             return False
         pairs = zip(self._parts(), reversed(path), strict=True)
@@ -141,7 +141,10 @@ def strings(text: str) -> list[String]:
 
 
 def replaced(text: str, edits: Iterable[tuple[String, str]]) -> str:
-    """The text with other values for some of its strings; `edits` are in the text's order."""
+    """The text with other values for some of its strings.
+
+    edits: strings and their new values, in the order of the text
+    """
     parts = []
     at = 0
     for string, value in edits:
@@ -167,7 +170,7 @@ def parsed(text: str) -> Any:
 
 
 def pointed(pointer: str) -> tuple[str, ...]:
-    """The parts of a JSON pointer (RFC 6901 §4); an index is a text among them."""
+    """The parts of a JSON pointer, all as texts (RFC 6901 §4)."""
     parts = pointer.split("/")[1:]
     return tuple(part.replace("~1", "/").replace("~0", "~") for part in parts)
 
@@ -177,13 +180,16 @@ class Members(list[tuple[str, Any]]):
 
 
 def document(text: str) -> Any:
-    """The value of a JSON text, with its objects as `Members`. Raises `NotJson`."""
+    """The value of a JSON text, with objects as `Members`. Raises `NotJson`."""
     _check_depth(text)
     return _loads(text, object_pairs_hook=Members)
 
 
 def values_at(document: Any, path: Sequence[str]) -> list[Any]:
-    """The values that parsers may find at a path: they differ where a name stands twice."""
+    """The values that parsers may find at a path of a `document`.
+
+    They may be several where a name stands twice.
+    """
     found = [document]
     for part in path:
         found = [inner for value in found for inner in _inside(value, part)]
@@ -221,7 +227,7 @@ def _no_number(_name: str) -> None:
 
 
 def _check_depth(text: str) -> None:
-    """Raise `TooComplex` for a text that is nested too deep, whether it is JSON or not."""
+    """Raise `TooComplex` or `NotJson` for a text that is nested too deep."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
     depth = 0
@@ -244,7 +250,10 @@ def _loads(text: str, **options: Any) -> Any:
 
 
 def _too_deep(text: str) -> NotJson:
-    """The error for a deeply nested text: `NotJson` if its brackets do not match in number."""
+    """The error for a deeply nested text.
+
+    It is `NotJson` if the brackets do not match in number.
+    """
     nesting = _NOT_NESTING.sub("", text)
     is_even = all(nesting.count(one) == nesting.count(other) for one, other in ("[]", "{}"))
     return TooComplex() if is_even else NotJson()

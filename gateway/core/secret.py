@@ -1,4 +1,4 @@
-"""Secrets: texts and bytes whose repr and str tell nothing, so that no log shows them."""
+"""Secrets: texts and bytes with an empty repr, so that no log shows them."""
 
 from __future__ import annotations
 

@@ -47,7 +47,11 @@ class StoreUrl(str):
 
 @dataclass(frozen=True, slots=True)
 class StorePlace:
-    """What a store's URL says. `path` is a unix socket's; `service` is the name in Sentinel."""
+    """The parts of a store's URL.
+
+    path: of a unix socket
+    service: the name that Sentinel knows the primary by
+    """
 
     kind: Kind
     tls: bool
@@ -60,10 +64,10 @@ class StorePlace:
 
 
 def parse_store_url(text: str) -> StorePlace:
-    """redis[s]://user:password@host:port/0, unix:///path?db=0,
-    redis[s]+sentinel://host:port,host:port/service?db=0 or redis[s]+cluster://host:port,host:port.
+    """Parse a store's URL. Raises `BadAddress`, which repeats nothing of it.
 
-    Raises `BadAddress`, whose message repeats nothing of the text.
+    It is redis[s]://user:password@host:port/0, unix:///path?db=0,
+    redis[s]+sentinel://host:port,host:port/service?db=0 or redis[s]+cluster://host:port,host:port.
     """
     found = _URL.fullmatch(text)
     if found is None:
@@ -95,7 +99,10 @@ def parse_store_url(text: str) -> StorePlace:
 
 
 def _options(query: str, kind: Kind) -> dict[str, str]:
-    """The options behind the question mark; a unix socket's URL may give its password there."""
+    """The options behind the question mark.
+
+    The URL of a unix socket may hold a password there.
+    """
     known = {"cluster": (), "unix": ("db", "password")}.get(kind, ("db",))
     options = dict(parse_qsl(query, keep_blank_values=True))
     if set(options) - set(known):
@@ -113,7 +120,7 @@ def _account(found: re.Match[str], options: dict[str, str]) -> tuple[str, Secret
 
 
 def _database(kind: Kind, path: str, option: str | None) -> int:
-    """The number of the database: as db=, or for a single server in the path."""
+    """The number of the database: `db=`, or the path for a single server."""
     if kind == "cluster" and path.strip("/") not in ("", "0"):
         raise BadAddress("has a path: a cluster has one database only")
     number = option if option is not None else path.strip("/") if kind == "single" else ""

@@ -40,7 +40,7 @@ class BadTexts(ValueError):
 
 
 def languages(folder: str | None) -> Mapping[str, Texts]:
-    """The texts by language tag: ours, with the changes of the operator's file.
+    """The texts by language tag, with the changes of the operator's file.
 
     In a language that we do not have, missing texts are English. Raises `BadTexts`.
     """
@@ -125,7 +125,7 @@ def _value(ours: Texts | Notice, name: str, present: Any, own: Any) -> Any:
 
 
 def _text(present: str, own: Any, also: int | None = None) -> str:
-    """The operator's text, which must have as many `{}` as ours, or `also` of them."""
+    """The operator's text, with as many `{}` as ours, or `also` of them."""
     if own.id != "scalar":
         raise BadTexts("must be a text", own)
     text: str = own.value

@@ -1,4 +1,4 @@
-"""The header fields of every page: no content from other sites, no framing."""
+"""The header fields of every page: no foreign content, no framing."""
 
 from __future__ import annotations
 

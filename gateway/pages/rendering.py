@@ -54,7 +54,7 @@ class Templates:
 
 
 def _languages(folder: str | None) -> Mapping[str, Texts]:
-    """The texts by language; ours if the operator's file broke after the start."""
+    """The texts by language; ours if the operator's file is broken by now."""
     try:
         return own_texts.languages(folder)
     except BadTexts as error:
@@ -108,7 +108,7 @@ def _environment(folder: str | None, *, strict: bool) -> Environment:
 
 
 def _samples(texts: Texts) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Each page with every kind of content."""
+    """All pages, with all kinds of content."""
     said = SessionInfo(
         "alice", "Firefox on Linux", "192.0.2.7", 1_800_000_000, 1_700_000_000, 1_700_000_000
     )
@@ -133,7 +133,10 @@ def _samples(texts: Texts) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _flaw(error: Exception, file: str) -> Flaw:
-    """The position of an error: from Jinja for syntax, from the traceback for the rest."""
+    """The position of an error.
+
+    Jinja knows that of a wrong syntax; other errors have it in the traceback.
+    """
     import jinja2
 
     if isinstance(error, jinja2.TemplateSyntaxError):

@@ -1,4 +1,4 @@
-"""The texts of the pages. A language is one `Texts`, so no text can be missing."""
+"""The texts of the pages. One `Texts` has all texts of a language."""
 
 from __future__ import annotations
 
