@@ -112,10 +112,10 @@ def _wrk(ground: Ground, gateway: Running, load: Load) -> Iterator[subprocess.Po
 
 def _summary(process: subprocess.Popen[str], gateway: Running, timeout: float) -> dict[str, float]:
     """What wrk says at its end, if all went well."""
-    said, failed = process.communicate(timeout=timeout)
+    output, failed = process.communicate(timeout=timeout)
     if process.returncode:
-        raise BenchError(f"wrk: {failed or said}")
-    summary: dict[str, float] = json.loads(said.strip().splitlines()[-1])
+        raise BenchError(f"wrk: {failed or output}")
+    summary: dict[str, float] = json.loads(output.strip().splitlines()[-1])
     if summary["errors"] or summary["refused"] or not summary["requests"]:
         raise BenchError(f"{gateway.name} failed under load: {summary}")
     return summary

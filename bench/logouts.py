@@ -19,10 +19,10 @@ from bench.walk import issue
 _HERE, _THERE = (replace(LATCHKEY, name=f"latchkey-{where}") for where in ("here", "there"))
 _OTHERS = 2000  # sessions of the load; a near cache has room for all of them
 _CONNECTIONS = 4  # of the load, through each gateway
-_LONGEST = 3600  # s of load; it ends with the last logout
+_MAX_LOAD_SECONDS = 3600  # of the load; it ends with the last logout
 _WARM_UP = 1  # s of load before the first logout
 _REMEMBERED = 2  # calls: the first one is looked up
-_MOST = 65_536  # bytes read at a time
+_READ_BYTES = 65_536
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: (\d+)")
 _PATIENCE = 60  # s until a gateway that still lets a call pass, or says nothing, is given up
 
@@ -40,20 +40,20 @@ class Logout:
 class Logouts:
     """All of them, and the load beside them."""
 
-    each: list[Logout]
+    timed: list[Logout]
     rate: float  # requests per second, through both gateways
 
 
 def time_logouts(ground: Ground, number: int) -> Logouts:
     """Logs out one session after the other, each remembered by the other gateway's near cache."""
     say(f"timing {number} logouts")
-    load = Load("/api/small", _CONNECTIONS, _LONGEST, issue(ground, _OTHERS))
+    load = Load("/api/small", _CONNECTIONS, _MAX_LOAD_SECONDS, issue(ground, _OTHERS))
     with ExitStack() as stack:
         here, there = [stack.enter_context(serving(gateway, ground)) for gateway in (_HERE, _THERE)]
         with beside(ground, here, load) as one, beside(ground, there, load) as other:
             time.sleep(_WARM_UP)
-            each = [_log_out(here, there) for _ in range(number)]
-    return Logouts(each, one.rate + other.rate)
+            timed = [_log_out(here, there) for _ in range(number)]
+    return Logouts(timed, one.rate + other.rate)
 
 
 def _log_out(here: Running, there: Running) -> Logout:
@@ -126,7 +126,7 @@ class _Line:
         return int(head.split(b" ", 2)[1])
 
     def _more(self) -> bytes:
-        data = self._socket.recv(_MOST)
+        data = self._socket.recv(_READ_BYTES)
         if not data:
             raise BenchError("a gateway closes in the middle of an answer")
         return data

@@ -136,8 +136,8 @@ def _await_listener(process: subprocess.Popen[bytes], address: int | Path, outpu
     deadline = time.monotonic() + _STARTUP
     while not _accepts(address):
         if process.poll() is not None or time.monotonic() > deadline:
-            said = output.read_text(errors="replace")[-2000:]
-            raise BenchError(f"{process.args!r} does not serve:\n{said}")
+            written = output.read_text(errors="replace")[-2000:]
+            raise BenchError(f"{process.args!r} does not serve:\n{written}")
         time.sleep(0.05)
 
 
@@ -189,8 +189,8 @@ def say(what: str) -> None:
 
 def raise_file_limit() -> None:
     """As many open files as this user may have, for this process and the servers it starts."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    _, max_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max_files, max_files))
 
 
 def free_port() -> int:

@@ -19,7 +19,7 @@ _CONNECTIONS = 32
 _DOWNLOADS = 8  # at a time
 _FIRST_CONNECTIONS = 500
 _IDLE_CONNECTIONS = 2000
-_EACH_LOOKED_UP = 0.98  # look-ups a request; wrk leaves a few requests uncounted
+_MIN_LOOKUPS = 0.98  # a request; wrk leaves a few requests uncounted
 _SETTLE = 1.5  # s until timers and garbage have had their turn
 
 
@@ -56,7 +56,7 @@ def cold(ground: Ground, gateways: Sequence[Gateway], effort: Effort) -> Samples
     load = Load("/api/small", _CONNECTIONS, effort.seconds, issue(ground, effort.sessions))
     samples = _rounds(ground, gateways, load, effort)
     for name, rounds in samples.items():
-        if any(sample.lookups < _EACH_LOOKED_UP for sample in rounds):
+        if any(sample.lookups < _MIN_LOOKUPS for sample in rounds):
             raise BenchError(f"{name} answered from its memory: make the walk longer (--sessions)")
     return samples
 

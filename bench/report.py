@@ -82,8 +82,8 @@ def memory_table(held: dict[str, Memory], gateways: Sequence[Gateway]) -> str:
     rows = [["", "idle worker MiB", "KiB per idle connection"]]
     for gateway in gateways:
         one = held[gateway.name]
-        worker, each = one.idle_worker / _MIB, one.per_connection / _KIB
-        rows.append([gateway.title, f"{worker:.1f}", f"{each:.1f}"])
+        worker, connection = one.idle_worker / _MIB, one.per_connection / _KIB
+        rows.append([gateway.title, f"{worker:.1f}", f"{connection:.1f}"])
     return _table(rows)
 
 
@@ -91,14 +91,14 @@ def logout_table(logouts: Logouts) -> str:
     """One line for each moment from which it may be counted, and what else was seen."""
     rows = [["until the first refusal elsewhere", "p50 ms", "p99 ms", "max ms"]]
     for title, times in (
-        ("from sending the logout", [logout.from_sent_ms for logout in logouts.each]),
-        ("from its answer", [logout.from_answer_ms for logout in logouts.each]),
+        ("from sending the logout", [logout.from_sent_ms for logout in logouts.timed]),
+        ("from its answer", [logout.from_answer_ms for logout in logouts.timed]),
     ):
         rows.append([title, *(f"{_percentile(times, part):.1f}" for part in (0.5, 0.99, 1.0))])
-    passed = sum(logout.passed for logout in logouts.each)
+    passed = sum(logout.passed for logout in logouts.timed)
     return (
         f"{_table(rows)}\n\n"
-        f"{len(logouts.each):,} logouts, beside {logouts.rate:,.0f} requests/s."
+        f"{len(logouts.timed):,} logouts, beside {logouts.rate:,.0f} requests/s."
         f" Calls that were sent after a logout's answer and passed: {passed}."
     )
 
@@ -157,7 +157,7 @@ def memory_verdicts(held: dict[str, Memory]) -> list[Verdict]:
 
 
 def logout_verdicts(logouts: Logouts) -> list[Verdict]:
-    times = [logout.from_sent_ms for logout in logouts.each]
+    times = [logout.from_sent_ms for logout in logouts.timed]
     return [
         Verdict("logout: refused elsewhere, p99", _percentile(times, 0.99), _LOGOUT_P99, "ms"),
         Verdict("logout: refused elsewhere, max", _percentile(times, 1.0), _LOGOUT_MAX, "ms"),

@@ -87,12 +87,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         url = _url(config)
         if not _answers(f"{url}/public/hello", children, stop):
-            return 0 if stop.said else 1
+            return 0 if stop.is_asked_for else 1
         guide = _GUIDE if config.pages.login is None else _GUIDE_FOR_PEOPLE
         print(guide.format(url=url), flush=True)
-        while not stop.said and all(child.poll() is None for child in children):
+        while not stop.is_asked_for and all(child.poll() is None for child in children):
             time.sleep(_LOOK_SECONDS)
-        return 0 if stop.said else 1
+        return 0 if stop.is_asked_for else 1
     finally:
         for child in reversed(children):
             _end(child)
@@ -113,12 +113,12 @@ class _Stop:
     """Whether Ctrl-C or SIGTERM has come."""
 
     def __init__(self) -> None:
-        self.said = False
+        self.is_asked_for = False
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._say)
+            signal.signal(number, self._ask)
 
-    def _say(self, _number: int, _frame: object) -> None:
-        self.said = True
+    def _ask(self, _number: int, _frame: object) -> None:
+        self.is_asked_for = True
 
 
 def _start(module: str, *arguments: str) -> subprocess.Popen[bytes]:
@@ -149,7 +149,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 def _answers(url: str, children: Sequence[subprocess.Popen[bytes]], stop: _Stop) -> bool:
     """Waits until the backend answers through the gateway; False when that will not happen."""
     until = time.monotonic() + _START_SECONDS
-    while time.monotonic() < until and not stop.said:
+    while time.monotonic() < until and not stop.is_asked_for:
         if any(child.poll() is not None for child in children):
             print("demo: a part of it has ended; see above", file=sys.stderr)
             return False

@@ -91,18 +91,18 @@ def mint(config: Config, subject: str, claims: str) -> NamedKeyToken:
             "config.yaml has no section `signing`: give the key a token with --token-file"
         )
     try:
-        said = json_text.value(claims)
+        given = json_text.value(claims)
     except NotJson:
         raise CommandFailed("the claims are not JSON") from None
-    if not isinstance(said, dict):
+    if not isinstance(given, dict):
         raise CommandFailed("the claims are not a JSON object")
-    if own := sorted(said.keys() & REGISTERED):
+    if own := sorted(given.keys() & REGISTERED):
         raise CommandFailed(f"the gateway sets {', '.join(own)} itself")
     try:
-        check_claims(said)
+        check_claims(given)
     except BadClaims as error:
         raise CommandFailed(f"the claims cannot be used: {error}") from None
-    minted = minter.mint(subject, said, now=time.time(), jti=secrets.token_hex(16))
+    minted = minter.mint(subject, given, now=time.time(), jti=secrets.token_hex(16))
     return NamedKeyToken(minted.token, minted.expires, MINTED, RENEWED_BEFORE)
 
 

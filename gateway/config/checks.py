@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from gateway.config.complaints import suggest
 from gateway.config.document import Document, Where
 from gateway.config.model import Config
 from gateway.config.own_tokens import JWKS_PATH
@@ -89,9 +89,7 @@ def _upstream_names(config: Config, document: Document) -> Iterator[Problem]:
         used.append((("logout", "upstream"), config.logout.upstream))
     for where, name in used:
         if name not in config.upstreams:
-            near = difflib.get_close_matches(name, config.upstreams, n=1)
-            known = ", ".join(sorted(config.upstreams)) or "none"
-            hint = f"did you mean {near[0]}?" if near else f"known are {known}"
+            hint = suggest(name, list(config.upstreams))
             yield replace(document.problem(where, "names no upstream"), hint=hint)
 
 
@@ -247,7 +245,7 @@ def _secrets(config: Config, document: Document) -> Iterator[Problem]:
     secrets = config.session.secrets
     if not secrets and config.store.url != "embedded":
         yield document.problem(
-            ("session",), "needs secrets: whoever reads the Redis must not be able to open sessions"
+            ("session",), "needs secrets: a reader of the Redis must not be able to open sessions"
         )
     placed: list[tuple[Where, Secret | None]] = [(("admin", "secret"), config.admin.secret)]
     placed += [(("session", "secrets", at), secret) for at, secret in enumerate(secrets)]

@@ -210,7 +210,7 @@ def _plain(value: Any) -> Any:
         names = [*type(value).model_fields, *_properties(type(value))]
         return SimpleNamespace(**{name: _plain(getattr(value, name)) for name in names})
     if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
+        return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, tuple):
-        return tuple(_plain(each) for each in value)
+        return tuple(_plain(item) for item in value)
     return value

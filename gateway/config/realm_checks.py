@@ -97,8 +97,8 @@ def _shared_by_issuers(config: Config, document: Document) -> Iterator[Problem]:
         if states_same and first.namespace != second.namespace:
             yield document.problem(
                 (*second.where, "subject_prefix"),
-                f"shares a realm with {first.title}, of another issuer: who can choose a name at "
-                "one is that person at the other; write a prefix for each",
+                f"shares a realm with {first.title}, of another issuer: a user who can choose a "
+                "name at one is that person at the other; write a prefix for each",
             )
 
 

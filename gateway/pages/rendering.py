@@ -109,12 +109,12 @@ def _environment(folder: str | None, *, strict: bool) -> Environment:
 
 def _samples(texts: Texts) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """All pages, with all kinds of content."""
-    said = SessionInfo(
+    info = SessionInfo(
         "alice", "Firefox on Linux", "192.0.2.7", 1_800_000_000, 1_700_000_000, 1_700_000_000
     )
-    now = said.seen + 7200.0
+    now = info.seen + 7200.0
     shown = [
-        views.device(handle, said, texts, current=handle == "first", now=now)
+        views.device(handle, info, texts, current=handle == "first", now=now)
         for handle in ("first", "second")
     ]
     always = {"text": texts, "nonce": "nonce"}
@@ -125,8 +125,8 @@ def _samples(texts: Texts) -> Iterator[tuple[str, Mapping[str, Any]]]:
     yield LOGOUT, {**always, "logout_path": "/logout"}
     ways = {"forms": ["/login"], "providers": [{"name": "Example", "path": "/login/example"}]}
     for failed in (None, "/login"):
-        told = {"failed": failed, "notice": texts.failure if failed else None}
-        yield CHOICE, {**always, **ways, **told, "back": "/"}
+        outcome = {"failed": failed, "notice": texts.failure if failed else None}
+        yield CHOICE, {**always, **ways, **outcome, "back": "/"}
     for back, again in ((None, "/login"), ("/sessions", None)):
         ways = {"back": back, "again": again}
         yield REFUSAL, {**always, "notice": texts.failure, "status": 404, **ways}

@@ -36,17 +36,17 @@ class Device:
     current: bool
 
 
-def device(handle: str, said: SessionInfo, texts: Texts, *, current: bool, now: float) -> Device:
+def device(handle: str, info: SessionInfo, texts: Texts, *, current: bool, now: float) -> Device:
     """A session as the page shows it.
 
     now: UNIX seconds
     """
     return Device(
         handle,
-        texts.device(said.label),
-        said.address,
-        moment(said.created, texts, now),
-        moment(said.seen, texts, now),
+        texts.device(info.label),
+        info.address,
+        moment(info.created, texts, now),
+        moment(info.seen, texts, now),
         current,
     )
 

@@ -118,7 +118,7 @@ routes:
   - {path: /b, upstream: shop}
 """,
     ) == [
-        "config.yaml:1:1: session: needs secrets: whoever reads the Redis must not be able to open sessions",
+        "config.yaml:1:1: session: needs secrets: a reader of the Redis must not be able to open sessions",
         "config.yaml:3:31: upstreams.gateway: is the gateway's own name",
         "config.yaml:4:48: login.upstream: names no upstream (did you mean shop?)",
         "config.yaml:6:26: routes[0].upstream: names no upstream (did you mean shop?)",
