@@ -1,6 +1,6 @@
-"""Measures what a request costs: Latchkey beside nginx, Caddy and a naive gateway.
+"""Measures what a request costs, in Latchkey and in other gateways.
 
-And what only Latchkey has: how soon a logout is felt, and what a session takes.
+It also measures what only Latchkey has: how soon a logout is felt, and what a session takes.
 
 Run `python -m bench` from the repository's root. README.md tells how it measures and why that is
 fair. The words: a *gateway* is Latchkey or one of its peers; a *ground* is what all of them share

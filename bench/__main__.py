@@ -1,4 +1,4 @@
-"""`python -m bench`: measures, prints the tables, and says which targets were met."""
+"""`python -m bench`: measures, prints tables, and says which targets are met."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from bench.machine import BenchError, description, missing_packages, raise_file_
 from bench.modes import Effort
 from bench.report import Verdict
 
-# Who can do what a mode asks for. The auth service behind Caddy knows one key only, so the cold
-# walk is for those that look sessions up in Redis.
+# The gateways that each mode measures. The auth service behind Caddy knows one key only, so the
+# cold walk is for gateways that look sessions up in Redis.
 _TAKES_PART = {
     "warm": gateways.ALL,
     "cold": (gateways.LATCHKEY, gateways.NGINX_LUA, gateways.NAIVE),
@@ -43,7 +43,7 @@ _LOADS = {
 
 
 def main() -> int:
-    """The exit code tells whether it could be measured, not whether the targets were met."""
+    """Measure. Return 0 if that was possible, even if targets are missed."""
     options = _options()
     os.environ["PATH"] += ":/usr/sbin"  # where Debian keeps nginx, out of a user's way
     missing = missing_packages()

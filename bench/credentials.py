@@ -16,7 +16,7 @@ _PAYLOAD = 239  # bytes; with the header and the signature of HS256 they make 40
 
 
 def new_key() -> str:
-    """As long as any key of Latchkey's, so that peers and Latchkey read as many bytes."""
+    """A key as long as Latchkey's, so that all gateways read as many bytes."""
     return keys.new_key(secrets.token_bytes(32)).reveal()
 
 

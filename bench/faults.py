@@ -1,4 +1,7 @@
-"""What a client sees of reloads, stops and failing servers, through Latchkey and its peers."""
+"""Counts requests that fail while a gateway reloads or a server fails.
+
+Latchkey and its peers have the same faults.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,7 @@ class Backend:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
 
     async def stop(self) -> None:
-        """Refuses connections, and closes those that there are, as a server that is killed does."""
+        """Refuse connections and abort the open ones, as if it was killed."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -101,7 +104,7 @@ class Proxy:
 
 @dataclass(frozen=True)
 class Peer:
-    """One column: what its configuration is, and what its signals are."""
+    """One column: a proxy with its configuration and its signals."""
 
     name: str
     file: str
@@ -269,7 +272,7 @@ PEERS = (
         signal.SIGUSR1,
     ),
     CADDY,
-    # It looks at its file by itself.
+    # It watches its file by itself.
     Peer("Traefik", "dynamic.yaml", _traefik, _traefik_command, None, signal.SIGTERM),
 )
 
@@ -295,7 +298,10 @@ async def _ask(port: int, path: str, method: str) -> bool:
 
 
 class _KeptConnection:
-    """A client that keeps its connection while the proxy does, and repeats no request."""
+    """A client that keeps its connection and repeats no request.
+
+    It closes the connection when the proxy does or asks for it.
+    """
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -304,7 +310,7 @@ class _KeptConnection:
     async def ask(self) -> bool:
         """Whether a request got the server's answer."""
         if self._streams is not None and self._streams[0].at_eof():
-            self.close()  # it has been told in time
+            self.close()  # the proxy has closed it between two requests
         try:
             async with asyncio.timeout(_PATIENCE):
                 if self._streams is None:
@@ -330,7 +336,10 @@ class _KeptConnection:
 async def _clients(
     port: int, seen: Seen, method: str = "GET", *, kept: bool = False
 ) -> AsyncIterator[None]:
-    """Clients that go on until the block ends. They begin when the gateway knows its servers."""
+    """Clients that send requests until the block ends.
+
+    They begin when a first request has got an answer.
+    """
     while not await _ask(port, "/", method):
         await asyncio.sleep(_PAUSE)
     ending = asyncio.Event()
@@ -355,7 +364,7 @@ async def _clients(
 
 @dataclass
 class Place:
-    """One peer before two servers, and what it takes to run more of it."""
+    """One peer in front of two servers; `serving` starts it, also twice."""
 
     peer: Peer
     folder: Path
@@ -384,7 +393,7 @@ async def _forty_reloads(place: Place, seen: Seen, *, kept: bool = False) -> Non
 
 
 async def _stop(place: Place, seen: Seen) -> None:
-    """Two of them stand behind an nginx; one is stopped while it has a request in flight."""
+    """Stop one of two proxies behind an nginx, with a request in flight."""
     with ExitStack() as stack:
         one, other = (stack.enter_context(place.serving()) for _ in range(2))
         front = stack.enter_context(_serving(NGINX, place.folder, [one.port, other.port]))
@@ -443,7 +452,7 @@ def measure() -> Figures:
 
 async def _measure(folder: Path) -> Figures:
     figures: Figures = {}
-    # Servers that are killed leave reads behind whose errors nothing waits for.
+    # Reads from servers that are killed fail, and no task waits for them.
     asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
     for name, fault in FAULTS.items():
         figures[name] = {}

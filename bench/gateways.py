@@ -1,4 +1,4 @@
-"""Latchkey and its peers: how each is started, and the check that it does its job."""
+"""Latchkey and its peers: how they are started, and checked to do their job."""
 
 from __future__ import annotations
 
@@ -57,7 +57,10 @@ class Running:
             connection.close()
 
     def empty_access_log(self) -> None:
-        """Gateways append to their logs, so cutting them short keeps the disk out of the bench."""
+        """Cut the log short, which keeps the disk out of the bench.
+
+        Gateways append to their logs. Raises `BenchError` if there is nothing in it.
+        """
         if not self.access_log.stat().st_size:
             raise BenchError(f"{self.name} wrote no access log")
         os.truncate(self.access_log, 0)
@@ -82,7 +85,7 @@ def serving(gateway: Gateway, ground: Ground) -> Iterator[Running]:
 
 
 def _check(gateway: Gateway, ground: Ground, up: Running) -> None:
-    """The upstream gets the token; an unknown key gets a 401; the log is written."""
+    """Check that the upstream gets the token, and an unknown key a 401."""
     sent = f"Bearer {ground.token if gateway.identifies else up.key}"
     expected = [("/api/whoami", up.key, (200, sent))]
     if gateway.identifies:
@@ -153,7 +156,7 @@ def _peer(
 
 
 def log_in(port: int) -> str:
-    """A key, the way a device gets one: the backend's login, through the gateway."""
+    """Log in through the gateway, as a device does. Return the key."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request("POST", "/login", body=b"{}", headers={"Content-Type": "application/json"})
     answer = connection.getresponse()

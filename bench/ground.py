@@ -1,4 +1,7 @@
-"""What all gateways share: the upstream, Redis, the auth service, a key and its token."""
+"""The ground that all gateways share.
+
+It is the upstream, Redis, the auth service, a key and its token.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +75,10 @@ class Ground:
 
 @contextmanager
 def prepared() -> Iterator[Ground]:
-    """The ground, with its servers running on the core for the load until the block ends."""
+    """The ground. Its servers run on the core for the load.
+
+    They end with the block.
+    """
     with tempfile.TemporaryDirectory(prefix="latchkey-bench-") as name, ExitStack() as stack:
         ground = Ground(Path(name), cores())
         (ground.directory / "10m").write_bytes(os.urandom(_DOWNLOAD))
@@ -92,12 +98,12 @@ def prepared() -> Iterator[Ground]:
 
 
 def redis_server(socket: Path) -> list[str]:
-    """The command that serves nothing but a unix socket and writes nothing down."""
+    """The command of a Redis that has only a unix socket and keeps no file."""
     command = ["redis-server", "--port", "0", "--save", "", "--dir", str(socket.parent)]
     return [*command, "--unixsocket", str(socket)]
 
 
 def give_to_peers(ground: Ground, tokens: Mapping[str, str]) -> None:
-    """Makes keys known to the peers: the token in the open, under the key itself."""
+    """Make keys known to the peers: the bare token, under the key itself."""
     with ground.redis() as client:
         client.mset({f"peer:{key}": token for key, token in tokens.items()})

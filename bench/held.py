@@ -1,4 +1,4 @@
-"""What many sessions take: in Redis, and in a worker that remembers them."""
+"""The memory that sessions take in Redis and in a worker's near cache."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ class Held:
 
 
 def hold(ground: Ground, number: int) -> Held:
-    """Issues sessions in a Redis of their own, and has a process that is new remember them all."""
+    """Issue sessions in a Redis of their own, and remember all of them.
+
+    A new process remembers them, so that its growth is theirs.
+    """
     if number <= _WARM_UP:
         raise BenchError(f"more than {_WARM_UP} sessions are needed to see what one takes")
     say(f"issuing {number} sessions, and remembering them")
@@ -74,7 +77,7 @@ def _issue_part(config_file: Path, number: int, part: int) -> Path:
 
 
 def _remember(config_file: Path, keys: Sequence[Path]) -> int:
-    """By how many bytes this process grows when it remembers the sessions of all keys."""
+    """The growth (bytes) of this process when it remembers all sessions."""
     return uvloop.run(_resolve(config_file, keys))
 
 

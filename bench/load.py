@@ -1,4 +1,4 @@
-"""Load on one gateway: a burst and what it cost, or load beside something else."""
+"""Load on one gateway: a measured burst, or load beside something else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GRACE = 30  # s beyond the burst until wrk is given up
 
 @dataclass(frozen=True)
 class Load:
-    """What wrk does, alike for every gateway."""
+    """The load that wrk puts on every gateway."""
 
     path: str
     connections: int
@@ -32,7 +32,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Sample:
-    """What one burst showed."""
+    """The figures of one burst."""
 
     requests: int
     cpu_us: float  # of the gateway's processes, per request
@@ -46,7 +46,10 @@ class Sample:
 
 
 def measure(ground: Ground, gateway: Running, load: Load) -> Sample:
-    """Raises `BenchError` when a single request failed: a wrong answer is cheap to give."""
+    """Measure one burst. Raises `BenchError` if a single request failed.
+
+    A wrong answer would be cheap to give.
+    """
     core = ground.cores.gateway
     reads, worked, before = ground.looked_up(), busy(core), cost(gateway.pid)
     with _wrk(ground, gateway, load) as process:
@@ -88,7 +91,7 @@ def beside(ground: Ground, gateway: Running, load: Load) -> Iterator[Beside]:
 
 @contextmanager
 def _wrk(ground: Ground, gateway: Running, load: Load) -> Iterator[subprocess.Popen[str]]:
-    """wrk, which does not outlive the block."""
+    """wrk, until the block ends."""
     command = ["setpriv", "--pdeathsig", "KILL", "taskset", "-c", str(ground.cores.load), "wrk"]
     command += ["-t1", f"-c{load.connections}", f"-d{load.seconds}s", "--timeout", "10s"]
     command += ["-s", str(_SCRIPT)]
@@ -111,7 +114,7 @@ def _wrk(ground: Ground, gateway: Running, load: Load) -> Iterator[subprocess.Po
 
 
 def _summary(process: subprocess.Popen[str], gateway: Running, timeout: float) -> dict[str, float]:
-    """What wrk says at its end, if all went well."""
+    """The figures that wrk prints at its end. Raises `BenchError`."""
     output, failed = process.communicate(timeout=timeout)
     if process.returncode:
         raise BenchError(f"wrk: {failed or output}")

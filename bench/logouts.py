@@ -1,4 +1,7 @@
-"""From a logout on one gateway to its refusal on another, while both have other work to do."""
+"""Times a logout on one gateway until its key is refused on another.
+
+Both have other work to do.
+"""
 
 from __future__ import annotations
 
@@ -38,14 +41,14 @@ class Logout:
 
 @dataclass(frozen=True)
 class Logouts:
-    """All of them, and the load beside them."""
+    """All logouts, and the load beside them."""
 
     timed: list[Logout]
     rate: float  # requests per second, through both gateways
 
 
 def time_logouts(ground: Ground, number: int) -> Logouts:
-    """Logs out one session after the other, each remembered by the other gateway's near cache."""
+    """Log out sessions that the other gateway's near cache remembers."""
     say(f"timing {number} logouts")
     load = Load("/api/small", _CONNECTIONS, _MAX_LOAD_SECONDS, issue(ground, _OTHERS))
     with ExitStack() as stack:
@@ -57,7 +60,7 @@ def time_logouts(ground: Ground, number: int) -> Logouts:
 
 
 def _log_out(here: Running, there: Running) -> Logout:
-    """A device logs in and out here, and makes calls there, one upon the other."""
+    """Log in and out here, while the device makes calls there."""
     key = log_in(here.port)
     with _Line(here.port, key) as to_here, _Line(there.port, key) as to_there:
         for _ in range(_REMEMBERED):
@@ -68,7 +71,7 @@ def _log_out(here: Running, there: Running) -> Logout:
 
 
 def _race(to_here: _Line, to_there: _Line) -> Logout:
-    """From the logout until its answer and the first refusal have come, in whatever order."""
+    """Log out, and call until the answer and the first refusal have come."""
     sent = called = time.perf_counter()
     to_here.send("POST", "/logout")
     to_there.send("GET", "/api/small")
@@ -94,7 +97,7 @@ def _race(to_here: _Line, to_there: _Line) -> Logout:
 
 
 class _Line:
-    """One device's kept connection: as little as a client can be, so that its times are exact."""
+    """One device's kept connection; a small client, so its times are exact."""
 
     def __init__(self, port: int, key: str) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), _PATIENCE)
@@ -114,7 +117,7 @@ class _Line:
         self._socket.sendall(f"{method} {path} HTTP/1.1\r\n{self._fields}".encode())
 
     def answer(self) -> int:
-        """The status of the answer, which is read to its end."""
+        """Read an answer to its end. Return its status."""
         data = b""
         while b"\r\n\r\n" not in data:
             data += self._more()

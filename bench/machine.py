@@ -1,4 +1,4 @@
-"""Processes on chosen cores, and what the operating system says that they cost."""
+"""Processes on chosen cores, and their cost by the operating system's count."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ NEEDED = {
 
 
 class BenchError(Exception):
-    """The bench cannot measure: something is missing, does not start, or answers wrongly."""
+    """The bench cannot measure. The message says what is missing or wrong."""
 
 
 @dataclass(frozen=True)
 class Cores:
-    """Which core the gateway under test has to itself, and which one carries all the rest."""
+    """The core of the gateway under test, and the core of all the rest."""
 
     gateway: int
     load: int
@@ -68,7 +68,7 @@ def _file(what: str) -> bool:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a process and all its descendants used since they began, and what they hold."""
+    """The processor time and the memory of a process and its descendants."""
 
     cpu: float  # s, user and system
     rss: int  # bytes, all processes
@@ -76,7 +76,7 @@ class Cost:
 
 
 def cost(pid: int) -> Cost:
-    """Sums /proc/<pid>/stat of a whole tree, supervisors and masters included."""
+    """Sum /proc/<pid>/stat of a process tree, supervisors included."""
     cpu, sizes = 0, []
     for member in _tree(pid):
         # proc(5): the command in parentheses may hold spaces; utime and stime are fields 14, 15.
@@ -87,7 +87,7 @@ def cost(pid: int) -> Cost:
 
 
 def busy(core: int) -> float:
-    """Seconds that a core has worked since it started, for all processes."""
+    """The seconds that a core has worked since it started."""
     for line in Path("/proc/stat").read_text().splitlines():
         # proc(5): user, nice, system, idle, iowait, irq, softirq; a guest's time is in user's.
         name, *ticks = line.split()
@@ -112,10 +112,11 @@ def running(
     address: int | Path,
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[int]:
-    """A server on one core, from when it accepts connections until the block ends. Gives its pid.
+    """Run a server on one core until the block ends. Yields its pid.
 
-    It is told to end if this process dies, however that happens. `address` is a loopback port or
-    a unix socket's path.
+    address: a loopback port or the path of a unix socket, at which it has to accept connections
+
+    The kernel ends it if this process dies.
     """
     with output.open("ab") as log:
         process = subprocess.Popen(
@@ -153,7 +154,7 @@ def _accepts(address: int | Path) -> bool:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Asks the server to end, and takes down what is left of it when it does not."""
+    """Ask the server to end. Kill its processes if it does not."""
     family = list(_tree(process.pid)) if process.poll() is None else []
     process.terminate()
     try:
@@ -167,9 +168,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def fresh_processes(number: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that begin with nothing of this one's memory, until the block ends.
+    """New processes that share no memory with this one, until the block ends.
 
-    They end with this process, and at once when the block does not end well.
+    They end with this process, and at once when the block raises.
     """
     with ProcessPoolExecutor(
         number, get_context("spawn"), initializer=end_with_parent, initargs=(os.getpid(),)
@@ -188,7 +189,7 @@ def say(what: str) -> None:
 
 
 def raise_file_limit() -> None:
-    """As many open files as this user may have, for this process and the servers it starts."""
+    """Raise the limit of open files, for this process and its servers."""
     _, max_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max_files, max_files))
 
@@ -203,7 +204,7 @@ def free_port() -> int:
 
 
 def description() -> str:
-    """The machine and the versions, for those who compare tables."""
+    """The machine and the versions, for readers who compare tables."""
     models = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()

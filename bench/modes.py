@@ -1,4 +1,7 @@
-"""The kinds of load. Each starts its own gateways, so that none inherits another's memory."""
+"""The kinds of load.
+
+Each starts its own gateways, so that none has the memory of another load.
+"""
 
 from __future__ import annotations
 
@@ -39,19 +42,19 @@ Samples = dict[str, list[Sample]]  # one sample a round, by the gateway's name
 
 @dataclass(frozen=True)
 class Memory:
-    """What one gateway holds."""
+    """The memory of one gateway."""
 
     idle_worker: int  # bytes, the largest that serves, after a login and its first requests
     per_connection: float  # bytes more for each idle keep-alive connection, all processes
 
 
 def warm(ground: Ground, gateways: Sequence[Gateway], effort: Effort) -> Samples:
-    """One session, again and again: what a user's next click costs."""
+    """The same session again and again: the cost of a user's next click."""
     return _rounds(ground, gateways, Load("/api/small", _CONNECTIONS, effort.seconds), effort)
 
 
 def cold(ground: Ground, gateways: Sequence[Gateway], effort: Effort) -> Samples:
-    """Another session with every request, far more of them than a near cache holds."""
+    """A new session with every request, more than a near cache holds."""
     say(f"issuing {effort.sessions} sessions")
     load = Load("/api/small", _CONNECTIONS, effort.seconds, issue(ground, effort.sessions))
     samples = _rounds(ground, gateways, load, effort)
@@ -67,7 +70,7 @@ def download(ground: Ground, gateways: Sequence[Gateway], effort: Effort) -> Sam
 
 
 def memory(ground: Ground, gateways: Sequence[Gateway]) -> dict[str, Memory]:
-    """A worker that has just started, and what idle clients add to it."""
+    """The memory of a worker that has just started, and of idle clients."""
     held = {}
     for gateway in gateways:
         say(f"memory: {gateway.title}")
@@ -77,7 +80,10 @@ def memory(ground: Ground, gateways: Sequence[Gateway]) -> dict[str, Memory]:
 
 
 def _rounds(ground: Ground, gateways: Sequence[Gateway], load: Load, effort: Effort) -> Samples:
-    """Every gateway in turn, and that several times: whatever disturbs the machine hits all."""
+    """Measure the gateways in turn, several times.
+
+    So what disturbs the machine hits all of them.
+    """
     samples: Samples = {gateway.name: [] for gateway in gateways}
     warm_up = Load(load.path, load.connections, _WARM_UP)
     with ExitStack() as stack:
@@ -107,7 +113,7 @@ def _memory(up: Running) -> Memory:
 
 @contextmanager
 def _idle_connections(up: Running, number: int) -> Iterator[None]:
-    """Keep-alive connections that have been used once, one after the other."""
+    """Keep-alive connections that have been used once."""
     request = (
         f"GET /api/small HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {up.key}\r\n\r\n"
     ).encode()

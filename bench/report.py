@@ -1,4 +1,4 @@
-"""The tables, and whether the targets were met. All of it is Markdown, ready for the docs."""
+"""The tables, in Markdown, and whether the targets were met."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _KIB = 1024
 
 @dataclass(frozen=True)
 class Target:
-    """What Latchkey may cost at most, as a multiple of a peer's CPU per request."""
+    """The most that Latchkey may cost, as a multiple of a peer's cost.
+
+    Costs are CPU per request.
+    """
 
     peer: Gateway
     at_most: float
@@ -40,7 +43,7 @@ _IN_REDIS, _REMEMBERED = 1024.0, 1.2 * 1024  # bytes a session
 
 @dataclass(frozen=True)
 class Verdict:
-    """One target, and what was measured."""
+    """One target, and the measured figure."""
 
     what: str
     measured: float
@@ -88,7 +91,7 @@ def memory_table(held: dict[str, Memory], gateways: Sequence[Gateway]) -> str:
 
 
 def logout_table(logouts: Logouts) -> str:
-    """One line for each moment from which it may be counted, and what else was seen."""
+    """The times from sending a logout, and from its answer."""
     rows = [["until the first refusal elsewhere", "p50 ms", "p99 ms", "max ms"]]
     for title, times in (
         ("from sending the logout", [logout.from_sent_ms for logout in logouts.timed]),
@@ -117,7 +120,7 @@ def faults_table(figures: Figures) -> str:
 
 
 def faults_verdicts(figures: Figures) -> list[Verdict]:
-    """Of each fault: as many requests of a hundred fail as with the second best at the most."""
+    """At each fault, no more requests fail than with the second best peer."""
     verdicts = []
     for fault, by_peer in figures.items():
         second = sorted(seen.share for name, seen in by_peer.items() if name != "Latchkey")[1]
@@ -137,7 +140,7 @@ def held_table(held: Held) -> str:
 
 
 def load_verdicts(mode: str, samples: Samples) -> list[Verdict]:
-    """One for each target of the mode whose peer was measured."""
+    """The targets of the mode that compare with a measured peer."""
     measured = [(target, ratio(samples, target.peer)) for target in TARGETS[mode]]
     return [
         Verdict(f"{mode}: CPU per request", value, target.at_most, f"x {target.peer.title}")
@@ -172,7 +175,7 @@ def held_verdicts(held: Held) -> list[Verdict]:
 
 
 def ratio(samples: Samples, peer: Gateway) -> float | None:
-    """Latchkey's CPU per request over the peer's, within each round; the median of the rounds."""
+    """Latchkey's CPU per request over the peer's: the median of the rounds."""
     ours, theirs = samples.get(LATCHKEY.name), samples.get(peer.name)
     if not ours or not theirs:
         return None
@@ -184,7 +187,7 @@ def _median(rounds: Sequence[Sample], what: Callable[[Sample], float]) -> float:
 
 
 def _percentile(values: Sequence[float], part: float) -> float:
-    """The least of the values that so large a part of them does not exceed."""
+    """The smallest value that this part of the values does not exceed."""
     return sorted(values)[math.ceil(part * len(values)) - 1]
 
 

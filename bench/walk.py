@@ -28,7 +28,7 @@ _DEVICE = Device("Firefox on Linux", "192.168.100.100")
 
 
 def issue(ground: Ground, number: int) -> Path:
-    """Issues sessions for Latchkey and its peers alike; the file has one key a line."""
+    """Issue sessions for Latchkey and its peers. Return a file of keys."""
     config = ground.config(
         "latchkey.yaml", "issuer", port=1, admin_port=2, idle_timeout=ISSUERS_IDLE_TIMEOUT
     )
@@ -51,9 +51,9 @@ def _issue(config_file: Path, number: int, part: int) -> dict[str, str]:
 def issue_part(
     config_file: Path, number: int, part: int, note: Callable[[str, str], object]
 ) -> None:
-    """What one of the `ISSUERS` has to do; `note` is told each key and its token.
+    """Issue the sessions of one of the `ISSUERS`, each with its own subject.
 
-    Each session has a subject of its own.
+    note: called with each key and its token
     """
     subjects = (f"user-{count}" for count in range(part, number, ISSUERS))
     uvloop.run(_issue_for(subjects, config_file, note))

@@ -1,1 +1,1 @@
-"""A backend to try the gateway with: it issues JWTs as any backend does, and knows no gateway."""
+"""A backend to try the gateway with. It issues JWTs, as any backend does."""

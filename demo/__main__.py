@@ -1,4 +1,4 @@
-"""The whole demo with one command: the backend and the gateway before it, ended together.
+"""The demo: starts a backend, and the gateway in front of it.
 
 python -m demo
 """
@@ -25,11 +25,11 @@ from gateway.store.end_with_parent import end_with_parent
 
 _ROOT = Path(__file__).parents[1]
 
-# How long the two get to start, and how often they are looked after, in seconds.
+# How long the two may take to start, and how often to look at them (seconds).
 _START_SECONDS = 30.0
 _LOOK_SECONDS = 0.2
 
-# How long one gets to end before it is killed, in seconds; the gateway drains for 30.
+# How long one may take to end before it is killed (seconds); the gateway drains for 30.
 _END_SECONDS = 40.0
 
 _GUIDE = """
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check_ports(config: Config) -> None:
-    """Finds out before anything is started whether a port is taken. Raises `StartError`."""
+    """Check, before the start, that all ports are free. Raises `StartError`."""
     for address in (
         TcpAddress("127.0.0.1", _backend_port(config)),
         *config.listen,
@@ -122,10 +122,10 @@ class _Stop:
 
 
 def _start(module: str, *arguments: str) -> subprocess.Popen[bytes]:
-    """A Python program beside this one; the kernel ends it when this one is killed.
+    """Start a Python program; the kernel ends it when this one is killed.
 
-    It is in a process group of its own, so that Ctrl-C comes here only, and the two are ended in
-    their order: the gateway, then what it talks to.
+    It is in a process group of its own. So Ctrl-C comes here only, and `main` ends the gateway
+    first and the backend second.
     """
     parent = os.getpid()
     return subprocess.Popen(
@@ -147,7 +147,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _answers(url: str, children: Sequence[subprocess.Popen[bytes]], stop: _Stop) -> bool:
-    """Waits until the backend answers through the gateway; False when that will not happen."""
+    """Wait until the backend answers through the gateway. False if it fails."""
     until = time.monotonic() + _START_SECONDS
     while time.monotonic() < until and not stop.is_asked_for:
         if any(child.poll() is not None for child in children):
@@ -163,7 +163,7 @@ def _answers(url: str, children: Sequence[subprocess.Popen[bytes]], stop: _Stop)
 
 
 def _backend_port(config: Config) -> int:
-    """Where config.yaml expects the backend."""
+    """The port at which config.yaml expects the backend."""
     return next(iter(config.upstreams.values())).servers[0].port
 
 

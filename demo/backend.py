@@ -1,4 +1,4 @@
-"""The demo's backend: an ordinary API that hands out JWTs and asks for them.
+"""The demo's backend: an ordinary API with JWTs.
 
 python -m demo.backend --port 9000
 """
@@ -43,7 +43,10 @@ _pretty = partial(json.dumps, indent=2, ensure_ascii=False)
 
 
 async def login(request: web.Request) -> web.Response:
-    """POST /api/login {"username": …, "password": …}: an access token and a refresh token."""
+    """POST /api/login: an access token and a refresh token.
+
+    The body is {"username": …, "password": …}.
+    """
     try:
         data = await request.json()
         name, password = str(data["username"]), str(data["password"])
@@ -61,7 +64,7 @@ async def login(request: web.Request) -> web.Response:
 
 
 async def me(request: web.Request) -> web.Response:
-    """GET /api/me: who asks, by the JWT, and what of the request the backend saw."""
+    """GET /api/me: the claims of the JWT, and the fields that the backend saw."""
     claims = _claims(request)
     return _answer({"name": claims["sub"], "claims": claims, **_seen(request)})
 
@@ -104,7 +107,7 @@ def _token(name: str, kind: str, seconds: int) -> str:
 
 
 def _claims(request: web.Request) -> Mapping[str, Any]:
-    """The claims of a good access token; anything else is a 401, as with any backend."""
+    """The claims of an access token. Raises a 401, as any backend does."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     try:
         claims: Mapping[str, Any] = jwt.decode(token, _SECRET, algorithms=["HS256"])
@@ -118,7 +121,10 @@ def _claims(request: web.Request) -> Mapping[str, Any]:
 
 
 def _seen(request: web.Request) -> dict[str, str | None]:
-    """What the request said of its sender. The token is cut short: it is no business of a page."""
+    """The request's fields about its sender.
+
+    The token is cut short, since a page has no need of it.
+    """
     authorization = request.headers.get("Authorization")
     if authorization is not None and len(authorization) > _SHOWN_CHARACTERS:
         authorization = f"{authorization[:_SHOWN_CHARACTERS]}… ({len(authorization)} characters)"

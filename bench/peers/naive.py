@@ -1,7 +1,7 @@
-"""The gateway that one would write in an afternoon: aiohttp in, Redis, aiohttp out.
+"""A gateway as written in an afternoon: aiohttp in, Redis, aiohttp out.
 
-It is given what helps it without changing what it is: uvloop, hiredis, a pool of upstream
-connections without a limit, and no work for a request beyond the swap.
+It has all that helps it: uvloop, hiredis, a pool of upstream connections without a limit, and no
+work for a request beyond the swap.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ async def _application(upstream: str, redis_socket: str) -> web.Application:
 
 
 def main() -> None:
-    """Serves what the JSON file on the command line says, until SIGTERM."""
+    """Serve until SIGTERM, with the settings of a JSON file."""
     settings = json.loads(Path(sys.argv[1]).read_text())
     logging.basicConfig(filename=settings["access_log"], level=logging.INFO, format="%(message)s")
     loop = uvloop.new_event_loop()
