@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from gateway.core.http.refusals import Refusal
@@ -40,6 +41,18 @@ class RecordSink(Protocol):
 
     def flush(self) -> None:
         """Write what has been collected; called at each tick of the relay's clock."""
+
+
+def to_all(sinks: Sequence[RecordSink]) -> Callable[[AccessRecord], None]:
+    """What hands a record to each of the sinks; for one sink, its own method."""
+    if len(sinks) == 1:
+        return sinks[0].add
+
+    def add(record: AccessRecord) -> None:
+        for sink in sinks:
+            sink.add(record)
+
+    return add
 
 
 def refused_record(refusal: Refusal, client: bytes, request_id: bytes) -> AccessRecord:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.core.http.forwarding import Trusted
 from gateway.core.http.refusals import Refusal
 from gateway.core.http.shares import Shares
-from gateway.observe.access_record import AccessRecord, RecordSink
+from gateway.observe.access_record import AccessRecord
 from gateway.observe.events import Report
 from gateway.pages.refusals import RefusalPages
 from gateway.relay.access.admission import Load
@@ -37,7 +37,7 @@ class Context:
     load: Load
     connections: Shares  # of clients
     request_ids: RequestIds
-    record_sinks: Sequence[RecordSink]
+    record: Callable[[AccessRecord], None]  # takes the record of each request that has ended
     instance: str
     proxies: Trusted  # their forwarding fields are believed
     describing: Trusted  # they may ask the verify endpoint
@@ -50,11 +50,6 @@ class Context:
     pages: RefusalPages  # what a person reads instead of JSON
     draining: bool = False
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("gateway.relay"))
-
-    def record(self, record: AccessRecord) -> None:
-        """Hand the record of a request to all sinks."""
-        for sink in self.record_sinks:
-            sink.add(record)
 
     def peer(self, peername: Any) -> Peer:
         """The other end of a client's connection; `peername` is the socket's."""

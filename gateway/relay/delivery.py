@@ -16,7 +16,6 @@ from gateway.relay.access.decision import Forward
 from gateway.relay.exchange_side import ExchangeSide
 from gateway.relay.framing import CHUNKED, CLOSE, DROPPED, LENGTH
 from gateway.relay.http1 import bodies
-from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.http1.response_head import ResponseHead
 from gateway.relay.tunnel import Tunnel
 
@@ -41,12 +40,11 @@ class Delivery:
     def __init__(
         self,
         exchange: ExchangeSide,
-        head: RequestHead,
         forward: Forward,
         upstream: UpstreamConnection,
     ) -> None:
-        """`head` is the request's."""
-        self.head = head
+        """`upstream` is the connection over which it comes."""
+        self.head = exchange.head
         self.size = 0  # bytes of the body so far, without framing
         self._exchange = exchange
         self._forward = forward
@@ -117,7 +115,7 @@ class Delivery:
             may_trail = exchange.context.may_trail if self.head.trailers else None
             secret = client_response.hidden_token(self._forward)
             exchange.client.write(bodies.last_chunk(trailers, may_trail, secret))
-        exchange.complete(reusable=reusable)
+        exchange.end(reusable=reusable)
 
     def unanswered(self, refusal: Refusal, cause: str, *, is_stale: bool) -> None:
         self._exchange.unanswered(refusal, cause, is_stale=is_stale)
@@ -225,4 +223,4 @@ class Delivery:
             self._exchange.tunnel.deliver(data)
 
     def tunnel_ended(self) -> None:
-        self._exchange.complete(reusable=False)
+        self._exchange.end(reusable=False)

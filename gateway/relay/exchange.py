@@ -1,7 +1,7 @@
 """One request and its answer, from the decision to the record.
 
 The upload brings the request to an upstream, the delivery brings the answer back. Each side is
-paused while the other one is full. Every exchange ends once, in `_end`, and leaves one record.
+paused while the other one is full. Every exchange ends once, in `end`, and leaves one record.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from gateway.relay.upload import Upload
 if TYPE_CHECKING:
     from gateway.relay.client_side import ClientSide
     from gateway.relay.context import Context
-    from gateway.relay.upstream.connection import UpstreamConnection
     from gateway.relay.upstream.server import Server
 
 # The status in the log of a client that went away before its answer; the number is nginx's.
@@ -56,14 +55,13 @@ DECIDING, PASSING, ENDED = State
 class Exchange:
     """One request on its way through the gateway.
 
-    decide → pass on → complete, or fail. Defaults stand on the class: most exchanges need few of
+    decide → pass on → end, or fail. Defaults stand on the class: most exchanges need few of
     the unusual ones.
     """
 
     state = DECIDING
     forward: Forward | None = None  # the decision: the route and the session
     upload: Upload | None = None  # the request on its way to an upstream
-    delivery: Delivery | None = None  # the answer on its way back
     tunnel: Tunnel | None = None  # once the protocol has been switched
     close = False  # the client's connection ends with this exchange
     logs_out = False  # its session ends with it
@@ -89,6 +87,11 @@ class Exchange:
     def network(self) -> str:
         """The client, as far as it can be told from others; else ""."""
         return self.client.peer.network(self.head)
+
+    @property
+    def delivery(self) -> Delivery | None:
+        """The answer on its way back, once an upstream has been asked."""
+        return None if self.upload is None else self.upload.delivery
 
     # The decision.
 
@@ -152,19 +155,14 @@ class Exchange:
         forward = self.forward
         assert forward is not None
         if forward.answer is None:
-            assert forward.route.pool is not None
-            self.upload = Upload(self, forward, forward.route.pool)
-            self.upload.acquire()
+            pool = forward.route.pool
+            assert pool is not None
+            upload = self.upload = Upload(self, forward, pool)
+            pool.acquire(upload)
         elif isinstance(forward.answer, Refusal):
             self.fail(forward.answer)
         else:
             self._answer(forward.answer)
-
-    def await_answer(self, upstream: UpstreamConnection) -> Delivery:
-        """Make the delivery of the answer that comes over this connection."""
-        assert self.forward is not None
-        self.delivery = Delivery(self, self.head, self.forward, upstream)
-        return self.delivery
 
     def ask_for_body(self) -> None:
         """Ask the client for its body: the upstream wants it."""
@@ -188,11 +186,6 @@ class Exchange:
         )
         if upload is not None and upload.expectation is not None:
             upload.expectation.cancel()
-
-    def complete(self, *, reusable: bool) -> None:
-        """End as planned: the answer is complete, or the tunnel has closed."""
-        assert self.upload is not None
-        self._end(reusable=reusable and not self.upload.uploading)
 
     def send_again(self, forward: Forward) -> None:
         """Send the request once more, with another token."""
@@ -247,7 +240,7 @@ class Exchange:
             self.status, self._reason = _CLIENT_GONE, "client_gone"
         if self.suspended is not None:
             self.suspended.cancel()
-        self._end(reusable=False)
+        self.end(reusable=False)
 
     # The session of the request, and what moves under it.
 
@@ -278,7 +271,7 @@ class Exchange:
             return
         self._reason = refusals.BAD_KEY.reason
         self.tunnel.close(websocket.POLICY_VIOLATION, "The session has ended.")
-        self._end(reusable=False)
+        self.end(reusable=False)
 
     def close_tunnel(self, status: int) -> bool:
         """End a tunnel with a close frame of this status: its worker ends.
@@ -288,7 +281,7 @@ class Exchange:
         if self.tunnel is None or not self.tunnel.close(status, "The gateway restarts."):
             return False
         self._reason = _ENDED_BY_GATEWAY
-        self._end(reusable=False)
+        self.end(reusable=False)
         return True
 
     @property
@@ -354,12 +347,12 @@ class Exchange:
                 pages=self.context.pages,
             )
         )
-        self._end(reusable=False)
+        self.end(reusable=False)
 
     def _cut(self) -> None:
         """Close the client's connection so that a truncated body does not look whole."""
         self.client.cut(reset=self.delivery is not None and self.delivery.ends_by_close)
-        self._end(reusable=False)
+        self.end(reusable=False)
 
     def _answer(self, answered: Answered) -> None:
         """Answer without the upstream, and without a body."""
@@ -369,9 +362,9 @@ class Exchange:
         self.client.write(
             own_answers.bodiless(answered, self.head, request_id=self.request_id, close=self.close)
         )
-        self._end(reusable=False)
+        self.end(reusable=False)
 
-    def _end(self, *, reusable: bool) -> None:
+    def end(self, *, reusable: bool) -> None:
         """The only end of an exchange: record it, give the connection back, go on."""
         if self.state is ENDED:
             return
@@ -381,7 +374,7 @@ class Exchange:
         if load.shares.counts:
             load.shares.give_back(self.network, load.requests)
         self._record()
-        upload, self.upload, self.delivery = self.upload, None, None
+        upload, self.upload = self.upload, None
         if upload is not None:
             upload.give_back(reusable=reusable)
         self.client.exchange_ended(close=self.close)
@@ -391,7 +384,7 @@ class Exchange:
         head, peer, forward, upload = self.head, self.client.peer, self.forward, self.upload
         server = self._unreached if upload is None or upload.upstream is None else upload.server
         meant = head.described or head
-        received, delivered = self.bytes_moved()
+        delivery = None if upload is None else upload.delivery
         fields = (
             time.time(),
             peer.client(head).address.encode() if peer.trusted else peer.name,
@@ -399,8 +392,8 @@ class Exchange:
             b"" if forward is None else forward.route.label,
             meant.path,
             self.status,
-            received,
-            delivered,
+            0 if upload is None else upload.size,
+            0 if delivery is None else delivery.size,
             time.monotonic() - self.began,
             b"" if server is None else server.label,
             b"" if forward is None or forward.entry is None else forward.entry.label,

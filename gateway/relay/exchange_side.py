@@ -11,12 +11,10 @@ from gateway.relay.client_side import ClientSide
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.loop import eager
 from gateway.relay.tunnel import Tunnel
-from gateway.relay.upstream.response_handler import ResponseHandler
 from gateway.relay.upstream.server import Server
 
 if TYPE_CHECKING:
     from gateway.relay.context import Context
-    from gateway.relay.upstream.connection import UpstreamConnection
 
 
 class ExchangeSide(Protocol):
@@ -45,17 +43,14 @@ class ExchangeSide(Protocol):
     def is_over(self) -> bool:
         """Whether it has ended."""
 
-    def await_answer(self, upstream: UpstreamConnection) -> ResponseHandler:
-        """The request goes over this connection; what it returns gets the answer."""
-
     def ask_for_body(self) -> None:
         """The upstream wants the body that the client has not begun to send."""
 
     def begin_answer(self, status: int, *, close: bool) -> None:
         """The head of the answer leaves; with `close` the client's connection ends with it."""
 
-    def complete(self, *, reusable: bool) -> None:
-        """The answer, or the tunnel, has ended as it should."""
+    def end(self, *, reusable: bool) -> None:
+        """The answer, or the tunnel, has ended; with `reusable` its connection has not."""
 
     def send_again(self, forward: Forward) -> None:
         """Sends the request once more, with another token."""

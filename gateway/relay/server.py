@@ -18,6 +18,7 @@ from gateway.core.http.addresses import BACKLOG
 from gateway.core.http.forwarding import Trusted
 from gateway.core.http.refusals import Refusal
 from gateway.core.http.shares import Shares
+from gateway.observe import access_record
 from gateway.observe.access_record import RecordSink
 from gateway.outbound.jwks import KeySets
 from gateway.outbound.token_readers import open_reader
@@ -124,6 +125,7 @@ class Relay:
         load = self._load(config)
         cookies = _trusted_cookies(config)
         self._pools = builder.pools
+        self._record_sinks = record_sinks
         self._servers: list[asyncio.Server] = []
         self._listeners: tuple[socket.socket, ...] = ()
         self._context = Context(
@@ -141,7 +143,7 @@ class Relay:
             load=load,
             connections=self._connection_shares(config),
             request_ids=request_ids,
-            record_sinks=record_sinks,
+            record=access_record.to_all(record_sinks),
             instance=instance,
             proxies=Trusted(config.trusted_proxies),
             describing=Trusted(() if config.verify is None else config.verify.trusted),
@@ -228,7 +230,7 @@ class Relay:
         self._flush_records()
 
     def _flush_records(self) -> None:
-        for sink in self._context.record_sinks:
+        for sink in self._record_sinks:
             sink.flush()
 
     async def _stop_listening(self) -> None:

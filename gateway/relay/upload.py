@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gateway.core.http.refusals import Refusal
 from gateway.relay import client_response
 from gateway.relay.access.decision import Forward
+from gateway.relay.delivery import Delivery
 from gateway.relay.exchange_side import ExchangeSide
 from gateway.relay.outcomes import Refused
 from gateway.relay.request_body import Expectation, RequestBody
@@ -46,6 +47,7 @@ class Upload:
     server: Server | None = None  # at which it has, or had, a place
     asked: frozenset[Server] = frozenset()  # servers that were sent the request in vain
     tried: frozenset[Server] = frozenset()  # those, and servers that could not be reached
+    delivery: Delivery | None = None  # gets the answer, once the head has been sent
     outage: Outage | None = None  # if it waits for a restart
     queued = False  # it waits in a queue of the pool
     size = 0  # bytes of the body, or from the tunnel's client, so far
@@ -116,7 +118,8 @@ class Upload:
         exchange, forward = self._exchange, self._forward
         self.state = SENT
         self.upstream = upstream
-        upstream.carry(exchange.await_answer(upstream), forward.route.action.timeouts)
+        delivery = self.delivery = Delivery(exchange, forward, upstream)
+        upstream.carry(delivery, forward.route.action.timeouts)
         if not self.uploading:
             upstream.send(forward.head)
             upstream.await_answer()
@@ -206,6 +209,6 @@ class Upload:
             self.expectation.cancel()
         if upstream is not None:
             self.upstream = None
-            self._pool.release(upstream, self, reusable=reusable)
+            self._pool.release(upstream, self, reusable=reusable and not self.uploading)
         elif self.queued:
             self._pool.leave(self)
