@@ -47,7 +47,7 @@ from gateway.config.values import (
 from gateway.core.http.addresses import Address, UnixAddress, parse_address
 
 
-class Listener(Shorthand):
+class Listen(Shorthand):
     """An address to listen on. A text is short for its `address`."""
 
     _short_for = "address"
@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     Listens = tuple[Address, ...]  # the value after validation
 else:
     Listens = Annotated[
-        tuple[Annotated[Listener, AfterValidator(Listener.as_address), PlainSerializer(str)], ...],
+        tuple[Annotated[Listen, AfterValidator(Listen.as_address), PlainSerializer(str)], ...],
         OneOrMany(),
         Field(min_length=1),
     ]

@@ -25,7 +25,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class ListedSession:
     """One session in the list of sessions."""
 
     handle: str
@@ -36,12 +36,14 @@ class Device:
     current: bool
 
 
-def device(handle: str, info: SessionInfo, texts: Texts, *, current: bool, now: float) -> Device:
+def device(
+    handle: str, info: SessionInfo, texts: Texts, *, current: bool, now: float
+) -> ListedSession:
     """A session as the page shows it.
 
     now: UNIX seconds
     """
-    return Device(
+    return ListedSession(
         handle,
         texts.device(info.label),
         info.address,
