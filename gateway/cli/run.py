@@ -8,7 +8,7 @@ import os
 import sys
 
 from gateway.cli.arguments import EXIT_FAILED, EXIT_USAGE, fail
-from gateway.config.load_isolated import Reading, load_apart
+from gateway.config.load_isolated import ConfigReader, load_in_child
 from gateway.config.problems import ConfigError
 from gateway.observe.sinks import STDERR, Sink, SinkHandler
 from gateway.processes.listeners import StartError
@@ -31,11 +31,11 @@ def run(options: argparse.Namespace) -> int:
     def say(text: str) -> None:
         stderr.write(f"gateway: {text}\n".encode(errors="replace"))
 
-    def read(seconds: float) -> Reading:
-        return Reading(options.config, seconds=seconds)
+    def read(seconds: float) -> ConfigReader:
+        return ConfigReader(options.config, seconds=seconds)
 
     try:
-        config = load_apart(options.config, is_interrupted=stop_wanted, meanwhile=preload)
+        config = load_in_child(options.config, is_interrupted=stop_wanted, meanwhile=preload)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE

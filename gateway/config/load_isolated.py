@@ -42,7 +42,7 @@ _FIRST_OWN = 3  # the first descriptor that is no standard stream
 _BESIDE_OTHERS = 5
 
 
-class Reading:
+class ConfigReader:
     """A child that reads a configuration. `poll` asks whether it has."""
 
     def __init__(
@@ -124,23 +124,23 @@ class Reading:
         return ConfigError([Problem(str(self._path), 1, 1, "", f"cannot be read: {why}")])
 
 
-def load_apart(
+def load_in_child(
     path: str | os.PathLike[str],
     *,
     is_interrupted: Callable[[], bool] = lambda: False,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> Config:
-    """Waits for a `Reading`, and calls `meanwhile` after its start.
+    """Waits for a `ConfigReader`, and calls `meanwhile` after its start.
 
     Raises `ConfigError`, and `KeyboardInterrupt` when it is interrupted.
     """
-    reading = Reading(path, seconds=_START_SECONDS, beside_others=False)
+    reader = ConfigReader(path, seconds=_START_SECONDS, beside_others=False)
     meanwhile()
     while not is_interrupted():
-        if (config := reading.poll()) is not None:
+        if (config := reader.poll()) is not None:
             return config
-        reading.wait(_POLL_SECONDS)
-    reading.cancel()
+        reader.wait(_POLL_SECONDS)
+    reader.cancel()
     raise KeyboardInterrupt
 
 

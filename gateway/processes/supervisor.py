@@ -29,7 +29,7 @@ from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError
 from gateway.store.end_with_parent import describe_end, end_with_parent
 
 if TYPE_CHECKING:
-    from gateway.config.load_isolated import Reading
+    from gateway.config.load_isolated import ConfigReader
     from gateway.config.model import Config
 
 # What ends the gateway: gently, and when it comes once more, or as SIGQUIT, at once.
@@ -120,14 +120,16 @@ class Supervisor:
     """Runs one configuration until it is told to stop, or to take another one."""
 
     config: Config
-    read: Callable[[float], Reading]  # the file again, in so many seconds; raises `ConfigError`
+    read: Callable[
+        [float], ConfigReader
+    ]  # the file again, in so many seconds; raises `ConfigError`
     say: Callable[[str], None]
     _present: _Generation | None = None
     _has_served: bool = False  # all workers at once, for the first time
     _next: _Generation | None = None  # has not taken over yet
     _retired: list[_Generation] = field(default_factory=list)  # the oldest first
     _wants_reload: bool = False
-    _reading: Reading | None = None  # what will be the next generation's configuration
+    _reading: ConfigReader | None = None  # what will be the next generation's configuration
     _short_lives: int = 0
     _replacements: dict[int, float] = field(default_factory=dict)  # number → when (monotonic s)
     _failure: str = ""  # why the gateway ends by itself

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from gateway.config.load import load
-from gateway.config.load_isolated import load_apart
+from gateway.config.load_isolated import load_in_child
 from gateway.core.logins.login_paths import BackendPath
 from gateway.core.logins.token_places import Auto, JsonPointer
 from tests.support.signing_keys import signing
@@ -30,7 +30,7 @@ def answers(folder: Path, name: str, /, **login: Any) -> Any:
     }
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(data))
-    [section], [plain] = load(file, {}).login, load_apart(file).login
+    [section], [plain] = load(file, {}).login, load_in_child(file).login
     answer = getattr(section, name)
     assert getattr(plain, name) == answer
     return answer

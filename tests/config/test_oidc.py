@@ -8,7 +8,7 @@ import yaml
 
 from gateway.cli.main import main
 from gateway.config.load import load
-from gateway.config.load_isolated import load_apart
+from gateway.config.load_isolated import load_in_child
 from gateway.config.logins.oidc import OidcSection
 from gateway.config.problems import ConfigError
 from tests.support.tls import certificates
@@ -157,7 +157,7 @@ def test_the_choice(tmp_path: Path) -> None:
 
 def test_in_a_process_of_its_own(tmp_path: Path) -> None:
     """What serves gets plain values."""
-    [login] = load_apart(write(tmp_path, login={**LOGIN, "client_secret": "secret"})).login
+    [login] = load_in_child(write(tmp_path, login={**LOGIN, "client_secret": "secret"})).login
     assert login.kind == "oidc"
     assert [path.path for path in login.paths] == [
         "/login/id",

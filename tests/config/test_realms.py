@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from gateway.config.load import load, load_with_warnings
-from gateway.config.load_isolated import load_apart
+from gateway.config.load_isolated import load_in_child
 from gateway.config.problems import ConfigError
 from tests.support.signing_keys import signing
 
@@ -206,7 +206,7 @@ def test_what_cannot_be_put_in(tmp_path: Path) -> None:
 
 def test_in_a_process_of_its_own(tmp_path: Path) -> None:
     """What serves gets plain values, the prefix among them."""
-    [login] = load_apart(write(tmp_path, prefixed(CUSTOMERS, "shop:{host}:"))).login
+    [login] = load_in_child(write(tmp_path, prefixed(CUSTOMERS, "shop:{host}:"))).login
     assert login.subject_prefix is not None
     assert (str(login.subject_prefix), login.subject_prefix.has_host) == ("shop:{host}:", True)
 

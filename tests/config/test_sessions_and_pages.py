@@ -10,7 +10,7 @@ import yaml
 
 from gateway.cli.main import main
 from gateway.config.load import load
-from gateway.config.load_isolated import load_apart
+from gateway.config.load_isolated import load_in_child
 from tests.support.configs import MINIMAL, problems, write
 from tests.support.gateway import REPOSITORY
 
@@ -34,7 +34,7 @@ def test_where_the_list_is(tmp_path: Path, text: str, path: str | None) -> None:
     """There is one unless it is turned off; the schema for editors allows each way to say so."""
     file = write(tmp_path, MINIMAL + text)
     assert load(file, {}).sessions.path == path
-    assert load_apart(file).sessions.path == path
+    assert load_in_child(file).sessions.path == path
     schema: Any = json.loads((REPOSITORY / "docs/config.schema.json").read_text())
     jsonschema.validate(yaml.safe_load(file.read_text()), schema)
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from gateway.config.load import load
-from gateway.config.load_isolated import load_apart
+from gateway.config.load_isolated import load_in_child
 from gateway.config.own_tokens import minter
 from gateway.config.problems import ConfigError
 from tests.support.signing_keys import SECRET, pem, public_pem, signing_key
@@ -45,7 +45,7 @@ def test_a_key_file_beside_the_configuration(tmp_path: Path) -> None:
         "issuer": "https://g",
         "keys": {"algorithm": "ES256", "private_key_file": "key.pem", "kid": "one"},
     }
-    config = load_apart(write(tmp_path, signing=signing, login=MINT))
+    config = load_in_child(write(tmp_path, signing=signing, login=MINT))
     made = minter(config)
     assert made is not None
     [shown] = made.jwks["keys"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.load import load
-from gateway.config.load_isolated import load_apart
+from gateway.config.load_isolated import load_in_child
 from gateway.config.problems import ConfigError
 from gateway.config.tls import client_context
 from tests.support.configs import MINIMAL, problems, write
@@ -80,7 +80,7 @@ def test_passwords_are_secret(tmp_path: Path) -> None:
         "sentinel: {username: s, password: hunter2}}"
     )
     file = write(tmp_path, store(text))
-    for config in (load(file, {}), load_apart(file)):
+    for config in (load(file, {}), load_in_child(file)):
         assert "hunter2" not in repr(config)
         assert config.store.url == "redis+sentinel://u:hunter2@a"
         assert config.store.sentinel.password is not None
