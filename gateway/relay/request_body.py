@@ -19,7 +19,8 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class RequestBody:
     """Takes a body from the client in pieces, counts it, and frames it anew for the upstream."""
 
-    __slots__ = ("_body", "_chunked", "_limit", "_may_trail", "_secret", "done", "size")
+    size = 0  # bytes so far, without framing
+    done = False  # it has been read to its end
 
     def __init__(
         self,
@@ -31,14 +32,10 @@ class RequestBody:
     ) -> None:
         """`limit` in bytes; for `may_trail` and `secret` see `bodies.last_chunk`."""
         self._chunked = head.chunked
-        self._body: ChunkedBody | SizedBody = (
-            ChunkedBody() if head.chunked else SizedBody(head.length)
-        )
+        self._body = ChunkedBody() if head.chunked else SizedBody(head.length)
         self._limit = limit
         self._may_trail = may_trail
         self._secret = secret
-        self.size = 0  # bytes so far, without framing
-        self.done = False  # it has been read to its end
 
     def frame(self, data: bytes) -> list[bytes]:
         """The body's part of `data` as it goes upstream. Raises `Refused`."""
