@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
+from gateway.config.files import read_file
 from gateway.core.http.addresses import MAX_UNIX_PATH_BYTES
 from gateway.store.embedded_servers import (
     Server,
@@ -72,6 +73,9 @@ class EmbeddedStore:
             self._take_lock()
             self.pepper()
             self._launch()
+        except EmbeddedStoreError:
+            self.forget()
+            raise
         except OSError as error:
             self.forget()
             raise _unusable(error, self._folder) from None
@@ -134,16 +138,21 @@ class EmbeddedStore:
         return None if self._process is None else self._process.pid
 
     def pepper(self) -> str:
-        """The secret for the seals when none is configured: made once, beside the data."""
+        """The secret for the seals when none is configured: made once, beside the data.
+
+        Raises `OSError` and `EmbeddedStoreError`.
+        """
         path = self._folder / _PEPPER
         try:
-            return path.read_text().strip()
+            secret = read_file(path).decode(errors="replace").strip()
         except FileNotFoundError:
             secret = secrets.token_urlsafe(32)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 file.write(secret + "\n")
-            return secret
+        if not secret or not secret.isascii():
+            raise EmbeddedStoreError(f"{path} does not hold the secret that was made there")
+        return secret
 
     def _arguments(self) -> list[str]:
         options = {

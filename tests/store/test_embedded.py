@@ -36,6 +36,20 @@ def test_the_embedded_store_keeps_its_data(tmp_path: Path) -> None:
     assert (data / "secret").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_secret_that_cannot_be_one(tmp_path: Path) -> None:
+    """It is said, and neither waited for nor taken for empty."""
+    file = tmp_path / "data" / "secret"
+    file.parent.mkdir()
+    for content in (b"", b"\n", b"\xff\xfe\0"):
+        file.write_bytes(content)
+        with pytest.raises(EmbeddedStoreError, match="does not hold the secret"):
+            EmbeddedStore(str(file.parent)).start()
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(EmbeddedStoreError, match="secret cannot be used: is not a regular file"):
+        EmbeddedStore(str(file.parent)).start()
+
+
 def test_the_embedded_store_refuses_to_share(tmp_path: Path) -> None:
     """Two servers over one append-only file would destroy it."""
     store = EmbeddedStore(str(tmp_path / "data"))
