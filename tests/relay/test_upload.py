@@ -1,0 +1,214 @@
+"""Requests on their way to an upstream (`gateway.relay.upload`)."""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gateway.core.http.refusals import Refusal
+from gateway.relay.http1.request_head import RequestHead
+from gateway.relay.upload import OVER, POSTPONED, SENT, WAITING, Upload
+
+HEAD = b"head\r\n\r\n"
+
+
+@dataclass
+class Client:
+    """The client's connection."""
+
+    buffer: bytes = b""
+    deadline: float = 0.0
+    calls: list[Any] = field(default_factory=list)
+
+    def take(self) -> bytes:
+        taken, self.buffer = self.buffer, b""
+        return taken
+
+    def await_body(self, size: int) -> None:
+        self.calls.append(("await_body", size))
+
+    def body_ended(self, rest: bytes) -> None:
+        self.calls.append(("body_ended", rest))
+
+
+@dataclass(eq=False)
+class Server:
+    """A server that takes note of how it did."""
+
+    calls: list[Any] = field(default_factory=list)
+
+    def failed(self, why: str) -> None:
+        self.calls.append("failed")
+
+    def was_stale(self, *, is_lost: bool) -> None:
+        self.calls.append(("stale", is_lost))
+
+
+@dataclass
+class Pool:
+    """A pool of one server, or of two."""
+
+    other: bool = False
+    calls: list[str] = field(default_factory=list)
+
+    def acquire(self, waiter: Upload) -> None:
+        self.calls.append("acquire")
+
+    def replace(self, waiter: Upload, connection: Any) -> None:
+        self.calls.append("replace")
+
+    def release(self, connection: Any, waiter: Upload, *, reusable: bool) -> None:
+        self.calls.append(f"release {reusable}")
+
+    def leave(self, waiter: Upload) -> None:
+        self.calls.append("leave")
+
+    def has_other_than(self, tried: frozenset[Any]) -> bool:
+        return self.other
+
+
+@dataclass
+class Connection:
+    """A connection to a server."""
+
+    calls: list[Any] = field(default_factory=list)
+
+    def carry(self, delivery: Any, timeouts: Any) -> None:
+        self.calls.append("carry")
+
+    def send(self, data: bytes) -> None:
+        self.calls.append(data)
+
+    def await_answer(self) -> None:
+        self.calls.append("await_answer")
+
+
+@dataclass
+class Exchange:
+    """The exchange of a request."""
+
+    head: RequestHead
+    client: Client = field(default_factory=Client)
+    has_interim: bool = False
+    failed: Refusal | None = None
+    network: str = ""
+    context: Any = None
+
+    def fail(self, refusal: Refusal) -> None:
+        self.failed = refusal
+
+
+@dataclass
+class Way:
+    """An upload, and all that it touches."""
+
+    upload: Upload
+    exchange: Exchange
+    pool: Pool
+    server: Server
+    connection: Connection
+
+    def send(self) -> None:
+        """The pool gives a connection."""
+        self.upload.server = self.server  # type: ignore[assignment]
+        self.upload.send(self.connection)  # type: ignore[arg-type]
+
+
+def way(method: bytes = b"GET", *, length: int = 0, limit: int = 100, other: bool = False) -> Way:
+    head = RequestHead(method, b"/", b"1")
+    head.length = length
+    action = SimpleNamespace(timeouts=None, body_limit=limit)
+    route = SimpleNamespace(action=action, in_process=False)
+    forward: Any = SimpleNamespace(head=HEAD, route=route, entry=None)
+    exchange, pool = Exchange(head), Pool(other)
+    upload = Upload(exchange, forward, pool)  # type: ignore[arg-type]
+    upload.acquire()
+    return Way(upload, exchange, pool, Server(), Connection())
+
+
+def test_a_request_without_a_body_is_sent_at_once() -> None:
+    sent = way()
+    assert (sent.upload.state, sent.pool.calls) == (WAITING, ["acquire"])
+    sent.send()
+    assert sent.connection.calls == ["carry", HEAD, "await_answer"]
+    assert sent.upload.state is SENT
+
+
+def test_a_body_has_to_begin_first() -> None:
+    """wire-rules.md#D12: so many slow clients take no place."""
+    sent = way(b"POST", length=5)
+    assert sent.upload.postpones()
+    assert sent.upload.state is POSTPONED
+    sent.upload.body_began()
+    assert (sent.upload.state, sent.pool.calls) == (WAITING, ["acquire", "acquire"])
+    sent.exchange.client.buffer = b"he"
+    assert not sent.upload.postpones()
+
+
+def test_the_head_leaves_with_the_first_part_of_the_body() -> None:
+    """In one write; what stands behind the body goes back to the client's connection."""
+    sent = way(b"POST", length=5)
+    sent.exchange.client.buffer = b"he"
+    sent.send()
+    sent.upload.take(b"lloGET /")
+    assert sent.connection.calls == ["carry", HEAD + b"he", b"llo", "await_answer"]
+    assert sent.exchange.client.calls == [("await_body", 2), ("body_ended", b"GET /")]
+    assert (sent.upload.uploading, sent.upload.size) == (False, 5)
+
+
+def test_a_body_over_the_limit_fails_the_exchange() -> None:
+    sent = way(b"POST", length=5, limit=4)
+    sent.send()
+    sent.upload.take(b"hello")
+    assert sent.exchange.failed is not None
+    assert sent.exchange.failed.reason == "body_too_large"
+    assert b"hello" not in sent.connection.calls
+
+
+@pytest.mark.parametrize(
+    ("method", "length", "stale", "other", "again"),
+    [
+        (b"GET", 0, True, False, "replace"),
+        (b"GET", 0, False, True, "acquire"),
+        (b"GET", 0, False, False, None),
+        (b"POST", 0, True, True, None),
+        (b"PUT", 5, True, True, None),
+    ],
+)
+def test_a_request_goes_once_more(
+    method: bytes, length: int, *, stale: bool, other: bool, again: str | None
+) -> None:
+    """wire-rules.md#D6, #D8: one that can be repeated, where it makes sense."""
+    sent = way(method, length=length, other=other)
+    sent.send()
+    sent.pool.calls.clear()
+    assert sent.upload.goes_again("closed", is_stale=stale) == (again is not None)
+    assert sent.pool.calls[-1:] == ([] if again is None else [again])
+    assert sent.server.calls == [("stale", again is None)] if stale else ["failed"]
+
+
+def test_no_other_server_is_asked_twice() -> None:
+    sent = way(other=True)
+    sent.send()
+    assert sent.upload.goes_again("closed", is_stale=False)
+    sent.send()
+    assert not sent.upload.goes_again("closed", is_stale=False)
+
+
+def test_after_an_interim_answer_a_request_is_not_repeated() -> None:
+    sent = way(other=True)
+    sent.send()
+    sent.exchange.has_interim = True
+    assert not sent.upload.goes_again("closed", is_stale=True)
+
+
+def test_at_the_end_the_connection_or_the_queue_is_left() -> None:
+    sent = way()
+    sent.send()
+    sent.upload.give_back(reusable=True)
+    waiting = way()
+    waiting.upload.queued = True
+    waiting.upload.give_back(reusable=False)
+    assert (sent.pool.calls[-1], waiting.pool.calls[-1]) == ("release True", "leave")
+    assert sent.upload.state is waiting.upload.state is OVER
