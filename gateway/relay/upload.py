@@ -119,10 +119,9 @@ class Upload:
         self.state = SENT
         self.upstream = upstream
         delivery = self.delivery = Delivery(exchange, forward, upstream)
-        upstream.carry(delivery, forward.route.action.timeouts)
+        upstream.carry(delivery, forward.route.action.timeouts, uploading=self.uploading)
         if not self.uploading:
             upstream.send(forward.head)
-            upstream.await_answer()
             return
         client, context, head = exchange.client, exchange.context, exchange.head
         self._body = RequestBody(

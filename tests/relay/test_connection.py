@@ -238,7 +238,7 @@ async def test_deadlines_follow_the_answer(line: Line) -> None:
     """The head has its time once the request has been sent, each piece of the body has its own."""
     now, timeouts = line.connection._clock.now, AnswerTimeouts(10.0, 20.0, 30.0)
     handler = Handler()
-    line.connection.carry(handler, timeouts)
+    line.connection.carry(handler, timeouts, uploading=True)
     assert line.connection.deadline == float("inf")
     line.connection.await_answer()
     assert line.connection.deadline == now + 10.0

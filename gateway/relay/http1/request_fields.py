@@ -70,7 +70,8 @@ def transfer_encoding(head: RequestHead, name: bytes, line: bytes) -> None:
 
 def key_field(head: RequestHead, name: bytes, line: bytes) -> None:
     value = grammar.value(line, name)
-    _compare(head, value)
+    if head.credential is not None:
+        _compare(head, head.credential, value)
     if head.credential is None or head.cookie is not None:
         head.key_fields = (name,)
     head.credential, head.cookie = value, None
@@ -83,13 +84,14 @@ def authorization(head: RequestHead, name: bytes, line: bytes) -> None:
     head.authorization = line
     if value[:7].lower() == b"bearer " or value.lower() == b"bearer":
         # Some backends hand out the token in the body and in a cookie, so the key comes back twice.
-        _compare(head, value[7:])
+        if head.credential is not None:
+            _compare(head, head.credential, value[7:])
         head.credential, head.cookie, head.key_fields = value[7:], None, ()
 
 
-def _compare(head: RequestHead, credential: bytes) -> None:
+def _compare(head: RequestHead, earlier: bytes, credential: bytes) -> None:
     """Note that an earlier credential differs from the one of a field."""
-    if head.credential is not None and head.credential != credential:
+    if earlier != credential:
         head.disputed = head.disputed or head.cookie is not None
         head.ambiguous = head.ambiguous or head.cookie is None
 
@@ -99,7 +101,7 @@ def cookie(head: RequestHead, name: bytes, line: bytes) -> None:
 
     The others keep their bytes; an empty field disappears.
     """
-    if b"lk_" not in line:
+    if line.find(b"lk_") < 0:
         head.passed.append(line)
         return
     kept, login_states = [], []

@@ -126,22 +126,26 @@ class UpstreamConnection(asyncio.Protocol):
 
     # What the exchange and the pool call.
 
-    def carry(self, exchange: ResponseHandler, timeouts: AnswerTimeouts) -> None:
-        """Begin an exchange: its request is sent next, and its answer comes next."""
+    def carry(
+        self, exchange: ResponseHandler, timeouts: AnswerTimeouts, *, uploading: bool = False
+    ) -> None:
+        """Begin an exchange: its request is sent next, and its answer comes next.
+
+        uploading: parts of the body are still to come; while they do, the client's deadline counts
+        """
         self.exchange = exchange
         self._timeouts = timeouts
         self._state = HEAD
         if self.paused:
             self.resume()
-        # While the request is sent, the client's deadline counts.
-        self.deadline = math.inf
+        self.deadline = math.inf if uploading else self._clock.now + timeouts.response
 
     def send(self, data: bytes) -> None:
         assert self.transport is not None
         self._write_batch.write(self.transport, data)
 
     def await_answer(self) -> None:
-        """Start the time for the answer: the whole request has been sent."""
+        """Start the time for the answer: the end of the body has been sent."""
         if self._state is HEAD:
             self.deadline = self._clock.now + self._timeouts.response
 
