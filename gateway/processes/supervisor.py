@@ -120,9 +120,7 @@ class Supervisor:
     """Runs one configuration until it is told to stop, or to take another one."""
 
     config: Config
-    read: Callable[
-        [float], ConfigReader
-    ]  # the file again, in so many seconds; raises `ConfigError`
+    read: Callable[[float], ConfigReader]  # again, in so many seconds; raises `ConfigError`
     say: Callable[[str], None]
     _present: _Generation | None = None
     _has_served: bool = False  # all workers at once, for the first time
