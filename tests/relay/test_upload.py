@@ -136,7 +136,7 @@ def test_a_request_without_a_body_is_sent_at_once() -> None:
 
 
 def test_a_body_has_to_begin_first() -> None:
-    """wire-rules.md#D12: so many slow clients take no place."""
+    """wire-rules.md#D1: so many slow clients take no place."""
     sent = way(b"POST", length=5)
     assert sent.upload.postpones()
     assert sent.upload.state is POSTPONED
