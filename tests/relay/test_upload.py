@@ -74,8 +74,8 @@ class Connection:
 
     calls: list[Any] = field(default_factory=list)
 
-    def carry(self, delivery: Any, timeouts: Any) -> None:
-        self.calls.append("carry")
+    def carry(self, delivery: Any, timeouts: Any, *, uploading: bool) -> None:
+        self.calls.append("carry and upload" if uploading else "carry")
 
     def send(self, data: bytes) -> None:
         self.calls.append(data)
@@ -131,7 +131,7 @@ def test_a_request_without_a_body_is_sent_at_once() -> None:
     sent = way()
     assert (sent.upload.state, sent.pool.calls) == (WAITING, ["acquire"])
     sent.send()
-    assert sent.connection.calls == ["carry", HEAD, "await_answer"]
+    assert sent.connection.calls == ["carry", HEAD]
     assert sent.upload.state is SENT
 
 
@@ -152,7 +152,7 @@ def test_the_head_leaves_with_the_first_part_of_the_body() -> None:
     sent.exchange.client.buffer = b"he"
     sent.send()
     sent.upload.take(b"lloGET /")
-    assert sent.connection.calls == ["carry", HEAD + b"he", b"llo", "await_answer"]
+    assert sent.connection.calls == ["carry and upload", HEAD + b"he", b"llo", "await_answer"]
     assert sent.exchange.client.calls == [("await_body", 2), ("body_ended", b"GET /")]
     assert (sent.upload.uploading, sent.upload.size) == (False, 5)
 
