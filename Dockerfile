@@ -9,8 +9,9 @@ RUN /venv/bin/pip install --no-cache-dir --constraint requirements-dev.txt '.[em
 FROM python:3.11-slim
 COPY --from=build /venv /venv
 COPY deploy/image.config.yaml /etc/latchkey/config.yaml
-# It needs BACKEND; mount a file of your own over it. Run with a writable /tmp and /data.
-# A number, so that a cluster can see that it is not root; /data is for `store: embedded`.
+# That file needs the variable BACKEND; you can mount a file of your own over it. Run the image with a
+# writable /tmp and /data. /data is for `store: embedded`. The user is a number, so that a cluster can
+# see that it is not root.
 RUN mkdir -m 0700 /data && chown 10001:10001 /data
 USER 10001:10001
 WORKDIR /data

@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements-dev.txt
-# Most tests wait for something most of the time, so three run at once, whatever the machine; of the
-# files that take a core (`busy`), two.
+# Most tests wait most of the time, so three run at once on any machine. Files of tests that take a
+# core (`busy`) run two at once.
 THREE := --numprocesses 3 --dist worksteal
 TWO := --numprocesses 2 --dist loadfile
 # The exit code 5: ARGS names tests of the other kind only.

@@ -1,6 +1,6 @@
--- What wrk runs. It sends one request again and again, with the headers of the command line; or,
--- with BENCH_KEYS naming a file of keys, one request for each key in turn, after BENCH_START others.
--- Requests are made ready beforehand, so that wrk costs about the same in both cases.
+-- The script for wrk. It sends one request again and again, with the fields of the command line. If
+-- BENCH_KEYS names a file of keys, it sends one request for each key, from number BENCH_START on.
+-- Requests are built beforehand, so that wrk costs about the same in both cases.
 local keys = os.getenv("BENCH_KEYS")
 
 if keys then

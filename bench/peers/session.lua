@@ -1,4 +1,4 @@
--- The same swap in nginx: the key is looked up in Redis for every request, over a kept connection.
+-- The swap in nginx: every request looks its key up in Redis, over a kept connection.
 -- lua-nginx-redis is Debian's name for lua-resty-redis.
 local redis = require "nginx.redis"
 

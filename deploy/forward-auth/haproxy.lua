@@ -1,20 +1,19 @@
 -- Asks Latchkey whether a request may pass (forward authentication), for HAProxy 2.6 and later.
 --
--- Each thread has this file for itself (lua-load-per-thread), and nothing in it outlives a request:
--- there are no variables but those of a call. Whatever goes wrong is an error of Lua's, or an early
--- end; HAProxy then goes on to the rule behind this action, which lets nothing pass that is not
--- said to.
+-- Each thread loads this file for itself (lua-load-per-thread). It keeps nothing between requests.
+-- A failure is an error in Lua, or an early end. HAProxy then goes on to the rule behind this action,
+-- which denies every request that this action has not let pass.
 
 local TIMEOUT = 5000 -- milliseconds for an answer; a token may have to be renewed first
 
--- What HAProxy answers itself when Latchkey closes a connection in place of an answer. A reload
--- closes all of them, and HAProxy tries four; after a pause in milliseconds it has seen that.
+-- HAProxy's own status when Latchkey closes a connection without an answer. A reload closes all
+-- connections, and HAProxy tries only four; after a pause (milliseconds) it knows that they are closed.
 local CLOSED, PAUSE = 502, 50
 
--- Lines of fields in a question. HAProxy 2.6 dies when there are more than tune.http.maxhdr (101).
-local MOST = 90
+-- Lines of fields in a question. HAProxy 2.6 crashes with more than tune.http.maxhdr (101).
+local MAX_LINES = 90
 
--- What speaks of a body, which is not sent along, or of one connection.
+-- Fields about the body, which is not sent along, or about one connection.
 local NOT_ASKED = {"content-length", "transfer-encoding", "expect", "te", "keep-alive"}
 local NOT_TOLD = {["content-length"] = true, ["transfer-encoding"] = true,
                   ["connection"] = true, ["keep-alive"] = true}
@@ -24,7 +23,7 @@ local question, ask, put, refuse
 -- `url` is the verify endpoint; `names` are the fields that its answer overwrites, with commas.
 core.register_action("latchkey", {"http-req"}, function(txn, url, names)
     local fields, size = question(txn)
-    if size > MOST then
+    if size > MAX_LINES then
         txn:done(txn:reply{status = 431})
     end
     local answer = ask(url, fields)
@@ -42,8 +41,8 @@ core.register_action("latchkey", {"http-req"}, function(txn, url, names)
     end
 end, 2)
 
--- The request's fields and what describes it, and how many lines that is. HAProxy counts the lines
--- of a field from 0; its client keeps the order of a list.
+-- The fields of the question, and the number of their lines: those of the request, and two that
+-- describe it. HAProxy counts the lines of a field from 0; its client keeps the order of a list.
 function question(txn)
     local fields = txn.http:req_get_headers()
     for _, name in ipairs(NOT_ASKED) do
@@ -59,23 +58,23 @@ function question(txn)
     return asked, size
 end
 
--- The answer, or what HAProxy makes of none; its status is 0 if it makes nothing of it.
+-- The answer. Without one it is HAProxy's own, or its status is 0.
 function ask(url, fields)
     return core.httpclient():get{url = url, headers = fields, timeout = TIMEOUT}
 end
 
--- In the place of what the client has sent; an empty field is none.
+-- Replace the client's field by that of Latchkey's answer. An empty field only removes it.
 function put(txn, name, lines)
     assert(lines and #lines == 0, "Latchkey says nothing of a field, or more than one thing")
     txn.http:req_del_header(name)
     if lines[0] ~= "" then
         txn.http:req_add_header(name, lines[0])
-        -- HAProxy does not say so when there was no room for it.
+        -- HAProxy does not report that it had no room for the field.
         assert(txn.f:req_fhdr(name) == lines[0], "no room for a field: see tune.maxrewrite")
     end
 end
 
--- Latchkey's answer is the client's.
+-- Send Latchkey's answer to the client.
 function refuse(txn, answer)
     local reply = txn:reply{status = answer.status, body = answer.body}
     for name, lines in pairs(answer.headers) do
