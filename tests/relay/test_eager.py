@@ -70,7 +70,7 @@ async def test_a_future_that_fails() -> None:
 
 
 async def test_cancelling() -> None:
-    """The coroutine can clean up; whoever waits is told."""
+    """The coroutine can clean up, and `failed` gets the error."""
     loop, ends, cleaned = asyncio.get_running_loop(), Ends(), []
     future = loop.create_future()
 

@@ -1,4 +1,4 @@
-"""The write_batch: what one turn of the event loop writes leaves together, in its order."""
+"""Batched writes (`gateway.relay.loop.write_batch`)."""
 
 import asyncio
 import socket
@@ -68,7 +68,7 @@ async def test_together_at_the_end_of_the_turn(lines: list[Line], write_batch: W
 
 
 async def test_what_is_large_leaves_at_once(lines: list[Line], write_batch: WriteBatch) -> None:
-    """With all that was written before it; so whoever is blocked is known to be."""
+    """With all that was written before it. So it is known at once that a peer is blocked."""
     one, other = lines
     write_batch.write(one.transport, b"a")
     write_batch.write(other.transport, bytes(LARGE))
@@ -84,7 +84,7 @@ async def test_what_waits_is_bounded(lines: list[Line], write_batch: WriteBatch)
     assert len(one.read()) > 200, "most have left"
 
 
-async def test_whoever_closes_flushes_first(lines: list[Line], write_batch: WriteBatch) -> None:
+async def test_a_close_comes_behind_a_flush(lines: list[Line], write_batch: WriteBatch) -> None:
     one, other = lines
     write_batch.write(one.transport, b"a")
     write_batch.flush()
