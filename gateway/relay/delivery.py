@@ -26,10 +26,16 @@ if TYPE_CHECKING:
 class Delivery:
     """Brings one answer to the client. For its connection it is a `ResponseHandler`."""
 
-    size = 0  # bytes of the body so far, or of the tunnel
-    _response: ResponseHead | None = None  # once it is on its way
-    _head = b""  # as the client gets it, until it is written
-    _framing = LENGTH
+    __slots__ = (
+        "_exchange",
+        "_forward",
+        "_framing",
+        "_head",
+        "_response",
+        "_upstream",
+        "head",
+        "size",
+    )
 
     def __init__(
         self,
@@ -39,9 +45,13 @@ class Delivery:
     ) -> None:
         """`upstream` is the connection over which it comes."""
         self.head = exchange.head
+        self.size = 0  # bytes of the body so far, or of the tunnel
         self._exchange = exchange
         self._forward = forward
         self._upstream = upstream
+        self._response: ResponseHead | None = None  # once it is on its way
+        self._head = b""  # as the client gets it, until it is written
+        self._framing = LENGTH
 
     @property
     def network(self) -> str:

@@ -55,25 +55,26 @@ DECIDING, PASSING, ENDED = State
 class Exchange:
     """One request on its way through the gateway.
 
-    decide → pass on → end, or fail. Defaults stand on the class: most exchanges need few of
-    the unusual ones.
+    decide → pass on → end, or fail. Defaults of what is unusual stand on the class. What each
+    exchange sets is set in `__init__`: CPython 3.11 gives an instance a dict of its own for a name
+    that its class has not met in the first thirty instances, which costs 0.3 µs.
     """
 
-    state = DECIDING
-    forward: Forward | None = None  # the decision: the route and the session
-    upload: Upload | None = None  # the request on its way to an upstream
     tunnel: Tunnel | None = None  # once the protocol has been switched
     close = False  # the client's connection ends with this exchange
     logs_out = False  # its session ends with it
     has_interim = False  # the upstream has answered with a 1xx
     has_sought_token = False  # for one that the upstream refused
-    suspended: eager.Suspended[Any] | None = None  # a question to the store
-    status = 0
     _reason = ""  # the reason of a refusal or of a cut
     _cause = ""  # what the upstream did wrong
     _unreached: Server | None = None  # the server that could not be reached
 
     def __init__(self, client: ClientSide, head: RequestHead, context: Context) -> None:
+        self.state = DECIDING
+        self.forward: Forward | None = None  # the decision: the route and the session
+        self.upload: Upload | None = None  # the request on its way to an upstream
+        self.suspended: eager.Suspended[Any] | None = None  # a question to the store
+        self.status = 0
         self.client = client
         self.head = head
         self.context = context

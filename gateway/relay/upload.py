@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from gateway.relay.upstream.pool import Pool
     from gateway.relay.upstream.server import Outage, Server
 
+_NO_SERVERS: frozenset[Server] = frozenset()
+
 # RFC 9110 §9.2.2: doing it twice is the same as doing it once.
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 
@@ -37,29 +39,43 @@ POSTPONED, WAITING, SENT, OVER = State
 
 
 class Upload:
-    """Sends one request. For its pool it is a `Waiter`.
+    """Sends one request. For its pool it is a `Waiter`."""
 
-    Defaults stand on the class: most requests need few of the unusual ones.
-    """
-
-    state = WAITING
-    upstream: UpstreamConnection | None = None
-    server: Server | None = None  # at which it has, or had, a place
-    asked: frozenset[Server] = frozenset()  # servers that were sent the request in vain
-    tried: frozenset[Server] = frozenset()  # those, and servers that could not be reached
-    delivery: Delivery | None = None  # gets the answer, once the head has been sent
-    outage: Outage | None = None  # if it waits for a restart
-    queued = False  # it waits in a queue of the pool
-    size = 0  # bytes of the body, or from the tunnel's client, so far
-    _body: RequestBody | None = None
-    expectation: Expectation | None = None
+    __slots__ = (
+        "_body",
+        "_exchange",
+        "_forward",
+        "_pool",
+        "asked",
+        "delivery",
+        "expectation",
+        "outage",
+        "queued",
+        "server",
+        "size",
+        "state",
+        "tried",
+        "uploading",
+        "upstream",
+    )
 
     def __init__(self, exchange: ExchangeSide, forward: Forward, pool: Pool) -> None:
+        head = exchange.head
+        self.state = WAITING
+        self.uploading = head.chunked or head.length > 0  # whether the body is still to come
+        self.upstream: UpstreamConnection | None = None
+        self.server: Server | None = None  # at which it has, or had, a place
+        self.asked: frozenset[Server] = _NO_SERVERS  # that were sent the request in vain
+        self.tried: frozenset[Server] = _NO_SERVERS  # those, and the ones that were not reached
+        self.delivery: Delivery | None = None  # gets the answer, once the head has been sent
+        self.outage: Outage | None = None  # if it waits for a restart
+        self.queued = False  # it waits in a queue of the pool
+        self.size = 0  # bytes of the body, or from the tunnel's client, so far
+        self.expectation: Expectation | None = None
+        self._body: RequestBody | None = None
         self._exchange = exchange
         self._forward = forward
         self._pool = pool
-        head = exchange.head
-        self.uploading = head.chunked or head.length > 0  # whether the body is still to come
 
     @property
     def network(self) -> str:
