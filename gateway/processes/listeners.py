@@ -1,8 +1,8 @@
 """The listening sockets: the supervisor opens them, and workers inherit them.
 
-Each worker accepts from sockets of its own (SO_REUSEPORT spreads connections over them), and a
-socket that has been opened stays open until the gateway stops listening on its address: what waits
-in its queue is taken by the next worker that has it, however many there are.
+Each worker accepts from its own sockets (SO_REUSEPORT spreads connections over them). A socket
+stays open until the gateway stops listening on its address, so connections in its queue are
+accepted by the next worker that has it.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from gateway.core.http.addresses import BACKLOG, Address, UnixAddress
 _EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 (to be compared with)
 _HERE = ("", "127.0.0.1", "::1", _EVERY_INTERFACE, "::")
 
-# How long to wait for a unix socket's owner to answer, in seconds; one that lives answers at once.
+# How long to wait for the owner of a unix socket to accept; a living one accepts at once.
 _OWNER_SECONDS = 1.0
 
 
 class StartError(Exception):
-    """The gateway cannot start; the message says why."""
+    """The gateway cannot start. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A listening socket, and the file of a unix socket by its device and inode."""
+    """A listening socket; for a unix socket with its file (path, device and inode)."""
 
     sock: socket.socket
     path: str = ""
@@ -37,11 +37,11 @@ class Listener:
 
     @property
     def is_in_place(self) -> bool:
-        """Whether the file of a unix socket is still this socket's."""
+        """Whether the file of a unix socket still belongs to this socket."""
         return not self.path or _inode(self.path) == self.inode
 
     def close(self) -> None:
-        """Removes the file, if it is still this socket's, and accepts nothing more."""
+        """Close the socket, and remove its file if it still belongs to it."""
         if self.path and self.is_in_place:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path)
@@ -50,14 +50,14 @@ class Listener:
 
 @dataclass
 class Listeners:
-    """The sockets of all addresses. Of a TCP address there are as many as there are workers."""
+    """The sockets of all addresses; a TCP address has one for each worker."""
 
     _open: Mapping[str, tuple[Listener, ...]] = field(default_factory=dict)
 
     def extended(self, addresses: Iterable[Address], workers: int) -> Listeners:
-        """Sockets for these addresses: those that are open already, and new ones.
+        """Sockets for these addresses: open ones are kept, missing ones opened.
 
-        Raises `StartError`, and then nothing has been opened.
+        Raises `StartError`; then no socket was opened.
         """
         wanted: dict[str, tuple[Listener, ...]] = {}
         new: list[Listener] = []
@@ -85,9 +85,10 @@ class Listeners:
     def share(
         self, addresses: Iterable[Address], number: int, workers: int
     ) -> tuple[socket.socket, ...]:
-        """What one of so many workers accepts from: every socket is some worker's.
+        """The sockets from which worker `number` of `workers` accepts.
 
-        A unix socket cannot be opened twice, so all workers accept from one.
+        Every TCP socket belongs to one worker. A unix socket cannot be opened twice, so all workers
+        accept from it.
         """
         return tuple(
             listener.sock
@@ -97,14 +98,14 @@ class Listeners:
         )
 
     def close(self, *, kept: Listeners | None = None) -> None:
-        """Closes the sockets that `kept` has not, and removes the files of unix sockets."""
+        """Close the sockets that are not in `kept`, and remove the files of unix sockets."""
         stay = set() if kept is None else {id(listener) for listener in kept.all()}
         for listener in self.all():
             if id(listener) not in stay:
                 listener.close()
 
     def close_others(self, own: Iterable[socket.socket]) -> None:
-        """Closes what is not one's own, in a worker, without removing any file."""
+        """Close all sockets but `own`, in a worker, without removing files."""
         stay = {id(sock) for sock in own}
         for listener in self.all():
             if id(listener.sock) not in stay:
@@ -115,7 +116,7 @@ class Listeners:
 
 
 def describe(address: Address) -> str:
-    """An address as one would type it into a browser."""
+    """An address as you type it into a browser."""
     if isinstance(address, UnixAddress):
         return str(address)
     host = "localhost" if address.host in _HERE else address.host
@@ -123,10 +124,11 @@ def describe(address: Address) -> str:
 
 
 def listen(address: Address, *, shared: bool = False) -> Listener:
-    """A socket to listen with. `shared`: this gateway has one there already.
+    """Open a socket for an address. Raises `StartError`.
 
-    That of a TCP address does not listen yet: connections would wait in it for its worker. Raises
-    `StartError`.
+    A TCP socket does not listen yet: connections would wait in its queue for the worker.
+
+    shared: whether this gateway already has a socket for the address
     """
     try:
         if isinstance(address, UnixAddress):
@@ -143,8 +145,8 @@ def _listen_unix(address: UnixAddress) -> Listener:
     sock = socket.socket(socket.AF_UNIX)
     try:
         sock.bind(address.path)
-        _permit(address)  # before it listens: until then, nothing can connect
-        sock.listen(BACKLOG)  # or another gateway would take it for one without an owner
+        _permit(address)  # before it listens, so that no other client can connect
+        sock.listen(BACKLOG)  # otherwise another gateway would find no owner
         sock.setblocking(False)  # noqa: FBT003 (the socket API's own)
     except BaseException:
         sock.close()
@@ -153,9 +155,9 @@ def _listen_unix(address: UnixAddress) -> Listener:
 
 
 def _remove_stale(address: UnixAddress) -> None:
-    """Removes the file of a socket that has no owner any more. Raises `StartError` for a live one.
+    """Remove the file of a socket without an owner. Raises `StartError` for a living one.
 
-    Whether there is an owner, only connecting tells (ECONNREFUSED: none, unix(7)).
+    Connecting shows whether there is an owner (ECONNREFUSED: none, unix(7)).
     """
     inode = _inode(address.path)
     if inode == (0, 0):
@@ -176,7 +178,7 @@ def _remove_stale(address: UnixAddress) -> None:
 
 
 def _permit(address: UnixAddress) -> None:
-    """Sets who may connect to a unix socket. Raises `StartError`."""
+    """Set mode and group of a unix socket. Raises `StartError`."""
     try:
         if address.group is not None:
             os.chown(address.path, -1, address.group)
@@ -194,7 +196,7 @@ def _bind_tcp(host: str, port: int, *, shared: bool) -> socket.socket:
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     if not shared:
-        # SO_REUSEPORT would let a second gateway take half of the connections without a word.
+        # With SO_REUSEPORT alone, a second gateway would silently take half of the connections.
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(name)
@@ -212,7 +214,7 @@ def _bind_tcp(host: str, port: int, *, shared: bool) -> socket.socket:
 
 
 def _inode(path: str) -> tuple[int, int]:
-    """Of a unix socket's file; zeros, if there is none."""
+    """Device and inode of a unix socket's file; zeros if there is none."""
     try:
         found = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):

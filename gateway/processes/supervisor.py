@@ -1,9 +1,9 @@
-"""The parent process: opens the sockets, starts the store and the workers, and keeps them going.
+"""The parent process: opens the sockets, and keeps the store and the workers running.
 
-It has no event loop and does no work of its own, so it can fork at any time. Workers inherit the
-configuration and the sockets, and say when they serve (`worker_link.py`). The workers of one
-configuration are a generation; the next one takes over when all of its workers serve, and whatever
-happens to them before leaves the present one as it is.
+It has no event loop, so it can fork at any time. Workers inherit the configuration and the sockets,
+and report when they can serve (`worker_link.py`). The workers of one configuration are a
+generation. The next generation takes over when all its workers can serve; a failure before that
+leaves the present one in place.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, NoReturn
 from gateway.config.problems import ConfigError
 from gateway.core.http.addresses import Address
 from gateway.observe.slots import Slots
+from gateway.processes.generation import GRACE_SECONDS, Generation, Worker
 from gateway.processes.listeners import Listeners, StartError, describe
-from gateway.processes.worker_link import Order, SupervisorEnd, WorkerEnd, link
+from gateway.processes.worker_link import Order, WorkerEnd, link
 from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError
 from gateway.store.end_with_parent import describe_end, end_with_parent
 
@@ -32,33 +33,31 @@ if TYPE_CHECKING:
     from gateway.config.load_isolated import ConfigReader
     from gateway.config.model import Config
 
-# What ends the gateway: gently, and when it comes once more, or as SIGQUIT, at once.
+# These signals stop the gateway: after a drain, or at once for SIGQUIT and for a second signal.
 _STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
-# What the supervisor waits for; blocked, and taken by `sigtimedwait`, so that no handler runs. A
-# process with the id 1 gets no other signals at all (pid_namespaces(7)). SIGUSR2 means nothing.
+# Blocked and taken by `sigtimedwait`, so no handler runs. Process 1 gets no signals without a
+# handler otherwise (pid_namespaces(7)). SIGUSR2 does nothing.
 _SIGNALS = (*_STOP, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)
 
-# How often to look after the children without having been told, and while some of them start, or
-# one reads (s).
+# How often the supervisor checks its children: usually, and while one starts or reads.
 _POLL_SECONDS = 1.0
 _BUSY_POLL_SECONDS = 0.02
 
-# A worker that ends sooner than this after its start has not recovered from whatever it had.
+# A worker that ends sooner after its start counts as a failed start.
 _SHORT_LIFE_SECONDS = 5.0
 _MAX_SHORT_LIVES = 5
 _FIRST_PAUSE_SECONDS = 0.5
 _MAX_PAUSE_SECONDS = 2.0
 
-# How many generations may have tunnels after others have taken over, which may last for days; and
-# what else is in flight gets `timeouts.drain` in older ones. A worker is 13 MiB.
+# How many old generations may keep their tunnels, which may last for days. In older ones tunnels
+# end, and other requests get `timeouts.drain`. A worker takes 13 MiB.
 _MAX_RETIRED = 3
 
-# How long workers get beyond `timeouts.drain` before they are killed, and when told to end at once.
-_GRACE_SECONDS = 5.0
+# How long workers may take to end when told to end at once.
 _AT_ONCE_SECONDS = 2.0
 
-# How often the embedded store is started again, at most, in seconds.
+# The embedded store is restarted at most this often.
 _STORE_PAUSE_SECONDS = 1.0
 
 EXIT_FAILED = 1
@@ -66,83 +65,34 @@ EXIT_FAILED = 1
 _GIVING_UP = "the workers do not stay alive; giving up"
 
 
-@dataclass(eq=False)
-class _Worker:
-    number: int
-    slot: int  # of its metrics
-    pid: int
-    started: float
-    link: SupervisorEnd
-    listens: bool = False
-
-
-@dataclass(eq=False)
-class _Generation:
-    """The workers of one configuration."""
-
-    config: Config
-    listeners: Listeners
-    store_url: str = ""
-    workers: dict[int, _Worker] = field(default_factory=dict)
-    deadline: float = math.inf  # by when all of them have to serve, or to have ended
-
-    def order(self, order: Order) -> None:
-        """Tells all workers. Those that are to end are killed if they do not."""
-        if order in (Order.END, Order.END_RETIRED):
-            drain = self.config.timeouts.drain if order == Order.END_RETIRED else 0.0
-            self.deadline = min(self.deadline, time.monotonic() + drain + _GRACE_SECONDS)
-        for worker in self.workers.values():
-            worker.link.order(order)
-
-    def let_listen(self) -> None:
-        """Has each worker listen that can serve."""
-        for worker in self.workers.values():
-            if worker.link.is_ready and not worker.listens:
-                worker.listens = True
-                worker.link.order(Order.LISTEN)
-
-    def kill_hung(self) -> None:
-        """Kills the workers that have not said for too long that they can serve."""
-        for worker in self.workers.values():
-            latest = worker.started + self.config.timeouts.start
-            if not worker.link.is_ready and time.monotonic() > latest:
-                os.kill(worker.pid, signal.SIGKILL)
-
-    def kill_late(self) -> None:
-        """Kills the workers that should have ended by now."""
-        if time.monotonic() > self.deadline:
-            for pid in self.workers:
-                os.kill(pid, signal.SIGKILL)
-
-
 @dataclass
 class Supervisor:
-    """Runs one configuration until it is told to stop, or to take another one."""
+    """Runs the gateway until a signal stops it, and reloads the configuration."""
 
     config: Config
     read: Callable[[float], ConfigReader]  # again, in so many seconds; raises `ConfigError`
     say: Callable[[str], None]
-    _present: _Generation | None = None
-    _has_served: bool = False  # all workers at once, for the first time
-    _next: _Generation | None = None  # has not taken over yet
-    _retired: list[_Generation] = field(default_factory=list)  # the oldest first
+    _present: Generation | None = None
+    _has_served: bool = False  # all workers of the first generation could serve
+    _next: Generation | None = None  # has not taken over yet
+    _retired: list[Generation] = field(default_factory=list)  # the oldest first
     _wants_reload: bool = False
     _reading: ConfigReader | None = None  # what will be the next generation's configuration
     _short_lives: int = 0
     _replacements: dict[int, float] = field(default_factory=dict)  # number → when (monotonic s)
-    _failure: str = ""  # why the gateway ends by itself
+    _failure: str = ""  # why the gateway has to end
     _store: EmbeddedStore | None = None
     _store_started: float = 0.0
     _instance: str = field(default_factory=lambda: secrets.token_hex(8))
     _slots: Slots = field(default_factory=Slots)
 
     def run(self) -> int:
-        """Returns the exit code: 0 after a stop, 1 when the workers will not run."""
+        """Run. The exit code: 0 after a stop, 1 if the workers cannot run."""
         block_signals()
         _raise_descriptor_limit()
         try:
             listeners = Listeners().extended(_addresses(self.config), self.config.workers)
-            self._present = _Generation(self.config, listeners)
+            self._present = Generation(self.config, listeners)
             self._present.store_url = self._start_store(self.config)
             self._begin(self._present)
             return self._watch()
@@ -150,7 +100,10 @@ class Supervisor:
             self._end()
 
     def _start_store(self, config: Config) -> str:
-        """Starts the embedded store, if it is wanted, and returns the store's URL."""
+        """Start the embedded store if it is configured. The URL of the store.
+
+        Raises `StartError`.
+        """
         if config.store.url != "embedded":
             return config.store.url
         self._store = EmbeddedStore(config.store.data_dir)
@@ -161,7 +114,7 @@ class Supervisor:
             raise StartError(str(error)) from None
 
     def _watch(self) -> int:
-        """Sleeps until something happens; answers it; returns when all is over."""
+        """Wait for events and handle them, until a stop. The exit code."""
         while True:
             is_busy = self._reading or self._next or self._replacements or not self._has_served
             poll = _BUSY_POLL_SECONDS if is_busy else _POLL_SECONDS
@@ -189,7 +142,7 @@ class Supervisor:
     # Generations.
 
     def _look_after_reload(self) -> None:
-        """Reads the file as it is now, and starts a generation of it once it has been read.
+        """Begin to read the file, or start its generation once it has been read.
 
         Raises `ConfigError` and `StartError`.
         """
@@ -208,7 +161,7 @@ class Supervisor:
         self._check_store(config)
         listeners = self._present.listeners.extended(_addresses(config), config.workers)
         url = self._present.store_url if config.store.url == "embedded" else config.store.url
-        self._next = _Generation(config, listeners, url)
+        self._next = Generation(config, listeners, url)
         self._begin(self._next)
 
     def _check_store(self, config: Config) -> None:
@@ -221,7 +174,7 @@ class Supervisor:
                 "the embedded store cannot be changed by a reload; restart the gateway"
             )
 
-    def _begin(self, generation: _Generation) -> None:
+    def _begin(self, generation: Generation) -> None:
         generation.deadline = time.monotonic() + generation.config.timeouts.start
         try:
             for number in range(generation.config.workers):
@@ -230,13 +183,11 @@ class Supervisor:
             self._start_failed(f"no worker can be started: {error.strerror or error}")
 
     def _look_after_start(self) -> None:
-        """Lets a generation take over when all of its workers serve, or ends it."""
+        """Let a generation take over when it is ready; end it if it takes too long."""
         generation = self._next if self._has_served else self._present
         if generation is None:
             return
-        if len(generation.workers) == generation.config.workers and all(
-            worker.link.is_ready for worker in generation.workers.values()
-        ):
+        if generation.is_ready:
             generation.deadline = math.inf
             if self._has_served:
                 self._take_over(generation)
@@ -248,13 +199,13 @@ class Supervisor:
             self._start_failed(f"the workers did not serve within {seconds:g} s")
 
     def _start_failed(self, reason: str) -> None:
-        """The first generation's failure ends the gateway; a later one's changes nothing."""
+        """Handle a failed start: it ends the gateway only for the first generation."""
         if self._has_served:
             self._abandon(reason)
         else:
             self._failure = reason
 
-    def _take_over(self, generation: _Generation) -> None:
+    def _take_over(self, generation: Generation) -> None:
         before, self._present, self._next = self._present, generation, None
         assert before is not None
         self._replacements.clear()
@@ -270,7 +221,7 @@ class Supervisor:
         self.say("reloaded")
 
     def _abandon(self, reason: str) -> None:
-        """Ends a generation that has not taken over."""
+        """End a generation that has not taken over."""
         generation, self._next = self._next, None
         assert generation is not None
         assert self._present is not None
@@ -286,8 +237,8 @@ class Supervisor:
 
     # Workers.
 
-    def _fork(self, generation: _Generation, number: int) -> None:
-        """Starts a worker. Raises `OSError`."""
+    def _fork(self, generation: Generation, number: int) -> None:
+        """Start a worker. Raises `OSError`."""
         sys.stdout.flush()
         sys.stderr.flush()
         self._slots.make()
@@ -304,15 +255,15 @@ class Supervisor:
             ours.close()
             self._be_worker(generation, number, slot, theirs, parent)
         theirs.sock.close()
-        generation.workers[pid] = _Worker(number, slot, pid, time.monotonic(), ours)
+        generation.workers[pid] = Worker(number, slot, pid, time.monotonic(), ours)
 
     def _be_worker(
-        self, generation: _Generation, number: int, slot: int, end: WorkerEnd, parent: int
+        self, generation: Generation, number: int, slot: int, end: WorkerEnd, parent: int
     ) -> NoReturn:
-        """The child's whole life."""
+        """Run the worker in the child process."""
         code = EXIT_FAILED
         try:
-            # A terminal tells the whole group of processes; what is to happen, the supervisor says.
+            # A terminal signals the whole process group; workers obey the supervisor alone.
             for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
                 signal.signal(ignored, signal.SIG_IGN)
             end_with_parent(parent)
@@ -325,21 +276,23 @@ class Supervisor:
             else:
                 end.say_failed(f"worker {number} cannot serve: {_describe(error)}")
         finally:
-            if os.getppid() != parent:  # the supervisor has gone, and cannot tidy up
+            if os.getppid() != parent:  # the supervisor is gone and cannot tidy up
                 self._slots.remove()
             os._exit(code)
 
-    def _let_go_of_others(self, generation: _Generation) -> None:
-        """Closes what a worker has inherited and does not need: it would be held open by it."""
+    def _let_go_of_others(self, generation: Generation) -> None:
+        """Close what a worker inherited and does not need, so that it does not stay open."""
         for worker in self._workers():
             worker.link.close()
         if self._store is not None:
             self._store.forget()
         for other in (self._present, self._next, *self._retired):
             if other is not None and other is not generation:
-                other.listeners.close_others(each.sock for each in generation.listeners.all())
+                other.listeners.close_others(
+                    listener.sock for listener in generation.listeners.all()
+                )
 
-    def _work(self, generation: _Generation, number: int, slot: int, end: WorkerEnd) -> None:
+    def _work(self, generation: Generation, number: int, slot: int, end: WorkerEnd) -> None:
         from gateway.processes import worker
 
         config, listeners = generation.config, generation.listeners
@@ -365,12 +318,12 @@ class Supervisor:
         configured = tuple(secret.reveal() for secret in config.session.secrets)
         return configured or ((self._store.pepper(),) if self._store else ())
 
-    def _workers(self) -> Iterator[_Worker]:
+    def _workers(self) -> Iterator[Worker]:
         for generation in self._generations():
             yield from generation.workers.values()
 
-    def _generations(self) -> Iterator[_Generation]:
-        """All that have workers, those that are about to end first."""
+    def _generations(self) -> Iterator[Generation]:
+        """All generations with workers, the oldest first."""
         yield from self._retired
         if self._present is not None:
             yield self._present
@@ -397,9 +350,9 @@ class Supervisor:
                 self._replace(number)
 
     def _reaped(self) -> Iterator[tuple[int, int]]:
-        """The processes that have ended, with their exit codes (negative: a signal).
+        """Reap ended processes: their ids and exit codes (negative: a signal).
 
-        Strangers too: a process with the id 1 inherits whatever its descendants leave behind.
+        Process 1 also inherits the orphans of its descendants.
         """
         waiting = os.WEXITED | os.WNOHANG | os.WNOWAIT
         while True:
@@ -414,7 +367,7 @@ class Supervisor:
                 yield ended.si_pid, os.waitstatus_to_exitcode(status)
 
     def _is_reaped_elsewhere(self, pid: int) -> bool:
-        """Whether a process is the store's or the reader's; its end is then noted there."""
+        """Whether a process is the store or the reader, which note their end themselves."""
         for owner in (self._store, self._reading):
             if owner is not None and owner.pid == pid:
                 owner.reap()
@@ -422,7 +375,7 @@ class Supervisor:
         return False
 
     def _has_ended(self, pid: int, code: int) -> None:
-        """A process has ended. If it was a worker that is still needed, there will be another."""
+        """Handle the end of a process. A worker that is still needed is replaced."""
         for generation in self._generations():
             worker = generation.workers.pop(pid, None)
             if worker is not None:
@@ -455,7 +408,7 @@ class Supervisor:
             self._replace_later(number)
 
     def _replace_later(self, number: int) -> None:
-        """After a pause. A gateway that has never served gives up after some attempts."""
+        """Replace a worker after a pause. A gateway that never served gives up at last."""
         self._short_lives += 1
         if self._short_lives >= _MAX_SHORT_LIVES and not self._has_served:
             self._failure = _GIVING_UP
@@ -476,11 +429,11 @@ class Supervisor:
             self.say(str(error))
 
     def _stop(self, *, at_once: bool) -> None:
-        """Ends all workers: gently, unless it is to be at once, or is said a second time."""
+        """End all workers, after a drain unless `at_once` or a second signal ends it."""
         now = time.monotonic()
-        until = now + self.config.timeouts.drain + _GRACE_SECONDS
+        until = now + self.config.timeouts.drain + GRACE_SECONDS
         for generation in self._generations():
-            generation.listeners.close()  # before all else: who comes now goes elsewhere
+            generation.listeners.close()  # first, so that new clients go to another gateway
         if self._reading is not None:
             self._reading.cancel()
             self._reading = None
@@ -526,10 +479,10 @@ def preload() -> None:
 
 
 def block_signals() -> None:
-    """Has the supervisor's signals wait until it takes them; children undo it.
+    """Block the supervisor's signals until it takes them; children unblock them.
 
-    A signal that is ignored never waits. What started the gateway may have said so: `nohup` of
-    SIGHUP, other daemons of SIGCHLD. A shell's word on SIGINT and SIGQUIT holds.
+    An ignored signal is never pending, and the parent may have ignored some: `nohup` ignores
+    SIGHUP, other daemons SIGCHLD. SIGINT and SIGQUIT stay ignored if a shell ignores them.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     for number in set(_SIGNALS) - {signal.SIGINT, signal.SIGQUIT}:
@@ -537,7 +490,7 @@ def block_signals() -> None:
 
 
 def stop_wanted() -> bool:
-    """Whether a signal waits that ends the gateway."""
+    """Whether a signal is pending that stops the gateway."""
     return bool(signal.sigpending() & set(_STOP))
 
 
@@ -546,13 +499,13 @@ def _addresses(config: Config) -> tuple[Address, ...]:
 
 
 def _describe(error: BaseException) -> str:
-    """What has gone wrong in a worker: of a file, which one and why."""
+    """The error of a worker; for a file, its name and the reason."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return repr(error)
 
 
 def _raise_descriptor_limit() -> None:
-    """Each connection takes a descriptor, so the soft limit is raised to the hard one."""
+    """Raise the soft limit to the hard one: each connection takes a descriptor."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

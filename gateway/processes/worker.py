@@ -1,4 +1,4 @@
-"""One worker process: the composition root, and the only place that names every concrete part."""
+"""One worker process: the composition root, which creates and connects all parts."""
 
 from __future__ import annotations
 
@@ -35,32 +35,32 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.processes.worker")
 
-# Python's collector looks at every tracked object; a relay makes few cycles, and the warm path
-# makes none, so the youngest generation may grow before it is looked at (measured: 4 % of CPU).
+# The collector looks at every tracked object. The relay makes few cycles, and none on the warm
+# path, so the youngest generation may grow larger (measured: saves 4 % of CPU).
 _COLLECT_AFTER = 20_000
 
-# How old the metrics that are no counters may be, and how late the audit log's sums, in seconds.
-_WATCH = 1.0
+# How old gauges may be, and how late the audit log's sums.
+_WATCH_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What the supervisor hands to one worker."""
+    """What the supervisor gives to one worker."""
 
     config: Config
     public: tuple[socket.socket, ...]  # bound, for the relay
     admin: tuple[socket.socket, ...]  # bound, for the admin listener
-    store_url: str  # of the embedded server, or what config.yaml says
-    secrets: tuple[str, ...]  # mixed into the seal; the first one seals, all open
+    store_url: str  # of the embedded server, or of config.yaml
+    secrets: tuple[str, ...]  # mixed into the seal: the first one seals, all open
     instance: str  # 16 hexadecimal digits, the same for all workers of a gateway
     number: int
     metrics: str  # the folder that all workers of a gateway share
-    slot: int  # this worker's place in it
+    slot: int  # its slot in that folder
     link: WorkerEnd  # to the supervisor
 
 
 def main(assignment: Assignment) -> None:
-    """Serves until it is told to end."""
+    """Serve until an order or a signal ends the worker."""
     worker_log.limit_repeats()
     gc.collect()
     gc.freeze()
@@ -124,17 +124,17 @@ async def _serve(assignment: Assignment) -> None:
         await link.listening.wait()
         if not link.draining.is_set():
             await relay.start(assignment.public)
-            for listener in assignment.admin:  # last, so that who is ready can be reached
+            for listener in assignment.admin:  # last: a ready worker must be reachable
                 await web.SockSite(health, listener, backlog=BACKLOG).start()
             _log.info("worker %d serves", assignment.number)
         watching = asyncio.create_task(_watch(metrics, sessions, audit_log, sinks))
         await link.draining.wait()
-        if link.is_retired or link.is_orphan:  # others listen there now, or soon
+        if link.is_retired or link.is_orphan:  # other workers listen on its address
             for site in list(health.sites):
                 await site.stop()
         await relay.drain(link.ending, link.ending_tunnels)
         await relay.end(SERVICE_RESTART if link.is_retired else GOING_AWAY)
-        await sessions.renewals.close()  # while those whom they ask are still connected
+        await sessions.renewals.close()  # while their connections are open
         await health.cleanup()
         watching.cancel()
     await sessions.close()
@@ -144,25 +144,25 @@ async def _serve(assignment: Assignment) -> None:
 async def _watch(
     metrics: Metrics, sessions: Sessions, audit_log: AuditLog, sinks: Iterable[Sink]
 ) -> None:
-    """Tells how this worker is, for whichever worker is asked, and what was done over and over."""
+    """Update gauges, count dropped log lines, and sum up the audit log, once a second."""
     while True:
         near = sessions.near
         metrics.state(entries=len(near), trusted=near.trusted, store_up=sessions.available)
         audit_log.sum_up()
         for sink in sinks:
             metrics.lines_dropped(sink.where, sink.count_dropped())
-        await asyncio.sleep(_WATCH)
+        await asyncio.sleep(_WATCH_SECONDS)
 
 
 def _follow_signals(link: WorkerEnd) -> None:
-    """For who sends signals to a worker itself. Those of a terminal are the supervisor's affair."""
+    """Obey signals that are sent to the worker itself; the terminal's go to the supervisor."""
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, link.drain)
     loop.add_signal_handler(signal.SIGQUIT, link.end)
 
 
 def _in_process(server: web.Server) -> Connect:
-    """Connects the relay to the endpoints over a socket pair: no port, no way in from outside."""
+    """Connect the relay to the endpoints over a socket pair, which no other process can reach."""
 
     async def connect(factory: Callable[[], UpstreamConnection]) -> object:
         ours, theirs = socket.socketpair()

@@ -1,8 +1,7 @@
-"""What the supervisor and one of its workers say to each other, over a socket pair.
+"""The messages between the supervisor and one worker, over a socket pair.
 
-A worker says once that it is ready, or why it cannot be. The supervisor tells it when to begin to
-listen, when to end, and how.
-When one of them has gone, the other reads an end of file, on every system.
+The worker reports once that it is ready, or why it cannot serve. The supervisor orders it to listen
+and to end. If one of them is gone, the other reads an end of file, on every system.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ _MAX_READ_BYTES = 4096
 
 
 class Order(bytes, enum.Enum):
-    """What a worker may be told."""
+    """An order to a worker."""
 
     LISTEN = b"a"  # accept connections
     STOP = b"s"  # the gateway stops: drain for `timeouts.drain`
-    RETIRE = b"r"  # other workers have taken over: end when nothing is in flight
-    END_RETIRED = b"e"  # too many have been taken over from: end tunnels, drain what else there is
+    RETIRE = b"r"  # other workers have taken over: end when no request is in flight
+    END_RETIRED = b"e"  # too many old generations: end tunnels, and drain the rest
     END = b"q"  # end now
     REOPEN_LOGS = b"l"
 
@@ -39,19 +38,19 @@ class SupervisorEnd:
     _is_closed: bool = False
 
     def order(self, order: Order) -> None:
-        """Tells the worker. One that has ended hears nothing any more."""
+        """Send an order; without effect if the worker has ended."""
         with contextlib.suppress(OSError):
             self.sock.send(order.value)
 
     @property
     def is_ready(self) -> bool:
-        """Whether the worker has said that it can serve."""
+        """Whether the worker has reported that it can serve."""
         self._listen()
         return self._heard == _READY
 
     @property
     def reason(self) -> str:
-        """Why the worker cannot serve, if it has said so."""
+        """Why the worker cannot serve; empty if it has not reported a failure."""
         self._listen()
         return "" if self._heard == _READY else self._heard.decode(errors="replace").strip()
 
@@ -72,15 +71,15 @@ class SupervisorEnd:
 
 @dataclass
 class WorkerEnd:
-    """A worker's end of the link, and what it has been told so far."""
+    """The worker's end of the link, and the orders that have come."""
 
     sock: socket.socket
-    listening: asyncio.Event = field(default_factory=asyncio.Event)  # or told to end before
+    listening: asyncio.Event = field(default_factory=asyncio.Event)  # also set by an end before
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     ending_tunnels: asyncio.Event = field(default_factory=asyncio.Event)
     ending: asyncio.Event = field(default_factory=asyncio.Event)  # at once
-    is_retired: bool = False  # others have taken over
-    is_orphan: bool = False  # the supervisor has gone
+    is_retired: bool = False  # other workers have taken over
+    is_orphan: bool = False  # the supervisor is gone
     is_ready: bool = False
     _drain_seconds: float = 0.0
 
@@ -94,7 +93,7 @@ class WorkerEnd:
             self.sock.send(reason.encode(errors="replace")[:_MAX_REASON_BYTES])
 
     def follow(self, *, drain_seconds: float, reopen_logs: Callable[[], None]) -> None:
-        """Takes orders from now on, in the running event loop."""
+        """Obey orders from now on, in the running event loop."""
         loop = asyncio.get_running_loop()
         self._drain_seconds = drain_seconds
 
@@ -115,7 +114,7 @@ class WorkerEnd:
         loop.add_reader(self.sock, read)
 
     def drain(self) -> None:
-        """Lets what is in flight end, for so long."""
+        """Stop accepting; requests in flight may take `timeouts.drain`."""
         self.is_retired = False
         self._begin_to_drain()
         self._end_after_drain()
@@ -150,7 +149,7 @@ class WorkerEnd:
 
 
 def link() -> tuple[SupervisorEnd, WorkerEnd]:
-    """A new link; each side closes the other's end. Raises `OSError`."""
+    """Create a link; each process closes the end of the other. Raises `OSError`."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)  # noqa: FBT003 (the socket API's own)
     theirs.setblocking(False)  # noqa: FBT003 (the socket API's own)

@@ -1,0 +1,77 @@
+"""The workers of one configuration, as the supervisor sees them."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gateway.processes.listeners import Listeners
+from gateway.processes.worker_link import Order, SupervisorEnd
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config
+
+# How long workers get beyond `timeouts.drain` before they are killed.
+GRACE_SECONDS = 5.0
+
+
+@dataclass(eq=False)
+class Worker:
+    """One worker process, as the supervisor sees it."""
+
+    number: int
+    slot: int  # of its metrics
+    pid: int
+    started: float
+    link: SupervisorEnd
+    listens: bool = False
+
+
+@dataclass(eq=False)
+class Generation:
+    """The workers of one configuration."""
+
+    config: Config
+    listeners: Listeners
+    store_url: str = ""
+    workers: dict[int, Worker] = field(default_factory=dict)
+    deadline: float = math.inf  # for all of them to serve, or to have ended (monotonic s)
+
+    def order(self, order: Order) -> None:
+        """Send an order to all workers. Those that are to end are killed if they do not."""
+        if order in (Order.END, Order.END_RETIRED):
+            drain = self.config.timeouts.drain if order == Order.END_RETIRED else 0.0
+            self.deadline = min(self.deadline, time.monotonic() + drain + GRACE_SECONDS)
+        for worker in self.workers.values():
+            worker.link.order(order)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all its workers can serve."""
+        return len(self.workers) == self.config.workers and all(
+            worker.link.is_ready for worker in self.workers.values()
+        )
+
+    def let_listen(self) -> None:
+        """Let the workers that can serve listen."""
+        for worker in self.workers.values():
+            if worker.link.is_ready and not worker.listens:
+                worker.listens = True
+                worker.link.order(Order.LISTEN)
+
+    def kill_hung(self) -> None:
+        """Kill the workers that did not report within `timeouts.start` that they can serve."""
+        for worker in self.workers.values():
+            latest = worker.started + self.config.timeouts.start
+            if not worker.link.is_ready and time.monotonic() > latest:
+                os.kill(worker.pid, signal.SIGKILL)
+
+    def kill_late(self) -> None:
+        """Kill the workers that have not ended by the deadline."""
+        if time.monotonic() > self.deadline:
+            for pid in self.workers:
+                os.kill(pid, signal.SIGKILL)
