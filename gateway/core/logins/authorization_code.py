@@ -1,4 +1,4 @@
-"""The authorization code flow: the way to a provider, and the answer that the browser brings.
+"""The authorization code flow: the request to a provider, and its answer.
 
 OpenID Connect Core 1.0 §3.1.2, RFC 6749 §4.1, RFC 7636 (PKCE), RFC 9207 (`iss`).
 """
@@ -67,7 +67,10 @@ _MAX_VALUE_CHARACTERS = 4096
 
 
 class BadAnswer(ValueError):
-    """The query holds no answer of the provider's. The message is a stable reason for the log."""
+    """The query holds no answer of the provider.
+
+    The message is a stable reason for the log.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def with_parameters(url: str, parameters: Mapping[str, str]) -> str:
 
 
 def state_in(query: str) -> str:
-    """The `state` in a callback's query, whatever else it holds. Raises `BadAnswer`."""
+    """The `state` in a callback's query. Raises `BadAnswer`."""
     return _sole(_parameters(query), "state") or ""
 
 

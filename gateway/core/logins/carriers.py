@@ -1,4 +1,4 @@
-"""Carriers: how a key travels to the device that logs in, in the login's reply or in a cookie.
+"""Carriers: a key travels in the login's reply or in a cookie.
 
 A program takes the key out of the reply and sends it in a field, which no other site can make a
 browser do. A browser keeps the key in a cookie that no script can read. Each request of such a
@@ -44,7 +44,7 @@ class KeyCookie:
         return f"{self.name}={key}; {self._attributes}"
 
     def lasting(self, value: str, seconds: int) -> str:
-        """A Set-Cookie value that holds something else than a key, for some seconds."""
+        """A Set-Cookie value for a cookie without a key, for some seconds."""
         return f"{self.name}={value}; Max-Age={seconds}; {self._attributes}"
 
     @property
@@ -58,7 +58,7 @@ class KeyCookie:
 
 
 def key_cookie(name: str, *, secure: bool) -> KeyCookie:
-    """The cookie of a configured name; over HTTPS it has the prefix that protects it."""
+    """The cookie of a configured name, with a protecting prefix over HTTPS."""
     return KeyCookie(HOST_PREFIX + name if secure else name, secure)
 
 
@@ -68,7 +68,10 @@ def deletion(name: str) -> str:
 
 
 def own_cookies(name: str, places: Iterable[TokenPlace]) -> frozenset[str]:
-    """The names of cookies with keys: the configured one, and those of backends' tokens."""
+    """The names of cookies with keys.
+
+    They are the configured one, and those of backends' tokens.
+    """
     own = [key_cookie(name, secure=secure).name for secure in (False, True)]
     return frozenset([*own, *(place.name for place in places if isinstance(place, Cookie))])
 
@@ -82,7 +85,7 @@ def unknown_to_backends(name: str, places: Iterable[TokenPlace]) -> frozenset[st
 def trusted_cookies(
     name: str, places: Iterable[TokenPlace], *, secure: bool
 ) -> frozenset[str] | None:
-    """The names of the cookies in which keys are read on one kind of connection.
+    """The names of the cookies in which a kind of connection may bring keys.
 
     None: in any cookie, since `auto` finds a backend's cookie under many names. A sibling host can
     set other cookies in a browser, with a key of its own: then the visitor would act as another

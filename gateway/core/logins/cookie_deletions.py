@@ -47,10 +47,10 @@ def deletions(name: str, host: str, path: str) -> list[str]:
 
 
 def kept_place(value: str, path: str) -> str:
-    """The name and attributes of a backend's cookie that holds a key, for a session to keep.
+    """The name and attributes of a backend's cookie with a key.
 
-    A logout deletes the cookie by them. `value` is the Set-Cookie value, `path` the path of its
-    request. "" if `deletion` knows such attributes.
+    A session keeps them. A logout deletes the cookie by them. `value` is the Set-Cookie value,
+    `path` the path of its request. "" if `deletion` knows such attributes.
     """
     cookie = read(value)
     name, domain, folder = place(value, path)
@@ -62,7 +62,10 @@ def kept_place(value: str, path: str) -> str:
 
 
 def deletion_from(kept: str, name: str) -> str:
-    """A Set-Cookie value that deletes the cookie of this name, as a session has `kept` it."""
+    """A Set-Cookie value that deletes the cookie of this name.
+
+    `kept` is what its session keeps of it.
+    """
     kept_name, _, attributes = kept.partition("; ")
     if not attributes or kept_name != name:
         return deletion(name)

@@ -23,7 +23,9 @@ _SUBJECT = ("sub", "user_id", "uid", "username", "email")
 
 
 def deletions(values: Sequence[str], claims: Mapping[str, Any] | None, now: float) -> list[str]:
-    """The Set-Cookie values that delete the key's cookie, if the answer logs out; else none.
+    """The Set-Cookie values that delete the key's cookie.
+
+    There are none if the answer does not log out.
 
     values: the answer's Set-Cookie values for that cookie
     claims: of the session's token; None if they are not known
@@ -38,7 +40,7 @@ def deletions(values: Sequence[str], claims: Mapping[str, Any] | None, now: floa
 
 
 def clears(clear_site_data: bytes) -> bool:
-    """Whether a Clear-Site-Data line or value has the browser forget all its cookies."""
+    """Whether a Clear-Site-Data line or value clears all cookies."""
     return any(kind in clear_site_data for kind in _CLEARING)
 
 

@@ -48,15 +48,16 @@ def is_denial(document: Any) -> bool:
 
 
 def says_no(reply: Reply, place: JsonPointer) -> bool:
-    """Whether a reply says at this place what was wrong, whatever its status (as GraphQL does).
+    """Whether a reply says at this place what was wrong.
 
-    In a list of answers, one that does is enough. Raises `UnreadableReply`.
+    GraphQL does so with any status. In a list of answers, one that does is enough. Raises
+    `UnreadableReply`.
     """
     return any(_complaints(reply, place))
 
 
 def may_hand_out(reply: Reply, place: JsonPointer) -> bool:
-    """Whether a reply that says no at this place may still hand out an opaque token.
+    """Whether a reply that says no here may still hand out an opaque token.
 
     In a list of answers another one may have succeeded; beside a list of errors, as in GraphQL, a
     part of the request. Raises `UnreadableReply`.
@@ -68,9 +69,9 @@ def may_hand_out(reply: Reply, place: JsonPointer) -> bool:
 
 
 def denies_login(reply: Reply) -> bool:
-    """Whether a JSON reply asks for a second step, or denies the login and hands out no token.
+    """Whether a JSON reply asks for a second step, or denies the login.
 
-    Raises `UnreadableReply`.
+    A denial counts only if the reply hands out no token. Raises `UnreadableReply`.
     """
     try:
         if mfa_replies.any_asks(reply.document()):
@@ -81,7 +82,7 @@ def denies_login(reply: Reply) -> bool:
 
 
 def says_another_step(reply: Reply, place: JsonPointer) -> bool:
-    """Whether a reply without a token says at this place that another step follows.
+    """Whether a reply without a token announces another step at this place.
 
     The place's own name has to speak of one.
     """
@@ -93,7 +94,7 @@ def says_another_step(reply: Reply, place: JsonPointer) -> bool:
 
 
 def denies_around_token(reply: Reply) -> bool:
-    """Whether a JSON reply denies the login, or asks for a second step, around a token."""
+    """Whether a JSON reply says no, or asks for a step, around a token."""
     try:
         around = mfa_replies.objects_around(reply.document(), _is_called_token)
     except NotJson:
@@ -106,7 +107,10 @@ def _is_called_token(name: str, text: str) -> bool:
 
 
 def _complaints(reply: Reply, place: JsonPointer) -> list[Any]:
-    """The values at a place of a JSON reply, in each of its answers; none without JSON."""
+    """The values at a place of a JSON reply, in each of its answers.
+
+    A reply without JSON has none.
+    """
     try:
         document = reply.document()
     except NotJson:

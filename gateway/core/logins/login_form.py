@@ -1,4 +1,7 @@
-"""Login forms: names and passwords in the body of a login that the gateway itself decides."""
+"""Login forms: names and passwords in the body of a login.
+
+They are read for logins that the gateway itself decides.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ class BadLoginForm(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class LoginForm:
-    """A name and a password. `others` are a form's other fields; None for JSON."""
+    """A name and a password.
+
+    `others` are a form's other fields; None for JSON.
+    """
 
     name: str = field(repr=False)
     password: str = field(repr=False)

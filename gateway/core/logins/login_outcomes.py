@@ -22,7 +22,10 @@ _BROKEN = 500
 
 
 def of_refusal(refusal: Refusal) -> Outcome:
-    """The outcome of a refusal. An unusable reply is a failure: backends say no in those."""
+    """The outcome of a refusal.
+
+    An unusable reply is a failure: backends say no in such replies.
+    """
     if refusal in _BREAKDOWNS:
         return "broken"
     is_undecided = refusal in _UNDECIDED or refusal.status in _UNAVAILABLE

@@ -1,4 +1,4 @@
-"""Paths of logins: where the gateway answers for one, and where it asks a backend for one."""
+"""Paths of logins: at the gateway, and at the backends that it asks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ class LoginPath:
 
 @dataclass(frozen=True, slots=True)
 class BackendPath:
-    """A path at which a backend hands out tokens: its login, or its refresh endpoint."""
+    """A path at which a backend hands out tokens.
+
+    It is its login or its refresh endpoint.
+    """
 
     upstream: str
     path: str

@@ -1,4 +1,4 @@
-"""Login states: what a browser takes along to an OpenID provider and brings back.
+"""Login states, which a browser takes to a provider and brings back.
 
 A login under way is named by its `state` (RFC 6749 §10.12): 32 random bytes that go to the provider
 and come back. All else is in a cookie of the browser, sealed under the state and the gateway's
@@ -54,7 +54,10 @@ class LoginState:
 
 
 def begin(random: bytes, *, origin: str, return_to: str, now: float) -> LoginState:
-    """The state of a login that begins now; `random` are `RANDOM_BYTES` fresh random bytes."""
+    """The state of a login that begins now.
+
+    `random` are `RANDOM_BYTES` fresh random bytes.
+    """
     state, nonce, verifier = (_base64url(random[at : at + 32]) for at in (0, 32, 64))
     shown = return_to if len(return_to) <= _MAX_RETURN_PATH else "/"
     return LoginState(state, nonce, verifier, origin, shown, int(now))
@@ -78,7 +81,10 @@ def cookie(pending: LoginState, path: str, like: KeyCookie, sealer: Sealer, rand
 def find(
     cookies: Mapping[str, str], state: str, path: str, like: KeyCookie, sealer: Sealer, now: float
 ) -> LoginState | None:
-    """The login of this `state` among a browser's cookies; None if there is none, or it is over."""
+    """The login of this `state` among a browser's cookies.
+
+    None if there is none, or it has expired.
+    """
     if not _STATE.fullmatch(state):
         return None
     value = cookies.get(_name(state, like), "")
@@ -102,7 +108,7 @@ def ended(state: str, like: KeyCookie) -> str:
 
 
 def deletions_if_too_many(cookies: Iterable[str], like: KeyCookie) -> list[str]:
-    """Set-Cookie values by which a browser forgets all its logins, if they are too many."""
+    """Set-Cookie values that delete all login states, if there are too many."""
     names = [name for name in cookies if name.startswith(f"{like.name}-")]
     if len(names) < MAX_PENDING:
         return []
@@ -110,7 +116,10 @@ def deletions_if_too_many(cookies: Iterable[str], like: KeyCookie) -> list[str]:
 
 
 def _name(state: str, like: KeyCookie) -> str:
-    """The name of the cookie: one for each login, since several windows may log in at once."""
+    """The name of a login's own cookie.
+
+    Several windows may log in at once.
+    """
     return f"{like.name}-{_base64url(hashlib.sha256(state.encode()).digest()[:6])}"
 
 

@@ -45,12 +45,18 @@ _PASSWORD = re.compile(r"(?:pass(?:word|wd|wort|phrase)?|pwd|pw)\Z")
 
 
 def is_password(name: str) -> bool:
-    """Whether a field of this plain name (see `throttle_keys.plain_name`) holds a password."""
+    """Whether a field of this name holds a password.
+
+    The name is plain (see `throttle_keys.plain_name`).
+    """
     return _PASSWORD.search(name) is not None
 
 
 def count(texts: Iterable[str]) -> int:
-    """The passwords in a request, in the reading that has most; at most `MAX_PASSWORDS`."""
+    """The number of passwords in a request, at most `MAX_PASSWORDS`.
+
+    The reading with the most passwords counts.
+    """
     most = 0
     for text in texts:
         lower = text.lower()
@@ -61,7 +67,10 @@ def count(texts: Iterable[str]) -> int:
 
 
 def _count_in(text: str) -> int:
-    """How often the commonest field occurs: one login may hold a password and a code."""
+    """How often the commonest field occurs.
+
+    One login may hold a password and a code.
+    """
     fields: Counter[tuple[str, str]] = Counter()
     for seed in _SEEDS:
         for at in _places(text, seed):
@@ -92,7 +101,10 @@ def _start_of_name(text: str, at: int) -> int:
 
 
 def _is_field(text: str, start: int, kind: str) -> bool:
-    """Whether the name that starts here is a field's, by the characters before it."""
+    """Whether the name that starts here is a field's.
+
+    The characters before it tell.
+    """
     if kind == "part":
         return _PART.search(text, max(0, start - _MAX_NAME), start) is not None
     return text[start - 1 : start] not in _NO_FIELD

@@ -1,4 +1,7 @@
-"""Passwords at rest: argon2id (RFC 9106). One hash takes a tenth of a second and 64 MiB."""
+"""Passwords at rest: argon2id (RFC 9106).
+
+One hash takes a tenth of a second and 64 MiB.
+"""
 
 from __future__ import annotations
 

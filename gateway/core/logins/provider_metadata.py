@@ -1,4 +1,7 @@
-"""The metadata of an OpenID provider (OpenID Connect Discovery 1.0 §3 and §4, RFC 8414)."""
+"""The metadata of an OpenID provider.
+
+OpenID Connect Discovery 1.0 §3 and §4, RFC 8414.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ _DEFAULT_CLIENT_AUTH = ("client_secret_basic",)
 
 
 class BadMetadata(ValueError):
-    """The document describes no provider that can be used; the message says why."""
+    """The document describes no usable provider; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ def is_address(url: str) -> bool:
 
 
 def is_protected(url: str) -> bool:
-    """Whether a URL's connections are private: by TLS, or since they stay on this machine."""
+    """Whether connections to a URL are private: by TLS or on this machine."""
     if not is_address(url):
         return False
     parts = urlsplit(url)

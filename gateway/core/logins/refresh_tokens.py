@@ -1,4 +1,4 @@
-"""Refresh tokens: how one is found in a backend's reply, and how it is sent for a new token.
+"""Refresh tokens: finding them in replies, and sending them.
 
 They are often opaque, so they are found by their names. One is sent back as it came, unless
 config.yaml says otherwise: in that JSON member, that cookie or that field.
@@ -64,11 +64,14 @@ class RefreshToken:
 
 
 class BadSending(ValueError):
-    """The text names no way to send a refresh token; the message says what would."""
+    """The text names no way to send a refresh token; the message says more."""
 
 
 def parse_sending(text: str) -> Sending | None:
-    """Parse `auto` (None), `json:name`, `form:name`, `cookie:name` or `header:Name`."""
+    """Parse `auto`, `json:name`, `form:name`, `cookie:name` or `header:Name`.
+
+    `auto` is None.
+    """
     if text == "auto":
         return None
     way, _, name = text.partition(":")
@@ -94,7 +97,10 @@ def load(line: str) -> RefreshToken | None:
 
 
 def find(reply: Reply, place: TokenPlace, is_echo: IsEcho = nothing_sent) -> RefreshToken | None:
-    """The refresh token that a reply hands out; None if there is none but the client's own."""
+    """The refresh token that a reply hands out.
+
+    None if there is none but the client's own.
+    """
     found = (token for token in _all(reply, place) if not is_echo(token.secret.reveal()))
     return next(found, None)
 
@@ -102,7 +108,10 @@ def find(reply: Reply, place: TokenPlace, is_echo: IsEcho = nothing_sent) -> Ref
 def request(
     token: RefreshToken, sending: Sending | None, more: Mapping[str, str]
 ) -> tuple[list[tuple[str, str]], bytes]:
-    """The fields and the body that send a refresh token, with `more` beside it in the body."""
+    """The fields and the body that send a refresh token.
+
+    The body has `more` beside it.
+    """
     how, secret = sending or token.came, token.secret.reveal()
     if how.way == "form":
         body = urlencode({**more, how.name: secret}).encode()
@@ -154,7 +163,7 @@ def blotted(text: str) -> str:
 
 
 def names_refresh(name: str, cookie: str) -> bool:
-    """Whether a field of this name, or the cookie that it sets, holds a refresh token."""
+    """Whether a field of this name, or its cookie, holds a refresh token."""
     if cookie:
         return _REFRESH.search(cookie) is not None
     return name != _RELOADS and _REFRESH.search(name) is not None

@@ -1,4 +1,4 @@
-"""Replies of backends to requests of the gateway itself, and how they are read."""
+"""Replies of backends to the gateway's own requests, and their reading."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ IsEcho = Callable[[str], bool]
 
 
 class UnreadableReply(ValueError):
-    """The reply cannot be read well enough to say what it holds: it may hide a token."""
+    """The reply cannot be read as a whole: it may hide a token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A backend's reply: its status line, its field lines in order, and its decoded body."""
+    """A backend's reply: status, field lines in order, and decoded body."""
 
     status: int
     fields: tuple[tuple[str, str], ...] = field(repr=False)
@@ -41,7 +41,10 @@ class Reply:
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the status refuses: it is neither a success nor a redirect, as forms answer."""
+        """Whether the status refuses: it is neither a success nor a redirect.
+
+        Logins by form answer with a redirect.
+        """
         return self.status >= 300 and self.status not in _REDIRECTS
 
     def field(self, name: str) -> str:
@@ -54,7 +57,7 @@ class Reply:
         return len(self.body) + sum(len(value) for _, value in self.fields) > MAX_SMALL
 
     def text(self) -> tuple[str, str]:
-        """The body as text, and the encoding that turns the text back into the same bytes."""
+        """The body as text, and the encoding that yields the same bytes again."""
         seen = json.detect_encoding(self.body)  # byte order marks, and the zeros of wide characters
         wide = (seen, f"{seen}-be") if seen.startswith(("utf-16", "utf-32")) else (seen,)
         charset = _CHARSET.search(self.field("content-type"))
@@ -69,12 +72,12 @@ class Reply:
         return self.body.decode("latin-1"), "latin-1"
 
     def unstored(self) -> Reply:
-        """The reply with `no-store`, whatever the backend says: it holds a key (RFC 6749 §5.1)."""
+        """The reply with `no-store`, since it holds a key (RFC 6749 §5.1)."""
         kept = [line for line in self.fields if not _keeps(line[0].lower())]
         return replace(self, fields=(*kept, ("Cache-Control", "no-store")))
 
     def without_cookies(self, own: Collection[str | None], key: str = "") -> Reply:
-        """The reply without cookies that only the gateway may set (wire-rules.md#E7).
+        """The reply without the gateway's own cookies (wire-rules.md#E7).
 
         These are the cookies of its `own` names, and those that hold login states. The cookie that
         holds `key` stays.
@@ -99,15 +102,18 @@ class Reply:
             raise UnreadableReply from None
 
     def members(self) -> list[String]:
-        """The string values of a JSON body; the last one of each path, as parsers take it.
+        """The string values of a JSON body.
 
-        Raises as `strings` does.
+        Of several with one path, the last one counts, as for parsers. Raises as `strings` does.
         """
         latest = {string.place: string for string in self.strings() if not string.is_name}
         return list(latest.values())
 
     def document(self) -> Any:
-        """The value of a JSON body (see `json_text.document`). Raises as `strings` does."""
+        """The value of a JSON body. Raises as `strings` does.
+
+        See `json_text.document`.
+        """
         try:
             return json_text.document(self.text()[0])
         except TooComplex:
@@ -115,7 +121,7 @@ class Reply:
 
 
 def _keeps(name: str) -> bool:
-    """Whether a field of this name (in lower case) tells caches to store the reply."""
+    """Whether a field of this lower-case name has caches store the reply."""
     return name in ("expires", "pragma") or is_for_caches(name.encode("utf-8", "surrogateescape"))
 
 
@@ -125,6 +131,6 @@ def nothing_sent(_token: str) -> bool:
 
 
 def field_and_cookie(line: tuple[str, str]) -> tuple[str, str]:
-    """A field's name in lower case, and the name of the cookie that it sets, or ""."""
+    """A field's name in lower case, and the cookie that it sets, or ""."""
     name = line[0].lower()
     return name, line[1].partition("=")[0].strip() if name == "set-cookie" else ""

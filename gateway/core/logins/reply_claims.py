@@ -1,4 +1,4 @@
-"""Claims in a backend's reply, which the gateway repeats in tokens of its own."""
+"""Claims in a backend's reply, for tokens that the gateway mints."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def collect(reply: Reply, wanted: Iterable[Wanted]) -> dict[str, Any]:
 
 
 def deny_login(reply: Reply, wanted: Iterable[Wanted]) -> bool:
-    """Whether a reply with these claims denies the login, or asks for a second step.
+    """Whether a reply denies the login, or asks for a second step.
 
     It says so around `sub`. Raises `UnreadableReply`.
     """
@@ -67,7 +67,7 @@ def _body(reply: Reply) -> Any:
 
 
 def _field(reply: Reply, name: str) -> str | None:
-    """The value of a field. Of two, readers could choose; an empty one is none."""
+    """The value of a field that came once; an empty one is none."""
     values = [value for given, value in reply.fields if given.lower() == name]
     if len(values) > 1:
         raise BadClaims(f"the field {name} came twice")

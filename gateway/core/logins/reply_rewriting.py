@@ -1,4 +1,4 @@
-"""Rewriting replies: the key takes the token's place, and no other token is left.
+"""Replacing the token in a reply by the key, and removing the others.
 
 The reply's text is edited, so a frontend sees what its backend wrote. Everything that could be used
 instead of a key is erased: other JWTs anywhere, and refresh tokens, which are found by their names
@@ -26,7 +26,7 @@ Put = Callable[[str], str]
 
 
 def swap(reply: Reply, found: Found, key: str) -> Reply:
-    """The reply with the key in the token's place, and without any other token.
+    """The reply with the key in the token's place, and no other token.
 
     If the token stands twice in the body, both become the key. Of two carriers only one gets it: a
     client that sent the key twice would be refused. Raises `UnreadableReply`.

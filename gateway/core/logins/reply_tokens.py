@@ -35,7 +35,7 @@ class InBody:
 
 @dataclass(frozen=True, slots=True)
 class InField:
-    """The token stands in the field line of this index, which may set a cookie."""
+    """The token stands in the field line of this index, maybe in a cookie."""
 
     token: str = field(repr=False)
     index: int
@@ -75,9 +75,9 @@ def find(reply: Reply, place: TokenPlace, is_echo: IsEcho = nothing_sent) -> Fou
 
 
 def is_named_by_client(found: Found, may_name: Callable[[str], bool]) -> bool:
-    """Whether a client may have chosen the token's place, by naming members of a GraphQL reply.
+    """Whether a client may have chosen the token's place.
 
-    All members that it can name are below `data`.
+    GraphQL clients can name members of the reply. All members that it can name are below `data`.
     """
     if not isinstance(found, InBody) or found.names[:1] != ("data",):
         return False
@@ -90,7 +90,7 @@ def is_in_cookie(reply: Reply, found: Found) -> bool:
 
 
 def kept_cookie(reply: Reply, found: Found, path: str) -> str:
-    """What a session keeps of the cookie in which the token came; "" if it came elsewhere.
+    """The name and attributes of the cookie in which the token came, or "".
 
     `path` is the path of the reply's request (see `cookie_deletions.kept_place`).
     """
@@ -100,7 +100,7 @@ def kept_cookie(reply: Reply, found: Found, path: str) -> str:
 
 
 def _groups(reply: Reply, place: TokenPlace) -> Iterable[Sequence[Found]]:
-    """The tokens at a place, in groups of equal likelihood, the likeliest first."""
+    """The tokens at a place in groups, the likeliest group first."""
     match place:
         case JsonPointer(pointer):
             return [_at(reply, pointed(pointer))]
@@ -113,7 +113,7 @@ def _groups(reply: Reply, place: TokenPlace) -> Iterable[Sequence[Found]]:
 
 
 def _by_known_names(reply: Reply) -> Iterator[Sequence[Found]]:
-    """The tokens under known names, in groups of equal likelihood, the likeliest first.
+    """The tokens under known names in groups, the likeliest group first.
 
     Those of a JSON body come first, then those of fields, then those of cookies; within each, by
     their names and by their depth. The body of a redirect is for people. A reply that denies the
@@ -150,7 +150,10 @@ def _in_body(reply: Reply) -> Iterator[Sequence[Found]]:
 
 
 def _rank(string: String) -> int | None:
-    """How likely a string of a JSON body is the token (0 is the likeliest); None: it is not."""
+    """How likely a string of a JSON body is the token (0: most likely).
+
+    None: it is not.
+    """
     if string.is_name or is_refresh(string) or token_names.is_for_other_purpose(string.path):
         return None
     is_all_there_is = string.container is None

@@ -1,4 +1,4 @@
-"""Echoes: texts in a reply that the client sent, in any spelling (wire-rules.md#E15).
+"""Echoes: texts of a reply that the client sent (wire-rules.md#E15).
 
 A backend that refuses a login may repeat what was typed, and a client can type a token. So a token
 that stood in the request does not count, in whichever way the request is read (see
@@ -73,7 +73,7 @@ class EchoDetector:
         return any(piece in reading for reading in self._squeezed for piece in pieces)
 
     def may_name(self, field: str) -> bool:
-        """Whether the client may have given this name to another field of a GraphQL reply.
+        """Whether the client may have given this name to another GraphQL field.
 
         It can do so by an alias (GraphQL, October 2021, §2.7), or in a stored document.
         """
@@ -117,7 +117,7 @@ def _pieces(token: str) -> list[bytes]:
 
 
 def _squeezed(text: str) -> bytes:
-    """A text without case, width and accents, and without characters that no token has."""
+    """A text without case, width, accents and characters that no token has."""
     if not text.isascii():
         text = text.replace("\N{REPLACEMENT CHARACTER}", "")
         starts = range(0, len(text), _NORMALISED_AT_ONCE)

@@ -82,7 +82,7 @@ class Unreadable(ValueError):
 
 
 def readings(target: str, fields: Sequence[tuple[str, str]], body: bytes) -> Iterator[str]:
-    """A request in all its readings, beginning with itself. Raises `Unreadable`.
+    """A request in all its readings, itself first. Raises `Unreadable`.
 
     target: the part of the request's target that the client chose
     """
@@ -111,7 +111,7 @@ def _head(target: str, fields: Sequence[tuple[str, str]]) -> str:
 
 
 def _charsets(fields: Sequence[tuple[str, str]], body: bytes) -> list[str]:
-    """The charsets that a request may be written in: those that it names, and UTF-8."""
+    """The charsets of a request: those that it names, and UTF-8."""
     declared = [name for line in values(fields, "content-type") for name in _CHARSET.findall(line)]
     if not _is_utf8(body) and any(codec(name) is None for name in declared):
         raise Unreadable
@@ -173,7 +173,7 @@ def _chr(number: int) -> str:
 
 
 def _from_base64(text: str) -> str:
-    """The texts in the base64 of a text, in both alphabets and over line breaks."""
+    """The texts in the base64 of a text, in both alphabets, over line breaks."""
     joined = _LINE_BREAK.sub("", text)
     runs = {run for run in _BASE64 for run in (*run.findall(text), *run.findall(joined))}
     return b"\n".join(map(_decoded, sorted(runs))).decode("utf-8", "replace")
@@ -193,9 +193,9 @@ def _is_utf8(body: bytes) -> bool:
 
 
 def _unpacked(body: bytes, packings: list[str]) -> list[bytes]:
-    """The body without its content codings, the last of which was applied last (RFC 9110 §8.4).
+    """The body without its content codings (RFC 9110 §8.4).
 
-    Two bodies, if it can be read in two ways.
+    The last coding was applied last. Two bodies, if it can be read in two ways.
     """
     bodies = [body]
     for packing in reversed(packings):

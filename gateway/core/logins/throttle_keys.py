@@ -1,10 +1,10 @@
-"""Throttle keys: the accounts that an attempt to log in may mean, by which failures are counted.
+"""Throttle keys: the accounts that an attempt to log in may mean.
 
-Only a backend knows what it reads of a request. So every text that could be read as an account's
-name counts as one. If a part of the request could hold a name and cannot be read, the attempt
-counts at `HIDDEN` as well: a client at one address gains nothing by hiding a name, or by adding
-others. Over many addresses `HIDDEN` is not counted: if a backend calls names otherwise than
-configured, all its users are `HIDDEN`.
+Failures are counted by them. Only a backend knows what it reads of a request. So every text that
+could be read as an account's name counts as one. If a part of the request could hold a name and
+cannot be read, the attempt counts at `HIDDEN` as well: a client at one address gains nothing by
+hiding a name, or by adding others. Over many addresses `HIDDEN` is not counted: if a backend calls
+names otherwise than configured, all its users are `HIDDEN`.
 """
 
 from __future__ import annotations
@@ -86,9 +86,10 @@ def of_request(
 def other_texts(
     names: Collection[str], *, query: str, content_type: str, content_encoding: str, body: bytes
 ) -> list[tuple[str, str]] | None:
-    """The texts and numbers of a request that name no account, by the plain names of their fields.
+    """The texts and numbers of a request that name no account.
 
-    They are read as by `of_request`. None if the request cannot be read.
+    They are given with the plain names of their fields. They are read as by `of_request`. None if
+    the request cannot be read.
     """
     found = _Found(frozenset(map(plain_name, names)))
     found.read_form(query[1:])
@@ -155,13 +156,13 @@ class _Object:
 
 
 class _Found:
-    """The names of accounts in a request, as they were typed, and its other texts.
+    """The names of accounts in a request, as typed, and its other texts.
 
     Each method that reads returns whether the text is of its format.
     """
 
     def __init__(self, wanted: frozenset[str]) -> None:
-        """`wanted`: the plain names of members and fields that hold an account's name."""
+        """`wanted`: the plain names of fields that hold an account's name."""
         self.names: list[str] = []
         self.others: list[tuple[str, str]] = []  # plain names, with texts and numbers
         self._wanted = wanted
@@ -240,7 +241,7 @@ class _Found:
 
 
 def plain_name(name: str) -> str:
-    """The last part of a member's name, for comparison: `user_name` equals `UserName`."""
+    """The last part of a name, for comparison: `user_name` is `UserName`."""
     parts = _NAME_PARTS.findall(name.casefold())
     return "".join(filter(str.isalnum, parts[-1])) if parts else ""
 

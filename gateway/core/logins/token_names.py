@@ -1,4 +1,4 @@
-"""The names under which backends hand out a login's token, and those of other tokens."""
+"""The names under which backends hand out login tokens and other tokens."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ def rank(name: str) -> int | None:
 
 
 def is_for_other_purpose(path: Iterable[str | int]) -> bool:
-    """Whether a name on the path to a token marks it as one for another purpose."""
+    """Whether a name on a token's path marks it as for another purpose."""
     return any(
         isinstance(part, str) and not _OTHER_PURPOSES.isdisjoint(words(part)) for part in path
     )
 
 
 def words(name: str) -> list[str]:
-    """The words of a name in lower case, however they are joined: `mfaToken`, `mfa_token`."""
+    """The words of a name in lower case: of `mfaToken` and of `mfa_token`."""
     return [word.lower() for word in _WORD.findall(name)]

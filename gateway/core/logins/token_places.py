@@ -41,7 +41,7 @@ _HINTS = (
 
 @dataclass(frozen=True, slots=True)
 class Auto:
-    """Under a name that is known for tokens: in the body, else in a field, else in a cookie."""
+    """Under a known name: in the body, else in a field, else in a cookie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,10 @@ ClaimPlace = JsonPointer | Header
 
 
 class BadTokenPlace(ValueError):
-    """The text names no place. The message says what would, the hint what may be meant."""
+    """The text names no place. The message says how places are written.
+
+    The hint is the text that may be meant.
+    """
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -78,7 +81,10 @@ class BadTokenPlace(ValueError):
 
 
 def parse_token_place(text: str) -> TokenPlace:
-    """Parse `auto`, a place in JSON (see `parse_pointer`), `header:Name` or `cookie:name`."""
+    """Parse `auto`, a place in JSON, `header:Name` or `cookie:name`.
+
+    See `parse_pointer`.
+    """
     if text == "auto":
         return Auto()
     kind, _, name = text.partition(":")
@@ -94,7 +100,7 @@ def parse_token_place(text: str) -> TokenPlace:
 
 
 def parse_claim_place(text: str) -> ClaimPlace:
-    """Parse a JSON pointer such as `/user/id` (or `user.id`), or `header:Name`."""
+    """Parse a JSON pointer such as `/user/id` or `user.id`, or `header:Name`."""
     found = _header(text) or _pointer(text)
     if found is None:
         message = "names no place: write /a/json/pointer or header:Name"
@@ -112,7 +118,7 @@ def parse_pointer(text: str) -> JsonPointer:
 
 
 def _header(text: str) -> Header | None:
-    """The field that a text names; None if it names none. Raises `BadTokenPlace`."""
+    """The field that a text names, if any. Raises `BadTokenPlace`."""
     kind, _, name = text.partition(":")
     if kind != "header" or not _NAME.fullmatch(name):
         return None
@@ -124,7 +130,7 @@ def _header(text: str) -> Header | None:
 
 
 def _pointer(text: str) -> JsonPointer | None:
-    """The place in JSON that a text names; None if it names none. Raises `BadTokenPlace`."""
+    """The place in JSON that a text names, if any. Raises `BadTokenPlace`."""
     if _DOTTED.fullmatch(text):
         return JsonPointer("/" + text.replace(".", "/"))
     if not text.startswith("/"):

@@ -1,4 +1,4 @@
-"""Token responses: what a provider's token endpoint gives, and what a session stores of it.
+"""Token responses of providers, and the tokens that a session stores.
 
 RFC 6749 §5, OpenID Connect Core 1.0 §3.1.3.3 and §12.
 """
@@ -33,7 +33,10 @@ class NotJwt(BadTokenResponse):
 
 @dataclass(frozen=True, slots=True)
 class TokenResponse:
-    """The tokens of an answer. `expires_in` is the access token's (seconds from now)."""
+    """The tokens of an answer.
+
+    `expires_in` is the access token's (seconds from now).
+    """
 
     access_token: Secret
     id_token: Secret | None
@@ -75,9 +78,10 @@ def error_in(body: bytes) -> str:
 def client_fields(
     how: ClientAuth, client_id: str, secret: Secret | None
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """The fields and the form's parameters that authenticate the gateway (RFC 6749 §2.3.1).
+    """The fields and parameters that authenticate the gateway.
 
-    In Basic, both parts are form-encoded first, so a colon in them separates nothing.
+    RFC 6749 §2.3.1. In Basic, both parts are form-encoded first, so a colon in them separates
+    nothing.
     """
     if how == "none" or secret is None:
         return {}, {"client_id": client_id}
@@ -113,7 +117,7 @@ def token_of(
 
 
 def _jwt(token: Secret) -> str:
-    """The text of a JWT. It goes into a header section, so there is nothing around it."""
+    """The text of a JWT, without anything around it: it goes into a header."""
     text = token.reveal()
     if jwt_text.sole(text) != text:
         raise NotJwt("no_jwt")
@@ -128,7 +132,7 @@ def dump(stored: StoredTokens) -> str:
 
 
 def load(line: str) -> StoredTokens:
-    """The tokens of a line that `dump` made; none if another kind of login made it."""
+    """The tokens of a line of `dump`; none for one of another kind of login."""
     try:
         held = json.loads(line) if line else {}
     except ValueError:
@@ -149,7 +153,7 @@ def _object(body: bytes) -> Mapping[str, Any]:
 
 
 def _text(answer: Mapping[str, Any], name: str) -> Secret | None:
-    """A token in an answer: printable ASCII (RFC 6749, Appendix A); anything else is none."""
+    """A token in an answer: printable ASCII (RFC 6749, Appendix A), or none."""
     value = answer.get(name)
     if not isinstance(value, str) or not value.isascii() or not value.isprintable():
         return None
@@ -157,7 +161,7 @@ def _text(answer: Mapping[str, Any], name: str) -> Secret | None:
 
 
 def _seconds(answer: Mapping[str, Any]) -> float | None:
-    """The lifetime in an answer (seconds). Some providers write the number as a text."""
+    """The lifetime in an answer (seconds), which may be written as a text."""
     try:
         seconds = float(answer.get("expires_in", ""))
     except (TypeError, ValueError, OverflowError):

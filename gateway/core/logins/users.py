@@ -25,7 +25,7 @@ _MAX_FOLDED = 1024
 
 
 class BadUsers(ValueError):
-    """The data describes no users; the message names the user, and shows no hash."""
+    """The data describes no users. The message names a user but no hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def read_users(data: Any) -> dict[str, User]:
 
 
 def folded(name: str) -> str:
-    """A name in one spelling (NFC); a longer one than a name can be stays as it is."""
+    """A name in one spelling (NFC); a text too long for a name stays as it is."""
     return name if len(name) > _MAX_FOLDED else unicodedata.normalize("NFC", name)
 
 

@@ -30,7 +30,7 @@ _SYSTEMS = (
 
 
 def label(user_agent: str) -> str:
-    """A short name from a User-Agent field, such as "Firefox on Linux"; never the field itself."""
+    """A short name from a User-Agent field, such as "Firefox on Linux"."""
     browser = next((name for mark, name in _BROWSERS if mark in user_agent), "")
     system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
     if browser and system:

@@ -1,4 +1,4 @@
-"""The fields that tell an upstream who asks: claims of the token under names of config.yaml."""
+"""The fields of `identity`: claims of the token under configured names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys: the opaque secret that a device holds, in the format of GitHub's tokens.
+"""Keys: the opaque secrets of devices, in the format of GitHub's tokens.
 
 A key is `lk_`, 32 random bytes in base64url, and a checksum. By the prefix, secret scanners find a
 leaked key. By the checksum, the gateway refuses a mistyped or made-up key without the store.
@@ -37,7 +37,7 @@ class Key(SecretBytes):
 
 
 def new_key(random: bytes) -> Key:
-    """A key of 32 random bytes, which the caller gets from the operating system."""
+    """A key of 32 random bytes from the operating system."""
     if len(random) != _RANDOM_BYTES:
         raise ValueError(f"a key is made of {_RANDOM_BYTES} random bytes")
     body = PREFIX.encode() + _base64url(random)

@@ -28,12 +28,12 @@ class BadPrefix(ValueError):
 
 
 class NoRealm(ValueError):
-    """A login lacks the host or claim of its realm; the message says what is missing."""
+    """A login lacks the host or claim of its realm; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a prefix: text, and the host or a claim that is inserted between."""
+    """One part of a prefix: text around an inserted host or claim."""
 
     before: str
     after: str = ""
@@ -95,7 +95,10 @@ class SubjectPrefix:
 
 
 def parse_prefix(text: str) -> SubjectPrefix:
-    """`staff:`, `{host}:`, `shop:{claim:tenant}:`, or nothing. Raises `BadPrefix`."""
+    """Parse `staff:`, `{host}:`, `shop:{claim:tenant}:` or "".
+
+    Raises `BadPrefix`.
+    """
     parts, at = [], 0
     while at < len(text):
         found = _PART.match(text, at)
@@ -112,17 +115,17 @@ def parse_prefix(text: str) -> SubjectPrefix:
 
 
 class Realm:
-    """Gives the people of one login their subjects, and recognizes these subjects."""
+    """Gives the users of one login their subjects, and recognizes them."""
 
     def __init__(self, prefix: SubjectPrefix | None = None, *, is_alone: bool = True) -> None:
-        """It `is_alone` where no login has a prefix: then a name is a subject as it comes."""
+        """`is_alone`: no login has a prefix, so a name is a subject as it comes."""
         self._prefix = prefix or SubjectPrefix()
         self.is_alone = is_alone
         parts = "".join(part.pattern for part in self._prefix.parts)
         self._pattern = re.compile(f"{parts}(?P<name>[^:]+)")
 
     def subject(self, name: str | None, claims: Mapping[str, Any], host: str = "") -> str | None:
-        """The subject of a person whom the login calls `name`; None if it has none.
+        """The subject of the user that the login calls `name`, if it has one.
 
         A subject that is too long, or looks like that of a token without a name, is none. `claims`
         and `host` come from the login. Raises `NoRealm`.
@@ -137,7 +140,7 @@ class Realm:
     def is_subject(
         self, subject: str, name: str, claims: Mapping[str, Any], host: str | None = None
     ) -> bool:
-        """Whether the login gives `subject` to `name`, at `host` or, if that is None, at any."""
+        """Whether the login gives `subject` to `name` at `host` (None: any host)."""
         try:
             host = self.host_in(subject) if host is None else host
             return self.subject(name, claims, host) == subject

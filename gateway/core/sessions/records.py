@@ -1,4 +1,4 @@
-"""Records: a session as the store keeps it, its session info before the seal.
+"""Records: a session as the store keeps it, session info before the seal.
 
 The session info stands in the open: the subject, the device and the times. So sessions can be
 listed and ended without a key. Both are one value, for each look-up reads one value, and a session
@@ -46,7 +46,10 @@ class SessionInfo:
 
     @property
     def is_named(self) -> bool:
-        """Whether an operator issued the key; then `label` is its name, and there is no address."""
+        """Whether an operator issued the key.
+
+        Then `label` is its name, and there is no address.
+        """
         return not self.address
 
 
@@ -85,7 +88,7 @@ class Records:
 
 
 def end_seconds(ends_at: float) -> int:
-    """A session's end as the head keeps it: rounded down, since no touch may go beyond it."""
+    """A session's end, rounded down since no touch may go beyond it."""
     return int(min(ends_at, 2**32 - 1))
 
 

@@ -1,4 +1,4 @@
-"""Claims that a route requires: whether a token has them, compared as JSON compares.
+"""Claims that a route requires, compared by their JSON types.
 
 JSON has one type for numbers, so 1 is 1.0, and another for true and false (RFC 8259 §3), while
 Python takes `True` for 1. A text is neither: "1" is not 1.
@@ -14,7 +14,7 @@ from gateway.core.sessions.session import SUBJECT
 
 
 def allowed_values(name: str, values: Iterable[str | int | bool]) -> tuple[Any, ...]:
-    """The values that config.yaml allows for a claim, in the form that `is_met` compares with.
+    """The allowed values of a claim, in the form that `is_met` compares with.
 
     Subjects are texts, so a number in config.yaml becomes one.
     """
@@ -24,7 +24,7 @@ def allowed_values(name: str, values: Iterable[str | int | bool]) -> tuple[Any, 
 
 
 def is_met(claim: Any, allowed: tuple[Any, ...]) -> bool:
-    """Whether a claim is one of the allowed values, or a list that holds one itself.
+    """Whether a claim is an allowed value, or a list that holds one.
 
     A list inside a list, or an object, meets nothing.
     """

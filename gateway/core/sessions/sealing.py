@@ -25,11 +25,14 @@ _DIGEST_BYTES = 18
 
 
 class Unsealable(ValueError):
-    """The value is foreign, truncated, changed, or sealed under a secret that is gone."""
+    """The value is foreign, truncated or changed, or its secret is gone."""
 
 
 class Sealer:
-    """Seals with the first of its secrets and opens with any of them, so they can be rotated."""
+    """Seals with the first of its secrets, and opens with any of them.
+
+    So secrets can be rotated.
+    """
 
     def __init__(self, secrets: Sequence[str]) -> None:
         if not secrets:
@@ -37,7 +40,7 @@ class Sealer:
         self._hashes = [_keyed(secret.encode()) for secret in secrets]
 
     def seal(self, key: Key, beside: bytes, plain: bytes, nonce: bytes) -> bytes:
-        """Seal `plain` and authenticate `beside`; `nonce` is 12 fresh random bytes."""
+        """Seal `plain` and authenticate `beside`. `nonce` is 12 random bytes."""
         cipher = AESGCM(_sealing_key(self._hashes[0], key))
         return nonce + cipher.encrypt(nonce, plain, beside)
 
@@ -52,7 +55,7 @@ class Sealer:
         raise Unsealable
 
     def digest(self, *parts: str) -> str:
-        """A digest to find something by, which tells nothing without the gateway's secret."""
+        """A digest to look up by; it tells nothing without the gateway's secret."""
         derived = self._hashes[0].copy()
         # No key begins with NUL, so no digest tells anything of a sealing key.
         derived.update("\0".join(["", *parts]).encode("utf-8", "surrogatepass"))

@@ -1,4 +1,4 @@
-"""Sessions: what is kept of a login, how long it lasts, and how it is serialized."""
+"""Sessions: their contents, their lifetimes and their serialization."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Session:
     _claims: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
     def claim(self, name: str) -> Any:
-        """A claim of the token. `sub` is the session's subject, from whichever claim it came.
+        """A claim of the token. `sub` is the session's subject.
 
         It has the realm in it, since two realms may give one name to two people. None if the token
         has no such claim, or names no subject.
@@ -60,7 +60,7 @@ class Session:
 
     @property
     def claims(self) -> Mapping[str, Any]:
-        """The token's payload as the backend wrote it. The backend verifies it, not the gateway."""
+        """The token's payload as the backend wrote it, and verifies it."""
         if self._claims is None:
             payload = self.token.raw.split(b".")[1]
             claims = json.loads(base64.urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)))
@@ -70,7 +70,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """The holder of a key, as the login's request describes it: for the list of devices."""
+    """The holder of a key as its login's request describes it, for lists."""
 
     label: str
     address: str
@@ -92,7 +92,9 @@ class Unreadable(ValueError):
 def session_times(
     now: float, *, max_age: float, expiry: float | None, skew: float, renew_before: float | None
 ) -> tuple[float, float, float]:
-    """When a session issued now ends, its token expires and is to be renewed (UNIX seconds).
+    """When a session of now ends, and its token expires and is renewed.
+
+    All are UNIX seconds.
 
     expiry: the token's, by the backend's clock (UNIX seconds); None if it has none
     skew: how far that clock may differ from ours (seconds)
@@ -116,7 +118,7 @@ def renewal_time(now: float, expiry: float, before: float) -> float:
 
 
 def dump_session(session: Session) -> bytes:
-    """The sealed part of a session: three times, two lines, and the packed token.
+    """The sealed part of a session: three times, two lines, a packed token.
 
     The first line is the login's path, then a tab and the cookie if one is kept. The id is left
     out, since it follows from the key, and the subject, which stands beside the seal. Every look-up

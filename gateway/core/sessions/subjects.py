@@ -17,7 +17,7 @@ _UNNAMED = re.compile(r"token:[0-9a-f]{32}")
 
 
 def name_of(claim: Any) -> str | None:
-    """The name that a claim holds: a text or a whole number; None if it is neither.
+    """The name that a claim holds: a text or a whole number, else None.
 
     1, 1.0 and "1" are one name: backends write the same number in different ways.
     """
@@ -35,10 +35,10 @@ def name_of(claim: Any) -> str | None:
 
 
 def unnamed(token: str) -> str:
-    """A subject for a session whose token names none. No other token gets the same."""
+    """A subject for a session whose token names none; unique to the token."""
     return f"token:{hashlib.sha256(token.encode()).hexdigest()[:32]}"
 
 
 def is_unnamed(subject: str) -> bool:
-    """Whether a subject names no owner, so that the owner's other sessions are unknown."""
+    """Whether a subject names no user: then the other sessions are unknown."""
     return subject.startswith("token:") and _UNNAMED.fullmatch(subject) is not None

@@ -1,7 +1,7 @@
-"""Packs a token at rest into the bytes that its base64url spells: three quarters of its size.
+"""Packing a token at rest into the bytes of its base64url.
 
-A JWS in compact form is three parts of unpadded base64url (RFC 7515 §7.1). A token that would not
-come back in exactly the same spelling is kept as it is.
+They take three quarters of its size. A JWS in compact form is three parts of unpadded base64url
+(RFC 7515 §7.1). A token that would not come back in exactly the same spelling is kept as it is.
 """
 
 from __future__ import annotations

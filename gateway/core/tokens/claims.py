@@ -46,21 +46,22 @@ class OtherKind(BadToken):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """The claims of a token. `expires` is its `exp` (UNIX seconds); None if it has none."""
+    """The claims of a token. `expires` is its `exp` (UNIX seconds), if any."""
 
     payload: Mapping[str, Any]
     expires: float | None
 
     def subject(self, names: tuple[str, ...]) -> str | None:
-        """The name in the first of these claims that holds one (see `subjects.name_of`)."""
+        """The name in the first of these claims with one (`subjects.name_of`)."""
         found = (subjects.name_of(self.payload.get(name)) for name in names)
         return next((name for name in found if name is not None), None)
 
 
 def read_claims(token: str, now: float) -> Claims:
-    """Read a signed token without verifying it: its backend does that. Raises `BadToken`.
+    """Read a signed token without verifying it. Raises `BadToken`.
 
-    It does not use PyJWT, which takes a worker 2 MiB and is there for verifying and signing.
+    Its backend verifies it. It does not use PyJWT, which takes a worker 2 MiB and is there for
+    verifying and signing.
     """
     try:
         header, payload, _ = (_decoded(part) for part in token.split("."))
@@ -104,7 +105,7 @@ def _decoded(part: str) -> bytes:
 
 
 def is_date(value: Any) -> bool:
-    """Whether a claim is a NumericDate (RFC 7519 §2): a number, maybe with a fraction."""
+    """Whether a claim is a NumericDate: a number (RFC 7519 §2)."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return isinstance(value, int) or math.isfinite(value)

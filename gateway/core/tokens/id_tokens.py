@@ -1,6 +1,7 @@
-"""ID tokens and logout tokens: their rules beside those for all tokens (see `verification`).
+"""ID tokens and logout tokens: their own rules.
 
-OpenID Connect Core 1.0 §3.1.3.7 and §12.2, Back-Channel Logout 1.0 §2.6.
+`verification` has those for all tokens. OpenID Connect Core 1.0 §3.1.3.7 and §12.2, Back-Channel
+Logout 1.0 §2.6.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _MAX_NAME = 1024
 def check_id_token(
     token: str, payload: Mapping[str, Any], *, client_id: str, access_token: str | None
 ) -> None:
-    """Check that a verified ID token is for this client, and belongs to this access token.
+    """Check that a verified ID token is for this client and access token.
 
     The latter only if it has an `at_hash`. Raises `NotVerified`.
     """
@@ -55,20 +56,20 @@ def check_id_token(
 
 
 def check_nonce(payload: Mapping[str, Any], nonce: str) -> None:
-    """Check that an ID token answers the request with this nonce. Raises `NotVerified`."""
+    """Check that an ID token has the request's nonce. Raises `NotVerified`."""
     if not _is_same(payload.get("nonce"), nonce):
         raise NotVerified("wrong_nonce")
 
 
 def session_names(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The claims, and their values, by which a logout token may name an ID token's session."""
+    """The claims by which a logout token may name an ID token's session."""
     names = [(kind, payload.get(kind)) for kind in ("sid", "sub")]
     return [(kind, value) for kind, value in names if _is_name(value)]
 
 
 @dataclass(frozen=True, slots=True)
 class LogoutToken:
-    """The sessions that a provider ends: of its session `sid`, or of its `subject`."""
+    """The sessions that a provider ends: of its `sid`, or of its `subject`."""
 
     jti: str
     sid: str | None
@@ -110,7 +111,10 @@ def _name(payload: Mapping[str, Any], name: str) -> str | None:
 
 
 def _is_name(value: object) -> TypeGuard[str]:
-    """Whether a claim is a printable text: it has no lone surrogate, which UTF-8 cannot hold."""
+    """Whether a claim is a printable text, without a lone surrogate.
+
+    UTF-8 cannot hold those.
+    """
     return isinstance(value, str) and 0 < len(value) <= _MAX_NAME and value.isprintable()
 
 

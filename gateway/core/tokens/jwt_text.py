@@ -71,7 +71,10 @@ def replaced(text: str, put: Callable[[str], str]) -> str:
 
 
 def sole(text: str) -> str:
-    """The JWT that is the whole text, maybe behind a scheme as in `Bearer …`; else ""."""
+    """The JWT that is the whole text, or all behind a scheme; else "".
+
+    `Bearer` is such a scheme.
+    """
     for start, end in spans(text):
         scheme = text[:start].strip()
         if not text[end:].strip() and (not scheme or scheme.isalpha()):
@@ -127,7 +130,10 @@ def read_header(part: str) -> dict[str, object] | None:
 
 
 def _parts_of(header: str) -> int:
-    """The number of parts: a JWE, whose header says how it is encrypted, has 5 (RFC 7516 §9)."""
+    """The number of parts.
+
+    A JWE, whose header says how it is encrypted, has 5 (RFC 7516 §9).
+    """
     return JWE_PARTS if "enc" in (read_header(header) or {}) else JWS_PARTS
 
 

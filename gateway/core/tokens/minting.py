@@ -1,4 +1,4 @@
-"""Minting: the tokens that the gateway itself issues, and the claims that they may hold."""
+"""Minting tokens of the gateway's own, and checking their claims."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_CLAIMS_BYTES = 4096
 
 
 class BadClaims(ValueError):
-    """The claims do not fit into a token; the message names the claim, and not its value."""
+    """The claims do not fit into a token. The message names only the claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,10 @@ class Minted:
 
 
 class Minter:
-    """Mint tokens with the first key. All keys are published, so they can be rotated."""
+    """Mint tokens with the first key.
+
+    All keys are published, so they can be rotated.
+    """
 
     def __init__(
         self,

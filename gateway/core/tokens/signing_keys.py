@@ -1,4 +1,4 @@
-"""Signing keys: how one is read and checked, and how its public half is published."""
+"""Signing keys: reading and checking them, and publishing the public half."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ _P256 = "secp256r1"
 
 
 class BadSigningKey(ValueError):
-    """The key cannot sign by its algorithm; the message says why, and shows nothing of it."""
+    """The key cannot sign by its algorithm. The message says why.
+
+    It shows nothing of the key.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,10 @@ def secret_key(secret: str, kid: str | None) -> SigningKey:
 
 
 def private_key(algorithm: Algorithm, pem: str, kid: str | None) -> SigningKey:
-    """A private key in PEM. Its id is its thumbprint by default. Raises `BadSigningKey`."""
+    """Read a private key in PEM. Raises `BadSigningKey`.
+
+    Its id is its thumbprint by default.
+    """
     private = _read(pem)
     jwk = _public_half(algorithm, private)
     return SigningKey(
@@ -66,7 +72,10 @@ def private_key(algorithm: Algorithm, pem: str, kid: str | None) -> SigningKey:
 
 
 def thumbprint(jwk: dict[str, str]) -> str:
-    """The JWK thumbprint: SHA-256 of the key's members in the order of their names (RFC 7638)."""
+    """The JWK thumbprint (RFC 7638).
+
+    It is SHA-256 of the key's members in the order of their names.
+    """
     members = json.dumps(jwk, sort_keys=True, separators=(",", ":")).encode()
     return base64.urlsafe_b64encode(hashlib.sha256(members).digest()).rstrip(b"=").decode()
 

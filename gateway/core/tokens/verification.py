@@ -1,7 +1,7 @@
-"""Verifying tokens (RFC 7519 §7.2, RFC 8725): who signed one, for whom, and for which time.
+"""Verifying tokens: signature, issuer, audience and time.
 
-A token cannot say how it is verified: its `alg` only chooses among the algorithms of the key, and a
-key that it brings along or points at is a reason to refuse it.
+RFC 7519 §7.2, RFC 8725. A token cannot say how it is verified: its `alg` only chooses among the
+algorithms of the key, and a key that it brings along or points at is a reason to refuse it.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _check_parties(payload: dict[str, Any], rules: Rules) -> None:
 
 
 def _check_times(payload: dict[str, Any], rules: Rules, now: float) -> None:
-    """Check that the token is valid already; `claims_of` checks that it is still valid."""
+    """Check that the token is valid already. `claims_of` checks its expiry."""
     for name in ("nbf", "iat"):
         begins = payload.get(name)
         if begins is None:

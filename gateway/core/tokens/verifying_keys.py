@@ -1,4 +1,4 @@
-"""Keys that verify tokens: a secret, a public key, or a published key set (RFC 7517).
+"""Verifying keys: a secret, a public key, or a key set (RFC 7517).
 
 A key says which algorithms it is for; a token never does. So a token that is signed with the text
 of a public key as a secret (RFC 8725 §2.1) finds no key that verifies it.
@@ -58,7 +58,10 @@ _MAX_KEYS = 100
 
 
 class BadKey(ValueError):
-    """The key cannot verify anything; the message says why, and shows nothing of the key."""
+    """The key cannot verify anything. The message says why.
+
+    It shows nothing of the key.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ class VerifyingKey:
     kid: str | None = None
 
     def allowed(self, algorithms: Collection[str]) -> tuple[str, ...]:
-        """The algorithms that it fits among these; the usual one if there are none."""
+        """Those of the algorithms that fit the key; without any, its usual one."""
         if not algorithms:
             return self.algorithms[:1]
         return tuple(name for name in self.algorithms if name in algorithms)
@@ -110,7 +113,10 @@ def of_pem(text: str) -> VerifyingKey:
 
 
 def read_key_set(data: bytes) -> tuple[VerifyingKey, ...]:
-    """The usable keys of a JWK Set; others are skipped. Raises `BadKey` if it is no set."""
+    """The usable keys of a JWK Set. Raises `BadKey` if it is no set.
+
+    Other keys are skipped.
+    """
     try:
         keys = json.loads(data)["keys"]
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -152,7 +158,7 @@ def _fitting(material: Any) -> tuple[str, ...]:
 
 
 def _is_public(raw: bytes) -> bool:
-    """Whether a text is a public key in any form: in PEM, as a JWK, or bare base64."""
+    """Whether a text is a public key: in PEM, as a JWK, or in bare base64."""
     try:
         spelled = base64.b64decode(b"".join(raw.split()), validate=True)
     except ValueError:

@@ -1,1 +1,1 @@
-"""Logins in two steps: a password first, then a code (multi-factor authentication, MFA)."""
+"""Logins in two steps: a password, then a code (MFA)."""

@@ -48,7 +48,10 @@ def objects_above(document: Any, path: Sequence[str]) -> list[Members]:
 def _collect_around(
     value: Any, name: str, is_token: Callable[[str, str], bool], around: list[Members]
 ) -> bool:
-    """Add the objects that hold a token to `around`; return whether this value holds one."""
+    """Add the objects that hold a token to `around`.
+
+    Returns whether this value holds one.
+    """
     if isinstance(value, Members):
         held = [part for part, inner in value if _collect_around(inner, part, is_token, around)]
         if held:

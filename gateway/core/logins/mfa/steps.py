@@ -1,4 +1,4 @@
-"""Steps of a login: what the first one hands out, and what names it in the second.
+"""Steps of a login: texts of the first one that the second one brings.
 
 Where a code follows the password, the reply to the password hands out something that the next
 request sends back to continue this login: a temporary token, or a cookie. That request often names
@@ -59,7 +59,7 @@ def read(texts: _Texts, fields: _Texts) -> Step:
 
 
 def is_named_by_client(failed: JsonPointer, is_echo: IsEcho) -> bool:
-    """Whether the client may have chosen the name at which a reply says that a step follows.
+    """Whether the client may have chosen the name that announces a step.
 
     In GraphQL, a client can give one field the name of another.
     """

@@ -1,4 +1,4 @@
-"""The words of logins in two steps: names and values that speak of a second factor.
+"""The words of logins in two steps: names and values of second factors.
 
 There are two sets of patterns. Requests, and the texts that continue a login, are matched loosely
 by plain names (see `throttle_keys.plain_name`): a mistake only changes what a failure counts for. A
