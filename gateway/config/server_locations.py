@@ -110,7 +110,7 @@ def _host(address: str) -> str:
 
 
 def _is_own(ip: IPv4Address | IPv6Address) -> bool:
-    """Whether this machine has the address: a socket can be bound to it (bind(2))."""
+    """Whether a socket can be bound to the address: it is this machine's."""
     family = socket.AF_INET if isinstance(ip, IPv4Address) else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:

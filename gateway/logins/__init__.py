@@ -1,4 +1,4 @@
-"""Logins: one file for each kind, with the name of the `kind` in config.yaml.
+"""Logins: one file for each kind, named as the `kind` in config.yaml.
 
 The kind `ldap_bind` is the class `LdapBindLogin` in `ldap_bind.py`, a `Login`. It turns an
 `Attempt` into the reply for the client: a `LoggedIn`, which holds a key, if the attempt succeeds.
@@ -64,17 +64,26 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class LoggedIn(Reply):
-    """The reply to an attempt that succeeds: it hands out a key. With any other, it has failed."""
+    """The reply to an attempt that succeeds: it hands out a key.
+
+    With any other reply, the attempt has failed.
+    """
 
     @classmethod
     def of(cls, reply: Reply, *more: tuple[str, str]) -> LoggedIn:
-        """Make one of a reply that holds a key, or gets it in `more` fields; no cache stores it."""
+        """Make one of a reply with a key, or with `more` fields that hold it.
+
+        No cache stores it.
+        """
         shown = replace(reply, fields=(*reply.fields, *more)).unstored()
         return cls(shown.status, shown.fields, shown.body, shown.reason)
 
 
 class LoginRefused(BackendFailed):
-    """A failed attempt that a person may repeat at the path `again`; the answer sets `cookie`."""
+    """A failed attempt that a user may repeat at the path `again`.
+
+    The answer sets `cookie`.
+    """
 
     def __init__(self, refusal: Refusal, *, again: str, cookie: str | None = None) -> None:
         super().__init__(refusal)
@@ -97,7 +106,9 @@ Answer = Callable[[Attempt], Awaitable[Reply]]
 
 
 class Login:
-    """One configured login. A kind's `__init__` takes its section and the `LoginServices`.
+    """One configured login.
+
+    A kind's `__init__` takes its section and the `LoginServices`.
 
     renewal: gets new tokens for its sessions; None if it cannot
     token_replacement: finds its sessions' new tokens in upstreams' replies; None if it cannot
@@ -117,11 +128,14 @@ class Login:
         return self
 
     def name_in(self, attempt: Attempt) -> str | None:
-        """The name with which the attempt logs in ("": none); None if only a backend can tell."""
+        """The name with which the attempt logs in ("": none).
+
+        None if only a backend can tell.
+        """
         return None
 
     async def logout_url(self, session: Session, origin: str) -> str | None:
-        """The URL at which the browser of an ended session logs out of the provider; None for none.
+        """The URL at which a browser logs out of the provider, if there is one.
 
         `origin` is the gateway's, as the browser names it.
         """

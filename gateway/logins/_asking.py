@@ -1,4 +1,4 @@
-"""What logins at a backend share: how it is asked, and how its reply is read.
+"""Asking a backend, and reading its reply, for logins at a backend.
 
 Large replies are read in a thread, beside the event loop.
 """
@@ -28,7 +28,10 @@ _log = logging.getLogger("gateway.logins")
 
 
 async def ask(backends: Backends, config: UpstreamLoginSection, attempt: Attempt) -> Reply:
-    """Send the client's request to the backend; return its reply. Raises `BackendFailed`."""
+    """Send the client's request to the backend, and return its reply.
+
+    Raises `BackendFailed`.
+    """
     prefix = config.subject_prefix
     has_host = prefix is not None and prefix.has_host
     return await backends.call(

@@ -35,7 +35,7 @@ class BackendRenewal:
     def __init__(
         self, config: Renew, realm: Realm, backends: Backends, replacement: TokenReplacement
     ) -> None:
-        """`realm` is the login's; `replacement` finds the new token in the backend's reply."""
+        """`replacement` finds the new token in the backend's reply."""
         self._config = config
         self._realm = realm
         self._backends = backends
@@ -71,9 +71,10 @@ class BackendRenewal:
         return await self._renewed(session, reply, EchoDetector("", fields, body))
 
     def _hosts(self, session: Session) -> list[tuple[str, str]]:
-        """The fields that name the session's tenant: another tenant may have a user of that name.
+        """The fields that name the session's tenant.
 
-        Raises `RenewalRefused` if the tenant is not known.
+        Another tenant may have a user of that name. Raises `RenewalRefused` if the tenant is not
+        known.
         """
         if not self._realm.has_host:
             return []

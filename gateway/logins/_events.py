@@ -1,4 +1,4 @@
-"""What logins share: whom they log in, what they report, and one key for each browser."""
+"""The events of logins, and one key for each browser."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ def report(
     session: Session | None = None,
     reason: str = "",
 ) -> None:
-    """Report an attempt. A failed one has no session: only the backend knows whose it was."""
+    """Report an attempt.
+
+    A failed one has no session: only the backend knows the user.
+    """
     subject, name = ("", "") if session is None else (session.subject, session.id)
     event = Event(kind, subject, name, attempt.address, attempt.device, reason)
     sessions.report(replace(event, request_id=attempt.request_id))

@@ -1,4 +1,7 @@
-"""Sessions with tokens that the gateway mints: of the kinds `mint` and `users`, and named keys."""
+"""Sessions with tokens that the gateway mints.
+
+They are those of the kinds `mint` and `users`, and of named keys.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ class SessionMinter:
         self._sessions = services.sessions
 
     async def issue(self, attempt: Attempt, name: str, claims: Mapping[str, Any]) -> Issued:
-        """Issue a session for the attempt's user, by the `name` in the login's realm.
+        """Issue a session for the user of this `name` in the login's realm.
 
         Raises `BackendFailed` and `StoreUnavailable`.
         """
@@ -91,13 +94,13 @@ class MintedRenewal:
 
 
 def response_fields(issued: Issued) -> dict[str, Any]:
-    """The members of a reply that stand beside a new key (as in RFC 6749 §5.1)."""
+    """The members of a reply beside a new key (as in RFC 6749 §5.1)."""
     lasts = int(issued.session.ends_at - time.time())
     return {"token_type": "Bearer", "expires_in": lasts}
 
 
 def with_key(data: dict[str, Any], pointer: str, key: str) -> bytes:
-    """The JSON of an object with the key at a pointer. Raises `UnreadableReply`."""
+    """JSON of an object with the key at a pointer. Raises `UnreadableReply`."""
     *outer, name = pointed(pointer)
     inner = data
     for part in outer:

@@ -34,7 +34,10 @@ class LoginThrottle:
     def __init__(
         self, path: str, rules: Guessing, sessions: Sessions, *, has_hosts: bool = False
     ) -> None:
-        """`path` names the login. With `has_hosts`, a name at two hosts is two accounts."""
+        """`path` names the login.
+
+        With `has_hosts`, a name at two hosts is two accounts.
+        """
         self._path = path
         self._has_hosts = has_hosts
         self._rules = rules
@@ -50,7 +53,10 @@ class LoginThrottle:
         return cls(login.path, rules, sessions, has_hosts=has_hosts)
 
     def keys(self, attempt: Attempt) -> Mapping[str, Collection[str]]:
-        """The throttle keys of an attempt, with the spellings of each (see `throttle_keys`)."""
+        """The throttle keys of an attempt, with their spellings.
+
+        See `throttle_keys`.
+        """
         return throttle_keys.of_request(
             self._rules.account,
             query=attempt.query,
@@ -79,7 +85,9 @@ class LoginThrottle:
         passwords: int = 1,
         continues: Collection[str] = (),
     ) -> CountedAttempt:
-        """Count an attempt under each key before it is made; report one that may not be made.
+        """Count an attempt under all its keys before it is made.
+
+        One that may not be made is reported.
 
         keys: the throttle keys, with the spellings of each
         passwords: how many the attempt holds

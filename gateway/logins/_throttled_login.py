@@ -1,4 +1,4 @@
-"""Throttled logins: failures are counted, and after too many the next attempt has to wait."""
+"""Throttled logins: after too many failures the next attempt has to wait."""
 
 from __future__ import annotations
 

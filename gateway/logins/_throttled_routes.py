@@ -1,8 +1,8 @@
-"""Throttled routes: with a session, a client could try others' passwords where routes capture.
+"""Throttled routes: those that capture, where clients could guess too.
 
-A request that holds a password counts as an attempt at the login whose backend it reaches: for the
-accounts that it names, or else for its own session. So users who share an address do not lock each
-other out.
+A client with a session could try the passwords of others there. A request that holds a password
+counts as an attempt at the login whose backend it reaches: for the accounts that it names, or else
+for its own session. So users who share an address do not lock each other out.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _REFUSED = 400
 
 
 class ThrottledRequest:
-    """A request that may be a guess. It has failed unless its answer says otherwise."""
+    """A request that may be a guess. It has failed unless its answer succeeds."""
 
     outcome: Outcome = "failed"
 
@@ -39,10 +39,10 @@ class ThrottledRequest:
         self._is_login = is_login
 
     def answered(self, reply: Reply, *, captured: bool) -> None:
-        """Note the upstream's answer; `captured`: it held a token of the session's subject.
+        """Note the upstream's answer.
 
-        At a login's path only a token is a success. Elsewhere a request may have set a password, or
-        confirmed one.
+        `captured`: it held a token of the session's subject. At a login's path only a token is a
+        success. Elsewhere a request may have set a password, or confirmed one.
         """
         if captured or (reply.status < _REFUSED and not self._is_login):
             self.outcome = "undecided"
@@ -51,7 +51,7 @@ class ThrottledRequest:
 
 
 class ThrottledRoutes:
-    """Throttle the routes that capture, by the rules of the logins that they may reach."""
+    """Throttle the routes that capture, by the rules of the logins they reach."""
 
     def __init__(self, config: Config, sessions: Sessions) -> None:
         self._elsewhere = LoginThrottle("", config.guessing, sessions)

@@ -1,4 +1,4 @@
-"""Replacing a session's token: the new one is found in a reply, and checked."""
+"""Replacing a session's token by one that a reply holds."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TokenReplacement:
         host: str | None = None,
         sent: EchoDetector = NOTHING,
     ) -> tuple[Found, Renewed]:
-        """Find a session's new token in a reply: where it stands, and what the session gets.
+        """Find a session's new token in a reply: its place, and its content.
 
         asked: the session's refresh token was sent; otherwise the token must name the subject
         host: the host that replied; None if it is the session's own

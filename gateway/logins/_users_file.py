@@ -24,7 +24,7 @@ class UsersFile:
         self._users: Mapping[str, User] | None = None
 
     def users(self) -> Mapping[str, User]:
-        """The users by name. While the file is broken or gone, those that it held before.
+        """The users by name. A broken or missing file leaves the former users.
 
         Raises `BrokenFile` if it could never be read.
         """

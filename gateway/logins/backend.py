@@ -1,7 +1,8 @@
-"""`kind: backend`: a login at the backend's own login; the key takes the token's place.
+"""`kind: backend`: a login at the backend's own login.
 
-The client's request goes to the backend as it came, and a refusal comes back as it came. On success
-the gateway keeps the reply's token, and the client gets the reply with the key in its place.
+The key takes the token's place. The client's request goes to the backend as it came, and a refusal
+comes back as it came. On success the gateway keeps the reply's token, and the client gets the reply
+with the key in its place.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class BackendLogin(Login):
     async def _read_token(
         self, attempt: Attempt, reply: Reply, sent: EchoDetector
     ) -> tuple[Found, Claims]:
-        """The reply's token and its claims, once they may be believed. Raises `NoToken`."""
+        """The reply's token and claims, if they are believed. Raises `NoToken`."""
         try:
             found = await find_token(
                 reply, self._config.token, sent, is_verified=self._config.verify is not None
@@ -112,7 +113,7 @@ class BackendLogin(Login):
             raise BackendFailed(refusals.KEYS) from None
 
     async def _pass_without_token(self, attempt: Attempt, reply: Reply) -> Reply:
-        """Pass a reply that refuses: by a redirect, or by asking for a second step.
+        """Pass a reply that refuses, by a redirect or by a second step.
 
         Any other success must hold a token.
         """
@@ -181,9 +182,10 @@ class BackendLogin(Login):
 async def _hand_out(
     reply: Reply, found: Found, key: Key, cookie: KeyCookie | None
 ) -> tuple[Reply, list[tuple[str, str]]]:
-    """The reply with the key in the token's place, or with neither, beside the cookie's field.
+    """The reply with the key in the token's place.
 
-    If the token came in a cookie of the backend's, the key stays in that one.
+    If the key goes into the gateway's cookie, the reply holds neither. If the token came in a
+    cookie of the backend's, the key stays in that one.
     """
     if cookie is None or reply_tokens.is_in_cookie(reply, found):
         return await swap(reply, found, key.reveal()), []

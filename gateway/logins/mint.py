@@ -1,8 +1,8 @@
-"""`kind: mint`: a login at a backend that only says who logs in; the gateway mints the token.
+"""`kind: mint`: a login at a backend that only names the user.
 
-The client's request goes to the backend as it came, and any answer but a success comes back as it
-came. On success the gateway takes the claims from the places that config.yaml names, and the client
-gets the reply with a key in it.
+The gateway mints the token. The client's request goes to the backend as it came, and any answer but
+a success comes back as it came. On success the gateway takes the claims from the places that
+config.yaml names, and the client gets the reply with a key in it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""`kind: users`: a login with a name and a password of a users file; the gateway mints the token.
+"""`kind: users`: a login with a name and a password of a users file.
 
-A wrong name takes as long as a wrong password, and gets the same answer. Threads verify passwords,
-a few at a time, so a flood of logins delays nothing else; and a flood from one address, or at one
-account, does not keep others from logging in.
+The gateway mints the token. A wrong name takes as long as a wrong password, and gets the same
+answer. Threads verify passwords, a few at a time, so a flood of logins delays nothing else; and a
+flood from one address, or at one account, does not keep others from logging in.
 """
 
 from __future__ import annotations
@@ -89,7 +89,10 @@ class UsersLogin(Login):
         return _reply(attempt, given, issued)
 
     def _verify(self, given: LoginForm) -> User | None:
-        """The user of this name and password; None if they are wrong. For a thread: it is slow."""
+        """The user of this name and password; None if they are wrong.
+
+        It is slow, so it runs in a thread.
+        """
         user = self._file.users().get(folded(given.name))
         kept = passwords.UNUSED_HASH if user is None else user.hash
         if not passwords.is_right(given.password, kept) or user is None:
@@ -99,7 +102,7 @@ class UsersLogin(Login):
         return user
 
     def _rehash(self, user: User, password: str) -> None:
-        """Hash the password anew by today's parameters, which takes the password itself."""
+        """Hash the password anew by today's parameters."""
         fresh = passwords.hashed(password, os.urandom(passwords.SALT_BYTES))
         try:
             users_file.change_hash(self._file.path, user.name, fresh, old=user.hash)
@@ -108,14 +111,14 @@ class UsersLogin(Login):
 
 
 class UsersRenewal:
-    """Mint a session's next token with the claims that the users file holds now."""
+    """Mint a session's next token with the claims of the present users file."""
 
     def __init__(self, file: UsersFile, minter: SessionMinter) -> None:
         self._file = file
         self._minter = minter
 
     async def __call__(self, session: Session) -> Renewed:
-        """Raises `RenewalRefused` for a user who has left the file, and `RenewalFailed`."""
+        """Raises `RenewalRefused` for a removed user, and `RenewalFailed`."""
         realm = self._minter.realm
         try:
             users = await asyncio.to_thread(self._file.users)
@@ -132,14 +135,14 @@ def _read_form(attempt: Attempt) -> LoginForm:
 
 
 def _clients(attempt: Attempt, given: LoginForm) -> list[str]:
-    """The clients whose share of the queue an attempt takes; none without an address."""
+    """The clients whose share of the queue an attempt takes, if any."""
     home = networks.network(attempt.address)
     client = networks.site(home) or home
     return [f"address {client}", f"account {throttle_keys.folded(given.name)}"] if home else []
 
 
 def _reply(attempt: Attempt, given: LoginForm, issued: Issued) -> Reply:
-    """Hand out the key: in JSON, or in a cookie; then a form's browser is led on."""
+    """Hand out the key: in JSON, or in a cookie with a redirect for a form."""
     key, cookie = issued.key.reveal(), attempt.cookie
     if cookie is None:
         body = with_key(response_fields(issued), "/token", key)

@@ -1,4 +1,4 @@
-"""Login sections of config.yaml: one file for each kind, as in `gateway.logins`.
+"""Login sections of config.yaml: one file for each kind, as for logins.
 
 The kind `ldap_bind` is the class `LdapBindSection` in `ldap_bind.py`, a `LoginSection`. The file of
 the same name in `gateway.logins` logs people in. Both are found by their names, so a new kind

@@ -23,7 +23,10 @@ class Claim(Shorthand):
 
 
 class MintSection(UpstreamLoginSection):
-    """A login at a backend that only says who logs in; the gateway mints the token."""
+    """A login at a backend that only names the user.
+
+    The gateway mints the token.
+    """
 
     kind: Literal["mint"]
     claims: dict[str, Claim]

@@ -32,7 +32,7 @@ _MAX_FORM_BYTES = 64 * 1024
 
 
 class OidcSection(LoginSection):
-    """A login at an OpenID provider, to which browsers go and from which they come back."""
+    """A login at an OpenID provider, to which browsers go, and come back."""
 
     FILES: ClassVar[tuple[str, ...]] = ("ca_file",)
 

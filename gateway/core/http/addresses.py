@@ -106,7 +106,7 @@ def parse_address(text: str) -> Address:
 
 
 def overlap(one: Address, other: Address) -> bool:
-    """Whether a connection to one address may be taken by a listener on the other."""
+    """Whether a listener on one may take connections to the other address."""
     if isinstance(one, UnixAddress) or isinstance(other, UnixAddress):
         return str(one) == str(other)
     hosts = {one.host, other.host}

@@ -39,7 +39,10 @@ class BackchannelLogout:
         self._sessions = sessions
 
     async def __call__(self, attempt: Attempt) -> Reply:
-        """Answer the provider. After `BackendFailed` or `StoreUnavailable`, it may ask again."""
+        """Answer the provider.
+
+        After `BackendFailed` or `StoreUnavailable`, it may ask again.
+        """
         try:
             logout = await self._read(attempt)
         except NotVerified as error:
@@ -77,7 +80,7 @@ class BackchannelLogout:
 
 
 def session_name(config: OidcSection, kind: str, value: str) -> str:
-    """A provider's name for sessions: by its own session (`sid`), or by its user (`sub`).
+    """A provider's name for sessions: by its session `sid` or its user `sub`.
 
     Names are those of one client: another client of the provider has sessions of its own.
     """

@@ -1,4 +1,4 @@
-"""`kind: oidc`: a login at an OpenID provider, by authorization code and PKCE.
+"""`kind: oidc`: a login at an OpenID provider, by code and PKCE.
 
 A browser goes to the provider and comes back with a code, for which the provider gives tokens; it
 gets a key in a cookie. What it brings back opens only the login state that it took along
@@ -102,7 +102,10 @@ class OidcLogin(Login):
         return _redirect(self._authorization_url(metadata, pending), *deleted, taken)
 
     def _authorization_url(self, metadata: Metadata, pending: LoginState) -> str:
-        """The authorization request (OpenID Connect Core 1.0 §3.1.2.1, RFC 7636 §4.3)."""
+        """The authorization request.
+
+        OpenID Connect Core 1.0 §3.1.2.1, RFC 7636 §4.3.
+        """
         config = self._config
         return authorization_code.with_parameters(
             metadata.authorization_endpoint,
@@ -136,7 +139,10 @@ class OidcLogin(Login):
                 raise LoginRefused(failed.refusal, again=again, cookie=ended) from None
 
     async def _claim(self, attempt: Attempt) -> LoginState:
-        """Claim the login that ends here: no second request can end it. Raises `LoginRefused`."""
+        """Claim the login that ends here. Raises `LoginRefused`.
+
+        No second request can end it.
+        """
         path, now = self._config.path, time.time()
         try:
             state = authorization_code.state_in(attempt.query)
@@ -201,7 +207,7 @@ class OidcLogin(Login):
     async def _verify(
         self, attempt: Attempt, pending: LoginState, tokens: TokenResponse
     ) -> tuple[Claims, str, float | None]:
-        """Verify the tokens: the ID token's claims, the session's token, and its expiry.
+        """Verify the tokens. Returns the ID token's claims, the token, its expiry.
 
         Raises `BackendFailed`.
         """
@@ -236,7 +242,10 @@ class OidcLogin(Login):
         return name is not None and self._realm.is_subject(subject, name, claims.payload)
 
     def _name(self, claims: Claims) -> str | None:
-        """The user's name in an ID token. An unverified address may be another person's."""
+        """The user's name in an ID token.
+
+        An unverified address may be another person's.
+        """
         payload = dict(claims.payload)
         verified = payload.get("email_verified")
         if verified is not True and verified != "true":  # `==` would take 1 for True
@@ -244,7 +253,7 @@ class OidcLogin(Login):
         return Claims(payload, None).subject(self._config.subject)
 
     def _stored(self, tokens: TokenResponse, metadata: Metadata) -> StoredTokens:
-        """What the session stores: the ID token, too, if a logout sends it as a hint."""
+        """The tokens that the session stores, with the ID token for logout hints."""
         needed = metadata.end_session_endpoint and self._config.token != "id_token"  # noqa: S105
         return StoredTokens(tokens.refresh_token, tokens.id_token if needed else None)
 
@@ -277,7 +286,7 @@ def _cookie(attempt: Attempt) -> KeyCookie:
 
 
 def _return_path(query: str) -> str:
-    """The path to which the browser goes afterwards; "/" unless it is on this site."""
+    """The path to which the browser goes afterwards; "/" for another site's."""
     try:
         given = parse_qs(query.removeprefix("?"), max_num_fields=_MAX_PARAMETERS)
     except ValueError:
@@ -286,7 +295,7 @@ def _return_path(query: str) -> str:
 
 
 def _refusal_of(error: str) -> Refusal:
-    """The refusal for an error with which the provider has sent the browser back."""
+    """The refusal for an error that the browser brings from the provider."""
     if error in authorization_code.DENIALS:
         return refusals.LOGIN_DENIED
     passing = error in ("server_error", "temporarily_unavailable")

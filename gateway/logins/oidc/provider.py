@@ -39,7 +39,7 @@ _TOO_MANY_REQUESTS = 429
 
 
 class TokenRequestRefused(Exception):
-    """The provider gives no tokens; `error` is one of the known words (RFC 6749 §5.2)."""
+    """The provider gives no tokens; `error` is a known word (RFC 6749 §5.2)."""
 
     def __init__(self, error: str) -> None:
         super().__init__(error)
@@ -63,7 +63,7 @@ class _OwnMetadata(CachedDocument[Metadata]):
 
 
 class Provider:
-    """One configured provider. Each `BackendFailed` holds the refusal for the user."""
+    """One configured provider. A `BackendFailed` has the user's refusal."""
 
     def __init__(self, config: OidcSection, skew: float) -> None:
         """`skew`: how far the provider's clock may differ (seconds)."""
@@ -89,7 +89,10 @@ class Provider:
             raise BackendFailed(refusals.PROVIDER_DOWN) from None
 
     async def redeem(self, code: Secret, verifier: str, redirect_uri: str) -> TokenResponse:
-        """Redeem a code for tokens. Raises `BackendFailed` and `TokenRequestRefused`."""
+        """Redeem a code for tokens.
+
+        Raises `BackendFailed` and `TokenRequestRefused`.
+        """
         return await self._token_response(
             {
                 "grant_type": "authorization_code",
@@ -100,12 +103,15 @@ class Provider:
         )
 
     async def refresh(self, refresh_token: Secret) -> TokenResponse:
-        """Renew by a refresh token. Raises `BackendFailed` and `TokenRequestRefused`."""
+        """Renew by a refresh token.
+
+        Raises `BackendFailed` and `TokenRequestRefused`.
+        """
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token.reveal()}
         return await self._token_response(form)
 
     async def verified(self, token: str) -> Claims:
-        """Verify a token that the provider has signed for this client; return its claims.
+        """Verify a token of the provider for this client; return its claims.
 
         Raises `NotVerified` and `BackendFailed`.
         """
@@ -138,7 +144,7 @@ class Provider:
             await self._client.close()
 
     def _keys_at(self, address: str) -> KeySet:
-        """The key set at the provider's present address. Another address has other keys."""
+        """The key set at the address that the provider gives now."""
         if address not in self._keys:
             self._keys = {address: KeySet(self._connected(), address)}
         return self._keys[address]
@@ -167,7 +173,7 @@ class Provider:
             raise BackendFailed(refusals.PROVIDER_INVALID) from None
 
     def _client_auth(self, metadata: Metadata) -> ClientAuth:
-        """The configured way to prove who the gateway is, or the best that both sides know."""
+        """The configured client authentication, or the best that both sides know."""
         if self._config.client_auth != "auto":
             return self._config.client_auth
         if self._config.client_secret is None:

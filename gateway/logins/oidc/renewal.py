@@ -25,7 +25,10 @@ _log = logging.getLogger("gateway.logins")
 
 
 class OidcRenewal:
-    """Get a new token for a session's refresh token (RFC 6749 §6, OpenID Connect Core §12)."""
+    """Get a new token for a session's refresh token.
+
+    RFC 6749 §6, OpenID Connect Core §12.
+    """
 
     def __init__(
         self,
@@ -35,7 +38,10 @@ class OidcRenewal:
         is_subject: Callable[[str, Claims], bool],
         skew: float,
     ) -> None:
-        """`is_subject`: whether an ID token names a subject; `skew`: of clocks (seconds)."""
+        """`is_subject` compares an ID token with a subject.
+
+        `skew` is that of clocks (seconds).
+        """
         self._config = config
         self._provider = provider
         self._is_subject = is_subject
@@ -76,7 +82,10 @@ class OidcRenewal:
         )
 
     async def _id_claims(self, tokens: TokenResponse, session: Session) -> Claims | None:
-        """The claims of the new ID token, if one came. It names the same subject (Core §12.2)."""
+        """The claims of the new ID token, if one came.
+
+        It names the same subject (Core §12.2).
+        """
         if tokens.id_token is None:
             return None
         claims = await self._provider.id_claims(tokens.id_token, tokens.access_token)
