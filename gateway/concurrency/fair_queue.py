@@ -1,4 +1,4 @@
-"""A queue in which clients take turns, for work of which little is done at a time.
+"""A queue in which clients take turns, for work with few places.
 
 A client that waits for many turns gets one in each round, so another client waits for one round at
 the most.
@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 
 
 class NoRoom(Exception):
-    """There is no room to wait; `of_client` says that the client itself has its share."""
+    """There is no room to wait. `of_client`: the client has its share."""
 
     def __init__(self, *, of_client: bool) -> None:
         super().__init__("no room to wait for a turn")
@@ -21,7 +21,10 @@ class NoRoom(Exception):
 
 
 class FairQueue:
-    """Admits `at_once`, lets `waiting` more wait, and gives a client a `share` of both together."""
+    """Admits `at_once`, and lets `waiting` more wait.
+
+    A client has a `share` of both together.
+    """
 
     def __init__(self, *, at_once: int, waiting: int, share: int) -> None:
         self._free = at_once
@@ -71,7 +74,7 @@ class FairQueue:
             raise
 
     def _pass_on(self) -> None:
-        """Give a turn to the next client, and put that client at the end for its other turns."""
+        """Give a turn to the next client, and put it at the end of the queue."""
         while self._queues:
             client = next(iter(self._queues))
             queue = self._queues.pop(client)

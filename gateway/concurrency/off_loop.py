@@ -1,4 +1,4 @@
-"""Work that takes long, done in a thread, so that other requests wait for moments at most.
+"""Long work in a thread, so that other requests wait for moments at most.
 
 A thread takes turns with the event loop, 5 ms each (`sys.getswitchinterval`), but for calls into C.
 So there is one thread, and clients queue for it.
@@ -29,7 +29,7 @@ async def off_loop(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> T:
-    """Run `work`, in a thread if it takes long. Returns or raises what it does."""
+    """Run `work`, in a thread if it takes long. Returns or raises as it does."""
     if not is_long:
         return work(*args, **kwargs)
     async with _turns.take([CLIENT.get()]):

@@ -1,4 +1,7 @@
-"""The access log: one JSON line a request, written in batches. A token in a path is blotted out."""
+"""The access log: one JSON line for each request, written in batches.
+
+A token in a path is blotted out.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ class AccessLog:
                 self.flush()
 
     def flush(self) -> None:
-        """Write what has been collected. A full log loses lines, and delays no request."""
+        """Write the collected lines. A full log loses lines and delays nothing."""
         records, self._records = self._records, []
         batch: list[bytes] = []
         size = second = 0
@@ -61,16 +64,20 @@ class AccessLog:
 
 
 def open_log(where: str) -> AccessLog:
-    """The log for config.yaml's `access_log`: "stdout", "off" or a file that is appended to."""
+    """Open config.yaml's `access_log`: "stdout", "off" or a file.
+
+    Files are appended to.
+    """
     return AccessLog(open_sink(where), where)
 
 
 def render(record: AccessRecord, stamp: bytes) -> bytes:
-    """One JSON line. `stamp` is the record's second as UTC, made once for many records.
+    """Render one JSON line.
 
-    It is written by hand and in bytes, since every request has a line (measured: a third of the
-    cost as text). Only the path can need escaping, and only of quotation marks and backslashes: the
-    grammar admits no control byte, and config.yaml no such route.
+    `stamp` is the record's second as UTC, made once for many records. The line is written by hand,
+    in bytes, since every request has one (measured: a third of the cost as text). Only the path can
+    need escaping, and only of quotation marks and backslashes: the grammar admits no control byte,
+    and config.yaml no such route.
     """
     path = record.path
     # `find` and not `in`, which first takes the bytes for a number, raises and drops a TypeError

@@ -35,7 +35,7 @@ class AccessRecord(NamedTuple):
 
 
 class RecordSink(Protocol):
-    """Takes the record of every request that has ended. It never fails and never waits."""
+    """Takes the record of every ended request. Never fails and never waits."""
 
     def add(self, record: AccessRecord) -> None: ...
 

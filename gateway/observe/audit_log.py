@@ -1,4 +1,4 @@
-"""The audit log: one JSON line for each event of a session, written at once.
+"""The audit log: one JSON line for each session event, written at once.
 
 A line names a session by the beginning of its id, as the access log does. It holds no key, token or
 cookie, and nothing else that a client typed. Events that one client repeats are summed up in a line
@@ -22,7 +22,7 @@ _MAX_TEXT_CHARACTERS = 128
 
 
 class AuditLog:
-    """Writes events to a sink. Lines that the sink does not take are lost; no request is."""
+    """Writes events to a sink. Only lines are lost that the sink refuses."""
 
     def __init__(self, descriptor: int | None, where: str = "") -> None:
         """`descriptor` is open for writing, or None to log nothing."""
@@ -52,7 +52,10 @@ class AuditLog:
 
 
 def open_audit_log(where: str) -> AuditLog:
-    """The log for config.yaml's `audit_log`: "stdout", "off" or a file that is appended to."""
+    """Open config.yaml's `audit_log`: "stdout", "off" or a file.
+
+    Files are appended to.
+    """
     return AuditLog(open_sink(where), where)
 
 

@@ -1,4 +1,4 @@
-"""Events: what happens to sessions. The audit log writes them down, the metrics count them."""
+"""Events of sessions. The audit log writes them, the metrics count them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ def of_sessions(
     request_id: str = "",
     by: str = "",
 ) -> Iterator[Event]:
-    """An event for each of the sessions; `found` maps their ids to their session info."""
+    """An event for each session.
+
+    `found` maps ids to session info.
+    """
     for session_id, info in found.items():
         yield Event(
             kind, info.subject, session_id, info.address, info.label, reason, request_id, by

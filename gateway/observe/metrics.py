@@ -35,7 +35,7 @@ class Metrics:
     """One worker's numbers, and the sum of all workers'."""
 
     def __init__(self, folder: str, slot: int) -> None:
-        """`slot` is this worker's number in the folder; no other living worker has it."""
+        """`slot` is this worker's number, which no other living worker has."""
         self._folder = folder if _has_room(folder, slot) else ""
         if self._folder:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # the library asks for it by this name
@@ -149,10 +149,10 @@ class Metrics:
 
 
 def _has_room(folder: str, slot: int) -> bool:
-    """Make this worker's files, and reserve their room on the disk. False if there is none.
+    """Make this worker's files, with their room on the disk.
 
-    The library maps files with holes. On a full disk, a process that writes into a hole is killed
-    (SIGBUS).
+    False if there is none. The library maps files with holes. On a full disk, a process that writes
+    into a hole is killed (SIGBUS).
     """
     if not folder:
         return False

@@ -35,7 +35,10 @@ class Repeats:
         self._repeated: Counter[_Kind] = Counter()
 
     def has_line(self, event: Event, now: float) -> bool:
-        """Whether an event gets a line; otherwise it is summed up. `now` is in seconds."""
+        """Whether an event gets a line; otherwise it is summed up.
+
+        `now` is in seconds.
+        """
         if event.kind not in REPEATABLE:
             return True
         if not self._lines:
@@ -55,7 +58,7 @@ class Repeats:
         return False
 
     def sums(self, now: float) -> list[tuple[Event, int]]:
-        """The sums of a window that has ended: an event, and how often it happened."""
+        """The sums of an ended window: events, and how often each happened."""
         if not self._lines or now < self._ends:
             return []
         sums = [(event, self._repeated[kind]) for kind, event in self._sums.items()]

@@ -30,7 +30,10 @@ class Sink:
     """Takes lines for a file descriptor; without one, takes nothing."""
 
     def __init__(self, descriptor: int | None, where: str = "") -> None:
-        """`where` is config.yaml's word for it: for messages, and to open a file anew."""
+        """`where` is config.yaml's word for the stream, or the file's path.
+
+        It is for messages, and to open the file anew.
+        """
         self.where = where
         self._dropped = 0  # lines, in all; the next two are how many were counted and logged
         self._counted = self._logged = 0
@@ -59,7 +62,7 @@ class Sink:
         self._waiting_bytes += len(lines)
 
     def flush(self) -> bool:
-        """Write what waits, as far as the stream takes it. Returns whether all is written."""
+        """Write waiting lines as far as the stream takes them. True if none waits."""
         while self._waiting:
             lines = self._waiting.popleft()
             rest = self._written(lines)
@@ -81,7 +84,7 @@ class Sink:
         return new
 
     def reopen(self) -> None:
-        """Open the file anew after it was moved away. If that fails, the old one stays."""
+        """Open the file anew after it was moved. If that fails, the old one stays."""
         if not self._is_file or self._descriptor in (None, STDOUT, STDERR):
             return
         try:
@@ -126,7 +129,10 @@ class SinkHandler(logging.Handler):
 
 
 def open_sink(where: str) -> int | None:
-    """A descriptor for "stdout", or for a file to append to; None for "off". Raises `OSError`."""
+    """A descriptor for "stdout" or a file to append to; None for "off".
+
+    Raises `OSError`.
+    """
     if where == "off":
         return None
     return STDOUT if where == "stdout" else _open(where)

@@ -1,4 +1,7 @@
-"""The folder of the workers' metrics, and the slots in it. Needs no metrics library."""
+"""The folder of the workers' metrics, and the slots in it.
+
+It needs no metrics library.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +29,10 @@ class Slots:
         self._reloads = {True: 0, False: 0}
 
     def make(self) -> None:
-        """Make the folder, also if it was cleaned away. `remove` must follow at the end.
+        """Make the folder, also after it was cleaned away.
 
-        Without room on the disk there is no folder, and each worker counts for itself.
+        `remove` must follow at the end. Without room on the disk there is no folder, and each
+        worker counts for itself.
         """
         try:
             if not (self.folder and Path(self.folder).is_dir()):
@@ -40,7 +44,7 @@ class Slots:
             self.remove()
 
     def _open_reloads(self) -> None:
-        """Hold the file open: a reload may fail because nothing can be opened any more.
+        """Hold the file open: a reload may fail since no file can be opened.
 
         Raises `OSError`.
         """

@@ -1,4 +1,4 @@
-"""A worker's log for operators: a message that clients cause again and again does not fill it."""
+"""A worker's log for operators, which repeated messages do not fill."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ def limit_repeats() -> None:
 
 
 class Repeats(logging.Filter):
-    """Passes the first records of a kind in a window; a later one tells how many were left out."""
+    """Passes the first records of a kind in a window.
+
+    A later one says how many were left out.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,7 +34,7 @@ class Repeats(logging.Filter):
         self._left_out: Counter[str] = Counter()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record passes. A kind is one message of one logger, whatever its values."""
+        """Whether a record passes. A kind is one message of one logger."""
         now = time.monotonic()
         if now >= self._ends:
             self._ends = now + _WINDOW

@@ -13,7 +13,7 @@ from gateway.core.http.balancing import ServerLoad
 
 
 class BackendServers:
-    """The servers of one upstream. One that fails is ejected, as the relay does with its own."""
+    """The servers of one upstream. One that fails is ejected, as in the relay."""
 
     def __init__(self, servers: Iterable[ServerUrl]) -> None:
         self._loads = {server: ServerLoad() for server in servers}

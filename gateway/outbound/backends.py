@@ -1,4 +1,4 @@
-"""Calls to upstreams that the gateway makes itself: for logins and logouts, not for requests."""
+"""The gateway's own calls to upstreams, for logins, captures and logouts."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _MAX_WAITING = 100
 
 
 class BackendFailed(Exception):
-    """The call got no reply that can be used; `refusal` is what the client is told."""
+    """The call got no usable reply; `refusal` is for the client."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.reason)
@@ -86,7 +86,9 @@ class Backends:
         address: str = "",
         waits_for_restart: bool = True,
     ) -> Reply:
-        """Sends one request and reads its whole reply, decoded. Raises `BackendFailed`.
+        """Send one request and read its whole reply. Raises `BackendFailed`.
+
+        The reply is decoded.
 
         target: a path with its query, as it is sent
         timeout: for all of it, however many servers are tried (seconds)
@@ -117,7 +119,7 @@ async def backends(config: Config) -> AsyncIterator[Backends]:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One request, how many bytes of its decoded reply are read, and whether it waits."""
+    """One request, the limit of its decoded reply, and whether it waits."""
 
     method: str
     target: str
@@ -155,7 +157,7 @@ class _Backend:
             await client.close()
 
     async def _call_patiently(self, call: _Call, tried: list[ServerUrl]) -> Reply:
-        """Calls the servers again after a pause, while none can be reached: they may restart."""
+        """Call the servers again while none can be reached: they may restart."""
         until, pause = time.monotonic() + self._connect_timeout, _FIRST_PAUSE
         while True:
             tried.clear()
@@ -169,7 +171,7 @@ class _Backend:
             pause = min(2 * pause, _MAX_PAUSE)
 
     async def _call_any(self, call: _Call, tried: list[ServerUrl], *, logs: bool) -> Reply:
-        """Calls one server after the other. Raises `_NotConnected` if none can be reached."""
+        """Call the servers in turn. Raises `_NotConnected` if none is reached."""
         while True:
             tried.append(server := self._servers.pick(tried))
             try:
@@ -238,7 +240,7 @@ class _Backend:
         return [*kept, ("Accept-Encoding", "identity")]
 
     def _failed(self, server: ServerUrl, cause: str) -> None:
-        """A server has not answered: the log says why, and the others are asked for a while."""
+        """Log why a server has not answered, and ask the others for a while."""
         self._servers.failed(server)
         self._log.warning("upstream %s: %s: %s", self._name, server, cause)
 
@@ -252,10 +254,10 @@ class _NotConnected(Exception):
 
 
 class _CallsUnderWay:
-    """The calls of one upstream that are under way or wait for a connection, by client."""
+    """The calls to one upstream, by client, including those that wait."""
 
     def __init__(self, upstream: Upstream, share: int) -> None:
-        """`share` is how many of the connections one client may hold (percent; see `Shares`)."""
+        """`share`: the part of the connections that one client may hold (percent)."""
         self._clients: list[str] = []  # one for each call
         places = upstream.max_connections * len(upstream.servers)
         self._shares = Shares(places, share, lambda: self._clients)
@@ -265,7 +267,7 @@ class _CallsUnderWay:
 
     @contextlib.contextmanager
     def place(self, client: str) -> Iterator[None]:
-        """Holds a place for a client's call. Raises `BackendFailed` if it has its share."""
+        """Hold a place for a client's call. Raises `BackendFailed` over its share."""
         clients, shares = self._clients, self._shares
         if shares.exhausted(client, len(clients)):
             raise BackendFailed(refusals.OVER_SHARE)
@@ -300,7 +302,10 @@ def _base(server: ServerUrl) -> str:
 
 
 def _broken_rule(error: BaseException) -> str:
-    """What llhttp says of a malformed reply, without what aiohttp quotes of it: a token even."""
+    """llhttp's reason for a malformed reply, without aiohttp's quotation.
+
+    That may hold a token.
+    """
     cause = error.__cause__
     if cause is not None and isinstance(cause.__cause__, LineTooLong):
         return causes.LONG_HEAD
@@ -317,7 +322,10 @@ async def _reply(response: aiohttp.ClientResponse, max_bytes: int) -> Reply:
 
 
 def _passed(response: aiohttp.ClientResponse) -> Fields:
-    """The reply's fields as they came, without those of the connection and of the framing."""
+    """The reply's fields as they came, without those of the connection.
+
+    Those of the framing are left out too.
+    """
     named = {name.strip().lower() for name in response.headers.get("Connection", "").split(",")}
     for name, value in response.headers.items():
         lower = name.lower()

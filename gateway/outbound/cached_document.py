@@ -1,4 +1,4 @@
-"""Documents that identity providers publish: fetched, remembered, and fetched again.
+"""Documents of identity providers: fetched, remembered, fetched again.
 
 A known document is renewed beside the requests that use it, and kept for a while when its provider
 is down. A request waits only for what is unknown. Since any client can ask for what does not exist,
@@ -39,7 +39,7 @@ class Unavailable(Exception):
 
 
 class NoAnswer(ValueError):
-    """The answer is not the document, or is unusable; the message says why, and may be logged."""
+    """The answer is no usable document. The message may be logged."""
 
 
 class CachedDocument(ABC, Generic[T]):
@@ -139,7 +139,7 @@ class CachedDocument(ABC, Generic[T]):
                     future.set_result(None)
 
     async def _download(self) -> bytes:
-        """The document's bytes. A redirect, or an answer without an end, is no answer."""
+        """The document's bytes. A redirect or an incomplete answer is refused."""
         async with self._client.get(self._url, allow_redirects=False) as response:
             if response.status != 200:
                 raise NoAnswer(f"the answer is {response.status}")

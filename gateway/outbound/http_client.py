@@ -25,7 +25,7 @@ def open_client(
     connect_timeout: float | None = None,
     max_head_bytes: int = _MAX_HEAD_BYTES,
 ) -> aiohttp.ClientSession:
-    """A client to be closed by the caller, who bounds each call with `asyncio.timeout`.
+    """Open a client. The caller closes it, and bounds each call in time.
 
     connector: how connections are made; by default, kept ones over TCP
     accept: the media types to ask for; "" sends no Accept
@@ -45,7 +45,7 @@ def open_client(
 
 
 async def read_body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
-    """The body as it is decoded, at most `max_bytes` of it. Raises `BodyTooLarge`."""
+    """The decoded body, at most `max_bytes` long. Raises `BodyTooLarge`."""
     body = bytearray()
     async for piece in response.content.iter_chunked(_PIECE_BYTES):
         body += piece

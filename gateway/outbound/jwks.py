@@ -1,4 +1,7 @@
-"""Key sets (RFC 7517 §5) that identity providers publish. Only an unknown key is waited for."""
+"""Key sets of identity providers (RFC 7517 §5).
+
+Only an unknown key is waited for.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ _log = logging.getLogger("gateway.outbound.jwks")
 
 
 class KeysUnavailable(Exception):
-    """The provider cannot be asked for its keys, and the known ones are too old."""
+    """The provider's keys cannot be fetched, and the known ones are too old."""
 
 
 class KeySet(CachedDocument["tuple[VerifyingKey, ...]"]):

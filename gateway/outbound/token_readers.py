@@ -1,4 +1,4 @@
-"""How a configuration reads tokens: verified, or taken at their backend's word.
+"""Readers of tokens: they verify them, or believe the backend.
 
 Only verification needs PyJWT, which takes 2 MiB of a worker; so it is imported when it is needed.
 """
@@ -22,7 +22,10 @@ ReadToken = Callable[[str], Awaitable[Claims]]
 
 
 def open_reader(config: Verify | None, key_sets: KeySets, skew: float) -> ReadToken:
-    """A reader as a section of config.yaml says; `skew` is how far clocks may differ (seconds)."""
+    """Open the reader for a section of config.yaml.
+
+    `skew` is how far clocks may differ (seconds).
+    """
     return _at_its_word(skew) if config is None else _verified(config, key_sets, skew)
 
 
@@ -58,7 +61,7 @@ def _verified(config: Verify, key_sets: KeySets, skew: float) -> ReadToken:
 
 
 def by_key_set(key_set: KeySet, rules: Rules) -> ReadToken:
-    """A reader of tokens that a provider signs. It fetches the keys anew for an unknown one."""
+    """A reader of a provider's tokens. For an unknown key it fetches the set."""
     from gateway.core.tokens.verification import UnknownKey, verify
 
     async def read(token: str) -> Claims:

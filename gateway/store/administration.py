@@ -1,4 +1,4 @@
-"""What operators do with sessions: list, count and end them, and issue named keys.
+"""Listing, counting and ending sessions for operators, and named keys.
 
 Every change is reported. Everything raises `StoreUnavailable`. What was ended before the error has
 ended and been reported; asking once more ends the rest.
@@ -64,7 +64,10 @@ class Administration:
     async def issue_named(
         self, subject: str, name: str, token: NamedKeyToken, lasts: float
     ) -> Issued:
-        """Issue a key for a script: a session that is never idle and lasts for `lasts` seconds."""
+        """Issue a key for a script: a session without an idle timeout.
+
+        It lasts for `lasts` seconds.
+        """
         issued = await self._sessions.issue(
             token=token.token,
             subject=subject,

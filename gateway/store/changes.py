@@ -1,4 +1,4 @@
-"""Which sessions may have changed, for those that look at it from time to time."""
+"""The sessions that may have changed, for readers that poll."""
 
 from __future__ import annotations
 

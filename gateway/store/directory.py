@@ -30,13 +30,16 @@ T = TypeVar("T")
 
 
 class Directory:
-    """The indexes of sessions: by subject, and by the names that providers give them.
+    """The indexes of sessions: by subject, and by providers' names.
 
     Everything raises `StoreUnavailable`.
     """
 
     def __init__(self, client: Client, layout: Layout, writes: Writes, timeout: float) -> None:
-        """`writes` knows when a write is safe; `timeout` is for each of the store's answers (s)."""
+        """`timeout` is for each of the store's answers (seconds).
+
+        `writes` knows when a write is safe.
+        """
         self._client = client
         self._layout = layout
         self._writes = writes
@@ -50,7 +53,7 @@ class Directory:
         now: float,
         names: Iterable[str] = (),
     ) -> int:
-        """Enter a session that is issued now and was written; times are UNIX seconds.
+        """Enter a session that was just written. Times are UNIX seconds.
 
         It can be found by its subject and by `names`. Returns how many sessions the subject's index
         names, of which some may have ended.
@@ -99,7 +102,7 @@ class Directory:
         return {session_id: held[session_id][0] for session_id in order}
 
     async def newest(self, subject: str, limit: int) -> tuple[dict[str, SessionInfo], int]:
-        """At most `limit` of a subject's sessions, by their ids, the last seen first.
+        """At most `limit` of a subject's sessions, the last seen first.
 
         They are those that end last. Also returns how many sessions the index names, of which some
         may have ended. The cost is bounded by `limit`, and by the ended ones that leave the index.
@@ -134,9 +137,10 @@ class Directory:
         return held
 
     async def by_age(self, subject: str) -> list[str]:
-        """The ids of a subject's sessions, the oldest first, in the same order for every caller.
+        """The ids of a subject's sessions, the oldest first.
 
-        Sessions of named keys are left out, since they are no devices.
+        The order is the same for every caller. Sessions of named keys are left out, since they are
+        no devices.
         """
         found = await self._held(subject)
         held = {
@@ -163,7 +167,7 @@ class Directory:
     async def _living_and_gone(
         self, subject: str, session_ids: Sequence[str]
     ) -> tuple[dict[str, SessionInfo], dict[str, str]]:
-        """The living ones with their session info, and the ended ones with the subject.
+        """The living sessions with their info, and the subject's ended ones.
 
         A session that this version cannot read is neither.
         """
@@ -208,7 +212,7 @@ class Directory:
         return [member.decode("ascii", "replace") for member in ids]
 
     async def restore(self, subject: str, present: str) -> None:
-        """Make a subject's index anew if it does not name the session `present`, which lives.
+        """Make a subject's index anew if it lacks `present`, which is alive.
 
         Then the index was lost: a Redis that evicts keys (a `maxmemory-policy` other than
         noeviction) may lose it, or an operator. This reads all sessions.

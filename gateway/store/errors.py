@@ -20,18 +20,25 @@ _CODE = re.compile("[A-Z]{2,20}")
 
 
 class StoreUnavailable(Exception):
-    """The store did not answer in time, or refused: whether anything was done is unknown.
+    """The store did not answer in time, or refused.
 
-    It never means that the session does not exist: callers answer 503, not 401.
+    Whether anything was done is unknown. It never means that the session does not exist: callers
+    answer 503, not 401.
     """
 
 
 class NewerSession(StoreUnavailable):
-    """A newer gateway wrote the session. That one can read it, so the user stays logged in."""
+    """A newer gateway wrote the session, and can read it.
+
+    So the user stays logged in.
+    """
 
 
 async def bounded(work: Awaitable[T], timeout: float) -> T:
-    """The store's answer, retries included, within `timeout` seconds. Raises `StoreUnavailable`."""
+    """The store's answer within `timeout` seconds, retries included.
+
+    Raises `StoreUnavailable`.
+    """
     try:
         async with asyncio.timeout(timeout):
             return await work
@@ -41,7 +48,10 @@ async def bounded(work: Awaitable[T], timeout: float) -> T:
 
 
 def error_text(error: BaseException) -> str:
-    """An error's type and Redis' code, for a log. Its text may quote a command, and so a secret."""
+    """An error's type and Redis' code, for a log.
+
+    Its text may quote a command, and so a secret.
+    """
     name = type(error).__name__
     if not isinstance(error, RedisError | hiredis.ReplyError):
         return name

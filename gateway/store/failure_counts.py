@@ -1,7 +1,7 @@
-"""Counts that are kept for a time, over all gateways, by `limits` over a client of our own.
+"""Counts that all gateways share for a time.
 
-Our client knows each topology. The scripts of `limits` work on one key each, so a cluster runs them
-as well.
+The library `limits` keeps them, over our own client. Our client knows each topology. The scripts of
+`limits` work on one key each, so a cluster runs them as well.
 """
 
 from __future__ import annotations
@@ -45,6 +45,9 @@ class FailureCounts(RedisStorage):
         await self._client.set(self.bridge.prefixed_key(key), 1, ex=seconds)
 
     async def left(self, key: str) -> float:
-        """How long a count lasts yet, in seconds; its own `get_expiry` rounds to whole ones."""
+        """How long a count still lasts (seconds).
+
+        The library's `get_expiry` rounds to whole seconds.
+        """
         milliseconds: int = await self._client.pttl(self.bridge.prefixed_key(key))
         return max(0, milliseconds) / 1000

@@ -1,4 +1,4 @@
-"""Issuing sessions: a new key, a record in the store, and a place in the index of its subject."""
+"""Issuing sessions: a key, a record, and an entry in the subject's index."""
 
 from __future__ import annotations
 
@@ -80,7 +80,9 @@ class Issuer:
         lasts: float | None = None,
         names: Sequence[str] = (),
     ) -> Issued:
-        """Issue a session under a new key. Raises `StoreUnavailable`; then there is no session.
+        """Issue a session under a new key.
+
+        Raises `StoreUnavailable`; then there is no session.
 
         refresh: what renews the token
         cookie: what is kept of the backend's cookie that holds the key
@@ -123,9 +125,10 @@ class Issuer:
         idle: float,
         names: Sequence[str],
     ) -> int:
-        """Write the session, then enter it into the index: an entry alone means that it has ended.
+        """Write the session, then enter it into the index.
 
-        Returns how many sessions the subject's index names.
+        An entry alone means that the session has ended. Returns how many sessions the subject's
+        index names.
         """
         record = self._records.new(key, session, device, now, secrets.token_bytes(NONCE_BYTES))
         lasts = max(1, int(min(idle, session.ends_at - now) * 1000))

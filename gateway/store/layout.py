@@ -27,7 +27,7 @@ class Layout:
         return f"{self.prefix}s:{{{session_id}}}"
 
     def session_id(self, name: bytes) -> str:
-        """The id in the name of a session's record; of another name, a text that is no id."""
+        """The id in the name of a record; another name gives a text that is no id."""
         return name[len(self.sessions) + 1 : -1].decode("ascii", "replace")
 
     def lease(self, session_id: str) -> str:
@@ -36,33 +36,39 @@ class Layout:
 
     @property
     def failures(self) -> str:
-        """The beginning of the names of all counts of failed logins, before a colon."""
+        """The prefix of all counts of failed logins, before a colon."""
         return f"{self.prefix}f"
 
     def known(self, digest: str) -> str:
-        """The mark that a network has logged in to an account: a string that expires."""
+        """The mark that a network has logged in to an account, until it expires."""
         return f"{self.prefix}k:{digest}"
 
     def step(self, digest: str) -> str:
-        """The account whose login handed something out for its next step: a string that expires.
+        """The account whose login handed a text out for its next step.
 
-        All are in one slot, so that one command can ask for several.
+        It is a string that expires. All are in one slot, so that one command can ask for several.
         """
         return f"{self.prefix}t:{{step}}:{digest}"
 
     def subject(self, subject: str) -> str:
-        """The index of a subject's session ids: a sorted set, scored by when they end (seconds)."""
+        """The index of a subject's session ids: a sorted set.
+
+        Scores are the ends of the sessions (seconds).
+        """
         return f"{self.prefix}u:{_digest(subject)}"
 
     def name(self, name: str) -> str:
-        """The index of the sessions that a provider calls by a name: as a subject's."""
+        """The index of the sessions that a provider calls by a name."""
         return f"{self.prefix}n:{_digest(name)}"
 
     def used(self, name: str) -> str:
-        """The mark that something was used that may be used once: a string that expires with it."""
+        """The mark that a one-time value was used: it expires with the value."""
         return f"{self.prefix}o:{_digest(name)}"
 
 
 def _digest(name: str) -> str:
-    """A digest, for subjects may be of any length and must not stand in the names of keys."""
+    """A short digest.
+
+    Subjects may be of any length, and must not stand in the names of keys.
+    """
     return base64.urlsafe_b64encode(hashlib.sha256(name.encode()).digest()[:18]).decode()

@@ -1,4 +1,6 @@
-"""Failed logins, counted over all gateways, so that guessers have to wait and users need not.
+"""Counts of failed logins, which all gateways share.
+
+Guessers have to wait, and users need not.
 
 An attempt counts before the backend is asked, and is taken off again if it has not failed. So
 however many attempts are made at once, only as many reach the backend as may fail; and a client
@@ -70,7 +72,7 @@ class _Counter:
 
     @property
     def failures(self) -> str:
-        """The name of the count of failed attempts; `name` also counts those under way."""
+        """The name of the count of failures; `name` also counts those under way."""
         return f"failed/{self.name}"
 
 
@@ -97,7 +99,7 @@ class _Account:
 
 @dataclass(slots=True)
 class CountedAttempt:
-    """An attempt, with the counters that it has raised, and what its success sets back."""
+    """An attempt, with its counters and those that its success sets back."""
 
     passwords: int = 1  # how many it tries; each one counts
     counters: list[_Counter] = field(default_factory=list)
@@ -128,7 +130,7 @@ class LoginFailures:
         passwords: int = 1,
         continues: Collection[str] = (),
     ) -> CountedAttempt:
-        """Count an attempt before it is made. A method below has to follow with its outcome.
+        """Count an attempt before it is made. A method with its outcome follows.
 
         Raises `TooManyFailures`; then it does not count.
 
@@ -156,7 +158,7 @@ class LoginFailures:
         await bounded(self._failed(rules, counted), self._timeout)
 
     async def remember(self, counted: CountedAttempt, handed_out: Collection[str]) -> None:
-        """Note what a first step has handed out: an attempt with such a text means its account."""
+        """Note the texts of a first step: an attempt with one means its account."""
         if counted.account is not None:
             await bounded(self._remember(counted.account, handed_out), self._timeout)
 
@@ -237,7 +239,7 @@ class LoginFailures:
     async def _check_turn(
         self, counted: CountedAttempt, rules: Guessing, counter: _Counter
     ) -> None:
-        """After some failures, admit one attempt at a time, and only after the wait."""
+        """After some failures, admit one attempt at a time, after the wait."""
         if not (rules.delay_after and counter.item.amount):
             return
         failures = await self._counts.get(counter.failures)
@@ -299,7 +301,7 @@ class LoginFailures:
 
 
 def _only(accounts: Sequence[_Account]) -> _Account | None:
-    """The account that is meant; None if there are several, or several spellings of it."""
+    """The one account that is meant, in one spelling; else None."""
     [first, *others] = accounts
     return first if first.spelling and not others else None
 

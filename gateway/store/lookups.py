@@ -1,4 +1,4 @@
-"""Looking sessions up: the misses of one loop turn go out together, as one command."""
+"""Looking sessions up: the misses of one loop turn leave as one command."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Lookups:
     """Records by session id, for all callers of the same turn of the loop."""
 
     def __init__(self, reader: RecordReader, timeout: float) -> None:
-        """`timeout` bounds the whole wait of a caller, retries included, in seconds."""
+        """`timeout` bounds a caller's whole wait, retries included (seconds)."""
         self._reader = reader
         self._timeout = timeout
         # Asking for the running loop costs a system call each time (CPython 3.11 looks at the

@@ -1,4 +1,4 @@
-"""The near cache: sessions that one worker remembers until Redis tells that they changed.
+"""The near cache: sessions that a worker remembers until they change.
 
 Its key is the credential's bytes as received, so a known request costs one look-up in a dict and no
 digest. It is bounded by count and by age, and bypassed while Redis does not push changes.
@@ -57,11 +57,11 @@ class NearCache:
         return None
 
     def is_unknown(self, session_id: str, now: float) -> bool:
-        """Whether a look-up found no such session lately, and none was written since."""
+        """Whether a look-up lately found no such session, and none was written."""
         return self._unknown.get(session_id, 0.0) > now
 
     def before_outage(self, session_id: str, now: float) -> ResolvedSession | None:
-        """The session as it was when the store went away, if that may still be used."""
+        """The session from before the store's outage, if it may still be used."""
         entry = self._left.get(session_id)
         if entry is None or now >= min(
             self._left_until, entry.session.ends_at, entry.session.expires_at
@@ -70,13 +70,13 @@ class NearCache:
         return entry
 
     def expects(self, session_id: str) -> None:
-        """A look-up begins. A change from now on makes its result too old to be remembered."""
+        """A look-up begins. After a change from now on, its result is too old."""
         self._asked.setdefault(session_id, False)
 
     def learned(
         self, credential: bytes, entry: ResolvedSession | None, session_id: str, now: float
     ) -> None:
-        """A look-up ended. Remember what it found, unless the session changed meanwhile."""
+        """Remember the result of a look-up, unless the session changed meanwhile."""
         if self._asked.pop(session_id, True) or not self.trusted or not self._max_entries:
             return
         if entry is None:
@@ -146,7 +146,7 @@ class NearCache:
 
 
 def make_room(remembered: dict[Any, T], max_entries: int) -> list[T]:
-    """Remove the oldest twentieth of a full dict. Returns the values that were removed.
+    """Remove the oldest twentieth of a full dict. Returns their values.
 
     Dicts keep their order. Removing one entry at a time would pass over the empty places of all
     earlier ones each time.

@@ -1,4 +1,4 @@
-"""Reading records, and touching the sessions that are in use: one script does both.
+"""Reading records and touching the used sessions, by one script.
 
 So the throttle of the touches is exact over all gateways and needs no memory here. The script is
 called over a link (`servers/link.py`), or by redis-py's client while there is none.
@@ -80,7 +80,7 @@ class RecordReader:
         self._linking: asyncio.Task[None] | None = None
 
     async def read(self, ids: Sequence[str]) -> list[bytes | None]:
-        """The records of at most `max_ids` sessions; None for one that there is not.
+        """The records of at most `max_ids` sessions; None for a missing one.
 
         Raises `RedisError` and `OSError`.
         """
@@ -95,7 +95,7 @@ class RecordReader:
         return await self._read_by_client(ids, arguments)
 
     def reconnect(self) -> None:
-        """Read over another connection from now on, also than the one that is being opened."""
+        """Read over a new connection from now on, even if one is being opened."""
         if self._linking is not None:
             self._linking.cancel()
         self.drop_link()
@@ -113,7 +113,10 @@ class RecordReader:
         self.drop_link()
 
     def _command(self, ids: Sequence[str], arguments: list[int]) -> bytes:
-        """The script's call, packed. Session ids have one length, so a key is a mere blank."""
+        """The script's call, packed.
+
+        Session ids have one length, so a key is a mere blank.
+        """
         blank, names = self._blank, [session_id.encode() for session_id in ids]
         return b"".join(
             [
@@ -133,7 +136,10 @@ class RecordReader:
             return await self._topology.client.mget(keys)  # type: ignore[return-value]
 
     def _link_soon(self) -> None:
-        """Open a link beside the requests. A sharded store has none: keys have many homes."""
+        """Open a link beside the requests.
+
+        A sharded store has none, since its keys have many servers.
+        """
         idle = self._linking is None or self._linking.done()
         if idle and not self._topology.is_sharded:
             self._linking = self._loop.create_task(self._open_link())

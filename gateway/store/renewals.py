@@ -1,9 +1,10 @@
-"""Renewing tokens: one renewal of a session at a time, and never after a revocation.
+"""Renewing tokens: one renewal of a session at a time.
 
-Backends rotate refresh tokens, and many take the second use of one for a theft and end the session.
-So a renewal holds a lease in Redis over all gateways, with a fencing value of its own, and extends
-it while the backend is asked. The new token is written only over the very value that was read: a
-session that was revoked meanwhile stays gone, and a renewal that comes too late writes nothing.
+None succeeds after a revocation. Backends rotate refresh tokens, and many take the second use of
+one for a theft and end the session. So a renewal holds a lease in Redis over all gateways, with a
+fencing value of its own, and extends it while the backend is asked. The new token is written only
+over the very value that was read: a session that was revoked meanwhile stays gone, and a renewal
+that comes too late writes nothing.
 """
 
 from __future__ import annotations
@@ -59,11 +60,14 @@ _MAX_FAILURES = 10_000
 
 
 class RenewalFailed(Exception):
-    """The backend did not answer: the user is not logged out, but has no token either."""
+    """The backend did not answer: the user is logged in but has no token."""
 
 
 class RenewalRefused(Exception):
-    """The backend has refused the refresh token: the session ends with its present token."""
+    """The backend refused the refresh token.
+
+    The session ends with its present token.
+    """
 
 
 # Asks the backend. Raises `RenewalFailed` and `RenewalRefused`.
@@ -131,7 +135,7 @@ class Renewals:
             raise
 
     async def replaced(self, key: Key, session: Session) -> Session | None:
-        """The session with a new token in place of the one that an upstream has refused.
+        """The session with a new token after an upstream refused the present one.
 
         None when no other token can be had.
         """
@@ -149,7 +153,7 @@ class Renewals:
         return min(now + _PAUSE, session.expires_at - self._skew)
 
     async def close(self) -> None:
-        """Wait for the renewals that run: a refresh token that was used must be replaced."""
+        """Wait for running renewals: a used refresh token must be replaced."""
         tasks = [running.task for running in self._running.values()]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=_KEEP_TRYING)
@@ -223,7 +227,10 @@ class Renewals:
                 await self._store(self._release(keys=[lease], args=[fence]))
 
     async def _keep(self, running: _Renewal, key: Key, new: Session, read: bytes) -> Session | None:
-        """Write the renewed session. The waiting requests fail at once if the store is away."""
+        """Write the renewed session.
+
+        The waiting requests fail at once if the store is away.
+        """
         until = time.monotonic() + _KEEP_TRYING
         while True:
             try:
@@ -243,7 +250,7 @@ class Renewals:
         return current
 
     async def _refused(self, running: _Renewal, session: Session) -> None:
-        """The backend has refused: the session lives until its present token expires."""
+        """Keep a session without renewal until its present token expires."""
         if time.time() < session.expires_at:
             self._remember(session.id, RenewalRefused())
             running.settle(session)

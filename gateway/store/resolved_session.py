@@ -1,4 +1,4 @@
-"""A session as the relay uses it: with its token, and with all that a request needs ready-made."""
+"""A session as the relay uses it, with its token and rendered lines."""
 
 from __future__ import annotations
 

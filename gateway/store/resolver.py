@@ -1,4 +1,4 @@
-"""Resolving a key to its session: from the store, or from before an outage."""
+"""Resolving a key to its session, also during an outage of the store."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ class Resolver:
     async def resolve(
         self, credential: bytes, *, renew: bool = True
     ) -> ResolvedSession | Unresolved:
-        """The session that a credential opens; with a valid token, unless `renew` is False.
+        """The session that a credential opens.
 
-        Raises `StoreUnavailable` and `RenewalFailed`.
+        Its token is valid, unless `renew` is False. Raises `StoreUnavailable` and `RenewalFailed`.
         """
         key = keys.parse_key(credential)
         if key is None:
@@ -103,7 +103,7 @@ class Resolver:
     async def replaced(
         self, credential: bytes, entry: ResolvedSession, *, renew: bool = True
     ) -> ResolvedSession | None:
-        """The entry with a new token, after an upstream has refused the one that it has.
+        """The entry with a new token after an upstream refused the present one.
 
         None when no other token can be had. Without `renew`, only a token counts that the store has
         already.
@@ -139,7 +139,7 @@ class Resolver:
         return _UNKNOWN if has_ended or not self._is_named(session) else session
 
     def _entry(self, session: Session) -> ResolvedSession | Unresolved:
-        """The session with all that requests need, and until when it may be remembered."""
+        """The session as requests need it, and until when to remember it."""
         now = time.time()
         until = (
             session.renew_at if session.renew_at > now else self._renewals.retry_at(session, now)
@@ -151,7 +151,7 @@ class Resolver:
             return _UNREADABLE
 
     def _left_or(self, error: StoreUnavailable, session_id: str) -> ResolvedSession:
-        """The session as it was before the outage. Raises `error` if it may not be used."""
+        """The session from before the outage. Raises `error` if it may not be used."""
         if isinstance(error, NewerSession):
             raise error
         self._answers = False
@@ -166,6 +166,9 @@ class Resolver:
 
 
 def _no_key(credential: bytes) -> Unresolved:
-    """Why a credential is no key: a JWT in its place is a common mistake, with its own reason."""
+    """The reason why a credential is no key.
+
+    A JWT in its place is a common mistake, with a reason of its own.
+    """
     token = jwt_text.sole(credential.decode("latin-1"))
     return Unresolved("token_not_key" if token else "not_a_key")

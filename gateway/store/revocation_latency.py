@@ -1,4 +1,4 @@
-"""How long a revocation takes to come back as a push: so fast is a logout everywhere.
+"""The revocation latency: the time until a revocation is pushed back.
 
 Every gateway gets the same push as this worker's tracking connection.
 """

@@ -1,4 +1,4 @@
-"""Sessions that were ended lately are ended once more when another primary takes over.
+"""Ending recently ended sessions again when another primary takes over.
 
 Replication is asynchronous, and two servers take writes for a while when Sentinel changes the
 primary: a session that was deleted on the old one may still be on the new one. So each worker

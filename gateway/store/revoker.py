@@ -90,7 +90,10 @@ class Revoker:
             yield ended
 
     async def revoke_issued_before(self, moment: float) -> AsyncIterator[dict[str, SessionInfo]]:
-        """End all sessions that were issued before a moment (UNIX seconds), of every subject."""
+        """End all subjects' sessions that were issued before a moment.
+
+        It is in UNIX seconds.
+        """
         async for some in self._directory.every():
             older = [session_id for session_id, info in some.items() if info.created < moment]
             yield await self.revoke(*older)

@@ -1,4 +1,4 @@
-"""Sessions at rest in one store that speaks the Redis protocol: the parts, put together."""
+"""Sessions in one store: the composition of its parts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _LOOKS_PER_IDLE_TIMEOUT = 4
 
 
 class Sessions:
-    """The four things that happen to a session: it is issued, resolved, renewed and revoked.
+    """Issues, resolves, renews and revokes sessions.
 
     What raises `StoreUnavailable` has done nothing that can be relied on.
     """
@@ -138,7 +138,7 @@ class Sessions:
         self.resolve, self.replaced = resolver.resolve, resolver.replaced
 
     async def start(self) -> None:
-        """Begin to follow changes. Waits for it up to the timeout, but works without."""
+        """Begin to follow changes. Works without, after a wait up to the timeout."""
         self._tracking.start()
         with suppress(StoreUnavailable):
             await bounded(self._tracking.ready.wait(), self._timeout)

@@ -90,13 +90,16 @@ class TokenWriter:
             return None, b""
 
     async def renew(self, key: Key, new: Session, record: bytes) -> Outcome:
-        """Write a session whose end stays; `record` is what was read. Raises `StoreUnavailable`."""
+        """Write a session whose end stays. Raises `StoreUnavailable`.
+
+        `record` is the record that was read.
+        """
         return await self._replace(key, new, record)
 
     async def adopt(
         self, key: Key, session: Session, record: bytes, renewed: Renewed
     ) -> tuple[Outcome, Session]:
-        """Give a session a token that the backend sent by itself, and the end that follows.
+        """Give a session a token that the backend sent by itself, and its end.
 
         Raises `StoreUnavailable`.
         """

@@ -1,4 +1,4 @@
-"""Push invalidation: Redis tells which sessions changed, and the near cache forgets them.
+"""Push invalidation: Redis pushes changes, and the near cache forgets.
 
 Each primary has a connection of its own with `CLIENT TRACKING ON BCAST PREFIX` over RESP3: Redis
 pushes every DEL, SET, expiry and FLUSH of any client. While one of the connections is down, or
@@ -208,7 +208,10 @@ class _Follower:
         self.policy = await _maxmemory_policy(connection)
 
     async def listen(self, beat: float) -> None:
-        """Read pushes until the connection ends, the server is silent, or its role changes."""
+        """Read pushes until the connection ends, or the server's role changes.
+
+        A silent server ends it too.
+        """
         while len(self._beats) < _UNANSWERED:
             if not self._connection.is_connected:
                 # redis-py would open a new one by itself, over which nothing is tracked.
@@ -226,7 +229,10 @@ class _Follower:
         raise Silent
 
     def _read(self, answer: Any) -> None:
-        """Note the answer to a heartbeat; other messages are pushes, which are handled already."""
+        """Note the answer to a heartbeat.
+
+        Other messages are pushes, which are handled already.
+        """
         if isinstance(answer, dict):
             self.heard = self._beats.popleft()
             if says_primary(answer) != self.leads_to_primary:

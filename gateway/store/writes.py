@@ -1,4 +1,4 @@
-"""Writes that must not be lost: they count as done when enough replicas have them.
+"""Writes that count as done when enough replicas have them.
 
 Replication is asynchronous. A write is lost when its primary dies before a replica has it, and when
 it goes to an old primary while Sentinel promotes another one. WAIT tells how many replicas have all

@@ -114,7 +114,7 @@ class Cluster(RedisCluster):
     def get_node(
         self, host: str | None = None, port: int | None = None, node_name: str | None = None
     ) -> ClusterNode | None:
-        """A node. redis-py asks by name for the node that an ASK redirection leads to."""
+        """A node. redis-py asks by name for the node of an ASK redirection."""
         node = super().get_node(host, port, node_name)
         if node_name is None:
             return node

@@ -1,4 +1,4 @@
-"""From a store's URL to its topology: a redis-py client with the settings that make it safe.
+"""From a store's URL to its topology: a redis-py client, made safe.
 
 Found by testing redis-py 8.1 (what concerns Sentinel and Cluster stands there):
 * Maintenance notifications stay off. With them (the default over RESP3) a pooled connection that
@@ -46,7 +46,10 @@ _BY_URL_ALONE = Access()
 
 
 def access(store: Store, url: str) -> Access:
-    """The access that config.yaml gives. Raises `OSError` if a file of `store.tls` is unusable."""
+    """The access that config.yaml gives.
+
+    Raises `OSError` if a file of `store.tls` is unusable.
+    """
     context = None
     if parse_store_url(url).tls:
         tls = store.tls
@@ -62,7 +65,10 @@ def access(store: Store, url: str) -> Access:
 
 
 def connect(url: str, timeout: float, access: Access = _BY_URL_ALONE) -> Topology:
-    """The topology that `url` names, not yet connected; `timeout` bounds connecting (seconds)."""
+    """The topology that `url` names, not yet connected.
+
+    `timeout` bounds connecting (seconds).
+    """
     place = parse_store_url(url)
     settings = {**options(timeout), **_account(place, access), **_context(place, access)}
     if place.kind == "cluster":

@@ -1,4 +1,4 @@
-"""Single connections to the store: their options, and the first question to a server."""
+"""Single connections to the store: options, and the first command."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def options(timeout: float) -> dict[str, Any]:
 
 
 class _Sending(AbstractConnection):
-    """Turns uvloop's `RuntimeError` for a closed transport into a lost connection.
+    """Makes uvloop's `RuntimeError` for a closed transport a lost connection.
 
     redis-py does not know that error: it would neither try again nor drop the connection.
     """
@@ -81,7 +81,10 @@ async def is_primary(connection: Connection) -> bool:
 
 
 def says_primary(hello: dict[bytes, Any]) -> bool:
-    """Whether an answer to HELLO names a primary. No ACL forbids HELLO, as it may ROLE."""
+    """Whether an answer to HELLO names a primary.
+
+    An ACL may forbid ROLE, and never HELLO.
+    """
     return hello.get(b"role") != b"replica"
 
 

@@ -1,4 +1,4 @@
-"""A pipelined connection for look-ups: the one place where the store's protocol is spoken by hand.
+"""A pipelined connection for look-ups, with the protocol by hand.
 
 Look-ups are on the way of requests that miss the near cache. A command through redis-py's client
 costs about 90 µs of CPU, this one about 5. redis-py still does what is hard: connecting, TLS,
@@ -23,7 +23,7 @@ def packed(*parts: bytes) -> bytes:
 
 
 class Link(asyncio.Protocol):
-    """Commands go out as they come. Replies are matched to them by order alone.
+    """Sends commands as they come, and matches replies to them by order.
 
     So the reply to a command that was given up still takes its place, and an error of the protocol
     drops the whole connection: no reply can reach the waiter of another command.
@@ -52,7 +52,10 @@ class Link(asyncio.Protocol):
         return cls(connection)
 
     async def ask(self, command: bytes) -> Any:
-        """The reply to one packed command. Raises `hiredis.ReplyError` and `ConnectionError`."""
+        """The reply to one packed command.
+
+        Raises `hiredis.ReplyError` and `ConnectionError`.
+        """
         try:
             self._transport.write(command)
         except RuntimeError:  # uvloop's error for a closed transport
@@ -62,7 +65,7 @@ class Link(asyncio.Protocol):
         return await future
 
     def close(self) -> None:
-        """Close the connection. Commands that wait for a reply get `ConnectionError`."""
+        """Close the connection. Waiting commands get `ConnectionError`."""
         self.usable = False
         self._connection._close()  # type: ignore[no-untyped-call]
         while self._waiting:

@@ -1,4 +1,4 @@
-"""Redis behind Sentinel: the primary of the newest configuration that a sentinel knows.
+"""Redis behind Sentinel: the primary of the newest known configuration.
 
 A failover is a new version of the configuration, numbered by its config epoch, and the highest
 epoch wins (Redis' Sentinel documentation, "Configuration epochs"). Sentinels tell each other of it
@@ -65,7 +65,7 @@ class TlsPrimaryConnection(SentinelManagedConnection, TlsConnection):
 
 
 class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
-    """Connections to the primary that Sentinel names; it blocks when it is empty."""
+    """Connections to Sentinel's primary. A caller waits while it is empty."""
 
     def __init__(
         self,
@@ -88,12 +88,12 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
         )
 
     async def primary(self) -> tuple[str, int]:
-        """The address of the primary that Sentinel names now. Raises `MasterNotFoundError`."""
+        """The address of Sentinel's primary. Raises `MasterNotFoundError`."""
         found: tuple[str, int] = await super().get_master_address()  # type: ignore[no-untyped-call]
         return found
 
     async def has_moved(self, followed: tuple[str, int]) -> bool:
-        """Whether another server is the primary by now. Raises `MasterNotFoundError`."""
+        """Whether the primary has changed. Raises `MasterNotFoundError`."""
         sentinels: _Sentinels = self.sentinel_manager
         answers = await sentinels.answers(self.service_name)
         newest = newest_answer(answers)
@@ -102,7 +102,7 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
         return newest.primary != followed
 
     def pin(self, address: tuple[str, int] | None) -> None:
-        """Connect to this server from now on; None: to the primary that the sentinels name.
+        """Connect to this server from now on; None: to the sentinels' primary.
 
         Where the sentinels that answer are all behind, they name the old primary, which may be back
         and takes writes. What is ended there is not ended.
@@ -123,7 +123,7 @@ def _address(connection: Any) -> tuple[str, int]:
 
 
 class SentinelAnswer(NamedTuple):
-    """What one sentinel knows: the config epoch, and the primary's host and port."""
+    """One sentinel's answer: the config epoch, and the primary's address."""
 
     epoch: int
     primary: tuple[str, int]
@@ -164,7 +164,7 @@ class _Sentinels(Sentinel):
         return newest.primary
 
     async def answers(self, service_name: str) -> list[SentinelAnswer]:
-        """The answers that come in time, at least one. Raises `MasterNotFoundError`."""
+        """The answers in time, at least one. Raises `MasterNotFoundError`."""
         asked = (self._ask(sentinel, service_name) for sentinel in self.sentinels)
         answers = [answer for answer in await asyncio.gather(*asked) if answer is not None]
         if not answers:

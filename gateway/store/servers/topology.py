@@ -18,7 +18,7 @@ Command = tuple[Any, ...]  # the second part is the key
 
 
 class Topology(ABC):
-    """A way to run Redis: where the primaries are, and what needs a connection of its own.
+    """A way to run Redis: its primaries, and connections of our own to them.
 
     `client` is redis-py's, for all commands that are the same everywhere.
     """
@@ -44,11 +44,11 @@ class Topology(ABC):
 
     @abstractmethod
     async def have_changed(self, connections: Sequence[Connection]) -> bool:
-        """Whether the primaries are others by now than those that `connections` lead to."""
+        """Whether there are other primaries than those of `connections` by now."""
 
     @abstractmethod
     def pin(self, connections: Sequence[Connection]) -> None:
-        """Lead the client's new connections to the servers of these, until `unpin`."""
+        """Lead the client's new connections to these servers, until `unpin`."""
 
     @abstractmethod
     def unpin(self) -> None:
@@ -65,7 +65,7 @@ class Topology(ABC):
     async def write_to_replicas(
         self, commands: Sequence[Command], replicas: int, wait_ms: int
     ) -> tuple[list[Any], int]:
-        """Send commands and have the primary wait for replicas (WAIT), at most `wait_ms`.
+        """Send commands, and wait at most `wait_ms` for replicas (WAIT).
 
         Returns the answers, and how many replicas have the command that the fewest have.
         """
