@@ -79,8 +79,8 @@ def test_the_demo_in_a_browser(demo: Demo, browser: Chrome) -> None:
 
     assert not JWT.search(browser.page_source)
     # Chromium reports the failed calls by itself; anything else would be the page's own fault.
-    told = [each["message"] for each in browser.get_log("browser")]  # type: ignore[no-untyped-call]
-    assert [each for each in told if "status of 401" not in each] == []
+    told = [entry["message"] for entry in browser.get_log("browser")]  # type: ignore[no-untyped-call]
+    assert [message for message in told if "status of 401" not in message] == []
 
 
 def test_the_demo_with_a_login_page(tmp_path: Path, browser: Chrome) -> None:
@@ -145,5 +145,5 @@ def test_nothing_is_left_behind(tmp_path: Path, number: signal.Signals) -> None:
 def descendants(pid: int) -> list[int]:
     """The process ids of all children, and of theirs."""
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    children = [int(each) for each in text.split()]
-    return children + [each for child in children for each in descendants(child)]
+    children = [int(pid) for pid in text.split()]
+    return children + [pid for child in children for pid in descendants(child)]

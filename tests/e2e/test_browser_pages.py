@@ -124,10 +124,10 @@ def is_for_everybody(browser: Chrome, texts: Texts, heading: str, width: int) ->
     sees(browser, "h1", heading)
     assert browser.find_element(By.TAG_NAME, "html").get_dom_attribute("lang") == texts.language
     assert heading in browser.title
-    for each in browser.find_elements(By.CSS_SELECTOR, "a, button, input:not([type=hidden])"):
-        assert each.accessible_name
-        if each.tag_name != "a" or "button" in str(each.get_dom_attribute("class")):
-            assert each.size["height"] >= 44  # WCAG 2.2 §2.5.5, in CSS pixels
+    for element in browser.find_elements(By.CSS_SELECTOR, "a, button, input:not([type=hidden])"):
+        assert element.accessible_name
+        if element.tag_name != "a" or "button" in str(element.get_dom_attribute("class")):
+            assert element.size["height"] >= 44  # WCAG 2.2 §2.5.5, in CSS pixels
     size = browser.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
     assert size["width"] == width, "nothing sticks out"
     looks: list[dict[str, Any]] = browser.execute_script(LOOK)
@@ -145,7 +145,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def _luminance(colour: str) -> float:
-    parts = [int(each) / 255 for each in colour.removeprefix("rgb(").rstrip(")").split(",")]
+    parts = [int(part) / 255 for part in colour.removeprefix("rgb(").rstrip(")").split(",")]
     red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
@@ -223,7 +223,7 @@ def test_a_way_back_stays_on_this_site(browser: Chrome) -> None:
         " ",
         "e.x",
     ]
-    texts = ["".join(each) for size in range(1, 5) for each in product(parts, repeat=size)]
+    texts = ["".join(letters) for size in range(1, 5) for letters in product(parts, repeat=size)]
     paths = [text for text in texts if return_paths.safe(text) == text]
     assert len(paths) > 1000
     reading = (
@@ -239,4 +239,4 @@ def _nothing_is_blocked(browser: Chrome) -> Iterator[None]:
     yield
     told = [str(line["message"]) for line in browser.get_log("browser")]  # type: ignore[no-untyped-call]
     usual = ("with a status of", "/favicon.ico")
-    assert [each for each in told if not any(one in each for one in usual)] == []
+    assert [message for message in told if not any(one in message for one in usual)] == []

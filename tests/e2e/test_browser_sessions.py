@@ -119,7 +119,7 @@ def log_in(browser: Chrome, front: Gateway, name: str) -> None:
 def press(browser: Chrome, name: str) -> None:
     """Presses the one button that is called this, for eyes or for ears."""
     buttons = browser.find_elements(By.TAG_NAME, "button")
-    [button] = [each for each in buttons if each.accessible_name == name]
+    [button] = [found for found in buttons if found.accessible_name == name]
     button.click()
 
 
@@ -130,7 +130,7 @@ def sees(browser: Chrome, tag: str, *texts: str) -> None:
     """
 
     def shown(_browser: Chrome) -> bool:
-        return [each.text for each in browser.find_elements(By.TAG_NAME, tag)] == list(texts)
+        return [element.text for element in browser.find_elements(By.TAG_NAME, tag)] == list(texts)
 
     wait = WebDriverWait(browser, HANG, ignored_exceptions=[WebDriverException])
     try:
@@ -149,7 +149,7 @@ def _nothing_is_blocked(browser: Chrome) -> Iterator[None]:
     yield
     told = [str(line["message"]) for line in browser.get_log("browser")]  # type: ignore[no-untyped-call]
     usual = ("status of 401", "/favicon.ico")
-    assert [each for each in told if not any(one in each for one in usual)] == []
+    assert [message for message in told if not any(one in message for one in usual)] == []
 
 
 def test_one_device_ends_another(browser: Chrome, front: Gateway, name: str) -> None:

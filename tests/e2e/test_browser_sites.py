@@ -105,7 +105,7 @@ class Place:
         return self.browser.title == "Home"
 
     def cookies(self) -> list[str]:
-        return [str(each["name"]) for each in self.browser.get_cookies()]
+        return [str(cookie["name"]) for cookie in self.browser.get_cookies()]
 
     def fetch(self, path: str, **options: object) -> object:
         """The status that a script sees, `opaque` where it may see none, or `failed`."""

@@ -95,17 +95,17 @@ def shop(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Iterat
         logins = [
             {
                 "kind": "oidc",
-                "path": each["redirect_uris"].removeprefix(url).removesuffix("/callback"),
+                "path": client["redirect_uris"].removeprefix(url).removesuffix("/callback"),
                 "name": name,
                 "issuer": provider.issuer,
-                "client_id": each["client_id"],
-                "client_secret": each["client_secret"],
+                "client_id": client["client_id"],
+                "client_secret": client["client_secret"],
                 "client_auth": auth,
                 "token": token,
                 "scopes": ["openid", "profile"],
                 "renew_before": 2,
             }
-            for each, name, auth, token in zip(
+            for client, name, auth, token in zip(
                 clients,
                 ("Example ID", "Other ID"),
                 ("client_secret_basic", "client_secret_post"),
@@ -315,8 +315,8 @@ def test_a_logout_at_the_provider_ends_the_session_here(
     shop: Shop, browser: Chrome, laptop: Chrome
 ) -> None:
     """On every gateway, by the provider's session (`sid`): the same user's other browser stays."""
-    for each in (browser, laptop):
-        log_in(each, shop, "bob")
+    for visitor in (browser, laptop):
+        log_in(visitor, shop, "bob")
     left, other = cookie_of(browser), cookie_of(laptop)
     assert shop.everywhere(left) == shop.everywhere(other) == [200, 200]
     leave_provider(browser, shop)
@@ -330,8 +330,8 @@ def test_a_logout_at_the_provider_may_end_all_sessions(
     shop: Shop, browser: Chrome, laptop: Chrome
 ) -> None:
     """A provider that names the user alone (`sub`) ends them on all devices, on every gateway."""
-    for each in (browser, laptop):
-        log_in(each, shop, "bob", at="Other ID")
+    for visitor in (browser, laptop):
+        log_in(visitor, shop, "bob", at="Other ID")
     left, other = cookie_of(browser), cookie_of(laptop)
     assert shop.everywhere(left) == shop.everywhere(other) == [200, 200]
     leave_provider(browser, shop)

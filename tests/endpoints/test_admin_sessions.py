@@ -118,7 +118,7 @@ async def test_who_does_not_know_the_secret(
     assert place.events == [Event("refused", address="127.0.0.1", reason="admin_secret")] * len(
         wrong
     )
-    assert {each.reason for each in place.refused} == {"admin_secret"}
+    assert {refusal.reason for refusal in place.refused} == {"admin_secret"}
     assert len(await handles(place, "alice")) == 1
 
 
@@ -193,10 +193,10 @@ async def test_ending_all_of_a_subject(admin: Client, place: World, redis: Redis
         client.setrange(name, 0, b"\x02")
         assert await ask(admin, "DELETE", "/sessions?subject=alice") == (200, {"revoked": 3})
         assert not client.exists(name)
-    assert {(each.kind, each.subject, each.by) for each in place.events} == {
+    assert {(event.kind, event.subject, event.by) for event in place.events} == {
         ("revoke", "alice", "admin")
     }
-    assert {each.session_id for each in place.events} == ids
+    assert {event.session_id for event in place.events} == ids
     assert len(await handles(place, "bob")) == 1
     assert await ask(admin, "DELETE", "/sessions?subject=alice") == (200, {"revoked": 0})
 
@@ -213,8 +213,8 @@ async def test_ending_what_was_issued_before_a_moment(
     path = "/sessions?issued_before="
     assert await ask(admin, "DELETE", f"{path}{moment}") == (200, {"revoked": 0})
     assert await ask(admin, "DELETE", f"{path}2022-01-01T00:00:00Z") == (200, {"revoked": 2})
-    assert {each.session_id for each in place.events} == set(old)
-    assert {replace(each, session_id="") for each in place.events} == {
+    assert {event.session_id for event in place.events} == set(old)
+    assert {replace(event, session_id="") for event in place.events} == {
         Event("revoke", who, "", "192.0.2.7", "Safari on iPhone", by="admin")
         for who in ("alice", "bob")
     }

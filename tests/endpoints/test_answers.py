@@ -36,7 +36,7 @@ async def test_a_fault_shows_nothing_of_its_inside(caplog: pytest.LogCaptureFixt
         text = await answer.text()
     assert (answer.status, json.loads(text)["reason"]) == (500, "internal_error")
     assert "secret" not in text
-    assert [each.reason for each in counted] == ["internal_error"]
+    assert [refusal.reason for refusal in counted] == ["internal_error"]
     lines = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert len(lines) == 1
     assert "RuntimeError" in lines[0].getMessage()

@@ -267,7 +267,7 @@ async def test_no_backend_sets_the_cookies_of_keys(
     async with world(redis.url, **(mint if kind == "mint" else backends)) as place:
         own = {"X_Requested_With": "cookie", **OWN} if cookie else {}
         for status in (200, 302, 401):
-            lines = [("Set-Cookie", each) for each in THEIRS]
+            lines = [("Set-Cookie", cookie) for cookie in THEIRS]
             if kind == "backend" and status < 400:
                 lines.append(("Set-Cookie", f"sid={token_of('alice')}; Path=/"))
             place.backend.answer = web.Response(
@@ -277,7 +277,7 @@ async def test_no_backend_sets_the_cookies_of_keys(
             assert got == status
             handed_out = status == 200 or (kind == "backend" and status == 302)
             set_by = fields.getall("Set-Cookie")
-            kept = [each for each in set_by if "lk_" not in each]
+            kept = [line for line in set_by if "lk_" not in line]
             assert kept == (THEIRS[-2:] if kind == "mint" else THEIRS[-1:])
             in_cookie = handed_out and (cookie or kind == "backend")
             assert len(set_by) == len(kept) + in_cookie

@@ -99,11 +99,15 @@ async def test_a_wrong_password(place: World, language: str, texts: Texts) -> No
     assert '"alice"' not in body.decode()
     again, page = Form(body.decode()), read_page(body)
     assert (again.action, again.fields) == (shown.action, shown.fields)
-    [said] = [each for each in page.all("p") if each.attributes.get("role") == "alert"]
+    [said] = [
+        paragraph for paragraph in page.all("p") if paragraph.attributes.get("role") == "alert"
+    ]
     notice = texts.notice("wrong_login")
     assert said.text == f"{notice.heading} {notice.words}"
     assert page.the("title").text.startswith(notice.heading)
-    fields = [each for each in page.all("input") if each.attributes.get("type") != "hidden"]
+    fields = [
+        element for element in page.all("input") if element.attributes.get("type") != "hidden"
+    ]
     assert {field.attributes["aria-describedby"] for field in fields} == {said.attributes["id"]}
     right = urlencode({**again.fields, "username": "alice", "password": PASSWORD}).encode()
     status, headers, _ = await place.ask("POST", again.action, right, **OWN)

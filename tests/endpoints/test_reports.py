@@ -57,7 +57,7 @@ async def test_a_login_without_a_backend(redis: RedisServer) -> None:
     async with world(redis.url, timeouts={"connect": 0.1}, **away) as place:
         await place.ask("POST", "/login", BODY, **ASKED)
         assert place.events == [Event("login_failed", reason="upstream_unreachable", **WHO)]
-        assert [each.reason for each in place.refused] == ["upstream_unreachable"]
+        assert [refusal.reason for refusal in place.refused] == ["upstream_unreachable"]
 
 
 async def test_a_login_without_a_store(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ async def test_a_login_without_a_store(tmp_path: Path) -> None:
                 client.config_set("maxmemory", 1)
             await place.ask("POST", "/login", BODY, **ASKED)
             assert place.events == [Event("login_failed", reason="store_unavailable", **WHO)]
-            assert [each.reason for each in place.refused] == ["store_unavailable"]
+            assert [refusal.reason for refusal in place.refused] == ["store_unavailable"]
 
 
 async def test_what_is_no_login_is_no_failed_one(place: World) -> None:
@@ -78,7 +78,7 @@ async def test_what_is_no_login_is_no_failed_one(place: World) -> None:
     await place.ask("OPTIONS", "/login", Access_Control_Request_Method="POST")
     await place.ask("GET", "/login")
     assert place.events == []
-    assert [each.reason for each in place.refused] == ["method_not_allowed"]
+    assert [refusal.reason for refusal in place.refused] == ["method_not_allowed"]
 
 
 async def test_a_browser_that_logs_in_anew(place: World) -> None:

@@ -64,9 +64,9 @@ async def test_the_list_as_json(place: World) -> None:
         "Unknown device",
         False,
     )
-    for each in times:
-        assert RFC3339.fullmatch(each)
-        age = datetime.now(UTC) - datetime.fromisoformat(each)
+    for moment in times:
+        assert RFC3339.fullmatch(moment)
+        age = datetime.now(UTC) - datetime.fromisoformat(moment)
         assert timedelta(seconds=-2) < age < timedelta(minutes=5)
 
 
@@ -75,11 +75,11 @@ async def test_each_sees_its_own_subject_only(place: World) -> None:
     one, two, three = [(await log_in(place))[1] for _ in range(3)]
     _, bob = await log_in(place, "bob")
     for own in (one, two, three):
-        handles = [each["handle"] for each in await listed(place, own)]
+        handles = [session["handle"] for session in await listed(place, own)]
         assert handles[0] == own
         assert set(handles) == {one, two, three}
-        assert [each["current"] for each in await listed(place, own)] == [True, False, False]
-    assert [each["handle"] for each in await listed(place, bob)] == [bob]
+        assert [session["current"] for session in await listed(place, own)] == [True, False, False]
+    assert [session["handle"] for session in await listed(place, bob)] == [bob]
 
 
 @pytest.mark.parametrize(
@@ -90,9 +90,9 @@ async def test_any_subject(place: World, subject: str) -> None:
     _, own = await log_in(place, subject)
     _, also = await log_in(place, subject)
     await log_in(place, "somebody else")
-    assert {each["handle"] for each in await listed(place, own)} == {own, also}
+    assert {session["handle"] for session in await listed(place, own)} == {own, also}
     assert (await place.ask("DELETE", f"/sessions/{also}", **by_header(own)))[0] == 204
-    assert [each["handle"] for each in await listed(place, own)] == [own]
+    assert [session["handle"] for session in await listed(place, own)] == [own]
 
 
 async def test_the_time_of_the_last_use(redis: RedisServer) -> None:
@@ -107,7 +107,7 @@ async def test_the_time_of_the_last_use(redis: RedisServer) -> None:
             await asyncio.sleep(0.2)
             place.sessions.near.clear()
             await place.entry(key)
-            by_handle = {each["handle"]: each for each in await listed(place, own)}
+            by_handle = {session["handle"]: session for session in await listed(place, own)}
             if by_handle[own]["last_seen"] > by_handle[own]["created"]:
                 break
             assert time.monotonic() < until
@@ -199,7 +199,7 @@ async def test_others_are_not_to_be_found(place: World) -> None:
         for handle in (bob, "0" * 43, "x", bob + "A", "%2e%2e", "%EB%82%98", "a%2Fb", "%FF", "*")
     ]
     assert {(status, body) for status, _, body in unknown} == {(404, unknown[0][2])}
-    assert {tuple(sorted(each[1])) for each in unknown} == {tuple(sorted(unknown[0][1]))}
+    assert {tuple(sorted(reply[1])) for reply in unknown} == {tuple(sorted(unknown[0][1]))}
     assert json.loads(unknown[0][2])["reason"] == "no_session"
     assert await place.is_known(key)
 
@@ -236,8 +236,8 @@ async def test_a_form_ends_one_as_well(place: World) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        *[(each, "/sessions", "GET, HEAD") for each in ("POST", "PUT", "DELETE", "OPTIONS")],
-        *[(each, "/sessions/x", "DELETE, POST") for each in ("GET", "HEAD", "PUT", "PATCH")],
+        *[(method, "/sessions", "GET, HEAD") for method in ("POST", "PUT", "DELETE", "OPTIONS")],
+        *[(method, "/sessions/x", "DELETE, POST") for method in ("GET", "HEAD", "PUT", "PATCH")],
     ],
 )
 async def test_other_methods_are_refused(place: World, method: str, path: str, allow: str) -> None:
@@ -323,9 +323,9 @@ async def test_all_ends_every_session_of_the_subject(redis: RedisServer) -> None
         assert await known(place, keys) == [False, False, False]
         assert await place.is_known(bobs)
         assert len(place.backend.asked) == asked + 1
-        assert {(each.kind, each.reason) for each in place.events} == {("logout", "all")}
-        assert [each.session_id for each in place.events][-1] == own
-        assert {each.session_id for each in place.events} == {own, *others}
+        assert {(event.kind, event.reason) for event in place.events} == {("logout", "all")}
+        assert [event.session_id for event in place.events][-1] == own
+        assert {event.session_id for event in place.events} == {own, *others}
 
 
 async def test_others_ends_all_but_this_one(redis: RedisServer) -> None:
@@ -342,8 +342,8 @@ async def test_others_ends_all_but_this_one(redis: RedisServer) -> None:
         assert "Set-Cookie" not in headers
         assert await known(place, keys) == [True, False, False]
         assert len(place.backend.asked) == asked
-        assert {(each.kind, each.reason) for each in place.events} == {("logout", "others")}
-        assert {each.session_id for each in place.events} == set(others)
+        assert {(event.kind, event.reason) for event in place.events} == {("logout", "others")}
+        assert {event.session_id for event in place.events} == set(others)
         again = await place.ask("POST", "/logout?scope=others", **by_cookie(own), **OWN)
         assert again[0] == 204
 

@@ -36,7 +36,7 @@ async def page_of(place: World, session_id: str, path: str = "/sessions", **more
 
 def posts_to(button: Element, page: Element) -> str:
     """Where a button's form goes; it is a POST that works without a script."""
-    [form] = [each for each in page.all("form") if button in each.all("button")]
+    [form] = [element for element in page.all("form") if button in element.all("button")]
     assert form.attributes["method"] == "post"
     return form.attributes["action"]
 
@@ -53,7 +53,7 @@ async def test_the_page(place: World) -> None:
     first, second = page.the("ul").all("li")
     assert first.the("h2").text == "Firefox on Linux This device"
     assert second.the("h2").text == "Safari on iPhone"
-    assert [each.text for each in first.all("dt")] == ["IP address", "Logged in", "Last active"]
+    assert [term.text for term in first.all("dt")] == ["IP address", "Logged in", "Last active"]
     assert first.all("dd")[0].text == "192.0.2.7"
     for moment in first.all("time") + second.all("time"):
         machine, plain = moment.attributes["datetime"], moment.text
@@ -61,7 +61,7 @@ async def test_the_page(place: World) -> None:
         assert plain == f"{machine[:10]} {machine[11:16]} UTC"
     assert first.all("dd")[1].text.startswith("just now ")
     buttons = page.all("button")
-    assert [(each.text, posts_to(each, page)) for each in buttons] == [
+    assert [(button.text, posts_to(button, page)) for button in buttons] == [
         ("Log out", f"/sessions/{own}"),
         ("Log out", f"/sessions/{other}"),
         ("Log out all other devices", "/logout?scope=others"),
@@ -73,7 +73,7 @@ async def test_an_only_device(place: World) -> None:
     """With nothing else to log out, there are no buttons for it."""
     _, own = await log_in(place)
     page = await page_of(place, own)
-    assert [posts_to(each, page) for each in page.all("button")] == [f"/sessions/{own}"]
+    assert [posts_to(button, page) for button in page.all("button")] == [f"/sessions/{own}"]
     assert page.the("main").all("p")[-1].text == ENGLISH.only_device
 
 
@@ -86,14 +86,14 @@ async def test_everybody_can_use_it(place: World) -> None:
     page = await page_of(place, own)
     assert page.the("html").attributes["lang"] == "en"
     assert len(page.the("main").all("h1")) == 1
-    names = [each.attributes["aria-label"] for each in page.the("ul").all("button")]
+    names = [button.attributes["aria-label"] for button in page.the("ul").all("button")]
     assert names == ["Log out Firefox on Linux", "Log out Safari on iPhone"]
-    ids = [each.attributes["id"] for each in page.everything() if "id" in each.attributes]
+    ids = [element.attributes["id"] for element in page.everything() if "id" in element.attributes]
     assert len(ids) == len(set(ids))
     for button in page.the("ul").all("button"):
         assert button.text in button.attributes["aria-label"]
         assert button.attributes["aria-describedby"] in ids
-    zoom = [each for each in page.all("meta") if each.attributes.get("name") == "viewport"]
+    zoom = [element for element in page.all("meta") if element.attributes.get("name") == "viewport"]
     assert zoom[0].attributes["content"] == "width=device-width, initial-scale=1"
     assert ":focus-visible" in page.the("style").text
 
@@ -103,8 +103,8 @@ def test_colours_can_be_told_apart() -> None:
     style = (Path(views.__file__).parent / "templates" / "style.css").read_text()
     found = re.findall(r":root \{(.*?)\}", style, re.DOTALL)
     assert len(found) == 2
-    for each in found:
-        colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", each))
+    for block in found:
+        colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block))
         for behind in ("ground", "card"):
             for name in ("ink", "quiet", "accent", "danger"):
                 assert contrast(colours[name], colours[behind]) >= 4.5, (name, behind)
@@ -304,7 +304,7 @@ async def test_a_refusal_is_a_page_for_people(place: World, texts: Texts) -> Non
         assert page.the("main").all("p")[0].text == notice.words
         assert ("WWW-Authenticate" in headers) is (status == 401)
         assert ("Allow" in headers) is (status == 405)
-        links = [each.attributes["href"] for each in page.all("a")]
+        links = [link.attributes["href"] for link in page.all("a")]
         assert links == (["/sessions"] if status == 404 else [])
 
 
@@ -337,7 +337,7 @@ async def test_people_read_that_they_are_logged_out(
             page = read_page(body)
             assert (status, page.the("h1").text) == (200, texts.logged_out.heading)
             assert ("Set-Cookie" in headers) is bool(fields)
-            links = [(each.attributes["href"], each.text) for each in page.all("a")]
+            links = [(link.attributes["href"], link.text) for link in page.all("a")]
             assert links == ([(login_page, texts.again)] if login_page else [])
 
 

@@ -305,7 +305,9 @@ def test_nobody_has_a_field_of_ours_removed(here: Site, key: str, names: str) ->
     here.backend.clear(shop)
     code = here.ask("GET", "/public/x", *plain, *lies).status
     assert code in (200, 400)
-    told = [(each.get("x-user-id", ""), each.get("authorization", "")) for each in here.reached()]
+    told = [
+        (fields.get("x-user-id", ""), fields.get("authorization", "")) for fields in here.reached()
+    ]
     assert told == [("", "")] * (code == 200)
 
 
@@ -437,7 +439,9 @@ def test_the_log_names_the_client(here: Site, key: str) -> None:
         sock.sendall(request.encode())
         while sock.recv(65536):
             pass
-    assert [each["client"] for each in here.gateway.records(path="/api/from-afar")] == ["127.0.0.5"]
+    assert [record["client"] for record in here.gateway.records(path="/api/from-afar")] == [
+        "127.0.0.5"
+    ]
 
 
 def test_a_reload_goes_unnoticed(here: Site, key: str) -> None:

@@ -22,7 +22,10 @@ SAFE = {
 def floors() -> dict[str, Version]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [Requirement(text) for text in project["dependencies"]]
-    return {each.name: Version(next(iter(each.specifier)).version) for each in wanted}
+    return {
+        requirement.name: Version(next(iter(requirement.specifier)).version)
+        for requirement in wanted
+    }
 
 
 @pytest.mark.parametrize("name", SAFE)

@@ -122,10 +122,10 @@ def test_a_stranger_cannot_keep_the_owner_out(pair: list[Gateway]) -> None:
         assert got == (401 if turn < 3 else 429)
     assert b"\r\nRetry-After: " in answer
     assert b'"too_many_attempts"' in answer
-    for each in pair:
-        assert log_in(each, "right", address=STRANGER.format(99))[0] == 429
-        assert log_in(each, "right")[0] == 200
-        assert log_in(each, "right", name="bob", address=STRANGER.format(99))[0] == 200
+    for running in pair:
+        assert log_in(running, "right", address=STRANGER.format(99))[0] == 429
+        assert log_in(running, "right")[0] == 200
+        assert log_in(running, "right", name="bob", address=STRANGER.format(99))[0] == 200
 
 
 def test_an_address_that_tries_many_accounts(pair: list[Gateway]) -> None:

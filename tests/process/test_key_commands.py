@@ -132,11 +132,11 @@ def test_keys_are_sessions(tmp_path: Path, redis: RedisServer, backend: Upstream
         issue(relay, token_of("bob"), subject="bob", name="one")
         held = [log_in(relay.port, "alice") for _ in range(4)]
         assert [call(relay, key) for key in held] == [401, 401, 200, 200]
-        named = {each["name"] for each in listed(relay, "--subject", "alice")}
+        named = {listed_key["name"] for listed_key in listed(relay, "--subject", "alice")}
         assert named == {"one", "two", "three"}
         assert len(listed(relay)) == 4
         shown = sessions(relay, "list", "--subject", "alice")["sessions"]
-        assert {each["device"] for each in shown} == {*named, "Unknown device"}
+        assert {device["device"] for device in shown} == {*named, "Unknown device"}
         assert len(shown) == 5
         assert revoked(relay, "--subject", "alice", "--name", "two") == 1
         assert revoked(relay, "--subject", "alice", "--name", "two") == 0
@@ -184,14 +184,14 @@ def test_a_key_for_which_tokens_are_minted(
         time.sleep(2.5)
         assert call(relay, key) == 200
         sent = set(re.findall(rb"Authorization: Bearer (\S+)\r\n", backend.got))
-        read = [jwt.decode(each, options={"verify_signature": False}) for each in sent]
+        read = [jwt.decode(token, options={"verify_signature": False}) for token in sent]
         assert len(read) >= 3
-        assert {(each["sub"], each["role"], each["level"][0]) for each in read} == {
+        assert {(claims["sub"], claims["role"], claims["level"][0]) for claims in read} == {
             ("robot", "bot", 1)
         }
         ends = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 90 * 86_400))
-        assert all(each["ends"].startswith(ends) for each in listed(relay))
-        assert {each["name"] for each in listed(relay)} == {"robot"}
+        assert all(listed_key["ends"].startswith(ends) for listed_key in listed(relay))
+        assert {listed_key["name"] for listed_key in listed(relay)} == {"robot"}
         assert revoked(relay, "--subject", "robot") == 2
         assert call(relay, key) == 401
 

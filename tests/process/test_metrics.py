@@ -78,7 +78,7 @@ def test_counters_survive_workers(tmp_path: Path, redis: RedisServer, shop: Upst
                 reload(relay)
                 until_two(relay, set(old))
             assert relay.metrics()[NO_KEY] == 10 * number
-        slots = {each.stem.rpartition("_")[2] for each in folder.iterdir()}
+        slots = {file.stem.rpartition("_")[2] for file in folder.iterdir()}
         assert slots <= {"0", "1", "2", "3"}
     assert not folder.exists()
 

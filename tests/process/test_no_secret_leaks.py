@@ -216,7 +216,7 @@ def test_no_secret_leaks(
         folder = folder_of(relay)
         for path in ("/metrics", "/healthz", "/readyz", "/nothing"):
             flows.admin("GET", path)
-        numbers = b"".join(each.read_bytes() for each in folder.iterdir())
+        numbers = b"".join(file.read_bytes() for file in folder.iterdir())
     planted.plant(*backend.tokens, *backend.families)
     assert kinds == {
         "login",
@@ -466,6 +466,6 @@ def test_what_a_secret_decodes_to_would_be_found(part: str) -> None:
     """As a record would hold it that was not sealed."""
     planted = Planted()
     planted.plant(JWT, keys.new_key(bytes(range(32))).reveal())
-    _, payload, signature = (base64.urlsafe_b64decode(each + "==") for each in JWT.split("."))
+    _, payload, signature = (base64.urlsafe_b64decode(part + "==") for part in JWT.split("."))
     held = {"payload": payload, "signature": signature, "random bytes of a key": bytes(range(32))}
     assert len(planted.found(b"\x01" + held[part] + b"\x02")) == 1

@@ -58,11 +58,11 @@ def sections(provider: Upstream, shop: Upstream, backend: Upstream, **changes: A
 
 def servers(behaviour: list[Any]) -> Iterator[list[Upstream]]:
     made = [Upstream() for _ in behaviour]
-    for each, answer in zip(made, behaviour, strict=True):
-        each.answer = answer
+    for provider, answer in zip(made, behaviour, strict=True):
+        provider.answer = answer
     yield made
-    for each in made:
-        each.stop()
+    for provider in made:
+        provider.stop()
 
 
 @pytest.fixture(scope="module")

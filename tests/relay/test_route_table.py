@@ -48,7 +48,7 @@ def rule(path: str, auth: str = "required", *methods: str, **more: Any) -> Rule:
 
 def table(*rules: Rule, guarded: tuple[bytes, ...] = ()) -> RouteTable:
     login = BackendPaths(guarded)
-    return RouteTable([], [(each.path, each.methods, each.route(login)) for each in rules], login)
+    return RouteTable([], [(rule.path, rule.methods, rule.route(login)) for rule in rules], login)
 
 
 def decided(routes: RouteTable, path: bytes, method: bytes = b"GET") -> str:
@@ -300,7 +300,7 @@ RULES = st.lists(
     st.builds(rule, PATTERNS, st.sampled_from(["public", "optional", "required"])),
     min_size=1,
     max_size=6,
-    unique_by=lambda each: each.path,
+    unique_by=lambda rule: rule.path,
 )
 PLAIN = ["api", "me", "x", "API", "Me", "m%65"]
 ODD = ["..", ".", "%2e%2e", ".%2E", "index.php", "me.json", "api.", "api%20", "me;a", "..;a", "x."]
@@ -326,7 +326,7 @@ def test_no_spelling_leads_around_a_rule(rules: list[Rule], path: str, backend: 
     for name, fold in FOLDINGS.items():
         if name in backend:
             taken = fold(taken)
-    by_spelling = Table((each.path, None, each) for each in rules)
+    by_spelling = Table((rule.path, None, rule) for rule in rules)
     meant = by_spelling.match(taken.encode())
     if isinstance(found, Refusal) or meant is None or by_spelling.names(strict):
         return

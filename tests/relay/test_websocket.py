@@ -34,7 +34,7 @@ def test_between_frames(sizes: list[tuple[int, bool]], cuts: list[int]) -> None:
         ends.add(len(data))
     followed, at = Frames(), 0
     assert followed.between
-    for cut in [*sorted(each for each in cuts if each < len(data)), len(data)]:
+    for cut in [*sorted(offset for offset in cuts if offset < len(data)), len(data)]:
         followed.feed(data[at:cut])
         at = cut
         assert followed.between == (at in ends)

@@ -109,8 +109,8 @@ def both(
         gateway(folder / "two", redis.url, **sections(servers)) as two,
     ):
         yield one, two
-        for each in (one, two):
-            for log in (each.log, each.access_log, each.audit_log):
+        for running in (one, two):
+            for log in (running.log, running.access_log, running.audit_log):
                 text = log.read_text()
                 assert "eyJ" not in text
                 assert "lk_" not in text

@@ -124,8 +124,8 @@ def test_tokens_are_minted_anew_on_every_gateway(pair: Pair, backend: Verifying)
     until = time.monotonic() + 2.5 * LIFE
     names = set()
     while time.monotonic() < until:
-        for each in pair:
-            code, said, _ = call(each, key)
+        for running in pair:
+            code, said, _ = call(running, key)
             assert code == 200, said
             names.add(said["jti"])
         time.sleep(0.1)
@@ -153,7 +153,7 @@ def test_keys_are_rotated_by_reloads_and_nobody_is_logged_out(
         key = log_in(running.port)
         for keys, signs in (([old, new], "old"), ([new, old], "new"), ([new], "new")):
             take(running, tmp_path, sections(backend, *keys))
-            eventually(partial(shows, running, {each["kid"] for each in keys}))
+            eventually(partial(shows, running, {key["kid"] for key in keys}))
             eventually(partial(is_signed, running, key, backend, signs))
         assert call(running, key)[0] == 200
     assert backend.refused == []
@@ -218,7 +218,7 @@ def shows(running: Gateway, ids: set[str]) -> bool:
     """Whether the key set has keys of these ids, and no others."""
     url = f"http://127.0.0.1:{running.port}/.well-known/jwks.json"
     with urllib.request.urlopen(url, timeout=20) as answer:
-        return {each["kid"] for each in json.load(answer)["keys"]} == ids
+        return {key["kid"] for key in json.load(answer)["keys"]} == ids
 
 
 def is_signed(running: Gateway, key: str, backend: Verifying, by: str) -> bool:

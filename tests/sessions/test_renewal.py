@@ -77,7 +77,7 @@ def test_a_session_revoked_meanwhile_is_not_resurrected(pair: Pair, backend: Ren
     waiting.join()
     assert answers == [401]
     assert len(backend.tokens) == 2
-    assert [call(each, key)[0] for each in pair] == [401, 401]
+    assert [call(running, key)[0] for running in pair] == [401, 401]
 
 
 def test_a_refresh_that_takes_longer_than_a_lease(pair: Pair, backend: Renewing) -> None:

@@ -96,7 +96,7 @@ def test_each_upstream_gets_its_own(running: Gateway, backend: Verifying) -> Non
     everything = said(backend, running, key, "/api/all/x", "all")
     assert (everything["role"], everything["name"]) == ("user", "alice")
     own = said(backend, running, key, "/api/x", "everybody")
-    assert len({each["jti"] for each in (shop, bare, everything, own)}) == 4
+    assert len({claims["jti"] for claims in (shop, bare, everything, own)}) == 4
     assert own["exp"] > time.time() + 200
 
 
@@ -201,7 +201,7 @@ def test_a_refused_token_is_followed_by_another(running: Gateway, backend: Verif
     backend.audience, seen = "nobody", len(backend.seen)
     assert call(running, key, path="/api/shop/x")[0] == 401
     first, second = (
-        jwt.decode(each, options={"verify_signature": False}) for each in backend.seen[seen:]
+        jwt.decode(token, options={"verify_signature": False}) for token in backend.seen[seen:]
     )
     assert first["jti"] != second["jti"]
     assert first["aud"] == second["aud"] == "shop"

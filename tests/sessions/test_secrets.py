@@ -60,4 +60,4 @@ def with_secrets(backend: Renewing, secrets: list[str]) -> dict[str, object]:
 
 
 def codes(gateways: list[Gateway], keys: list[str]) -> set[int]:
-    return {call(each, key)[0] for each in gateways for key in keys}
+    return {call(running, key)[0] for running in gateways for key in keys}

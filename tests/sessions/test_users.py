@@ -54,8 +54,8 @@ def pair(
         gateway(folder / "two", redis.url, **sections) as two,
     ):
         yield one, two
-    for each in (one, two):
-        written = each.log.read_text() + each.access_log.read_text()
+    for running in (one, two):
+        written = running.log.read_text() + running.access_log.read_text()
         assert PASSWORD not in written
         assert "$argon2id" not in written
 
@@ -89,17 +89,17 @@ def test_a_user_from_the_command_line_to_the_backend(
     backend.trust(pair[1].port)
     code, reply = log_in(pair[0], "alice")
     assert code == 200, reply
-    for each in pair:
-        code, said, _ = call(each, reply["token"])
+    for running in pair:
+        code, said, _ = call(running, reply["token"])
         assert (code, said["sub"], said["role"]) == (200, "alice", "admin")
-        assert call(each, reply["token"], path="/api/admin/x")[0] == 200
+        assert call(running, reply["token"], path="/api/admin/x")[0] == 200
     backend.audience = "shop"
     assert call(pair[1], reply["token"], path="/api/shop/x")[1]["aud"] == "shop"
     backend.audience = None
     code, problem = log_in(pair[1], "alice", "a wrong one")
     assert (code, problem["reason"]) == (401, "wrong_login")
     assert log_out(pair[1], reply["token"]) == 204
-    assert [call(each, reply["token"])[0] for each in pair] == [401, 401]
+    assert [call(running, reply["token"])[0] for running in pair] == [401, 401]
 
 
 def test_who_is_removed_is_out_with_the_present_token(

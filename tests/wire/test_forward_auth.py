@@ -517,7 +517,9 @@ def test_one_connection_for_many_questions(gate: Gateway, key: str) -> None:
             ("/api/y", bearer(key)),
         ]
         for uri, line in asked:
-            lines = "".join(f"{each}\r\n" for each in (*as_nginx("GET", uri), line) if each)
+            lines = "".join(
+                f"{field_line}\r\n" for field_line in (*as_nginx("GET", uri), line) if field_line
+            )
             client.send(f"GET {VERIFY} HTTP/1.1\r\n{HOST}\r\n{lines}\r\n".encode())
         got = [client.answer()[0] for _ in asked]
     assert got == [200, 401, 200, 200]

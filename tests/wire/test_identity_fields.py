@@ -214,11 +214,11 @@ def test_a_proxy_passes_no_other_spelling_on(gate: Gateway, key: str, line: str)
     so is one with a field that overrides what has been decided on.
     """
     name = line.partition(":")[0].lower()
-    overwritten = {each.lower() for each in IDENTITY}
+    overwritten = {name.lower() for name in IDENTITY}
     if name in overwritten:
         for lines, value in (((f"Authorization: Bearer {key}",), "alice"), ((), "")):
             got = fields_by_name(ask(gate.port, question(line, *lines)))
-            assert [got[each] for each in IDENTITY] == [value] * len(IDENTITY)
+            assert [got[name] for name in IDENTITY] == [value] * len(IDENTITY)
     elif name != "x_session_key":
         answer = ask(gate.port, question(line, f"Authorization: Bearer {key}"))
         assert (status(answer), b"unfit_field" in answer) == (400, True)

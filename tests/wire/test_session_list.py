@@ -29,7 +29,7 @@ def listed(relay: Gateway, key: str, *lines: str) -> list[dict[str, Any]]:
 
 
 def handle_of(relay: Gateway, key: str) -> str:
-    return next(str(each["handle"]) for each in listed(relay, key) if each["current"])
+    return next(str(session["handle"]) for session in listed(relay, key) if session["current"])
 
 
 @pytest.mark.parametrize("cookie", [False, True])
@@ -38,7 +38,7 @@ def test_both_carriers(relay: Gateway, cookie: bool) -> None:
     name = f"carrier-{cookie}"
     key, other = log_in(relay.port, name), log_in(relay.port, name)
     own, victim = handle_of(relay, key), handle_of(relay, other)
-    assert {each["handle"] for each in listed(relay, key)} == {own, victim}
+    assert {session["handle"] for session in listed(relay, key)} == {own, victim}
     same = ["Origin: http://a.example"]
     answer = ask(relay.port, request("DELETE", f"/sessions/{victim}", key, *same, cookie=cookie))
     assert status(answer) == 204
@@ -68,7 +68,7 @@ def test_nobody_says_who_they_are(relay: Gateway) -> None:
     victim, own = handle_of(relay, bobs), handle_of(relay, alices)
     for name in ("X-Latchkey-Session", "x_latchkey_session", "X-Latchkey.Session"):
         line = f"{name}: {victim}"
-        assert [each["handle"] for each in listed(relay, alices, line)] == [own]
+        assert [session["handle"] for session in listed(relay, alices, line)] == [own]
         assert status(ask(relay.port, request("GET", "/sessions", "", line))) == 401
         answer = ask(relay.port, request("DELETE", f"/sessions/{victim}", alices, line))
         assert status(answer) == 404

@@ -118,7 +118,7 @@ def test_a_logout_is_instant_and_for_one_device_alone(
     second = ask(relay.port, LOGOUT % key.encode())
     unknown = ask(relay.port, LOGOUT % (b"lk_" + b"A" * 49))
     keyless = ask(relay.port, b"POST /logout HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-    assert [status(each) for each in (first, second, unknown, keyless)] == [204] * 4
+    assert [status(reply) for reply in (first, second, unknown, keyless)] == [204] * 4
     assert status(ask(relay.port, API % key.encode())) == 401
     assert status(ask(relay.port, API % other.encode())) == 200
 
