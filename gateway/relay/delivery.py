@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 class Delivery:
     """Brings one answer to the client. For its connection it is a `ResponseHandler`."""
 
+    # Without a dict, for the reason that `Exchange` gives.
     __slots__ = (
         "_exchange",
         "_forward",

@@ -61,7 +61,6 @@ class Exchange:
     """
 
     tunnel: Tunnel | None = None  # once the protocol has been switched
-    close = False  # the client's connection ends with this exchange
     logs_out = False  # its session ends with it
     has_interim = False  # the upstream has answered with a 1xx
     has_sought_token = False  # for one that the upstream refused
@@ -82,6 +81,7 @@ class Exchange:
         if head.forwarding and client.peer.trusted:
             self.request_id = request_ids.given_id(head) or self.own_id
         self.began = time.monotonic()
+        # whether the client's connection ends with this exchange
         self.close = head.close or (head.old and not head.keep_alive)
 
     @cached_property

@@ -41,6 +41,7 @@ POSTPONED, WAITING, SENT, OVER = State
 class Upload:
     """Sends one request. For its pool it is a `Waiter`."""
 
+    # Without a dict, for the reason that `Exchange` gives.
     __slots__ = (
         "_body",
         "_exchange",
