@@ -13,7 +13,7 @@ from gateway.core.logins.login_outcomes import Outcome
 from gateway.core.logins.mfa import steps
 from gateway.core.logins.mfa.steps import NO_STEP, Step
 from gateway.core.logins.request_echo import EchoDetector
-from gateway.core.logins.request_readings import Unreadable
+from gateway.core.logins.request_readings import UnreadableRequest
 from gateway.logins import Attempt
 from gateway.observe.events import Event
 from gateway.store.errors import StoreUnavailable
@@ -163,5 +163,5 @@ async def passwords_in(attempt: Attempt) -> int:
 def _passwords(sent: EchoDetector) -> int:
     try:
         return password_fields.count(sent.texts())
-    except Unreadable:
+    except UnreadableRequest:
         return password_fields.MAX_PASSWORDS

@@ -16,12 +16,12 @@ _MAX_KINDS = 1000
 
 
 def limit_repeats() -> None:
-    """Limit what this process logs by `Repeats`, on every handler."""
+    """Limit what this process logs by `RepeatFilter`, on every handler."""
     for handler in logging.getLogger().handlers:
-        handler.addFilter(Repeats())
+        handler.addFilter(RepeatFilter())
 
 
-class Repeats(logging.Filter):
+class RepeatFilter(logging.Filter):
     """Passes the first records of a kind in a window.
 
     A later one says how many were left out.

@@ -24,7 +24,7 @@ from urllib.parse import quote
 from gateway.config.files import read_file
 from gateway.core.http.addresses import MAX_UNIX_PATH_BYTES
 from gateway.store.embedded_servers import (
-    Server,
+    InstalledServer,
     UnreadableDataError,
     choose_server,
     how_to_begin_anew,
@@ -61,7 +61,7 @@ class EmbeddedStore:
     def __init__(self, data_dir: str) -> None:
         self._folder = Path(data_dir)
         self._socket = embedded_socket(data_dir)
-        self._server: Server | None = None
+        self._server: InstalledServer | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: IO[bytes] | None = None
         self._log_start = 0  # where the running server's lines begin in the log (bytes)
@@ -124,8 +124,8 @@ class EmbeddedStore:
         with contextlib.suppress(OSError), (self._folder / _LOG).open("rb") as log:
             log.seek(self._log_start)
             lines = log.read().decode(errors="replace").split("\n")
-            told = [_LOG_PREFIX.sub("", line).strip() for line in lines]
-            return next((line for line in reversed(told) if line), "")[:_MAX_CAUSE_LETTERS]
+            texts = [_LOG_PREFIX.sub("", line).strip() for line in lines]
+            return next((line for line in reversed(texts) if line), "")[:_MAX_CAUSE_LETTERS]
         return ""
 
     def reap(self) -> None:
@@ -243,7 +243,7 @@ def unix_url(path: Path) -> str:
     return f"unix://{quote(str(path))}"
 
 
-def choose_embedded_server(folder: Path) -> Server:
+def choose_embedded_server(folder: Path) -> InstalledServer:
     """The server that can run over a data directory. Changes nothing.
 
     Raises `EmbeddedStoreError`.

@@ -55,18 +55,18 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class InstalledServer:
     """A server that is installed."""
 
     binary: str
     release: Release
 
 
-def installed_servers() -> list[Server]:
+def installed_servers() -> list[InstalledServer]:
     """The servers of this machine: the `embedded` extra's, then the PATH's."""
     places = [bundled_binary(), shutil.which("valkey-server"), shutil.which("redis-server")]
     found = [(place, _release_of(place)) for place in places if place is not None]
-    return [Server(place, release) for place, release in found if release is not None]
+    return [InstalledServer(place, release) for place, release in found if release is not None]
 
 
 def bundled_binary() -> str | None:
@@ -78,7 +78,7 @@ def bundled_binary() -> str | None:
     return None
 
 
-def choose_server(servers: Sequence[Server], folder: Path) -> Server:
+def choose_server(servers: Sequence[InstalledServer], folder: Path) -> InstalledServer:
     """The server for a data directory, if possible of the writer's product.
 
     Raises `UnreadableDataError`, also where the append-only file has lost its manifest: a server
@@ -98,7 +98,7 @@ def choose_server(servers: Sequence[Server], folder: Path) -> Server:
     return min(able, key=lambda server: server.release.product not in products)
 
 
-def note_server(folder: Path, server: Server) -> None:
+def note_server(folder: Path, server: InstalledServer) -> None:
     """Note which server writes to a data directory from now on."""
     new = folder / f"{_NOTE}.new"
     new.write_text(f"{server.release}\n")
@@ -180,7 +180,7 @@ def _release(product: str, *version: str | None) -> Release:
     return Release(product.capitalize(), tuple(int(part) for part in version if part))
 
 
-def _explain(servers: Iterable[Server], writers: Sequence[Release], folder: Path) -> str:
+def _explain(servers: Iterable[InstalledServer], writers: Sequence[Release], folder: Path) -> str:
     newest = max(writers, key=lambda writer: writer.version)
     here = " and ".join(f"{server.release} ({server.binary})" for server in servers)
     needed = f"{newest.product} {newest.version[0]}.{newest.version[1]} or newer"

@@ -12,7 +12,7 @@ from gateway.core.sessions import keys
 from gateway.core.sessions.keys import Key
 from gateway.core.sessions.records import Foreign, NewerVersion, Records
 from gateway.core.sessions.sealing import Unsealable
-from gateway.core.sessions.session import Session, Unreadable
+from gateway.core.sessions.session import Session, UnreadableSession
 from gateway.core.tokens import jwt_text
 from gateway.store.errors import NewerSession, StoreUnavailable
 from gateway.store.lookups import Lookups
@@ -131,7 +131,7 @@ class Resolver:
         except NewerVersion:
             _log.error("session %s is of a newer version", session_id[:12])
             raise NewerSession from None
-        except (Foreign, Unsealable, Unreadable) as error:
+        except (Foreign, Unsealable, UnreadableSession) as error:
             _log.error("session %s cannot be opened: %s", session_id[:12], type(error).__name__)
             return _UNREADABLE
         has_ended = session.ends_at <= time.time() or self._is_gone(session_id)

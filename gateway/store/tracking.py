@@ -251,8 +251,8 @@ async def _maxmemory_policy(connection: Connection) -> str:
     """The server's maxmemory-policy; "" where an ACL forbids to ask."""
     await connection.send_command("INFO", "memory")
     try:
-        told = await connection.read_response()
+        answer = await connection.read_response()
     except ResponseError:
         return ""
-    found = _POLICY.search(told.decode() if isinstance(told, bytes) else str(told))
+    found = _POLICY.search(answer.decode() if isinstance(answer, bytes) else str(answer))
     return found[1] if found else ""

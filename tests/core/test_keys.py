@@ -12,7 +12,7 @@ from gateway.core.sessions.sealing import Sealer, Unsealable
 from gateway.core.sessions.session import (
     Session,
     Token,
-    Unreadable,
+    UnreadableSession,
     dump_session,
     load_session,
     renewal_time,
@@ -146,7 +146,7 @@ def test_what_is_no_session(data: bytes) -> None:
     """Unreadable, never a crash."""
     try:
         session = load_session("id", "alice", data)
-    except Unreadable:
+    except UnreadableSession:
         return
     assert session.id == "id"
 

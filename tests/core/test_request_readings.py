@@ -12,7 +12,7 @@ from gateway.core.logins.request_readings import (
     MAX_MEMBERS,
     MAX_STEPS,
     MAX_UNPACKED,
-    Unreadable,
+    UnreadableRequest,
     readings,
 )
 
@@ -89,7 +89,7 @@ def test_packed_bodies(coding: str, packed: bytes) -> None:
 )
 def test_bodies_that_cannot_be_unpacked(coding: str, body: bytes) -> None:
     """It is not known what they hold: they are large, or packed in another way."""
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableRequest):
         read(body, [("Content-Encoding", coding)])
 
 
@@ -97,5 +97,5 @@ def test_unknown_charsets() -> None:
     """Of bytes that are no UTF-8, nothing is known."""
     fields = [("Content-Type", "text/plain; charset=x-unknown")]
     assert holds("plain", read(b"plain", fields))
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableRequest):
         read(b"\xff\xfe\xfd", fields)

@@ -52,7 +52,7 @@ from gateway.core.logins.provider_metadata import BadMetadata
 from gateway.core.logins.replies import Reply, UnreadableReply, nothing_sent
 from gateway.core.logins.reply_tokens import NoToken
 from gateway.core.logins.request_echo import EchoDetector
-from gateway.core.logins.request_readings import Unreadable
+from gateway.core.logins.request_readings import UnreadableRequest
 from gateway.core.logins.token_places import Auto, JsonPointer
 from gateway.core.logins.token_response import BadTokenResponse
 from gateway.core.sessions import devices, keys
@@ -311,7 +311,7 @@ def _sent(text: bytes) -> None:
 
 def _counted(text: bytes) -> None:
     """What a guess may be counted by."""
-    with suppress(Unreadable):
+    with suppress(UnreadableRequest):
         password_fields.count(EchoDetector("", [], text).texts())
     shown = text.decode("latin-1")
     steps.read([("a", shown), (shown, "a")], [("Authorization", shown), ("Cookie", shown)])

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from gateway.observe.worker_log import Repeats
+from gateway.observe.worker_log import RepeatFilter
 
 
 def record(message: str, *args: object, name: str = "gateway.logins") -> logging.LogRecord:
@@ -16,7 +16,7 @@ def test_one_message_passes_some_times(monkeypatch: pytest.MonkeyPatch) -> None:
     """With all values; other messages and other loggers pass. In the next window the first
     one says how many were left out.
     """
-    repeats = Repeats()
+    repeats = RepeatFilter()
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     passed = [repeats.filter(record("login %s: no token", number)) for number in range(1000)]
@@ -36,7 +36,7 @@ def test_one_message_passes_some_times(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_remembered_is_bounded() -> None:
     """Messages that are made anew each time are one kind, beyond a number of them."""
-    repeats = Repeats()
+    repeats = RepeatFilter()
     passed = [repeats.filter(record(f"message {number}")) for number in range(5000)]
     assert sum(passed) == 1020
     assert len(repeats._passed) <= 1001

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.core.secret import Secret
-from gateway.store.servers.connect import Access, connect
+from gateway.store.servers.connect import StoreAccess, connect
 from gateway.store.servers.sentinel import SentinelAnswer, SentinelPool, newest_answer
 from tests.support.redis_sentinel import SERVICE, RedisSentinel, redis_sentinel
 from tests.support.redis_server import RedisServer, eventually
@@ -51,8 +51,8 @@ async def pool(setup: RedisSentinel) -> AsyncIterator[SentinelPool]:
         yield pool
 
 
-async def connected(url: str, access: Access | None = None) -> AsyncIterator[SentinelPool]:
-    client: Any = connect(url, TIMEOUT, access or Access()).client
+async def connected(url: str, access: StoreAccess | None = None) -> AsyncIterator[SentinelPool]:
+    client: Any = connect(url, TIMEOUT, access or StoreAccess()).client
     yield client.connection_pool
     await client.aclose()
 
@@ -119,7 +119,7 @@ async def test_an_acl_that_hides_the_epoch(setup: RedisSentinel) -> None:
         with sentinel.client() as client:
             client.execute_command("ACL", "SETUSER", "asks", "on", ">a-password", *may)
     hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in setup.sentinels)
-    access = Access(sentinel_username="asks", sentinel_password=Secret("a-password"))
+    access = StoreAccess(sentinel_username="asks", sentinel_password=Secret("a-password"))
     async for pool in connected(f"redis+sentinel://{hosts}/{SERVICE}", access):
         assert await pool.primary() == address(setup.servers[1])
 

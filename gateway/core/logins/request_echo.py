@@ -13,7 +13,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from gateway.core.logins.request_readings import Unreadable, readings, values
+from gateway.core.logins.request_readings import UnreadableRequest, readings, values
 
 # In bytes. A body of this size is read in a few ms; a larger one is read in a thread.
 MAX_SMALL = 16 * 1024
@@ -67,7 +67,7 @@ class EchoDetector:
         try:
             if self._squeezed is None:
                 self._squeezed = list(self._squeezed_readings())
-        except Unreadable:
+        except UnreadableRequest:
             return True
         pieces = _pieces(text)
         return any(piece in reading for reading in self._squeezed for piece in pieces)
@@ -82,11 +82,11 @@ class EchoDetector:
         try:
             texts = readings(self._target, fields, self._body)
             return any(alias.search(text) or _STORED_DOCUMENT.search(text) for text in texts)
-        except Unreadable:
+        except UnreadableRequest:
             return True
 
     def texts(self) -> Iterator[str]:
-        """The request in all its readings. Raises `Unreadable`."""
+        """The request in all its readings. Raises `UnreadableRequest`."""
         return readings(self._target, self._fields, self._body)
 
     def _squeezed_readings(self) -> Iterator[bytes]:

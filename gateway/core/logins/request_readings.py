@@ -77,12 +77,12 @@ _GZIP, _ZLIB, _BARE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 _WINDOWS = {"gzip": (_GZIP,), "x-gzip": (_GZIP,), "deflate": (_ZLIB, _BARE)}
 
 
-class Unreadable(ValueError):
+class UnreadableRequest(ValueError):
     """The request cannot be read well enough to rule out that it holds a text."""
 
 
 def readings(target: str, fields: Sequence[tuple[str, str]], body: bytes) -> Iterator[str]:
-    """A request in all its readings, itself first. Raises `Unreadable`.
+    """A request in all its readings, itself first. Raises `UnreadableRequest`.
 
     target: the part of the request's target that the client chose
     """
@@ -95,7 +95,7 @@ def readings(target: str, fields: Sequence[tuple[str, str]], body: bytes) -> Ite
         for text in new:
             size += len(text)
             if size > MAX_READ:
-                raise Unreadable
+                raise UnreadableRequest
             yield text
         seen.update(new)
         latest = (inner for text in new for inner in _opened(_legible(text), charsets))
@@ -114,12 +114,12 @@ def _charsets(fields: Sequence[tuple[str, str]], body: bytes) -> list[str]:
     """The charsets of a request: those that it names, and UTF-8."""
     declared = [name for line in values(fields, "content-type") for name in _CHARSET.findall(line)]
     if not _is_utf8(body) and any(codec(name) is None for name in declared):
-        raise Unreadable
+        raise UnreadableRequest
     mentioned = (b"".join(found) for found in _CHARSET_IN_BODY.findall(body))
     named = [*declared, *(name.decode() for name in mentioned)]
     charsets = dict.fromkeys(filter(None, map(codec, named)))
     if len(charsets) > _MAX_CHARSETS:
-        raise Unreadable
+        raise UnreadableRequest
     return list(dict.fromkeys(["utf_8", *charsets]))
 
 
@@ -201,7 +201,7 @@ def _unpacked(body: bytes, packings: list[str]) -> list[bytes]:
     for packing in reversed(packings):
         bodies = [inner for packed in bodies for inner in _without(packing.strip(), packed)]
     if not bodies:
-        raise Unreadable
+        raise UnreadableRequest
     return bodies
 
 
@@ -224,11 +224,11 @@ def _inflated(packed: bytes, window: int) -> bytes | None:
         except zlib.error:
             return None
         if len(body) > MAX_UNPACKED:
-            raise Unreadable
+            raise UnreadableRequest
         packed = inflator.unused_data
         if not packed:
             return body
-    raise Unreadable
+    raise UnreadableRequest
 
 
 def _unbrotlied(packed: bytes) -> bytes:
@@ -236,7 +236,7 @@ def _unbrotlied(packed: bytes) -> bytes:
     try:
         body: bytes = decompressor.process(packed, output_buffer_limit=MAX_UNPACKED)
     except brotli.error:
-        raise Unreadable from None
+        raise UnreadableRequest from None
     if len(body) > MAX_UNPACKED or not decompressor.can_accept_more_data():
-        raise Unreadable
+        raise UnreadableRequest
     return body

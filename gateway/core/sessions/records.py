@@ -69,7 +69,7 @@ class Records:
         )
 
     def open(self, key: Key, session_id: str, record: bytes) -> Session:
-        """The session. Raises `Foreign`, `Unsealable` and `Unreadable`."""
+        """The session. Raises `Foreign`, `Unsealable` and `UnreadableSession`."""
         texts, seal = parts(record)
         beside = b"%b\n%b" % (session_id.encode(), texts)
         content = self._sealer.open(key, beside, seal)

@@ -85,7 +85,7 @@ class Lifetimes:
     skew: float  # how far a backend's clock may differ from ours
 
 
-class Unreadable(ValueError):
+class UnreadableSession(ValueError):
     """The bytes are no session that this version can read."""
 
 
@@ -131,7 +131,7 @@ def dump_session(session: Session) -> bytes:
 
 
 def load_session(session_id: str, subject: str, data: bytes) -> Session:
-    """The session that `dump_session` has written. Raises `Unreadable`."""
+    """The session that `dump_session` has written. Raises `UnreadableSession`."""
     try:
         ends, expires, renew = _TIMES.unpack_from(data)
         line, refresh, token = data[_TIMES.size :].split(b"\n", 2)
@@ -148,4 +148,4 @@ def load_session(session_id: str, subject: str, data: bytes) -> Session:
             intern(cookie.decode()),  # few: as many as backends set
         )
     except (ValueError, struct.error) as error:
-        raise Unreadable from error
+        raise UnreadableSession from error

@@ -37,7 +37,7 @@ _MAX_KEYS = 8
 
 # By the reason for operators: the refusal for the client. A client does not learn that there is a
 # session which cannot be read, or that a cookie is not one of the gateway's.
-_TOLD = {
+_REFUSALS = {
     "not_a_key": refusals.NOT_A_KEY,
     "token_not_key": refusals.TOKEN_NOT_KEY,
     "invalid_key": refusals.BAD_KEY,
@@ -97,7 +97,7 @@ class SessionFinder:
         if head.cookie is not None and reason not in _KEPT and not route.is_endpoint:
             self._cookies.forget(head, peer)
         if not _counts_as_none(route, head):
-            raise Refused(_TOLD[reason], event=_event(head.credential, reason))
+            raise Refused(_REFUSALS[reason], event=_event(head.credential, reason))
 
     async def _resolve(self, route: Route, head: RequestHead, peer: Peer) -> ResolvedSession | None:
         assert head.credential is not None

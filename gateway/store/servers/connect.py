@@ -32,7 +32,7 @@ _MAX_CONNECTIONS = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class StoreAccess:
     """Credentials and certificates for the store that stand beside its URL."""
 
     username: str = ""
@@ -42,10 +42,10 @@ class Access:
     context: ssl.SSLContext | None = None
 
 
-_BY_URL_ALONE = Access()
+_BY_URL_ALONE = StoreAccess()
 
 
-def access(store: Store, url: str) -> Access:
+def access(store: Store, url: str) -> StoreAccess:
     """The access that config.yaml gives.
 
     Raises `OSError` if a file of `store.tls` is unusable.
@@ -55,7 +55,7 @@ def access(store: Store, url: str) -> Access:
         tls = store.tls
         context = client_context(tls.ca_file, tls.cert_file, tls.key_file, verify=tls.verify)
     sentinel = store.sentinel
-    return Access(
+    return StoreAccess(
         store.username or "",
         store.password,
         sentinel.username or "",
@@ -64,7 +64,7 @@ def access(store: Store, url: str) -> Access:
     )
 
 
-def connect(url: str, timeout: float, access: Access = _BY_URL_ALONE) -> Topology:
+def connect(url: str, timeout: float, access: StoreAccess = _BY_URL_ALONE) -> Topology:
     """The topology that `url` names, not yet connected.
 
     `timeout` bounds connecting (seconds).
@@ -85,7 +85,7 @@ def connect(url: str, timeout: float, access: Access = _BY_URL_ALONE) -> Topolog
     return SingleServer(Redis.from_pool(BlockingConnectionPool(**settings)))
 
 
-def _account(place: StorePlace, access: Access) -> dict[str, str]:
+def _account(place: StorePlace, access: StoreAccess) -> dict[str, str]:
     """The user and password for the servers that hold the data."""
     if access.password is not None:
         return _login(access.username, access.password)
@@ -93,18 +93,18 @@ def _account(place: StorePlace, access: Access) -> dict[str, str]:
 
 
 def _login(username: str, password: Secret | None) -> dict[str, str]:
-    told = {"username": username, "password": password.reveal() if password else ""}
-    return {name: value for name, value in told.items() if value}
+    given = {"username": username, "password": password.reveal() if password else ""}
+    return {name: value for name, value in given.items() if value}
 
 
-def _context(place: StorePlace, access: Access) -> dict[str, ssl.SSLContext]:
+def _context(place: StorePlace, access: StoreAccess) -> dict[str, ssl.SSLContext]:
     if not place.tls:
         return {}
     return {"context": access.context or ssl.create_default_context()}
 
 
 def _sentinel_pool(
-    place: StorePlace, access: Access, timeout: float, settings: dict[str, Any]
+    place: StorePlace, access: StoreAccess, timeout: float, settings: dict[str, Any]
 ) -> SentinelPool:
     return SentinelPool(
         place.hosts,

@@ -74,7 +74,7 @@ _FACTORS = frozenset(
 _STEPS = frozenset({"code", "confirm", "confirmation", "verification", "verify"})
 _NEEDS = frozenset({"needed", "pending", "required"})
 # In a message, which may mention a factor by the way.
-_TOLD = frozenset({*_NEEDS, "enter", "sent"})
+_NEEDS_IN_MESSAGES = frozenset({*_NEEDS, "enter", "sent"})
 
 # The step is over, or there is none.
 _SETTLED = frozenset(
@@ -136,7 +136,7 @@ def _is_said(name: str, text: str) -> bool:
     if not _SETTLED.isdisjoint(found):
         return False
     if _MESSAGE.fullmatch(name):
-        return not (_FACTORS.isdisjoint(found) or _TOLD.isdisjoint(found))
+        return not (_FACTORS.isdisjoint(found) or _NEEDS_IN_MESSAGES.isdisjoint(found))
     return _STATUS.fullmatch(name) is not None and _names_step(found)
 
 
