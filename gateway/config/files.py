@@ -13,11 +13,14 @@ MAX_FILE_BYTES = 16 * 2**20
 
 def read_file(path: Path) -> bytes:
     """Read a regular file. Raises `OSError`, also for a pipe or a device."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    with open(path, "rb", opener=_open_without_blocking) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "is not a regular file", str(path))
         return bounded(file.read(MAX_FILE_BYTES + 1), path)
+
+
+def _open_without_blocking(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def read_stream(path: Path) -> bytes:
