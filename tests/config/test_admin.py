@@ -52,6 +52,6 @@ def test_a_secret_that_can_be_guessed(tmp_path: Path, secret: str) -> None:
 )
 @pytest.mark.parametrize("log", ["access_log", "audit_log"])
 def test_where_a_log_goes(tmp_path: Path, log: str, said: str, means: str) -> None:
-    """YAML's `off` is a word here; a file is relative to config.yaml, for whoever reads that."""
+    """YAML's `off` is a word here; a file is relative to config.yaml."""
     config = read(tmp_path, f"{log}: {said}")
     assert getattr(config, log) == means.format(folder=tmp_path)

@@ -48,7 +48,7 @@ WRONG = {
     "a section": f"{{path: '{SECRET}', kind: [1], url: {{a: '{SECRET}'}}}}",
 }
 
-# Words of pydantic's, of Python's, and of nobody who writes a config.yaml.
+# Words of pydantic and of Python, which no config.yaml has.
 JARGON = re.compile(
     r"input|pydantic|validat|lax|(?<!')strict\b|union|literal|constrained|function|instance|tuple"
     r"|\bdict|boolean|integer|\bstr\b|\bint\b|\bbool\b|string|float|NoneType|(?-i:\bNone\b)|Error\b"

@@ -396,7 +396,7 @@ def test_what_is_said_of_browsers(tmp_path: Path, text: str, complaint: str) -> 
 
 
 def test_a_login_page_is_needed(tmp_path: Path) -> None:
-    """Or there is nowhere to send anybody to."""
+    """Or there is no page to send visitors to."""
     text = MINIMAL.replace("path: /*,", "path: /api/*, on_unauthenticated: login,")
     [problem] = problems(tmp_path, text)
     assert "routes[0].on_unauthenticated: needs a login_page" in problem

@@ -52,7 +52,7 @@ def test_where_the_list_is(tmp_path: Path, text: str, path: str | None) -> None:
     ],
 )
 def test_what_is_no_place_for_it(tmp_path: Path, text: str, message: str) -> None:
-    """It is one path with others below it, and nobody else's."""
+    """It is one path with others below it, and no route has it."""
     [problem] = problems(tmp_path, MINIMAL + text)
     assert problem.startswith("config.yaml:5:")
     assert message in problem
@@ -129,7 +129,7 @@ def test_the_folder_is_relative_to_the_file(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    """It is said before anybody wants to see a page."""
+    """It is said before a page is shown."""
     assert problems(tmp_path, MINIMAL + "pages: {templates: ./mine}") == [
         "config.yaml:5:20: pages.templates: is not a folder"
     ]
@@ -177,7 +177,7 @@ def test_a_broken_template(tmp_path: Path, name: str, text: str, line: int, mess
     ],
 )
 def test_a_text_that_cannot_be(tmp_path: Path, text: str, line: int, message: str) -> None:
-    """As for templates: it is said where and why, before anybody reads it."""
+    """As for templates: it is said where and why, before a page is shown."""
     [problem] = problems(tmp_path, with_templates(tmp_path, texts__yaml=text))
     assert problem.startswith(f"mine/texts.yaml:{line}:1: pages.templates: ")
     assert message in problem

@@ -60,7 +60,7 @@ def test_tls_files(tmp_path: Path) -> None:
 
 
 def test_an_encrypted_key_asks_nobody(tmp_path: Path) -> None:
-    """OpenSSL would ask for the password on the terminal, where nobody may sit."""
+    """OpenSSL would ask for the password on a terminal, which a service lacks."""
     key = tmp_path / "client.key"
     made = certificates(tmp_path / "pki")
     key.write_text(

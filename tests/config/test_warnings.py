@@ -45,7 +45,7 @@ def test_an_upstream_whose_certificate_is_not_checked(tmp_path: Path) -> None:
 
 
 def test_a_lenient_upstream(tmp_path: Path) -> None:
-    """Whoever else reads its answers may read them in another way."""
+    """Another reader of its answers may read them in another way."""
     upstream = {"servers": "http://127.0.0.1:9000", "lenient": True}
     [warning] = warned(tmp_path, upstreams={"api": upstream})
     assert "upstreams.api.lenient: accepts responses that break HTTP/1.1" in warning

@@ -29,7 +29,7 @@ from gateway.core.http.origins import authority, host_of, is_own_site, plain_aut
     ],
 )
 def test_whose(site: str | None, origin: str | None, *, own: bool) -> None:
-    """The site's own, or not; whoever cannot show it is not."""
+    """The site's own, or not; a request that cannot show it is not."""
     assert is_own_site(site=site, origin=origin, host="a.example") is own
 
 

@@ -1,4 +1,4 @@
-"""Nobody is sent to another site after a login."""
+"""No browser is sent to another site after a login."""
 
 from urllib.parse import parse_qs, urlsplit
 

@@ -38,7 +38,7 @@ class Places:
 
 
 def test_one_client_gets_half_of_the_places() -> None:
-    """And whoever comes next finds some."""
+    """And the next client finds some."""
     places = Places(256)
     assert places.flood("a") == 129
     assert places.take("b")
@@ -65,7 +65,7 @@ def test_a_client_gets_more_when_others_leave() -> None:
 
 
 def test_clients_that_take_one_each_get_all_the_places() -> None:
-    """A share keeps nothing free for nobody."""
+    """A share keeps no place free without another client."""
     places = Places(256)
     assert all(places.take(f"client {number}") for number in range(256))
     assert not places.take("one more")
@@ -90,7 +90,7 @@ def test_what_a_client_may_always_have() -> None:
 
 
 def test_clients_that_cannot_be_told_apart_have_no_share() -> None:
-    """All who come by a proxy that names nobody are not one client."""
+    """All clients of a proxy that names none are not one client."""
     assert Places(256).flood("") == 256
 
 

@@ -120,7 +120,7 @@ def log_in(browser: Chrome, password: str) -> None:
 
 
 def is_for_everybody(browser: Chrome, texts: Texts, heading: str, width: int) -> None:
-    """A page that can be read by everybody: with their eyes, their ears, and their fingers."""
+    """A page that all people can read: with their eyes, their ears, and their fingers."""
     sees(browser, "h1", heading)
     assert browser.find_element(By.TAG_NAME, "html").get_dom_attribute("lang") == texts.language
     assert heading in browser.title

@@ -1,4 +1,4 @@
-"""What pages can do to somebody who is logged in, the site's own and others': by a real browser."""
+"""What pages can do to a user who is logged in, the site's own and others': by a real browser."""
 
 import base64
 import hashlib
@@ -207,7 +207,7 @@ def front(
 def place(
     front: tuple[str, Gateway, Path], servers: tuple[Upstream, Upstream], browser: Chrome
 ) -> Place:
-    """Somebody whom no other test knows, logged in by the page's form."""
+    """A user whom no other test knows, logged in by the page's form."""
     host, relay, users = front
     name = f"alice{secrets.token_hex(4)}"
     write(users, **{name: user()})
@@ -255,7 +255,7 @@ def test_other_sites_pages(place: Place, other: str) -> None:
 
 @pytest.mark.parametrize("other", ["x.{}", "evil.test"])
 def test_other_sites_logins(place: Place, other: str) -> None:
-    """Nobody is logged in as somebody else: by a form, nor by one that is not to look like one, at
+    """No visitor becomes another user: by a form, nor by one that is not to look like one, at
     a backend that sets the cookie by itself.
     """
     before = place.cookies()
@@ -268,7 +268,7 @@ def test_other_sites_logins(place: Place, other: str) -> None:
 
 
 def test_a_siblings_cookie(place: Place) -> None:
-    """Its pages can have the browser send a cookie here; with a key in it, nobody is logged in."""
+    """Its pages can have the browser send a cookie here; a key in it logs no visitor in."""
     [mine] = place.browser.get_cookies()
     place.browser.execute_cdp_cmd("Network.clearBrowserCookies", {})
     names = ("session", "latchkey") if HOSTS[place.host] else ("session",)

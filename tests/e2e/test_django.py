@@ -26,7 +26,7 @@ class Site:
     def ask(
         self, method: str, path: str, data: Any = None, key: str = "", port: int = 0
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
-        """Asks the gateway, or whoever listens on `port`."""
+        """Asks the gateway, or the server on `port`."""
         connection = http.client.HTTPConnection("127.0.0.1", port or self.front.port, timeout=20)
         headers = {"Content-Type": "application/json"} if data is not None else {}
         if key:

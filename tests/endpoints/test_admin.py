@@ -105,7 +105,7 @@ async def test_other_paths_are_not_there(admin: TestClient) -> None:  # type: ig
 
 
 async def test_metrics_are_text(admin: TestClient) -> None:  # type: ignore[type-arg]
-    """In the format that Prometheus reads, and for whoever reaches the listener."""
+    """In the format that Prometheus reads, and for every client that reaches the listener."""
     answer = await admin.get("/metrics")
     assert (answer.status, await answer.text()) == (200, "up 1\n")
     assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"

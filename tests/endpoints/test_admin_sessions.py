@@ -83,7 +83,7 @@ ALL = [
 async def test_without_a_secret_in_the_configuration_it_is_off(
     place: World, method: str, path: str
 ) -> None:
-    """Whatever a caller sends: what nobody has asked for must not be open."""
+    """Whatever a caller sends: what config.yaml does not ask for must not be open."""
     await issue(place)
     async with listener(place, None) as client:
         for headers in ({}, WITH_SECRET, {"Authorization": "Bearer "}):
@@ -130,7 +130,7 @@ async def test_the_challenge(admin: Client) -> None:
 
 
 async def test_listing(admin: Client, place: World) -> None:
-    """A subject's devices with their handles and times; nobody else's, and no secret."""
+    """A subject's own devices with their handles and times, and no secret."""
     mine = {await issue(place), await issue(place)}
     await issue(place, "bob")
     status, answer = await ask(admin, "GET", "/sessions?subject=alice")

@@ -80,7 +80,7 @@ async def test_a_redirect_after_a_form(here: World) -> None:
     [{}, {"Sec_Fetch_Site": "cross-site"}, {"Origin": "https://evil.example"}, {"Origin": "null"}],
 )
 async def test_another_sites_form(here: World, said: dict[str, str]) -> None:
-    """It could log a visitor in as somebody else: 403, and the backend is not even asked."""
+    """It could log a visitor in as another user: 403, and the backend is not even asked."""
     status, fields, _ = await here.ask("POST", "/login", FIELDS, **FORM, **said)
     assert (status, "Set-Cookie" in fields) == (403, False)
     assert here.backend.asked == []
@@ -132,7 +132,7 @@ async def test_a_form_of_parts(
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/json", ""])
 async def test_another_site_and_a_backends_own_cookie(here: World, kind: str) -> None:
-    """Whatever the request looks like, it logs no visitor in as somebody else: no session begins,
+    """Whatever the request looks like, it logs no visitor in as another user: no session begins,
     and the cookie does not come. A program, which does not say who caused it, is let in.
     """
     here.backend.answer = web.Response(headers={"Set-Cookie": f"sid={token_of('mallory')}"})
@@ -258,7 +258,7 @@ THEIRS = [
 async def test_no_backend_sets_the_cookies_of_keys(
     redis: RedisServer, kind: str, cookie: bool
 ) -> None:
-    """wire-rules.md#E7: neither as it logs somebody in nor as it refuses to; what else it sets
+    """wire-rules.md#E7: neither as it logs a user in nor as it refuses to; what else it sets
     passes.
     """
     login = {"kind": kind, "path": "/login", "upstream": "accounts"}

@@ -131,7 +131,7 @@ async def test_whatever_else_is_refused(place: World) -> None:
 
 
 async def test_another_sites_form_is_not_shown_again(place: World) -> None:
-    """Whoever was tricked is told so, and led nowhere."""
+    """A visitor who was tricked is told so, and led nowhere."""
     sent = urlencode({**WRONG, "return_to": "/orders"}).encode()
     status, _, body = await place.ask("POST", "/login", sent, **{**OWN, "Sec_Fetch_Site": "none"})
     assert status == 401

@@ -182,7 +182,7 @@ async def test_the_cookie_of_a_key_is_deleted(place: World, name: str, attribute
 async def test_another_site_cannot_log_out_by_cookie(
     place: World, method: str, fields: dict[str, str], passes: bool
 ) -> None:
-    """With a cookie, whoever asks has to show that it is the site's own page."""
+    """With a cookie, a request has to show that the site's own page sent it."""
     key, session_id = await log_in(place)
     status, headers, body = await place.ask(method, "/logout", **by_cookie(session_id), **fields)
     if passes:

@@ -43,7 +43,7 @@ async def test_a_login(place: World) -> None:
     ],
 )
 async def test_a_login_that_fails(place: World, reply: web.Response, reason: str) -> None:
-    """Why, in one stable word. Who it was for is the backend's to say; what was typed is nobody's:
+    """Why, in one stable word. Who it was for is the backend's to say; what was typed is not told:
     many a password has been typed into the field for the name.
     """
     place.backend.answer = reply
@@ -52,7 +52,7 @@ async def test_a_login_that_fails(place: World, reply: web.Response, reason: str
 
 
 async def test_a_login_without_a_backend(redis: RedisServer) -> None:
-    """Nobody listens there; or nobody answers in time."""
+    """No server listens there, or none answers in time."""
     away = {"upstreams": {"accounts": f"http://127.0.0.1:{free_port()}"}}
     async with world(redis.url, timeouts={"connect": 0.1}, **away) as place:
         await place.ask("POST", "/login", BODY, **ASKED)
@@ -61,7 +61,7 @@ async def test_a_login_without_a_backend(redis: RedisServer) -> None:
 
 
 async def test_a_login_without_a_store(tmp_path: Path) -> None:
-    """The backend said yes, and nobody got a key."""
+    """The backend said yes, and the client got no key."""
     with redis_server(tmp_path) as server:
         async with world(server.url) as place:
             place.backend.answer = answer({"token": token_of("alice")})

@@ -71,7 +71,7 @@ async def test_the_list_as_json(place: World) -> None:
 
 
 async def test_each_sees_its_own_subject_only(place: World) -> None:
-    """A list holds no session of anybody else, and its order puts the caller's own first."""
+    """A list holds no session of another subject, and its order puts the caller's own first."""
     one, two, three = [(await log_in(place))[1] for _ in range(3)]
     _, bob = await log_in(place, "bob")
     for own in (one, two, three):
@@ -86,7 +86,7 @@ async def test_each_sees_its_own_subject_only(place: World) -> None:
     "subject", ["앨리스", 'a"b', "<script>alert(1)</script>", "%41 é/#?&", "x" * 1024]
 )
 async def test_any_subject(place: World, subject: str) -> None:
-    """Whatever a subject is called, it is found, and is nobody else."""
+    """Whatever a subject is called, it is found, and is no other one."""
     _, own = await log_in(place, subject)
     _, also = await log_in(place, subject)
     await log_in(place, "somebody else")
@@ -190,7 +190,7 @@ async def test_another_device_is_ended(place: World) -> None:
 
 
 async def test_others_are_not_to_be_found(place: World) -> None:
-    """The answer for somebody else's session is, to the byte, the one for none at all."""
+    """The answer for another subject's session is, to the byte, the one for none at all."""
     _, own = await log_in(place)
     key, bob = await log_in(place, "bob")
     unknown = [
@@ -241,7 +241,7 @@ async def test_a_form_ends_one_as_well(place: World) -> None:
     ],
 )
 async def test_other_methods_are_refused(place: World, method: str, path: str, allow: str) -> None:
-    """405 with the methods that there are (RFC 9110 §15.5.6), whoever asks."""
+    """405 with the methods that there are (RFC 9110 §15.5.6), for every client."""
     _, own = await log_in(place)
     for fields in ({}, by_header(own), by_cookie(own)):
         status, headers, _ = await place.ask(method, path, **fields)
@@ -308,7 +308,7 @@ async def known(place: World, keys: list[str]) -> list[bool]:
 
 
 async def test_all_ends_every_session_of_the_subject(redis: RedisServer) -> None:
-    """This one as well, and nobody else's; the backend is told with the one token that is known."""
+    """This one, and no other subject's; the backend is told with the one token that is known."""
     logout = {"path": "/logout", "upstream": "accounts", "backend_path": "/backend/logout"}
     async with world(redis.url, logout=logout) as place:
         keys, (own, *others) = await three(place)
@@ -395,7 +395,7 @@ async def test_a_form_leads_on(place: World) -> None:
 
 
 async def test_a_store_that_is_down(tmp_path: Path) -> None:
-    """wire-rules.md#E4: 503 and Retry-After; nothing is called done, nobody is told, the cookie
+    """wire-rules.md#E4: 503 and Retry-After; nothing is called done, no backend is told, the cookie
     stays.
     """
     with redis_server(tmp_path) as server:

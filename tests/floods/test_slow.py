@@ -16,7 +16,7 @@ from tests.support.raw import OK, Client, Upstream, Visit, status
 GET = b"GET /public/ HTTP/1.1\r\nHost: a.example\r\n\r\n"
 POST = b"POST /public/ HTTP/1.1\r\nHost: a.example\r\nContent-Length: %d\r\n\r\n"
 
-# Bytes per second, and the seconds by which somebody may fall behind.
+# Bytes per second, and the seconds by which a client may fall behind.
 RATE = 20_000
 BEHIND = 1.0
 

@@ -394,8 +394,8 @@ def test_a_store_that_is_away(here: Site, store: Delaying, key: str) -> None:
 
 
 def test_nobody_is_given_what_is_anothers(here: Site) -> None:
-    """200 people at a time, each on a connection that stays: whoever has logged in is told to the
-    backend as themselves, who has not is refused, and nobody gets an answer to another.
+    """200 people at a time, each on a connection that stays: the backend learns who has logged in,
+    others are refused, and no client gets an answer to another.
     """
     names = [f"user{number}" for number in range(200)]
     keys = {name: here.log_in(name) for name in names}
@@ -422,7 +422,7 @@ def _call(client: Client, name: str, key: str) -> tuple[int, str]:
 
 
 def _mirror(visit: Visit) -> None:
-    """A backend that tells whoever asks as whom they came, and for what."""
+    """A backend that tells callers as whom they came, and for what."""
     for request in visit.requests():
         fields = fields_of(request)
         body = f"{subject(fields)} {fields['x-user-id']} {fields[':'].split(' ')[1]}"

@@ -58,7 +58,7 @@ class Told:
     def check(
         self, answer: bytes, code: int, reason: str, told: str, *values: bytes
     ) -> dict[str, str]:
-        """The answer says `reason`, the audit log `told`, and nobody any of the values."""
+        """The answer says `reason`, the audit log `told`, and neither any of the values."""
         head, _, body = answer.partition(b"\r\n\r\n")
         problem = json.loads(body)
         assert (status(answer), problem["reason"]) == (code, reason)
@@ -231,7 +231,7 @@ def test_a_record_that_cannot_be_read(
 
 
 def test_a_record_of_a_newer_version(one: Gateway, own_redis: RedisServer) -> None:
-    """wire-rules.md#E13: a newer gateway can read it, so nobody is logged out: 503, and the record
+    """wire-rules.md#E13: a newer gateway can read it, so no user is logged out: 503, and the record
     stays.
     """
     key = log_in(one.port).encode()
@@ -267,7 +267,7 @@ def test_a_session_without_the_claims(one: Gateway) -> None:
 
 
 def test_who_carries_no_credential_leaves_no_line(one: Gateway) -> None:
-    """A 401 without a key is in the access log and in the metrics; so is a key that nobody asks."""
+    """A 401 without a key is in the access log and the metrics; so is a key that no route needs."""
     before = len(one.audit_log.read_text().splitlines())
     refused = one.metrics().get('latchkey_refusals_total{reason="no_key"}', 0)
     assert status(ask(one.port, API % b"")) == 401

@@ -123,7 +123,7 @@ def test_a_killed_supervisor_leaves_nothing_behind(tmp_path: Path, shop: Upstrea
 
 
 def test_reload(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
-    """SIGHUP takes a good config without refusing anybody, and keeps the old one for a bad one."""
+    """SIGHUP takes a good config and refuses no request; it keeps the old one for a bad one."""
     with gateway(tmp_path, redis.url, **sections(shop)) as relay:
         file = tmp_path / "config.yaml"
         before = relay.workers()

@@ -322,7 +322,7 @@ def issued(running: Gateway, *words: str) -> str:
 
 
 def test_a_renewal_asks_for_the_sessions_own_host(running: Gateway, backend: Upstream) -> None:
-    """Another tenant's user of that name would be somebody else."""
+    """Another tenant's user of that name would be another person."""
     key = TENANT_A.log_in(running.port)
     backend.clear(accounts)
     until = time.monotonic() + HANG
@@ -336,7 +336,7 @@ def test_a_renewal_asks_for_the_sessions_own_host(running: Gateway, backend: Ups
 def test_a_captured_token_is_of_the_sessions_own_host(
     running: Gateway, host: str, expected: int
 ) -> None:
-    """A user of that name at another host is somebody else."""
+    """A user of that name at another host is another person."""
     field = f"Authorization: Bearer {TENANT_A.log_in(running.port)}"
     at_host = Person("/switch", "1", "", host)
     assert attempt(running.port, at_host, field)[0] == expected

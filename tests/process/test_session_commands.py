@@ -151,7 +151,7 @@ def test_the_embedded_store_without_its_gateway(tmp_path: Path, backend: Upstrea
 
 def test_when_it_cannot_be_done(tmp_path: Path, redis: RedisServer, backend: Upstream) -> None:
     """Exit code 1 for a store that is away or refuses, and for an audit log that cannot be written:
-    nobody is logged out without a line; 2 for what was asked wrongly. The password is not said.
+    no user is logged out without a line; 2 for what was asked wrongly. The password is not said.
     """
     file = tmp_path / "config.yaml"
     data = {

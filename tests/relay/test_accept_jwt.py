@@ -144,7 +144,7 @@ def test_claims_decide(running: Gateway, shop: Upstream) -> None:
 
 
 def test_optional_routes(running: Gateway, shop: Upstream) -> None:
-    """A good token is looked at, a bad one refused, or nobody's where that is configured."""
+    """A good token is looked at, a bad one refused, or anonymous where that is configured."""
     assert call(running, "/maybe/x", good())[0] == 200
     assert b"\r\nX-User-Id: alice\r\n" in shop.got
     code, answer = call(running, "/maybe/x", good(exp=1))
@@ -194,7 +194,7 @@ BAD = {
 
 @pytest.mark.parametrize("make", BAD.values(), ids=BAD.keys())
 def test_a_token_that_is_not_believed(running: Gateway, shop: Upstream, make: Any) -> None:
-    """401 with a challenge; it reaches nobody and is repeated nowhere."""
+    """401 with a challenge; it reaches no upstream and is repeated nowhere."""
     token = make()
     code, answer = call(running, "/services/x", token)
     assert (code, reason(answer)) in ((401, "invalid_token"), (401, "not_a_key"))
@@ -262,8 +262,8 @@ def test_rotated_keys(tmp_path: Path, redis: RedisServer, own: list[Upstream]) -
 def test_a_provider_that_hangs_holds_up_nobody_else(
     tmp_path: Path, redis: RedisServer, own: list[Upstream]
 ) -> None:
-    """Only a token by an unknown key waits for it; whoever is known passes, by token or key. One
-    who goes away while he waits takes nobody with him, and the others are told to come again.
+    """Only a token by an unknown key waits for it; a known caller passes, by token or key. One
+    that goes away while it waits takes no other with it, and the others are told to come again.
     """
 
     def silent(visit: Visit) -> None:
@@ -290,7 +290,7 @@ def test_a_provider_that_hangs_holds_up_nobody_else(
 
 
 def test_a_provider_that_is_down(tmp_path: Path, redis: RedisServer, own: list[Upstream]) -> None:
-    """503 for tokens, as nobody can tell; keys pass. Nothing that was made up is passed on."""
+    """503 for tokens, as their keys are unknown; keys pass. Nothing made up is passed on."""
     own[0].answer = always(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
     with gateway(tmp_path, redis.url, **sections(*own)) as only:
         code, answer = call(only, "/services/x", good())

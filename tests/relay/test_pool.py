@@ -190,7 +190,7 @@ async def test_a_body_that_has_not_begun_takes_no_place(port: int) -> None:
 
 
 async def test_a_place_that_frees_goes_to_the_client_whose_turn_it_is(port: int) -> None:
-    """Clients by turns, whoever of them has more requests; each client's own in their order."""
+    """Clients by turns, however many requests one has; each client's own in their order."""
     async with pool(port, places=1) as shop:
         holder = acquired(shop, network="a")
         greedy = [acquired(shop, network="a") for _ in range(3)]

@@ -146,7 +146,7 @@ def guesses(one: Caller, number: int, path: str, key: str, **typed: Any) -> list
     ],
 )
 def test_guesses_at_a_route_are_a_logins_guesses(one: Caller, shop: Backend, path: str) -> None:
-    """Whoever has a session has as many for each account as there are at the login, and shares them
+    """A session has as many for each account as there are at the login, and shares them
     with it; then even the right password is not tried, which would tell that it is right.
     """
     key = log_in(one)
@@ -211,7 +211,7 @@ def test_what_holds_no_password_is_no_guess(one: Caller, shop: Backend) -> None:
 
 
 def test_what_succeeds_is_no_guess(one: Caller, shop: Backend) -> None:
-    """A new token for the session itself, and a password that is set where nobody logs in."""
+    """A new token for the session itself, and a password that is set where no login is."""
     key = log_in(one)
     again = {"username": "mallory", "password": "good"}
     assert guesses(one, 6, "/graphql", key, **again) == [200] * 6

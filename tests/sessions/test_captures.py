@@ -306,7 +306,7 @@ def test_a_key_is_needed(only: Gateway, shop: Shop) -> None:
 
 
 def test_what_could_be_read_in_two_ways(only: Gateway, shop: Shop) -> None:
-    """A field of one value that came twice, or a method that nobody knows, reaches no upstream."""
+    """A field of one value that came twice, or an unknown method, reaches no upstream."""
     key = log_in(only.port)
     code, _, data, _ = request(only, "/switch/x", key, "Content-Type: a/b", "content-type: c/d")
     assert (code, data["reason"]) == (400, "malformed_request")
@@ -398,7 +398,7 @@ def test_a_token_that_cannot_be_the_sessions(
 
 
 def test_two_tokens_of_which_either_could_be_meant(only: Gateway, shop: Shop) -> None:
-    """Nobody chooses: 502, and the session goes on as it was."""
+    """The gateway does not choose: 502, and the session goes on as it was."""
     key = log_in(only.port)
     old = used(only, shop, key)
     shop.gives({"a": {"token": token_of("alice", n=1)}, "b": {"token": token_of("alice", n=2)}})
@@ -492,7 +492,7 @@ def test_sessions_of_other_logins_are_left_alone(
     only: Gateway,
     shop: Shop,
 ) -> None:
-    """A gateway that does not know the login cannot tell whose token that is; nobody sees it."""
+    """A gateway that does not know the login cannot tell whose token that is; no client sees it."""
     changed = sections(servers)
     changed["login"]["path"] = "/elsewhere"
     key = log_in(only.port)
@@ -505,7 +505,7 @@ def test_sessions_of_other_logins_are_left_alone(
 
 
 def test_replies_that_cannot_be_read(only: Gateway, shop: Shop) -> None:
-    """What may hide a token goes to nobody; a large one, a packed one, a late one, none at all."""
+    """What may hide a token goes to no client: a large, a packed or a late reply, or none."""
     key, new = log_in(only.port), token_of("alice", n=1)
     old = used(only, shop, key)
     for lines, pad, path, expected in (
@@ -663,7 +663,7 @@ def test_a_store_that_goes_away_meanwhile(
 def test_a_gateway_that_has_not_heard_of_it_yet(
     tmp_path: Path, redis: RedisServer, backend: Renewing
 ) -> None:
-    """A backend may take the old token back at once: whoever still sends it looks once more."""
+    """A backend may take the old token back at once: requests with it look once more."""
     backend.life = 60
     both = {
         "upstreams": {"api": backend.url},

@@ -34,7 +34,7 @@ def used(relay: Gateway, key: str, seconds: float) -> list[int]:
 def test_a_session_in_use_is_not_idle(
     tmp_path: Path, redis: RedisServer, backend: Renewing
 ) -> None:
-    """Even if the near cache answers each time; and once nobody uses it, it ends."""
+    """Even if the near cache answers each time; and once it is not used, it ends."""
     backend.life = 600
     with gateway(tmp_path, redis.url, **sections(backend, idle_timeout="2s")) as relay:
         key, other = log_in(relay.port), log_in(relay.port)

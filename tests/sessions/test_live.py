@@ -152,7 +152,7 @@ async def test_whoever_ends_the_session(
 
 
 async def test_a_request_that_waits_for_its_answer_gets_401(pair: Pair, backend: Renewing) -> None:
-    """A long poll, for instance: its answer would be for somebody who has gone."""
+    """A long poll, for instance: its answer would be for a user who has gone."""
     backend.life = 60
     key = log_in(pair[0].port)
     backend.hold = HANG
@@ -193,7 +193,7 @@ async def test_a_route_may_let_what_is_open_finish(
 async def test_a_store_that_is_down_ends_nothing(
     tmp_path: Path, own_redis: RedisServer, backend: Renewing
 ) -> None:
-    """Nobody is logged out by an outage; a session that ended meanwhile is closed after it."""
+    """No user is logged out by an outage; a session that ended meanwhile is closed after it."""
     backend.life = 60
     with gateway(tmp_path, own_redis.url, **sections(backend)) as only:
         stays, goes = log_in(only.port), log_in(only.port)

@@ -93,7 +93,7 @@ def test_by_default_nothing_is_served_from_memory(
 
 
 def test_another_origins_page_is_told(tmp_path: Path, proxy: Delaying, backend: Renewing) -> None:
-    """The 503 of a route, of the login and of the logout can be read by whoever may read their
+    """The 503 of a route, of the login and of the logout can be read by pages that may read their
     other answers; and a preflight needs no store.
     """
     with bridged(tmp_path, proxy, backend, 0, cors={"origins": APP}) as relay:
@@ -180,7 +180,7 @@ def test_what_changed_meanwhile_counts_as_soon_as_the_store_is_back(
 def test_an_expired_token_is_not_bridged(
     tmp_path: Path, proxy: Delaying, backend: Renewing
 ) -> None:
-    """It would have to be renewed, which nobody can during an outage."""
+    """It would have to be renewed, which no gateway can during an outage."""
     backend.life = 4
     with bridged(tmp_path, proxy, backend, 60) as relay:
         key = remembered(relay)

@@ -92,7 +92,7 @@ def test_a_refresh_that_takes_longer_than_a_lease(pair: Pair, backend: Renewing)
 
 
 def test_a_failed_renewal_keeps_the_token_until_it_expires(pair: Pair, backend: Renewing) -> None:
-    """Then it is 503: nobody is logged out by a backend that is down; and it recovers."""
+    """Then it is 503: no user is logged out by a backend that is down; and it recovers."""
     backend.status, backend.life = 500, LONG_LIFE
     key = log_in(pair[0].port)
     until(backend.due)
@@ -110,7 +110,7 @@ def test_a_failed_renewal_keeps_the_token_until_it_expires(pair: Pair, backend: 
 def test_a_renewed_token_is_verified_like_the_first(
     tmp_path: Path, redis: RedisServer, backend: Renewing
 ) -> None:
-    """One that is signed by somebody else is no token, and no upstream ever sees it."""
+    """One that another issuer has signed is no token, and no upstream ever sees it."""
     changed = sections(backend)
     changed["login"]["verify"] = {"secret": SECRET}
     with gateway(tmp_path, redis.url, **changed) as only:

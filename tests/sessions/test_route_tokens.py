@@ -101,7 +101,7 @@ def test_each_upstream_gets_its_own(running: Gateway, backend: Verifying) -> Non
 
 
 def test_a_proxy_that_asks_is_told_the_routes_own(running: Gateway, backend: Verifying) -> None:
-    """As the upstream would be: the token is made by the rule, whoever sends the request on."""
+    """As the upstream would be: the token is made by the rule, on every way to the upstream."""
     key = log_in(running.port)
     answer = ask(
         running.port,
@@ -148,7 +148,7 @@ def test_a_token_is_minted_anew_before_it_expires(running: Gateway, backend: Ver
 
 
 def test_each_session_has_its_own(running: Gateway, backend: Verifying) -> None:
-    """Nobody gets another subject's, nor the other device's."""
+    """No device gets another subject's, nor the other device's."""
     backend.audience = "shop"
     keys = {name: log_in(running.port, name) for name in ("alice", "bob")}
     keys["alice again"] = log_in(running.port)

@@ -1,4 +1,4 @@
-"""The secrets in the seals: rotated over two gateways without logging anybody out."""
+"""The secrets in the seals: rotated over two gateways without logging users out."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def test_rotation_logs_nobody_out(tmp_path: Path, redis: RedisServer, backend: R
 def test_a_leaked_key_opens_no_stolen_dump(
     tmp_path: Path, redis: RedisServer, backend: Renewing
 ) -> None:
-    """Without the gateway's secret, whoever has both has neither the token nor the session."""
+    """Without the gateway's secret, a thief of both has neither the token nor the session."""
     backend.life = 600
     with gateway(tmp_path, redis.url, **with_secrets(backend, [NEW])) as only:
         key = Key(log_in(only.port).encode())

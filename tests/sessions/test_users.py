@@ -36,7 +36,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pair(
     tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, backend: Verifying, file: Path
 ) -> Iterator[tuple[Gateway, Gateway]]:
-    """Two gateways with one file, in which there is nobody when they start."""
+    """Two gateways with one file, in which there is no user when they start."""
     folder = tmp_path_factory.mktemp("pair")
     sections: dict[str, Any] = {
         "session": {"secrets": [SECRET], "clock_skew": 0.2},

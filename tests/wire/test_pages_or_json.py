@@ -118,7 +118,7 @@ def test_one_answer_on_every_surface(site: Gateway, key: str, surface: str) -> N
 
 
 def test_who_is_sent_to_the_login_page(site: Gateway) -> None:
-    """A person's browser that goes somewhere; and nobody who does not take a page."""
+    """A person's browser that goes somewhere; and no client that takes no page."""
     for name, (wanted, page) in ASKED.items():
         leads = page and SCRIPT not in wanted
         described = ("X-Forwarded-Method: GET", "X-Forwarded-Uri: /api/x")

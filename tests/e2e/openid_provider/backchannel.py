@@ -1,4 +1,4 @@
-"""Tells clients that somebody has logged out: OpenID Connect Back-Channel Logout 1.0 §2.5."""
+"""Tells clients that a user has logged out: OpenID Connect Back-Channel Logout 1.0 §2.5."""
 
 import json
 import logging
