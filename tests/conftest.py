@@ -42,7 +42,23 @@ SIGNING_SECRET = "the backend's own secret, 32 bytes"
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """One Redis for all tests that do not break theirs."""
     with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        _shared.append(server)
         yield server
+
+
+_shared: list[RedisServer] = []  # the one above, once it runs
+
+
+@pytest.fixture(scope="module", autouse=True)
+def empty_store() -> None:
+    """Each module begins without sessions.
+
+    A subject has at most 100 of them, so a login would end those of the modules before, and count
+    and report it.
+    """
+    for server in _shared:
+        with server.client() as client:
+            client.flushall()
 
 
 def token_of(subject: str, **claims: object) -> str:
