@@ -1,9 +1,11 @@
 """Processes that tests start: on loopback, on a free port, ended by their own id."""
 
+import fcntl
 import os
 import random
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -20,14 +22,29 @@ _START = 3 * HANG
 # between its choice and its use.
 _PORTS = range(20_000, 32_000)
 
+# Names the last port that was given. All processes that run tests take the next one in turn, so a
+# port is given again when 12,000 others have been, long after a server has bound it.
+_LAST_PORT = Path(tempfile.gettempdir()) / f"latchkey-tests-{os.getuid()}.port"
+
 
 def free_port() -> int:
-    """A TCP port on loopback that is not in use."""
+    """A TCP port on loopback that is not in use, and that no other call has just given."""
     while True:
-        port = random.choice(_PORTS)
+        port = _next_port()
         with socket.socket() as sock, suppress(OSError):
             sock.bind(("127.0.0.1", port))
             return port
+
+
+def _next_port() -> int:
+    with _LAST_PORT.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        last = int(file.read() or random.choice(_PORTS))
+        port = _PORTS[(last + 1 - _PORTS.start) % len(_PORTS)]
+        file.truncate(0)
+        file.write(str(port))
+    return port
 
 
 def eventually(condition: Callable[[], object]) -> None:
