@@ -16,7 +16,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.renewing import Renewing
 
 _USERS = 200
-_REQUESTS = 12  # of each
+_REQUESTS = 12  # of a user
 _CANCELLED = 0.4  # of them
 _DELAY = 0.04  # s, at most, of each piece of data to and from Redis
 
@@ -32,7 +32,9 @@ async def test_no_reply_reaches_another_user(
     with delaying(redis.port) as proxy, contextlib.ExitStack() as stack:
         # Few are remembered, so that most calls ask the store, whose answers come late.
         store = {"url": proxy.url, "timeout": HANG / 2, "near_cache": {"entries": _USERS // 10}}
-        only = stack.enter_context(gateway(tmp_path, store, **sections(backend)))
+        # All users have one address, and a slow machine makes them wait for each other.
+        patient = {"limits": {"per_address": "100%"}, "timeouts": {"connect": HANG}}
+        only = stack.enter_context(gateway(tmp_path, store, **sections(backend), **patient))
         proxy.delay = _DELAY
         answers = await asyncio.gather(
             *(_user(only.port, f"user{number}", wrong) for number in range(_USERS))
@@ -47,6 +49,7 @@ async def _user(port: int, name: str, wrong: list[object]) -> int:
     for _ in range(3):
         await _cancelled(_ask(port, "POST", "/login", body={"username": name}), chance)
     login = await _ask(port, "POST", "/login", body={"username": name})
+    assert "token" in login, login
     key = login["token"]
     answers = 0
     for _ in range(_REQUESTS):
