@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from gateway.store.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from gateway.relay.client import ClientConnection
+    from gateway.relay.client.connection import ClientConnection
     from gateway.relay.exchange import Exchange
     from gateway.store.sessions import Sessions
 

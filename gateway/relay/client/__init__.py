@@ -1,0 +1,1 @@
+"""A client: its connection, and the requests that come over it."""
