@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
-from gateway.relay import backend_logouts, client_response, framing, token_retry
+from gateway.relay import backend_logouts, token_retry
 from gateway.relay.access.decision import Forward
+from gateway.relay.answers import framing, heads
+from gateway.relay.answers.framing import CHUNKED, CLOSE, DROPPED, LENGTH
 from gateway.relay.exchange_side import ExchangeSide
-from gateway.relay.framing import CHUNKED, CLOSE, DROPPED, LENGTH
 from gateway.relay.http1 import bodies
 from gateway.relay.http1.response_head import ResponseHead
 from gateway.relay.tunnel import Tunnel
@@ -81,7 +82,7 @@ class Delivery:
         if response.status == 100:
             exchange.ask_for_body()
         elif not head.old:
-            exchange.client.write(client_response.interim_head(response, head, self._forward))
+            exchange.client.write(heads.interim_head(response, head, self._forward))
 
     def respond(self, response: ResponseHead, *, with_body: bool) -> None:
         """Render the head. It leaves with the first bytes of the body."""
@@ -89,7 +90,7 @@ class Delivery:
         self._response = response
         self._framing, line = framing.choose(response, with_body=with_body, old=head.old)
         exchange.begin_answer(response.status, close=self._framing is CLOSE)
-        self._head = client_response.final_head(
+        self._head = heads.final_head(
             response,
             head,
             self._forward,
@@ -114,7 +115,7 @@ class Delivery:
         exchange = self._exchange
         if self._framing is CHUNKED:
             may_trail = exchange.context.may_trail if self.head.trailers else None
-            secret = client_response.hidden_token(self._forward)
+            secret = heads.hidden_token(self._forward)
             exchange.client.write(bodies.last_chunk(trailers, may_trail, secret))
         exchange.end(reusable=reusable)
 
@@ -214,7 +215,7 @@ class Delivery:
             client, self._upstream, context.clock, context.settings.tunnel_idle
         )
         exchange.begin_answer(response.status, close=True)
-        client.write(client_response.upgraded_head(response, self.head, self._forward))
+        client.write(heads.upgraded_head(response, self.head, self._forward))
         client.update_reading()
 
     def tunnelled(self, data: bytes) -> None:

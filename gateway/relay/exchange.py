@@ -18,8 +18,8 @@ from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
 from gateway.observe.access_record import AccessRecord
 from gateway.observe.events import Event
-from gateway.relay import own_answers
 from gateway.relay.access.decision import Forward
+from gateway.relay.answers import own_answers
 from gateway.relay.delivery import Delivery
 from gateway.relay.http1 import request_ids, websocket
 from gateway.relay.http1.request_head import RequestHead

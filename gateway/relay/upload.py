@@ -7,8 +7,8 @@ import math
 from typing import TYPE_CHECKING
 
 from gateway.core.http.refusals import Refusal
-from gateway.relay import client_response
 from gateway.relay.access.decision import Forward
+from gateway.relay.answers import heads
 from gateway.relay.delivery import Delivery
 from gateway.relay.exchange_side import ExchangeSide
 from gateway.relay.outcomes import Refused
@@ -145,7 +145,7 @@ class Upload:
             head,
             limit=forward.route.action.body_limit,
             may_trail=context.may_trail if head.trailers else None,
-            secret=client_response.hidden_token(forward),
+            secret=heads.hidden_token(forward),
         )
         if head.expects_continue:
             self.expectation = Expectation(client)

@@ -1,9 +1,9 @@
-"""How answers are framed for a client (`gateway.relay.framing`)."""
+"""How answers are framed for a client (`gateway.relay.answers.framing`)."""
 
 import pytest
 
-from gateway.relay import framing
-from gateway.relay.framing import Framing
+from gateway.relay.answers import framing
+from gateway.relay.answers.framing import Framing
 from gateway.relay.http1.response_head import ResponseHead
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
 from gateway.observe.access_record import refused_record
-from gateway.relay import own_answers
+from gateway.relay.answers import own_answers
 from gateway.relay.exchange import Exchange
 from gateway.relay.http1 import grammar
 from gateway.relay.http1.grammar import HEAD_END

@@ -1,0 +1,1 @@
+"""What clients get: heads, framing, and the relay's own answers."""
