@@ -1,0 +1,1 @@
+"""Logouts that the relay sees, and what they end."""
