@@ -18,7 +18,7 @@ from gateway.store.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from gateway.relay.client.connection import ClientConnection
-    from gateway.relay.exchange import Exchange
+    from gateway.relay.exchange.exchange import Exchange
     from gateway.store.sessions import Sessions
 
 _log = logging.getLogger("gateway.relay")

@@ -31,7 +31,7 @@ from gateway.relay.access.key_cookies import TrustedCookies
 from gateway.relay.access.route_table import RouteTable
 from gateway.relay.builder import Builder
 from gateway.relay.client.connection import ClientConnection
-from gateway.relay.context import Context
+from gateway.relay.exchange.context import Context
 from gateway.relay.http1 import websocket
 from gateway.relay.http1.request_ids import RequestIds
 from gateway.relay.http1.request_reader import RequestReader

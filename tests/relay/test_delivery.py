@@ -1,10 +1,10 @@
-"""Answers on their way to a client (`gateway.relay.delivery`)."""
+"""Answers on their way to a client (`gateway.relay.exchange.delivery`)."""
 
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from gateway.relay.delivery import Delivery
+from gateway.relay.exchange.delivery import Delivery
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.http1.response_head import ResponseHead
 

@@ -1,13 +1,13 @@
-"""A request's body, framed for the upstream (`gateway.relay.request_body`)."""
+"""A request's body, framed for the upstream (`gateway.relay.exchange.request_body`)."""
 
 import asyncio
 
 import pytest
 
 from gateway.core.http import refusals
+from gateway.relay.exchange.request_body import Expectation, RequestBody
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.outcomes import Refused
-from gateway.relay.request_body import Expectation, RequestBody
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 

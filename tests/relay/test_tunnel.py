@@ -1,10 +1,10 @@
-"""Tunnels (`gateway.relay.tunnel`)."""
+"""Tunnels (`gateway.relay.exchange.tunnel`)."""
 
 import math
 
+from gateway.relay.exchange.tunnel import Tunnel
 from gateway.relay.http1 import websocket
 from gateway.relay.loop.deadlines import Clock
-from gateway.relay.tunnel import Tunnel
 
 IDLE = 5.0  # seconds
 FRAME = b"\x82\x03abc"  # binary, unmasked: as a server sends it

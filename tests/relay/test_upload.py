@@ -1,4 +1,4 @@
-"""Requests on their way to an upstream (`gateway.relay.upload`)."""
+"""Requests on their way to an upstream (`gateway.relay.exchange.upload`)."""
 
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from gateway.core.http.refusals import Refusal
+from gateway.relay.exchange.upload import OVER, POSTPONED, SENT, WAITING, Upload
 from gateway.relay.http1.request_head import RequestHead
-from gateway.relay.upload import OVER, POSTPONED, SENT, WAITING, Upload
 
 HEAD = b"head\r\n\r\n"
 

@@ -16,14 +16,14 @@ from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
 from gateway.observe.access_record import refused_record
 from gateway.relay.answers import own_answers
-from gateway.relay.exchange import Exchange
+from gateway.relay.exchange.exchange import Exchange
 from gateway.relay.http1 import grammar
 from gateway.relay.http1.grammar import HEAD_END
 from gateway.relay.outcomes import Refused
 
 if TYPE_CHECKING:
     from gateway.relay.access.peer import Peer
-    from gateway.relay.context import Context
+    from gateway.relay.exchange.context import Context
 
 # How much a client may still send after its last answer. It is read and dropped: a socket that is
 # closed with unread bytes sends a reset, which destroys the answer on its way (RFC 9112 §9.6). The

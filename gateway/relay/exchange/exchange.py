@@ -20,17 +20,17 @@ from gateway.observe.access_record import AccessRecord
 from gateway.observe.events import Event
 from gateway.relay.access.decision import Forward
 from gateway.relay.answers import own_answers
-from gateway.relay.delivery import Delivery
+from gateway.relay.exchange.delivery import Delivery
+from gateway.relay.exchange.tunnel import Tunnel
+from gateway.relay.exchange.upload import Upload
 from gateway.relay.http1 import request_ids, websocket
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.loop import eager
 from gateway.relay.outcomes import Answered, Refused
-from gateway.relay.tunnel import Tunnel
-from gateway.relay.upload import Upload
 
 if TYPE_CHECKING:
-    from gateway.relay.client_side import ClientSide
-    from gateway.relay.context import Context
+    from gateway.relay.exchange.client_side import ClientSide
+    from gateway.relay.exchange.context import Context
     from gateway.relay.upstream.server import Server
 
 # The status in the log of a client that went away before its answer; the number is nginx's.

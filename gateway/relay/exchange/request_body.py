@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.core.http import refusals
-from gateway.relay.client_side import ClientSide
+from gateway.relay.exchange.client_side import ClientSide
 from gateway.relay.http1 import bodies
 from gateway.relay.http1.bodies import ChunkedBody, SizedBody
 from gateway.relay.http1.grammar import Malformed

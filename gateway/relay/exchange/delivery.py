@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
-from gateway.relay import token_retry
 from gateway.relay.access.decision import Forward
 from gateway.relay.answers import framing, heads
 from gateway.relay.answers.framing import CHUNKED, CLOSE, DROPPED, LENGTH
-from gateway.relay.exchange_side import ExchangeSide
+from gateway.relay.exchange import token_retry
+from gateway.relay.exchange.exchange_side import ExchangeSide
+from gateway.relay.exchange.tunnel import Tunnel
 from gateway.relay.http1 import bodies
 from gateway.relay.http1.response_head import ResponseHead
 from gateway.relay.logouts import backend_logouts
-from gateway.relay.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from gateway.relay.upstream.connection import UpstreamConnection

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.core.http.refusals import Refusal
 from gateway.relay.access.decision import Forward
-from gateway.relay.client_side import ClientSide
+from gateway.relay.exchange.client_side import ClientSide
+from gateway.relay.exchange.tunnel import Tunnel
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.loop import eager
-from gateway.relay.tunnel import Tunnel
 from gateway.relay.upstream.server import Server
 
 if TYPE_CHECKING:
-    from gateway.relay.context import Context
+    from gateway.relay.exchange.context import Context
 
 
 class ExchangeSide(Protocol):

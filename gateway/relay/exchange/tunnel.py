@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.relay.client_side import ClientSide
+from gateway.relay.exchange.client_side import ClientSide
 from gateway.relay.http1 import websocket
 from gateway.relay.http1.websocket import Frames
 from gateway.relay.loop.deadlines import Clock

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gateway.core.sessions.session import Session
     from gateway.relay.access.decision import Forward
     from gateway.relay.access.peer import Peer
-    from gateway.relay.context import Context
+    from gateway.relay.exchange.context import Context
     from gateway.relay.http1.request_head import RequestHead
     from gateway.relay.loop.settings import Settings
 

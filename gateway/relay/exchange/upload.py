@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from gateway.core.http.refusals import Refusal
 from gateway.relay.access.decision import Forward
 from gateway.relay.answers import heads
-from gateway.relay.delivery import Delivery
-from gateway.relay.exchange_side import ExchangeSide
+from gateway.relay.exchange.delivery import Delivery
+from gateway.relay.exchange.exchange_side import ExchangeSide
+from gateway.relay.exchange.request_body import Expectation, RequestBody
 from gateway.relay.outcomes import Refused
-from gateway.relay.request_body import Expectation, RequestBody
 
 if TYPE_CHECKING:
     from gateway.relay.upstream.connection import UpstreamConnection

@@ -1,0 +1,1 @@
+"""One request and its answer: the exchange, its upload and its delivery."""
