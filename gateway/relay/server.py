@@ -29,7 +29,6 @@ from gateway.relay.access.forward_auth import VerifyEndpoint
 from gateway.relay.access.jwt_callers import JwtCallers
 from gateway.relay.access.key_cookies import TrustedCookies
 from gateway.relay.access.route_table import RouteTable
-from gateway.relay.builder import Builder
 from gateway.relay.client.connection import ClientConnection
 from gateway.relay.exchange.context import Context
 from gateway.relay.http1 import websocket
@@ -40,6 +39,7 @@ from gateway.relay.logouts.backend_logouts import SessionEnder
 from gateway.relay.loop.deadlines import Clock
 from gateway.relay.loop.settings import Settings
 from gateway.relay.loop.write_batch import WriteBatch
+from gateway.relay.setup.builder import Builder
 from gateway.relay.upstream.server import Connect
 
 if TYPE_CHECKING:

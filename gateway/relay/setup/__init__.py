@@ -1,0 +1,1 @@
+"""What the relay is built from: routes and pools, as config.yaml says."""
