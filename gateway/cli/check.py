@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.cli.arguments import EXIT_USAGE
+from gateway.cli.arguments import EXIT_FAILED, EXIT_USAGE
 from gateway.config.load import load, load_with_warnings
 from gateway.config.problems import ConfigError
 from gateway.store.embedded import EmbeddedStoreError, choose_embedded_server
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Print all problems and warnings. 2 if `run` would refuse to start."""
+    """Print all problems and warnings.
+
+    The exit code is 2 if `run` would refuse to start, and 1 if `--strict` meets a warning.
+    """
     try:
         config, warnings = load_with_warnings(options.config, opens=True)
         if config.store.url == "embedded":
@@ -33,7 +36,7 @@ def check(options: argparse.Namespace) -> int:
     print(
         f"{options.config} is right: {len(config.routes)} routes, {len(config.upstreams)} upstreams"
     )
-    return 0
+    return EXIT_FAILED if warnings and options.strict else 0
 
 
 def print_routes(options: argparse.Namespace) -> int:

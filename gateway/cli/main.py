@@ -40,14 +40,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    def command(name: str, function: object, text: str, *, config: bool = True) -> None:
+    def command(
+        name: str, function: object, text: str, *, config: bool = True
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=function)
         if config:
             add_config(sub)
+        return sub
 
     command("run", _run, "Run the gateway in the foreground; SIGHUP reloads, SIGTERM drains.")
-    command("check", _check, "Check a configuration and print everything that is wrong with it.")
+    checking = command(
+        "check", _check, "Check a configuration and print everything that is wrong with it."
+    )
+    checking.add_argument("--strict", action="store_true", help="a warning is exit code 1")
     command("routes", _routes, "Print the routes, the most specific first.")
     add_sessions(
         store_commands(commands.add_parser("sessions", help=_SESSIONS, description=_SESSIONS))

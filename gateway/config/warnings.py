@@ -6,6 +6,7 @@ prevent it. It never stops the gateway.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -42,6 +43,8 @@ def warnings(config: Config, document: Document) -> list[Problem]:
             *_named_spellings(config, document),
             *_unverified_tokens(config, document),
             *_unlimited_sessions(config, document),
+            *_idle_beyond_max_age(config, document),
+            *_plain_cookies(config, document),
             *_undone_logouts(config, document),
             *_uncounted_logins(config, document),
             *_unbounded_clients(config, document),
@@ -125,6 +128,47 @@ def _unlimited_sessions(config: Config, document: Document) -> Iterator[Problem]
             "lets one account fill the store with sessions, and a stolen password keep any number "
             "of them; set the most devices that a person has",
         )
+
+
+def _idle_beyond_max_age(config: Config, document: Document) -> Iterator[Problem]:
+    if config.session.idle_timeout > config.session.max_age:
+        yield document.problem(
+            ("session", "idle_timeout"),
+            "never ends a session, since max_age ends it earlier; set a shorter time",
+        )
+
+
+def _plain_cookies(config: Config, document: Document) -> Iterator[Problem]:
+    """Cookies with keys that browsers would send over plain HTTP."""
+    if config.keys.secure is False:
+        yield document.problem(
+            ("keys", "secure"),
+            "lets browsers send the cookie with the key over plain HTTP, where it can be read on "
+            "the way; remove it, and put HTTPS in front",
+        )
+    if config.keys.secure != "auto" or config.trusted_proxies or not _may_set_cookies(config):
+        return
+    for at, address in enumerate(config.listen):
+        if not isinstance(address, UnixAddress) and not _is_loopback(address.host):
+            yield document.problem(
+                ("listen", at),
+                "serves plain HTTP to other machines, so browsers get keys in cookies that can be "
+                "read on the way: put HTTPS in front and name that proxy in trusted_proxies, or "
+                "set keys.secure: true",
+            )
+
+
+def _may_set_cookies(config: Config) -> bool:
+    carriers = {path.carrier for login in config.login for path in login.paths}
+    return any((carrier or config.keys.carrier) != "reply" for carrier in carriers)
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether no other machine reaches this address. A name may be any address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _undone_logouts(config: Config, document: Document) -> Iterator[Problem]:

@@ -235,3 +235,51 @@ def test_clients_without_bounds(tmp_path: Path, limits: dict[str, Any], expected
     got = warned(tmp_path, limits=limits)
     assert len(got) == bool(expected)
     assert all(expected in warning for warning in got)
+
+
+@pytest.mark.parametrize(
+    ("session", "is_warned"),
+    [
+        ({"idle_timeout": "2h", "max_age": "1h"}, True),
+        ({"idle_timeout": "13h"}, True),  # the default of max_age is 12 hours
+        ({"idle_timeout": "1h", "max_age": "1h"}, False),
+    ],
+)
+def test_an_idle_timeout_that_never_ends_a_session(
+    tmp_path: Path, session: dict[str, Any], is_warned: bool
+) -> None:
+    """It promises what it does not do."""
+    got = warned(tmp_path, session=session)
+    assert ["session.idle_timeout: never ends a session" in line for line in got] == (
+        [True] * is_warned
+    )
+
+
+_LOGIN = {
+    "kind": "backend",
+    "path": "/login",
+    "upstream": "api",
+    "verify": {"secret": "a secret of at least 32 letters, or more"},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"keys": {"secure": False}}, "keys.secure: lets browsers send the cookie"),
+        ({"listen": "0.0.0.0:8080"}, "listen[0]: serves plain HTTP to other machines"),
+        ({"listen": ":8080"}, "listen[0]: serves plain HTTP to other machines"),
+        ({"listen": "[2001:db8::1]:8080"}, "listen[0]: serves plain HTTP to other machines"),
+        ({"listen": ["127.0.0.1:1", "10.0.0.1:1"]}, "listen[1]: serves plain HTTP to other"),
+        ({"listen": ":8080", "keys": {"secure": True}}, ""),
+        ({"listen": ":8080", "trusted_proxies": ["10.0.0.5"]}, ""),
+        ({"listen": ":8080", "keys": {"carrier": "reply"}}, ""),
+        ({"listen": ":8080", "login": []}, ""),
+        ({"listen": ["127.0.0.1:8080", "[::1]:8080", "localhost:8082"]}, ""),
+    ],
+)
+def test_cookies_over_plain_http(tmp_path: Path, changes: dict[str, Any], expected: str) -> None:
+    """A key in the clear can be read on its way."""
+    got = warned(tmp_path, **{"login": _LOGIN, **changes})
+    assert len(got) == bool(expected)
+    assert all(expected in warning for warning in got)

@@ -289,6 +289,12 @@ def test_the_command_line(tmp_path: Path) -> None:
     checked = run("check", "-c", good)
     assert checked.returncode == 0, checked.stderr
     assert "is right: 3 routes, 2 upstreams" in checked.stdout
+    assert run("check", "--strict", "-c", good).returncode == 0
+    unsafe = tmp_path / "unsafe.yaml"
+    unsafe.write_text((REPOSITORY / "config.yaml").read_text() + "limits: {min_rate: 0}\n")
+    assert run("check", "-c", str(unsafe)).returncode == 0
+    strict = run("check", "--strict", "-c", str(unsafe))
+    assert (strict.returncode, strict.stderr.count("warning: ")) == (1, 1)
     assert run("version").stdout == f"latchkey-gateway {__version__}\n"
     assert json.loads(run("schema").stdout)["title"] == "Latchkey's config.yaml"
     routes = run("routes", "-c", good).stdout.splitlines()
