@@ -31,11 +31,12 @@ from gateway.relay.access.key_cookies import TrustedCookies
 from gateway.relay.access.route_table import RouteTable
 from gateway.relay.client.connection import ClientConnection
 from gateway.relay.exchange.context import Context
+from gateway.relay.exchange.exchange import Exchange
 from gateway.relay.http1 import websocket
 from gateway.relay.http1.request_ids import RequestIds
 from gateway.relay.http1.request_reader import RequestReader
-from gateway.relay.live_sessions import LiveSessions
 from gateway.relay.logouts.backend_logouts import SessionEnder
+from gateway.relay.logouts.live_sessions import LiveSessions
 from gateway.relay.loop.deadlines import Clock
 from gateway.relay.loop.settings import Settings
 from gateway.relay.loop.write_batch import WriteBatch
@@ -155,13 +156,17 @@ class Relay:
             refused=refused,
             pages=RefusalPages(config.pages.templates),
         )
-        self._live = LiveSessions(self._clients, sessions, config.session.idle_timeout)
+        self._live = LiveSessions(self._exchanges, sessions, config.session.idle_timeout)
+
+    def _exchanges(self) -> Iterable[Exchange]:
+        """The exchanges in flight."""
+        return (client.exchange for client in self._clients if client.exchange is not None)
 
     def _load(self, config: Config) -> Load:
-        limits, clients = config.limits, self._clients
+        limits = config.limits
 
         def holders() -> Iterable[str]:
-            return (client.exchange.network for client in clients if client.exchange is not None)
+            return (exchange.network for exchange in self._exchanges())
 
         shares = Shares(limits.requests, limits.per_address, holders, always=_ALWAYS)
         return Load(limits.requests, shares)

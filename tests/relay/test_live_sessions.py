@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
 
-from gateway.relay.live_sessions import LiveSessions
+from gateway.relay.logouts.live_sessions import LiveSessions
 from gateway.store.changes import Changes
 
 
@@ -16,10 +16,7 @@ class InFlight:
     captures: int | None
     ended: bool = False
     logs_out: bool = False
-    received: int = 0
-    delivered: int = 0
-    tunnel: object = None
-    is_event_stream: bool = False
+    activity: tuple[int, int] = (0, 0)
     forward: Any = field(init=False)
 
     def __post_init__(self) -> None:
@@ -46,9 +43,8 @@ class Store:
 async def test_an_answer_that_ends_its_own_session_is_let_through() -> None:
     """A reply that is captured may log out: its exchange has a tick more to bring the answer."""
     capturing, other = InFlight(captures=0), InFlight(captures=None)
-    clients = [SimpleNamespace(exchange=exchange) for exchange in (capturing, other)]
     store = Store()
-    live = LiveSessions(cast("Any", clients), cast("Any", store), 1800)
+    live = LiveSessions(lambda: [capturing, other], cast("Any", store), 1800)
     store.near.changes.note("alice's")
     seen = []
     for tick in range(3):

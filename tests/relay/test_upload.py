@@ -93,6 +93,7 @@ class Exchange:
     has_interim: bool = False
     failed: Refusal | None = None
     network: str = ""
+    tunnel: Any = None
     context: Any = None
 
     def fail(self, refusal: Refusal) -> None:
@@ -164,6 +165,34 @@ def test_a_body_over_the_limit_fails_the_exchange() -> None:
     assert sent.exchange.failed is not None
     assert sent.exchange.failed.reason == "body_too_large"
     assert b"hello" not in sent.connection.calls
+
+
+def test_behind_a_body_only_a_tunnel_takes_bytes() -> None:
+    """Others are the next request's, which waits in the buffer of the client's connection."""
+    sent = way()
+    assert not sent.upload.takes_bytes
+    sent.send()
+    assert not sent.upload.takes_bytes
+    tunnelled: list[bytes] = []
+    sent.exchange.tunnel = SimpleNamespace(upload=tunnelled.append)
+    assert sent.upload.takes_bytes
+    sent.upload.take(b"frame")
+    assert (tunnelled, sent.upload.size) == ([b"frame"], 5)
+
+
+@pytest.mark.parametrize(
+    ("events", "tunnel", "activity"),
+    [(False, None, (3, 7)), (True, None, (3, 0)), (False, "tunnel", (3, 0))],
+)
+def test_what_a_server_sends_by_itself_shows_no_live_client(
+    *, events: bool, tunnel: str | None, activity: tuple[int, int]
+) -> None:
+    """Such bytes do not keep a session from being idle."""
+    sent = way()
+    sent.exchange.tunnel = tunnel
+    sent.upload.size = 3
+    sent.upload.delivery = SimpleNamespace(is_event_stream=events, size=7)  # type: ignore[assignment]
+    assert sent.upload.activity == activity
 
 
 @pytest.mark.parametrize(

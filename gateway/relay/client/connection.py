@@ -24,6 +24,7 @@ from gateway.relay.outcomes import Refused
 if TYPE_CHECKING:
     from gateway.relay.access.peer import Peer
     from gateway.relay.exchange.context import Context
+    from gateway.relay.exchange.upload import Upload
 
 # How much a client may still send after its last answer. It is read and dropped: a socket that is
 # closed with unread bytes sends a reset, which destroys the answer on its way (RFC 9112 §9.6). The
@@ -95,13 +96,15 @@ class ClientConnection(asyncio.Protocol):
                 return
             self.buffer = self.buffer + data if self.buffer else data
             self._pump()
-        elif exchange.takes_body:
-            exchange.take(data)
-        else:
-            self.buffer += data
-            self.update_reading()
-            if exchange.upload is not None and exchange.upload.awaits_body:
-                exchange.upload.body_began()
+            return
+        upload = exchange.upload
+        if upload is not None and upload.takes_bytes:
+            upload.take(data)
+            return
+        self.buffer += data
+        self.update_reading()
+        if upload is not None and upload.awaits_body:
+            upload.body_began()
 
     def eof_received(self) -> bool:
         """The client has closed its side, so it expects no answer; nginx sees it so as well."""
@@ -123,15 +126,17 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.blocked = True
-        if self.exchange is not None:
-            self.exchange.client_blocked()
+        if self._upload is not None:
+            self._upload.pause_answer()
 
     def resume_writing(self) -> None:
         self.blocked = False
         self.stall = None
+        if self._upload is not None:
+            self._upload.resume_answer()
         if self.exchange is not None:
-            self.exchange.client_resumed()
-        elif self._lingered >= 0:
+            return
+        if self._lingered >= 0:
             self._await_end()
         else:
             self._pump()
@@ -149,6 +154,11 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(refusals.HEAD_TIMEOUT)
         else:
             self.close()
+
+    @property
+    def _upload(self) -> Upload | None:
+        """The request on its way to an upstream."""
+        return None if self.exchange is None else self.exchange.upload
 
     # What the exchange calls.
 
@@ -185,9 +195,9 @@ class ClientConnection(asyncio.Protocol):
     def update_reading(self) -> None:
         """Read on while the upstream and the buffer have room; else pause."""
         assert self.transport is not None
-        exchange = self.exchange
-        if exchange is not None and exchange.takes_body:
-            pause = exchange.is_blocked
+        exchange, upload = self.exchange, self._upload
+        if upload is not None and upload.takes_bytes:
+            pause = upload.is_blocked
         else:
             pause = len(self.buffer) >= self._context.settings.read_ahead
         if pause != self._paused and not self.transport.is_closing():

@@ -14,7 +14,7 @@ from gateway.core.http.refusals import Refusal
 from gateway.relay.access.decision import Forward
 from gateway.relay.answers import framing, heads
 from gateway.relay.answers.framing import CHUNKED, CLOSE, DROPPED, LENGTH
-from gateway.relay.exchange import token_retry
+from gateway.relay.exchange import logout, token_retry
 from gateway.relay.exchange.exchange_side import ExchangeSide
 from gateway.relay.exchange.tunnel import Tunnel
 from gateway.relay.http1 import bodies
@@ -189,7 +189,7 @@ class Delivery:
             head.deletions = tuple(dict.fromkeys((*deletions, *head.deletions)))
             self._upstream.release_answer()
 
-        self._exchange.log_out(head.session_ids, "cookie", release)
+        logout.log_out(self._exchange, head.session_ids, "cookie", then=release)
         return True
 
     # An answer that opens a tunnel.

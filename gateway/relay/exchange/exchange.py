@@ -9,18 +9,18 @@ from __future__ import annotations
 import asyncio
 import enum
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
-from gateway.observe.access_record import AccessRecord
 from gateway.observe.events import Event
 from gateway.relay.access.decision import Forward
 from gateway.relay.answers import own_answers
+from gateway.relay.exchange import events, logout
 from gateway.relay.exchange.delivery import Delivery
+from gateway.relay.exchange.record import record_of
 from gateway.relay.exchange.tunnel import Tunnel
 from gateway.relay.exchange.upload import Upload
 from gateway.relay.http1 import request_ids, websocket
@@ -53,20 +53,20 @@ DECIDING, PASSING, ENDED = State
 
 
 class Exchange:
-    """One request on its way through the gateway.
+    """One request on its way through the gateway: decide → pass on → answer → end.
 
-    decide → pass on → end, or fail. Defaults of what is unusual stand on the class. What each
-    exchange sets is set in `__init__`: CPython 3.11 gives an instance a dict of its own for a name
-    that its class has not met in the first thirty instances, which costs 0.3 µs.
+    Defaults of what is unusual stand on the class. What each exchange sets is set in `__init__`:
+    CPython 3.11 gives an instance a dict of its own for a name that its class has not met in the
+    first thirty instances, which costs 0.3 µs.
     """
 
     tunnel: Tunnel | None = None  # once the protocol has been switched
     logs_out = False  # its session ends with it
     has_interim = False  # the upstream has answered with a 1xx
     has_sought_token = False  # for one that the upstream refused
-    _reason = ""  # the reason of a refusal or of a cut
-    _cause = ""  # what the upstream did wrong
-    _unreached: Server | None = None  # the server that could not be reached
+    reason = ""  # of a refusal or of a cut
+    cause = ""  # what the upstream did wrong
+    unreached_server: Server | None = None
 
     def __init__(self, client: ClientSide, head: RequestHead, context: Context) -> None:
         self.state = DECIDING
@@ -91,10 +91,25 @@ class Exchange:
 
     @property
     def delivery(self) -> Delivery | None:
-        """The answer on its way back, once an upstream has been asked."""
+        """The answer on its way back, once the request has been sent."""
         return None if self.upload is None else self.upload.delivery
 
-    # The decision.
+    @property
+    def uploading(self) -> bool:
+        """Whether the body of the request is still to come."""
+        return self.head.has_body if self.upload is None else self.upload.uploading
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self.state is ENDED
+
+    @property
+    def activity(self) -> tuple[int, int]:
+        """The bytes that show a live client: received from it and delivered to it."""
+        return (0, 0) if self.upload is None else self.upload.activity
+
+    # Decide.
 
     def decide(self) -> None:
         """Decide: at once if the near cache knows the key, else when the store has answered."""
@@ -106,15 +121,15 @@ class Exchange:
         try:
             decision = eager.begin(coroutine)
         except (Refused, Answered) as outcome:
-            self._undecided(outcome)
+            self._stopped(outcome)
             return
         if isinstance(decision, Forward):
-            self._decided(decision)
+            self._passes(decision)
         else:
             self.suspended = decision
-            decision.then(self._decided, self._undecided)
+            decision.then(self._passes, self._stopped)
 
-    def _decided(self, decision: Forward) -> None:
+    def _passes(self, decision: Forward) -> None:
         """Let the request pass. If it logs out, its sessions end first."""
         self.suspended = None  # it refers to this exchange: a cycle would wait for the collector
         if self.state is ENDED:
@@ -122,11 +137,11 @@ class Exchange:
         self.state = PASSING
         self.forward = decision
         if decision.ends:
-            self.log_out(decision.ends, "backend_path", self._pass_on)
+            logout.log_out(self, decision.ends, "backend_path", then=self._pass_on)
         else:
             self._pass_on()
 
-    def _undecided(self, outcome: BaseException) -> None:
+    def _stopped(self, outcome: BaseException) -> None:
         """Refuse or answer the request here, unless the client has gone."""
         self.suspended = None
         if isinstance(outcome, Refused):
@@ -142,14 +157,9 @@ class Exchange:
     def _report(self, event: Event | None) -> None:
         """Report a refused credential to the audit log."""
         if event is not None and self.state is not ENDED:
-            self.context.report(self._of_request(event))
+            self.context.report(events.of_request(event, self))
 
-    def _of_request(self, event: Event) -> Event:
-        """The event with the address and the id of its request."""
-        address = self.client.peer.client(self.head).address
-        return replace(event, address=address, request_id=self.request_id.decode("ascii"))
-
-    # The request on its way, and the answer.
+    # Pass on.
 
     def _pass_on(self) -> None:
         """Send the request to its upstream, unless the decision is an answer itself."""
@@ -170,6 +180,14 @@ class Exchange:
         if self.upload is not None:
             self.upload.ask_for_body()
 
+    def send_again(self, forward: Forward) -> None:
+        """Send the request once more, with another token."""
+        assert self.upload is not None
+        self.forward = forward
+        self.upload.send_again(forward)
+
+    # Answer.
+
     def begin_answer(self, status: int, *, close: bool) -> None:
         """Set the status, and whether the client's connection ends with the answer.
 
@@ -188,129 +206,28 @@ class Exchange:
         if upload is not None and upload.expectation is not None:
             upload.expectation.cancel()
 
-    def send_again(self, forward: Forward) -> None:
-        """Send the request once more, with another token."""
-        assert self.upload is not None
-        self.forward = forward
-        self.upload.send_again(forward)
-
-    # What the client's connection tells.
-
-    @property
-    def uploading(self) -> bool:
-        """Whether the body of the request is still to come."""
-        return self.head.has_body if self.upload is None else self.upload.uploading
-
-    @property
-    def takes_body(self) -> bool:
-        """Whether bytes from the client belong to this exchange and can be passed on now."""
-        upload = self.upload
-        if upload is None or upload.upstream is None:
-            return False
-        return upload.uploading or self.tunnel is not None
-
-    @property
-    def is_blocked(self) -> bool:
-        """Whether the upstream does not take what is written to it."""
-        upstream = None if self.upload is None else self.upload.upstream
-        return upstream is not None and upstream.blocked
-
-    def take(self, data: bytes) -> None:
-        """Pass on bytes from the client."""
-        assert self.upload is not None
-        if self.tunnel is None:
-            self.upload.take(data)
-        else:
-            self.upload.size += len(data)
-            self.tunnel.upload(data)
-
-    def client_blocked(self) -> None:
-        """Pause the upstream: the client does not take what is written to it."""
-        if self.upload is not None and self.upload.upstream is not None:
-            self.upload.upstream.pause()
-
-    def client_resumed(self) -> None:
-        if self.upload is not None and self.upload.upstream is not None:
-            self.upload.upstream.resume()
-
-    def client_gone(self) -> None:
-        """End: the client has gone. The upstream's work is cancelled at once (wire-rules.md#D5)."""
+    def _answer(self, answered: Answered) -> None:
+        """Answer without the upstream, and without a body."""
         if self.state is ENDED:
             return
-        if self.tunnel is None:
-            self.status, self._reason = _CLIENT_GONE, "client_gone"
-        if self.suspended is not None:
-            self.suspended.cancel()
+        self.begin_answer(answered.status, close=False)
+        self.client.write(
+            own_answers.bodiless(answered, self.head, request_id=self.request_id, close=self.close)
+        )
         self.end(reusable=False)
 
-    # The session of the request, and what moves under it.
-
-    def log_out(self, session_ids: Sequence[str], reason: str, then: Callable[[], None]) -> None:
-        """End the sessions of a device that logs out with this request, then call `then`."""
-
-        def done() -> None:
-            if self.state is not ENDED:
-                self._forget_cookies()
-                then()
-
-        self.logs_out = True
-        event = self._of_request(Event("logout", reason=reason))
-        self.context.ender.log_out(session_ids, event, done, self.fail)
-
-    def _forget_cookies(self) -> None:
-        """Have the answer delete the cookies with keys: their sessions have ended."""
-        head, forward = self.head.described or self.head, self.forward
-        entry = None if forward is None else forward.entry
-        self.context.cookies.forget(head, self.client.peer, entry)
-
-    def session_ended(self) -> None:
-        """End: the session has ended, and with it all that it holds open."""
-        if self.state is ENDED:
-            return
-        if self.tunnel is None:
-            self.fail(refusals.BAD_KEY)
-            return
-        self._reason = refusals.BAD_KEY.reason
-        self.tunnel.close(websocket.POLICY_VIOLATION, "The session has ended.")
-        self.end(reusable=False)
-
-    def close_tunnel(self, status: int) -> bool:
-        """End a tunnel with a close frame of this status: its worker ends.
-
-        False if there is no tunnel, or if another frame is on its way; then it has to be cut.
-        """
-        if self.tunnel is None or not self.tunnel.close(status, "The gateway restarts."):
-            return False
-        self._reason = _ENDED_BY_GATEWAY
-        self.end(reusable=False)
-        return True
-
-    @property
-    def is_event_stream(self) -> bool:
-        return self.delivery is not None and self.delivery.is_event_stream
-
-    def bytes_moved(self) -> tuple[int, int]:
-        """How many bytes have come from the client and gone to it, behind the heads."""
-        upload, delivery = self.upload, self.delivery
-        return 0 if upload is None else upload.size, 0 if delivery is None else delivery.size
-
-    # Ends.
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it has ended."""
-        return self.state is ENDED
+    # Fail.
 
     def unreached(self, refusal: Refusal, server: Server, cause: str) -> None:
         """Refuse the request: no server could be reached. `server` was tried last."""
-        self._cause, self._unreached = cause, server
+        self.cause, self.unreached_server = cause, server
         self.fail(refusal)
 
     def unanswered(self, refusal: Refusal, cause: str, *, is_stale: bool) -> None:
         """Send the request once more, or refuse it: no whole head has come."""
         assert self.upload is not None
         if not self.upload.goes_again(cause, is_stale=is_stale):
-            self._cause = cause
+            self.cause = cause
             self.fail(refusal)
 
     def broken(self, refusal: Refusal, cause: str) -> None:
@@ -320,18 +237,14 @@ class Exchange:
             refusal is refusals.UPSTREAM_SILENT and self._has_begun_answer
         ):  # a body that stops may be a stream without events
             server.failed(cause)
-        self._cause = cause
+        self.cause = cause
         self.fail(refusal)
-
-    @property
-    def _has_begun_answer(self) -> bool:
-        return self.delivery is not None and self.delivery.has_begun
 
     def fail(self, refusal: Refusal, fields: Mapping[str, str] | None = None) -> None:
         """Refuse the request, or cut the answer if it has begun."""
         if self.state is ENDED:
             return
-        self._reason = refusal.reason
+        self.reason = refusal.reason
         self.context.refused(refusal)
         if self._has_begun_answer:
             self._cut()
@@ -350,20 +263,48 @@ class Exchange:
         )
         self.end(reusable=False)
 
+    @property
+    def _has_begun_answer(self) -> bool:
+        return self.delivery is not None and self.delivery.has_begun
+
     def _cut(self) -> None:
         """Close the client's connection so that a truncated body does not look whole."""
         self.client.cut(reset=self.delivery is not None and self.delivery.ends_by_close)
         self.end(reusable=False)
 
-    def _answer(self, answered: Answered) -> None:
-        """Answer without the upstream, and without a body."""
+    def client_gone(self) -> None:
+        """End: the client has gone. The upstream's work is cancelled at once (wire-rules.md#D5)."""
         if self.state is ENDED:
             return
-        self.begin_answer(answered.status, close=False)
-        self.client.write(
-            own_answers.bodiless(answered, self.head, request_id=self.request_id, close=self.close)
-        )
+        if self.tunnel is None:
+            self.status, self.reason = _CLIENT_GONE, "client_gone"
+        if self.suspended is not None:
+            self.suspended.cancel()
         self.end(reusable=False)
+
+    def session_ended(self) -> None:
+        """End: the session has ended, and with it all that it holds open."""
+        if self.state is ENDED:
+            return
+        if self.tunnel is None:
+            self.fail(refusals.BAD_KEY)
+            return
+        self.reason = refusals.BAD_KEY.reason
+        self.tunnel.close(websocket.POLICY_VIOLATION, "The session has ended.")
+        self.end(reusable=False)
+
+    def close_tunnel(self, status: int) -> bool:
+        """End a tunnel with a close frame of this status: its worker ends.
+
+        False if there is no tunnel, or if another frame is on its way; then it has to be cut.
+        """
+        if self.tunnel is None or not self.tunnel.close(status, "The gateway restarts."):
+            return False
+        self.reason = _ENDED_BY_GATEWAY
+        self.end(reusable=False)
+        return True
+
+    # End.
 
     def end(self, *, reusable: bool) -> None:
         """The only end of an exchange: record it, give the connection back, go on."""
@@ -374,32 +315,8 @@ class Exchange:
         load.requests -= 1
         if load.shares.counts:
             load.shares.give_back(self.network, load.requests)
-        self._record()
+        self.context.record(record_of(self))
         upload, self.upload = self.upload, None
         if upload is not None:
             upload.give_back(reusable=reusable)
         self.client.exchange_ended(close=self.close)
-
-    def _record(self) -> None:
-        """Make the record of the request for the access log and other sinks."""
-        head, peer, forward, upload = self.head, self.client.peer, self.forward, self.upload
-        server = self._unreached if upload is None or upload.upstream is None else upload.server
-        meant = head.described or head
-        delivery = None if upload is None else upload.delivery
-        fields = (
-            time.time(),
-            peer.client(head).address.encode() if peer.trusted else peer.name,
-            meant.method,
-            b"" if forward is None else forward.route.label,
-            meant.path,
-            self.status,
-            0 if upload is None else upload.size,
-            0 if delivery is None else delivery.size,
-            time.monotonic() - self.began,
-            b"" if server is None else server.label,
-            b"" if forward is None or forward.entry is None else forward.entry.label,
-            self.request_id,
-            self._reason,
-            self._cause,
-        )
-        self.context.record(tuple.__new__(AccessRecord, fields))

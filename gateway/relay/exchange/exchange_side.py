@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.core.http.refusals import Refusal
@@ -23,49 +23,44 @@ class ExchangeSide(Protocol):
     client: ClientSide
     head: RequestHead
     context: Context
+    forward: Forward | None  # the decision: the route and the session
     own_id: bytes
     request_id: bytes
     close: bool  # the client's connection ends with this exchange
+    logs_out: bool  # its session ends with it
     has_interim: bool  # the upstream has answered with a 1xx
     has_sought_token: bool  # for one that the upstream refused
     tunnel: Tunnel | None  # once the protocol has been switched
-    suspended: eager.Suspended[Any] | None  # what the store is asked for
+    suspended: eager.Suspended[Any] | None  # a question to the store
 
     @property
     def network(self) -> str:
         """The client, as far as it can be told from others; else ""."""
 
     @property
-    def logs_out(self) -> bool:
-        """Whether its session ends with it."""
-
-    @property
     def is_over(self) -> bool:
         """Whether it has ended."""
 
     def ask_for_body(self) -> None:
-        """The upstream wants the body that the client has not begun to send."""
+        """Ask the client for its body: the upstream wants it."""
 
     def begin_answer(self, status: int, *, close: bool) -> None:
-        """The head of the answer leaves; with `close` the client's connection ends with it."""
-
-    def end(self, *, reusable: bool) -> None:
-        """The answer, or the tunnel, has ended; with `reusable` its connection has not."""
+        """Set the status, and whether the client's connection ends with the answer."""
 
     def send_again(self, forward: Forward) -> None:
-        """Sends the request once more, with another token."""
-
-    def log_out(self, session_ids: Sequence[str], reason: str, then: Callable[[], None]) -> None:
-        """Ends these sessions, and goes on by `then`."""
+        """Send the request once more, with another token."""
 
     def unreached(self, refusal: Refusal, server: Server, cause: str) -> None:
-        """No server could be reached; `server` is the last one that was tried."""
+        """Refuse the request: no server could be reached. `server` was tried last."""
 
     def unanswered(self, refusal: Refusal, cause: str, *, is_stale: bool) -> None:
-        """No whole head of an answer has come."""
+        """Send the request once more, or refuse it: no whole head has come."""
 
     def broken(self, refusal: Refusal, cause: str) -> None:
-        """The answer is malformed, or it does not go on."""
+        """Refuse the request, or cut the answer: the upstream's answer is broken."""
 
     def fail(self, refusal: Refusal, fields: Mapping[str, str] | None = None) -> None:
-        """Refuses the request, or cuts the answer if it has begun."""
+        """Refuse the request, or cut the answer if it has begun."""
+
+    def end(self, *, reusable: bool) -> None:
+        """End with the answer or the tunnel. A `reusable` connection may carry another one."""

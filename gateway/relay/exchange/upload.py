@@ -153,9 +153,24 @@ class Upload:
                 self.expectation.meet_after(context.settings.continue_, context.loop)
         self._send_body(client.take(), [forward.head])
 
+    @property
+    def takes_bytes(self) -> bool:
+        """Whether bytes from the client belong to this request and can be passed on now."""
+        return self.upstream is not None and (self.uploading or self._exchange.tunnel is not None)
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the upstream does not take what is written to it."""
+        return self.upstream is not None and self.upstream.blocked
+
     def take(self, data: bytes) -> None:
-        """Pass on bytes of the body. Those behind it go back to the client's connection."""
-        self._send_body(data, [])
+        """Pass on bytes from the client. Those behind the body go back to its connection."""
+        tunnel = self._exchange.tunnel
+        if tunnel is None:
+            self._send_body(data, [])
+        else:
+            self.size += len(data)
+            tunnel.upload(data)
 
     def _send_body(self, data: bytes, out: list[bytes]) -> None:
         """Send a part of the body, behind the bytes in `out`."""
@@ -182,6 +197,26 @@ class Upload:
         """Ask the client for the body, if it waits for that."""
         if self.expectation is not None:
             self.expectation.meet()
+
+    def pause_answer(self) -> None:
+        """Pause the upstream: the client does not take what is written to it."""
+        if self.upstream is not None:
+            self.upstream.pause()
+
+    def resume_answer(self) -> None:
+        if self.upstream is not None:
+            self.upstream.resume()
+
+    @property
+    def activity(self) -> tuple[int, int]:
+        """The bytes that show a live client: received from it and delivered to it.
+
+        What a server sends by itself, through a tunnel or as events, shows none.
+        """
+        delivery = self.delivery
+        if delivery is None or self._exchange.tunnel is not None or delivery.is_event_stream:
+            return self.size, 0
+        return self.size, delivery.size
 
     # Once more, or no more.
 

@@ -11,14 +11,13 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.store.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from gateway.relay.client.connection import ClientConnection
-    from gateway.relay.exchange.exchange import Exchange
+    from gateway.relay.access.decision import Forward
     from gateway.store.sessions import Sessions
 
 _log = logging.getLogger("gateway.relay")
@@ -29,14 +28,32 @@ _LOOK_FOR_ACTIVITY = 30.0
 _LOOKS_PER_IDLE_TIMEOUT = 4
 
 
+class Exchange(Protocol):
+    """An exchange, as long as it is in flight."""
+
+    forward: Forward | None  # the decision
+    logs_out: bool  # its session ends with it
+
+    @property
+    def activity(self) -> tuple[int, int]:
+        """The bytes that show a live client: received from it and delivered to it."""
+
+    def session_ended(self) -> None:
+        """End: the session has ended."""
+
+
 class LiveSessions:
     """Watches the exchanges of one worker."""
 
     def __init__(
-        self, clients: Iterable[ClientConnection], sessions: Sessions, idle_timeout: float
+        self,
+        exchanges: Callable[[], Iterable[Exchange]],
+        sessions: Sessions,
+        idle_timeout: float,
     ) -> None:
+        """`exchanges` returns those in flight; `idle_timeout` is a session's, in seconds."""
         self._look_every = min(_LOOK_FOR_ACTIVITY, idle_timeout / _LOOKS_PER_IDLE_TIMEOUT)
-        self._clients = clients
+        self._exchanges = exchanges
         self._sessions = sessions
         self._doubtful: set[str] = set()  # changed, and not yet looked up
         self._checking: asyncio.Task[None] | None = None
@@ -64,10 +81,9 @@ class LiveSessions:
             self._checking.cancel()
 
     def _live(self) -> list[tuple[Exchange, str]]:
-        exchanges = [client.exchange for client in self._clients if client.exchange is not None]
         return [
             (exchange, session_id)
-            for exchange in exchanges
+            for exchange in self._exchanges()
             if (session_id := _held_by(exchange)) is not None
         ]
 
@@ -105,7 +121,7 @@ class LiveSessions:
 
     def _keep_active(self, live: list[tuple[Exchange, str]]) -> None:
         """Touch the sessions of exchanges over which bytes have moved."""
-        before, self._moved = self._moved, {exchange: _moved(exchange) for exchange, _ in live}
+        before, self._moved = self._moved, {exchange: exchange.activity for exchange, _ in live}
         for exchange, session_id in live:
             if exchange in before and before[exchange] != self._moved[exchange]:
                 self._sessions.touch(session_id)
@@ -129,10 +145,3 @@ def _ends_at(exchange: Exchange) -> float:
     """When the session ends by itself, in UNIX seconds."""
     forward = exchange.forward
     return math.inf if forward is None or forward.entry is None else forward.entry.session.ends_at
-
-
-def _moved(exchange: Exchange) -> tuple[int, int]:
-    """The bytes that show a live client: not those that a server sends by itself."""
-    by_itself = exchange.tunnel is not None or exchange.is_event_stream
-    received, delivered = exchange.bytes_moved()
-    return received, 0 if by_itself else delivered
