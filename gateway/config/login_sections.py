@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
@@ -85,7 +86,7 @@ class Guessing(Model):
 _COUNTS = ("per_account", "per_account_everywhere", "per_address", "in_all")
 
 
-class LoginSection(Model):
+class LoginSection(Model, ABC):
     """A login of any kind. Other modules ask its properties, not its `kind`.
 
     A kind adds its own settings, and overrides the properties that differ for it. The processes
@@ -99,9 +100,9 @@ class LoginSection(Model):
     subject_prefix: PrefixText | None = None
 
     @property
+    @abstractmethod
     def paths(self) -> tuple[LoginPath, ...]:
         """The paths at which the gateway answers; the first one is `path`."""
-        raise NotImplementedError
 
     @property
     def backend_paths(self) -> tuple[BackendPath, ...]:

@@ -10,6 +10,7 @@ nothing else. Modules whose names begin with `_` are shared by the kinds.
 from __future__ import annotations
 
 import importlib
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -105,7 +106,7 @@ class LoginServices:
 Answer = Callable[[Attempt], Awaitable[Reply]]
 
 
-class Login:
+class Login(ABC):
     """One configured login.
 
     A kind's `__init__` takes its section and the `LoginServices`.
@@ -119,9 +120,9 @@ class Login:
     token_replacement: TokenReplacement | None = None
     failed: JsonPointer = JsonPointer("")
 
+    @abstractmethod
     async def __call__(self, attempt: Attempt) -> Reply:
         """Answer the client. Raises `BackendFailed` and `StoreUnavailable`."""
-        raise NotImplementedError
 
     def answer_at(self, path: LoginPath) -> Answer:
         """The callable that answers at one of the section's paths."""
@@ -142,7 +143,8 @@ class Login:
         return None
 
     async def close(self) -> None:
-        """Close its connections."""
+        """Close its connections; most logins have none of their own."""
+        return
 
 
 def open_login(section: LoginSection, services: LoginServices) -> Login:
