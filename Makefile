@@ -58,7 +58,8 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml $(LOCK)
 	@touch $@
 
 $(VENV)/.debian-test: $(VENV)/.made deploy/debian-packages
-	@deploy/debian-packages redis-server nginx haproxy caddy squid chromium chromium-driver
+	@deploy/debian-packages redis-server nginx haproxy caddy squid chromium chromium-driver \
+		$(if $(shell command -v npm 2>/dev/null),,nodejs npm)
 	@touch $@
 
 $(VENV)/.debian-bench: $(VENV)/.made deploy/debian-packages

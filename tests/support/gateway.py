@@ -106,12 +106,13 @@ def gateway(folder: Path, store: str | dict[str, Any], **changes: Any) -> Iterat
     """Starts a gateway, and ends it; a traceback in its log fails the test, and so does an end that
     is no orderly one, unless the test itself has killed it.
 
-    `at` is the port on which it listens, for tests that have to know it before, and `program` the
-    folder in which its package is.
+    `at` is the port on which it listens, for tests that have to know it before, `program` the
+    folder in which its package is, and `env` more variables of its environment.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port, admin_port = changes.pop("at", None) or free_port(), free_port()
-    env = environment(PYTHONPATH=str(changes.pop("program", REPOSITORY)))
+    program = str(changes.pop("program", REPOSITORY))
+    env = environment(PYTHONPATH=program, **changes.pop("env", {}))
     file = folder / "config.yaml"
     data = config(port, admin_port, folder, store, **changes)
     file.write_text(yaml.safe_dump(data))

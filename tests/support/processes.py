@@ -91,6 +91,7 @@ def running(
     log: Path,
     port: int | None = None,
     env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process that lives as long as the block, with its output in `log`.
 
@@ -98,7 +99,7 @@ def running(
     """
     with log.open("wb") as out:
         process = subprocess.Popen(
-            command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=env
+            command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=env, cwd=cwd
         )
     try:
         if port is not None:
