@@ -14,11 +14,14 @@ from gateway import __version__
 from gateway.cli.arguments import add_config, store_commands
 from gateway.cli.keys import add_keys
 from gateway.cli.sessions import add_sessions
+from gateway.cli.trying import add_try
 from gateway.cli.users import add_users
 
 _SESSIONS = "List, count and end sessions in the store that config.yaml names."
 
 _KEYS = "Issue, list and end named keys, for scripts."
+
+_TRY = "Try a login at the backend, and see what the gateway makes of it."
 
 _USERS = "Add, change, list and remove users in the users file that config.yaml names."
 
@@ -59,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         store_commands(commands.add_parser("sessions", help=_SESSIONS, description=_SESSIONS))
     )
     add_keys(store_commands(commands.add_parser("keys", help=_KEYS, description=_KEYS)))
+    add_try(store_commands(commands.add_parser("try", help=_TRY, description=_TRY)))
     add_users(commands.add_parser("users", help=_USERS, description=_USERS))
     command("schema", _schema, "Print the JSON Schema of config.yaml.", config=False)
     command("version", _version, "Print the version.", config=False)

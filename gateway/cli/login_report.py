@@ -1,0 +1,201 @@
+"""The report of `gateway try login`, without keys, tokens and other secrets."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from gateway.cli.try_login import BackendCall, Trial
+from gateway.core import json_text
+from gateway.core.json_text import NotJson, String
+from gateway.core.logins import reply_tokens
+from gateway.core.logins.replies import Reply, UnreadableReply, field_and_cookie, nothing_sent
+from gateway.core.logins.reply_tokens import Found, InBody, NoToken
+from gateway.core.sessions import identity_headers, keys, required_claims, subjects
+from gateway.core.sessions.session import Session
+from gateway.core.timestamps import rfc3339
+from gateway.core.tokens import jwt_text
+from gateway.core.tokens.claims import BadToken
+
+if TYPE_CHECKING:
+    from gateway.config.login_sections import LoginSection
+    from gateway.config.model import Config
+    from gateway.config.route_sections import RouteOptions
+
+# Members of a reply whose texts are secrets, or may be.
+_SECRET_NAME = re.compile(r"token|secret|passw|csrf|otp|refresh|session|api_?key", re.IGNORECASE)
+
+_MAX_BODY_CHARACTERS = 4000
+
+
+def report(config: Config, section: LoginSection, trial: Trial) -> Iterator[str]:
+    """Yield the lines of the report."""
+    for call in trial.calls:
+        yield _row("backend", f"{call.method} {call.upstream} {_path(call)} -> {call.reply.status}")
+    for message in trial.messages:
+        yield _row("log", _cut(message))
+    if trial.issued is None:
+        yield _row("session", "none: the login was refused, or the reply holds no usable token")
+        yield from _places_of_jwts(trial)
+    else:
+        yield from _session(config, section, trial, trial.issued.session)
+        yield from _routes(config, trial.issued.session)
+    yield ""
+    if trial.reply is not None:
+        yield from _reply(trial.reply)
+
+
+def _session(
+    config: Config, section: LoginSection, trial: Trial, session: Session
+) -> Iterator[str]:
+    yield _row("token", _token(section, trial, session))
+    if subjects.is_unnamed(session.subject):
+        yield _row("subject", f"unknown: the token has none of {', '.join(section.subject_claims)}")
+    else:
+        yield _row("subject", session.subject)
+    yield _row("claims", ", ".join(session.claims) or "none")
+    yield _row("expiry", _time(session.expires_at, "the token has none"))
+    if session.refresh:
+        yield _row("renewal", f"from {_time(session.renew_at, 'never')}")
+    else:
+        yield _row("renewal", "none: the session ends with its token")
+    idle = config.session.idle_timeout
+    yield _row(
+        "session", f"ends {_time(session.ends_at, 'never')}, or {idle:g} s after its last use"
+    )
+
+
+def _token(section: LoginSection, trial: Trial, session: Session) -> str:
+    """Where the token was found, and who vouches for it."""
+    token = session.token.raw.decode()
+    place = next(filter(None, (_place(section, call.reply) for call in trial.calls)), None)
+    origin = "minted by the gateway" if place is None else f"found at {place}"
+    size = f"{len(token)} bytes"
+    if place is None:
+        return f"{origin}, {size}"
+    verified = "verified" if section.token_rules is not None else "not verified by the gateway"
+    return f"{origin}, {size}, {verified}"
+
+
+def _place(section: LoginSection, reply: Reply) -> str | None:
+    place = section.token_place
+    if place is None:
+        return None
+    try:
+        return _name_of(reply, reply_tokens.find(reply, place, nothing_sent))
+    except (NoToken, BadToken, UnreadableReply):
+        return None
+
+
+def _name_of(reply: Reply, found: Found) -> str:
+    """The place of a token, as config.yaml spells it."""
+    if isinstance(found, InBody):
+        return "/" + "/".join(found.names) if found.names else "the whole body"
+    name, cookie = field_and_cookie(reply.fields[found.index])
+    return f"cookie:{cookie}" if cookie else f"header:{name}"
+
+
+def _places_of_jwts(trial: Trial) -> Iterator[str]:
+    """Where JWTs stand in the backend's replies: one of these may be meant."""
+    for call in trial.calls:
+        if call.reply.is_refusal:
+            continue
+        with_jwt = [
+            "/" + "/".join(map(str, string.path))
+            for string in _strings(call.reply)
+            if not string.is_name and jwt_text.sole(string.value)
+        ]
+        for line in call.reply.fields:
+            if jwt_text.first(line[1]):
+                name, cookie = field_and_cookie(line)
+                with_jwt.append(f"cookie:{cookie}" if cookie else f"header:{name}")
+        yield _row("JWTs", ", ".join(with_jwt) or "none in the backend's reply")
+
+
+def _routes(config: Config, session: Session) -> Iterator[str]:
+    """What each route does for the session."""
+    identity = identity_headers.lines(session, config.identity).decode()
+    fields = "; ".join(identity.splitlines())
+    for route in config.routes:
+        if route.auth == "public" or route.upstream is None:
+            continue
+        unmet = [
+            name for name, allowed in route.claims.items() if not _meets(session, name, allowed)
+        ]
+        if unmet:
+            yield _row("route", f"{route.path} -> 403: its claims are not met ({', '.join(unmet)})")
+        else:
+            yield _row("route", f"{route.path} -> {route.upstream}: {_token_line(route)}; {fields}")
+
+
+def _meets(session: Session, name: str, allowed: object) -> bool:
+    values = required_claims.allowed_values(name, allowed)  # type: ignore[arg-type]
+    return required_claims.is_met(session.claim(name), values)
+
+
+def _token_line(route: RouteOptions) -> str:
+    kind = "the token" if route.token is None else "a token of its own"
+    return f"Authorization: Bearer <{kind}>"
+
+
+def _reply(reply: Reply) -> Iterator[str]:
+    """The reply that the frontend sees."""
+    yield f"{reply.status} {reply.reason}".rstrip()
+    for line in reply.fields:
+        yield f"{line[0]}: {_field_value(line)}"
+    yield ""
+    text = _cut(_without_secrets(reply))
+    yield text if len(text) <= _MAX_BODY_CHARACTERS else text[:_MAX_BODY_CHARACTERS] + "…"
+
+
+def _field_value(line: tuple[str, str]) -> str:
+    """The value of a field, or the cookie that it sets without its content."""
+    _, cookie = field_and_cookie(line)
+    if not cookie:
+        return _cut(line[1])
+    pair, semicolon, attributes = line[1].partition(";")
+    return f"{cookie}={_short(pair)}{semicolon}{attributes}"
+
+
+def _without_secrets(reply: Reply) -> str:
+    """The body, with secrets in JSON members cut."""
+    text, _ = reply.text()
+    secrets = [
+        (string, _short(string.value))
+        for string in _strings(reply)
+        if not string.is_name and string.value and _SECRET_NAME.search(str(string.name or ""))
+    ]
+    return json_text.replaced(text, secrets)
+
+
+def _strings(reply: Reply) -> list[String]:
+    try:
+        return reply.strings()
+    except (NotJson, UnreadableReply):
+        return []
+
+
+def _short(secret: str) -> str:
+    return f"{keys.PREFIX}..." if keys.PREFIX in secret else "..."
+
+
+def _cut(text: str) -> str:
+    """The text without keys and JWTs."""
+    text = jwt_text.replaced(text, lambda _token: "<JWT>")
+    return keys.KEY_PATTERN.sub(f"{keys.PREFIX}...".encode(), text.encode()).decode()
+
+
+def _time(seconds: float, never: str) -> str:
+    return never if math.isinf(seconds) else rfc3339(int(seconds))
+
+
+def _path(call: BackendCall) -> str:
+    """The path that was called; a query may hold a password."""
+    path, mark, _ = call.target.partition("?")
+    return path + "?…" if mark else path
+
+
+def _row(label: str, text: str) -> str:
+    return f"{label:<9}{text}"
