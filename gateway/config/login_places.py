@@ -19,6 +19,13 @@ def key_cookies(config: Config) -> frozenset[str]:
     return carriers.own_cookies(config.keys.cookie, token_places(config))
 
 
+def logins_with_jwt_keys(config: Config) -> list[str]:
+    """The paths of the logins whose keys have the shape of a JWT."""
+    return [
+        login.path for login in config.login if (login.own_key_form or config.keys.form) == "jwt"
+    ]
+
+
 def key_places(config: Config) -> list[TokenPlace]:
     """The places of tokens in replies to logins and to captured requests.
 

@@ -23,6 +23,7 @@ from gateway.config.units import Duration, Size
 from gateway.config.values import (
     Carrier,
     ExactPath,
+    KeyForm,
     Method,
     OneOrMany,
     PointerText,
@@ -150,6 +151,11 @@ class LoginSection(Model, ABC):
         return None
 
     @property
+    def own_key_form(self) -> KeyForm | None:
+        """The form of its keys. None: `keys.form` says it."""
+        return None
+
+    @property
     def has_form(self) -> bool:
         """The login page shows a form that leads here."""
         return False
@@ -185,6 +191,7 @@ class PasswordLoginSection(LoginSection):
     max_body: Size = 2**20
     body_timeout: Annotated[Duration, Field(gt=0)] = 20.0
     carrier: Carrier | None = None
+    key_form: KeyForm | None = None
     guessing: Guessing | None = None
 
     @property
@@ -202,6 +209,10 @@ class PasswordLoginSection(LoginSection):
     @property
     def own_throttle(self) -> Guessing | None:
         return self.guessing
+
+    @property
+    def own_key_form(self) -> KeyForm | None:
+        return self.key_form
 
     @field_validator("methods")
     @classmethod

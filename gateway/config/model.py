@@ -16,6 +16,7 @@ from pydantic import (
     GetJsonSchemaHandler,
     PlainSerializer,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 
@@ -32,6 +33,7 @@ from gateway.config.values import (
     ExactPath,
     FieldName,
     Group,
+    KeyForm,
     ListenAddress,
     ListPath,
     LogPlace,
@@ -45,6 +47,7 @@ from gateway.config.values import (
     unless_off,
 )
 from gateway.core.http.addresses import Address, UnixAddress, parse_address
+from gateway.core.sessions.jwt_shape import OWN_CLAIMS
 
 
 class Listen(Shorthand):
@@ -126,7 +129,16 @@ class Keys(Model):
     carrier: Carrier = "auto"
     field: FieldName | None = None
     cookie: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] = "latchkey"
+    form: KeyForm = "opaque"
+    claims: Annotated[tuple[str, ...], OneOrMany()] = ("sub",)
     secure: Literal["auto"] | bool = "auto"
+
+    @field_validator("claims")
+    @classmethod
+    def _may_be_shown(cls, claims: tuple[str, ...]) -> tuple[str, ...]:
+        for name in OWN_CLAIMS.intersection(claims):
+            raise ValueError(f"cannot hold {name}, which the gateway itself says")
+        return claims
 
 
 class Logout(Model):

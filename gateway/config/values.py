@@ -306,6 +306,7 @@ CapturedPlace = Annotated[
 PrefixText = Annotated[SubjectPrefix, *_parsed(parse_prefix, _TEXT)]
 PointerText = Annotated[JsonPointer, *_parsed(_pointer, _TEXT)]
 Carrier = Literal["auto", "reply", "cookie"]
+KeyForm = Literal["opaque", "jwt"]
 ClaimAt = Annotated[ClaimPlace, *_parsed(_claim_place, _TEXT)]
 ClaimName = Annotated[str, AfterValidator(_claim_name)]
 SendingText = Annotated[Sending | None, *_parsed(parse_sending, _TEXT)]

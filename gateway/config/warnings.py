@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gateway.config.document import Document, Where
+from gateway.config.login_places import logins_with_jwt_keys
 from gateway.config.model import Config
 from gateway.config.problems import Problem, in_order
 from gateway.config.realm_checks import realm_warnings
@@ -30,6 +31,9 @@ _VERIFY = (
     'or verify: {jwks: "https://id.example/jwks.json"}'
 )
 
+# Browsers count a timer in milliseconds of 32 bits with a sign (WHATWG HTML §8.6).
+_MAX_TIMER_SECONDS = (2**31 - 1) / 1000
+
 _OTHERS_MAY_CONNECT = 0o002  # a bit of a unix socket's mode (unix(7))
 
 
@@ -45,6 +49,7 @@ def warnings(config: Config, document: Document) -> list[Problem]:
             *_unlimited_sessions(config, document),
             *_idle_beyond_max_age(config, document),
             *_plain_cookies(config, document),
+            *_timers_that_overflow(config, document),
             *_undone_logouts(config, document),
             *_uncounted_logins(config, document),
             *_unbounded_clients(config, document),
@@ -169,6 +174,16 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _timers_that_overflow(config: Config, document: Document) -> Iterator[Problem]:
+    """Keys whose `exp` is farther away than a browser's timer can count."""
+    if logins_with_jwt_keys(config) and config.session.max_age > _MAX_TIMER_SECONDS:
+        yield document.problem(
+            ("session", "max_age"),
+            "is longer than the 24.8 days that setTimeout counts: a frontend that sets a timer for "
+            "the exp of its key (keys.form: jwt) logs out at once; set at most 24d",
+        )
 
 
 def _undone_logouts(config: Config, document: Document) -> Iterator[Problem]:

@@ -103,23 +103,24 @@ class CaptureEndpoint:
         assert rule.captures is not None
         reply = await self._ask(request, rule)
         kept_in = next(iter(cookies_with_keys(request)), None)
-        found = None
+        captured = None
         try:
             if not reply.is_refusal:
                 sent = await _sent(request)
-                found = await self._tokens.capture(request, rule, reply, key, sent)
-            if found is None:
+                captured = await self._tokens.capture(request, rule, reply, key, sent)
+            if captured is None:
                 shown = await scrub(reply)
             else:
                 # A client with the key in a cookie gets it in that cookie alone: no script may
                 # read it, and no other cookie may bring it a second time.
-                put = kept_in in (None, cookie_of(reply, found))
-                shown = (await swap(reply, found, key.reveal() if put else "")).unstored()
+                put = kept_in in (None, cookie_of(reply, captured.found))
+                text = self._tokens.key_text(key, captured) if put else ""
+                shown = (await swap(reply, captured.found, text)).unstored()
         except UnreadableReply:
             raise BackendFailed(refusals.CAPTURED_REPLY) from None
-        throttled.answered(reply, captured=found is not None)
+        throttled.answered(reply, captured=captured is not None)
         response = replied(shown.without_cookies({kept_in, *self._own_cookies}, key.reveal()))
-        if found is None and kept_in is not None and by_cookie(request):
+        if captured is None and kept_in is not None and by_cookie(request):
             for cookie in await self._log_out(request, reply, kept_in):
                 response.headers.add("Set-Cookie", cookie)
         return response

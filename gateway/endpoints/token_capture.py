@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -37,6 +37,14 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gateway.endpoints")
 
 
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A token of a reply, which a session now has."""
+
+    found: Found  # its place in the reply
+    session: Session
+
+
 class TokenCapture:
     """Puts tokens of upstreams' replies into sessions."""
 
@@ -52,12 +60,11 @@ class TokenCapture:
         reply: Reply,
         key: Key,
         sent: EchoDetector,
-    ) -> Found | None:
+    ) -> Captured | None:
         """Put the token of a reply into the session.
 
-        Returns the token's place in the reply; None if the reply holds no token, or if the
-        session's tokens come from no upstream. Raises `EndpointRefused`, `BackendFailed` and
-        `StoreUnavailable`.
+        Returns None if the reply holds no token, or if the session's tokens come from no upstream.
+        Raises `EndpointRefused`, `BackendFailed` and `StoreUnavailable`.
 
         rule: the route's options in config.yaml
         key: opens and seals the session
@@ -93,15 +100,19 @@ class TokenCapture:
             before = (session.token, session.refresh, session.cookie)
             session = replace(session, cookie=_kept_cookie(request, rule, reply, found, session))
             if (renewed.token, renewed.refresh, session.cookie) == before:
-                return found
-            outcome, _ = await writer.adopt(key, session, record, renewed)
+                return Captured(found, session)
+            outcome, session = await writer.adopt(key, session, record, renewed)
             if outcome == "gone":
                 raise EndpointRefused(refusals.BAD_KEY)
             if outcome == "kept":
                 # Others are told by a push; this worker's next request must not come before it.
                 self._sessions.near.forget(current)
                 self._report("captured", request, session)
-                return found
+                return Captured(found, session)
+
+    def key_text(self, key: Key, captured: Captured) -> str:
+        """The key as the client gets it in the token's place."""
+        return self._sessions.key_texts.of(key, captured.session)
 
     def _unusable(self, request: web.Request, session: Session, error: Exception) -> BackendFailed:
         refusal = _refusal(error)

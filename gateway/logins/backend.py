@@ -19,7 +19,6 @@ from gateway.core.logins.replies import Reply, UnreadableReply
 from gateway.core.logins.reply_tokens import Found, NoToken
 from gateway.core.logins.request_echo import EchoDetector
 from gateway.core.sessions import subjects
-from gateway.core.sessions.keys import Key
 from gateway.core.sessions.session import Device
 from gateway.core.tokens.claims import BadToken, Claims, NotVerified
 from gateway.logins import Attempt, LoggedIn, Login, LoginServices
@@ -30,6 +29,7 @@ from gateway.logins._token_replacement import TokenReplacement
 from gateway.outbound.backends import BackendFailed
 from gateway.outbound.jwks import KeysUnavailable
 from gateway.outbound.token_readers import open_reader
+from gateway.store.issuer import Issued
 
 if TYPE_CHECKING:
     from gateway.config.logins.backend import BackendSection
@@ -163,9 +163,22 @@ class BackendLogin(Login):
             renew_before=renew.before if renew and refresh else None,
         )
         report(self._sessions, "login", attempt, issued.session)
-        swapped, cookie = await _hand_out(reply, found, issued.key, attempt.cookie)
+        swapped, cookie = await self._hand_out(reply, found, issued, attempt.cookie)
         kept = swapped.without_cookies(self._own_cookies, issued.key.reveal())
         return LoggedIn.of(kept, *cookie)
+
+    async def _hand_out(
+        self, reply: Reply, found: Found, issued: Issued, cookie: KeyCookie | None
+    ) -> tuple[Reply, list[tuple[str, str]]]:
+        """The reply with the key in the token's place.
+
+        If the key goes into the gateway's cookie, the reply holds neither. If the token came in a
+        cookie of the backend's, the key stays in that one.
+        """
+        if cookie is None or reply_tokens.is_in_cookie(reply, found):
+            key = self._sessions.key_texts.of(issued.key, issued.session)
+            return await swap(reply, found, key), []
+        return await swap(reply, found, ""), [("Set-Cookie", cookie.setting(issued.key.reveal()))]
 
     def _unnamed_subject(self, token: str) -> str:
         if not self._has_warned:
@@ -177,16 +190,3 @@ class BackendLogin(Login):
                 ", ".join(self._config.subject),
             )
         return subjects.unnamed(token)
-
-
-async def _hand_out(
-    reply: Reply, found: Found, key: Key, cookie: KeyCookie | None
-) -> tuple[Reply, list[tuple[str, str]]]:
-    """The reply with the key in the token's place.
-
-    If the key goes into the gateway's cookie, the reply holds neither. If the token came in a
-    cookie of the backend's, the key stays in that one.
-    """
-    if cookie is None or reply_tokens.is_in_cookie(reply, found):
-        return await swap(reply, found, key.reveal()), []
-    return await swap(reply, found, ""), [("Set-Cookie", cookie.setting(key.reveal()))]

@@ -88,9 +88,10 @@ class MintLogin(Login):
             _log.error("login %s: the reply cannot hold a key", attempt.request_id)
             raise BackendFailed(refusals.LOGIN_REPLY) from None
         issued = await self._minter.issue(attempt, found["sub"], found)
-        key = issued.key.reveal()
         if attempt.cookie is not None:
-            return LoggedIn.of(scrubbed, ("Set-Cookie", attempt.cookie.setting(key)))
+            setting = attempt.cookie.setting(issued.key.reveal())
+            return LoggedIn.of(scrubbed, ("Set-Cookie", setting))
+        key = self._sessions.key_texts.of(issued.key, issued.session)
         body = with_key(
             response_fields(issued) if data is None else data, self._config.reply.pointer, key
         )

@@ -86,7 +86,8 @@ class UsersLogin(Login):
         if user is None:
             raise BackendFailed(refusals.WRONG_LOGIN)
         issued = await self._minter.issue(attempt, user.name, user.claims)
-        return _reply(attempt, given, issued)
+        key = self._sessions.key_texts.of(issued.key, issued.session)
+        return _reply(attempt, given, issued, key)
 
     def _verify(self, given: LoginForm) -> User | None:
         """The user of this name and password; None if they are wrong.
@@ -141,13 +142,13 @@ def _clients(attempt: Attempt, given: LoginForm) -> list[str]:
     return [f"address {client}", f"account {throttle_keys.folded(given.name)}"] if home else []
 
 
-def _reply(attempt: Attempt, given: LoginForm, issued: Issued) -> Reply:
-    """Hand out the key: in JSON, or in a cookie with a redirect for a form."""
-    key, cookie = issued.key.reveal(), attempt.cookie
+def _reply(attempt: Attempt, given: LoginForm, issued: Issued, key: str) -> Reply:
+    """Hand out the key: as the text `key` in JSON, or in a cookie with a redirect for a form."""
+    cookie = attempt.cookie
     if cookie is None:
         body = with_key(response_fields(issued), "/token", key)
         return LoggedIn.of(Reply(200, (("Content-Type", "application/json"),), body))
-    setting = ("Set-Cookie", cookie.setting(key))
+    setting = ("Set-Cookie", cookie.setting(issued.key.reveal()))
     if given.others is None:
         return LoggedIn.of(Reply(204, (), b""), setting)
     back = given.others.get("return_to") or dict(parse_qsl(attempt.query[1:])).get("return_to", "/")

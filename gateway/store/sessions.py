@@ -7,6 +7,7 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from gateway.config.login_places import logins_with_jwt_keys
 from gateway.config.realms import realms
 from gateway.core.sessions import subjects
 from gateway.core.sessions.realms import Realm
@@ -17,6 +18,7 @@ from gateway.observe.events import Report, ignore
 from gateway.store.directory import Directory
 from gateway.store.errors import StoreUnavailable, bounded
 from gateway.store.issuer import Issuer
+from gateway.store.key_texts import KeyTexts
 from gateway.store.layout import Layout
 from gateway.store.login_failures import LoginFailures
 from gateway.store.lookups import Lookups
@@ -60,6 +62,7 @@ class Sessions:
         replicas: int = 0,
         max_per_subject: int = 0,
         realms: Mapping[str, Realm] = MappingProxyType({}),
+        key_texts: KeyTexts | None = None,
         report: Report = ignore,
         observe_latency: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
@@ -70,6 +73,7 @@ class Sessions:
         replicas: how many must have a login or a logout before it counts as done
         max_per_subject: how many sessions a subject may have; 0 for any number
         realms: those of the logins, by their paths
+        key_texts: writes keys for clients; None writes them as they are
         report: is told what happens to sessions that no request asked for
         observe_latency: is told how long a revocation took to be pushed (seconds)
         """
@@ -78,6 +82,7 @@ class Sessions:
         self.sealer = sealer
         self.skew = lifetimes.skew
         self.report = report
+        self.key_texts = key_texts or KeyTexts()
         self._client = client
         self._layout = layout
         self._timeout = timeout
@@ -211,6 +216,7 @@ def open_sessions(
         replicas=config.store.replicas,
         max_per_subject=config.session.max_per_subject,
         realms=realms(config),
+        key_texts=KeyTexts(logins_with_jwt_keys(config), config.keys.claims),
         report=report,
         observe_latency=observe_latency,
     )

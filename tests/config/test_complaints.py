@@ -146,6 +146,11 @@ def test_every_section_with_wrong_values(tmp_path: Path, value: str) -> None:
         ("limits: {fields: 1}", "limits.fields: must be at least 8"),
         ("limits: {body_size: 99999999GB}", "limits.body_size: is too large a size"),
         ("keys: {secure: maybe}", "keys.secure: must be 'auto', or true or false"),
+        ("keys: {form: token}", "keys.form: must be 'opaque' or 'jwt'"),
+        (
+            "keys: {claims: [sub, exp]}",
+            "keys.claims: cannot hold exp, which the gateway itself says",
+        ),
         ("keys: {cookie: 'a b'}", "keys.cookie: consists of letters, digits, - and _ alone"),
         ("identity: {X-User: [sub]}", "identity.X-User: must be a text"),
         ("identity: {'X User': sub}", "identity.X User: is not a field name"),

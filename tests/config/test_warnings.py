@@ -283,3 +283,20 @@ def test_cookies_over_plain_http(tmp_path: Path, changes: dict[str, Any], expect
     got = warned(tmp_path, **{"login": _LOGIN, **changes})
     assert len(got) == bool(expected)
     assert all(expected in warning for warning in got)
+
+
+@pytest.mark.parametrize(
+    ("max_age", "login", "expected"),
+    [
+        ("30d", {}, False),
+        ("30d", {"key_form": "jwt"}, True),
+        ("24d", {"key_form": "jwt"}, False),
+    ],
+)
+def test_ends_that_a_browsers_timer_cannot_count(
+    tmp_path: Path, max_age: str, login: dict[str, Any], expected: bool
+) -> None:
+    """A longer timer fires at once, and the frontend logs its user out."""
+    section = {"kind": "backend", "path": "/login", "upstream": "api", "token": "/token", **login}
+    got = warned(tmp_path, login=section, session={"max_age": max_age, "secrets": ["s" * 32]})
+    assert any("session.max_age: is longer" in line for line in got) == expected

@@ -36,8 +36,8 @@ def swap(reply: Reply, found: Found, key: str) -> Reply:
         return key if token == found.token else ""
 
     if isinstance(found, InBody):
-        return _rewritten(reply, -1, _nothing, put)
-    return _rewritten(reply, found.index, put, _nothing)
+        return _rewritten(reply, -1, _nothing, put, key)
+    return _rewritten(reply, found.index, put, _nothing, key)
 
 
 def scrub(reply: Reply) -> Reply:
@@ -78,8 +78,11 @@ class _Eraser:
         return not (content and is_token)
 
 
-def _rewritten(reply: Reply, chosen: int, in_field: Put, in_body: Put) -> Reply:
-    """The reply with the JWTs of one field line, and of the body, replaced."""
+def _rewritten(reply: Reply, chosen: int, in_field: Put, in_body: Put, key: str = "") -> Reply:
+    """The reply with the JWTs of one field line, and of the body, replaced.
+
+    `key` is what may take their place.
+    """
     by_name = reply.status < 400
     this, others = _Eraser(in_field, by_name), _Eraser(_nothing, by_name)
     fields = tuple(
@@ -90,7 +93,7 @@ def _rewritten(reply: Reply, chosen: int, in_field: Put, in_body: Put) -> Reply:
     body = _body(reply, _Eraser(in_body, by_name))
     if body != reply.body:
         fields = tuple(line for line in fields if line[0].lower() not in _DIGEST_FIELDS)
-    return _certain(replace(reply, fields=fields, body=body))
+    return _certain(replace(reply, fields=fields, body=body), key)
 
 
 def _body(reply: Reply, eraser: _Eraser) -> bytes:
@@ -104,11 +107,15 @@ def _body(reply: Reply, eraser: _Eraser) -> bytes:
     return json_text.replaced(text, edits).encode(encoding)
 
 
-def _certain(reply: Reply) -> Reply:
-    """The reply, once its bytes hold no token, whatever it was decoded as."""
+def _certain(reply: Reply, key: str) -> Reply:
+    """The reply, once its bytes hold no token, whatever it was decoded as.
+
+    The key itself may look like one (see `key_texts`).
+    """
     plain = reply.body.replace(b"\0", b"").decode("latin-1")
-    if jwt_text.first(plain) or any(jwt_text.first(value) for _, value in reply.fields):
-        raise UnreadableReply
+    for text in (plain, *(value for _, value in reply.fields)):
+        if jwt_text.first(text.replace(key, " ") if key else text):
+            raise UnreadableReply
     return reply
 
 

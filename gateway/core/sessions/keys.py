@@ -2,6 +2,9 @@
 
 A key is `lk_`, 32 random bytes in base64url, and a checksum. By the prefix, secret scanners find a
 leaked key. By the checksum, the gateway refuses a mistyped or made-up key without the store.
+
+A key may also come as the third part of a text in the shape of a JWT (see `key_texts`). The other
+two parts are for frontends that read their token: the gateway reads neither.
 """
 
 from __future__ import annotations
@@ -22,8 +25,17 @@ _CHECKSUM_CHARACTERS = 6  # a CRC-32 in unpadded base64url
 # How many characters a session id has.
 ID_CHARACTERS = 43
 
+# How many characters a key has.
+KEY_CHARACTERS = len(PREFIX) + _BODY_CHARACTERS + _CHECKSUM_CHARACTERS
+
 # Finds a text of a key's shape anywhere.
 KEY_PATTERN = re.compile(rb"lk_[A-Za-z0-9_-]{%d}" % (_BODY_CHARACTERS + _CHECKSUM_CHARACTERS))
+
+# Finds a key with or without the first two parts of a JWT; the key is its group. No header begins
+# like a key, so the look-ahead spares most keys the search for a full stop.
+SPELLED_PATTERN = re.compile(
+    rb"(?:(?!lk_)[A-Za-z0-9_-]++\.[A-Za-z0-9_-]++\.)?(%b)" % KEY_PATTERN.pattern
+)
 
 # How often percent-encoding is undone to find a key. No server reads a text that is encoded more
 # often.
@@ -50,6 +62,15 @@ def parse_key(text: bytes) -> Key | None:
         return None
     body = text[:-_CHECKSUM_CHARACTERS]
     return Key(text) if _checksum(body) == text[-_CHECKSUM_CHARACTERS:] else None
+
+
+def bare(credential: bytes) -> bytes:
+    """The key alone of a credential in the shape of a JWT; any other credential as it is.
+
+    Whatever stands before the key is ignored: a client may have written it.
+    """
+    found = SPELLED_PATTERN.fullmatch(credential)
+    return credential if found is None else found[1]
 
 
 def holds_key(text: bytes) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from gateway.core.http import refusals
 from gateway.core.http.forwarding import host_value
 from gateway.core.logins.carriers import LOGIN_STATE_MARK
-from gateway.core.sessions.keys import KEY_PATTERN
+from gateway.core.sessions import keys
 from gateway.relay.http1 import grammar
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.outcomes import Refused
@@ -20,7 +20,7 @@ _TRACEPARENT = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2}).*"
 )
 _KEY_COOKIE = re.compile(
-    rb"[ \t]*+([^=;\s]++)[ \t]*+=[ \t]*+\"?(%b)\"?[ \t]*+" % KEY_PATTERN.pattern
+    rb"[ \t]*+([^=;\s]++)[ \t]*+=[ \t]*+\"?%b\"?[ \t]*+" % keys.SPELLED_PATTERN.pattern
 )
 _LOGIN_STATE_COOKIE = re.compile(
     rb"[ \t]*+[^=;\s]++=%b[A-Za-z0-9_-]++[ \t]*+" % re.escape(LOGIN_STATE_MARK.encode())
@@ -69,7 +69,7 @@ def transfer_encoding(head: RequestHead, name: bytes, line: bytes) -> None:
 
 
 def key_field(head: RequestHead, name: bytes, line: bytes) -> None:
-    value = grammar.value(line, name)
+    value = keys.bare(grammar.value(line, name))
     if head.credential is not None:
         _compare(head, head.credential, value)
     if head.credential is None or head.cookie is not None:
@@ -83,10 +83,13 @@ def authorization(head: RequestHead, name: bytes, line: bytes) -> None:
         head.ambiguous = True
     head.authorization = line
     if value[:7].lower() == b"bearer " or value.lower() == b"bearer":
+        credential = value[7:]
+        if len(credential) > keys.KEY_CHARACTERS:
+            credential = keys.bare(credential)
         # Some backends hand out the token in the body and in a cookie, so the key comes back twice.
         if head.credential is not None:
-            _compare(head, head.credential, value[7:])
-        head.credential, head.cookie, head.key_fields = value[7:], None, ()
+            _compare(head, head.credential, credential)
+        head.credential, head.cookie, head.key_fields = credential, None, ()
 
 
 def _compare(head: RequestHead, earlier: bytes, credential: bytes) -> None:
