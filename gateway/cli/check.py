@@ -49,7 +49,7 @@ def print_routes(options: argparse.Namespace) -> int:
     rows = [_login_row(path) for login in config.login for path in login.paths]
     if config.pages.login is not None:
         rows.append((config.pages.login, "GET,HEAD", "login", "gateway"))
-    rows.append((config.logout.path, "GET,POST", "logout", "gateway"))
+    rows += [(one.path, ",".join(one.methods), "logout", "gateway") for one in config.logout]
     if config.sessions.path is not None:
         rows.append((config.sessions.path, "GET,HEAD", "sessions", "gateway"))
         rows.append((f"{config.sessions.path}/*", "DELETE,POST", "sessions", "gateway"))

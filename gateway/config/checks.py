@@ -42,6 +42,7 @@ def check(config: Config, document: Document) -> list[Problem]:
         *_endpoint_paths(config, document),
         *_login_page(config, document),
         *_accepted_tokens(config, document),
+        *_sent_refresh_tokens(config, document),
         *_captures(config, document),
         *_field_names(config, document),
         *_secrets(config, document),
@@ -85,8 +86,11 @@ def _upstream_names(config: Config, document: Document) -> Iterator[Problem]:
             used.append((("login", at, *renew, "upstream"), asked.upstream))
     if config.session.renew is not None:
         used.append((("session", "renew", "upstream"), config.session.renew.upstream))
-    if config.logout.upstream is not None:
-        used.append((("logout", "upstream"), config.logout.upstream))
+    used += [
+        (("logout", at, "upstream"), logout.upstream)
+        for at, logout in enumerate(config.logout)
+        if logout.upstream is not None
+    ]
     for where, name in used:
         if name not in config.upstreams:
             hint = suggest(name, list(config.upstreams))
@@ -122,7 +126,12 @@ def _endpoint_paths(config: Config, document: Document) -> Iterator[Problem]:
 
     The gateway's own paths win over routes, so a route there is never reached.
     """
-    taken = {config.logout.path: "logout"}
+    taken: dict[str, str] = {}
+    for at, logout in enumerate(config.logout):
+        if logout.path in taken:
+            message = f"is the path of {taken[logout.path]} as well"
+            yield document.problem(("logout", at, "path"), message)
+        taken.setdefault(logout.path, f"logout[{at}]" if at else "logout")
     if config.signing is not None:
         taken[JWKS_PATH] = "signing"
     verify = None if config.verify is None else config.verify.path
@@ -196,6 +205,15 @@ def _accepted_tokens(config: Config, document: Document) -> Iterator[Problem]:
             yield document.problem(where, "needs a section jwt that says how to verify tokens")
 
 
+def _sent_refresh_tokens(config: Config, document: Document) -> Iterator[Problem]:
+    """Logouts with refresh tokens, at an upstream whose logins have none."""
+    issuing = {asked.upstream for login in config.login for asked in login.backend_paths}
+    for at, logout in enumerate(config.logout):
+        if logout.send_refresh_token is not None and logout.upstream not in issuing:
+            message = f"is for the tokens of logins at {logout.upstream}, and there are none"
+            yield document.problem(("logout", at, "send_refresh_token"), message)
+
+
 def _captures(config: Config, document: Document) -> Iterator[Problem]:
     """Captures without a backend's login, or without a way to know tokens.
 
@@ -238,7 +256,10 @@ def _field_names(config: Config, document: Document) -> Iterator[Problem]:
 
 def _own_paths(config: Config) -> set[str]:
     shown = {config.pages.login} if config.pages.login is not None else set()
-    return shown | {config.logout.path, *(login.path for login in config.login)}
+    return shown | {
+        *(logout.path for logout in config.logout),
+        *(login.path for login in config.login),
+    }
 
 
 def _secrets(config: Config, document: Document) -> Iterator[Problem]:

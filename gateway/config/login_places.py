@@ -45,12 +45,22 @@ def backend_paths(config: Config) -> list[tuple[str, str]]:
     return [(asked.upstream, asked.path) for login in config.login for asked in login.backend_paths]
 
 
-def logout_paths(config: Config) -> list[tuple[str, str]]:
-    """The path of a backend's own logout, with its upstream, if there is one."""
-    logout = config.logout
-    if logout.upstream is None or logout.backend_path is None:
-        return []
-    return [(logout.upstream, logout.backend_path)]
+def logout_paths(config: Config) -> dict[str, list[tuple[str, str]]]:
+    """The paths of backends' own logouts, each with its upstream, by their methods."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for logout in config.logout:
+        if logout.upstream is not None and logout.backend_path is not None:
+            found.setdefault(logout.method, []).append((logout.upstream, logout.backend_path))
+    return found
+
+
+def keeps_refresh_tokens(config: Config) -> frozenset[str]:
+    """The upstreams whose logouts are sent the refresh tokens of their logins."""
+    return frozenset(
+        logout.upstream
+        for logout in config.logout
+        if logout.upstream is not None and logout.send_refresh_token is not None
+    )
 
 
 def max_bodies(config: Config) -> dict[str, int]:

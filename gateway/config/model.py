@@ -29,6 +29,7 @@ from gateway.config.token_sections import Jwt, Renew, Signing
 from gateway.config.units import Duration, Percent, Size
 from gateway.config.values import (
     _TEXT,
+    AskedSending,
     Carrier,
     ExactPath,
     FieldName,
@@ -142,18 +143,30 @@ class Keys(Model):
 
 
 class Logout(Model):
-    """The logout of the gateway, and the backend's own logout to call."""
+    """A logout of the gateway, and the backend's own logout to call."""
 
     path: ExactPath = "/logout"
+    methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] = ("GET", "POST")
+    scope: Literal["this", "others", "all"] | None = None
     upstream: str | None = None
     backend_path: ExactPath | None = None
     method: Method = "POST"
+    send_refresh_token: AskedSending = None
+    body: dict[str, str] = {}
+    pass_reply: bool = False
     timeout: Annotated[Duration, Field(gt=0)] = 5.0
+    max_reply: Size = 2**20
 
     @model_validator(mode="after")
-    def _both(self) -> Logout:
+    def _fits(self) -> Logout:
         if (self.upstream is None) != (self.backend_path is None):
             raise ValueError("upstream and backend_path go together")
+        if self.upstream is None and (self.pass_reply or self.send_refresh_token is not None):
+            raise ValueError("pass_reply and send_refresh_token go with an upstream")
+        if self.body and self.send_refresh_token is None:
+            raise ValueError("body goes with send_refresh_token: it holds what else is sent")
+        if "OPTIONS" in self.methods:
+            raise ValueError("methods cannot hold OPTIONS: it asks what may be done")
         return self
 
 
@@ -251,7 +264,7 @@ class Config(Model):
     login: Annotated[tuple[AnyLogin, ...], OneOrMany()] = ()
     guessing: Guessing = Guessing()
     signing: Signing | None = None
-    logout: Logout = Logout()
+    logout: Annotated[tuple[Logout, ...], OneOrMany(), Field(min_length=1)] = (Logout(),)
     jwt: Jwt | None = None
     keys: Keys = Keys()
     cors: Cors | None = None

@@ -27,7 +27,7 @@ from gateway.core.http import cors
 from gateway.core.http.addresses import Address, ServerUrl, parse_address, parse_server
 from gateway.core.json_text import pointed
 from gateway.core.logins.provider_metadata import is_address, is_protected
-from gateway.core.logins.refresh_tokens import Sending, parse_sending
+from gateway.core.logins.refresh_tokens import AS_IT_CAME, Sending, parse_sending
 from gateway.core.logins.token_places import (
     ClaimPlace,
     JsonPointer,
@@ -208,6 +208,11 @@ _pointer = _named(parse_pointer)
 _claim_place = _named(parse_claim_place)
 
 
+def _asked_sending(text: str) -> Sending | str:
+    """Parse how a refresh token is sent, where none is sent by default."""
+    return parse_sending(text) or AS_IT_CAME
+
+
 def _captured(value: Any) -> Any:
     if isinstance(value, bool):
         return parse_token_place("auto") if value else None
@@ -310,3 +315,4 @@ KeyForm = Literal["opaque", "jwt"]
 ClaimAt = Annotated[ClaimPlace, *_parsed(_claim_place, _TEXT)]
 ClaimName = Annotated[str, AfterValidator(_claim_name)]
 SendingText = Annotated[Sending | None, *_parsed(parse_sending, _TEXT)]
+AskedSending = Annotated[Sending | Literal["auto"] | None, *_parsed(_asked_sending, _TEXT)]

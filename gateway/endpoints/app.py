@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.concurrency.off_loop import CLIENT
-from gateway.config.login_places import key_cookies, max_bodies
+from gateway.config.login_places import keeps_refresh_tokens, key_cookies, max_bodies
 from gateway.config.own_tokens import JWKS_PATH, minter
 from gateway.config.realms import realms
 from gateway.core.http.cors import Policy
@@ -58,7 +58,7 @@ def paths(config: Config) -> list[str]:
     shown = [] if config.signing is None else [JWKS_PATH]
     chosen = [] if config.pages.login is None else [config.pages.login]
     logins = [path.path for login in config.login for path in login.paths]
-    return [*logins, *chosen, config.logout.path, *below, *shown]
+    return [*logins, *chosen, *(logout.path for logout in config.logout), *below, *shown]
 
 
 def build(
@@ -70,7 +70,14 @@ def build(
 
     refused: counts a refusal
     """
-    services = LoginServices(calls, sessions, minter(config), key_cookies(config), realms(config))
+    services = LoginServices(
+        calls,
+        sessions,
+        minter(config),
+        key_cookies(config),
+        realms(config),
+        keeps_refresh_tokens(config),
+    )
     logins = [(section, open_login(section, services)) for section in config.login]
     with_provider = {section.path: login for section, login in logins if section.provider_issuer}
     logouts = LogoutService(config, sessions, calls, with_provider)
@@ -100,8 +107,9 @@ def build(
             app.router.add_route("*", path.path, endpoint.__call__)
         app.on_cleanup.append(partial(_close, login))
     listed = config.sessions.path
-    logout = LogoutEndpoint(config.logout.path, logouts, sessions.directory, listed)
-    app.router.add_route("*", config.logout.path, logout.__call__)
+    for served in config.logout:
+        logout = LogoutEndpoint(served, logouts, sessions.directory, listed)
+        app.router.add_route("*", served.path, logout.__call__)
     if listed is not None:
         devices = SessionsEndpoint(listed, config, logouts, sessions.directory)
         app.router.add_route("*", listed, devices.__call__)

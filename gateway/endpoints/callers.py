@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
 
+from gateway.concurrency.off_loop import off_loop
 from gateway.core.http import caller_fields, refusals
 from gateway.core.logins import cookie_deletions
+from gateway.core.logins.request_readings import UnreadableRequest, readings
 from gateway.core.sessions import keys, subjects
 from gateway.core.sessions.records import SessionInfo
 from gateway.endpoints.answers import EndpointRefused
@@ -118,8 +120,25 @@ async def require_readable_key(request: web.Request) -> None:
     unread = request.headers.get(caller_fields.UNREAD)
     if unread is not None:
         raise EndpointRefused(_UNREAD[unread])
-    if keys.holds_key(await _beginning(request)):
+    body = await _beginning(request)
+    packings = request.headers.getall("Content-Encoding", ())
+    is_unread = await off_loop(bool(packings), _may_hold_key, body, packings)
+    if body and is_unread:
         raise EndpointRefused(refusals.KEY_NOT_READ)
+
+
+def _may_hold_key(body: bytes, packings: Sequence[str]) -> bool:
+    """Whether a key stands in a body, or might: in one that cannot be unpacked.
+
+    `packings` are the values of Content-Encoding.
+    """
+    if not packings:
+        return keys.holds_key(body)
+    try:
+        texts = readings("", [("content-encoding", value) for value in packings], body)
+        return any(keys.holds_key(text.encode("utf-8", "replace")) for text in texts)
+    except UnreadableRequest:
+        return True
 
 
 async def _beginning(request: web.Request) -> bytes:

@@ -1,12 +1,14 @@
-"""The logout endpoint: ends the caller's session, or other devices'."""
+"""A logout endpoint: ends the caller's session, or other devices'."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
 
 from aiohttp import web
 
 from gateway.core.http import refusals
+from gateway.core.http.origins import SAFE_METHODS
 from gateway.endpoints import pages
 from gateway.endpoints.answers import LOGIN_PAGE, EndpointRefused, refuse
 from gateway.endpoints.callers import caller, require_readable_key
@@ -15,19 +17,25 @@ from gateway.endpoints.own_site import may_act, require_own_site
 from gateway.pages.rendering import LOGOUT, REFUSAL
 from gateway.store.directory import Directory
 
-_METHODS = ("GET", "HEAD", "POST")
+if TYPE_CHECKING:
+    from gateway.config.model import Logout
 
-Scope = Literal["", "others", "all"]
+Scope = Literal["this", "others", "all"]
 
 
 class LogoutEndpoint:
-    """Answers at the logout's path."""
+    """Answers at the path of one logout."""
 
     def __init__(
-        self, path: str, logouts: LogoutService, directory: Directory, sessions_path: str | None
+        self,
+        config: Logout,
+        logouts: LogoutService,
+        directory: Directory,
+        sessions_path: str | None,
     ) -> None:
         """`sessions_path` is the path of the caller's sessions, if it is on."""
-        self._path = path
+        self._config = config
+        self._methods = served_methods(config.methods)
         self._logouts = logouts
         self._directory = directory
         self._sessions_path = sessions_path
@@ -39,26 +47,39 @@ class LogoutEndpoint:
         (wire-rules.md#E4). A key in a place where none is read is refused, because its session
         lives on. With a scope, an unknown key is refused, because its subject is unknown.
         """
-        if request.method not in _METHODS:
-            return refuse(request, refusals.METHOD, {"Allow": ", ".join(_METHODS)})
-        if request.method != "POST" and pages.wants_page(request) and not may_act(request):
-            return pages.show(request, LOGOUT, logout_path=self._path)
+        if request.method not in self._methods:
+            return refuse(request, refusals.METHOD, {"Allow": ", ".join(self._methods)})
+        if self._asks_first(request):
+            return pages.show(request, LOGOUT, logout_path=self._config.path)
         require_own_site(request)
-        scope = _scope(request)
-        if not scope:
+        scope = _scope(request, self._config.scope)
+        if scope == "this":
             await require_readable_key(request)
-            return _logged_out(request, await self._logouts.log_out(request))
+            return await self._log_out(request)
         asking = await caller(request, self._directory)
         if asking.is_unnamed:
             return await self._only_here(request, scope)
         # The caller's own session ends last, so that a failed logout can be tried again.
         await self._logouts.end_others(request, asking, reason=scope)
         if scope == "all":
-            return _logged_out(request, await self._logouts.log_out(request, reason=scope))
+            return await self._log_out(request, reason=scope)
         response = web.Response(status=204, headers={"Cache-Control": "no-store"})
         if self._sessions_path is not None and pages.wants_page(request):
             pages.redirect(response, self._sessions_path)
         return response
+
+    def _asks_first(self, request: web.Request) -> bool:
+        """Whether a person is asked on a page: another site may have led the browser here."""
+        if request.method not in SAFE_METHODS or "POST" not in self._methods:
+            return False
+        return pages.wants_page(request) and not may_act(request)
+
+    async def _log_out(self, request: web.Request, *, reason: str = "") -> web.Response:
+        """End the caller's own session, and answer: by the backend's reply, or a page."""
+        logged_out = await self._logouts.log_out(request, self._config, reason=reason)
+        if logged_out.by_backend:
+            return logged_out.response
+        return _logged_out(request, logged_out.response)
 
     async def _only_here(self, request: web.Request, scope: Scope) -> web.Response:
         """Refuse to end other sessions of a subject that is unknown.
@@ -68,10 +89,15 @@ class LogoutEndpoint:
         """
         if scope != "all":
             return refuse(request, refusals.UNKNOWN_SUBJECT, back=self._sessions_path)
-        logged_out = await self._logouts.log_out(request, reason=scope)
+        logged_out = await self._logouts.log_out(request, self._config, reason=scope)
         again = request.config_dict[LOGIN_PAGE]
         refused = refuse(request, refusals.UNKNOWN_SUBJECT, again=again)
-        return _with_cookies_of(logged_out, refused)
+        return _with_cookies_of(logged_out.response, refused)
+
+
+def served_methods(methods: Iterable[str]) -> list[str]:
+    """The methods of a logout, for Allow. HEAD follows GET, as on routes."""
+    return sorted({*methods, *(["HEAD"] if "GET" in methods else [])})
 
 
 def _logged_out(request: web.Request, response: web.Response) -> web.Response:
@@ -90,14 +116,17 @@ def _with_cookies_of(logout: web.Response, response: web.Response) -> web.Respon
     return response
 
 
-def _scope(request: web.Request) -> Scope:
-    """The scope of the logout: which sessions end. Raises `EndpointRefused`."""
+def _scope(request: web.Request, fixed: Scope | None) -> Scope:
+    """The scope of the logout: which sessions end. Raises `EndpointRefused`.
+
+    A client that asks for another scope than the `fixed` one must not believe that it has got it.
+    """
     match request.query.getall("scope", []):
         case []:
-            return ""
-        case ["others"]:
-            return "others"
-        case ["all"]:
-            return "all"
+            return fixed or "this"
+        case ["others" | "all" as asked] if fixed is None:
+            return "others" if asked == "others" else "all"
+        case [asked] if asked == fixed:
+            return fixed
         case _:
             raise EndpointRefused(refusals.UNKNOWN_SCOPE)

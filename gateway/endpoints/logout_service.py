@@ -2,44 +2,41 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.core.http.field_names import fold
-from gateway.core.logins import reply_rewriting
-from gateway.core.logins.replies import Reply
 from gateway.core.sessions.records import SessionInfo
 from gateway.core.sessions.session import Session
 from gateway.endpoints import pages
+from gateway.endpoints.answers import replied
+from gateway.endpoints.backend_logout import BackendLogout
 from gateway.endpoints.callers import (
     Caller,
     deletions,
     other_sessions,
-    passed_fields,
     presented_key,
     session_id,
 )
 from gateway.endpoints.own_site import own_origin
 from gateway.logins import Login
 from gateway.observe.events import Kind, of_sessions
-from gateway.outbound.backends import BackendFailed, Backends
+from gateway.outbound.backends import Backends
 from gateway.store.resolved_session import ResolvedSession
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gateway.config.model import Config
+    from gateway.config.model import Config, Logout
 
-_log = logging.getLogger("gateway.endpoints")
 
-# The backend gets no body, so it gets none of these fields.
-_OF_THE_BODY = b"content-"
+@dataclass(frozen=True, slots=True)
+class LoggedOut:
+    """The answer to a logout."""
 
-# Only the cookies of the backend's answer to a logout are used.
-_MAX_REPLY_BYTES = 65536
+    response: web.Response
+    by_backend: bool = False  # it is the backend's own reply
 
 
 class LogoutService:
@@ -59,28 +56,33 @@ class LogoutService:
 
         Browsers log out there, too.
         """
-        self._config = config.logout
         self._keys = config.keys
         self._sessions = sessions
-        self._backends = backends
+        self._backend_logout = BackendLogout(config, backends)
         self._providers = providers
 
-    async def log_out(self, request: web.Request, *, reason: str = "") -> web.Response:
-        """End the sessions of the keys that came, and answer (wire-rules.md#E4)."""
+    async def log_out(self, request: web.Request, config: Logout, *, reason: str = "") -> LoggedOut:
+        """End the sessions of the keys that came, and answer (wire-rules.md#E4).
+
+        config: the section of the logout; it says what its backend is told
+        """
         response = web.Response(status=204, headers={"Cache-Control": "no-store"})
         current, others = session_id(request), other_sessions(request)
+        by_backend = False
         if others:
             await self.end(request, others, "logout", reason=reason)
         if current is not None:
-            leaving = await self._leaving(request)
+            left = await self._opened(request, config)
             await self.end(request, [current], "logout", reason=reason)
-            for cookie in await self._tell_backend(request):
-                response.headers.add("Set-Cookie", cookie)
-            if leaving is not None:
-                await self._lead_on(request, leaving, response)
-        for cookie in deletions(request):
-            response.headers.add("Set-Cookie", cookie)
-        return response
+            reply = await self._backend_logout(request, config, left)
+            if reply is not None and config.pass_reply:
+                response, by_backend = replied(reply.unstored()), True
+            elif reply is not None:
+                _add_cookies(response, reply.cookies)
+            if left is not None:
+                await self._lead_on(request, left, response)
+        _add_cookies(response, deletions(request))
+        return LoggedOut(response, by_backend)
 
     async def end(
         self,
@@ -118,56 +120,28 @@ class LogoutService:
             whose = event.subject or subject
             self._sessions.report(replace(event, subject=whose, address=address))
 
-    async def _leaving(self, request: web.Request) -> Session | None:
-        """The session that ends, if its browser logs out at a provider next."""
+    async def _opened(self, request: web.Request, config: Logout) -> Session | None:
+        """The session that ends, if more of it is wanted than its token.
+
+        That is its refresh token for the backend, or its login for a browser that logs out at a
+        provider next.
+        """
         key = presented_key(request)
-        leads_on = pages.navigates(request) and pages.wants_page(request)
-        if not self._providers or key is None or not leads_on:
+        leads_on = bool(self._providers) and pages.navigates(request) and pages.wants_page(request)
+        if key is None or not (leads_on or config.send_refresh_token is not None):
             return None
         entry = await self._sessions.resolve(key.encode(), renew=False)
         return entry.session if isinstance(entry, ResolvedSession) else None
 
     async def _lead_on(self, request: web.Request, left: Session, response: web.Response) -> None:
+        """Send a person's browser to the provider of the session, to log out there as well."""
         login = self._providers.get(left.login)
-        if login is not None:
+        if login is not None and pages.navigates(request) and pages.wants_page(request):
             onward = await login.logout_url(left, own_origin(request, self._keys))
             if onward is not None:
                 pages.redirect(response, onward)
 
-    async def _tell_backend(self, request: web.Request) -> list[str]:
-        """Log the token out at the backend.
 
-        Returns its Set-Cookie values, which delete cookies.
-
-        The session has ended already, whatever the backend answers (wire-rules.md#E4).
-        """
-        config = self._config
-        if config.upstream is None or config.backend_path is None:
-            return []
-        try:
-            reply = await self._backends.call(
-                config.upstream,
-                config.method,
-                config.backend_path,
-                fields=_passed(request),
-                body=b"",
-                timeout=config.timeout,
-                max_reply=_MAX_REPLY_BYTES,
-                waits_for_restart=False,  # the client has waited for its own logout alone
-            )
-        except BackendFailed as failed:
-            _log.warning("the backend's logout failed: %s", failed.refusal.reason)
-            return []
-        if reply.status >= 400:
-            _log.warning("the backend's logout answered %d", reply.status)
-        fields = tuple(line for line in reply.fields if line[0].lower() == "set-cookie")
-        return [
-            value for _, value in reply_rewriting.scrub(Reply(reply.status, fields, b"")).fields
-        ]
-
-
-def _passed(request: web.Request) -> Iterable[tuple[str, str]]:
-    """The fields that go to the backend's logout."""
-    for name, value in passed_fields(request):
-        if not fold(name.encode("utf-8", "surrogateescape")).startswith(_OF_THE_BODY):
-            yield name, value
+def _add_cookies(response: web.Response, values: Iterable[str]) -> None:
+    for value in values:
+        response.headers.add("Set-Cookie", value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from gateway.pages.rendering import SESSIONS
 from gateway.store.directory import Directory
 
 if TYPE_CHECKING:
-    from gateway.config.model import Config
+    from gateway.config.model import Config, Logout
 
 # A subject may have as many by the default of `session.max_per_subject`.
 MAX_LISTED = 100
@@ -37,7 +38,8 @@ class SessionsEndpoint:
         self, path: str, config: Config, logouts: LogoutService, directory: Directory
     ) -> None:
         self._path = path
-        self._logout_path = config.logout.path
+        self._logout = config.logout[0]
+        self._scoped_logout = _scoped_logout(config.logout)
         self._logouts = logouts
         self._directory = directory
 
@@ -102,7 +104,7 @@ class SessionsEndpoint:
             ],
             not_listed=not_listed,
             sessions_path=self._path,
-            logout_path=self._logout_path,
+            logout_path=self._scoped_logout,
         )
 
     async def _end(self, request: web.Request, handle: str, asking: Caller) -> web.Response:
@@ -112,7 +114,8 @@ class SessionsEndpoint:
         """
         if handle == asking.session_id:
             # Without a session, the page there says "You are logged out".
-            response, onward = await self._logouts.log_out(request), self._logout_path
+            logged_out = await self._logouts.log_out(request, self._logout)
+            response, onward = logged_out.response, self._scoped_logout or "/"
         else:
             info = (await self._directory.infos([handle])).get(handle)
             if info is None or info.subject != asking.subject or asking.is_unnamed:
@@ -123,3 +126,10 @@ class SessionsEndpoint:
         if request.method == "POST":
             pages.redirect(response, onward)
         return response
+
+
+def _scoped_logout(logouts: Iterable[Logout]) -> str | None:
+    """The path of a logout by which the page's forms can end several sessions at once."""
+    served = {"GET", "POST"}
+    paths = (one.path for one in logouts if one.scope is None and served <= set(one.methods))
+    return next(paths, None)

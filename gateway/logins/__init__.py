@@ -101,6 +101,8 @@ class LoginServices:
     minter: Minter | None  # config.yaml is checked for the `signing` of logins that mint
     own_cookies: frozenset[str]  # that hold keys: no backend sets one (wire-rules.md#E7)
     realms: Mapping[str, Realm]  # by the logins' paths
+    # The upstreams whose logouts are sent the refresh tokens of their logins.
+    refresh_tokens_for: frozenset[str] = frozenset()
 
 
 Answer = Callable[[Attempt], Awaitable[Reply]]

@@ -18,6 +18,7 @@ from gateway.core.logins.refresh_tokens import RefreshToken
 from gateway.core.logins.replies import Reply, UnreadableReply
 from gateway.core.logins.reply_tokens import Found, NoToken
 from gateway.core.logins.request_echo import EchoDetector
+from gateway.core.logins.token_places import Auto
 from gateway.core.sessions import subjects
 from gateway.core.sessions.session import Device
 from gateway.core.tokens.claims import BadToken, Claims, NotVerified
@@ -46,6 +47,9 @@ class BackendLogin(Login):
         self._backends = services.backends
         self._sessions = services.sessions
         self._own_cookies = services.own_cookies
+        self._keeps_refresh_tokens = config.renew is not None or any(
+            asked.upstream in services.refresh_tokens_for for asked in config.backend_paths
+        )
         self._has_warned = False  # about tokens that name no subject
         self._read = open_reader(config.verify, services.backends.key_sets, services.sessions.skew)
         self._realm = services.realms[config.path]
@@ -134,10 +138,12 @@ class BackendLogin(Login):
         return scrubbed
 
     async def _refresh_token(self, reply: Reply, sent: EchoDetector) -> RefreshToken | None:
-        renew = self._config.renew
-        if renew is None:
+        if not self._keeps_refresh_tokens:
             return None
-        return await find_refresh_token(reply, renew.refresh_token, sent)
+        renew = self._config.renew
+        return await find_refresh_token(
+            reply, Auto() if renew is None else renew.refresh_token, sent
+        )
 
     async def _issue(
         self,

@@ -65,7 +65,7 @@ def test_paths_at_backends(config: Config) -> None:
         ("ids", "/refresh"),
         ("ids", "/enter"),
     ]
-    assert login_places.logout_paths(config) == [("shop", "/bye")]
+    assert login_places.logout_paths(config) == {"POST": [("shop", "/bye")]}
 
 
 def test_limits_of_bodies(config: Config) -> None:

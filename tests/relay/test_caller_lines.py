@@ -36,13 +36,15 @@ def told(*lines: str, cookie: str | None = None, captures: int | None = None) ->
     return {name: value for name, _, value in (line.partition(": ") for line in written)}
 
 
-def test_a_key_in_a_field_is_not_told() -> None:
-    """The session's id is enough, unless its reply is to be sealed in the session."""
+def test_a_key_with_a_session_is_told() -> None:
+    """It opens the session: for a captured token, or for the refresh token of a logout."""
     assert told(BEARER, cookie="") == {
         caller_fields.SESSION: id_of(KEY),
+        caller_fields.KEY: KEY,
         caller_fields.CARRIER: caller_fields.BY_HEADER,
     }
-    captured = told(BEARER, cookie="", captures=3)
+    assert caller_fields.KEY not in told(BEARER)
+    captured = told(BEARER, captures=3)
     assert (captured[caller_fields.KEY], captured[caller_fields.CAPTURE]) == (KEY, "3")
 
 

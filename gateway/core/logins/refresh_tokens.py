@@ -67,12 +67,16 @@ class BadSending(ValueError):
     """The text names no way to send a refresh token; the message says more."""
 
 
+# How a refresh token is sent by default.
+AS_IT_CAME = "auto"
+
+
 def parse_sending(text: str) -> Sending | None:
     """Parse `auto`, `json:name`, `form:name`, `cookie:name` or `header:Name`.
 
     `auto` is None.
     """
-    if text == "auto":
+    if text == AS_IT_CAME:
         return None
     way, _, name = text.partition(":")
     for known, names_of_it in _NAMES.items():

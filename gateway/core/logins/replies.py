@@ -52,6 +52,11 @@ class Reply:
         return next((value for given, value in self.fields if given.lower() == name), "")
 
     @property
+    def cookies(self) -> list[str]:
+        """The values of its Set-Cookie fields."""
+        return [value for name, value in self.fields if name.lower() == "set-cookie"]
+
+    @property
     def is_large(self) -> bool:
         """Whether reading it may take long."""
         return len(self.body) + sum(len(value) for _, value in self.fields) > MAX_SMALL

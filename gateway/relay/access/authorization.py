@@ -40,7 +40,7 @@ def sessions_to_end(
     These are the sessions of all keys that came, even on a route that looks at no key. Another
     site's page ends no session whose key came in a cookie.
     """
-    if not route.upstream_paths.logout.is_asked(head.method):
+    if not any(logout.is_asked(head.method) for logout in route.at_logouts):
         return ()
     if entry is None and head.key_cookies and not browsers.may_act(head, route, peer):
         return ()

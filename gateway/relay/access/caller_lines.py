@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def lines(head: RequestHead, route: Route, entry: ResolvedSession | None) -> bytes:
     """The field lines about a caller: its session, and how its key came.
 
-    The key itself is among them where an endpoint has to open the session: to capture a token, and
-    to log out at a provider. A login may bring an Authorization of its own (Basic, say), which is
+    The key itself is among them, since endpoints open the session: to capture a token, or for what
+    a logout tells others. A login may bring an Authorization of its own (Basic, say), which is
     passed on unless it holds a key.
     """
     added = _unread_line(head, entry)
@@ -34,7 +34,7 @@ def lines(head: RequestHead, route: Route, entry: ResolvedSession | None) -> byt
     captures = route.action.captures
     if captures is not None:
         added += caller_fields.line(caller_fields.CAPTURE, b"%d" % captures)
-    if captures is not None or (head.cookie is not None and entry is not None):
+    if captures is not None or entry is not None:
         added += caller_fields.line(caller_fields.KEY, head.credential)
     if head.cookie is None:
         return added + caller_fields.line(caller_fields.CARRIER, caller_fields.BY_HEADER.encode())

@@ -99,7 +99,7 @@ class Decider:
             if entry is None or route.access.claims or head.cookie is not None:
                 authorization.authorise(head, route, entry, peer)
             ends: tuple[str, ...] = ()
-            if route.at_logout:
+            if route.at_logouts:
                 ends = authorization.sessions_to_end(head, route, entry, peer)
             if route.action.token is not None and entry is not None:
                 entry = _with_route_token(route, entry)

@@ -45,10 +45,10 @@ _NO_PATHS = BackendPaths(())
 
 @dataclass(frozen=True, slots=True)
 class BackendLogout:
-    """A backend's own logout, which ends the gateway's session as well."""
+    """Backends' own logouts of one method, which end the gateway's session as well."""
 
-    paths: BackendPaths = _NO_PATHS
-    method: bytes = b""
+    paths: BackendPaths
+    method: bytes
 
     def is_asked(self, method: bytes) -> bool:
         """Whether a request of this method logs out. Other safe methods only look.
@@ -65,7 +65,7 @@ class UpstreamPaths:
 
     read_loosely: bool = True  # its backend may take other spellings for a path
     guarded: BackendPaths = _NO_PATHS  # where it hands out tokens: no route leads there
-    logout: BackendLogout = BackendLogout()
+    logouts: tuple[BackendLogout, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ class Route:
     pool: Pool | None = None  # of the upstream; without one, the decision answers
     upstream_paths: UpstreamPaths = UpstreamPaths()
     at_login: bool = False  # an upstream has its login at this path
-    at_logout: bool = False  # its upstream has its logout at this path
+    at_logouts: tuple[BackendLogout, ...] = ()  # its upstream has these at this path
     is_endpoint: bool = False  # the gateway itself answers
     verifies: bool = False  # the request describes another one, which is decided on
     identifies: bool = field(init=False)  # a key is looked up

@@ -9,7 +9,7 @@ from gateway.core.http import paths, refusals
 from gateway.core.http.paths import BackendPaths, Readings
 from gateway.core.http.refusals import Refusal
 from gateway.core.http.routing import Methods, Table
-from gateway.relay.access.route import Route
+from gateway.relay.access.route import BackendLogout, Route
 
 # Clients choose the paths that are remembered: at most about 2 MiB of them.
 _MAX_PATHS = 4096
@@ -110,17 +110,16 @@ class RouteTable:
 
         if any(leads_to(route, route.upstream_paths.guarded) for route in found.all()):
             return refusals.NO_ROUTE  # wire-rules.md#E1
+
+        def at_logouts(route: Route) -> tuple[BackendLogout, ...]:
+            logouts = route.upstream_paths.logouts
+            return tuple(logout for logout in logouts if leads_to(route, logout.paths))
+
         at_login = self._logins.hold(readings.loose, suffixes=not named)
-        if not at_login and not any(
-            leads_to(route, route.upstream_paths.logout.paths) for route in found.all()
-        ):
+        if not at_login and not any(map(at_logouts, found.all())):
             return found
         return found.mapped(
-            lambda route: replace(
-                route,
-                at_login=at_login,
-                at_logout=leads_to(route, route.upstream_paths.logout.paths),
-            )
+            lambda route: replace(route, at_login=at_login, at_logouts=at_logouts(route))
         )
 
 

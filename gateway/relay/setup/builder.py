@@ -60,10 +60,12 @@ class Builder:
         self.pools = list(self._upstreams.values())
         self._guarded = _reached(config, backend_paths(config))
         self.logins = _anywhere(backend_paths(config))
-        logouts = _reached(config, logout_paths(config))
-        method = config.logout.method.encode()
-        self._logouts = {name: BackendLogout(found, method) for name, found in logouts.items()}
-        self._any_logout = BackendLogout(_anywhere(logout_paths(config)), method)
+        self._logouts: dict[str, tuple[BackendLogout, ...]] = dict.fromkeys(config.upstreams, ())
+        self._any_logout: tuple[BackendLogout, ...] = ()
+        for method, asked in logout_paths(config).items():
+            for name, found in _reached(config, asked).items():
+                self._logouts[name] += (BackendLogout(found, method.encode()),)
+            self._any_logout += (BackendLogout(_anywhere(asked), method.encode()),)
 
     def route(self, number: int, rule: RouteOptions) -> Route:
         """The route of a rule; `number` is the rule's index in config.yaml."""
@@ -89,12 +91,12 @@ class Builder:
 
     def _upstream_paths(self, rule: RouteOptions) -> UpstreamPaths:
         if rule.upstream is None:
-            return UpstreamPaths(logout=self._any_logout)
+            return UpstreamPaths(logouts=self._any_logout)
         return UpstreamPaths(
             read_loosely=self._config.upstreams[rule.upstream].paths == "loose",
             # A captured reply is read as a whole, so no token gets out.
             guarded=_NO_PATHS if rule.captures is not None else self._guarded[rule.upstream],
-            logout=self._logouts[rule.upstream],
+            logouts=self._logouts[rule.upstream],
         )
 
     def _route_tokens(self, section: RouteToken | None) -> RouteTokens | None:

@@ -1,0 +1,117 @@
+"""The backend's own logout, which a logout of the gateway calls."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from gateway.config.login_places import key_cookies
+from gateway.core.http.field_names import fold
+from gateway.core.logins import refresh_tokens
+from gateway.core.logins.refresh_tokens import RefreshToken, Sending
+from gateway.core.logins.replies import Reply, UnreadableReply
+from gateway.core.sessions.session import Session
+from gateway.endpoints.callers import passed_fields
+from gateway.logins._asking import scrub
+from gateway.outbound.backends import BackendFailed, Backends
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config, Logout
+
+_log = logging.getLogger("gateway.endpoints")
+
+# The client's body is not for the backend, so neither are these fields.
+_OF_THE_BODY = b"content-"
+
+Fields = list[tuple[str, str]]
+
+
+class BackendLogout:
+    """Calls backends' logouts with the tokens of sessions that have ended."""
+
+    def __init__(self, config: Config, backends: Backends) -> None:
+        self._backends = backends
+        self._own_cookies = key_cookies(config)
+        # By the paths of logins: the upstreams that know their refresh tokens.
+        self._issuers = {
+            login.path: frozenset(asked.upstream for asked in login.backend_paths)
+            for login in config.login
+        }
+
+    async def __call__(
+        self, request: web.Request, config: Logout, session: Session | None
+    ) -> Reply | None:
+        """The backend's reply, without any token. None if it is not called, or fails.
+
+        The session has ended already, whatever the backend answers (wire-rules.md#E4).
+
+        session: its refresh token is sent, if the logout sends one
+        """
+        if config.upstream is None or config.backend_path is None:
+            return None
+        fields, body = self._request(request, config, session)
+        try:
+            reply = await self._backends.call(
+                config.upstream,
+                config.method,
+                config.backend_path,
+                fields=fields,
+                body=body,
+                timeout=config.timeout,
+                max_reply=config.max_reply,
+                waits_for_restart=False,  # the client has waited for its own logout alone
+            )
+            shown = (await scrub(reply)).without_cookies(self._own_cookies)
+        except BackendFailed as failed:
+            _log.warning("the backend's logout failed: %s", failed.refusal.reason)
+            return None
+        except UnreadableReply:
+            _log.warning("the reply of the backend's logout cannot be read")
+            return None
+        if reply.status >= 400:
+            _log.warning("the backend's logout answered %d", reply.status)
+        return shown
+
+    def _request(
+        self, request: web.Request, config: Logout, session: Session | None
+    ) -> tuple[Fields, bytes]:
+        """The fields and the body for the backend."""
+        passed = list(_passed(request))
+        token = None if session is None else self._refresh_token(config, session)
+        if token is None:
+            return passed, b""
+        way = config.send_refresh_token
+        sending = way if isinstance(way, Sending) else None
+        added, body = refresh_tokens.request(token, sending, config.body)
+        return _joined(passed, added), body
+
+    def _refresh_token(self, config: Logout, session: Session) -> RefreshToken | None:
+        """The session's refresh token, for an upstream of its own login alone."""
+        issuers = self._issuers.get(session.login, ())
+        if config.send_refresh_token is None or config.upstream not in issuers:
+            return None
+        with suppress(ValueError):  # another kind of login had this path
+            return refresh_tokens.load(session.refresh)
+        return None
+
+
+def _passed(request: web.Request) -> Iterable[tuple[str, str]]:
+    """The client's fields, but for those about its body."""
+    for name, value in passed_fields(request):
+        if not fold(name.encode("utf-8", "surrogateescape")).startswith(_OF_THE_BODY):
+            yield name, value
+
+
+def _joined(passed: Fields, added: Fields) -> Fields:
+    """The fields with others, which replace those of their names; cookies join the others."""
+    cookies = [value for name, value in passed if name.lower() == "cookie"]
+    new = {name.lower() for name, _ in added}
+    kept = [line for line in passed if line[0].lower() not in new]
+    return kept + [
+        (name, "; ".join([*cookies, value])) if name.lower() == "cookie" else (name, value)
+        for name, value in added
+    ]

@@ -1,0 +1,280 @@
+"""wire-rules.md#E4: several logouts, each with its methods, its scope, and what its backend gets."""
+
+import gzip
+import json
+
+import pytest
+
+from gateway.core.sessions import keys
+from tests.conftest import Start, json_answer, token_of
+from tests.support.gateway import Gateway
+from tests.support.raw import Client, Upstream, Visit, ask, request, set_cookies, status
+from tests.wire.vectors import cases
+
+REFRESH = "an-opaque-refresh-token"
+OWN = "Sec-Fetch-Site: same-origin"
+
+LOGOUTS = [
+    {"path": "/logout"},
+    {"path": "/session", "methods": "DELETE"},
+    {"path": "/leave", "methods": ["GET"], "scope": "this"},
+    {"path": "/leave/all", "scope": "all"},
+    {"path": "/leave/others", "scope": "others"},
+    {
+        "path": "/api/token/blacklist/",
+        "upstream": "shop",
+        "backend_path": "/blacklist/",
+        "send_refresh_token": "json:refresh",
+        "pass_reply": True,
+    },
+    {
+        "path": "/end-session",
+        "upstream": "shop",
+        "backend_path": "/protocol/logout",
+        "send_refresh_token": "form:refresh_token",
+        "body": {"client_id": "web"},
+    },
+    {
+        "path": "/by-cookie",
+        "methods": "DELETE",
+        "upstream": "shop",
+        "backend_path": "/sessions/own",
+        "method": "DELETE",
+        "send_refresh_token": "cookie:rt",
+    },
+    {"path": "/office", "upstream": "other", "backend_path": "/out"}
+    | {"send_refresh_token": "auto"},
+]
+
+
+def backend(visit: Visit) -> None:
+    """Logs everybody in, and answers logouts with a body, a token and cookies."""
+    for sent in visit.requests():
+        path = sent.split(b" ")[1]
+        if path == b"/login":
+            visit.send(json_answer("200 OK", {"token": token_of("alice"), "refresh": REFRESH}))
+        elif path == b"/blacklist/":
+            lines = ("Set-Cookie: theirs=; Max-Age=0", "Set-Cookie: latchkey=x", "ETag: a")
+            said = {"detail": "Bye.", "token": token_of("alice"), "refresh": REFRESH}
+            visit.send(json_answer("200 OK", said, *lines))
+        else:
+            visit.send(json_answer("200 OK", {"path": path.decode()}))
+
+
+@pytest.fixture(scope="module")
+def site(start: Start, upstream: Upstream) -> Gateway:
+    """A gateway with all these logouts, and a second login elsewhere."""
+    login = {"kind": "backend", "upstream": "shop", "backend_path": "/login"}
+    return start(
+        upstreams={"shop": upstream.url, "other": "http://127.0.0.1:1"},
+        login=[
+            {**login, "path": "/login", "subject_prefix": ""},
+            {**login, "path": "/office/login", "upstream": "other", "subject_prefix": "office:"},
+        ],
+        guessing="off",
+        logout=LOGOUTS,
+        routes=[{"path": "/api/*", "upstream": "shop"}],
+    )
+
+
+@pytest.fixture
+def shop(upstream: Upstream) -> Upstream:
+    upstream.clear(backend)
+    return upstream
+
+
+def log_in(site: Gateway) -> str:
+    body = json.dumps({"username": "alice"})
+    answer = ask(site.port, request("POST /login", "Content-Type: application/json", body=body))
+    return str(json.loads(answer.partition(b"\r\n\r\n")[2])["token"])
+
+
+def bearer(key: str) -> str:
+    return f"Authorization: Bearer {key}"
+
+
+def lives(site: Gateway, key: str) -> bool:
+    return status(ask(site.port, request("GET /api/x", bearer(key)))) == 200
+
+
+def log_out(site: Gateway, line: str, *fields: str, body: str = "") -> bytes:
+    return ask(site.port, request(line, *fields, body=body))
+
+
+@cases(
+    "line",
+    {
+        "the first one": "POST /logout",
+        "DELETE": "DELETE /session",
+        "GET": "GET /leave",
+        "HEAD, which follows GET": "HEAD /leave",
+        "the scope in words": "GET /leave?scope=this",
+    },
+)
+def test_each_logout_has_its_methods(site: Gateway, shop: Upstream, line: str) -> None:
+    """It ends the session of the key that came, and no other."""
+    key, other = log_in(site), log_in(site)
+    assert status(log_out(site, line, bearer(key))) == 204
+    assert (lives(site, key), lives(site, other)) == (False, True)
+
+
+@cases("line", {"POST": "POST /session", "GET": "GET /session", "POST for GET": "POST /leave"})
+def test_another_method_ends_nothing(site: Gateway, shop: Upstream, line: str) -> None:
+    """405, with the methods of this logout."""
+    key = log_in(site)
+    answer = log_out(site, line, bearer(key))
+    allowed = b"GET, HEAD" if "leave" in line else b"DELETE"
+    assert (status(answer), b"\r\nAllow: %b\r\n" % allowed in answer) == (405, True)
+    assert lives(site, key)
+
+
+def test_a_fixed_scope_ends_what_it_says(site: Gateway, shop: Upstream) -> None:
+    """Without any word of the client's."""
+    key, second, third = log_in(site), log_in(site), log_in(site)
+    assert status(log_out(site, "POST /leave/others", bearer(key))) == 204
+    assert [lives(site, each) for each in (key, second, third)] == [True, False, False]
+    second = log_in(site)
+    assert status(log_out(site, "POST /leave/all?scope=all", bearer(key))) == 204
+    assert [lives(site, each) for each in (key, second)] == [False, False]
+
+
+@cases(
+    "target",
+    {
+        "wider": "/leave?scope=all",
+        "others": "/leave?scope=others",
+        "twice": "/leave?scope=this&scope=all",
+        "escaped": "/leave?sc%6fpe=all",
+        "narrower": "/leave/all?scope=this",
+    },
+)
+def test_no_client_changes_a_fixed_scope(site: Gateway, shop: Upstream, target: str) -> None:
+    """400, and nothing ends: a client must not believe that it got what it asked for."""
+    key, other = log_in(site), log_in(site)
+    answer = log_out(site, f"GET {target}", bearer(key))
+    assert status(answer) == 400
+    assert b"unknown_scope" in answer
+    assert (lives(site, key), lives(site, other)) == (True, True)
+
+
+# What the backend gets, and what the client sees of its reply.
+
+
+def last_request(shop: Upstream, path: bytes) -> bytes:
+    [visit] = [visit for visit in shop.visits if b" %b HTTP" % path in visit.got]
+    return visit.got[visit.got.index(b" %b HTTP" % path) :]
+
+
+def test_the_backends_own_reply_is_what_the_client_sees(site: Gateway, shop: Upstream) -> None:
+    """With the refresh token sent where simplejwt's blacklist reads it; no token comes back, and
+    none of the gateway's cookies.
+    """
+    key = log_in(site)
+    answer = log_out(
+        site,
+        "POST /api/token/blacklist/",
+        bearer(key),
+        "Content-Type: application/json",
+        "Accept: text/html",
+        body='{"refresh": "what the frontend has"}',
+    )
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert status(answer) == 200
+    assert json.loads(body)["detail"] == "Bye."
+    assert b"eyJ" not in answer
+    assert REFRESH.encode() not in answer
+    assert set_cookies(answer) == ["theirs=; Max-Age=0"]
+    assert b"\r\nCache-Control: no-store" in head
+    sent = last_request(shop, b"/blacklist/")
+    assert json.loads(sent.partition(b"\r\n\r\n")[2]) == {"refresh": REFRESH}
+    assert b"\r\nAuthorization: Bearer eyJ" in sent
+    assert key.encode() not in shop.got
+    assert not lives(site, key)
+
+
+def test_the_cookie_of_the_key_is_deleted_with_that_reply(site: Gateway, shop: Upstream) -> None:
+    """The browser must not go on with it."""
+    key = log_in(site)
+    answer = log_out(site, "POST /api/token/blacklist/", f"Cookie: a=b; latchkey={key}", OWN)
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["detail"] == "Bye."
+    assert any(value.startswith("latchkey=; Max-Age=0") for value in set_cookies(answer))
+    assert not lives(site, key)
+
+
+def test_a_refresh_token_in_a_form(site: Gateway, shop: Upstream) -> None:
+    """As Keycloak wants it, with more members; the reply is not shown."""
+    key = log_in(site)
+    assert status(log_out(site, "POST /end-session", bearer(key))) == 204
+    sent = last_request(shop, b"/protocol/logout")
+    assert sent.partition(b"\r\n\r\n")[2] == f"client_id=web&refresh_token={REFRESH}".encode()
+    assert b"application/x-www-form-urlencoded" in sent
+
+
+def test_a_refresh_token_in_a_cookie(site: Gateway, shop: Upstream) -> None:
+    """Beside the client's own cookies, in one field (RFC 6265 §5.4)."""
+    key = log_in(site)
+    assert status(log_out(site, "DELETE /by-cookie", bearer(key), "Cookie: theme=dark")) == 204
+    sent = last_request(shop, b"/sessions/own")
+    assert f"\r\nCookie: theme=dark; rt={REFRESH}\r\n".encode() in sent
+
+
+def test_no_other_backend_gets_the_refresh_token(site: Gateway, shop: Upstream) -> None:
+    """It is for the upstream of its own login; the session ends all the same."""
+    key = log_in(site)
+    assert status(log_out(site, "POST /office", bearer(key))) == 204
+    assert not lives(site, key)
+    assert REFRESH.encode() not in shop.got
+
+
+def test_without_a_session_no_backend_is_asked(site: Gateway, shop: Upstream) -> None:
+    """A second logout is answered without it: there is no token to send."""
+    key = log_in(site)
+    log_out(site, "POST /logout", bearer(key))
+    shop.clear(backend)
+    assert status(log_out(site, "POST /api/token/blacklist/", bearer(key))) == 204
+    assert shop.got == b""
+
+
+# Keys in places that are not read.
+
+
+KEY = keys.new_key(bytes(range(32))).reveal()
+
+MISPLACED = {
+    "another scheme": (f"Authorization: Token {KEY}",),
+    "no scheme": (f"Authorization: {KEY}",),
+    "another field": (f"X-Access-Token: {KEY}",),
+    "a cookie with more in it": (f"Cookie: sid=Bearer {KEY}",),
+    "a text that is no key": ("Authorization: Bearer lk_short",),
+    "a JWT": ("Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln",),
+}
+
+
+@cases("fields", MISPLACED)
+@cases("line", {"a plain one": "POST /logout", "a backend's": "POST /api/token/blacklist/"})
+def test_a_key_in_a_place_that_is_not_read_is_no_logout(
+    site: Gateway, shop: Upstream, line: str, fields: tuple[str, ...]
+) -> None:
+    """Its session is alive, so the answer is no success."""
+    answer = log_out(site, line, *fields)
+    assert status(answer) in (400, 401)
+    assert KEY.encode() not in shop.got
+
+
+@cases(
+    "body",
+    {
+        "JSON": json.dumps({"refresh": KEY}).encode(),
+        "a form": f"token={KEY}".encode(),
+        "gzip": gzip.compress(json.dumps({"refresh": KEY}).encode()),
+    },
+)
+def test_a_key_in_a_body_is_no_logout(site: Gateway, shop: Upstream, body: bytes) -> None:
+    """Whatever coding it has."""
+    lines = f"POST /logout HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n"
+    if body.startswith(b"\x1f\x8b"):
+        lines += "Content-Encoding: gzip\r\n"
+    with Client(site.port) as client:
+        client.send(lines.encode() + b"\r\n" + body)
+        got, _, answer = client.answer()
+    assert (got, json.loads(answer)["reason"]) == (400, "key_not_read")
