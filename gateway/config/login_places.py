@@ -40,6 +40,11 @@ def token_places(config: Config) -> list[TokenPlace]:
     return [login.token_place for login in config.login if login.token_place is not None]
 
 
+def has_pending(config: Config) -> bool:
+    """Whether logins hand out temporary tokens, for a second step."""
+    return any(login.pending_place is not None for login in config.login)
+
+
 def backend_paths(config: Config) -> list[tuple[str, str]]:
     """The paths at which backends hand out tokens, each with its upstream."""
     return [(asked.upstream, asked.path) for login in config.login for asked in login.backend_paths]

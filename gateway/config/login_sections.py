@@ -32,7 +32,7 @@ from gateway.config.values import (
     off,
 )
 from gateway.core.logins.login_paths import BackendPath, LoginPath
-from gateway.core.logins.token_places import TokenPlace, parse_pointer
+from gateway.core.logins.token_places import JsonPointer, TokenPlace, parse_pointer
 
 if TYPE_CHECKING:
     from gateway.config.document import Document, Where
@@ -118,6 +118,11 @@ class LoginSection(Model, ABC):
     @property
     def token_rules(self) -> Verify | None:
         """The setting `verify`, if the kind has it: how tokens are verified."""
+        return None
+
+    @property
+    def pending_place(self) -> JsonPointer | None:
+        """The place at which a backend's reply announces a second step."""
         return None
 
     @property
@@ -230,6 +235,7 @@ class UpstreamLoginSection(PasswordLoginSection):
     timeout: Annotated[Duration, Field(gt=0)] = 15.0
     max_reply: Size = 2**20
     failed: PointerText = parse_pointer("/errors")
+    pending: PointerText | None = None
 
     @property
     def paths(self) -> tuple[LoginPath, ...]:
@@ -238,6 +244,10 @@ class UpstreamLoginSection(PasswordLoginSection):
     @property
     def backend_paths(self) -> tuple[BackendPath, ...]:
         return (BackendPath(self.upstream, self.backend_path),)
+
+    @property
+    def pending_place(self) -> JsonPointer | None:
+        return self.pending
 
     @model_validator(mode="before")
     @classmethod

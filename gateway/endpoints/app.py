@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.concurrency.off_loop import CLIENT
-from gateway.config.login_places import keeps_refresh_tokens, key_cookies, max_bodies
+from gateway.config.login_places import (
+    has_pending,
+    keeps_refresh_tokens,
+    key_cookies,
+    max_bodies,
+)
 from gateway.config.own_tokens import JWKS_PATH, minter
 from gateway.config.realms import realms
 from gateway.core.http.cors import Policy
@@ -77,6 +82,7 @@ def build(
         key_cookies(config),
         realms(config),
         keeps_refresh_tokens(config),
+        has_pending=has_pending(config),
     )
     logins = [(section, open_login(section, services)) for section in config.login]
     with_provider = {section.path: login for section, login in logins if section.provider_issuer}

@@ -24,11 +24,13 @@ from gateway.core.logins.token_places import JsonPointer
 from gateway.core.sessions.realms import Realm
 from gateway.core.sessions.session import Session
 from gateway.outbound.backends import BackendFailed, Backends
+from gateway.outbound.token_readers import ReadToken, open_reader, without_temporary
 from gateway.store.renewals import Renew
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
     from gateway.config.login_sections import LoginSection
+    from gateway.config.token_sections import Verify
     from gateway.core.logins.login_paths import LoginPath
     from gateway.core.tokens.minting import Minter
     from gateway.logins._token_replacement import TokenReplacement
@@ -80,6 +82,17 @@ class LoggedIn(Reply):
         return cls(shown.status, shown.fields, shown.body, shown.reason)
 
 
+@dataclass(frozen=True, slots=True)
+class Pending(Reply):
+    """The reply to a first step: a second one makes the session."""
+
+    @classmethod
+    def of(cls, reply: Reply) -> Pending:
+        """Make one of a backend's reply. No cache stores it."""
+        shown = reply.unstored()
+        return cls(shown.status, shown.fields, shown.body, shown.reason)
+
+
 class LoginRefused(BackendFailed):
     """A failed attempt that a user may repeat at the path `again`.
 
@@ -103,6 +116,14 @@ class LoginServices:
     realms: Mapping[str, Realm]  # by the logins' paths
     # The upstreams whose logouts are sent the refresh tokens of their logins.
     refresh_tokens_for: frozenset[str] = frozenset()
+    has_pending: bool = False  # logins hand out temporary tokens
+
+    def token_reader(self, config: Verify | None) -> ReadToken:
+        """The reader of a login's tokens. No temporary token is one."""
+        read = open_reader(config, self.backends.key_sets, self.sessions.skew)
+        if not self.has_pending:
+            return read
+        return without_temporary(read, self.sessions.temporary_tokens)
 
 
 Answer = Callable[[Attempt], Awaitable[Reply]]
@@ -116,11 +137,13 @@ class Login(ABC):
     renewal: gets new tokens for its sessions; None if it cannot
     token_replacement: finds its sessions' new tokens in upstreams' replies; None if it cannot
     failed: the place at which a reply without a token says what was wrong
+    pending: the place at which a reply announces a second step, if config.yaml names one
     """
 
     renewal: Renew | None = None
     token_replacement: TokenReplacement | None = None
     failed: JsonPointer = JsonPointer("")
+    pending: JsonPointer | None = None
 
     @abstractmethod
     async def __call__(self, attempt: Attempt) -> Reply:

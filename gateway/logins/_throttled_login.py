@@ -10,7 +10,7 @@ from gateway.core.logins.mfa.steps import NO_STEP, Step
 from gateway.core.logins.replies import Reply
 from gateway.core.logins.request_echo import EchoDetector
 from gateway.core.logins.throttle_keys import HIDDEN
-from gateway.logins import Attempt, LoggedIn, Login
+from gateway.logins import Attempt, LoggedIn, Login, Pending
 from gateway.logins._throttle import LoginThrottle, passwords_in
 from gateway.outbound.backends import BackendFailed
 from gateway.store.login_failures import CountedAttempt
@@ -41,7 +41,9 @@ class ThrottledLogin:
             await self._throttle.settle(counted, login_outcomes.of_refusal(failed.refusal))
             raise
         outcome = _of_reply(reply)
-        if outcome == "failed" and step.is_first:
+        if isinstance(reply, Pending):
+            await self._settle_pending(counted, attempt, reply, step)
+        elif outcome == "failed" and step.is_first:
             await self._settle_first(counted, attempt, reply)
         else:
             await self._throttle.settle(counted, outcome)
@@ -58,6 +60,21 @@ class ThrottledLogin:
         return await self._throttle.admit(
             attempt, keys, passwords=passwords, continues=step.continues
         )
+
+    async def _settle_pending(
+        self, counted: CountedAttempt, attempt: Attempt, reply: Pending, step: Step
+    ) -> None:
+        """Settle an attempt whose reply announces another step.
+
+        A password has neither failed nor succeeded, and a name alone is no guess. A code that leads
+        to one more step counts as failed until that one succeeds.
+        """
+        sent = EchoDetector(attempt.query, attempt.fields, attempt.body)
+        if not sent.is_large:
+            await self._throttle.remember(counted, steps.handed_out(reply, sent.is_echo))
+        is_one = counted.passwords == 1
+        begins = is_one and (step.is_first or (step.is_name and counted.account is not None))
+        await self._throttle.settle(counted, "undecided" if begins else "failed")
 
     async def _settle_first(self, counted: CountedAttempt, attempt: Attempt, reply: Reply) -> None:
         """Settle a password without a code that got no key.

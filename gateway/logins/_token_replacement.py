@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gateway.concurrency.off_loop import off_loop
-from gateway.core.logins import denials, refresh_tokens
+from gateway.core.logins import denials, pending, refresh_tokens
 from gateway.core.logins.replies import Reply
 from gateway.core.logins.reply_tokens import Found, NoToken
 from gateway.core.logins.request_echo import NOTHING, EchoDetector
@@ -55,7 +55,7 @@ class TokenReplacement:
 
         Raises `NoToken`, `BadToken`, `KeysUnavailable`, `OtherSubject` and `UnreadableReply`.
         """
-        if await off_loop(reply.is_large, denials.says_no, reply, self._config.failed):
+        if await off_loop(reply.is_large, self._hands_out_none, reply):
             raise NoToken
         is_verified = self._config.verify is not None
         found = await find_token(reply, place, sent, is_verified=is_verified)
@@ -76,6 +76,13 @@ class TokenReplacement:
         refresh = refresh_tokens.dump(rotated) if rotated else kept
         due = renewal_time(time.time(), expires, renew.before) if refresh else math.inf
         return found, Renewed(token, expires, due, refresh)
+
+    def _hands_out_none(self, reply: Reply) -> bool:
+        """Whether a reply says no, or announces a second step."""
+        place = self._config.pending
+        if place is not None and pending.is_pending(reply, place):
+            return True
+        return denials.says_no(reply, self._config.failed)
 
     def _is_of(self, subject: str, claims: Claims, host: str | None, *, asked: bool) -> bool:
         name = claims.subject(self._config.subject)

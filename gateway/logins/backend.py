@@ -26,10 +26,10 @@ from gateway.logins import Attempt, LoggedIn, Login, LoginServices
 from gateway.logins._asking import ask, find_refresh_token, find_token, scrub, swap
 from gateway.logins._backend_renewal import BackendRenewal
 from gateway.logins._events import end_replaced, report, reporting_failures, subject_of
+from gateway.logins._pending import PendingReplies
 from gateway.logins._token_replacement import TokenReplacement
 from gateway.outbound.backends import BackendFailed
 from gateway.outbound.jwks import KeysUnavailable
-from gateway.outbound.token_readers import open_reader
 from gateway.store.issuer import Issued
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class BackendLogin(Login):
     """One configured login of this kind."""
 
     def __init__(self, config: BackendSection, services: LoginServices) -> None:
-        self.failed = config.failed
+        self.failed, self.pending = config.failed, config.pending
         self._config = config
         self._backends = services.backends
         self._sessions = services.sessions
@@ -51,7 +51,8 @@ class BackendLogin(Login):
             asked.upstream in services.refresh_tokens_for for asked in config.backend_paths
         )
         self._has_warned = False  # about tokens that name no subject
-        self._read = open_reader(config.verify, services.backends.key_sets, services.sessions.skew)
+        self._read = services.token_reader(config.verify)
+        self._pending = PendingReplies(config, services)
         self._realm = services.realms[config.path]
         self.token_replacement = TokenReplacement(config, self._read, self._realm)
         if config.renew is not None:
@@ -74,11 +75,16 @@ class BackendLogin(Login):
 
     async def _answer(self, attempt: Attempt, reply: Reply) -> Reply:
         """Answer the client by the backend's reply. Raises `UnreadableReply`."""
-        if reply.is_refusal or attempt.method == "OPTIONS":
+        sent = EchoDetector(attempt.query, attempt.fields, attempt.body)
+        if attempt.method == "OPTIONS":
+            return await self._pass_refusal(attempt, reply)
+        pending = await self._pending.passed(attempt, reply, sent)
+        if pending is not None:
+            return pending
+        if reply.is_refusal:
             return await self._pass_refusal(attempt, reply)
         if await off_loop(reply.is_large, denials.says_no, reply, self._config.failed):
             return await self._pass_denial(attempt, reply)
-        sent = EchoDetector(attempt.query, attempt.fields, attempt.body)
         try:
             found, claims = await self._read_token(attempt, reply, sent)
         except NoToken:

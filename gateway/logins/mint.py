@@ -17,11 +17,13 @@ from gateway.core.http import refusals
 from gateway.core.json_text import NotJson
 from gateway.core.logins import denials, reply_claims
 from gateway.core.logins.replies import Reply, UnreadableReply
+from gateway.core.logins.request_echo import EchoDetector
 from gateway.core.tokens.minting import BadClaims
 from gateway.logins import Attempt, LoggedIn, Login, LoginServices
 from gateway.logins._asking import ask, scrub
 from gateway.logins._events import report, reporting_failures
 from gateway.logins._minting import MintedRenewal, SessionMinter, response_fields, with_key
+from gateway.logins._pending import PendingReplies
 from gateway.outbound.backends import BackendFailed
 
 if TYPE_CHECKING:
@@ -53,11 +55,12 @@ class MintLogin(Login):
     """One configured login of this kind."""
 
     def __init__(self, config: MintSection, services: LoginServices) -> None:
-        self.failed = config.failed
+        self.failed, self.pending = config.failed, config.pending
         self._config = config
         self._backends = services.backends
         self._sessions = services.sessions
         self._own_cookies = services.own_cookies
+        self._pending = PendingReplies(config, services)
         self._minter = SessionMinter(config.path, services)
         self.renewal = MintedRenewal(self._minter)
         self._wanted = [(name, claim.at, claim.required) for name, claim in config.claims.items()]
@@ -69,7 +72,12 @@ class MintLogin(Login):
 
     async def _log_in(self, attempt: Attempt) -> Reply:
         reply = await ask(self._backends, self._config, attempt)
+        sent = EchoDetector(attempt.query, attempt.fields, attempt.body)
         try:
+            if attempt.method != "OPTIONS":
+                pending = await self._pending.passed(attempt, reply, sent)
+                if pending is not None:
+                    return pending
             scrubbed = (await scrub(reply)).without_cookies(self._own_cookies)
             is_large, failed = reply.is_large, self._config.failed
             is_no = reply.status >= 300 or await off_loop(is_large, denials.says_no, reply, failed)

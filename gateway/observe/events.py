@@ -8,10 +8,21 @@ from typing import Literal
 
 from gateway.core.sessions.records import SessionInfo
 
-Kind = Literal["login", "login_failed", "logout", "renew", "renew_failed", "revoke", "refused"]
+Kind = Literal[
+    "login",
+    "login_pending",
+    "login_failed",
+    "logout",
+    "renew",
+    "renew_failed",
+    "revoke",
+    "refused",
+]
 
 # Kinds that a client without any rights can cause as often as it likes: the audit log sums them up.
-REPEATABLE: frozenset[Kind] = frozenset({"refused", "login_failed", "renew_failed"})
+REPEATABLE: frozenset[Kind] = frozenset(
+    {"refused", "login_pending", "login_failed", "renew_failed"}
+)
 
 
 @dataclass(frozen=True, slots=True)

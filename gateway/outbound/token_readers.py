@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from gateway.core.tokens import claims
-from gateway.core.tokens.claims import Claims
+from gateway.core.tokens.claims import BadToken, Claims
 from gateway.outbound.jwks import KeySet, KeySets
+from gateway.store.temporary_tokens import TemporaryTokens
 
 if TYPE_CHECKING:
     from gateway.config.token_sections import Verify
@@ -27,6 +28,21 @@ def open_reader(config: Verify | None, key_sets: KeySets, skew: float) -> ReadTo
     `skew` is how far clocks may differ (seconds).
     """
     return _at_its_word(skew) if config is None else _verified(config, key_sets, skew)
+
+
+def without_temporary(read: ReadToken, temporary: TemporaryTokens) -> ReadToken:
+    """A reader that refuses the temporary tokens of pending logins.
+
+    It raises `StoreUnavailable` as well.
+    """
+
+    async def read_lasting(token: str) -> Claims:
+        found = await read(token)
+        if await temporary.holds(token):
+            raise BadToken("temporary_token")
+        return found
+
+    return read_lasting
 
 
 def _at_its_word(skew: float) -> ReadToken:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
-from gateway.config.login_places import key_places
+from gateway.config.login_places import has_pending, key_places
 from gateway.config.realms import CALLERS, realms
 from gateway.core.http.addresses import BACKLOG
 from gateway.core.http.forwarding import Trusted
@@ -21,7 +21,7 @@ from gateway.core.http.shares import Shares
 from gateway.observe import access_record
 from gateway.observe.access_record import RecordSink
 from gateway.outbound.jwks import KeySets
-from gateway.outbound.token_readers import open_reader
+from gateway.outbound.token_readers import open_reader, without_temporary
 from gateway.pages.refusals import RefusalPages
 from gateway.relay.access.admission import Load
 from gateway.relay.access.decision import Decider
@@ -138,7 +138,7 @@ class Relay:
                 verify_endpoint,
                 sessions,
                 load,
-                _jwt_callers(config, key_sets),
+                _jwt_callers(config, key_sets, sessions),
                 cookies,
             ),
             load=load,
@@ -288,10 +288,12 @@ class Relay:
         }
 
 
-def _jwt_callers(config: Config, key_sets: KeySets) -> JwtCallers | None:
+def _jwt_callers(config: Config, key_sets: KeySets, sessions: Sessions) -> JwtCallers | None:
     if config.jwt is None:
         return None
     read = open_reader(config.jwt, key_sets, config.session.clock_skew)
+    if has_pending(config):
+        read = without_temporary(read, sessions.temporary_tokens)
     return JwtCallers(read, config.identity, realms(config)[CALLERS])
 
 

@@ -32,6 +32,7 @@ from gateway.store.revocations import Revocations
 from gateway.store.revoker import Revoker
 from gateway.store.servers.connect import access, connect
 from gateway.store.servers.topology import Topology
+from gateway.store.temporary_tokens import TemporaryTokens
 from gateway.store.token_updates import TokenWriter
 from gateway.store.tracking import Tracking
 from gateway.store.writes import Writes
@@ -96,6 +97,7 @@ class Sessions:
         self.directory = Directory(client, layout, writes, timeout)
         self.failures = LoginFailures(client, layout, sealer, timeout)
         self.replay_guard = ReplayGuard(client, layout, timeout)
+        self.temporary_tokens = TemporaryTokens(self.replay_guard)
         self.token_writer = TokenWriter(
             client, layout, records, self.directory, lifetimes=lifetimes, timeout=timeout
         )

@@ -45,6 +45,8 @@ _TAGS = (
 # A name, a colon and another name. Commas are white space in GraphQL, and `+` is in forms. A
 # comment may stand before the other name.
 _ALIAS = r"(?<![\w$-])%s[\s,+\ufeff]*+(?:#|:[\s,+\ufeff]*+[A-Za-z_#])"
+# A member of JSON, a field of a form or of its parts, an argument or an alias, of this name.
+_GIVEN = r"(?<![\w$-])%s(?:[\s,+\ufeff\"'\\\]]*+(?:#|[:=])|\"?[ \t]*+[\r\n;])"
 # How Apollo's clients refer to a document that the server has stored.
 _STORED_DOCUMENT = re.compile("persistedQuery|sha256Hash")
 _ENCODING_FIELDS = ("content-type", "content-encoding")
@@ -82,6 +84,14 @@ class EchoDetector:
         try:
             texts = readings(self._target, fields, self._body)
             return any(alias.search(text) or _STORED_DOCUMENT.search(text) for text in texts)
+        except UnreadableRequest:
+            return True
+
+    def may_set(self, member: str) -> bool:
+        """Whether the client may have sent a member or a field of this name."""
+        given = re.compile(_GIVEN % re.escape(member), re.IGNORECASE)
+        try:
+            return any(given.search(text) for text in self.texts())
         except UnreadableRequest:
             return True
 

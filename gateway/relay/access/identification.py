@@ -155,6 +155,8 @@ class SessionFinder:
             return await self._jwt_callers.entry(token)
         except KeysUnavailable:
             raise Refused(refusals.KEYS) from None
+        except StoreUnavailable:
+            raise Refused(refusals.STORE_DOWN) from None
         except BadToken as error:
             if route.access.bad_key_is_anonymous:
                 return None

@@ -31,12 +31,13 @@ class Step:
     """The step of a login that a request may be."""
 
     is_first: bool  # it holds a password and no code
+    is_name: bool  # it holds an account's name, at most, so it cannot be a guess
     continues: Collection[str]  # what a first step may have handed out
     tokens: Collection[str]  # those with the name of a temporary token; none if unclear
 
 
 # For a request that cannot be read.
-NO_STEP = Step(is_first=False, continues=(), tokens=())
+NO_STEP = Step(is_first=False, is_name=False, continues=(), tokens=())
 
 
 def read(texts: _Texts, fields: _Texts) -> Step:
@@ -47,7 +48,7 @@ def read(texts: _Texts, fields: _Texts) -> Step:
     """
     others = [(name, value) for name, value in texts if not is_password(name)]
     has_password = any(value for name, value in texts if is_password(name))
-    is_first = has_password and not any(words.is_code(name, value) for name, value in others)
+    has_code = any(words.is_code(name, value) for name, value in others) or _has_code(fields)
     sent = [
         (name, value)
         for name, value in (*others, *_in_fields(fields))
@@ -55,7 +56,12 @@ def read(texts: _Texts, fields: _Texts) -> Step:
     ]
     named = {value for name, value in sent if words.names_token(name)}
     is_clear = not has_password and len(named) <= _MAX_NAMED
-    return Step(is_first, {value for _, value in sent}, named if is_clear else set())
+    return Step(
+        is_first=has_password and not has_code,
+        is_name=not (texts or has_code),
+        continues={value for _, value in sent},
+        tokens=named if is_clear else set(),
+    )
 
 
 def is_named_by_client(failed: JsonPointer, is_echo: IsEcho) -> bool:
@@ -83,6 +89,11 @@ def _in_reply(reply: Reply) -> Iterator[tuple[str, str]]:
         cookie = field_and_cookie(line)[1]
         if cookie:
             yield plain_name(cookie), line[1].partition("=")[2].partition(";")[0].strip(' "')
+
+
+def _has_code(fields: _Texts) -> bool:
+    """Whether a header field may hold a code, as GitHub's `X-GitHub-OTP` did."""
+    return any(words.is_called_code(plain_name(name), value) for name, value in fields)
 
 
 def _in_fields(fields: _Texts) -> Iterator[tuple[str, str]]:

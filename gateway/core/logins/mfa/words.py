@@ -109,8 +109,12 @@ def is_token(name: str, value: str) -> bool:
 
 def is_code(name: str, value: str) -> bool:
     """Whether this may be the code of a second step."""
-    is_called_one = _CODE_NAME.search(name) and 0 < len(value) <= _MAX_CODE
-    return bool(is_called_one or _DIGITS.fullmatch(value.strip()))
+    return is_called_code(name, value) or _DIGITS.fullmatch(value.strip()) is not None
+
+
+def is_called_code(name: str, value: str) -> bool:
+    """Whether this is the code of a second step by its plain name and its length."""
+    return _CODE_NAME.search(name) is not None and 0 < len(value) <= _MAX_CODE
 
 
 def asks(name: str, value: Any) -> bool:
