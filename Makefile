@@ -59,7 +59,8 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml $(LOCK)
 
 $(VENV)/.debian-test: $(VENV)/.made deploy/debian-packages
 	@deploy/debian-packages redis-server nginx haproxy caddy squid chromium chromium-driver \
-		$(if $(shell command -v npm 2>/dev/null),,nodejs npm)
+		$(if $(shell command -v npm 2>/dev/null),,nodejs npm) \
+		$(if $(shell command -v mvn 2>/dev/null),,default-jdk-headless maven)
 	@touch $@
 
 $(VENV)/.debian-bench: $(VENV)/.made deploy/debian-packages

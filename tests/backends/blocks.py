@@ -20,6 +20,9 @@ _FENCED = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 
+# Where a backend of the blocks listens.
+_BACKEND = re.compile(r"http://127\.0\.0\.1:\d+")
+
 
 @dataclass(frozen=True)
 class Block:
@@ -46,13 +49,8 @@ def documented(test: str, language: str) -> str | None:
 
 
 def configuration(test: str, backend: str) -> dict[str, Any]:
-    """Return the sections that the docs show for `test`, with `backend` as each upstream's URL."""
+    """Return the sections that the docs show for `test`, with `backend` in place of each URL."""
     text = documented(test, "yaml")
     assert text is not None, f"no document has a block for {test}"
-    sections: dict[str, Any] = yaml.safe_load(text)
-    for name, upstream in sections["upstreams"].items():
-        if isinstance(upstream, dict):
-            upstream["servers"] = [backend]
-        else:
-            sections["upstreams"][name] = backend
+    sections: dict[str, Any] = yaml.safe_load(_BACKEND.sub(backend, text))
     return sections

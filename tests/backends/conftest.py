@@ -1,29 +1,40 @@
 """A module's backend, with the gateway in front that the docs configure for it."""
 
+import os
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.backends import node
 from tests.backends.blocks import configuration, documented
+from tests.backends.building import MAVEN_COMPILE, NPM_CI, built
 from tests.backends.site import JWT_SECRET, Backend, Site
 from tests.support.gateway import environment, gateway
-from tests.support.processes import free_port, running
+from tests.support.processes import HANG, free_port, running
 from tests.support.redis_server import RedisServer
 
-APPS = Path(__file__).parent / "apps"
+FOLDER = Path(__file__).parent
+APPS = FOLDER / "apps"
+
+# A JVM that starts quickly and remains small.
+JAVA = ("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m")
 
 
 @pytest.fixture(scope="session")
-def node_modules(pytestconfig: pytest.Config) -> Path:
+def build_cache(pytestconfig: pytest.Config) -> Path:
+    """The folder of what npm and Maven build; `make clean` removes it."""
+    assert pytestconfig.cache is not None
+    return pytestconfig.cache.mkdir("backends")
+
+
+@pytest.fixture(scope="session")
+def node_modules(build_cache: Path) -> Path:
     """The folder with all Node libraries."""
-    cache = pytestconfig.cache
-    assert cache is not None
-    return node.install(cache.mkdir("node"))
+    return built(FOLDER / "node", NPM_CI, build_cache) / "node_modules"
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +47,9 @@ def site(
     shutil.copytree(APPS / backend.folder, folder, dirs_exist_ok=True)
     port = free_port()
     program, *arguments = shlex.split(backend.command.format(port=port))
-    if program == "node":
-        (folder / "node_modules").symlink_to(request.getfixturevalue("node_modules"))
-    else:
-        assert program == "python"
-        program = sys.executable
     with (
         running(
-            [program, *arguments],
+            [*_program(program, backend, folder, request), *arguments],
             log=folder / "backend.log",
             port=port,
             env=environment(PORT=str(port), JWT_SECRET=JWT_SECRET),
@@ -57,6 +63,21 @@ def site(
         ) as front,
     ):
         yield Site(front, port)
+
+
+def _program(
+    name: str, backend: Backend, folder: Path, request: pytest.FixtureRequest
+) -> list[str]:
+    """Return how `python`, `node` or `java` starts, with its libraries."""
+    if name == "node":
+        (folder / "node_modules").symlink_to(request.getfixturevalue("node_modules"))
+        return [name]
+    if name == "java":
+        target = built(APPS / backend.folder, MAVEN_COMPILE, request.getfixturevalue("build_cache"))
+        classpath = (target / "target/classpath").read_text()
+        return [*JAVA, "-cp", f"{target / 'target/classes'}:{classpath}"]
+    assert name == "python"
+    return [sys.executable]
 
 
 @pytest.fixture
@@ -74,6 +95,16 @@ def frontend(
         code = documented(request.path.name, "js")
         if code is not None:
             (tmp_path / "documented.mjs").write_text(code)
-        return node.run(tmp_path / "main.mjs", **variables)
+        done = subprocess.run(
+            ["node", "main.mjs"],
+            cwd=tmp_path,
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            timeout=3 * HANG,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     return run

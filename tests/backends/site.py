@@ -19,7 +19,8 @@ class Backend:
     """How to start a backend.
 
     folder: its code, in `apps`; a copy of it is the working folder.
-    command: beginning with `python` or `node`; `{port}` is its port, and so is the variable PORT.
+    command: begins with `python`, `node` or `java`, which Maven builds. `{port}` and the variable
+        PORT are its port.
     """
 
     folder: str
