@@ -19,7 +19,8 @@ from bench.ground import Ground, redis_server
 from bench.machine import BenchError, cost, fresh_processes, running, say
 from bench.walk import ISSUERS, ISSUERS_IDLE_TIMEOUT, issue_part
 from gateway.config.load import load
-from gateway.core.sessions import identity_headers
+from gateway.core.sessions.identity_headers import IdentityHeaders
+from gateway.observe.unsent_fields import UnsentFields
 from gateway.store.resolver import Unresolved
 from gateway.store.sessions import Sessions, open_sessions
 
@@ -87,7 +88,7 @@ async def _resolve(config_file: Path, keys: Sequence[Path]) -> int:
         config,
         url=config.store.url,
         secrets=tuple(secret.reveal() for secret in config.session.secrets),
-        render=lambda session: identity_headers.lines(session, config.identity),
+        render=IdentityHeaders(config.identity, UnsentFields()),
     )
     await sessions.start()
     with ExitStack() as stack:

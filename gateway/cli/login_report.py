@@ -13,7 +13,8 @@ from gateway.core.json_text import NotJson, String
 from gateway.core.logins import reply_tokens
 from gateway.core.logins.replies import Reply, UnreadableReply, field_and_cookie, nothing_sent
 from gateway.core.logins.reply_tokens import Found, InBody, NoToken
-from gateway.core.sessions import identity_headers, keys, required_claims, subjects
+from gateway.core.sessions import keys, required_claims, subjects
+from gateway.core.sessions.identity_headers import IdentityHeaders
 from gateway.core.sessions.session import Session
 from gateway.core.timestamps import rfc3339
 from gateway.core.tokens import jwt_text
@@ -22,7 +23,7 @@ from gateway.core.tokens.claims import BadToken
 if TYPE_CHECKING:
     from gateway.config.login_sections import LoginSection
     from gateway.config.model import Config
-    from gateway.config.route_sections import RouteOptions
+    from gateway.config.route_sections import RequiredClaim, RouteOptions
 
 # Members of a reply whose texts are secrets, or may be.
 _SECRET_NAME = re.compile(r"token|secret|passw|csrf|otp|refresh|session|api_?key", re.IGNORECASE)
@@ -116,23 +117,24 @@ def _places_of_jwts(trial: Trial) -> Iterator[str]:
 
 def _routes(config: Config, session: Session) -> Iterator[str]:
     """What each route does for the session."""
-    identity = identity_headers.lines(session, config.identity).decode()
-    fields = "; ".join(identity.splitlines())
+    unsent: dict[str, str] = {}
+    identity = IdentityHeaders(config.identity, unsent.__setitem__)(session).decode()
+    for field, why in unsent.items():
+        yield _row("identity", f"{field} is left out: {why}")
+    fields = "; ".join(identity.split("\r\n")[:-1])
     for route in config.routes:
         if route.auth == "public" or route.upstream is None:
             continue
-        unmet = [
-            name for name, allowed in route.claims.items() if not _meets(session, name, allowed)
-        ]
+        unmet = [name for name, claim in route.claims.items() if not _meets(session, name, claim)]
         if unmet:
             yield _row("route", f"{route.path} -> 403: its claims are not met ({', '.join(unmet)})")
         else:
             yield _row("route", f"{route.path} -> {route.upstream}: {_token_line(route)}; {fields}")
 
 
-def _meets(session: Session, name: str, allowed: object) -> bool:
-    values = required_claims.allowed_values(name, allowed)  # type: ignore[arg-type]
-    return required_claims.is_met(session.claim(name), values)
+def _meets(session: Session, name: str, claim: RequiredClaim) -> bool:
+    required = required_claims.clauses(name, claim.any, claim.all)
+    return required_claims.is_met(name, session.claim(name), required)
 
 
 def _token_line(route: RouteOptions) -> str:

@@ -21,8 +21,9 @@ from gateway.cli.store import CommandFailed
 from gateway.config.store_sections import Store
 from gateway.core.http.refusals import Refusal
 from gateway.core.logins.replies import Reply
-from gateway.core.sessions import identity_headers
+from gateway.core.sessions.identity_headers import IdentityHeaders
 from gateway.endpoints import app
+from gateway.observe.unsent_fields import UnsentFields
 from gateway.outbound.backends import Backends
 from gateway.outbound.http_client import open_client
 from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError
@@ -96,7 +97,7 @@ async def _try(config: Config, request: LoginRequest, folder: Path, url: str, se
         config,
         url=url,
         secrets=(secret,),
-        render=lambda session: identity_headers.lines(session, config.identity),
+        render=IdentityHeaders(config.identity, UnsentFields()),
     )
     _record_sessions(sessions, trial)
     try:

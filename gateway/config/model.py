@@ -31,9 +31,11 @@ from gateway.config.values import (
     _TEXT,
     AskedSending,
     Carrier,
+    ClaimAddress,
     ExactPath,
     FieldName,
     Group,
+    JoinText,
     KeyForm,
     ListenAddress,
     ListPath,
@@ -48,6 +50,7 @@ from gateway.config.values import (
     unless_off,
 )
 from gateway.core.http.addresses import Address, UnixAddress, parse_address
+from gateway.core.sessions import identity_headers
 from gateway.core.sessions.jwt_shape import OWN_CLAIMS
 
 
@@ -84,6 +87,23 @@ class Admin(Model):
 
     listen: Listens = (parse_address("127.0.0.1:8081"),)
     secret: SecretText | None = None
+
+
+class IdentityField(Shorthand):
+    """What a field shows: a claim, or the session's handle. A text is short for `claim`."""
+
+    _short_for = "claim"
+
+    claim: ClaimAddress | None = None
+    session: Literal["handle"] | None = None
+    join: JoinText = ","
+    encode: identity_headers.Encoding | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> IdentityField:
+        if (self.claim is None) == (self.session is None):
+            raise ValueError("needs one of claim and session")
+        return self
 
 
 class SessionSettings(Model):
@@ -276,6 +296,6 @@ class Config(Model):
     limits: Limits = Limits()
     trusted_proxies: Networks = ()
     verify: ForwardAuth | None = None
-    identity: dict[FieldName, str] = {"X-User-Id": "sub"}
+    identity: dict[FieldName, IdentityField] = {"X-User-Id": IdentityField(claim="sub")}
     access_log: LogPlace = "stdout"
     audit_log: LogPlace = "stdout"

@@ -105,10 +105,11 @@ def _shared_by_issuers(config: Config, document: Document) -> Iterator[Problem]:
 def _names_alone(config: Config, document: Document) -> Iterator[Problem]:
     """Fields of `identity` that show a name, while no field shows its realm."""
     has_realms = any(source.realm.text for source in _sources(config))
-    if not has_realms or SUBJECT in config.identity.values():
+    shown = {field: of.claim for field, of in config.identity.items()}
+    if not has_realms or SUBJECT in shown.values():
         return
     names = {name for login in config.login for name in login.subject_claims}
-    for field, claim in config.identity.items():
+    for field, claim in shown.items():
         if claim in names:
             yield document.problem(
                 ("identity", field),
@@ -141,7 +142,7 @@ def _of_login(at: int, login: LoginSection) -> SubjectSource:
 def _of_callers(jwt: Jwt) -> SubjectSource:
     """The section `jwt`. One issuer is a namespace, as for a provider's login."""
     is_issuer = len(jwt.issuer) == 1
-    namespace = ("issuer", jwt.issuer[0], ("sub",)) if is_issuer else ("jwt",)
+    namespace = ("issuer", jwt.issuer[0], jwt.subject) if is_issuer else ("jwt",)
     return SubjectSource(("jwt",), "jwt", jwt.subject_prefix, namespace, is_issuer=is_issuer)
 
 

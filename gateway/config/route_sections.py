@@ -5,14 +5,21 @@ The relay has a rule for the options of each group (`relay/access/route.py`).
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+    model_validator,
+)
 
 from gateway.config.base import Model
 from gateway.config.units import Duration, Size
 from gateway.config.values import (
     CapturedPlace,
+    ClaimAddress,
     ClaimName,
     ExactPath,
     FieldName,
@@ -49,6 +56,32 @@ class RouteToken(Model):
     lifetime: Annotated[Duration, Field(ge=1)] | None = None
 
 
+_ClaimValues = Annotated[tuple[str | int | float | bool, ...], OneOrMany()]
+
+
+class RequiredClaim(Model):
+    """Values of a claim. One value, or a list, is short for `any`."""
+
+    any: _ClaimValues = ()
+    all: _ClaimValues = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lengthen(cls, value: Any) -> Any:
+        return value if isinstance(value, dict) else {"any": value}
+
+    @model_validator(mode="after")
+    def _requires_something(self) -> Self:
+        if not self.any and not self.all:
+            raise ValueError("names no value: write admin, {any: [admin, owner]} or {all: [a, b]}")
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: GetJsonSchemaHandler) -> Any:
+        value = {"type": ["string", "number", "boolean"]}
+        return {"anyOf": [value, {"type": "array", "items": value}, handler(schema)]}
+
+
 def _status_as_text(value: Any) -> Any:
     """YAML reads 401 without quotes as a number."""
     return "401" if value == 401 else value
@@ -65,9 +98,7 @@ class RouteAccess(Model):
     """Who may pass by a route, and what other callers are told."""
 
     auth: Literal["required", "optional", "public"] = "required"
-    claims: dict[
-        str, Annotated[tuple[str | int | bool, ...], OneOrMany(), Field(min_length=1)]
-    ] = {}
+    claims: dict[ClaimAddress, RequiredClaim] = {}
     bad_key: Literal["refuse", "anonymous"] = "refuse"
     accept_jwt: Literal["refuse", "verify"] = "refuse"
     on_unauthenticated: Annotated[

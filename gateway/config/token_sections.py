@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from gateway.config.base import Model
 from gateway.config.units import Duration, Size
 from gateway.config.values import (
+    ClaimAddress,
     ExactPath,
     KeySetUrl,
     Method,
@@ -60,6 +61,7 @@ class Jwt(Verify):
     """How the tokens that callers bring along are verified."""
 
     require_expiry: bool = True
+    subject: Annotated[tuple[ClaimAddress, ...], OneOrMany(), Field(min_length=1)] = ("sub",)
     subject_prefix: PrefixText | None = None
 
     @model_validator(mode="after")

@@ -37,6 +37,8 @@ from gateway.core.logins.token_places import (
     parse_token_place,
 )
 from gateway.core.secret import Secret
+from gateway.core.sessions import claim_names
+from gateway.core.sessions.identity_headers import AS_JSON
 from gateway.core.sessions.realms import SubjectPrefix, parse_prefix
 from gateway.core.store_urls import StoreUrl, parse_store_url
 from gateway.core.tokens.minting import REGISTERED
@@ -46,6 +48,8 @@ _PATH = re.compile(r"/[A-Za-z0-9_.~!$&'()+,=:@/-]*(?<!/)\*?|/[A-Za-z0-9_.~!$&'()
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
 _SOCKET_MODE = re.compile(r"0?[0-7]{3}")
+# Marks that stand between values: no letter, digit or escape of them.
+_SEPARATOR = re.compile(r"[ ,;|:]{1,2}")
 _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
@@ -143,6 +147,21 @@ def _origin(value: str) -> str:
 def _claim_name(value: str) -> str:
     if value in REGISTERED:
         raise ValueError("is a claim that the gateway sets itself")
+    return value
+
+
+def _claim_address(value: str) -> str:
+    """A claim's name, or the place of one inside of another, in its one spelling."""
+    if not value:
+        raise ValueError("names no claim")
+    if value.startswith("/"):
+        _pointer(value)
+    return claim_names.plain(value)
+
+
+def _join(value: str) -> str:
+    if value != AS_JSON and not _SEPARATOR.fullmatch(value):
+        raise ValueError('joins no values: write ",", " ", another mark or two, or json')
     return value
 
 
@@ -313,6 +332,8 @@ PointerText = Annotated[JsonPointer, *_parsed(_pointer, _TEXT)]
 Carrier = Literal["auto", "reply", "cookie"]
 KeyForm = Literal["opaque", "jwt"]
 ClaimAt = Annotated[ClaimPlace, *_parsed(_claim_place, _TEXT)]
+ClaimAddress = Annotated[str, AfterValidator(_claim_address)]
+JoinText = Annotated[str, AfterValidator(_join)]
 ClaimName = Annotated[str, AfterValidator(_claim_name)]
 SendingText = Annotated[Sending | None, *_parsed(parse_sending, _TEXT)]
 AskedSending = Annotated[Sending | Literal["auto"] | None, *_parsed(_asked_sending, _TEXT)]

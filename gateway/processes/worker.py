@@ -15,13 +15,14 @@ import uvloop
 from aiohttp import web
 
 from gateway.core.http.addresses import BACKLOG
-from gateway.core.sessions import identity_headers
+from gateway.core.sessions.identity_headers import IdentityHeaders
 from gateway.endpoints import admin, app
 from gateway.observe import access_log, worker_log
 from gateway.observe.audit_log import AuditLog, open_audit_log
 from gateway.observe.events import Event
 from gateway.observe.metrics import Metrics
 from gateway.observe.sinks import Sink
+from gateway.observe.unsent_fields import UnsentFields
 from gateway.outbound.backends import backends
 from gateway.processes.worker_link import WorkerEnd
 from gateway.relay.http1.websocket import GOING_AWAY, SERVICE_RESTART
@@ -86,11 +87,12 @@ async def _serve(assignment: Assignment) -> None:
         audit_log.write(event)
         metrics.event(event)
 
+    render = IdentityHeaders(config.identity, UnsentFields())
     sessions = open_sessions(
         config,
         url=assignment.store_url,
         secrets=assignment.secrets,
-        render=lambda session: identity_headers.lines(session, config.identity),
+        render=render,
         report=report,
         observe_latency=metrics.revoked,
     )
@@ -105,6 +107,7 @@ async def _serve(assignment: Assignment) -> None:
             key_sets=calls.key_sets,
             endpoints={path: _in_process(endpoints) for path in app.paths(config)},
             captures=_in_process(endpoints),
+            render=render,
             record_sinks=[requests_log],
             refused=metrics.refused,
             instance=assignment.instance,

@@ -18,6 +18,7 @@ from gateway.core.http.addresses import BACKLOG
 from gateway.core.http.forwarding import Trusted
 from gateway.core.http.refusals import Refusal
 from gateway.core.http.shares import Shares
+from gateway.core.sessions.session import Session
 from gateway.observe import access_record
 from gateway.observe.access_record import RecordSink
 from gateway.outbound.jwks import KeySets
@@ -82,6 +83,7 @@ class Relay:
         key_sets: KeySets,
         endpoints: dict[str, Connect],
         captures: Connect,
+        render: Callable[[Session], bytes],
         record_sinks: Sequence[RecordSink],
         refused: Callable[[Refusal], None],
         instance: str,
@@ -90,6 +92,7 @@ class Relay:
 
         endpoints: by path (or by prefix, with a star at the end), what connects to its endpoint
         captures: connects to the endpoint that asks upstreams where tokens are captured
+        render: makes the fields that upstreams get for a session
         record_sinks: take note of each request
         refused: is called with each refusal
         instance: the gateway's name in `Via`, by which it finds loops
@@ -138,7 +141,7 @@ class Relay:
                 verify_endpoint,
                 sessions,
                 load,
-                _jwt_callers(config, key_sets, sessions),
+                _jwt_callers(config, key_sets, sessions, render),
                 cookies,
             ),
             load=load,
@@ -288,13 +291,15 @@ class Relay:
         }
 
 
-def _jwt_callers(config: Config, key_sets: KeySets, sessions: Sessions) -> JwtCallers | None:
+def _jwt_callers(
+    config: Config, key_sets: KeySets, sessions: Sessions, render: Callable[[Session], bytes]
+) -> JwtCallers | None:
     if config.jwt is None:
         return None
     read = open_reader(config.jwt, key_sets, config.session.clock_skew)
     if has_pending(config):
         read = without_temporary(read, sessions.temporary_tokens)
-    return JwtCallers(read, config.identity, realms(config)[CALLERS])
+    return JwtCallers(read, render, realms(config)[CALLERS], config.jwt.subject)
 
 
 def _trusted_cookies(config: Config) -> TrustedCookies:

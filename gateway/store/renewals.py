@@ -219,6 +219,7 @@ class Renewals:
                 expires_at=renewed.expires_at,
                 renew_at=renewed.renew_at,
                 refresh=renewed.refresh,
+                _claims=None,
             )
             return await self._keep(running, key, new, value)
         finally:

@@ -152,7 +152,11 @@ def test_every_section_with_wrong_values(tmp_path: Path, value: str) -> None:
             "keys.claims: cannot hold exp, which the gateway itself says",
         ),
         ("keys: {cookie: 'a b'}", "keys.cookie: consists of letters, digits, - and _ alone"),
-        ("identity: {X-User: [sub]}", "identity.X-User: must be a text"),
+        ("identity: {X-User: [sub]}", "identity.X-User: must be a section of names and values"),
+        ("identity: {X-User: {}}", "identity.X-User: needs one of claim and session"),
+        ("identity: {X-User: {claim: a, join: x}}", "identity.X-User.join: joins no values"),
+        ("identity: {X-User: /a//b}", "identity.X-User.claim: has an empty name"),
+        ("identity: {X-User: {claim: a, encode: hex}}", "identity.X-User.encode: must be"),
         ("identity: {'X User': sub}", "identity.X User: is not a field name"),
         ("session: {secrets: {a: b}}", "session.secrets: must be a list"),
         ("login: {kind: backnd, path: /a}", "login.kind: must be one of 'backend', 'mint'"),
@@ -172,7 +176,7 @@ def test_a_claim_of_no_kind(tmp_path: Path) -> None:
     text = MINIMAL.replace("upstream: shop", "upstream: shop, claims: {a: [{b: c}]}")
     [problem] = problems(tmp_path, text)
     assert problem.endswith(
-        "routes[0].claims.a[0]: must be a text, or a whole number, or true or false"
+        "routes[0].claims.a.any[0]: must be a text, or a whole number, or a number, or true or false"
     )
 
 

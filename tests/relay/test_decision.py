@@ -60,7 +60,7 @@ def rule(
 
 RULES = [
     rule("/api/*"),
-    rule("/api/admin/*", claims={"role": ("admin",)}),
+    rule("/api/admin/*", claims={"role": (("admin",),)}),
     rule("/api/items", "required", "GET", "POST"),
     rule("/small/*", "public", body_limit=10),
     rule("/maybe/*", "optional"),

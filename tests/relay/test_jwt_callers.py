@@ -3,12 +3,19 @@
 import math
 import time
 
+from gateway.config.model import IdentityField
+from gateway.core.sessions.identity_headers import IdentityHeaders
 from gateway.core.sessions.realms import Realm
 from gateway.core.tokens.claims import Claims
+from gateway.observe.unsent_fields import UnsentFields
 from gateway.relay.access.jwt_callers import JwtCallers
 from tests.support.signing import payload, rsa_signer
 
-NAMES = {"X-User-Id": "sub", "X-Role": "role"}
+FIELDS = {
+    "X-User-Id": IdentityField(claim="sub"),
+    "X-Role": IdentityField(claim="role"),
+    "X-Session-Handle": IdentityField(session="handle"),
+}
 
 
 class Reader:
@@ -23,10 +30,15 @@ class Reader:
         return Claims(payload(role="admin"), self.expires)
 
 
+def jwt_callers_of(read: Reader) -> JwtCallers:
+    render = IdentityHeaders(FIELDS, UnsentFields())
+    return JwtCallers(read, render, Realm(), ("sub",))
+
+
 async def test_a_token_is_verified_once_in_a_while() -> None:
     """And never after it has expired."""
     read = Reader(time.time() + 3600)
-    jwt_callers = JwtCallers(read, NAMES, Realm())
+    jwt_callers = jwt_callers_of(read)
     entries = [await jwt_callers.entry(b"a.b.c") for _ in range(100)]
     assert read.asked == 1
     assert all(entry is entries[0] for entry in entries)
@@ -40,7 +52,7 @@ async def test_a_token_is_verified_once_in_a_while() -> None:
 async def test_what_is_remembered_is_bounded() -> None:
     """However many tokens an issuer gives out."""
     read = Reader()
-    jwt_callers = JwtCallers(read, NAMES, Realm())
+    jwt_callers = jwt_callers_of(read)
     for number in range(3000):
         await jwt_callers.entry(b"a.b.%d" % number)
     assert read.asked == 3000
@@ -50,7 +62,7 @@ async def test_what_is_remembered_is_bounded() -> None:
 async def test_what_requests_get_of_a_token() -> None:
     """Its claims as they were verified, the fields for upstreams, and no session."""
     token = rsa_signer().token().encode()
-    entry = await JwtCallers(Reader(), NAMES, Realm()).entry(token)
+    entry = await jwt_callers_of(Reader()).entry(token)
     assert entry.token == token
     assert entry.lines == b"X-User-Id: alice\r\nX-Role: admin\r\n"
     assert entry.session.claims["role"] == "admin"

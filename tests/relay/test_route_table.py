@@ -63,7 +63,7 @@ def decided(routes: RouteTable, path: bytes, method: bytes = b"GET") -> str:
 SHOP = table(
     rule("/*", "public"),
     rule("/api/*"),
-    rule("/api/report", claims={"role": ("admin",)}),
+    rule("/api/report", claims={"role": (("admin",),)}),
     rule("/api/status", "public"),
     rule("/maybe/*", "optional"),
     rule("/public/*", "public"),
@@ -139,7 +139,7 @@ def test_the_stricter_route_decides(path: str, expected: str) -> None:
 @pytest.mark.parametrize("path", ["/app.js", "/favicon.ico", "/health"])
 def test_a_route_that_names_the_path_has_its_way(path: str) -> None:
     """What is listed as public is public, whatever backends take its suffix for."""
-    routes = table(rule("/*"), rule(path, "public"), rule("/app/*", claims={"a": (1,)}))
+    routes = table(rule("/*"), rule(path, "public"), rule("/app/*", claims={"a": ((1,),)}))
     assert decided(routes, path.encode()) == path
     assert decided(routes, path.upper().encode()) != path
     assert decided(routes, b"/app.css") == "/app/*"
@@ -161,7 +161,7 @@ def test_strict_upstreams_tell_spellings_apart() -> None:
     strict = table(
         rule("/*", "public", read_loosely=False),
         rule("/api/*", read_loosely=False),
-        rule("/api/report", claims={"role": ("admin",)}, read_loosely=False),
+        rule("/api/report", claims={"role": (("admin",),)}, read_loosely=False),
         guarded=(b"/api/login",),
     )
     assert decided(strict, b"/API/me") == "/*"
@@ -199,15 +199,18 @@ def test_methods() -> None:
         ({"auth": "optional", "bad_key_is_anonymous": True}, {"auth": "optional"}, 1),
         ({"auth": "public"}, {"auth": "optional", "bad_key_is_anonymous": True}, 1),
         ({"accepts_jwt": True}, {}, 1),
-        ({}, {"claims": {"role": ("admin",)}}, 1),
-        ({"claims": {"role": ("admin", "owner")}}, {"claims": {"role": ("admin",)}}, 1),
-        ({"claims": {"a": (1,)}}, {"claims": {"a": (1,), "b": (2,)}}, 1),
+        ({}, {"claims": {"role": (("admin",),)}}, 1),
+        ({"claims": {"role": (("admin", "owner"),)}}, {"claims": {"role": (("admin",),)}}, 1),
+        ({"claims": {"a": ((1,),)}}, {"claims": {"a": ((1,),), "b": ((2,),)}}, 1),
+        ({"claims": {"a": ((1, 2),)}}, {"claims": {"a": ((1,), (2,))}}, 1),
+        ({"claims": {"a": ((1,),)}}, {"claims": {"a": ((1,), (2,))}}, 1),
+        ({"claims": {"a": ((1,), (2,))}}, {"claims": {"a": ((1,), (3,))}}, None),
         ({}, {"captures": 3}, 1),
         ({}, {}, 0),
-        ({"claims": {"a": (1,)}}, {"claims": {"b": (1,)}}, None),
-        ({"claims": {"a": ((True,),)}}, {"claims": {"a": (1,)}}, None),
-        ({"accepts_jwt": True, "claims": {"a": (1,)}}, {}, None),
-        ({"captures": 3, "auth": "required"}, {"claims": {"a": (1,)}}, None),
+        ({"claims": {"a": ((1,),)}}, {"claims": {"b": ((1,),)}}, None),
+        ({"claims": {"a": (((True,),),)}}, {"claims": {"a": ((1,),)}}, None),
+        ({"accepts_jwt": True, "claims": {"a": ((1,),)}}, {}, None),
+        ({"captures": 3, "auth": "required"}, {"claims": {"a": ((1,),)}}, None),
         ({"cors": ANY_SITE}, {}, None),
     ],
 )

@@ -15,7 +15,7 @@ from gateway.store.sessions import Sessions
 from gateway.store.token_updates import Outcome, Renewed
 from tests.conftest import token_of
 from tests.support.redis_server import RedisServer
-from tests.support.store import credential, issue, open_store, resolved
+from tests.support.store import DEVICE, credential, issue, open_store, resolved
 
 
 @pytest.fixture
@@ -151,3 +151,23 @@ async def test_the_order_of_devices_stays(store: Sessions) -> None:
         new = Renewed(Token(token_of("carol").encode()), time.time() + 300, math.inf, "")
         assert (await store.token_writer.adopt(device.key, session, record, new))[0] == "kept"
     assert await store.directory.by_age("carol") == before
+
+
+async def test_a_renewed_session_has_its_new_claims(store: Sessions) -> None:
+    """Whoever renews may have read the old ones."""
+
+    async def renew(session: Session) -> Renewed:
+        assert session.claims["role"] == "user"
+        token = Token(token_of("alice", role="admin").encode())
+        return Renewed(token, time.time() + 300, math.inf, "")
+
+    store.renewals.register("backend", renew)
+    issued = await store.issue(
+        token=token_of("alice", role="user"),
+        subject="alice",
+        login="backend",
+        device=DEVICE,
+        token_expiry=time.time() - 1,
+        renew_before=60.0,
+    )
+    assert (await resolved(store, issued)).session.claims["role"] == "admin"

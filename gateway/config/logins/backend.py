@@ -8,9 +8,10 @@ from pydantic import Field
 
 from gateway.config.login_sections import UpstreamLoginSection
 from gateway.config.token_sections import Renew, Verify
-from gateway.config.values import OneOrMany, TokenPlaceText
+from gateway.config.values import ClaimAddress, OneOrMany, TokenPlaceText
 from gateway.core.logins.login_paths import BackendPath
 from gateway.core.logins.token_places import TokenPlace, parse_token_place
+from gateway.core.sessions.subjects import SUBJECT_CLAIMS
 
 
 class BackendSection(UpstreamLoginSection):
@@ -18,13 +19,7 @@ class BackendSection(UpstreamLoginSection):
 
     kind: Literal["backend"]
     token: TokenPlaceText = parse_token_place("auto")
-    subject: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)] = (
-        "sub",
-        "user_id",
-        "uid",
-        "username",
-        "email",
-    )
+    subject: Annotated[tuple[ClaimAddress, ...], OneOrMany(), Field(min_length=1)] = SUBJECT_CLAIMS
     renew: Renew | None = None
     verify: Verify | None = None
 

@@ -14,6 +14,7 @@ from gateway.config.problems import Problem
 from gateway.config.tls import client_context
 from gateway.config.units import Duration
 from gateway.config.values import (
+    ClaimAddress,
     ExactPath,
     Issuer,
     OneOrMany,
@@ -47,7 +48,7 @@ class OidcSection(LoginSection):
     scopes: Annotated[tuple[Scope, ...], OneOrMany()] = ("openid",)
     parameters: dict[str, str] = {}
     token: Literal["access_token", "id_token"] = "access_token"  # noqa: S105 (which, not what)
-    subject: Annotated[tuple[str, ...], OneOrMany(), Field(min_length=1)] = ("sub",)
+    subject: Annotated[tuple[ClaimAddress, ...], OneOrMany(), Field(min_length=1)] = ("sub",)
     algorithms: Annotated[tuple[PublishedAlgorithm, ...], OneOrMany()] = ()
     origin: OwnOrigin | None = None
     after_logout: ExactPath = "/"

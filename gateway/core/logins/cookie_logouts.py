@@ -12,14 +12,12 @@ from typing import Any
 from gateway.core.http import set_cookies
 from gateway.core.http.set_cookies import SetCookie
 from gateway.core.logins import cookie_deletions
+from gateway.core.sessions.subjects import SUBJECT_CLAIMS
 from gateway.core.tokens import jwt_text
 from gateway.core.tokens.claims import BadToken, Claims, read_claims
 
 # The values of Clear-Site-Data by which a browser forgets cookies (Clear Site Data §3.1).
 _CLEARING = (b'"cookies"', b'"*"')
-
-# The claims that name a token's user; the first one that is there counts.
-_SUBJECT = ("sub", "user_id", "uid", "username", "email")
 
 
 def deletions(values: Sequence[str], claims: Mapping[str, Any] | None, now: float) -> list[str]:
@@ -58,4 +56,4 @@ def _keeps_session(cookie: SetCookie, claims: Mapping[str, Any] | None, now: flo
 
 
 def _subject(payload: Mapping[str, Any]) -> str | None:
-    return Claims(payload, None).subject(_SUBJECT)
+    return Claims(payload, None).subject(SUBJECT_CLAIMS)

@@ -2,26 +2,113 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Protocol
+from urllib.parse import quote
 
 from gateway.core.sessions.session import Session
 
+Encoding = Literal["percent", "base64", "utf8"]
+
+# The value of `join` that writes each value as JSON.
+AS_JSON = "json"
+
 # What RFC 9110 §5.5 lets a field value hold, without white space at either end.
 _VALUE = re.compile(r"[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?")
+# The same with other letters, which are `obs-text` in UTF-8, without control characters.
+_UTF8_VALUE = re.compile(r"(?!\s)[^\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]+(?<!\s)")
 
 
-def lines(session: Session, names: Mapping[str, str]) -> bytes:
-    """The finished field lines for one session, without its token.
+class Shown(Protocol):
+    """What a field shows: a claim, or the session's handle without one."""
 
-    `names` maps field names to claims. A claim is left out if it is missing, or is no text or
-    number that a field can hold: a half-right identity would be worse than none.
-    """
-    fields = []
-    for name, claim in names.items():
-        value = session.claim(claim)
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            continue
-        if _VALUE.fullmatch(str(value)):
-            fields.append(f"{name}: {value}\r\n")
-    return "".join(fields).encode("ascii")
+    @property
+    def claim(self) -> str | None: ...
+
+    @property
+    def join(self) -> str:
+        """What stands between the elements of a list; `AS_JSON` for JSON."""
+
+    @property
+    def encode(self) -> Encoding | None: ...
+
+
+class Unsendable(ValueError):
+    """No field can hold the value. The message says why, and which setting helps."""
+
+
+class IdentityHeaders:
+    """Renders the fields of a session, once for each look-up."""
+
+    def __init__(self, fields: Mapping[str, Shown], unsent: Callable[[str, str], None]) -> None:
+        """Take the fields by their names.
+
+        unsent: is told of a field that is left out, and why
+        """
+        self._fields = fields
+        self._unsent = unsent
+
+    def __call__(self, session: Session) -> bytes:
+        """The finished field lines for one session, without its token.
+
+        A claim is left out if it is missing, or if no field can hold it: a half-right identity
+        would be worse than none.
+        """
+        lines = []
+        for name, field in self._fields.items():
+            value = session.id if field.claim is None else session.claim(field.claim)
+            try:
+                text = rendered(value, field.join, field.encode)
+            except Unsendable as why:
+                self._unsent(name, str(why))
+                continue
+            if text:
+                lines.append(b"%b: %b\r\n" % (name.encode("ascii"), text))
+        return b"".join(lines)
+
+
+def rendered(value: Any, join: str, encode: Encoding | None) -> bytes:
+    """A claim as the value of a field; empty if there is none. Raises `Unsendable`."""
+    if value is None or value == "" or value == []:
+        return b""
+    if join == AS_JSON:
+        # Escaped to ASCII, which each field can hold.
+        return _encoded(json.dumps(value, separators=(",", ":")), encode)
+    if not isinstance(value, list):
+        return _encoded(_text(value), encode)
+    elements = [_encoded(_text(element), encode) for element in value]
+    mark = (join.strip() or join).encode("ascii")
+    if any(mark in element for element in elements):
+        raise Unsendable("an element of a list holds what joins the elements: set join or encode")
+    return join.encode("ascii").join(elements)
+
+
+def _text(value: Any) -> str:
+    """A text, or a number or a truth value as JSON spells it."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return json.dumps(value)
+    raise Unsendable("the claim is an object, or holds lists: set join: json")
+
+
+def _encoded(text: str, encode: Encoding | None) -> bytes:
+    if encode is None:
+        if not _VALUE.fullmatch(text):
+            raise Unsendable("the claim holds other letters than ASCII, or is blank: set encode")
+        return text.encode("ascii")
+    try:
+        data = text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise Unsendable("the claim is no text of Unicode") from None
+    if encode == "percent":
+        return quote(data, safe="").encode("ascii")
+    if encode == "base64":
+        return base64.b64encode(data)
+    if not _UTF8_VALUE.fullmatch(text):
+        raise Unsendable("the claim holds control characters, or is blank: set encode: percent")
+    return data

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.core.sessions import subjects
+from gateway.core.sessions import claim_names, subjects
 
 # At most one value is inserted into a part, so that its spelling has one reading.
 _PART = re.compile(
@@ -48,7 +48,7 @@ class Part:
         """The part with its value inserted. Raises `NoRealm` if there is none."""
         if self.is_text:
             return f"{self.before}:"
-        value = host if self.is_host else subjects.name_of(claims.get(self.claim))
+        value = host if self.is_host else subjects.name_of(claim_names.find(claims, self.claim))
         if not value:
             raise NoRealm("host" if self.is_host else f"claim {self.claim}")
         return f"{self.before}{_escaped(value)}{self.after}:"

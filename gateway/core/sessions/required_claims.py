@@ -6,31 +6,57 @@ Python takes `True` for 1. A text is neither: "1" is not 1.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from gateway.core.sessions import subjects
+from gateway.core.sessions import claim_names, subjects
 from gateway.core.sessions.session import SUBJECT
 
+Value = str | int | float | bool
 
-def allowed_values(name: str, values: Iterable[str | int | bool]) -> tuple[Any, ...]:
-    """The allowed values of a claim, in the form that `is_met` compares with.
+# What a claim must hold: of each clause at least one value.
+Clauses = tuple[tuple[Any, ...], ...]
+
+# Claims whose text is a list of words (RFC 6749 §3.3); `scp` is Entra ID's name.
+_OF_WORDS = frozenset({"scope", "scp"})
+
+
+def clauses(name: str, any_of: Iterable[Value], all_of: Iterable[Value] = ()) -> Clauses:
+    """What `is_met` asks of a claim: one value of `any_of`, and each of `all_of`.
 
     Subjects are texts, so a number in config.yaml becomes one.
     """
-    if name == SUBJECT:
-        values = (subjects.name_of(value) or value for value in values)
-    return tuple(_distinct(value) for value in values)
+    found = [tuple(_wanted(name, value) for value in any_of)]
+    found += [(_wanted(name, value),) for value in all_of]
+    return tuple(clause for clause in found if clause)
 
 
-def is_met(claim: Any, allowed: tuple[Any, ...]) -> bool:
-    """Whether a claim is an allowed value, or a list that holds one.
+def is_met(name: str, claim: Any, required: Clauses) -> bool:
+    """Whether a claim is a required value, or a list that holds them.
 
-    A list inside a list, or an object, meets nothing.
+    The words of `scope` and `scp` are such a list. A list inside a list, or an object, meets
+    nothing.
     """
-    if isinstance(claim, list):
-        return any(_distinct(value) in allowed for value in claim)
-    return _distinct(claim) in allowed
+    held = list(_held(name, claim))
+    return all(any(value in clause for value in held) for clause in required)
+
+
+def implies(required: Clauses, other: Clauses) -> bool:
+    """Whether each claim that meets `required` meets `other`, too."""
+    return all(any(set(mine) <= set(theirs) for mine in required) for theirs in other)
+
+
+def _wanted(name: str, value: Value) -> Any:
+    is_subject = name == SUBJECT
+    return _distinct(subjects.name_of(value) or value if is_subject else value)
+
+
+def _held(name: str, claim: Any) -> Iterator[Any]:
+    """The values that a claim holds, each in the form of `_distinct`."""
+    for value in claim if isinstance(claim, list) else [claim]:
+        yield _distinct(value)
+        if isinstance(value, str) and claim_names.path_of(name)[-1] in _OF_WORDS:
+            yield from value.split()
 
 
 def _distinct(value: Any) -> Any:

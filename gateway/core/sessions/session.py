@@ -12,7 +12,7 @@ from sys import intern
 from typing import Any
 
 from gateway.core.secret import SecretBytes
-from gateway.core.sessions import subjects, token_packing
+from gateway.core.sessions import claim_names, subjects, token_packing
 
 # When a session ends, when its token expires, and when that is to be renewed (UNIX seconds).
 _TIMES = struct.Struct(">3d")
@@ -55,7 +55,7 @@ class Session:
         has no such claim, or names no subject.
         """
         if name != SUBJECT:
-            return self.claims.get(name)
+            return claim_names.find(self.claims, name)
         return None if subjects.is_unnamed(self.subject) else self.subject
 
     @property

@@ -6,6 +6,21 @@ import hashlib
 import re
 from typing import Any
 
+# The claims that name a subject in tokens of the usual frameworks; the first one present counts.
+# New names stand at the end: a token that has an earlier one keeps its subject.
+SUBJECT_CLAIMS = (
+    "sub",
+    "user_id",
+    "uid",
+    "username",
+    "email",
+    "userId",
+    "nameid",  # ASP.NET's NameIdentifier
+    "user.id",
+    "id",
+    "_id",  # MongoDB's
+)
+
 # Longer names are refused, since each session keeps its subject.
 MAX_CHARACTERS = 1024
 

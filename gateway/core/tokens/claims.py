@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.core import json_text
-from gateway.core.sessions import subjects
+from gateway.core.sessions import claim_names, subjects
 from gateway.core.tokens import jwt_text
 
 # A later `exp` counts as this. A float holds every integer below it.
@@ -53,7 +53,7 @@ class Claims:
 
     def subject(self, names: tuple[str, ...]) -> str | None:
         """The name in the first of these claims with one (`subjects.name_of`)."""
-        found = (subjects.name_of(self.payload.get(name)) for name in names)
+        found = (subjects.name_of(claim_names.find(self.payload, name)) for name in names)
         return next((name for name in found if name is not None), None)
 
 

@@ -27,8 +27,8 @@ def authorise(head: RequestHead, route: Route, entry: ResolvedSession | None, pe
     by_cookie = entry is not None and head.cookie is not None
     if by_cookie and not browsers.may_act(head, route, peer):
         raise Refused(refusals.CROSS_SITE, event=_event(entry, refusals.CROSS_SITE))
-    for name, allowed in access.claims.items():
-        if entry is None or not required_claims.is_met(entry.session.claim(name), allowed):
+    for name, required in access.claims.items():
+        if entry is None or not required_claims.is_met(name, entry.session.claim(name), required):
             raise Refused(refusals.FORBIDDEN, event=_event(entry, refusals.FORBIDDEN))
 
 

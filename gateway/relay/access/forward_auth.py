@@ -116,7 +116,7 @@ class VerifyEndpoint:
         fields = {**self._blank, "Cookie": _cookies(head), "Cache-Control": "no-store"}
         if entry is not None:
             fields["Authorization"] = f"Bearer {entry.token.decode('ascii')}"
-            for line in entry.lines.decode("ascii").splitlines():
+            for line in entry.lines.decode("latin-1").splitlines():
                 name, _, value = line.partition(": ")
                 fields[name] = value
         return Answered(_OK, fields)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 
-from gateway.core.sessions import identity_headers
 from gateway.core.sessions.realms import NoRealm, Realm
 from gateway.core.sessions.session import Session, Token
 from gateway.core.tokens.claims import BadToken, Claims
@@ -28,16 +27,24 @@ _MAX_REMEMBERED = 1000
 class JwtCallers:
     """Verifies the tokens of callers without a session."""
 
-    def __init__(self, read: ReadToken, identity: Mapping[str, str], realm: Realm) -> None:
+    def __init__(
+        self,
+        read: ReadToken,
+        render: Callable[[Session], bytes],
+        realm: Realm,
+        subject: tuple[str, ...],
+    ) -> None:
         """Take what a verified token needs.
 
         read: verifies a token and reads its claims
-        identity: the fields that tell upstreams the subject, with their claims
+        render: makes the fields that tell upstreams the subject
         realm: of the tokens' subjects
+        subject: the claims that may name a subject
         """
         self._read = read
         self._realm = realm
-        self._identity = identity
+        self._render = render
+        self._names = subject
         self._known: dict[bytes, ResolvedSession] = {}
 
     async def entry(self, token: bytes) -> ResolvedSession:
@@ -61,9 +68,7 @@ class JwtCallers:
             _claims=claims.payload,
         )
         until = min(time.time() + _REMEMBERED_SECONDS, expires)
-        entry = ResolvedSession(
-            session, identity_headers.lines(session, self._identity), token, until
-        )
+        entry = ResolvedSession(session, self._render(session), token, until)
         if len(self._known) >= _MAX_REMEMBERED:
             self._known.clear()
         self._known[token] = entry
@@ -72,6 +77,6 @@ class JwtCallers:
     def _subject(self, claims: Claims) -> str:
         """The subject that a token names; "" without one. Raises `BadToken`."""
         try:
-            return self._realm.subject(claims.subject(("sub",)), claims.payload) or ""
+            return self._realm.subject(claims.subject(self._names), claims.payload) or ""
         except NoRealm:
             raise BadToken("no_realm") from None

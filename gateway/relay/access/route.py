@@ -9,12 +9,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gateway.core.http import paths
 from gateway.core.http.cors import Policy
 from gateway.core.http.paths import BackendPaths
-from gateway.core.sessions.required_claims import allowed_values
+from gateway.core.sessions import required_claims
+from gateway.core.sessions.required_claims import Clauses
 from gateway.relay.access.route_tokens import RouteTokens
 from gateway.relay.http1.request_head import SAFE_METHODS, RequestHead
 from gateway.relay.loop.settings import AnswerTimeouts
@@ -73,7 +74,7 @@ class Access:
     """Who may pass by a route, and what other callers are told."""
 
     auth: Auth
-    claims: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # see `required_claims`
+    claims: Mapping[str, Clauses] = field(default_factory=dict)
     bad_key_is_anonymous: bool = False
     accepts_jwt: bool = False  # a caller may bring a JWT in place of a key
     login_page: str | None = None  # browsers without a session are sent there
@@ -85,7 +86,10 @@ class Access:
         """The access that a rule of config.yaml gives."""
         return cls(
             auth=Auth(options.auth),
-            claims={name: allowed_values(name, values) for name, values in options.claims.items()},
+            claims={
+                name: required_claims.clauses(name, claim.any, claim.all)
+                for name, claim in options.claims.items()
+            },
             bad_key_is_anonymous=options.bad_key == "anonymous",
             accepts_jwt=options.accept_jwt == "verify",
             login_page=None if options.on_unauthenticated == "401" else config.login_page,
@@ -98,8 +102,8 @@ class Access:
         return (
             _STRICTNESS[self.auth] >= _STRICTNESS[other.auth]
             and all(
-                name in self.claims and set(self.claims[name]) <= set(allowed)
-                for name, allowed in other.claims.items()
+                name in self.claims and required_claims.implies(self.claims[name], required)
+                for name, required in other.claims.items()
             )
             and (not self.accepts_jwt or other.accepts_jwt)
             and (
