@@ -126,6 +126,7 @@ class RouteAction(Model):
     strip_prefix: ExactPath | None = None
     websocket: bool = False
     close_on_logout: bool = True
+    extends_session: bool = True
     token: RouteToken | None = None
     response_timeout: Annotated[Duration, Field(gt=0)] | None = None
     body_idle: Annotated[Duration, Field(gt=0)] | None = None
@@ -146,6 +147,8 @@ class RouteAction(Model):
         prefix = (self.strip_prefix or "").rstrip("/")
         if self.upstream is None and (prefix or self.captures is not None):
             raise ValueError("strip_prefix and captures go with an upstream")
+        if self.captures is not None and not self.extends_session:
+            raise ValueError("captures write the session anew: extends_session cannot be false")
         if self.captures is not None and self.websocket:
             raise ValueError("captures read whole replies: websocket cannot be true")
         if self.captures is not None and self.token is not None:

@@ -8,7 +8,7 @@ import logging
 from redis.exceptions import RedisError
 
 from gateway.store.errors import StoreUnavailable, error_text
-from gateway.store.record_reader import RecordReader
+from gateway.store.record_reader import RecordReader, UntouchingReader
 
 _log = logging.getLogger("gateway.store")
 
@@ -18,7 +18,7 @@ Waiting = dict[str, list[asyncio.Future[bytes | None]]]  # callers, by session i
 class Lookups:
     """Records by session id, for all callers of the same turn of the loop."""
 
-    def __init__(self, reader: RecordReader, timeout: float) -> None:
+    def __init__(self, reader: RecordReader | UntouchingReader, timeout: float) -> None:
         """`timeout` bounds a caller's whole wait, retries included (seconds)."""
         self._reader = reader
         self._timeout = timeout

@@ -36,6 +36,8 @@ class NearCache:
         self._outage = outage
         self._entries: dict[bytes, ResolvedSession] = {}
         self._credentials: dict[str, bytes] = {}  # session id → credential
+        # By session id: entries that serve only requests which leave a session as idle as it was.
+        self._untouched: dict[str, ResolvedSession] = {}
         self._asked: dict[str, bool] = {}  # ids being looked up → changed meanwhile
         self._unknown: dict[str, float] = {}  # ids without a session → until when
         self._left: dict[
@@ -60,6 +62,14 @@ class NearCache:
         """Whether a look-up lately found no such session, and none was written."""
         return self._unknown.get(session_id, 0.0) > now
 
+    def untouched(self, session_id: str, now: float) -> ResolvedSession | None:
+        """The entry of a session that was looked up without a touch.
+
+        A request that is to keep the session from being idle must not use it.
+        """
+        entry = self._untouched.get(session_id)
+        return entry if entry is not None and entry.expires > now else None
+
     def before_outage(self, session_id: str, now: float) -> ResolvedSession | None:
         """The session from before the store's outage, if it may still be used."""
         entry = self._left.get(session_id)
@@ -74,9 +84,18 @@ class NearCache:
         self._asked.setdefault(session_id, False)
 
     def learned(
-        self, credential: bytes, entry: ResolvedSession | None, session_id: str, now: float
+        self,
+        credential: bytes,
+        entry: ResolvedSession | None,
+        session_id: str,
+        now: float,
+        *,
+        touched: bool = True,
     ) -> None:
-        """Remember the result of a look-up, unless the session changed meanwhile."""
+        """Remember the result of a look-up, unless the session changed meanwhile.
+
+        touched: whether the look-up has kept the session from being idle
+        """
         if self._asked.pop(session_id, True) or not self.trusted or not self._max_entries:
             return
         if entry is None:
@@ -84,10 +103,15 @@ class NearCache:
                 make_room(self._unknown, _MAX_UNKNOWN)
             self._unknown[session_id] = now + _UNKNOWN_FOR
             return
+        entry.expires = min(now + self._ttl, entry.expires, entry.session.ends_at)
+        if not touched:
+            if len(self._untouched) >= self._max_entries:
+                make_room(self._untouched, self._max_entries)
+            self._untouched[session_id] = entry
+            return
         if len(self._entries) >= self._max_entries:
             for dropped in make_room(self._entries, self._max_entries):
                 self._credentials.pop(dropped.session.id, None)
-        entry.expires = min(now + self._ttl, entry.expires, entry.session.ends_at)
         self._entries[credential] = entry
         self._credentials[session_id] = credential
 
@@ -108,6 +132,7 @@ class NearCache:
             self._asked[session_id] = True
         self._unknown.pop(session_id, None)
         self._left.pop(session_id, None)
+        self._untouched.pop(session_id, None)
         credential = self._credentials.pop(session_id, None)
         if credential is not None:
             self._entries.pop(credential, None)
@@ -120,6 +145,7 @@ class NearCache:
         self._credentials.clear()
         self._unknown.clear()
         self._left.clear()
+        self._untouched.clear()
         for session_id in self._asked:
             self._asked[session_id] = True
 
@@ -135,7 +161,7 @@ class NearCache:
         """
         if not self.trusted:
             return
-        left = {entry.session.id: entry for entry in self._entries.values()}
+        left = self._untouched | {entry.session.id: entry for entry in self._entries.values()}
         self.trusted = False
         self.clear()
         if self._outage:

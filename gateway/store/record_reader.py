@@ -58,6 +58,29 @@ _SLACK = 60.0
 _MAX_KEYS = 256
 
 
+class UntouchingReader:
+    """Reads records, and leaves the sessions as idle as they were."""
+
+    def __init__(self, topology: Topology, layout: Layout) -> None:
+        self.max_ids = 1 if topology.is_sharded else _MAX_KEYS
+        self._client = topology.client
+        self._layout = layout
+
+    async def read(self, ids: Sequence[str]) -> list[bytes | None]:
+        """The records of at most `max_ids` sessions; None for a missing one.
+
+        Raises `RedisError` and `OSError`.
+        """
+        names = [self._layout.session(session_id) for session_id in ids]
+        return await self._client.mget(names)  # type: ignore[return-value]
+
+    def drop_link(self) -> None:
+        """It has none: the client opens its connections anew by itself."""
+
+    async def close(self) -> None:
+        """The client is closed by its owner."""
+
+
 class RecordReader:
     """Reads the records of sessions by their ids."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.core.sessions import keys
+from gateway.core.sessions import keys, records
 from gateway.core.sessions.keys import Key
 from gateway.core.sessions.records import Foreign, NewerVersion, Records
 from gateway.core.sessions.sealing import Unsealable
@@ -41,36 +41,45 @@ class Resolver:
         self,
         near: NearCache,
         lookups: Lookups,
+        untouching: Lookups,
         records: Records,
         renewals: Renewals,
         render: Callable[[Session], bytes],
         is_available: Callable[[], bool],
         is_gone: Callable[[str], bool],
         is_named: Callable[[Session], bool],
+        idle_timeout: float,
     ) -> None:
         """The parts that take part in resolving.
 
+        untouching: look-ups that leave a session as idle as it was
         render: makes the fields that upstreams get for a session
         is_available: whether the store answers, as far as its tracking knows
         is_gone: whether a session was ended here; a new primary may not know that yet
         is_named: whether its login would still give a session's subject
+        idle_timeout: of sessions (seconds)
         """
         self._near = near
         self._lookups = lookups
+        self._untouching = untouching
         self._records = records
         self._renewals = renewals
         self._render = render
         self._is_available = is_available
         self._is_gone = is_gone
         self._is_named = is_named
+        self._idle_timeout = idle_timeout
         self._answers = True  # the store answered the last look-up
 
     async def resolve(
-        self, credential: bytes, *, renew: bool = True
+        self, credential: bytes, *, renew: bool = True, extend: bool = True
     ) -> ResolvedSession | Unresolved:
         """The session that a credential opens.
 
-        Its token is valid, unless `renew` is False. Raises `StoreUnavailable` and `RenewalFailed`.
+        Raises `StoreUnavailable` and `RenewalFailed`.
+
+        renew: whether its token has to be valid
+        extend: whether this keeps the session from being idle
         """
         key = keys.parse_key(credential)
         if key is None:
@@ -79,11 +88,14 @@ class Resolver:
         if self._near.is_unknown(session_id, time.time()) or self._is_gone(session_id):
             return _UNKNOWN
         left = None if self._answers or self._is_available() else self._left(session_id)
+        if left is None and not extend:
+            left = self._near.untouched(session_id, time.time())
         if left is not None:
             return left
         self._near.expects(session_id)
         try:
-            session = self._opened(key, session_id, await self._lookups.get(session_id))
+            record = await self._looking(extend=extend).get(session_id)
+            session = self._opened(key, session_id, record)
             if isinstance(session, Session) and renew and session.renew_at <= time.time():
                 session = await self._renewals.current(key, session) or _UNKNOWN
             found = self._entry(session) if isinstance(session, Session) else session
@@ -97,11 +109,19 @@ class Resolver:
             self._near.gave_up(session_id)  # so that the next request is told the same
         else:
             entry = found if isinstance(found, ResolvedSession) else None
-            self._near.learned(credential, entry, session_id, time.time())
+            if entry is not None and record is not None and not extend:
+                idle_end = records.idle_end(record, self._idle_timeout)
+                entry.expires = min(entry.expires, idle_end)
+            self._near.learned(credential, entry, session_id, time.time(), touched=extend)
         return found
 
     async def replaced(
-        self, credential: bytes, entry: ResolvedSession, *, renew: bool = True
+        self,
+        credential: bytes,
+        entry: ResolvedSession,
+        *,
+        renew: bool = True,
+        extend: bool = True,
     ) -> ResolvedSession | None:
         """The entry with a new token after an upstream refused the present one.
 
@@ -113,7 +133,8 @@ class Resolver:
             return None
         session_id = entry.session.id
         try:
-            session = self._opened(key, session_id, await self._lookups.get(session_id))
+            record = await self._looking(extend=extend).get(session_id)
+            session = self._opened(key, session_id, record)
         except StoreUnavailable:
             return None
         if isinstance(session, Session) and session.token == entry.session.token:
@@ -121,6 +142,9 @@ class Resolver:
             session = renewed or _UNKNOWN
         found = self._entry(session) if isinstance(session, Session) else session
         return found if isinstance(found, ResolvedSession) else None
+
+    def _looking(self, *, extend: bool) -> Lookups:
+        return self._lookups if extend else self._untouching
 
     def _opened(self, key: Key, session_id: str, record: bytes | None) -> Session | Unresolved:
         """The session of a record, if it lives. Raises `NewerSession`."""

@@ -23,7 +23,7 @@ from gateway.store.layout import Layout
 from gateway.store.login_failures import LoginFailures
 from gateway.store.lookups import Lookups
 from gateway.store.near_cache import NearCache
-from gateway.store.record_reader import RecordReader
+from gateway.store.record_reader import RecordReader, UntouchingReader
 from gateway.store.renewals import Renewals
 from gateway.store.replay_guard import ReplayGuard
 from gateway.store.resolver import Resolver
@@ -122,7 +122,8 @@ class Sessions:
         ).issue
         reader = RecordReader(topology, layout, lifetimes.idle_timeout, timeout)
         self._lookups = Lookups(reader, timeout)
-        near.on_change = self._lookups.changed
+        self._untouching = Lookups(UntouchingReader(topology, layout), timeout)
+        near.on_change = self._changed
         near.on_push = latency.pushed
         self._tracking = Tracking(
             topology,
@@ -135,12 +136,14 @@ class Sessions:
         resolver = Resolver(
             near,
             self._lookups,
+            self._untouching,
             records,
             self.renewals,
             render,
             is_available=self._tracking.ready.is_set,
             is_gone=revocations.is_done,
             is_named=self._is_named,
+            idle_timeout=lifetimes.idle_timeout,
         )
         self.resolve, self.replaced = resolver.resolve, resolver.replaced
 
@@ -154,6 +157,7 @@ class Sessions:
         await self.renewals.close()
         await self._tracking.stop()
         await self._lookups.close()
+        await self._untouching.close()
         await self._client.aclose()
 
     @property
@@ -180,6 +184,10 @@ class Sessions:
         if realm is None or realm.name_in(subject) is not None:
             return True
         return subjects.is_unnamed(subject)
+
+    def _changed(self, session_id: str | None) -> None:
+        self._lookups.changed(session_id)
+        self._untouching.changed(session_id)
 
     def touch(self, session_id: str) -> None:
         """Note that a session is not idle, as any look-up of it does."""

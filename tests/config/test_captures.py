@@ -51,6 +51,7 @@ def test_what_is_read_as_a_whole_is_bounded(tmp_path: Path) -> None:
         ("captures: true, auth: public", "captures need a session"),
         ("captures: true, accept_jwt: verify", "captures need a session"),
         ("captures: true, websocket: true", "captures read whole replies"),
+        ("captures: true, extends_session: false", "extends_session cannot be false"),
         ("captures: nowhere", "names no place"),
         ("captures: 5", "is not a place"),
         ("captures: [auto]", "is not a place"),

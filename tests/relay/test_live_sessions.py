@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from gateway.relay.logouts.live_sessions import LiveSessions
 from gateway.store.changes import Changes
 
@@ -16,11 +18,14 @@ class InFlight:
     captures: int | None
     ended: bool = False
     logs_out: bool = False
+    extends_session: bool = True
     activity: tuple[int, int] = (0, 0)
     forward: Any = field(init=False)
 
     def __post_init__(self) -> None:
-        action = SimpleNamespace(close_on_logout=True, captures=self.captures)
+        action = SimpleNamespace(
+            close_on_logout=True, captures=self.captures, extends_session=self.extends_session
+        )
         session = SimpleNamespace(id="alice's", ends_at=2**40)
         self.forward = SimpleNamespace(
             route=SimpleNamespace(action=action), entry=SimpleNamespace(session=session)
@@ -35,9 +40,13 @@ class Store:
 
     def __init__(self) -> None:
         self.near = SimpleNamespace(changes=Changes())
+        self.touched: list[str] = []
 
     async def living(self, _asked: set[str]) -> set[str]:
         return set()
+
+    def touch(self, session_id: str) -> None:
+        self.touched.append(session_id)
 
 
 async def test_an_answer_that_ends_its_own_session_is_let_through() -> None:
@@ -52,3 +61,14 @@ async def test_an_answer_that_ends_its_own_session_is_let_through() -> None:
         await asyncio.sleep(0.01)
         seen.append((capturing.ended, other.ended))
     assert seen == [(False, True), (True, True), (True, True)]
+
+
+@pytest.mark.parametrize("extends_session", [True, False])
+async def test_bytes_that_move_keep_a_session_from_being_idle(extends_session: bool) -> None:
+    """Unless the route says that they do not."""
+    exchange, store = InFlight(captures=None, extends_session=extends_session), Store()
+    live = LiveSessions(lambda: [exchange], cast("Any", store), 1800)
+    for tick in range(1, 4):
+        exchange.activity = (tick, 0)
+        live.sweep(tick * 100.0)
+    assert store.touched == ["alice's"] * (2 * extends_session)

@@ -232,7 +232,7 @@ def test_which_of_two_is_stricter(
 def test_limits_are_those_of_all() -> None:
     """What the stricter one allows and another does not is not allowed."""
     routes = table(
-        rule("/*", "public", body_limit=10, close_on_logout=False),
+        rule("/*", "public", body_limit=10, close_on_logout=False, extends_session=False),
         rule("/chat/*", websocket=True, body_limit=20),
     )
     found = routes.match(b"/Chat/x")
@@ -241,6 +241,7 @@ def test_limits_are_those_of_all() -> None:
     assert route is not None
     assert (route.name, route.action.websocket, route.action.body_limit) == ("/chat/*", False, 10)
     assert route.action.close_on_logout
+    assert not route.action.extends_session
 
 
 def test_a_prefix_that_is_spelled_otherwise_is_not_cut_off() -> None:

@@ -7,6 +7,7 @@ is to take at most 1 KiB of Redis.
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 
@@ -101,6 +102,15 @@ def read_info(record: bytes) -> SessionInfo:
     except ValueError:
         raise Foreign from None
     return SessionInfo(subject, label, address, ends, created, seen)
+
+
+def idle_end(record: bytes, idle_timeout: float) -> float:
+    """When a session becomes idle unless it is touched, at the earliest (UNIX seconds).
+
+    Infinite for a named key's, which never does: it lives without a touch for longer than that.
+    """
+    info = read_info(record)
+    return math.inf if info.is_named else info.seen + idle_timeout
 
 
 def parts(record: bytes) -> tuple[bytes, bytes]:

@@ -123,10 +123,12 @@ class Decider:
         """
         assert forward.entry is not None
         assert head.credential is not None
-        entry = await self._sessions.replaced(head.credential, forward.entry, renew=renew)
+        route = forward.route
+        entry = await self._sessions.replaced(
+            head.credential, forward.entry, renew=renew, extend=route.action.extends_session
+        )
         if entry is None:
             return None
-        route = forward.route
         if route.action.token is not None:
             entry = _with_route_token(route, entry)
         return Forward(

@@ -105,7 +105,7 @@ class SessionFinder:
             self.refuse(route, head, peer, "untrusted_cookie")
             return None
         try:
-            found = await self._sessions.resolve(head.credential, renew=_needs_token(route))
+            found = await self._resolve_key(route, head.credential)
         except (StoreUnavailable, RenewalFailed) as error:
             raise _refused(error, head.credential) from None
         if isinstance(found, Unresolved):
@@ -144,9 +144,16 @@ class SessionFinder:
         if entry is not None:
             return entry
         try:
-            return await self._sessions.resolve(credential, renew=_needs_token(route))
+            return await self._resolve_key(route, credential)
         except (StoreUnavailable, RenewalFailed) as error:
             raise _refused(error, credential) from None
+
+    def _resolve_key(
+        self, route: Route, credential: bytes
+    ) -> Awaitable[ResolvedSession | Unresolved]:
+        return self._sessions.resolve(
+            credential, renew=_needs_token(route), extend=route.action.extends_session
+        )
 
     async def _verify(self, route: Route, token: bytes) -> ResolvedSession | None:
         """Verify a token that the caller brought in place of a key."""

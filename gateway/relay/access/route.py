@@ -124,6 +124,7 @@ class Action:
     strip_prefix: bytes = b""
     websocket: bool = False
     close_on_logout: bool = True  # exchanges in flight end with their session
+    extends_session: bool = True  # its requests keep their session from being idle
     token: RouteTokens | None = None  # makes a token in place of the session's own
     captures: int | None = None  # the rule's number, if a token in replies becomes the session's
     varies: tuple[bytes, ...] = ()  # answers differ by the key in one of these fields
@@ -142,6 +143,7 @@ class Action:
             strip_prefix=(options.strip_prefix or "").encode().rstrip(b"/"),
             websocket=options.websocket,
             close_on_logout=options.close_on_logout,
+            extends_session=options.extends_session,
             timeouts=AnswerTimeouts(
                 timeouts.response if response is None else response,
                 body_idle or timeouts.body_idle,
@@ -178,6 +180,7 @@ class Action:
             self,
             websocket=all(other.websocket for other in others),
             close_on_logout=any(other.close_on_logout for other in others),
+            extends_session=all(other.extends_session for other in others),
             body_limit=min(other.body_limit for other in others),
         )
 

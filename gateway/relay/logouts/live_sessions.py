@@ -123,7 +123,8 @@ class LiveSessions:
         """Touch the sessions of exchanges over which bytes have moved."""
         before, self._moved = self._moved, {exchange: exchange.activity for exchange, _ in live}
         for exchange, session_id in live:
-            if exchange in before and before[exchange] != self._moved[exchange]:
+            moves = exchange in before and before[exchange] != self._moved[exchange]
+            if moves and _extends_session(exchange):
                 self._sessions.touch(session_id)
 
 
@@ -135,6 +136,10 @@ def _held_by(exchange: Exchange) -> str | None:
     if exchange.logs_out:
         return None  # its own session ends by it
     return forward.entry.session.id or None  # a caller with a JWT has none
+
+
+def _extends_session(exchange: Exchange) -> bool:
+    return exchange.forward is not None and exchange.forward.route.action.extends_session
 
 
 def _may_log_out(exchange: Exchange) -> bool:
