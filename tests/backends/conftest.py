@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.backends.blocks import configuration, documented
+from tests.backends.browser import Page
 from tests.backends.building import MAVEN_COMPILE, NPM_CI, built
 from tests.backends.site import JWT_SECRET, Backend, Site
+from tests.support.chromium import chromium
 from tests.support.gateway import environment, gateway
 from tests.support.processes import HANG, free_port, running
 from tests.support.redis_server import RedisServer
@@ -78,6 +80,15 @@ def _program(
         return [*JAVA, "-cp", f"{target / 'target/classes'}:{classpath}"]
     assert name == "python"
     return [sys.executable]
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest, site: Site, tmp_path: Path) -> Iterator[Page]:
+    """A page of the site's in a browser, with the code that the docs show for this module."""
+    code = documented(request.path.name, "js")
+    assert code is not None
+    with chromium(tmp_path / "profile") as browser:
+        yield Page(browser, f"{site.url}/", code)
 
 
 @pytest.fixture
