@@ -26,7 +26,7 @@ from gateway.observe.unsent_fields import UnsentFields
 from gateway.outbound.backends import backends
 from gateway.processes.worker_link import WorkerEnd
 from gateway.relay.http1.websocket import GOING_AWAY, SERVICE_RESTART
-from gateway.relay.server import Relay
+from gateway.relay.setup.relay import build_relay
 from gateway.relay.upstream.connection import UpstreamConnection
 from gateway.relay.upstream.server import Connect
 from gateway.store.sessions import Sessions, open_sessions
@@ -101,7 +101,7 @@ async def _serve(assignment: Assignment) -> None:
         backends(config) as calls,
         app.run(config, sessions, calls, metrics.refused) as endpoints,
     ):
-        relay = Relay(
+        relay = build_relay(
             config,
             sessions=sessions,
             key_sets=calls.key_sets,

@@ -1,63 +1,41 @@
-"""Builds the routes and the pools of a relay from config.yaml."""
+"""Makes the routes of a relay: of the rules in config.yaml, and of the endpoints."""
 
 from __future__ import annotations
 
-import asyncio
-import ssl
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from gateway.config.login_places import backend_paths, key_cookies, logout_paths, max_bodies
+from gateway.config.login_places import backend_paths, logout_paths, max_bodies
 from gateway.config.own_tokens import minter
-from gateway.core.http.addresses import ServerUrl, share_a_server
+from gateway.core.http.addresses import share_a_server
 from gateway.core.http.cors import Policy
 from gateway.core.http.paths import BackendPaths
 from gateway.relay.access.route import Access, Action, Auth, BackendLogout, Route, UpstreamPaths
 from gateway.relay.access.route_tokens import RouteTokens
-from gateway.relay.http1.response_head import ResponseReader
-from gateway.relay.loop.deadlines import Clock
-from gateway.relay.loop.settings import AnswerTimeouts, Settings
-from gateway.relay.loop.write_batch import WriteBatch
-from gateway.relay.upstream.connection import UpstreamConnection
-from gateway.relay.upstream.pool import Pool
-from gateway.relay.upstream.server import Connect, Server
+from gateway.relay.loop.settings import AnswerTimeouts
+from gateway.relay.setup.pools import PoolBuilder
+from gateway.relay.upstream.server import Connect
 
 if TYPE_CHECKING:
-    from gateway.config.model import Config, Upstream
+    from gateway.config.model import Config
     from gateway.config.route_sections import RouteOptions, RouteToken
 
 _NO_PATHS = BackendPaths(())
 
 
-class Builder:
-    """Makes routes of rules, and pools of upstreams."""
+class RouteBuilder:
+    """Makes routes of rules and of endpoints."""
 
-    def __init__(
-        self,
-        config: Config,
-        settings: Settings,
-        clock: Clock,
-        write_batch: WriteBatch,
-        captures: Connect,
-    ) -> None:
+    def __init__(self, config: Config, pools: PoolBuilder, captures: Connect) -> None:
         """`captures` connects to the endpoint that asks upstreams where tokens are captured."""
         self._config = config
+        self._pools = pools
         self._captures = captures
-        self._settings = settings
-        self._clock = clock
-        self._write_batch = write_batch
-        own = frozenset(name.encode() for name in key_cookies(config))
-        self._reader = ResponseReader(own_cookies=own)
-        self._lenient_reader = ResponseReader(own_cookies=own, lenient=True)
         self._minter = minter(config)
         self._tokens: dict[tuple[Any, ...], RouteTokens] = {}
         named = [] if config.keys.field is None else [config.keys.field.encode()]
         self._key_fields = (b"Cookie", *named)
-        self._upstreams = {
-            name: self._upstream(name, upstream) for name, upstream in config.upstreams.items()
-        }
-        self.pools = list(self._upstreams.values())
         self._guarded = _reached(config, backend_paths(config))
         self.logins = _anywhere(backend_paths(config))
         self._logouts: dict[str, tuple[BackendLogout, ...]] = dict.fromkeys(config.upstreams, ())
@@ -71,9 +49,9 @@ class Builder:
         """The route of a rule; `number` is the rule's index in config.yaml."""
         captures = rule.captures is not None
         upstream = None if rule.upstream is None else self._config.upstreams[rule.upstream]
-        pool = None if rule.upstream is None else self._upstreams[rule.upstream]
+        pool = None if rule.upstream is None else self._pools.upstreams[rule.upstream]
         if captures:
-            pool = self._own_pool(self._captures)
+            pool = self._pools.endpoint(self._captures)
         return Route(
             name=rule.path,
             access=Access.of(rule, self._config),
@@ -124,66 +102,8 @@ class Builder:
                 timeouts=AnswerTimeouts(timeouts.response, timeouts.body_idle),
                 body_limit=max_bodies(self._config).get(path, self._config.limits.body_size),
             ),
-            pool=self._own_pool(connect),
+            pool=self._pools.endpoint(connect),
             is_endpoint=True,
-        )
-
-    def _own_pool(self, connect: Connect) -> Pool:
-        """The endpoints as an upstream.
-
-        Their answers may set the cookies with keys, and may have the statuses of `lenient`
-        upstreams.
-        """
-        reader = ResponseReader(own_cookies=(), any_status=True)
-        pool = self._pool("gateway", [("gateway", connect)], b"", reader)
-        self.pools.append(pool)
-        return pool
-
-    def _upstream(self, name: str, upstream: Upstream) -> Pool:
-        servers = [(str(url), _connect(url, upstream)) for url in upstream.servers]
-        host = upstream.servers[0].authority.encode()
-        return self._pool(
-            name,
-            servers,
-            host,
-            self._lenient_reader if upstream.lenient else self._reader,
-            places=upstream.max_connections,
-            idle_timeout=upstream.upstream_idle,
-        )
-
-    def _pool(
-        self,
-        name: str,
-        servers: Sequence[tuple[str, Connect]],
-        host: bytes,
-        reader: ResponseReader,
-        *,
-        places: int = 256,
-        idle_timeout: float | None = None,
-    ) -> Pool:
-        """`servers` are the names of the servers, each with what connects to it."""
-        timeouts, limits = self._config.timeouts, self._config.limits
-        return Pool(
-            name,
-            [
-                Server(
-                    label,
-                    connect,
-                    upstream=name,
-                    is_only=len(servers) == 1,
-                    places=places,
-                    share=limits.per_address,
-                    idle_timeout=idle_timeout or timeouts.upstream_idle,
-                )
-                for label, connect in servers
-            ],
-            host=host,
-            places=places,
-            share=limits.per_address,
-            connect_timeout=timeouts.connect,
-            new_connection=lambda server: UpstreamConnection(
-                server, reader, self._settings, self._clock, self._write_batch
-            ),
         )
 
 
@@ -204,21 +124,3 @@ def _reached(config: Config, asked: Sequence[tuple[str, str]]) -> dict[str, Back
 
 def _anywhere(asked: Iterable[tuple[str, str]]) -> BackendPaths:
     return BackendPaths(path.encode() for _, path in asked)
-
-
-def _connect(url: ServerUrl, upstream: Upstream) -> Connect:
-    """A function that opens connections to one server."""
-    context: ssl.SSLContext | None = None
-    if url.tls:
-        context = ssl.create_default_context(cafile=upstream.tls.ca_file)
-        if not upstream.tls.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-
-    async def connect(factory: Callable[[], UpstreamConnection]) -> object:
-        loop = asyncio.get_running_loop()
-        if url.scheme == "unix":
-            return await loop.create_unix_connection(factory, url.path)
-        return await loop.create_connection(factory, url.host, url.port, ssl=context)
-
-    return connect

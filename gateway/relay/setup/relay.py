@@ -1,0 +1,174 @@
+"""Builds the relay of a worker: creates its parts from config.yaml, and connects them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from random import Random, SystemRandom
+from typing import TYPE_CHECKING
+
+from gateway.config.login_places import has_pending, key_places
+from gateway.config.realms import CALLERS, realms
+from gateway.core.http.forwarding import Trusted
+from gateway.core.http.refusals import Refusal
+from gateway.core.http.shares import Shares
+from gateway.core.sessions.session import Session
+from gateway.observe import access_record
+from gateway.observe.access_record import RecordSink
+from gateway.outbound.jwks import KeySets
+from gateway.outbound.token_readers import open_reader, without_temporary
+from gateway.pages.refusals import RefusalPages
+from gateway.relay.access.admission import Load
+from gateway.relay.access.decision import Decider
+from gateway.relay.access.forward_auth import VerifyEndpoint
+from gateway.relay.access.jwt_callers import JwtCallers
+from gateway.relay.access.key_cookies import TrustedCookies
+from gateway.relay.access.route_table import RouteTable
+from gateway.relay.client.connection import ClientConnection
+from gateway.relay.exchange.context import Context
+from gateway.relay.exchange.exchange import Exchange
+from gateway.relay.http1.request_ids import RequestIds
+from gateway.relay.http1.request_reader import RequestReader
+from gateway.relay.logouts.backend_logouts import SessionEnder
+from gateway.relay.logouts.live_sessions import LiveSessions
+from gateway.relay.loop.deadlines import Clock
+from gateway.relay.loop.write_batch import WriteBatch
+from gateway.relay.server import Relay
+from gateway.relay.setup.pools import PoolBuilder
+from gateway.relay.setup.routes import RouteBuilder
+from gateway.relay.setup.settings import settings_of
+from gateway.relay.upstream.server import Connect
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config
+    from gateway.store.sessions import Sessions
+
+# How many connections, and requests in flight, one address may always have.
+_ALWAYS = 64
+
+
+def build_relay(
+    config: Config,
+    *,
+    sessions: Sessions,
+    key_sets: KeySets,
+    endpoints: Mapping[str, Connect],
+    captures: Connect,
+    render: Callable[[Session], bytes],
+    record_sinks: Sequence[RecordSink],
+    refused: Callable[[Refusal], None],
+    instance: str,
+) -> Relay:
+    """Build a relay that works with these parts of the gateway, in the running event loop.
+
+    endpoints: by path (or by prefix, with a star at the end), what connects to its endpoint
+    captures: connects to the endpoint that asks upstreams where tokens are captured
+    render: makes the fields that upstreams get for a session
+    record_sinks: take note of each request
+    refused: is called with each refusal
+    instance: the gateway's name in `Via`, by which it finds loops
+    """
+    loop, settings = asyncio.get_running_loop(), settings_of(config)
+    clients: set[ClientConnection] = set()
+    clock = Clock(clients, settings.write, settings.seconds_per_byte)
+    write_batch = WriteBatch(loop)
+    pools = PoolBuilder(config, settings, clock, write_batch)
+    requests = RequestReader(
+        instance=instance,
+        identity=config.identity,
+        max_fields=config.limits.fields,
+        key_field=config.keys.field,
+    )
+    verify_endpoint = VerifyEndpoint(
+        requests, identity=config.identity, key_field=config.keys.field
+    )
+    load = _load(config, clients)
+    cookies = _trusted_cookies(config)
+    decider = Decider(
+        _route_table(config, RouteBuilder(config, pools, captures), endpoints, verify_endpoint),
+        verify_endpoint,
+        sessions,
+        load,
+        _jwt_callers(config, key_sets, sessions, render),
+        cookies,
+    )
+    context = Context(
+        settings=settings,
+        clock=clock,
+        requests=requests,
+        decider=decider,
+        load=load,
+        connections=_connection_shares(config, clients),
+        request_ids=RequestIds(Random(SystemRandom().getrandbits(256))),  # noqa: S311 (no secrets)
+        record=access_record.to_all(record_sinks),
+        instance=instance,
+        proxies=Trusted(config.trusted_proxies),
+        describing=Trusted(() if config.verify is None else config.verify.trusted),
+        write_batch=write_batch,
+        loop=loop,
+        cookies=cookies,
+        ender=SessionEnder(sessions, loop),
+        report=sessions.report,
+        refused=refused,
+        pages=RefusalPages(config.pages.templates),
+    )
+    live = LiveSessions(lambda: _in_flight(clients), sessions, config.session.idle_timeout)
+    return Relay(context, clients, pools.pools, live, record_sinks)
+
+
+def _route_table(
+    config: Config,
+    routes: RouteBuilder,
+    endpoints: Mapping[str, Connect],
+    verify_endpoint: VerifyEndpoint,
+) -> RouteTable:
+    own = [routes.endpoint(path, connect) for path, connect in endpoints.items()]
+    if config.verify is not None:
+        own += verify_endpoint.routes(config.verify.path)
+    rules = [
+        (rule.path, rule.methods, routes.route(number, rule))
+        for number, rule in enumerate(config.routes)
+    ]
+    return RouteTable(own, rules, routes.logins)
+
+
+def _load(config: Config, clients: set[ClientConnection]) -> Load:
+    """The requests in flight, with what one client may have of them."""
+    limits = config.limits
+
+    def holders() -> Iterable[str]:
+        return (exchange.network for exchange in _in_flight(clients))
+
+    shares = Shares(limits.requests, limits.per_address, holders, always=_ALWAYS)
+    return Load(limits.requests, shares)
+
+
+def _connection_shares(config: Config, clients: set[ClientConnection]) -> Shares:
+    """What one client may have of the connections."""
+    limits = config.limits
+
+    def holders() -> Iterable[str]:
+        return (client.peer.own_network for client in clients)
+
+    return Shares(limits.connections, limits.per_address, holders, always=_ALWAYS)
+
+
+def _in_flight(clients: set[ClientConnection]) -> Iterable[Exchange]:
+    return (client.exchange for client in clients if client.exchange is not None)
+
+
+def _jwt_callers(
+    config: Config, key_sets: KeySets, sessions: Sessions, render: Callable[[Session], bytes]
+) -> JwtCallers | None:
+    if config.jwt is None:
+        return None
+    read = open_reader(config.jwt, key_sets, config.session.clock_skew)
+    if has_pending(config):
+        read = without_temporary(read, sessions.temporary_tokens)
+    return JwtCallers(read, render, realms(config)[CALLERS], config.jwt.subject)
+
+
+def _trusted_cookies(config: Config) -> TrustedCookies:
+    """A captured token may come in a cookie as a login's does."""
+    places = key_places(config)
+    return TrustedCookies(config.keys.cookie, places, secure=config.keys.secure)
