@@ -20,7 +20,7 @@ from gateway.relay.access.key_cookies import TrustedCookies
 from gateway.relay.access.peer import Peer
 from gateway.relay.http1.request_ids import RequestIds
 from gateway.relay.http1.request_reader import RequestReader
-from gateway.relay.logouts.backend_logouts import SessionEnder
+from gateway.relay.logouts.session_ender import SessionEnder
 from gateway.relay.loop.deadlines import Clock
 from gateway.relay.loop.settings import Settings
 from gateway.relay.loop.write_batch import WriteBatch

@@ -29,8 +29,8 @@ from gateway.relay.exchange.context import Context
 from gateway.relay.exchange.exchange import Exchange
 from gateway.relay.http1.request_ids import RequestIds
 from gateway.relay.http1.request_reader import RequestReader
-from gateway.relay.logouts.backend_logouts import SessionEnder
 from gateway.relay.logouts.live_sessions import LiveSessions
+from gateway.relay.logouts.session_ender import SessionEnder
 from gateway.relay.loop.deadlines import Clock
 from gateway.relay.loop.write_batch import WriteBatch
 from gateway.relay.server import Relay
