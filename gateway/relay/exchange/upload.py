@@ -11,7 +11,8 @@ from gateway.relay.access.decision import Forward
 from gateway.relay.answers import heads
 from gateway.relay.exchange.delivery import Delivery
 from gateway.relay.exchange.exchange_side import ExchangeSide
-from gateway.relay.exchange.request_body import Expectation, RequestBody
+from gateway.relay.exchange.expectation import Expectation
+from gateway.relay.exchange.request_body import RequestBody
 from gateway.relay.outcomes import Refused
 
 if TYPE_CHECKING:
