@@ -41,16 +41,20 @@ def blocks() -> Iterator[Block]:
             yield Block(document, found["test"] or "", found["language"], found["text"])
 
 
-def documented(test: str, language: str) -> str | None:
+def documented(test: str, language: str) -> str:
     """Return the text of the block in `language` that `test` runs."""
     texts = [b.text for b in blocks() if (b.test, b.language) == (test, language)]
-    assert len(texts) <= 1, f"{test} has several blocks in {language}"
-    return texts[0] if texts else None
+    assert len(texts) == 1, f"the docs have {len(texts)} blocks in {language} for {test}"
+    return texts[0]
 
 
 def configuration(test: str, backend: str) -> dict[str, Any]:
     """Return the sections that the docs show for `test`, with `backend` in place of each URL."""
-    text = documented(test, "yaml")
-    assert text is not None, f"no document has a block for {test}"
-    sections: dict[str, Any] = yaml.safe_load(_BACKEND.sub(backend, text))
+    sections: dict[str, Any] = yaml.safe_load(_BACKEND.sub(backend, documented(test, "yaml")))
     return sections
+
+
+def code(test: str, site: str) -> str:
+    """Return the JavaScript that the docs show for `test`, with the URL `site` of the gateway."""
+    text = documented(test, "js").replace("https://shop.example", site)
+    return text.replace("wss://shop.example", site.replace("http", "ws", 1))

@@ -1,22 +1,20 @@
 """A module's backend, with the gateway in front that the docs configure for it."""
 
-import os
 import shlex
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.backends.blocks import configuration, documented
-from tests.backends.browser import Page
+from tests.backends.blocks import code, configuration
 from tests.backends.building import MAVEN_COMPILE, NPM_CI, built
+from tests.backends.frontends import Page, Program
 from tests.backends.site import JWT_SECRET, Backend, Site
 from tests.support.chromium import chromium
 from tests.support.gateway import environment, gateway
-from tests.support.processes import HANG, free_port, running
+from tests.support.processes import free_port, running
 from tests.support.redis_server import RedisServer
 
 FOLDER = Path(__file__).parent
@@ -85,37 +83,14 @@ def _program(
 @pytest.fixture
 def page(request: pytest.FixtureRequest, site: Site, tmp_path: Path) -> Iterator[Page]:
     """A page of the site's in a browser, with the code that the docs show for this module."""
-    code = documented(request.path.name, "js")
-    assert code is not None
     with chromium(tmp_path / "profile") as browser:
-        yield Page(browser, f"{site.url}/", code)
+        yield Page(browser, site.url, code(request.path.name, site.url))
 
 
 @pytest.fixture
-def frontend(
-    request: pytest.FixtureRequest, tmp_path: Path, node_modules: Path
-) -> Callable[..., str]:
-    """Runs `main.mjs` of a folder in `apps` with variables; it must end well.
-
-    Beside it stands `documented.mjs`, the block in JavaScript that the docs show for the module.
-    """
-
-    def run(folder: str, **variables: str) -> str:
-        shutil.copytree(APPS / folder, tmp_path, dirs_exist_ok=True)
-        (tmp_path / "node_modules").symlink_to(node_modules)
-        code = documented(request.path.name, "js")
-        if code is not None:
-            (tmp_path / "documented.mjs").write_text(code)
-        done = subprocess.run(
-            ["node", "main.mjs"],
-            cwd=tmp_path,
-            env={**os.environ, **variables},
-            capture_output=True,
-            text=True,
-            timeout=3 * HANG,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    return run
+def program(
+    request: pytest.FixtureRequest, site: Site, tmp_path: Path, node_modules: Path
+) -> Program:
+    """A program for Node, with the code that the docs show for this module."""
+    (tmp_path / "node_modules").symlink_to(node_modules)
+    return Program(tmp_path, code(request.path.name, site.url))

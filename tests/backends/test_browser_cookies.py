@@ -1,6 +1,6 @@
 """Pages of the site's own in Chromium, which send the key in a cookie without any code."""
 
-from tests.backends.browser import Page
+from tests.backends.frontends import Page
 from tests.backends.site import Backend
 
 BACKEND = Backend("express_site", "node app.js")
