@@ -53,6 +53,8 @@ def print_routes(options: argparse.Namespace) -> int:
     if config.sessions.path is not None:
         rows.append((config.sessions.path, "GET,HEAD", "sessions", "gateway"))
         rows.append((f"{config.sessions.path}/*", "DELETE,POST", "sessions", "gateway"))
+    if config.whoami is not None:
+        rows.append((config.whoami.path, "GET,HEAD", "whoami", "gateway"))
     if config.verify is not None:
         rows.append((config.verify.path, "any", "verify", "gateway"))
     routes = sorted(config.routes, key=lambda rule: (rule.path.endswith("*"), -len(rule.path)))

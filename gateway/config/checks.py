@@ -146,6 +146,11 @@ def _endpoint_paths(config: Config, document: Document) -> Iterator[Problem]:
         yield document.problem(("pages", "login"), f"is the path of {other} as well")
     elif config.pages.login is not None:
         taken[config.pages.login] = "pages"
+    if config.whoami is not None:
+        if config.whoami.path in taken:
+            other = taken[config.whoami.path]
+            yield document.problem(("whoami", "path"), f"is the path of {other} as well")
+        taken.setdefault(config.whoami.path, "whoami")
     for at, login in enumerate(config.login):
         for answered in login.paths:
             if answered.path in taken:

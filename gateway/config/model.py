@@ -151,7 +151,7 @@ class Keys(Model):
     field: FieldName | None = None
     cookie: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] = "latchkey"
     form: KeyForm = "opaque"
-    claims: Annotated[tuple[str, ...], OneOrMany()] = ("sub",)
+    claims: Annotated[tuple[ClaimAddress, ...], OneOrMany()] = ("sub",)
     secure: Literal["auto"] | bool = "auto"
 
     @field_validator("claims")
@@ -207,6 +207,16 @@ class SessionList(Shorthand):
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: GetJsonSchemaHandler) -> Any:
         return {"anyOf": [_TEXT, {"const": False}, handler(schema)]}
+
+
+class Whoami(Shorthand):
+    """The endpoint that tells a client of its session. A text is short for its `path`."""
+
+    _short_for = "path"
+
+    path: ExactPath
+    claims: Annotated[tuple[ClaimAddress, ...], OneOrMany()] = ()
+    extends_session: bool = False
 
 
 class Pages(Model):
@@ -290,6 +300,7 @@ class Config(Model):
     cors: Cors | None = None
     login_page: ExactPath | None = None
     sessions: SessionList = SessionList()
+    whoami: Whoami | None = None
     pages: Pages = Pages()
     routes: tuple[RouteOptions, ...]
     timeouts: Timeouts = Timeouts()

@@ -39,6 +39,7 @@ from gateway.endpoints.logout import LogoutEndpoint
 from gateway.endpoints.logout_service import LogoutService
 from gateway.endpoints.own_site import CORS
 from gateway.endpoints.sessions import SessionsEndpoint
+from gateway.endpoints.whoami import WhoamiEndpoint
 from gateway.logins import Answer, Login, LoginServices, open_login
 from gateway.logins._minting import MintedRenewal, SessionMinter
 from gateway.logins._throttle import LoginThrottle
@@ -62,8 +63,9 @@ def paths(config: Config) -> list[str]:
     below = [] if listed is None else [listed, f"{listed}/*"]
     shown = [] if config.signing is None else [JWKS_PATH]
     chosen = [] if config.pages.login is None else [config.pages.login]
+    whoami = [] if config.whoami is None else [config.whoami.path]
     logins = [path.path for login in config.login for path in login.paths]
-    return [*logins, *chosen, *(logout.path for logout in config.logout), *below, *shown]
+    return [*logins, *chosen, *whoami, *(logout.path for logout in config.logout), *below, *shown]
 
 
 def build(
@@ -120,6 +122,9 @@ def build(
         devices = SessionsEndpoint(listed, config, logouts, sessions.directory)
         app.router.add_route("*", listed, devices.__call__)
         app.router.add_route("*", listed + "/{handle}", devices.__call__)
+    if config.whoami is not None:
+        whoami = WhoamiEndpoint(config.whoami, sessions)
+        app.router.add_route("*", config.whoami.path, whoami.__call__)
     if services.minter is not None:
         sessions.renewals.register(NAMED, MintedRenewal(SessionMinter(NAMED, services)))
         app.router.add_route("*", JWKS_PATH, JwksEndpoint(services.minter).__call__)

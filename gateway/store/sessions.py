@@ -179,6 +179,16 @@ class Sessions:
             found = await bounded(pipe.execute(), self._timeout)
         return {session_id for session_id, exists in zip(ids, found, strict=True) if exists}
 
+    async def seconds_left(self, session_id: str) -> float | None:
+        """In how many seconds a session ends unless it is used; None if it has ended.
+
+        Raises `StoreUnavailable`.
+        """
+        left: int = await bounded(
+            self._client.pttl(self._layout.session(session_id)), self._timeout
+        )
+        return None if left < 0 else left / 1000
+
     def _is_named(self, session: Session) -> bool:
         realm, subject = self._realms.get(session.login), session.subject
         if realm is None or realm.name_in(subject) is not None:

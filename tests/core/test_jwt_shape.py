@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.sessions import jwt_shape, keys
+from gateway.core.sessions import jwt_shape, keys, shown_claims
 from gateway.core.sessions.keys import bare, new_key, session_ids
 from gateway.core.sessions.session import Session, Token
 from gateway.core.tokens import jwt_text
@@ -102,3 +102,14 @@ def test_it_is_found_as_a_key_and_as_a_jwt() -> None:
     text, _ = jwt_shape.spelled(KEY, session(), ("sub",), NOW)
     assert keys.holds_key(f"/x?token={text}".encode())
     assert jwt_text.sole(text) == text
+
+
+def test_a_claim_inside_of_another_stands_where_it_stood() -> None:
+    """So a frontend finds it; nothing else of the outer claim is shown."""
+    roles = {"roles": ["admin"], "other": 1}
+    known = session(realm_access=roles, **{"https://a.example/x": 1})
+    names = ("/realm_access/roles", "https://a.example/x", "realm_access.none")
+    assert shown_claims.chosen(known, names) == {
+        "realm_access": {"roles": ["admin"]},
+        "https://a.example/x": 1,
+    }

@@ -13,8 +13,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gateway.core.sessions import shown_claims
 from gateway.core.sessions.keys import Key
-from gateway.core.sessions.session import SUBJECT, Session
+from gateway.core.sessions.session import Session
 
 # Browsers keep at most 4096 bytes of a cookie's name and value (RFC 6265bis §5.6), and frontends
 # put their token into cookies as well.
@@ -35,22 +36,11 @@ def spelled(key: Key, session: Session, names: Sequence[str], now: float) -> tup
 
     Its `exp` is the session's longest life: a frontend that logs out then is never too early.
     """
-    claims, left_out = _chosen(session, names), []
+    claims, left_out = shown_claims.chosen(session, names), []
     own = {"iat": int(now), "exp": int(session.ends_at)}
     while len(text := _jwt({**claims, **own}, key)) > MAX_BYTES and claims:
         left_out.append(claims.popitem()[0])
     return text, left_out
-
-
-def _chosen(session: Session, names: Sequence[str]) -> dict[str, Any]:
-    """The claims of these names, as the backend wrote them.
-
-    `sub` is the session's subject if the token has no such claim.
-    """
-    given: Mapping[str, Any] = session.claims
-    subject = {SUBJECT: session.claim(SUBJECT)} if SUBJECT not in given else {}
-    known = {**given, **subject}
-    return {name: known[name] for name in names if known.get(name) is not None}
 
 
 def _jwt(payload: Mapping[str, Any], key: Key) -> str:

@@ -93,12 +93,14 @@ class RouteBuilder:
 
     def endpoint(self, path: str, connect: Connect) -> Route:
         """The route of an endpoint: a path, or all paths below one."""
-        timeouts = self._config.timeouts
+        timeouts, whoami = self._config.timeouts, self._config.whoami
+        is_whoami = whoami is not None and whoami.path == path
         return Route(
             name=path,
             access=Access(Auth.OFFERED, cors=Policy.of(self._config.cors)),
             action=Action(
                 close_on_logout=False,  # a logout must not end itself
+                extends_session=whoami is None or not is_whoami or whoami.extends_session,
                 timeouts=AnswerTimeouts(timeouts.response, timeouts.body_idle),
                 body_limit=max_bodies(self._config).get(path, self._config.limits.body_size),
             ),
