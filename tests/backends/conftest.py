@@ -93,4 +93,4 @@ def program(
 ) -> Program:
     """A program for Node, with the code that the docs show for this module."""
     (tmp_path / "node_modules").symlink_to(node_modules)
-    return Program(tmp_path, code(request.path.name, site.url))
+    return Program(tmp_path, site.url, code(request.path.name, site.url))

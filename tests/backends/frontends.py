@@ -44,7 +44,8 @@ class Page:
 class Program:
     """A module for Node, with the documented code, in a folder with its libraries."""
 
-    def __init__(self, folder: Path, code: str) -> None:
+    def __init__(self, folder: Path, site: str, code: str) -> None:
+        self.site = site
         self._folder, self._code = folder, code
 
     def run(self, script: str) -> Any:
