@@ -201,6 +201,13 @@ async def test_an_answer_is_held_back_and_let_go(line: Line) -> None:
     assert calls[1:] == expected
 
 
+async def test_bytes_that_come_while_an_answer_is_held_back(line: Line) -> None:
+    """The transport may have read them before it was paused."""
+    calls = await line.hear(Handler(holds=True), OK.replace(b"200 OK", b"401 No"), b"hello")
+    line.connection.release_answer()
+    assert calls[1:] == [("withholds", 401), ("respond", 401, True), b"hello", ("answered", True)]
+
+
 async def test_a_held_answer_whose_connection_has_been_lost(line: Line) -> None:
     """That is told when the answer is let go."""
     calls = await line.hear(Handler(holds=True), OK.replace(b"200 OK", b"401 No"))

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from gateway.core.http import refusals
 from gateway.observe import causes
-from gateway.relay.http1 import grammar
-from gateway.relay.http1.bodies import ChunkedBody
-from gateway.relay.http1.grammar import HEAD_END, Malformed
+from gateway.relay.http1.grammar import Malformed
 from gateway.relay.http1.response_head import ResponseHead, ResponseReader
+from gateway.relay.upstream.response_body import ResponseBody
+from gateway.relay.upstream.response_heads import ResponseHeads
 
 if TYPE_CHECKING:
     from gateway.core.http.refusals import Refusal
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from gateway.relay.loop.settings import AnswerTimeouts, Settings
     from gateway.relay.loop.write_batch import WriteBatch
     from gateway.relay.upstream.response_handler import ResponseHandler
-
-# Statuses of answers without a body, whatever their fields say (RFC 9110 §6.4.1).
-_BODILESS = frozenset({204, 304})
 
 # Statuses by which a server says that it cannot do what it is asked for.
 _ERRORS = frozenset({429, *range(500, 600)})
@@ -33,17 +30,13 @@ class State(enum.Enum):
 
     IDLE = enum.auto()  # nothing: it carries no exchange
     HEAD = enum.auto()  # the answer's head, behind interim ones
-    HELD = (
-        enum.auto()
-    )  # nothing: the answer is held back, for example while another token is sought
-    LENGTH = enum.auto()  # a body with a known length
-    CHUNKED = enum.auto()  # a body in chunks
-    CLOSE = enum.auto()  # a body that ends with the connection
+    HELD = enum.auto()  # nothing: the answer is held back
+    BODY = enum.auto()  # the answer's body
     TUNNEL = enum.auto()  # bytes of another protocol
 
 
 # As names of the module: a look-up in an Enum takes ten times as long on CPython 3.11.
-IDLE, HEAD, HELD, LENGTH, CHUNKED, CLOSE, TUNNEL = State
+IDLE, HEAD, HELD, BODY, TUNNEL = State
 
 
 class Owner(Protocol):
@@ -68,15 +61,12 @@ class UpstreamConnection(asyncio.Protocol):
     """Sends requests and reads their answers, one exchange at a time."""
 
     __slots__ = (
-        "_chunks",
+        "_body",
         "_clock",
-        "_head",
+        "_heads",
         "_held",
         "_idle_limit",
-        "_kept_open",
-        "_left",
         "_owner",
-        "_reader",
         "_settings",
         "_state",
         "_timeouts",
@@ -110,19 +100,14 @@ class UpstreamConnection(asyncio.Protocol):
         self.stall: tuple[int, float] | None = None  # see `loop/deadlines.py`
         self.deadline = math.inf
         self._owner = owner
-        self._reader = reader
         self._settings = settings
         self._clock = clock
         self._write_batch = write_batch
         self._state = IDLE
-        self._head = b""  # the part of a head that has come
-        self._held: tuple[ResponseHead, bytes] | None = (
-            None  # a head that is held back, and what came behind it
-        )
-        self._left = 0
+        self._heads = ResponseHeads(reader, settings.response_head_size)
+        self._body = ResponseBody()
+        self._held: tuple[ResponseHead, bytes] | None = None  # with the bytes behind it
         self._idle_limit = math.inf  # how long a started answer may be quiet (seconds)
-        self._chunks: ChunkedBody | None = None
-        self._kept_open = True  # after this answer, the server keeps the connection open
 
     # What the exchange and the pool call.
 
@@ -221,11 +206,14 @@ class UpstreamConnection(asyncio.Protocol):
         try:
             if state is HEAD:
                 self._read_heads(exchange, data)
+            elif state is BODY:
+                self.deadline = self._clock.now + self._idle_limit
+                self._body.feed(exchange, data)
             elif state is TUNNEL:
                 exchange.tunnelled(data)
-            else:
-                self.deadline = self._clock.now + self._idle_limit
-                self._read_body(exchange, data)
+            elif self._held is not None:
+                head, held = self._held
+                self._held = head, held + data
         except Malformed as malformed:
             exchange.broken(refusals.UPSTREAM_BROKEN, malformed.rule)
 
@@ -243,7 +231,7 @@ class UpstreamConnection(asyncio.Protocol):
         how = "closed" if error is None else causes.cause(error)
         if exchange is None:
             return
-        if state is CLOSE and error is None:
+        if state is BODY and error is None and self._body.ends_by_close:
             exchange.answered([], reusable=False)
         elif state is TUNNEL:
             exchange.tunnel_ended()
@@ -279,7 +267,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _unanswered(self, exchange: ResponseHandler, refusal: Refusal, how: str) -> None:
         """Tell the exchange that no whole head has come."""
-        has_begun = bool(self._head)
+        has_begun = self._heads.has_begun
         where = "in the answer's head" if has_begun else "without a byte of an answer"
         # A pooled connection may have ended before the request came.
         is_stale = refusal is refusals.UPSTREAM_CLOSED and not (self.fresh or has_begun)
@@ -301,90 +289,31 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _read_heads(self, exchange: ResponseHandler, data: bytes) -> None:
         """Read interim heads and the final one, which may come together."""
-        read = len(self._head)
-        if read:
-            data, self._head = self._head + data, b""
-        while True:
-            if self._reader.lenient:
-                data = grammar.with_crlf(data, read)
-                read = 0
-            end = data.find(HEAD_END)
-            if end < 0:
-                if data:
-                    grammar.check_beginning(data)
-                    if b"\r\n" in data:
-                        grammar.status_line(data, self._reader.status_line)
-                if len(data) > self._settings.response_head_size:
-                    raise Malformed(causes.LONG_HEAD)
-                self._head = data
-                return
-            if end > self._settings.response_head_size:
-                raise Malformed(causes.LONG_HEAD)
-            head = self._reader.read(data, end)
-            rest = data[end + 4 :]
+        while (found := self._heads.feed(data)) is not None:
+            head, data = found
             if head.status == 101:
-                self._switch(exchange, head, rest)
+                self._switch(exchange, head, data)
                 return
             if head.status >= 200:
-                break
+                self._begin_answer(exchange, head, data)
+                return
             exchange.interim(head)
-            data = rest
-        self._begin_answer(exchange, head, rest)
 
-    def _begin_answer(self, exchange: ResponseHandler, head: ResponseHead, rest: bytes) -> None:
+    def _begin_answer(self, exchange: ResponseHandler, head: ResponseHead, data: bytes) -> None:
         if self.fresh:
             self.fresh = False
             self._owner.answered()
         concerns_key = head.status == 401 or head.set_cookies or head.clears_cookies
         if concerns_key and exchange.withholds(head):
             self.pause()
-            self._state, self._held = HELD, (head, rest)
+            self._state, self._held = HELD, (head, data)
             return
         if head.status in _ERRORS:
             self._owner.erred()
-        self._kept_open = head.reusable
-        with_body = exchange.head.method != b"HEAD" and head.status not in _BODILESS
+        self._state = BODY
         self._idle_limit = self._timeouts.body_idle
         self.deadline = self._clock.now + self._idle_limit
-        if with_body and head.chunked:
-            self._state, self._chunks = CHUNKED, ChunkedBody()
-            pieces = self._chunks.feed(rest)  # before the head leaves, so that a bad chunk is a 502
-            exchange.respond(head, with_body=True)
-            self._deliver_chunks(exchange, pieces)
-            return
-        if with_body and head.length is None:
-            self._state = CLOSE
-        else:
-            self._state, self._left = LENGTH, (head.length or 0) if with_body else 0
-        exchange.respond(head, with_body=with_body)
-        self._read_body(exchange, rest)
-
-    def _read_body(self, exchange: ResponseHandler, data: bytes) -> None:
-        """Hand on bytes of the body, and end the answer with the last one."""
-        state = self._state
-        if state is LENGTH:
-            left = self._left
-            size = len(data)
-            if size < left:
-                self._left = left - size
-                exchange.deliver([data])
-            else:
-                self._left = 0
-                rest = size > left
-                exchange.deliver([data[:left] if rest else data])
-                exchange.answered([], reusable=self._kept_open and not rest)
-        elif state is CHUNKED:
-            assert self._chunks is not None
-            self._deliver_chunks(exchange, self._chunks.feed(data))
-        else:
-            exchange.deliver([data])
-
-    def _deliver_chunks(self, exchange: ResponseHandler, pieces: list[bytes]) -> None:
-        chunks = self._chunks
-        assert chunks is not None
-        exchange.deliver(pieces)
-        if chunks.done:
-            exchange.answered(chunks.trailers, reusable=self._kept_open and not chunks.rest)
+        self._body.begin(exchange, head, data)
 
     def _switch(self, exchange: ResponseHandler, head: ResponseHead, rest: bytes) -> None:
         """Become a tunnel, if the request asked for one (RFC 9110 §15.2.2)."""
