@@ -43,9 +43,9 @@ from gateway.config.values import (
     Method,
     Networks,
     OneOrMany,
-    OwnOrigin,
     SecretText,
     ServerAddress,
+    SiteOrigin,
     SocketMode,
     unless_off,
 )
@@ -224,7 +224,8 @@ class Pages(Model):
 
     templates: str | None = None
     login: ExactPath | None = None
-    leads_to: Annotated[tuple[OwnOrigin, ...], OneOrMany()] = ()
+    leads_to: Annotated[tuple[SiteOrigin, ...], OneOrMany()] = ()
+    return_origins: Annotated[tuple[SiteOrigin, ...], OneOrMany()] = ()
 
 
 class ForwardAuth(Shorthand):

@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, core_schema
 
-from gateway.core.http import cors
+from gateway.core.http import allowed_origins, cors
 from gateway.core.http.addresses import Address, ServerUrl, parse_address, parse_server
 from gateway.core.json_text import pointed
 from gateway.core.logins.provider_metadata import is_address, is_protected
@@ -45,7 +45,6 @@ from gateway.core.tokens.minting import REGISTERED
 from gateway.core.tokens.verifying_keys import Algorithm
 
 _PATH = re.compile(r"/[A-Za-z0-9_.~!$&'()+,=:@/-]*(?<!/)\*?|/[A-Za-z0-9_.~!$&'()+,=:@/-]*/\*?|/\*?")
-_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
 _SOCKET_MODE = re.compile(r"0?[0-7]{3}")
 # Marks that stand between values: no letter, digit or escape of them.
@@ -139,9 +138,7 @@ def _group(value: Any) -> int:
 
 
 def _origin(value: str) -> str:
-    if value != cors.ANY and not _ORIGIN.fullmatch(value):
-        raise ValueError("is not an origin: write https://app.example, or * for all")
-    return value
+    return value if value == cors.ANY else allowed_origins.parse(value)
 
 
 def _claim_name(value: str) -> str:
@@ -198,12 +195,6 @@ def _issuer(value: str) -> str:
 def _published(value: str) -> str:
     if value.startswith("HS"):
         raise ValueError("goes with a secret, which providers do not publish")
-    return value
-
-
-def _own_origin(value: str) -> str:
-    if not _ORIGIN.fullmatch(value):
-        raise ValueError("is not an origin: write https://app.example, without a path")
     return value
 
 
@@ -299,7 +290,7 @@ ListPath = Annotated[ExactPath, AfterValidator(_path_of_a_list)]
 Method = Annotated[str, AfterValidator(_method)]
 FieldName = Annotated[str, AfterValidator(_field_name)]
 Origin = Annotated[str, AfterValidator(_origin)]
-OwnOrigin = Annotated[str, AfterValidator(_own_origin)]
+SiteOrigin = Annotated[str, AfterValidator(allowed_origins.parse_site)]
 Issuer = Annotated[str, AfterValidator(_issuer)]
 KeySetUrl = Annotated[str, AfterValidator(_key_set_url)]
 StoreUrlText = Annotated[str, AfterValidator(_store_url)]

@@ -15,10 +15,11 @@ from gateway.config.login_places import logins_with_jwt_keys
 from gateway.config.model import Config
 from gateway.config.problems import Problem, in_order
 from gateway.config.realm_checks import realm_warnings
-from gateway.config.route_sections import RouteOptions
+from gateway.config.route_sections import Cors, RouteOptions
 from gateway.config.units import WHOLE
 from gateway.config.values import Networks
 from gateway.core.http.addresses import UnixAddress
+from gateway.core.http.allowed_origins import is_pattern
 from gateway.core.http.paths import fold, read
 from gateway.core.logins.token_places import Auto
 
@@ -46,6 +47,7 @@ def warnings(config: Config, document: Document) -> list[Problem]:
             *_paths_by_spelling(config, document),
             *_named_spellings(config, document),
             *_unverified_tokens(config, document),
+            *_starred_origins(config, document),
             *_unlimited_sessions(config, document),
             *_idle_beyond_max_age(config, document),
             *_plain_cookies(config, document),
@@ -124,6 +126,22 @@ def _asks_for_less(one: RouteOptions, other: RouteOptions) -> bool:
     ranks = ("public", "optional", "required")
     less = ranks.index(one.auth) < ranks.index(other.auth)
     return less or not other.claims.keys() <= one.claims.keys()
+
+
+def _starred_origins(config: Config, document: Document) -> Iterator[Problem]:
+    """Patterns of origins whose pages act as the site's visitors."""
+    places: list[tuple[Where, Cors | None]] = [(("cors",), config.cors)]
+    places += [(("routes", at, "cors"), route.cors) for at, route in enumerate(config.routes)]
+    for where, section in places:
+        if section is None or not section.credentials:
+            continue
+        for at, origin in enumerate(section.origins):
+            if is_pattern(origin):
+                yield document.problem(
+                    (*where, "origins", at),
+                    "lets each page there act as the site's visitors, a forgotten or a test site, "
+                    "too; name the origins, or leave credentials out",
+                )
 
 
 def _unlimited_sessions(config: Config, document: Document) -> Iterator[Problem]:

@@ -76,7 +76,7 @@ def refuse(
     login_page = request.config_dict[LOGIN_PAGE]
     if refusal.status == _UNAUTHENTICATED and login_page is not None and not attempted:
         here = request.raw_path if request.method in SAFE_METHODS else "/"
-        return pages.redirected(return_paths.login_url(login_page, here))
+        return pages.redirected(return_paths.login_url(login_page, return_paths.safe(here)))
     notice = pages.texts_for(request).notice(refusal.reason)
     if retry_page is not None:
         response = retry_page(notice, refusal.status)

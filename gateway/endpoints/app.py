@@ -85,6 +85,7 @@ def build(
         realms(config),
         keeps_refresh_tokens(config),
         has_pending=has_pending(config),
+        return_origins=frozenset(config.pages.return_origins),
     )
     logins = [(section, open_login(section, services)) for section in config.login]
     with_provider = {section.path: login for section, login in logins if section.provider_issuer}
@@ -111,7 +112,9 @@ def build(
         page = login_page if section.has_form else None
         for path in section.paths:
             answer = _answer(section, login, path, config, sessions)
-            endpoint = LoginEndpoint(path, answer, config.keys, config.identity, page)
+            endpoint = LoginEndpoint(
+                path, answer, config.keys, config.identity, page, services.return_origins
+            )
             app.router.add_route("*", path.path, endpoint.__call__)
         app.on_cleanup.append(partial(_close, login))
     listed = config.sessions.path
@@ -157,7 +160,8 @@ def _leads_to(config: Config) -> list[str]:
     """
     issuers = [login.provider_issuer for login in config.login if login.provider_issuer]
     plain = [f"http://{authority(issuer)}" for issuer in issuers if issuer.startswith("http:")]
-    return [*config.pages.leads_to, *(["https:", *plain] if issuers else [])]
+    named = [*config.pages.leads_to, *config.pages.return_origins]
+    return [*named, *(["https:", *plain] if issuers else [])]
 
 
 async def _close(login: Login, _app: web.Application) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,7 @@ class LoginEndpoint:
         keys: Keys,
         identity: Iterable[str],
         login_page: LoginPageEndpoint | None,
+        return_origins: Collection[str],
     ) -> None:
         """Take the rules of one path.
 
@@ -55,10 +56,12 @@ class LoginEndpoint:
         keys: the section `keys` of config.yaml
         identity: the names of the fields that tell upstreams the subject
         login_page: the login page, if it has a form that leads here
+        return_origins: the other sites to which a login may send a browser
         """
         self._path = path
         self._answer = answer
         self._login_page = login_page
+        self._return_origins = return_origins
         self._attempts = AttemptReader(path, keys, identity)
 
     async def __call__(self, request: web.Request) -> web.Response:
@@ -79,8 +82,10 @@ class LoginEndpoint:
         try:
             return _with_one_key(request, await self._answer(attempt))
         except LoginRefused as failed:
-            fields = {} if failed.cookie is None else {"Set-Cookie": failed.cookie}
-            return refuse(request, failed.refusal, fields, again=failed.again)
+            response = refuse(request, failed.refusal, again=failed.again)
+            for cookie in failed.cookies:
+                response.headers.add("Set-Cookie", cookie)
+            return response
 
     async def _body(self, request: web.Request) -> bytes:
         """The body. Raises `EndpointRefused` if it is too large or too slow."""
@@ -103,7 +108,7 @@ class LoginEndpoint:
     ) -> web.Response:
         """The page after a refused login: the form, or a link to the login page."""
         given = form_field(request, body, _RETURN_TO) or request.query.get(_RETURN_TO, "/")
-        back = return_paths.safe(given)
+        back = return_paths.safe(given, self._return_origins)
         if self._login_page is not None:
             path = self._path.path
             return self._login_page.page(request, back, failed=path, notice=notice, status=status)

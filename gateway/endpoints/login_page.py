@@ -28,6 +28,7 @@ class LoginPageEndpoint:
     def __init__(self, path: str, config: Config) -> None:
         """`path` is the path of the page."""
         self.path = path
+        self.return_origins = frozenset(config.pages.return_origins)
         self.forms = [login.path for login in config.login if login.has_form]
         self._providers = [
             (login.provider_name, login.path) for login in config.login if login.provider_name
@@ -36,7 +37,7 @@ class LoginPageEndpoint:
     async def __call__(self, request: web.Request) -> web.Response:
         if request.method not in _METHODS:
             return refuse(request, refusals.METHOD, {"Allow": ", ".join(_METHODS)})
-        back = return_paths.safe(request.query.get("return_to", "/"))
+        back = return_paths.safe(request.query.get("return_to", "/"), self.return_origins)
         if pages.wants_page(request):
             return self.page(request, back)
         shown = {"forms": self.forms, "providers": self._ways(back)}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -96,13 +96,13 @@ class Pending(Reply):
 class LoginRefused(BackendFailed):
     """A failed attempt that a user may repeat at the path `again`.
 
-    The answer sets `cookie`.
+    The answer sets the `cookies`.
     """
 
-    def __init__(self, refusal: Refusal, *, again: str, cookie: str | None = None) -> None:
+    def __init__(self, refusal: Refusal, *, again: str, cookies: Sequence[str] = ()) -> None:
         super().__init__(refusal)
         self.again = again
-        self.cookie = cookie
+        self.cookies = cookies
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,7 @@ class LoginServices:
     # The upstreams whose logouts are sent the refresh tokens of their logins.
     refresh_tokens_for: frozenset[str] = frozenset()
     has_pending: bool = False  # logins hand out temporary tokens
+    return_origins: frozenset[str] = frozenset()  # other sites that a browser may go back to
 
     def token_reader(self, config: Verify | None) -> ReadToken:
         """The reader of a login's tokens. No temporary token is one."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
@@ -52,6 +53,7 @@ class UsersLogin(Login):
     def __init__(self, config: UsersSection, services: LoginServices) -> None:
         self._sessions = services.sessions
         self._minter = SessionMinter(config.path, services)
+        self._return_origins = services.return_origins
         self._file = UsersFile(config.file)
         self.renewal = UsersRenewal(self._file, self._minter)
         self._queue = FairQueue(
@@ -87,7 +89,7 @@ class UsersLogin(Login):
             raise BackendFailed(refusals.WRONG_LOGIN)
         issued = await self._minter.issue(attempt, user.name, user.claims)
         key = self._sessions.key_texts.of(issued.key, issued.session)
-        return _reply(attempt, given, issued, key)
+        return _reply(attempt, given, issued, key, self._return_origins)
 
     def _verify(self, given: LoginForm) -> User | None:
         """The user of this name and password; None if they are wrong.
@@ -142,8 +144,13 @@ def _clients(attempt: Attempt, given: LoginForm) -> list[str]:
     return [f"address {client}", f"account {throttle_keys.folded(given.name)}"] if home else []
 
 
-def _reply(attempt: Attempt, given: LoginForm, issued: Issued, key: str) -> Reply:
-    """Hand out the key: as the text `key` in JSON, or in a cookie with a redirect for a form."""
+def _reply(
+    attempt: Attempt, given: LoginForm, issued: Issued, key: str, return_origins: Collection[str]
+) -> Reply:
+    """Hand out the key: as the text `key` in JSON, or in a cookie with a redirect for a form.
+
+    return_origins: the other sites to which the redirect may lead
+    """
     cookie = attempt.cookie
     if cookie is None:
         body = with_key(response_fields(issued), "/token", key)
@@ -152,4 +159,6 @@ def _reply(attempt: Attempt, given: LoginForm, issued: Issued, key: str) -> Repl
     if given.others is None:
         return LoggedIn.of(Reply(204, (), b""), setting)
     back = given.others.get("return_to") or dict(parse_qsl(attempt.query[1:])).get("return_to", "/")
-    return LoggedIn.of(Reply(303, (("Location", return_paths.safe(back)),), b""), setting)
+    return LoggedIn.of(
+        Reply(303, (("Location", return_paths.safe(back, return_origins)),), b""), setting
+    )

@@ -384,6 +384,15 @@ def test_what_is_no_share(text: object) -> None:
         ("login_page: /signin\n", "login_page: itself needs a session: make it public"),
         ("cors: {origins: app.example}\n", "cors.origins[0]: is not an origin: write https://app"),
         (
+            'cors: {origins: ["https://app.example", "https://*.vercel.app"]}\n',
+            "cors.origins[1]: lets strangers in: anybody may have a name below vercel.app",
+        ),
+        ('cors: {origins: "null"}\n', "cors.origins[0]: is not an origin"),
+        (
+            "pages: {return_origins: ['https://*.shop.example']}\n",
+            "pages.return_origins[0]: is not an origin: write https://app.example, without a path",
+        ),
+        (
             'cors: {origins: "*", credentials: true}\n',
             "cors: credentials for every origin would let any site act as its visitors",
         ),

@@ -44,6 +44,17 @@ def test_an_upstream_whose_certificate_is_not_checked(tmp_path: Path) -> None:
     assert warning.startswith("6:15: upstreams.api.tls.verify: accepts any certificate")
 
 
+def test_a_pattern_of_origins_with_credentials(tmp_path: Path) -> None:
+    """A test site may act as the site's visitors then; without credentials it only reads."""
+    cors = {"origins": ["https://app.example", "https://*.preview.example"]}
+    assert warned(tmp_path, cors=cors) == []
+    [warning] = warned(tmp_path, cors={**cors, "credentials": True})
+    assert "cors.origins[1]: lets each page there act as the site's visitors" in warning
+    route = {"path": "/*", "upstream": "api", "cors": {**cors, "credentials": True}}
+    [warning] = warned(tmp_path, routes=[route])
+    assert "routes[0].cors.origins[1]: lets each page" in warning
+
+
 def test_a_lenient_upstream(tmp_path: Path) -> None:
     """Another reader of its answers may read them in another way."""
     upstream = {"servers": "http://127.0.0.1:9000", "lenient": True}

@@ -21,6 +21,7 @@ from gateway.core.http.origins import authority, host_of, is_own_site, plain_aut
         (None, "https://a.example:8443", False),
         (None, "https://a.example.evil", False),
         (None, "null", False),
+        (None, "capacitor://a.example", False),
         (None, "", False),
         (None, "https://[", False),
         (None, None, False),

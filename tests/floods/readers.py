@@ -239,7 +239,8 @@ def _caching(line: bytes) -> None:
 
 def _login_state_cookies(value: str) -> None:
     like = KeyCookie("latchkey", secure=False)
-    login_state.deletions_if_too_many(value.split(";"), like)
+    cookies = dict.fromkeys(value.split(";"), "")
+    login_state.deletions_if_too_many(cookies, like, [])
     login_state.find({}, value, "/", like, Sealer(["s" * 16]), 0)
 
 

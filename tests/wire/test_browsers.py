@@ -2,11 +2,13 @@
 logs in.
 """
 
+from urllib.parse import parse_qs, urlsplit
+
 import pytest
 
 from tests.conftest import LOGIN, Start, accounts, log_in
 from tests.support.gateway import Gateway
-from tests.support.raw import Client, Upstream, always, ask, status
+from tests.support.raw import Client, Upstream, always, ask, fields_by_name, status
 from tests.wire.vectors import cases
 
 APP = "https://app.example"
@@ -47,6 +49,14 @@ def browsers(start: Start, upstream: Upstream, login_upstream: Upstream) -> Gate
                 "upstream": "shop",
                 "claims": {"role": "admin"},
                 "cors": {"origins": [APP]},
+            },
+            {
+                "path": "/apps/*",
+                "upstream": "shop",
+                "cors": {
+                    "origins": ["capacitor://localhost", "https://*.preview.example"],
+                    "credentials": True,
+                },
             },
             {"path": "/program/*", "upstream": "shop", "on_unauthenticated": 401},
             {"path": "/person/*", "upstream": "shop", "on_unauthenticated": "login"},
@@ -277,6 +287,43 @@ def test_who_is_sent_to_the_login_page(
         assert f"\r\nLocation: {location}\r\n".encode() in answer
         assert b"\r\nCache-Control: no-store\r\n" in answer
     assert shop.got == b""
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/x?q=\\", "/api/x?q=" + "a1b2c3&" * 850, "/api/x?q=\\\\e.example"]
+)
+def test_the_way_back_survives(browsers: Gateway, shop: Upstream, path: str) -> None:
+    """A backslash in a query, and 6 KiB of one; the login page can be asked for with it."""
+    answer = ask(browsers.port, request("GET", path, NAVIGATES))
+    location = fields_by_name(answer)["Location"]
+    assert parse_qs(urlsplit(location).query)["return_to"] == [path]
+    assert status(ask(browsers.port, request("GET", location))) == 200
+
+
+@pytest.mark.parametrize(
+    ("origin", "passes"),
+    [
+        ("capacitor://localhost", True),
+        ("https://pr-7.preview.example", True),
+        ("https://a.b.preview.example", False),
+        ("https://preview.example", False),
+        ("ionic://localhost", False),
+        ("null", False),
+    ],
+)
+def test_apps_and_previews(
+    browsers: Gateway, shop: Upstream, key: str, origin: str, *, passes: bool
+) -> None:
+    """Their preflight, their cookie and their answer; no other origin's."""
+    lines = (f"Origin: {origin}", "Sec-Fetch-Site: cross-site", f"Cookie: latchkey={key}")
+    preflight = ask(
+        browsers.port,
+        request("OPTIONS", "/apps/x", lines[0], "Access-Control-Request-Method: POST"),
+    )
+    answer = ask(browsers.port, request("POST", "/apps/x", *lines, "Content-Length: 0"))
+    assert status(answer) == (200 if passes else 403)
+    allowed = f"\r\nAccess-Control-Allow-Origin: {origin}\r\n".encode()
+    assert (allowed in preflight) is (allowed in answer) is passes
 
 
 def test_nobody_is_sent_away(browsers: Gateway, shop: Upstream) -> None:

@@ -18,10 +18,10 @@ from gateway.config.values import (
     ExactPath,
     Issuer,
     OneOrMany,
-    OwnOrigin,
     PublishedAlgorithm,
     Scope,
     SecretText,
+    SiteOrigin,
     is_plain_path,
 )
 from gateway.core.http.origins import authority
@@ -50,7 +50,7 @@ class OidcSection(LoginSection):
     token: Literal["access_token", "id_token"] = "access_token"  # noqa: S105 (which, not what)
     subject: Annotated[tuple[ClaimAddress, ...], OneOrMany(), Field(min_length=1)] = ("sub",)
     algorithms: Annotated[tuple[PublishedAlgorithm, ...], OneOrMany()] = ()
-    origin: OwnOrigin | None = None
+    origin: SiteOrigin | None = None
     after_logout: ExactPath = "/"
     renew_before: Annotated[Duration, Field(gt=0)] = 60.0
     timeout: Annotated[Duration, Field(gt=0)] = 10.0

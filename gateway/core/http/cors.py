@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.core.http import allowed_origins
+
 # All fields of this protocol begin with it.
 PREFIX = b"access-control-"
 
@@ -23,7 +25,7 @@ ANY = "*"
 class Policy:
     """Who may read the answers of a route."""
 
-    origins: frozenset[str]  # as browsers spell them, or `*` for all
+    origins: frozenset[str]  # see `allowed_origins`, or `*` for all
     methods: tuple[str, ...]
     headers: tuple[str, ...]
     exposed: tuple[str, ...]
@@ -46,11 +48,11 @@ class Policy:
 
     def allows(self, origin: str) -> bool:
         """Whether this origin's pages may read answers."""
-        return origin in self.origins or ANY in self.origins
+        return ANY in self.origins or allowed_origins.hold(self.origins, origin)
 
     def trusts(self, origin: str) -> bool:
         """Whether this origin's pages may send cookies, as own pages do."""
-        return self.credentials and origin in self.origins
+        return self.credentials and allowed_origins.hold(self.origins, origin)
 
     def answer(self, origin: str) -> dict[str, str]:
         """The fields of an answer.

@@ -15,6 +15,8 @@ from gateway.core.http.cors import Policy
 # They change nothing (RFC 9110 §9.2.1).
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
+_OF_SITES = ("http", "https")
+
 # A page of the same origin, or the user, who typed an address or opened a bookmark.
 _OWN_SITES = ("same-origin", "none")
 
@@ -59,9 +61,10 @@ def is_own_site(
         return True
     if site is not None:
         return site in _OWN_SITES
-    scheme, mark, _ = (origin or "").partition("://")
-    # Some proxies write the default port in Host, which browsers leave out in Origin.
-    return bool(mark) and authority(origin or "") == authority(f"{scheme}://{host}")
+    scheme, _, _ = (origin or "").partition("://")
+    # Some proxies write the default port in Host, which browsers leave out in Origin. An app's page
+    # of another scheme (capacitor://localhost) is no page of the site.
+    return scheme in _OF_SITES and authority(origin or "") == authority(f"{scheme}://{host}")
 
 
 def authority(url: str) -> str:

@@ -1,4 +1,4 @@
-"""Where a browser goes after a login: to a path of this site alone.
+"""Where a browser goes after a login: to a path of this site, or to an allowed origin.
 
 A login page that sends people to any URL in its query helps phishing (CWE-601).
 """
@@ -6,20 +6,43 @@ A login page that sends people to any URL in its query helps phishing (CWE-601).
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from urllib.parse import quote
 
-# A slash, but no second one, and no backslash, which browsers read as one (WHATWG URL §4.4); no
-# control byte and no space; and short enough for a Location field of any server.
-_SAFE = re.compile(r"/(?![/\\])[!-~]{0,2047}")
+# A slash, but no second one: that would be another host. Browsers read a backslash in a path as a
+# slash (WHATWG URL §4.4), and in a query as itself. No control byte and no space.
+_PATH = r"/(?![/\\])[!->@-\[\]-~]*(?:\?[!-~]*)?"
+_SAFE = re.compile(_PATH)
+_ELSEWHERE = re.compile(rf"([a-z]+://[^/?#@\\]+)(?:{_PATH})?")
+
+# This gateway, nginx and Apache take a target of 8 KiB by default; a proxy may add something
+# (bytes).
+MAX_BYTES = 8000
+
+# What a query's value may hold as it is (RFC 3986 §3.4), but for what forms read in another way.
+_PLAIN_IN_QUERY = "/?=:@!$'()*,~"
 
 
-def safe(path: str) -> str:
-    """The path with its query; `/` if it could lead to another site."""
-    return path if _SAFE.fullmatch(path) and "\\" not in path else "/"
+def safe(back: str, origins: Collection[str] = ()) -> str:
+    """The path with its query, or a URL of one of these origins; `/` for all else.
+
+    origins: as browsers spell them
+    """
+    if len(back) > MAX_BYTES:
+        return "/"
+    elsewhere = _ELSEWHERE.fullmatch(back)
+    allowed = elsewhere is not None and elsewhere[1] in origins
+    return back if allowed or _SAFE.fullmatch(back) else "/"
 
 
 def login_url(page: str, back: str) -> str:
-    """The login page's path, with the path to come back to afterwards."""
-    back = safe(back)
+    """The login page's path, with a safe place to come back to afterwards.
+
+    One that does not fit in is left out: without a login page, a person could not log in at all.
+    """
     mark = "&" if "?" in page else "?"
-    return page if back == "/" else f"{page}{mark}return_to={quote(back, safe='/')}"
+    for plain in ("/", _PLAIN_IN_QUERY):
+        url = f"{page}{mark}return_to={quote(back, safe=plain)}"
+        if back != "/" and len(url) <= MAX_BYTES:
+            return url
+    return page

@@ -13,8 +13,10 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+import zlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count, islice, takewhile
 
 from gateway.core.logins.carriers import LOGIN_STATE_MARK, KeyCookie
 from gateway.core.sessions.keys import Key
@@ -30,8 +32,15 @@ LIFETIME = 600
 # cookies together must fit into a head.
 MAX_PENDING = 8
 
-# In characters. A longer return path does not fit into a head several times.
-_MAX_RETURN_PATH = 1024
+# In characters: of all cookies together, because many servers read lines of at most 8 KiB; and of
+# one cookie, because browsers keep 4096 bytes with its name and attributes (RFC 6265bis §5.6).
+_MAX_CHARACTERS = 7000
+_MAX_COOKIE_CHARACTERS = 3500
+_MAX_PIECES = _MAX_CHARACTERS // _MAX_COOKIE_CHARACTERS
+
+# Between the name of a login's cookie and the number of a further piece. No name of a key's cookie
+# holds it.
+_PIECE = "."
 
 _STATE = re.compile(r"[A-Za-z0-9_-]{43}")
 
@@ -59,23 +68,40 @@ def begin(random: bytes, *, origin: str, return_to: str, now: float) -> LoginSta
     `random` are `RANDOM_BYTES` fresh random bytes.
     """
     state, nonce, verifier = (_base64url(random[at : at + 32]) for at in (0, 32, 64))
-    shown = return_to if len(return_to) <= _MAX_RETURN_PATH else "/"
-    return LoginState(state, nonce, verifier, origin, shown, int(now))
+    return LoginState(state, nonce, verifier, origin, return_to, int(now))
 
 
-def cookie(pending: LoginState, path: str, like: KeyCookie, sealer: Sealer, random: bytes) -> str:
-    """A Set-Cookie value that has the browser keep the state.
+def cookies(
+    pending: LoginState, path: str, like: KeyCookie, sealer: Sealer, random: bytes
+) -> list[str]:
+    """Set-Cookie values that have the browser keep the state.
+
+    A place to come back to that is too long for them is left out.
 
     path: of the login; the state opens at no other one
     like: the cookie of keys, whose protection it shares
     random: 12 fresh random bytes
     """
-    content = json.dumps(
-        [pending.nonce, pending.verifier, pending.origin, pending.return_to, pending.began]
-    )
-    sealed = sealer.seal(_key(pending.state), path.encode(), content.encode(), random)
-    name = _name(pending.state, like)
-    return replace(like, name=name).lasting(LOGIN_STATE_MARK + _base64url(sealed), LIFETIME)
+    sealed = sealer.seal(_key(pending.state), path.encode(), _content(pending), random)
+    text = _base64url(sealed)
+    if len(text) > _MAX_CHARACTERS:
+        return cookies(replace(pending, return_to="/"), path, like, sealer, random)
+    pieces = range(0, len(text), _MAX_COOKIE_CHARACTERS)
+    return [
+        replace(like, name=name).lasting(
+            LOGIN_STATE_MARK + text[at : at + _MAX_COOKIE_CHARACTERS], LIFETIME
+        )
+        for name, at in zip(_names(pending.state, like), pieces, strict=False)
+    ]
+
+
+def _content(pending: LoginState) -> bytes:
+    """What is sealed: a line of JSON, then the place to come back to.
+
+    That alone is compressed, because its size must not tell of the secrets beside it.
+    """
+    line = json.dumps([pending.nonce, pending.verifier, pending.origin, pending.began])
+    return line.encode() + b"\n" + zlib.compress(pending.return_to.encode())
 
 
 def find(
@@ -87,36 +113,52 @@ def find(
     """
     if not _STATE.fullmatch(state):
         return None
-    value = cookies.get(_name(state, like), "")
-    if not value.startswith(LOGIN_STATE_MARK):
-        return None
-    sealed = value.removeprefix(LOGIN_STATE_MARK)
+    sealed = ""
+    for name in takewhile(cookies.__contains__, _names(state, like)):
+        if not cookies[name].startswith(LOGIN_STATE_MARK):
+            return None
+        sealed += cookies[name].removeprefix(LOGIN_STATE_MARK)
     try:
         raw = base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
-        content = sealer.open(_key(state), path.encode(), raw)
-    except (Unsealable, ValueError):
+        line, _, packed = sealer.open(_key(state), path.encode(), raw).partition(b"\n")
+        nonce, verifier, origin, began = json.loads(line)
+        return_to = zlib.decompress(packed).decode()
+    except (Unsealable, ValueError, zlib.error):
         return None
-    nonce, verifier, origin, return_to, began = json.loads(content)
     if now >= began + LIFETIME:
         return None
     return LoginState(state, nonce, verifier, origin, return_to, began)
 
 
-def ended(state: str, like: KeyCookie) -> str:
-    """A Set-Cookie value that has the browser forget a login."""
-    return replace(like, name=_name(state, like)).deletion
+def ended(cookies: Collection[str], state: str, like: KeyCookie) -> list[str]:
+    """Set-Cookie values that have the browser forget a login.
+
+    `cookies` are the names of those that it has.
+    """
+    first, *_ = names = list(islice(_names(state, like), _MAX_PIECES))
+    return [replace(like, name=name).deletion for name in names if name == first or name in cookies]
 
 
-def deletions_if_too_many(cookies: Iterable[str], like: KeyCookie) -> list[str]:
-    """Set-Cookie values that delete all login states, if there are too many."""
-    names = [name for name in cookies if name.startswith(f"{like.name}-")]
-    if len(names) < MAX_PENDING:
+def deletions_if_too_many(
+    cookies: Mapping[str, str], like: KeyCookie, new: Sequence[str]
+) -> list[str]:
+    """Set-Cookie values that delete all login states, if with the `new` ones there are too many."""
+    pending = {name: value for name, value in cookies.items() if name.startswith(f"{like.name}-")}
+    logins = [name for name in pending if _PIECE not in name]
+    characters = sum(map(len, (*pending.keys(), *pending.values(), *new)))
+    if len(logins) < MAX_PENDING and characters <= _MAX_CHARACTERS:
         return []
-    return [replace(like, name=name).deletion for name in names]
+    return [replace(like, name=name).deletion for name in pending]
+
+
+def _names(state: str, like: KeyCookie) -> Iterator[str]:
+    """The names of a login's own cookies: one, and more for what does not fit into it."""
+    name = _name(state, like)
+    return (name if at == 1 else f"{name}{_PIECE}{at}" for at in count(1))
 
 
 def _name(state: str, like: KeyCookie) -> str:
-    """The name of a login's own cookie.
+    """The name of a login's first cookie.
 
     Several windows may log in at once.
     """

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections.abc import Collection
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import parse_qs
 
@@ -63,6 +64,7 @@ class OidcLogin(Login):
         self._sessions = services.sessions
         self._provider = Provider(config, services.sessions.skew)
         self._realm = services.realms[config.path]
+        self._return_origins = services.return_origins
         self.renewal: Renew | None = OidcRenewal(
             config, self._provider, is_subject=self._is_subject, skew=services.sessions.skew
         )
@@ -83,7 +85,8 @@ class OidcLogin(Login):
 
     async def __call__(self, attempt: Attempt) -> Reply:
         """Send a browser to the provider. Raises `LoginRefused`."""
-        config, like, back = self._config, _cookie(attempt), _return_path(attempt.query)
+        config, like = self._config, _cookie(attempt)
+        back = _return_place(attempt.query, self._return_origins)
         with reporting_failures(self._sessions, attempt):
             try:
                 metadata = await self._provider.metadata()
@@ -97,9 +100,9 @@ class OidcLogin(Login):
             now=time.time(),
         )
         random = secrets.token_bytes(NONCE_BYTES)
-        taken = login_state.cookie(pending, config.path, like, self._sessions.sealer, random)
-        deleted = login_state.deletions_if_too_many(attempt.login_states, like)
-        return _redirect(self._authorization_url(metadata, pending), *deleted, taken)
+        taken = login_state.cookies(pending, config.path, like, self._sessions.sealer, random)
+        deleted = login_state.deletions_if_too_many(attempt.login_states, like, taken)
+        return _redirect(self._authorization_url(metadata, pending), *deleted, *taken)
 
     def _authorization_url(self, metadata: Metadata, pending: LoginState) -> str:
         """The authorization request.
@@ -135,8 +138,8 @@ class OidcLogin(Login):
                 return await self._finish(attempt, pending)
             except BackendFailed as failed:
                 again = return_paths.login_url(self._config.path, pending.return_to)
-                ended = login_state.ended(pending.state, _cookie(attempt))
-                raise LoginRefused(failed.refusal, again=again, cookie=ended) from None
+                ended = login_state.ended(attempt.login_states, pending.state, _cookie(attempt))
+                raise LoginRefused(failed.refusal, again=again, cookies=ended) from None
 
     async def _claim(self, attempt: Attempt) -> LoginState:
         """Claim the login that ends here. Raises `LoginRefused`.
@@ -180,8 +183,9 @@ class OidcLogin(Login):
         )
         report(self._sessions, "login", attempt, issued.session)
         like = _cookie(attempt)
-        ended, key = login_state.ended(pending.state, like), like.setting(issued.key.reveal())
-        return LoggedIn.of(_redirect(pending.return_to, ended, key))
+        ended = login_state.ended(attempt.login_states, pending.state, like)
+        key = like.setting(issued.key.reveal())
+        return LoggedIn.of(_redirect(pending.return_to, *ended, key))
 
     async def _redeem(
         self, attempt: Attempt, pending: LoginState, metadata: Metadata
@@ -285,13 +289,13 @@ def _cookie(attempt: Attempt) -> KeyCookie:
     return attempt.cookie
 
 
-def _return_path(query: str) -> str:
-    """The path to which the browser goes afterwards; "/" for another site's."""
+def _return_place(query: str, origins: Collection[str]) -> str:
+    """The path, or the URL of an allowed origin, to which the browser goes afterwards."""
     try:
         given = parse_qs(query.removeprefix("?"), max_num_fields=_MAX_PARAMETERS)
     except ValueError:
         return "/"
-    return return_paths.safe(given.get("return_to", ["/"])[0])
+    return return_paths.safe(given.get("return_to", ["/"])[0], origins)
 
 
 def _refusal_of(error: str) -> Refusal:

@@ -79,7 +79,7 @@ def refusal_for_caller(refused: Refused, head: RequestHead, route: Route) -> Ref
     ):
         looks = head.method in (b"GET", b"HEAD")
         back = (head.path + head.query).decode("ascii") if looks else "/"
-        location = return_paths.login_url(page, back)
+        location = return_paths.login_url(page, return_paths.safe(back))
         described = head.description
         fields = {"Location": described.site + location if described else location}
         fields["Cache-Control"] = "no-store"
