@@ -18,7 +18,16 @@ def test_log_in_call_and_log_out(site: Site) -> None:
     assert site.ask("GET", "/users/me/", key=key).status == 401
 
 
-def test_the_docs_page_is_there(site: Site) -> None:
-    """Swagger's page and the description that it reads are public, as without a gateway."""
+def test_swaggers_page_logs_in(site: Site) -> None:
+    """The page and the description that it reads are public, and "Authorize" gets a key."""
     assert b"swagger" in site.ask("GET", "/docs").body
     assert "/token" in site.ask("GET", "/openapi.json").json["paths"]
+    # What "Authorize" sends: the client's name and password, both empty, and a form.
+    headers = {
+        "Accept": "application/json, text/plain, */*",
+        "Authorization": "Basic Og==",
+        "X-Requested-With": "XMLHttpRequest",
+    }
+    form = {"grant_type": "password", "username": "johndoe", "password": "secret"}
+    reply = site.ask("POST", "/token", form=form, headers=headers)
+    assert reply.json["access_token"].startswith("lk_")
