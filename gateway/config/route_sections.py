@@ -126,6 +126,7 @@ class RouteAction(Model):
     strip_prefix: ExactPath | None = None
     websocket: bool = False
     close_on_logout: bool = True
+    no_store: bool = True
     extends_session: bool = True
     token: RouteToken | None = None
     response_timeout: Annotated[Duration, Field(gt=0)] | None = None

@@ -31,6 +31,7 @@ def behind(start: Start, upstream: Upstream, login_upstream: Upstream) -> Gatewa
             {"path": "/api/*", "upstream": "shop"},
             {"path": "/renew/*", "upstream": "shop", "captures": "/token"},
             {"path": "/maybe/*", "upstream": "shop", "auth": "optional"},
+            {"path": "/kept/*", "upstream": "shop", "no_store": False},
             {"path": "/public/*", "upstream": "shop", "auth": "public"},
         ],
     )
@@ -237,3 +238,75 @@ def test_a_key_that_came_twice(behind: Gateway, shop: Upstream, keys: tuple[byte
         assert b"private" not in answer
     answer = head(behind, "GET /api/x", b"Authorization: Basic eA==", both[0])
     assert b"\r\nVary: X-Api-Key\r\n" in answer
+
+
+# Pages, which a browser's own cache would show after a logout.
+
+HTML = b"Content-Type: text/html; charset=utf-8"
+
+
+def head_of(port: int, path: str, *lines: bytes) -> bytes:
+    request = b"GET %b HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n" % path.encode()
+    answer = ask(port, request + b"".join(line + b"\r\n" for line in lines) + b"\r\n")
+    return answer.partition(b"\r\n\r\n")[0] + b"\r\n"
+
+
+@pytest.mark.parametrize("path", ["/api/x", "/maybe/x"])
+@pytest.mark.parametrize(
+    "kind", [HTML, b"content-TYPE:text/HTML", b"Content-Type: application/xhtml+xml"]
+)
+def test_a_sessions_page_is_not_stored(
+    behind: Gateway, shop: Upstream, keys: tuple[bytes, bytes], path: str, kind: bytes
+) -> None:
+    """Where the upstream says nothing of it; a key in Authorization is no browser's."""
+    shop.clear(names_its_caller(kind, b"ETag: a"))
+    cookie = b"Cookie: latchkey=%b" % keys[0]
+    head = head_of(behind.port, path, cookie)
+    assert b"\r\nCache-Control: no-store\r\nVary: Cookie" in head
+    assert head.count(b"Cache-Control") == 1
+    assert b"no-store" not in head_of(behind.port, path, b"Authorization: Bearer %b" % keys[0])
+    assert b"no-store" not in head_of(behind.port, "/kept/x", cookie)
+    assert b"no-store" not in head_of(behind.port, "/maybe/x")
+
+
+@pytest.mark.parametrize(
+    "line", [KEEP, b"Expires: 0", b"expires:Thu, 01 Jan 1970 00:00:00 GMT", b"Pragma: no-cache"]
+)
+def test_the_upstreams_word_counts(
+    behind: Gateway, shop: Upstream, keys: tuple[bytes, bytes], line: bytes
+) -> None:
+    """It knows its pages, and sets what it wants."""
+    shop.clear(names_its_caller(HTML, line))
+    head = head_of(behind.port, "/api/x", b"Cookie: latchkey=%b" % keys[0])
+    assert b"no-store" not in head
+    assert b"\r\nCache-Control: private" in head
+    assert b"\r\n%b\r\n" % line in head or line == KEEP
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        b"Content-Type: application/json",
+        b"Content-Type: text/html-like",
+        b"Content-Disposition: text/html",
+        b"X-Content-Type: text/html",
+        b"Content-Type: application/pdf; name=text/html",
+    ],
+)
+def test_what_is_no_page_is_private_as_before(
+    behind: Gateway, shop: Upstream, keys: tuple[bytes, bytes], kind: bytes
+) -> None:
+    """Scripts can go on revalidating it."""
+    shop.clear(names_its_caller(kind))
+    head = head_of(behind.port, "/api/x", b"Cookie: latchkey=%b" % keys[0])
+    assert b"\r\nCache-Control: private\r\nVary: Cookie\r\n" in head
+
+
+def test_a_cdns_rule_is_no_word_to_browsers(
+    behind: Gateway, shop: Upstream, keys: tuple[bytes, bytes]
+) -> None:
+    """Both are told."""
+    shop.clear(names_its_caller(HTML, b"CDN-Cache-Control: max-age=60"))
+    head = head_of(behind.port, "/api/x", b"Cookie: latchkey=%b" % keys[0])
+    assert b"\r\nCache-Control: no-store\r\n" in head
+    assert b"\r\nCdn-Cache-Control: private, max-age=60\r\n" in head

@@ -127,6 +127,7 @@ class Action:
     extends_session: bool = True  # its requests keep their session from being idle
     token: RouteTokens | None = None  # makes a token in place of the session's own
     captures: int | None = None  # the rule's number, if a token in replies becomes the session's
+    keeps_no_pages: bool = True  # a session's HTML is not to be stored, unless the upstream says so
     varies: tuple[bytes, ...] = ()  # answers differ by the key in one of these fields
     timeouts: AnswerTimeouts = field(default_factory=AnswerTimeouts)
     body_limit: int = 2**63  # bytes
@@ -143,6 +144,7 @@ class Action:
             strip_prefix=(options.strip_prefix or "").encode().rstrip(b"/"),
             websocket=options.websocket,
             close_on_logout=options.close_on_logout,
+            keeps_no_pages=options.no_store,
             extends_session=options.extends_session,
             timeouts=AnswerTimeouts(
                 timeouts.response if response is None else response,
@@ -180,6 +182,7 @@ class Action:
             self,
             websocket=all(other.websocket for other in others),
             close_on_logout=any(other.close_on_logout for other in others),
+            keeps_no_pages=any(other.keeps_no_pages for other in others),
             extends_session=all(other.extends_session for other in others),
             body_limit=min(other.body_limit for other in others),
         )

@@ -7,6 +7,7 @@ out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from gateway.core.http import shared_caches
@@ -15,6 +16,14 @@ from gateway.relay.access import browsers
 from gateway.relay.access.decision import Forward
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.http1.response_head import ResponseHead, cookie_name
+
+# By their lines in lower case: an answer that browsers show, and the fields by which an upstream
+# says whether they may keep it (RFC 9111 §5).
+_PAGE = re.compile(
+    rb"^content-type:[ \t]*(?:text/html|application/xhtml\+xml)[ \t]*[;\r]", re.MULTILINE
+)
+_KEEPING = re.compile(rb"^(?:cache-control|expires|pragma):", re.MULTILINE)
+_NO_STORE = b"Cache-Control: no-store\r\n"
 
 
 def final_head(
@@ -93,7 +102,17 @@ def _confine(response: ResponseHead, request: RequestHead, forward: Forward) -> 
             # An answer by which one browser forgets a cookie is for that one alone.
             _limit_caches(response, route.action.varies, None, private=bool(request.deletions))
     elif key_fields and not route.is_endpoint:
+        if route.action.keeps_no_pages and _is_page_without_word(response):
+            # A browser's Back button would show it again after a logout (RFC 9111 §5.2.2.5).
+            response.passed.append(_NO_STORE)
+            response.for_caches += (_NO_STORE,)
         _limit_caches(response, route.action.varies or key_fields, entry.token, private=True)
+
+
+def _is_page_without_word(response: ResponseHead) -> bool:
+    """Whether the answer is HTML, and the upstream says nothing of how long it may be kept."""
+    head = b"".join(response.passed).lower()
+    return _PAGE.search(head) is not None and _KEEPING.search(head) is None
 
 
 def _limit_caches(
