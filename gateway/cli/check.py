@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gateway.cli.arguments import EXIT_FAILED, EXIT_USAGE
 from gateway.config.load import load, load_with_warnings
+from gateway.config.login_places import refresh_paths
 from gateway.config.problems import ConfigError
 from gateway.store.embedded import EmbeddedStoreError, choose_embedded_server
 
@@ -47,6 +48,8 @@ def print_routes(options: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return EXIT_USAGE
     rows = [_login_row(path) for login in config.login for path in login.paths]
+    logins = {row[0] for row in rows}
+    rows += [_login_row(path) for path in refresh_paths(config) if path.path not in logins]
     if config.pages.login is not None:
         rows.append((config.pages.login, "GET,HEAD", "login", "gateway"))
     rows += [(one.path, ",".join(one.methods), "logout", "gateway") for one in config.logout]

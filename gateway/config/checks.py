@@ -158,6 +158,7 @@ def _endpoint_paths(config: Config, document: Document) -> Iterator[Problem]:
                 where = ("login", at, answered.setting)
                 yield _movable(document.problem(where, f"is the path of {other} as well"), other)
             taken[answered.path] = f"login[{at}]"
+    yield from _refresh_paths(config, taken, document)
     for at, route in enumerate(config.routes):
         above = [name for name, path in with_subpaths.items() if route.path.startswith(f"{path}/")]
         answers = taken.get(route.path, "".join(above[:1]))
@@ -166,6 +167,20 @@ def _endpoint_paths(config: Config, document: Document) -> Iterator[Problem]:
                 ("routes", at, "path"), f"is never reached: {answers} answers there"
             )
             yield _movable(problem, answers)
+
+
+def _refresh_paths(config: Config, taken: dict[str, str], document: Document) -> Iterator[Problem]:
+    """The paths of refresh calls, which are added to those that are `taken`.
+
+    At a login's path, the grant type tells a refresh call.
+    """
+    for at, login in enumerate(config.login):
+        path = login.with_renewal(config.session.renew).refresh_path
+        if path is None:
+            continue
+        other = taken.setdefault(path.path, f"login[{at}].refresh")
+        if not other.startswith("login"):
+            yield document.problem(("login", at, "refresh"), f"is the path of {other} as well")
 
 
 def _movable(problem: Problem, endpoint: str) -> Problem:

@@ -14,6 +14,7 @@ from gateway.config.checks import check
 from gateway.config.complaints import explain, unique
 from gateway.config.document import Document, read
 from gateway.config.files import read_file
+from gateway.config.login_places import taken_paths
 from gateway.config.model import Config
 from gateway.config.openings import check_openings
 from gateway.config.problems import ConfigError, Problem
@@ -70,8 +71,14 @@ def _with_login_page(config: Config) -> Config:
 
 
 def _with_renewal(config: Config) -> Config:
-    """Use `session.renew` for each login without a `renew` of its own."""
-    logins = tuple(login.with_renewal(config.session.renew) for login in config.login)
+    """Use `session.renew` for each login without a `renew` of its own.
+
+    Where tokens are renewed, frontends may refresh.
+    """
+    taken = taken_paths(config)
+    logins = tuple(
+        login.with_renewal(config.session.renew).with_refresh(taken) for login in config.login
+    )
     return config.model_copy(update={"login": logins})
 
 

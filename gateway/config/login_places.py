@@ -9,6 +9,7 @@ from gateway.core.logins.token_places import TokenPlace
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
+    from gateway.core.logins.login_paths import LoginPath
 
 
 def key_cookies(config: Config) -> frozenset[str]:
@@ -50,6 +51,24 @@ def backend_paths(config: Config) -> list[tuple[str, str]]:
     return [(asked.upstream, asked.path) for login in config.login for asked in login.backend_paths]
 
 
+def refresh_paths(config: Config) -> list[LoginPath]:
+    """The paths at which frontends refresh, each once; several logins may share one."""
+    paths = [login.refresh_path for login in config.login]
+    return list({path.path: path for path in paths if path is not None}.values())
+
+
+def taken_paths(config: Config) -> set[str]:
+    """The paths at which nothing is refreshed by default.
+
+    They are those that the gateway answers for another purpose, and those of routes that capture.
+    """
+    own = [config.pages.login, config.sessions.path, *(logout.path for logout in config.logout)]
+    if config.whoami is not None:
+        own.append(config.whoami.path)
+    captured = [rule.path for rule in config.routes if rule.captures is not None]
+    return {path for path in (*own, *captured) if path is not None}
+
+
 def logout_paths(config: Config) -> dict[str, list[tuple[str, str]]]:
     """The paths of backends' own logouts, each with its upstream, by their methods."""
     found: dict[str, list[tuple[str, str]]] = {}
@@ -70,5 +89,5 @@ def keeps_refresh_tokens(config: Config) -> frozenset[str]:
 
 def max_bodies(config: Config) -> dict[str, int]:
     """The limits of bodies (bytes) by path, for paths that take a body."""
-    paths = [path for login in config.login for path in login.paths]
+    paths = [*refresh_paths(config), *(path for login in config.login for path in login.paths)]
     return {path.path: path.max_body for path in paths if path.max_body}

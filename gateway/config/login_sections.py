@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
@@ -111,6 +111,11 @@ class LoginSection(Model, ABC):
         return ()
 
     @property
+    def refresh_path(self) -> LoginPath | None:
+        """The path at which frontends refresh, if the gateway answers there."""
+        return None
+
+    @property
     def token_place(self) -> TokenPlace | None:
         """The place of the token in the backend's reply, if replies hold one."""
         return None
@@ -182,6 +187,13 @@ class LoginSection(Model, ABC):
 
     def with_renewal(self, renew: Renew | None) -> Self:
         """The section with a default for `renew`, if the kind has that setting."""
+        return self
+
+    def with_refresh(self, taken: Collection[str]) -> Self:
+        """The section with its `refresh` decided, if the kind has that setting.
+
+        By default there is none at a path that is `taken`.
+        """
         return self
 
     def file_problems(self, where: Where, document: Document) -> Iterator[Problem]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from gateway.config.base import Model
+from gateway.config.base import Model, Shorthand
 from gateway.config.units import Duration, Size
 from gateway.config.values import (
     ClaimAddress,
@@ -17,7 +17,9 @@ from gateway.config.values import (
     PrefixText,
     SecretText,
     SendingText,
+    Target,
     TokenPlaceText,
+    unless_off,
 )
 from gateway.core.logins.token_places import parse_token_place
 from gateway.core.tokens.verifying_keys import Algorithm
@@ -27,7 +29,7 @@ class Renew(Model):
     """How a backend gives a new token for a refresh token."""
 
     upstream: str
-    backend_path: ExactPath
+    backend_path: Target
     method: Method = "POST"
     refresh_token: TokenPlaceText = parse_token_place("auto")
     send: SendingText = None
@@ -36,6 +38,29 @@ class Renew(Model):
     before: Annotated[Duration, Field(gt=0)] = 60.0
     timeout: Annotated[Duration, Field(gt=0)] = 10.0
     max_reply: Size = 2**20
+
+    @property
+    def path(self) -> str:
+        """The path without its query."""
+        return self.backend_path.partition("?")[0]
+
+
+class Refresh(Shorthand):
+    """The refresh call of frontends. A text is short for its `path`.
+
+    path: where they call; None: as `renew.backend_path` says, seen from the login
+    methods: those of a refresh call; none: that of `renew`
+    grace: how long a refresh key is good that another one has replaced (seconds)
+    """
+
+    _short_for = "path"
+
+    path: ExactPath | None = None
+    methods: Annotated[tuple[Method, ...], OneOrMany()] = ()
+    grace: Annotated[Duration, Field(gt=0)] = 30.0
+
+
+RefreshOrOff = Annotated[Refresh | None, BeforeValidator(unless_off)]
 
 
 class Verify(Model):

@@ -45,6 +45,7 @@ from gateway.core.tokens.minting import REGISTERED
 from gateway.core.tokens.verifying_keys import Algorithm
 
 _PATH = re.compile(r"/[A-Za-z0-9_.~!$&'()+,=:@/-]*(?<!/)\*?|/[A-Za-z0-9_.~!$&'()+,=:@/-]*/\*?|/\*?")
+_QUERY = re.compile(r"[A-Za-z0-9_.~!$&'()*+,;=:@/?%-]+")  # RFC 3986 §3.4
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
 _SOCKET_MODE = re.compile(r"0?[0-7]{3}")
 # Marks that stand between values: no letter, digit or escape of them.
@@ -87,6 +88,14 @@ def _exact_path(value: str) -> str:
     if value.endswith("*"):
         raise ValueError("is one path: it cannot end in a star")
     return _path(value)
+
+
+def _target(value: str) -> str:
+    path, mark, query = value.partition("?")
+    _exact_path(path)
+    if mark and not _QUERY.fullmatch(query):
+        raise ValueError("has a query that is none: escape what is not plain ASCII, as in %20")
+    return value
 
 
 def _path_of_a_list(value: str) -> str:
@@ -286,6 +295,7 @@ def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
 _TEXT = {"type": "string"}
 Path = Annotated[str, AfterValidator(_path)]
 ExactPath = Annotated[str, AfterValidator(_exact_path)]
+Target = Annotated[str, AfterValidator(_target)]  # a path, and a query if there is one
 ListPath = Annotated[ExactPath, AfterValidator(_path_of_a_list)]
 Method = Annotated[str, AfterValidator(_method)]
 FieldName = Annotated[str, AfterValidator(_field_name)]

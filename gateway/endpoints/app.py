@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from gateway.config.login_places import (
     keeps_refresh_tokens,
     key_cookies,
     max_bodies,
+    refresh_paths,
 )
 from gateway.config.own_tokens import JWKS_PATH, minter
 from gateway.config.realms import realms
@@ -38,6 +39,7 @@ from gateway.endpoints.login_page import LoginPageEndpoint
 from gateway.endpoints.logout import LogoutEndpoint
 from gateway.endpoints.logout_service import LogoutService
 from gateway.endpoints.own_site import CORS
+from gateway.endpoints.refresh import RefreshEndpoint
 from gateway.endpoints.sessions import SessionsEndpoint
 from gateway.endpoints.whoami import WhoamiEndpoint
 from gateway.logins import Answer, Login, LoginServices, open_login
@@ -65,6 +67,7 @@ def paths(config: Config) -> list[str]:
     chosen = [] if config.pages.login is None else [config.pages.login]
     whoami = [] if config.whoami is None else [config.whoami.path]
     logins = [path.path for login in config.login for path in login.paths]
+    logins += [path.path for path in refresh_paths(config) if path.path not in logins]
     return [*logins, *chosen, *whoami, *(logout.path for logout in config.logout), *below, *shown]
 
 
@@ -108,15 +111,22 @@ def build(
     if config.pages.login is not None:
         login_page = LoginPageEndpoint(config.pages.login, config)
         app.router.add_route("*", login_page.path, login_page.__call__)
+    refreshing = {
+        path.path: _refresh_endpoint(path, config, sessions, logins)
+        for path in refresh_paths(config)
+    }
     for section, login in logins:
         page = login_page if section.has_form else None
         for path in section.paths:
             answer = _answer(section, login, path, config, sessions)
+            refresh = refreshing.pop(path.path, None)
             endpoint = LoginEndpoint(
-                path, answer, config.keys, config.identity, page, services.return_origins
+                path, answer, config.keys, config.identity, page, services.return_origins, refresh
             )
             app.router.add_route("*", path.path, endpoint.__call__)
         app.on_cleanup.append(partial(_close, login))
+    for at, refresh in refreshing.items():
+        app.router.add_route("*", at, refresh.__call__)
     listed = config.sessions.path
     for served in config.logout:
         logout = LogoutEndpoint(served, logouts, sessions.directory, listed)
@@ -151,6 +161,22 @@ def _answer(
     if section.takes_passwords:
         return ThrottledLogin(login, path, LoginThrottle.of(section, config, sessions))
     return login.answer_at(path)
+
+
+def _refresh_endpoint(
+    path: LoginPath,
+    config: Config,
+    sessions: Sessions,
+    logins: Iterable[tuple[LoginSection, Login]],
+) -> RefreshEndpoint:
+    """What answers at a path of refresh calls, which several logins may share."""
+    calls = {
+        section.path: login.refresh_calls
+        for section, login in logins
+        if login.refresh_calls is not None and section.refresh_path is not None
+        if section.refresh_path.path == path.path
+    }
+    return RefreshEndpoint(path, calls, sessions, config.keys, config.identity)
 
 
 def _leads_to(config: Config) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.core.http import refusals, return_paths, set_cookies
+from gateway.core.logins import refresh_calls
 from gateway.core.logins.replies import Reply
 from gateway.endpoints import pages
 from gateway.endpoints.answers import (
@@ -22,9 +22,10 @@ from gateway.endpoints.answers import (
 )
 from gateway.endpoints.callers import deletions
 from gateway.endpoints.forms import form_field
-from gateway.endpoints.login_attempts import AttemptReader, is_preflight
+from gateway.endpoints.login_attempts import AttemptReader, is_preflight, read_body
 from gateway.endpoints.login_page import LoginPageEndpoint
 from gateway.endpoints.own_site import is_own_site
+from gateway.endpoints.refresh import RefreshEndpoint
 from gateway.logins import Answer, Attempt, LoggedIn, LoginRefused
 from gateway.pages.rendering import REFUSAL
 from gateway.pages.texts import Notice
@@ -48,6 +49,7 @@ class LoginEndpoint:
         identity: Iterable[str],
         login_page: LoginPageEndpoint | None,
         return_origins: Collection[str],
+        refresh: RefreshEndpoint | None = None,
     ) -> None:
         """Take the rules of one path.
 
@@ -57,11 +59,13 @@ class LoginEndpoint:
         identity: the names of the fields that tell upstreams the subject
         login_page: the login page, if it has a form that leads here
         return_origins: the other sites to which a login may send a browser
+        refresh: answers refresh calls at the same path, if there are any
         """
         self._path = path
         self._answer = answer
         self._login_page = login_page
         self._return_origins = return_origins
+        self._refresh = refresh
         self._attempts = AttemptReader(path, keys, identity)
 
     async def __call__(self, request: web.Request) -> web.Response:
@@ -73,7 +77,9 @@ class LoginEndpoint:
                 # A person who reloads the form after a refusal wants the form.
                 return pages.redirected(self._login_page.path)
             return refuse(request, refusals.METHOD, {"Allow": ", ".join(self._path.methods)})
-        body = await self._body(request)
+        body = await read_body(request, self._path)
+        if self._refresh is not None and self._is_refresh(request, body):
+            return await self._refresh.answer(request, body)
         attempt = self._attempts.attempt(request, body)
         if not self._path.skips_origin_check:
             _require_own_site(request, attempt)
@@ -87,21 +93,12 @@ class LoginEndpoint:
                 response.headers.add("Set-Cookie", cookie)
             return response
 
-    async def _body(self, request: web.Request) -> bytes:
-        """The body. Raises `EndpointRefused` if it is too large or too slow."""
-        max_body, body = self._path.max_body, bytearray()
-        if (request.content_length or 0) > max_body:
-            raise EndpointRefused(refusals.BODY_TOO_LARGE)
-        try:
-            # The relay cuts a body that stops. This cuts one that never ends.
-            async with asyncio.timeout(self._path.body_timeout):
-                async for piece in request.content.iter_any():
-                    body += piece
-                    if len(body) > max_body:
-                        raise EndpointRefused(refusals.BODY_TOO_LARGE)
-        except TimeoutError:
-            raise EndpointRefused(refusals.BODY_TIMEOUT) from None
-        return bytes(body)
+    @staticmethod
+    def _is_refresh(request: web.Request, body: bytes) -> bool:
+        """Whether an OAuth request is a refresh call; the path is the same."""
+        content_type = request.headers.get("Content-Type", "")
+        query = request.raw_path.partition("?")[2]
+        return refresh_calls.is_refresh_grant(query, content_type, body)
 
     def _retry_page(
         self, request: web.Request, body: bytes, notice: Notice, status: int

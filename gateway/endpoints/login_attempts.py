@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -124,6 +125,23 @@ class AttemptReader:
             if folded in self._identity or (folded == b"authorization" and has_session):
                 continue
             yield name, value
+
+
+async def read_body(request: web.Request, path: LoginPath) -> bytes:
+    """The body. Raises `EndpointRefused` if it is too large or too slow."""
+    max_body, body = path.max_body, bytearray()
+    if (request.content_length or 0) > max_body:
+        raise EndpointRefused(refusals.BODY_TOO_LARGE)
+    try:
+        # The relay cuts a body that stops. This cuts one that never ends.
+        async with asyncio.timeout(path.body_timeout):
+            async for piece in request.content.iter_any():
+                body += piece
+                if len(body) > max_body:
+                    raise EndpointRefused(refusals.BODY_TOO_LARGE)
+    except TimeoutError:
+        raise EndpointRefused(refusals.BODY_TIMEOUT) from None
+    return bytes(body)
 
 
 def is_preflight(request: web.Request) -> bool:

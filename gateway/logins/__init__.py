@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from gateway.config.token_sections import Verify
     from gateway.core.logins.login_paths import LoginPath
     from gateway.core.tokens.minting import Minter
+    from gateway.logins._refresh_calls import RefreshCalls
     from gateway.logins._token_replacement import TokenReplacement
 
 
@@ -137,12 +138,14 @@ class Login(ABC):
 
     renewal: gets new tokens for its sessions; None if it cannot
     token_replacement: finds its sessions' new tokens in upstreams' replies; None if it cannot
+    refresh_calls: answers its frontends' refresh calls; None if it does not
     failed: the place at which a reply without a token says what was wrong
     pending: the place at which a reply announces a second step, if config.yaml names one
     """
 
     renewal: Renew | None = None
     token_replacement: TokenReplacement | None = None
+    refresh_calls: RefreshCalls | None = None
     failed: JsonPointer = JsonPointer("")
     pending: JsonPointer | None = None
 

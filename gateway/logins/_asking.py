@@ -92,9 +92,20 @@ async def find_refresh_token(
     return await off_loop(is_long, refresh_tokens.find, reply, place, sent.is_echo)
 
 
-async def swap(reply: Reply, found: Found, key: str) -> Reply:
-    """The reply with the key in the token's place. Raises `UnreadableReply`."""
-    return await off_loop(reply.is_large, reply_rewriting.swap, reply, found, key)
+async def swap(
+    reply: Reply,
+    found: Found,
+    key: str,
+    refresh: RefreshToken | None = None,
+    refresh_key: str = "",
+) -> Reply:
+    """The reply with the key in the token's place, and a refresh key in its own.
+
+    Raises `UnreadableReply`.
+    """
+    return await off_loop(
+        reply.is_large, reply_rewriting.swap, reply, found, key, refresh, refresh_key
+    )
 
 
 async def scrub(reply: Reply) -> Reply:

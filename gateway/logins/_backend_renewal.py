@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
+from dataclasses import replace
+from secrets import token_hex, token_urlsafe
 from typing import TYPE_CHECKING
 
-from gateway.core.logins import refresh_tokens
+from gateway.concurrency.off_loop import off_loop
+from gateway.core.http.field_names import HOSTS, fold
+from gateway.core.logins import refresh_answers, refresh_tokens
+from gateway.core.logins.refresh_tokens import RefreshToken, Sending
 from gateway.core.logins.replies import Reply, UnreadableReply
-from gateway.core.logins.reply_tokens import NoToken
+from gateway.core.logins.reply_tokens import Found, NoToken
 from gateway.core.logins.request_echo import EchoDetector
+from gateway.core.secret import Secret
 from gateway.core.sessions.realms import Realm
 from gateway.core.sessions.session import Session
 from gateway.core.tokens.claims import BadToken, OtherKind
+from gateway.logins import Attempt
 from gateway.logins._asking import naming
 from gateway.logins._token_replacement import OtherSubject, TokenReplacement
 from gateway.outbound.backends import BackendFailed, Backends
 from gateway.outbound.jwks import KeysUnavailable
-from gateway.store.renewals import RenewalFailed, RenewalRefused
+from gateway.store.renewals import Renew, RenewalFailed, RenewalRefused
 from gateway.store.token_updates import Renewed
 
 if TYPE_CHECKING:
-    from gateway.config.token_sections import Renew
+    from gateway.config.token_sections import Renew as RenewSection
+
+Fields = Iterable[tuple[str, str]]
 
 _log = logging.getLogger("gateway.logins")
 
@@ -33,35 +43,67 @@ class BackendRenewal:
     """Get a new token for a session's refresh token."""
 
     def __init__(
-        self, config: Renew, realm: Realm, backends: Backends, replacement: TokenReplacement
+        self,
+        config: RenewSection,
+        realm: Realm,
+        backends: Backends,
+        replacement: TokenReplacement,
+        *,
+        grace: float,
     ) -> None:
-        """`replacement` finds the new token in the backend's reply."""
+        """Take how to ask, and how to read the reply.
+
+        replacement: finds the new token in the backend's reply
+        grace: how long a reply answers refresh calls (seconds); 0 for none
+        """
         self._config = config
+        self._grace = grace
         self._realm = realm
         self._backends = backends
         self._replacement = replacement
 
     async def __call__(self, session: Session) -> Renewed:
         """Renew a session's token. Raises `RenewalRefused` and `RenewalFailed`."""
-        config = self._config
+        return await self._renew(session, (("Accept", "application/json"),), "")
+
+    def for_client(self, attempt: Attempt) -> Renew:
+        """A renewal that a frontend has asked for.
+
+        The backend sees the client's own fields, as at a login, but for what the gateway sends.
+        """
+
+        async def renew(session: Session) -> Renewed:
+            return await self._renew(session, _of_client(attempt), attempt.address)
+
+        return renew
+
+    async def refusal(self, attempt: Attempt, sending: Sending) -> Reply:
+        """The backend's answer to a refresh token that it cannot know.
+
+        sending: how the client has sent what it holds
+
+        Raises `BackendFailed`.
+        """
+        unknown = RefreshToken(Secret(token_urlsafe(32)), sending)
+        hosts = naming(attempt.authority) if self._realm.has_host else []
+        fields, body = self._request(unknown, [*hosts, *_of_client(attempt)], hosts)
+        return await self._call(fields, body, attempt.address)
+
+    async def preflight(self, attempt: Attempt) -> Reply:
+        """The backend's answer to a preflight. Raises `BackendFailed`."""
+        return await self._call(attempt.fields, b"", attempt.address, method="OPTIONS")
+
+    async def _renew(self, session: Session, given: Fields, address: str) -> Renewed:
+        """`given` are fields of the client, or of the gateway itself."""
         try:
             refresh = refresh_tokens.load(session.refresh)
         except ValueError:  # another kind of login had this path
             raise RenewalRefused from None
         if refresh is None:
             raise RenewalRefused
-        hosts = self._hosts(session)
-        fields, body = refresh_tokens.request(refresh, config.send, config.body)
+        fields, body = self._request(refresh, given, self._hosts(session))
         try:
-            reply = await self._backends.call(
-                config.upstream,
-                config.method,
-                config.backend_path,
-                fields=[*hosts, ("Accept", "application/json"), *fields],
-                body=body,
-                timeout=config.timeout,
-                max_reply=config.max_reply,
-            )
+            reply = await self._call(fields, body, address)
         except BackendFailed as failed:
             _log.warning("a renewal failed: %s", failed.refusal.reason)
             raise RenewalFailed from None
@@ -69,6 +111,32 @@ class BackendRenewal:
             _log.warning("the backend answered %d to a renewal", reply.status)
             raise RenewalRefused if reply.status in _REFUSED else RenewalFailed
         return await self._renewed(session, reply, EchoDetector("", fields, body))
+
+    def _request(
+        self, refresh: RefreshToken, given: Fields, hosts: Fields
+    ) -> tuple[list[tuple[str, str]], bytes]:
+        """The fields and the body that send a refresh token, with the `given` fields."""
+        fields, body = refresh_tokens.request(refresh, self._config.send, self._config.body)
+        own = {name.lower() for name, _ in (*hosts, *fields)}
+        kept = [
+            (name, value)
+            for name, value in given
+            if name.lower() not in own and not (hosts and fold(name.encode()) in HOSTS)
+        ]
+        return [*hosts, *kept, *fields], body
+
+    async def _call(self, fields: Fields, body: bytes, address: str, *, method: str = "") -> Reply:
+        config = self._config
+        return await self._backends.call(
+            config.upstream,
+            method or config.method,
+            config.backend_path,
+            fields=fields,
+            body=body,
+            timeout=config.timeout,
+            max_reply=config.max_reply,
+            address=address,
+        )
 
     def _hosts(self, session: Session) -> list[tuple[str, str]]:
         """The fields that name the session's tenant.
@@ -85,9 +153,10 @@ class BackendRenewal:
 
     async def _renewed(self, session: Session, reply: Reply, sent: EchoDetector) -> Renewed:
         try:
-            _, renewed = await self._replacement(
+            found, renewed = await self._replacement(
                 session, reply, self._config.token, asked=True, sent=sent
             )
+            return await self._with_answer(renewed, reply, found)
         except (OtherSubject, OtherKind):
             _log.error("a renewed token is of another subject, issuer or algorithm")
             raise RenewalRefused from None
@@ -95,4 +164,26 @@ class BackendRenewal:
             reason = str(error) or type(error).__name__
             _log.error("a backend's reply to a renewal holds no usable token: %s", reason)
             raise RenewalFailed from None
-        return renewed
+
+    async def _with_answer(self, renewed: Renewed, reply: Reply, found: Found) -> Renewed:
+        """The renewed token with the answer to refresh calls. Raises `UnreadableReply`."""
+        if not self._grace:
+            return renewed
+        refresh, mark = refresh_tokens.find(reply, self._config.refresh_token), token_hex(16)
+        kept = refresh_tokens.load(renewed.refresh)
+        if refresh is not None and (kept is None or kept.secret != refresh.secret):
+            refresh = None  # one that the client has sent
+        made = await off_loop(reply.is_large, refresh_answers.make, reply, found, refresh, mark)
+        return replace(renewed, answer=refresh_answers.dump(made), answer_lasts=self._grace)
+
+
+def _of_client(attempt: Attempt) -> Fields:
+    """The client's fields that a backend gets with a refresh token.
+
+    Its body is the gateway's own, and no cookie or token of the client's stands beside it.
+    """
+    return [
+        (name, value)
+        for name, value in attempt.fields
+        if not name.lower().startswith("content-") and name.lower() != "cookie"
+    ]

@@ -73,7 +73,7 @@ class TokenReplacement:
         # MINTED is no refresh token, and must not vouch for claims of this token: the session began
         # when another kind of login had this path.
         kept = "" if session.refresh == MINTED else session.refresh
-        refresh = refresh_tokens.dump(rotated) if rotated else kept
+        refresh = refresh_tokens.replaced(kept, rotated) if rotated else kept
         due = renewal_time(time.time(), expires, renew.before) if refresh else math.inf
         return found, Renewed(token, expires, due, refresh)
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from gateway.concurrency.off_loop import off_loop
 from gateway.core.http import refusals
 from gateway.core.logins import denials, refresh_tokens, reply_tokens
-from gateway.core.logins.carriers import KeyCookie
 from gateway.core.logins.refresh_tokens import RefreshToken
 from gateway.core.logins.replies import Reply, UnreadableReply
 from gateway.core.logins.reply_tokens import Found, NoToken
 from gateway.core.logins.request_echo import EchoDetector
 from gateway.core.logins.token_places import Auto
 from gateway.core.sessions import subjects
+from gateway.core.sessions.keys import Key
 from gateway.core.sessions.session import Device
 from gateway.core.tokens.claims import BadToken, Claims, NotVerified
 from gateway.logins import Attempt, LoggedIn, Login, LoginServices
@@ -27,6 +27,7 @@ from gateway.logins._asking import ask, find_refresh_token, find_token, scrub, s
 from gateway.logins._backend_renewal import BackendRenewal
 from gateway.logins._events import end_replaced, report, reporting_failures, subject_of
 from gateway.logins._pending import PendingReplies
+from gateway.logins._refresh_calls import RefreshCalls
 from gateway.logins._token_replacement import TokenReplacement
 from gateway.outbound.backends import BackendFailed
 from gateway.outbound.jwks import KeysUnavailable
@@ -56,9 +57,13 @@ class BackendLogin(Login):
         self._realm = services.realms[config.path]
         self.token_replacement = TokenReplacement(config, self._read, self._realm)
         if config.renew is not None:
-            self.renewal = BackendRenewal(
-                config.renew, self._realm, services.backends, self.token_replacement
+            refresh = None if config.refresh_path is None else config.refresh
+            grace = 0.0 if refresh is None else refresh.grace
+            self.renewal = renewal = BackendRenewal(
+                config.renew, self._realm, services.backends, self.token_replacement, grace=grace
             )
+            if refresh is not None:
+                self.refresh_calls = RefreshCalls(config, renewal, services)
 
     async def __call__(self, attempt: Attempt) -> Reply:
         """The reply for the client. Raises `BackendFailed` and `StoreUnavailable`."""
@@ -175,22 +180,41 @@ class BackendLogin(Login):
             renew_before=renew.before if renew and refresh else None,
         )
         report(self._sessions, "login", attempt, issued.session)
-        swapped, cookie = await self._hand_out(reply, found, issued, attempt.cookie)
+        swapped, cookie = await self._hand_out(attempt, reply, found, issued, refresh)
         kept = swapped.without_cookies(self._own_cookies, issued.key.reveal())
         return LoggedIn.of(kept, *cookie)
 
     async def _hand_out(
-        self, reply: Reply, found: Found, issued: Issued, cookie: KeyCookie | None
+        self,
+        attempt: Attempt,
+        reply: Reply,
+        found: Found,
+        issued: Issued,
+        refresh: RefreshToken | None,
     ) -> tuple[Reply, list[tuple[str, str]]]:
-        """The reply with the key in the token's place.
+        """The reply with the key in the token's place, and a refresh key in its own.
 
-        If the key goes into the gateway's cookie, the reply holds neither. If the token came in a
-        cookie of the backend's, the key stays in that one.
+        If the key goes into the gateway's cookie, the body holds neither: no script may read them.
+        If the token came in a cookie of the backend's, the key stays in that one.
         """
-        if cookie is None or reply_tokens.is_in_cookie(reply, found):
+        in_own_cookie = attempt.cookie is not None and not reply_tokens.is_in_cookie(reply, found)
+        refresh_key = self._refresh_key(issued.key, refresh, hidden=in_own_cookie)
+        if attempt.cookie is None or not in_own_cookie:
             key = self._sessions.key_texts.of(issued.key, issued.session)
-            return await swap(reply, found, key), []
-        return await swap(reply, found, ""), [("Set-Cookie", cookie.setting(issued.key.reveal()))]
+            return await swap(reply, found, key, refresh, refresh_key), []
+        swapped = await swap(reply, found, "", refresh, refresh_key)
+        return swapped, [("Set-Cookie", attempt.cookie.setting(issued.key.reveal()))]
+
+    def _refresh_key(self, key: Key, refresh: RefreshToken | None, *, hidden: bool) -> str:
+        """The refresh key for the reply; "" for none.
+
+        hidden: whether it is given in a cookie only
+        """
+        if self.refresh_calls is None or refresh is None:
+            return ""
+        if hidden and refresh.came.way != "cookie":
+            return ""
+        return self.refresh_calls.new_key(key).reveal()
 
     def _unnamed_subject(self, token: str) -> str:
         if not self._has_warned:

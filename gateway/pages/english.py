@@ -54,7 +54,15 @@ ENGLISH = Texts(
     password="Password",  # noqa: S106 (the word)
     notices={
         **dict.fromkeys(
-            ("no_key", "invalid_key", "not_a_key", "token_not_key", "several_keys"), _LOG_IN
+            (
+                "no_key",
+                "invalid_key",
+                "invalid_refresh_key",
+                "not_a_key",
+                "token_not_key",
+                "several_keys",
+            ),
+            _LOG_IN,
         ),
         "cross_site": Notice(
             "This request was blocked",

@@ -34,6 +34,10 @@ class Layout:
         """The lease of the session's renewal: a string that expires soon."""
         return f"{self.prefix}r:{{{session_id}}}"
 
+    def answer(self, session_id: str) -> str:
+        """The last answer to the session's refresh calls: a string that expires soon."""
+        return f"{self.prefix}a:{{{session_id}}}"
+
     @property
     def failures(self) -> str:
         """The prefix of all counts of failed logins, before a colon."""

@@ -20,10 +20,11 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.core.sessions.keys import Key
-from gateway.core.sessions.session import Session
+from gateway.core.sessions.session import Session, Token
 from gateway.observe.events import Event, Kind, Report, ignore
 from gateway.store.errors import StoreUnavailable, bounded
 from gateway.store.layout import Layout
+from gateway.store.refresh_answers import RefreshAnswers
 from gateway.store.servers.topology import Client
 from gateway.store.token_updates import Renewed, TokenWriter
 
@@ -55,6 +56,9 @@ _PAUSE = 5.0
 # repeated for this long (seconds).
 _KEEP_TRYING = 30.0
 
+# A refresh call asks again if its session gets another token without an answer, by a capture say.
+_MAX_REFRESHES = 3
+
 # How many failures are remembered.
 _MAX_FAILURES = 10_000
 
@@ -83,6 +87,7 @@ class Renewals:
         client: Client,
         layout: Layout,
         writer: TokenWriter,
+        answers: RefreshAnswers,
         *,
         skew: float,
         timeout: float,
@@ -96,6 +101,7 @@ class Renewals:
         self._client = client
         self._layout = layout
         self._writer = writer
+        self._answers = answers
         self._skew = skew
         self._timeout = timeout
         self._report = report
@@ -143,10 +149,32 @@ class Renewals:
             return None
         refused = session.token
         try:
-            renewed = await self._started(key, session, lambda other: other.token == refused).join()
+            renewed = await self._started(key, session, _still_has(refused)).join()
         except (RenewalFailed, StoreUnavailable):
             return None
         return None if renewed is None or renewed.token == refused else renewed
+
+    async def refreshed(self, key: Key, session: Session, renew: Renew) -> tuple[Session, bytes]:
+        """The session after its frontend's refresh call, and the answer to that.
+
+        A call that comes soon after another one, or while one runs on any gateway, shares its
+        answer. `renew` asks the backend for this call. Raises `RenewalRefused`, `RenewalFailed`
+        and `StoreUnavailable`.
+        """
+        failure = self._failure(session.id)
+        if failure is not None:
+            raise failure
+        for _ in range(_MAX_REFRESHES):
+            answer = await self._answers.get(key, session)
+            if answer is not None:
+                return session, answer
+            running = self._started(key, session, _still_has(session.token), renew)
+            renewed = await running.join()
+            failure = self._failure(session.id)
+            if renewed is None or isinstance(failure, RenewalRefused):
+                raise RenewalRefused
+            session = renewed
+        raise RenewalFailed
 
     def retry_at(self, session: Session, now: float) -> float:
         """Until when a session may be remembered whose renewal runs or has failed."""
@@ -164,11 +192,13 @@ class Renewals:
         until, error = self._failures.get(session_id, (0.0, None))
         return error if time.monotonic() < until else None
 
-    def _started(self, key: Key, session: Session, due: Due) -> _Renewal:
+    def _started(
+        self, key: Key, session: Session, due: Due, renew: Renew | None = None
+    ) -> _Renewal:
         """The renewal that already runs in this worker, or a new one."""
         running = self._running.get(session.id)
         if running is None:
-            running = self._running[session.id] = _Renewal()
+            running = self._running[session.id] = _Renewal(renew or self._logins[session.login])
             running.task = asyncio.get_running_loop().create_task(
                 self._run(running, key, session, due)
             )
@@ -212,7 +242,7 @@ class Renewals:
             current, value = await self._writer.read(key, session.id)
             if current is None or not due(current):
                 return current
-            renewed = await self._logins[session.login](current)
+            renewed = await running.renew(current)
             new = replace(
                 current,
                 token=renewed.token,
@@ -221,7 +251,10 @@ class Renewals:
                 refresh=renewed.refresh,
                 _claims=None,
             )
-            return await self._keep(running, key, new, value)
+            kept = await self._keep(running, key, new, value)
+            if kept is new and renewed.answer:
+                await self._answers.keep(key, new, renewed.answer, renewed.answer_lasts)
+            return kept
         finally:
             extending.cancel()
             with contextlib.suppress(StoreUnavailable):
@@ -285,7 +318,9 @@ class _Renewal:
 
     task: asyncio.Task[None]
 
-    def __init__(self) -> None:
+    def __init__(self, renew: Renew) -> None:
+        """`renew` asks the backend."""
+        self.renew = renew
         self._waiting: list[asyncio.Future[Session | None]] = []
 
     def join(self) -> asyncio.Future[Session | None]:
@@ -304,6 +339,11 @@ class _Renewal:
     def _leave(self) -> list[asyncio.Future[Session | None]]:
         waiting, self._waiting = self._waiting, []
         return [future for future in waiting if not future.done()]
+
+
+def _still_has(token: Token) -> Due:
+    """Whether a session is due: no other renewal has replaced this token."""
+    return lambda session: session.token == token
 
 
 def _event(kind: Kind, session: Session, reason: str = "") -> Event:

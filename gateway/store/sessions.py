@@ -24,6 +24,7 @@ from gateway.store.login_failures import LoginFailures
 from gateway.store.lookups import Lookups
 from gateway.store.near_cache import NearCache
 from gateway.store.record_reader import RecordReader, UntouchingReader
+from gateway.store.refresh_answers import RefreshAnswers
 from gateway.store.renewals import Renewals
 from gateway.store.replay_guard import ReplayGuard
 from gateway.store.resolver import Resolver
@@ -102,7 +103,13 @@ class Sessions:
             client, layout, records, self.directory, lifetimes=lifetimes, timeout=timeout
         )
         self.renewals = Renewals(
-            client, layout, self.token_writer, skew=lifetimes.skew, timeout=timeout, report=report
+            client,
+            layout,
+            self.token_writer,
+            RefreshAnswers(client, layout, sealer, timeout),
+            skew=lifetimes.skew,
+            timeout=timeout,
+            report=report,
         )
         revoker = Revoker(layout, writes, self.directory, near, revocations, latency)
         self.revoke, self.revoke_all = revoker.revoke, revoker.revoke_all

@@ -10,7 +10,7 @@ import math
 import secrets
 import time
 from collections.abc import Awaitable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from gateway.core.sessions import records
@@ -55,6 +55,8 @@ class Renewed:
     expires_at: float  # UNIX seconds; infinite if the token has no expiry
     renew_at: float  # infinite if it cannot be renewed
     refresh: str  # the next refresh token, which may be the same
+    answer: bytes = field(default=b"", repr=False)  # to refresh calls (see `refresh_answers`)
+    answer_lasts: float = 0.0  # seconds
 
 
 class TokenWriter:

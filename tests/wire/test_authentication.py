@@ -208,6 +208,27 @@ def test_a_key_in_another_field_of_a_login_is_dropped(
     assert key.encode() not in login_upstream.got
 
 
+@pytest.mark.parametrize("path", [b"/api/x", b"/public/x"])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"Authorization: Bearer KEY\r\n",
+        b"X-Refresh-Token: KEY\r\n",
+        b"Cookie: rt=KEY\r\n",
+        b'Cookie: a=1; refresh_token="KEY"; b=2\r\n',
+    ],
+)
+def test_a_refresh_key_opens_no_route_and_goes_to_no_upstream(
+    relay: Gateway, shop: Upstream, path: bytes, lines: bytes
+) -> None:
+    """wire-rules.md#C4: it looks like a key, and other cookies stay."""
+    refresh_key = b"lk_refresh_" + b"A" * 129
+    request = API.replace(b"/api/x", path) % lines.replace(b"KEY", refresh_key)
+    assert status(ask(relay.port, request)) == (401 if path == b"/api/x" else 200)
+    assert refresh_key not in shop.got
+    assert (b"a=1; b=2" in shop.got) is (path == b"/public/x" and b"b=2" in lines)
+
+
 def test_public_routes_ask_for_no_key_and_optional_ones_refuse_a_bad_one(
     relay: Gateway, shop: Upstream, key: str
 ) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
 from gateway.config.login_sections import UpstreamLoginSection
-from gateway.config.token_sections import Renew, Verify
+from gateway.config.token_sections import Refresh, RefreshOrOff, Renew, Verify
 from gateway.config.values import ClaimAddress, OneOrMany, TokenPlaceText
-from gateway.core.logins.login_paths import BackendPath
+from gateway.core.logins.login_paths import BackendPath, LoginPath
+from gateway.core.logins.refresh_calls import MAX_BODY
 from gateway.core.logins.token_places import TokenPlace, parse_token_place
 from gateway.core.sessions.subjects import SUBJECT_CLAIMS
 
@@ -21,6 +23,7 @@ class BackendSection(UpstreamLoginSection):
     token: TokenPlaceText = parse_token_place("auto")
     subject: Annotated[tuple[ClaimAddress, ...], OneOrMany(), Field(min_length=1)] = SUBJECT_CLAIMS
     renew: Renew | None = None
+    refresh: RefreshOrOff = Refresh()
     verify: Verify | None = None
 
     @property
@@ -30,7 +33,23 @@ class BackendSection(UpstreamLoginSection):
             return super().backend_paths
         return (
             *super().backend_paths,
-            BackendPath(renew.upstream, renew.backend_path, renews=True),
+            BackendPath(renew.upstream, renew.path, renews=True),
+        )
+
+    @property
+    def refresh_path(self) -> LoginPath | None:
+        refresh, renew = self.refresh, self.renew
+        if refresh is None or renew is None or refresh.path is None:
+            return None
+        return LoginPath(
+            "refresh",
+            refresh.path,
+            refresh.methods or (renew.method,),
+            MAX_BODY,
+            self.body_timeout,
+            self.carrier,
+            action="refresh",
+            upstream=renew.upstream,
         )
 
     @property
@@ -56,3 +75,21 @@ class BackendSection(UpstreamLoginSection):
 
     def with_renewal(self, renew: Renew | None) -> Self:
         return self.model_copy(update={"renew": self.renew or renew})
+
+    def with_refresh(self, taken: Collection[str]) -> Self:
+        refresh, renew = self.refresh, self.renew
+        if refresh is None or renew is None or refresh.path is not None:
+            return self
+        path = self._usual_refresh_path(renew)
+        is_free = path is not None and path not in taken
+        decided = refresh.model_copy(update={"path": path}) if is_free else None
+        return self.model_copy(update={"refresh": decided})
+
+    def _usual_refresh_path(self, renew: Renew) -> str | None:
+        """The path at which frontends reach `renew.path`, if it is reached as the login is.
+
+        What stands in `path` before `backend_path` stands before it, too.
+        """
+        if renew.upstream != self.upstream or not self.path.endswith(self.backend_path):
+            return None
+        return self.path.removesuffix(self.backend_path) + renew.path

@@ -20,6 +20,8 @@ OTHER_SESSIONS = "X-Latchkey-Others"  # the ids of their sessions
 UNREAD = "X-Latchkey-Unread"  # the reason why a key that came opens nothing
 LOGIN_STATES = "X-Latchkey-Login-States"  # the cookies of a browser that is on its way to log in
 CAPTURE = "X-Latchkey-Capture"  # the number of the rule that captures
+REFRESH_KEY = "X-Latchkey-Refresh-Key"  # a refresh key that came in a field
+REFRESH_COOKIE = "X-Latchkey-Refresh-Cookie"  # the name of a cookie, and the refresh key in it
 KEY = "X-Latchkey-Key"  # the key itself, where it has to open and seal its session
 
 # The values of CARRIER.

@@ -102,6 +102,9 @@ KEY_IN_URL = Refusal(
     "A key in a URL is refused: send it in Authorization or in its cookie.",
     fields=_BAD_KEY,
 )
+BAD_REFRESH_KEY = Refusal(
+    401, "invalid_refresh_key", "The refresh key is unknown, replaced, or its session has ended."
+)
 SEVERAL_KEYS = Refusal(
     401, "several_keys", "The cookies hold keys of several people: log in again.", fields=_BAD_KEY
 )

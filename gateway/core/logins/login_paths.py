@@ -19,7 +19,7 @@ class LoginPath:
     max_body: int  # bytes
     body_timeout: float = 20.0  # seconds that a whole body may take
     carrier: Choice | None = None  # how the key travels; None: as `keys` says
-    action: Literal["login", "logout"] = "login"
+    action: Literal["login", "logout", "refresh"] = "login"
     upstream: str = "gateway"  # that decides about the request
     skips_origin_check: bool = False  # other sites may lead here: a `state` or a signature protects
 

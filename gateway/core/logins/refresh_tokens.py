@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 from urllib.parse import urlencode
@@ -19,8 +19,11 @@ from gateway.core.logins.replies import IsEcho, Reply, field_and_cookie, nothing
 from gateway.core.logins.token_places import Auto, Cookie, Header, JsonPointer, TokenPlace
 from gateway.core.secret import Secret
 
-# The names of refresh tokens: `my_refresh_token` is one, `refresh_token_expires_in` is not.
-_REFRESH = re.compile(r"refresh(?:[_-]?(?:token|jwt|key|value|secret))?s?$|^rt$", re.IGNORECASE)
+# The names of refresh tokens: `my_refresh_token` is one, `refresh_token_expires_in` is not, and
+# `refresh_token_cookie` is Flask-JWT-Extended's.
+_REFRESH = re.compile(
+    r"refresh(?:[_-]?(?:token|jwt|key|value|secret))?s?(?:[_-]?cookie)?$|^rt$", re.IGNORECASE
+)
 # The names of other members in an object that holds a refresh token.
 _HARMLESS = re.compile(r"expir|type|scope|issued|created|ttl|(?:_a|A)t$")
 # A field that reloads a page: the one field of such a name that holds no token.
@@ -33,7 +36,7 @@ _REFRESH_IN_TEXT = re.compile(
 _MIN_REFRESH_IN_TEXT = len("refreshjwt=")
 
 # The name for one that came without a name of its own (RFC 6749 §6).
-_STANDARD_NAME = "refresh_token"
+STANDARD_NAME = "refresh_token"
 
 Way = Literal["json", "form", "cookie", "header"]
 
@@ -57,10 +60,16 @@ class Sending:
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """A refresh token, and how it came: it is sent in the same way by default."""
+    """A refresh token, and how it came: it is sent in the same way by default.
+
+    generation: of the refresh key that stands for it at the frontend (see `refresh_keys`)
+    replaced_at: when that one took the place of another (UNIX seconds)
+    """
 
     secret: Secret
     came: Sending
+    generation: int = 0
+    replaced_at: float = 0.0
 
 
 class BadSending(ValueError):
@@ -89,15 +98,32 @@ def dump(token: RefreshToken | None) -> str:
     """One line of text for the seal; "" for none."""
     if token is None:
         return ""
-    return json.dumps([token.came.way, token.came.name, token.secret.reveal()])
+    line: list[object] = [token.came.way, token.came.name, token.secret.reveal()]
+    if token.generation:
+        line += [token.generation, token.replaced_at]
+    return json.dumps(line)
 
 
 def load(line: str) -> RefreshToken | None:
     """The refresh token of a line that `dump` made. Raises `ValueError`."""
     if not line:
         return None
-    way, name, secret = json.loads(line)
-    return RefreshToken(Secret(secret), Sending(way, name))
+    way, name, secret, *counted = json.loads(line)
+    return RefreshToken(Secret(secret), Sending(way, name), *counted)
+
+
+def replaced(line: str, token: RefreshToken) -> str:
+    """The line for a token that replaces the one of `line`.
+
+    The frontend's refresh key stays the same.
+    """
+    try:
+        before = load(line)
+    except ValueError:  # of another kind of login
+        before = None
+    if before is not None:
+        token = replace(token, generation=before.generation, replaced_at=before.replaced_at)
+    return dump(token)
 
 
 def find(reply: Reply, place: TokenPlace, is_echo: IsEcho = nothing_sent) -> RefreshToken | None:
@@ -161,6 +187,11 @@ def _is_in_refresh(container: Container | None) -> bool:
     return is_so_called or _is_in_refresh(container.above)
 
 
+def is_name(name: str) -> bool:
+    """Whether refresh tokens are called so."""
+    return _REFRESH.search(name) is not None
+
+
 def blotted(text: str) -> str:
     """The text without the refresh tokens in it."""
     return _REFRESH_IN_TEXT.sub(r"\1", text) if len(text) > _MIN_REFRESH_IN_TEXT else text
@@ -194,7 +225,7 @@ def _in_body(reply: Reply, pointer: tuple[str, ...] | None) -> Iterator[RefreshT
     for string in members:
         found = is_refresh(string) if pointer is None else string.is_at(pointer)
         if found and string.value:
-            name = string.name if _REFRESH.search(string.name) else _STANDARD_NAME
+            name = string.name if _REFRESH.search(string.name) else STANDARD_NAME
             yield RefreshToken(Secret(string.value), Sending("json", name))
 
 

@@ -7,13 +7,13 @@ since they are often opaque.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gateway.core import json_text
 from gateway.core.json_text import NotJson, String
 from gateway.core.logins import refresh_tokens
-from gateway.core.logins.refresh_tokens import is_refresh, names_refresh
+from gateway.core.logins.refresh_tokens import RefreshToken, is_refresh, names_refresh
 from gateway.core.logins.replies import Reply, UnreadableReply, field_and_cookie
 from gateway.core.logins.reply_tokens import Found, InBody
 from gateway.core.tokens import jwt_text
@@ -21,23 +21,31 @@ from gateway.core.tokens import jwt_text
 # Fields about the body's bytes (RFC 9110 §8.8, RFC 9530): wrong once these change.
 _DIGEST_FIELDS = frozenset({"etag", "content-md5", "digest", "content-digest", "repr-digest"})
 
-# Gives the text that takes a token's place.
-Put = Callable[[str], str]
+# In place of the index of a field line.
+_BODY, _NOWHERE = -1, -2
+
+# By the token: the text that takes its place.
+Put = Mapping[str, str]
 
 
-def swap(reply: Reply, found: Found, key: str) -> Reply:
+def swap(
+    reply: Reply,
+    found: Found,
+    key: str,
+    refresh: RefreshToken | None = None,
+    refresh_key: str = "",
+) -> Reply:
     """The reply with the key in the token's place, and no other token.
 
     If the token stands twice in the body, both become the key. Of two carriers only one gets it: a
-    client that sent the key twice would be refused. Raises `UnreadableReply`.
+    client that sent the key twice would be refused. A refresh key takes the place of the refresh
+    token in the same way. Raises `UnreadableReply`.
     """
-
-    def put(token: str) -> str:
-        return key if token == found.token else ""
-
-    if isinstance(found, InBody):
-        return _rewritten(reply, -1, _nothing, put, key)
-    return _rewritten(reply, found.index, put, _nothing, key)
+    places = {_BODY if isinstance(found, InBody) else found.index: {found.token: key}}
+    if refresh is not None and refresh_key:
+        there = places.setdefault(_place(reply, refresh), {})
+        there[refresh.secret.reveal()] = refresh_key
+    return _rewritten(reply, places, key)
 
 
 def scrub(reply: Reply) -> Reply:
@@ -45,7 +53,35 @@ def scrub(reply: Reply) -> Reply:
 
     Raises `UnreadableReply`.
     """
-    return _rewritten(reply, -1, _nothing, _nothing)
+    return _rewritten(reply, {})
+
+
+def filled(reply: Reply, texts: Mapping[str, str]) -> Reply:
+    """The reply with other texts in the place of its marks."""
+
+    def fill(text: str) -> str:
+        for mark, put in texts.items():
+            text = text.replace(mark, put)
+        return text
+
+    text, encoding = reply.text()
+    fields = tuple((name, fill(value)) for name, value in reply.fields)
+    return replace(reply, fields=fields, body=fill(text).encode(encoding))
+
+
+def _place(reply: Reply, refresh: RefreshToken) -> int:
+    """The index of the field line in which a refresh token came; `_BODY` for the body."""
+    if refresh.came.way == "json":
+        return _BODY
+    secret = refresh.secret.reveal()
+    wanted = {
+        "cookie": ("set-cookie", refresh.came.name),
+        "header": (refresh.came.name.lower(), ""),
+    }[refresh.came.way]
+    for index, line in enumerate(reply.fields):
+        if field_and_cookie(line) == wanted and secret in line[1]:
+            return index
+    return _NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +94,20 @@ class _Eraser:
 
     def text(self, text: str) -> str:
         if text.count(".") >= jwt_text.JWS_PARTS - 1:
-            text = jwt_text.replaced(text, self.put)
+            text = jwt_text.replaced(text, lambda token: self.put.get(token, ""))
         return refresh_tokens.blotted(text) if self.by_name else text
+
+    def field(self, value: str) -> str:
+        """A field's value. What is put there is no text to erase, whatever its name."""
+        for token, put in self.put.items():
+            before, found, after = value.partition(token)
+            if found:
+                return self.text(before) + put + self.field(after)
+        return self.text(value)
 
     def string(self, string: String) -> str:
         # The chosen token becomes the key under any name, since config.yaml may point at it.
-        chosen = self.put(string.value)
+        chosen = self.put.get(string.value, "")
         if chosen or (self.by_name and is_refresh(string)):
             return chosen
         return self.text(string.value)
@@ -78,19 +122,20 @@ class _Eraser:
         return not (content and is_token)
 
 
-def _rewritten(reply: Reply, chosen: int, in_field: Put, in_body: Put, key: str = "") -> Reply:
-    """The reply with the JWTs of one field line, and of the body, replaced.
+def _rewritten(reply: Reply, places: Mapping[int, Put], key: str = "") -> Reply:
+    """The reply without tokens, but for those replaced in some field lines, or in the body.
 
-    `key` is what may take their place.
+    `key` is what may take the place of a token.
     """
     by_name = reply.status < 400
-    this, others = _Eraser(in_field, by_name), _Eraser(_nothing, by_name)
+    others = _Eraser({}, by_name)
+    erasers = {index: _Eraser(put, by_name) for index, put in places.items()}
     fields = tuple(
-        (name, (this if index == chosen else others).text(value))
+        (name, erasers.get(index, others).field(value))
         for index, (name, value) in enumerate(reply.fields)
-        if index == chosen or others.leaves(name, value)
+        if index in erasers or others.leaves(name, value)
     )
-    body = _body(reply, _Eraser(in_body, by_name))
+    body = _body(reply, erasers.get(_BODY, others))
     if body != reply.body:
         fields = tuple(line for line in fields if line[0].lower() not in _DIGEST_FIELDS)
     return _certain(replace(reply, fields=fields, body=body), key)
@@ -117,7 +162,3 @@ def _certain(reply: Reply, key: str) -> Reply:
         if jwt_text.first(text.replace(key, " ") if key else text):
             raise UnreadableReply
     return reply
-
-
-def _nothing(_token: str) -> str:
-    return ""

@@ -18,7 +18,7 @@ from urllib.parse import unquote_to_bytes
 from gateway.core.secret import SecretBytes
 
 PREFIX = "lk_"
-_RANDOM_BYTES = 32
+RANDOM_BYTES = 32
 _BODY_CHARACTERS = 43  # 32 bytes in unpadded base64url
 _CHECKSUM_CHARACTERS = 6  # a CRC-32 in unpadded base64url
 
@@ -50,10 +50,16 @@ class Key(SecretBytes):
 
 def new_key(random: bytes) -> Key:
     """A key of 32 random bytes from the operating system."""
-    if len(random) != _RANDOM_BYTES:
-        raise ValueError(f"a key is made of {_RANDOM_BYTES} random bytes")
+    if len(random) != RANDOM_BYTES:
+        raise ValueError(f"a key is made of {RANDOM_BYTES} random bytes")
     body = PREFIX.encode() + _base64url(random)
     return Key(body + _checksum(body))
+
+
+def random_of(key: Key) -> bytes:
+    """The random bytes that a key was made of."""
+    body = key.raw[len(PREFIX) : len(PREFIX) + _BODY_CHARACTERS]
+    return binascii.a2b_base64(body.replace(b"-", b"+").replace(b"_", b"/") + b"=")
 
 
 def parse_key(text: bytes) -> Key | None:

@@ -8,6 +8,7 @@ from gateway.core.http import caller_fields, refusals
 from gateway.core.http.refusals import Refusal
 from gateway.core.sessions import keys
 from gateway.core.sessions.keys import KEY_PATTERN
+from gateway.core.sessions.refresh_keys import REFRESH_KEY_PATTERN
 from gateway.core.tokens import jwt_text
 from gateway.relay.http1.request_head import RequestHead
 
@@ -24,6 +25,7 @@ def lines(head: RequestHead, route: Route, entry: ResolvedSession | None) -> byt
     passed on unless it holds a key.
     """
     added = _unread_line(head, entry)
+    added += _refresh_lines(head)
     if head.login_states:
         added += caller_fields.line(caller_fields.LOGIN_STATES, b"; ".join(head.login_states))
     if head.credential is None:
@@ -39,6 +41,17 @@ def lines(head: RequestHead, route: Route, entry: ResolvedSession | None) -> byt
     if head.cookie is None:
         return added + caller_fields.line(caller_fields.CARRIER, caller_fields.BY_HEADER.encode())
     return added + _cookie_lines(head, entry)
+
+
+def _refresh_lines(head: RequestHead) -> bytes:
+    """The refresh keys of a refresh call, in a field and in a cookie."""
+    key, cookie = head.refresh_key, head.refresh_cookie
+    if head.credential is not None and REFRESH_KEY_PATTERN.fullmatch(head.credential):
+        key = head.credential
+    lines = b"" if key is None else caller_fields.line(caller_fields.REFRESH_KEY, key)
+    if cookie is not None:
+        lines += caller_fields.line(caller_fields.REFRESH_COOKIE, b" ".join(cookie))
+    return lines
 
 
 def _unread_line(head: RequestHead, entry: ResolvedSession | None) -> bytes:

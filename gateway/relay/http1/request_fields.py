@@ -12,6 +12,7 @@ from gateway.core.http import refusals
 from gateway.core.http.forwarding import host_value
 from gateway.core.logins.carriers import LOGIN_STATE_MARK
 from gateway.core.sessions import keys
+from gateway.core.sessions.refresh_keys import REFRESH_KEY_PATTERN
 from gateway.relay.http1 import grammar
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.outcomes import Refused
@@ -21,6 +22,9 @@ _TRACEPARENT = re.compile(
 )
 _KEY_COOKIE = re.compile(
     rb"[ \t]*+([^=;\s]++)[ \t]*+=[ \t]*+\"?%b\"?[ \t]*+" % keys.SPELLED_PATTERN.pattern
+)
+_REFRESH_COOKIE = re.compile(
+    rb"[ \t]*+([^=;\s]++)[ \t]*+=[ \t]*+\"?(%b)\"?[ \t]*+" % REFRESH_KEY_PATTERN.pattern
 )
 _LOGIN_STATE_COOKIE = re.compile(
     rb"[ \t]*+[^=;\s]++=%b[A-Za-z0-9_-]++[ \t]*+" % re.escape(LOGIN_STATE_MARK.encode())
@@ -113,6 +117,8 @@ def cookie(head: RequestHead, name: bytes, line: bytes) -> None:
         if found is None:
             if _LOGIN_STATE_COOKIE.fullmatch(pair):
                 login_states.append(pair.strip(b" \t"))
+            elif refresh := _REFRESH_COOKIE.fullmatch(pair):
+                head.refresh_cookie = head.refresh_cookie or (refresh[1], refresh[2])
             else:
                 kept.append(pair)
             continue

@@ -51,6 +51,8 @@ class RequestHead:
     forwarding: tuple[tuple[bytes, bytes], ...] = ()  # (folded name, value) to trust or to drop
     client: Client | None = None  # the client, once the fields of a trusted peer have been read
     originals: tuple[tuple[bytes, bytes], ...] = ()  # nginx describes another request by these
+    refresh_key: bytes | None = None  # a refresh key in a field
+    refresh_cookie: tuple[bytes, bytes] | None = None  # the name of a cookie and its refresh key
     stray_key = False  # a key came in a field where none is read
     purged = False  # a field was dropped that other proxies would pass on
     described: RequestHead | None = None  # the request that this question is about

@@ -23,6 +23,7 @@ from gateway.core.http.field_names import (
 )
 from gateway.core.http.forwarding import host_value
 from gateway.core.sessions.keys import KEY_PATTERN, holds_key
+from gateway.core.sessions.refresh_keys import REFRESH_KEY_PATTERN
 from gateway.relay.http1 import grammar, request_fields
 from gateway.relay.http1.field_rules import FieldRules
 from gateway.relay.http1.request_fields import Rule
@@ -171,6 +172,8 @@ def _finish(head: RequestHead) -> None:
         # A key in any other field is still a key, and no upstream may see it.
         kept = [line for line in head.passed if not KEY_PATTERN.search(line)]
         head.stray_key = len(kept) < len(head.passed)
+        refresh = REFRESH_KEY_PATTERN.search(b"".join(head.passed))
+        head.refresh_key = None if refresh is None else refresh[0]
         head.purged = head.purged or head.stray_key
         head.passed = kept
     if head.named:
