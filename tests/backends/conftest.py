@@ -80,10 +80,12 @@ def _program(
     return [sys.executable]
 
 
-@pytest.fixture
-def page(request: pytest.FixtureRequest, site: Site, tmp_path: Path) -> Iterator[Page]:
+@pytest.fixture(scope="module")
+def page(
+    request: pytest.FixtureRequest, site: Site, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Page]:
     """A page of the site's in a browser, with the code that the docs show for this module."""
-    with chromium(tmp_path / "profile") as browser:
+    with chromium(tmp_path_factory.mktemp("profile")) as browser:
         yield Page(browser, site.url, code(request.path.name, site.url))
 
 
