@@ -18,6 +18,7 @@ from gateway.core.http.addresses import overlap
 from gateway.core.http.field_names import fold, has_meaning
 from gateway.core.http.routing import Table
 from gateway.core.logins.token_places import Auto
+from gateway.core.logins.token_sending import InField, InQuery, TokenSending
 from gateway.core.secret import Secret
 from gateway.pages import rendering
 
@@ -45,6 +46,7 @@ def check(config: Config, document: Document) -> list[Problem]:
         *_sent_refresh_tokens(config, document),
         *_captures(config, document),
         *_field_names(config, document),
+        *_token_sendings(config, document),
         *_secrets(config, document),
         *_templates(config, document),
         *_minting(config, document),
@@ -272,6 +274,26 @@ def _field_names(config: Config, document: Document) -> Iterator[Problem]:
             message = f"is the same field as {seen[folded]} for many backends"
             yield document.problem(where, message, key=True)
         seen.setdefault(folded, name)
+
+
+def _token_sendings(config: Config, document: Document) -> Iterator[Problem]:
+    """Ways to send a token that clash with other settings, or that no proxy can follow."""
+    identity = {fold(name.encode()) for name in config.identity}
+    places: list[tuple[Where, TokenSending | str | None]] = [
+        (("upstreams", name, "send_token"), upstream.send_token)
+        for name, upstream in config.upstreams.items()
+    ]
+    for at, route in enumerate(config.routes):
+        places.append((("routes", at, "send_token"), route.send_token))
+    for where, sending in places:
+        if isinstance(sending, InField) and fold(sending.name.encode()) in identity:
+            yield document.problem(where, "is a field of identity, which holds a claim")
+    for at, route in enumerate(config.routes):
+        where = ("routes", at, "send_token")
+        if route.send_token is not None and route.auth == "public":
+            yield document.problem(where, "needs a session: auth cannot be public")
+        elif route.upstream is None and isinstance(route.send_token, InQuery):
+            yield document.problem(where, "is beyond verify: no field of its answer sets a query")
 
 
 def _own_paths(config: Config) -> set[str]:

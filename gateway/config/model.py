@@ -47,9 +47,11 @@ from gateway.config.values import (
     ServerAddress,
     SiteOrigin,
     SocketMode,
+    TokenSendingText,
     unless_off,
 )
 from gateway.core.http.addresses import Address, UnixAddress, parse_address
+from gateway.core.logins.token_sending import AUTO
 from gateway.core.sessions import identity_headers
 from gateway.core.sessions.jwt_shape import OWN_CLAIMS
 
@@ -141,6 +143,7 @@ class Upstream(Shorthand):
     max_connections: Annotated[int, Field(ge=1)] = 256
     upstream_idle: Annotated[Duration, Field(gt=0)] | None = None
     lenient: bool = False
+    send_token: TokenSendingText = AUTO
     tls: UpstreamTls = UpstreamTls()
 
 

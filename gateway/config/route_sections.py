@@ -27,6 +27,7 @@ from gateway.config.values import (
     OneOrMany,
     Origin,
     Path,
+    TokenSendingText,
 )
 from gateway.core.http import cors
 
@@ -129,6 +130,7 @@ class RouteAction(Model):
     no_store: bool = True
     extends_session: bool = True
     token: RouteToken | None = None
+    send_token: TokenSendingText | None = None
     response_timeout: Annotated[Duration, Field(gt=0)] | None = None
     body_idle: Annotated[Duration, Field(gt=0)] | None = None
     body_size: Size | None = None

@@ -36,6 +36,7 @@ from gateway.core.logins.token_places import (
     parse_pointer,
     parse_token_place,
 )
+from gateway.core.logins.token_sending import TokenSending, parse_token_sending
 from gateway.core.secret import Secret
 from gateway.core.sessions import claim_names
 from gateway.core.sessions.identity_headers import AS_JSON
@@ -338,3 +339,4 @@ JoinText = Annotated[str, AfterValidator(_join)]
 ClaimName = Annotated[str, AfterValidator(_claim_name)]
 SendingText = Annotated[Sending | None, *_parsed(parse_sending, _TEXT)]
 AskedSending = Annotated[Sending | Literal["auto"] | None, *_parsed(_asked_sending, _TEXT)]
+TokenSendingText = Annotated[TokenSending | Literal["auto"], *_parsed(parse_token_sending, _TEXT)]

@@ -22,6 +22,7 @@ from gateway.core.http.addresses import UnixAddress
 from gateway.core.http.allowed_origins import is_pattern
 from gateway.core.http.paths import fold, read
 from gateway.core.logins.token_places import Auto
+from gateway.core.logins.token_sending import InQuery
 
 # By IP version: the largest private networks are 10.0.0.0/8 and fc00::/7 (RFC 1918, RFC 4193).
 # A network with a shorter prefix has more than one owner.
@@ -56,6 +57,7 @@ def warnings(config: Config, document: Document) -> list[Problem]:
             *_uncounted_logins(config, document),
             *_unbounded_clients(config, document),
             *_trust(config, document),
+            *_tokens_in_queries(config, document),
             *realm_warnings(config, document),
         ]
     )
@@ -210,6 +212,22 @@ def _undone_logouts(config: Config, document: Document) -> Iterator[Problem]:
             ("session", "renew_on_upstream_401"),
             "replaces tokens that a backend has revoked, which undoes its own logout; remove it",
         )
+
+
+def _tokens_in_queries(config: Config, document: Document) -> Iterator[Problem]:
+    for name, upstream in config.upstreams.items():
+        if isinstance(upstream.send_token, InQuery):
+            yield _in_query(("upstreams", name, "send_token"), config, document)
+    for at, route in enumerate(config.routes):
+        if isinstance(route.send_token, InQuery):
+            yield _in_query(("routes", at, "send_token"), config, document)
+
+
+def _in_query(where: Where, config: Config, document: Document) -> Problem:
+    message = "lets the backend's own logs hold tokens; let it read a field, if it can"
+    if config.verify is not None:
+        message += ". Requests that verify allows go without the token: no field sets a query"
+    return document.problem(where, message)
 
 
 def _unbounded_clients(config: Config, document: Document) -> Iterator[Problem]:

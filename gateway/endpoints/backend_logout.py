@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.config.login_places import key_cookies
+from gateway.config.token_places import upstream_sending
 from gateway.core.http.field_names import fold
 from gateway.core.logins import refresh_tokens
 from gateway.core.logins.refresh_tokens import RefreshToken, Sending
 from gateway.core.logins.replies import Reply, UnreadableReply
 from gateway.core.sessions.session import Session
-from gateway.endpoints.callers import passed_fields
+from gateway.endpoints.callers import with_token
 from gateway.logins._asking import scrub
 from gateway.outbound.backends import BackendFailed, Backends
 
@@ -35,6 +36,7 @@ class BackendLogout:
 
     def __init__(self, config: Config, backends: Backends) -> None:
         self._backends = backends
+        self._sendings = {name: upstream_sending(name, config) for name in config.upstreams}
         self._own_cookies = key_cookies(config)
         # By the paths of logins: the upstreams that know their refresh tokens.
         self._issuers = {
@@ -53,12 +55,14 @@ class BackendLogout:
         """
         if config.upstream is None or config.backend_path is None:
             return None
-        fields, body = self._request(request, config, session)
+        sending = self._sendings[config.upstream]
+        target, passed = with_token(request, config.backend_path, sending)
+        fields, body = self._with_refresh_token(list(_without_body(passed)), config, session)
         try:
             reply = await self._backends.call(
                 config.upstream,
                 config.method,
-                config.backend_path,
+                target,
                 fields=fields,
                 body=body,
                 timeout=config.timeout,
@@ -76,11 +80,10 @@ class BackendLogout:
             _log.warning("the backend's logout answered %d", reply.status)
         return shown
 
-    def _request(
-        self, request: web.Request, config: Logout, session: Session | None
+    def _with_refresh_token(
+        self, passed: Fields, config: Logout, session: Session | None
     ) -> tuple[Fields, bytes]:
         """The fields and the body for the backend."""
-        passed = list(_passed(request))
         token = None if session is None else self._refresh_token(config, session)
         if token is None:
             return passed, b""
@@ -99,9 +102,9 @@ class BackendLogout:
         return None
 
 
-def _passed(request: web.Request) -> Iterable[tuple[str, str]]:
-    """The client's fields, but for those about its body."""
-    for name, value in passed_fields(request):
+def _without_body(fields: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]]:
+    """The fields, but for those about the client's body."""
+    for name, value in fields:
         if not fold(name.encode("utf-8", "surrogateescape")).startswith(_OF_THE_BODY):
             yield name, value
 

@@ -10,8 +10,9 @@ from aiohttp import web
 
 from gateway.concurrency.off_loop import off_loop
 from gateway.core.http import caller_fields, refusals
-from gateway.core.logins import cookie_deletions
+from gateway.core.logins import cookie_deletions, token_sending
 from gateway.core.logins.request_readings import UnreadableRequest, readings
+from gateway.core.logins.token_sending import TokenSending
 from gateway.core.sessions import keys, subjects
 from gateway.core.sessions.records import SessionInfo
 from gateway.endpoints.answers import EndpointRefused
@@ -76,6 +77,40 @@ def passed_fields(request: web.Request) -> Iterator[tuple[str, str]]:
     Authorization.
     """
     return caller_fields.removed(request.headers.items())
+
+
+def with_token(
+    request: web.Request, target: str, sending: TokenSending | None
+) -> tuple[str, list[tuple[str, str]]]:
+    """A target and the client's fields, with the session's token as an upstream reads it.
+
+    `sending` says how it is sent; None: as it came.
+    """
+    fields = list(passed_fields(request))
+    came = token_sending.as_it_came(request.headers.get(caller_fields.SENDING, ""))
+    if (sending or came) is None or session_id(request) is None:
+        return target, fields
+    token = session_token(request).encode()
+    lines = [
+        f"{name}: {value}\r\n".encode("utf-8", "surrogateescape")
+        for name, value in fields
+        if name.lower() != "authorization"
+    ]
+    if sending is not None:
+        sent = token_sending.put(sending, token, target.encode(), lines)
+    else:
+        assert came is not None
+        sent = token_sending.put_as_it_came(
+            came, token, target.encode(), lines, by_cookie=by_cookie(request)
+        )
+    texts = [line.decode("utf-8", "surrogateescape") for line in (*sent.lines, *sent.token_lines)]
+    named = [text[:-2].partition(":") for text in texts]
+    return sent.target.decode(), [(name, value.strip()) for name, _, value in named]
+
+
+def session_token(request: web.Request) -> str:
+    """The token of the caller's session, which the relay has put in the key's place."""
+    return request.headers.get("Authorization", "").partition(" ")[2]
 
 
 def by_cookie(request: web.Request) -> bool:

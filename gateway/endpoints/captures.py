@@ -16,6 +16,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from gateway.config.login_places import key_cookies, key_places
+from gateway.config.token_places import token_sending
 from gateway.core.http import caller_fields, refusals
 from gateway.core.http.origins import plain_authority
 from gateway.core.logins import carriers, cookie_deletions, cookie_logouts
@@ -34,6 +35,8 @@ from gateway.endpoints.callers import (
     passed_fields,
     presented_key,
     session_id,
+    session_token,
+    with_token,
 )
 from gateway.endpoints.logout_service import LogoutService
 from gateway.endpoints.token_capture import TokenCapture, cookie_of
@@ -45,7 +48,6 @@ from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
-    from gateway.config.route_sections import RouteOptions
 
 
 def capturing(captures: CaptureEndpoint) -> Middleware:
@@ -73,6 +75,7 @@ class CaptureEndpoint:
         """`logins` are all logins, by their paths."""
         self._logouts = logouts
         self._rules = config.routes
+        self._sendings = [token_sending(rule, config) for rule in config.routes]
         self._timeout = config.timeouts.response
         self._calls = calls
         self._tokens = TokenCapture(sessions, logins)
@@ -95,13 +98,13 @@ class CaptureEndpoint:
             attempt, rule.upstream, path, keys.session_id(key)
         )
         async with counting as throttled:
-            return await self._answer(request, rule, key, throttled)
+            return await self._answer(request, number, key, throttled)
 
     async def _answer(
-        self, request: web.Request, rule: RouteOptions, key: Key, throttled: ThrottledRequest
+        self, request: web.Request, number: int, key: Key, throttled: ThrottledRequest
     ) -> web.Response:
-        assert rule.captures is not None
-        reply = await self._ask(request, rule)
+        rule = self._rules[number]
+        reply = await self._ask(request, number)
         kept_in = next(iter(cookies_with_keys(request)), None)
         captured = None
         try:
@@ -141,14 +144,16 @@ class CaptureEndpoint:
         await self._logouts.end(request, ids, "logout", reason="cookie")
         return [*deletions, cookie_deletions.deletion_from(kept_cookie(request), kept_in)]
 
-    async def _ask(self, request: web.Request, rule: RouteOptions) -> Reply:
+    async def _ask(self, request: web.Request, number: int) -> Reply:
+        rule = self._rules[number]
         assert rule.upstream is not None  # a rule that captures has one
+        target, fields = with_token(request, request.raw_path, self._sendings[number])
         try:
             return await self._calls.call(
                 rule.upstream,
                 request.method,
-                request.raw_path,
-                fields=passed_fields(request),
+                target,
+                fields=fields,
                 body=await request.read(),  # the relay sees to its size
                 timeout=rule.response_timeout or self._timeout,
                 max_reply=rule.max_reply,
@@ -166,7 +171,7 @@ def _claims(request: web.Request) -> Mapping[str, Any] | None:
     The relay has put the token in place of the key.
     """
     with suppress(BadToken):
-        return read_claims(request.headers["Authorization"].partition(" ")[2], now=0).payload
+        return read_claims(session_token(request), now=0).payload
     return None
 
 

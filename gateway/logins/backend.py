@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from gateway.concurrency.off_loop import off_loop
 from gateway.core.http import refusals
-from gateway.core.logins import denials, refresh_tokens, reply_tokens
+from gateway.core.logins import denials, refresh_tokens, reply_tokens, token_sending
 from gateway.core.logins.refresh_tokens import RefreshToken
 from gateway.core.logins.replies import Reply, UnreadableReply
 from gateway.core.logins.reply_tokens import Found, NoToken
@@ -177,6 +177,7 @@ class BackendLogin(Login):
             token_expiry=claims.expires,
             refresh=refresh_tokens.dump(refresh),
             cookie=reply_tokens.kept_cookie(reply, found, self._config.path),
+            sending=token_sending.kept(reply_tokens.sending(reply, found)),
             renew_before=renew.before if renew and refresh else None,
         )
         report(self._sessions, "login", attempt, issued.session)

@@ -76,6 +76,7 @@ class Issuer:
         token_expiry: float | None,
         refresh: str = "",
         cookie: str = "",
+        sending: str = "",
         renew_before: float | None = None,
         lasts: float | None = None,
         names: Sequence[str] = (),
@@ -86,6 +87,7 @@ class Issuer:
 
         refresh: what renews the token
         cookie: what is kept of the backend's cookie that holds the key
+        sending: what is kept of the way in which the token came
         renew_before: how long before its expiry the token is renewed (seconds); None for never
         lasts: how long the session lasts, used or not (seconds); None for the timeouts
         names: what a provider calls the session
@@ -109,6 +111,7 @@ class Issuer:
             renew,
             refresh,
             cookie,
+            sending,
         )
         idle = self._lifetimes.idle_timeout if lasts is None else lasts
         number = await self._write(key, session, device, now, idle, names)

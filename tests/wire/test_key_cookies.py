@@ -91,7 +91,7 @@ def test_a_swap_from_a_cookie_is_private(
     answer = ask(
         by_cookie.port, b"GET /api/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" + line + b"\r\n"
     )
-    assert b"\r\nAuthorization: Bearer ey" in shop.got
+    assert b"\r\nCookie: sid=ey" in shop.got
     assert b"\r\nCache-Control: private\r\nVary: Cookie\r\n" in answer
     assert b"\r\nVary: Accept\r\n" in answer
 

@@ -244,7 +244,7 @@ MISPLACED = {
     "another scheme": (f"Authorization: Token {KEY}",),
     "no scheme": (f"Authorization: {KEY}",),
     "another field": (f"X-Access-Token: {KEY}",),
-    "a cookie with more in it": (f"Cookie: sid=Bearer {KEY}",),
+    "a cookie with more in it": (f"Cookie: sid=Key {KEY}",),
     "a text that is no key": ("Authorization: Bearer lk_short",),
     "a JWT": ("Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln",),
 }

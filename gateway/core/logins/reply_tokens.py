@@ -8,11 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from gateway.core.http.field_names import fold, has_meaning
 from gateway.core.json_text import NotJson, String, pointed
-from gateway.core.logins import cookie_deletions, denials, refresh_tokens, token_names
+from gateway.core.logins import (
+    cookie_deletions,
+    denials,
+    refresh_tokens,
+    token_names,
+    token_sending,
+)
 from gateway.core.logins.refresh_tokens import is_refresh
 from gateway.core.logins.replies import IsEcho, Reply, field_and_cookie, nothing_sent
 from gateway.core.logins.token_places import Auto, Cookie, Header, JsonPointer, TokenPlace
+from gateway.core.logins.token_sending import AUTHORIZATION, BEARER, TokenSending
 from gateway.core.tokens import jwt_text
 from gateway.core.tokens.claims import BadToken, NotAJwt, read_claims
 
@@ -97,6 +105,26 @@ def kept_cookie(reply: Reply, found: Found, path: str) -> str:
     if isinstance(found, InField) and is_in_cookie(reply, found):
         return cookie_deletions.kept_place(reply.fields[found.index][1], path)
     return ""
+
+
+def sending(reply: Reply, found: Found) -> TokenSending:
+    """How a token is sent as it came: in its cookie, or in its field.
+
+    A token in a body, or in a field with another meaning, is sent as a bearer token.
+    """
+    if not isinstance(found, InField):
+        return BEARER
+    name, text = reply.fields[found.index]
+    cookie = field_and_cookie((name, text))[1]
+    if cookie:
+        before, _, after = text.partition("=")[2].partition(";")[0].strip().partition(found.token)
+        return token_sending.InCookie(cookie, before, after)
+    scheme, _, rest = text.strip().rpartition(" ")
+    if rest != found.token or (scheme and not scheme.isalnum()):
+        return BEARER
+    if name.lower() == AUTHORIZATION.lower():
+        return token_sending.InField(AUTHORIZATION, scheme or BEARER.scheme)
+    return BEARER if has_meaning(fold(name.encode())) else token_sending.InField(name, scheme)
 
 
 def _groups(reply: Reply, place: TokenPlace) -> Iterable[Sequence[Found]]:

@@ -33,6 +33,8 @@ def lines(head: RequestHead, route: Route, entry: ResolvedSession | None) -> byt
         return added if KEY_PATTERN.search(given) else added + given
     if entry is not None:
         added += caller_fields.line(caller_fields.SESSION, entry.session.id.encode())
+        if entry.session.sending:
+            added += caller_fields.line(caller_fields.SENDING, entry.session.sending.encode())
     captures = route.action.captures
     if captures is not None:
         added += caller_fields.line(caller_fields.CAPTURE, b"%d" % captures)

@@ -106,7 +106,13 @@ class Decider:
         except Refused as refused:
             raise browsers.refusal_for_caller(refused, head, route) from None
         if asked is not route:
-            return Forward(asked, entry, b"", ends, self._verify_endpoint.answer(head, entry))
+            return Forward(
+                asked,
+                entry,
+                b"",
+                ends,
+                self._verify_endpoint.answer(head, entry, route.action.send_token),
+            )
         if route.pool is None:
             return Forward(route, entry, b"", ends, refusals.NO_ROUTE)
         prepared = upstream_request.request_head(head, route, entry, peer, own_id)

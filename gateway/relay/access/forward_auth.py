@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.core.http import refusals
 from gateway.core.http.field_names import ORIGINALS
+from gateway.core.logins import token_sending
+from gateway.core.logins.token_sending import TokenSending
 from gateway.relay.access.peer import Peer
 from gateway.relay.access.route import Access, Action, Auth, Route
 from gateway.relay.http1.grammar import HEAD_END
@@ -59,17 +61,24 @@ class VerifyEndpoint:
     """Reads descriptions of requests, and answers the proxies' questions."""
 
     def __init__(
-        self, reader: RequestReader, *, identity: Iterable[str], key_field: str | None
+        self,
+        reader: RequestReader,
+        *,
+        identity: Iterable[str],
+        key_field: str | None,
+        token_fields: Iterable[str] = (),
     ) -> None:
         """Take the fields that every answer names.
 
         reader: reads a described request as one that came itself
         identity: the names of the fields that tell upstreams the subject
         key_field: a field in which a key may come, beside Authorization
+        token_fields: the names of the fields in which upstreams get tokens
         """
         self._reader = reader
         own = [] if key_field is None else [key_field]
-        self._blank = dict.fromkeys(["Authorization", "Cookie", *own, *identity], "")
+        named = {name.lower(): name for name in (*own, *token_fields, *identity)}
+        self._blank = dict.fromkeys(["Authorization", "Cookie", *named.values()], "")
 
     def routes(self, path: str) -> list[Route]:
         """The routes of the endpoint, and of Envoy's descriptions below it."""
@@ -107,18 +116,33 @@ class VerifyEndpoint:
         described.upgrade = head.upgrade or _handshake(head)
         return described
 
-    def answer(self, head: RequestHead, entry: ResolvedSession | None) -> Answered:
+    def answer(
+        self, head: RequestHead, entry: ResolvedSession | None, sending: TokenSending | None
+    ) -> Answered:
         """The answer "yes", with the fields that replace the client's own.
 
         It names every field, and an empty value removes one: some proxies pass on a client's field
-        that the answer does not name.
+        that the answer does not name. No field can put a token into the query.
+
+        sending: how the token goes upstream; None: as it came
         """
-        fields = {**self._blank, "Cookie": _cookies(head), "Cache-Control": "no-store"}
+        fields, lines, added = {**self._blank, "Cache-Control": "no-store"}, head.passed, b""
         if entry is not None:
-            fields["Authorization"] = f"Bearer {entry.token.decode('ascii')}"
-            for line in entry.lines.decode("latin-1").splitlines():
-                name, _, value = line.partition(": ")
-                fields[name] = value
+            added = entry.token_line
+            if sending is not None:
+                _, lines, added = token_sending.put(sending, entry.token, head.target, lines)
+            elif entry.sending is not None:
+                by_cookie = head.cookie is not None
+                _, lines, added = token_sending.put_as_it_came(
+                    entry.sending, entry.token, head.target, lines, by_cookie=by_cookie
+                )
+            added += entry.lines
+        fields["Cookie"] = _cookies(lines)
+        for line in added.split(b"\r\n")[:-1]:
+            name, _, value = line.decode("latin-1").partition(": ")
+            if name not in fields:  # in this spelling
+                fields = {given: fields[given] for given in fields if given.lower() != name.lower()}
+            fields[name] = value
         return Answered(_OK, fields)
 
 
@@ -167,11 +191,11 @@ def _handshake(head: RequestHead) -> bytes | None:
     return b"websocket" if any(line[:size].lower() == prefix for line in head.passed) else None
 
 
-def _cookies(head: RequestHead) -> str:
+def _cookies(lines: Iterable[bytes]) -> str:
     """The cookies without the key in one field.
 
     A request may have several (RFC 9113 §8.2.3).
     """
-    named = (line.partition(b":") for line in head.passed)
+    named = (line.partition(b":") for line in lines)
     values = [value.strip() for name, _, value in named if name.lower() == b"cookie"]
     return b"; ".join(values).decode("latin-1")

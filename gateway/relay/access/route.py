@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from gateway.core.http import paths
 from gateway.core.http.cors import Policy
 from gateway.core.http.paths import BackendPaths
+from gateway.core.logins.token_sending import TokenSending
 from gateway.core.sessions import required_claims
 from gateway.core.sessions.required_claims import Clauses
 from gateway.relay.access.route_tokens import RouteTokens
@@ -126,6 +127,7 @@ class Action:
     close_on_logout: bool = True  # exchanges in flight end with their session
     extends_session: bool = True  # its requests keep their session from being idle
     token: RouteTokens | None = None  # makes a token in place of the session's own
+    send_token: TokenSending | None = None  # how the token goes upstream; None: as it came
     captures: int | None = None  # the rule's number, if a token in replies becomes the session's
     keeps_no_pages: bool = True  # a session's HTML is not to be stored, unless the upstream says so
     varies: tuple[bytes, ...] = ()  # answers differ by the key in one of these fields

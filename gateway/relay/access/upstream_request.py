@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.core.http.forwarding import UNKNOWN
+from gateway.core.logins import token_sending
 from gateway.relay.access import caller_lines
 from gateway.relay.http1 import request_ids
 from gateway.relay.http1.request_head import RequestHead
@@ -33,14 +34,20 @@ def request_head(
     action = route.action
     host = head.host or action.host  # a client of HTTP/1.0 may leave it out
     request_id = own_id
+    target, lines = route.target(head) if route.rewrites else head.target, head.passed
+    token_line = b""
+    if entry is not None:
+        token_line = entry.token_line
+        if action.send_token or entry.sending:
+            target, lines, token_line = _with_token(head, route, entry, target)
     parts = [
         head.method,
         b" ",
-        route.target(head) if route.rewrites else head.target,
+        target,
         b" HTTP/1.1\r\nHost: ",
         host if action.keeps_host else action.host,
         b"\r\n",
-        *head.passed,
+        *lines,
     ]
     if head.has_length:
         parts.append(b"Content-Length: %d\r\n" % head.length)
@@ -61,11 +68,29 @@ def request_head(
         parts += (peer.forwarded, b"X-Forwarded-Host: ", host, b"\r\n")
     parts += (b"X-Request-Id: ", request_id, b"\r\n", request_ids.traceparent(head, own_id))
     if entry is not None:
-        parts += (b"Authorization: Bearer ", entry.token, b"\r\n", entry.lines)
+        parts += (token_line, entry.lines)
     if route.in_process:
         parts.append(caller_lines.lines(head, route, entry))
     parts.append(b"\r\n")
     return b"".join(parts)
+
+
+def _with_token(
+    head: RequestHead, route: Route, entry: ResolvedSession, target: bytes
+) -> token_sending.Request:
+    """The target, the client's lines and a further line, with the token in its place.
+
+    The endpoints get it as a bearer token, and are told how it goes to an upstream.
+    """
+    if route.in_process:
+        return token_sending.Request(target, head.passed, entry.token_line)
+    if route.action.send_token is not None:
+        return token_sending.put(route.action.send_token, entry.token, target, head.passed)
+    assert entry.sending is not None
+    by_cookie = head.cookie is not None
+    return token_sending.put_as_it_came(
+        entry.sending, entry.token, target, head.passed, by_cookie=by_cookie
+    )
 
 
 def _forwarding_lines(head: RequestHead, peer: Peer) -> bytes:

@@ -20,8 +20,10 @@ from gateway.relay.outcomes import Refused
 _TRACEPARENT = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2}).*"
 )
+# A backend's own cookie may hold `Bearer ` before the token, in quotes or in escapes.
 _KEY_COOKIE = re.compile(
-    rb"[ \t]*+([^=;\s]++)[ \t]*+=[ \t]*+\"?%b\"?[ \t]*+" % keys.SPELLED_PATTERN.pattern
+    rb"[ \t]*+([^=;\s]++)[ \t]*+=[ \t]*+\"?(?:(?i:bearer|token|jwt)(?:[ +]|%%20))?%b\"?[ \t]*+"
+    % keys.SPELLED_PATTERN.pattern
 )
 _REFRESH_COOKIE = re.compile(
     rb"[ \t]*+([^=;\s]++)[ \t]*+=[ \t]*+\"?(%b)\"?[ \t]*+" % REFRESH_KEY_PATTERN.pattern

@@ -51,6 +51,7 @@ class RequestReader:
         identity: Iterable[str],
         max_fields: int,
         key_field: str | None = None,
+        token_fields: Iterable[str] = (),
     ) -> None:
         """Take the rules of one gateway.
 
@@ -58,6 +59,7 @@ class RequestReader:
         identity: the names of the fields that tell upstreams the subject
         max_fields: the number of lines that a head may have
         key_field: a field in which a key may come, beside Authorization
+        token_fields: the fields in which upstreams get tokens; no trailer has such a name
         """
         self._max_fields = max_fields
         self._instance = b"latchkey (" + instance.encode() + b")"
@@ -80,6 +82,7 @@ class RequestReader:
         }
         if key_field is not None:
             self._by_name[key_field.lower().encode()] = request_fields.key_field
+        self._token_fields = frozenset(fold(name.encode()) for name in token_fields)
         self._read_folded = {fold(name) for name in self._by_name}
         self._rules = FieldRules(self._classify)
 
@@ -122,7 +125,9 @@ class RequestReader:
 
     def may_trail(self, name: bytes) -> bool:
         """Whether a trailer of this folded name may pass (RFC 9110 §6.5.1)."""
-        return name not in NEVER_TRAILERS and not self._guards(name)
+        if name in NEVER_TRAILERS or name in self._token_fields:
+            return False
+        return not self._guards(name)
 
     def _classify(self, name: bytes) -> Rule | None:
         """The rule of a name; None if its lines pass.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gateway.config.login_places import has_pending, key_places
 from gateway.config.realms import CALLERS, realms
+from gateway.config.token_places import token_fields
 from gateway.core.http.forwarding import Trusted
 from gateway.core.http.refusals import Refusal
 from gateway.core.http.shares import Shares
@@ -78,9 +79,13 @@ def build_relay(
         identity=config.identity,
         max_fields=config.limits.fields,
         key_field=config.keys.field,
+        token_fields=token_fields(config),
     )
     verify_endpoint = VerifyEndpoint(
-        requests, identity=config.identity, key_field=config.keys.field
+        requests,
+        identity=config.identity,
+        key_field=config.keys.field,
+        token_fields=token_fields(config),
     )
     load = _load(config, clients)
     cookies = _trusted_cookies(config)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.config.login_places import backend_paths, logout_paths, max_bodies
 from gateway.config.own_tokens import minter
+from gateway.config.token_places import token_sending
 from gateway.core.http.addresses import share_a_server
 from gateway.core.http.cors import Policy
 from gateway.core.http.paths import BackendPaths
@@ -60,6 +61,7 @@ class RouteBuilder:
                 host=b"" if pool is None else pool.host,
                 keeps_host=captures or upstream is None or upstream.host == "client",
                 token=self._route_tokens(rule.token),
+                send_token=token_sending(rule, self._config),
                 captures=number if captures else None,
                 varies=self._key_fields if rule.auth == "optional" else (),
             ),
