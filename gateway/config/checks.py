@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gateway.config.complaints import suggest
 from gateway.config.document import Document, Where
+from gateway.config.login_places import login_of_route
 from gateway.config.model import Config
 from gateway.config.own_tokens import JWKS_PATH
 from gateway.config.problems import Problem
@@ -45,6 +46,7 @@ def check(config: Config, document: Document) -> list[Problem]:
         *_accepted_tokens(config, document),
         *_sent_refresh_tokens(config, document),
         *_captures(config, document),
+        *_beginnings(config, document),
         *_field_names(config, document),
         *_token_sendings(config, document),
         *_secrets(config, document),
@@ -256,6 +258,33 @@ def _captures(config: Config, document: Document) -> Iterator[Problem]:
                 document.problem(where, f"needs verify on the login at {unverified}, or a place"),
                 hint="otherwise any text of a user that the upstream repeats would become the "
                 "session's token: write captures: /data/token, header:X-Token or cookie:jwt",
+            )
+
+
+def _beginnings(config: Config, document: Document) -> Iterator[Problem]:
+    """Routes where sessions begin, without one login whose rules hold for them.
+
+    Without `verify`, texts of users at the named place would be tokens on all paths of a prefix.
+    """
+    for at, route in enumerate(config.routes):
+        if not route.begins_sessions:
+            continue
+        paths = [login.path for login in config.login if login.token_place is not None]
+        login = login_of_route(config, route)
+        if route.login is not None and login is None:
+            hint = suggest(route.login, paths)
+            problem = document.problem(("routes", at, "login"), "names no login of kind backend")
+            yield replace(problem, hint=hint)
+        elif login is None:
+            problem = document.problem(
+                ("routes", at, "captures"),
+                "needs one login of kind backend at its upstream, where sessions begin",
+            )
+            yield replace(problem, hint=f"name one: login: {paths[0]}" if paths else "")
+        elif login.believes_tokens and route.path.endswith("*"):
+            yield document.problem(
+                ("routes", at, "captures"),
+                f"needs verify on the login at {login.path}, since sessions begin on all its paths",
             )
 
 

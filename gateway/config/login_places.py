@@ -8,7 +8,9 @@ from gateway.core.logins import carriers
 from gateway.core.logins.token_places import TokenPlace
 
 if TYPE_CHECKING:
+    from gateway.config.login_sections import LoginSection
     from gateway.config.model import Config
+    from gateway.config.route_sections import RouteOptions
     from gateway.core.logins.login_paths import LoginPath
 
 
@@ -39,6 +41,21 @@ def key_places(config: Config) -> list[TokenPlace]:
 def token_places(config: Config) -> list[TokenPlace]:
     """The places of tokens in the replies of backends to logins."""
     return [login.token_place for login in config.login if login.token_place is not None]
+
+
+def login_of_route(config: Config, rule: RouteOptions) -> LoginSection | None:
+    """The login by whose rules sessions begin on a route.
+
+    It is the one that the route names, or the only one that asks the same upstream.
+    """
+    if not rule.begins_sessions:
+        return None
+    named, others = rule.login, [login for login in config.login if login.token_place is not None]
+    if named is not None:
+        return next((login for login in others if login.path == named), None)
+    upstream = rule.upstream
+    found = [login for login in others if login.backend_paths[0].upstream == upstream]
+    return found[0] if len(found) == 1 else None
 
 
 def has_pending(config: Config) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     Field,
@@ -248,10 +248,15 @@ class UpstreamLoginSection(PasswordLoginSection):
     max_reply: Size = 2**20
     failed: PointerText = parse_pointer("/errors")
     pending: PointerText | None = None
+    cross_site: Literal["refuse", "allow"] = "refuse"
 
     @property
     def paths(self) -> tuple[LoginPath, ...]:
-        return tuple(replace(path, upstream=self.upstream) for path in super().paths)
+        may_be_led_to = self.cross_site == "allow"
+        return tuple(
+            replace(path, upstream=self.upstream, may_be_led_to=may_be_led_to)
+            for path in super().paths
+        )
 
     @property
     def backend_paths(self) -> tuple[BackendPath, ...]:
@@ -260,6 +265,12 @@ class UpstreamLoginSection(PasswordLoginSection):
     @property
     def pending_place(self) -> JsonPointer | None:
         return self.pending
+
+    @model_validator(mode="after")
+    def _visits_fit(self) -> Self:
+        if self.cross_site == "allow" and "GET" not in self.methods:
+            raise ValueError("cross_site: allow is for visits: methods must hold GET")
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -135,6 +135,7 @@ class RouteAction(Model):
     body_idle: Annotated[Duration, Field(gt=0)] | None = None
     body_size: Size | None = None
     captures: CapturedPlace = None
+    login: ExactPath | None = None
     max_reply: Size = 2**20
 
     @model_validator(mode="before")
@@ -163,13 +164,20 @@ class RouteAction(Model):
 class RouteOptions(RouteAction, RouteAccess, RouteMatch):
     """One rule: what it matches, who may pass, where it goes."""
 
+    @property
+    def begins_sessions(self) -> bool:
+        """Whether a captured token may begin a session, as a login does."""
+        return self.captures is not None and self.auth == "optional"
+
     @model_validator(mode="after")
     def _groups_fit(self) -> RouteOptions:
         prefix = (self.strip_prefix or "").rstrip("/")
         if prefix and not (self.path == prefix or self.path.startswith(prefix + "/")):
             raise ValueError(f"path {self.path} does not begin with strip_prefix {prefix}")
-        if self.captures is not None and (self.auth != "required" or self.accept_jwt == "verify"):
-            raise ValueError("captures need a session: auth must be required, without accept_jwt")
+        if self.captures is not None and (self.auth == "public" or self.accept_jwt == "verify"):
+            raise ValueError("captures look at keys: auth cannot be public, nor go with accept_jwt")
+        if self.login is not None and not self.begins_sessions:
+            raise ValueError("login goes with captures and auth: optional, where sessions begin")
         if self.token is not None and self.auth == "public":
             raise ValueError("token needs a session: auth cannot be public")
         if self.token is not None and self.accept_jwt == "verify":

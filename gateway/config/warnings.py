@@ -49,6 +49,7 @@ def warnings(config: Config, document: Document) -> list[Problem]:
             *_named_spellings(config, document),
             *_unverified_tokens(config, document),
             *_starred_origins(config, document),
+            *_visits_from_other_sites(config, document),
             *_unlimited_sessions(config, document),
             *_idle_beyond_max_age(config, document),
             *_plain_cookies(config, document),
@@ -103,6 +104,19 @@ def _unverified_tokens(config: Config, document: Document) -> Iterator[Problem]:
         else:
             continue
         yield replace(document.problem(("login", at, "token"), message), hint=_VERIFY)
+
+
+def _visits_from_other_sites(config: Config, document: Document) -> Iterator[Problem]:
+    for at, login in enumerate(config.login):
+        if any(path.may_be_led_to for path in login.paths):
+            yield replace(
+                document.problem(
+                    ("login", at, "cross_site"),
+                    "lets another site log its visitors in as a user of its choice (login CSRF), "
+                    "unless the backend ties the link to the browser",
+                ),
+                hint="let it check a state that it has put into a cookie before (RFC 6749 §10.12)",
+            )
 
 
 def _named_spellings(config: Config, document: Document) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from aiohttp import web
 from gateway.concurrency.off_loop import off_loop
 from gateway.core.http import caller_fields, refusals
 from gateway.core.logins import cookie_deletions, token_sending
+from gateway.core.logins.request_echo import EchoDetector
 from gateway.core.logins.request_readings import UnreadableRequest, readings
 from gateway.core.logins.token_sending import TokenSending
 from gateway.core.sessions import keys, subjects
@@ -111,6 +112,23 @@ def with_token(
 def session_token(request: web.Request) -> str:
     """The token of the caller's session, which the relay has put in the key's place."""
     return request.headers.get("Authorization", "").partition(" ")[2]
+
+
+def own_fields(request: web.Request) -> Iterator[tuple[str, str]]:
+    """The client's own fields, without those of its session.
+
+    With a session, Authorization holds that session's token, which the relay has put there in place
+    of the key. Without one it is the client's own, Basic for instance.
+    """
+    has_session = session_id(request) is not None
+    for name, value in passed_fields(request):
+        if not (has_session and name.lower() == "authorization"):
+            yield name, value
+
+
+async def sent_by(request: web.Request) -> EchoDetector:
+    """All that the client has sent."""
+    return EchoDetector(request.raw_path, own_fields(request), await request.read())
 
 
 def by_cookie(request: web.Request) -> bool:

@@ -1,4 +1,4 @@
-"""Routes that capture: a token in a reply replaces the session's token.
+"""Routes that capture: a token in a reply replaces the session's token, or begins one.
 
 The relay decides on such a request as on any other, and sends it here in place of its upstream. The
 reply has to be read as a whole, as a login's reply has. The client gets its key in place of the new
@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from gateway.config.login_places import key_cookies, key_places
+from gateway.config.login_places import key_cookies, key_places, login_of_route
 from gateway.config.token_places import token_sending
 from gateway.core.http import caller_fields, refusals
 from gateway.core.http.origins import plain_authority
 from gateway.core.logins import carriers, cookie_deletions, cookie_logouts
 from gateway.core.logins.replies import Reply, UnreadableReply, field_and_cookie
-from gateway.core.logins.request_echo import EchoDetector
 from gateway.core.sessions import devices, keys
 from gateway.core.sessions.keys import Key
 from gateway.core.tokens.claims import BadToken, read_claims
@@ -32,14 +31,17 @@ from gateway.endpoints.callers import (
     cookies_with_keys,
     kept_cookie,
     other_sessions,
-    passed_fields,
+    own_fields,
     presented_key,
+    sent_by,
     session_id,
     session_token,
     with_token,
 )
 from gateway.endpoints.logout_service import LogoutService
-from gateway.endpoints.token_capture import TokenCapture, cookie_of
+from gateway.endpoints.own_site import ROUTE_CORS
+from gateway.endpoints.session_start import SessionStart
+from gateway.endpoints.token_capture import NewLogin, TokenCapture, cookie_of
 from gateway.logins import Attempt, Login
 from gateway.logins._asking import scrub, swap
 from gateway.logins._throttled_routes import ThrottledRequest, ThrottledRoutes
@@ -48,6 +50,7 @@ from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
+    from gateway.config.route_sections import RouteOptions
 
 
 def capturing(captures: CaptureEndpoint) -> Middleware:
@@ -82,6 +85,11 @@ class CaptureEndpoint:
         self._own_cookies = key_cookies(config)
         self._unknown = carriers.unknown_to_backends(config.keys.cookie, key_places(config))
         self._throttled_routes = ThrottledRoutes(config, sessions)
+        self._starts = {
+            number: SessionStart(config, rule, section, logins[section.path])
+            for number, rule in enumerate(config.routes)
+            if (section := login_of_route(config, rule)) is not None
+        }
 
     async def __call__(self, request: web.Request, number: int) -> web.Response:
         """Ask the upstream, and keep the token of its reply.
@@ -89,27 +97,42 @@ class CaptureEndpoint:
         Raises `EndpointRefused`, `BackendFailed` and `StoreUnavailable`, and changes nothing then;
         `TooManyFailures` for a request that could be one guess too many.
         """
-        rule = self._rules[number]
+        rule, start = self._rules[number], self._starts.get(number)
+        if start is not None:
+            request[ROUTE_CORS] = start.cors
         key = keys.parse_key((presented_key(request) or "").encode())
-        assert key is not None  # the relay tells it on each route that captures
         assert rule.upstream is not None  # a rule that captures has one
         attempt, (path, _, _) = await _attempt(request), request.raw_path.partition("?")
         counting = self._throttled_routes.throttled(
-            attempt, rule.upstream, path, keys.session_id(key)
+            attempt,
+            rule.upstream,
+            path,
+            None if key is None else keys.session_id(key),
+            is_start=start is not None,
         )
         async with counting as throttled:
-            return await self._answer(request, number, key, throttled)
+            reply = await self._ask(request, number)
+            is_pending = start is not None and start.is_pending(reply)
+            if key is not None and not is_pending:
+                with suppress(NewLogin):
+                    return await self._answer(request, rule, reply, key, throttled)
+            assert start is not None  # only where sessions begin, a request may have none
+            return await start(request, reply, throttled)
 
     async def _answer(
-        self, request: web.Request, number: int, key: Key, throttled: ThrottledRequest
+        self,
+        request: web.Request,
+        rule: RouteOptions,
+        reply: Reply,
+        key: Key,
+        throttled: ThrottledRequest,
     ) -> web.Response:
-        rule = self._rules[number]
-        reply = await self._ask(request, number)
+        """Answer a caller with a session. Raises `NewLogin`."""
         kept_in = next(iter(cookies_with_keys(request)), None)
         captured = None
         try:
             if not reply.is_refusal:
-                sent = await _sent(request)
+                sent = await sent_by(request)
                 captured = await self._tokens.capture(request, rule, reply, key, sent)
             if captured is None:
                 shown = await scrub(reply)
@@ -181,7 +204,7 @@ async def _attempt(request: web.Request) -> Attempt:
     return Attempt(
         method=request.method,
         query=mark + query,
-        fields=tuple(line for line in passed_fields(request) if line[0].lower() != "authorization"),
+        fields=tuple(own_fields(request)),
         body=await request.read(),  # the relay sees to its size
         address=headers.get("X-Real-IP", "unknown"),
         device=devices.label(headers.get("User-Agent", "")),
@@ -191,12 +214,3 @@ async def _attempt(request: web.Request) -> Attempt:
         cookie=None,
         authority=plain_authority(asked_host(request)),
     )
-
-
-async def _sent(request: web.Request) -> EchoDetector:
-    """All that the client has sent.
-
-    The token is left out, because the relay has put it in place of the key.
-    """
-    fields = [line for line in passed_fields(request) if line[0].lower() != "authorization"]
-    return EchoDetector(request.raw_path, fields, await request.read())

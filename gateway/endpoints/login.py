@@ -24,7 +24,6 @@ from gateway.endpoints.callers import deletions
 from gateway.endpoints.forms import form_field
 from gateway.endpoints.login_attempts import AttemptReader, is_preflight, read_body
 from gateway.endpoints.login_page import LoginPageEndpoint
-from gateway.endpoints.own_site import is_own_site
 from gateway.endpoints.refresh import RefreshEndpoint
 from gateway.logins import Answer, Attempt, LoggedIn, LoginRefused
 from gateway.pages.rendering import REFUSAL
@@ -82,11 +81,11 @@ class LoginEndpoint:
             return await self._refresh.answer(request, body)
         attempt = self._attempts.attempt(request, body)
         if not self._path.skips_origin_check:
-            _require_own_site(request, attempt)
+            _require_own_site(attempt)
         retry_page: RetryPage = partial(self._retry_page, request, body)
         request[RETRY_PAGE] = retry_page
         try:
-            return _with_one_key(request, await self._answer(attempt))
+            return with_one_key(request, await self._answer(attempt))
         except LoginRefused as failed:
             response = refuse(request, failed.refusal, again=failed.again)
             for cookie in failed.cookies:
@@ -114,19 +113,19 @@ class LoginEndpoint:
         return pages.show(request, REFUSAL, status, notice=notice, back=None, again=again)
 
 
-def _require_own_site(request: web.Request, attempt: Attempt) -> None:
+def _require_own_site(attempt: Attempt) -> None:
     """Raises `EndpointRefused` for a login that another site's page causes.
 
     It could log a visitor in as another subject, or out (CWE-352). Without a cookie, a browser does
     nothing for another site.
     """
-    sets = attempt.cookie is not None and not is_own_site(request)
+    sets = attempt.cookie is not None and not attempt.may_set_cookie
     ends = bool(attempt.replaces) and attempt.is_foreign
     if sets or ends:
         raise EndpointRefused(refusals.CROSS_SITE)
 
 
-def _with_one_key(request: web.Request, reply: Reply) -> web.Response:
+def with_one_key(request: web.Request, reply: Reply) -> web.Response:
     """A login's reply, which deletes the cookies of replaced sessions.
 
     The browser would send them beside the new key.

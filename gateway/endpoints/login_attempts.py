@@ -24,7 +24,13 @@ from gateway.endpoints.callers import (
     session_id,
 )
 from gateway.endpoints.forms import form_field
-from gateway.endpoints.own_site import comes_from_other_site, is_secure, own_origin
+from gateway.endpoints.own_site import (
+    comes_from_other_site,
+    is_own_site,
+    is_secure,
+    is_visit,
+    own_origin,
+)
 from gateway.logins import Attempt
 
 if TYPE_CHECKING:
@@ -72,6 +78,7 @@ class AttemptReader:
         """The request as an attempt to log in."""
         headers = request.headers
         _, mark, query = request.raw_path.partition("?")
+        may_lead = self._path.may_be_led_to and is_visit(request)
         return Attempt(
             method=request.method,
             query=mark + query,
@@ -81,9 +88,10 @@ class AttemptReader:
             device=devices.label(headers.get("User-Agent", "")),
             request_id=headers.get("X-Request-Id", ""),
             replaces=_replaced(request),
-            is_foreign=comes_from_other_site(request),
+            is_foreign=not may_lead and comes_from_other_site(request),
             cookie=self._cookie(request, body),
             origin=own_origin(request, self._keys),
+            may_set_cookie=may_lead or is_own_site(request),
             authority=plain_authority(asked_host(request)),
             login_states=_cookies(headers.get(caller_fields.LOGIN_STATES, "")),
         )

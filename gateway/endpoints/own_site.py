@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 # The origins whose pages may ask beside the site's own.
 CORS: web.AppKey[Policy | None] = web.AppKey("cors")
 
+# The same on a route, which has a policy of its own.
+ROUTE_CORS: web.RequestKey[Policy | None] = web.RequestKey("route_cors")
+
 
 def require_own_site(request: web.Request) -> None:
     """Raises `EndpointRefused` if another site's page may have caused this.
@@ -38,7 +41,7 @@ def is_own_site(request: web.Request) -> bool:
         site=request.headers.get("Sec-Fetch-Site"),
         origin=request.headers.get("Origin"),
         host=asked_host(request),
-        policy=request.config_dict[CORS],
+        policy=request.get(ROUTE_CORS, request.config_dict[CORS]),
     )
 
 
@@ -49,6 +52,16 @@ def comes_from_other_site(request: web.Request) -> bool:
     """
     says = "Sec-Fetch-Site" in request.headers or "Origin" in request.headers
     return says and not is_own_site(request)
+
+
+def is_visit(request: web.Request) -> bool:
+    """Whether a person goes to this page, by a link or a redirect from anywhere.
+
+    Frames, images and scripts do not: browsers mark these (Fetch Metadata §2).
+    """
+    mode = request.headers.get("Sec-Fetch-Mode", "navigate")
+    target = request.headers.get("Sec-Fetch-Dest", "document")
+    return request.method in ("GET", "HEAD") and (mode, target) == ("navigate", "document")
 
 
 def is_secure(request: web.Request, section: Keys) -> bool:

@@ -17,10 +17,10 @@ from gateway.core.logins import reply_tokens
 from gateway.core.logins.replies import Reply, field_and_cookie
 from gateway.core.logins.reply_tokens import Found, InField, NoToken
 from gateway.core.logins.request_echo import EchoDetector
-from gateway.core.sessions import keys
+from gateway.core.sessions import keys, subjects
 from gateway.core.sessions.keys import Key
 from gateway.core.sessions.session import Session
-from gateway.core.tokens.claims import BadToken, NotVerified
+from gateway.core.tokens.claims import BadToken, NotVerified, OtherKind
 from gateway.endpoints.answers import EndpointRefused
 from gateway.endpoints.callers import asked_host, cookies_with_keys
 from gateway.logins import Login
@@ -45,6 +45,10 @@ class Captured:
     session: Session
 
 
+class NewLogin(Exception):
+    """The token is for another session than the caller's: it begins one."""
+
+
 class TokenCapture:
     """Puts tokens of upstreams' replies into sessions."""
 
@@ -64,7 +68,8 @@ class TokenCapture:
         """Put the token of a reply into the session.
 
         Returns None if the reply holds no token, or if the session's tokens come from no upstream.
-        Raises `EndpointRefused`, `BackendFailed` and `StoreUnavailable`.
+        Raises `EndpointRefused`, `BackendFailed` and `StoreUnavailable`, and `NewLogin` where
+        sessions begin.
 
         rule: the route's options in config.yaml
         key: opens and seals the session
@@ -84,8 +89,10 @@ class TokenCapture:
         while True:
             session, record = await writer.read(key, current)
             if session is None or session.ends_at <= time.time():
-                raise EndpointRefused(refusals.BAD_KEY)
+                raise NewLogin if rule.begins_sessions else EndpointRefused(refusals.BAD_KEY)
             login = self._logins.get(session.login)
+            if rule.begins_sessions and _is_of_others(session, login):
+                raise NewLogin
             if login is None or login.token_replacement is None:
                 return None
             try:
@@ -96,6 +103,8 @@ class TokenCapture:
             except NoToken:
                 return None
             except (BadToken, OtherSubject, KeysUnavailable) as error:
+                if rule.begins_sessions and isinstance(error, OtherSubject | OtherKind):
+                    raise NewLogin from None
                 raise self._unusable(request, session, error) from None
             before = (session.token, session.refresh, session.cookie)
             session = replace(session, cookie=_kept_cookie(request, rule, reply, found, session))
@@ -137,6 +146,16 @@ class TokenCapture:
                 request_id=headers.get("X-Request-Id", ""),
             )
         )
+
+
+def _is_of_others(session: Session, login: Login | None) -> bool:
+    """Whether a captured token cannot be the session's.
+
+    Tokens that name no subject may be two people's: if the session were another person's, who has
+    put its cookie into this browser, that person would have the token.
+    """
+    captures = login is not None and login.token_replacement is not None
+    return not captures or subjects.is_unnamed(session.subject)
 
 
 def _refusal(error: Exception) -> Refusal:

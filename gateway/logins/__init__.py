@@ -20,7 +20,7 @@ from gateway.core.http.refusals import Refusal
 from gateway.core.logins.carriers import KeyCookie
 from gateway.core.logins.kinds import class_name
 from gateway.core.logins.replies import Reply
-from gateway.core.logins.token_places import JsonPointer
+from gateway.core.logins.token_places import JsonPointer, TokenPlace
 from gateway.core.sessions.realms import Realm
 from gateway.core.sessions.session import Session
 from gateway.outbound.backends import BackendFailed, Backends
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gateway.config.login_sections import LoginSection
     from gateway.config.token_sections import Verify
     from gateway.core.logins.login_paths import LoginPath
+    from gateway.core.logins.request_echo import EchoDetector
     from gateway.core.tokens.minting import Minter
     from gateway.logins._refresh_calls import RefreshCalls
     from gateway.logins._token_replacement import TokenReplacement
@@ -49,9 +50,11 @@ class Attempt:
     device: str  # its label
     request_id: str
     replaces: tuple[str, ...]  # ids of the sessions whose keys the browser sent in cookies
-    is_foreign: bool  # a browser marks it as caused by another site
+    is_foreign: bool  # a browser marks it as caused by another site, which may not cause it
     cookie: KeyCookie | None  # carries the key; None: the reply does
+    path: str = ""  # as the client sees it; "": the login's
     origin: str = ""  # the gateway's, as the client names it
+    may_set_cookie: bool = True  # the site's own pages, or a site that may, caused it
     authority: str = ""  # the host and port in the request; "" if they are not plain
     # The cookies that hold login states (see `core.logins.login_state`), by their names.
     login_states: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -152,6 +155,20 @@ class Login(ABC):
     @abstractmethod
     async def __call__(self, attempt: Attempt) -> Reply:
         """Answer the client. Raises `BackendFailed` and `StoreUnavailable`."""
+
+    async def begin(
+        self, attempt: Attempt, reply: Reply, place: TokenPlace, sent: EchoDetector
+    ) -> Reply | None:
+        """Begin a session by the reply of an upstream to a captured request.
+
+        attempt: the request
+        place: the place of the token in the reply
+        sent: all that the client has sent
+
+        Returns the reply for the client; None if it neither hands out a token nor announces a
+        second step. Raises as a call does, and `UnreadableReply`.
+        """
+        return None
 
     def answer_at(self, path: LoginPath) -> Answer:
         """The callable that answers at one of the section's paths."""

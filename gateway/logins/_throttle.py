@@ -105,10 +105,10 @@ class LoginThrottle:
                 continues=continues,
             )
         except TooManyFailures:
-            self._failed(attempt, refusals.TOO_MANY_ATTEMPTS.reason)
+            self.report_failed(attempt, refusals.TOO_MANY_ATTEMPTS.reason)
             raise
         except StoreUnavailable:
-            self._failed(attempt, refusals.STORE_DOWN.reason)
+            self.report_failed(attempt, refusals.STORE_DOWN.reason)
             raise
 
     def _counted_at(self, attempt: Attempt) -> str:
@@ -133,12 +133,17 @@ class LoginThrottle:
             else:
                 await self._failures.release(counted)
 
+    async def has_begun(self, continues: Collection[str]) -> bool:
+        """Whether a first step has handed out one of these texts. Raises `StoreUnavailable`."""
+        return await self._failures.has_begun(continues)
+
     async def remember(self, counted: CountedAttempt, handed_out: Collection[str]) -> None:
         """Remember what the reply hands out for a second step at the same account."""
         with suppress(StoreUnavailable):
             await self._failures.remember(counted, handed_out)
 
-    def _failed(self, attempt: Attempt, reason: str) -> None:
+    def report_failed(self, attempt: Attempt, reason: str) -> None:
+        """Report an attempt that has failed, or that may not be made."""
         self._report(
             Event(
                 "login_failed",

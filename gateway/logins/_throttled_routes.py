@@ -2,23 +2,29 @@
 
 A client with a session could try the passwords of others there. A request that holds a password
 counts as an attempt at the login whose backend it reaches: for the accounts that it names, or else
-for its own session. So users who share an address do not lock each other out.
+for its own session. So users who share an address do not lock each other out. Where sessions begin,
+an anonymous request counts as at a login, and a code counts as well: for the account that began the
+login, if it continues one.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.core.http import paths
 from gateway.core.http.addresses import share_a_server
 from gateway.core.http.paths import AmbiguousPath, BackendPaths
-from gateway.core.logins import login_outcomes
+from gateway.core.logins import denials, login_outcomes
 from gateway.core.logins.login_outcomes import Outcome
+from gateway.core.logins.mfa import steps
+from gateway.core.logins.mfa.steps import NOTHING_TRIED, Step
 from gateway.core.logins.replies import Reply
+from gateway.core.logins.request_echo import EchoDetector
 from gateway.core.logins.throttle_keys import HIDDEN
-from gateway.logins import Attempt
+from gateway.logins import Attempt, Pending
 from gateway.logins._throttle import LoginThrottle, passwords_in
 from gateway.outbound.backends import BackendFailed
 from gateway.store.sessions import Sessions
@@ -29,25 +35,58 @@ if TYPE_CHECKING:
 _REFUSED = 400
 
 
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What a request may try."""
+
+    passwords: int
+    step: Step
+    continues: bool  # the login that a first step began
+
+    @property
+    def is_one(self) -> bool:
+        return bool(self.passwords) or self.continues or self.step.has_code
+
+
 class ThrottledRequest:
     """A request that may be a guess. It has failed unless its answer succeeds."""
 
     outcome: Outcome = "failed"
+    status = 0  # of the upstream's answer, once it has come
+    handed_out: Collection[str] = ()  # what continues the login that it begins
 
-    def __init__(self, *, is_login: bool) -> None:
+    def __init__(self, guess: Guess, sent: EchoDetector, *, is_login: bool) -> None:
         """`is_login`: the request reaches the path of a backend's login."""
-        self._is_login = is_login
+        self._guess = guess
+        self._sent = sent
+        self._needs_token = guess.continues or (bool(guess.passwords) and is_login)
 
     def answered(self, reply: Reply, *, captured: bool) -> None:
-        """Note the upstream's answer.
+        """Note the upstream's answer. Raises `UnreadableReply`.
 
-        `captured`: it held a token of the session's subject. At a login's path only a token is a
-        success. Elsewhere a request may have set a password, or confirmed one.
+        `captured`: it held a token of the session's subject. At a login's path, and for a code that
+        continues a login, only a token is a success. Elsewhere a request may have set a password,
+        or confirmed one, and a code may be of another kind.
         """
-        if captured or (reply.status < _REFUSED and not self._is_login):
-            self.outcome = "undecided"
-        elif reply.status >= _REFUSED:
+        self.status = reply.status
+        if reply.status >= _REFUSED:
             self.outcome = login_outcomes.of_status(reply.status)
+        elif captured or not (self._needs_token or self._is_denied(reply)):
+            self.outcome = "undecided"
+
+    def began(self, reply: Reply) -> None:
+        """Note the answer that holds a key, or announces the second step of a login."""
+        self.status = reply.status
+        if not isinstance(reply, Pending):
+            self.outcome = "succeeded"
+            return
+        if not self._sent.is_large:
+            self.handed_out = steps.handed_out(reply, self._sent.is_echo)
+        if self._guess.step.is_first and self._guess.passwords == 1:
+            self.outcome = "undecided"
+
+    def _is_denied(self, reply: Reply) -> bool:
+        return not self._guess.passwords and denials.any_denies(reply)
 
 
 class ThrottledRoutes:
@@ -69,30 +108,66 @@ class ThrottledRoutes:
 
     @asynccontextmanager
     async def throttled(
-        self, attempt: Attempt, upstream: str, path: str, session_id: str
+        self,
+        attempt: Attempt,
+        upstream: str,
+        path: str,
+        session_id: str | None,
+        *,
+        is_start: bool,
     ) -> AsyncIterator[ThrottledRequest]:
         """Count a request to this path of an upstream, if it could be a guess.
+
+        session_id: the caller's session; None for an anonymous caller
+        is_start: sessions begin here, so it may be any step of a login
 
         Raises `TooManyFailures` and `StoreUnavailable`.
         """
         logins = self._logins.get(upstream, [])
         reached = _reached(logins, path)
-        throttled = ThrottledRequest(is_login=reached is not None)
         throttle = reached or next((throttle for _, throttle in logins), self._elsewhere)
-        passwords = 0 if throttle.is_off else await passwords_in(attempt)
-        if not passwords:
+        guess = await _guess(attempt, throttle, is_start=is_start)
+        sent = EchoDetector(attempt.query, attempt.fields, attempt.body)
+        throttled = ThrottledRequest(guess, sent, is_login=reached is not None)
+        if not guess.is_one:
             yield throttled
             return
-        throttle_keys = {**throttle.keys(attempt)}
-        if throttle_keys.pop(HIDDEN, None) is not None:
-            throttle_keys[f"session {session_id}"] = ()
-        counted = await throttle.admit(attempt, throttle_keys, passwords=passwords)
+        counted = await throttle.admit(
+            attempt,
+            _throttle_keys(attempt, throttle, guess, session_id),
+            passwords=max(1, guess.passwords),
+            continues=guess.step.continues,
+        )
         try:
             yield throttled
         except BackendFailed as failed:
             await throttle.settle(counted, login_outcomes.of_refusal(failed.refusal))
             raise
+        await throttle.remember(counted, throttled.handed_out)
         await throttle.settle(counted, throttled.outcome)
+        if is_start and throttled.outcome == "failed":
+            throttle.report_failed(attempt, f"status_{throttled.status}")
+
+
+async def _guess(attempt: Attempt, throttle: LoginThrottle, *, is_start: bool) -> Guess:
+    """What a request may try: also a step of a login, where sessions begin."""
+    if throttle.is_off:
+        return Guess(0, NOTHING_TRIED, continues=False)
+    step = throttle.step(attempt) if is_start else NOTHING_TRIED
+    continues = bool(step.continues) and await throttle.has_begun(step.continues)
+    return Guess(await passwords_in(attempt), step, continues)
+
+
+def _throttle_keys(
+    attempt: Attempt, throttle: LoginThrottle, guess: Guess, session_id: str | None
+) -> Mapping[str, Collection[str]]:
+    """The accounts that a request names, or else the login or the session that it is part of."""
+    keys = {**throttle.keys(attempt)}
+    if session_id is not None and keys.pop(HIDDEN, None) is not None:
+        keys[f"session {session_id}"] = ()
+    elif set(keys) == {HIDDEN} and guess.step.tokens:
+        return {f"step {token}": () for token in guess.step.tokens}
+    return keys
 
 
 def _reached(

@@ -17,7 +17,7 @@ from gateway.core.logins.refresh_tokens import RefreshToken
 from gateway.core.logins.replies import Reply, UnreadableReply
 from gateway.core.logins.reply_tokens import Found, NoToken
 from gateway.core.logins.request_echo import EchoDetector
-from gateway.core.logins.token_places import Auto
+from gateway.core.logins.token_places import Auto, TokenPlace
 from gateway.core.sessions import subjects
 from gateway.core.sessions.keys import Key
 from gateway.core.sessions.session import Device
@@ -91,14 +91,32 @@ class BackendLogin(Login):
         if await off_loop(reply.is_large, denials.says_no, reply, self._config.failed):
             return await self._pass_denial(attempt, reply)
         try:
-            found, claims = await self._read_token(attempt, reply, sent)
+            return await self._begin(attempt, reply, self._config.token, sent)
         except NoToken:
             return await self._pass_without_token(attempt, reply)
+
+    async def begin(
+        self, attempt: Attempt, reply: Reply, place: TokenPlace, sent: EchoDetector
+    ) -> Reply | None:
+        with reporting_failures(self._sessions, attempt):
+            pending = await self._pending.passed(attempt, reply, sent)
+            if pending is not None or reply.is_refusal:
+                return pending
+            if await off_loop(reply.is_large, denials.says_no, reply, self._config.failed):
+                return None
+            try:
+                return await self._begin(attempt, reply, place, sent)
+            except NoToken:
+                return None
+
+    async def _begin(
+        self, attempt: Attempt, reply: Reply, place: TokenPlace, sent: EchoDetector
+    ) -> Reply:
+        """Begin a session with the token at a place of a reply. Raises `NoToken`."""
+        found, claims = await self._read_token(attempt, reply, place, sent)
         # Tried before a session is issued: a reply that cannot be rewritten is refused.
         await swap(reply, found, "")
-        if attempt.is_foreign and reply_tokens.is_in_cookie(reply, found):
-            # Another site would log its visitor in as another user (CWE-352). `endpoints.login`
-            # refuses that for the gateway's cookie; a backend's own shows up in the reply only.
+        if _is_foreign(attempt, in_cookie=reply_tokens.is_in_cookie(reply, found)):
             raise BackendFailed(refusals.CROSS_SITE)
         refresh = await self._refresh_token(reply, sent)
         return await self._issue(attempt, reply, found, claims=claims, refresh=refresh)
@@ -111,12 +129,12 @@ class BackendLogin(Login):
         return await self._pass_refusal(attempt, reply)
 
     async def _read_token(
-        self, attempt: Attempt, reply: Reply, sent: EchoDetector
+        self, attempt: Attempt, reply: Reply, place: TokenPlace, sent: EchoDetector
     ) -> tuple[Found, Claims]:
         """The reply's token and claims, if they are believed. Raises `NoToken`."""
         try:
             found = await find_token(
-                reply, self._config.token, sent, is_verified=self._config.verify is not None
+                reply, place, sent, is_verified=self._config.verify is not None
             )
             return found, await self._read(found.token)
         except BadToken as error:
@@ -176,7 +194,7 @@ class BackendLogin(Login):
             device=Device(attempt.device, attempt.address),
             token_expiry=claims.expires,
             refresh=refresh_tokens.dump(refresh),
-            cookie=reply_tokens.kept_cookie(reply, found, self._config.path),
+            cookie=reply_tokens.kept_cookie(reply, found, attempt.path or self._config.path),
             sending=token_sending.kept(reply_tokens.sending(reply, found)),
             renew_before=renew.before if renew and refresh else None,
         )
@@ -227,3 +245,13 @@ class BackendLogin(Login):
                 ", ".join(self._config.subject),
             )
         return subjects.unnamed(token)
+
+
+def _is_foreign(attempt: Attempt, *, in_cookie: bool) -> bool:
+    """Whether another site would log its visitor in as another user, or out (CWE-352).
+
+    `endpoints.login` refuses that before it asks a backend, unless a cookie of the backend's brings
+    the token (`in_cookie`): this shows up in the reply only.
+    """
+    sets = attempt.cookie is not None and not attempt.may_set_cookie
+    return sets or (attempt.is_foreign and (in_cookie or bool(attempt.replaces)))

@@ -5,9 +5,10 @@ Only verification needs PyJWT, which takes 2 MiB of a worker; so it is imported 
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 from gateway.core.tokens import claims
 from gateway.core.tokens.claims import BadToken, Claims
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from gateway.core.tokens.verification import Rules
 
 # Reads a token's claims. Raises `BadToken` (`NotVerified` where it verifies) and `KeysUnavailable`.
-ReadToken = Callable[[str], Awaitable[Claims]]
+ReadToken = Callable[[str], Coroutine[Any, Any, Claims]]
 
 
 def open_reader(config: Verify | None, key_sets: KeySets, skew: float) -> ReadToken:
@@ -43,6 +44,15 @@ def without_temporary(read: ReadToken, temporary: TemporaryTokens) -> ReadToken:
         return found
 
     return read_lasting
+
+
+def in_task(read: ReadToken) -> ReadToken:
+    """A reader that runs in a task of its own, for callers that run in none (`loop/eager.py`)."""
+
+    async def read_in_task(token: str) -> Claims:
+        return await asyncio.ensure_future(read(token))
+
+    return read_in_task
 
 
 def _at_its_word(skew: float) -> ReadToken:

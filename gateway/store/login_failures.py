@@ -162,6 +162,10 @@ class LoginFailures:
         if counted.account is not None:
             await bounded(self._remember(counted.account, handed_out), self._timeout)
 
+    async def has_begun(self, continues: Collection[str]) -> bool:
+        """Whether a first step has handed out one of these texts."""
+        return bool(await bounded(self._begun(continues), self._timeout))
+
     async def broke(self, counted: CountedAttempt) -> None:
         """The backend broke down over the attempt.
 

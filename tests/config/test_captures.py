@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.load import load
+from gateway.config.login_places import login_of_route
 from gateway.core.logins.token_places import Auto, Cookie, JsonPointer
 from tests.support.configs import problems, write
 
@@ -47,9 +48,11 @@ def test_what_is_read_as_a_whole_is_bounded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "what"),
     [
-        ("captures: true, auth: optional", "captures need a session"),
-        ("captures: true, auth: public", "captures need a session"),
-        ("captures: true, accept_jwt: verify", "captures need a session"),
+        ("captures: true, auth: public", "captures look at keys"),
+        ("captures: true, accept_jwt: verify", "captures look at keys"),
+        ("captures: true, auth: optional", "needs one login of kind backend at its upstream"),
+        ("captures: true, login: /one", "login goes with captures and auth: optional"),
+        ("auth: optional, login: /one", "login goes with captures and auth: optional"),
         ("captures: true, websocket: true", "captures read whole replies"),
         ("captures: true, extends_session: false", "extends_session cannot be false"),
         ("captures: nowhere", "names no place"),
@@ -108,3 +111,52 @@ def test_of_minted_sessions_nothing_is_captured(tmp_path: Path) -> None:
     text = "\n".join(line for line in lines if "kind: backend" not in line)
     [problem] = problems(tmp_path, text)
     assert "routes[0].captures: needs a login of kind backend" in problem
+
+
+BEGINS = """
+version: 1
+upstreams: {{shop: "http://127.0.0.1:9000", other: "http://a:1"}}
+login:
+  - {{kind: backend, path: /one, upstream: shop, subject_prefix: '', {one}}}
+  - {{kind: backend, path: /two, upstream: {two}, subject_prefix: ''}}
+routes: [{{path: {path}, upstream: shop, auth: optional, captures: /token, {more}}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("two", "more", "login"),
+    [
+        ("other", "", "/one"),
+        ("shop", "login: /one", "/one"),
+        ("shop", "login: /two", "/two"),
+        ("other", "login: /two", "/two"),
+    ],
+)
+def test_whose_rules_hold_where_sessions_begin(
+    tmp_path: Path, two: str, more: str, login: str
+) -> None:
+    """Those of the login that the route names, or of the only one that asks its upstream."""
+    text = BEGINS.format(one=VERIFY, two=two, path="/graphql", more=more)
+    config = load(write(tmp_path, text), {})
+    found = login_of_route(config, config.routes[0])
+    assert found is not None
+    assert found.path == login
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"two": "shop"}, "captures: needs one login of kind backend at its upstream"),
+        ({"more": "login: /twoo"}, "login: names no login of kind backend"),
+        ({"more": "login: /logout"}, "login: names no login of kind backend"),
+        (
+            {"path": "/auth/*", "one": "token: /token"},
+            "captures: needs verify on the login at /one",
+        ),
+    ],
+)
+def test_where_no_session_may_begin(tmp_path: Path, changes: dict[str, str], what: str) -> None:
+    """On all paths of a prefix, what users write may stand at the named place."""
+    text = BEGINS.format(**{"one": VERIFY, "two": "other", "path": "/auth", "more": "", **changes})
+    said = problems(tmp_path, text)
+    assert any(what in line for line in said), said

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from gateway.config.load import load, load_with_warnings
-from tests.support.configs import write
+from tests.support.configs import problems, write
 
 REPOSITORY = Path(__file__).parents[2]
 README = REPOSITORY / "README.md"
@@ -62,6 +62,22 @@ def test_a_lenient_upstream(tmp_path: Path) -> None:
     assert "upstreams.api.lenient: accepts responses that break HTTP/1.1" in warning
     upstream["lenient"] = False
     assert warned(tmp_path, upstreams={"api": upstream}) == []
+
+
+def test_visits_from_other_sites(tmp_path: Path) -> None:
+    """They may log a visitor in as another user; the hint says what prevents it."""
+    login = {"kind": "backend", "path": "/callback", "upstream": "api", "token": "cookie:jwt"}
+    visits = {**login, "methods": ["GET"], "cross_site": "allow"}
+    assert warned(tmp_path, login={**login, "methods": ["GET"]}) == []
+    [warning] = warned(tmp_path, login=visits)
+    assert "login.cross_site: lets another site log its visitors in" in warning
+    assert "(let it check a state" in warning
+
+
+def test_visits_go_with_get(tmp_path: Path) -> None:
+    login = {"kind": "backend", "path": "/callback", "upstream": "api", "cross_site": "allow"}
+    text = yaml.safe_dump(config(login=login))
+    assert any("methods must hold GET" in line for line in problems(tmp_path, text))
 
 
 def test_any_number_of_sessions(tmp_path: Path) -> None:

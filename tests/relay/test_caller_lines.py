@@ -44,8 +44,18 @@ def test_a_key_with_a_session_is_told() -> None:
         caller_fields.CARRIER: caller_fields.BY_HEADER,
     }
     assert caller_fields.KEY not in told(BEARER)
-    captured = told(BEARER, captures=3)
+    captured = told(BEARER, cookie="", captures=3)
     assert (captured[caller_fields.KEY], captured[caller_fields.CAPTURE]) == (KEY, "3")
+
+
+def test_an_anonymous_caller_of_a_route_that_captures() -> None:
+    """A login may begin there: with the client's own Authorization, and without a dead key."""
+    basic = "Authorization: Basic YTpi"
+    assert told(basic, captures=3) == {
+        caller_fields.CAPTURE: "3",
+        "Authorization": "Basic YTpi",
+    }
+    assert caller_fields.KEY not in told(BEARER, captures=3)
 
 
 def test_a_logout_by_cookie_is_told_the_key_and_the_cookie() -> None:

@@ -47,6 +47,14 @@ def is_denial(document: Any) -> bool:
     return any(_denies(_JOINTS.sub("", name.lower()), value) for name, value in document)
 
 
+def any_denies(reply: Reply) -> bool:
+    """Whether any object of a JSON reply says no. Raises `UnreadableReply`."""
+    try:
+        return _any_denies(reply.document())
+    except NotJson:
+        return False
+
+
 def says_no(reply: Reply, place: JsonPointer) -> bool:
     """Whether a reply says at this place what was wrong.
 
@@ -100,6 +108,12 @@ def denies_around_token(reply: Reply) -> bool:
     except NotJson:
         return False
     return any(mfa_replies.asks(members) or is_denial(members) for members in around)
+
+
+def _any_denies(document: Any) -> bool:
+    if isinstance(document, Members):
+        return is_denial(document) or any(_any_denies(inner) for _, inner in document)
+    return isinstance(document, list) and any(map(_any_denies, document))
 
 
 def _is_called_token(name: str, text: str) -> bool:

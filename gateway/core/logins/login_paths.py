@@ -22,6 +22,7 @@ class LoginPath:
     action: Literal["login", "logout", "refresh"] = "login"
     upstream: str = "gateway"  # that decides about the request
     skips_origin_check: bool = False  # other sites may lead here: a `state` or a signature protects
+    may_be_led_to: bool = False  # other sites may send visitors here: the backend protects them
 
 
 @dataclass(frozen=True, slots=True)

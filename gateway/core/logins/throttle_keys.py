@@ -45,7 +45,7 @@ _NAME_PARTS = re.compile(r"[^\[\].]++")
 
 # An argument and a text or a number, as `email: "alice"` (GraphQL, October 2021, §2.6 and §2.9).
 _ARGUMENT = re.compile(
-    r'(?<![\w$])(\w++)[\s,]*+:[\s,]*+(?:"((?:[^"\\]++|\\.)*+)"|-?[0-9][0-9.eE+-]*+)'
+    r'(?<![\w$])(\w++)[\s,]*+:[\s,]*+(?:"((?:[^"\\]++|\\.)*+)"|(-?[0-9][0-9.eE+-]*+))'
 )
 _COMMENT = re.compile(r"#[^\n]*+")
 _BLOCK_STRING = '"""'
@@ -199,9 +199,12 @@ class _Found:
     def read_graphql(self, text: str) -> bool:
         """The arguments in a GraphQL document."""
         for read in {text, _COMMENT.sub("", text)}:
-            for name, string in _ARGUMENT.findall(read):
-                if plain_name(name) in self._wanted:
+            for name, string, number in _ARGUMENT.findall(read):
+                called = plain_name(name)
+                if called in self._wanted:
                     self.names.append(_unescaped(string))
+                else:
+                    self.others.append((called, number or _unescaped(string)))
         return _BLOCK_STRING not in text
 
     def _member(self, name: str, value: Any, inside: int) -> bool:

@@ -28,6 +28,9 @@ def lines(head: RequestHead, route: Route, entry: ResolvedSession | None) -> byt
     added += _refresh_lines(head)
     if head.login_states:
         added += caller_fields.line(caller_fields.LOGIN_STATES, b"; ".join(head.login_states))
+    captures = route.action.captures
+    if captures is not None:
+        added += caller_fields.line(caller_fields.CAPTURE, b"%d" % captures)
     if head.credential is None:
         given = head.authorization or b""
         return added if KEY_PATTERN.search(given) else added + given
@@ -35,10 +38,6 @@ def lines(head: RequestHead, route: Route, entry: ResolvedSession | None) -> byt
         added += caller_fields.line(caller_fields.SESSION, entry.session.id.encode())
         if entry.session.sending:
             added += caller_fields.line(caller_fields.SENDING, entry.session.sending.encode())
-    captures = route.action.captures
-    if captures is not None:
-        added += caller_fields.line(caller_fields.CAPTURE, b"%d" % captures)
-    if captures is not None or entry is not None:
         added += caller_fields.line(caller_fields.KEY, head.credential)
     if head.cookie is None:
         return added + caller_fields.line(caller_fields.CARRIER, caller_fields.BY_HEADER.encode())

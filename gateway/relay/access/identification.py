@@ -93,8 +93,8 @@ class SessionFinder:
         Either way the browser is told to forget the cookie. `reason` is for operators.
         """
         assert head.credential is not None
-        # The endpoints set cookies themselves.
-        if head.cookie is not None and reason not in _KEPT and not route.is_endpoint:
+        # The endpoints set cookies themselves, and so do routes where sessions begin.
+        if head.cookie is not None and reason not in _KEPT and not route.begins_sessions:
             self._cookies.forget(head, peer)
         if not _counts_as_none(route, head):
             raise Refused(_REFUSALS[reason], event=_event(head.credential, reason))

@@ -17,7 +17,7 @@ from gateway.core.sessions.session import Session
 from gateway.observe import access_record
 from gateway.observe.access_record import RecordSink
 from gateway.outbound.jwks import KeySets
-from gateway.outbound.token_readers import open_reader, without_temporary
+from gateway.outbound.token_readers import in_task, open_reader, without_temporary
 from gateway.pages.refusals import RefusalPages
 from gateway.relay.access.admission import Load
 from gateway.relay.access.decision import Decider
@@ -169,7 +169,7 @@ def _jwt_callers(
         return None
     read = open_reader(config.jwt, key_sets, config.session.clock_skew)
     if has_pending(config):
-        read = without_temporary(read, sessions.temporary_tokens)
+        read = in_task(without_temporary(read, sessions.temporary_tokens))
     return JwtCallers(read, render, realms(config)[CALLERS], config.jwt.subject)
 
 

@@ -32,12 +32,16 @@ class Step:
 
     is_first: bool  # it holds a password and no code
     is_name: bool  # it holds an account's name, at most, so it cannot be a guess
+    has_code: bool  # it holds what is called a code, or cannot be read
     continues: Collection[str]  # what a first step may have handed out
     tokens: Collection[str]  # those with the name of a temporary token; none if unclear
 
 
+# For a request that tries neither a password nor a code.
+NOTHING_TRIED = Step(is_first=False, is_name=False, has_code=False, continues=(), tokens=())
+
 # For a request that cannot be read.
-NO_STEP = Step(is_first=False, is_name=False, continues=(), tokens=())
+NO_STEP = Step(is_first=False, is_name=False, has_code=True, continues=(), tokens=())
 
 
 def read(texts: _Texts, fields: _Texts) -> Step:
@@ -59,6 +63,7 @@ def read(texts: _Texts, fields: _Texts) -> Step:
     return Step(
         is_first=has_password and not has_code,
         is_name=not (texts or has_code),
+        has_code=any(words.is_called_code(*text) for text in others) or _has_code(fields),
         continues={value for _, value in sent},
         tokens=named if is_clear else set(),
     )

@@ -1,0 +1,87 @@
+"""Sessions that begin on routes that capture, by the rules of a login.
+
+GraphQL logins, sign-up, the second step of a login and links in mails: whatever hands out a token
+there begins a session. A reply without a token passes as it came.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from gateway.config.login_places import key_cookies
+from gateway.core.http import refusals
+from gateway.core.http.cors import Policy
+from gateway.core.logins import pending
+from gateway.core.logins.replies import Reply, UnreadableReply
+from gateway.endpoints.answers import replied
+from gateway.endpoints.callers import deletions, sent_by, session_id
+from gateway.endpoints.login import with_one_key
+from gateway.endpoints.login_attempts import AttemptReader
+from gateway.logins import Login
+from gateway.logins._asking import scrub
+from gateway.logins._throttled_routes import ThrottledRequest
+from gateway.outbound.backends import BackendFailed
+
+if TYPE_CHECKING:
+    from gateway.config.login_sections import LoginSection
+    from gateway.config.model import Config
+    from gateway.config.route_sections import RouteOptions
+
+# HEAD has no reply to find a token in, and OPTIONS only asks what may be done.
+_NEVER = frozenset({"HEAD", "OPTIONS"})
+
+
+class SessionStart:
+    """Begins sessions on one route."""
+
+    def __init__(
+        self, config: Config, rule: RouteOptions, section: LoginSection, login: Login
+    ) -> None:
+        """`section` and `login` are the login whose rules hold here."""
+        assert rule.captures is not None
+        self.cors = Policy.of(rule.cors or config.cors)
+        self._place = rule.captures
+        self._prefix = (rule.strip_prefix or "").rstrip("/")
+        self._login = login
+        self._own_cookies = key_cookies(config)
+        self._attempts = AttemptReader(section.paths[0], config.keys, config.identity)
+
+    async def __call__(
+        self, request: web.Request, reply: Reply, throttled: ThrottledRequest
+    ) -> web.Response:
+        """Answer with the upstream's reply. Its token, if it holds one, begins a session.
+
+        Raises `BackendFailed` and `StoreUnavailable`.
+        """
+        try:
+            begun = await self._begun(request, reply)
+            if begun is not None:
+                throttled.began(begun)
+                return with_one_key(request, begun)
+            throttled.answered(reply, captured=False)
+            shown = (await scrub(reply)).without_cookies(self._own_cookies)
+        except UnreadableReply:
+            raise BackendFailed(refusals.CAPTURED_REPLY) from None
+        response = replied(shown)
+        if session_id(request) is None:
+            for cookie in deletions(request):
+                response.headers.add("Set-Cookie", cookie)
+        return response
+
+    def is_pending(self, reply: Reply) -> bool:
+        """Whether a reply announces the second step of a login."""
+        place = self._login.pending
+        try:
+            return place is not None and pending.is_pending(reply, place)
+        except UnreadableReply:
+            return False
+
+    async def _begun(self, request: web.Request, reply: Reply) -> Reply | None:
+        if request.method in _NEVER:
+            return None
+        attempt = self._attempts.attempt(request, await request.read())
+        attempt = replace(attempt, path=self._prefix + request.path)
+        return await self._login.begin(attempt, reply, self._place, await sent_by(request))
