@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from gateway.cli.try_login import BackendCall, Trial
 from gateway.core import json_text
 from gateway.core.json_text import NotJson, String
-from gateway.core.logins import reply_tokens
+from gateway.core.logins import opaque_tokens, reply_tokens, token_hints
 from gateway.core.logins.replies import Reply, UnreadableReply, field_and_cookie, nothing_sent
 from gateway.core.logins.reply_tokens import Found, InBody, NoToken
 from gateway.core.sessions import keys, required_claims, subjects
@@ -76,6 +77,8 @@ def _token(section: LoginSection, trial: Trial, session: Session) -> str:
     size = f"{len(token)} bytes"
     if place is None:
         return f"{origin}, {size}"
+    if section.has_opaque_tokens:
+        return f"{origin}, {size}, opaque"
     verified = "verified" if section.token_rules is not None else "not verified by the gateway"
     return f"{origin}, {size}, {verified}"
 
@@ -85,6 +88,8 @@ def _place(section: LoginSection, reply: Reply) -> str | None:
     if place is None:
         return None
     try:
+        if section.has_opaque_tokens:
+            return _name_of(reply, opaque_tokens.find(reply, place, time.time()))
         return _name_of(reply, reply_tokens.find(reply, place, nothing_sent))
     except (NoToken, BadToken, UnreadableReply):
         return None
@@ -101,18 +106,9 @@ def _name_of(reply: Reply, found: Found) -> str:
 def _places_of_jwts(trial: Trial) -> Iterator[str]:
     """Where JWTs stand in the backend's replies: one of these may be meant."""
     for call in trial.calls:
-        if call.reply.is_refusal:
-            continue
-        with_jwt = [
-            "/" + "/".join(map(str, string.path))
-            for string in _strings(call.reply)
-            if not string.is_name and jwt_text.sole(string.value)
-        ]
-        for line in call.reply.fields:
-            if jwt_text.first(line[1]):
-                name, cookie = field_and_cookie(line)
-                with_jwt.append(f"cookie:{cookie}" if cookie else f"header:{name}")
-        yield _row("JWTs", ", ".join(with_jwt) or "none in the backend's reply")
+        if not call.reply.is_refusal:
+            places = ", ".join(token_hints.places_of_jwts(call.reply))
+            yield _row("JWTs", places or "none in the backend's reply")
 
 
 def _routes(config: Config, session: Session) -> Iterator[str]:

@@ -88,6 +88,8 @@ def _upstream_names(config: Config, document: Document) -> Iterator[Problem]:
         for asked in login.backend_paths:
             renew = ("renew",) if asked.renews else ()
             used.append((("login", at, *renew, "upstream"), asked.upstream))
+        if login.userinfo_upstream is not None:
+            used.append((("login", at, "userinfo", "upstream"), login.userinfo_upstream))
     if config.session.renew is not None:
         used.append((("session", "renew", "upstream"), config.session.renew.upstream))
     used += [

@@ -121,6 +121,11 @@ class LoginSection(Model, ABC):
         return None
 
     @property
+    def has_opaque_tokens(self) -> bool:
+        """Its tokens are no JWTs, so nothing is read in them."""
+        return False
+
+    @property
     def token_rules(self) -> Verify | None:
         """The setting `verify`, if the kind has it: how tokens are verified."""
         return None
@@ -134,6 +139,11 @@ class LoginSection(Model, ABC):
     def believes_tokens(self) -> bool:
         """The gateway believes tokens that it does not verify."""
         return False
+
+    @property
+    def userinfo_upstream(self) -> str | None:
+        """The upstream that is asked whose token it is, if it is another than the login's."""
+        return None
 
     @property
     def mints(self) -> bool:

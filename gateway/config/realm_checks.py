@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gateway.config.problems import Problem
 from gateway.config.realms import takes_own_tokens
+from gateway.core.sessions import claim_names
 from gateway.core.sessions.realms import SubjectPrefix
 from gateway.core.sessions.session import SUBJECT
 
@@ -108,7 +109,7 @@ def _names_alone(config: Config, document: Document) -> Iterator[Problem]:
     shown = {field: of.claim for field, of in config.identity.items()}
     if not has_realms or SUBJECT in shown.values():
         return
-    names = {name for login in config.login for name in login.subject_claims}
+    names = {claim_names.plain(name) for login in config.login for name in login.subject_claims}
     for field, claim in shown.items():
         if claim in names:
             yield document.problem(

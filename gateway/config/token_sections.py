@@ -63,6 +63,21 @@ class Refresh(Shorthand):
 RefreshOrOff = Annotated[Refresh | None, BeforeValidator(unless_off)]
 
 
+class UserinfoSection(Shorthand):
+    """Where a backend says whose token it is. A text is short for its `path`.
+
+    upstream: None is the login's own
+    """
+
+    _short_for = "path"
+
+    upstream: str | None = None
+    path: ExactPath
+    method: Method = "GET"
+    timeout: Annotated[Duration, Field(gt=0)] = 10.0
+    max_reply: Size = 2**20
+
+
 class Verify(Model):
     """How tokens are verified: by one key, or by a provider's key set."""
 

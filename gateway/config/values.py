@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, core_schema
 
+from gateway.config.units import parse_duration
 from gateway.core.http import allowed_origins, cors
 from gateway.core.http.addresses import Address, ServerUrl, parse_address, parse_server
 from gateway.core.json_text import pointed
@@ -157,13 +158,30 @@ def _claim_name(value: str) -> str:
     return value
 
 
-def _claim_address(value: str) -> str:
-    """A claim's name, or the place of one inside of another, in its one spelling."""
+def _claim_place_text(value: str) -> str:
+    """A claim's name, or the place of one inside of another."""
     if not value:
         raise ValueError("names no claim")
     if value.startswith("/"):
         _pointer(value)
-    return claim_names.plain(value)
+    return value
+
+
+def _claim_address(value: str) -> str:
+    """The same in its one spelling."""
+    return claim_names.plain(_claim_place_text(value))
+
+
+def _lifetime(value: Any) -> JsonPointer | float | None:
+    """Parse `auto` (None), a place in the reply, or a duration."""
+    if value is None or value == "auto":
+        return None
+    if isinstance(value, str) and value.startswith("/"):
+        return _pointer(value)  # type: ignore[no-any-return]
+    seconds = parse_duration(value)
+    if seconds <= 0:
+        raise ValueError("must be more than 0")
+    return seconds
 
 
 def _join(value: str) -> str:
@@ -335,6 +353,13 @@ Carrier = Literal["auto", "reply", "cookie"]
 KeyForm = Literal["opaque", "jwt"]
 ClaimAt = Annotated[ClaimPlace, *_parsed(_claim_place, _TEXT)]
 ClaimAddress = Annotated[str, AfterValidator(_claim_address)]
+ClaimPlaceText = Annotated[str, AfterValidator(_claim_place_text)]
+LifetimeText = Annotated[
+    JsonPointer | float | None,
+    BeforeValidator(_lifetime),
+    PlainSerializer(str),
+    WithJsonSchema({"anyOf": [_TEXT, {"type": "number", "exclusiveMinimum": 0}]}),
+]
 JoinText = Annotated[str, AfterValidator(_join)]
 ClaimName = Annotated[str, AfterValidator(_claim_name)]
 SendingText = Annotated[Sending | None, *_parsed(parse_sending, _TEXT)]

@@ -56,6 +56,8 @@ class TokenCapture:
         """`logins` are all logins, by their paths."""
         self._sessions = sessions
         self._logins = logins
+        replacements = (login.token_replacement for login in logins.values())
+        self._has_opaque = any(found is not None and found.is_opaque for found in replacements)
 
     async def capture(
         self,
@@ -80,7 +82,8 @@ class TokenCapture:
         try:
             await find_token(reply, place, sent, is_verified=True)  # or not: its login knows
         except NoToken:
-            return None
+            if not self._has_opaque:
+                return None
         except BadToken:
             pass  # whether that is of any matter, the session's login tells
         host = host_of(plain_authority(asked_host(request)))

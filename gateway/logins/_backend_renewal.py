@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.concurrency.off_loop import off_loop
 from gateway.core.http.field_names import HOSTS, fold
-from gateway.core.logins import refresh_answers, refresh_tokens
+from gateway.core.logins import refresh_answers, refresh_tokens, token_hints
 from gateway.core.logins.refresh_tokens import RefreshToken, Sending
 from gateway.core.logins.replies import Reply, UnreadableReply
 from gateway.core.logins.reply_tokens import Found, NoToken
@@ -160,8 +160,10 @@ class BackendRenewal:
         except (OtherSubject, OtherKind):
             _log.error("a renewed token is of another subject, issuer or algorithm")
             raise RenewalRefused from None
-        except (NoToken, BadToken, KeysUnavailable, UnreadableReply) as error:
+        except (NoToken, BadToken, BackendFailed, KeysUnavailable, UnreadableReply) as error:
             reason = str(error) or type(error).__name__
+            if isinstance(error, NoToken):
+                reason = token_hints.without_token(reply, self._config.token)
             _log.error("a backend's reply to a renewal holds no usable token: %s", reason)
             raise RenewalFailed from None
 

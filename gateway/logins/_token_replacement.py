@@ -14,10 +14,10 @@ from gateway.core.logins.request_echo import NOTHING, EchoDetector
 from gateway.core.logins.token_places import TokenPlace
 from gateway.core.sessions import subjects
 from gateway.core.sessions.realms import Realm
-from gateway.core.sessions.session import Session, Token, renewal_time
-from gateway.core.tokens.claims import MINTED, Claims, OtherKind, token_kind
-from gateway.logins._asking import find_refresh_token, find_token
-from gateway.outbound.token_readers import ReadToken
+from gateway.core.sessions.session import OpaqueToken, Session, Token, renewal_time, token_of
+from gateway.core.tokens.claims import MINTED, OtherKind, token_kind
+from gateway.logins._asking import find_refresh_token
+from gateway.logins._token_finders import HandedOut, TokenFinder
 from gateway.store.token_updates import Renewed
 
 if TYPE_CHECKING:
@@ -31,10 +31,11 @@ class OtherSubject(ValueError):
 class TokenReplacement:
     """Find the tokens that replace those of one login's sessions."""
 
-    def __init__(self, config: BackendSection, read: ReadToken, realm: Realm) -> None:
-        """`read` reads, and if configured verifies, a token of this login."""
+    def __init__(self, config: BackendSection, tokens: TokenFinder, realm: Realm) -> None:
+        """`tokens` finds and reads the tokens of this login."""
+        self.is_opaque = config.has_opaque_tokens
         self._config = config
-        self._read = read
+        self._tokens = tokens
         self._realm = realm
 
     async def __call__(
@@ -53,20 +54,22 @@ class TokenReplacement:
         host: the host that replied; None if it is the session's own
         sent: the request, none of whose texts is a token
 
-        Raises `NoToken`, `BadToken`, `KeysUnavailable`, `OtherSubject` and `UnreadableReply`.
+        Raises `NoToken`, `BadToken`, `BackendFailed`, `KeysUnavailable`, `OtherSubject` and
+        `UnreadableReply`.
         """
         if await off_loop(reply.is_large, self._hands_out_none, reply):
             raise NoToken
-        is_verified = self._config.verify is not None
-        found = await find_token(reply, place, sent, is_verified=is_verified)
-        claims = await self._read(found.token)
-        before = token_kind(session.token.reveal(), session.claims)
-        if token_kind(found.token, claims.payload) != before:
+        realm_host = self._realm.host_in(session.subject) if host is None else host
+        new = await self._tokens.find(
+            reply, place, sent, realm_host if self._realm.has_host else ""
+        )
+        found = new.found
+        if not _is_of_same_kind(session, new):
             raise OtherKind("other_kind")
-        if not self._is_of(session.subject, claims, host, asked=asked):
+        if not self._is_of(session.subject, new, host, asked=asked):
             raise OtherSubject
-        expires = math.inf if claims.expires is None else claims.expires
-        token, renew = Token(found.token.encode("ascii")), self._config.renew
+        expires = math.inf if new.claims.expires is None else new.claims.expires
+        token, renew = _token(session, new), self._config.renew
         if renew is None:
             return found, Renewed(token, expires, math.inf, "")
         rotated = await find_refresh_token(reply, renew.refresh_token, sent)
@@ -84,10 +87,29 @@ class TokenReplacement:
             return True
         return denials.says_no(reply, self._config.failed)
 
-    def _is_of(self, subject: str, claims: Claims, host: str | None, *, asked: bool) -> bool:
-        name = claims.subject(self._config.subject)
+    def _is_of(self, subject: str, new: HandedOut, host: str | None, *, asked: bool) -> bool:
+        name = new.name
         if subjects.is_unnamed(subject):
             return name is None
         if name is None and asked:
             name = self._realm.name_in(subject)
-        return name is not None and self._realm.is_subject(subject, name, claims.payload, host)
+        return name is not None and self._realm.is_subject(subject, name, new.claims.payload, host)
+
+
+def _is_of_same_kind(session: Session, new: HandedOut) -> bool:
+    """Whether a token has the issuer and the kind of the session's.
+
+    Of opaque tokens only a userinfo answer names an issuer, and a reply need not.
+    """
+    is_opaque = isinstance(session.token, OpaqueToken)
+    if is_opaque or new.is_opaque:
+        issuers = {session.claims.get("iss"), new.claims.payload.get("iss")} - {None}
+        return is_opaque and new.is_opaque and len(issuers) <= 1
+    before = token_kind(session.token.reveal(), session.claims)
+    return token_kind(new.found.token, new.claims.payload) == before
+
+
+def _token(session: Session, new: HandedOut) -> Token:
+    """The new token. If the reply names no user, the session keeps its claims."""
+    keeps = new.is_opaque and new.name is None
+    return token_of(new.found.token, session.token.claims_text if keeps else new.claims_text)

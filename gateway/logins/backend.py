@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 
 from gateway.concurrency.off_loop import off_loop
 from gateway.core.http import refusals
-from gateway.core.logins import denials, refresh_tokens, reply_tokens, token_sending
+from gateway.core.logins import (
+    denials,
+    refresh_tokens,
+    reply_tokens,
+    token_hints,
+    token_sending,
+)
 from gateway.core.logins.refresh_tokens import RefreshToken
 from gateway.core.logins.replies import Reply, UnreadableReply
 from gateway.core.logins.reply_tokens import Found, NoToken
@@ -21,13 +27,14 @@ from gateway.core.logins.token_places import Auto, TokenPlace
 from gateway.core.sessions import subjects
 from gateway.core.sessions.keys import Key
 from gateway.core.sessions.session import Device
-from gateway.core.tokens.claims import BadToken, Claims, NotVerified
+from gateway.core.tokens.claims import BadToken, NotVerified
 from gateway.logins import Attempt, LoggedIn, Login, LoginServices
-from gateway.logins._asking import ask, find_refresh_token, find_token, scrub, swap
+from gateway.logins._asking import ask, find_refresh_token, scrub, swap
 from gateway.logins._backend_renewal import BackendRenewal
 from gateway.logins._events import end_replaced, report, reporting_failures, subject_of
 from gateway.logins._pending import PendingReplies
 from gateway.logins._refresh_calls import RefreshCalls
+from gateway.logins._token_finders import HandedOut, open_finder
 from gateway.logins._token_replacement import TokenReplacement
 from gateway.outbound.backends import BackendFailed
 from gateway.outbound.jwks import KeysUnavailable
@@ -52,10 +59,10 @@ class BackendLogin(Login):
             asked.upstream in services.refresh_tokens_for for asked in config.backend_paths
         )
         self._has_warned = False  # about tokens that name no subject
-        self._read = services.token_reader(config.verify)
+        self._tokens = open_finder(config, services)
         self._pending = PendingReplies(config, services)
         self._realm = services.realms[config.path]
-        self.token_replacement = TokenReplacement(config, self._read, self._realm)
+        self.token_replacement = TokenReplacement(config, self._tokens, self._realm)
         if config.renew is not None:
             refresh = None if config.refresh_path is None else config.refresh
             grace = 0.0 if refresh is None else refresh.grace
@@ -113,13 +120,13 @@ class BackendLogin(Login):
         self, attempt: Attempt, reply: Reply, place: TokenPlace, sent: EchoDetector
     ) -> Reply:
         """Begin a session with the token at a place of a reply. Raises `NoToken`."""
-        found, claims = await self._read_token(attempt, reply, place, sent)
+        new = await self._read_token(attempt, reply, place, sent)
         # Tried before a session is issued: a reply that cannot be rewritten is refused.
-        await swap(reply, found, "")
-        if _is_foreign(attempt, in_cookie=reply_tokens.is_in_cookie(reply, found)):
+        await swap(reply, new.found, "")
+        if _is_foreign(attempt, in_cookie=reply_tokens.is_in_cookie(reply, new.found)):
             raise BackendFailed(refusals.CROSS_SITE)
         refresh = await self._refresh_token(reply, sent)
-        return await self._issue(attempt, reply, found, claims=claims, refresh=refresh)
+        return await self._issue(attempt, reply, new, refresh=refresh)
 
     async def _pass_denial(self, attempt: Attempt, reply: Reply) -> Reply:
         """Pass a refusal with the status of a success, if it hands no token out."""
@@ -130,13 +137,11 @@ class BackendLogin(Login):
 
     async def _read_token(
         self, attempt: Attempt, reply: Reply, place: TokenPlace, sent: EchoDetector
-    ) -> tuple[Found, Claims]:
+    ) -> HandedOut:
         """The reply's token and claims, if they are believed. Raises `NoToken`."""
+        host = attempt.host if self._realm.has_host else ""
         try:
-            found = await find_token(
-                reply, place, sent, is_verified=self._config.verify is not None
-            )
-            return found, await self._read(found.token)
+            return await self._tokens.find(reply, place, sent, host)
         except BadToken as error:
             _log.error("login %s: the token is unusable: %s", attempt.request_id, error)
             verified = isinstance(error, NotVerified)
@@ -153,9 +158,10 @@ class BackendLogin(Login):
         if reply.status >= 300 or await off_loop(reply.is_large, denials.denies_login, reply):
             return await self._pass_refusal(attempt, reply)
         _log.error(
-            "login %s: the backend answered %d without a token",
+            "login %s: the backend answered %d without a token: %s",
             attempt.request_id,
             reply.status,
+            await off_loop(reply.is_large, token_hints.without_token, reply, self._config.token),
         )
         raise BackendFailed(refusals.NO_TOKEN)
 
@@ -178,13 +184,12 @@ class BackendLogin(Login):
         self,
         attempt: Attempt,
         reply: Reply,
-        found: Found,
+        new: HandedOut,
         *,
-        claims: Claims,
         refresh: RefreshToken | None,
     ) -> Reply:
-        name = claims.subject(self._config.subject)
-        subject = subject_of(self._realm, attempt, name, claims.payload)
+        found = new.found
+        subject = subject_of(self._realm, attempt, new.name, new.claims.payload)
         await end_replaced(self._sessions, attempt)
         renew = self._config.renew
         issued = await self._sessions.issue(
@@ -192,11 +197,12 @@ class BackendLogin(Login):
             subject=subject or self._unnamed_subject(found.token),
             login=self._config.path,
             device=Device(attempt.device, attempt.address),
-            token_expiry=claims.expires,
+            token_expiry=new.claims.expires,
             refresh=refresh_tokens.dump(refresh),
             cookie=reply_tokens.kept_cookie(reply, found, attempt.path or self._config.path),
             sending=token_sending.kept(reply_tokens.sending(reply, found)),
             renew_before=renew.before if renew and refresh else None,
+            claims_text=new.claims_text,
         )
         report(self._sessions, "login", attempt, issued.session)
         swapped, cookie = await self._hand_out(attempt, reply, found, issued, refresh)

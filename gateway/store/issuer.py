@@ -12,7 +12,7 @@ from gateway.core.sessions import keys
 from gateway.core.sessions.keys import Key
 from gateway.core.sessions.records import Records
 from gateway.core.sessions.sealing import NONCE_BYTES
-from gateway.core.sessions.session import Device, Lifetimes, Session, Token, session_times
+from gateway.core.sessions.session import Device, Lifetimes, Session, session_times, token_of
 from gateway.observe.events import Report, of_sessions
 from gateway.store.directory import Directory
 from gateway.store.errors import StoreUnavailable, bounded
@@ -80,6 +80,7 @@ class Issuer:
         renew_before: float | None = None,
         lasts: float | None = None,
         names: Sequence[str] = (),
+        claims_text: bytes | None = None,
     ) -> Issued:
         """Issue a session under a new key.
 
@@ -91,6 +92,7 @@ class Issuer:
         renew_before: how long before its expiry the token is renewed (seconds); None for never
         lasts: how long the session lasts, used or not (seconds); None for the timeouts
         names: what a provider calls the session
+        claims_text: the claims of an opaque token as JSON; None for a JWT
         """
         now = time.time()
         key = keys.new_key(secrets.token_bytes(_KEY_BYTES))
@@ -104,7 +106,7 @@ class Issuer:
         session = Session(
             keys.session_id(key),
             subject,
-            Token(token.encode("ascii")),
+            token_of(token, claims_text),
             login,
             ends,
             expires,

@@ -12,6 +12,7 @@ from gateway.core.logins.replies import Reply
 from gateway.core.logins.token_places import parse_token_place
 from gateway.core.sessions.realms import Realm, parse_prefix, realms_of
 from gateway.core.sessions.session import Session, Token
+from gateway.logins._token_finders import JwtFinder
 from gateway.logins._token_replacement import OtherSubject, TokenReplacement
 from gateway.outbound.token_readers import _at_its_word
 from gateway.store.renewals import RenewalRefused
@@ -38,7 +39,7 @@ async def succeeds(prefix: str, subject: str, token: str, *, asked: bool) -> boo
     """Whether a token may take the place of that of a session with this subject."""
     realm = realms_of({"": parse_prefix(prefix)})[""]
     config = BackendSection.model_validate({**BACKEND, "subject": "sub"})
-    replacement = TokenReplacement(config, _at_its_word(0), realm)
+    replacement = TokenReplacement(config, JwtFinder(config, _at_its_word(0)), realm)
     session = Session("", subject, Token(token_of("1").encode()), "/login", time.time() + 60)
     reply = Reply(
         200, (("Content-Type", "application/json"),), json.dumps({"token": token}).encode()

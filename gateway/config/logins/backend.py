@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gateway.config.login_sections import UpstreamLoginSection
-from gateway.config.token_sections import Refresh, RefreshOrOff, Renew, Verify
-from gateway.config.values import ClaimAddress, OneOrMany, TokenPlaceText
+from gateway.config.token_sections import (
+    Refresh,
+    RefreshOrOff,
+    Renew,
+    UserinfoSection,
+    Verify,
+)
+from gateway.config.values import ClaimPlaceText, LifetimeText, OneOrMany, TokenPlaceText
 from gateway.core.logins.login_paths import BackendPath, LoginPath
 from gateway.core.logins.refresh_calls import MAX_BODY
-from gateway.core.logins.token_places import TokenPlace, parse_token_place
+from gateway.core.logins.token_places import Auto, TokenPlace, parse_token_place
 from gateway.core.sessions.subjects import SUBJECT_CLAIMS
 
 
@@ -21,7 +27,13 @@ class BackendSection(UpstreamLoginSection):
 
     kind: Literal["backend"]
     token: TokenPlaceText = parse_token_place("auto")
-    subject: Annotated[tuple[ClaimAddress, ...], OneOrMany(), Field(min_length=1)] = SUBJECT_CLAIMS
+    token_kind: Literal["jwt", "opaque"] = "jwt"  # noqa: S105 (which, not what)
+    subject: Annotated[tuple[ClaimPlaceText, ...], OneOrMany(), Field(min_length=1)] = (
+        SUBJECT_CLAIMS
+    )
+    userinfo: UserinfoSection | None = None
+    claims: Annotated[tuple[ClaimPlaceText, ...], OneOrMany()] = ()
+    lifetime: LifetimeText = None
     renew: Renew | None = None
     refresh: RefreshOrOff = Refresh()
     verify: Verify | None = None
@@ -57,12 +69,20 @@ class BackendSection(UpstreamLoginSection):
         return self.token
 
     @property
+    def has_opaque_tokens(self) -> bool:
+        return self.token_kind != "jwt"  # noqa: S105 (which, not what)
+
+    @property
     def token_rules(self) -> Verify | None:
         return self.verify
 
     @property
     def believes_tokens(self) -> bool:
         return self.verify is None
+
+    @property
+    def userinfo_upstream(self) -> str | None:
+        return None if self.userinfo is None else self.userinfo.upstream
 
     @property
     def subject_claims(self) -> tuple[str, ...]:
@@ -72,6 +92,22 @@ class BackendSection(UpstreamLoginSection):
     def namespace(self) -> tuple[object, ...]:
         """One path of a backend, by the same claims of its tokens."""
         return "backend", self.upstream, self.backend_path, self.subject
+
+    @model_validator(mode="after")
+    def _fits_kind_of_token(self) -> Self:
+        if not self.has_opaque_tokens:
+            for name in ("userinfo", "claims", "lifetime"):
+                if name in self.model_fields_set:
+                    raise ValueError(f"{name} goes with token_kind: opaque; a JWT says it itself")
+            return self
+        if isinstance(self.token, Auto):
+            raise ValueError(  # noqa: TRY004 (pydantic takes no other)
+                "token_kind: opaque needs the token's place, as in token: /token, header:X-Token "
+                "or cookie:sid: no sign tells an opaque token from another text"
+            )
+        if self.verify is not None:
+            raise ValueError("verify is for JWTs: an opaque token has no signature")
+        return self
 
     def with_renewal(self, renew: Renew | None) -> Self:
         return self.model_copy(update={"renew": self.renew or renew})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 from gateway.core import json_text
 from gateway.core.json_text import NotJson, String
@@ -45,7 +46,7 @@ def swap(
     if refresh is not None and refresh_key:
         there = places.setdefault(_place(reply, refresh), {})
         there[refresh.secret.reveal()] = refresh_key
-    return _rewritten(reply, places, key)
+    return _rewritten(reply, places, key, found.token)
 
 
 def scrub(reply: Reply) -> Reply:
@@ -91,11 +92,17 @@ class _Eraser:
     put: Put
     # Off in refusals: they hand nothing out, and `{"refresh": ["required"]}` names a mistake.
     by_name: bool
+    token: str  # the chosen token, which may be opaque
 
     def text(self, text: str) -> str:
         if text.count(".") >= jwt_text.JWS_PARTS - 1:
             text = jwt_text.replaced(text, lambda token: self.put.get(token, ""))
-        return refresh_tokens.blotted(text) if self.by_name else text
+        if self.by_name:
+            text = refresh_tokens.blotted(text)
+        # Last: a key may look like a JWT (see `key_texts`).
+        for spelled in _spellings(self.token):
+            text = text.replace(spelled, self.put.get(self.token, ""))
+        return text
 
     def field(self, value: str) -> str:
         """A field's value. What is put there is no text to erase, whatever its name."""
@@ -118,18 +125,22 @@ class _Eraser:
         if not cookie:
             return not (self.by_name and names_refresh(field_name, ""))
         content = value.partition("=")[2].partition(";")[0].strip(' "')
-        is_token = jwt_text.first(content) or (self.by_name and names_refresh(field_name, cookie))
+        is_token = (
+            jwt_text.first(content)
+            or (self.by_name and names_refresh(field_name, cookie))
+            or any(spelled in content for spelled in _spellings(self.token))
+        )
         return not (content and is_token)
 
 
-def _rewritten(reply: Reply, places: Mapping[int, Put], key: str = "") -> Reply:
+def _rewritten(reply: Reply, places: Mapping[int, Put], key: str = "", token: str = "") -> Reply:
     """The reply without tokens, but for those replaced in some field lines, or in the body.
 
-    `key` is what may take the place of a token.
+    These are the JWTs, and `token`, which may be opaque. `key` is what may take its place.
     """
     by_name = reply.status < 400
-    others = _Eraser({}, by_name)
-    erasers = {index: _Eraser(put, by_name) for index, put in places.items()}
+    others = _Eraser({}, by_name, token)
+    erasers = {index: _Eraser(put, by_name, token) for index, put in places.items()}
     fields = tuple(
         (name, erasers.get(index, others).field(value))
         for index, (name, value) in enumerate(reply.fields)
@@ -138,7 +149,7 @@ def _rewritten(reply: Reply, places: Mapping[int, Put], key: str = "") -> Reply:
     body = _body(reply, erasers.get(_BODY, others))
     if body != reply.body:
         fields = tuple(line for line in fields if line[0].lower() not in _DIGEST_FIELDS)
-    return _certain(replace(reply, fields=fields, body=body), key)
+    return _certain(replace(reply, fields=fields, body=body), key, token)
 
 
 def _body(reply: Reply, eraser: _Eraser) -> bytes:
@@ -152,13 +163,19 @@ def _body(reply: Reply, eraser: _Eraser) -> bytes:
     return json_text.replaced(text, edits).encode(encoding)
 
 
-def _certain(reply: Reply, key: str) -> Reply:
+def _certain(reply: Reply, key: str, opaque: str) -> Reply:
     """The reply, once its bytes hold no token, whatever it was decoded as.
 
     The key itself may look like one (see `key_texts`).
     """
     plain = reply.body.replace(b"\0", b"").decode("latin-1")
     for text in (plain, *(value for _, value in reply.fields)):
-        if jwt_text.first(text.replace(key, " ") if key else text):
+        rest = text.replace(key, " ") if key else text
+        if jwt_text.first(rest) or any(spelled in rest for spelled in _spellings(opaque)):
             raise UnreadableReply
     return reply
+
+
+def _spellings(token: str) -> tuple[str, ...]:
+    """A token as it is, and percent-encoded, as it stands in a cookie or a URL."""
+    return tuple(dict.fromkeys((token, quote(token, safe="")))) if token else ()

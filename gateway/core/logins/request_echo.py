@@ -74,6 +74,20 @@ class EchoDetector:
         pieces = _pieces(text)
         return any(piece in reading for reading in self._squeezed for piece in pieces)
 
+    def is_mostly_echo(self, text: str) -> bool:
+        """Whether the client may have sent most of an opaque token.
+
+        A backend may put something before what it repeats, or join two typed fields. A token may
+        hold the name of its user.
+        """
+        if self.is_echo(text):
+            return True
+        squeezed, known = _squeezed(text), self._squeezed or ()
+        step = max(_WINDOW, len(squeezed) // _MAX_WINDOWS)
+        pieces = [squeezed[at : at + step] for at in range(0, len(squeezed) - _WINDOW + 1, step)]
+        sent = [piece for piece in pieces if any(piece in reading for reading in known)]
+        return 2 * len(sent) > len(pieces)
+
     def may_name(self, field: str) -> bool:
         """Whether the client may have given this name to another GraphQL field.
 

@@ -29,6 +29,33 @@ class Token(SecretBytes):
 
     __slots__ = ()
 
+    @property
+    def claims_text(self) -> bytes:
+        """Its claims as a JSON text."""
+        payload = self.raw.split(b".")[1]
+        return base64.urlsafe_b64decode(payload + b"=" * (-len(payload) % 4))
+
+
+class OpaqueToken(Token):
+    """A token that says nothing by itself. Its backend has said the claims of its session."""
+
+    __slots__ = ("_claims_text",)
+
+    def __init__(self, raw: bytes, claims_text: bytes) -> None:
+        super().__init__(raw)
+        self._claims_text = claims_text
+
+    @property
+    def claims_text(self) -> bytes:
+        """The claims as a JSON text."""
+        return self._claims_text
+
+
+def token_of(text: str, claims_text: bytes | None) -> Token:
+    """A token: opaque with the claims of its session, or a JWT without them."""
+    raw = text.encode("ascii")
+    return Token(raw) if claims_text is None else OpaqueToken(raw, claims_text)
+
 
 @dataclass(slots=True)
 class Session:
@@ -61,10 +88,9 @@ class Session:
 
     @property
     def claims(self) -> Mapping[str, Any]:
-        """The token's payload as the backend wrote it, and verifies it."""
+        """The token's claims as the backend wrote them."""
         if self._claims is None:
-            payload = self.token.raw.split(b".")[1]
-            claims = json.loads(base64.urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)))
+            claims = json.loads(self.token.claims_text)
             self._claims = claims if isinstance(claims, dict) else {}
         return self._claims
 
@@ -132,7 +158,7 @@ def dump_session(session: Session) -> bytes:
     if session.sending:
         login += f"\t{session.sending}"
     lines = f"{login}\n{session.refresh}\n".encode()
-    return times + lines + token_packing.pack(session.token.raw)
+    return times + lines + _packed(session.token)
 
 
 def load_session(session_id: str, subject: str, data: bytes) -> Session:
@@ -145,7 +171,7 @@ def load_session(session_id: str, subject: str, data: bytes) -> Session:
         return Session(
             session_id,
             subject,
-            Token(token_packing.unpack(token)),
+            _unpacked(token),
             intern(login.decode()),  # all remembered sessions share the few of config.yaml
             ends,
             expires,
@@ -156,3 +182,14 @@ def load_session(session_id: str, subject: str, data: bytes) -> Session:
         )
     except (ValueError, struct.error) as error:
         raise UnreadableSession from error
+
+
+def _packed(token: Token) -> bytes:
+    if isinstance(token, OpaqueToken):
+        return token_packing.pack_opaque(token.raw, token.claims_text)
+    return token_packing.pack(token.raw)
+
+
+def _unpacked(packed: bytes) -> Token:
+    raw, claims_text = token_packing.unpack(packed)
+    return Token(raw) if claims_text is None else OpaqueToken(raw, claims_text)

@@ -1,0 +1,65 @@
+"""Claims of an opaque token: what its backend says of it, in a reply or a userinfo answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from gateway.core import json_text
+from gateway.core.json_text import NotJson
+from gateway.core.logins import reply_rewriting
+from gateway.core.logins.replies import Reply, UnreadableReply
+from gateway.core.logins.reply_tokens import Found
+from gateway.core.sessions import claim_names
+
+# In bytes of JSON. The session keeps the claims, and is read with each look-up.
+MAX_BYTES = 4096
+
+# Below it, GraphQL answers the request: the client chooses the names of its members.
+GRAPHQL_DATA = "data"
+
+
+def document(reply: Reply) -> dict[str, Any]:
+    """The JSON object of a reply; empty if there is none. Raises `UnreadableReply`.
+
+    A name that stands twice in an object has two readings, so such a reply says nothing.
+    """
+    if reply.status >= 300:
+        return {}
+    try:
+        found = json_text.value(reply.text()[0])
+    except json_text.TooComplex:
+        raise UnreadableReply from None
+    except NotJson:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def without_tokens(reply: Reply, found: Found) -> Reply:
+    """The reply without the token and without others. Raises `UnreadableReply`."""
+    return reply_rewriting.swap(reply, found, "")
+
+
+def chosen(said: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The claims of these names alone, each at its own place."""
+    kept: dict[str, Any] = {}
+    for name in names:
+        value = claim_names.find(said, name)
+        if value is None:
+            continue
+        *outer, last = (name,) if said.get(name) is not None else claim_names.path_of(name)
+        inner: Any = kept
+        for part in outer:
+            inner = inner.setdefault(part, {})
+            if not isinstance(inner, dict):
+                break
+        else:
+            inner[last] = value
+    return kept
+
+
+def text_of(claims: Mapping[str, Any]) -> bytes | None:
+    """The claims as JSON for the session; None if they are too large."""
+    text = json.dumps(claims, separators=(",", ":")).encode("ascii")
+    return text if len(text) <= MAX_BYTES else None

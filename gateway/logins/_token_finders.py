@@ -1,0 +1,186 @@
+"""Finding the token in a reply of one login, and what it, or the backend, says of its user."""
+
+from __future__ import annotations
+
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gateway.concurrency.off_loop import off_loop
+from gateway.core.json_text import pointed
+from gateway.core.logins import lifetimes, opaque_tokens, reply_tokens, said_claims
+from gateway.core.logins.replies import Reply
+from gateway.core.logins.reply_tokens import Found, InBody
+from gateway.core.logins.request_echo import EchoDetector
+from gateway.core.logins.token_places import Auto, JsonPointer, TokenPlace
+from gateway.core.sessions import claim_names, subjects
+from gateway.core.tokens.claims import BadToken, Claims
+from gateway.logins import LoginServices
+from gateway.logins._asking import find_token
+from gateway.logins._userinfo import Userinfo
+from gateway.outbound.token_readers import ReadToken
+
+if TYPE_CHECKING:
+    from gateway.config.logins.backend import BackendSection
+
+_log = logging.getLogger("gateway.logins")
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOut:
+    """A token that a reply hands out."""
+
+    found: Found
+    claims: Claims
+    name: str | None  # of its user; None: nothing names one
+    claims_text: bytes | None = None  # of an opaque token: see `session.OpaqueToken`
+
+    @property
+    def is_opaque(self) -> bool:
+        return self.claims_text is not None
+
+
+class TokenFinder(ABC):
+    """Finds and reads the tokens of one login."""
+
+    @abstractmethod
+    async def find(
+        self, reply: Reply, place: TokenPlace, sent: EchoDetector, host: str
+    ) -> HandedOut:
+        """The token of a reply.
+
+        place: the token's place in the reply
+        sent: the request, none of whose texts is a token
+        host: of the session's realm, if it has one
+
+        Raises `NoToken`, `BadToken`, `BackendFailed`, `KeysUnavailable`, `StoreUnavailable` and
+        `UnreadableReply`.
+        """
+
+
+def open_finder(config: BackendSection, services: LoginServices) -> TokenFinder:
+    """The finder of a login's kind of tokens."""
+    if config.has_opaque_tokens:
+        return OpaqueFinder(config, services)
+    return JwtFinder(config, services.token_reader(config.verify))
+
+
+class JwtFinder(TokenFinder):
+    """Finds JWTs, which say themselves whose they are."""
+
+    def __init__(self, config: BackendSection, read: ReadToken) -> None:
+        """`read` reads, and if configured verifies, a token of the login."""
+        self._names = config.subject
+        self._is_verified = config.verify is not None
+        self._read = read
+
+    async def find(
+        self, reply: Reply, place: TokenPlace, sent: EchoDetector, host: str
+    ) -> HandedOut:
+        """The token of a reply. A pointer may also name the user in the reply beside it."""
+        found = await find_token(reply, place, sent, is_verified=self._is_verified)
+        claims = await self._read(found.token)
+        name = claims.subject(self._names)
+        pointers = [name for name in self._names if name.startswith("/")]
+        if name is None and pointers:
+            said = await off_loop(reply.is_large, said_claims.document, reply)
+            name = await off_loop(sent.is_large, _name_in, said, pointers, sent)
+        return HandedOut(found, claims, name)
+
+
+class OpaqueFinder(TokenFinder):
+    """Finds opaque tokens. The reply, or a userinfo answer, says whose they are."""
+
+    def __init__(self, config: BackendSection, services: LoginServices) -> None:
+        self._config = config
+        self._has_pending = services.has_pending
+        self._temporary_tokens = services.sessions.temporary_tokens
+        self._userinfo = None
+        if config.userinfo is not None:
+            self._userinfo = Userinfo(config.userinfo, config.upstream, services)
+
+    async def find(
+        self, reply: Reply, place: TokenPlace, sent: EchoDetector, host: str
+    ) -> HandedOut:
+        """The token of a reply. `auto` stands for the place of the login's token."""
+        place = self._config.token if isinstance(place, Auto) else place
+        now, is_long = time.time(), reply.is_large or sent.is_large
+        found = await off_loop(is_long, opaque_tokens.find, reply, place, now, sent.is_mostly_echo)
+        if await off_loop(sent.is_large, reply_tokens.is_named_by_client, found, sent.may_name):
+            raise BadToken("named_by_client")
+        if self._has_pending and await self._temporary_tokens.holds(found.token):
+            raise BadToken("temporary_token")
+        replied = await off_loop(is_long, _said_beside, reply, found)
+        expires = self._expiry(replied, found, now)
+        if self._userinfo is None:
+            name = await off_loop(sent.is_large, _name_in, replied, self._config.subject, sent)
+            kept = await off_loop(sent.is_large, self._kept, replied, sent)
+        else:
+            said = await self._userinfo(reply, found, host)
+            name = _name_in(said, self._config.subject, None)
+            kept = said_claims.chosen(said, self._config.claims) if self._config.claims else said
+        return HandedOut(found, Claims(kept, expires), name, self._claims_text(kept))
+
+    def _expiry(self, said: Mapping[str, Any], found: Found, now: float) -> float | None:
+        lifetime = self._config.lifetime
+        if isinstance(lifetime, float):
+            return now + lifetime
+        if isinstance(lifetime, JsonPointer):
+            return lifetimes.expiry_at(said, pointed(lifetime.pointer), now)
+        return lifetimes.expiry_beside(said, found.names if isinstance(found, InBody) else (), now)
+
+    def _kept(self, said: Mapping[str, Any], sent: EchoDetector) -> dict[str, Any]:
+        """The claims of a reply that the session keeps. Raises `BadToken`.
+
+        GraphQL clients choose the names below `data`, so these are kept only if config.yaml names
+        them and the client has not.
+        """
+        names = self._config.claims
+        if not names:
+            return {name: said[name] for name in said if name != said_claims.GRAPHQL_DATA}
+        for name in names:
+            _require_own_name(name, sent)
+        return said_claims.chosen(said, names)
+
+    def _claims_text(self, claims: Mapping[str, Any]) -> bytes:
+        text = said_claims.text_of(claims)
+        if text is not None:
+            return text
+        _log.error(
+            "login at %s: what the backend says of the user is too large to keep (at most %d "
+            "bytes), so it is left out: let `claims` name what is needed",
+            self._config.path,
+            said_claims.MAX_BYTES,
+        )
+        return b"{}"
+
+
+def _said_beside(reply: Reply, found: Found) -> dict[str, Any]:
+    """What a reply says beside its token."""
+    return said_claims.document(said_claims.without_tokens(reply, found))
+
+
+def _name_in(
+    said: Mapping[str, Any], names: Sequence[str], sent: EchoDetector | None
+) -> str | None:
+    """The name of the user in what a backend says.
+
+    Raises `BadToken` if a client may have chosen the place; `sent` is its request.
+    """
+    for name in names:
+        found = subjects.name_of(claim_names.find(said, name))
+        if found is not None:
+            if sent is not None:
+                _require_own_name(name, sent)
+            return found
+    return None
+
+
+def _require_own_name(name: str, sent: EchoDetector) -> None:
+    """Raise `BadToken` for a place that a GraphQL client may have named itself."""
+    outer, *inner = claim_names.path_of(name)
+    if outer == said_claims.GRAPHQL_DATA and any(map(sent.may_name, inner)):
+        raise BadToken("named_by_client")
