@@ -24,8 +24,8 @@ _DELAY = 0.04  # s, at most, of each piece of data to and from Redis
 async def test_no_reply_reaches_another_user(
     tmp_path: Path, redis: RedisServer, backend: Renewing
 ) -> None:
-    """200 users behind a slow Redis, who go away in the middle of logins and of calls: whoever gets
-    an answer gets their own, by the token that the backend saw.
+    """200 users behind a slow Redis go away in the middle of logins and of calls: each answer is
+    for the user who asked, by the token that the backend saw.
     """
     backend.life = 600
     wrong: list[object] = []
