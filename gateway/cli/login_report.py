@@ -7,13 +7,16 @@ import re
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from gateway.cli.try_login import BackendCall, Trial
+from gateway.config.token_places import token_sending
 from gateway.core import json_text
 from gateway.core.json_text import NotJson, String
 from gateway.core.logins import opaque_tokens, reply_tokens, token_hints
 from gateway.core.logins.replies import Reply, UnreadableReply, field_and_cookie, nothing_sent
 from gateway.core.logins.reply_tokens import Found, InBody, NoToken
+from gateway.core.logins.token_sending import BEARER, as_it_came, put
 from gateway.core.sessions import keys, required_claims, subjects
 from gateway.core.sessions.identity_headers import IdentityHeaders
 from gateway.core.sessions.session import Session
@@ -125,7 +128,8 @@ def _routes(config: Config, session: Session) -> Iterator[str]:
         if unmet:
             yield _row("route", f"{route.path} -> 403: its claims are not met ({', '.join(unmet)})")
         else:
-            yield _row("route", f"{route.path} -> {route.upstream}: {_token_line(route)}; {fields}")
+            line = _token_line(route, config, session)
+            yield _row("route", f"{route.path} -> {route.upstream}: {line}; {fields}")
 
 
 def _meets(session: Session, name: str, claim: RequiredClaim) -> bool:
@@ -133,9 +137,13 @@ def _meets(session: Session, name: str, claim: RequiredClaim) -> bool:
     return required_claims.is_met(name, session.claim(name), required)
 
 
-def _token_line(route: RouteOptions) -> str:
-    kind = "the token" if route.token is None else "a token of its own"
-    return f"Authorization: Bearer <{kind}>"
+def _token_line(route: RouteOptions, config: Config, session: Session) -> str:
+    """How the token goes upstream, for a request with the key in a cookie."""
+    token = "<the token>" if route.token is None else "<a token of its own>"
+    sending = token_sending(route, config) or as_it_came(session.sending) or BEARER
+    request = put(sending, token.encode(), b"", [])
+    shown = request.target or request.token_line.rstrip()
+    return unquote(shown.decode())
 
 
 def _reply(reply: Reply) -> Iterator[str]:

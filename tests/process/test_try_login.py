@@ -85,6 +85,23 @@ def test_a_session(tmp_path: Path, backend: Upstream) -> None:
     assert '"access_token": "lk_..."' in done.stdout
 
 
+def test_where_upstreams_get_the_token(tmp_path: Path, backend: Upstream) -> None:
+    """A route's setting counts, then its upstream's, then the place in which the token came."""
+    answers(backend, {"user": "alice"}, f"Set-Cookie: access={token_of('alice')}; Path=/")
+    done = attempt(
+        tmp_path,
+        backend,
+        routes=[
+            {"path": "/api/*", "upstream": "api"},
+            {"path": "/field/*", "upstream": "api", "send_token": "header:X-Access-Token"},
+            {"path": "/query/*", "upstream": "api", "send_token": "query:jwt"},
+        ],
+    )
+    assert "/api/* -> api: Cookie: access=<the token>; " in done.stdout
+    assert "/field/* -> api: X-Access-Token: <the token>; " in done.stdout
+    assert "/query/* -> api: ?jwt=<the token>; " in done.stdout
+
+
 def test_no_secret_is_shown(tmp_path: Path, backend: Upstream) -> None:
     """Reports are pasted into issues."""
     token, refresh = token_of("alice"), "opaque-refresh-token-1"
