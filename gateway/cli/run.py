@@ -11,8 +11,10 @@ from gateway.cli.arguments import EXIT_FAILED, EXIT_USAGE, fail
 from gateway.config.load_isolated import ConfigReader, load_in_child
 from gateway.config.problems import ConfigError
 from gateway.observe.sinks import STDERR, Sink, SinkHandler
+from gateway.processes.forking import preload
 from gateway.processes.listeners import StartError
-from gateway.processes.supervisor import Supervisor, block_signals, preload, stop_wanted
+from gateway.processes.signals import block_signals, stop_wanted
+from gateway.processes.supervisor import Supervisor
 
 
 def run(options: argparse.Namespace) -> int:

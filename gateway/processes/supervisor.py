@@ -8,47 +8,34 @@ leaves the present one in place.
 
 from __future__ import annotations
 
-import gc
 import math
 import os
 import resource
-import secrets
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from gateway.config.problems import ConfigError
 from gateway.core.http.addresses import Address
 from gateway.observe.slots import Slots
+from gateway.processes.forking import EXIT_FAILED, Forker
 from gateway.processes.generation import GRACE_SECONDS, Generation, Worker
 from gateway.processes.listeners import Listeners, StartError, describe
-from gateway.processes.worker_link import Order, WorkerEnd, link
-from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError
-from gateway.store.end_with_parent import describe_end, end_with_parent
+from gateway.processes.replacements import Replacements
+from gateway.processes.signals import SIGNALS, STOP, block_signals
+from gateway.processes.store_keeper import StoreKeeper
+from gateway.processes.worker_link import Order
+from gateway.store.end_with_parent import describe_end
 
 if TYPE_CHECKING:
     from gateway.config.load_isolated import ConfigReader
     from gateway.config.model import Config
 
-# These signals stop the gateway: after a drain, or at once for SIGQUIT and for a second signal.
-_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-
-# Blocked and taken by `sigtimedwait`, so no handler runs. Process 1 gets no signals without a
-# handler otherwise (pid_namespaces(7)). SIGUSR2 does nothing.
-_SIGNALS = (*_STOP, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)
-
 # How often the supervisor checks its children: usually, and while one starts or reads.
 _POLL_SECONDS = 1.0
 _BUSY_POLL_SECONDS = 0.02
-
-# A worker that ends sooner after its start counts as a failed start.
-_SHORT_LIFE_SECONDS = 5.0
-_MAX_SHORT_LIVES = 5
-_FIRST_PAUSE_SECONDS = 0.5
-_MAX_PAUSE_SECONDS = 2.0
 
 # How many old generations may keep their tunnels, which may last for days. In older ones tunnels
 # end, and other requests get `timeouts.drain`. A worker takes 13 MiB.
@@ -56,11 +43,6 @@ _MAX_RETIRED = 3
 
 # How long workers may take to end when told to end at once.
 _AT_ONCE_SECONDS = 2.0
-
-# The embedded store is restarted at most this often.
-_STORE_PAUSE_SECONDS = 1.0
-
-EXIT_FAILED = 1
 
 _GIVING_UP = "the workers do not stay alive; giving up"
 
@@ -78,13 +60,13 @@ class Supervisor:
     _retired: list[Generation] = field(default_factory=list)  # the oldest first
     _wants_reload: bool = False
     _reading: ConfigReader | None = None  # what will be the next generation's configuration
-    _short_lives: int = 0
-    _replacements: dict[int, float] = field(default_factory=dict)  # number → when (monotonic s)
+    _replacements: Replacements = field(default_factory=Replacements)
     _failure: str = ""  # why the gateway has to end
-    _store: EmbeddedStore | None = None
-    _store_started: float = 0.0
-    _instance: str = field(default_factory=lambda: secrets.token_hex(8))
     _slots: Slots = field(default_factory=Slots)
+
+    def __post_init__(self) -> None:
+        self._store = StoreKeeper(self.say)
+        self._forker = Forker(self.say, self._slots, self._store)
 
     def run(self) -> int:
         """Run. The exit code: 0 after a stop, 1 if the workers cannot run."""
@@ -93,34 +75,20 @@ class Supervisor:
         try:
             listeners = Listeners().extended(_addresses(self.config), self.config.workers)
             self._present = Generation(self.config, listeners)
-            self._present.store_url = self._start_store(self.config)
+            self._present.store_url = self._store.start(self.config)
             self._begin(self._present)
             return self._watch()
         finally:
             self._end()
-
-    def _start_store(self, config: Config) -> str:
-        """Start the embedded store if it is configured. The URL of the store.
-
-        Raises `StartError`.
-        """
-        if config.store.url != "embedded":
-            return config.store.url
-        self._store = EmbeddedStore(config.store.data_dir)
-        self._store_started = time.monotonic()
-        try:
-            return self._store.start(is_interrupted=stop_wanted)
-        except EmbeddedStoreError as error:
-            raise StartError(str(error)) from None
 
     def _watch(self) -> int:
         """Wait for events and handle them, until a stop. The exit code."""
         while True:
             is_busy = self._reading or self._next or self._replacements or not self._has_served
             poll = _BUSY_POLL_SECONDS if is_busy else _POLL_SECONDS
-            happened = signal.sigtimedwait(_SIGNALS, poll)
+            happened = signal.sigtimedwait(SIGNALS, poll)
             number = None if happened is None else happened.si_signo
-            if number in _STOP:
+            if number in STOP:
                 self._stop(at_once=number == signal.SIGQUIT)
                 return 0
             if number == signal.SIGHUP:
@@ -128,7 +96,7 @@ class Supervisor:
             if number == signal.SIGUSR1:
                 self._order_all(Order.REOPEN_LOGS)
             self._look_after_children()
-            self._look_after_store()
+            self._store.look_after()
             if self._failure:
                 self.say(self._failure)
                 self._stop(at_once=False)
@@ -158,27 +126,17 @@ class Supervisor:
     def _begin_next(self, config: Config) -> None:
         """Raises `StartError`."""
         assert self._present is not None
-        self._check_store(config)
+        self._store.check_reload(self._present.config, config)
         listeners = self._present.listeners.extended(_addresses(config), config.workers)
         url = self._present.store_url if config.store.url == "embedded" else config.store.url
         self._next = Generation(config, listeners, url)
         self._begin(self._next)
 
-    def _check_store(self, config: Config) -> None:
-        assert self._present is not None
-        store, before = config.store, self._present.config.store
-        if "embedded" in (store.url, before.url) and (
-            (store.url, store.data_dir) != (before.url, before.data_dir)
-        ):
-            raise StartError(
-                "the embedded store cannot be changed by a reload; restart the gateway"
-            )
-
     def _begin(self, generation: Generation) -> None:
         generation.deadline = time.monotonic() + generation.config.timeouts.start
         try:
             for number in range(generation.config.workers):
-                self._fork(generation, number)
+                self._forker.fork(generation, number, list(self._generations()))
         except OSError as error:
             self._start_failed(f"no worker can be started: {error.strerror or error}")
 
@@ -209,7 +167,6 @@ class Supervisor:
         before, self._present, self._next = self._present, generation, None
         assert before is not None
         self._replacements.clear()
-        self._short_lives = 0
         self.config = generation.config
         generation.let_listen()
         before.order(Order.RETIRE)
@@ -237,87 +194,6 @@ class Supervisor:
 
     # Workers.
 
-    def _fork(self, generation: Generation, number: int) -> None:
-        """Start a worker. Raises `OSError`."""
-        sys.stdout.flush()
-        sys.stderr.flush()
-        self._slots.make()
-        parent = os.getpid()
-        slot = self._slots.free(worker.slot for worker in self._workers())
-        ours, theirs = link()
-        try:
-            pid = os.fork()
-        except OSError:
-            ours.close()
-            theirs.sock.close()
-            raise
-        if pid == 0:
-            ours.close()
-            self._be_worker(generation, number, slot, theirs, parent)
-        theirs.sock.close()
-        generation.workers[pid] = Worker(number, slot, pid, time.monotonic(), ours)
-
-    def _be_worker(
-        self, generation: Generation, number: int, slot: int, end: WorkerEnd, parent: int
-    ) -> NoReturn:
-        """Run the worker in the child process."""
-        code = EXIT_FAILED
-        try:
-            # A terminal signals the whole process group; workers obey the supervisor alone.
-            for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
-                signal.signal(ignored, signal.SIG_IGN)
-            end_with_parent(parent)
-            self._let_go_of_others(generation)
-            self._work(generation, number, slot, end)
-            code = 0
-        except BaseException as error:
-            if end.is_ready:
-                self.say(f"worker {number} failed: {_describe(error)}")
-            else:
-                end.say_failed(f"worker {number} cannot serve: {_describe(error)}")
-        finally:
-            if os.getppid() != parent:  # the supervisor is gone and cannot tidy up
-                self._slots.remove()
-            os._exit(code)
-
-    def _let_go_of_others(self, generation: Generation) -> None:
-        """Close what a worker inherited and does not need, so that it does not stay open."""
-        for worker in self._workers():
-            worker.link.close()
-        if self._store is not None:
-            self._store.forget()
-        for other in (self._present, self._next, *self._retired):
-            if other is not None and other is not generation:
-                other.listeners.close_others(
-                    listener.sock for listener in generation.listeners.all()
-                )
-
-    def _work(self, generation: Generation, number: int, slot: int, end: WorkerEnd) -> None:
-        from gateway.processes import worker
-
-        config, listeners = generation.config, generation.listeners
-        public = listeners.share(config.listen, number, config.workers)
-        admin = listeners.share(config.admin.listen, number, config.workers)
-        listeners.close_others((*public, *admin))
-        worker.main(
-            worker.Assignment(
-                config=config,
-                public=public,
-                admin=admin,
-                store_url=generation.store_url,
-                secrets=self._secrets(config),
-                instance=self._instance,
-                number=number,
-                metrics=self._slots.folder,
-                slot=slot,
-                link=end,
-            )
-        )
-
-    def _secrets(self, config: Config) -> tuple[str, ...]:
-        configured = tuple(secret.reveal() for secret in config.session.secrets)
-        return configured or ((self._store.pepper(),) if self._store else ())
-
     def _workers(self) -> Iterator[Worker]:
         for generation in self._generations():
             yield from generation.workers.values()
@@ -344,10 +220,8 @@ class Supervisor:
         if self._present is not None:
             self._present.let_listen()
             self._present.kill_hung()
-        for number, due in list(self._replacements.items()):
-            if due <= time.monotonic():
-                del self._replacements[number]
-                self._replace(number)
+        for number in self._replacements.take_due():
+            self._replace(number)
 
     def _reaped(self) -> Iterator[tuple[int, int]]:
         """Reap ended processes: their ids and exit codes (negative: a signal).
@@ -393,40 +267,24 @@ class Supervisor:
             self._failure = _GIVING_UP
         elif generation is self._present:
             self.say(f"worker {worker.number} has ended ({describe_end(code)}); starting another")
-            if was_ready and time.monotonic() - worker.started >= _SHORT_LIFE_SECONDS:
-                self._short_lives = 0
-                self._replacements[worker.number] = time.monotonic()
-            else:
-                self._replace_later(worker.number)
+            self._replacements.add(worker.number, started=worker.started, was_ready=was_ready)
+            self._give_up_if_hopeless()
 
     def _replace(self, number: int) -> None:
         assert self._present is not None
         try:
-            self._fork(self._present, number)
+            self._forker.fork(self._present, number, list(self._generations()))
         except OSError as error:
             self.say(f"worker {number} cannot be started: {error.strerror or error}")
-            self._replace_later(number)
+            self._replacements.postpone(number)
+            self._give_up_if_hopeless()
 
-    def _replace_later(self, number: int) -> None:
-        """Replace a worker after a pause. A gateway that never served gives up at last."""
-        self._short_lives += 1
-        if self._short_lives >= _MAX_SHORT_LIVES and not self._has_served:
+    def _give_up_if_hopeless(self) -> None:
+        """End a gateway that has never served, and whose workers do not stay alive."""
+        if self._replacements.are_hopeless and not self._has_served:
             self._failure = _GIVING_UP
-        pause = _FIRST_PAUSE_SECONDS * 2 ** (self._short_lives - 1)
-        self._replacements[number] = time.monotonic() + min(pause, _MAX_PAUSE_SECONDS)
 
-    # The store, and the end.
-
-    def _look_after_store(self) -> None:
-        store, now = self._store, time.monotonic()
-        if store is None or store.running or now - self._store_started < _STORE_PAUSE_SECONDS:
-            return
-        self._store_started = now
-        self.say(f"the embedded store has ended ({store.cause_of_end()}); starting it again")
-        try:
-            store.restart()
-        except EmbeddedStoreError as error:
-            self.say(str(error))
+    # The end.
 
     def _stop(self, *, at_once: bool) -> None:
         """End all workers, after a drain unless `at_once` or a second signal ends it."""
@@ -441,8 +299,8 @@ class Supervisor:
         if at_once:
             until = now + _AT_ONCE_SECONDS
         while any(self._workers()) and time.monotonic() < until:
-            happened = signal.sigtimedwait(_SIGNALS, _BUSY_POLL_SECONDS)
-            if happened is not None and happened.si_signo in _STOP:
+            happened = signal.sigtimedwait(SIGNALS, _BUSY_POLL_SECONDS)
+            if happened is not None and happened.si_signo in STOP:
                 self._order_all(Order.END)
                 until = min(until, time.monotonic() + _AT_ONCE_SECONDS)
             for pid, _ in self._reaped():
@@ -460,49 +318,12 @@ class Supervisor:
 
     def _end(self) -> None:
         self._stop(at_once=True)
-        if self._store is not None:
-            self._store.stop()
+        self._store.stop()
         self._slots.remove()
-
-
-def preload() -> None:
-    """Import what workers need, once: it takes half a second, and forking 3 ms.
-
-    PyJWT is needed by some configurations only, and takes 50 ms and 1 MiB. Workers share the
-    memory, so the collector must not write to it (`gc.freeze`).
-    """
-    from gateway.core.tokens import minting, verifying_keys  # noqa: F401
-    from gateway.processes import worker  # noqa: F401
-
-    gc.collect()
-    gc.freeze()
-
-
-def block_signals() -> None:
-    """Block the supervisor's signals until it takes them; children unblock them.
-
-    An ignored signal is never pending, and the parent may have ignored some: `nohup` ignores
-    SIGHUP, other daemons SIGCHLD. SIGINT and SIGQUIT stay ignored if a shell ignores them.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    for number in set(_SIGNALS) - {signal.SIGINT, signal.SIGQUIT}:
-        signal.signal(number, signal.SIG_DFL)
-
-
-def stop_wanted() -> bool:
-    """Whether a signal is pending that stops the gateway."""
-    return bool(signal.sigpending() & set(_STOP))
 
 
 def _addresses(config: Config) -> tuple[Address, ...]:
     return (*config.listen, *config.admin.listen)
-
-
-def _describe(error: BaseException) -> str:
-    """The error of a worker; for a file, its name and the reason."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return repr(error)
 
 
 def _raise_descriptor_limit() -> None:
