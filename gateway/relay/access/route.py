@@ -138,7 +138,7 @@ class Action:
     def of(cls, options: RouteAction, config: Config) -> Action:
         """The action that a rule of config.yaml describes by itself.
 
-        The builder adds the fields about the upstream, tokens and keys.
+        `setup.routes` adds the fields about the upstream, tokens and keys.
         """
         timeouts = config.timeouts
         response, body_idle = options.response_timeout, options.body_idle
