@@ -128,6 +128,7 @@ class RouteAction(Model):
     websocket: bool = False
     close_on_logout: bool = True
     no_store: bool = True
+    tokens: Literal["warn", "refuse", "swap"] = "warn"
     extends_session: bool = True
     token: RouteToken | None = None
     send_token: TokenSendingText | None = None
@@ -142,8 +143,12 @@ class RouteAction(Model):
     @classmethod
     def _read_as_a_whole(cls, value: Any) -> Any:
         """A captured reply is read as a whole, and so is its request."""
-        if isinstance(value, dict) and value.get("captures") and "body_size" not in value:
-            return {**value, "body_size": 2**20}
+        if not isinstance(value, dict):
+            return value
+        if value.get("tokens") == "swap":
+            value = {"captures": True, **value}
+        if value.get("captures") and "body_size" not in value:
+            value = {"body_size": 2**20, **value}
         return value
 
     @model_validator(mode="after")
@@ -155,6 +160,10 @@ class RouteAction(Model):
             raise ValueError("captures write the session anew: extends_session cannot be false")
         if self.captures is not None and self.websocket:
             raise ValueError("captures read whole replies: websocket cannot be true")
+        if self.captures is not None and self.tokens == "refuse":
+            raise ValueError("captures hide all tokens of a reply: tokens cannot be refuse")
+        if self.captures is None and self.tokens == "swap":
+            raise ValueError("tokens: swap captures them: captures cannot be false")
         if self.captures is not None and self.token is not None:
             raise ValueError("token is for minted sessions, whose tokens are never captured")
         return self

@@ -60,6 +60,12 @@ class Metrics:
             "Requests that were refused because the store did not answer.",
             registry=None,
         )
+        self._tokens_passed = Counter(
+            "latchkey_tokens_passed",
+            "Workers that saw a reply of this route give a JWT to a client: it may be a login.",
+            ["route"],
+            registry=None,
+        )
         self._lines_dropped = Counter(
             "latchkey_log_lines_dropped",
             "Lines of a log that were not written: it was read too slowly, or the disk was full.",
@@ -112,6 +118,10 @@ class Metrics:
         self._refusals.labels(refusal.reason).inc()
         if refusal.blame == "store":
             self._store_unavailable.inc()
+
+    def token_passed(self, route: str) -> None:
+        """A reply of a route has given a client a JWT."""
+        self._tokens_passed.labels(route).inc()
 
     def lines_dropped(self, where: str, count: int) -> None:
         if count:

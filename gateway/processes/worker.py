@@ -110,6 +110,7 @@ async def _serve(assignment: Assignment) -> None:
             render=render,
             record_sinks=[requests_log],
             refused=metrics.refused,
+            token_passed=metrics.token_passed,
             instance=assignment.instance,
         )
         health = web.AppRunner(

@@ -34,6 +34,14 @@ def test_where_the_token_is(tmp_path: Path, said: str, place: object) -> None:
     assert route.captures == place
 
 
+def test_tokens_that_are_swapped_are_captured(tmp_path: Path) -> None:
+    """Another word for it; a place may stand beside it."""
+    [route] = load(write(tmp_path, TEXT.format(more="tokens: swap")), {}).routes
+    assert (route.captures, route.body_size) == (Auto(), 2**20)
+    [route] = load(write(tmp_path, TEXT.format(more="tokens: swap, captures: /jwt")), {}).routes
+    assert route.captures == JsonPointer("/jwt")
+
+
 def test_what_is_read_as_a_whole_is_bounded(tmp_path: Path) -> None:
     """A request is no larger than a login's, unless something else is said."""
     [route] = load(write(tmp_path, TEXT.format(more="captures: true")), {}).routes
@@ -54,6 +62,9 @@ def test_what_is_read_as_a_whole_is_bounded(tmp_path: Path) -> None:
         ("captures: true, login: /one", "login goes with captures and auth: optional"),
         ("auth: optional, login: /one", "login goes with captures and auth: optional"),
         ("captures: true, websocket: true", "captures read whole replies"),
+        ("captures: true, tokens: refuse", "captures hide all tokens of a reply"),
+        ("captures: false, tokens: swap", "tokens: swap captures them"),
+        ("tokens: swap, auth: public", "captures look at keys"),
         ("captures: true, extends_session: false", "extends_session cannot be false"),
         ("captures: nowhere", "names no place"),
         ("captures: 5", "is not a place"),

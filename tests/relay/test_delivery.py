@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+from gateway.relay.access.token_watch import UNWATCHED
 from gateway.relay.exchange.delivery import Delivery
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.http1.response_head import ResponseHead
@@ -67,6 +68,7 @@ def answer_to(method: bytes = b"GET", *, minor: bytes = b"1") -> tuple[Delivery,
         access=SimpleNamespace(cors=None),
         action=SimpleNamespace(varies=(), websocket=True),
         in_process=False,
+        watch=UNWATCHED,
     )
     forward: Any = SimpleNamespace(route=route, entry=SimpleNamespace(token=b"the-token"))
     upstream: Any = SimpleNamespace(deadline=0.0)

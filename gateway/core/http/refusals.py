@@ -209,6 +209,9 @@ CAPTURED_REPLY = Refusal(
     "The reply cannot be read, so it may hold a token that must stay hidden.",
     blame="upstream",
 )
+TOKEN_IN_REPLY = Refusal(
+    502, "token_in_reply", "The reply may hold a token that must stay hidden.", blame="upstream"
+)
 LOGIN_REPLY = Refusal(502, "login_reply", "The login's reply cannot be read.", blame="upstream")
 
 # The gateway or its store is unable to answer now. None of these logs a user out.

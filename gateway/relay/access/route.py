@@ -18,6 +18,7 @@ from gateway.core.logins.token_sending import TokenSending
 from gateway.core.sessions import required_claims
 from gateway.core.sessions.required_claims import Clauses
 from gateway.relay.access.route_tokens import RouteTokens
+from gateway.relay.access.token_watch import UNWATCHED, TokenWatch
 from gateway.relay.http1.request_head import SAFE_METHODS, RequestHead
 from gateway.relay.loop.settings import AnswerTimeouts
 
@@ -201,6 +202,7 @@ class Route:
     upstream_paths: UpstreamPaths = UpstreamPaths()
     at_login: bool = False  # an upstream has its login at this path
     at_logouts: tuple[BackendLogout, ...] = ()  # its upstream has these at this path
+    watch: TokenWatch = UNWATCHED  # for JWTs in replies
     is_endpoint: bool = False  # the gateway itself answers
     verifies: bool = False  # the request describes another one, which is decided on
     identifies: bool = field(init=False)  # a key is looked up
@@ -225,8 +227,10 @@ class Route:
 
     def is_as_strict_as(self, other: Route) -> bool:
         """Whether it refuses and hides all that the other does."""
-        return self.access.is_as_strict_as(other.access) and self.action.hides_as_much_as(
-            other.action
+        return (
+            self.access.is_as_strict_as(other.access)
+            and self.action.hides_as_much_as(other.action)
+            and (self.watch.refuses or self.action.captures is not None or not other.watch.refuses)
         )
 
     def within(self, routes: Sequence[Route]) -> Route:

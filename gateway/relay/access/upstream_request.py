@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from gateway.relay.access.route import Route
     from gateway.store.resolved_session import ResolvedSession
 
+_OF_PARTS = frozenset({b"accept-encoding", b"range", b"if-range"})
+
 
 def request_head(
     head: RequestHead,
@@ -47,7 +49,7 @@ def request_head(
         b" HTTP/1.1\r\nHost: ",
         host if action.keeps_host else action.host,
         b"\r\n",
-        *lines,
+        *(_for_whole_reply(lines) if route.watch.refuses else lines),
     ]
     if head.has_length:
         parts.append(b"Content-Length: %d\r\n" % head.length)
@@ -91,6 +93,14 @@ def _with_token(
     return token_sending.put_as_it_came(
         entry.sending, entry.token, target, head.passed, by_cookie=by_cookie
     )
+
+
+def _for_whole_reply(lines: list[bytes]) -> list[bytes]:
+    """The field lines without those that ask for a packed reply, or for a part of one.
+
+    No token could be found in it.
+    """
+    return [line for line in lines if line.partition(b":")[0].lower() not in _OF_PARTS]
 
 
 def _forwarding_lines(head: RequestHead, peer: Peer) -> bytes:

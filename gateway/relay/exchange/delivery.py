@@ -7,11 +7,13 @@ it ends has ended.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
 from gateway.relay.access.decision import Forward
+from gateway.relay.access.token_watch import Inspection, TokenFound, TokenWatch
 from gateway.relay.answers import framing, heads
 from gateway.relay.answers.framing import CHUNKED, CLOSE, DROPPED, LENGTH
 from gateway.relay.exchange import logout, token_retry
@@ -34,6 +36,7 @@ class Delivery:
         "_forward",
         "_framing",
         "_head",
+        "_inspection",
         "_response",
         "_upstream",
         "head",
@@ -55,6 +58,7 @@ class Delivery:
         self._response: ResponseHead | None = None  # once it is on its way
         self._head = b""  # as the client gets it, until it is written
         self._framing = LENGTH
+        self._inspection: Inspection | None = None  # for tokens in the body
 
     @property
     def network(self) -> str:
@@ -62,8 +66,8 @@ class Delivery:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the head has been rendered: from then on, only a cut can end the answer."""
-        return self._response is not None
+        """Whether the client has the head: from then on, only a cut can end the answer."""
+        return self._response is not None and not self._head
 
     @property
     def ends_by_close(self) -> bool:
@@ -99,9 +103,17 @@ class Delivery:
             framing=line,
             close=exchange.close,
         )
+        watch = self._forward.route.watch
+        if watch.looks_at_get if head.method == b"GET" else watch.looks_at_others:
+            self._inspect(watch, response)
 
     def deliver(self, pieces: list[bytes]) -> None:
         """Write bytes of the body, in one write with the head if that has not left."""
+        if self._inspection is not None:
+            going = self._inspected(self._inspection.passed, pieces)
+            if going is None:
+                return
+            pieces = going
         out = [self._head] if self._head else []
         self._head = b""
         if self._framing is not DROPPED:
@@ -114,6 +126,8 @@ class Delivery:
     def answered(self, trailers: list[tuple[bytes, bytes]], *, reusable: bool) -> None:
         """End the body, and with it the exchange."""
         exchange = self._exchange
+        if self._inspection is not None:
+            self._release()
         if self._framing is CHUNKED:
             may_trail = exchange.context.may_trail if self.head.trailers else None
             secret = heads.hidden_token(self._forward)
@@ -128,6 +142,37 @@ class Delivery:
 
     def update_reading(self) -> None:
         self._exchange.client.update_reading()
+
+    # An answer that is looked at for tokens.
+
+    def _inspect(self, watch: TokenWatch, response: ResponseHead) -> None:
+        try:
+            self._inspection = watch.inspection(self.head, response)
+        except TokenFound:
+            self._refuse_token()
+
+    def _inspected(
+        self, look: Callable[..., list[bytes] | None], *pieces: list[bytes]
+    ) -> list[bytes] | None:
+        """The pieces that go on now; none of a reply that is refused."""
+        try:
+            return look(*pieces)
+        except TokenFound:
+            self._refuse_token()
+            return []
+
+    def _release(self) -> None:
+        """Write what an inspection has held back, at the end of the body."""
+        inspection, self._inspection = self._inspection, None
+        assert inspection is not None
+        pieces = self._inspected(inspection.ended)
+        if pieces or self._head:
+            self.deliver(pieces or [])
+
+    def _refuse_token(self) -> None:
+        """Refuse the answer, or cut it if the client has its head. Nothing more of it leaves."""
+        self._exchange.fail(refusals.TOKEN_IN_REPLY)
+        self._inspection, self._framing, self._head = None, DROPPED, b""
 
     # An answer that is held back.
 

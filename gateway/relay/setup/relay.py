@@ -58,6 +58,7 @@ def build_relay(
     render: Callable[[Session], bytes],
     record_sinks: Sequence[RecordSink],
     refused: Callable[[Refusal], None],
+    token_passed: Callable[[str], None],
     instance: str,
 ) -> Relay:
     """Build a relay that works with these parts of the gateway, in the running event loop.
@@ -67,6 +68,7 @@ def build_relay(
     render: makes the fields that upstreams get for a session
     record_sinks: take note of each request
     refused: is called with each refusal
+    token_passed: is called with a route's name when its reply first gives a client a JWT
     instance: the gateway's name in `Via`, by which it finds loops
     """
     loop, settings = asyncio.get_running_loop(), settings_of(config)
@@ -89,8 +91,9 @@ def build_relay(
     )
     load = _load(config, clients)
     cookies = _trusted_cookies(config)
+    routes = RouteBuilder(config, pools, captures, token_passed)
     decider = Decider(
-        _route_table(config, RouteBuilder(config, pools, captures), endpoints, verify_endpoint),
+        _route_table(config, routes, endpoints, verify_endpoint),
         verify_endpoint,
         sessions,
         load,
@@ -117,6 +120,7 @@ def build_relay(
         refused=refused,
         pages=RefusalPages(config.pages.templates),
     )
+    clock.sweeps += [watch.sweep for watch in routes.watches]
     live = LiveSessions(lambda: _in_flight(clients), sessions, config.session.idle_timeout)
     return Relay(context, clients, pools.pools, live, record_sinks)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from gateway.core.http.cors import Policy
 from gateway.core.http.paths import BackendPaths
 from gateway.relay.access.route import Access, Action, Auth, BackendLogout, Route, UpstreamPaths
 from gateway.relay.access.route_tokens import RouteTokens
+from gateway.relay.access.token_watch import UNWATCHED, TokenWatch
 from gateway.relay.loop.settings import AnswerTimeouts
 from gateway.relay.setup.pools import PoolBuilder
 from gateway.relay.upstream.server import Connect
@@ -28,8 +29,20 @@ _NO_PATHS = BackendPaths(())
 class RouteBuilder:
     """Makes routes of rules and of endpoints."""
 
-    def __init__(self, config: Config, pools: PoolBuilder, captures: Connect) -> None:
-        """`captures` connects to the endpoint that asks upstreams where tokens are captured."""
+    def __init__(
+        self,
+        config: Config,
+        pools: PoolBuilder,
+        captures: Connect,
+        token_passed: Callable[[str], None],
+    ) -> None:
+        """Take what routes are made of.
+
+        captures: connects to the endpoint that asks upstreams where tokens are captured
+        token_passed: is called with a route's name when its reply gives a client a JWT
+        """
+        self.watches: list[TokenWatch] = []
+        self._token_passed = token_passed
         self._config = config
         self._pools = pools
         self._captures = captures
@@ -67,7 +80,13 @@ class RouteBuilder:
             ),
             pool=pool,
             upstream_paths=self._upstream_paths(rule),
+            watch=UNWATCHED if captures or pool is None else self._watch(rule),
         )
+
+    def _watch(self, rule: RouteOptions) -> TokenWatch:
+        watch = TokenWatch(rule.path, self._token_passed, refuses=rule.tokens == "refuse")
+        self.watches.append(watch)
+        return watch
 
     def _upstream_paths(self, rule: RouteOptions) -> UpstreamPaths:
         if rule.upstream is None:
