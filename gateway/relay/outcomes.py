@@ -20,7 +20,7 @@ class Refused(Exception):
         """Name the refusal.
 
         fields: more fields of the answer
-        event: for the audit log, if a credential was refused
+        event: for the audit log, if a presented key was refused
         """
         super().__init__(refusal.reason)
         self.refusal = refusal
@@ -34,7 +34,7 @@ class Answered(Exception):
     def __init__(self, status: int, fields: Mapping[str, str], event: Event | None = None) -> None:
         """Describe the answer.
 
-        event: for the audit log, if a credential was refused all the same
+        event: for the audit log, if a presented key was refused all the same
         """
         super().__init__(status)
         self.status = status

@@ -65,7 +65,7 @@ def test_a_field_that_connection_names_does_not_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "credential", "cookie"),
+    ("lines", "presented_key", "cookie"),
     [
         ((b"Authorization: Bearer " + KEY,), KEY, None),
         ((b"authorization: bEARER " + KEY,), KEY, None),
@@ -77,11 +77,11 @@ def test_a_field_that_connection_names_does_not_pass() -> None:
     ],
 )
 def test_where_a_key_is_read(
-    lines: tuple[bytes, ...], credential: bytes | None, cookie: bytes | None
+    lines: tuple[bytes, ...], presented_key: bytes | None, cookie: bytes | None
 ) -> None:
     """In Authorization as Bearer, in the configured field and in cookies; a field counts first."""
     head = read(*lines)
-    assert (head.credential, head.cookie, head.ambiguous) == (credential, cookie, False)
+    assert (head.presented_key, head.cookie, head.ambiguous) == (presented_key, cookie, False)
 
 
 @pytest.mark.parametrize(

@@ -31,14 +31,14 @@ def lines(head: RequestHead, route: Route, entry: ResolvedSession | None) -> byt
     captures = route.action.captures
     if captures is not None:
         added += caller_fields.line(caller_fields.CAPTURE, b"%d" % captures)
-    if head.credential is None:
+    if head.presented_key is None:
         given = head.authorization or b""
         return added if KEY_PATTERN.search(given) else added + given
     if entry is not None:
         added += caller_fields.line(caller_fields.SESSION, entry.session.id.encode())
         if entry.session.sending:
             added += caller_fields.line(caller_fields.SENDING, entry.session.sending.encode())
-        added += caller_fields.line(caller_fields.KEY, head.credential)
+        added += caller_fields.line(caller_fields.KEY, head.presented_key)
     if head.cookie is None:
         return added + caller_fields.line(caller_fields.CARRIER, caller_fields.BY_HEADER.encode())
     return added + _cookie_lines(head, entry)
@@ -47,8 +47,8 @@ def lines(head: RequestHead, route: Route, entry: ResolvedSession | None) -> byt
 def _refresh_lines(head: RequestHead) -> bytes:
     """The refresh keys of a refresh call, in a field and in a cookie."""
     key, cookie = head.refresh_key, head.refresh_cookie
-    if head.credential is not None and REFRESH_KEY_PATTERN.fullmatch(head.credential):
-        key = head.credential
+    if head.presented_key is not None and REFRESH_KEY_PATTERN.fullmatch(head.presented_key):
+        key = head.presented_key
     lines = b"" if key is None else caller_fields.line(caller_fields.REFRESH_KEY, key)
     if cookie is not None:
         lines += caller_fields.line(caller_fields.REFRESH_COOKIE, b" ".join(cookie))
@@ -64,13 +64,17 @@ def _unread_line(head: RequestHead, entry: ResolvedSession | None) -> bytes:
 
 
 def _unread(head: RequestHead) -> Refusal | None:
-    """The refusal of a credential that is no key, or came in a wrong place."""
-    credential = head.credential
-    if credential is not None and head.cookie is None and not KEY_PATTERN.fullmatch(credential):
-        is_jwt = jwt_text.sole(credential.decode("latin-1"))
+    """The refusal of a presented key that is none, or is in a wrong place."""
+    presented_key = head.presented_key
+    if (
+        presented_key is not None
+        and head.cookie is None
+        and not KEY_PATTERN.fullmatch(presented_key)
+    ):
+        is_jwt = jwt_text.sole(presented_key.decode("latin-1"))
         return refusals.TOKEN_NOT_KEY if is_jwt else refusals.NOT_A_KEY
     given = (head.authorization or b"").partition(b":")[2]
-    if head.stray_key or (credential is None and keys.stands_in_authorization(given)):
+    if head.stray_key or (presented_key is None and keys.stands_in_authorization(given)):
         return refusals.KEY_NOT_READ
     return None
 
@@ -81,7 +85,7 @@ def _cookie_lines(head: RequestHead, entry: ResolvedSession | None) -> bytes:
     They name the cookie that counts, with the attributes that its session keeps, and the other
     cookies with the ids of their sessions: a logout ends these as well.
     """
-    chosen = (head.cookie, head.credential)
+    chosen = (head.cookie, head.presented_key)
     names = [name for name, key in dict.fromkeys(head.key_cookies) if (name, key) != chosen]
     current = None if entry is None else entry.session.id
     others = [session_id for session_id in head.session_ids if session_id != current]

@@ -89,8 +89,8 @@ class Decider:
         try:
             admission.admit(route, head, peer, self._load)
             entry = None
-            if route.identifies and head.credential is not None:
-                entry = self._near.get(head.credential, time.time())
+            if route.identifies and head.presented_key is not None:
+                entry = self._near.get(head.presented_key, time.time())
                 if entry is None or head.ambiguous or head.disputed:
                     entry = await self._finder.find(route, head, peer)
                 elif head.cookie is not None and not self._cookies.have(head, peer):
@@ -128,10 +128,10 @@ class Decider:
         renew: whether a new token is fetched if the session has no other one yet
         """
         assert forward.entry is not None
-        assert head.credential is not None
+        assert head.presented_key is not None
         route = forward.route
         entry = await self._sessions.replaced(
-            head.credential, forward.entry, renew=renew, extend=route.action.extends_session
+            head.presented_key, forward.entry, renew=renew, extend=route.action.extends_session
         )
         if entry is None:
             return None

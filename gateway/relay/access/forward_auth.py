@@ -110,7 +110,7 @@ class VerifyEndpoint:
         described = self._reader.read(line, len(line) - len(HEAD_END))
         described.description = Description(_site(parts), redirects=not parts.by_nginx)
         described.passed = head.passed
-        described.credential, described.cookie = head.credential, head.cookie
+        described.presented_key, described.cookie = head.presented_key, head.cookie
         described.authorization, described.ambiguous = head.authorization, head.ambiguous
         described.key_cookies, described.disputed = head.key_cookies, head.disputed
         described.upgrade = head.upgrade or _handshake(head)

@@ -76,7 +76,7 @@ class SessionFinder:
 
         Raises `Refused`, also when it is awaited. A coroutine in between would cost each look-up.
         """
-        assert head.credential is not None
+        assert head.presented_key is not None
         if head.ambiguous or _contradicts_cookies(head):
             # A browser would send its cookies again and again.
             self._cookies.forget(head, peer)
@@ -84,7 +84,7 @@ class SessionFinder:
         if head.disputed and head.cookie is not None:
             return self._choose(route, head, peer)
         if route.access.accepts_jwt and _brings_jwt(head):
-            return self._verify(route, head.credential)
+            return self._verify(route, head.presented_key)
         return self._resolve(route, head, peer)
 
     def refuse(self, route: Route, head: RequestHead, peer: Peer, reason: str) -> None:
@@ -92,22 +92,22 @@ class SessionFinder:
 
         Either way the browser is told to forget the cookie. `reason` is for operators.
         """
-        assert head.credential is not None
+        assert head.presented_key is not None
         # The endpoints set cookies themselves, and so do routes where sessions begin.
         if head.cookie is not None and reason not in _KEPT and not route.begins_sessions:
             self._cookies.forget(head, peer)
         if not _counts_as_none(route, head):
-            raise Refused(_REFUSALS[reason], event=_event(head.credential, reason))
+            raise Refused(_REFUSALS[reason], event=_event(head.presented_key, reason))
 
     async def _resolve(self, route: Route, head: RequestHead, peer: Peer) -> ResolvedSession | None:
-        assert head.credential is not None
+        assert head.presented_key is not None
         if head.cookie is not None and not self._cookies.have(head, peer):
             self.refuse(route, head, peer, "untrusted_cookie")
             return None
         try:
-            found = await self._resolve_key(route, head.credential)
+            found = await self._resolve_key(route, head.presented_key)
         except (StoreUnavailable, RenewalFailed) as error:
-            raise _refused(error, head.credential) from None
+            raise _refused(error, head.presented_key) from None
         if isinstance(found, Unresolved):
             self.refuse(route, head, peer, found.reason)
             return None
@@ -134,25 +134,25 @@ class SessionFinder:
                 reason = "several_keys"
                 break
             if living:
-                (head.cookie, head.credential), entry = living[0]
+                (head.cookie, head.presented_key), entry = living[0]
                 return entry
         self.refuse(route, head, peer, reason)
         return None
 
-    async def _find(self, route: Route, credential: bytes) -> ResolvedSession | Unresolved:
-        entry = self._near.get(credential, time.time())
+    async def _find(self, route: Route, presented_key: bytes) -> ResolvedSession | Unresolved:
+        entry = self._near.get(presented_key, time.time())
         if entry is not None:
             return entry
         try:
-            return await self._resolve_key(route, credential)
+            return await self._resolve_key(route, presented_key)
         except (StoreUnavailable, RenewalFailed) as error:
-            raise _refused(error, credential) from None
+            raise _refused(error, presented_key) from None
 
     def _resolve_key(
-        self, route: Route, credential: bytes
+        self, route: Route, presented_key: bytes
     ) -> Awaitable[ResolvedSession | Unresolved]:
         return self._sessions.resolve(
-            credential, renew=_needs_token(route), extend=route.action.extends_session
+            presented_key, renew=_needs_token(route), extend=route.action.extends_session
         )
 
     async def _verify(self, route: Route, token: bytes) -> ResolvedSession | None:
@@ -176,10 +176,10 @@ def _needs_token(route: Route) -> bool:
     return not route.is_endpoint
 
 
-def _refused(error: StoreUnavailable | RenewalFailed, credential: bytes) -> Refused:
+def _refused(error: StoreUnavailable | RenewalFailed, presented_key: bytes) -> Refused:
     """The refusal if a session cannot be read or renewed at the moment."""
     if isinstance(error, NewerSession):
-        event = _event(credential, refusals.NEWER_SESSION.reason)
+        event = _event(presented_key, refusals.NEWER_SESSION.reason)
         return Refused(refusals.NEWER_SESSION, event=event)
     return Refused(refusals.RENEWAL if isinstance(error, RenewalFailed) else refusals.STORE_DOWN)
 
@@ -187,15 +187,15 @@ def _refused(error: StoreUnavailable | RenewalFailed, credential: bytes) -> Refu
 def _contradicts_cookies(head: RequestHead) -> bool:
     """Whether a key came in a field, and another one in a cookie."""
     in_field = head.disputed and head.cookie is None
-    return in_field and any(key != head.credential for _, key in head.key_cookies)
+    return in_field and any(key != head.presented_key for _, key in head.key_cookies)
 
 
 def _brings_jwt(head: RequestHead) -> bool:
     """Whether a JWT came in place of a key, as a bearer token (RFC 6750 §2.1)."""
-    credential, line = head.credential, head.authorization
-    if credential is None or line is None or credential.count(b".") != _DOTS:
+    presented_key, line = head.presented_key, head.authorization
+    if presented_key is None or line is None or presented_key.count(b".") != _DOTS:
         return False
-    return head.cookie is None and line.rstrip().endswith(b" " + credential)
+    return head.cookie is None and line.rstrip().endswith(b" " + presented_key)
 
 
 def _counts_as_none(route: Route, head: RequestHead) -> bool:
@@ -208,10 +208,10 @@ def _counts_as_none(route: Route, head: RequestHead) -> bool:
     return route.access.auth is Auth.OFFERED or route.access.bad_key_is_anonymous
 
 
-def _event(credential: bytes, reason: str) -> Event:
+def _event(presented_key: bytes, reason: str) -> Event:
     """For the audit log.
 
     A key that opens nothing any more is named by the session that it had.
     """
-    key = keys.parse_key(credential)
+    key = keys.parse_key(presented_key)
     return Event("refused", session_id="" if key is None else keys.session_id(key), reason=reason)

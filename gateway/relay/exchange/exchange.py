@@ -155,7 +155,7 @@ class Exchange:
             self.fail(refusals.INTERNAL)
 
     def _report(self, event: Event | None) -> None:
-        """Report a refused credential to the audit log."""
+        """Report a refused key to the audit log."""
         if event is not None and self.state is not ENDED:
             self.context.report(events.of_request(event, self))
 

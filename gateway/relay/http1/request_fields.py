@@ -76,11 +76,11 @@ def transfer_encoding(head: RequestHead, name: bytes, line: bytes) -> None:
 
 def key_field(head: RequestHead, name: bytes, line: bytes) -> None:
     value = keys.bare(grammar.value(line, name))
-    if head.credential is not None:
-        _compare(head, head.credential, value)
-    if head.credential is None or head.cookie is not None:
+    if head.presented_key is not None:
+        _compare(head, head.presented_key, value)
+    if head.presented_key is None or head.cookie is not None:
         head.key_fields = (name,)
-    head.credential, head.cookie = value, None
+    head.presented_key, head.cookie = value, None
 
 
 def authorization(head: RequestHead, name: bytes, line: bytes) -> None:
@@ -89,18 +89,18 @@ def authorization(head: RequestHead, name: bytes, line: bytes) -> None:
         head.ambiguous = True
     head.authorization = line
     if value[:7].lower() == b"bearer " or value.lower() == b"bearer":
-        credential = value[7:]
-        if len(credential) > keys.KEY_CHARACTERS:
-            credential = keys.bare(credential)
+        presented_key = value[7:]
+        if len(presented_key) > keys.KEY_CHARACTERS:
+            presented_key = keys.bare(presented_key)
         # Some backends hand out the token in the body and in a cookie, so the key comes back twice.
-        if head.credential is not None:
-            _compare(head, head.credential, credential)
-        head.credential, head.cookie, head.key_fields = credential, None, ()
+        if head.presented_key is not None:
+            _compare(head, head.presented_key, presented_key)
+        head.presented_key, head.cookie, head.key_fields = presented_key, None, ()
 
 
-def _compare(head: RequestHead, earlier: bytes, credential: bytes) -> None:
-    """Note that an earlier credential differs from the one of a field."""
-    if earlier != credential:
+def _compare(head: RequestHead, earlier: bytes, presented_key: bytes) -> None:
+    """Note that an earlier presented key differs from that of a field."""
+    if earlier != presented_key:
         head.disputed = head.disputed or head.cookie is not None
         head.ambiguous = head.ambiguous or head.cookie is None
 
@@ -125,9 +125,9 @@ def cookie(head: RequestHead, name: bytes, line: bytes) -> None:
                 kept.append(pair)
             continue
         head.key_cookies += ((found[1], found[2]),)
-        if head.credential is None:
-            head.cookie, head.credential, head.key_fields = found[1], found[2], _COOKIE
-        elif head.credential != found[2] or head.cookie not in (None, found[1]):
+        if head.presented_key is None:
+            head.cookie, head.presented_key, head.key_fields = found[1], found[2], _COOKIE
+        elif head.presented_key != found[2] or head.cookie not in (None, found[1]):
             head.disputed = True
     head.login_states += tuple(login_states)
     rest = b";".join(kept)

@@ -38,15 +38,15 @@ class RequestHead:
     upgrade: bytes | None = None  # the protocol that an upgrade asks for, in lower case
     trailers = False  # TE: trailers
     expects_continue = False
-    credential: bytes | None = None  # it may be a key: after "Bearer ", in a field or in a cookie
-    cookie: bytes | None = None  # the name of the cookie that held the credential
+    presented_key: bytes | None = None  # after "Bearer ", in a field or in a cookie
+    cookie: bytes | None = None  # the name of the cookie that held it
     key_fields: tuple[bytes, ...] = ()  # the field that held it, if not Authorization
     deletions: tuple[str, ...] = ()  # Set-Cookie values by which the answer deletes cookies
     login_states: tuple[bytes, ...] = ()  # cookies of a login at a provider that is under way
     authorization: bytes | None = None  # the Authorization line, as it came
     key_cookies: tuple[tuple[bytes, bytes], ...] = ()  # (name, key) of cookies with keys
     disputed = False  # a cookie holds another key than the first cookie or a field
-    ambiguous = False  # its fields hold several credentials, and none may be picked by chance
+    ambiguous = False  # it presents several keys, and none may be picked by chance
     trace: tuple[bytes, bytes] | None = None  # trace id and flags of a valid traceparent
     forwarding: tuple[tuple[bytes, bytes], ...] = ()  # (folded name, value) to trust or to drop
     client: Client | None = None  # the client, once the fields of a trusted peer have been read
@@ -91,7 +91,7 @@ class RequestHead:
 
         The key that counts comes first. Slow.
         """
-        return keys.session_ids([self.credential or b"", *(key for _, key in self.key_cookies)])
+        return keys.session_ids([self.presented_key or b"", *(key for _, key in self.key_cookies)])
 
     @property
     def has_body(self) -> bool:

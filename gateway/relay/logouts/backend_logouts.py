@@ -27,7 +27,7 @@ def deletions(
     for name, key in head.key_cookies:
         values = _set_by_backend(cookies, response, name)
         if values:
-            entry = forward.entry if key == head.credential else None
+            entry = forward.entry if key == head.presented_key else None
             claims = None if entry is None else entry.session.claims
             found += cookie_logouts.deletions(values, claims, time.time())
     return found if found or response.clears_cookies else None
