@@ -16,6 +16,17 @@ def test_log_in_call_and_log_out(site: Site) -> None:
     assert site.ask("GET", "/protected", key=key).status == 401
 
 
+def test_the_frontend_refreshes(site: Site) -> None:
+    """It sends its refresh key in `Authorization`, and each key is refused in the other's place."""
+    reply = site.ask("POST", "/login", data={"username": "test", "password": "test"}).json
+    refreshed = site.ask("POST", "/refresh", key=reply["refresh_token"])
+    assert refreshed.status == 200, refreshed.body
+    key = refreshed.json["access_token"]
+    assert site.ask("GET", "/protected", key=key).json == {"logged_in_as": "test"}
+    assert site.ask("GET", "/protected", key=reply["refresh_token"]).status == 401
+    assert site.ask("POST", "/refresh", key=key).status == 401
+
+
 def test_a_refusal_is_the_backends_own(site: Site) -> None:
     """A wrong password is answered as if there were no gateway."""
     wrong = {"username": "test", "password": "wrong"}
