@@ -6,17 +6,20 @@ Large replies are read in a thread, beside the event loop.
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from gateway.concurrency.off_loop import off_loop
 from gateway.core.http import refusals
 from gateway.core.http.field_names import HOSTS, fold
-from gateway.core.logins import refresh_tokens, reply_rewriting, reply_tokens
+from gateway.core.logins import refresh_tokens, reply_lifetimes, reply_rewriting, reply_tokens
 from gateway.core.logins.refresh_tokens import RefreshToken
 from gateway.core.logins.replies import Reply
 from gateway.core.logins.reply_tokens import Found
 from gateway.core.logins.request_echo import EchoDetector
 from gateway.core.logins.token_places import TokenPlace
+from gateway.core.sessions.session import Session
 from gateway.core.tokens.claims import BadToken
 from gateway.logins import Attempt
 from gateway.outbound.backends import BackendFailed, Backends
@@ -106,6 +109,17 @@ async def swap(
     return await off_loop(
         reply.is_large, reply_rewriting.swap, reply, found, key, refresh, refresh_key
     )
+
+
+async def tell_lifetime(reply: Reply, session: Session, secrets: Collection[str]) -> Reply:
+    """The reply with the session's life in place of its token's.
+
+    `secrets` are the tokens in it. Raises `UnreadableReply`.
+    """
+    life = reply_lifetimes.of(session, time.time())
+    if life is None:
+        return reply
+    return await off_loop(reply.is_large, reply_lifetimes.told, reply, secrets, life)
 
 
 async def scrub(reply: Reply) -> Reply:

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 from gateway.core.http import refusals
 from gateway.core.http.refusals import PROBLEM_TYPE
 from gateway.core.logins import refresh_answers, refresh_calls, refresh_tokens
+from gateway.core.logins.refresh_answers import RefreshAnswer
 from gateway.core.logins.refresh_tokens import RefreshToken
 from gateway.core.logins.replies import Reply, UnreadableReply
 from gateway.core.sessions import keys, refresh_keys
 from gateway.core.sessions.keys import Key
 from gateway.core.sessions.refresh_keys import Opened, RefreshKey
 from gateway.core.sessions.session import Session
-from gateway.logins._asking import scrub
+from gateway.logins._asking import scrub, tell_lifetime
 from gateway.logins._events import report
 from gateway.outbound.backends import BackendFailed
 from gateway.store.renewals import RenewalFailed, RenewalRefused
@@ -77,6 +78,7 @@ class RefreshCalls:
         except RenewalFailed:
             raise BackendFailed(refusals.RENEWAL) from None
         self._sessions.touch(session.id)
+        answer = await self._with_lifetime(answer, session)
         refresh_key = self.new_key(key, generation).reveal()
         if attempt.cookie is None or answer.in_cookie:
             shown = answer.filled(self._sessions.key_texts.of(key, session), refresh_key)
@@ -84,6 +86,11 @@ class RefreshCalls:
         shown = answer.filled("", refresh_key).without_cookies(self._own_cookies).unstored()
         cookie = attempt.cookie.setting(key.reveal())
         return replace(shown, fields=(*shown.fields, ("Set-Cookie", cookie)))
+
+    @staticmethod
+    async def _with_lifetime(answer: RefreshAnswer, session: Session) -> RefreshAnswer:
+        marks = [mark for mark in (answer.key_mark, answer.refresh_mark) if mark]
+        return replace(answer, reply=await tell_lifetime(answer.reply, session, marks))
 
     async def refuse(self, attempt: Attempt, cookie: str = "") -> Reply:
         """The backend's own refusal of a refresh token that it does not know.

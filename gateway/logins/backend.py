@@ -29,7 +29,7 @@ from gateway.core.sessions.keys import Key
 from gateway.core.sessions.session import Device
 from gateway.core.tokens.claims import BadToken, NotVerified
 from gateway.logins import Attempt, LoggedIn, Login, LoginServices
-from gateway.logins._asking import ask, find_refresh_token, scrub, swap
+from gateway.logins._asking import ask, find_refresh_token, scrub, swap, tell_lifetime
 from gateway.logins._backend_renewal import BackendRenewal
 from gateway.logins._events import end_replaced, report, reporting_failures, subject_of
 from gateway.logins._pending import PendingReplies
@@ -222,6 +222,8 @@ class BackendLogin(Login):
         If the key goes into the gateway's cookie, the body holds neither: no script may read them.
         If the token came in a cookie of the backend's, the key stays in that one.
         """
+        secrets = [found.token] if refresh is None else [found.token, refresh.secret.reveal()]
+        reply = await tell_lifetime(reply, issued.session, secrets)
         in_own_cookie = attempt.cookie is not None and not reply_tokens.is_in_cookie(reply, found)
         refresh_key = self._refresh_key(issued.key, refresh, hidden=in_own_cookie)
         if attempt.cookie is None or not in_own_cookie:

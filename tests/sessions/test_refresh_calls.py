@@ -145,3 +145,13 @@ def test_a_backend_that_is_down_logs_out_no_frontend(pair: Pair, backend: Renewi
     backend.status = 0
     assert call(pair[0], key)[0] == 200
     assert refresh(pair[1], first)[0] == 200
+
+
+def test_lifetimes_are_the_sessions(pair: Pair, backend: Renewing) -> None:
+    """A frontend's timer runs for as long as its key is good: 12 hours by default."""
+    backend.more = {"expires_in": int(LIFE), "user": {"expires_in": 1}}
+    [(_, reply)] = asked([pair[0]], "/login", [{"username": "alice"}])
+    _, again = refresh(pair[0], reply["refresh"])
+    for told in (reply, again):
+        assert 43190 < told["expires_in"] <= 43200
+        assert told["user"] == {"expires_in": 1}

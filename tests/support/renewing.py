@@ -30,6 +30,7 @@ class Renewing:
     status: int = 0  # of a refresh, in place of doing it
     signs_with: str = SECRET
     by: str = "json"  # how refresh tokens come and go: json, cookie or form
+    more: dict[str, object] = field(default_factory=dict)  # further members of replies
     families: dict[str, str] = field(default_factory=dict)  # refresh token → subject
     used: set[str] = field(default_factory=set)
     stolen: bool = False
@@ -91,11 +92,11 @@ class Renewing:
 
     def _handed(self, token: str, refresh: str) -> web.Response:
         if self.by == "cookie":
-            response = web.json_response({"token": token})
+            response = web.json_response({"token": token, **self.more})
             response.set_cookie("rt", refresh, httponly=True, path="/refresh")
             return response
         name = "refresh_token" if self.by == "form" else "refresh"
-        return web.json_response({"token": token, name: refresh})
+        return web.json_response({"token": token, name: refresh, **self.more})
 
     async def call(self, request: web.Request) -> web.StreamResponse:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
