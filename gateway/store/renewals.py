@@ -251,10 +251,10 @@ class Renewals:
                 refresh=renewed.refresh,
                 _claims=None,
             )
-            kept = await self._keep(running, key, new, value)
-            if kept is new and renewed.answer:
+            if renewed.answer:
+                # Before the token: a call that finds the new token finds its answer, too.
                 await self._answers.keep(key, new, renewed.answer, renewed.answer_lasts)
-            return kept
+            return await self._keep(running, key, new, value)
         finally:
             extending.cancel()
             with contextlib.suppress(StoreUnavailable):
