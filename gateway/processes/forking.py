@@ -22,10 +22,10 @@ EXIT_FAILED = 1
 
 
 def preload() -> None:
-    """Import what workers need, once: it takes half a second, and forking 3 ms.
+    """Import what workers need, once.
 
-    PyJWT is needed by some configurations only, and takes 50 ms and 1 MiB. Workers share the
-    memory, so the collector must not write to it (`gc.freeze`).
+    It takes half a second, and forking 3 ms. PyJWT is needed by some configurations only, and takes
+    50 ms and 1 MiB. Workers share the memory, so the collector must not write to it (`gc.freeze`).
     """
     from gateway.core.tokens import minting, verifying_keys  # noqa: F401
     from gateway.processes import worker  # noqa: F401
@@ -44,7 +44,10 @@ class Forker:
     instance: str = field(default_factory=lambda: secrets.token_hex(8))  # the same for all workers
 
     def fork(self, generation: Generation, number: int, generations: Sequence[Generation]) -> None:
-        """Start a worker of a generation, beside those of all `generations`. Raises `OSError`."""
+        """Start a worker of a generation. Raises `OSError`.
+
+        generations: all that have workers, this one among them
+        """
         sys.stdout.flush()
         sys.stderr.flush()
         self.slots.make()
@@ -95,7 +98,10 @@ class Forker:
             os._exit(code)
 
     def _let_go_of_others(self, own: Generation, generations: Sequence[Generation]) -> None:
-        """Close what a worker inherited and does not need, so that it does not stay open."""
+        """Close what a worker inherited and does not need.
+
+        It would stay open as long as the worker lives.
+        """
         self.store.forget()
         for generation in generations:
             for worker in generation.workers.values():

@@ -42,7 +42,10 @@ class Generation:
     deadline: float = math.inf  # for all of them to serve, or to have ended (monotonic s)
 
     def order(self, order: Order) -> None:
-        """Send an order to all workers. Those that are to end are killed if they do not."""
+        """Send an order to all workers.
+
+        Those that are to end are killed if they have not ended when their time is over.
+        """
         if order in (Order.END, Order.END_RETIRED):
             drain = self.config.timeouts.drain if order == Order.END_RETIRED else 0.0
             self.deadline = min(self.deadline, time.monotonic() + drain + GRACE_SECONDS)
@@ -64,7 +67,7 @@ class Generation:
                 worker.link.order(Order.LISTEN)
 
     def kill_hung(self) -> None:
-        """Kill the workers that did not report within `timeouts.start` that they can serve."""
+        """Kill the workers that have not become ready in `timeouts.start`."""
         for worker in self.workers.values():
             latest = worker.started + self.config.timeouts.start
             if not worker.link.is_ready and time.monotonic() > latest:

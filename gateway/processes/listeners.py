@@ -1,4 +1,4 @@
-"""The listening sockets: the supervisor opens them, and workers inherit them.
+"""The listening sockets, which the supervisor opens and workers inherit.
 
 Each worker accepts from its own sockets (SO_REUSEPORT spreads connections over them). A socket
 stays open until the gateway stops listening on its address, so connections in its queue are
@@ -29,7 +29,10 @@ class StartError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A listening socket; for a unix socket with its file (path, device and inode)."""
+    """A listening socket.
+
+    A unix socket also has its file: the path, and the device and inode.
+    """
 
     sock: socket.socket
     path: str = ""
@@ -98,7 +101,7 @@ class Listeners:
         )
 
     def close(self, *, kept: Listeners | None = None) -> None:
-        """Close the sockets that are not in `kept`, and remove the files of unix sockets."""
+        """Close the sockets that are not in `kept`, with their files."""
         stay = set() if kept is None else {id(listener) for listener in kept.all()}
         for listener in self.all():
             if id(listener) not in stay:
@@ -155,9 +158,9 @@ def _listen_unix(address: UnixAddress) -> Listener:
 
 
 def _remove_stale(address: UnixAddress) -> None:
-    """Remove the file of a socket without an owner. Raises `StartError` for a living one.
+    """Remove the file of a socket without an owner.
 
-    Connecting shows whether there is an owner (ECONNREFUSED: none, unix(7)).
+    Raises `StartError` if there is one: connecting shows it (ECONNREFUSED: none, unix(7)).
     """
     inode = _inode(address.path)
     if inode == (0, 0):

@@ -1,4 +1,7 @@
-"""When workers that have ended are replaced: at once, or after pauses that become longer."""
+"""When workers that have ended are replaced.
+
+It is at once for one that has served, and after pauses that become longer for others.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ _MAX_PAUSE_SECONDS = 2.0
 
 @dataclass
 class Replacements:
-    """The workers of the present generation that are to be replaced, by their numbers."""
+    """The workers that are to be replaced, by their numbers."""
 
     _due: dict[int, float] = field(default_factory=dict)  # monotonic seconds
     _short_lives: int = 0  # in a row
@@ -24,7 +27,7 @@ class Replacements:
 
     @property
     def are_hopeless(self) -> bool:
-        """Whether so many workers in a row have lived short lives that the next ones will too."""
+        """Whether too many workers in a row have lived short lives."""
         return self._short_lives >= _MAX_SHORT_LIVES
 
     def add(self, number: int, *, started: float, was_ready: bool) -> None:
@@ -36,7 +39,7 @@ class Replacements:
             self.postpone(number)
 
     def postpone(self, number: int) -> None:
-        """Plan to replace a worker after a pause: it failed, or could not be started."""
+        """Plan to replace a worker that failed, or could not start, after a pause."""
         self._short_lives += 1
         pause = _FIRST_PAUSE_SECONDS * 2 ** (self._short_lives - 1)
         self._due[number] = time.monotonic() + min(pause, _MAX_PAUSE_SECONDS)

@@ -13,10 +13,11 @@ SIGNALS = (*STOP, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def block_signals() -> None:
-    """Block the supervisor's signals until it takes them; children unblock them.
+    """Block the supervisor's signals until it takes them.
 
-    An ignored signal is never pending, and the parent may have ignored some: `nohup` ignores
-    SIGHUP, other daemons SIGCHLD. SIGINT and SIGQUIT stay ignored if a shell ignores them.
+    Children unblock them. An ignored signal is never pending, and the parent may have ignored some:
+    `nohup` ignores SIGHUP, other daemons SIGCHLD. SIGINT and SIGQUIT stay ignored if a shell
+    ignores them.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     for number in set(SIGNALS) - {signal.SIGINT, signal.SIGQUIT}:

@@ -51,7 +51,7 @@ class StoreKeeper:
             )
 
     def secrets(self, config: Config) -> tuple[str, ...]:
-        """The secrets for seals: the configured ones, else the embedded store's own."""
+        """The secrets for seals: the configured ones, or else the store's own."""
         configured = tuple(secret.reveal() for secret in config.session.secrets)
         return configured or ((self._store.pepper(),) if self._store else ())
 

@@ -1,4 +1,4 @@
-"""The parent process: opens the sockets, and keeps the store and the workers running.
+"""The parent process: keeps the sockets, the store and the workers.
 
 It has no event loop, so it can fork at any time. Workers inherit the configuration and the sockets,
 and report when they can serve (`worker_link.py`). The workers of one configuration are a
@@ -141,7 +141,10 @@ class Supervisor:
             self._start_failed(f"no worker can be started: {error.strerror or error}")
 
     def _look_after_start(self) -> None:
-        """Let a generation take over when it is ready; end it if it takes too long."""
+        """Let a generation take over when it is ready.
+
+        It ends if it takes longer than `timeouts.start`.
+        """
         generation = self._next if self._has_served else self._present
         if generation is None:
             return
@@ -157,7 +160,7 @@ class Supervisor:
             self._start_failed(f"the workers did not serve within {seconds:g} s")
 
     def _start_failed(self, reason: str) -> None:
-        """Handle a failed start: it ends the gateway only for the first generation."""
+        """End the generation that failed to start; the first one ends the gateway."""
         if self._has_served:
             self._abandon(reason)
         else:
@@ -241,7 +244,10 @@ class Supervisor:
                 yield ended.si_pid, os.waitstatus_to_exitcode(status)
 
     def _is_reaped_elsewhere(self, pid: int) -> bool:
-        """Whether a process is the store or the reader, which note their end themselves."""
+        """Whether a process is the store or the reader.
+
+        They note their end themselves.
+        """
         for owner in (self._store, self._reading):
             if owner is not None and owner.pid == pid:
                 owner.reap()
@@ -280,14 +286,17 @@ class Supervisor:
             self._give_up_if_hopeless()
 
     def _give_up_if_hopeless(self) -> None:
-        """End a gateway that has never served, and whose workers do not stay alive."""
+        """End a gateway that has never served if its workers do not stay alive."""
         if self._replacements.are_hopeless and not self._has_served:
             self._failure = _GIVING_UP
 
     # The end.
 
     def _stop(self, *, at_once: bool) -> None:
-        """End all workers, after a drain unless `at_once` or a second signal ends it."""
+        """End all workers.
+
+        They drain first, unless `at_once` or a second signal ends that.
+        """
         now = time.monotonic()
         until = now + self.config.timeouts.drain + GRACE_SECONDS
         for generation in self._generations():
@@ -327,6 +336,9 @@ def _addresses(config: Config) -> tuple[Address, ...]:
 
 
 def _raise_descriptor_limit() -> None:
-    """Raise the soft limit to the hard one: each connection takes a descriptor."""
+    """Raise the soft limit to the hard one.
+
+    Each connection takes a descriptor.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,4 +1,4 @@
-"""One worker process: the composition root, which creates and connects all parts."""
+"""One worker process: the composition root, which connects all parts."""
 
 from __future__ import annotations
 
@@ -148,7 +148,10 @@ async def _serve(assignment: Assignment) -> None:
 async def _watch(
     metrics: Metrics, sessions: Sessions, audit_log: AuditLog, sinks: Iterable[Sink]
 ) -> None:
-    """Update gauges, count dropped log lines, and sum up the audit log, once a second."""
+    """Update gauges, count dropped log lines and sum up the audit log.
+
+    It does so once a second.
+    """
     while True:
         near = sessions.near
         metrics.state(entries=len(near), trusted=near.trusted, store_up=sessions.available)
@@ -159,14 +162,20 @@ async def _watch(
 
 
 def _follow_signals(link: WorkerEnd) -> None:
-    """Obey signals that are sent to the worker itself; the terminal's go to the supervisor."""
+    """Obey signals that are sent to the worker itself.
+
+    Those of the terminal go to the supervisor.
+    """
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, link.drain)
     loop.add_signal_handler(signal.SIGQUIT, link.end)
 
 
 def _in_process(server: web.Server) -> Connect:
-    """Connect the relay to the endpoints over a socket pair, which no other process can reach."""
+    """Connect the relay to the endpoints over a socket pair.
+
+    No other process can reach it.
+    """
 
     async def connect(factory: Callable[[], UpstreamConnection]) -> object:
         ours, theirs = socket.socketpair()

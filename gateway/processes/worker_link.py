@@ -149,7 +149,10 @@ class WorkerEnd:
 
 
 def link() -> tuple[SupervisorEnd, WorkerEnd]:
-    """Create a link; each process closes the end of the other. Raises `OSError`."""
+    """Create a link. Raises `OSError`.
+
+    Each process closes the end of the other.
+    """
     ours, theirs = socket.socketpair()
     ours.setblocking(False)  # noqa: FBT003 (the socket API's own)
     theirs.setblocking(False)  # noqa: FBT003 (the socket API's own)

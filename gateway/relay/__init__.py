@@ -1,4 +1,4 @@
-"""The data plane: a request's way from the client to an upstream, and its answer's way back.
+"""The data plane: the way of a request to an upstream, and of its answer.
 
 * `server` listens, drains and ends; `setup` builds it from config.yaml.
 * `client` finds requests in the bytes of a connection, and `http1` reads them.

@@ -44,7 +44,12 @@ class Relay:
         live: LiveSessions,
         record_sinks: Sequence[RecordSink],
     ) -> None:
-        """The parts that run with it, and `clients`, the open connections of clients."""
+        """The parts that run with the relay.
+
+        clients: the open connections of clients
+        live: ends exchanges with their session
+        record_sinks: are flushed at each tick
+        """
         self._context = context
         self._clients = clients
         self._pools = pools
@@ -74,7 +79,10 @@ class Relay:
 
     @staticmethod
     def _tell_of_descriptors(_now: float) -> None:
-        """Log that no file descriptor is left: libuv then closes new connections silently."""
+        """Log that no file descriptor is left.
+
+        libuv then closes new connections silently.
+        """
         try:
             os.close(os.dup(_STDERR))
         except OSError as error:
@@ -82,9 +90,10 @@ class Relay:
                 _log.error("connections are refused: %s", error.strerror)
 
     async def drain(self, ending: asyncio.Event, ending_tunnels: asyncio.Event) -> None:
-        """Stop accepting, and wait until all clients have gone, or until `ending` is set.
+        """Stop accepting, and wait until all clients have gone.
 
-        Tunnels end when `ending_tunnels` is set, since they may last for days.
+        It ends when `ending` is set. Tunnels end when `ending_tunnels` is set, since they may last
+        for days.
         """
         self._context.draining = True
         await self._stop_listening()
@@ -98,7 +107,10 @@ class Relay:
                 await asyncio.wait_for(ending.wait(), _DRAIN_STEP)
 
     async def end(self, close_status: int) -> None:
-        """Cut all exchanges. WebSocket clients get this close status (RFC 6455 §7.4)."""
+        """Cut all exchanges.
+
+        WebSocket clients get this close status (RFC 6455 §7.4).
+        """
         await self._end_tunnels(close_status)
         for client in list(self._clients):
             client.cut(reset=True)
@@ -114,7 +126,7 @@ class Relay:
             sink.flush()
 
     async def _stop_listening(self) -> None:
-        """Close the listeners. Connections that wait in their queues are accepted before.
+        """Close the listeners, after accepting the connections in their queues.
 
         A worker's successor shares the sockets, and may accept them first.
         """

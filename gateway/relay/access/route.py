@@ -48,7 +48,10 @@ _NO_PATHS = BackendPaths(())
 
 @dataclass(frozen=True, slots=True)
 class BackendLogout:
-    """Backends' own logouts of one method, which end the gateway's session as well."""
+    """The logouts of backends by one method.
+
+    They end the gateway's session as well.
+    """
 
     paths: BackendPaths
     method: bytes

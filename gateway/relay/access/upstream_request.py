@@ -80,9 +80,9 @@ def request_head(
 def _with_token(
     head: RequestHead, route: Route, entry: ResolvedSession, target: bytes
 ) -> token_sending.Request:
-    """The target, the client's lines and a further line, with the token in its place.
+    """The target, and the lines with a further one and the token in its place.
 
-    The endpoints get it as a bearer token, and are told how it goes to an upstream.
+    The endpoints get it as a bearer token, and learn how it goes to an upstream.
     """
     if route.in_process:
         return token_sending.Request(target, head.passed, entry.token_line)
@@ -96,7 +96,7 @@ def _with_token(
 
 
 def _for_whole_reply(lines: list[bytes]) -> list[bytes]:
-    """The field lines without those that ask for a packed reply, or for a part of one.
+    """The field lines without those that ask for a packed or a partial reply.
 
     No token could be found in it.
     """

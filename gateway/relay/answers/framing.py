@@ -17,9 +17,10 @@ class Framing(enum.Enum):
 
 
 def choose(response: ResponseHead, *, with_body: bool, old: bool) -> tuple[Framing, bytes]:
-    """The framing for a client of HTTP/1.1, or of HTTP/1.0 if it is `old`; and its field line.
+    """The framing of an answer, and its field line.
 
     with_body: whether a body follows the upstream's head
+    old: whether the client speaks HTTP/1.0, and not HTTP/1.1
     """
     length = response.length
     if response.status == 205:  # RFC 9110 §15.3.6: has no body

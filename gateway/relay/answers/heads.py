@@ -35,7 +35,11 @@ def final_head(
     framing: bytes,
     close: bool,
 ) -> bytes:
-    """The head of the answer to a request; `framing` is its framing line, or nothing."""
+    """The head of the answer to a request.
+
+    framing: its framing line, or nothing
+    close: whether the client's connection ends with the answer
+    """
     cors = forward.route.access.cors
     if cors is not None:
         _put_cors(response, browsers.cors_fields(request, cors))
@@ -78,7 +82,10 @@ def upgraded_head(response: ResponseHead, request: RequestHead, forward: Forward
 
 
 def hidden_token(forward: Forward) -> bytes | None:
-    """The token that an answer must not show. The gateway's own endpoints know what they do."""
+    """The token that an answer must not show.
+
+    None for the gateway's own endpoints: they know what they do.
+    """
     entry = forward.entry
     return None if entry is None or forward.route.in_process else entry.token
 
@@ -110,7 +117,7 @@ def _confine(response: ResponseHead, request: RequestHead, forward: Forward) -> 
 
 
 def _is_page_without_word(response: ResponseHead) -> bool:
-    """Whether the answer is HTML, and the upstream says nothing of how long it may be kept."""
+    """Whether the answer is HTML without a word on how long it may be kept."""
     head = b"".join(response.passed).lower()
     return _PAGE.search(head) is not None and _KEEPING.search(head) is None
 
@@ -137,8 +144,10 @@ def _limit_caches(
 
 
 def _passed_lines(response: ResponseHead, request: RequestHead, forward: Forward) -> bytes:
-    """The upstream's lines, but for one that holds the session's token (wire-rules.md#C4) or that
-    would replace the key's cookie (wire-rules.md#E7).
+    """The upstream's lines that the client gets.
+
+    Left out are lines with the session's token (wire-rules.md#C4), and those that would replace the
+    key's cookie (wire-rules.md#E7).
     """
     lines = response.passed
     joined = b"".join(lines)

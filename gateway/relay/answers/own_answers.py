@@ -1,4 +1,4 @@
-"""The answers that the relay gives by itself: refusals, and answers without a body."""
+"""The relay's own answers: refusals, and answers without a body."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def refusal(
     fields: Mapping[str, str],
     pages: RefusalPages,
 ) -> bytes:
-    """A refused request's answer: a page where a person reads it, or a JSON problem.
+    """The answer to a refused request: a page for a person, or a JSON problem.
 
     policy: who else may read the route's answers
     fields: more fields of the answer
@@ -77,7 +77,10 @@ def _refusal(
     cookies: Sequence[str] = (),
     page: RefusalPage | None = None,
 ) -> bytes:
-    """A refusal. Of the request it holds its id alone, which the gateway gave it."""
+    """A refusal.
+
+    Of the request it holds the id alone, which the gateway gave it.
+    """
     body = kind.body(request_id.decode("ascii")) if page is None else page.body
     lines = {
         "Content-Type": PROBLEM_TYPE,

@@ -58,7 +58,10 @@ class ClientConnection(asyncio.Protocol):
     peer: Peer
 
     def __init__(self, context: Context, clients: set[ClientConnection]) -> None:
-        """`clients` are all open ones of this worker; this one adds and removes itself."""
+        """The connection adds itself to `clients`, and removes itself.
+
+        clients: all open connections of clients of this worker
+        """
         self.transport: asyncio.Transport | None = None
         self.exchange: Exchange | None = None
         self.buffer = b""  # bytes that no exchange has taken yet
@@ -107,7 +110,10 @@ class ClientConnection(asyncio.Protocol):
             upload.body_began()
 
     def eof_received(self) -> bool:
-        """The client has closed its side, so it expects no answer; nginx sees it so as well."""
+        """End the exchange: a client that closes its side is gone.
+
+        nginx sees it so as well.
+        """
         if self.exchange is not None:
             self.exchange.client_gone()
         return False
@@ -142,7 +148,10 @@ class ClientConnection(asyncio.Protocol):
             self._pump()
 
     def expire(self) -> None:
-        """End what the connection is doing: it has run out of time, or its client does not read."""
+        """End what the connection is doing: its deadline has passed.
+
+        The client has run out of time, or does not read.
+        """
         exchange = self.exchange
         if self.blocked or (self._lingered >= 0 and self._has_unsent):
             self.cut(reset=True)
@@ -172,7 +181,7 @@ class ClientConnection(asyncio.Protocol):
         return taken
 
     def await_body(self, size: int) -> None:
-        """Give the client time for more of its body, unless the connection is not read now.
+        """Give the client time for more of its body, if the connection is read.
 
         The `size` bytes that have come put the deadline off by the time that they may take, and to
         no later than a whole timeout from now. So a body may pause, but it cannot fall behind
@@ -223,7 +232,10 @@ class ClientConnection(asyncio.Protocol):
             self.update_reading()
 
     def close(self) -> None:
-        """Close when all written bytes have left, for which `limits.min_rate` gives the time."""
+        """Close when all written bytes have left.
+
+        `limits.min_rate` gives the time for that.
+        """
         self._lingered = max(self._lingered, 0)
         self._context.write_batch.flush()
         if self.transport is not None:
@@ -314,7 +326,10 @@ class ClientConnection(asyncio.Protocol):
             raise Refused(refusals.HEAD_TOO_LARGE)
 
     def _refuse(self, refusal: Refusal, *, linger: bool = True) -> None:
-        """Answer bytes that are no request, and close. Neither answer nor log repeats them."""
+        """Answer bytes that are no request, and close.
+
+        Neither the answer nor the log repeats them.
+        """
         context = self._context
         request_id = context.request_ids.new()
         self.buffer = b""
@@ -329,7 +344,10 @@ class ClientConnection(asyncio.Protocol):
     # How a connection ends while the client may still be sending.
 
     def _linger(self) -> None:
-        """Stop writing, and drop what the client still sends, for `timeouts.linger` seconds."""
+        """Stop writing, and drop what the client still sends.
+
+        It does so for `timeouts.linger` seconds.
+        """
         assert self.transport is not None
         self._lingered = 0
         self.buffer = b""
@@ -344,7 +362,10 @@ class ClientConnection(asyncio.Protocol):
             self.transport.resume_reading()
 
     def _await_end(self) -> None:
-        """Set the deadline for the client to close. It starts when all written bytes have left."""
+        """Set the deadline for the client to close.
+
+        It starts when all written bytes have left.
+        """
         settings = self._context.settings
         limit = settings.write if self._has_unsent else settings.linger
         self.deadline = math.inf if self.blocked else self._context.clock.now + limit

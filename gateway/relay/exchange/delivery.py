@@ -1,7 +1,7 @@
-"""An upstream's answer on its way to the client: interim heads, the head, the body, or a tunnel.
+"""An upstream's answer on its way to the client.
 
-An answer may be held back: until there is another token for the request, or until the session that
-it ends has ended.
+It has interim heads, the head, and a body or a tunnel. It may be held back: until there is another
+token for the request, or until the session that it ends has ended.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 
 class Delivery:
-    """Brings one answer to the client. For its connection it is a `ResponseHandler`."""
+    """Brings one answer to the client.
+
+    For its connection it is a `ResponseHandler`.
+    """
 
     # Without a dict, for the reason that `Exchange` gives.
     __slots__ = (
@@ -66,7 +69,10 @@ class Delivery:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the client has the head: from then on, only a cut can end the answer."""
+        """Whether the client has the head.
+
+        From then on, only a cut can end the answer.
+        """
         return self._response is not None and not self._head
 
     @property
@@ -108,7 +114,7 @@ class Delivery:
             self._inspect(watch, response)
 
     def deliver(self, pieces: list[bytes]) -> None:
-        """Write bytes of the body, in one write with the head if that has not left."""
+        """Write bytes of the body, together with the head if that has not left."""
         if self._inspection is not None:
             going = self._inspected(self._inspection.passed, pieces)
             if going is None:
@@ -170,7 +176,10 @@ class Delivery:
             self.deliver(pieces or [])
 
     def _refuse_token(self) -> None:
-        """Refuse the answer, or cut it if the client has its head. Nothing more of it leaves."""
+        """Refuse the answer, or cut it if the client has its head.
+
+        Nothing more of it leaves.
+        """
         self._exchange.fail(refusals.TOKEN_IN_REPLY)
         self._inspection, self._framing, self._head = None, DROPPED, b""
 
@@ -188,7 +197,10 @@ class Delivery:
         return bool(self.head.key_cookies) and self._logs_out(response)
 
     def _seeks_token(self) -> bool:
-        """Seek another token for a refused one, once a request. False if there can be none."""
+        """Seek another token for a refused one, once a request.
+
+        False if there can be none.
+        """
         exchange = self._exchange
         is_first, exchange.has_sought_token = not exchange.has_sought_token, True
         exchange.suspended = token_retry.seek(
@@ -221,9 +233,9 @@ class Delivery:
             self._token_found(None)
 
     def _logs_out(self, response: ResponseHead) -> bool:
-        """End the sessions of all keys that came, if the answer deletes a cookie with one.
+        """End the sessions of all keys that came, if the answer logs out.
 
-        False if it does not.
+        It does if it deletes a cookie with one of the keys. False if it does not.
         """
         head, cookies = self.head, self._exchange.context.cookies
         deletions = backend_logouts.deletions(self._forward, head, response, cookies)
@@ -240,7 +252,7 @@ class Delivery:
     # An answer that opens a tunnel.
 
     def switches(self, response: ResponseHead) -> bool:
-        """Whether this 101 answers an upgrade that the client asked for and the route allows."""
+        """Whether this 101 answers an upgrade that came and that the route allows."""
         upgrade = self.head.upgrade
         return (
             self._forward.route.action.websocket

@@ -41,7 +41,10 @@ _ENDED_BY_GATEWAY = "gateway_ended"
 
 
 class State(enum.Enum):
-    """How far an exchange has come. Its upload and its delivery have states of their own."""
+    """How far an exchange has come.
+
+    Its upload and its delivery have states of their own.
+    """
 
     DECIDING = enum.auto()  # whether the request passes; the store may be asked
     PASSING = enum.auto()  # it passes: an upstream is asked, unless the decision is an answer
@@ -53,7 +56,7 @@ DECIDING, PASSING, ENDED = State
 
 
 class Exchange:
-    """One request on its way through the gateway: decide → pass on → answer → end.
+    """One request on its way: decide → pass on → answer → end.
 
     Defaults of what is unusual stand on the class. What each exchange sets is set in `__init__`:
     CPython 3.11 gives an instance a dict of its own for a name that its class has not met in the
@@ -112,7 +115,10 @@ class Exchange:
     # Decide.
 
     def decide(self) -> None:
-        """Decide: at once if the near cache knows the key, else when the store has answered."""
+        """Decide whether the request passes.
+
+        It happens at once if the near cache knows the key, else when the store has answered.
+        """
         load = self.context.load
         load.requests += 1
         if load.shares.counts:
@@ -162,7 +168,7 @@ class Exchange:
     # Pass on.
 
     def _pass_on(self) -> None:
-        """Send the request to its upstream, unless the decision is an answer itself."""
+        """Send the request upstream, unless the decision is an answer itself."""
         forward = self.forward
         assert forward is not None
         if forward.answer is None:
@@ -189,10 +195,10 @@ class Exchange:
     # Answer.
 
     def begin_answer(self, status: int, *, close: bool) -> None:
-        """Set the status, and whether the client's connection ends with the answer.
+        """Set the status, and whether the connection ends with the answer.
 
-        It ends if the body has not come as a whole, and with a refused upgrade (wire-rules.md#A13,
-        #E9).
+        The client's connection ends if the body has not come as a whole, and with a refused upgrade
+        (wire-rules.md#A13, #E9).
         """
         upload = self.upload
         self.status = status
@@ -268,12 +274,15 @@ class Exchange:
         return self.delivery is not None and self.delivery.has_begun
 
     def _cut(self) -> None:
-        """Close the client's connection so that a truncated body does not look whole."""
+        """Close the client's connection: a truncated body must not look whole."""
         self.client.cut(reset=self.delivery is not None and self.delivery.ends_by_close)
         self.end(reusable=False)
 
     def client_gone(self) -> None:
-        """End: the client has gone. The upstream's work is cancelled at once (wire-rules.md#D5)."""
+        """End: the client has gone.
+
+        The upstream's work is cancelled at once (wire-rules.md#D5).
+        """
         if self.state is ENDED:
             return
         if self.tunnel is None:

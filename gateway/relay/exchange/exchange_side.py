@@ -45,7 +45,7 @@ class ExchangeSide(Protocol):
         """Ask the client for its body: the upstream wants it."""
 
     def begin_answer(self, status: int, *, close: bool) -> None:
-        """Set the status, and whether the client's connection ends with the answer."""
+        """Set the status, and whether the connection ends with the answer."""
 
     def send_again(self, forward: Forward) -> None:
         """Send the request once more, with another token."""
@@ -63,4 +63,7 @@ class ExchangeSide(Protocol):
         """Refuse the request, or cut the answer if it has begun."""
 
     def end(self, *, reusable: bool) -> None:
-        """End with the answer or the tunnel. A `reusable` connection may carry another one."""
+        """End with the answer or the tunnel.
+
+        A `reusable` connection may carry another answer.
+        """

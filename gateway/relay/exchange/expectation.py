@@ -1,4 +1,7 @@
-"""A client that waits to be asked for its body: `Expect: 100-continue` (RFC 9110 §10.1.1)."""
+"""A client that waits to be asked for its body.
+
+It sends `Expect: 100-continue` (RFC 9110 §10.1.1).
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,10 @@ class Expectation:
         self._timer: asyncio.TimerHandle | None = None
 
     def meet_after(self, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
-        """Ask for the body then, unless the upstream has asked for it or answered before."""
+        """Ask for the body after some seconds.
+
+        It is not asked for if the upstream has asked for it, or has answered, before.
+        """
         self._timer = loop.call_later(seconds, self.meet)
 
     def meet(self) -> None:
@@ -30,7 +36,10 @@ class Expectation:
             self._client.write(_CONTINUE)
 
     def cancel(self) -> None:
-        """Do not ask for the body any more: the answer has come, or the exchange has ended."""
+        """Do not ask for the body any more.
+
+        The answer has come, or the exchange has ended.
+        """
         self._is_over = True
         if self._timer is not None:
             self._timer.cancel()

@@ -1,4 +1,4 @@
-"""A request that logs its device out, or whose answer does: its sessions end before it goes on."""
+"""Logouts with a request or its answer, which wait for the store."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from gateway.relay.exchange.exchange_side import ExchangeSide
 def log_out(
     exchange: ExchangeSide, session_ids: Sequence[str], reason: str, *, then: Callable[[], None]
 ) -> None:
-    """End the sessions of the device, then call `then`, unless the exchange has ended.
+    """End the sessions of the device, then call `then`.
 
-    If they cannot be ended, the exchange fails (wire-rules.md#E4).
+    It is not called if the exchange has ended before. If the sessions cannot be ended, the exchange
+    fails (wire-rules.md#E4).
     """
 
     def done() -> None:

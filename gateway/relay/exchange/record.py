@@ -1,4 +1,4 @@
-"""The record that a request leaves when it ends, for the access log and other sinks."""
+"""The record that a request leaves for the access log and other sinks."""
 
 from __future__ import annotations
 

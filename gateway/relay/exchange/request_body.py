@@ -13,7 +13,7 @@ from gateway.relay.outcomes import Refused
 
 
 class RequestBody:
-    """Takes a body from the client in pieces, counts it, and frames it anew for the upstream."""
+    """Takes a body in pieces, counts it, and frames it for the upstream."""
 
     size = 0  # bytes so far, without framing
     done = False  # it has been read to its end

@@ -58,6 +58,9 @@ def _may_renew(session: Session, settings: Settings) -> bool:
 
 
 def _refused_for_good(session: Session, context: Context) -> None:
-    """End the session if config.yaml says so: its token is refused, and there is no other."""
+    """End the session if config.yaml says so.
+
+    Its token is refused, and there is no other.
+    """
     if session.id and context.settings.end_on_401:
         context.ender.end([session.id], Event("revoke", reason="upstream_401", by="upstream"))

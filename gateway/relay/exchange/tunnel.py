@@ -1,4 +1,7 @@
-"""An upgraded connection: bytes in both directions, until one side closes (RFC 9110 §7.8)."""
+"""An upgraded connection (RFC 9110 §7.8).
+
+Bytes pass in both directions, until one side closes.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,10 @@ class Tunnel:
         self._client.write(data)
 
     def close(self, status: int, reason: str) -> bool:
-        """Send a close frame (RFC 6455 §7.4). False within a frame, which it would break."""
+        """Send a close frame (RFC 6455 §7.4).
+
+        False within a frame, which it would break.
+        """
         if not self._frames.between:
             return False
         self._client.write(websocket.close(status, reason))

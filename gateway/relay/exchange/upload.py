@@ -1,4 +1,7 @@
-"""A request on its way to an upstream: its wait for a connection, its head and its body."""
+"""A request on its way to an upstream.
+
+It waits for a connection, and sends its head and its body over it.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 
 
 class State(enum.Enum):
-    """How far the request has come. One that is sent once more goes back to `WAITING`."""
+    """How far the request has come.
+
+    One that is sent once more goes back to `WAITING`.
+    """
 
     POSTPONED = enum.auto()  # its body has to begin first
     WAITING = enum.auto()  # for a connection
@@ -85,7 +91,10 @@ class Upload:
 
     @property
     def is_repeatable(self) -> bool:
-        """Whether it may be sent twice: doing it again changes nothing, and no body has gone."""
+        """Whether it may be sent twice.
+
+        Doing it again changes nothing, and it has no body.
+        """
         head = self._exchange.head
         return head.method in _IDEMPOTENT and not head.has_body
 
@@ -102,9 +111,10 @@ class Upload:
         return self.state is WAITING
 
     def postpones(self) -> bool:
-        """Wait for the body before a connection is taken, which others may need. False if not.
+        """Wait for the body before it takes a connection. False if it need not.
 
-        A client with an expectation waits itself: the upstream says whether it shall begin.
+        Others may need the connection. A client with an expectation waits itself: the upstream says
+        whether it shall begin.
         """
         client, head = self._exchange.client, self._exchange.head
         if client.buffer or head.expects_continue:
@@ -156,7 +166,7 @@ class Upload:
 
     @property
     def takes_bytes(self) -> bool:
-        """Whether bytes from the client belong to this request and can be passed on now."""
+        """Whether bytes from the client are this request's, and can pass now."""
         return self.upstream is not None and (self.uploading or self._exchange.tunnel is not None)
 
     @property
@@ -165,7 +175,10 @@ class Upload:
         return self.upstream is not None and self.upstream.blocked
 
     def take(self, data: bytes) -> None:
-        """Pass on bytes from the client. Those behind the body go back to its connection."""
+        """Pass on bytes from the client.
+
+        Those behind the body go back to the client's connection.
+        """
         tunnel = self._exchange.tunnel
         if tunnel is None:
             self._send_body(data, [])
@@ -228,10 +241,10 @@ class Upload:
         self.acquire()
 
     def goes_again(self, cause: str, *, is_stale: bool) -> bool:
-        """Send the request once more, after no whole head of an answer has come. False if not.
+        """Send the request once more, without a whole head of an answer.
 
-        It has to be repeatable. It goes over a new connection if a kept one may have been stale,
-        else to another server (wire-rules.md#D6, #D8).
+        False if it is not sent: it has to be repeatable. It goes over a new connection if a kept
+        one may have been stale, else to another server (wire-rules.md#D6, #D8).
         """
         pool, upstream, server = self._pool, self.upstream, self.server
         assert upstream is not None

@@ -1,4 +1,7 @@
-"""Answers by which a backend logs out: they delete the cookies in which keys came."""
+"""Answers by which a backend logs out.
+
+They delete the cookies in which keys came.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 def deletions(
     forward: Forward, head: RequestHead, response: ResponseHead, cookies: TrustedCookies
 ) -> list[str] | None:
-    """The Set-Cookie values by which an answer deletes the cookies in which keys came.
+    """The Set-Cookie values by which an answer deletes the keys' cookies.
 
     None if the answer is no logout. The list is empty if it logs out by `Clear-Site-Data`.
     """
@@ -34,7 +37,7 @@ def deletions(
 
 
 def _set_by_backend(cookies: TrustedCookies, response: ResponseHead, name: bytes) -> list[str]:
-    """The answer's Set-Cookie values for a cookie in which a backend hands keys out."""
+    """The answer's Set-Cookie values for a cookie of a backend's keys."""
     if not cookies.is_of_backend(name):
         return []
     lines = [line for line in response.set_cookies if cookie_name(line) == name]

@@ -51,7 +51,11 @@ class LiveSessions:
         sessions: Sessions,
         idle_timeout: float,
     ) -> None:
-        """`exchanges` returns those in flight; `idle_timeout` is a session's, in seconds."""
+        """The exchanges to watch.
+
+        exchanges: returns those in flight
+        idle_timeout: after how long without a request a session ends (seconds)
+        """
         self._look_every = min(_LOOK_FOR_ACTIVITY, idle_timeout / _LOOKS_PER_IDLE_TIMEOUT)
         self._exchanges = exchanges
         self._sessions = sessions
@@ -88,7 +92,10 @@ class LiveSessions:
         ]
 
     async def _check(self) -> None:
-        """Ask the store which sessions still live. If it does not answer, none has ended."""
+        """Ask the store which sessions still live.
+
+        If it does not answer, none has ended.
+        """
         asked, self._doubtful = self._doubtful, set()
         try:
             ended = asked - await self._sessions.living(asked)
@@ -129,7 +136,7 @@ class LiveSessions:
 
 
 def _held_by(exchange: Exchange) -> str | None:
-    """The id of the session that must live for the exchange to go on; None without one."""
+    """The id of the session that must live for the exchange to go on, if any."""
     forward = exchange.forward
     if forward is None or forward.entry is None or not forward.route.action.close_on_logout:
         return None

@@ -20,7 +20,10 @@ _log = logging.getLogger("gateway.relay")
 
 
 class SessionEnder:
-    """Ends sessions in tasks of their own, which go on when a client goes away."""
+    """Ends sessions in tasks of their own.
+
+    The tasks go on when the client goes away.
+    """
 
     def __init__(self, sessions: Sessions, loop: asyncio.AbstractEventLoop) -> None:
         self._sessions = sessions

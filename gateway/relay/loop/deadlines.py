@@ -1,4 +1,4 @@
-"""Deadlines: numbers on the connections, which one timer compares with the time.
+"""Deadlines: numbers on connections, compared with the time by one timer.
 
 So no request makes a timer. The clock's `now` moves with each tick: to read it costs an attribute,
 and a deadline is kept to within one tick.
@@ -100,7 +100,7 @@ class Clock:
 
 
 def _untaken(transport: asyncio.Transport) -> int:
-    """How many bytes the peer has not read yet, with those in the kernel's buffer.
+    """How many bytes the peer has not read, with those in the kernel's buffer.
 
     Those in the transport alone stand still until the peer has read a third of the kernel's buffer,
     which may hold megabytes (tcp(7), `tcp_wmem`).

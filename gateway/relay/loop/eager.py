@@ -31,7 +31,10 @@ class Suspended(Generic[T]):
         self._awaited.add_done_callback(self._step)
 
     def cancel(self) -> None:
-        """Raise `CancelledError` where the coroutine waits. `failed` gets what it raises then."""
+        """Raise `CancelledError` where the coroutine waits.
+
+        `failed` gets what it raises then.
+        """
         self._awaited.cancel()
 
     def _step(self, _future: asyncio.Future[Any]) -> None:

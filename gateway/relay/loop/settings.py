@@ -1,4 +1,4 @@
-"""The relay's numbers, from `timeouts`, `limits` and the routes of config.yaml."""
+"""The relay's numbers: from `timeouts`, `limits` and the routes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Collects the writes of one turn of the event loop, and sends them at its end.
+"""Collects the writes of one turn of the loop, and sends them at its end.
 
 A write wakes the process that reads at the other end. Single writes, between the work on two
 requests, wake it again and again; of writes that leave together, the first one wakes it for all.

@@ -1,4 +1,4 @@
-"""Makes the pools of connections: one for each upstream, and one for each endpoint."""
+"""Makes the pools of connections, for upstreams and for endpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds the relay of a worker: creates its parts from config.yaml, and connects them."""
+"""Builds the relay of a worker: creates its parts, and connects them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def build_relay(
     token_passed: Callable[[str], None],
     instance: str,
 ) -> Relay:
-    """Build a relay that works with these parts of the gateway, in the running event loop.
+    """Build a relay from config.yaml, in the running event loop.
 
     endpoints: by path (or by prefix, with a star at the end), what connects to its endpoint
     captures: connects to the endpoint that asks upstreams where tokens are captured

@@ -1,4 +1,4 @@
-"""Makes the routes of a relay: of the rules in config.yaml, and of the endpoints."""
+"""Makes the routes of a relay, for rules in config.yaml and for endpoints."""
 
 from __future__ import annotations
 
@@ -131,9 +131,11 @@ class RouteBuilder:
 
 
 def _reached(config: Config, asked: Sequence[tuple[str, str]]) -> dict[str, BackendPaths]:
-    """The paths that are `asked` for (as upstream and path), by the upstreams that reach them.
+    """The paths that are `asked` for, by the upstreams that reach them.
 
-    Another upstream reaches a path if the two share a server.
+    An upstream also reaches the paths of others with which it shares a server.
+
+    asked: pairs of an upstream and a path
     """
     return {
         name: BackendPaths(

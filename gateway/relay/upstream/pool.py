@@ -1,4 +1,4 @@
-"""The servers of an upstream: which one gets a request, over which connection, and when.
+"""The servers of an upstream: which one gets a request, and when.
 
 A server has a number of places: connections that are busy or are being opened. A client may hold
 its share of them, and clients that wait get places in turn. If no server can be reached, a request
@@ -72,9 +72,10 @@ class Pool:
         )
 
     def acquire(self, waiter: Waiter) -> None:
-        """Give the waiter a connection: an idle one now, a new one soon, or one that becomes free.
+        """Give the waiter a connection.
 
-        A request whose body has not begun gets none yet, so that many slow clients take no place.
+        It is an idle one now, a new one soon, or one that becomes free. A request whose body has
+        not begun gets none yet, so that many slow clients take no place.
         """
         if waiter.uploading and waiter.postpones():
             return
@@ -120,7 +121,10 @@ class Pool:
         return not tried.issuperset(self.servers)
 
     def sweep(self, now: float) -> None:
-        """Refuse waiters whose time is over, and let old errors fade. `now`: monotonic seconds."""
+        """Refuse waiters whose time is over, and let old errors fade.
+
+        now: monotonic seconds
+        """
         for server in self.servers:
             if server.load.errors:
                 server.load.forget()
@@ -173,7 +177,10 @@ class Pool:
         self._dial_soon(waiter, server)
 
     def _needs_new(self, waiter: Waiter, server: Server) -> bool:
-        """Whether the request needs a new connection, since it would be lost on a stale one."""
+        """Whether the request needs a new connection.
+
+        It would be lost on a stale one.
+        """
         if time.monotonic() > server.stale_until:
             server.stale_until = 0.0
         if not server.stale_until or waiter.is_repeatable:
@@ -213,7 +220,10 @@ class Pool:
             self._reached(server)
 
     def _undialled(self, waiter: Waiter, server: Server, error: OSError) -> None:
-        """Try another server, as nothing has been sent; after the last one, wait for a restart."""
+        """Try another server; after the last one, wait for a restart.
+
+        Nothing has been sent yet.
+        """
         cause = causes.cause(error)
         if causes.is_our_own(error):
             self._log.error("no connection can be made: %s", cause)
@@ -233,7 +243,10 @@ class Pool:
             waiter.unreached(refusals.UPSTREAM_REFUSED, server, cause)
 
     def _awaits_server(self, waiter: Waiter, server: Server, cause: str) -> bool:
-        """Have the waiter wait for a restart. False if there is no time or no room for that."""
+        """Have the waiter wait for a restart.
+
+        False if there is no time or no room for that.
+        """
         now = time.monotonic()
         until = now + self._connect_timeout if waiter.outage is None else waiter.outage.until
         if until < now or not self._has_room(waiter):
@@ -246,7 +259,10 @@ class Pool:
         return True
 
     def _has_room(self, waiter: Waiter) -> bool:
-        """Whether one more may wait for a restart. No client may take all the room."""
+        """Whether one more may wait for a restart.
+
+        No client may take all the room.
+        """
         waiting = sum(map(len, self._waiting.values()))
         return Shares(_MAX_UNREACHED, self._share, self._waiters).allows(waiter.network, waiting)
 
@@ -290,10 +306,10 @@ class Pool:
             server.shares.give_back(waiter.network, server.load.busy)
 
     def _next_waiting(self, server: Server) -> Waiter | None:
-        """The waiter that gets a free place, taken out of its queue. Clients take turns.
+        """The waiter that gets a free place, taken out of its queue.
 
-        Clients that have their share are passed over. None while the server is ejected and another
-        one is not.
+        Clients take turns; those that have their share are passed over. None while the server is
+        ejected and another one is not.
         """
         if server.load.ejected_until and self._has_healthy():
             return None

@@ -28,7 +28,7 @@ LENGTH, CHUNKED, CLOSE = Ending
 
 
 class ResponseBody:
-    """Reads the body of one response after the other, and hands its bytes to a handler."""
+    """Reads the bodies of responses, one after the other, for a handler."""
 
     __slots__ = ("_chunks", "_ending", "_kept_open", "_left")
 
@@ -44,7 +44,10 @@ class ResponseBody:
         return self._ending is CLOSE
 
     def begin(self, handler: ResponseHandler, head: ResponseHead, data: bytes) -> None:
-        """Begin a response by its head and the bytes behind it. Raises `Malformed`."""
+        """Begin a response by its head and the bytes behind it.
+
+        Raises `Malformed`.
+        """
         self._kept_open = head.reusable
         with_body = handler.head.method != b"HEAD" and head.status not in _BODILESS
         if with_body and head.chunked:
@@ -61,7 +64,10 @@ class ResponseBody:
         self.feed(handler, data)
 
     def feed(self, handler: ResponseHandler, data: bytes) -> None:
-        """Hand on bytes of the body. The last one ends the response. Raises `Malformed`."""
+        """Hand on bytes of the body. The last one ends the response.
+
+        Raises `Malformed`.
+        """
         ending = self._ending
         if ending is LENGTH:
             left, size = self._left, len(data)

@@ -1,4 +1,4 @@
-"""The calls by which a connection passes an answer on, in the order in which they may come."""
+"""The calls by which a connection passes an answer on, in their order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ResponseHandler(Protocol):
 
     @property
     def is_event_stream(self) -> bool:
-        """Whether the answer is an event stream, which may be quiet for longer than others."""
+        """Whether the answer is an event stream, which may be quiet for longer."""
 
     def update_reading(self) -> None:
         """The server does not take what is written to it, or takes it again."""
@@ -32,10 +32,16 @@ class ResponseHandler(Protocol):
         """Whether the answer is held back for now; `release_answer` lets it go."""
 
     def respond(self, response: ResponseHead, *, with_body: bool) -> None:
-        """The answer has begun: its head leaves with the first bytes that are delivered."""
+        """The answer has begun.
+
+        Its head leaves with the first bytes that are delivered.
+        """
 
     def deliver(self, pieces: list[bytes]) -> None:
-        """Bytes of the body have come. It is called once without any if there is no body."""
+        """Bytes of the body have come.
+
+        It is called once without any if there is no body.
+        """
 
     def answered(self, trailers: list[tuple[bytes, bytes]], *, reusable: bool) -> None:
         """The answer is complete. A `reusable` connection may carry another one."""
@@ -50,10 +56,13 @@ class ResponseHandler(Protocol):
         """Bytes have come through the tunnel."""
 
     def tunnel_ended(self) -> None:
-        """The server has closed the tunnel, or nothing has moved over it for too long."""
+        """The server has closed the tunnel, or it has been quiet for too long."""
 
     def unanswered(self, refusal: Refusal, cause: str, *, is_stale: bool) -> None:
-        """No whole head has come. A stale connection may have ended before the request came."""
+        """No whole head has come.
+
+        A stale connection may have ended before the request came.
+        """
 
     def broken(self, refusal: Refusal, cause: str) -> None:
         """The answer is malformed, or it does not go on."""

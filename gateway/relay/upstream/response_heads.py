@@ -9,7 +9,7 @@ from gateway.relay.http1.response_head import ResponseHead, ResponseReader
 
 
 class ResponseHeads:
-    """Keeps the part of a head that has come, and reads the head when it is whole."""
+    """Keeps the part of a head that has come, and reads whole ones."""
 
     __slots__ = ("_max_size", "_part", "_reader")
 
@@ -25,7 +25,10 @@ class ResponseHeads:
         return bool(self._part)
 
     def feed(self, data: bytes) -> tuple[ResponseHead, bytes] | None:
-        """The next head and the bytes behind it; None if it is not whole. Raises `Malformed`."""
+        """The next head and the bytes behind it; None if it is not whole.
+
+        Raises `Malformed`.
+        """
         read = len(self._part)
         if read:
             data, self._part = self._part + data, b""

@@ -1,4 +1,4 @@
-"""One server of an upstream: its places, its connections, and its recent answers."""
+"""One server of an upstream: its places, connections and recent answers."""
 
 from __future__ import annotations
 
@@ -63,7 +63,10 @@ class Waiter(Protocol):
         """Whether it has a body that is still to come."""
 
     def postpones(self) -> bool:
-        """Wait for the body first, and ask again when it has begun. False: it goes on now."""
+        """Wait for the body first, and ask again when it has begun.
+
+        False: the request goes on now.
+        """
 
     def send(self, upstream: UpstreamConnection) -> None:
         """Sends the request over this connection."""
@@ -161,13 +164,19 @@ class Server:
             self._log.info("upstream %s: %s answers again", self._upstream, self.label.decode())
 
     def erred(self) -> None:
-        """Count an answer of failure, so that a server that fails fast gets no more requests."""
+        """Count an answer of failure.
+
+        A server that fails fast would get more and more requests otherwise.
+        """
         self.load.errors += 1
 
     # What the pool and the exchanges tell it.
 
     def failed(self, why: str) -> None:
-        """Eject the server, which has not answered, unless it is the only one. `why` is logged."""
+        """Eject the server, which has not answered, unless it is the only one.
+
+        why: for the log
+        """
         name = self.label.decode()
         if self._is_only or self.load.ejected_until:
             self._log.warning("upstream %s: %s: %s", self._upstream, name, why)
