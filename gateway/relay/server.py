@@ -160,9 +160,9 @@ class Relay:
 
     async def _end_tunnels(self, status: int) -> None:
         """Send close frames, and wait a moment for the clients to close."""
-        told = self._close_tunnels(status)
+        closing = self._close_tunnels(status)
         for _ in range(round(_CLOSE_FRAME_SECONDS / _DRAIN_STEP)):
-            if not told & self._clients:
+            if not closing & self._clients:
                 return
             await asyncio.sleep(_DRAIN_STEP)
 
