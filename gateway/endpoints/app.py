@@ -19,6 +19,7 @@ from gateway.config.login_places import (
 )
 from gateway.config.own_tokens import JWKS_PATH, minter
 from gateway.config.realms import realms
+from gateway.config.token_places import upstream_sending
 from gateway.core.http.cors import Policy
 from gateway.core.http.networks import network
 from gateway.core.http.origins import authority
@@ -88,6 +89,7 @@ def build(
         realms(config),
         keeps_refresh_tokens(config),
         has_pending=has_pending(config),
+        token_sendings={name: upstream_sending(name, config) for name in config.upstreams},
         return_origins=frozenset(config.pages.return_origins),
     )
     logins = [(section, open_login(section, services)) for section in config.login]

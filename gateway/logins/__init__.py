@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from gateway.config.token_sections import Verify
     from gateway.core.logins.login_paths import LoginPath
     from gateway.core.logins.request_echo import EchoDetector
+    from gateway.core.logins.token_sending import TokenSending
     from gateway.core.tokens.minting import Minter
     from gateway.logins._refresh_calls import RefreshCalls
     from gateway.logins._token_replacement import TokenReplacement
@@ -121,6 +122,8 @@ class LoginServices:
     # The upstreams whose logouts are sent the refresh tokens of their logins.
     refresh_tokens_for: frozenset[str] = frozenset()
     has_pending: bool = False  # logins hand out temporary tokens
+    # By upstream: how its requests bring the token; None: as it came.
+    token_sendings: Mapping[str, TokenSending | None] = field(default_factory=dict)
     return_origins: frozenset[str] = frozenset()  # other sites that a browser may go back to
 
     def token_reader(self, config: Verify | None) -> ReadToken:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from gateway.core.logins import said_claims
+from gateway.core.logins import reply_rewriting, reply_tokens, said_claims, token_sending
 from gateway.core.logins.replies import Reply
 from gateway.core.logins.reply_tokens import Found
+from gateway.core.logins.token_sending import Request
 from gateway.core.tokens.claims import BadToken
 from gateway.logins import LoginServices
 from gateway.logins._asking import naming
@@ -22,6 +24,7 @@ class Userinfo:
         """`upstream` is the login's own, which is asked unless `config` names another."""
         self._config = config
         self._upstream = config.upstream or upstream
+        self._sending = services.token_sendings.get(self._upstream)
         self._backends = services.backends
 
     async def __call__(self, reply: Reply, found: Found, host: str) -> dict[str, Any]:
@@ -30,23 +33,37 @@ class Userinfo:
         reply, found: the reply that handed the token out, and its place there
         host: of the realm's tenant; "" if there is none
 
-        Raises `BadToken` if it says nothing, and `BackendFailed`.
+        Raises `BadToken` if it says nothing, `BackendFailed` and `UnreadableReply`.
         """
-        config = self._config
+        config, request = self._config, self._request(reply, found)
         answer = await self._backends.call(
             self._upstream,
             config.method,
-            config.path,
+            request.target.decode("ascii"),
             fields=[
                 *(naming(host) if host else []),
                 ("Accept", "application/json"),
-                ("Authorization", f"Bearer {found.token}"),
+                *_fields(request.token_lines),
             ],
             body=b"",
             timeout=config.timeout,
             max_reply=config.max_reply,
         )
-        said = said_claims.document(answer)
+        said = said_claims.document(reply_rewriting.scrub(answer, found.token))
         if not said:
             raise BadToken(f"userinfo_answered_{answer.status}, without a JSON object")
         return said
+
+    def _request(self, reply: Reply, found: Found) -> Request:
+        """The target and the field lines with the token, as the upstream gets it."""
+        token, target = found.token.encode("ascii"), self._config.path.encode("ascii")
+        if self._sending is not None:
+            return token_sending.put(self._sending, token, target, [])
+        came = reply_tokens.sending(reply, found)
+        return token_sending.put_as_it_came(came, token, target, [], by_cookie=True)
+
+
+def _fields(lines: Iterable[bytes]) -> Iterator[tuple[str, str]]:
+    for line in lines:
+        name, _, value = line.decode("ascii").partition(":")
+        yield name, value.strip()

@@ -213,6 +213,42 @@ async def test_the_backend_says_whose_it_is(redis: RedisServer) -> None:
         assert asked[1].headers.getall("Authorization") == [f"Bearer {TOKEN}"]
 
 
+@pytest.mark.parametrize(
+    ("token", "send_token", "lines"),
+    [
+        ("/token", "auto", {"Authorization": f"Bearer {TOKEN}"}),
+        ("/token", "scheme:Token", {"Authorization": f"Token {TOKEN}"}),
+        ("/token", "header:X-Auth", {"X-Auth": TOKEN}),
+        ("/token", "cookie:sid", {"Cookie": f"sid={TOKEN}"}),
+        ("/token", "query:t", {}),
+        ("cookie:sid", "auto", {"Cookie": f"sid={TOKEN}"}),
+        ("header:Authorization", "auto", {"Authorization": f"Token {TOKEN}"}),
+    ],
+)
+async def test_it_is_asked_as_upstreams_are(
+    redis: RedisServer, token: str, send_token: str, lines: dict[str, str]
+) -> None:
+    """In the same field, cookie or parameter, and in no other one."""
+    fields = {"cookie:sid": ("Set-Cookie", f"sid={TOKEN}; Path=/")}
+    fields["header:Authorization"] = ("Authorization", f"Token {TOKEN}")
+
+    async def reply(request: Asked) -> web.Response:
+        if request.method == "GET":
+            return answer({"user": USER})
+        name, value = fields.get(token, ("X-None", ""))
+        return answer({"token": TOKEN} if token == "/token" else {}, 200, **{name: value})
+
+    async with world(redis.url) as first:
+        first.backend.answer = reply
+        upstreams = {"accounts": {"servers": first.backend.url, "send_token": send_token}}
+        section = {**USERINFO, "token": token}
+        async with world(redis.url, login=section, upstreams=upstreams, guessing="off") as place:
+            assert (await place.ask("POST", "/login", BODY))[0] == 200
+        asked = first.backend.last
+        assert asked.target == ("/api/me?t=" + TOKEN if send_token == "query:t" else "/api/me")
+        assert {name: value for name, value in asked.headers.items() if TOKEN in value} == lines
+
+
 @pytest.mark.parametrize("status", [200, 302, 401, 500])
 async def test_a_backend_that_does_not_know_the_token(redis: RedisServer, status: int) -> None:
     """Then the login fails, whatever it has answered before."""

@@ -49,12 +49,12 @@ def swap(
     return _rewritten(reply, places, key, found.token)
 
 
-def scrub(reply: Reply) -> Reply:
+def scrub(reply: Reply, token: str = "") -> Reply:
     """The reply without any token, for replies that make no session.
 
-    Raises `UnreadableReply`.
+    `token` is a known one, which may be opaque. Raises `UnreadableReply`.
     """
-    return _rewritten(reply, {})
+    return _rewritten(reply, {}, token=token)
 
 
 def filled(reply: Reply, texts: Mapping[str, str]) -> Reply:
