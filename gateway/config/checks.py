@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from gateway.config.complaints import suggest
 from gateway.config.document import Document, Where
-from gateway.config.login_places import login_of_route
+from gateway.config.login_places import login_of_route, served_methods
 from gateway.config.model import Config
 from gateway.config.own_tokens import JWKS_PATH
 from gateway.config.problems import Problem
@@ -165,14 +165,24 @@ def _endpoint_paths(config: Config, document: Document) -> Iterator[Problem]:
                 yield _movable(document.problem(where, f"is the path of {other} as well"), other)
             taken[answered.path] = f"login[{at}]"
     yield from _refresh_paths(config, taken, document)
+    served = served_methods(config)
     for at, route in enumerate(config.routes):
         above = [name for name, path in with_subpaths.items() if route.path.startswith(f"{path}/")]
         answers = taken.get(route.path, "".join(above[:1]))
-        if answers:
+        others = served.get(route.path)
+        if answers and not _is_beside(route, others):
             problem = document.problem(
                 ("routes", at, "path"), f"is never reached: {answers} answers there"
             )
             yield _movable(problem, answers)
+
+
+def _is_beside(route: RouteOptions, served: Collection[str] | None) -> bool:
+    """Whether a route names methods that the endpoint at its path leaves to routes.
+
+    `served`: the endpoint's methods; None: all
+    """
+    return served is not None and route.methods is not None and not {*route.methods} & {*served}
 
 
 def _refresh_paths(config: Config, taken: dict[str, str], document: Document) -> Iterator[Problem]:
@@ -207,7 +217,7 @@ def _login_page(config: Config, document: Document) -> Iterator[Problem]:
     table = Table((route.path, route.methods, route) for route in config.routes)
     found = table.match(page.encode())
     shown = None if found is None else found.pick(b"GET")
-    if page not in _own_paths(config) and (shown is None or shown.auth == "required"):
+    if not _shows_page(config, page) and (shown is None or shown.auth == "required"):
         message = "leads nowhere" if shown is None else "itself needs a session: make it public"
         yield document.problem(("login_page",), message)
 
@@ -327,12 +337,9 @@ def _token_sendings(config: Config, document: Document) -> Iterator[Problem]:
             yield document.problem(where, "is beyond verify: no field of its answer sets a query")
 
 
-def _own_paths(config: Config) -> set[str]:
-    shown = {config.pages.login} if config.pages.login is not None else set()
-    return shown | {
-        *(logout.path for logout in config.logout),
-        *(login.path for login in config.login),
-    }
+def _shows_page(config: Config, path: str) -> bool:
+    """Whether the gateway itself answers people who go to this path."""
+    return path == config.pages.login or "GET" in served_methods(config).get(path, ())
 
 
 def _secrets(config: Config, document: Document) -> Iterator[Problem]:

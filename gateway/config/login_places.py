@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from gateway.core.logins import carriers
@@ -102,6 +103,29 @@ def keeps_refresh_tokens(config: Config) -> frozenset[str]:
         for logout in config.logout
         if logout.upstream is not None and logout.send_refresh_token is not None
     )
+
+
+def served_methods(config: Config) -> dict[str, frozenset[str]]:
+    """The methods that logins and logouts serve at their paths. HEAD follows GET.
+
+    Other methods are for routes. A person who looks at the path of a form is sent to its page.
+    """
+    found: dict[str, set[str]] = {}
+    for path in refresh_paths(config):
+        found.setdefault(path.path, set()).update(path.methods)
+    for login in config.login:
+        for path in login.paths:
+            found.setdefault(path.path, set()).update(path.methods)
+        if login.has_form and config.pages.login is not None:
+            found[login.path].add("GET")
+    for logout in config.logout:
+        found.setdefault(logout.path, set()).update(logout.methods)
+    return {path: frozenset(with_head(methods)) for path, methods in found.items()}
+
+
+def with_head(methods: Collection[str]) -> list[str]:
+    """The methods, in order. HEAD follows GET, as on routes."""
+    return sorted({*methods, *(["HEAD"] if "GET" in methods else [])})
 
 
 def max_bodies(config: Config) -> dict[str, int]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 from aiohttp import web
 
+from gateway.config.login_places import with_head
 from gateway.core.http import refusals
 from gateway.core.http.origins import SAFE_METHODS
 from gateway.endpoints import pages
@@ -35,7 +35,7 @@ class LogoutEndpoint:
     ) -> None:
         """`sessions_path` is the path of the caller's sessions, if it is on."""
         self._config = config
-        self._methods = served_methods(config.methods)
+        self._methods = with_head(config.methods)
         self._logouts = logouts
         self._directory = directory
         self._sessions_path = sessions_path
@@ -93,11 +93,6 @@ class LogoutEndpoint:
         again = request.config_dict[LOGIN_PAGE]
         refused = refuse(request, refusals.UNKNOWN_SUBJECT, again=again)
         return _with_cookies_of(logged_out.response, refused)
-
-
-def served_methods(methods: Iterable[str]) -> list[str]:
-    """The methods of a logout, for Allow. HEAD follows GET, as on routes."""
-    return sorted({*methods, *(["HEAD"] if "GET" in methods else [])})
 
 
 def _logged_out(request: web.Request, response: web.Response) -> web.Response:

@@ -48,6 +48,10 @@ class Methods(Generic[T]):
         named = {method: change(rule) for method, rule in self.named.items()}
         return Methods(named, [change(rule) for rule in self.other])
 
+    def behind(self, first: Methods[T]) -> Methods[T]:
+        """The rules of `first`, and these for the methods that it does not name."""
+        return Methods({**self.named, **first.named}, self.other)
+
     @property
     def allowed(self) -> list[str]:
         """The methods of an `Allow` field; empty if all methods are served."""

@@ -41,13 +41,25 @@ def answer_options(head: RequestHead, found: Methods[Route]) -> None:
         return
     if head.max_forwards == 0:
         raise Answered(NO_CONTENT, OPTIONS_FIELDS)
-    method = head.passed_value(b"access-control-request-method")
-    if method is None:
-        return
-    route = found.pick(method.encode("latin-1"))
+    route = _asked_for(head, found)
     if route is not None and route.access.cors is not None:
         origin = head.passed_value(b"origin") or ""
         raise Answered(NO_CONTENT, route.access.cors.preflight(origin))
+
+
+def route_of_options(head: RequestHead, found: Methods[Route]) -> Route | None:
+    """The route of an OPTIONS request.
+
+    A preflight for a method that an endpoint serves goes there: the backend of a login decides.
+    """
+    asked = _asked_for(head, found)
+    return asked if asked is not None and asked.is_endpoint else found.pick(b"OPTIONS")
+
+
+def _asked_for(head: RequestHead, found: Methods[Route]) -> Route | None:
+    """The route of the method that a preflight asks for."""
+    method = head.passed_value(b"access-control-request-method")
+    return None if method is None else found.pick(method.encode("latin-1"))
 
 
 def may_act(head: RequestHead, route: Route, peer: Peer) -> bool:

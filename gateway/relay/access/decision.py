@@ -154,7 +154,9 @@ class Decider:
             raise Refused(found)
         if head.method == b"OPTIONS":
             browsers.answer_options(head, found)
-        route = found.pick(head.method)
+            route = browsers.route_of_options(head, found)
+        else:
+            route = found.pick(head.method)
         if route is None:
             raise Refused(refusals.METHOD, {"Allow": ", ".join(found.allowed)})
         return route

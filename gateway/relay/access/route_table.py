@@ -27,17 +27,18 @@ class RouteTable:
 
     def __init__(
         self,
-        endpoints: Iterable[Route],
+        endpoints: Iterable[tuple[Route, Iterable[str] | None]],
         routes: Iterable[tuple[str, Iterable[str] | None, Route]],
         logins: BackendPaths,
     ) -> None:
         """Build the tables.
 
-        endpoints: the gateway's own routes, which come first
+        endpoints: the gateway's own routes, which come first, with the methods that they serve, or
+            None for all; routes at the same path serve the others
         routes: (pattern, methods or None for all methods, route)
         logins: the paths at which any upstream hands out tokens
         """
-        self._endpoints = Table((route.name, None, route) for route in endpoints)
+        self._endpoints = Table((route.name, methods, route) for route, methods in endpoints)
         self._routes = Table(routes)
         self._logins = logins
         self._memo: dict[bytes, Methods[Route] | Refusal] = {}
@@ -67,8 +68,20 @@ class RouteTable:
         """Raises `AmbiguousPath`."""
         readings = paths.read(path)
         own = _resolved(self._endpoints, readings)
-        if own is not None:
+        if own is None:
+            return self._match_routes(path, readings)
+        return own if own.other else self._beside(own, path, readings)
+
+    def _beside(self, own: Methods[Route], path: bytes, readings: Readings) -> Methods[Route]:
+        """The methods of an endpoint, and the others of the routes at its path."""
+        try:
+            found = self._match_routes(path, readings)
+        except paths.AmbiguousPath:
             return own
+        return own if isinstance(found, Refusal) else found.behind(own)
+
+    def _match_routes(self, path: bytes, readings: Readings) -> Methods[Route] | Refusal:
+        """Raises `AmbiguousPath`."""
         found = _resolved(self._routes, readings)
         if found is None:
             return refusals.NO_ROUTE

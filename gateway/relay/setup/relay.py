@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
-from gateway.config.login_places import has_pending, key_places
+from gateway.config.login_places import has_pending, key_places, served_methods
 from gateway.config.realms import CALLERS, realms
 from gateway.config.token_places import token_fields
 from gateway.core.http.forwarding import Trusted
@@ -131,9 +131,12 @@ def _route_table(
     endpoints: Mapping[str, Connect],
     verify_endpoint: VerifyEndpoint,
 ) -> RouteTable:
-    own = [routes.endpoint(path, connect) for path, connect in endpoints.items()]
+    methods = served_methods(config)
+    own = [
+        (routes.endpoint(path, connect), methods.get(path)) for path, connect in endpoints.items()
+    ]
     if config.verify is not None:
-        own += verify_endpoint.routes(config.verify.path)
+        own += [(route, None) for route in verify_endpoint.routes(config.verify.path)]
     rules = [
         (rule.path, rule.methods, routes.route(number, rule))
         for number, rule in enumerate(config.routes)
