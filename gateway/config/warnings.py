@@ -36,6 +36,8 @@ _VERIFY = (
 # Browsers count a timer in milliseconds of 32 bits with a sign (WHATWG HTML §8.6).
 _MAX_TIMER_SECONDS = (2**31 - 1) / 1000
 
+_USERINFO = "add userinfo: the backend says whose token it is, at a path that is asked with it"
+
 _OTHERS_MAY_CONNECT = 0o002  # a bit of a unix socket's mode (unix(7))
 
 
@@ -97,13 +99,14 @@ def _unverified_tokens(config: Config, document: Document) -> Iterator[Problem]:
     for at, login in enumerate(config.login):
         if not login.believes_tokens:
             continue
+        hint = _USERINFO if login.has_opaque_tokens else _VERIFY
         if isinstance(login.token_place, Auto):
             message = "believes what its backend calls a token, also one that a client wrote"
         elif login.backend_paths[0].path.rpartition("/")[2].lower() == "graphql":
             message = "believes what stands there, and GraphQL clients choose the names of fields"
         else:
             continue
-        yield replace(document.problem(("login", at, "token"), message), hint=_VERIFY)
+        yield replace(document.problem(("login", at, "token"), message), hint=hint)
 
 
 def _visits_from_other_sites(config: Config, document: Document) -> Iterator[Problem]:

@@ -160,7 +160,9 @@ class CaptureEndpoint:
         values = [line[1] for line in reply.fields if field_and_cookie(line) == wanted]
         deletions = []
         if kept_in not in self._unknown:
-            deletions = cookie_logouts.deletions(values, _claims(request), time.time())
+            deletions = cookie_logouts.deletions(
+                values, _claims(request), time.time(), session_token(request)
+            )
         if not deletions and not cookie_logouts.clears(reply.field("clear-site-data").encode()):
             return []
         ids = filter(None, (session_id(request), *other_sessions(request)))

@@ -247,8 +247,8 @@ class BackendLogin(Login):
         if not self._has_warned:
             self._has_warned = True
             _log.warning(
-                "the tokens of the login %s hold none of the claims %s, so their users can neither "
-                "see nor end their other devices: let `subject` name the claim that says who it is",
+                "nothing names the users of the login %s, by any of %s, so they can neither see "
+                "nor end their other devices: let `subject` name the claim that says who it is",
                 self._config.path,
                 ", ".join(self._config.subject),
             )

@@ -68,7 +68,9 @@ def test_what_may_not(tmp_path: Path, login: str, said: str) -> None:
 
 
 def test_captures_name_a_place(tmp_path: Path) -> None:
-    """Nothing verifies an opaque token."""
+    """Unless `userinfo` says whose a token is: then `true` is the place of the login's token."""
     route = "routes: [{path: /x, upstream: shop, captures: true}]\n"
     file = LOGIN % OPAQUE + route
     assert "needs verify on the login at /login, or a place" in problems(tmp_path, file)
+    asked = LOGIN % f"{OPAQUE}, userinfo: /me" + route
+    assert problems(tmp_path, asked) == ""

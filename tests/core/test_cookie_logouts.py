@@ -109,3 +109,11 @@ def test_time_grows_with_the_value() -> None:
     for text in ("1 ", "1:1:1 ", "jan ", ";", "=", "eyJ."):
         assert len(deletions([f"sid=x; Expires={text * 100_000}"], ALICE, NOW)) == 1
         assert len(deletions(["sid=" + text * 100_000], ALICE, NOW)) == 1
+
+
+def test_the_sessions_own_opaque_token_is_no_logout() -> None:
+    """Backends with sliding sessions set it with each answer; deleting it logs out all the same."""
+    token = "9944b09199c62bcf9418ad846dd0e4bbdfc6ee4b"
+    assert deletions([f"sid={token}; Path=/; Max-Age=60"], {}, NOW, token) == []
+    for value in (f"sid={token}; Max-Age=0", "sid=another-opaque-token-0123", "sid="):
+        assert len(deletions([value], {}, NOW, token)) == 1

@@ -145,7 +145,7 @@ async def test_the_log_warns_once_of_tokens_without_a_subject(
         for number in range(3):
             await log_in_with(place, unnamed_token(number))
     [record] = caplog.records
-    assert "/login hold none of the claims sub, user_id, uid, username, email" in record.message
+    assert "the login /login, by any of sub, user_id, uid, username, email, " in record.message
 
 
 # What an index does not tell.

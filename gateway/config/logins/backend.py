@@ -78,7 +78,7 @@ class BackendSection(UpstreamLoginSection):
 
     @property
     def believes_tokens(self) -> bool:
-        return self.verify is None
+        return self.verify is None and self.userinfo is None
 
     @property
     def userinfo_upstream(self) -> str | None:

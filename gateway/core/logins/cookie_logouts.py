@@ -20,7 +20,9 @@ from gateway.core.tokens.claims import BadToken, Claims, read_claims
 _CLEARING = (b'"cookies"', b'"*"')
 
 
-def deletions(values: Sequence[str], claims: Mapping[str, Any] | None, now: float) -> list[str]:
+def deletions(
+    values: Sequence[str], claims: Mapping[str, Any] | None, now: float, token: str = ""
+) -> list[str]:
     """The Set-Cookie values that delete the key's cookie.
 
     There are none if the answer does not log out.
@@ -28,11 +30,13 @@ def deletions(values: Sequence[str], claims: Mapping[str, Any] | None, now: floa
     values: the answer's Set-Cookie values for that cookie
     claims: of the session's token; None if they are not known
     now: UNIX seconds
+    token: the session's; "" if it is not known
 
-    A new token of the same user is no logout: many backends give one with each answer.
+    A new token of the same user is no logout: many backends give one with each answer. An opaque
+    token names no user, so another one is a logout.
     """
     cookies = [set_cookies.read(value) for value in values]
-    if any(_keeps_session(cookie, claims, now) for cookie in cookies):
+    if any(_keeps_session(cookie, claims, now, token) for cookie in cookies):
         return []
     return [cookie_deletions.deletion_of(cookie) for cookie in cookies]
 
@@ -42,9 +46,15 @@ def clears(clear_site_data: bytes) -> bool:
     return any(kind in clear_site_data for kind in _CLEARING)
 
 
-def _keeps_session(cookie: SetCookie, claims: Mapping[str, Any] | None, now: float) -> bool:
+def _keeps_session(
+    cookie: SetCookie, claims: Mapping[str, Any] | None, now: float, present: str
+) -> bool:
+    if set_cookies.is_deletion(cookie, now):
+        return False
+    if cookie.value == present:
+        return True
     token = jwt_text.first(cookie.value)
-    if not token or set_cookies.is_deletion(cookie, now):
+    if not token:
         return False
     try:
         payload = read_claims(token, now=0).payload

@@ -31,8 +31,8 @@ def deletions(
         values = _set_by_backend(cookies, response, name)
         if values:
             entry = forward.entry if key == head.presented_key else None
-            claims = None if entry is None else entry.session.claims
-            found += cookie_logouts.deletions(values, claims, time.time())
+            claims, token = (None, b"") if entry is None else (entry.session.claims, entry.token)
+            found += cookie_logouts.deletions(values, claims, time.time(), token.decode("latin-1"))
     return found if found or response.clears_cookies else None
 
 
