@@ -126,7 +126,7 @@ class Exchange:
         coroutine = self.context.decider.decide(self.head, self.client.peer, self.own_id)
         try:
             decision = eager.begin(coroutine)
-        except (Refused, Answered) as outcome:
+        except Exception as outcome:
             self._stopped(outcome)
             return
         if isinstance(decision, Forward):
