@@ -17,6 +17,7 @@ from gateway.config.values import (
     PrefixText,
     SecretText,
     SendingText,
+    SentField,
     Target,
     TokenPlaceText,
     unless_off,
@@ -34,6 +35,7 @@ class Renew(Model):
     refresh_token: TokenPlaceText = parse_token_place("auto")
     send: SendingText = None
     body: dict[str, str] = {}
+    fields: dict[SentField, SecretText] = {}
     token: TokenPlaceText = parse_token_place("auto")
     before: Annotated[Duration, Field(gt=0)] = 60.0
     timeout: Annotated[Duration, Field(gt=0)] = 10.0

@@ -130,6 +130,12 @@ def _field_name(value: str) -> str:
     return value
 
 
+def _sent_field(value: str) -> str:
+    if value.lower() in ("cookie", "host") or value.lower().startswith("content-"):
+        raise ValueError("is a field that the gateway itself sends")
+    return _field_name(value)
+
+
 def _socket_mode(value: Any) -> int:
     """Parse a mode in quotes.
 
@@ -318,6 +324,7 @@ Target = Annotated[str, AfterValidator(_target)]  # a path, and a query if there
 ListPath = Annotated[ExactPath, AfterValidator(_path_of_a_list)]
 Method = Annotated[str, AfterValidator(_method)]
 FieldName = Annotated[str, AfterValidator(_field_name)]
+SentField = Annotated[str, AfterValidator(_sent_field)]
 Origin = Annotated[str, AfterValidator(_origin)]
 SiteOrigin = Annotated[str, AfterValidator(allowed_origins.parse_site)]
 Issuer = Annotated[str, AfterValidator(_issuer)]

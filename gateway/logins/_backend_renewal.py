@@ -86,7 +86,7 @@ class BackendRenewal:
         """
         unknown = RefreshToken(Secret(token_urlsafe(32)), sending)
         hosts = naming(attempt.authority) if self._realm.has_host else []
-        fields, body = self._request(unknown, [*hosts, *_of_client(attempt)], hosts)
+        fields, body = self._request(unknown, _of_client(attempt), hosts)
         return await self._call(fields, body, attempt.address)
 
     async def preflight(self, attempt: Attempt) -> Reply:
@@ -115,13 +115,15 @@ class BackendRenewal:
     def _request(
         self, refresh: RefreshToken, given: Fields, hosts: Fields
     ) -> tuple[list[tuple[str, str]], bytes]:
-        """The fields and the body that send a refresh token, with the `given` fields."""
+        """The fields and the body that send a refresh token.
+
+        The gateway's own fields, and the `hosts` of a tenant, come before the `given` ones.
+        """
         fields, body = refresh_tokens.request(refresh, self._config.send, self._config.body)
-        own = {name.lower() for name, _ in (*hosts, *fields)}
+        fields += [(name, value.reveal()) for name, value in self._config.fields.items()]
+        own = {fold(name.encode()) for name, _ in fields} | (HOSTS if hosts else frozenset())
         kept = [
-            (name, value)
-            for name, value in given
-            if name.lower() not in own and not (hosts and fold(name.encode()) in HOSTS)
+            line for line in given if fold(line[0].encode("utf-8", "surrogateescape")) not in own
         ]
         return [*hosts, *kept, *fields], body
 

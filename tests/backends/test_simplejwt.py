@@ -1,5 +1,6 @@
 """Django REST framework with simplejwt, as its "Getting started" has it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jwt
@@ -58,6 +59,37 @@ def test_the_jwt_itself_is_no_key(site: Site) -> None:
     """A JWT of the backend's opens nothing at the gateway."""
     reply = site.ask("POST", "/api/token/", data=credentials_of("alice"), directly=True)
     assert site.ask("GET", "/api/me/", key=reply.json["access"]).status == 401
+
+
+def test_the_frontend_refreshes(site: Site) -> None:
+    """TokenRefreshView rotates and blacklists; parallel tabs use each refresh token up once."""
+    reply = log_in(site)
+    key, refresh_key = reply["access"], reply["refresh"]
+    with ThreadPoolExecutor(8) as tabs:
+        answers = list(
+            tabs.map(
+                lambda _: site.ask("POST", "/api/token/refresh/", data={"refresh": refresh_key}),
+                range(8),
+            )
+        )
+    assert {answer.status for answer in answers} == {200}
+    assert {frozenset(answer.json) for answer in answers} == {frozenset({"access", "refresh"})}
+    assert {answer.json["access"] for answer in answers} == {key}
+    again = site.ask("POST", "/api/token/refresh/", data=answers[-1].json)
+    assert again.json["access"] == key
+    assert site.ask("GET", "/api/me/", key=key).json["username"] == "alice"
+    site.ask("POST", "/api/token/blacklist/", key=key)
+    ended = site.ask("POST", "/api/token/refresh/", data=again.json)
+    assert (ended.status, ended.json["code"]) == (401, "token_not_valid")
+
+
+def test_a_refresh_token_of_the_backends_is_refused_as_by_simplejwt(site: Site) -> None:
+    """It stays good at the backend, which has never seen it."""
+    own = site.ask("POST", "/api/token/", data=credentials_of("alice"), directly=True).json
+    refused = site.ask("POST", "/api/token/refresh/", data={"refresh": own["refresh"]})
+    assert (refused.status, refused.json["code"]) == (401, "token_not_valid")
+    path = "/api/token/refresh/"
+    assert site.ask("POST", path, data={"refresh": own["refresh"]}, directly=True).status == 200
 
 
 def test_two_devices_and_two_users_are_apart(site: Site) -> None:

@@ -109,3 +109,17 @@ def test_a_backend_path_may_have_a_query(tmp_path: Path) -> None:
 def test_what_is_no_target(tmp_path: Path, path: str) -> None:
     [problem] = problems(write(tmp_path, {**LOGIN, "renew": {**RENEW, "backend_path": path}}))
     assert "renew.backend_path" in problem
+
+
+def test_fields_of_a_renewal(tmp_path: Path) -> None:
+    """Any that the gateway does not write itself; a value may be a secret."""
+    fields = {"apikey": "anon", "Authorization": "Basic d2ViOnNlY3JldA=="}
+    config = load(write(tmp_path, {**LOGIN, "renew": {**RENEW, "fields": fields}}), {})
+    [login] = config.login
+    assert "anon" not in repr(login)
+
+
+@pytest.mark.parametrize("name", ["Cookie", "host", "Content-Type", "a b"])
+def test_what_is_no_field_of_a_renewal(tmp_path: Path, name: str) -> None:
+    [problem] = problems(write(tmp_path, {**LOGIN, "renew": {**RENEW, "fields": {name: "x"}}}))
+    assert "renew.fields" in problem
