@@ -95,11 +95,18 @@ class RouteMatch(Model):
     methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] | None = None
 
 
+class Impersonates(Model):
+    """Who may act as another subject, by a token that the upstream hands out for it."""
+
+    claims: Annotated[dict[ClaimAddress, RequiredClaim], Field(min_length=1)]
+
+
 class RouteAccess(Model):
     """Who may pass by a route, and what other callers are told."""
 
     auth: Literal["required", "optional", "public"] = "required"
     claims: dict[ClaimAddress, RequiredClaim] = {}
+    impersonates: Impersonates | None = None
     bad_key: Literal["refuse", "anonymous"] = "refuse"
     accept_jwt: Literal["refuse", "verify"] = "refuse"
     on_unauthenticated: Annotated[
@@ -145,7 +152,7 @@ class RouteAction(Model):
         """A captured reply is read as a whole, and so is its request."""
         if not isinstance(value, dict):
             return value
-        if value.get("tokens") == "swap":
+        if value.get("tokens") == "swap" or value.get("impersonates") is not None:
             value = {"captures": True, **value}
         if value.get("captures") and "body_size" not in value:
             value = {"body_size": 2**20, **value}
@@ -185,6 +192,8 @@ class RouteOptions(RouteAction, RouteAccess, RouteMatch):
             raise ValueError(f"path {self.path} does not begin with strip_prefix {prefix}")
         if self.captures is not None and (self.auth == "public" or self.accept_jwt == "verify"):
             raise ValueError("captures look at keys: auth cannot be public, nor go with accept_jwt")
+        if self.impersonates is not None and (self.captures is None or self.auth != "required"):
+            raise ValueError("impersonates captures tokens, and goes with auth: required")
         if self.login is not None and not self.begins_sessions:
             raise ValueError("login goes with captures and auth: optional, where sessions begin")
         if self.token is not None and self.auth == "public":

@@ -38,6 +38,7 @@ from gateway.endpoints.callers import (
     session_token,
     with_token,
 )
+from gateway.endpoints.impersonation import Impersonation
 from gateway.endpoints.logout_service import LogoutService
 from gateway.endpoints.own_site import ROUTE_CORS
 from gateway.endpoints.session_start import SessionStart
@@ -91,6 +92,12 @@ class CaptureEndpoint:
             if (section := login_of_route(config, rule)) is not None
         }
 
+        self._impersonations = {
+            number: Impersonation(config, rule, sessions, logins)
+            for number, rule in enumerate(config.routes)
+            if rule.impersonates is not None
+        }
+
     async def __call__(self, request: web.Request, number: int) -> web.Response:
         """Ask the upstream, and keep the token of its reply.
 
@@ -102,6 +109,10 @@ class CaptureEndpoint:
             request[ROUTE_CORS] = start.cors
         key = keys.parse_key((presented_key(request) or "").encode())
         assert rule.upstream is not None  # a rule that captures has one
+        impersonation, parent = self._impersonations.get(number), None
+        if impersonation is not None:
+            assert key is not None  # such a route requires a session
+            parent = await impersonation.parent(request, key)
         attempt, (path, _, _) = await _attempt(request), request.raw_path.partition("?")
         counting = self._throttled_routes.throttled(
             attempt,
@@ -112,6 +123,8 @@ class CaptureEndpoint:
         )
         async with counting as throttled:
             reply = await self._ask(request, number)
+            if impersonation is not None and parent is not None and key is not None:
+                return await impersonation(request, reply, parent, key, throttled)
             is_pending = start is not None and start.is_pending(reply)
             if key is not None and not is_pending:
                 with suppress(NewLogin):

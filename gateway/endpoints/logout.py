@@ -59,6 +59,8 @@ class LogoutEndpoint:
         asking = await caller(request, self._directory)
         if asking.is_unnamed:
             return await self._only_here(request, scope)
+        if asking.session.impersonator:
+            raise EndpointRefused(refusals.IMPERSONATES)
         # The caller's own session ends last, so that a failed logout can be tried again.
         await self._logouts.end_others(request, asking, reason=scope)
         if scope == "all":
@@ -77,7 +79,7 @@ class LogoutEndpoint:
     async def _log_out(self, request: web.Request, *, reason: str = "") -> web.Response:
         """End the caller's own session, and answer: by the backend's reply, or a page."""
         logged_out = await self._logouts.log_out(request, self._config, reason=reason)
-        if logged_out.by_backend:
+        if logged_out.is_whole:
             return logged_out.response
         return _logged_out(request, logged_out.response)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from gateway.core.sessions.keys import Key
 from gateway.core.sessions.records import SessionInfo
 from gateway.core.sessions.session import Session
 from gateway.endpoints import pages
@@ -15,11 +16,13 @@ from gateway.endpoints.answers import replied
 from gateway.endpoints.backend_logout import BackendLogout
 from gateway.endpoints.callers import (
     Caller,
+    by_cookie,
     deletions,
     other_sessions,
     presented_key,
     session_id,
 )
+from gateway.endpoints.impersonation import back_to
 from gateway.endpoints.own_site import own_origin
 from gateway.logins import Login
 from gateway.observe.events import Kind, of_sessions
@@ -36,7 +39,7 @@ class LoggedOut:
     """The answer to a logout."""
 
     response: web.Response
-    by_backend: bool = False  # it is the backend's own reply
+    is_whole: bool = False  # no page takes its place: it is the backend's, or leads back
 
 
 class LogoutService:
@@ -60,6 +63,7 @@ class LogoutService:
         self._sessions = sessions
         self._backend_logout = BackendLogout(config, backends)
         self._providers = providers
+        self._may_impersonate = any(rule.impersonates is not None for rule in config.routes)
 
     async def log_out(self, request: web.Request, config: Logout, *, reason: str = "") -> LoggedOut:
         """End the sessions of the keys that came, and answer (wire-rules.md#E4).
@@ -68,7 +72,7 @@ class LogoutService:
         """
         response = web.Response(status=204, headers={"Cache-Control": "no-store"})
         current, others = session_id(request), other_sessions(request)
-        by_backend = False
+        is_whole = False
         if others:
             await self.end(request, others, "logout", reason=reason)
         if current is not None:
@@ -76,13 +80,37 @@ class LogoutService:
             await self.end(request, [current], "logout", reason=reason)
             reply = await self._backend_logout(request, config, left)
             if reply is not None and config.pass_reply:
-                response, by_backend = replied(reply.unstored()), True
+                response, is_whole = replied(reply.unstored()), True
             elif reply is not None:
                 _add_cookies(response, reply.cookies)
             if left is not None:
                 await self._lead_on(request, left, response)
+            first = None if left is None else await self._first_session(left)
+            if first is not None:
+                return LoggedOut(self._led_back(request, first), is_whole=True)
         _add_cookies(response, deletions(request))
-        return LoggedOut(response, by_backend)
+        return LoggedOut(response, is_whole)
+
+    async def _first_session(self, left: Session) -> tuple[Key, Session] | None:
+        """The session that has impersonated by the one that ends, if it lives; and its key."""
+        key = left.parent_key
+        if key is None:
+            return None
+        entry = await self._sessions.resolve(key.raw, renew=False)
+        return (key, entry.session) if isinstance(entry, ResolvedSession) else None
+
+    def _led_back(self, request: web.Request, first: tuple[Key, Session]) -> web.Response:
+        """The answer that gives the caller the key of the first session again."""
+        key, session = first
+        fields = {"Cache-Control": "no-store"}
+        if not by_cookie(request):
+            shown = {"token": self._sessions.key_texts.of(key, session), "token_type": "Bearer"}
+            return web.json_response(shown, headers=fields)
+        response = web.Response(status=204, headers=fields)
+        response.headers.add("Set-Cookie", back_to(request, key.reveal()))
+        if pages.wants_page(request):
+            pages.redirect(response, "/")
+        return response
 
     async def end(
         self,
@@ -123,12 +151,13 @@ class LogoutService:
     async def _opened(self, request: web.Request, config: Logout) -> Session | None:
         """The session that ends, if more of it is wanted than its token.
 
-        That is its refresh token for the backend, or its login for a browser that logs out at a
-        provider next.
+        That is its refresh token for the backend, its login for a browser that logs out at a
+        provider next, or the first session if it is an impersonation.
         """
         key = presented_key(request)
         leads_on = bool(self._providers) and pages.navigates(request) and pages.wants_page(request)
-        if key is None or not (leads_on or config.send_refresh_token is not None):
+        wanted = leads_on or self._may_impersonate or config.send_refresh_token is not None
+        if key is None or not wanted:
             return None
         entry = await self._sessions.resolve(key.encode(), renew=False)
         return entry.session if isinstance(entry, ResolvedSession) else None

@@ -65,6 +65,7 @@ class SessionsEndpoint:
                 "created": rfc3339(info.created),
                 "last_seen": rfc3339(info.seen),
                 "current": handle == asking.session_id,
+                **({"impersonated_by": info.impersonator} if info.impersonator else {}),
             }
             for handle, info in found.items()
         ]
@@ -117,6 +118,8 @@ class SessionsEndpoint:
             logged_out = await self._logouts.log_out(request, self._logout)
             response, onward = logged_out.response, self._scoped_logout or "/"
         else:
+            if asking.session.impersonator:
+                raise EndpointRefused(refusals.IMPERSONATES, back=self._path)
             info = (await self._directory.infos([handle])).get(handle)
             if info is None or info.subject != asking.subject or asking.is_unnamed:
                 raise EndpointRefused(refusals.NO_SESSION, back=self._path)

@@ -22,7 +22,7 @@ from gateway.core.logins.kinds import class_name
 from gateway.core.logins.replies import Reply
 from gateway.core.logins.token_places import JsonPointer, TokenPlace
 from gateway.core.sessions.realms import Realm
-from gateway.core.sessions.session import Session
+from gateway.core.sessions.session import Parent, Session
 from gateway.outbound.backends import BackendFailed, Backends
 from gateway.outbound.token_readers import ReadToken, open_reader, without_temporary
 from gateway.store.renewals import Renew
@@ -54,6 +54,7 @@ class Attempt:
     is_foreign: bool  # a browser marks it as caused by another site, which may not cause it
     cookie: KeyCookie | None  # carries the key; None: the reply does
     path: str = ""  # as the client sees it; "": the login's
+    parent: Parent | None = None  # the session that impersonates by this attempt
     origin: str = ""  # the gateway's, as the client names it
     may_set_cookie: bool = True  # the site's own pages, or a site that may, caused it
     authority: str = ""  # the host and port in the request; "" if they are not plain

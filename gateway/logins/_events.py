@@ -45,8 +45,10 @@ def report(
     A failed one has no session: only the backend knows the user.
     """
     subject, name = ("", "") if session is None else (session.subject, session.id)
+    by = "" if attempt.parent is None else attempt.parent.subject
+    reason = reason or ("impersonation" if by else "")
     event = Event(kind, subject, name, attempt.address, attempt.device, reason)
-    sessions.report(replace(event, request_id=attempt.request_id))
+    sessions.report(replace(event, request_id=attempt.request_id, by=by))
 
 
 def subject_of(

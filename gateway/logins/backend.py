@@ -190,6 +190,9 @@ class BackendLogin(Login):
     ) -> Reply:
         found = new.found
         subject = subject_of(self._realm, attempt, new.name, new.claims.payload)
+        if attempt.parent is not None and subject in (None, attempt.parent.subject):
+            _log.error("login %s: the token is for no other subject", attempt.request_id)
+            raise BackendFailed(refusals.UNUSABLE_TOKEN)
         await end_replaced(self._sessions, attempt)
         renew = self._config.renew
         issued = await self._sessions.issue(
@@ -199,10 +202,11 @@ class BackendLogin(Login):
             device=Device(attempt.device, attempt.address),
             token_expiry=new.claims.expires,
             refresh=refresh_tokens.dump(refresh),
-            cookie=reply_tokens.kept_cookie(reply, found, attempt.path or self._config.path),
+            cookie=_kept_cookie(attempt, reply, found, self._config.path),
             sending=token_sending.kept(reply_tokens.sending(reply, found)),
             renew_before=renew.before if renew and refresh else None,
             claims_text=new.claims_text,
+            parent=attempt.parent,
         )
         report(self._sessions, "login", attempt, issued.session)
         swapped, cookie = await self._hand_out(attempt, reply, found, issued, refresh)
@@ -253,6 +257,13 @@ class BackendLogin(Login):
                 ", ".join(self._config.subject),
             )
         return subjects.unnamed(token)
+
+
+def _kept_cookie(attempt: Attempt, reply: Reply, found: Found, login_path: str) -> str:
+    """What the session keeps of the backend's cookie that holds its key."""
+    if attempt.parent is not None and not reply_tokens.is_in_cookie(reply, found):
+        return attempt.parent.cookie if attempt.cookie is not None else ""
+    return reply_tokens.kept_cookie(reply, found, attempt.path or login_path)
 
 
 def _is_foreign(attempt: Attempt, *, in_cookie: bool) -> bool:

@@ -62,7 +62,14 @@ def of_sessions(
     """
     for session_id, info in found.items():
         yield Event(
-            kind, info.subject, session_id, info.address, info.label, reason, request_id, by
+            kind,
+            info.subject,
+            session_id,
+            info.address,
+            info.label,
+            reason,
+            request_id,
+            by or info.impersonator,
         )
 
 

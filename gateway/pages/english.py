@@ -30,6 +30,7 @@ ENGLISH = Texts(
     introduction="These devices are logged in to your account. If you do not recognise one, log it "
     "out.",
     this_device="This device",
+    impersonated_by="{} acts here in your place",
     address="IP address",
     logged_in="Logged in",
     last_seen="Last active",

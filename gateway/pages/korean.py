@@ -31,6 +31,7 @@ KOREAN = Texts(
     introduction="회원님의 계정에 로그인되어 있는 기기입니다. "
     "모르는 기기가 있으면 로그아웃해 주세요.",
     this_device="현재 기기",
+    impersonated_by="{} 님이 대신 사용하고 있습니다",
     address="IP 주소",
     logged_in="로그인",
     last_seen="마지막 활동",

@@ -27,6 +27,7 @@ class Texts:
     title: str
     introduction: str
     this_device: str
+    impersonated_by: str
     address: str
     logged_in: str
     last_seen: str

@@ -34,6 +34,7 @@ class ListedSession:
     created: Moment
     last_seen: Moment
     current: bool
+    impersonator: str  # the subject that acts by it in place of the user, or ""
 
 
 def device(
@@ -50,6 +51,7 @@ def device(
         moment(info.created, texts, now),
         moment(info.seen, texts, now),
         current,
+        info.impersonator,
     )
 
 

@@ -122,6 +122,7 @@ def _shown(handle: str, info: SessionInfo) -> dict[str, str]:
         "created": rfc3339(info.created),
         "last_seen": rfc3339(info.seen),
         "ends": rfc3339(info.ends_at),
+        **({"impersonated_by": info.impersonator} if info.impersonator else {}),
     }
 
 

@@ -6,13 +6,20 @@ import secrets
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.core.sessions import keys
 from gateway.core.sessions.keys import Key
 from gateway.core.sessions.records import Records
 from gateway.core.sessions.sealing import NONCE_BYTES
-from gateway.core.sessions.session import Device, Lifetimes, Session, session_times, token_of
+from gateway.core.sessions.session import (
+    Device,
+    Lifetimes,
+    Parent,
+    Session,
+    session_times,
+    token_of,
+)
 from gateway.observe.events import Report, of_sessions
 from gateway.store.directory import Directory
 from gateway.store.errors import StoreUnavailable, bounded
@@ -81,6 +88,7 @@ class Issuer:
         lasts: float | None = None,
         names: Sequence[str] = (),
         claims_text: bytes | None = None,
+        parent: Parent | None = None,
     ) -> Issued:
         """Issue a session under a new key.
 
@@ -93,6 +101,7 @@ class Issuer:
         lasts: how long the session lasts, used or not (seconds); None for the timeouts
         names: what a provider calls the session
         claims_text: the claims of an opaque token as JSON; None for a JWT
+        parent: the session that impersonates the subject
         """
         now = time.time()
         key = keys.new_key(secrets.token_bytes(_KEY_BYTES))
@@ -103,6 +112,9 @@ class Issuer:
             skew=self._lifetimes.skew,
             renew_before=renew_before,
         )
+        if parent is not None:
+            ends = min(ends, parent.ends_at)
+            device = replace(device, parent_id=parent.id, impersonator=parent.subject)
         session = Session(
             keys.session_id(key),
             subject,
@@ -114,10 +126,12 @@ class Issuer:
             refresh,
             cookie,
             sending,
+            "" if parent is None else parent.kept,
         )
         idle = self._lifetimes.idle_timeout if lasts is None else lasts
         number = await self._write(key, session, device, now, idle, names)
-        if 0 < self._max_per_subject < number:
+        # An impersonation ends none of the subject's own sessions.
+        if 0 < self._max_per_subject < number and parent is None:
             await self._make_room(subject)
         return Issued(key, session)
 

@@ -38,6 +38,8 @@ class NearCache:
         self._credentials: dict[str, bytes] = {}  # session id → credential
         # By session id: entries that serve only requests which leave a session as idle as it was.
         self._untouched: dict[str, ResolvedSession] = {}
+        # By the id of a session that impersonates: the ids of the sessions in which it does.
+        self._impersonations: dict[str, set[str]] = {}
         self._asked: dict[str, bool] = {}  # ids being looked up → changed meanwhile
         self._unknown: dict[str, float] = {}  # ids without a session → until when
         self._left: dict[
@@ -115,6 +117,10 @@ class NearCache:
         self._entries[credential] = entry
         self._credentials[session_id] = credential
 
+    def ends_with(self, session_id: str, parent_id: str) -> None:
+        """From now on a change of the parent is one of the session, too."""
+        self._impersonations.setdefault(parent_id, set()).add(session_id)
+
     def gave_up(self, session_id: str) -> None:
         """A look-up ended without a result."""
         self._asked.pop(session_id, None)
@@ -136,6 +142,9 @@ class NearCache:
         credential = self._credentials.pop(session_id, None)
         if credential is not None:
             self._entries.pop(credential, None)
+        if self._impersonations:
+            for impersonation in self._impersonations.pop(session_id, ()):
+                self.forget(impersonation)
 
     def clear(self) -> None:
         """Anything may have changed."""
@@ -146,6 +155,7 @@ class NearCache:
         self._unknown.clear()
         self._left.clear()
         self._untouched.clear()
+        self._impersonations.clear()
         for session_id in self._asked:
             self._asked[session_id] = True
 

@@ -96,6 +96,8 @@ class Resolver:
         try:
             record = await self._looking(extend=extend).get(session_id)
             session = self._opened(key, session_id, record)
+            if isinstance(session, Session) and session.parent:
+                session = await self._with_parent(session, extend=extend)
             if isinstance(session, Session) and renew and session.renew_at <= time.time():
                 session = await self._renewals.current(key, session) or _UNKNOWN
             found = self._entry(session) if isinstance(session, Session) else session
@@ -135,6 +137,8 @@ class Resolver:
         try:
             record = await self._looking(extend=extend).get(session_id)
             session = self._opened(key, session_id, record)
+            if isinstance(session, Session) and session.parent:
+                session = await self._with_parent(session, extend=extend)
         except StoreUnavailable:
             return None
         if isinstance(session, Session) and session.token == entry.session.token:
@@ -142,6 +146,14 @@ class Resolver:
             session = renewed or _UNKNOWN
         found = self._entry(session) if isinstance(session, Session) else session
         return found if isinstance(found, ResolvedSession) else None
+
+    async def _with_parent(self, session: Session, *, extend: bool) -> Session | Unresolved:
+        """An impersonation, if the session lives that it came from. Its use is that one's, too."""
+        self._near.ends_with(session.id, session.parent_id)
+        record = await self._looking(extend=extend).get(session.parent_id)
+        if record is None or self._is_gone(session.parent_id):
+            return _UNKNOWN
+        return session if records.read_info(record).ends_at > time.time() else _UNKNOWN
 
     def _looking(self, *, extend: bool) -> Lookups:
         return self._lookups if extend else self._untouching

@@ -42,6 +42,13 @@ def test_tokens_that_are_swapped_are_captured(tmp_path: Path) -> None:
     assert route.captures == JsonPointer("/jwt")
 
 
+def test_an_impersonation_captures(tmp_path: Path) -> None:
+    """Anywhere in the reply, unless a place is named."""
+    text = TEXT.format(more="impersonates: {claims: {role: [admin, support]}}")
+    [route] = load(write(tmp_path, text), {}).routes
+    assert (route.captures, route.body_size) == (Auto(), 2**20)
+
+
 def test_what_is_read_as_a_whole_is_bounded(tmp_path: Path) -> None:
     """A request is no larger than a login's, unless something else is said."""
     [route] = load(write(tmp_path, TEXT.format(more="captures: true")), {}).routes
@@ -65,6 +72,10 @@ def test_what_is_read_as_a_whole_is_bounded(tmp_path: Path) -> None:
         ("captures: true, tokens: refuse", "captures hide all tokens of a reply"),
         ("captures: false, tokens: swap", "tokens: swap captures them"),
         ("tokens: swap, auth: public", "captures look at keys"),
+        ("impersonates: {claims: {}}", "impersonates.claims"),
+        ("impersonates: {}", "impersonates"),
+        ("impersonates: {claims: {role: admin}}, auth: optional", "goes with auth: required"),
+        ("impersonates: {claims: {role: admin}}, captures: false", "impersonates captures"),
         ("captures: true, extends_session: false", "extends_session cannot be false"),
         ("captures: nowhere", "names no place"),
         ("captures: 5", "is not a place"),

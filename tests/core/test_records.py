@@ -21,13 +21,14 @@ from gateway.core.sessions.records import (
     SessionInfo,
 )
 from gateway.core.sessions.sealing import Sealer, Unsealable
-from gateway.core.sessions.session import Device, Session, Token, dump_session
+from gateway.core.sessions.session import Device, Parent, Session, Token, dump_session
 
 DEVICE = Device("Firefox", "192.0.2.7")
 KEY = new_key(bytes(32))
 ID = session_id(KEY)
 SUBJECTS = st.text(st.characters(blacklist_categories=["Cs"]), max_size=60)
 LINES = SUBJECTS.map(lambda text: text.replace("\n", ""))
+ADDRESSES = LINES.map(lambda text: text.replace("\t", ""))
 OURS = Records(Sealer(["a secret"]))
 
 
@@ -39,12 +40,29 @@ def record(subject: str = "alice", device: Device = DEVICE) -> bytes:
     return OURS.new(KEY, session(subject), device, 1000.9, bytes(12))
 
 
-@given(SUBJECTS, LINES, LINES)
+@given(SUBJECTS, LINES, ADDRESSES)
 def test_written_down_and_read(subject: str, label: str, address: str) -> None:
     """A subject may hold anything."""
     written = record(subject, Device(label, address))
     assert OURS.open(KEY, ID, written) == session(subject)
     assert records.read_info(written) == SessionInfo(subject, label, address, 1600, 1000, 1000)
+
+
+@given(SUBJECTS, SUBJECTS.filter(bool))
+def test_an_impersonation_names_its_parent(subject: str, impersonator: str) -> None:
+    """In the open, but for the parent's key."""
+    device = replace(DEVICE, parent_id=ID, impersonator=impersonator)
+    parent = Parent(KEY, ID, impersonator, ends_at=1600)
+    child = replace(session(subject), parent=parent.kept)
+    written = OURS.new(KEY, child, device, 1000.9, bytes(12))
+    info = records.read_info(written)
+    assert (info.subject, info.address, info.parent_id) == (subject, "192.0.2.7", ID)
+    assert info.impersonator == impersonator.replace("\n", " ")
+    assert KEY.raw not in written
+    opened = OURS.open(KEY, ID, written)
+    assert (opened, opened.parent_id, opened.parent_key) == (child, ID, KEY)
+    for text in (repr(opened), repr(parent)):
+        assert KEY.reveal() not in text
 
 
 def test_the_places_that_scripts_know() -> None:

@@ -26,7 +26,7 @@ class InFlight:
         action = SimpleNamespace(
             close_on_logout=True, captures=self.captures, extends_session=self.extends_session
         )
-        session = SimpleNamespace(id="alice's", ends_at=2**40)
+        session = SimpleNamespace(id="alice's", ends_at=2**40, parent="")
         self.forward = SimpleNamespace(
             route=SimpleNamespace(action=action), entry=SimpleNamespace(session=session)
         )

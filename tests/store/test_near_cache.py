@@ -49,6 +49,22 @@ def test_a_change_during_a_look_up_is_not_forgotten() -> None:
     assert near.get(b"id", 31.0) is None, "the time to live"
 
 
+def test_an_impersonation_changes_with_its_parent() -> None:
+    """It is forgotten with it, and so is a look-up of it that is on its way."""
+    near = trusted()
+    near.ends_with("child", "parent")
+    learn(near, "child")
+    assert near.get(b"child", 1.0) is not None
+    near.forget("parent")
+    assert near.get(b"child", 1.0) is None
+    assert near.changes.ids == {"parent", "child"}
+    near.ends_with("child", "parent")
+    near.expects("child")
+    near.pushed("parent")
+    near.learned(b"child", entry("child"), "child", 0.0)
+    assert near.get(b"child", 1.0) is None
+
+
 def test_it_is_bounded() -> None:
     """What was learned first goes first."""
     near = trusted(3)

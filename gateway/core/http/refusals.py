@@ -110,6 +110,9 @@ SEVERAL_KEYS = Refusal(
 )
 BAD_TOKEN = Refusal(401, "invalid_token", "The token is not valid here.", fields=_BAD_KEY)
 FORBIDDEN = Refusal(403, "forbidden", "The session does not allow this.")
+IMPERSONATES = Refusal(
+    403, "impersonating", "This session is another user's: log out of it first, which leads back."
+)
 LOGIN_DENIED = Refusal(403, "login_denied", "The provider has refused the login.")
 CROSS_SITE = Refusal(403, "cross_site", "A request from another site cannot do this.")
 NO_UPGRADE = Refusal(403, "no_upgrade", "No WebSocket is served at this path.")

@@ -72,6 +72,14 @@ def deletion_from(kept: str, name: str) -> str:
     return f"{name}=; Max-Age=0; {attributes}"
 
 
+def setting_from(kept: str, name: str, key: str) -> str:
+    """A Set-Cookie value that puts another key into the cookie of this name.
+
+    `kept` is what its session keeps of it.
+    """
+    return deletion_from(kept, name).replace("=; Max-Age=0", f"={key}", 1)
+
+
 def deletion_of(cookie: SetCookie) -> str:
     """A Set-Cookie value that deletes the cookie which another one sets."""
     attributes = _written(cookie.attributes)

@@ -44,6 +44,8 @@ class SessionInfo:
     ends_at: int
     created: int
     seen: int
+    parent_id: str = ""  # of an impersonation: the first session
+    impersonator: str = ""  # and its subject
 
     @property
     def is_named(self) -> bool:
@@ -62,7 +64,11 @@ class Records:
 
     def new(self, key: Key, session: Session, device: Device, now: float, nonce: bytes) -> bytes:
         """The record of a session that is issued now; `nonce` is fresh and random."""
-        texts = f"{device.address}\n{device.label}\n{session.subject}".encode()
+        first = device.address
+        if device.impersonator:
+            impersonator = device.impersonator.replace("\n", " ")  # these texts are lines
+            first += f"\t{device.parent_id}\t{impersonator}"
+        texts = f"{first}\n{device.label}\n{session.subject}".encode()
         return (
             _HEAD.pack(_VERSION, end_seconds(session.ends_at), int(now), int(now), len(texts))
             + texts
@@ -98,10 +104,12 @@ def read_info(record: bytes) -> SessionInfo:
     texts, _ = parts(record)
     _, ends, created, seen, _ = _HEAD.unpack_from(record)
     try:
-        address, label, subject = texts.decode().split("\n", 2)
+        first, label, subject = texts.decode().split("\n", 2)
     except ValueError:
         raise Foreign from None
-    return SessionInfo(subject, label, address, ends, created, seen)
+    address, _, more = first.partition("\t")
+    parent_id, _, impersonator = more.partition("\t")
+    return SessionInfo(subject, label, address, ends, created, seen, parent_id, impersonator)
 
 
 def idle_end(record: bytes, idle_timeout: float) -> float:

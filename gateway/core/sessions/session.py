@@ -12,7 +12,8 @@ from sys import intern
 from typing import Any
 
 from gateway.core.secret import SecretBytes
-from gateway.core.sessions import claim_names, subjects, token_packing
+from gateway.core.sessions import claim_names, keys, subjects, token_packing
+from gateway.core.sessions.keys import Key
 
 # When a session ends, when its token expires, and when that is to be renewed (UNIX seconds).
 _TIMES = struct.Struct(">3d")
@@ -74,6 +75,7 @@ class Session:
     refresh: str = field(default="", repr=False)  # what renews it: see `refresh_tokens`
     cookie: str = ""  # a backend's cookie that holds its key: see `cookie_deletions.kept_place`
     sending: str = ""  # how its token came, unless as a bearer token: see `token_sending.kept`
+    parent: str = field(default="", repr=False)  # of an impersonation: see `Parent.kept`
     _claims: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
     def claim(self, name: str) -> Any:
@@ -94,6 +96,32 @@ class Session:
             self._claims = claims if isinstance(claims, dict) else {}
         return self._claims
 
+    @property
+    def parent_id(self) -> str:
+        """The id of the session that impersonates by this one, or ""."""
+        return self.parent.partition(" ")[0]
+
+    @property
+    def parent_key(self) -> Key | None:
+        """The key of that session."""
+        return keys.parse_key(self.parent.partition(" ")[2].encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The session that impersonates another subject, in a second session."""
+
+    key: Key
+    id: str
+    subject: str
+    ends_at: float  # UNIX seconds; the second session ends with it
+    cookie: str = ""  # what it keeps of a backend's cookie that holds its key
+
+    @property
+    def kept(self) -> str:
+        """What the second session keeps: a logout goes back to the key."""
+        return f"{self.id} {self.key.reveal()}"
+
 
 @dataclass(frozen=True, slots=True)
 class Device:
@@ -101,6 +129,8 @@ class Device:
 
     label: str
     address: str
+    parent_id: str = ""  # of an impersonation: the first session
+    impersonator: str = ""  # and its subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,16 +177,16 @@ def renewal_time(now: float, expiry: float, before: float) -> float:
 def dump_session(session: Session) -> bytes:
     """The sealed part of a session: three times, two lines, a packed token.
 
-    The first line is the login's path, and behind tabs the cookie and the token's sending if they
-    are kept. The id is left out, since it follows from the key, and the subject, which stands
-    beside the seal. Every look-up reads this format: it takes a tenth of the time of JSON.
+    The first line is the login's path, and behind tabs the cookie, the token's sending and the
+    parent if they are kept. The id is left out, since it follows from the key, and the subject,
+    which stands beside the seal. Every look-up reads this format: it takes a tenth of the time of
+    JSON.
     """
     times = _TIMES.pack(session.ends_at, session.expires_at, session.renew_at)
     login = session.login
-    if session.cookie or session.sending:
-        login += f"\t{session.cookie}"
-    if session.sending:
-        login += f"\t{session.sending}"
+    more = (session.cookie, session.sending, session.parent)
+    if any(more):
+        login += "\t" + "\t".join(more).rstrip("\t")
     lines = f"{login}\n{session.refresh}\n".encode()
     return times + lines + _packed(session.token)
 
@@ -167,7 +197,8 @@ def load_session(session_id: str, subject: str, data: bytes) -> Session:
         ends, expires, renew = _TIMES.unpack_from(data)
         line, refresh, token = data[_TIMES.size :].split(b"\n", 2)
         login, _, more = line.partition(b"\t")
-        cookie, _, sending = more.partition(b"\t")
+        cookie, _, more = more.partition(b"\t")
+        sending, _, parent = more.partition(b"\t")
         return Session(
             session_id,
             subject,
@@ -179,6 +210,7 @@ def load_session(session_id: str, subject: str, data: bytes) -> Session:
             refresh.decode(),
             intern(cookie.decode()),  # few: as many as backends set
             intern(sending.decode()),
+            parent.decode(),
         )
     except (ValueError, struct.error) as error:
         raise UnreadableSession from error

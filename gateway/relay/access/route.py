@@ -91,10 +91,7 @@ class Access:
         """The access that a rule of config.yaml gives."""
         return cls(
             auth=Auth(options.auth),
-            claims={
-                name: required_claims.clauses(name, claim.any, claim.all)
-                for name, claim in options.claims.items()
-            },
+            claims=_claims(options),
             bad_key_is_anonymous=options.bad_key == "anonymous",
             accepts_jwt=options.accept_jwt == "verify",
             login_page=None if options.on_unauthenticated == "401" else config.login_page,
@@ -118,6 +115,16 @@ class Access:
             )
             and self.cors == other.cors
         )
+
+
+def _claims(options: RouteAccess) -> dict[str, Clauses]:
+    """The claims that a route requires, also for an impersonation."""
+    more = {} if options.impersonates is None else options.impersonates.claims
+    found: dict[str, Clauses] = {}
+    for name, claim in (*options.claims.items(), *more.items()):
+        clauses = required_claims.clauses(name, claim.any, claim.all)
+        found[name] = found.get(name, ()) + clauses
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ class LiveSessions:
         for exchange, session_id in live:
             if _ends_at(exchange) <= wall:
                 exchange.session_ended()
-            elif changes.all or session_id in changes.ids:
+            elif changes.all or session_id in changes.ids or _parent(exchange) in changes.ids:
                 self._doubtful.add(session_id)
         changes.clear()
         if self._doubtful and self._checking is None:
@@ -98,11 +98,12 @@ class LiveSessions:
         """
         asked, self._doubtful = self._doubtful, set()
         try:
-            ended = asked - await self._sessions.living(asked)
+            parents = {_parent(exchange) for exchange, _ in self._live()} - {""}
+            living = await self._sessions.living(asked | parents) | {""}
             held = [
                 (exchange, session_id)
                 for exchange, session_id in self._live()
-                if session_id in ended
+                if session_id in asked and not {session_id, _parent(exchange)} <= living
             ]
             self._end(held)
         except StoreUnavailable:
@@ -143,6 +144,13 @@ def _held_by(exchange: Exchange) -> str | None:
     if exchange.logs_out:
         return None  # its own session ends by it
     return forward.entry.session.id or None  # a caller with a JWT has none
+
+
+def _parent(exchange: Exchange) -> str:
+    """The id of the session that impersonates by the exchange's, or ""."""
+    forward = exchange.forward
+    session = None if forward is None or forward.entry is None else forward.entry.session
+    return session.parent_id if session is not None and session.parent else ""
 
 
 def _extends_session(exchange: Exchange) -> bool:

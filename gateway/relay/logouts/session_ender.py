@@ -74,6 +74,7 @@ class SessionEnder:
                     session_id=session_id,
                     address=event.address or session.address,
                     device=session.label,
+                    by=event.by or session.impersonator,
                 )
             )
 
