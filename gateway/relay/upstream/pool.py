@@ -10,13 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from gateway.core.http import balancing, refusals
-from gateway.core.http.shares import Shares
 from gateway.observe import causes
+from gateway.relay.upstream.queues import Queues
 from gateway.relay.upstream.server import Outage, Server, Waiter
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ class Pool:
         self._connect_timeout = connect_timeout
         self._new_connection = new_connection
         self._turn = 0
-        self._waiting: _Queues = OrderedDict()
+        self._queues = Queues()
         self._dials: set[asyncio.Task[None]] = set()
         self._pause = _FIRST_PAUSE
         self._redial: asyncio.TimerHandle | None = (
@@ -88,11 +87,7 @@ class Pool:
 
     def leave(self, waiter: Waiter) -> None:
         """Take a waiter out of its queue."""
-        waiter.queued = False
-        queue = self._waiting[waiter.network]
-        del queue[waiter]
-        if not queue:
-            del self._waiting[waiter.network]
+        self._queues.remove(waiter)
 
     def replace(self, waiter: Waiter, connection: UpstreamConnection) -> None:
         """Open a new connection in the place of one that was stale."""
@@ -113,7 +108,7 @@ class Pool:
             server.idle.append(connection)
         else:
             connection.abort()
-        if self._waiting and (waiting := self._next_waiting(server)) is not None:
+        if self._queues.by_client and (waiting := self._next_waiting(server)) is not None:
             self._place(waiting, server)
 
     def has_other_than(self, tried: frozenset[Server]) -> bool:
@@ -128,9 +123,7 @@ class Pool:
         for server in self.servers:
             if server.load.errors:
                 server.load.forget()
-        queues = list(self._waiting.values())
-        late = [waiter for queue in queues for waiter, until in queue.items() if until < now]
-        for waiter in late:
+        for waiter in self._queues.late(now):
             self._refuse(waiter)
 
     def close(self) -> None:
@@ -249,7 +242,9 @@ class Pool:
         """
         now = time.monotonic()
         until = now + self._connect_timeout if waiter.outage is None else waiter.outage.until
-        if until < now or not self._has_room(waiter):
+        if until < now or not self._queues.have_room(
+            waiter, places=_MAX_UNREACHED, share=self._share
+        ):
             return False
         waiter.outage = Outage(until, server, cause)
         waiter.tried = waiter.asked
@@ -258,26 +253,13 @@ class Pool:
             self._redial_soon()
         return True
 
-    def _has_room(self, waiter: Waiter) -> bool:
-        """Whether one more may wait for a restart.
-
-        No client may take all the room.
-        """
-        waiting = sum(map(len, self._waiting.values()))
-        return Shares(_MAX_UNREACHED, self._share, self._waiters).allows(waiter.network, waiting)
-
-    def _waiters(self) -> Iterator[str]:
-        for client, queue in self._waiting.items():
-            yield from [client] * len(queue)
-
     def _redial_soon(self) -> None:
         self._redial = asyncio.get_running_loop().call_later(self._pause, self._dial_again)
 
     def _dial_again(self) -> None:
         """Find out with one of the waiters whether a server is back."""
         self._redial = None
-        waiting = (waiter for queue in self._waiting.values() for waiter in queue)
-        waiter = next((waiter for waiter in waiting if waiter.outage is not None), None)
+        waiter = self._queues.in_outage()
         if waiter is None:
             self._pause = _FIRST_PAUSE
             return
@@ -295,8 +277,7 @@ class Pool:
     def _wait(self, waiter: Waiter) -> None:
         outage = waiter.outage
         until = time.monotonic() + self._connect_timeout if outage is None else outage.until
-        self._waiting.setdefault(waiter.network, {})[waiter] = until
-        waiter.queued = True
+        self._queues.add(waiter, until)
 
     def _give_up(self, waiter: Waiter, server: Server) -> None:
         """Give back a place in which no connection could be opened."""
@@ -308,21 +289,11 @@ class Pool:
     def _next_waiting(self, server: Server) -> Waiter | None:
         """The waiter that gets a free place, taken out of its queue.
 
-        Clients take turns; those that have their share are passed over. None while the server is
-        ejected and another one is not.
+        None while the server is ejected and another one is not.
         """
         if server.load.ejected_until and self._has_healthy():
             return None
-        for _ in range(len(self._waiting)):
-            client, queue = self._waiting.popitem(last=False)
-            found = None
-            if server.shares.allows(client, server.load.busy):
-                found = next((waiter for waiter in queue if server not in waiter.tried), None)
-            self._waiting[client] = queue
-            if found is not None:
-                self.leave(found)
-                return found
-        return None
+        return self._queues.take(server)
 
     def _has_healthy(self) -> bool:
         return any(not server.load.ejected_until for server in self.servers)
@@ -335,7 +306,3 @@ class Pool:
             return
         is_full = all(server.load.busy >= self._places for server in self.servers)
         waiter.fail(refusals.BUSY if is_full else refusals.OVER_SHARE)
-
-
-# The waiters by client, the next client first; with the end of their time (monotonic seconds).
-_Queues = OrderedDict[str, dict[Waiter, float]]

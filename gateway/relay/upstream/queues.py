@@ -1,0 +1,71 @@
+"""Requests that wait for a place at a server, in a queue for each client."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from gateway.core.http.shares import Shares
+from gateway.relay.upstream.server import Server, Waiter
+
+
+class Queues:
+    """The waiters of a pool. Clients take turns: the next one stands first."""
+
+    __slots__ = ("by_client",)
+
+    def __init__(self) -> None:
+        # With the end of the time of each waiter (monotonic seconds).
+        self.by_client: OrderedDict[str, dict[Waiter, float]] = OrderedDict()
+
+    def add(self, waiter: Waiter, until: float) -> None:
+        """Have the waiter wait, at the end of its client's queue."""
+        self.by_client.setdefault(waiter.network, {})[waiter] = until
+        waiter.queued = True
+
+    def remove(self, waiter: Waiter) -> None:
+        waiter.queued = False
+        queue = self.by_client[waiter.network]
+        del queue[waiter]
+        if not queue:
+            del self.by_client[waiter.network]
+
+    def take(self, server: Server) -> Waiter | None:
+        """Take out the waiter that gets a free place at a server.
+
+        Clients that have their share of the server are passed over, and so are waiters that have
+        tried it.
+        """
+        for _ in range(len(self.by_client)):
+            client, queue = self.by_client.popitem(last=False)
+            found = None
+            if server.shares.allows(client, server.load.busy):
+                found = next((waiter for waiter in queue if server not in waiter.tried), None)
+            self.by_client[client] = queue
+            if found is not None:
+                self.remove(found)
+                return found
+        return None
+
+    def late(self, now: float) -> list[Waiter]:
+        """The waiters whose time is over; `now` is monotonic seconds."""
+        queues = self.by_client.values()
+        return [waiter for queue in queues for waiter, until in queue.items() if until < now]
+
+    def in_outage(self) -> Waiter | None:
+        """The first waiter that waits for a server to be back."""
+        waiters = (waiter for queue in self.by_client.values() for waiter in queue)
+        return next((waiter for waiter in waiters if waiter.outage is not None), None)
+
+    def have_room(self, waiter: Waiter, *, places: int, share: int) -> bool:
+        """Whether one more waiter may wait, of its client and in all.
+
+        share: how many of the places one client may hold (percent; see `Shares`)
+        """
+        waiting = sum(map(len, self.by_client.values()))
+        return Shares(places, share, self._clients).allows(waiter.network, waiting)
+
+    def _clients(self) -> Iterator[str]:
+        """The clients, once for each of their waiters."""
+        for client, queue in self.by_client.items():
+            yield from [client] * len(queue)
