@@ -1,0 +1,86 @@
+"""The messages between the supervisor and a worker (`gateway.processes.worker_link`)."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.processes.worker_link import Order, SupervisorEnd, WorkerEnd, link
+from tests.support.processes import HANG
+
+Ends = tuple[SupervisorEnd, WorkerEnd]
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    supervisor, worker = link()
+    yield supervisor, worker
+    supervisor.close()
+    worker.sock.close()
+
+
+def follow(worker: WorkerEnd, drain_seconds: float = HANG) -> list[str]:
+    """Obeys from now on. Returns what is noted of reopened logs."""
+    reopened: list[str] = []
+    worker.follow(drain_seconds=drain_seconds, reopen_logs=lambda: reopened.append("logs"))
+    return reopened
+
+
+def test_a_worker_reports_that_it_can_serve(ends: Ends) -> None:
+    supervisor, worker = ends
+    assert not supervisor.is_ready
+    worker.say_ready()
+    assert supervisor.is_ready
+    assert supervisor.reason == ""
+
+
+def test_a_worker_reports_why_it_cannot_serve(ends: Ends) -> None:
+    supervisor, worker = ends
+    worker.say_failed("worker 1 cannot serve: no such file")
+    assert not supervisor.is_ready
+    assert supervisor.reason == "worker 1 cannot serve: no such file"
+
+
+async def test_an_order_to_listen(ends: Ends) -> None:
+    supervisor, worker = ends
+    follow(worker)
+    supervisor.order(Order.LISTEN)
+    await worker.listening.wait()
+    assert not worker.draining.is_set()
+
+
+async def test_orders_that_come_together_are_obeyed_one_by_one(ends: Ends) -> None:
+    supervisor, worker = ends
+    reopened = follow(worker)
+    for order in (Order.REOPEN_LOGS, Order.REOPEN_LOGS, Order.END):
+        supervisor.order(order)
+    await worker.ending.wait()
+    assert reopened == ["logs", "logs"]
+
+
+async def test_a_retired_worker_drains_without_end(ends: Ends) -> None:
+    """Its tunnels may last for days, until too many generations are retired."""
+    supervisor, worker = ends
+    follow(worker, drain_seconds=0.01)
+    supervisor.order(Order.RETIRE)
+    await worker.draining.wait()
+    assert (worker.is_retired, worker.ending_tunnels.is_set()) == (True, False)
+    supervisor.order(Order.END_RETIRED)
+    await worker.ending_tunnels.wait()
+    await worker.ending.wait()
+
+
+async def test_a_worker_drains_when_the_supervisor_is_gone(ends: Ends) -> None:
+    """An end of file says so, on every system."""
+    supervisor, worker = ends
+    follow(worker, drain_seconds=0.01)
+    supervisor.close()
+    await worker.ending.wait()
+    assert worker.is_orphan
+
+
+def test_an_order_to_a_worker_that_has_ended(ends: Ends) -> None:
+    """It has no effect: the supervisor hears of the end by itself."""
+    supervisor, worker = ends
+    worker.sock.close()
+    supervisor.order(Order.END)
+    assert supervisor.reason == ""
