@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from gateway.core.http import refusals
 from gateway.core.http.refusals import PROBLEM_TYPE
-from gateway.core.logins import refresh_answers, refresh_calls, refresh_tokens
+from gateway.core.logins import refresh_answers, refresh_calls, refresh_tokens, token_sending
 from gateway.core.logins.refresh_answers import RefreshAnswer
 from gateway.core.logins.refresh_tokens import RefreshToken
 from gateway.core.logins.replies import Reply, UnreadableReply
+from gateway.core.logins.token_sending import InCookie
 from gateway.core.sessions import keys, refresh_keys
 from gateway.core.sessions.keys import Key
 from gateway.core.sessions.refresh_keys import Opened, RefreshKey
@@ -81,7 +82,9 @@ class RefreshCalls:
         answer = await self._with_lifetime(answer, session)
         refresh_key = self.new_key(key, generation).reveal()
         if attempt.cookie is None or answer.in_cookie:
-            shown = answer.filled(self._sessions.key_texts.of(key, session), refresh_key)
+            is_hidden = _came_in_cookie(session) and not answer.in_cookie
+            text = "" if is_hidden else self._sessions.key_texts.of(key, session)
+            shown = answer.filled(text, refresh_key)
             return shown.without_cookies(self._own_cookies, key.reveal()).unstored()
         shown = answer.filled("", refresh_key).without_cookies(self._own_cookies).unstored()
         cookie = attempt.cookie.setting(key.reveal())
@@ -153,6 +156,11 @@ class RefreshCalls:
             outcome = await writer.renew(key, session, record)
             if outcome == "kept":
                 return token.generation
+
+
+def _came_in_cookie(session: Session) -> bool:
+    """Whether the login put the key into the place of a token in a cookie."""
+    return isinstance(token_sending.as_it_came(session.sending), InCookie)
 
 
 def _refresh_token(session: Session) -> RefreshToken | None:
