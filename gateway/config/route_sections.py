@@ -144,17 +144,21 @@ class RouteAction(Model):
     body_size: Size | None = None
     captures: CapturedPlace = None
     login: ExactPath | None = None
+    ends: Literal["others", "all"] | None = None
     max_reply: Size = 2**20
 
     @model_validator(mode="before")
     @classmethod
     def _read_as_a_whole(cls, value: Any) -> Any:
-        """A captured reply is read as a whole, and so is its request."""
+        """A captured reply is read as a whole, and so is its request.
+
+        So is one after which sessions end.
+        """
         if not isinstance(value, dict):
             return value
         if value.get("tokens") == "swap" or value.get("impersonates") is not None:
             value = {"captures": True, **value}
-        if value.get("captures") and "body_size" not in value:
+        if (value.get("captures") or value.get("ends")) and "body_size" not in value:
             value = {"body_size": 2**20, **value}
         return value
 
@@ -165,6 +169,10 @@ class RouteAction(Model):
             raise ValueError("strip_prefix and captures go with an upstream")
         if self.captures is not None and not self.extends_session:
             raise ValueError("captures write the session anew: extends_session cannot be false")
+        if self.ends is not None and (self.upstream is None or self.websocket):
+            raise ValueError("ends waits for an upstream's whole reply: websocket cannot be true")
+        if self.ends == "all" and self.captures is not None:
+            raise ValueError("ends: all ends the session that captures would go on with")
         if self.captures is not None and self.websocket:
             raise ValueError("captures read whole replies: websocket cannot be true")
         if self.captures is not None and self.tokens == "refuse":
@@ -181,6 +189,11 @@ class RouteOptions(RouteAction, RouteAccess, RouteMatch):
     """One rule: what it matches, who may pass, where it goes."""
 
     @property
+    def is_read_whole(self) -> bool:
+        """Whether the gateway itself reads the upstream's replies, as a whole."""
+        return self.captures is not None or self.ends is not None
+
+    @property
     def begins_sessions(self) -> bool:
         """Whether a captured token may begin a session, as a login does."""
         return self.captures is not None and self.auth == "optional"
@@ -194,6 +207,10 @@ class RouteOptions(RouteAction, RouteAccess, RouteMatch):
             raise ValueError("captures look at keys: auth cannot be public, nor go with accept_jwt")
         if self.impersonates is not None and (self.captures is None or self.auth != "required"):
             raise ValueError("impersonates captures tokens, and goes with auth: required")
+        if self.ends is not None and self.impersonates is not None:
+            raise ValueError("ends is for a subject's own requests, and not with impersonates")
+        if self.ends is not None and (self.auth != "required" or self.accept_jwt == "verify"):
+            raise ValueError("ends needs a session: auth must be required, without accept_jwt")
         if self.login is not None and not self.begins_sessions:
             raise ValueError("login goes with captures and auth: optional, where sessions begin")
         if self.token is not None and self.auth == "public":

@@ -98,7 +98,7 @@ def build(
     captures = CaptureEndpoint(
         config, sessions, calls, {section.path: login for section, login in logins}, logouts
     )
-    captured = [rule.body_size or 0 for rule in config.routes if rule.captures is not None]
+    captured = [rule.body_size or 0 for rule in config.routes if rule.is_read_whole]
     max_body = max([0, *max_bodies(config).values(), *captured])
     app = web.Application(
         middlewares=[refusals_as_problems, _of_client, capturing(captures)],

@@ -1,4 +1,6 @@
-"""Routes that capture: a token in a reply replaces the session's token, or begins one.
+"""Routes whose replies are read as a whole, to capture tokens or to end sessions.
+
+Where a route captures, a token in a reply replaces the session's token, or begins a session.
 
 The relay decides on such a request as on any other, and sends it here in place of its upstream. The
 reply has to be read as a whole, as a login's reply has. The client gets its key in place of the new
@@ -29,6 +31,7 @@ from gateway.endpoints.callers import (
     asked_host,
     by_cookie,
     cookies_with_keys,
+    deletions,
     kept_cookie,
     other_sessions,
     own_fields,
@@ -41,6 +44,7 @@ from gateway.endpoints.callers import (
 from gateway.endpoints.impersonation import Impersonation
 from gateway.endpoints.logout_service import LogoutService
 from gateway.endpoints.own_site import ROUTE_CORS
+from gateway.endpoints.session_ends import SessionEnds
 from gateway.endpoints.session_start import SessionStart
 from gateway.endpoints.token_capture import NewLogin, TokenCapture, cookie_of
 from gateway.logins import Attempt, Login
@@ -83,6 +87,7 @@ class CaptureEndpoint:
         self._timeout = config.timeouts.response
         self._calls = calls
         self._tokens = TokenCapture(sessions, logins)
+        self._ends = SessionEnds(logouts, sessions.directory)
         self._own_cookies = key_cookies(config)
         self._unknown = carriers.unknown_to_backends(config.keys.cookie, key_places(config))
         self._throttled_routes = ThrottledRoutes(config, sessions)
@@ -121,14 +126,19 @@ class CaptureEndpoint:
             None if key is None else keys.session_id(key),
             is_start=start is not None,
         )
+        asking = await self._ends.asking(request, rule)
         async with counting as throttled:
             reply = await self._ask(request, number)
             if impersonation is not None and parent is not None and key is not None:
                 return await impersonation(request, reply, parent, key, throttled)
+            forgets = await self._ends.end(request, rule, asking, reply)
             is_pending = start is not None and start.is_pending(reply)
             if key is not None and not is_pending:
                 with suppress(NewLogin):
-                    return await self._answer(request, rule, reply, key, throttled)
+                    response = await self._answer(request, rule, reply, key, throttled)
+                    for cookie in deletions(request) if forgets else ():
+                        response.headers.add("Set-Cookie", cookie)
+                    return response
             assert start is not None  # only where sessions begin, a request may have none
             return await start(request, reply, throttled)
 
@@ -144,11 +154,11 @@ class CaptureEndpoint:
         kept_in = next(iter(cookies_with_keys(request)), None)
         captured = None
         try:
-            if not reply.is_refusal:
+            if not reply.is_refusal and rule.captures is not None:
                 sent = await sent_by(request)
                 captured = await self._tokens.capture(request, rule, reply, key, sent)
             if captured is None:
-                shown = await scrub(reply)
+                shown = reply if rule.captures is None else await scrub(reply)
             else:
                 # A client with the key in a cookie gets it in that cookie alone: no script may
                 # read it, and no other cookie may bring it a second time.
@@ -171,16 +181,16 @@ class CaptureEndpoint:
         """
         wanted = ("set-cookie", kept_in)
         values = [line[1] for line in reply.fields if field_and_cookie(line) == wanted]
-        deletions = []
+        deleted = []
         if kept_in not in self._unknown:
-            deletions = cookie_logouts.deletions(
+            deleted = cookie_logouts.deletions(
                 values, _claims(request), time.time(), session_token(request)
             )
-        if not deletions and not cookie_logouts.clears(reply.field("clear-site-data").encode()):
+        if not deleted and not cookie_logouts.clears(reply.field("clear-site-data").encode()):
             return []
         ids = filter(None, (session_id(request), *other_sessions(request)))
         await self._logouts.end(request, ids, "logout", reason="cookie")
-        return [*deletions, cookie_deletions.deletion_from(kept_cookie(request), kept_in)]
+        return [*deleted, cookie_deletions.deletion_from(kept_cookie(request), kept_in)]
 
     async def _ask(self, request: web.Request, number: int) -> Reply:
         rule = self._rules[number]

@@ -110,6 +110,11 @@ ENGLISH = Texts(
         ),
         **dict.fromkeys(("provider_unavailable", "users_unavailable"), _NO_LOGIN),
         **dict.fromkeys(("provider_invalid", "no_jwt", "no_realm"), _MISFIT),
+        "sessions_left": Notice(
+            "Your other devices may still be logged in",
+            "This was done, but they could not be logged out just now. Log out everywhere in a "
+            "moment.",
+        ),
         "store_unavailable": Notice(
             "Please try again in a moment",
             "Your logins cannot be reached right now, so this may not have been done.",

@@ -112,6 +112,11 @@ KOREAN = Texts(
         ),
         **dict.fromkeys(("provider_unavailable", "users_unavailable"), _NO_LOGIN),
         **dict.fromkeys(("provider_invalid", "no_jwt", "no_realm"), _MISFIT),
+        "sessions_left": Notice(
+            "다른 기기가 아직 로그인되어 있을 수 있습니다",
+            "요청은 처리되었지만 지금은 다른 기기를 로그아웃할 수 없습니다. 잠시 후 모든 기기에서 "
+            "로그아웃해 주세요.",
+        ),
         "store_unavailable": Notice(
             "잠시 후 다시 시도해 주세요",
             "지금은 로그인 정보를 확인할 수 없어 요청이 처리되지 않았을 수 있습니다.",

@@ -56,6 +56,8 @@ def test_what_is_read_as_a_whole_is_bounded(tmp_path: Path) -> None:
     more = "captures: true, body_size: 2MiB, max_reply: 5MiB"
     [route] = load(write(tmp_path, TEXT.format(more=more)), {}).routes
     assert (route.body_size, route.max_reply) == (2 * 2**20, 5 * 2**20)
+    [route] = load(write(tmp_path, TEXT.format(more="ends: others")), {}).routes
+    assert route.body_size == 2**20
     [route] = load(write(tmp_path, TEXT.format(more="methods: GET")), {}).routes
     assert route.body_size is None
 
@@ -68,6 +70,11 @@ def test_what_is_read_as_a_whole_is_bounded(tmp_path: Path) -> None:
         ("captures: true, auth: optional", "needs one login of kind backend at its upstream"),
         ("captures: true, login: /one", "login goes with captures and auth: optional"),
         ("auth: optional, login: /one", "login goes with captures and auth: optional"),
+        ("ends: others, auth: optional", "ends needs a session"),
+        ("ends: all, accept_jwt: verify", "ends needs a session"),
+        ("ends: others, websocket: true", "ends waits for an upstream's whole reply"),
+        ("ends: all, captures: /token", "ends: all ends the session that captures"),
+        ("ends: mine", "must be 'others' or 'all'"),
         ("captures: true, websocket: true", "captures read whole replies"),
         ("captures: true, tokens: refuse", "captures hide all tokens of a reply"),
         ("captures: false, tokens: swap", "tokens: swap captures them"),

@@ -26,7 +26,7 @@ def told(*lines: str, cookie: str | None = None, captures: int | None = None) ->
     """The fields that an endpoint gets; `cookie` is the session's, None without a session."""
     data = "\r\n".join(["GET /logout HTTP/1.1", "Host: a", *lines]).encode() + HEAD_END
     head = READER.read(data, len(data) - len(HEAD_END))
-    route = Route("/logout", Access(Auth.OFFERED), Action(captures=captures), is_endpoint=True)
+    route = Route("/logout", Access(Auth.OFFERED), Action(whole=captures), is_endpoint=True)
     entry = None
     if cookie is not None:
         token = Token(b"the.jwt.token")

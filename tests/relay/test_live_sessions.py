@@ -15,7 +15,7 @@ from gateway.store.changes import Changes
 class InFlight:
     """An exchange of alice's session, on a route that captures or on another one."""
 
-    captures: int | None
+    whole: int | None
     ended: bool = False
     logs_out: bool = False
     extends_session: bool = True
@@ -24,7 +24,7 @@ class InFlight:
 
     def __post_init__(self) -> None:
         action = SimpleNamespace(
-            close_on_logout=True, captures=self.captures, extends_session=self.extends_session
+            close_on_logout=True, whole=self.whole, extends_session=self.extends_session
         )
         session = SimpleNamespace(id="alice's", ends_at=2**40, parent="")
         self.forward = SimpleNamespace(
@@ -51,7 +51,7 @@ class Store:
 
 async def test_an_answer_that_ends_its_own_session_is_let_through() -> None:
     """A reply that is captured may log out: its exchange has a tick more to bring the answer."""
-    capturing, other = InFlight(captures=0), InFlight(captures=None)
+    capturing, other = InFlight(whole=0), InFlight(whole=None)
     store = Store()
     live = LiveSessions(lambda: [capturing, other], cast("Any", store), 1800)
     store.near.changes.note("alice's")
@@ -66,7 +66,7 @@ async def test_an_answer_that_ends_its_own_session_is_let_through() -> None:
 @pytest.mark.parametrize("extends_session", [True, False])
 async def test_bytes_that_move_keep_a_session_from_being_idle(extends_session: bool) -> None:
     """Unless the route says that they do not."""
-    exchange, store = InFlight(captures=None, extends_session=extends_session), Store()
+    exchange, store = InFlight(whole=None, extends_session=extends_session), Store()
     live = LiveSessions(lambda: [exchange], cast("Any", store), 1800)
     for tick in range(1, 4):
         exchange.activity = (tick, 0)

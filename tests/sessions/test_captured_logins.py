@@ -433,10 +433,11 @@ def test_a_code_alone_is_counted_too(visitor: Visitor) -> None:
 
 def test_a_temporary_token_is_no_token_anywhere(visitor: Visitor) -> None:
     """Neither a captured one, nor that of a service, nor a key."""
-    _, _, body = visitor.say({"temporary": "TOKEN"}, sub="eve", two="steps")
+    whose: dict[str, Any] = {"sub": "eve", "claims": {"exp": 2**33}}
+    _, _, body = visitor.say({"temporary": "TOKEN"}, **whose, two="steps")
     temporary = json.loads(body)["temporary"]
     assert temporary.startswith("eyJ")
-    code, _, body = visitor.say({"token": "TOKEN"}, sub="eve")
+    code, _, body = visitor.say({"token": "TOKEN"}, **whose)
     assert (code, b"lk_" in body) == (502, False)
     bearer = {"Authorization": f"Bearer {temporary}"}
     assert visitor.ask("GET", "/services/me", **bearer)[0] == 401

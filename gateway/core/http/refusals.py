@@ -234,6 +234,12 @@ STORE_DOWN = Refusal(
     blame="store",
     fields={"Retry-After": "1"},
 )
+SESSIONS_LEFT = Refusal(
+    503,
+    "sessions_left",
+    "This was done, but other devices may still be logged in: log out everywhere.",
+    blame="store",
+)
 NEWER_SESSION = Refusal(
     503,
     "newer_session",

@@ -28,9 +28,8 @@ def lines(head: RequestHead, route: Route, entry: ResolvedSession | None) -> byt
     added += _refresh_lines(head)
     if head.login_states:
         added += caller_fields.line(caller_fields.LOGIN_STATES, b"; ".join(head.login_states))
-    captures = route.action.captures
-    if captures is not None:
-        added += caller_fields.line(caller_fields.CAPTURE, b"%d" % captures)
+    if route.action.whole is not None:
+        added += caller_fields.line(caller_fields.CAPTURE, b"%d" % route.action.whole)
     if head.presented_key is None:
         given = head.authorization or b""
         return added if KEY_PATTERN.search(given) else added + given

@@ -139,7 +139,9 @@ class Action:
     extends_session: bool = True  # its requests keep their session from being idle
     token: RouteTokens | None = None  # makes a token in place of the session's own
     send_token: TokenSending | None = None  # how the token goes upstream; None: as it came
-    captures: int | None = None  # the rule's number, if a token in replies becomes the session's
+    whole: int | None = None  # the rule's number, if an endpoint reads its replies as a whole
+    captures: bool = False  # a token in replies becomes the session's
+    ends: str | None = None  # after a success, the subject's `others` or `all` sessions end
     keeps_no_pages: bool = True  # a session's HTML is not to be stored, unless the upstream says so
     varies: tuple[bytes, ...] = ()  # answers differ by the key in one of these fields
     timeouts: AnswerTimeouts = field(default_factory=AnswerTimeouts)
@@ -159,6 +161,8 @@ class Action:
             close_on_logout=options.close_on_logout,
             keeps_no_pages=options.no_store,
             extends_session=options.extends_session,
+            captures=options.captures is not None,
+            ends=options.ends,
             timeouts=AnswerTimeouts(
                 timeouts.response if response is None else response,
                 body_idle or timeouts.body_idle,
@@ -184,9 +188,11 @@ class Action:
         return not prefix or strict == prefix or strict.startswith(prefix + b"/")
 
     def hides_as_much_as(self, other: Action) -> bool:
-        """Whether it shows no token that the other hides."""
-        return (self.captures is not None or other.captures is None) and (
-            other.token in (None, self.token)
+        """Whether it shows no token that the other hides, and ends what the other ends."""
+        return (
+            (self.captures or not other.captures)
+            and other.token in (None, self.token)
+            and (other.ends in (None, self.ends) or self.ends == "all")
         )
 
     def within(self, others: Sequence[Action]) -> Action:
@@ -223,7 +229,7 @@ class Route:
 
     def __post_init__(self) -> None:
         self.identifies = self.access.auth is not Auth.PUBLIC
-        self.in_process = self.is_endpoint or self.action.captures is not None
+        self.in_process = self.is_endpoint or self.action.whole is not None
         self.begins_sessions = self.in_process and self.access.auth is not Auth.REQUIRED
         self.rewrites = self.is_endpoint or bool(self.action.strip_prefix)
         self.label = self.name.encode()
@@ -240,7 +246,7 @@ class Route:
         return (
             self.access.is_as_strict_as(other.access)
             and self.action.hides_as_much_as(other.action)
-            and (self.watch.refuses or self.action.captures is not None or not other.watch.refuses)
+            and (self.watch.refuses or self.action.captures or not other.watch.refuses)
         )
 
     def within(self, routes: Sequence[Route]) -> Route:

@@ -116,7 +116,7 @@ class LiveSessions:
     def _end(self, held: Iterable[tuple[Exchange, str]]) -> None:
         """End exchanges with their sessions.
 
-        Where replies are captured, the endpoint ends the session that a reply logs out, while its
+        Where replies are read whole, the endpoint ends the session that a reply logs out, while its
         answer is on the way. Such an exchange ends a tick later, if it is still there.
         """
         spared, self._spared = self._spared, set()
@@ -158,7 +158,7 @@ def _extends_session(exchange: Exchange) -> bool:
 
 
 def _may_log_out(exchange: Exchange) -> bool:
-    return exchange.forward is not None and exchange.forward.route.action.captures is not None
+    return exchange.forward is not None and exchange.forward.route.action.whole is not None
 
 
 def _ends_at(exchange: Exchange) -> float:

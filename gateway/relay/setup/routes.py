@@ -61,10 +61,9 @@ class RouteBuilder:
 
     def route(self, number: int, rule: RouteOptions) -> Route:
         """The route of a rule; `number` is the rule's index in config.yaml."""
-        captures = rule.captures is not None
         upstream = None if rule.upstream is None else self._config.upstreams[rule.upstream]
         pool = None if rule.upstream is None else self._pools.upstreams[rule.upstream]
-        if captures:
+        if rule.is_read_whole:
             pool = self._pools.endpoint(self._captures)
         return Route(
             name=rule.path,
@@ -72,15 +71,15 @@ class RouteBuilder:
             action=replace(
                 Action.of(rule, self._config),
                 host=b"" if pool is None else pool.host,
-                keeps_host=captures or upstream is None or upstream.host == "client",
+                keeps_host=rule.is_read_whole or upstream is None or upstream.host == "client",
                 token=self._route_tokens(rule.token),
                 send_token=token_sending(rule, self._config),
-                captures=number if captures else None,
+                whole=number if rule.is_read_whole else None,
                 varies=self._key_fields if rule.auth == "optional" else (),
             ),
             pool=pool,
             upstream_paths=self._upstream_paths(rule),
-            watch=UNWATCHED if captures or pool is None else self._watch(rule),
+            watch=UNWATCHED if rule.captures is not None or pool is None else self._watch(rule),
         )
 
     def _watch(self, rule: RouteOptions) -> TokenWatch:
