@@ -30,6 +30,17 @@ def logins_with_jwt_keys(config: Config) -> list[str]:
     ]
 
 
+def shortest_idle_timeout(config: Config) -> float:
+    """The shortest idle timeout of any session (seconds)."""
+    own = [
+        section.idle_timeout
+        for login in config.login
+        for section in (login, login.remember)
+        if section is not None and section.idle_timeout is not None
+    ]
+    return min([config.session.idle_timeout, *own])
+
+
 def key_places(config: Config) -> list[TokenPlace]:
     """The places of tokens in replies to logins and to captured requests.
 

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from gateway.config.base import Model
+from gateway.config.base import Model, Shorthand
 from gateway.config.token_sections import Renew, Verify
 from gateway.config.units import Duration, Size
 from gateway.config.values import (
@@ -87,6 +87,22 @@ class Guessing(Model):
 _COUNTS = ("per_account", "per_account_everywhere", "per_address", "in_all")
 
 
+class Remember(Shorthand):
+    """Sessions of users who ask to be remembered. A text is short for its `field`."""
+
+    _short_for = "field"
+
+    field: Annotated[str, Field(min_length=1)] = "remember_me"
+    always: bool = False
+    idle_timeout: Annotated[Duration, Field(ge=1)] = 14 * 86400.0
+    max_age: Annotated[Duration, Field(ge=1)] = 30 * 86400.0
+
+    @field_validator("field")
+    @classmethod
+    def _is_a_place(cls, field: str) -> str:
+        return parse_pointer(field).pointer if field.startswith("/") else field
+
+
 class LoginSection(Model, ABC):
     """A login of any kind. Other modules ask its properties, not its `kind`.
 
@@ -99,6 +115,9 @@ class LoginSection(Model, ABC):
     kind: str
     path: ExactPath
     subject_prefix: PrefixText | None = None
+    idle_timeout: Annotated[Duration, Field(ge=1)] | None = None
+    max_age: Annotated[Duration, Field(ge=1)] | None = None
+    remember: Remember | None = None
 
     @property
     @abstractmethod
@@ -159,6 +178,11 @@ class LoginSection(Model, ABC):
     def namespace(self) -> tuple[object, ...]:
         """The namespace of its names: in the same one, a name is one person's."""
         return "login", self.path
+
+    @property
+    def keeps_tokens_valid(self) -> bool:
+        """The gateway renews its tokens, or mints them, so that sessions outlast one."""
+        return True
 
     @property
     def takes_passwords(self) -> bool:

@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from gateway.config.document import Document, Where
 from gateway.config.login_places import logins_with_jwt_keys
-from gateway.config.model import Config
+from gateway.config.login_sections import LoginSection, Remember
+from gateway.config.model import Config, SessionSettings
 from gateway.config.problems import Problem, in_order
 from gateway.config.realm_checks import realm_warnings
 from gateway.config.route_sections import Cors, RouteOptions
@@ -54,6 +55,7 @@ def warnings(config: Config, document: Document) -> list[Problem]:
             *_visits_from_other_sites(config, document),
             *_unlimited_sessions(config, document),
             *_idle_beyond_max_age(config, document),
+            *_forgotten_sessions(config, document),
             *_plain_cookies(config, document),
             *_timers_that_overflow(config, document),
             *_undone_logouts(config, document),
@@ -173,11 +175,29 @@ def _unlimited_sessions(config: Config, document: Document) -> Iterator[Problem]
 
 
 def _idle_beyond_max_age(config: Config, document: Document) -> Iterator[Problem]:
-    if config.session.idle_timeout > config.session.max_age:
-        yield document.problem(
-            ("session", "idle_timeout"),
-            "never ends a session, since max_age ends it earlier; set a shorter time",
-        )
+    lives: list[tuple[Where, SessionSettings | LoginSection | Remember]] = [
+        (("session",), config.session)
+    ]
+    for at, login in enumerate(config.login):
+        lives.append((("login", at), login))
+        if login.remember is not None and "idle_timeout" in login.remember.model_fields_set:
+            lives.append((("login", at, "remember"), login.remember))
+    for where, life in lives:
+        if (life.idle_timeout or 0) > (life.max_age or config.session.max_age):
+            yield document.problem(
+                (*where, "idle_timeout"),
+                "never ends a session, since max_age ends it earlier; set a shorter time",
+            )
+
+
+def _forgotten_sessions(config: Config, document: Document) -> Iterator[Problem]:
+    """Logins that remember users only until their token expires."""
+    for at, login in enumerate(config.login):
+        if login.remember is not None and not login.keeps_tokens_valid:
+            yield document.problem(
+                ("login", at, "remember"),
+                "lasts no longer than a token of this login, since nothing renews it; add renew",
+            )
 
 
 def _plain_cookies(config: Config, document: Document) -> Iterator[Problem]:

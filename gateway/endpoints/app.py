@@ -123,7 +123,14 @@ def build(
             answer = _answer(section, login, path, config, sessions)
             refresh = refreshing.pop(path.path, None)
             endpoint = LoginEndpoint(
-                path, answer, config.keys, config.identity, page, services.return_origins, refresh
+                section,
+                path,
+                answer,
+                config.keys,
+                config.identity,
+                page,
+                services.return_origins,
+                refresh,
             )
             app.router.add_route("*", path.path, endpoint.__call__)
         app.on_cleanup.append(partial(_close, login))

@@ -164,7 +164,8 @@ class CaptureEndpoint:
                 # read it, and no other cookie may bring it a second time.
                 put = kept_in in (None, cookie_of(reply, captured.found))
                 text = self._tokens.key_text(key, captured) if put else ""
-                shown = (await swap(reply, captured.found, text)).unstored()
+                swapped = await swap(reply, captured.found, text)
+                shown = self._tokens.with_lasting_cookie(swapped, reply, captured, text).unstored()
         except UnreadableReply:
             raise BackendFailed(refusals.CAPTURED_REPLY) from None
         throttled.answered(reply, captured=captured is not None)

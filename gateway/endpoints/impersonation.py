@@ -104,6 +104,8 @@ class Impersonation:
             is_foreign=False,
             cookie=_SameCookie.of(request) if by_cookie(request) else None,
             may_set_cookie=True,
+            is_remembered=parent.cookie_until > 0,
+            life=parent.life,
             parent=Parent(key, parent.id, parent.subject, parent.ends_at, parent.cookie),
         )
 
@@ -119,11 +121,14 @@ class _SameCookie(KeyCookie):
         kept, [name, *_] = kept_cookie(request), cookies_with_keys(request)
         return cls(name, request.headers.get("X-Forwarded-Proto", "").lower() == "https", kept)
 
-    def setting(self, key: str) -> str:
-        value = cookie_deletions.setting_from(self.kept, self.name, key)
+    def setting(self, key: str, seconds: int | None = None) -> str:
+        value = cookie_deletions.setting_from(self.kept, self.name, key, seconds)
         return f"{value}; Secure" if self.secure and "; Secure" not in value else value
 
 
-def back_to(request: web.Request, key: str) -> str:
-    """A Set-Cookie value by which a browser has the key of the first session again."""
-    return _SameCookie.of(request).setting(key)
+def back_to(request: web.Request, key: str, seconds: int | None) -> str:
+    """A Set-Cookie value by which a browser has the key of the first session again.
+
+    `seconds` are those for which its cookie lasts, if it does.
+    """
+    return _SameCookie.of(request).setting(key, seconds)

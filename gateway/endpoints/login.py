@@ -30,6 +30,7 @@ from gateway.pages.rendering import REFUSAL
 from gateway.pages.texts import Notice
 
 if TYPE_CHECKING:
+    from gateway.config.login_sections import LoginSection
     from gateway.config.model import Keys
     from gateway.core.logins.login_paths import LoginPath
 
@@ -42,6 +43,7 @@ class LoginEndpoint:
 
     def __init__(
         self,
+        section: LoginSection,
         path: LoginPath,
         answer: Answer,
         keys: Keys,
@@ -52,6 +54,7 @@ class LoginEndpoint:
     ) -> None:
         """Take the rules of one path.
 
+        section: the login in config.yaml
         path: the path, with its methods and limits
         answer: answers attempts
         keys: the section `keys` of config.yaml
@@ -65,7 +68,7 @@ class LoginEndpoint:
         self._login_page = login_page
         self._return_origins = return_origins
         self._refresh = refresh
-        self._attempts = AttemptReader(path, keys, identity)
+        self._attempts = AttemptReader(path, keys, identity, section)
 
     async def __call__(self, request: web.Request) -> web.Response:
         if is_preflight(request) and not self._path.skips_origin_check:

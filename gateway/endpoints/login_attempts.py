@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -15,6 +16,7 @@ from gateway.core.http.origins import plain_authority
 from gateway.core.logins import carriers
 from gateway.core.logins.carriers import KeyCookie
 from gateway.core.sessions import devices
+from gateway.core.sessions.session import AS_ALL, Life
 from gateway.endpoints.answers import EndpointRefused
 from gateway.endpoints.callers import (
     asked_host,
@@ -23,7 +25,7 @@ from gateway.endpoints.callers import (
     passed_fields,
     session_id,
 )
-from gateway.endpoints.forms import form_field
+from gateway.endpoints.forms import form_field, login_field
 from gateway.endpoints.own_site import (
     comes_from_other_site,
     is_own_site,
@@ -31,9 +33,10 @@ from gateway.endpoints.own_site import (
     is_visit,
     own_origin,
 )
-from gateway.logins import Attempt
+from gateway.logins import Attempt, _lives
 
 if TYPE_CHECKING:
+    from gateway.config.login_sections import LoginSection
     from gateway.config.model import Keys
     from gateway.core.logins.login_paths import LoginPath
 
@@ -63,13 +66,21 @@ _OF_PREFLIGHTS = ("access-control-request-", "sec-fetch-", "x-forwarded-")
 class AttemptReader:
     """Reads the attempts at one path of a login."""
 
-    def __init__(self, path: LoginPath, keys: Keys, identity: Iterable[str]) -> None:
+    def __init__(
+        self,
+        path: LoginPath,
+        keys: Keys,
+        identity: Iterable[str],
+        section: LoginSection | None = None,
+    ) -> None:
         """Take the rules of the path.
 
         path: the path, with its carrier of keys
         keys: the section `keys` of config.yaml
         identity: the names of the fields that tell upstreams the subject
+        section: the login in config.yaml; None at a path where no session begins
         """
+        self._section = section
         self._path = path
         self._keys = keys
         self._identity = frozenset(fold(name.encode()) for name in identity)
@@ -79,6 +90,7 @@ class AttemptReader:
         headers = request.headers
         _, mark, query = request.raw_path.partition("?")
         may_lead = self._path.may_be_led_to and is_visit(request)
+        is_remembered, life = self._life(request, body)
         return Attempt(
             method=request.method,
             query=mark + query,
@@ -90,6 +102,8 @@ class AttemptReader:
             replaces=_replaced(request),
             is_foreign=not may_lead and comes_from_other_site(request),
             cookie=self._cookie(request, body),
+            is_remembered=is_remembered,
+            life=life,
             origin=own_origin(request, self._keys),
             may_set_cookie=may_lead or is_own_site(request),
             authority=plain_authority(asked_host(request)),
@@ -106,6 +120,14 @@ class AttemptReader:
         asked = self.attempt(request, b"")
         fields = tuple(line for line in asked.fields if _is_of_a_preflight(line[0].lower()))
         return replace(asked, query="", fields=fields)
+
+    def _life(self, request: web.Request, body: bytes) -> tuple[bool, Life]:
+        """Whether the user asks for a session that lasts, and its timeouts."""
+        if self._section is None:
+            return False, AS_ALL
+        given = partial(login_field, request, body)
+        is_remembered = _lives.asks_to_be_remembered(self._section, given)
+        return is_remembered, _lives.life_of(self._section, remembered=is_remembered)
 
     def _cookie(self, request: web.Request, body: bytes) -> KeyCookie | None:
         """The cookie that will hold the key; None if the key is for the reply."""

@@ -30,6 +30,11 @@ class LoginPageEndpoint:
         self.path = path
         self.return_origins = frozenset(config.pages.return_origins)
         self.forms = [login.path for login in config.login if login.has_form]
+        self._remember = {
+            login.path: login.remember.field
+            for login in config.login
+            if login.has_form and login.remember is not None and not login.remember.always
+        }
         self._providers = [
             (login.provider_name, login.path) for login in config.login if login.provider_name
         ]
@@ -64,6 +69,7 @@ class LoginPageEndpoint:
             CHOICE,
             status,
             forms=self.forms,
+            remember=self._remember,
             providers=self._ways(back),
             back=back,
             failed=failed,

@@ -107,7 +107,8 @@ class LogoutService:
             shown = {"token": self._sessions.key_texts.of(key, session), "token_type": "Bearer"}
             return web.json_response(shown, headers=fields)
         response = web.Response(status=204, headers=fields)
-        response.headers.add("Set-Cookie", back_to(request, key.reveal()))
+        seconds = self._sessions.lasting_cookies.set_again(session)
+        response.headers.add("Set-Cookie", back_to(request, key.reveal(), seconds))
         if pages.wants_page(request):
             pages.redirect(response, "/")
         return response

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from gateway.core.http import refusals
 from gateway.core.http.origins import host_of, plain_authority
 from gateway.core.http.refusals import Refusal
 from gateway.core.logins import reply_tokens
+from gateway.core.logins.lasting_cookies import lasts, prolonged
 from gateway.core.logins.replies import Reply, field_and_cookie
 from gateway.core.logins.reply_tokens import Found, InField, NoToken
 from gateway.core.logins.request_echo import EchoDetector
@@ -122,6 +124,22 @@ class TokenCapture:
                 self._report("captured", request, session)
                 return Captured(found, session)
 
+    def with_lasting_cookie(
+        self, swapped: Reply, reply: Reply, captured: Captured, text: str
+    ) -> Reply:
+        """The swapped reply, whose cookie with the key ends with the session if it lasts.
+
+        reply: as the upstream sent it
+        text: the key in the swapped reply
+        """
+        setting, session = reply_tokens.setting_of(reply, captured.found), captured.session
+        if not text or setting is None or not lasts(setting):
+            return swapped
+        seconds = self._sessions.lasting_cookies.set_again(session)
+        if seconds is None:  # it had none before
+            seconds = max(1, math.ceil(session.ends_at - time.time()))
+        return prolonged(swapped, text, seconds)
+
     def key_text(self, key: Key, captured: Captured) -> str:
         """The key as the client gets it in the token's place."""
         return self._sessions.key_texts.of(key, captured.session)
@@ -187,4 +205,5 @@ def _kept_cookie(
     if name is None or (kept_in and kept_in != [name]):
         return session.cookie
     prefix = (rule.strip_prefix or "").rstrip("/")
-    return reply_tokens.kept_cookie(reply, found, prefix + request.path)
+    is_lasting = lasts(reply_tokens.setting_of(reply, found) or "")
+    return reply_tokens.kept_cookie(reply, found, prefix + request.path, lasts=is_lasting)

@@ -22,7 +22,7 @@ from gateway.core.logins.kinds import class_name
 from gateway.core.logins.replies import Reply
 from gateway.core.logins.token_places import JsonPointer, TokenPlace
 from gateway.core.sessions.realms import Realm
-from gateway.core.sessions.session import Parent, Session
+from gateway.core.sessions.session import AS_ALL, Life, Parent, Session
 from gateway.outbound.backends import BackendFailed, Backends
 from gateway.outbound.token_readers import ReadToken, open_reader, without_temporary
 from gateway.store.renewals import Renew
@@ -55,6 +55,8 @@ class Attempt:
     cookie: KeyCookie | None  # carries the key; None: the reply does
     path: str = ""  # as the client sees it; "": the login's
     parent: Parent | None = None  # the session that impersonates by this attempt
+    is_remembered: bool = False  # the user asks for a session that lasts
+    life: Life = AS_ALL  # the timeouts of the session
     origin: str = ""  # the gateway's, as the client names it
     may_set_cookie: bool = True  # the site's own pages, or a site that may, caused it
     authority: str = ""  # the host and port in the request; "" if they are not plain

@@ -61,6 +61,8 @@ class SessionMinter:
             token_expiry=minted.expires,
             refresh=MINTED,
             renew_before=RENEWED_BEFORE,
+            life=attempt.life,
+            in_lasting_cookie=attempt.is_remembered and attempt.cookie is not None,
         )
         report(self._sessions, "login", attempt, issued.session)
         return issued

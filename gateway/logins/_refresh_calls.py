@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from gateway.core.http import refusals
 from gateway.core.http.refusals import PROBLEM_TYPE
 from gateway.core.logins import refresh_answers, refresh_calls, refresh_tokens, token_sending
+from gateway.core.logins.lasting_cookies import prolonged
 from gateway.core.logins.refresh_answers import RefreshAnswer
 from gateway.core.logins.refresh_tokens import RefreshToken
 from gateway.core.logins.replies import Reply, UnreadableReply
@@ -81,13 +82,17 @@ class RefreshCalls:
         self._sessions.touch(session.id)
         answer = await self._with_lifetime(answer, session)
         refresh_key = self.new_key(key, generation).reveal()
+        cookies = self._sessions.lasting_cookies
         if attempt.cookie is None or answer.in_cookie:
             is_hidden = _came_in_cookie(session) and not answer.in_cookie
             text = "" if is_hidden else self._sessions.key_texts.of(key, session)
             shown = answer.filled(text, refresh_key)
+            seconds = cookies.set_again(session) if answer.in_cookie else None
+            if seconds is not None:
+                shown = prolonged(shown, text, seconds)
             return shown.without_cookies(self._own_cookies, key.reveal()).unstored()
         shown = answer.filled("", refresh_key).without_cookies(self._own_cookies).unstored()
-        cookie = attempt.cookie.setting(key.reveal())
+        cookie = attempt.cookie.setting(key.reveal(), cookies.set_again(session))
         return replace(shown, fields=(*shown.fields, ("Set-Cookie", cookie)))
 
     @staticmethod

@@ -19,6 +19,7 @@ from gateway.core.logins import (
     token_hints,
     token_sending,
 )
+from gateway.core.logins.lasting_cookies import lasts, prolonged
 from gateway.core.logins.refresh_tokens import RefreshToken
 from gateway.core.logins.replies import Reply, UnreadableReply
 from gateway.core.logins.reply_tokens import Found, NoToken
@@ -195,6 +196,7 @@ class BackendLogin(Login):
             raise BackendFailed(refusals.UNUSABLE_TOKEN)
         await end_replaced(self._sessions, attempt)
         renew = self._config.renew
+        is_lasting = _is_for_lasting_cookie(attempt, reply, found)
         issued = await self._sessions.issue(
             token=found.token,
             subject=subject or self._unnamed_subject(found.token),
@@ -202,11 +204,13 @@ class BackendLogin(Login):
             device=Device(attempt.device, attempt.address),
             token_expiry=new.claims.expires,
             refresh=refresh_tokens.dump(refresh),
-            cookie=_kept_cookie(attempt, reply, found, self._config.path),
+            cookie=_kept_cookie(attempt, reply, found, self._config.path, lasts=is_lasting),
             sending=token_sending.kept(reply_tokens.sending(reply, found)),
             renew_before=renew.before if renew and refresh else None,
             claims_text=new.claims_text,
             parent=attempt.parent,
+            life=attempt.life,
+            in_lasting_cookie=is_lasting,
         )
         report(self._sessions, "login", attempt, issued.session)
         swapped, cookie = await self._hand_out(attempt, reply, found, issued, refresh)
@@ -229,12 +233,15 @@ class BackendLogin(Login):
         secrets = [found.token] if refresh is None else [found.token, refresh.secret.reveal()]
         reply = await tell_lifetime(reply, issued.session, secrets)
         in_own_cookie = attempt.cookie is not None and not reply_tokens.is_in_cookie(reply, found)
+        seconds = issued.cookie_seconds
         refresh_key = self._refresh_key(issued.key, refresh, hidden=in_own_cookie)
         if attempt.cookie is None or not in_own_cookie:
             key = self._sessions.key_texts.of(issued.key, issued.session)
-            return await swap(reply, found, key, refresh, refresh_key), []
+            swapped = await swap(reply, found, key, refresh, refresh_key)
+            return swapped if seconds is None else prolonged(swapped, key, seconds), []
         swapped = await swap(reply, found, "", refresh, refresh_key)
-        return swapped, [("Set-Cookie", attempt.cookie.setting(issued.key.reveal()))]
+        setting = attempt.cookie.setting(issued.key.reveal(), seconds)
+        return swapped, [("Set-Cookie", setting)]
 
     def _refresh_key(self, key: Key, refresh: RefreshToken | None, *, hidden: bool) -> str:
         """The refresh key for the reply; "" for none.
@@ -259,11 +266,13 @@ class BackendLogin(Login):
         return subjects.unnamed(token)
 
 
-def _kept_cookie(attempt: Attempt, reply: Reply, found: Found, login_path: str) -> str:
+def _kept_cookie(
+    attempt: Attempt, reply: Reply, found: Found, login_path: str, *, lasts: bool
+) -> str:
     """What the session keeps of the backend's cookie that holds its key."""
     if attempt.parent is not None and not reply_tokens.is_in_cookie(reply, found):
         return attempt.parent.cookie if attempt.cookie is not None else ""
-    return reply_tokens.kept_cookie(reply, found, attempt.path or login_path)
+    return reply_tokens.kept_cookie(reply, found, attempt.path or login_path, lasts=lasts)
 
 
 def _is_foreign(attempt: Attempt, *, in_cookie: bool) -> bool:
@@ -274,3 +283,14 @@ def _is_foreign(attempt: Attempt, *, in_cookie: bool) -> bool:
     """
     sets = attempt.cookie is not None and not attempt.may_set_cookie
     return sets or (attempt.is_foreign and (in_cookie or bool(attempt.replaces)))
+
+
+def _is_for_lasting_cookie(attempt: Attempt, reply: Reply, found: Found) -> bool:
+    """Whether the browser is to keep the key when it closes.
+
+    The backend's own cookie says it itself.
+    """
+    setting = reply_tokens.setting_of(reply, found)
+    if setting is None:
+        return attempt.is_remembered and attempt.cookie is not None
+    return attempt.is_remembered or lasts(setting)

@@ -97,7 +97,7 @@ class MintLogin(Login):
             raise BackendFailed(refusals.LOGIN_REPLY) from None
         issued = await self._minter.issue(attempt, found["sub"], found)
         if attempt.cookie is not None:
-            setting = attempt.cookie.setting(issued.key.reveal())
+            setting = attempt.cookie.setting(issued.key.reveal(), issued.cookie_seconds)
             return LoggedIn.of(scrubbed, ("Set-Cookie", setting))
         key = self._sessions.key_texts.of(issued.key, issued.session)
         body = with_key(

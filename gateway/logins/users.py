@@ -155,7 +155,7 @@ def _reply(
     if cookie is None:
         body = with_key(response_fields(issued), "/token", key)
         return LoggedIn.of(Reply(200, (("Content-Type", "application/json"),), body))
-    setting = ("Set-Cookie", cookie.setting(issued.key.reveal()))
+    setting = ("Set-Cookie", cookie.setting(issued.key.reveal(), issued.cookie_seconds))
     if given.others is None:
         return LoggedIn.of(Reply(204, (), b""), setting)
     back = given.others.get("return_to") or dict(parse_qsl(attempt.query[1:])).get("return_to", "/")

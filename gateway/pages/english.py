@@ -53,6 +53,7 @@ ENGLISH = Texts(
     log_in_with="Continue with {}",
     user_name="User name",
     password="Password",  # noqa: S106 (the word)
+    remember_me="Keep me logged in",
     notices={
         **dict.fromkeys(
             (

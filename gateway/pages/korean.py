@@ -53,6 +53,7 @@ KOREAN = Texts(
     log_in_with="{} 계정으로 로그인",
     user_name="사용자 이름",
     password="비밀번호",  # noqa: S106 (the word)
+    remember_me="로그인 상태 유지",
     notices={
         **dict.fromkeys(
             (

@@ -123,10 +123,14 @@ def _samples(texts: Texts) -> Iterator[tuple[str, Mapping[str, Any]]]:
         listed = {"devices": devices, "not_listed": not_listed}
         yield SESSIONS, {**always, **paths, **listed}
     yield LOGOUT, {**always, "logout_path": "/logout"}
-    ways = {"forms": ["/login"], "providers": [{"name": "Example", "path": "/login/example"}]}
+    logins: dict[str, Any] = {
+        "forms": ["/login", "/staff"],
+        "remember": {"/login": "remember_me"},
+        "providers": [{"name": "Example", "path": "/login/example"}],
+    }
     for failed in (None, "/login"):
         outcome = {"failed": failed, "notice": texts.failure if failed else None}
-        yield CHOICE, {**always, **ways, **outcome, "back": "/"}
+        yield CHOICE, {**always, **logins, **outcome, "back": "/"}
     for back, again in ((None, "/login"), ("/sessions", None)):
         ways = {"back": back, "again": again}
         yield REFUSAL, {**always, "notice": texts.failure, "status": 404, **ways}

@@ -46,6 +46,7 @@ class Texts:
     log_in_with: str  # with {} for a provider
     user_name: str
     password: str
+    remember_me: str  # beside the checkbox of a form
     notices: Mapping[str, Notice]  # by a refusal's reason
     failure: Notice  # for every other reason
     just_now: str

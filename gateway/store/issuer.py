@@ -13,10 +13,14 @@ from gateway.core.sessions.keys import Key
 from gateway.core.sessions.records import Records
 from gateway.core.sessions.sealing import NONCE_BYTES
 from gateway.core.sessions.session import (
+    AS_ALL,
     Device,
+    Life,
     Lifetimes,
     Parent,
     Session,
+    cookie_end,
+    cookie_seconds,
     session_times,
     token_of,
 )
@@ -37,6 +41,11 @@ class Issued:
 
     key: Key
     session: Session
+
+    @property
+    def cookie_seconds(self) -> int | None:
+        """For how long a browser is to keep a cookie with the key; None: until it closes."""
+        return cookie_seconds(self.session, time.time())
 
 
 class Issuer:
@@ -89,6 +98,8 @@ class Issuer:
         names: Sequence[str] = (),
         claims_text: bytes | None = None,
         parent: Parent | None = None,
+        life: Life = AS_ALL,
+        in_lasting_cookie: bool = False,
     ) -> Issued:
         """Issue a session under a new key.
 
@@ -102,12 +113,14 @@ class Issuer:
         names: what a provider calls the session
         claims_text: the claims of an opaque token as JSON; None for a JWT
         parent: the session that impersonates the subject
+        life: the session's own timeouts
+        in_lasting_cookie: whether the browser keeps its key in a cookie when it closes
         """
         now = time.time()
         key = keys.new_key(secrets.token_bytes(_KEY_BYTES))
         ends, expires, renew = session_times(
             now,
-            max_age=self._lifetimes.max_age if lasts is None else lasts,
+            max_age=self._lifetimes.max_age_of(life) if lasts is None else lasts,
             expiry=token_expiry,
             skew=self._lifetimes.skew,
             renew_before=renew_before,
@@ -115,6 +128,7 @@ class Issuer:
         if parent is not None:
             ends = min(ends, parent.ends_at)
             device = replace(device, parent_id=parent.id, impersonator=parent.subject)
+        idle = self._lifetimes.idle_of(life) if lasts is None else lasts
         session = Session(
             keys.session_id(key),
             subject,
@@ -127,8 +141,9 @@ class Issuer:
             cookie,
             sending,
             "" if parent is None else parent.kept,
+            life,
+            cookie_end(now, idle, ends) if in_lasting_cookie else 0,
         )
-        idle = self._lifetimes.idle_timeout if lasts is None else lasts
         number = await self._write(key, session, device, now, idle, names)
         # An impersonation ends none of the subject's own sessions.
         if 0 < self._max_per_subject < number and parent is None:

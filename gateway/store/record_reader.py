@@ -16,23 +16,38 @@ from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError, ResponseError
 
 from gateway.core.sessions.keys import ID_CHARACTERS
-from gateway.core.sessions.records import ENDS_AT, HEAD_SIZE, SEEN_AT
+from gateway.core.sessions.records import (
+    ENDS_AT,
+    HEAD_SIZE,
+    IDLE_AT,
+    OWN_HEAD_SIZE,
+    OWN_VERSION,
+    SEEN_AT,
+)
 from gateway.store.layout import Layout
 from gateway.store.servers.link import Link, packed
 from gateway.store.servers.topology import Topology
 
-# KEYS: sessions. ARGV: now, idle timeout, slack, all in milliseconds; a session is touched when its
-# remaining time has sunk by more than the slack, and never beyond its end. One that has more time
-# left than it may be idle is a named key's, which is never idle: then it is only noted as seen. A
-# server that takes no writes now (demoted, full) is read all the same (wire-rules.md#E14).
+# A session is touched once in this long, or in a tenth of the idle timeout (seconds).
+_SLACK = 60.0
+
+# KEYS: sessions. ARGV: now, idle timeout, slack, all in milliseconds. A session may have an idle
+# timeout of its own; then the slack is a tenth of it, if that is less. A session is touched when
+# its remaining time has sunk by more than the slack, and never beyond its end. One that has more
+# time left than it may be idle is a named key's, which is never idle: then it is only noted as
+# seen. A server that takes no writes now (demoted, full) is read all the same (wire-rules.md#E14).
 _SCRIPT = f"""
 local found = {{}}
-local now, idle, slack = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local now = tonumber(ARGV[1])
 for i = 1, #KEYS do
   local value = redis.call('GET', KEYS[i])
   found[i] = value
   if value and #value >= {HEAD_SIZE} then
-    local left = redis.call('PTTL', KEYS[i])
+    local left, idle, slack = redis.call('PTTL', KEYS[i]), tonumber(ARGV[2]), tonumber(ARGV[3])
+    if string.byte(value, 1) == {OWN_VERSION} and #value >= {OWN_HEAD_SIZE} then
+      local own = struct.unpack('>I4', string.sub(value, {IDLE_AT}, {IDLE_AT + 3})) * 1000
+      if own > 0 then idle, slack = own, math.min({_SLACK} * 1000, own / 10) end
+    end
     if left > idle then
       local seen = struct.unpack('>I4', string.sub(value, {SEEN_AT}, {SEEN_AT + 3})) * 1000
       if now - seen > slack then
@@ -50,9 +65,6 @@ for i = 1, #KEYS do
 end
 return found
 """
-
-# A session is touched once in this long, or in a tenth of the idle timeout (seconds).
-_SLACK = 60.0
 
 # How many keys stand in one command, so that none holds the server for long.
 _MAX_KEYS = 256

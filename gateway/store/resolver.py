@@ -12,13 +12,17 @@ from gateway.core.sessions import keys, records
 from gateway.core.sessions.keys import Key
 from gateway.core.sessions.records import Foreign, NewerVersion, Records
 from gateway.core.sessions.sealing import Unsealable
-from gateway.core.sessions.session import Session, UnreadableSession
+from gateway.core.sessions.session import Lifetimes, Session, UnreadableSession
 from gateway.core.tokens import jwt_text
 from gateway.store.errors import NewerSession, StoreUnavailable
 from gateway.store.lookups import Lookups
 from gateway.store.near_cache import NearCache
 from gateway.store.renewals import Renewals
 from gateway.store.resolved_session import ResolvedSession
+
+# How often a session in use is looked up in its idle timeout, at the least: one that is remembered
+# is not touched, and must not become idle by that.
+LOOKS_PER_IDLE_TIMEOUT = 4
 
 _log = logging.getLogger("gateway.store")
 
@@ -48,7 +52,7 @@ class Resolver:
         is_available: Callable[[], bool],
         is_gone: Callable[[str], bool],
         is_named: Callable[[Session], bool],
-        idle_timeout: float,
+        lifetimes: Lifetimes,
     ) -> None:
         """The parts that take part in resolving.
 
@@ -57,7 +61,7 @@ class Resolver:
         is_available: whether the store answers, as far as its tracking knows
         is_gone: whether a session was ended here; a new primary may not know that yet
         is_named: whether its login would still give a session's subject
-        idle_timeout: of sessions (seconds)
+        lifetimes: of sessions without their own
         """
         self._near = near
         self._lookups = lookups
@@ -68,7 +72,7 @@ class Resolver:
         self._is_available = is_available
         self._is_gone = is_gone
         self._is_named = is_named
-        self._idle_timeout = idle_timeout
+        self._lifetimes = lifetimes
         self._answers = True  # the store answered the last look-up
 
     async def resolve(
@@ -112,7 +116,7 @@ class Resolver:
         else:
             entry = found if isinstance(found, ResolvedSession) else None
             if entry is not None and record is not None and not extend:
-                idle_end = records.idle_end(record, self._idle_timeout)
+                idle_end = records.idle_end(record, self._lifetimes.idle_timeout)
                 entry.expires = min(entry.expires, idle_end)
             self._near.learned(credential, entry, session_id, time.time(), touched=extend)
         return found
@@ -180,6 +184,9 @@ class Resolver:
         until = (
             session.renew_at if session.renew_at > now else self._renewals.retry_at(session, now)
         )
+        if session.life.idle_timeout:
+            # For all others, the near cache's own lifetime sees to it.
+            until = min(until, now + session.life.idle_timeout / LOOKS_PER_IDLE_TIMEOUT)
         try:
             return ResolvedSession(session, self._render(session), session.token.raw, until)
         except (ValueError, IndexError) as error:

@@ -19,6 +19,7 @@ from gateway.store.directory import Directory
 from gateway.store.errors import StoreUnavailable, bounded
 from gateway.store.issuer import Issuer
 from gateway.store.key_texts import KeyTexts
+from gateway.store.lasting_cookies import LastingCookies
 from gateway.store.layout import Layout
 from gateway.store.login_failures import LoginFailures
 from gateway.store.lookups import Lookups
@@ -27,7 +28,7 @@ from gateway.store.record_reader import RecordReader, UntouchingReader
 from gateway.store.refresh_answers import RefreshAnswers
 from gateway.store.renewals import Renewals
 from gateway.store.replay_guard import ReplayGuard
-from gateway.store.resolver import Resolver
+from gateway.store.resolver import LOOKS_PER_IDLE_TIMEOUT, Resolver
 from gateway.store.revocation_latency import RevocationLatency
 from gateway.store.revocations import Revocations
 from gateway.store.revoker import Revoker
@@ -40,9 +41,6 @@ from gateway.store.writes import Writes
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
-
-# How often a session in use is looked up in its idle timeout, at the least.
-_LOOKS_PER_IDLE_TIMEOUT = 4
 
 
 class Sessions:
@@ -111,6 +109,7 @@ class Sessions:
             timeout=timeout,
             report=report,
         )
+        self.lasting_cookies = LastingCookies(client, layout, lifetimes, timeout)
         revoker = Revoker(layout, writes, self.directory, near, revocations, latency)
         self.revoke, self.revoke_all = revoker.revoke, revoker.revoke_all
         self.revoke_others = revoker.revoke_others
@@ -150,7 +149,7 @@ class Sessions:
             is_available=self._tracking.ready.is_set,
             is_gone=revocations.is_done,
             is_named=self._is_named,
-            idle_timeout=lifetimes.idle_timeout,
+            lifetimes=lifetimes,
         )
         self.resolve, self.replaced = resolver.resolve, resolver.replaced
 
@@ -162,6 +161,7 @@ class Sessions:
 
     async def close(self) -> None:
         await self.renewals.close()
+        await self.lasting_cookies.close()
         await self._tracking.stop()
         await self._lookups.close()
         await self._untouching.close()
@@ -229,8 +229,7 @@ def open_sessions(
         layout=Layout(config.store.prefix),
         near=NearCache(
             near.entries,
-            # A session that is remembered is not touched, and must not become idle by that.
-            min(near.ttl, config.session.idle_timeout / _LOOKS_PER_IDLE_TIMEOUT),
+            min(near.ttl, config.session.idle_timeout / LOOKS_PER_IDLE_TIMEOUT),
             config.store_outage.serve_cached,
         ),
         lifetimes=Lifetimes(

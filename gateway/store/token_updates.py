@@ -15,7 +15,13 @@ from typing import Any, Literal
 
 from gateway.core.sessions import records
 from gateway.core.sessions.keys import Key
-from gateway.core.sessions.records import ENDS_AT, HEAD_SIZE, TEXTS_SIZE_AT, Records
+from gateway.core.sessions.records import (
+    ENDS_AT,
+    HEAD_SIZE,
+    HEAD_SIZE_LUA,
+    TEXTS_SIZE_AT,
+    Records,
+)
 from gateway.core.sessions.sealing import NONCE_BYTES
 from gateway.core.sessions.session import Lifetimes, Session, Token
 from gateway.store.directory import Directory
@@ -31,7 +37,7 @@ local record = redis.call('GET', KEYS[1])
 if not record then return 'gone' end
 if #record < {HEAD_SIZE} then return 'lost' end
 local texts = struct.unpack('>I2', string.sub(record, {TEXTS_SIZE_AT}, {HEAD_SIZE}))
-local open = string.sub(record, 1, {HEAD_SIZE} + texts)
+local open = string.sub(record, 1, {HEAD_SIZE_LUA} + texts)
 if record ~= open .. ARGV[1] then return 'lost' end
 if #ARGV == 2 then
   redis.call('SET', KEYS[1], open .. ARGV[2], 'KEEPTTL')
@@ -106,7 +112,7 @@ class TokenWriter:
         Raises `StoreUnavailable`.
         """
         now = time.time()
-        latest = records.read_info(record).created + self._lifetimes.max_age
+        latest = records.read_info(record).created + self._lifetimes.max_age_of(session.life)
         # As for a new session: one whose token cannot be renewed ends with it.
         renews = not math.isinf(renewed.renew_at)
         ends = latest if renews else min(latest, renewed.expires_at + self._lifetimes.skew)
@@ -122,7 +128,8 @@ class TokenWriter:
         if ends > session.ends_at:
             # First the index: it may name an ended session, but must not miss a living one.
             await self._directory.extend(session.subject, session.id, ends)
-        lasts = max(1, int(min(self._lifetimes.idle_timeout, ends - now) * 1000))
+        idle = self._lifetimes.idle_of(session.life)
+        lasts = max(1, int(min(idle, ends - now) * 1000))
         return await self._replace(key, new, record, records.end_seconds(ends), lasts), new
 
     async def _replace(self, key: Key, new: Session, record: bytes, *ends: int) -> Outcome:

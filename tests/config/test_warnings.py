@@ -327,3 +327,30 @@ def test_ends_that_a_browsers_timer_cannot_count(
     section = {"kind": "backend", "path": "/login", "upstream": "api", "token": "/token", **login}
     got = warned(tmp_path, login=section, session={"max_age": max_age, "secrets": ["s" * 32]})
     assert any("session.max_age: is longer" in line for line in got) == expected
+
+
+@pytest.mark.parametrize(
+    ("login", "expected"),
+    [
+        ({"remember": "rememberMe"}, ["login.remember: lasts no longer than a token"]),
+        ({"remember": {"always": True}, "renew": True}, []),
+        ({"remember": {"max_age": "1h"}, "renew": True}, []),
+        (
+            {"remember": {"max_age": "1h", "idle_timeout": "2h"}, "renew": True},
+            ["login.remember.idle_timeout: never ends a session"],
+        ),
+        ({"idle_timeout": "13h"}, ["login.idle_timeout: never ends a session"]),
+        ({"idle_timeout": "2h", "max_age": "1h"}, ["login.idle_timeout: never ends a session"]),
+        ({"idle_timeout": "1h", "max_age": "1h"}, []),
+    ],
+)
+def test_logins_whose_sessions_end_earlier_than_they_say(
+    tmp_path: Path, login: dict[str, Any], expected: list[str]
+) -> None:
+    """By a token that nothing renews, or by their greatest age."""
+    section: dict[str, Any] = {**_LOGIN, "token": "/token", **login}
+    if section.get("renew"):
+        section["renew"] = {"upstream": "api", "backend_path": "/refresh"}
+    got = [re.sub(r"^\S+ ", "", line) for line in warned(tmp_path, login=section)]
+    assert len(got) == len(expected)
+    assert all(wanted in line for line, wanted in zip(got, expected, strict=True))

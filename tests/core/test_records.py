@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 from gateway.core.sessions import records
 from gateway.core.sessions.keys import new_key, session_id
 from gateway.core.sessions.records import (
+    COOKIE_AT,
     ENDS_AT,
     HEAD_SIZE,
+    IDLE_AT,
+    OWN_HEAD_SIZE,
+    OWN_VERSION,
     SEEN_AT,
     TEXTS_SIZE_AT,
     Foreign,
@@ -21,7 +25,7 @@ from gateway.core.sessions.records import (
     SessionInfo,
 )
 from gateway.core.sessions.sealing import Sealer, Unsealable
-from gateway.core.sessions.session import Device, Parent, Session, Token, dump_session
+from gateway.core.sessions.session import Device, Life, Parent, Session, Token, dump_session
 
 DEVICE = Device("Firefox", "192.0.2.7")
 KEY = new_key(bytes(32))
@@ -73,7 +77,45 @@ def test_the_places_that_scripts_know() -> None:
         return int(struct.unpack_from(form, written, place - 1)[0])
 
     assert (at(ENDS_AT, ">I"), at(SEEN_AT, ">I")) == (1600, 1000)
-    assert written[HEAD_SIZE + at(TEXTS_SIZE_AT, ">H") :] == records.parts(written)[1]
+    assert written[HEAD_SIZE + at(TEXTS_SIZE_AT, ">H") :] == records.parts(written)[2]
+
+
+def of_its_own() -> tuple[Session, bytes]:
+    """A session with timeouts of its own and a lasting cookie, and its record."""
+    own = session()
+    own.life, own.cookie_until = Life(100, 5000), 1200
+    return own, OURS.new(KEY, own, DEVICE, 1000.5, bytes(12))
+
+
+def test_a_session_with_timeouts_of_its_own() -> None:
+    """Its record tells them in the open, where scripts find them; other records stay as they were,
+    so that gateways of before this version read them.
+    """
+    own, written = of_its_own()
+    assert OURS.open(KEY, ID, written) == own
+    info = records.read_info(written)
+    assert (info.subject, info.life, info.cookie_until) == ("alice", Life(100, 5000), 1200)
+    assert (written[0], record()[0]) == (OWN_VERSION, 1)
+    assert struct.unpack_from(">I", written, IDLE_AT - 1) == (100,)
+    assert struct.unpack_from(">I", written, COOKIE_AT - 1) == (1200,)
+    assert records.idle_end(written, 600) == 1100
+    assert records.idle_end(record(), 600) == 1600
+
+
+def test_the_seal_vouches_for_the_timeouts() -> None:
+    """The cookie's end changes without the key; the timeouts, and the version, do not."""
+    own, written = of_its_own()
+    noted = written[: COOKIE_AT - 1] + struct.pack(">I", 1500) + written[COOKIE_AT + 3 :]
+    assert OURS.open(KEY, ID, noted).cookie_until == 1500
+    longer = written[: IDLE_AT - 1] + struct.pack(">I", 9999) + written[IDLE_AT + 3 :]
+    with pytest.raises(Unsealable):
+        OURS.open(KEY, ID, longer)
+    plain = b"\x01" + written[1:HEAD_SIZE] + written[OWN_HEAD_SIZE:]
+    with pytest.raises(Unsealable):
+        OURS.open(KEY, ID, plain)
+    own.token = Token(b"eyJ.e30.new")
+    old, new = OURS.renewed(KEY, own, written, b"n" * 12)
+    assert OURS.open(KEY, ID, written.removesuffix(old) + new) == own
 
 
 def test_the_seal_vouches_for_the_texts() -> None:
@@ -110,7 +152,7 @@ def test_foreign_values(value: bytes) -> None:
 def test_a_newer_version_is_told_apart() -> None:
     """wire-rules.md#E13: a value of a newer gateway is not called a forgery."""
     with pytest.raises(NewerVersion):
-        records.read_info(b"\x02" + bytes(60))
+        records.read_info(b"\x03" + bytes(60))
 
 
 def test_digests_tell_nothing_and_are_found_again() -> None:

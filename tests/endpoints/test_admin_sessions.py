@@ -190,7 +190,7 @@ async def test_ending_all_of_a_subject(admin: Client, place: World, redis: Redis
     newer = min(ids)
     with redis_client.from_url(redis.url) as client:
         name = f"{place.config.store.prefix}s:{{{newer}}}"
-        client.setrange(name, 0, b"\x02")
+        client.setrange(name, 0, b"\x03")
         assert await ask(admin, "DELETE", "/sessions?subject=alice") == (200, {"revoked": 3})
         assert not client.exists(name)
     assert {(event.kind, event.subject, event.by) for event in place.events} == {

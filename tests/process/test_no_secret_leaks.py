@@ -314,7 +314,7 @@ def present_what_is_no_key(flows: Flows, server: RedisServer) -> None:
     with server.client() as client:
         name = f"latchkey:s:{{{keys.session_id(keys.Key(key.encode()))}}}"
         record = client.get(name)
-        for damaged in (record[:-1] + b"\x00", record[:30], b"\x02" + record[1:]):
+        for damaged in (record[:-1] + b"\x00", record[:30], b"\x03" + record[1:]):
             client.set(name, damaged, keepttl=True)
             assert flows.call(key) in (401, 503)
         client.set(name, record, keepttl=True)

@@ -39,7 +39,7 @@ async def test_a_newer_version(store: Sessions, url: str) -> None:
     issued = await issue(store)
     with redis_client.from_url(url) as client:
         record = client.get(f"test:s:{{{issued.session.id}}}")
-        client.set(f"test:s:{{{issued.session.id}}}", b"\x02" + record[1:])
+        client.set(f"test:s:{{{issued.session.id}}}", b"\x03" + record[1:])
         with pytest.raises(StoreUnavailable):
             await store.resolve(credential(issued))
         client.set(f"test:s:{{{issued.session.id}}}", record)

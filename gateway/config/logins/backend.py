@@ -85,6 +85,10 @@ class BackendSection(UpstreamLoginSection):
         return None if self.userinfo is None else self.userinfo.upstream
 
     @property
+    def keeps_tokens_valid(self) -> bool:
+        return self.renew is not None
+
+    @property
     def subject_claims(self) -> tuple[str, ...]:
         return self.subject
 

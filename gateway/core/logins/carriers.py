@@ -36,15 +36,19 @@ class KeyCookie:
     name: str
     secure: bool
 
-    def setting(self, key: str) -> str:
-        """A Set-Cookie value that hands out a key, until the browser closes.
+    def setting(self, key: str, seconds: int | None = None) -> str:
+        """A Set-Cookie value that hands out a key for some seconds.
 
-        The gateway decides when the session ends.
+        None: until the browser closes. The gateway decides when the session ends.
         """
-        return f"{self.name}={key}; {self._attributes}"
+        return (
+            f"{self.name}={key}; {self._attributes}"
+            if seconds is None
+            else self.lasting(key, seconds)
+        )
 
     def lasting(self, value: str, seconds: int) -> str:
-        """A Set-Cookie value for a cookie without a key, for some seconds."""
+        """A Set-Cookie value for a cookie that ends in some seconds."""
         return f"{self.name}={value}; Max-Age={seconds}; {self._attributes}"
 
     @property

@@ -46,17 +46,20 @@ def deletions(name: str, host: str, path: str) -> list[str]:
     ]
 
 
-def kept_place(value: str, path: str) -> str:
+def kept_place(value: str, path: str, *, lasts: bool = False) -> str:
     """The name and attributes of a backend's cookie with a key.
 
-    A session keeps them. A logout deletes the cookie by them. `value` is the Set-Cookie value,
-    `path` the path of its request. "" if `deletion` knows such attributes.
+    A session keeps them. A logout deletes the cookie by them, and one that lasts is set again.
+
+    value: the Set-Cookie value
+    path: of its request
+    lasts: whether the cookie lasts; otherwise "" if `deletion` knows such attributes
     """
     cookie = read(value)
     name, domain, folder = place(value, path)
     attributes = {**cookie.attributes, "path": folder}
     in_frames = "partitioned" in attributes or attributes.get("samesite", "").lower() == "none"
-    if (domain, folder) == ("", "/") and not in_frames:
+    if (domain, folder) == ("", "/") and not in_frames and not lasts:
         return ""
     return f"{name}; {_written(attributes)}"
 
@@ -72,12 +75,14 @@ def deletion_from(kept: str, name: str) -> str:
     return f"{name}=; Max-Age=0; {attributes}"
 
 
-def setting_from(kept: str, name: str, key: str) -> str:
-    """A Set-Cookie value that puts another key into the cookie of this name.
+def setting_from(kept: str, name: str, key: str, seconds: int | None = None) -> str:
+    """A Set-Cookie value that puts a key into the cookie of this name again.
 
-    `kept` is what its session keeps of it.
+    kept: what its session keeps of it
+    seconds: for how long the browser keeps it; None: until it closes
     """
-    return deletion_from(kept, name).replace("=; Max-Age=0", f"={key}", 1)
+    end = "" if seconds is None else f"; Max-Age={seconds}"
+    return deletion_from(kept, name).replace("=; Max-Age=0", f"={key}{end}", 1)
 
 
 def deletion_of(cookie: SetCookie) -> str:

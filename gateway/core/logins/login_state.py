@@ -55,6 +55,7 @@ class LoginState:
     origin: str = field(repr=False)  # the gateway's own, as the browser names it
     return_to: str = field(repr=False)
     began: int  # UNIX seconds
+    is_remembered: bool = False  # the user asks for a session that lasts
 
     @property
     def challenge(self) -> str:
@@ -62,13 +63,15 @@ class LoginState:
         return _base64url(hashlib.sha256(self.verifier.encode()).digest())
 
 
-def begin(random: bytes, *, origin: str, return_to: str, now: float) -> LoginState:
+def begin(
+    random: bytes, *, origin: str, return_to: str, now: float, is_remembered: bool = False
+) -> LoginState:
     """The state of a login that begins now.
 
     `random` are `RANDOM_BYTES` fresh random bytes.
     """
     state, nonce, verifier = (_base64url(random[at : at + 32]) for at in (0, 32, 64))
-    return LoginState(state, nonce, verifier, origin, return_to, int(now))
+    return LoginState(state, nonce, verifier, origin, return_to, int(now), is_remembered)
 
 
 def cookies(
@@ -100,8 +103,8 @@ def _content(pending: LoginState) -> bytes:
 
     That alone is compressed, because its size must not tell of the secrets beside it.
     """
-    line = json.dumps([pending.nonce, pending.verifier, pending.origin, pending.began])
-    return line.encode() + b"\n" + zlib.compress(pending.return_to.encode())
+    kept = [pending.nonce, pending.verifier, pending.origin, pending.began, pending.is_remembered]
+    return json.dumps(kept).encode() + b"\n" + zlib.compress(pending.return_to.encode())
 
 
 def find(
@@ -121,13 +124,13 @@ def find(
     try:
         raw = base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
         line, _, packed = sealer.open(_key(state), path.encode(), raw).partition(b"\n")
-        nonce, verifier, origin, began = json.loads(line)
+        nonce, verifier, origin, began, *remembered = json.loads(line)
         return_to = zlib.decompress(packed).decode()
     except (Unsealable, ValueError, zlib.error):
         return None
     if now >= began + LIFETIME:
         return None
-    return LoginState(state, nonce, verifier, origin, return_to, began)
+    return LoginState(state, nonce, verifier, origin, return_to, began, *remembered)
 
 
 def ended(cookies: Collection[str], state: str, like: KeyCookie) -> list[str]:

@@ -97,14 +97,23 @@ def is_in_cookie(reply: Reply, found: Found) -> bool:
     return isinstance(found, InField) and bool(field_and_cookie(reply.fields[found.index])[1])
 
 
-def kept_cookie(reply: Reply, found: Found, path: str) -> str:
+def setting_of(reply: Reply, found: Found) -> str | None:
+    """The Set-Cookie value in which the token came; None if it came elsewhere."""
+    if isinstance(found, InField) and is_in_cookie(reply, found):
+        return reply.fields[found.index][1]
+    return None
+
+
+def kept_cookie(reply: Reply, found: Found, path: str, *, lasts: bool = False) -> str:
     """The name and attributes of the cookie in which the token came, or "".
 
-    `path` is the path of the reply's request (see `cookie_deletions.kept_place`).
+    path: of the reply's request
+    lasts: whether the cookie will be set again, so that all of its attributes are needed
+
+    See `cookie_deletions.kept_place`.
     """
-    if isinstance(found, InField) and is_in_cookie(reply, found):
-        return cookie_deletions.kept_place(reply.fields[found.index][1], path)
-    return ""
+    setting = setting_of(reply, found)
+    return "" if setting is None else cookie_deletions.kept_place(setting, path, lasts=lasts)
 
 
 def sending(reply: Reply, found: Found) -> TokenSending:

@@ -9,21 +9,42 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.core.sessions.keys import Key
 from gateway.core.sessions.sealing import Sealer
-from gateway.core.sessions.session import Device, Session, dump_session, load_session
+from gateway.core.sessions.session import (
+    AS_ALL,
+    Device,
+    Life,
+    Session,
+    dump_session,
+    load_session,
+)
 
 # The layout: the version; when the session ends, was issued and was last seen (whole UNIX seconds,
 # up to 2106); the size of the texts; then the texts and the seal. The scripts that Redis runs know
 # these offsets as well.
-_VERSION = 1
 _HEAD = struct.Struct(">BIIIH")
+
+# The version of a session that lasts as all others, and has no lasting cookie.
+_VERSION = 1
+
+# The version whose head goes on: with the session's own idle timeout and greatest age (whole
+# seconds; 0: as all sessions), and until when its browser keeps a lasting cookie (UNIX seconds).
+OWN_VERSION = 2
+_LIFE, _COOKIE = struct.Struct(">II"), struct.Struct(">I")
 
 # Offsets as Lua counts, from 1: of the end, of the last-seen time and of the texts' size; and the
 # size of the head.
 ENDS_AT, SEEN_AT, TEXTS_SIZE_AT, HEAD_SIZE = 2, 10, 14, _HEAD.size
+
+# The same in records of `OWN_VERSION`: of the idle timeout and of the cookie's end.
+IDLE_AT, COOKIE_AT = HEAD_SIZE + 1, HEAD_SIZE + _LIFE.size + 1
+OWN_HEAD_SIZE = HEAD_SIZE + _LIFE.size + _COOKIE.size
+
+# A Lua expression: the size of the head of `record`.
+HEAD_SIZE_LUA = f"(string.byte(record, 1) == {OWN_VERSION} and {OWN_HEAD_SIZE} or {HEAD_SIZE})"
 
 
 class Foreign(ValueError):
@@ -46,6 +67,8 @@ class SessionInfo:
     seen: int
     parent_id: str = ""  # of an impersonation: the first session
     impersonator: str = ""  # and its subject
+    life: Life = AS_ALL
+    cookie_until: int = 0  # when its browser forgets a lasting cookie; 0: it has none
 
     @property
     def is_named(self) -> bool:
@@ -69,29 +92,52 @@ class Records:
             impersonator = device.impersonator.replace("\n", " ")  # these texts are lines
             first += f"\t{device.parent_id}\t{impersonator}"
         texts = f"{first}\n{device.label}\n{session.subject}".encode()
+        own = _own_head(session)
+        version = OWN_VERSION if own else _VERSION
         return (
-            _HEAD.pack(_VERSION, end_seconds(session.ends_at), int(now), int(now), len(texts))
+            _HEAD.pack(version, end_seconds(session.ends_at), int(now), int(now), len(texts))
+            + own
             + texts
-            + self._seal(key, session, texts, nonce)
+            + self._seal(key, session, own, texts, nonce)
         )
 
     def open(self, key: Key, session_id: str, record: bytes) -> Session:
         """The session. Raises `Foreign`, `Unsealable` and `UnreadableSession`."""
-        texts, seal = parts(record)
-        beside = b"%b\n%b" % (session_id.encode(), texts)
-        content = self._sealer.open(key, beside, seal)
-        return load_session(session_id, texts.split(b"\n", 2)[2].decode(), content)
+        own, texts, seal = parts(record)
+        content = self._sealer.open(key, _beside(session_id, own, texts), seal)
+        session = load_session(session_id, texts.split(b"\n", 2)[2].decode(), content)
+        if own:
+            session.life, session.cookie_until = _read_own(own)
+        return session
 
     def renewed(
         self, key: Key, session: Session, record: bytes, nonce: bytes
     ) -> tuple[bytes, bytes]:
         """The seal of a record, and its new seal for the renewed session."""
-        texts, seal = parts(record)
-        return seal, self._seal(key, session, texts, nonce)
+        own, texts, seal = parts(record)
+        return seal, self._seal(key, session, own, texts, nonce)
 
-    def _seal(self, key: Key, session: Session, texts: bytes, nonce: bytes) -> bytes:
-        beside = b"%b\n%b" % (session.id.encode(), texts)
+    def _seal(self, key: Key, session: Session, own: bytes, texts: bytes, nonce: bytes) -> bytes:
+        beside = _beside(session.id, own, texts)
         return self._sealer.seal(key, beside, dump_session(session), nonce)
+
+
+def _own_head(session: Session) -> bytes:
+    """What the head of `OWN_VERSION` has more; empty for the other version."""
+    if session.life == AS_ALL and not session.cookie_until:
+        return b""
+    life = session.life
+    return _LIFE.pack(life.idle_timeout, life.max_age) + _COOKIE.pack(session.cookie_until)
+
+
+def _read_own(own: bytes) -> tuple[Life, int]:
+    return Life(*_LIFE.unpack_from(own)), _COOKIE.unpack_from(own, _LIFE.size)[0]
+
+
+def _beside(session_id: str, own: bytes, texts: bytes) -> bytes:
+    """What the seal authenticates. The cookie's end changes without a key, so it is not in it."""
+    beside = b"%b\n%b" % (session_id.encode(), texts)
+    return beside + b"\n" + own[: _LIFE.size] if own else beside
 
 
 def end_seconds(ends_at: float) -> int:
@@ -101,7 +147,7 @@ def end_seconds(ends_at: float) -> int:
 
 def read_info(record: bytes) -> SessionInfo:
     """What a record says in the open. Raises `Foreign`."""
-    texts, _ = parts(record)
+    own, texts, _ = parts(record)
     _, ends, created, seen, _ = _HEAD.unpack_from(record)
     try:
         first, label, subject = texts.decode().split("\n", 2)
@@ -109,7 +155,11 @@ def read_info(record: bytes) -> SessionInfo:
         raise Foreign from None
     address, _, more = first.partition("\t")
     parent_id, _, impersonator = more.partition("\t")
-    return SessionInfo(subject, label, address, ends, created, seen, parent_id, impersonator)
+    info = SessionInfo(subject, label, address, ends, created, seen, parent_id, impersonator)
+    if not own:
+        return info
+    life, cookie_until = _read_own(own)
+    return replace(info, life=life, cookie_until=cookie_until)
 
 
 def idle_end(record: bytes, idle_timeout: float) -> float:
@@ -118,14 +168,18 @@ def idle_end(record: bytes, idle_timeout: float) -> float:
     Infinite for a named key's, which never does: it lives without a touch for longer than that.
     """
     info = read_info(record)
-    return math.inf if info.is_named else info.seen + idle_timeout
+    return math.inf if info.is_named else info.seen + (info.life.idle_timeout or idle_timeout)
 
 
-def parts(record: bytes) -> tuple[bytes, bytes]:
-    """The texts (address, label, subject) and the seal. Raises `Foreign`."""
-    if len(record) < HEAD_SIZE or record[0] != _VERSION:
-        raise NewerVersion if record[:1] > bytes([_VERSION]) else Foreign
-    start = HEAD_SIZE + int.from_bytes(record[HEAD_SIZE - 2 : HEAD_SIZE], "big")
+def parts(record: bytes) -> tuple[bytes, bytes, bytes]:
+    """What the head has more, the texts (address, label, subject) and the seal.
+
+    Raises `Foreign`.
+    """
+    if len(record) < HEAD_SIZE or record[0] not in (_VERSION, OWN_VERSION):
+        raise NewerVersion if record[:1] > bytes([OWN_VERSION]) else Foreign
+    head = HEAD_SIZE if record[0] == _VERSION else OWN_HEAD_SIZE
+    start = head + int.from_bytes(record[HEAD_SIZE - 2 : HEAD_SIZE], "big")
     if len(record) < start:
         raise Foreign
-    return record[HEAD_SIZE:start], record[start:]
+    return record[HEAD_SIZE:head], record[head:start], record[start:]

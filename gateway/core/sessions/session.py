@@ -18,6 +18,9 @@ from gateway.core.sessions.keys import Key
 # When a session ends, when its token expires, and when that is to be renewed (UNIX seconds).
 _TIMES = struct.Struct(">3d")
 
+# By how much of the idle timeout a lasting cookie outlives its session.
+_OUTLIVES = 1 / 8
+
 # This claim stands for the session's subject, so most sessions need not parse their token.
 SUBJECT = "sub"
 
@@ -58,6 +61,17 @@ def token_of(text: str, claims_text: bytes | None) -> Token:
     return Token(raw) if claims_text is None else OpaqueToken(raw, claims_text)
 
 
+@dataclass(frozen=True, slots=True)
+class Life:
+    """How long one session lasts, in whole seconds, where its login says so. 0: as all sessions."""
+
+    idle_timeout: int = 0
+    max_age: int = 0
+
+
+AS_ALL = Life()
+
+
 @dataclass(slots=True)
 class Session:
     """One key's session. Times are UNIX seconds; `id` is the key's digest.
@@ -76,6 +90,8 @@ class Session:
     cookie: str = ""  # a backend's cookie that holds its key: see `cookie_deletions.kept_place`
     sending: str = ""  # how its token came, unless as a bearer token: see `token_sending.kept`
     parent: str = field(default="", repr=False)  # of an impersonation: see `Parent.kept`
+    life: Life = AS_ALL
+    cookie_until: int = 0  # when its browser forgets a lasting cookie; 0: it has none
     _claims: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
     def claim(self, name: str) -> Any:
@@ -141,6 +157,12 @@ class Lifetimes:
     max_age: float  # at the most
     skew: float  # how far a backend's clock may differ from ours
 
+    def idle_of(self, life: Life) -> float:
+        return life.idle_timeout or self.idle_timeout
+
+    def max_age_of(self, life: Life) -> float:
+        return life.max_age or self.max_age
+
 
 class UnreadableSession(ValueError):
     """The bytes are no session that this version can read."""
@@ -172,6 +194,26 @@ def renewal_time(now: float, expiry: float, before: float) -> float:
     than `before` would be renewed with each request.
     """
     return math.inf if math.isinf(expiry) else expiry - min(before, (expiry - now) / 4)
+
+
+def cookie_end(now: float, idle_timeout: float, ends_at: float) -> int:
+    """When a lasting cookie of now ends (UNIX seconds): not before its session.
+
+    While the session is used, its cookie is set anew once half of what it outlives the session by
+    is over (`is_cookie_due`).
+    """
+    return math.ceil(min(now + idle_timeout * (1 + _OUTLIVES), ends_at))
+
+
+def is_cookie_due(session: Session, now: float, idle_timeout: float) -> bool:
+    """Whether a session that is used now needs its lasting cookie set anew."""
+    needed = min(now + idle_timeout * (1 + _OUTLIVES / 2), session.ends_at)
+    return 0 < session.cookie_until < needed
+
+
+def cookie_seconds(session: Session, now: float) -> int | None:
+    """For how long a browser keeps the session's lasting cookie; None if it has none."""
+    return max(1, math.ceil(session.cookie_until - now)) if session.cookie_until else None
 
 
 def dump_session(session: Session) -> bytes:

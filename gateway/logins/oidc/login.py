@@ -29,7 +29,7 @@ from gateway.core.sessions.sealing import NONCE_BYTES
 from gateway.core.sessions.session import Device, Session
 from gateway.core.tokens import id_tokens
 from gateway.core.tokens.claims import Claims, NotVerified
-from gateway.logins import Answer, Attempt, LoggedIn, Login, LoginRefused, LoginServices
+from gateway.logins import Answer, Attempt, LoggedIn, Login, LoginRefused, LoginServices, _lives
 from gateway.logins._events import end_replaced, report, reporting_failures, subject_of
 from gateway.logins.oidc import backchannel_logout
 from gateway.logins.oidc.backchannel_logout import BackchannelLogout
@@ -98,6 +98,7 @@ class OidcLogin(Login):
             origin=config.origin or attempt.origin,
             return_to=back,
             now=time.time(),
+            is_remembered=attempt.is_remembered,
         )
         random = secrets.token_bytes(NONCE_BYTES)
         taken = login_state.cookies(pending, config.path, like, self._sessions.sealer, random)
@@ -180,11 +181,13 @@ class OidcLogin(Login):
                 backchannel_logout.session_name(self._config, kind, value)
                 for kind, value in id_tokens.session_names(claims.payload)
             ],
+            life=_lives.life_of(self._config, remembered=pending.is_remembered),
+            in_lasting_cookie=pending.is_remembered,
         )
         report(self._sessions, "login", attempt, issued.session)
         like = _cookie(attempt)
         ended = login_state.ended(attempt.login_states, pending.state, like)
-        key = like.setting(issued.key.reveal())
+        key = like.setting(issued.key.reveal(), issued.cookie_seconds)
         return LoggedIn.of(_redirect(pending.return_to, *ended, key))
 
     async def _redeem(

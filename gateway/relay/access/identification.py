@@ -26,6 +26,7 @@ from gateway.store.resolved_session import ResolvedSession
 from gateway.store.resolver import Unresolved
 
 if TYPE_CHECKING:
+    from gateway.core.sessions.session import Session
     from gateway.relay.access.jwt_callers import JwtCallers
     from gateway.relay.access.peer import Peer
     from gateway.store.sessions import Sessions
@@ -111,6 +112,8 @@ class SessionFinder:
         if isinstance(found, Unresolved):
             self.refuse(route, head, peer, found.reason)
             return None
+        if found.session.cookie_until:
+            self._prolong_cookie(route, head, found.session)
         return found
 
     async def _choose(self, route: Route, head: RequestHead, peer: Peer) -> ResolvedSession | None:
@@ -135,9 +138,28 @@ class SessionFinder:
                 break
             if living:
                 (head.cookie, head.presented_key), entry = living[0]
+                if entry.session.cookie_until:
+                    self._prolong_cookie(route, head, entry.session)
                 return entry
         self.refuse(route, head, peer, reason)
         return None
+
+    def _prolong_cookie(self, route: Route, head: RequestHead, session: Session) -> None:
+        """Set a lasting cookie anew if it is due, as this look-up has extended its session.
+
+        The endpoints set cookies themselves. A proxy that asks may keep the answer's cookies from
+        the browser: so it gets the cookie with each look-up, until a request passes through here.
+        """
+        if head.cookie is None or route.in_process or not route.action.extends_session:
+            return
+        cookies, key = self._sessions.lasting_cookies, keys.parse_key(head.presented_key or b"")
+        until = cookies.new_end(session)
+        if until is None or key is None:
+            return
+        text = self._sessions.key_texts.of(key, session) if session.cookie else key.reveal()
+        is_set = self._cookies.prolong(head, session, text, until)
+        if is_set and head.description is None:
+            cookies.note(session.id, until)
 
     async def _find(self, route: Route, presented_key: bytes) -> ResolvedSession | Unresolved:
         entry = self._near.get(presented_key, time.time())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +13,7 @@ from gateway.relay.access import browsers
 from gateway.relay.http1.request_head import RequestHead
 
 if TYPE_CHECKING:
+    from gateway.core.sessions.session import Session
     from gateway.relay.access.peer import Peer
     from gateway.store.resolved_session import ResolvedSession
 
@@ -87,6 +89,21 @@ class TrustedCookies:
                 elif self._by_http is None:
                     values += cookie_deletions.deletions(name, "", path)
         head.deletions = tuple(dict.fromkeys(values))[: cookie_deletions.MAX_DELETIONS]
+
+    def prolong(self, head: RequestHead, session: Session, key: str, until: int) -> bool:
+        """Have the answer set the lasting cookie that brought the key anew.
+
+        False if it is another one than the session's.
+
+        key: the key as the client gets it
+        until: when the cookie is to end (UNIX seconds)
+        """
+        name = (head.cookie or b"").decode("latin-1")
+        seconds = max(1, until - int(time.time()))
+        if name not in self._unknown and name != session.cookie.partition("; ")[0]:
+            return False
+        head.deletions += (cookie_deletions.setting_from(session.cookie, name, key, seconds),)
+        return True
 
     def _has(self, name: bytes, head: RequestHead, peer: Peer) -> bool:
         names = self._by_https if self._is_https(head, peer) else self._by_http

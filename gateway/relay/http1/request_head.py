@@ -41,7 +41,7 @@ class RequestHead:
     presented_key: bytes | None = None  # after "Bearer ", in a field or in a cookie
     cookie: bytes | None = None  # the name of the cookie that held it
     key_fields: tuple[bytes, ...] = ()  # the field that held it, if not Authorization
-    deletions: tuple[str, ...] = ()  # Set-Cookie values by which the answer deletes cookies
+    deletions: tuple[str, ...] = ()  # Set-Cookie values that delete cookies, or let one last
     login_states: tuple[bytes, ...] = ()  # cookies of a login at a provider that is under way
     authorization: bytes | None = None  # the Authorization line, as it came
     key_cookies: tuple[tuple[bytes, bytes], ...] = ()  # (name, key) of cookies with keys

@@ -7,7 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
-from gateway.config.login_places import has_pending, key_places, served_methods
+from gateway.config.login_places import (
+    has_pending,
+    key_places,
+    served_methods,
+    shortest_idle_timeout,
+)
 from gateway.config.realms import CALLERS, realms
 from gateway.config.token_places import token_fields
 from gateway.core.http.forwarding import Trusted
@@ -121,7 +126,7 @@ def build_relay(
         pages=RefusalPages(config.pages.templates),
     )
     clock.sweeps += [watch.sweep for watch in routes.watches]
-    live = LiveSessions(lambda: _in_flight(clients), sessions, config.session.idle_timeout)
+    live = LiveSessions(lambda: _in_flight(clients), sessions, shortest_idle_timeout(config))
     return Relay(context, clients, pools.pools, live, record_sinks)
 
 
