@@ -303,8 +303,7 @@ def _beginnings(config: Config, document: Document) -> Iterator[Problem]:
 def _field_names(config: Config, document: Document) -> Iterator[Problem]:
     """Fields of the gateway that are, to a backend, the same as others."""
     places: list[tuple[Where, str]] = [(("identity", name), name) for name in config.identity]
-    if config.keys.field is not None:
-        places.append((("keys", "field"), config.keys.field))
+    places += [(("keys", "field"), name) for name in config.keys.field]
     seen: dict[bytes, str] = {}
     for where, name in places:
         folded = fold(name.encode())

@@ -43,11 +43,13 @@ from gateway.config.values import (
     Method,
     Networks,
     OneOrMany,
+    Scheme,
     SecretText,
     ServerAddress,
     SiteOrigin,
     SocketMode,
     TokenSendingText,
+    unless_none,
     unless_off,
 )
 from gateway.core.http.addresses import Address, UnixAddress, parse_address
@@ -151,7 +153,8 @@ class Keys(Model):
     """How keys travel between gateway and clients."""
 
     carrier: Carrier = "auto"
-    field: FieldName | None = None
+    field: Annotated[tuple[FieldName, ...], OneOrMany(), BeforeValidator(unless_none)] = ()
+    schemes: Annotated[tuple[Scheme, ...], OneOrMany(), Field(min_length=1)] = ("Bearer",)
     cookie: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] = "latchkey"
     form: KeyForm = "opaque"
     claims: Annotated[tuple[ClaimAddress, ...], OneOrMany()] = ("sub",)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gateway.config.login_places import key_places
 from gateway.core.http.field_names import fold, has_meaning
 from gateway.core.logins.token_places import Header
-from gateway.core.logins.token_sending import AUTO, InField, TokenSending
+from gateway.core.logins.token_sending import AUTHORIZATION, AUTO, NO_SCHEME, InField, TokenSending
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -43,3 +43,16 @@ def token_fields(config: Config) -> list[str]:
     named += [place.name for place in key_places(config) if isinstance(place, Header)]
     own = {name.lower(): name for name in named if not has_meaning(fold(name.encode()))}
     return list(own.values())
+
+
+def key_schemes(config: Config) -> list[str]:
+    """The schemes of Authorization behind which keys come.
+
+    A frontend writes its key where its backend reads the token.
+    """
+    named = [
+        sending.scheme or NO_SCHEME
+        for sending in token_sendings(config)
+        if isinstance(sending, InField) and sending.name == AUTHORIZATION
+    ]
+    return list({scheme.lower(): scheme for scheme in (*config.keys.schemes, *named)}.values())

@@ -116,6 +116,11 @@ def unless_off(value: Any) -> Any:
     return None if off(value) == "off" else value
 
 
+def unless_none(value: Any) -> Any:
+    """An empty list for none."""
+    return () if value is None else value
+
+
 def _method(value: str) -> str:
     if not _METHOD.fullmatch(value):
         raise ValueError("is not a method: write it in capitals, as in GET")
@@ -371,4 +376,6 @@ JoinText = Annotated[str, AfterValidator(_join)]
 ClaimName = Annotated[str, AfterValidator(_claim_name)]
 SendingText = Annotated[Sending | None, *_parsed(parse_sending, _TEXT)]
 AskedSending = Annotated[Sending | Literal["auto"] | None, *_parsed(_asked_sending, _TEXT)]
+# A scheme of Authorization (RFC 9110 §11.1), or `none`.
+Scheme = Annotated[str, Field(pattern=rf"^{_FIELD_NAME.pattern}$")]
 TokenSendingText = Annotated[TokenSending | Literal["auto"], *_parsed(parse_token_sending, _TEXT)]

@@ -146,8 +146,8 @@ class AttemptReader:
     def _passed(self, request: web.Request) -> Iterable[tuple[str, str]]:
         """The client's own fields, without those of its present session.
 
-        With a session, Authorization holds that session's token, which no login may see. Without
-        one it is the client's own, Basic for instance.
+        With a session, Authorization holds that session's token, which no login may see: the
+        client's own (Basic for instance) takes its place.
         """
         has_session = session_id(request) is not None
         for name, value in passed_fields(request):
@@ -155,6 +155,9 @@ class AttemptReader:
             if folded in self._identity or (folded == b"authorization" and has_session):
                 continue
             yield name, value
+        own = request.headers.get(caller_fields.AUTHORIZATION)
+        if own is not None:
+            yield "Authorization", own
 
 
 async def read_body(request: web.Request, path: LoginPath) -> bytes:

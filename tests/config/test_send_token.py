@@ -8,7 +8,7 @@ import yaml
 
 from gateway.config.load import load, load_with_warnings
 from gateway.config.problems import ConfigError
-from gateway.config.token_places import token_fields, token_sending
+from gateway.config.token_places import key_schemes, token_fields, token_sending
 from tests.support.configs import write
 
 
@@ -80,3 +80,15 @@ def test_tokens_in_queries_are_warned_of(tmp_path: Path) -> None:
     assert "upstreams.api.send_token: lets the backend's own logs hold tokens" in str(warning)
     assert "go without the token" in str(warning)
     assert load_with_warnings(write(tmp_path, config("cookie:token")), {})[1] == []
+
+
+def test_keys_come_where_upstreams_read_tokens(tmp_path: Path) -> None:
+    """Besides the configured schemes, each of them once."""
+    for sending, schemes in (
+        ("auto", ["Bearer"]),
+        ("scheme:Token", ["Bearer", "Token"]),
+        ("scheme:bearer", ["bearer"]),
+        ("header:Authorization", ["Bearer", "none"]),
+        ("cookie:jwt", ["Bearer"]),
+    ):
+        assert key_schemes(load(write(tmp_path, config(sending)), {})) == schemes

@@ -69,6 +69,7 @@ from gateway.relay.access.route_table import RouteTable
 from gateway.relay.http1 import broken_rules
 from gateway.relay.http1.bodies import ChunkedBody
 from gateway.relay.http1.grammar import HEAD_END, Malformed
+from gateway.relay.http1.key_fields import KeyFields
 from gateway.relay.http1.request_reader import RequestReader
 from gateway.relay.http1.response_head import ResponseReader
 from gateway.relay.http1.websocket import Frames
@@ -82,7 +83,10 @@ RESPONSE_HEAD = 64 * 1024
 REPLY = 32 * 1024  # of 1 MiB: what grows too fast is seen in a part of it
 
 REQUESTS = RequestReader(
-    instance="0011223344556677", identity=["X-User-Id"], max_fields=100, key_field="X-Key"
+    instance="0011223344556677",
+    identity=["X-User-Id"],
+    max_fields=100,
+    key_fields=KeyFields(schemes=("Bearer",), fields=("X-Key",)),
 )
 RESPONSES = ResponseReader(own_cookies={b"latchkey"})
 

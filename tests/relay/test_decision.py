@@ -96,7 +96,7 @@ async def gate(redis: RedisServer) -> AsyncIterator[Gate]:
     await sessions.start()
     load = Load(100, Shares(100, 100, lambda: ()))
     table = RouteTable([], RULES, BackendPaths(()))
-    described = VerifyEndpoint(READER, identity=["X-User-Id"], key_field=None)
+    described = VerifyEndpoint(READER, identity=["X-User-Id"])
     cookies = TrustedCookies("session", (), secure="auto")
     yield Gate(Decider(table, described, sessions, load, None, cookies), sessions, load)
     await sessions.close()

@@ -81,7 +81,7 @@ def test_cookies_with_different_keys_are_disputed() -> None:
 
 def test_a_field_counts_more_than_a_cookie() -> None:
     head = read(fields.cookie, b"key=" + KEY)
-    fields.key_field(head, b"X-Key", b"X-Key: " + OTHER_KEY + b"\r\n")
+    fields.take(head, OTHER_KEY, (b"X-Key",))
     assert (head.presented_key, head.cookie, head.key_fields) == (OTHER_KEY, None, (b"X-Key",))
     assert head.disputed
 

@@ -7,6 +7,7 @@ from gateway.core.http.refusals import Refusal
 from gateway.core.sessions.keys import new_key
 from gateway.relay.http1.field_rules import MAX_NAME_BYTES, MAX_NAMES, FieldRules
 from gateway.relay.http1.grammar import HEAD_END
+from gateway.relay.http1.key_fields import KeyFields
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.http1.request_reader import RequestReader
 from gateway.relay.outcomes import Refused
@@ -14,7 +15,10 @@ from gateway.relay.outcomes import Refused
 KEY, OTHER_KEY = (new_key(bytes([number]) * 32).reveal().encode() for number in (1, 2))
 
 READER = RequestReader(
-    instance="0011223344556677", identity=["X-User-Id"], max_fields=8, key_field="X-Key"
+    instance="0011223344556677",
+    identity=["X-User-Id"],
+    max_fields=8,
+    key_fields=KeyFields(schemes=("Bearer",), fields=("X-Key",)),
 )
 
 

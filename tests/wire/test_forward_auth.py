@@ -167,14 +167,16 @@ def test_several_cookie_fields_come_back_as_one(gate: Gateway, key: str) -> None
 
 @pytest.mark.parametrize("uri", ["/public/x", "/maybe/x", "/guest/x"])
 def test_who_has_no_session_is_nobody(gate: Gateway, key: str, uri: str) -> None:
-    """Whatever they say of themselves: each field that a backend could believe comes back empty."""
+    """Whatever they say of themselves: each field that a backend could believe comes back empty,
+    but for an Authorization of their own (wire-rules.md#C14).
+    """
     lies = ("X-User-Id: admin", "X-Role: admin", "Cookie: a=1")
     lines = (*lies, "Authorization: Basic YWRtaW46YWRtaW4=")
     answer = about(gate, "traefik", "GET", uri, *lines)
     assert status(answer) == 200
     got = fields_by_name(answer)
     named = [got[name] for name in ("Authorization", "X-User-Id", "X-Role", "X-Session-Key")]
-    assert named == ["", "", "", ""]
+    assert named == ["Basic YWRtaW46YWRtaW4=", "", "", ""]
     assert got["Cookie"] == "a=1"
     assert got["Cache-Control"] == "no-store"
     made_up = (*lies, bearer("lk_" + "a" * 49))

@@ -22,6 +22,7 @@ LOGIN_STATES = "X-Latchkey-Login-States"  # the cookies of a browser that is on 
 CAPTURE = "X-Latchkey-Capture"  # the number of the rule whose replies are read as a whole
 REFRESH_KEY = "X-Latchkey-Refresh-Key"  # a refresh key that came in a field
 REFRESH_COOKIE = "X-Latchkey-Refresh-Cookie"  # the name of a cookie, and the refresh key in it
+AUTHORIZATION = "X-Latchkey-Authorization"  # the client's own, beside its session's token
 SENDING = "X-Latchkey-Sending"  # how the session's token came (see `core.logins.token_sending`)
 KEY = "X-Latchkey-Key"  # the key itself, where it has to open and seal its session
 

@@ -17,6 +17,9 @@ from gateway.core.http.field_names import fold, has_meaning
 
 AUTHORIZATION = "Authorization"
 
+# In place of a scheme: what follows stands alone.
+NO_SCHEME = "none"
+
 # In the text of a cookie's value: where the token stands.
 _GAP = "{}"
 

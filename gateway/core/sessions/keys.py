@@ -37,6 +37,10 @@ SPELLED_PATTERN = re.compile(
     rb"(?:(?!lk_)[A-Za-z0-9_-]++\.[A-Za-z0-9_-]++\.)?(%b)" % KEY_PATTERN.pattern
 )
 
+# A word that may be base64 of a text with a key in it.
+_LONG_WORD = re.compile(rb"[A-Za-z0-9+/_-]{%d,}={0,2}" % (KEY_CHARACTERS * 4 // 3))
+_PLAIN_BASE64 = bytes.maketrans(b"-_", b"+/")
+
 # How often percent-encoding is undone to find a key. No server reads a text that is encoded more
 # often.
 _MAX_DECODINGS = 4
@@ -94,17 +98,26 @@ def holds_key(text: bytes) -> bool:
 def stands_in_authorization(value: bytes) -> bool:
     """Whether a key stands in a value of Authorization, of any scheme.
 
-    In Basic it may be the name or the password: many clients send their secret so (RFC 7617 §2).
+    It may be escaped, or in base64. In Basic it may be the name or the password: many clients send
+    their secret so (RFC 7617 §2).
     """
-    if KEY_PATTERN.search(value):
-        return True
-    scheme, _, credentials = value.strip().partition(b" ")
-    if scheme.lower() != b"basic":
-        return False
+    texts = (value, *(_from_base64(word) for word in _LONG_WORD.findall(value)))
+    return any(holds_key(text.replace(b"\\", b"")) for text in texts)
+
+
+def in_basic(credentials: bytes) -> list[bytes]:
+    """The keys that are the name or the password of Basic credentials."""
+    name, _, password = _from_base64(credentials.strip()).partition(b":")
+    return [key for key in map(bare, (name, password)) if KEY_PATTERN.fullmatch(key)]
+
+
+def _from_base64(text: bytes) -> bytes:
+    """The bytes of a text in base64 or base64url; none if it is neither."""
+    text = text.translate(_PLAIN_BASE64).rstrip(b"=")
     try:
-        return KEY_PATTERN.search(binascii.a2b_base64(credentials)) is not None
+        return binascii.a2b_base64(text + b"=" * (-len(text) % 4))
     except ValueError:
-        return False
+        return b""
 
 
 def session_id(key: Key) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # A request without a usable key gets it. One with several keys gets another status, because a login
 # would not help.
 _UNAUTHENTICATED = 401
+_BASIC_CHALLENGE = 'Basic realm="latchkey"'
 
 # The answer to `OPTIONS *`, and to an OPTIONS that goes no further (RFC 9110 §9.3.7).
 OPTIONS_FIELDS = {"Allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}
@@ -98,9 +99,19 @@ def refusal_for_caller(refused: Refused, head: RequestHead, route: Route) -> Ref
         if described is None or described.redirects:
             return Answered(_SEE_OTHER, fields, refused.event)
         refused.fields |= fields
+    if status == _UNAUTHENTICATED and route.access.asks_for_basic and not _is_browser(head):
+        challenge = refused.refusal.fields.get("WWW-Authenticate", "")
+        refused.fields["WWW-Authenticate"] = f"{challenge}, {_BASIC_CHALLENGE}"
     if route.access.cors is not None:
         refused.fields |= cors_fields(head, route.access.cors)
     return refused
+
+
+def _is_browser(head: RequestHead) -> bool:
+    """Whether a browser may have sent it, which would ask its user for a name and a password."""
+    agent = head.passed_value(b"user-agent") or ""
+    named = (head.passed_value(b"sec-fetch-mode"), head.passed_value(b"origin"))
+    return agent.startswith("Mozilla/") or any(named)
 
 
 def cors_fields(head: RequestHead, policy: Policy) -> dict[str, str]:

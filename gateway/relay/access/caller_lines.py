@@ -10,6 +10,7 @@ from gateway.core.sessions import keys
 from gateway.core.sessions.keys import KEY_PATTERN
 from gateway.core.sessions.refresh_keys import REFRESH_KEY_PATTERN
 from gateway.core.tokens import jwt_text
+from gateway.relay.access import own_authorization
 from gateway.relay.http1.request_head import RequestHead
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ def lines(head: RequestHead, route: Route, entry: ResolvedSession | None) -> byt
     """The field lines about a caller: its session, and how its key came.
 
     The key itself is among them, since endpoints open the session: to capture a token, or for what
-    a logout tells others. A login may bring an Authorization of its own (Basic, say), which is
-    passed on unless it holds a key.
+    a logout tells others. A client may bring an Authorization of its own (Basic, say), for the
+    backend's login.
     """
     added = _unread_line(head, entry)
     added += _refresh_lines(head)
@@ -30,9 +31,10 @@ def lines(head: RequestHead, route: Route, entry: ResolvedSession | None) -> byt
         added += caller_fields.line(caller_fields.LOGIN_STATES, b"; ".join(head.login_states))
     if route.action.whole is not None:
         added += caller_fields.line(caller_fields.CAPTURE, b"%d" % route.action.whole)
+    if own := own_authorization.line(head, route):
+        added += own if entry is None else _beside_token(own)
     if head.presented_key is None:
-        given = head.authorization or b""
-        return added if KEY_PATTERN.search(given) else added + given
+        return added
     if entry is not None:
         added += caller_fields.line(caller_fields.SESSION, entry.session.id.encode())
         if entry.session.sending:
@@ -41,6 +43,11 @@ def lines(head: RequestHead, route: Route, entry: ResolvedSession | None) -> byt
     if head.cookie is None:
         return added + caller_fields.line(caller_fields.CARRIER, caller_fields.BY_HEADER.encode())
     return added + _cookie_lines(head, entry)
+
+
+def _beside_token(own: bytes) -> bytes:
+    """The client's own Authorization under another name: the session's token has that one."""
+    return caller_fields.line(caller_fields.AUTHORIZATION, own.partition(b":")[2].strip())
 
 
 def _refresh_lines(head: RequestHead) -> bytes:

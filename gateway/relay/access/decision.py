@@ -111,7 +111,7 @@ class Decider:
                 entry,
                 b"",
                 ends,
-                self._verify_endpoint.answer(head, entry, route.action.send_token),
+                self._verify_endpoint.answer(head, route, entry),
             )
         if route.pool is None:
             return Forward(route, entry, b"", ends, refusals.NO_ROUTE)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gateway.core.http import refusals
 from gateway.core.http.field_names import ORIGINALS
 from gateway.core.logins import token_sending
-from gateway.core.logins.token_sending import TokenSending
+from gateway.relay.access import own_authorization
 from gateway.relay.access.peer import Peer
 from gateway.relay.access.route import Access, Action, Auth, Route
 from gateway.relay.http1.grammar import HEAD_END
@@ -65,19 +65,16 @@ class VerifyEndpoint:
         reader: RequestReader,
         *,
         identity: Iterable[str],
-        key_field: str | None,
-        token_fields: Iterable[str] = (),
+        key_fields: Iterable[str] = (),
     ) -> None:
         """Take the fields that every answer names.
 
         reader: reads a described request as one that came itself
         identity: the names of the fields that tell upstreams the subject
-        key_field: a field in which a key may come, beside Authorization
-        token_fields: the names of the fields in which upstreams get tokens
+        key_fields: the other fields in which keys come and upstreams get tokens
         """
         self._reader = reader
-        own = [] if key_field is None else [key_field]
-        named = {name.lower(): name for name in (*own, *token_fields, *identity)}
+        named = {name.lower(): name for name in (*key_fields, *identity)}
         self._blank = dict.fromkeys(["Authorization", "Cookie", *named.values()], "")
 
     def routes(self, path: str) -> list[Route]:
@@ -116,19 +113,17 @@ class VerifyEndpoint:
         described.upgrade = head.upgrade or _handshake(head)
         return described
 
-    def answer(
-        self, head: RequestHead, entry: ResolvedSession | None, sending: TokenSending | None
-    ) -> Answered:
+    def answer(self, head: RequestHead, route: Route, entry: ResolvedSession | None) -> Answered:
         """The answer "yes", with the fields that replace the client's own.
 
         It names every field, and an empty value removes one: some proxies pass on a client's field
         that the answer does not name. No field can put a token into the query.
-
-        sending: how the token goes upstream; None: as it came
         """
         fields, lines, added = {**self._blank, "Cache-Control": "no-store"}, head.passed, b""
-        if entry is not None:
-            added = entry.token_line
+        if entry is None:
+            added = own_authorization.line(head, route)
+        else:
+            sending, added = route.action.send_token, entry.token_line
             if sending is not None:
                 _, lines, added = token_sending.put(sending, entry.token, head.target, lines)
             elif entry.sending is not None:

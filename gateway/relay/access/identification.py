@@ -16,6 +16,7 @@ from gateway.core.sessions import keys
 from gateway.core.tokens.claims import BadToken
 from gateway.observe.events import Event
 from gateway.outbound.jwks import KeysUnavailable
+from gateway.relay.access import own_authorization
 from gateway.relay.access.key_cookies import KeyCookie, TrustedCookies
 from gateway.relay.access.route import Auth, Route
 from gateway.relay.http1.request_head import RequestHead
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from gateway.relay.access.jwt_callers import JwtCallers
     from gateway.relay.access.peer import Peer
     from gateway.store.sessions import Sessions
-
-_DOTS = 2  # in a JWT; a key has none
 
 # More cookies with different keys are not looked up. Only an attack makes a browser send so many.
 _MAX_KEYS = 8
@@ -78,13 +77,15 @@ class SessionFinder:
         Raises `Refused`, also when it is awaited. A coroutine in between would cost each look-up.
         """
         assert head.presented_key is not None
+        if not head.ambiguous and _brings_no_key(route, head):
+            return self._find_without(route, head, peer)
         if head.ambiguous or _contradicts_cookies(head):
             # A browser would send its cookies again and again.
             self._cookies.forget(head, peer)
             raise Refused(refusals.AMBIGUOUS_KEY, event=Event("refused", reason="ambiguous_key"))
         if head.disputed and head.cookie is not None:
             return self._choose(route, head, peer)
-        if route.access.accepts_jwt and _brings_jwt(head):
+        if route.access.accepts_jwt and own_authorization.brings_jwt(head):
             return self._verify(route, head.presented_key)
         return self._resolve(route, head, peer)
 
@@ -99,6 +100,20 @@ class SessionFinder:
             self._cookies.forget(head, peer)
         if not _counts_as_none(route, head):
             raise Refused(_REFUSALS[reason], event=_event(head.presented_key, reason))
+
+    async def _find_without(
+        self, route: Route, head: RequestHead, peer: Peer
+    ) -> ResolvedSession | None:
+        """The session of the cookies: what came in a field is none of the gateway's keys."""
+        head.presented_key, head.key_fields = None, ()
+        if not head.key_cookies:
+            return None
+        head.cookie, head.presented_key = head.key_cookies[0]
+        head.key_fields = (b"Cookie",)
+        head.disputed = len(set(head.key_cookies)) > 1
+        if head.disputed:
+            return await self._choose(route, head, peer)
+        return await self._resolve(route, head, peer)
 
     async def _resolve(self, route: Route, head: RequestHead, peer: Peer) -> ResolvedSession | None:
         assert head.presented_key is not None
@@ -206,18 +221,25 @@ def _refused(error: StoreUnavailable | RenewalFailed, presented_key: bytes) -> R
     return Refused(refusals.RENEWAL if isinstance(error, RenewalFailed) else refusals.STORE_DOWN)
 
 
+def _brings_no_key(route: Route, head: RequestHead) -> bool:
+    """Whether what a field presents as a key is nothing, or is for the upstream.
+
+    That is so on optional routes and at logins, but for a JWT that the gateway verifies.
+    """
+    assert head.presented_key is not None
+    if head.cookie is None and own_authorization.is_nothing(head.presented_key):
+        return True
+    if route.access.auth is not Auth.OPTIONAL and not route.is_login:
+        return False
+    if route.access.accepts_jwt and own_authorization.brings_jwt(head):
+        return False
+    return own_authorization.is_presented(head)
+
+
 def _contradicts_cookies(head: RequestHead) -> bool:
     """Whether a key came in a field, and another one in a cookie."""
     in_field = head.disputed and head.cookie is None
     return in_field and any(key != head.presented_key for _, key in head.key_cookies)
-
-
-def _brings_jwt(head: RequestHead) -> bool:
-    """Whether a JWT came in place of a key, as a bearer token (RFC 6750 §2.1)."""
-    presented_key, line = head.presented_key, head.authorization
-    if presented_key is None or line is None or presented_key.count(b".") != _DOTS:
-        return False
-    return head.cookie is None and line.rstrip().endswith(b" " + presented_key)
 
 
 def _counts_as_none(route: Route, head: RequestHead) -> bool:

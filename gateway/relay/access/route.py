@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from gateway.config.token_places import key_schemes
 from gateway.core.http import paths
 from gateway.core.http.cors import Policy
 from gateway.core.http.paths import BackendPaths
@@ -84,6 +85,7 @@ class Access:
     accepts_jwt: bool = False  # a caller may bring a JWT in place of a key
     login_page: str | None = None  # browsers without a session are sent there
     sends_all_to_login: bool = False  # programs as well
+    asks_for_basic: bool = False  # programs send their keys as Basic once they are asked to
     cors: Policy | None = None  # which other origins' pages may read the answers
 
     @classmethod
@@ -96,6 +98,7 @@ class Access:
             accepts_jwt=options.accept_jwt == "verify",
             login_page=None if options.on_unauthenticated == "401" else config.login_page,
             sends_all_to_login=options.on_unauthenticated == "login",
+            asks_for_basic="basic" in map(str.lower, key_schemes(config)),
             cors=Policy.of(options.cors or config.cors),
         )
 
@@ -220,6 +223,7 @@ class Route:
     at_logouts: tuple[BackendLogout, ...] = ()  # its upstream has these at this path
     watch: TokenWatch = UNWATCHED  # for JWTs in replies
     is_endpoint: bool = False  # the gateway itself answers
+    is_login: bool = False  # and answers logins
     verifies: bool = False  # the request describes another one, which is decided on
     identifies: bool = field(init=False)  # a key is looked up
     in_process: bool = field(init=False)  # leads to the gateway's own endpoints

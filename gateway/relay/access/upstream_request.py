@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core.http.forwarding import UNKNOWN
 from gateway.core.logins import token_sending
-from gateway.relay.access import caller_lines
+from gateway.relay.access import caller_lines, own_authorization
 from gateway.relay.http1 import request_ids
 from gateway.relay.http1.request_head import RequestHead
 
@@ -71,6 +71,8 @@ def request_head(
     parts += (b"X-Request-Id: ", request_id, b"\r\n", request_ids.traceparent(head, own_id))
     if entry is not None:
         parts += (token_line, entry.lines)
+    elif head.authorization is not None and not route.in_process:
+        parts.append(own_authorization.line(head, route))
     if route.in_process:
         parts.append(caller_lines.lines(head, route, entry))
     parts.append(b"\r\n")

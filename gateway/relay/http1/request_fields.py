@@ -74,15 +74,6 @@ def transfer_encoding(head: RequestHead, name: bytes, line: bytes) -> None:
     head.chunked = True
 
 
-def key_field(head: RequestHead, name: bytes, line: bytes) -> None:
-    value = keys.bare(grammar.value(line, name))
-    if head.presented_key is not None:
-        _compare(head, head.presented_key, value)
-    if head.presented_key is None or head.cookie is not None:
-        head.key_fields = (name,)
-    head.presented_key, head.cookie = value, None
-
-
 def authorization(head: RequestHead, name: bytes, line: bytes) -> None:
     value = grammar.value(line, name)
     if head.authorization is not None:
@@ -96,6 +87,18 @@ def authorization(head: RequestHead, name: bytes, line: bytes) -> None:
         if head.presented_key is not None:
             _compare(head, head.presented_key, presented_key)
         head.presented_key, head.cookie, head.key_fields = presented_key, None, ()
+
+
+def take(head: RequestHead, presented_key: bytes, key_fields: tuple[bytes, ...]) -> None:
+    """Take what a field presents as a key.
+
+    key_fields: the field that held it, if not Authorization
+    """
+    if head.presented_key is not None:
+        _compare(head, head.presented_key, presented_key)
+    if head.presented_key is None or head.cookie is not None:
+        head.key_fields = key_fields
+    head.presented_key, head.cookie = presented_key, None
 
 
 def _compare(head: RequestHead, earlier: bytes, presented_key: bytes) -> None:

@@ -26,6 +26,7 @@ from gateway.core.sessions.keys import KEY_PATTERN, holds_key
 from gateway.core.sessions.refresh_keys import REFRESH_KEY_PATTERN
 from gateway.relay.http1 import grammar, request_fields
 from gateway.relay.http1.field_rules import FieldRules
+from gateway.relay.http1.key_fields import KeyFields
 from gateway.relay.http1.request_fields import Rule
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.outcomes import Refused
@@ -50,7 +51,7 @@ class RequestReader:
         instance: str,
         identity: Iterable[str],
         max_fields: int,
-        key_field: str | None = None,
+        key_fields: KeyFields | None = None,
         token_fields: Iterable[str] = (),
     ) -> None:
         """Take the rules of one gateway.
@@ -58,7 +59,7 @@ class RequestReader:
         instance: tells this gateway's `Via` from another's
         identity: the names of the fields that tell upstreams the subject
         max_fields: the number of lines that a head may have
-        key_field: a field in which a key may come, beside Authorization
+        key_fields: the rules of the fields in which a key may come; None: bearer keys alone
         token_fields: the fields in which upstreams get tokens; no trailer has such a name
         """
         self._max_fields = max_fields
@@ -71,7 +72,7 @@ class RequestReader:
             b"content-length": request_fields.content_length,
             b"transfer-encoding": request_fields.transfer_encoding,
             b"connection": grammar.connection,
-            b"authorization": request_fields.authorization,
+            **(key_fields or KeyFields(schemes=("Bearer",))).rules,
             b"cookie": request_fields.cookie,
             b"expect": request_fields.expect,
             b"upgrade": request_fields.upgrade,
@@ -80,8 +81,6 @@ class RequestReader:
             b"traceparent": request_fields.traceparent,
             b"max-forwards": request_fields.max_forwards,
         }
-        if key_field is not None:
-            self._by_name[key_field.lower().encode()] = request_fields.key_field
         self._token_fields = frozenset(fold(name.encode()) for name in token_fields)
         self._read_folded = {fold(name) for name in self._by_name}
         self._rules = FieldRules(self._classify)

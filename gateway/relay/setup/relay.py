@@ -14,7 +14,7 @@ from gateway.config.login_places import (
     shortest_idle_timeout,
 )
 from gateway.config.realms import CALLERS, realms
-from gateway.config.token_places import token_fields
+from gateway.config.token_places import key_schemes, token_fields
 from gateway.core.http.forwarding import Trusted
 from gateway.core.http.refusals import Refusal
 from gateway.core.http.shares import Shares
@@ -33,6 +33,7 @@ from gateway.relay.access.route_table import RouteTable
 from gateway.relay.client.connection import ClientConnection
 from gateway.relay.exchange.context import Context
 from gateway.relay.exchange.exchange import Exchange
+from gateway.relay.http1.key_fields import KeyFields
 from gateway.relay.http1.request_ids import RequestIds
 from gateway.relay.http1.request_reader import RequestReader
 from gateway.relay.logouts.live_sessions import LiveSessions
@@ -85,14 +86,15 @@ def build_relay(
         instance=instance,
         identity=config.identity,
         max_fields=config.limits.fields,
-        key_field=config.keys.field,
+        key_fields=KeyFields(
+            schemes=key_schemes(config), fields=config.keys.field, maybe=token_fields(config)
+        ),
         token_fields=token_fields(config),
     )
     verify_endpoint = VerifyEndpoint(
         requests,
         identity=config.identity,
-        key_field=config.keys.field,
-        token_fields=token_fields(config),
+        key_fields=(*config.keys.field, *token_fields(config)),
     )
     load = _load(config, clients)
     cookies = _trusted_cookies(config)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.config.login_places import backend_paths, logout_paths, max_bodies
 from gateway.config.own_tokens import minter
-from gateway.config.token_places import token_sending
+from gateway.config.token_places import token_fields, token_sending
 from gateway.core.http.addresses import share_a_server
 from gateway.core.http.cors import Policy
 from gateway.core.http.paths import BackendPaths
@@ -48,8 +48,10 @@ class RouteBuilder:
         self._captures = captures
         self._minter = minter(config)
         self._tokens: dict[tuple[Any, ...], RouteTokens] = {}
-        named = [] if config.keys.field is None else [config.keys.field.encode()]
+        named = [name.encode() for name in (*config.keys.field, *token_fields(config))]
+        named = list({name.lower(): name for name in named}.values())
         self._key_fields = (b"Cookie", *named)
+        self._login_paths = {path.path for login in config.login for path in login.paths}
         self._guarded = _reached(config, backend_paths(config))
         self.logins = _anywhere(backend_paths(config))
         self._logouts: dict[str, tuple[BackendLogout, ...]] = dict.fromkeys(config.upstreams, ())
@@ -126,6 +128,7 @@ class RouteBuilder:
             ),
             pool=self._pools.endpoint(connect),
             is_endpoint=True,
+            is_login=path in self._login_paths,
         )
 
 

@@ -1,0 +1,61 @@
+"""The client's own Authorization: for the upstream, and none of the gateway's business.
+
+It is Basic, Digest, the signature of a request, or a bearer token of another kind. It goes upstream
+where no session is required and none is there, and to a backend's login.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.core.sessions import keys
+from gateway.relay.http1.request_head import RequestHead
+
+if TYPE_CHECKING:
+    from gateway.relay.access.route import Route
+
+# What frontends write that have no key: the texts of JavaScript for nothing.
+_NOTHING = frozenset({b"", b"null", b"undefined"})
+
+_DOTS = 2  # in a JWT; a key has none
+
+
+def line(head: RequestHead, route: Route) -> bytes:
+    """The field line; empty if there is none, several, or one with a key in it.
+
+    A JWT that the gateway was to verify is not passed on.
+    """
+    given = head.authorization
+    if given is None or head.ambiguous or b"authorization" in head.named:
+        return b""
+    if route.access.accepts_jwt and brings_jwt(head):
+        return b""
+    value = given.partition(b":")[2].strip(b" \t\r\n")
+    scheme, _, rest = value.partition(b" ")
+    if (scheme.lower() == b"bearer" and rest in _NOTHING) or keys.stands_in_authorization(value):
+        return b""
+    return given
+
+
+def is_nothing(presented_key: bytes) -> bool:
+    """Whether a frontend without a key has sent this in place of one."""
+    return presented_key in _NOTHING
+
+
+def is_presented(head: RequestHead) -> bool:
+    """Whether the client presents a bearer token of its own as a key.
+
+    What begins like a key counts as one that is broken.
+    """
+    presented_key = head.presented_key
+    if presented_key is None or head.cookie is not None or head.key_fields:
+        return False
+    return head.authorization is not None and not presented_key.startswith(keys.PREFIX.encode())
+
+
+def brings_jwt(head: RequestHead) -> bool:
+    """Whether a JWT came in place of a key, as a bearer token (RFC 6750 §2.1)."""
+    presented_key, line = head.presented_key, head.authorization
+    if presented_key is None or line is None or presented_key.count(b".") != _DOTS:
+        return False
+    return head.cookie is None and line.rstrip().endswith(b" " + presented_key)
