@@ -3,8 +3,8 @@
 * `exchange` is the life: decide → pass on → answer → end. `context` is what all exchanges share.
 * `upload` sends the request: its head, its `request_body`, asked for by an `expectation`.
 * `delivery` brings the answer back; `tunnel` passes bytes both ways after a switch of protocols.
-* `token_retry` seeks another token, and `logout` ends sessions, before a request or its answer goes
-  on.
+* `held_answer` has an answer wait: `token_retry` seeks another token for the request, or `logout`
+  ends sessions.
 * `record` and `events` are what is told of a request.
 
 `client_side` and `exchange_side` say what the parts know of a client's connection and of their

@@ -6,7 +6,6 @@ token for the request, or until the session that it ends has ended.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -16,12 +15,11 @@ from gateway.relay.access.decision import Forward
 from gateway.relay.access.token_watch import Inspection, TokenFound, TokenWatch
 from gateway.relay.answers import framing, heads
 from gateway.relay.answers.framing import CHUNKED, CLOSE, DROPPED, LENGTH
-from gateway.relay.exchange import logout, token_retry
 from gateway.relay.exchange.exchange_side import ExchangeSide
+from gateway.relay.exchange.held_answer import HeldAnswer
 from gateway.relay.exchange.tunnel import Tunnel
 from gateway.relay.http1 import bodies
 from gateway.relay.http1.response_head import ResponseHead
-from gateway.relay.logouts import backend_logouts
 
 if TYPE_CHECKING:
     from gateway.relay.upstream.connection import UpstreamConnection
@@ -149,6 +147,13 @@ class Delivery:
     def update_reading(self) -> None:
         self._exchange.client.update_reading()
 
+    def withholds(self, response: ResponseHead) -> bool:
+        """Whether the answer is held back.
+
+        It is while another token is sought, or while the session ends by it.
+        """
+        return HeldAnswer(self._exchange, self._forward, self._upstream).has_to_wait(response)
+
     # An answer that is looked at for tokens.
 
     def _inspect(self, watch: TokenWatch, response: ResponseHead) -> None:
@@ -182,72 +187,6 @@ class Delivery:
         """
         self._exchange.fail(refusals.TOKEN_IN_REPLY)
         self._inspection, self._framing, self._head = None, DROPPED, b""
-
-    # An answer that is held back.
-
-    def withholds(self, response: ResponseHead) -> bool:
-        """Whether the answer is held back.
-
-        It is while another token is sought, or while the session ends by it.
-        """
-        if self._exchange.logs_out:
-            return False
-        if response.status == 401 and self._seeks_token():
-            return True
-        return bool(self.head.key_cookies) and self._logs_out(response)
-
-    def _seeks_token(self) -> bool:
-        """Seek another token for a refused one, once a request.
-
-        False if there can be none.
-        """
-        exchange = self._exchange
-        is_first, exchange.has_sought_token = not exchange.has_sought_token, True
-        exchange.suspended = token_retry.seek(
-            exchange.context,
-            self._forward,
-            self.head,
-            exchange.client.peer,
-            exchange.own_id,
-            is_first=is_first,
-        )
-        if exchange.suspended is None:
-            return False
-        exchange.suspended.then(self._token_found, self._token_failed)
-        return True
-
-    def _token_found(self, forward: Forward | None) -> None:
-        """Send the request once more. Without another token, release the answer."""
-        exchange = self._exchange
-        exchange.suspended = None
-        if exchange.is_over:
-            return
-        if forward is None:
-            self._upstream.release_answer()
-        else:
-            exchange.send_again(forward)
-
-    def _token_failed(self, error: BaseException) -> None:
-        if not isinstance(error, asyncio.CancelledError):
-            self._exchange.context.log.error("a token cannot be renewed", exc_info=error)
-            self._token_found(None)
-
-    def _logs_out(self, response: ResponseHead) -> bool:
-        """End the sessions of all keys that came, if the answer logs out.
-
-        It does if it deletes a cookie with one of the keys. False if it does not.
-        """
-        head, cookies = self.head, self._exchange.context.cookies
-        deletions = backend_logouts.deletions(self._forward, head, response, cookies)
-        if deletions is None:
-            return False
-
-        def release() -> None:
-            head.deletions = tuple(dict.fromkeys((*deletions, *head.deletions)))
-            self._upstream.release_answer()
-
-        logout.log_out(self._exchange, head.session_ids, "cookie", then=release)
-        return True
 
     # An answer that opens a tunnel.
 
