@@ -5,9 +5,10 @@ browsers forget it.
 import pytest
 
 from gateway.core.sessions import keys
-from tests.conftest import Start, json_answer
+from tests.conftest import Start, json_answer, token_of
 from tests.support.gateway import Gateway
-from tests.support.raw import Upstream, always, ask, request, set_cookies, status
+from tests.support.raw import Client, Upstream, always, ask, request, set_cookies, status
+from tests.wire.vectors import cases
 
 DEAD = keys.new_key(bytes(range(32))).reveal()
 MISTYPED = DEAD[:-1] + ("A" if DEAD[-1] != "A" else "B")
@@ -20,12 +21,24 @@ VERIFY = "/.well-known/latchkey/verify"
 def site(start: Start, upstream: Upstream) -> Gateway:
     """A gateway whose backend hands its token out in a cookie; browsers log in at a page."""
     return start(
-        upstreams={"shop": upstream.url},
+        upstreams={"shop": upstream.url, "nowhere": "http://127.0.0.1:1"},
         login={"kind": "backend", "path": "/login", "upstream": "shop", "token": "cookie:sid"},
         login_page="/public/login",
         trusted_proxies="127.0.0.1",
         verify={},
+        whoami={"path": "/whoami"},
+        guessing={"per_address": 1, "per_account": 0, "delay_after": 0},
+        timeouts={"connect": 1},
         routes=[
+            {"path": "/gone/*", "upstream": "nowhere", "auth": "optional"},
+            {"path": "/ws/*", "upstream": "shop", "auth": "optional", "websocket": True},
+            {
+                "path": "/sign-up",
+                "upstream": "shop",
+                "auth": "optional",
+                "captures": "cookie:sid",
+            },
+            {"path": "/renew", "upstream": "shop", "captures": "cookie:sid"},
             {"path": "/api/*", "upstream": "shop"},
             {"path": "/maybe/*", "upstream": "shop", "auth": "optional"},
             {"path": "/public/*", "upstream": "shop", "auth": "public"},
@@ -142,3 +155,78 @@ def test_a_proxy_that_asks(site: Gateway) -> None:
     assert (status(answer), place("sid", "/") in forgotten(answer)) == (401, True)
     answer = about(site, "/api/x", f"Cookie: sid={DEAD}", "Sec-Fetch-Mode: navigate")
     assert (status(answer), place("sid", "/") in forgotten(answer)) == (303, True)
+
+
+# Wherever else it comes.
+
+UPGRADE = (
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-Fetch-Site: same-origin",
+)
+OPENED = b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+REFUSED = json_answer("401 Unauthorized", {"detail": "wrong password"})
+
+
+@cases(
+    "line",
+    {
+        "the list of sessions": ("GET /sessions", 401),
+        "one session": ("DELETE /sessions/x", 401),
+        "whoami": ("GET /whoami", 401),
+        "a logout": ("POST /logout", 204),
+        "a logout of all": ("POST /logout?scope=all", 401),
+        "a method that the list has not": ("PUT /sessions", 405),
+        "a login that fails": ("POST /login", 401),
+        "an upstream that is away": ("GET /gone/x", 502),
+        "a route where sessions begin": ("POST /sign-up", 401),
+        "a route that captures": ("POST /renew", 401),
+    },
+    "expected",
+)
+def test_every_answer_has_the_browser_forget_it(
+    site: Gateway, shop: Upstream, line: str, expected: int
+) -> None:
+    """Also the gateway's own answers; each deletion once."""
+    shop.clear(always(REFUSED))
+    answer = send(site, line, f"Cookie: sid={DEAD}", "Sec-Fetch-Site: same-origin")
+    found = forgotten(answer)
+    assert (status(answer), place("sid", "/") in found) == (expected, True)
+    assert len(found) == len(set(found))
+    assert b"lk_" not in shop.got
+
+
+def test_a_login_that_is_throttled(site: Gateway, shop: Upstream) -> None:
+    """429, and the cookie goes all the same."""
+    shop.clear(always(REFUSED))
+    for _ in range(3):
+        answer = send(site, "POST /login", f"Cookie: sid={DEAD}", "X-Forwarded-For: 192.0.2.9")
+    assert (status(answer), place("sid", "/") in forgotten(answer)) == (429, True)
+
+
+@pytest.mark.parametrize("line", ["POST /login", "POST /sign-up"])
+def test_the_cookie_of_a_new_key_stays(site: Gateway, shop: Upstream, line: str) -> None:
+    """The dead one is in other places, if anywhere: the answer deletes it there alone."""
+    setting = f"Set-Cookie: sid={token_of('alice')}; Path=/; HttpOnly"
+    shop.clear(always(json_answer("200 OK", {}, setting)))
+    own, address = "Sec-Fetch-Site: same-origin", "X-Forwarded-For: 192.0.2.10"
+    answer = send(site, line, f"Cookie: sid={DEAD}", own, address)
+    values = set_cookies(answer)
+    [key] = [value for value in values if value.startswith("sid=lk_")]
+    assert (status(answer), key.endswith("; Path=/; HttpOnly")) == (200, True)
+    deleted = [value for value in values if value != key]
+    assert place("sid", "/", "shop.example") in deleted
+    assert place("sid", "/") not in deleted
+
+
+@pytest.mark.parametrize(("reply", "expected"), [(OPENED, 101), (REFUSED, 401)])
+def test_a_websocket(site: Gateway, shop: Upstream, reply: bytes, expected: int) -> None:
+    """With the 101 that opens it, and with a refusal."""
+    shop.clear(always(reply))
+    asked = request("GET /ws/x", f"Cookie: sid={DEAD}", *UPGRADE, host="www.shop.example")
+    with Client(site.port) as client:
+        client.send(asked.replace(b"Connection: close\r\n", b""))
+        answer = client.head()
+    assert (status(answer), place("sid", "/") in forgotten(answer)) == (expected, True)

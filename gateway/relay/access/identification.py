@@ -95,8 +95,7 @@ class SessionFinder:
         Either way the browser is told to forget the cookie. `reason` is for operators.
         """
         assert head.presented_key is not None
-        # The endpoints set cookies themselves, and so do routes where sessions begin.
-        if head.cookie is not None and reason not in _KEPT and not route.begins_sessions:
+        if head.cookie is not None and reason not in _KEPT:
             self._cookies.forget(head, peer)
         if not _counts_as_none(route, head):
             raise Refused(_REFUSALS[reason], event=_event(head.presented_key, reason))

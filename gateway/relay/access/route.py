@@ -227,14 +227,12 @@ class Route:
     verifies: bool = False  # the request describes another one, which is decided on
     identifies: bool = field(init=False)  # a key is looked up
     in_process: bool = field(init=False)  # leads to the gateway's own endpoints
-    begins_sessions: bool = field(init=False)  # its answers may set a cookie with a key
     rewrites: bool = field(init=False)  # the target changes on its way upstream
     label: bytes = field(init=False)  # the name, for the log
 
     def __post_init__(self) -> None:
         self.identifies = self.access.auth is not Auth.PUBLIC
         self.in_process = self.is_endpoint or self.action.whole is not None
-        self.begins_sessions = self.in_process and self.access.auth is not Auth.REQUIRED
         self.rewrites = self.is_endpoint or bool(self.action.strip_prefix)
         self.label = self.name.encode()
 

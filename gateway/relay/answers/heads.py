@@ -8,9 +8,9 @@ out.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from gateway.core.http import shared_caches
+from gateway.core.http import set_cookies, shared_caches
 from gateway.core.http.cors import PREFIX as CORS
 from gateway.relay.access import browsers
 from gateway.relay.access.decision import Forward
@@ -54,7 +54,7 @@ def final_head(
         b"\r\n",
     ]
     if request.deletions:
-        parts += [b"Set-Cookie: %b\r\n" % value.encode() for value in request.deletions]
+        parts += _deletion_lines(response, request, forward)
     if close:
         parts.append(b"Connection: close\r\n")
     elif request.old:
@@ -71,14 +71,29 @@ def interim_head(response: ResponseHead, request: RequestHead, forward: Forward)
 
 def upgraded_head(response: ResponseHead, request: RequestHead, forward: Forward) -> bytes:
     """The 101 that opens a tunnel (RFC 9110 §7.8)."""
+    lines = [_passed_lines(response, request, forward)]
+    if request.deletions:
+        lines += _deletion_lines(response, request, forward)
     return (
         b"HTTP/1.1 101%b\r\n%bConnection: Upgrade\r\nUpgrade: %b\r\nVia: 1.1 latchkey\r\n\r\n"
-        % (
-            response.reason,
-            _passed_lines(response, request, forward),
-            response.upgrade or b"",
-        )
+        % (response.reason, b"".join(lines), response.upgrade or b"")
     )
+
+
+def _deletion_lines(response: ResponseHead, request: RequestHead, forward: Forward) -> list[bytes]:
+    """The lines by which the browser forgets cookies with dead keys.
+
+    Not those that the gateway's endpoints set anew, and none in an answer that caches keep for all.
+    """
+    values: Iterable[str] = request.deletions
+    if forward.route.in_process:
+        if any(b"public" in line for line in response.for_caches):
+            return []
+        path = request.path.decode("latin-1")
+        lines = (line.partition(b":")[2].decode("latin-1") for line in response.set_cookies)
+        put = {set_cookies.place(value.strip(), path) for value in lines}
+        values = [value for value in values if set_cookies.place(value, path) not in put]
+    return [b"Set-Cookie: %b\r\n" % value.encode() for value in values]
 
 
 def hidden_token(forward: Forward) -> bytes | None:
