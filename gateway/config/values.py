@@ -164,9 +164,10 @@ def _origin(value: str) -> str:
 
 
 def _claim_name(value: str) -> str:
-    if value in REGISTERED:
+    address = _claim_address(value)
+    if claim_names.path_of(address)[0] in REGISTERED:
         raise ValueError("is a claim that the gateway sets itself")
-    return value
+    return address
 
 
 def _claim_place_text(value: str) -> str:

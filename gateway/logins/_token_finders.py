@@ -121,7 +121,7 @@ class OpaqueFinder(TokenFinder):
         else:
             said = await self._userinfo(reply, found, host)
             name = _name_in(said, self._config.subject, None)
-            kept = said_claims.chosen(said, self._config.claims) if self._config.claims else said
+            kept = claim_names.chosen(said, self._config.claims) if self._config.claims else said
         return HandedOut(found, Claims(kept, expires), name, self._claims_text(kept))
 
     def _expiry(self, said: Mapping[str, Any], found: Found, now: float) -> float | None:
@@ -143,7 +143,7 @@ class OpaqueFinder(TokenFinder):
             return {name: said[name] for name in said if name != said_claims.GRAPHQL_DATA}
         for name in names:
             _require_own_name(name, sent)
-        return said_claims.chosen(said, names)
+        return claim_names.chosen(said, names)
 
     def _claims_text(self, claims: Mapping[str, Any]) -> bytes:
         text = said_claims.text_of(claims)

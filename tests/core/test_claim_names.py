@@ -52,3 +52,15 @@ def test_a_claim_is_found(name: str, expected: object) -> None:
 def test_a_name_has_one_spelling(name: str, expected: str) -> None:
     """So `/sub` is the subject with its realm, too."""
     assert claim_names.plain(name) == expected
+
+
+def test_chosen_claims_keep_their_places() -> None:
+    """What is missing is left out, and a name inside of a chosen text is none."""
+    names = ("role", "/user/id", "realm_access.roles", "missing", "user.name", "/role/x", "/user/x")
+    assert claim_names.chosen(CLAIMS, names) == {
+        "role": "admin",
+        "user": {"id": 7},
+        "realm_access": {"roles": ["staff", "owner"]},
+        "user.name": "literal",
+    }
+    assert claim_names.chosen(CLAIMS, ("user", "/user/id")) == {"user": CLAIMS["user"]}

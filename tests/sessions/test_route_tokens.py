@@ -24,9 +24,11 @@ LIFE = 4  # of the shop's tokens, in seconds
 
 CLOSING = b"GET %b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
+SHOWN = ["role", "/user/role"]
+
 ROUTES: list[dict[str, Any]] = [
     {"path": "/api/*", "upstream": "api"},
-    {"path": "/api/shop/*", "token": {"audience": "shop", "claims": ["role"], "lifetime": LIFE}},
+    {"path": "/api/shop/*", "token": {"audience": "shop", "claims": SHOWN, "lifetime": LIFE}},
     {"path": "/api/bare/*", "token": {"audience": ["a", "b"], "claims": []}},
     {"path": "/api/all/*", "token": {"audience": "all"}},
     {"path": "/api/maybe/*", "token": {"audience": "maybe"}, "auth": "optional"},
@@ -49,7 +51,12 @@ def sections(backend: Verifying, **more: Any) -> dict[str, Any]:
             "kind": "mint",
             "path": "/login",
             "upstream": "api",
-            "claims": {"sub": "/user/id", "role": "/user/role", "name": "/user/id"},
+            "claims": {
+                "sub": "/user/id",
+                "role": "/user/role",
+                "name": "/user/id",
+                "user": "/user",
+            },
         },
         "verify": {},
         "routes": [{"upstream": "api", **route} for route in ROUTES],
@@ -89,6 +96,7 @@ def test_each_upstream_gets_its_own(running: Gateway, backend: Verifying) -> Non
         "user",
         False,
     )
+    assert shop["user"] == {"role": "user"}
     assert shop["exp"] <= time.time() + LIFE
     bare = said(backend, running, key, "/api/bare/x", "b")
     assert bare["aud"] == ["a", "b"]

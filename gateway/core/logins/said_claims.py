@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from gateway.core import json_text
@@ -11,7 +11,6 @@ from gateway.core.json_text import NotJson
 from gateway.core.logins import reply_rewriting
 from gateway.core.logins.replies import Reply, UnreadableReply
 from gateway.core.logins.reply_tokens import Found
-from gateway.core.sessions import claim_names
 
 # In bytes of JSON. The session keeps the claims, and is read with each look-up.
 MAX_BYTES = 4096
@@ -39,24 +38,6 @@ def document(reply: Reply) -> dict[str, Any]:
 def without_tokens(reply: Reply, found: Found) -> Reply:
     """The reply without the token and without others. Raises `UnreadableReply`."""
     return reply_rewriting.swap(reply, found, "")
-
-
-def chosen(said: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """The claims of these names alone, each at its own place."""
-    kept: dict[str, Any] = {}
-    for name in names:
-        value = claim_names.find(said, name)
-        if value is None:
-            continue
-        *outer, last = (name,) if said.get(name) is not None else claim_names.path_of(name)
-        inner: Any = kept
-        for part in outer:
-            inner = inner.setdefault(part, {})
-            if not isinstance(inner, dict):
-                break
-        else:
-            inner[last] = value
-    return kept
 
 
 def text_of(claims: Mapping[str, Any]) -> bytes | None:

@@ -7,7 +7,7 @@ first, so `https://shop.example/roles` and `com.example.roles` are found as they
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +24,24 @@ def find(claims: Mapping[str, Any], name: str) -> Any:
     """The claim of this name; None if there is none."""
     found = claims.get(name)
     return _found_inside(claims, name) if found is None else found
+
+
+def chosen(claims: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The claims of these names alone, each at its own place."""
+    kept: dict[str, Any] = {}
+    for name in names:
+        value = find(claims, name)
+        if value is None:
+            continue
+        *outer, last = (name,) if claims.get(name) is not None else path_of(name)
+        inner: Any = kept
+        for part in outer:
+            inner = inner.setdefault(part, {})
+            if not isinstance(inner, dict):
+                break
+        else:
+            inner[last] = value
+    return kept
 
 
 def plain(name: str) -> str:

@@ -101,7 +101,8 @@ class Session:
         has no such claim, or names no subject.
         """
         if name != SUBJECT:
-            return claim_names.find(self.claims, name)
+            found = self.claims.get(name)
+            return claim_names.find(self.claims, name) if found is None else found
         return None if subjects.is_unnamed(self.subject) else self.subject
 
     @property

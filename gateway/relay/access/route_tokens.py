@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from gateway.core.sessions import claim_names
 from gateway.core.sessions.session import renewal_time
 from gateway.core.tokens.claims import RENEWED_BEFORE
 from gateway.store.near_cache import make_room
@@ -56,12 +57,9 @@ class RouteTokens:
     def _minted(self, entry: ResolvedSession, now: float) -> ResolvedSession:
         session = entry.session
         claims = session.claims
-        names = (
-            claims if self._claims is None else [name for name in self._claims if name in claims]
-        )
         minted = self._minter.mint(
             session.subject,
-            {name: claims[name] for name in names},
+            claims if self._claims is None else claim_names.chosen(claims, self._claims),
             now=now,
             jti=secrets.token_hex(16),
             audience=self._audience,
