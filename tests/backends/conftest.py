@@ -62,7 +62,7 @@ def site(
             **configuration(request.path.name, f"http://127.0.0.1:{port}"),
         ) as front,
     ):
-        yield Site(front, port)
+        yield Site(front, port, backend.scheme)
 
 
 def _program(

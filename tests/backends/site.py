@@ -21,10 +21,12 @@ class Backend:
     folder: its code, in `apps`; a copy of it is the working folder.
     command: begins with `python`, `node` or `java`, which Maven builds. `{port}` and the variable
         PORT are its port.
+    scheme: what its frontends write before a token in `Authorization`.
     """
 
     folder: str
     command: str
+    scheme: str = "Bearer"
 
 
 @dataclass(frozen=True)

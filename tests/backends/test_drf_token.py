@@ -2,12 +2,12 @@
 
 from tests.backends.site import Backend, Site
 
-BACKEND = Backend("drf_token", "python -m tests.backends.serve_django {port}")
+BACKEND = Backend("drf_token", "python -m tests.backends.serve_django {port}", "Token")
 ALICE = {"username": "alice", "password": "alice's password"}
 
 
 def test_log_in_call_and_log_out(site: Site) -> None:
-    """The frontend gets a key, the backend its token behind `Token`; a logout ends that device."""
+    """The frontend's `Token` is a key, the backend's its token; a logout ends that device."""
     token = site.ask("POST", "/api-token-auth/", data=ALICE, directly=True).json["token"]
     assert len(token) == 40
     keys = [site.ask("POST", "/api-token-auth/", data=ALICE).json["token"] for _ in range(2)]

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from tests.backends.site import Backend, Site
 
-BACKEND = Backend("knox", "python -m tests.backends.serve_django {port}")
+BACKEND = Backend("knox", "python -m tests.backends.serve_django {port}", "Token")
 ALICE = {"username": "alice", "password": "alice's password"}
 
 
