@@ -22,6 +22,8 @@ OPAQUE = "9944b09199c62bcf9418ad846dd0e4bbdfc6ee4b"
         ({"token": 1}, "/token", "at /token stands a number"),
         ({"token": True}, "/token", "at /token stands true or false"),
         ({"token": None}, "/token", "at /token stands nothing"),
+        ({"token": " "}, "/token", "at /token stands an empty text"),
+        ({"data": {"key": OPAQUE}}, "/token", "JWTs: none; other texts named as tokens: /data/key"),
         ({"data": {"access": ACCESS}}, "/token", "nothing; JWTs: /data/access"),
         ({"a": [ACCESS], "b": OTHER}, "/token", "JWTs: /a/0, /b"),
         ({"a secret": ACCESS}, "/token", "JWTs: /…"),

@@ -45,6 +45,9 @@ class Backend:
     async def switch(self, request: web.Request) -> web.Response:
         return self.issue(self.gives or self._user(request), names=True)
 
+    async def signup(self, request: web.Request) -> web.Response:
+        return self.issue((await request.json())["name"], names=True)
+
     async def userinfo(self, request: web.Request) -> web.Response:
         self.asked += 1
         user = self._user(request)
@@ -65,6 +68,7 @@ def running_backend() -> Iterator[Backend]:
         app.router.add_post(f"{prefix}/login", backend.login)
         app.router.add_post(f"{prefix}/refresh", backend.renew)
         app.router.add_post(f"{prefix}/switch", backend.switch)
+    app.router.add_post("/signup", backend.signup)
     app.router.add_get("/me", backend.userinfo)
     app.router.add_get("/api/call", backend.call)
     with serving(app) as backend.url:
@@ -103,6 +107,13 @@ def gate(start: Start, running_backend: Backend) -> Gateway:
         routes=[
             {"path": "/api/*", "upstream": "api"},
             {"path": "/switch", "upstream": "api", "captures": "/token"},
+            {
+                "path": "/signup",
+                "upstream": "api",
+                "captures": "/token",
+                "auth": "optional",
+                "login": "/login",
+            },
         ],
     )
 
@@ -163,6 +174,17 @@ def test_a_captured_token(gate: Gateway, backend: Backend, prefix: str) -> None:
     code, shown = send(gate, "POST", "/switch", key)
     assert (code, shown["reason"]) == (502, "other_subject")
     assert send(gate, "GET", "/api/call", key)[1]["user"] == "alice"
+
+
+def test_a_captured_token_begins_a_session(gate: Gateway, backend: Backend) -> None:
+    """As at its login: with the user and the claims that the reply names."""
+    code, shown = send(gate, "POST", "/signup", name="carol")
+    assert (code, shown["user"]["name"]) == (200, "carol")
+    assert send(gate, "GET", "/api/call", shown["token"])[1] == {
+        "user": "carol",
+        "X-User-Id": "plain:carol",
+        "X-Role": "role of carol",
+    }
 
 
 def test_userinfo_is_asked_once_for_each_token(gate: Gateway, backend: Backend) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.core import json_text
 from gateway.core.json_text import NotJson, pointed
-from gateway.core.logins import opaque_tokens
+from gateway.core.logins import opaque_tokens, token_names
 from gateway.core.logins.replies import Reply, UnreadableReply, field_and_cookie
 from gateway.core.logins.token_places import Cookie, Header, JsonPointer, TokenPlace
 from gateway.core.tokens import jwt_text
@@ -25,7 +25,9 @@ def without_token(reply: Reply, place: TokenPlace) -> str:
     """What stands at the place of a reply without a token, and where JWTs stand."""
     there = _stands_at(reply, place)
     found = list(islice(places_of_jwts(reply), _MAX_SHOWN))
-    return f"{there}; JWTs: {', '.join(found) or 'none'}"
+    hint = f"{there}; JWTs: {', '.join(found) or 'none'}"
+    opaque = [] if found else list(islice(_places_of_opaque(reply), _MAX_SHOWN))
+    return f"{hint}; other texts named as tokens: {', '.join(opaque)}" if opaque else hint
 
 
 def places_of_jwts(reply: Reply) -> Iterator[str]:
@@ -43,6 +45,18 @@ def places_of_jwts(reply: Reply) -> Iterator[str]:
         if jwt_text.first(line[1]):
             name, cookie = field_and_cookie(line)
             yield f"cookie:{_shown(cookie)}" if cookie else f"header:{_shown(name)}"
+
+
+def _places_of_opaque(reply: Reply) -> Iterator[str]:
+    """The places of texts that may be opaque tokens, by their names."""
+    try:
+        strings = reply.strings()
+    except (NotJson, UnreadableReply):
+        return
+    for string in strings:
+        is_named = not string.is_name and token_names.rank(string.name) is not None
+        if is_named and opaque_tokens.is_token(string.value):
+            yield _pointer(string.path)
 
 
 def _stands_at(reply: Reply, place: TokenPlace) -> str:
@@ -84,6 +98,8 @@ def _text(values: list[str]) -> str:
     if not values:
         return "nothing"
     text = values[0]
+    if not text.strip():
+        return "an empty text"
     if jwt_text.sole(text):
         return "a JWT that the client has sent, or that cannot be read"
     may_be = ", maybe an opaque token (token_kind)" if opaque_tokens.is_token(text) else ""

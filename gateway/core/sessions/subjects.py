@@ -15,7 +15,8 @@ SUBJECT_CLAIMS = (
     "username",
     "email",
     "userId",
-    "nameid",  # ASP.NET's NameIdentifier
+    "nameid",  # ASP.NET's NameIdentifier, in short and in full
+    "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier",
     "user.id",
     "id",
     "_id",  # MongoDB's
