@@ -30,7 +30,7 @@ app.post('/login', (req, res) => {
     const token = jwt.sign({ id: user.id }, opts.secretOrKey, {
         expiresIn: '1h', issuer: opts.issuer, audience: opts.audience,
     });
-    res.json({ success: true, token: token });
+    res.json({ success: true, token: 'Bearer ' + token });
 });
 
 app.get('/profile', passport.authenticate('jwt', { session: false }),
