@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gateway.concurrency.off_loop import off_loop
+from gateway.core.http import set_cookies
 from gateway.core.json_text import pointed
 from gateway.core.logins import lifetimes, opaque_tokens, reply_tokens, said_claims
 from gateway.core.logins.replies import Reply
@@ -114,7 +115,7 @@ class OpaqueFinder(TokenFinder):
         if self._has_pending and await self._temporary_tokens.holds(found.token):
             raise BadToken("temporary_token")
         replied = await off_loop(is_long, _said_beside, reply, found)
-        expires = self._expiry(replied, found, now)
+        expires = self._expiry(reply, found, replied, now)
         if self._userinfo is None:
             name = await off_loop(sent.is_large, _name_in, replied, self._config.subject, sent)
             kept = await off_loop(sent.is_large, self._kept, replied, sent)
@@ -124,13 +125,21 @@ class OpaqueFinder(TokenFinder):
             kept = claim_names.chosen(said, self._config.claims) if self._config.claims else said
         return HandedOut(found, Claims(kept, expires), name, self._claims_text(kept))
 
-    def _expiry(self, said: Mapping[str, Any], found: Found, now: float) -> float | None:
+    def _expiry(
+        self, reply: Reply, found: Found, said: Mapping[str, Any], now: float
+    ) -> float | None:
+        """When the token expires: as configured, as the reply says, or with its cookie."""
         lifetime = self._config.lifetime
         if isinstance(lifetime, float):
             return now + lifetime
         if isinstance(lifetime, JsonPointer):
             return lifetimes.expiry_at(said, pointed(lifetime.pointer), now)
-        return lifetimes.expiry_beside(said, found.names if isinstance(found, InBody) else (), now)
+        if isinstance(found, InBody):
+            return lifetimes.expiry_beside(said, found.names, now)
+        expires = lifetimes.expiry_beside(said, (), now)
+        if expires is None and reply_tokens.is_in_cookie(reply, found):
+            return set_cookies.ends_at(set_cookies.read(reply.fields[found.index][1]), now)
+        return expires
 
     def _kept(self, said: Mapping[str, Any], sent: EchoDetector) -> dict[str, Any]:
         """The claims of a reply that the session keeps. Raises `BadToken`.

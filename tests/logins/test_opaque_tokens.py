@@ -184,6 +184,24 @@ async def test_config_says_how_long(
             assert (await logged_in(place, wrong))[0] == 502
 
 
+@pytest.mark.parametrize(
+    ("attributes", "seconds"),
+    [("Max-Age=600", 600), ("Expires={}", 600), ("Path=/", None), ("Max-Age=soon", None)],
+)
+async def test_a_token_ends_with_its_cookie(
+    redis: RedisServer, attributes: str, seconds: float | None
+) -> None:
+    """Unless the reply says more."""
+    now = time.time()
+    date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(now + 600))
+    reply = answer({}, Set_Cookie=f"sid={TOKEN}; {attributes.format(date)}")
+    async with world(redis.url, login=login(token="cookie:sid"), guessing="off") as place:
+        shown = (await logged_in(place, reply))[2]
+        key = shown[shown.index("lk_") :].partition(";")[0]
+        ends = (await place.entry(key)).session.ends_at
+        assert abs(ends - now - (seconds or place.config.session.max_age)) < 30
+
+
 async def test_a_token_that_has_expired(place: World) -> None:
     """It opens no session."""
     data = {"token": TOKEN, "user": USER, "expiry": "2001-01-01T00:00:00Z"}

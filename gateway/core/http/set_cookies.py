@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 
 _SPACE = " \t"
 
+# A longer lifetime is a mistake: 15 digits are 30 million years.
+_MAX_AGE_DIGITS = 15
+
 _MAX_AGE = re.compile(r"-?[0-9]+")
 
 # A cookie's date (§5.1.1), whose parts come in any order.
@@ -58,6 +61,17 @@ def is_deletion(cookie: SetCookie, now: float) -> bool:
         return max_age.startswith("-") or not max_age.strip("0")
     expires = _date(cookie.attributes.get("expires", ""))
     return expires is not None and expires <= now
+
+
+def ends_at(cookie: SetCookie, now: float) -> float | None:
+    """When a browser forgets the cookie (UNIX seconds, §5.3).
+
+    None: when it closes. Max-Age counts before Expires. `now` is UNIX seconds.
+    """
+    max_age = cookie.attributes.get("max-age", "")
+    if _MAX_AGE.fullmatch(max_age) and len(max_age) <= _MAX_AGE_DIGITS:
+        return now + int(max_age)
+    return _date(cookie.attributes.get("expires", ""))
 
 
 def place(value: str, path: str) -> tuple[str, str, str]:

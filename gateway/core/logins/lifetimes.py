@@ -18,6 +18,9 @@ from gateway.core.tokens.claims import BadToken
 _NAMES = ("expiresin", "expiresat", "expiry", "expires", "exp", "expiration", "validuntil")
 _JOINTS = re.compile(r"[-_]")
 
+# How a date of ISO 8601 begins in its extended form.
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[0-9T:.,+Z -]{0,32}")
+
 # A larger number is UNIX time, of 2001 or later; a larger one still is in milliseconds.
 _MAX_LIFETIME_SECONDS = 1e9
 _MAX_TIME_SECONDS = 1e12
@@ -83,6 +86,8 @@ def _number(text: str) -> float | None:
 
 def _date(text: str) -> float | None:
     """A date of ISO 8601; without an offset it is in UTC."""
+    if not _DATE.fullmatch(text):
+        return None
     try:
         date = datetime.fromisoformat(text)
     except ValueError:
