@@ -45,24 +45,33 @@ Tell = Callable[[str], None]
 
 
 class TokenFound(Exception):
-    """A reply holds a JWT, or cannot be looked into, and the route refuses that."""
+    """A reply holds a JWT, or cannot be looked into, and is refused."""
 
 
 class Inspection(Protocol):
     """Looks at one reply."""
 
     def passed(self, pieces: list[bytes]) -> list[bytes] | None:
-        """The pieces of the body that go on now. None: all is held back. Raises `TokenFound`."""
+        """The pieces of the body that go on now. None: all is held back.
+
+        Raises `TokenFound`.
+        """
 
     def ended(self) -> list[bytes]:
-        """The pieces that were held back, at the end of the body. Raises `TokenFound`."""
+        """The pieces that were held back, at the end of the body.
+
+        Raises `TokenFound`.
+        """
 
 
 class TokenWatch:
     """What one route does about JWTs in its replies."""
 
     def __init__(self, route: str = "", tell: Tell | None = None, *, refuses: bool = False) -> None:
-        """`tell` is called with the route's name at the first token; None looks at nothing."""
+        """`tell` is called with the route's name at the first token.
+
+        With None, it looks at nothing.
+        """
         self.refuses = refuses
         self.looks_at_get = self.looks_at_others = tell is not None
         self._route = route
@@ -71,7 +80,10 @@ class TokenWatch:
         self._window_ends = 0.0
 
     def inspection(self, request: RequestHead, response: ResponseHead) -> Inspection | None:
-        """What looks at the reply to a request. None if nothing does. Raises `TokenFound`."""
+        """What looks at the reply to a request. None if nothing does.
+
+        Raises `TokenFound`.
+        """
         if self.refuses:
             return _guard(response)
         if not _is_json(response.passed):
@@ -106,7 +118,7 @@ class TokenWatch:
         )
 
     def _update(self) -> None:
-        """Tell the relay, which asks with each reply, whether there is anything to do."""
+        """Tell the relay, which asks with each reply, whether anything is to do."""
         self.looks_at_get = self.refuses or self._left[True] > 0
         self.looks_at_others = self.refuses or self._left[False] > 0
 
@@ -185,7 +197,7 @@ def _holds_token(text: bytes) -> bool:
 
 
 def _is_json(lines: Iterable[bytes]) -> bool:
-    """Whether an answer with these field lines is one JSON text, and no sequence of them."""
+    """Whether an answer with these lines is one JSON text, and no sequence."""
     kind = media_types.essence(_value(lines, b"content-type"))
     return kind in (media_types.JSON, "text/json") or kind.endswith("+json")
 

@@ -1,4 +1,4 @@
-"""Answers that are held back, until a token has been sought or sessions have ended."""
+"""Answers that wait for another token, or for the end of sessions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class HeldAnswer:
-    """Holds back one answer, and releases it, or has its request sent once more."""
+    """Has one answer wait, and releases it or has its request sent again."""
 
     def __init__(
         self, exchange: ExchangeSide, forward: Forward, upstream: UpstreamConnection
