@@ -22,6 +22,7 @@ from gateway.config.values import (
     TokenPlaceText,
     unless_off,
 )
+from gateway.core.logins.refresh_tokens import CSRF_FIELD
 from gateway.core.logins.token_places import parse_token_place
 from gateway.core.tokens.verifying_keys import Algorithm
 
@@ -35,6 +36,7 @@ class Renew(Model):
     refresh_token: TokenPlaceText = parse_token_place("auto")
     send: SendingText = None
     body: dict[str, str] = {}
+    csrf_field: SentField = CSRF_FIELD
     fields: dict[SentField, SecretText] = {}
     token: TokenPlaceText = parse_token_place("auto")
     before: Annotated[Duration, Field(gt=0)] = 60.0

@@ -119,8 +119,11 @@ class BackendRenewal:
 
         The gateway's own fields, and the `hosts` of a tenant, come before the `given` ones.
         """
-        fields, body = refresh_tokens.request(refresh, self._config.send, self._config.body)
-        fields += [(name, value.reveal()) for name, value in self._config.fields.items()]
+        config = self._config
+        fields, body = refresh_tokens.request(
+            refresh, config.send, config.body, csrf_field=config.csrf_field
+        )
+        fields += [(name, value.reveal()) for name, value in config.fields.items()]
         own = {fold(name.encode()) for name, _ in fields} | (HOSTS if hosts else frozenset())
         kept = [
             line for line in given if fold(line[0].encode("utf-8", "surrogateescape")) not in own

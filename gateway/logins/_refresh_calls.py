@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 
 from gateway.core.http import refusals
 from gateway.core.http.refusals import PROBLEM_TYPE
-from gateway.core.logins import refresh_answers, refresh_calls, refresh_tokens, token_sending
+from gateway.core.logins import (
+    double_submit,
+    refresh_answers,
+    refresh_calls,
+    refresh_tokens,
+    token_sending,
+)
 from gateway.core.logins.lasting_cookies import prolonged
 from gateway.core.logins.refresh_answers import RefreshAnswer
 from gateway.core.logins.refresh_tokens import RefreshToken
@@ -71,10 +77,7 @@ class RefreshCalls:
                 key, session, self._renewal.for_client(attempt)
             )
             answer = refresh_answers.load(data)
-            if answer.refresh_mark:
-                generation = await self._next_generation(opened)
-            else:
-                generation = opened.generation
+            generation = await self._noted(opened, answer)
         except RenewalRefused:
             return await self.refuse(attempt)
         except RenewalFailed:
@@ -141,11 +144,12 @@ class RefreshCalls:
             grace=self._grace,
         )
 
-    async def _next_generation(self, opened: Opened) -> int:
-        """Replace the session's refresh key, and return the generation of the next one.
+    async def _noted(self, opened: Opened, answer: RefreshAnswer) -> int:
+        """Note in the session what its frontend gets: the refresh key, and a double submit's value.
 
-        All calls within the grace period get the same generation, so parallel tabs do not refuse
-        each other. Raises `RenewalRefused` if the session has ended meanwhile.
+        Returns the generation of the refresh key. A new one begins if the answer holds one, and
+        the last one has not just begun: all calls within the grace period get the same, so
+        parallel tabs do not refuse each other. Raises `RenewalRefused` if the session has ended.
         """
         key, writer = opened.key, self._sessions.token_writer
         while True:
@@ -154,12 +158,12 @@ class RefreshCalls:
             if session is None or token is None or not self._is_good(opened.generation, token):
                 raise RenewalRefused
             now = time.time()
-            if now < token.replaced_at + self._grace:
-                return token.generation
-            token = replace(token, generation=token.generation + 1, replaced_at=now)
-            session = replace(session, refresh=refresh_tokens.dump(token))
-            outcome = await writer.renew(key, session, record)
-            if outcome == "kept":
+            if answer.refresh_mark and now >= token.replaced_at + self._grace:
+                token = replace(token, generation=token.generation + 1, replaced_at=now)
+            csrf = double_submit.value_for_token(answer.reply) if answer.in_cookie else ""
+            csrf = csrf or session.csrf
+            noted = replace(session, refresh=refresh_tokens.dump(token), csrf=csrf)
+            if noted == session or await writer.renew(key, noted, record) == "kept":
                 return token.generation
 
 

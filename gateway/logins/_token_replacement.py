@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gateway.concurrency.off_loop import off_loop
-from gateway.core.logins import denials, pending, refresh_tokens
+from gateway.core.logins import denials, pending, refresh_tokens, reply_tokens
 from gateway.core.logins.replies import Reply
 from gateway.core.logins.reply_tokens import Found, NoToken
 from gateway.core.logins.request_echo import NOTHING, EchoDetector
@@ -70,15 +70,16 @@ class TokenReplacement:
             raise OtherSubject
         expires = math.inf if new.claims.expires is None else new.claims.expires
         token, renew = _token(session, new), self._config.renew
+        csrf = reply_tokens.csrf_value(reply, found)
         if renew is None:
-            return found, Renewed(token, expires, math.inf, "")
+            return found, Renewed(token, expires, math.inf, "", csrf)
         rotated = await find_refresh_token(reply, renew.refresh_token, sent)
         # MINTED is no refresh token, and must not vouch for claims of this token: the session began
         # when another kind of login had this path.
         kept = "" if session.refresh == MINTED else session.refresh
         refresh = refresh_tokens.replaced(kept, rotated) if rotated else kept
         due = renewal_time(time.time(), expires, renew.before) if refresh else math.inf
-        return found, Renewed(token, expires, due, refresh)
+        return found, Renewed(token, expires, due, refresh, csrf)
 
     def _hands_out_none(self, reply: Reply) -> bool:
         """Whether a reply says no, or announces a second step."""

@@ -206,6 +206,7 @@ class BackendLogin(Login):
             refresh=refresh_tokens.dump(refresh),
             cookie=_kept_cookie(attempt, reply, found, self._config.path, lasts=is_lasting),
             sending=token_sending.kept(reply_tokens.sending(reply, found)),
+            csrf=reply_tokens.csrf_value(reply, found),
             renew_before=renew.before if renew and refresh else None,
             claims_text=new.claims_text,
             parent=attempt.parent,

@@ -93,6 +93,7 @@ class Issuer:
         refresh: str = "",
         cookie: str = "",
         sending: str = "",
+        csrf: str = "",
         renew_before: float | None = None,
         lasts: float | None = None,
         names: Sequence[str] = (),
@@ -108,6 +109,7 @@ class Issuer:
         refresh: what renews the token
         cookie: what is kept of the backend's cookie that holds the key
         sending: what is kept of the way in which the token came
+        csrf: the value of a double submit that came with the token
         renew_before: how long before its expiry the token is renewed (seconds); None for never
         lasts: how long the session lasts, used or not (seconds); None for the timeouts
         names: what a provider calls the session
@@ -140,6 +142,7 @@ class Issuer:
             refresh,
             cookie,
             sending,
+            csrf,
             "" if parent is None else parent.kept,
             life,
             cookie_end(now, idle, ends) if in_lasting_cookie else 0,

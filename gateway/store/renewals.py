@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
+from gateway.core.logins import double_submit
 from gateway.core.sessions.keys import Key
 from gateway.core.sessions.session import Session, Token
 from gateway.observe.events import Event, Kind, Report, ignore
@@ -249,6 +250,7 @@ class Renewals:
                 expires_at=renewed.expires_at,
                 renew_at=renewed.renew_at,
                 refresh=renewed.refresh,
+                csrf=double_submit.renewed(current.csrf, renewed.csrf),
                 _claims=None,
             )
             if renewed.answer:

@@ -61,6 +61,7 @@ class Renewed:
     expires_at: float  # UNIX seconds; infinite if the token has no expiry
     renew_at: float  # infinite if it cannot be renewed
     refresh: str  # the next refresh token, which may be the same
+    csrf: str = ""  # the value of a double submit that came with the token
     answer: bytes = field(default=b"", repr=False)  # to refresh calls (see `refresh_answers`)
     answer_lasts: float = 0.0  # seconds
 
@@ -123,6 +124,7 @@ class TokenWriter:
             expires_at=renewed.expires_at,
             renew_at=renewed.renew_at,
             refresh=renewed.refresh,
+            csrf=renewed.csrf or session.csrf,  # the reply takes it to the browser
             _claims=None,
         )
         if ends > session.ends_at:

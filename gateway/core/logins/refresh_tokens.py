@@ -15,6 +15,7 @@ from typing import Literal
 from urllib.parse import urlencode
 
 from gateway.core.json_text import MAX_DEPTH, Container, NotJson, String, pointed
+from gateway.core.logins import double_submit
 from gateway.core.logins.replies import IsEcho, Reply, field_and_cookie, nothing_sent
 from gateway.core.logins.token_places import Auto, Cookie, Header, JsonPointer, TokenPlace
 from gateway.core.secret import Secret
@@ -31,12 +32,16 @@ _RELOADS = "refresh"
 
 # A refresh token inside a text: a URL, a form, or JSON in another format.
 _REFRESH_IN_TEXT = re.compile(
-    r"(refresh[_-]?(?:token|jwt)(?:=|[\"']\s*+:\s*+[\"']))[^&#;,\s\"'<>\\]++", re.IGNORECASE
+    r"(?<![cx]srf[_-])(refresh[_-]?(?:token|jwt)(?:=|[\"']\s*+:\s*+[\"']))[^&#;,\s\"'<>\\]++",
+    re.IGNORECASE,
 )
 _MIN_REFRESH_IN_TEXT = len("refreshjwt=")
 
 # The name for one that came without a name of its own (RFC 6749 §6).
 STANDARD_NAME = "refresh_token"
+
+# The field of Flask-JWT-Extended's double submit.
+CSRF_FIELD = "X-CSRF-TOKEN"
 
 Way = Literal["json", "form", "cookie", "header"]
 
@@ -64,12 +69,14 @@ class RefreshToken:
 
     generation: of the refresh key that stands for it at the frontend (see `refresh_keys`)
     replaced_at: when that one took the place of another (UNIX seconds)
+    csrf: the cookie of a double submit, `name=value`, that came with it (see `double_submit`)
     """
 
     secret: Secret
     came: Sending
     generation: int = 0
     replaced_at: float = 0.0
+    csrf: str = ""
 
 
 class BadSending(ValueError):
@@ -99,8 +106,8 @@ def dump(token: RefreshToken | None) -> str:
     if token is None:
         return ""
     line: list[object] = [token.came.way, token.came.name, token.secret.reveal()]
-    if token.generation:
-        line += [token.generation, token.replaced_at]
+    if token.generation or token.csrf:
+        line += [token.generation, token.replaced_at, token.csrf]
     return json.dumps(line)
 
 
@@ -131,16 +138,23 @@ def find(reply: Reply, place: TokenPlace, is_echo: IsEcho = nothing_sent) -> Ref
 
     None if there is none but the client's own.
     """
-    found = (token for token in _all(reply, place) if not is_echo(token.secret.reveal()))
-    return next(found, None)
+    tokens = (token for token in _all(reply, place) if not is_echo(token.secret.reveal()))
+    found = next(tokens, None)
+    if found is None or found.came.way != "cookie":
+        return found
+    return replace(found, csrf=double_submit.cookie_for_refresh_token(reply))
 
 
 def request(
-    token: RefreshToken, sending: Sending | None, more: Mapping[str, str]
+    token: RefreshToken,
+    sending: Sending | None,
+    more: Mapping[str, str],
+    csrf_field: str = CSRF_FIELD,
 ) -> tuple[list[tuple[str, str]], bytes]:
     """The fields and the body that send a refresh token.
 
-    The body has `more` beside it.
+    more: what the body has beside it
+    csrf_field: repeats the value of its cookie of a double submit, if it has one
     """
     how, secret = sending or token.came, token.secret.reveal()
     if how.way == "form":
@@ -152,6 +166,11 @@ def request(
         ).encode()
     if how.way == "cookie":
         fields = [("Cookie", f"{how.name}={secret}")]
+        if token.csrf:
+            fields = [
+                ("Cookie", f"{how.name}={secret}; {token.csrf}"),
+                (csrf_field, token.csrf.partition("=")[2]),
+            ]
     elif how.name.lower() == "authorization":
         fields = [(how.name, f"Bearer {secret}")]
     else:
@@ -169,7 +188,7 @@ def is_refresh(string: String) -> bool:
     name = string.name
     if not name or string.is_name or " " in string.value:
         return False
-    if _REFRESH.search(name):
+    if is_name(name):
         return True
     return _is_in_refresh(string.container) and not _HARMLESS.search(name)
 
@@ -183,13 +202,13 @@ def _is_in_refresh(container: Container | None) -> bool:
     if container is None:
         return False
     name = container.part
-    is_so_called = isinstance(name, str) and _REFRESH.search(name) is not None
+    is_so_called = isinstance(name, str) and is_name(name)
     return is_so_called or _is_in_refresh(container.above)
 
 
 def is_name(name: str) -> bool:
-    """Whether refresh tokens are called so."""
-    return _REFRESH.search(name) is not None
+    """Whether refresh tokens are called so; `csrf_refresh_token` belongs to one, and is none."""
+    return _REFRESH.search(name) is not None and not double_submit.is_name(name)
 
 
 def blotted(text: str) -> str:
@@ -200,8 +219,8 @@ def blotted(text: str) -> str:
 def names_refresh(name: str, cookie: str) -> bool:
     """Whether a field of this name, or its cookie, holds a refresh token."""
     if cookie:
-        return _REFRESH.search(cookie) is not None
-    return name != _RELOADS and _REFRESH.search(name) is not None
+        return is_name(cookie)
+    return name != _RELOADS and is_name(name)
 
 
 def _all(reply: Reply, place: TokenPlace) -> Iterator[RefreshToken]:
@@ -225,7 +244,7 @@ def _in_body(reply: Reply, pointer: tuple[str, ...] | None) -> Iterator[RefreshT
     for string in members:
         found = is_refresh(string) if pointer is None else string.is_at(pointer)
         if found and string.value:
-            name = string.name if _REFRESH.search(string.name) else STANDARD_NAME
+            name = string.name if is_name(string.name) else STANDARD_NAME
             yield RefreshToken(Secret(string.value), Sending("json", name))
 
 

@@ -13,6 +13,7 @@ from gateway.core.json_text import NotJson, String, pointed
 from gateway.core.logins import (
     cookie_deletions,
     denials,
+    double_submit,
     refresh_tokens,
     token_names,
     token_sending,
@@ -134,6 +135,11 @@ def sending(reply: Reply, found: Found) -> TokenSending:
     if name.lower() == AUTHORIZATION.lower():
         return token_sending.InField(AUTHORIZATION, scheme or BEARER.scheme)
     return BEARER if has_meaning(fold(name.encode())) else token_sending.InField(name, scheme)
+
+
+def csrf_value(reply: Reply, found: Found) -> str:
+    """The value of a double submit that came with a token in a cookie; "" for none."""
+    return double_submit.value_for_token(reply) if is_in_cookie(reply, found) else ""
 
 
 def _groups(reply: Reply, place: TokenPlace) -> Iterable[Sequence[Found]]:

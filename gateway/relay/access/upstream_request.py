@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.core.http.forwarding import UNKNOWN
-from gateway.core.logins import token_sending
+from gateway.core.logins import double_submit, token_sending
 from gateway.relay.access import caller_lines, own_authorization
 from gateway.relay.http1 import request_ids
 from gateway.relay.http1.request_head import RequestHead
@@ -86,14 +86,17 @@ def _with_token(
 
     The endpoints get it as a bearer token, and learn how it goes to an upstream.
     """
+    lines = head.passed
+    if entry.csrf is not None:
+        lines = double_submit.with_present(lines, *entry.csrf)
     if route.in_process:
-        return token_sending.Request(target, head.passed, entry.token_line)
+        return token_sending.Request(target, lines, entry.token_line)
     if route.action.send_token is not None:
-        return token_sending.put(route.action.send_token, entry.token, target, head.passed)
+        return token_sending.put(route.action.send_token, entry.token, target, lines)
     assert entry.sending is not None
     by_cookie = head.cookie is not None
     return token_sending.put_as_it_came(
-        entry.sending, entry.token, target, head.passed, by_cookie=by_cookie
+        entry.sending, entry.token, target, lines, by_cookie=by_cookie
     )
 
 
