@@ -138,7 +138,7 @@ def build(
         app.router.add_route("*", at, refresh.__call__)
     listed = config.sessions.path
     for served in config.logout:
-        logout = LogoutEndpoint(served, logouts, sessions.directory, listed)
+        logout = LogoutEndpoint(served, logouts, sessions, listed)
         app.router.add_route("*", served.path, logout.__call__)
     if listed is not None:
         devices = SessionsEndpoint(listed, config, logouts, sessions.directory)

@@ -163,17 +163,16 @@ _UNREAD = {
 }
 
 
-async def require_readable_key(request: web.Request) -> None:
+async def require_readable_key(request: web.Request, body: bytes) -> None:
     """Raises `EndpointRefused` for no key, or a key in a wrong place.
 
     A logout would seem to be done, and the session would live on.
+
+    body: its beginning
     """
-    if session_id(request) is not None or other_sessions(request):
-        return
     unread = request.headers.get(caller_fields.UNREAD)
     if unread is not None:
         raise EndpointRefused(_UNREAD[unread])
-    body = await _beginning(request)
     packings = request.headers.getall("Content-Encoding", ())
     is_unread = await off_loop(bool(packings), _may_hold_key, body, packings)
     if body and is_unread:
@@ -194,7 +193,7 @@ def _may_hold_key(body: bytes, packings: Sequence[str]) -> bool:
         return True
 
 
-async def _beginning(request: web.Request) -> bytes:
+async def beginning_of_body(request: web.Request) -> bytes:
     """The beginning of the body. Raises `EndpointRefused` if it does not come."""
     body = b""
     try:

@@ -9,13 +9,19 @@ from aiohttp import web
 from gateway.config.login_places import with_head
 from gateway.core.http import refusals
 from gateway.core.http.origins import SAFE_METHODS
-from gateway.endpoints import pages
+from gateway.endpoints import pages, refresh_logouts
 from gateway.endpoints.answers import LOGIN_PAGE, EndpointRefused, refuse
-from gateway.endpoints.callers import caller, require_readable_key
+from gateway.endpoints.callers import (
+    beginning_of_body,
+    caller,
+    other_sessions,
+    require_readable_key,
+    session_id,
+)
 from gateway.endpoints.logout_service import LogoutService
 from gateway.endpoints.own_site import may_act, require_own_site
 from gateway.pages.rendering import LOGOUT, REFUSAL
-from gateway.store.directory import Directory
+from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
     from gateway.config.model import Logout
@@ -30,14 +36,15 @@ class LogoutEndpoint:
         self,
         config: Logout,
         logouts: LogoutService,
-        directory: Directory,
+        sessions: Sessions,
         sessions_path: str | None,
     ) -> None:
         """`sessions_path` is the path of the caller's sessions, if it is on."""
         self._config = config
         self._methods = with_head(config.methods)
         self._logouts = logouts
-        self._directory = directory
+        self._sessions = sessions
+        self._directory = sessions.directory
         self._sessions_path = sessions_path
 
     async def __call__(self, request: web.Request) -> web.Response:
@@ -53,8 +60,8 @@ class LogoutEndpoint:
             return pages.show(request, LOGOUT, logout_path=self._config.path)
         require_own_site(request)
         scope = _scope(request, self._config.scope)
+        request = await self._identified(request, scope)
         if scope == "this":
-            await require_readable_key(request)
             return await self._log_out(request)
         asking = await caller(request, self._directory)
         if asking.is_unnamed:
@@ -69,6 +76,21 @@ class LogoutEndpoint:
         if self._sessions_path is not None and pages.wants_page(request):
             pages.redirect(response, self._sessions_path)
         return response
+
+    async def _identified(self, request: web.Request, scope: Scope) -> web.Request:
+        """The request, whose caller may be known by a refresh key alone.
+
+        Raises `EndpointRefused` for a key in a place where none is read.
+        """
+        if session_id(request) is not None or other_sessions(request):
+            return request
+        body = await beginning_of_body(request)
+        key = refresh_logouts.key_of(request, body, self._sessions)
+        if key is not None:
+            return await refresh_logouts.as_caller(request, key, self._sessions)
+        if scope == "this":
+            await require_readable_key(request, body)
+        return request
 
     def _asks_first(self, request: web.Request) -> bool:
         """Whether a person is asked on a page: another site may have led the browser here."""

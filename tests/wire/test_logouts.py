@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.wire.vectors import cases
 REFRESH = "an-opaque-refresh-token"
 OWN = "Sec-Fetch-Site: same-origin"
 
-LOGOUTS = [
+LOGOUTS: list[dict[str, Any]] = [
     {"path": "/logout"},
     {"path": "/session", "methods": "DELETE"},
     {"path": "/leave", "methods": ["GET"], "scope": "this"},
@@ -77,6 +78,20 @@ def site(start: Start, upstream: Upstream) -> Gateway:
     )
 
 
+@pytest.fixture(scope="module")
+def renewing(start: Start, upstream: Upstream) -> Gateway:
+    """A gateway whose frontends hold refresh keys."""
+    renew = {"upstream": "shop", "backend_path": "/refresh"}
+    login = {"kind": "backend", "path": "/login", "upstream": "shop", "renew": renew}
+    return start(
+        upstreams={"shop": upstream.url},
+        login=login,
+        guessing="off",
+        logout=[one for one in LOGOUTS if one["path"] != "/office"],
+        routes=[{"path": "/api/*", "upstream": "shop"}],
+    )
+
+
 @pytest.fixture
 def shop(upstream: Upstream) -> Upstream:
     upstream.clear(backend)
@@ -87,6 +102,14 @@ def log_in(site: Gateway) -> str:
     body = json.dumps({"username": "alice"})
     answer = ask(site.port, request("POST /login", "Content-Type: application/json", body=body))
     return str(json.loads(answer.partition(b"\r\n\r\n")[2])["token"])
+
+
+def log_in_for_both(site: Gateway) -> tuple[str, str]:
+    """A key, and a refresh key."""
+    body = json.dumps({"username": "alice"})
+    answer = ask(site.port, request("POST /login", "Content-Type: application/json", body=body))
+    told = json.loads(answer.partition(b"\r\n\r\n")[2])
+    return str(told["token"]), str(told["refresh"])
 
 
 def bearer(key: str) -> str:
@@ -233,6 +256,64 @@ def test_without_a_session_no_backend_is_asked(site: Gateway, shop: Upstream) ->
     shop.clear(backend)
     assert status(log_out(site, "POST /api/token/blacklist/", bearer(key))) == 204
     assert shop.got == b""
+
+
+# Refresh keys, which some frontends bring alone.
+
+
+@pytest.mark.parametrize(
+    ("line", "body", "fields"),
+    [
+        ("POST /logout", '{"refresh": "KEY"}', ()),
+        ("POST /leave/others", '{"refresh": "KEY"}', ()),
+        ("POST /end-session", "client_id=web&refresh_token=KEY", ()),
+        ("DELETE /session", "", ("Authorization: Bearer KEY",)),
+        ("POST /logout", "", ("Cookie: rt=KEY", OWN)),
+    ],
+)
+def test_a_refresh_key_alone_logs_out(
+    renewing: Gateway, shop: Upstream, line: str, body: str, fields: tuple[str, ...]
+) -> None:
+    """Its session ends, or the others of its subject; a second time nothing is left to end."""
+    key, refresh_key = log_in_for_both(renewing)
+    other, _ = log_in_for_both(renewing)
+    sent = [field.replace("KEY", refresh_key) for field in fields]
+    for _ in range(2):
+        answer = log_out(renewing, line, *sent, body=body.replace("KEY", refresh_key))
+        assert status(answer) == 204
+        assert refresh_key.encode() not in shop.got
+        if "others" in line:
+            break
+    expected = (True, False) if "others" in line else (False, True)
+    assert (lives(renewing, key), lives(renewing, other)) == expected
+    log_out(renewing, "POST /leave/all", bearer(other))
+
+
+def test_the_backend_gets_its_own_refresh_token_for_it(renewing: Gateway, shop: Upstream) -> None:
+    """And answers, as it always did."""
+    _, refresh_key = log_in_for_both(renewing)
+    body = json.dumps({"refresh": refresh_key})
+    answer = log_out(renewing, "POST /api/token/blacklist/", "X-A: \xe9", body=body)
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["detail"] == "Bye."
+    sent = last_request(shop, b"/blacklist/")
+    assert json.loads(sent.partition(b"\r\n\r\n")[2]) == {"refresh": REFRESH}
+
+
+def test_another_site_has_no_browser_send_one(renewing: Gateway, shop: Upstream) -> None:
+    """403, and the session goes on."""
+    key, refresh_key = log_in_for_both(renewing)
+    answer = log_out(
+        renewing, "POST /logout", f"Cookie: rt={refresh_key}", "Sec-Fetch-Site: cross-site"
+    )
+    assert (status(answer), lives(renewing, key)) == (403, True)
+
+
+def test_an_unknown_refresh_key_is_no_logout(renewing: Gateway, shop: Upstream) -> None:
+    """It may be another gateway's, whose session is alive."""
+    _, refresh_key = log_in_for_both(renewing)
+    other = refresh_key[:20] + ("A" if refresh_key[20] != "A" else "B") + refresh_key[21:]
+    body = json.dumps({"refresh": other})
+    assert status(log_out(renewing, "POST /logout", body=body)) == 400
 
 
 # Keys in places that are not read.
