@@ -122,10 +122,14 @@ class AttemptReader:
         return replace(asked, query="", fields=fields)
 
     def _life(self, request: web.Request, body: bytes) -> tuple[bool, Life]:
-        """Whether the user asks for a session that lasts, and its timeouts."""
+        """Whether the user asks for a session that lasts, and its timeouts.
+
+        Another site that leads to a login does not ask for its visitor.
+        """
         if self._section is None:
             return False, AS_ALL
-        given = partial(login_field, request, body)
+        is_foreign = comes_from_other_site(request)
+        given = _nothing if is_foreign else partial(login_field, request, body)
         is_remembered = _lives.asks_to_be_remembered(self._section, given)
         return is_remembered, _lives.life_of(self._section, remembered=is_remembered)
 
@@ -175,6 +179,10 @@ async def read_body(request: web.Request, path: LoginPath) -> bytes:
     except TimeoutError:
         raise EndpointRefused(refusals.BODY_TIMEOUT) from None
     return bytes(body)
+
+
+def _nothing(_name: str) -> None:
+    """The fields of a login that count for nothing."""
 
 
 def is_preflight(request: web.Request) -> bool:

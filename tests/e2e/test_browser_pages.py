@@ -1,5 +1,6 @@
 """Every page in a real browser: in both languages, light and dark, on a desk and on a phone."""
 
+import time
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -72,7 +73,12 @@ def front(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Itera
         upstreams={"site": upstream.url, "nowhere": "http://127.0.0.1:1"},
         signing=signing(),
         login=[
-            {"kind": "users", "path": "/login", "file": str(write_users(folder))},
+            {
+                "kind": "users",
+                "path": "/login",
+                "file": str(write_users(folder)),
+                "remember": {"idle_timeout": "8d", "max_age": "20d"},
+            },
             {**provider, "client_id": "shop", "subject_prefix": "id:"},
         ],
         pages={"login": "/signin", "leads_to": upstream.url},
@@ -191,6 +197,30 @@ def test_every_page(browser: Chrome, front: Gateway, texts: Texts, scheme: str, 
     browser.find_element(By.LINK_TEXT, texts.again).send_keys(Keys.ENTER)
     sees(browser, "h1", texts.log_in.heading)
     assert browser.current_url.endswith("/signin")
+
+
+@pytest.mark.parametrize("texts", [ENGLISH, KOREAN], ids=["English", "Korean"])
+@pytest.mark.parametrize("remembered", [True, False])
+def test_remember_me(browser: Chrome, front: Gateway, texts: Texts, remembered: bool) -> None:
+    """A checked box lets the cookie last longer than the session may be idle; without the check,
+    the browser forgets it when it closes.
+    """
+    reads(browser, texts.language, "light", DESK)
+    browser.delete_all_cookies()
+    go(browser, front, "/home")
+    box = browser.find_element(By.CSS_SELECTOR, "input[type=checkbox]")
+    assert box.accessible_name == texts.remember_me
+    browser.find_element(By.NAME, "username").send_keys("alice")
+    browser.find_element(By.NAME, "password").send_keys(PASSWORD, Keys.TAB)
+    assert browser.switch_to.active_element == box
+    box.send_keys(*[Keys.SPACE] * remembered, Keys.TAB)
+    browser.switch_to.active_element.send_keys(Keys.ENTER)
+    sees(browser, "h1", "Home")
+    cookie = browser.get_cookie("latchkey")
+    assert cookie is not None
+    assert ("expiry" in cookie) == remembered
+    if remembered:
+        assert abs(cookie["expiry"] - time.time() - 9 * 86400) < 60
 
 
 def test_a_route_that_leads_elsewhere(browser: Chrome, front: Gateway) -> None:

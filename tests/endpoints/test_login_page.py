@@ -1,13 +1,16 @@
 """The choice of providers: for people in their language, and for apps."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from tests.support.endpoints import World, world
 from tests.support.redis_server import RedisServer
+from tests.support.signing_keys import signing
 
 LOGINS = [
     {
@@ -96,3 +99,22 @@ async def test_nobody_is_led_elsewhere(place: World, back: str) -> None:
 async def test_it_is_only_looked_at(place: World) -> None:
     status, headers, _ = await place.ask("POST", "/login", b"a=b")
     assert (status, headers["Allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize(
+    ("remember", "field"),
+    [(None, None), ("rememberMe", "rememberMe"), ({"always": True}, None)],
+)
+async def test_a_checkbox_for_those_who_may_be_remembered(
+    redis: RedisServer, tmp_path: Path, remember: object, field: str | None
+) -> None:
+    """It has the name of the field; where each login is remembered, there is nothing to ask."""
+    login = {"kind": "users", "path": "/login", "file": str(tmp_path / "users.yaml")}
+    if remember is not None:
+        login["remember"] = remember  # type: ignore[assignment]
+    async with world(
+        redis.url, login=login, pages={"login": "/signin"}, signing=signing()
+    ) as place:
+        _, _, body = await place.ask("GET", "/signin", Accept="text/html")
+    boxes = re.findall(rb'<input type="checkbox" name="([^"]+)" value="on">', body)
+    assert boxes == ([] if field is None else [field.encode()])

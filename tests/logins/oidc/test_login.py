@@ -348,3 +348,29 @@ async def test_too_many_login_states_are_given_up(place: World, provider: Faulty
         asked = await visitor.begin(provider)
         assert len(visitor.login_states) <= 8
     assert (await visitor.come_back(provider, asked))[0] == 303
+
+
+@pytest.mark.parametrize(
+    ("query", "site", "lasts"),
+    [
+        ("?remember_me=on", "same-origin", True),
+        ("?remember_me=on", "none", True),
+        ("?remember_me=on", "cross-site", False),
+        ("?remember_me=0", "same-origin", False),
+        ("", "same-origin", False),
+    ],
+)
+async def test_a_browser_asks_to_be_remembered_when_it_leaves(
+    redis: RedisServer, provider: FaultyProvider, query: str, site: str, lasts: bool
+) -> None:
+    """The login state keeps it until the browser comes back; no other site asks for a visitor."""
+    remember = {"idle_timeout": "8d", "max_age": "20d"}
+    async with shop(redis.url, provider, remember=remember) as place:
+        visitor = Visitor(place)
+        _, headers, _ = await visitor.go(f"/login/id{query}", Sec_Fetch_Site=site)
+        asked = {name: v for name, [v] in parse_qs(urlsplit(headers["Location"]).query).items()}
+        provider.nonce, provider.challenge = asked["nonce"], asked["code_challenge"]
+        _, headers, _ = await visitor.come_back(provider, asked, remember_me="on")
+        [line] = [line for line in headers.getall("Set-Cookie") if line.startswith("latchkey=")]
+        assert ("; Max-Age=" in line) == lasts
+        assert (await visitor.session()).life.idle_timeout == (8 * 86400 if lasts else 0)
