@@ -239,9 +239,10 @@ class Exchange:
     def broken(self, refusal: Refusal, cause: str) -> None:
         """Refuse the request, or cut the answer: the upstream's answer is broken."""
         assert self.upload is not None
-        if (server := self.upload.server) is not None and not (
-            refusal is refusals.UPSTREAM_SILENT and self._has_begun_answer
-        ):  # a body that stops may be a stream without events
+        server, delivery = self.upload.server, self.delivery
+        has_begun = delivery is not None and delivery.has_begun
+        # A body that stops may be a stream without events.
+        if server is not None and not (has_begun and refusal is refusals.UPSTREAM_SILENT):
             server.failed(cause)
         self.cause = cause
         self.fail(refusal)
@@ -252,9 +253,15 @@ class Exchange:
             return
         self.reason = refusal.reason
         self.context.refused(refusal)
-        if self._has_begun_answer:
-            self._cut()
-            return
+        delivery = self.delivery
+        if delivery is not None and delivery.has_begun:
+            # A body that is not whole must not look so.
+            self.client.cut(reset=delivery.ends_by_close)
+        else:
+            self._refuse(refusal, fields or {})
+        self.end(reusable=False)
+
+    def _refuse(self, refusal: Refusal, fields: Mapping[str, str]) -> None:
         self.begin_answer(refusal.status, close=refusal.status == 400)
         self.client.write(
             own_answers.refusal(
@@ -263,20 +270,10 @@ class Exchange:
                 request_id=self.request_id,
                 close=self.close,
                 policy=None if self.forward is None else self.forward.route.access.cors,
-                fields=fields or {},
+                fields=fields,
                 pages=self.context.pages,
             )
         )
-        self.end(reusable=False)
-
-    @property
-    def _has_begun_answer(self) -> bool:
-        return self.delivery is not None and self.delivery.has_begun
-
-    def _cut(self) -> None:
-        """Close the client's connection: a truncated body must not look whole."""
-        self.client.cut(reset=self.delivery is not None and self.delivery.ends_by_close)
-        self.end(reusable=False)
 
     def client_gone(self) -> None:
         """End: the client has gone.
@@ -293,14 +290,12 @@ class Exchange:
 
     def session_ended(self) -> None:
         """End: the session has ended, and with it all that it holds open."""
-        if self.state is ENDED:
-            return
         if self.tunnel is None:
             self.fail(refusals.BAD_KEY)
-            return
-        self.reason = refusals.BAD_KEY.reason
-        self.tunnel.close(websocket.POLICY_VIOLATION, "The session has ended.")
-        self.end(reusable=False)
+        elif self.state is not ENDED:
+            self.reason = refusals.BAD_KEY.reason
+            self.tunnel.close(websocket.POLICY_VIOLATION, "The session has ended.")
+            self.end(reusable=False)
 
     def close_tunnel(self, status: int) -> bool:
         """End a tunnel with a close frame of this status: its worker ends.
