@@ -26,6 +26,7 @@ from gateway.config.values import (
     Method,
     OneOrMany,
     Origin,
+    ParameterName,
     Path,
     TokenSendingText,
 )
@@ -109,6 +110,8 @@ class RouteAccess(Model):
     impersonates: Impersonates | None = None
     bad_key: Literal["refuse", "anonymous"] = "refuse"
     accept_jwt: Literal["refuse", "verify"] = "refuse"
+    key_in_query: ParameterName | None = None
+    key_in_subprotocol: bool = False
     on_unauthenticated: Annotated[
         Literal["auto", "401", "login"],
         BeforeValidator(_status_as_text),
@@ -122,6 +125,8 @@ class RouteAccess(Model):
             raise ValueError("claims need a session: auth cannot be public")
         if self.accept_jwt == "verify" and self.auth == "public":
             raise ValueError("accept_jwt needs credentials: auth cannot be public")
+        if (self.key_in_query is not None or self.key_in_subprotocol) and self.auth == "public":
+            raise ValueError("key_in_query and key_in_subprotocol need auth: no key is looked at")
         if self.bad_key == "anonymous" and self.auth != "optional":
             raise ValueError("bad_key: anonymous goes with auth: optional")
         return self
@@ -213,6 +218,10 @@ class RouteOptions(RouteAction, RouteAccess, RouteMatch):
             raise ValueError("ends needs a session: auth must be required, without accept_jwt")
         if self.login is not None and not self.begins_sessions:
             raise ValueError("login goes with captures and auth: optional, where sessions begin")
+        if self.key_in_query is not None and self.upstream is None:
+            raise ValueError("key_in_query needs an upstream: a proxy that asks would send it on")
+        if self.key_in_subprotocol and not (self.websocket and self.upstream is not None):
+            raise ValueError("key_in_subprotocol goes with an upstream and websocket: true")
         if self.token is not None and self.auth == "public":
             raise ValueError("token needs a session: auth cannot be public")
         if self.token is not None and self.accept_jwt == "verify":

@@ -377,6 +377,7 @@ JoinText = Annotated[str, AfterValidator(_join)]
 ClaimName = Annotated[str, AfterValidator(_claim_name)]
 SendingText = Annotated[Sending | None, *_parsed(parse_sending, _TEXT)]
 AskedSending = Annotated[Sending | Literal["auto"] | None, *_parsed(_asked_sending, _TEXT)]
+ParameterName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.~-]+$")]  # RFC 3986 §2.3
 # A scheme of Authorization (RFC 9110 §11.1), or `none`.
 Scheme = Annotated[str, Field(pattern=rf"^{_FIELD_NAME.pattern}$")]
 TokenSendingText = Annotated[TokenSending | Literal["auto"], *_parsed(parse_token_sending, _TEXT)]

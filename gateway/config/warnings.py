@@ -63,6 +63,7 @@ def warnings(config: Config, document: Document) -> list[Problem]:
             *_unbounded_clients(config, document),
             *_trust(config, document),
             *_tokens_in_queries(config, document),
+            *_keys_in_queries(config, document),
             *realm_warnings(config, document),
         ]
     )
@@ -258,6 +259,16 @@ def _tokens_in_queries(config: Config, document: Document) -> Iterator[Problem]:
     for at, route in enumerate(config.routes):
         if isinstance(route.send_token, InQuery):
             yield _in_query(("routes", at, "send_token"), config, document)
+
+
+def _keys_in_queries(config: Config, document: Document) -> Iterator[Problem]:
+    for at, route in enumerate(config.routes):
+        if route.key_in_query is not None:
+            yield document.problem(
+                ("routes", at, "key_in_query"),
+                "lets keys stand in URLs, which browsers keep and proxies in front may log; "
+                "a cookie is better where the client can send one",
+            )
 
 
 def _in_query(where: Where, config: Config, document: Document) -> Problem:

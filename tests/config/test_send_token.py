@@ -92,3 +92,25 @@ def test_keys_come_where_upstreams_read_tokens(tmp_path: Path) -> None:
         ("cookie:jwt", ["Bearer"]),
     ):
         assert key_schemes(load(write(tmp_path, config(sending)), {})) == schemes
+
+
+@pytest.mark.parametrize(
+    ("route", "said"),
+    [
+        ({"key_in_query": "k", "auth": "public"}, "need auth: no key is looked at"),
+        ({"key_in_subprotocol": True}, "goes with an upstream and websocket: true"),
+        ({"key_in_query": "k", "upstream": None}, "key_in_query needs an upstream"),
+        ({"key_in_query": "a&b"}, "key_in_query"),
+    ],
+)
+def test_where_keys_beside_fields_are_no_use(
+    tmp_path: Path, route: dict[str, Any], said: str
+) -> None:
+    """On routes that look at no key, or that cannot cut it out."""
+    assert said in complaint(tmp_path, "auto", **route)
+
+
+def test_keys_in_queries_are_warned_of(tmp_path: Path) -> None:
+    """They stand in histories."""
+    [warning] = load_with_warnings(write(tmp_path, config("auto", key_in_query="k")), {})[1]
+    assert "routes[0].key_in_query: lets keys stand in URLs" in str(warning)

@@ -101,17 +101,17 @@ def stands_in_authorization(value: bytes) -> bool:
     It may be escaped, or in base64. In Basic it may be the name or the password: many clients send
     their secret so (RFC 7617 §2).
     """
-    texts = (value, *(_from_base64(word) for word in _LONG_WORD.findall(value)))
+    texts = (value, *(from_base64(word) for word in _LONG_WORD.findall(value)))
     return any(holds_key(text.replace(b"\\", b"")) for text in texts)
 
 
 def in_basic(credentials: bytes) -> list[bytes]:
     """The keys that are the name or the password of Basic credentials."""
-    name, _, password = _from_base64(credentials.strip()).partition(b":")
+    name, _, password = from_base64(credentials.strip()).partition(b":")
     return [key for key in map(bare, (name, password)) if KEY_PATTERN.fullmatch(key)]
 
 
-def _from_base64(text: bytes) -> bytes:
+def from_base64(text: bytes) -> bytes:
     """The bytes of a text in base64 or base64url; none if it is neither."""
     text = text.translate(_PLAIN_BASE64).rstrip(b"=")
     try:

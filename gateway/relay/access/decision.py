@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 
 from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
-from gateway.relay.access import admission, authorization, browsers, upstream_request
+from gateway.relay.access import (
+    admission,
+    authorization,
+    browsers,
+    keys_aside,
+    upstream_request,
+)
 from gateway.relay.access.admission import Load
 from gateway.relay.access.forward_auth import VerifyEndpoint
 from gateway.relay.access.identification import SessionFinder
@@ -86,6 +92,8 @@ class Decider:
             head.described = self._verify_endpoint.described_request(head, asked, peer)
             head = head.described
             route = self._match_described(head)
+        if head.brings_key_aside:
+            keys_aside.take(route, head)
         try:
             admission.admit(route, head, peer, self._load)
             entry = None

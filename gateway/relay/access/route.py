@@ -83,6 +83,8 @@ class Access:
     claims: Mapping[str, Clauses] = field(default_factory=dict)
     bad_key_is_anonymous: bool = False
     accepts_jwt: bool = False  # a caller may bring a JWT in place of a key
+    key_in_query: bytes | None = None  # the parameter in which a key may come
+    key_in_subprotocol: bool = False  # a key may come among the subprotocols of a WebSocket
     login_page: str | None = None  # browsers without a session are sent there
     sends_all_to_login: bool = False  # programs as well
     asks_for_basic: bool = False  # programs send their keys as Basic once they are asked to
@@ -96,6 +98,8 @@ class Access:
             claims=_claims(options),
             bad_key_is_anonymous=options.bad_key == "anonymous",
             accepts_jwt=options.accept_jwt == "verify",
+            key_in_query=None if options.key_in_query is None else options.key_in_query.encode(),
+            key_in_subprotocol=options.key_in_subprotocol,
             login_page=None if options.on_unauthenticated == "401" else config.login_page,
             sends_all_to_login=options.on_unauthenticated == "login",
             asks_for_basic="basic" in map(str.lower, key_schemes(config)),
@@ -111,6 +115,8 @@ class Access:
                 for name, required in other.claims.items()
             )
             and (not self.accepts_jwt or other.accepts_jwt)
+            and self.key_in_query in (None, other.key_in_query)
+            and (not self.key_in_subprotocol or other.key_in_subprotocol)
             and (
                 not self.bad_key_is_anonymous
                 or other.bad_key_is_anonymous

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core.http.forwarding import UNKNOWN
 from gateway.core.logins import double_submit, token_sending
-from gateway.relay.access import caller_lines, own_authorization
+from gateway.relay.access import caller_lines, keys_aside, own_authorization
 from gateway.relay.http1 import request_ids
 from gateway.relay.http1.request_head import RequestHead
 
@@ -57,6 +57,7 @@ def request_head(
         parts.append(b"Transfer-Encoding: chunked\r\n")
     if head.upgrade is not None and action.websocket:
         parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.upgrade)
+        parts.append(keys_aside.subprotocol_line(head, route, entry))
     elif head.trailers:
         parts.append(b"Connection: TE\r\nTE: trailers\r\n")
     if head.expects_continue and head.has_body:

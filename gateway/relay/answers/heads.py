@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from gateway.core.http import set_cookies, shared_caches
+from gateway.core.http import set_cookies, shared_caches, subprotocols
 from gateway.core.http.cors import PREFIX as CORS
+from gateway.core.http.subprotocols import Offer
 from gateway.relay.access import browsers
 from gateway.relay.access.decision import Forward
 from gateway.relay.http1.request_head import RequestHead
@@ -24,6 +25,8 @@ _PAGE = re.compile(
 )
 _KEEPING = re.compile(rb"^(?:cache-control|expires|pragma):", re.MULTILINE)
 _NO_STORE = b"Cache-Control: no-store\r\n"
+
+_REFERRER_POLICY = b"referrer-policy:"
 
 
 def final_head(
@@ -71,6 +74,8 @@ def interim_head(response: ResponseHead, request: RequestHead, forward: Forward)
 
 def upgraded_head(response: ResponseHead, request: RequestHead, forward: Forward) -> bytes:
     """The 101 that opens a tunnel (RFC 9110 §7.8)."""
+    if request.subprotocols is not None:
+        _answer_offer(response, request.subprotocols, forward)
     lines = [_passed_lines(response, request, forward)]
     if request.deletions:
         lines += _deletion_lines(response, request, forward)
@@ -96,6 +101,23 @@ def _deletion_lines(response: ResponseHead, request: RequestHead, forward: Forwa
     return [b"Set-Cookie: %b\r\n" % value.encode() for value in values]
 
 
+def _answer_offer(response: ResponseHead, offer: Offer, forward: Forward) -> None:
+    """Answer with a subprotocol that the client has offered.
+
+    The upstream was offered others, without the key.
+    """
+    picked, kept = None, []
+    for line in response.passed:
+        name, _, value = line.partition(b":")
+        if name.lower() == b"sec-websocket-protocol":
+            picked = value.strip(b" \t\r\n")
+        else:
+            kept.append(line)
+    token = None if forward.entry is None else forward.entry.token
+    answer = offer.answered(picked, token)
+    response.passed = kept if answer is None else [*kept, subprotocols.joined([answer])]
+
+
 def hidden_token(forward: Forward) -> bytes | None:
     """The token that an answer must not show.
 
@@ -119,6 +141,9 @@ def _confine(response: ResponseHead, request: RequestHead, forward: Forward) -> 
     Caches know `Authorization` by themselves (RFC 9111 §3.5), but no other field with a key.
     """
     route, entry, key_fields = forward.route, forward.entry, request.key_fields
+    if request.query_key is not None:
+        lines = [line for line in response.passed if not line.lower().startswith(_REFERRER_POLICY)]
+        response.passed = [*lines, b"Referrer-Policy: no-referrer\r\n"]
     if entry is None:
         if route.action.varies:
             # An answer by which one browser forgets a cookie is for that one alone.

@@ -30,6 +30,8 @@ def refusal(
     fields: more fields of the answer
     """
     cors = {} if policy is None else browsers.cors_fields(head, policy)
+    if head.query_key is not None:
+        cors["Referrer-Policy"] = "no-referrer"
     return _refusal(
         kind,
         {**cors, **fields},

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from gateway.core.http import refusals
+from gateway.core.http import refusals, subprotocols
 from gateway.core.http.forwarding import host_value
+from gateway.core.http.subprotocols import Offer
 from gateway.core.logins.carriers import LOGIN_STATE_MARK
 from gateway.core.sessions import keys
 from gateway.core.sessions.refresh_keys import REFRESH_KEY_PATTERN
@@ -33,6 +34,9 @@ _LOGIN_STATE_COOKIE = re.compile(
 )
 
 _COOKIE = (b"Cookie",)
+
+# With it begins a subprotocol that may hold a key in base64url.
+_ENCODED_TOKEN = b"base64url."
 
 _UPGRADES = frozenset({b"websocket"})
 
@@ -136,6 +140,21 @@ def cookie(head: RequestHead, name: bytes, line: bytes) -> None:
     rest = b";".join(kept)
     if rest.strip(b" \t;"):
         head.passed.append(name + b": " + rest.lstrip(b" \t") + b"\r\n")
+
+
+def subprotocol(head: RequestHead, name: bytes, line: bytes) -> None:
+    """Cut keys out of the subprotocols of a WebSocket."""
+    if line.find(b"lk_") < 0 and line.find(_ENCODED_TOKEN) < 0:
+        head.passed.append(line)
+        return
+    found = subprotocols.find(grammar.value(line, name))
+    head.purged = True  # a proxy that asks would pass it on
+    if not isinstance(found, Offer):
+        head.passed.append(subprotocols.joined(found))
+        return
+    if head.subprotocols is not None:
+        raise grammar.Malformed
+    head.subprotocols, head.brings_key_aside = found, True
 
 
 def expect(head: RequestHead, name: bytes, line: bytes) -> None:

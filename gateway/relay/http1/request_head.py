@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gateway.core.http import origins
 from gateway.core.http.forwarding import Client
+from gateway.core.http.subprotocols import Offer
 from gateway.core.sessions import keys
 
 SAFE_METHODS = frozenset(method.encode() for method in origins.SAFE_METHODS)
@@ -53,6 +54,9 @@ class RequestHead:
     originals: tuple[tuple[bytes, bytes], ...] = ()  # nginx describes another request by these
     refresh_key: bytes | None = None  # a refresh key in a field
     refresh_cookie: tuple[bytes, bytes] | None = None  # the name of a cookie and its refresh key
+    brings_key_aside = False  # a key came in the query, or among subprotocols
+    query_key: tuple[bytes, bytes] | None = None  # the name of a parameter, and the key in it
+    subprotocols: Offer | None = None  # those of a WebSocket, if a key is among them
     stray_key = False  # a key came in a field where none is read
     purged = False  # a field was dropped that other proxies would pass on
     described: RequestHead | None = None  # the request that this question is about

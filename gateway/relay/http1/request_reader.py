@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote_from_bytes
 
-from gateway.core.http import refusals
+from gateway.core.http import queries, refusals
 from gateway.core.http.field_names import (
     FORWARDING,
     FORWARDING_PREFIXES,
@@ -22,7 +22,7 @@ from gateway.core.http.field_names import (
     fold,
 )
 from gateway.core.http.forwarding import host_value
-from gateway.core.sessions.keys import KEY_PATTERN, holds_key
+from gateway.core.sessions.keys import KEY_PATTERN, bare, holds_key
 from gateway.core.sessions.refresh_keys import REFRESH_KEY_PATTERN
 from gateway.relay.http1 import grammar, request_fields
 from gateway.relay.http1.field_rules import FieldRules
@@ -53,6 +53,7 @@ class RequestReader:
         max_fields: int,
         key_fields: KeyFields | None = None,
         token_fields: Iterable[str] = (),
+        query_keys: Iterable[str] = (),
     ) -> None:
         """Take the rules of one gateway.
 
@@ -61,8 +62,10 @@ class RequestReader:
         max_fields: the number of lines that a head may have
         key_fields: the rules of the fields in which a key may come; None: bearer keys alone
         token_fields: the fields in which upstreams get tokens; no trailer has such a name
+        query_keys: the parameters of queries in which some route takes keys
         """
         self._max_fields = max_fields
+        self._query_keys = tuple(dict.fromkeys(name.encode() for name in query_keys))
         self._instance = b"latchkey (" + instance.encode() + b")"
         self._identity = {name.lower().encode() for name in identity}
         self._identity_folded = {fold(name) for name in self._identity}
@@ -78,6 +81,7 @@ class RequestReader:
             b"upgrade": request_fields.upgrade,
             b"te": request_fields.te,
             b"via": self._via,
+            b"sec-websocket-protocol": request_fields.subprotocol,
             b"traceparent": request_fields.traceparent,
             b"max-forwards": request_fields.max_forwards,
         }
@@ -89,9 +93,12 @@ class RequestReader:
         """The head that ends (before its empty line) at `end`. Raises `Refused`."""
         try:
             method, target, minor, start = grammar.request_line(data)
-            if data.find(b"lk_", 0, start) >= 0:
-                _refuse_key(data[:start])
             head = RequestHead(method, target, minor)
+            if data.find(b"lk_", 0, start) >= 0:
+                self._take_query_key(head)
+                _refuse_key(head.method + b" " + head.target)
+            elif self._query_keys and target.find(b"%") >= 0:
+                self._take_query_key(head)
             lines = grammar.fields(data, start, end + 2)
             passed = head.passed = []
             rules = self._rules
@@ -116,7 +123,9 @@ class RequestReader:
             grammar.check_beginning(data)
             if b"\r\n" in data:
                 method, target, _, _ = grammar.request_line(data)
-                _read_target(RequestHead(method, target, _OLD))  # HTTP/1.0 needs no Host
+                head = RequestHead(method, target, _OLD)  # HTTP/1.0 needs no Host
+                self._take_query_key(head)
+                _read_target(head)
         except grammar.OtherVersion:
             raise Refused(refusals.VERSION) from None
         except grammar.Malformed:
@@ -127,6 +136,18 @@ class RequestReader:
         if name in NEVER_TRAILERS or name in self._token_fields:
             return False
         return not self._guards(name)
+
+    def _take_query_key(self, head: RequestHead) -> None:
+        """Cut a key out of the query, where some route takes one. Raises `Malformed` for two."""
+        for name in self._query_keys:
+            path, mark, query = head.target.partition(b"?")
+            rest, values = queries.cut(mark + query, name)
+            if not any(holds_key(value) for value in values):
+                continue
+            if len(values) > 1 or head.query_key is not None:
+                raise grammar.Malformed
+            head.query_key = (name, bare(queries.decoded(values[0])))
+            head.target, head.brings_key_aside = path + rest, True
 
     def _classify(self, name: bytes) -> Rule | None:
         """The rule of a name; None if its lines pass.

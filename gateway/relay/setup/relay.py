@@ -90,6 +90,7 @@ def build_relay(
             schemes=key_schemes(config), fields=config.keys.field, maybe=token_fields(config)
         ),
         token_fields=token_fields(config),
+        query_keys=[rule.key_in_query for rule in config.routes if rule.key_in_query is not None],
     )
     verify_endpoint = VerifyEndpoint(
         requests,
