@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from gateway.concurrency.off_loop import off_loop
 from gateway.core.http import refusals
-from gateway.core.http.field_names import HOSTS, fold
+from gateway.core.http.field_names import FORWARDING, FORWARDING_PREFIXES, HOSTS, fold
 from gateway.core.logins import refresh_tokens, reply_lifetimes, reply_rewriting, reply_tokens
 from gateway.core.logins.refresh_tokens import RefreshToken
 from gateway.core.logins.replies import Reply
@@ -35,18 +35,36 @@ async def ask(backends: Backends, config: UpstreamLoginSection, attempt: Attempt
 
     Raises `BackendFailed`.
     """
-    prefix = config.subject_prefix
-    has_host = prefix is not None and prefix.has_host
     return await backends.call(
         config.upstream,
         attempt.method,
         config.backend_path + attempt.query,
-        fields=_for_one_host(attempt) if has_host else attempt.fields,
+        fields=_fields(config, attempt),
         body=attempt.body,
         timeout=config.timeout,
         max_reply=config.max_reply,
         address=attempt.address,
     )
+
+
+def of_client(config: UpstreamLoginSection, attempt: Attempt) -> list[tuple[str, str]]:
+    """The fields about the client: its address, the host that it asked, and the scheme.
+
+    A backend may redirect what did not come over HTTPS, or choose the tenant by the host. Raises
+    `BackendFailed`.
+    """
+    return [line for line in _fields(config, attempt) if _is_of_client(line[0])]
+
+
+def _is_of_client(name: str) -> bool:
+    folded = fold(name.encode("utf-8", "replace"))
+    return folded == b"host" or folded in FORWARDING or folded.startswith(FORWARDING_PREFIXES)
+
+
+def _fields(config: UpstreamLoginSection, attempt: Attempt) -> Iterable[tuple[str, str]]:
+    prefix = config.subject_prefix
+    has_host = prefix is not None and prefix.has_host
+    return _for_one_host(attempt) if has_host else attempt.fields
 
 
 def _for_one_host(attempt: Attempt) -> list[tuple[str, str]]:

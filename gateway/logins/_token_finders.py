@@ -22,6 +22,7 @@ from gateway.core.tokens.claims import BadToken, Claims
 from gateway.logins import LoginServices
 from gateway.logins._asking import find_token
 from gateway.logins._userinfo import Userinfo
+from gateway.outbound.backends import Fields
 from gateway.outbound.token_readers import ReadToken
 
 if TYPE_CHECKING:
@@ -49,13 +50,13 @@ class TokenFinder(ABC):
 
     @abstractmethod
     async def find(
-        self, reply: Reply, place: TokenPlace, sent: EchoDetector, host: str
+        self, reply: Reply, place: TokenPlace, sent: EchoDetector, of_client: Fields
     ) -> HandedOut:
         """The token of a reply.
 
         place: the token's place in the reply
         sent: the request, none of whose texts is a token
-        host: of the session's realm, if it has one
+        of_client: the fields about the client and the host, for a call to the backend
 
         Raises `NoToken`, `BadToken`, `BackendFailed`, `KeysUnavailable`, `StoreUnavailable` and
         `UnreadableReply`.
@@ -79,7 +80,7 @@ class JwtFinder(TokenFinder):
         self._read = read
 
     async def find(
-        self, reply: Reply, place: TokenPlace, sent: EchoDetector, host: str
+        self, reply: Reply, place: TokenPlace, sent: EchoDetector, of_client: Fields
     ) -> HandedOut:
         """The token of a reply. A pointer may also name the user in the reply beside it."""
         found = await find_token(reply, place, sent, is_verified=self._is_verified)
@@ -104,7 +105,7 @@ class OpaqueFinder(TokenFinder):
             self._userinfo = Userinfo(config.userinfo, config.upstream, services)
 
     async def find(
-        self, reply: Reply, place: TokenPlace, sent: EchoDetector, host: str
+        self, reply: Reply, place: TokenPlace, sent: EchoDetector, of_client: Fields
     ) -> HandedOut:
         """The token of a reply. `auto` stands for the place of the login's token."""
         place = self._config.token if isinstance(place, Auto) else place
@@ -120,7 +121,7 @@ class OpaqueFinder(TokenFinder):
             name = await off_loop(sent.is_large, _name_in, replied, self._config.subject, sent)
             kept = await off_loop(sent.is_large, self._kept, replied, sent)
         else:
-            said = await self._userinfo(reply, found, host)
+            said = await self._userinfo(reply, found, of_client)
             name = _name_in(said, self._config.subject, None)
             kept = claim_names.chosen(said, self._config.claims) if self._config.claims else said
         return HandedOut(found, Claims(kept, expires), name, self._claims_text(kept))

@@ -16,7 +16,7 @@ from gateway.core.sessions import subjects
 from gateway.core.sessions.realms import Realm
 from gateway.core.sessions.session import OpaqueToken, Session, Token, renewal_time, token_of
 from gateway.core.tokens.claims import MINTED, OtherKind, token_kind
-from gateway.logins._asking import find_refresh_token
+from gateway.logins._asking import find_refresh_token, naming
 from gateway.logins._token_finders import HandedOut, TokenFinder
 from gateway.store.token_updates import Renewed
 
@@ -59,10 +59,8 @@ class TokenReplacement:
         """
         if await off_loop(reply.is_large, self._hands_out_none, reply):
             raise NoToken
-        realm_host = self._realm.host_in(session.subject) if host is None else host
-        new = await self._tokens.find(
-            reply, place, sent, realm_host if self._realm.has_host else ""
-        )
+        asked_host = self._realm.host_in(session.subject) if host is None else host
+        new = await self._tokens.find(reply, place, sent, naming(asked_host) if asked_host else [])
         found = new.found
         if not _is_of_same_kind(session, new):
             raise OtherKind("other_kind")

@@ -11,7 +11,7 @@ from gateway.core.logins.reply_tokens import Found
 from gateway.core.logins.token_sending import Request
 from gateway.core.tokens.claims import BadToken
 from gateway.logins import LoginServices
-from gateway.logins._asking import naming
+from gateway.outbound.backends import Fields
 
 if TYPE_CHECKING:
     from gateway.config.token_sections import UserinfoSection
@@ -27,11 +27,11 @@ class Userinfo:
         self._sending = services.token_sendings.get(self._upstream)
         self._backends = services.backends
 
-    async def __call__(self, reply: Reply, found: Found, host: str) -> dict[str, Any]:
+    async def __call__(self, reply: Reply, found: Found, of_client: Fields) -> dict[str, Any]:
         """What the backend says of a token's user.
 
         reply, found: the reply that handed the token out, and its place there
-        host: of the realm's tenant; "" if there is none
+        of_client: the fields about the client and the host that it asked
 
         Raises `BadToken` if it says nothing, `BackendFailed` and `UnreadableReply`.
         """
@@ -41,7 +41,7 @@ class Userinfo:
             config.method,
             request.target.decode("ascii"),
             fields=[
-                *(naming(host) if host else []),
+                *of_client,
                 ("Accept", "application/json"),
                 *_fields(request.token_lines),
             ],

@@ -30,7 +30,7 @@ from gateway.core.sessions.keys import Key
 from gateway.core.sessions.session import Device
 from gateway.core.tokens.claims import BadToken, NotVerified
 from gateway.logins import Attempt, LoggedIn, Login, LoginServices
-from gateway.logins._asking import ask, find_refresh_token, scrub, swap, tell_lifetime
+from gateway.logins._asking import ask, find_refresh_token, of_client, scrub, swap, tell_lifetime
 from gateway.logins._backend_renewal import BackendRenewal
 from gateway.logins._events import end_replaced, report, reporting_failures, subject_of
 from gateway.logins._pending import PendingReplies
@@ -140,9 +140,8 @@ class BackendLogin(Login):
         self, attempt: Attempt, reply: Reply, place: TokenPlace, sent: EchoDetector
     ) -> HandedOut:
         """The reply's token and claims, if they are believed. Raises `NoToken`."""
-        host = attempt.host if self._realm.has_host else ""
         try:
-            return await self._tokens.find(reply, place, sent, host)
+            return await self._tokens.find(reply, place, sent, of_client(self._config, attempt))
         except BadToken as error:
             _log.error("login %s: the token is unusable: %s", attempt.request_id, error)
             verified = isinstance(error, NotVerified)

@@ -99,12 +99,17 @@ async def test_no_other_place_keeps_the_token(place: World) -> None:
         {"token": TOKEN, "errors": [{"message": "no"}]},
     ],
 )
-async def test_what_is_no_token(place: World, data: Any) -> None:
-    """Too short, too long, no text of a token, unsigned, ambiguous, or beside a "no"."""
+async def test_what_is_no_token(place: World, data: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Too short, too long, no text of a token, unsigned, ambiguous, or beside a "no".
+
+    The log says why, without a value.
+    """
     status, _, shown = await logged_in(place, answer(data))
     assert status == 502
     assert await count(place) == 0
     assert TOKEN not in shown
+    assert caplog.records
+    assert not any(text in caplog.text for text in (TOKEN, PIPED, "1234567", "welcome", "관리"))
 
 
 @pytest.mark.parametrize(
@@ -223,12 +228,18 @@ async def test_the_backend_says_whose_it_is(redis: RedisServer) -> None:
 
     async with world(redis.url, login=USERINFO, guessing="off") as place:
         place.backend.answer = reply
-        _, _, body = await place.ask("POST", "/login", BODY)
+        _, _, body = await place.ask(
+            "POST", "/login", BODY, Host="shop.example", X_Forwarded_Proto="https", Cookie="a=b"
+        )
         entry = await place.entry(json.loads(body)["token"])
         assert entry.session.subject == "7"
         assert entry.session.claim("groups") == ["a", "b"]
         assert (asked[1].method, asked[1].target) == ("GET", "/api/me")
         assert asked[1].headers.getall("Authorization") == [f"Bearer {TOKEN}"]
+        # Django's ALLOWED_HOSTS and SECURE_SSL_REDIRECT, and tenants by host.
+        assert asked[1].headers.getall("Host") == ["shop.example"]
+        assert asked[1].headers.getall("X-Forwarded-Proto") == ["https"]
+        assert "Cookie" not in asked[1].headers
 
 
 @pytest.mark.parametrize(
