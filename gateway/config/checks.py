@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gateway.config.complaints import suggest
 from gateway.config.document import Document, Where
-from gateway.config.login_places import login_of_route, served_methods
+from gateway.config.login_places import login_of_route, served_methods, with_head
 from gateway.config.model import Config
 from gateway.config.own_tokens import JWKS_PATH
 from gateway.config.problems import Problem
@@ -133,10 +133,13 @@ def _endpoint_paths(config: Config, document: Document) -> Iterator[Problem]:
     The gateway's own paths win over routes, so a route there is never reached.
     """
     taken: dict[str, str] = {}
+    logouts: dict[str, set[str]] = {}  # their methods
     for at, logout in enumerate(config.logout):
-        if logout.path in taken:
+        methods = logouts.setdefault(logout.path, set())
+        if methods & {*with_head(logout.methods)}:
             message = f"is the path of {taken[logout.path]} as well"
             yield document.problem(("logout", at, "path"), message)
+        methods.update(with_head(logout.methods))
         taken.setdefault(logout.path, f"logout[{at}]" if at else "logout")
     if config.signing is not None:
         taken[JWKS_PATH] = "signing"
@@ -159,6 +162,9 @@ def _endpoint_paths(config: Config, document: Document) -> Iterator[Problem]:
         taken.setdefault(config.whoami.path, "whoami")
     for at, login in enumerate(config.login):
         for answered in login.paths:
+            shared = logouts.get(answered.path)
+            if shared is not None and not shared & {*answered.methods}:
+                continue  # each has methods of its own: POST logs in, DELETE logs out
             if answered.path in taken:
                 other = taken[answered.path]
                 where = ("login", at, answered.setting)

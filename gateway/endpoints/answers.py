@@ -128,8 +128,9 @@ async def refusals_as_problems(request: web.Request, handler: Handler) -> web.St
         # The client has gone before the whole request had come, so this answer is never read.
         return problem(request, refusals.BODY_TIMEOUT)
     except web.HTTPException as error:
-        allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-        return refuse(request, _BY_STATUS.get(error.status, refusals.MALFORMED), allow)
+        allow = error.headers.get("Allow", "").replace(",", ", ")
+        fields = {"Allow": allow} if allow else None
+        return refuse(request, _BY_STATUS.get(error.status, refusals.MALFORMED), fields)
     except Exception as error:
         # An error's text may hold bytes of the client. The place where it arose tells enough.
         trace = "".join(traceback.format_tb(error.__traceback__))

@@ -16,6 +16,7 @@ from gateway.config.login_places import (
     key_cookies,
     max_bodies,
     refresh_paths,
+    with_head,
 )
 from gateway.config.own_tokens import JWKS_PATH, minter
 from gateway.config.realms import realms
@@ -69,7 +70,8 @@ def paths(config: Config) -> list[str]:
     whoami = [] if config.whoami is None else [config.whoami.path]
     logins = [path.path for login in config.login for path in login.paths]
     logins += [path.path for path in refresh_paths(config) if path.path not in logins]
-    return [*logins, *chosen, *whoami, *(logout.path for logout in config.logout), *below, *shown]
+    logouts = dict.fromkeys(logout.path for logout in config.logout if logout.path not in logins)
+    return [*logins, *chosen, *whoami, *logouts, *below, *shown]
 
 
 def build(
@@ -117,6 +119,11 @@ def build(
         path.path: _refresh_endpoint(path, config, sessions, logins)
         for path in refresh_paths(config)
     }
+    listed = config.sessions.path
+    for served in config.logout:
+        logout = LogoutEndpoint(served, logouts, sessions, listed)
+        for method in with_head(served.methods):  # a login may serve other ones at this path
+            app.router.add_route(method, served.path, logout.__call__)
     for section, login in logins:
         page = login_page if section.has_form else None
         for path in section.paths:
@@ -136,10 +143,6 @@ def build(
         app.on_cleanup.append(partial(_close, login))
     for at, refresh in refreshing.items():
         app.router.add_route("*", at, refresh.__call__)
-    listed = config.sessions.path
-    for served in config.logout:
-        logout = LogoutEndpoint(served, logouts, sessions, listed)
-        app.router.add_route("*", served.path, logout.__call__)
     if listed is not None:
         devices = SessionsEndpoint(listed, config, logouts, sessions.directory)
         app.router.add_route("*", listed, devices.__call__)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Literal
 
 from aiohttp import web
 
-from gateway.config.login_places import with_head
 from gateway.core.http import refusals
 from gateway.core.http.origins import SAFE_METHODS
 from gateway.endpoints import pages, refresh_logouts
@@ -41,7 +40,6 @@ class LogoutEndpoint:
     ) -> None:
         """`sessions_path` is the path of the caller's sessions, if it is on."""
         self._config = config
-        self._methods = with_head(config.methods)
         self._logouts = logouts
         self._sessions = sessions
         self._directory = sessions.directory
@@ -54,8 +52,6 @@ class LogoutEndpoint:
         (wire-rules.md#E4). A key in a place where none is read is refused, because its session
         lives on. With a scope, an unknown key is refused, because its subject is unknown.
         """
-        if request.method not in self._methods:
-            return refuse(request, refusals.METHOD, {"Allow": ", ".join(self._methods)})
         if self._asks_first(request):
             return pages.show(request, LOGOUT, logout_path=self._config.path)
         require_own_site(request)
@@ -94,7 +90,7 @@ class LogoutEndpoint:
 
     def _asks_first(self, request: web.Request) -> bool:
         """Whether a person is asked on a page: another site may have led the browser here."""
-        if request.method not in SAFE_METHODS or "POST" not in self._methods:
+        if request.method not in SAFE_METHODS or "POST" not in self._config.methods:
             return False
         return pages.wants_page(request) and not may_act(request)
 

@@ -68,3 +68,28 @@ def test_a_route_at_a_logout_is_never_reached(tmp_path: Path) -> None:
     text = MINIMAL.replace("path: /*", "path: /bye/all") + "logout: [{}, {path: /bye/all}]\n"
     [problem] = problems(tmp_path, text)
     assert "is never reached: logout[1] answers there" in problem
+
+
+@cases(
+    "logout",
+    {
+        "DELETE beside a POST": "{path: /login, methods: DELETE}",
+        "two by method": "[{path: /session, methods: DELETE}, {path: /session, methods: POST}]",
+    },
+)
+def test_methods_share_a_path(tmp_path: Path, logout: str) -> None:
+    """As `/session` of many backends: POST logs in, DELETE logs out."""
+    load(write(tmp_path, MINIMAL + LOGIN + f"logout: {logout}\n"), {})
+
+
+@cases(
+    "logout",
+    {
+        "the same method": "{path: /login}",
+        "HEAD follows GET": "[{path: /a, methods: GET}, {path: /a, methods: HEAD}]",
+    },
+)
+def test_a_method_is_one_endpoints(tmp_path: Path, logout: str) -> None:
+    """Only one of them could answer."""
+    [problem] = problems(tmp_path, MINIMAL + LOGIN + f"logout: {logout}\n")
+    assert "as well" in problem

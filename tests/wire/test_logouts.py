@@ -73,7 +73,7 @@ def site(start: Start, upstream: Upstream) -> Gateway:
             {**login, "path": "/office/login", "upstream": "other", "subject_prefix": "office:"},
         ],
         guessing="off",
-        logout=LOGOUTS,
+        logout=[*LOGOUTS, {"path": "/login", "methods": "DELETE"}],
         routes=[{"path": "/api/*", "upstream": "shop"}],
     )
 
@@ -139,6 +139,15 @@ def test_each_logout_has_its_methods(site: Gateway, shop: Upstream, line: str) -
     key, other = log_in(site), log_in(site)
     assert status(log_out(site, line, bearer(key))) == 204
     assert (lives(site, key), lives(site, other)) == (False, True)
+
+
+def test_a_login_and_a_logout_share_a_path(site: Gateway, shop: Upstream) -> None:
+    """By their methods: POST logs in, DELETE logs out; others are served by neither."""
+    key = log_in(site)
+    assert status(log_out(site, "PUT /login", bearer(key))) == 405
+    assert lives(site, key)
+    assert status(log_out(site, "DELETE /login", bearer(key))) == 204
+    assert not lives(site, key)
 
 
 @cases("line", {"POST": "POST /session", "GET": "GET /session", "POST for GET": "POST /leave"})
