@@ -10,6 +10,7 @@ import pytest
 
 from gateway.store.errors import StoreUnavailable
 from gateway.store.issuer import Issued
+from gateway.store.resolved_session import ResolvedSession
 from gateway.store.servers.cluster import Cluster
 from gateway.store.sessions import Sessions
 from tests.support.gateway import Gateway
@@ -235,3 +236,15 @@ async def eventually_issued(store: Sessions) -> Issued:
             return await issue(store)
         await asyncio.sleep(0.1)
     raise AssertionError("the store never came back")
+
+
+async def test_a_look_up_that_leaves_a_session_idle(cluster: RedisCluster) -> None:
+    """Each session is asked of its own node."""
+    store = open_store(cluster.url)
+    await store.start()
+    some = [await issue(store) for _ in range(8)]
+    found = await asyncio.gather(
+        *(store.resolve(credential(issued), extend=False) for issued in some)
+    )
+    assert all(isinstance(entry, ResolvedSession) for entry in found)
+    await store.close()

@@ -99,7 +99,7 @@ class _Eraser:
             text = jwt_text.replaced(text, lambda token: self.put.get(token, ""))
         if self.by_name:
             text = refresh_tokens.blotted(text)
-        # Last: a key may look like a JWT (see `key_texts`).
+        # Last: a key may look like a JWT (see `jwt_shape`).
         for spelled in _spellings(self.token):
             text = text.replace(spelled, self.put.get(self.token, ""))
         return text
@@ -166,7 +166,7 @@ def _body(reply: Reply, eraser: _Eraser) -> bytes:
 def _certain(reply: Reply, key: str, opaque: str) -> Reply:
     """The reply, once its bytes hold no token, whatever it was decoded as.
 
-    The key itself may look like one (see `key_texts`).
+    The key itself may look like one (see `jwt_shape`).
     """
     plain = reply.body.replace(b"\0", b"").decode("latin-1")
     for text in (plain, *(value for _, value in reply.fields)):

@@ -3,7 +3,7 @@
 A key is `lk_`, 32 random bytes in base64url, and a checksum. By the prefix, secret scanners find a
 leaked key. By the checksum, the gateway refuses a mistyped or made-up key without the store.
 
-A key may also come as the third part of a text in the shape of a JWT (see `key_texts`). The other
+A key may also come as the third part of a text in the shape of a JWT (see `jwt_shape`). The other
 two parts are for frontends that read their token: the gateway reads neither.
 """
 
