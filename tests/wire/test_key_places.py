@@ -53,16 +53,21 @@ PLACES = {
 
 @cases("line", PLACES)
 @pytest.mark.parametrize("path", ["/api/x", "/maybe/x", "/header/x"])
-def test_a_key_is_taken(site: Gateway, shop: Upstream, line: str, path: str) -> None:
-    """wire-rules.md#C14: the session's token goes on, and the key stays here."""
+@pytest.mark.parametrize("before", ["", "eyJhbGciOiJsYXRjaGtleSJ9.e30."])
+def test_a_key_is_taken(site: Gateway, shop: Upstream, line: str, path: str, before: str) -> None:
+    """wire-rules.md#C14: the session's token goes on, and the key stays here, in either form."""
     key = log_in(site.port)
-    assert status(ask(site.port, request(f"GET {path}", line.replace("KEY", key)))) == 200
+    given = line.replace("KEY", before + key)
+    assert status(ask(site.port, request(f"GET {path}", given))) == 200
     place = b"X-Access-Token: ey" if path == "/header/x" else b"Authorization: Bearer ey"
     assert b"\r\n" + place in shop.got
     assert key.encode() not in shop.got
+    assert b".e30." not in shop.got
 
 
-@pytest.mark.parametrize("way", [("KEY", ""), ("KEY", "x"), ("x", "KEY"), ("", "KEY")])
+@pytest.mark.parametrize(
+    "way", [("KEY", ""), ("KEY", "x"), ("x", "KEY"), ("", "KEY"), ("eyJh.e30.KEY", "")]
+)
 def test_a_key_is_the_name_or_the_password_of_basic(
     site: Gateway, shop: Upstream, way: tuple[str, str]
 ) -> None:

@@ -67,6 +67,7 @@ QUERIES = {
     "with an escaped name": ("?a=1&%61ccess_token=KEY", "?a=1"),
     "as PHP reads it": ("?a=1&access.token=KEY", "?a=1"),
     "behind a semicolon": ("?a=1;access_token=KEY", "?a=1"),
+    "in the shape of a JWT": ("?a=1&access_token=eyJh.e30.KEY", "?a=1"),
 }
 
 
