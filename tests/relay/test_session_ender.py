@@ -11,7 +11,7 @@ from gateway.observe.events import Event
 from gateway.relay.logouts.session_ender import SessionEnder
 from gateway.store.errors import StoreUnavailable
 
-INFO = SimpleNamespace(subject="alice", address="192.0.2.1", label="Firefox")
+INFO = SimpleNamespace(subject="alice", address="192.0.2.1", label="Firefox", impersonator="")
 
 
 class Store:
