@@ -1,17 +1,17 @@
 """Ending sessions with a request or an answer (`gateway.relay.logouts.session_ender`)."""
 
 import asyncio
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from gateway.core.http.refusals import Refusal
+from gateway.core.sessions.records import SessionInfo
 from gateway.observe.events import Event
 from gateway.relay.logouts.session_ender import SessionEnder
 from gateway.store.errors import StoreUnavailable
 
-INFO = SimpleNamespace(subject="alice", address="192.0.2.1", label="Firefox", impersonator="")
+INFO = SessionInfo("alice", "Firefox", "192.0.2.1", ends_at=0, created=0, seen=0)
 
 
 class Store:
