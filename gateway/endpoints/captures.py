@@ -48,7 +48,7 @@ from gateway.endpoints.session_ends import SessionEnds
 from gateway.endpoints.session_start import SessionStart
 from gateway.endpoints.token_capture import NewLogin, TokenCapture, cookie_of
 from gateway.logins import Attempt, Login
-from gateway.logins._asking import scrub, swap
+from gateway.logins._asking import scrub
 from gateway.logins._throttled_routes import ThrottledRequest, ThrottledRoutes
 from gateway.outbound.backends import BackendFailed, Backends
 from gateway.store.sessions import Sessions
@@ -164,7 +164,7 @@ class CaptureEndpoint:
                 # read it, and no other cookie may bring it a second time.
                 put = kept_in in (None, cookie_of(reply, captured.found))
                 text = self._tokens.key_text(key, captured) if put else ""
-                swapped = await swap(reply, captured.found, text)
+                swapped = await self._tokens.swapped(reply, captured, key, text)
                 shown = self._tokens.with_lasting_cookie(swapped, reply, captured, text).unstored()
         except UnreadableReply:
             raise BackendFailed(refusals.CAPTURED_REPLY) from None

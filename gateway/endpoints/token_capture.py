@@ -26,7 +26,7 @@ from gateway.core.tokens.claims import BadToken, NotVerified, OtherKind
 from gateway.endpoints.answers import EndpointRefused
 from gateway.endpoints.callers import asked_host, cookies_with_keys
 from gateway.logins import Login
-from gateway.logins._asking import find_token, swap
+from gateway.logins._asking import find_token, swap, tell_lifetime
 from gateway.logins._token_replacement import OtherSubject
 from gateway.observe.events import Event
 from gateway.outbound.backends import BackendFailed
@@ -139,6 +139,25 @@ class TokenCapture:
         if seconds is None:  # it had none before
             seconds = max(1, math.ceil(session.ends_at - time.time()))
         return prolonged(swapped, text, seconds)
+
+    async def swapped(self, reply: Reply, captured: Captured, key: Key, text: str) -> Reply:
+        """The reply with `text` in the token's place, and a refresh key in its own.
+
+        text: the key for the client; "" if it has it in a cookie, where no script may read it
+
+        Raises `UnreadableReply`.
+        """
+        found, session = captured.found, captured.session
+        calls = self._logins[session.login].refresh_calls
+        refresh = None if calls is None else calls.refresh_token_in(reply, session)
+        secrets = [found.token] if refresh is None else [found.token, refresh.secret.reveal()]
+        reply = await tell_lifetime(reply, session, secrets)
+        is_hidden = refresh is not None and not text and refresh.came.way != "cookie"
+        if calls is None or refresh is None or is_hidden:
+            return await swap(reply, found, text)
+        return await swap(
+            reply, found, text, refresh, calls.new_key(key, refresh.generation).reveal()
+        )
 
     def key_text(self, key: Key, captured: Captured) -> str:
         """The key as the client gets it in the token's place."""

@@ -56,6 +56,8 @@ class RefreshCalls:
     ) -> None:
         """`renewal` asks the backend."""
         assert config.refresh is not None
+        assert config.renew is not None
+        self._place = config.renew.refresh_token
         self._grace = config.refresh.grace
         self._renewal = renewal
         self._sessions = services.sessions
@@ -65,6 +67,14 @@ class RefreshCalls:
         """A refresh key for the session of `key`; its first one by default."""
         random = secrets.token_bytes(refresh_keys.RANDOM_BYTES)
         return refresh_keys.new(key, generation, self._sessions.sealer, random)
+
+    def refresh_token_in(self, reply: Reply, session: Session) -> RefreshToken | None:
+        """The session's refresh token, where a captured reply holds it; None if it does not."""
+        token = _refresh_token(session)
+        found = refresh_tokens.find(reply, self._place)
+        if token is None or found is None or found.secret != token.secret:
+            return None
+        return replace(token, came=found.came)
 
     async def answer(self, attempt: Attempt, opened: Opened) -> Reply:
         """The answer to a call with a refresh key. Raises `BackendFailed`, `StoreUnavailable`."""

@@ -132,6 +132,7 @@ class Flows:
     def __init__(self, relay: Gateway, planted: Planted) -> None:
         self.relay = relay
         self.planted = planted
+        self.refresh_key = ""  # of the last login
         self.said = b""  # all answers, without the keys that they rightly gave
 
     def ask(self, target: str, lines: bytes = b"", method: str = "GET", body: bytes = b"") -> bytes:
@@ -154,9 +155,29 @@ class Flows:
         if found is None:
             return ""
         key = found[1].decode()
-        self.planted.plant(key)
-        self.said = before + answer.replace(key.encode(), b"")
+        self.said = before + self._without_keys(answer)
         return key
+
+    def refresh(self, lines: bytes = b"") -> int:
+        """Refreshes with the refresh key of the last login, and uses it where it opens nothing."""
+        body = json.dumps({"refresh": self.refresh_key}).encode()
+        before = self.said
+        answer = self.ask("/refresh", lines, "POST", body)
+        self.said = before + self._without_keys(answer)
+        self.call(self.refresh_key)
+        self.ask("/open/x", f"X-Refresh-Token: {self.refresh_key}\r\n".encode())
+        self.ask("/open/x", f"Cookie: rt={self.refresh_key}\r\n".encode())
+        self.ask(f"/open/x?refresh_token={self.refresh_key}")
+        return status(answer)
+
+    def _without_keys(self, answer: bytes) -> bytes:
+        """Plants the keys and refresh keys that an answer rightly gives, and removes them."""
+        for found in re.findall(rb'"(lk_[^"]+)"', answer):
+            self.planted.plant(found.decode())
+            answer = answer.replace(found, b"")
+            if found.startswith(b"lk_refresh_"):
+                self.refresh_key = found.decode()
+        return answer
 
     def call(
         self, key: str, target: str = "/api/x", method: str = "GET", lines: bytes = b""
@@ -266,6 +287,7 @@ def live(flows: Flows, backend: Renewing) -> None:
     key = flows.log_in(lines=CHROME)
     assert flows.call(key, f"/api/x?q={QUERY}") == 200
     assert flows.call(key, f"/api/x?q={QUERY}&key={key}") == 401
+    assert flows.refresh() == 200
     assert status(flows.ask("/api/x", cookie(key))) == 200
     assert flows.call(key, "/api/admin/x") == 403
     assert flows.log_in(lines=cookie(key) + CHROME)  # wire-rules.md#E5: the former session ends
@@ -276,6 +298,7 @@ def live(flows: Flows, backend: Renewing) -> None:
         backend.life, backend.status = 60, outcome
         time.sleep(max(0.0, backend.expiry - time.time()) + 0.05)
         assert flows.call(key) == {0: 200, 500: 503, 401: 401}[outcome]
+        assert flows.refresh() == {0: 200, 500: 503, 401: 401}[outcome]
     backend.status = 0
     for _ in range(8):  # more than a subject may have
         flows.log_in("max")

@@ -155,3 +155,28 @@ def test_lifetimes_are_the_sessions(pair: Pair, backend: Renewing) -> None:
     for told in (reply, again):
         assert 43190 < told["expires_in"] <= 43200
         assert told["user"] == {"expires_in": 1}
+
+
+def test_a_body_holds_no_refresh_key_if_it_holds_no_key(pair: Pair, backend: Renewing) -> None:
+    """With the key in the gateway's cookie, no script gets anything to refresh with."""
+    wish = {"X-Requested-With": "cookie", "Sec-Fetch-Site": "same-origin"}
+    [(_, reply)] = asked([pair[0]], "/login", [{"username": "alice"}], **wish)
+    assert reply == {"token": "", "refresh": ""}
+
+
+def test_a_captured_reply_holds_a_refresh_key(
+    tmp_path: Path, redis: RedisServer, backend: Renewing
+) -> None:
+    """It goes on with the refresh token that came along, and tells the session's life."""
+    backend.more = {"expires_in": int(LIFE)}
+    changed = sections(backend)
+    changed["routes"].append({"path": "/api/switch", "upstream": "api", "captures": "/token"})
+    with gateway(tmp_path, redis.url, **changed) as only:
+        key, _ = log_in(only)
+        fields = {"Authorization": f"Bearer {key}"}
+        [(status, reply)] = asked([only], "/api/switch", [{}], **fields)
+        assert (status, reply["token"]) == (200, key)
+        assert 43190 < reply["expires_in"] <= 43200
+        assert refresh(only, reply["refresh"])[0] == 200
+        assert call(only, key)[0] == 200
+    assert not backend.stolen
