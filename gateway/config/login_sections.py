@@ -135,6 +135,11 @@ class LoginSection(Model, ABC):
         return None
 
     @property
+    def lacks_refresh_path(self) -> bool:
+        """Frontends may refresh, but at a path that is not known."""
+        return False
+
+    @property
     def token_place(self) -> TokenPlace | None:
         """The place of the token in the backend's reply, if replies hold one."""
         return None

@@ -51,6 +51,7 @@ def warnings(config: Config, document: Document) -> list[Problem]:
             *_paths_by_spelling(config, document),
             *_named_spellings(config, document),
             *_unverified_tokens(config, document),
+            *_unknown_refresh_paths(config, document),
             *_starred_origins(config, document),
             *_visits_from_other_sites(config, document),
             *_unlimited_sessions(config, document),
@@ -122,6 +123,19 @@ def _visits_from_other_sites(config: Config, document: Document) -> Iterator[Pro
                     "unless the backend ties the link to the browser",
                 ),
                 hint="let it check a state that it has put into a cookie before (RFC 6749 §10.12)",
+            )
+
+
+def _unknown_refresh_paths(config: Config, document: Document) -> Iterator[Problem]:
+    for at, login in enumerate(config.login):
+        if login.lacks_refresh_path:
+            yield replace(
+                document.problem(
+                    ("login", at, "refresh"),
+                    "is on, as there is renew, but where frontends refresh is not known: "
+                    "those that do find no refresh token in the login's reply",
+                ),
+                hint="write refresh: /the/path/that/they/call, or refresh: off",
             )
 
 

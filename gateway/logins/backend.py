@@ -60,6 +60,7 @@ class BackendLogin(Login):
             asked.upstream in services.refresh_tokens_for for asked in config.backend_paths
         )
         self._has_warned = False  # about tokens that name no subject
+        self._has_missed_refresh_token = False
         self._tokens = open_finder(config, services)
         self._pending = PendingReplies(config, services)
         self._realm = services.realms[config.path]
@@ -176,9 +177,16 @@ class BackendLogin(Login):
         if not self._keeps_refresh_tokens:
             return None
         renew = self._config.renew
-        return await find_refresh_token(
-            reply, Auto() if renew is None else renew.refresh_token, sent
-        )
+        place = Auto() if renew is None else renew.refresh_token
+        found = await find_refresh_token(reply, place, sent)
+        if found is None and renew is not None and not self._has_missed_refresh_token:
+            self._has_missed_refresh_token = True
+            _log.warning(
+                "a reply to the login %s holds no refresh token, so `renew` has nothing to send, "
+                "and its sessions end with their tokens: `renew.refresh_token` says where it is",
+                self._config.path,
+            )
+        return found
 
     async def _issue(
         self,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.config.load import load
+from gateway.config.load import load, load_with_warnings
 from gateway.config.load_isolated import load_in_child
 from gateway.config.login_places import backend_paths, refresh_paths
 from gateway.config.model import Config
@@ -61,6 +61,26 @@ def test_where(tmp_path: Path, login: dict[str, Any], path: str | None) -> None:
     expected = [] if path is None else [path]
     assert refreshes_at(load(file, {})) == expected
     assert refreshes_at(load_in_child(file)) == expected
+
+
+@pytest.mark.parametrize(
+    ("login", "warns"),
+    [
+        ({"renew": {**RENEW, "upstream": "ids"}}, True),
+        ({"renew": {**RENEW, "upstream": "ids"}, "refresh": "off"}, False),
+        ({"renew": {**RENEW, "upstream": "ids"}, "refresh": "/again"}, False),
+        ({"renew": RENEW}, False),
+        ({}, False),
+    ],
+)
+def test_a_path_that_is_not_known_is_warned_of(
+    tmp_path: Path, login: dict[str, Any], warns: bool
+) -> None:
+    """A frontend that refreshes by itself would find neither a refresh token nor a refresh key."""
+    _, warnings = load_with_warnings(write(tmp_path, {**LOGIN, **login}), {})
+    assert (
+        any("where frontends refresh is not known" in str(warning) for warning in warnings) is warns
+    )
 
 
 def test_a_renewal_of_all_logins(tmp_path: Path) -> None:

@@ -180,3 +180,16 @@ def test_a_captured_reply_holds_a_refresh_key(
         assert refresh(only, reply["refresh"])[0] == 200
         assert call(only, key)[0] == 200
     assert not backend.stolen
+
+
+def test_a_reply_without_a_refresh_token_is_told_of_once(
+    tmp_path: Path, redis: RedisServer, backend: Renewing
+) -> None:
+    """In the log, since only then it is known; its sessions end with their tokens."""
+    changed = sections(backend, {"refresh_token": "/nowhere"})
+    with gateway(tmp_path, redis.url, **changed) as only:
+        for _ in range(2):
+            [(status, reply)] = asked([only], "/login", [{"username": "alice"}])
+            assert (status, reply["refresh"]) == (200, "")
+        log = only.log.read_text()
+    assert log.count("a reply to the login /login holds no refresh token") == 1

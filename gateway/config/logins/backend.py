@@ -121,9 +121,13 @@ class BackendSection(UpstreamLoginSection):
         if refresh is None or renew is None or refresh.path is not None:
             return self
         path = self._usual_refresh_path(renew)
-        is_free = path is not None and path not in taken
-        decided = refresh.model_copy(update={"path": path}) if is_free else None
+        decided = None if path in taken else refresh.model_copy(update={"path": path})
         return self.model_copy(update={"refresh": decided})
+
+    @property
+    def lacks_refresh_path(self) -> bool:
+        refresh, renew = self.refresh, self.renew
+        return refresh is not None and renew is not None and refresh.path is None
 
     def _usual_refresh_path(self, renew: Renew) -> str | None:
         """The path at which frontends reach `renew.path`, if it is reached as the login is.
