@@ -51,14 +51,15 @@ class WhoamiEndpoint:
 
     def _shown(self, asking: Caller, session: Session, idle_seconds: float) -> dict[str, Any]:
         """What the answer tells. A named key is never idle."""
-        now, is_named = time.time(), asking.session.is_named
-        idle_ends = None if is_named else min(now + idle_seconds, session.ends_at)
+        now, info = time.time(), asking.session
+        idle_ends = None if info.is_named else min(now + idle_seconds, session.ends_at)
         return {
             "subject": None if asking.is_unnamed else asking.subject,
+            **({"impersonated_by": info.impersonator} if info.impersonator else {}),
             "login": session.login,
             "handle": asking.session_id,
             "claims": shown_claims.chosen(session, self._claims),
-            "created": rfc3339(asking.session.created),
+            "created": rfc3339(info.created),
             "ends": rfc3339(int(session.ends_at)),
             "ends_in": max(0, int(session.ends_at - now)),
             "idle_ends": None if idle_ends is None else rfc3339(int(idle_ends)),

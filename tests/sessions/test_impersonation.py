@@ -43,7 +43,14 @@ def site(start: Start, upstream: Upstream) -> Gateway:
     """A gateway with a route at which administrators act as others."""
     return start(
         upstreams={"shop": upstream.url},
-        login={"kind": "backend", "path": "/login", "upstream": "shop", "token": "/token"},
+        login={
+            "kind": "backend",
+            "path": "/login",
+            "upstream": "shop",
+            "token": "/token",
+            "remember": {"idle_timeout": "10m"},
+        },
+        whoami="/whoami",
         guessing="off",
         trusted_proxies="127.0.0.1",
         routes=[
@@ -130,6 +137,24 @@ def test_a_cookie_changes_and_comes_back(site: Gateway) -> None:
     assert (status(page), b"\r\nLocation: /\r\n" in page) == (303, True)
 
 
+def test_a_cookie_that_lasts_does_so_in_both_sessions(site: Gateway) -> None:
+    """Each ends an eighth of the idle timeout later than its session."""
+    body = json.dumps({"username": "root", "remember_me": True})
+    fields = ("Content-Type: application/json", "X-Requested-With: cookie", OWN)
+    [setting] = set_cookies(ask(site.port, request("POST /login", *fields, body=body)))
+    root = setting.partition(";")[0].removeprefix("latchkey=")
+    [setting] = set_cookies(send(site, SWITCH, root, OWN, cookie=True))
+    alice = setting.partition(";")[0].removeprefix("latchkey=")
+    back = set_cookies(send(site, "POST /logout", alice, OWN, cookie=True))
+    for cookie, key in ((setting, alice), (back[0], root)):
+        lasts = re.fullmatch(
+            rf"latchkey={key}; Max-Age=(\d+); Path=/; HttpOnly; SameSite=Lax", cookie
+        )
+        assert lasts
+        assert 600 < int(lasts[1]) <= 676  # rounded up
+    assert len(back) == 1
+
+
 def test_over_https_the_cookie_is_for_https(site: Gateway) -> None:
     """Before and after."""
     root, https = log_in(site), "X-Forwarded-Proto: https"
@@ -150,6 +175,8 @@ def test_the_list_and_the_audit_log_tell_who_it_is(site: Gateway) -> None:
     assert "impersonated_by" not in next(one for one in listed(site, own) if one["current"])
     [event] = site.events(event="login", reason="impersonation", session=shown[0]["handle"][:12])
     assert (event["subject"], event["by"], event["address"]) == ("alice", "root", "127.0.0.1")
+    assert told(send(site, "GET /whoami", key))["impersonated_by"] == "root"
+    assert "impersonated_by" not in told(send(site, "GET /whoami", own))
     page = send(site, "GET /sessions", own, "Accept: text/html")
     assert b"root acts here in your place" in page
     assert status(send(site, f"DELETE /sessions/{shown[0]['handle']}", own)) == 204
