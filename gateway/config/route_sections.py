@@ -172,6 +172,8 @@ class RouteAction(Model):
         prefix = (self.strip_prefix or "").rstrip("/")
         if self.upstream is None and (prefix or self.captures is not None):
             raise ValueError("strip_prefix and captures go with an upstream")
+        if self.upstream is None and self.tokens == "refuse":
+            raise ValueError("tokens: refuse goes with an upstream: its replies are looked at")
         if self.captures is not None and not self.extends_session:
             raise ValueError("captures write the session anew: extends_session cannot be false")
         if self.ends is not None and (self.upstream is None or self.websocket):

@@ -26,6 +26,7 @@ def site(start: Start, upstream: Upstream, login_upstream: Upstream) -> Gateway:
         upstreams={"shop": upstream.url, "accounts": login_upstream.url},
         login=LOGIN,
         guessing="off",
+        verify={},
         routes=[
             *({"path": f"/{name}/*", "upstream": "shop"} for name in warning),
             {"path": "/safe/*", "upstream": "shop", "tokens": "refuse"},
@@ -252,6 +253,14 @@ def test_no_part_of_a_reply_is_asked_for(site: Gateway, shop: Upstream, key: str
     shop.clear()
     send(site, key, "GET /other/x", *fields)
     assert b"\r\nAccept-Encoding: gzip\r\nRange: bytes=0-9\r\n" in shop.got
+
+
+def test_a_proxy_that_asks_is_refused(site: Gateway, key: str) -> None:
+    """It would pass the reply on as it comes."""
+    for path, expected in (("/safe/x", 404), ("/other/x", 200)):
+        described = (f"X-Forwarded-Uri: {path}", "X-Forwarded-Method: GET")
+        line = "GET /.well-known/latchkey/verify"
+        assert status(send(site, key, line, *described)) == expected
 
 
 def test_an_event_stream_is_never_held_back(site: Gateway, shop: Upstream, key: str) -> None:

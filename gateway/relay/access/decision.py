@@ -177,7 +177,7 @@ class Decider:
         (wire-rules.md#E1), or that asks for an upgrade which the gateway would not grant.
         """
         route = self._match(head)
-        if route.in_process or route.at_login:
+        if route.in_process or route.at_login or route.watch.refuses:
             raise Refused(refusals.NO_ROUTE)
         if head.upgrade is not None and not route.action.websocket:
             raise Refused(refusals.NO_UPGRADE)

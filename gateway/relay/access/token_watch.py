@@ -27,6 +27,9 @@ _MAX_SAFE = 20
 _MAX_OTHER = 200
 _WINDOW_SECONDS = 60.0
 
+# A reply that is no JSON counts as so much of one: finding that out takes time as well.
+_COST_OF_OTHERS = 0.1
+
 # How much of a reply it looks at (bytes), as it came and decoded. Replies of logins are shorter.
 _MAX_SAMPLE_BYTES = 16384
 
@@ -76,7 +79,7 @@ class TokenWatch:
         self.looks_at_get = self.looks_at_others = tell is not None
         self._route = route
         self._tell = tell
-        self._left = {True: _MAX_SAFE, False: _MAX_OTHER}
+        self._left: dict[bool, float] = {True: _MAX_SAFE, False: _MAX_OTHER}  # by: it was a GET
         self._window_ends = 0.0
 
     def inspection(self, request: RequestHead, response: ResponseHead) -> Inspection | None:
@@ -86,11 +89,10 @@ class TokenWatch:
         """
         if self.refuses:
             return _guard(response)
-        if not _is_json(response.passed):
-            return None
-        self._left[request.method == b"GET"] -= 1
+        is_json = _is_json(response.passed)
+        self._left[request.method == b"GET"] -= 1 if is_json else _COST_OF_OTHERS
         self._update()
-        return _Sample(self, request, response)
+        return _Sample(self, request, response) if is_json else None
 
     def sweep(self, now: float) -> None:
         """Begin another minute of looking, if the last one is over.
