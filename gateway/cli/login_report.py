@@ -19,6 +19,7 @@ from gateway.core.logins.reply_tokens import Found, InBody, NoToken
 from gateway.core.logins.token_sending import BEARER, as_it_came, put
 from gateway.core.sessions import keys, required_claims, subjects
 from gateway.core.sessions.identity_headers import IdentityHeaders
+from gateway.core.sessions.refresh_keys import REFRESH_KEY_PATTERN
 from gateway.core.sessions.session import Session
 from gateway.core.timestamps import rfc3339
 from gateway.core.tokens import jwt_text
@@ -188,9 +189,12 @@ def _short(secret: str) -> str:
 
 
 def _cut(text: str) -> str:
-    """The text without keys and JWTs."""
+    """The text without keys, refresh keys and JWTs."""
     text = jwt_text.replaced(text, lambda _token: "<JWT>")
-    return keys.KEY_PATTERN.sub(f"{keys.PREFIX}...".encode(), text.encode()).decode()
+    cut, short = text.encode(), f"{keys.PREFIX}...".encode()
+    for pattern in (REFRESH_KEY_PATTERN, keys.KEY_PATTERN):
+        cut = pattern.sub(short, cut)
+    return cut.decode()
 
 
 def _time(seconds: float, never: str) -> str:

@@ -114,7 +114,10 @@ def test_no_secret_is_shown(tmp_path: Path, backend: Upstream) -> None:
     done = attempt(tmp_path, backend, session=renew)
     assert done.returncode == 0, done.stderr
     shown = done.stdout + done.stderr
-    for secret in (token, "eyJ", refresh, "double-submit", "k-1", "opaque-session", PASSWORD):
+    for secret in (
+        *(token, "eyJ", refresh, "lk_refresh_"),
+        *("double-submit", "k-1", "opaque-session", PASSWORD),
+    ):
         assert secret not in shown
     assert "Set-Cookie: sid=...; Path=/; HttpOnly" in shown
 

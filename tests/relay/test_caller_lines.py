@@ -13,6 +13,7 @@ from gateway.store.resolved_session import ResolvedSession
 
 KEY, OTHER_KEY = (new_key(bytes([number]) * 32).reveal() for number in (1, 2))
 READER = RequestReader(instance="0" * 16, identity=(), max_fields=20)
+REFRESH_KEY = "lk_refresh_" + "A" * 129
 BEARER = f"Authorization: Bearer {KEY}"
 
 
@@ -46,6 +47,30 @@ def test_a_key_with_a_session_is_told() -> None:
     assert caller_fields.KEY not in told(BEARER)
     captured = told(BEARER, cookie="", captures=3)
     assert (captured[caller_fields.KEY], captured[caller_fields.CAPTURE]) == (KEY, "3")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"Authorization: Bearer {REFRESH_KEY}",
+        f"Authorization: Token {REFRESH_KEY}",
+        f"Authorization: {REFRESH_KEY}",
+        f"X-Refresh-Token: {REFRESH_KEY}",
+    ],
+)
+def test_a_refresh_key_in_a_field_is_told(line: str) -> None:
+    """Of whatever scheme; the line itself is not passed on."""
+    seen = told(line)
+    assert seen[caller_fields.REFRESH_KEY] == REFRESH_KEY
+    assert "Authorization" not in seen
+
+
+def test_a_refresh_key_in_a_cookie_is_told() -> None:
+    """With the cookie's name, beside a key."""
+    seen = told(f"Cookie: a=1; rt={REFRESH_KEY}; sid={KEY}", cookie="sid; Path=/x")
+    assert seen[caller_fields.REFRESH_COOKIE] == f"rt {REFRESH_KEY}"
+    assert seen[caller_fields.SESSION] == id_of(KEY)
+    assert caller_fields.REFRESH_KEY not in seen
 
 
 def test_an_anonymous_caller_of_a_route_that_captures() -> None:

@@ -51,11 +51,11 @@ def _beside_token(own: bytes) -> bytes:
 
 
 def _refresh_lines(head: RequestHead) -> bytes:
-    """The refresh keys of a refresh call, in a field and in a cookie."""
-    key, cookie = head.refresh_key, head.refresh_cookie
-    if head.presented_key is not None and REFRESH_KEY_PATTERN.fullmatch(head.presented_key):
-        key = head.presented_key
-    lines = b"" if key is None else caller_fields.line(caller_fields.REFRESH_KEY, key)
+    """The refresh keys of a refresh call: in a field, with any scheme, and in a cookie."""
+    given = (head.refresh_key, head.presented_key, head.authorization)
+    found = REFRESH_KEY_PATTERN.search(b" ".join(filter(None, given)))
+    lines = b"" if found is None else caller_fields.line(caller_fields.REFRESH_KEY, found[0])
+    cookie = head.refresh_cookie
     if cookie is not None:
         lines += caller_fields.line(caller_fields.REFRESH_COOKIE, b" ".join(cookie))
     return lines
