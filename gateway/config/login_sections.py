@@ -28,9 +28,10 @@ from gateway.config.values import (
     OneOrMany,
     PointerText,
     PrefixText,
-    is_plain_path,
+    ShapedPath,
     off,
 )
+from gateway.core.http import path_shapes
 from gateway.core.logins.login_paths import BackendPath, LoginPath
 from gateway.core.logins.token_places import JsonPointer, TokenPlace, parse_pointer
 
@@ -282,7 +283,8 @@ class UpstreamLoginSection(PasswordLoginSection):
     """A login for which a backend is asked."""
 
     upstream: str
-    backend_path: ExactPath = ""
+    path: ShapedPath
+    backend_path: ShapedPath = ""
     timeout: Annotated[Duration, Field(gt=0)] = 15.0
     max_reply: Size = 2**20
     failed: PointerText = parse_pointer("/errors")
@@ -316,6 +318,13 @@ class UpstreamLoginSection(PasswordLoginSection):
     def _same_path(cls, value: Any) -> Any:
         if not isinstance(value, dict) or "backend_path" in value:
             return value
-        if is_plain_path(value.get("path")):  # a wrong path is the problem of `path` itself
-            return {**value, "backend_path": value["path"]}
+        path = value.get("path")
+        if isinstance(path, str):  # a wrong path is the problem of `path` itself
+            return {**value, "backend_path": path}
         return value
+
+    @model_validator(mode="after")
+    def _segments_fit(self) -> Self:
+        if not set(path_shapes.names(self.backend_path)) <= set(path_shapes.names(self.path)):
+            raise ValueError("backend_path has a segment that path does not have")
+        return self

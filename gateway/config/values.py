@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, core_schema
 
 from gateway.config.units import parse_duration
-from gateway.core.http import allowed_origins, cors
+from gateway.core.http import allowed_origins, cors, path_shapes
 from gateway.core.http.addresses import Address, ServerUrl, parse_address, parse_server
 from gateway.core.json_text import pointed
 from gateway.core.logins.provider_metadata import is_address, is_protected
@@ -90,6 +90,12 @@ def _exact_path(value: str) -> str:
     if value.endswith("*"):
         raise ValueError("is one path: it cannot end in a star")
     return _path(value)
+
+
+def _shaped_path(value: str) -> str:
+    names = path_shapes.names(value)
+    _exact_path(path_shapes.filled(value, dict.fromkeys(names, "x")))
+    return value
 
 
 def _target(value: str) -> str:
@@ -326,6 +332,7 @@ def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
 _TEXT = {"type": "string"}
 Path = Annotated[str, AfterValidator(_path)]
 ExactPath = Annotated[str, AfterValidator(_exact_path)]
+ShapedPath = Annotated[str, AfterValidator(_shaped_path)]  # may have segments to fill in
 Target = Annotated[str, AfterValidator(_target)]  # a path, and a query if there is one
 ListPath = Annotated[ExactPath, AfterValidator(_path_of_a_list)]
 Method = Annotated[str, AfterValidator(_method)]

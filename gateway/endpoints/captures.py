@@ -22,6 +22,7 @@ from gateway.config.token_places import token_sending
 from gateway.core.http import caller_fields, refusals
 from gateway.core.http.origins import plain_authority
 from gateway.core.logins import carriers, cookie_deletions, cookie_logouts
+from gateway.core.logins.mfa import words
 from gateway.core.logins.replies import Reply, UnreadableReply, field_and_cookie
 from gateway.core.sessions import devices, keys
 from gateway.core.sessions.keys import Key
@@ -226,7 +227,7 @@ def _claims(request: web.Request) -> Mapping[str, Any] | None:
 
 async def _attempt(request: web.Request) -> Attempt:
     """The request as an attempt to log in, which it may be."""
-    headers, (_, mark, query) = request.headers, request.raw_path.partition("?")
+    headers, (path, mark, query) = request.headers, request.raw_path.partition("?")
     return Attempt(
         method=request.method,
         query=mark + query,
@@ -239,4 +240,6 @@ async def _attempt(request: web.Request) -> Attempt:
         is_foreign=False,
         cookie=None,
         authority=plain_authority(asked_host(request)),
+        path=path,
+        segments={segment: segment for segment in path.split("/") if words.is_token("", segment)},
     )

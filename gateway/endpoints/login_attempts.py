@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.core.http import caller_fields, refusals
+from gateway.core.http import caller_fields, path_shapes, refusals
 from gateway.core.http.field_names import fold
 from gateway.core.http.origins import plain_authority
 from gateway.core.logins import carriers
@@ -88,12 +88,14 @@ class AttemptReader:
     def attempt(self, request: web.Request, body: bytes) -> Attempt:
         """The request as an attempt to log in."""
         headers = request.headers
-        _, mark, query = request.raw_path.partition("?")
+        path, mark, query = request.raw_path.partition("?")
         may_lead = self._path.may_be_led_to and is_visit(request)
         is_remembered, life = self._life(request, body)
         return Attempt(
             method=request.method,
             query=mark + query,
+            path=request.path,
+            segments=path_shapes.values(self._path.path, path),
             fields=tuple(self._passed(request)),
             body=body,
             address=headers.get("X-Real-IP", "unknown"),

@@ -47,7 +47,8 @@ class SessionStart:
         self._prefix = (rule.strip_prefix or "").rstrip("/")
         self._login = login
         self._own_cookies = key_cookies(config)
-        self._attempts = AttemptReader(section.paths[0], config.keys, config.identity, section)
+        path = replace(section.paths[0], path=rule.path)
+        self._attempts = AttemptReader(path, config.keys, config.identity, section)
 
     async def __call__(
         self, request: web.Request, reply: Reply, throttled: ThrottledRequest

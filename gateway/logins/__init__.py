@@ -53,7 +53,8 @@ class Attempt:
     replaces: tuple[str, ...]  # ids of the sessions whose keys the browser sent in cookies
     is_foreign: bool  # a browser marks it as caused by another site, which may not cause it
     cookie: KeyCookie | None  # carries the key; None: the reply does
-    path: str = ""  # as the client sees it; "": the login's
+    path: str = ""  # as the client sees it
+    segments: Mapping[str, str] = field(default_factory=dict, repr=False)  # see `path_shapes`
     parent: Parent | None = None  # the session that impersonates by this attempt
     is_remembered: bool = False  # the user asks for a session that lasts
     life: Life = AS_ALL  # the timeouts of the session
@@ -67,6 +68,11 @@ class Attempt:
     def host(self) -> str:
         """The host in the request; "" if it is not plain."""
         return host_of(self.authority)
+
+    @property
+    def target(self) -> str:
+        """The parts of its target that the client chose: segments of the path, and the query."""
+        return "/".join(self.segments.values()) + self.query
 
     def field(self, name: str) -> str:
         """The value of the first field of this name (in lower case), or ""."""

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from gateway.concurrency.off_loop import off_loop
-from gateway.core.http import refusals
+from gateway.core.http import path_shapes, refusals
 from gateway.core.http.field_names import FORWARDING, FORWARDING_PREFIXES, HOSTS, fold
 from gateway.core.logins import refresh_tokens, reply_lifetimes, reply_rewriting, reply_tokens
 from gateway.core.logins.refresh_tokens import RefreshToken
@@ -38,7 +38,7 @@ async def ask(backends: Backends, config: UpstreamLoginSection, attempt: Attempt
     return await backends.call(
         config.upstream,
         attempt.method,
-        config.backend_path + attempt.query,
+        path_shapes.filled(config.backend_path, attempt.segments) + attempt.query,
         fields=_fields(config, attempt),
         body=attempt.body,
         timeout=config.timeout,

@@ -75,7 +75,9 @@ class LoginThrottle:
             content_encoding=attempt.field("content-encoding"),
             body=attempt.body,
         )
-        return NO_STEP if texts is None else steps.read(texts, attempt.fields)
+        if texts is None:
+            return NO_STEP
+        return steps.read(texts, attempt.fields, attempt.segments.items())
 
     async def admit(
         self,
@@ -161,7 +163,7 @@ async def passwords_in(attempt: Attempt) -> int:
     A large attempt is read in a thread.
     """
     fields = [line for line in attempt.fields if line[0].lower() in _ENCODING_FIELDS]
-    sent = EchoDetector(attempt.query, fields, attempt.body)
+    sent = EchoDetector(attempt.target, fields, attempt.body)
     return await off_loop(sent.is_large, _passwords, sent)
 
 

@@ -69,7 +69,7 @@ class ThrottledLogin:
         A password has neither failed nor succeeded, and a name alone is no guess. A code that leads
         to one more step counts as failed until that one succeeds.
         """
-        sent = EchoDetector(attempt.query, attempt.fields, attempt.body)
+        sent = EchoDetector(attempt.target, attempt.fields, attempt.body)
         if not sent.is_large:
             await self._throttle.remember(counted, steps.handed_out(reply, sent.is_echo))
         is_one = counted.passwords == 1
@@ -83,7 +83,7 @@ class ThrottledLogin:
         the client may have written that itself, it counts as failed until a second step succeeds.
         """
         outcome: Outcome = "failed"
-        sent = EchoDetector(attempt.query, attempt.fields, attempt.body)
+        sent = EchoDetector(attempt.target, attempt.fields, attempt.body)
         if self._may_continue(counted, reply) and not sent.is_large:
             await self._throttle.remember(counted, steps.handed_out(reply, sent.is_echo))
             if not steps.is_named_by_client(self._login.failed, sent.is_echo):

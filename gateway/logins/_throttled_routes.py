@@ -127,7 +127,7 @@ class ThrottledRoutes:
         reached = _reached(logins, path)
         throttle = reached or next((throttle for _, throttle in logins), self._elsewhere)
         guess = await _guess(attempt, throttle, is_start=is_start)
-        sent = EchoDetector(attempt.query, attempt.fields, attempt.body)
+        sent = EchoDetector(attempt.target, attempt.fields, attempt.body)
         throttled = ThrottledRequest(guess, sent, is_login=reached is not None)
         if not guess.is_one:
             yield throttled

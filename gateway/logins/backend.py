@@ -89,7 +89,7 @@ class BackendLogin(Login):
 
     async def _answer(self, attempt: Attempt, reply: Reply) -> Reply:
         """Answer the client by the backend's reply. Raises `UnreadableReply`."""
-        sent = EchoDetector(attempt.query, attempt.fields, attempt.body)
+        sent = EchoDetector(attempt.target, attempt.fields, attempt.body)
         if attempt.method == "OPTIONS":
             return await self._pass_refusal(attempt, reply)
         pending = await self._pending.passed(attempt, reply, sent)

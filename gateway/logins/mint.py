@@ -72,7 +72,7 @@ class MintLogin(Login):
 
     async def _log_in(self, attempt: Attempt) -> Reply:
         reply = await ask(self._backends, self._config, attempt)
-        sent = EchoDetector(attempt.query, attempt.fields, attempt.body)
+        sent = EchoDetector(attempt.target, attempt.fields, attempt.body)
         try:
             if attempt.method != "OPTIONS":
                 pending = await self._pending.passed(attempt, reply, sent)

@@ -10,6 +10,7 @@ from gateway.config.load import load
 from gateway.config.load_isolated import load_in_child
 from gateway.core.logins.login_paths import BackendPath
 from gateway.core.logins.token_places import Auto, JsonPointer
+from tests.support.configs import problems, write
 from tests.support.signing_keys import signing
 
 BACKEND = {"kind": "backend", "path": "/login", "upstream": "shop"}
@@ -91,3 +92,40 @@ def test_provider(tmp_path: Path) -> None:
     assert answers(tmp_path, "provider_name", **OIDC, name="Work") == "Work"
     assert answers(tmp_path, "provider_issuer", **OIDC) == "https://id.example"
     assert answers(tmp_path, "provider_name", **USERS) is None
+
+
+SHAPED = """
+version: 1
+upstreams: {{shop: "http://127.0.0.1:9000"}}
+login: {{kind: backend, upstream: shop, {paths}}}
+routes: []
+"""
+
+
+@pytest.mark.parametrize(
+    ("paths", "backend_path"),
+    [
+        ("path: '/mfa/{token}/verify'", "/mfa/{token}/verify"),
+        ("path: '/mfa/{token}/verify', backend_path: '/x/{token}'", "/x/{token}"),
+        ("path: '/mfa/{token}/verify', backend_path: /check", "/check"),
+    ],
+)
+def test_segments_that_clients_fill_in(tmp_path: Path, paths: str, backend_path: str) -> None:
+    """In the path of a backend's login, and at the backend."""
+    [login] = load(write(tmp_path, SHAPED.format(paths=paths)), {}).login
+    assert login.backend_paths == (BackendPath("shop", backend_path),)
+
+
+@pytest.mark.parametrize(
+    ("paths", "what"),
+    [
+        ("path: '/mfa/{token}/verify', backend_path: '/x/{other}'", "a segment that path does not"),
+        ("path: /mfa, backend_path: '/x/{token}'", "a segment that path does not"),
+        ("path: '/mfa/x{token}'", "has braces that name no segment"),
+        ("path: '/{a}/{a}'", "names two segments alike"),
+        ("path: 'mfa/{a}'", "is not a path"),
+    ],
+)
+def test_segments_that_are_none(tmp_path: Path, paths: str, what: str) -> None:
+    said = problems(tmp_path, SHAPED.format(paths=paths))
+    assert any(what in line for line in said), said

@@ -268,3 +268,55 @@ async def test_a_code_with_the_password_is_a_guess(
     body = {"username": "alice", "password": "good", **typed}
     got = [(await ask(asking, "/login", body, HOME, **fields))[0] for _ in range(4)]
     assert got == [200] * 3 + [429]
+
+
+# A temporary token in the path.
+
+
+@pytest.fixture
+async def by_path(redis: RedisServer) -> AsyncIterator[World]:
+    changed = sections()
+    shaped = {"path": "/mfa/{token}/verify", "backend_path": "/api/mfa/{token}/check"}
+    changed["login"][1].update(shaped)
+    async with world(redis.url, **changed) as built:
+        yield built
+
+
+async def test_the_second_step_may_send_its_token_in_the_path(by_path: World) -> None:
+    """It reaches the backend at its own place, as it came, and its reply makes the session."""
+    by_path.backend.answer = answer({"token": token_of("alice")})
+    for token in ("tmp-3f2504e04f89", TEMPORARY, "a%20b%2Fc"):
+        status, _, got = await by_path.ask(
+            "POST", f"/mfa/{token}/verify?x=1", b'{"code": "123456"}'
+        )
+        assert (status, await by_path.is_known(json.loads(got)["token"])) == (200, True)
+        assert by_path.backend.last.target == f"/api/mfa/{token}/check?x=1"
+
+
+async def test_a_token_in_the_path_is_no_token_of_the_reply(by_path: World) -> None:
+    """It is text that the client sent."""
+    forged = token_of("root")
+    by_path.backend.answer = answer({"token": forged})
+    status, _, _ = await by_path.ask("POST", f"/mfa/{forged}/verify", b'{"code": "123456"}')
+    assert (status, await count(by_path)) == (502, 0)
+
+
+async def test_codes_count_by_the_token_in_the_path(by_path: World) -> None:
+    """For the account that began the login; an unknown token is an account of its own."""
+
+    async def begin(name: str, token: str) -> None:
+        by_path.backend.answer = answer({"mfa_required": True, "ticket": token})
+        await ask(by_path, "/login", {"username": name, "password": "good"})
+        by_path.backend.answer = answer({"detail": "wrong"}, 401)
+
+    async def second(token: str) -> int:
+        return (await ask(by_path, f"/mfa/{token}/verify", {"code": "123456"}))[0]
+
+    await begin("alice", "t-alice-1")
+    await begin("alice", "t-alice-2")
+    await begin("bob", "t-bob")
+    assert [await second(t) for t in ("t-alice-1", "t-alice-2", "t-alice-1")] == [401] * 3
+    assert await second("t-alice-2") == 429
+    assert await second("t-bob") == 401
+    assert [await second("made-up") for _ in range(4)] == [401] * 3 + [429]
+    assert await second("made-up-too") == 401

@@ -49,6 +49,7 @@ def running(start: Start, web: Upstream, api: Upstream) -> Gateway:
             {**login, "path": "/with/page", "methods": ["GET", "POST"]},
             {**login, "path": "/told/login"},
             {**login, "path": "/read/login"},
+            {**login, "path": "/api/mfa/{token}/verify"},
         ],
         logout=[
             {"path": "/logout", "methods": ["POST"]},
@@ -124,6 +125,40 @@ def test_no_method_leads_to_the_backends_login(
     if status(answer) == 405:
         assert fields_by_name(answer)["Allow"] == "POST"
     assert (api.got, b"eyJ" in answer) == (b"", False)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/api/mfa/abc/verify/",
+        "/api/MFA/abc/verify",
+        "/api/mfa/abc/verify.json",
+        "/api//mfa/abc/verify",
+        "/api/mfa/a%2Fb/verify",
+        "/api/mfa/abc/%76erify",
+        "/api/mfa/x/../abc/verify",
+    ],
+)
+def test_a_segment_to_fill_in_opens_no_way(running: Gateway, api: Upstream, target: str) -> None:
+    """wire-rules.md#E1: each is the login, or refused; its log does not hold the segment."""
+    for method in ("GET", "POST"):
+        api.clear(logins)
+        answer = ask(running.port, request(f"{method} {target}", body="{}"))
+        assert b"eyJ" not in answer
+        if status(answer) != 200:
+            assert (status(answer) in (400, 404, 405), api.got) == (True, b"")
+        else:
+            assert b'"lk_' in answer
+
+
+def test_a_segment_to_fill_in_is_not_logged(running: Gateway, api: Upstream) -> None:
+    """It may hold a temporary token."""
+    answer = ask(running.port, request("POST /api/mfa/tmp-secret/verify", body="{}"))
+    assert (status(answer), b'"lk_' in answer) == (200, True)
+    assert running.records(route="/api/mfa/{token}/verify", path="/api/mfa/{token}/verify")
+    assert "tmp-secret" not in running.access_log.read_text()
+    below = ask(running.port, request("POST /api/mfa/tmp/verify/more"))
+    assert (status(below), b"eyJ" in below) == (200, True)
 
 
 @pytest.mark.parametrize("target", ["/api/LOGIN", "/api/login/", "/api/login.json"])

@@ -25,6 +25,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
+from gateway.core.http.path_shapes import Shape
+
 # A path with a single reading: without escapes, parameters, backslashes, empty segments and
 # segments that begin with a dot. Nearly all requests have one.
 _PLAIN = re.compile(rb"(?:/[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9_~!$&'()*+,=:@.-]*+)*+/?")
@@ -147,14 +149,19 @@ class BackendPaths:
     def __init__(self, paths: Iterable[bytes]) -> None:
         self._whole: set[bytes] = set()  # the paths, and beginnings that a server may complete
         self._stems: set[bytes] = set()  # the paths without a format suffix
+        self._shapes: list[Shape] = []  # of paths with segments that clients fill in
         for path in map(fold, paths):
+            shape = Shape(path)
+            if not shape.is_plain:
+                self._shapes.append(shape)
+                continue
             script = _SCRIPT.search(path)
             shorter = {*_stems(path)} if script is None else {_without(script)}
             self._stems |= {path, *shorter - {b""}}
             self._whole |= {*self._stems, *_stems(path)} - ({b""} if path else set())
 
     def __bool__(self) -> bool:
-        return bool(self._whole)
+        return bool(self._whole or self._shapes)
 
     def hold(self, loose: Iterable[Folded], *, suffixes: bool) -> bool:
         """Whether the backend may take a request's path for one of these.
@@ -165,6 +172,9 @@ class BackendPaths:
         for whole, *stems in loose:
             if whole in self._whole or (suffixes and not self._stems.isdisjoint(stems)):
                 return True
+            for shape in self._shapes:
+                if shape.fits(whole) or (suffixes and any(map(shape.fits, stems))):
+                    return True
         return False
 
 

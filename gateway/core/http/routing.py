@@ -1,8 +1,9 @@
 """A table of rules by path: the most specific pattern serves a path.
 
-A pattern is an exact path, or a prefix if it ends in `/*`. An exact path comes before a prefix, and
-a longer prefix before a shorter one. Rules of one pattern share it by method. A rule for GET serves
-HEAD too, unless another rule names HEAD (wire-rules.md#C7, RFC 9110 §9.3.2).
+A pattern is an exact path, or a prefix if it ends in `/*`. An exact path may have segments that
+clients fill in (see `path_shapes`). A path without them comes first, then one with them, then a
+longer prefix, and then a shorter one. Rules of one pattern share it by method. A rule for GET
+serves HEAD too, unless another rule names HEAD (wire-rules.md#C7, RFC 9110 §9.3.2).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from gateway.core.http import paths
+from gateway.core.http.path_shapes import Shape
 from gateway.core.http.paths import Folded
 
 T = TypeVar("T")
@@ -65,12 +67,15 @@ class Table(Generic[T]):
         """`rules` are (pattern, methods or None for all, rule)."""
         self._exact: dict[bytes, Methods[T]] = {}
         self._prefixes: dict[bytes, Methods[T]] = {}
+        self._shapes: dict[bytes, tuple[Shape, Methods[T]]] = {}
         for pattern, methods, rule in rules:
             text = pattern.encode("ascii")
             where, path = (
                 (self._prefixes, text[:-1]) if text.endswith(b"/*") else (self._exact, text)
             )
             entry = where.setdefault(path, Methods(folded=paths.fold(path)))
+            if where is self._exact and not (shape := Shape(path)).is_plain:
+                self._shapes.setdefault(path, (shape, entry))
             if methods is None:
                 entry.other.append(rule)
             else:
@@ -90,6 +95,9 @@ class Table(Generic[T]):
         found = self._exact.get(path)
         if found is not None:
             return found
+        for shape, methods in self._shapes.values():
+            if shape.fits(path):
+                return methods
         slash = path.find(b"/")
         while 0 <= slash < self._longest:
             found = self._prefixes.get(path[: slash + 1], found)

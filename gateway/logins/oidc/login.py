@@ -231,7 +231,7 @@ class OidcLogin(Login):
             self._fail(attempt, "no_jwt", refusals.NO_JWT)
         except (NotVerified, BadTokenResponse) as error:
             self._fail(attempt, str(error))
-        if EchoDetector(attempt.query, attempt.fields, attempt.body).is_echo(token):
+        if EchoDetector(attempt.target, attempt.fields, attempt.body).is_echo(token):
             self._fail(attempt, "echo")
         return claims, token, expiry
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from gateway.core.json_text import NotJson, pointed
 from gateway.core.logins.mfa import words
@@ -44,11 +45,12 @@ NOTHING_TRIED = Step(is_first=False, is_name=False, has_code=False, continues=()
 NO_STEP = Step(is_first=False, is_name=False, has_code=True, continues=(), tokens=())
 
 
-def read(texts: _Texts, fields: _Texts) -> Step:
+def read(texts: _Texts, fields: _Texts, segments: _Texts = ()) -> Step:
     """Read which step of a login a request may be.
 
     texts: the texts in it that name no account (see `throttle_keys.other_texts`)
     fields: its header fields
+    segments: those of its path that the client fills in; a temporary token may stand in each
     """
     others = [(name, value) for name, value in texts if not is_password(name)]
     has_password = any(value for name, value in texts if is_password(name))
@@ -58,13 +60,14 @@ def read(texts: _Texts, fields: _Texts) -> Step:
         for name, value in (*others, *_in_fields(fields))
         if words.is_token(name, value)
     ]
-    named = {value for name, value in sent if words.names_token(name)}
+    in_path = {unquote(value) for _, value in segments if not words.is_code("", unquote(value))}
+    named = {value for name, value in sent if words.names_token(name)} | in_path
     is_clear = not has_password and len(named) <= _MAX_NAMED
     return Step(
         is_first=has_password and not has_code,
-        is_name=not (texts or has_code),
+        is_name=not (texts or segments or has_code),
         has_code=any(words.is_called_code(*text) for text in others) or _has_code(fields),
-        continues={value for _, value in sent},
+        continues={value for _, value in sent} | in_path,
         tokens=named if is_clear else set(),
     )
 
