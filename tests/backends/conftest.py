@@ -73,9 +73,9 @@ def _program(
         (folder / "node_modules").symlink_to(request.getfixturevalue("node_modules"))
         return [name]
     if name == "java":
-        target = built(APPS / backend.folder, MAVEN_COMPILE, request.getfixturevalue("build_cache"))
-        classpath = (target / "target/classpath").read_text()
-        return [*JAVA, "-cp", f"{target / 'target/classes'}:{classpath}"]
+        source, cache = APPS / backend.folder, request.getfixturevalue("build_cache")
+        target = built(source, MAVEN_COMPILE, cache) / "target"
+        return [*JAVA, "-cp", f"{target / 'classes'}:{target / 'dependency'}/*"]
     assert name == "python"
     return [sys.executable]
 
