@@ -60,12 +60,14 @@ class RefreshEndpoint:
         """
         cookie, _, in_cookie = request.headers.get(caller_fields.REFRESH_COOKIE, "").partition(" ")
         presented = refresh_calls.refresh_key_in(body) or self._in_field(request)
-        if presented is None and in_cookie:
-            # A browser sends it by itself, whichever site has caused the request (CWE-352).
-            if not is_own_site(request):
-                raise EndpointRefused(refusals.CROSS_SITE)
-            presented = in_cookie.encode()
         attempt = self._attempts.attempt(request, body)
+        by_cookie = presented is None and in_cookie != ""
+        # A browser sends a cookie by itself, and takes one, whichever site has caused the request:
+        # its visitor would refresh, or become another user (CWE-352).
+        if (by_cookie or attempt.cookie is not None) and not is_own_site(request):
+            raise EndpointRefused(refusals.CROSS_SITE)
+        if by_cookie:
+            presented = in_cookie.encode()
         opened = (
             None if presented is None else refresh_keys.opened(presented, self._sessions.sealer)
         )

@@ -9,6 +9,7 @@ from secrets import token_hex, token_urlsafe
 from typing import TYPE_CHECKING
 
 from gateway.concurrency.off_loop import off_loop
+from gateway.core.http import refusals
 from gateway.core.http.field_names import HOSTS, fold
 from gateway.core.logins import refresh_answers, refresh_tokens, token_hints
 from gateway.core.logins.refresh_tokens import RefreshToken, Sending
@@ -85,6 +86,8 @@ class BackendRenewal:
         Raises `BackendFailed`.
         """
         unknown = RefreshToken(Secret(token_urlsafe(32)), sending)
+        if self._realm.has_host and not attempt.authority:
+            raise BackendFailed(refusals.NO_REALM)
         hosts = naming(attempt.authority) if self._realm.has_host else []
         fields, body = self._request(unknown, _of_client(attempt), hosts)
         return await self._call(fields, body, attempt.address)

@@ -87,6 +87,8 @@ class RefreshCalls:
                 key, session, self._renewal.for_client(attempt)
             )
             answer = refresh_answers.load(data)
+            if attempt.is_foreign and answer.sets_cookies:
+                raise BackendFailed(refusals.CROSS_SITE)  # as for a login (CWE-352)
             generation = await self._noted(opened, answer)
         except RenewalRefused:
             return await self.refuse(attempt)

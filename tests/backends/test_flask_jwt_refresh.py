@@ -71,3 +71,15 @@ def test_no_other_site_refreshes(site: Site, cookies: dict[str, str]) -> None:
         "POST", "/token/refresh", cookies=cookies, headers={"Sec-Fetch-Site": "cross-site"}
     )
     assert (reply.status, reply.json["reason"]) == (403, "cross_site")
+
+
+def test_no_other_site_sets_the_cookies(site: Site, cookies: dict[str, str]) -> None:
+    """It could bring a refresh key of its own, and make a visitor another user."""
+    reply = site.ask(
+        "POST",
+        "/token/refresh",
+        data={"refresh": cookies["refresh_token_cookie"]},
+        headers={"Origin": "https://evil.example"},
+    )
+    assert (reply.status, reply.json["reason"]) == (403, "cross_site")
+    assert reply.cookies == {}

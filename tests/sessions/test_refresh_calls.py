@@ -164,6 +164,15 @@ def test_a_body_holds_no_refresh_key_if_it_holds_no_key(pair: Pair, backend: Ren
     assert reply == {"token": "", "refresh": ""}
 
 
+def test_no_other_site_sets_the_gateways_cookie(pair: Pair, backend: Renewing) -> None:
+    """It could bring a refresh key of its own, and make a visitor another user."""
+    _, first = log_in(pair[0])
+    wish = {"X-Requested-With": "cookie", "Origin": "https://evil.example"}
+    status, problem = refresh(pair[0], first, **wish)
+    assert (status, problem["reason"]) == (403, "cross_site")
+    assert not backend.refreshes
+
+
 def test_a_captured_reply_holds_a_refresh_key(
     tmp_path: Path, redis: RedisServer, backend: Renewing
 ) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from gateway.core.logins import reply_rewriting
 from gateway.core.logins.refresh_tokens import RefreshToken
-from gateway.core.logins.replies import Reply
+from gateway.core.logins.replies import Reply, field_and_cookie
 from gateway.core.logins.reply_tokens import Found, is_in_cookie
 
 
@@ -22,6 +22,17 @@ class RefreshAnswer:
     key_mark: str
     refresh_mark: str  # "" if the reply holds no refresh token
     in_cookie: bool  # the key goes into a cookie of the backend's
+
+    @property
+    def sets_cookies(self) -> bool:
+        """Whether a cookie of the backend's gets the key or the refresh key."""
+        marks = [mark for mark in (self.key_mark, self.refresh_mark) if mark]
+        return any(
+            mark in line[1]
+            for line in self.reply.fields
+            if field_and_cookie(line)[1]
+            for mark in marks
+        )
 
     def filled(self, key: str, refresh_key: str) -> Reply:
         """The reply with a key and a refresh key; either may be "" for none."""
