@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from gateway.core.sessions.session import Life
+from gateway.core.sessions.session import MAX_SECONDS, Life
 
 if TYPE_CHECKING:
     from gateway.config.login_sections import LoginSection
@@ -32,11 +32,13 @@ def asks_to_be_remembered(section: LoginSection, given: Callable[[str], Any]) ->
 
 def life_of(section: LoginSection, *, remembered: bool) -> Life:
     """The timeouts of a session."""
-    lasting = section.remember if remembered else None
-    return Life(
-        int(lasting.idle_timeout if lasting else section.idle_timeout or 0),
-        int(lasting.max_age if lasting else section.max_age or 0),
-    )
+    own = section.remember if remembered and section.remember else section
+    return Life(_whole_seconds(own.idle_timeout), _whole_seconds(own.max_age))
+
+
+def _whole_seconds(duration: float | None) -> int:
+    """A duration as records keep it; 0 for none."""
+    return int(min(duration or 0, MAX_SECONDS))
 
 
 def _is_yes(value: Any) -> bool:

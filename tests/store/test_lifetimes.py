@@ -1,12 +1,15 @@
 """Timeouts of one session, look-ups that leave one idle, and lasting cookies, in each store."""
 
+import math
 import time
+from dataclasses import replace
 
 import pytest
 
-from gateway.core.sessions.session import Life
+from gateway.core.sessions.session import MAX_SECONDS, Life, Token
 from gateway.store.issuer import Issued
 from gateway.store.sessions import Sessions
+from gateway.store.token_updates import Renewed
 from tests.conftest import token_of
 from tests.support.store import DEVICE, credential, resolved
 
@@ -93,3 +96,39 @@ async def test_a_session_without_a_lasting_cookie_gets_none(store: Sessions) -> 
     assert (await resolved(store, issued)).session == issued.session
     assert store.lasting_cookies.new_end(issued.session) is None
     assert store.lasting_cookies.set_again(issued.session) is None
+
+
+async def test_another_token_keeps_the_sessions_own_end(store: Sessions) -> None:
+    """A captured token lets the session last as a new one of its login would, from its issue."""
+    issued = await issue(store, OWN)
+    writer, session = store.token_writer, issued.session
+    read, record = await writer.read(issued.key, session.id)
+    assert read == session
+    renewed = Renewed(Token(token_of("alice", n=2).encode()), time.time() + 60, math.inf, "")
+    outcome, ending = await writer.adopt(issued.key, session, record, renewed)
+    assert (outcome, ending.ends_at < time.time() + 70) == ("kept", True)
+    assert await left(store, issued) < 70
+    read, record = await writer.read(issued.key, session.id)
+    assert read is not None
+    lasting = replace(renewed, renew_at=time.time() + 30)
+    outcome, renewable = await writer.adopt(issued.key, read, record, lasting)
+    assert outcome == "kept"
+    assert abs(renewable.ends_at - time.time() - 40 * DAY) < 5
+    assert await left(store, issued) > 8 * DAY - 2
+    assert (await resolved(store, issued)).session == renewable
+
+
+async def test_ends_that_records_cannot_count(store: Sessions) -> None:
+    """Times beyond the year 2106 are that year."""
+    issued = await issue(store, Life(MAX_SECONDS, MAX_SECONDS))
+    assert (await resolved(store, issued)).session.life == Life(MAX_SECONDS, MAX_SECONDS)
+    lasting = await store.issue(
+        token=token_of("alice"),
+        subject="alice",
+        login="backend",
+        device=DEVICE,
+        token_expiry=None,
+        life=Life(MAX_SECONDS, MAX_SECONDS),
+        in_lasting_cookie=True,
+    )
+    assert (await resolved(store, lasting)).session.cookie_until == MAX_SECONDS

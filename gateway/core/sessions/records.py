@@ -15,6 +15,7 @@ from gateway.core.sessions.keys import Key
 from gateway.core.sessions.sealing import Sealer
 from gateway.core.sessions.session import (
     AS_ALL,
+    MAX_SECONDS,
     Device,
     Life,
     Session,
@@ -142,7 +143,7 @@ def _beside(session_id: str, own: bytes, texts: bytes) -> bytes:
 
 def end_seconds(ends_at: float) -> int:
     """A session's end, rounded down since no touch may go beyond it."""
-    return int(min(ends_at, 2**32 - 1))
+    return int(min(ends_at, MAX_SECONDS))
 
 
 def read_info(record: bytes) -> SessionInfo:

@@ -18,6 +18,9 @@ from gateway.core.sessions.keys import Key
 # When a session ends, when its token expires, and when that is to be renewed (UNIX seconds).
 _TIMES = struct.Struct(">3d")
 
+# Records count whole seconds in four bytes.
+MAX_SECONDS = 2**32 - 1
+
 # By how much of the idle timeout a lasting cookie outlives its session.
 _OUTLIVES = 1 / 8
 
@@ -204,7 +207,7 @@ def cookie_end(now: float, idle_timeout: float, ends_at: float) -> int:
     While the session is used, its cookie is set anew once half of what it outlives the session by
     is over (`is_cookie_due`).
     """
-    return math.ceil(min(now + idle_timeout * (1 + _OUTLIVES), ends_at))
+    return math.ceil(min(now + idle_timeout * (1 + _OUTLIVES), ends_at, MAX_SECONDS))
 
 
 def is_cookie_due(session: Session, now: float, idle_timeout: float) -> bool:

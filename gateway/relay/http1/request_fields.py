@@ -35,6 +35,8 @@ _LOGIN_STATE_COOKIE = re.compile(
 
 _COOKIE = (b"Cookie",)
 
+_KEY_CHARACTERS = keys.KEY_CHARACTERS  # looked up once
+
 # With it begins a subprotocol that may hold a key in base64url.
 _ENCODED_TOKEN = b"base64url."
 
@@ -85,7 +87,7 @@ def authorization(head: RequestHead, name: bytes, line: bytes) -> None:
     head.authorization = line
     if value[:7].lower() == b"bearer " or value.lower() == b"bearer":
         presented_key = value[7:]
-        if len(presented_key) > keys.KEY_CHARACTERS:
+        if len(presented_key) > _KEY_CHARACTERS:
             presented_key = keys.bare(presented_key)
         # Some backends hand out the token in the body and in a cookie, so the key comes back twice.
         if head.presented_key is not None:
