@@ -25,6 +25,7 @@ from gateway.endpoints.callers import by_cookie, cookies_with_keys, kept_cookie,
 from gateway.endpoints.login import with_one_key
 from gateway.endpoints.login_attempts import AttemptReader
 from gateway.endpoints.own_site import require_own_site
+from gateway.endpoints.session_start import BEGIN_NONE
 from gateway.logins import Attempt, Login
 from gateway.logins._asking import scrub
 from gateway.logins._throttled_routes import ThrottledRequest
@@ -82,17 +83,24 @@ class Impersonation:
 
         Raises `BackendFailed` and `StoreUnavailable`.
         """
-        attempt = await self._attempt(request, parent, key)
         try:
-            begun = await self._logins[parent.login].begin(
-                attempt, reply, self._place, await sent_by(request)
-            )
+            begun = await self._begun(request, reply, parent, key)
             throttled.answered(reply, captured=begun is not None)
             if begun is not None:
                 return with_one_key(request, begun)
             return replied((await scrub(reply)).without_cookies(self._own_cookies))
         except UnreadableReply:
             raise BackendFailed(refusals.CAPTURED_REPLY) from None
+
+    async def _begun(
+        self, request: web.Request, reply: Reply, parent: Session, key: Key
+    ) -> Reply | None:
+        """The reply with the key of a second session; None if none has begun."""
+        if request.method in BEGIN_NONE:
+            return None
+        attempt = await self._attempt(request, parent, key)
+        login = self._logins[parent.login]
+        return await login.begin(attempt, reply, self._place, await sent_by(request))
 
     async def _attempt(self, request: web.Request, parent: Session, key: Key) -> Attempt:
         """The request, as one that begins a session beside the caller's."""

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from gateway.config.model import Config
     from gateway.config.route_sections import RouteOptions
 
-# HEAD has no reply to find a token in, and OPTIONS only asks what may be done.
-_NEVER = frozenset({"HEAD", "OPTIONS"})
+# Methods that begin no session: HEAD has no reply to find a token in, OPTIONS only asks what may be
+# done.
+BEGIN_NONE = frozenset({"HEAD", "OPTIONS"})
 
 
 class SessionStart:
@@ -81,7 +82,7 @@ class SessionStart:
             return False
 
     async def _begun(self, request: web.Request, reply: Reply) -> Reply | None:
-        if request.method in _NEVER:
+        if request.method in BEGIN_NONE:
             return None
         attempt = self._attempts.attempt(request, await request.read())
         attempt = replace(attempt, path=self._prefix + request.path)

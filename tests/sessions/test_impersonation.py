@@ -31,6 +31,9 @@ def backend(visit: Visit) -> None:
             name = path.rpartition("/")[2]
             token = token_of(name, role="admin" if name == "other-root" else "user")
             visit.send(json_answer("200 OK", {"token": token, "user": name}))
+        elif path == "/api/switch":
+            setting = f"sid={token_of('alice')}; Path=/api; HttpOnly; SameSite=Strict"
+            visit.send(json_answer("200 OK", {}, f"Set-Cookie: {setting}"))
         elif path == "/api/stream":
             visit.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
         else:
@@ -60,6 +63,12 @@ def site(start: Start, upstream: Upstream) -> Gateway:
                 "upstream": "shop",
                 "captures": "/token",
                 "impersonates": {"claims": {"role": "admin"}},
+            },
+            {
+                "path": "/api/switch",
+                "upstream": "shop",
+                "captures": "cookie:sid",
+                "impersonates": {"claims": {"role": ["admin"]}},
             },
         ],
     )
@@ -155,6 +164,22 @@ def test_a_cookie_that_lasts_does_so_in_both_sessions(site: Gateway) -> None:
     assert len(back) == 1
 
 
+def test_a_backends_own_cookie_takes_the_key(site: Gateway) -> None:
+    """The browser has one cookie with a key at a time, and the first key comes back in it."""
+    root = log_in(site)
+    answer = send(site, "POST /api/switch", root, OWN, cookie=True)
+    [setting] = [value for value in set_cookies(answer) if value.startswith("sid=lk_")]
+    assert setting.endswith("; Path=/api; HttpOnly; SameSite=Strict")
+    assert "latchkey=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax" in set_cookies(answer)
+    alice = setting.partition(";")[0].removeprefix("sid=")
+    assert user(site, alice) == "alice"
+    answer = ask(site.port, request("POST /logout", f"Cookie: sid={alice}", OWN))
+    [setting] = set_cookies(answer)
+    assert setting == f"sid={root}; Path=/api; HttpOnly; SameSite=Strict"
+    line = f"Cookie: {setting.partition(';')[0]}"
+    assert told(ask(site.port, request("GET /api/x", line)))["user"] == "root"
+
+
 def test_over_https_the_cookie_is_for_https(site: Gateway) -> None:
     """Before and after."""
     root, https = log_in(site), "X-Forwarded-Proto: https"
@@ -235,6 +260,13 @@ def test_another_sites_page_may_not(
     answer = send(site, line, root, *fields, cookie=True)
     assert (status(answer), told(answer)["reason"]) == (403, "cross_site")
     assert (shop.got, set_cookies(answer)) == (b"", [])
+
+
+def test_asking_what_may_be_done_begins_nothing(site: Gateway) -> None:
+    """Nor does the reply show the token."""
+    root = log_in(site)
+    answer = send(site, "OPTIONS /api/impersonate/alice", root)
+    assert (status(answer), told(answer)) == (200, {"token": "", "user": "alice"})
 
 
 def test_the_own_subject_is_no_other(site: Gateway) -> None:
