@@ -15,22 +15,7 @@ def chosen(session: Session, names: Sequence[str]) -> dict[str, Any]:
     A name may point into a claim (`/realm_access/roles`): then nothing else of it is shown. `sub`
     is the session's subject if the token has no such claim.
     """
-    shown: dict[str, Any] = {}
-    for name in names:
-        value = claim_names.find(session.claims, name)
-        if value is None and name == SUBJECT:
-            value = session.claim(SUBJECT)
-        if value is not None:
-            path = (name,) if name in session.claims else claim_names.path_of(name)
-            _put(shown, path, value)
-    return shown
-
-
-def _put(shown: dict[str, Any], path: Sequence[str], value: Any) -> None:
-    *outer, last = path
-    for part in outer:
-        inner = shown.get(part)
-        if not isinstance(inner, dict):
-            inner = shown[part] = {}
-        shown = inner
-    shown[last] = value
+    claims = session.claims
+    if SUBJECT in names and claims.get(SUBJECT) is None:
+        claims = {**claims, SUBJECT: session.claim(SUBJECT)}
+    return claim_names.chosen(claims, names)
