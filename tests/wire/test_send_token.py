@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import LOGIN, Start, accounts, json_answer, token_of
 from tests.support.gateway import Gateway
-from tests.support.raw import Upstream, always, ask, field_lines, request, status
+from tests.support.raw import Upstream, always, ask, field_lines, request, set_cookies, status
 from tests.wire.vectors import cases
 
 # By the name of an upstream: how it reads tokens. All are the shop.
@@ -254,3 +254,31 @@ def test_no_log_holds_a_token(site: Gateway, shop: Upstream, login_upstream: Ups
     assert token not in json.dumps(record)
     for log in (site.access_log, site.audit_log, site.log):
         assert token.encode() not in log.read_bytes()
+
+
+def test_a_redirect_does_not_tell_the_token(
+    site: Gateway, shop: Upstream, login_upstream: Upstream
+) -> None:
+    """wire-rules.md#C4: backends repeat the query when they add a slash."""
+    key, token = log_in(site, login_upstream)
+    line = f"Location: /query/x/?a=1&access_token={token}&b=2#top"
+    shop.clear(always(f"HTTP/1.1 301 Moved\r\n{line}\r\nContent-Length: 0\r\n\r\n".encode()))
+    answer = ask(site.port, request("GET /query/x?a=1", f"Authorization: Bearer {key}"))
+    assert b"\r\nLocation: /query/x/?a=1&b=2#top\r\n" in answer
+    assert token.encode() not in answer
+
+
+def test_the_double_submit_of_a_token_that_is_not_taken_stays_away(
+    site: Gateway, shop: Upstream, login_upstream: Upstream
+) -> None:
+    """wire-rules.md#E7: the session keeps its token, so the browser keeps that token's CSRF cookie."""
+    key, _ = log_in(site, login_upstream, "/login/cookie")
+    lines = (
+        f"Set-Cookie: sid={token_of('alice', csrf='of-the-new-one')}; Path=/",
+        "Set-Cookie: csrf_access_token=of-the-new-one; Path=/",
+        "Set-Cookie: csrftoken=of-django; Path=/",
+        "Set-Cookie: theme=of-the-new-one; Path=/",
+    )
+    shop.clear(always(json_answer("200 OK", {}, *lines)))
+    answer = ask(site.port, request("GET /auto/x", f"Cookie: sid={key}"))
+    assert set_cookies(answer) == ["csrftoken=of-django; Path=/", "theme=of-the-new-one; Path=/"]

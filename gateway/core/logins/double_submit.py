@@ -10,9 +10,11 @@ takes the place of that in requests. A request without the browser's value gets 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from gateway.core.logins.replies import Reply, field_and_cookie
+from gateway.core.tokens import jwt_text
+from gateway.core.tokens.claims import BadToken, read_claims
 
 _CSRF = re.compile(r"csrf|xsrf", re.IGNORECASE)
 _REFRESH = re.compile(r"refresh", re.IGNORECASE)
@@ -56,6 +58,33 @@ def with_present(lines: Sequence[bytes], shown: bytes, present: bytes) -> list[b
     return [
         _with_present(line, shown, present) if line.find(shown) >= 0 else line for line in lines
     ]
+
+
+def without_those_of(replacing: Sequence[bytes], lines: Sequence[bytes]) -> list[bytes]:
+    """Set-Cookie lines without the values of tokens that no session gets.
+
+    A backend may refresh its token with any answer, in the lines `replacing`. Where that token is
+    not taken, the browser has to keep the value of the present one.
+    """
+    values = {value for line in replacing for value in _texts_of_token(line)}
+    return [line for line in lines if not _sets_value(line, values)]
+
+
+def _texts_of_token(line: bytes) -> list[bytes]:
+    """The texts among the claims of a token in a line."""
+    try:
+        claims = read_claims(jwt_text.first(line.decode("latin-1")), now=0).payload
+    except BadToken:
+        return []
+    return [text.encode() for text in claims.values() if isinstance(text, str)]
+
+
+def _sets_value(line: bytes, values: Collection[bytes]) -> bool:
+    field, _, cookie = line.partition(b":")
+    if field.lower() != b"set-cookie":
+        return False
+    name, _, value = cookie.partition(b";")[0].partition(b"=")
+    return value.strip(b' "\r\n') in values and is_name(name.decode("latin-1"))
 
 
 def _with_present(line: bytes, shown: bytes, present: bytes) -> bytes:

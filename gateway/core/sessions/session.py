@@ -244,9 +244,9 @@ def load_session(session_id: str, subject: str, data: bytes) -> Session:
         ends, expires, renew = _TIMES.unpack_from(data)
         line, refresh, token = data[_TIMES.size :].split(b"\n", 2)
         login, _, more = line.partition(b"\t")
-        cookie, _, more = more.partition(b"\t")
-        sending, _, more = more.partition(b"\t")
-        csrf, _, parent = more.partition(b"\t")
+        cookie = sending = csrf = parent = ""
+        if more:  # most sessions keep none of these
+            cookie, sending, csrf, parent, *_ = *more.decode().split("\t"), "", "", ""
         return Session(
             session_id,
             subject,
@@ -256,10 +256,10 @@ def load_session(session_id: str, subject: str, data: bytes) -> Session:
             expires,
             min(math.inf, renew),  # the one infinity that all share
             refresh.decode(),
-            intern(cookie.decode()),  # few: as many as backends set
-            intern(sending.decode()),
-            csrf.decode(),
-            parent.decode(),
+            intern(cookie),  # few: as many as backends set
+            intern(sending),
+            csrf,
+            parent,
         )
     except (ValueError, struct.error) as error:
         raise UnreadableSession from error

@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from gateway.core.http import set_cookies, shared_caches, subprotocols
+from gateway.core.http import queries, set_cookies, shared_caches, subprotocols
 from gateway.core.http.cors import PREFIX as CORS
 from gateway.core.http.subprotocols import Offer
+from gateway.core.logins import double_submit
+from gateway.core.logins.token_sending import InQuery
 from gateway.relay.access import browsers
 from gateway.relay.access.decision import Forward
 from gateway.relay.http1.request_head import RequestHead
@@ -187,7 +189,7 @@ def _passed_lines(response: ResponseHead, request: RequestHead, forward: Forward
     """The upstream's lines that the client gets.
 
     Left out are lines with the session's token (wire-rules.md#C4), and those that would replace the
-    key's cookie (wire-rules.md#E7).
+    key's cookie (wire-rules.md#E7), with the cookie of its double submit.
     """
     lines = response.passed
     joined = b"".join(lines)
@@ -198,11 +200,22 @@ def _passed_lines(response: ResponseHead, request: RequestHead, forward: Forward
     # `find`: `in` costs 0.2 µs more (CPython 3.11 to 3.13 raises and drops a TypeError inside).
     if cookie is None and (token is None or joined.find(token) < 0):
         return joined
-    return b"".join(
-        [
-            line
-            for line in lines
-            if (token is None or token not in line)
-            and (line[:11].lower() != b"set-cookie:" or cookie_name(line) != cookie)
-        ]
-    )
+    if token is not None and isinstance(sending := forward.route.action.send_token, InQuery):
+        lines = [_without_parameter(line, sending.name.encode(), token) for line in lines]
+    kept = [
+        line
+        for line in lines
+        if (token is None or token not in line)
+        and (line[:11].lower() != b"set-cookie:" or cookie_name(line) != cookie)
+    ]
+    replacing = [line for line in response.set_cookies if cookie_name(line) == cookie]
+    return b"".join(double_submit.without_those_of(replacing, kept) if replacing else kept)
+
+
+def _without_parameter(line: bytes, name: bytes, token: bytes) -> bytes:
+    """A redirect without the parameter that held the token: backends repeat the query."""
+    if line[:9].lower() != b"location:" or token not in line:
+        return line
+    url, hash_, fragment = line[:-2].partition(b"#")
+    path, mark, query = url.partition(b"?")
+    return path + queries.cut(mark + query, name)[0] + hash_ + fragment + b"\r\n"
