@@ -56,7 +56,7 @@ async def caller(request: web.Request, directory: Directory) -> Caller:
         with_key = caller_fields.CARRIER in request.headers
         raise EndpointRefused(refusals.BAD_KEY if with_key else refusals.NO_KEY)
     info = (await directory.infos([current])).get(current)
-    if info is None:
+    if info is None or (info.parent_id and not await directory.infos([info.parent_id])):
         raise EndpointRefused(refusals.BAD_KEY)
     return Caller(current, info)
 

@@ -85,8 +85,20 @@ class SessionsEndpoint:
             return own, None
         await self._directory.restore(asking.subject, asking.session_id)
         newest, number = await self._directory.newest(asking.subject, MAX_LISTED)
-        found = dict(islice((own | newest).items(), MAX_LISTED))
+        listed = await self._without_orphans(own | newest)
+        number -= len(own | newest) - len(listed)
+        found = dict(islice(listed.items(), MAX_LISTED))
         return found, max(0, number - len(found))
+
+    async def _without_orphans(self, found: dict[str, SessionInfo]) -> dict[str, SessionInfo]:
+        """The sessions without the impersonations whose parent has ended: these have, too."""
+        parents = {info.parent_id for info in found.values() if info.parent_id}
+        living = await self._directory.infos(sorted(parents)) if parents else {}
+        return {
+            session_id: info
+            for session_id, info in found.items()
+            if not info.parent_id or info.parent_id in living
+        }
 
     def _page(
         self,

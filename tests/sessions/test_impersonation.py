@@ -327,6 +327,15 @@ def test_it_ends_with_the_first_session(site: Gateway, line: str) -> None:
     assert (status(answer), b"lk_" in answer) == (204, False)
 
 
+def test_the_list_shows_no_session_whose_first_one_has_ended(site: Gateway) -> None:
+    """It opens nothing any more."""
+    own, root = log_in(site, "dave"), log_in(site)
+    switch(site, root, "dave")
+    assert len(listed(site, own)) == 2
+    send(site, "POST /logout", root)
+    assert [one["current"] for one in listed(site, own)] == [True]
+
+
 def test_a_dead_first_session_is_not_led_back_to(site: Gateway) -> None:
     """The cookie is deleted instead."""
     root = log_in(site)
