@@ -126,12 +126,13 @@ class AttemptReader:
     def _life(self, request: web.Request, body: bytes) -> tuple[bool, Life]:
         """Whether the user asks for a session that lasts, and its timeouts.
 
-        Another site that leads to a login does not ask for its visitor.
+        Another site that leads to a login does not ask for its visitor. What a page of another
+        origin sends with a password, its user has chosen there.
         """
         if self._section is None:
             return False, AS_ALL
-        is_foreign = comes_from_other_site(request)
-        given = _nothing if is_foreign else partial(login_field, request, body)
+        is_led = is_visit(request) and comes_from_other_site(request)
+        given = _nothing if is_led else partial(login_field, request, body)
         is_remembered = _lives.asks_to_be_remembered(self._section, given)
         return is_remembered, _lives.life_of(self._section, remembered=is_remembered)
 

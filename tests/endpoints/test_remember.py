@@ -118,6 +118,14 @@ async def test_a_program_asks_by_a_member(
     assert found.cookie_until == 0
 
 
+async def test_a_page_of_another_origin_asks_by_a_member(here: World) -> None:
+    """Its user has checked the box there; the key is in the reply."""
+    body = json.dumps({**WHO, "remember_me": True}).encode()
+    page = {"Origin": "https://app.example", "Sec_Fetch_Site": "cross-site"}
+    _, fields, reply = await here.ask("POST", "/login", body, **JSON, **page)
+    assert (await info(here, key_in(fields, reply))).life.idle_timeout == 8 * DAY
+
+
 async def test_a_login_may_have_timeouts_of_its_own(here: World) -> None:
     """What it leaves out is that of all sessions."""
     _, fields, reply = await here.ask("POST", "/short", json.dumps(WHO).encode(), **JSON)
