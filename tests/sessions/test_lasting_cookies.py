@@ -117,7 +117,7 @@ def test_a_cookie_is_set_anew_before_it_ends(pair: Pair, redis: RedisServer, key
     age = re.fullmatch(rf"latchkey={key}; Max-Age=(\d+); {ATTRIBUTES}", cookie)
     assert age
     assert abs(int(age[1]) - 9 * DAY) < 60
-    assert b"Cache-Control: private" in answer
+    assert b"\r\nCache-Control: no-store\r\n" in answer
     eventually(lambda: cookie_until(redis, key) > time.time() + IDLE + 60)
     for relay in pair:
         eventually(partial(_sets_nothing, relay, key))

@@ -103,6 +103,7 @@ class TrustedCookies:
         if name not in self._unknown and name != session.cookie.partition("; ")[0]:
             return False
         head.deletions += (cookie_deletions.setting_from(session.cookie, name, key, seconds),)
+        head.sets_key = True
         return True
 
     def _has(self, name: bytes, head: RequestHead, peer: Peer) -> bool:

@@ -155,6 +155,10 @@ def _confine(response: ResponseHead, request: RequestHead, forward: Forward) -> 
             # A browser's Back button would show it again after a logout (RFC 9111 §5.2.2.5).
             response.passed.append(_NO_STORE)
             response.for_caches += (_NO_STORE,)
+        if request.sets_key:
+            # Whatever the upstream allows: a cache would hand the key to others.
+            kept = [line for line in response.passed if line not in response.for_caches]
+            response.passed, response.for_caches = [*kept, _NO_STORE], (_NO_STORE,)
         _limit_caches(response, route.action.varies or key_fields, entry.token, private=True)
 
 

@@ -43,6 +43,7 @@ class RequestHead:
     cookie: bytes | None = None  # the name of the cookie that held it
     key_fields: tuple[bytes, ...] = ()  # the field that held it, if not Authorization
     deletions: tuple[str, ...] = ()  # Set-Cookie values that delete cookies, or let one last
+    sets_key = False  # one of these holds a key
     login_states: tuple[bytes, ...] = ()  # cookies of a login at a provider that is under way
     authorization: bytes | None = None  # the Authorization line, as it came
     key_cookies: tuple[tuple[bytes, bytes], ...] = ()  # (name, key) of cookies with keys
