@@ -77,6 +77,7 @@ class LogoutService:
             await self.end(request, others, "logout", reason=reason)
         if current is not None:
             left = await self._opened(request, config)
+            first = None if left is None else await self._first_session(left)
             await self.end(request, [current], "logout", reason=reason)
             reply = await self._backend_logout(request, config, left)
             if reply is not None and config.pass_reply:
@@ -85,7 +86,6 @@ class LogoutService:
                 _add_cookies(response, reply.cookies)
             if left is not None:
                 await self._lead_on(request, left, response)
-            first = None if left is None else await self._first_session(left)
             if first is not None:
                 return LoggedOut(self._led_back(request, first), is_whole=True)
         _add_cookies(response, deletions(request))

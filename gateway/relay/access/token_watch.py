@@ -41,6 +41,9 @@ _MAX_HELD_BYTES = 65536
 _OPEN_END = re.compile(rb"[A-Za-z0-9_.-]+\Z")
 _MAX_TOKEN_BYTES = 16384
 
+# Of a path, in the log.
+_MAX_PATH_CHARACTERS = 200
+
 _EITHER_FRAME = 32 + zlib.MAX_WBITS  # of gzip or zlib: see `zlib.decompressobj`
 
 # The metric gets the route's name.
@@ -124,9 +127,6 @@ class TokenWatch:
         self.looks_at_get = self.refuses or self._left[True] > 0
         self.looks_at_others = self.refuses or self._left[False] > 0
 
-
-# In the log.
-_MAX_PATH_CHARACTERS = 200
 
 # The watch of routes whose replies are read elsewhere.
 UNWATCHED = TokenWatch()
