@@ -14,13 +14,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway.concurrency.off_loop import off_loop
 from gateway.core.http import paths
 from gateway.core.http.addresses import share_a_server
 from gateway.core.http.paths import AmbiguousPath, BackendPaths
 from gateway.core.logins import denials, login_outcomes
 from gateway.core.logins.login_outcomes import Outcome
-from gateway.core.logins.mfa import steps
-from gateway.core.logins.mfa.steps import NOTHING_TRIED, Step
+from gateway.core.logins.mfa import steps, words
+from gateway.core.logins.mfa.steps import NO_STEP, NOTHING_TRIED, Step
 from gateway.core.logins.replies import Reply
 from gateway.core.logins.request_echo import EchoDetector
 from gateway.core.logins.throttle_keys import HIDDEN
@@ -41,11 +42,12 @@ class Guess:
 
     passwords: int
     step: Step
-    continues: bool  # the login that a first step began
+    continues: bool = False  # the login that a first step began
+    has_code: bool = False
 
     @property
     def is_one(self) -> bool:
-        return bool(self.passwords) or self.continues or self.step.has_code
+        return bool(self.passwords) or self.continues or self.has_code
 
 
 class ThrottledRequest:
@@ -55,8 +57,13 @@ class ThrottledRequest:
     status = 0  # of the upstream's answer, once it has come
     handed_out: Collection[str] = ()  # what continues the login that it begins
 
-    def __init__(self, guess: Guess, sent: EchoDetector, *, is_login: bool) -> None:
-        """`is_login`: the request reaches the path of a backend's login."""
+    def __init__(self, guess: Guess, sent: EchoDetector, *, is_login: bool, is_start: bool) -> None:
+        """Take what the request may try.
+
+        is_login: it reaches the path of a backend's login
+        is_start: sessions begin on its route
+        """
+        self._is_start = is_start
         self._guess = guess
         self._sent = sent
         self._needs_token = guess.continues or (bool(guess.passwords) and is_login)
@@ -66,7 +73,7 @@ class ThrottledRequest:
 
         `captured`: it held a token of the session's subject. At a login's path, and for a code that
         continues a login, only a token is a success. Elsewhere a request may have set a password,
-        or confirmed one, and a code may be of another kind.
+        or confirmed one. Where sessions begin, a reply that says no is a failure.
         """
         self.status = reply.status
         if reply.status >= _REFUSED:
@@ -86,7 +93,7 @@ class ThrottledRequest:
             self.outcome = "undecided"
 
     def _is_denied(self, reply: Reply) -> bool:
-        return not self._guess.passwords and denials.any_denies(reply)
+        return self._is_start and denials.any_denies(reply)
 
 
 class ThrottledRoutes:
@@ -128,7 +135,7 @@ class ThrottledRoutes:
         throttle = reached or next((throttle for _, throttle in logins), self._elsewhere)
         guess = await _guess(attempt, throttle, is_start=is_start)
         sent = EchoDetector(attempt.target, attempt.fields, attempt.body)
-        throttled = ThrottledRequest(guess, sent, is_login=reached is not None)
+        throttled = ThrottledRequest(guess, sent, is_login=reached is not None, is_start=is_start)
         if not guess.is_one:
             yield throttled
             return
@@ -152,10 +159,15 @@ class ThrottledRoutes:
 async def _guess(attempt: Attempt, throttle: LoginThrottle, *, is_start: bool) -> Guess:
     """What a request may try: also a step of a login, where sessions begin."""
     if throttle.is_off:
-        return Guess(0, NOTHING_TRIED, continues=False)
+        return Guess(0, NOTHING_TRIED)
     step = throttle.step(attempt) if is_start else NOTHING_TRIED
     continues = bool(step.continues) and await throttle.has_begun(step.continues)
-    return Guess(await passwords_in(attempt), step, continues)
+    has_code = step.has_code
+    if step is NO_STEP:
+        # Large requests are no guesses, unless a code is hidden in one.
+        sent = EchoDetector(attempt.target, (), attempt.body)
+        has_code = await off_loop(sent.is_large, sent.may_hold, words.CODE_NAMES)
+    return Guess(await passwords_in(attempt), step, continues, has_code)
 
 
 def _throttle_keys(

@@ -246,6 +246,33 @@ def test_the_upstream_gets_the_clients_own_authorization(
     assert not any(name.startswith("X-Latchkey") for name in backend[0].last.headers)
 
 
+@pytest.mark.parametrize(
+    ("path", "cookie"),
+    [
+        ("/in", ""),
+        ("/in", "latchkey=DEAD"),
+        ("/in", "latchkey=LIVING"),
+        ("/auth/x", ""),
+        ("/auth/x", "latchkey=DEAD"),
+    ],
+)
+@pytest.mark.parametrize("credentials", ["tmp-3f2504e04f89", "TEMPORARY"])
+def test_a_second_step_by_authorization(
+    visitor: Visitor, backend: tuple[Backend, str], path: str, credentials: str, cookie: str
+) -> None:
+    """The temporary token reaches the backend in the client's own field, beside any cookie."""
+    temporary = credentials.replace("TEMPORARY", token_of("alice", purpose="mfa"))
+    living = visitor.graphql(username="alice", password="good")["data"]["login"]["token"]
+    keys = {"DEAD": new_key(b"2" * 32).reveal(), "LIVING": living}
+    sent = {"Authorization": f"Bearer {temporary}", "Sec-Fetch-Site": "same-origin"}
+    if cookie:
+        name, _, which = cookie.partition("=")
+        sent["Cookie"] = f"{name}={keys[which]}"
+    code, _, body = visitor.say({"token": "TOKEN"}, path, request=sent)
+    assert (code, json.loads(body)["token"][:3]) == (200, "lk_")
+    assert backend[0].last.headers["Authorization"] == f"Bearer {temporary}"
+
+
 # Trust.
 
 
@@ -429,6 +456,17 @@ def test_a_code_alone_is_counted_too(visitor: Visitor) -> None:
         assert "errors" in visitor.graphql("{ verify }", t="made-up-by-the-client-1", code="bad")
     got = visitor.graphql("{ verify }", t="made-up-by-the-client-1", code="good")
     assert got["reason"] == "too_many_attempts"
+
+
+def test_a_large_query_is_no_guess(visitor: Visitor) -> None:
+    """However often it is refused, unless it holds a code: padding hides none."""
+    large = "x" * 20_000
+    for _ in range(6):
+        assert visitor.say({"errors": ["no"]}, note=large)[0] == 200
+    for _ in range(3):
+        assert visitor.say({"errors": ["no"]}, note=large, verification_code="x")[0] == 200
+    assert visitor.say({"errors": ["no"]}, note=large, verification_code="x")[0] == 429
+    assert visitor.say({"errors": ["no"]}, note=large)[0] == 200
 
 
 def test_a_temporary_token_is_no_token_anywhere(visitor: Visitor) -> None:

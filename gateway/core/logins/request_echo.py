@@ -103,7 +103,11 @@ class EchoDetector:
 
     def may_set(self, member: str) -> bool:
         """Whether the client may have sent a member or a field of this name."""
-        given = re.compile(_GIVEN % re.escape(member), re.IGNORECASE)
+        return self.may_hold(re.escape(member))
+
+    def may_hold(self, names: str) -> bool:
+        """Whether the client may have sent a member or a field whose name has this pattern."""
+        given = re.compile(_GIVEN % names, re.IGNORECASE)
         try:
             return any(given.search(text) for text in self.texts())
         except UnreadableRequest:

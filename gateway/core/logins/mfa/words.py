@@ -29,6 +29,8 @@ _MIN_TOKEN = 16
 # A code by its name, and one by its looks: most have six digits.
 _CODE_NAME = re.compile(r"(?:code|otp|pin|mfa|[2t]fa|token)\Z")
 _MAX_CODE = 16
+# The same in a text that is not read further, where names are not plain.
+CODE_NAMES = r"[\w-]*+(?:(?<=code)|(?<=otp)|(?<=pin)|(?<=[m2t]fa))"
 _DIGITS = re.compile(r"[0-9]{4,8}")
 
 _JOINTS = re.compile(r"[^a-z0-9]+")
