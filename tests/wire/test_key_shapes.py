@@ -3,6 +3,8 @@
 It is known on every gateway, so that keys stay valid when `keys.form` changes.
 """
 
+import json
+
 import pytest
 
 from tests.conftest import token_of
@@ -92,3 +94,17 @@ def test_no_upstream_sees_it_in_another_field(relay: Gateway, shop: Upstream, ke
     assert status(call(relay, lines)) == 200
     assert b"X-Other: 1\r\n" in shop.got
     assert b"X-Copy" not in shop.got
+
+
+def test_devices_and_logs_know_the_session_alone(relay: Gateway, shop: Upstream, key: str) -> None:
+    """The list is the same in either form, and no log shows the key or what stands before it."""
+    listed = [
+        json.loads(call(relay, bearer(text), b"GET /sessions").partition(b"\r\n\r\n")[2])
+        for text in (key.encode(), SHAPES[0] + key.encode())
+    ]
+    assert listed[0] == listed[1]
+    assert status(call(relay, bearer(SHAPES[0] + key.encode()), b"GET /api/in-a-jwt")) == 200
+    relay.records(path="/api/in-a-jwt")
+    for log in (relay.log, relay.access_log, relay.audit_log):
+        assert key not in log.read_text()
+        assert HEAD.decode() not in log.read_text()
