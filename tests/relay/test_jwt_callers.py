@@ -68,3 +68,11 @@ async def test_what_requests_get_of_a_token() -> None:
     assert entry.session.claims["role"] == "admin"
     assert (entry.session.id, entry.label, entry.session.refresh) == ("", b"", "")
     assert entry.session.ends_at == math.inf
+
+
+async def test_another_claim_names_the_subject() -> None:
+    """As `jwt.subject` says: a claim, or a place inside of one."""
+    render = IdentityHeaders(FIELDS, UnsentFields())
+    for names, subject in ((("azp", "role"), "admin"), (("/nothing/id",), "")):
+        callers = JwtCallers(Reader(), render, Realm(), names)
+        assert (await callers.entry(b"a.b.c")).session.subject == subject
