@@ -65,6 +65,7 @@ def test_a_logout_by_one_spelling_ends_all(relay: Gateway, key: str) -> None:
         bearer(b".".join([HEAD, b"e30", b"KEYx"])),
         bearer(b".".join([HEAD, b"KEY", b"e30"])),
         bearer(b".".join([b"KEY", b"e30", b"KEY"])),
+        bearer(b".".join([HEAD, b"KEY", b"KEY"])),
         b"Authorization: Basic " + SHAPES[0] + b"KEY\r\n",
         b"X-Token: " + SHAPES[0] + b"KEY\r\n",
     ],
@@ -108,3 +109,11 @@ def test_devices_and_logs_know_the_session_alone(relay: Gateway, shop: Upstream,
     for log in (relay.log, relay.access_log, relay.audit_log):
         assert key not in log.read_text()
         assert HEAD.decode() not in log.read_text()
+
+
+def test_a_public_route_does_not_pass_it_on(relay: Gateway, shop: Upstream, key: str) -> None:
+    """A client's own Authorization goes upstream there, and a key does not."""
+    for shape in SHAPES:
+        assert status(call(relay, bearer(shape + key.encode()), b"GET /public/x")) == 200
+    assert b"Authorization" not in shop.got
+    assert key.encode() not in shop.got

@@ -31,10 +31,10 @@ KEY_CHARACTERS = len(PREFIX) + _BODY_CHARACTERS + _CHECKSUM_CHARACTERS
 # Finds a text of a key's shape anywhere.
 KEY_PATTERN = re.compile(rb"lk_[A-Za-z0-9_-]{%d}" % (_BODY_CHARACTERS + _CHECKSUM_CHARACTERS))
 
-# Finds a key with or without the first two parts of a JWT; the key is its group. No header begins
-# like a key, so the look-ahead spares most keys the search for a full stop.
+# Finds a key with or without the first two parts of a JWT; the key is its group. Neither part
+# begins like a key: no other key stands there, and most keys are spared the search for a full stop.
 SPELLED_PATTERN = re.compile(
-    rb"(?:(?!lk_)[A-Za-z0-9_-]++\.[A-Za-z0-9_-]++\.)?(%b)" % KEY_PATTERN.pattern
+    rb"(?:(?!lk_)[A-Za-z0-9_-]++\.(?!lk_)[A-Za-z0-9_-]++\.)?(%b)" % KEY_PATTERN.pattern
 )
 
 # A word that may be base64 of a text with a key in it.
