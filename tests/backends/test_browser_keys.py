@@ -13,6 +13,22 @@ def test_a_websocket_sends_its_key_as_a_subprotocol(page: Page) -> None:
     assert page.run(LOG_IN + opened) == ['{"user":"test","url":"/api/chat"}', "chat"]
 
 
+def test_a_browser_accepts_the_answer_to_what_it_offered(page: Page) -> None:
+    """Also where the backend, which knows `chat` alone, picks none: Chromium would close it."""
+    opened = """
+        const encoded = btoa(token).replace(/\\+/g, "-").replace(/\\//g, "_").replace(/=/g, "");
+        const kubernetes = `base64url.bearer.authorization.k8s.io.${encoded}`;
+        const chosen = [];
+        for (const offered of [["bearer", token], [kubernetes, "chat"], [kubernetes], [token]]) {
+          const socket = new WebSocket(`ws://${location.host}/api/chat`, offered);
+          await message(socket);
+          chosen.push(offered.indexOf(socket.protocol));
+        }
+        return chosen;
+    """
+    assert page.run(LOG_IN + opened) == [0, 1, 0, 0]
+
+
 def test_streams_images_and_downloads_send_their_key_in_the_query(page: Page) -> None:
     """The backend sees the token, and the query without the key."""
     assert page.run(f"{LOG_IN} return message(events(token));") == "hello test, /api/events"
