@@ -124,6 +124,8 @@ def test_an_opaque_token_is_escaped_in_a_query() -> None:
     [
         (("Set-Cookie", "jwt=TOKEN; Path=/; HttpOnly"), "cookie:jwt"),
         (("set-cookie", 'jwt="Bearer TOKEN"; Path=/'), 'cookie:jwt="Bearer {}"'),
+        (("Set-Cookie", "auth[jwt]=TOKEN"), "cookie:auth[jwt]"),
+        (("Set-Cookie", "sid=elsewhere"), "cookie:sid"),
         (("Authorization", "Bearer TOKEN"), ""),
         (("authorization", "TOKEN"), ""),
         (("Authorization", "Token TOKEN"), "scheme:Token"),

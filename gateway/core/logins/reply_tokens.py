@@ -127,7 +127,11 @@ def sending(reply: Reply, found: Found) -> TokenSending:
     name, text = reply.fields[found.index]
     cookie = field_and_cookie((name, text))[1]
     if cookie:
-        before, _, after = text.partition("=")[2].partition(";")[0].strip().partition(found.token)
+        before, seen, after = (
+            text.partition("=")[2].partition(";")[0].strip().partition(found.token)
+        )
+        if not seen:  # the token is spelled in another way there
+            return token_sending.InCookie(cookie)
         return token_sending.InCookie(cookie, before, after)
     scheme, _, rest = text.strip().rpartition(" ")
     if rest != found.token or (scheme and not scheme.isalnum()):

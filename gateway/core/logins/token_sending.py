@@ -26,7 +26,7 @@ _GAP = "{}"
 _WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 §5.6.2
 _SCHEME = re.compile(rf"scheme:({_WORD})")
 _FIELD = re.compile(rf"header:({_WORD})(?: ({_WORD}))?")
-_COOKIE = re.compile(rf"cookie:({_WORD})(?:=([!-:<-~ ]*?)\{{\}}([!-:<-~ ]*))?")
+_COOKIE = re.compile(r"cookie:([!-+\--:<>-~]+)(?:=([!-:<-~ ]*?)\{\}([!-:<-~ ]*))?")
 _PARAMETER = re.compile(r"query:([A-Za-z0-9_.~-]+)")
 
 _HINTS = {
