@@ -41,7 +41,7 @@ async def subject(place: World, reply: dict[str, Any], sent: bytes = BODY) -> st
 async def test_names_that_frameworks_use(
     place: World, claims: dict[str, Any], expected: str | None
 ) -> None:
-    """Those that were known before come first, so that no one's subject has changed."""
+    """Those that were known before come first, so that a user with one keeps the subject."""
     reply = {"token": token_of("", **{"sub": None, **claims})}
     assert await subject(place, reply) == expected
 

@@ -155,7 +155,7 @@ def test_a_renewed_token(gate: Gateway, backend: Backend, prefix: str, realm: st
 
 @pytest.mark.parametrize("prefix", ["", "/info"])
 def test_a_renewed_token_of_another_user(gate: Gateway, backend: Backend, prefix: str) -> None:
-    """The session ends with its present token, whoever says whose the new one is."""
+    """The session ends with its present token, by the reply's word and by userinfo's."""
     backend.life = 0.5
     key = log_in(gate, "alice", prefix)
     backend.gives = "mallory"
