@@ -150,7 +150,8 @@ class OpaqueFinder(TokenFinder):
         """
         names = self._config.claims
         if not names:
-            return {name: said[name] for name in said if name != said_claims.GRAPHQL_DATA}
+            shown = ((name, said[name]) for name in said if name != said_claims.GRAPHQL_DATA)
+            return {name: value for name, value in shown if value != ""}  # erased tokens are empty
         for name in names:
             _require_own_name(name, sent)
         return claim_names.chosen(said, names)
