@@ -133,7 +133,7 @@ class CaptureEndpoint:
             if impersonation is not None and parent is not None and key is not None:
                 return await impersonation(request, reply, parent, key, throttled)
             forgets = await self._ends.end(request, rule, asking, reply)
-            is_pending = start is not None and start.is_pending(reply)
+            is_pending = start is not None and await start.is_pending(reply)
             if key is not None and not is_pending:
                 with suppress(NewLogin):
                     response = await self._answer(request, rule, reply, key, throttled)
@@ -169,7 +169,7 @@ class CaptureEndpoint:
                 shown = self._tokens.with_lasting_cookie(swapped, reply, captured, text).unstored()
         except UnreadableReply:
             raise BackendFailed(refusals.CAPTURED_REPLY) from None
-        throttled.answered(reply, captured=captured is not None)
+        await throttled.answered(reply, captured=captured is not None)
         response = replied(shown.without_cookies({kept_in, *self._own_cookies}, key.reveal()))
         if captured is None and kept_in is not None and by_cookie(request):
             for cookie in await self._log_out(request, reply, kept_in):

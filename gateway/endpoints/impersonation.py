@@ -85,7 +85,7 @@ class Impersonation:
         """
         try:
             begun = await self._begun(request, reply, parent, key)
-            throttled.answered(reply, captured=begun is not None)
+            await throttled.answered(reply, captured=begun is not None)
             if begun is not None:
                 return with_one_key(request, begun)
             return replied((await scrub(reply)).without_cookies(self._own_cookies))

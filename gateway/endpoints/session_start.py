@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from gateway.concurrency.off_loop import off_loop
 from gateway.config.login_places import key_cookies
 from gateway.core.http import refusals
 from gateway.core.http.cors import Policy
@@ -61,9 +62,9 @@ class SessionStart:
         try:
             begun = await self._begun(request, reply)
             if begun is not None:
-                throttled.began(begun)
+                await throttled.began(begun)
                 return with_one_key(request, begun)
-            throttled.answered(reply, captured=False)
+            await throttled.answered(reply, captured=False)
             shown = (await scrub(reply)).without_cookies(self._own_cookies)
         except UnreadableReply:
             raise BackendFailed(refusals.CAPTURED_REPLY) from None
@@ -73,11 +74,13 @@ class SessionStart:
                 response.headers.add("Set-Cookie", cookie)
         return response
 
-    def is_pending(self, reply: Reply) -> bool:
+    async def is_pending(self, reply: Reply) -> bool:
         """Whether a reply announces the second step of a login."""
         place = self._login.pending
+        if place is None:
+            return False
         try:
-            return place is not None and pending.is_pending(reply, place)
+            return await off_loop(reply.is_large, pending.is_pending, reply, place)
         except UnreadableReply:
             return False
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from gateway.concurrency.off_loop import off_loop
@@ -40,7 +39,7 @@ class PendingReplies:
         place, is_large = self._place, reply.is_large or sent.is_large
         if place is None or not await off_loop(is_large, pending.is_pending, reply, place):
             return None
-        tokens = list(islice(pending.tokens(reply), MAX_TOKENS + 1))
+        tokens = await off_loop(is_large, pending.tokens, reply, MAX_TOKENS + 1)
         if (
             len(tokens) > MAX_TOKENS
             or await off_loop(is_large, pending.is_set_by_client, place, sent)

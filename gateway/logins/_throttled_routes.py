@@ -68,7 +68,7 @@ class ThrottledRequest:
         self._sent = sent
         self._needs_token = guess.continues or (bool(guess.passwords) and is_login)
 
-    def answered(self, reply: Reply, *, captured: bool) -> None:
+    async def answered(self, reply: Reply, *, captured: bool) -> None:
         """Note the upstream's answer. Raises `UnreadableReply`.
 
         `captured`: it held a token of the session's subject. At a login's path, and for a code that
@@ -78,22 +78,25 @@ class ThrottledRequest:
         self.status = reply.status
         if reply.status >= _REFUSED:
             self.outcome = login_outcomes.of_status(reply.status)
-        elif captured or not (self._needs_token or self._is_denied(reply)):
+        elif captured or not (self._needs_token or await self._is_denied(reply)):
             self.outcome = "undecided"
 
-    def began(self, reply: Reply) -> None:
+    async def began(self, reply: Reply) -> None:
         """Note the answer that holds a key, or announces the second step of a login."""
         self.status = reply.status
         if not isinstance(reply, Pending):
             self.outcome = "succeeded"
             return
         if not self._sent.is_large:
-            self.handed_out = steps.handed_out(reply, self._sent.is_echo)
+            self.handed_out = await off_loop(
+                reply.is_large, steps.handed_out, reply, self._sent.is_echo
+            )
         if self._guess.step.is_first and self._guess.passwords == 1:
             self.outcome = "undecided"
 
-    def _is_denied(self, reply: Reply) -> bool:
-        return self._is_start and denials.any_denies(reply)
+    async def _is_denied(self, reply: Reply) -> bool:
+        is_guess = self._is_start and self._guess.is_one
+        return is_guess and await off_loop(reply.is_large, denials.any_denies, reply)
 
 
 class ThrottledRoutes:

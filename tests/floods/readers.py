@@ -33,6 +33,7 @@ from gateway.core.logins import (
     login_state,
     password_fields,
     passwords,
+    pending,
     provider_metadata,
     refresh_tokens,
     reply_claims,
@@ -46,7 +47,7 @@ from gateway.core.logins.authorization_code import BadAnswer
 from gateway.core.logins.carriers import KeyCookie
 from gateway.core.logins.denials import is_denial
 from gateway.core.logins.login_form import BadLoginForm
-from gateway.core.logins.mfa import steps
+from gateway.core.logins.mfa import steps, words
 from gateway.core.logins.mfa.replies import any_asks
 from gateway.core.logins.provider_metadata import BadMetadata
 from gateway.core.logins.replies import Reply, UnreadableReply, nothing_sent
@@ -318,6 +319,8 @@ def _counted(text: bytes) -> None:
     """What a guess may be counted by."""
     with suppress(UnreadableRequest):
         password_fields.count(EchoDetector("", [], text).texts())
+    EchoDetector("", [], text).may_set("mfa")
+    EchoDetector("", [], text).may_hold(words.CODE_NAMES)
     shown = text.decode("latin-1")
     steps.read([("a", shown), (shown, "a")], [("Authorization", shown), ("Cookie", shown)])
 
@@ -401,6 +404,7 @@ def _provider(data: bytes) -> object:
 
 
 _A_PLACE = JsonPointer("/refresh_token/0/a")
+_IN_DATA = JsonPointer("/data/a/b")
 _HERE = ("refresh_token", "0", "a")
 
 REPLIES: list[tuple[str, Read, int]] = [
@@ -417,6 +421,9 @@ REPLIES: list[tuple[str, Read, int]] = [
     ("find at a place", _of_reply(lambda reply: reply_tokens.find(reply, _A_PLACE)), REPLY),
     ("scrub", _of_reply(reply_rewriting.scrub), REPLY),
     ("says no", _of_reply(lambda reply: denials.says_no(reply, _A_PLACE)), REPLY),
+    ("any denies", _of_reply(denials.any_denies), REPLY),
+    ("tokens of a first step", _of_reply(lambda reply: pending.tokens(reply, 17)), REPLY),
+    ("other tokens", _of_reply(lambda reply: pending.holds_other_tokens(reply, _IN_DATA)), REPLY),
     ("may hand out", _of_reply(lambda reply: denials.may_hand_out(reply, _A_PLACE)), REPLY),
     ("find what was sent", _of_reply(_find_what_was_sent), REPLY),
     ("refresh token", _of_reply(lambda reply: refresh_tokens.find(reply, Auto())), REPLY),

@@ -7,6 +7,7 @@ reply as the backend wrote it. A temporary token is good for that step alone.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from gateway.core.json_text import NotJson, pointed
 from gateway.core.logins import denials, refresh_tokens, token_names
@@ -57,8 +58,12 @@ def holds_other_tokens(reply: Reply, place: JsonPointer) -> bool:
     )
 
 
-def tokens(reply: Reply) -> Iterator[str]:
-    """The JWTs of a reply: in its body, and in its fields."""
+def tokens(reply: Reply, limit: int) -> list[str]:
+    """At most so many of the JWTs of a reply: in its body, and in its fields."""
+    return list(islice(_tokens(reply), limit))
+
+
+def _tokens(reply: Reply) -> Iterator[str]:
     texts = [value for _, value in reply.fields]
     try:
         texts += [string.value for string in reply.strings()]
