@@ -17,6 +17,7 @@ from gateway.core.http import (
     networks,
     origins,
     paths,
+    queries,
     return_paths,
     set_cookies,
     shared_caches,
@@ -41,6 +42,7 @@ from gateway.core.logins import (
     reply_tokens,
     throttle_keys,
     token_response,
+    token_sending,
     users,
 )
 from gateway.core.logins.authorization_code import BadAnswer
@@ -83,6 +85,7 @@ LONG_TARGET = 4 * TARGET  # as config.yaml may allow it
 RESPONSE_HEAD = 64 * 1024
 REPLY = 32 * 1024  # of 1 MiB: what grows too fast is seen in a part of it
 
+COOKIE_OF_A_TOKEN = token_sending.InCookie("access_token")
 REQUESTS = RequestReader(
     instance="0011223344556677",
     identity=["X-User-Id"],
@@ -295,6 +298,12 @@ FIELD_VALUES: list[tuple[str, Read, int]] = [
     ("X-Forwarded-Host of a proxy", _client(b"x-forwarded-host"), HEAD),
     ("cookies of login states", _in_text(_login_state_cookies), HEAD),
     ("Authorization of a key", keys.stands_in_authorization, HEAD),
+    ("a parameter of a query", lambda text: queries.cut(b"?" + text, b"access_token"), HEAD),
+    (
+        "the cookie of a token",
+        lambda text: token_sending.put(COOKIE_OF_A_TOKEN, b"t", b"/", [b"Cookie: %b\r\n" % text]),
+        HEAD,
+    ),
     ("Set-Cookie", _in_text(_set_cookie), RESPONSE_HEAD),
     ("Cache-Control", lambda line: _caching(_in_line(line)), RESPONSE_HEAD),
     ("broken status line", broken_rules.of_status_line, RESPONSE_HEAD),

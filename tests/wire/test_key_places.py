@@ -2,12 +2,15 @@
 
 import base64
 import json
+import os
+import subprocess
 
 import pytest
 
 from tests.conftest import LOGIN, Start, log_in, token_of
 from tests.support.gateway import Gateway
-from tests.support.raw import Upstream, ask, field_lines, fields_by_name, request, status
+from tests.support.processes import HANG
+from tests.support.raw import Upstream, always, ask, field_lines, fields_by_name, request, status
 from tests.wire.vectors import cases
 
 
@@ -95,6 +98,22 @@ def test_programs_are_asked_for_basic_and_browsers_are_not(site: Gateway) -> Non
     for line in ("User-Agent: Mozilla/5.0", "Sec-Fetch-Mode: cors", "Origin: https://a.example"):
         fields = fields_by_name(ask(site.port, request("GET /api/x", line)))
         assert fields["WWW-Authenticate"] == 'Bearer realm="latchkey"'
+
+
+def test_git_sends_its_key_once_it_is_asked(site: Gateway, shop: Upstream) -> None:
+    """wire-rules.md#C14: with the key as its password, and first without any."""
+    shop.clear(always(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+    url = f"http://git:{log_in(site.port)}@127.0.0.1:{site.port}/api/repository.git"
+    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "1"}
+    subprocess.run(
+        ["git", "-c", "credential.helper=", "ls-remote", url],
+        env=environment,
+        capture_output=True,
+        timeout=HANG,
+        check=False,
+    )
+    assert shop.got.startswith(b"GET /api/repository.git/info/refs?service=git-upload-pack ")
+    assert b"\r\nAuthorization: Bearer ey" in shop.got
 
 
 def test_a_field_of_an_upstream_passes_without_a_key(site: Gateway, shop: Upstream) -> None:

@@ -337,3 +337,10 @@ def test_keys_that_differ_are_ambiguous(site: Gateway, shop: Upstream, key: str)
     assert opened(site, "/ws", f"bearer, {key}, {K8S}{encoded(other)}")[0] == 400
     assert opened(site, "/ws", f"bearer, {key}", f"Cookie: latchkey={other}")[0] == 400
     assert shop.got == b""
+
+
+def test_too_many_subprotocols_beside_a_key_are_malformed(site: Gateway, key: str) -> None:
+    """Each is searched for a key, so there is a limit; without a key there is none."""
+    many = ", ".join(f"p{number}" for number in range(64))
+    assert opened(site, "/ws", f"bearer, {key}, {many}")[0] == 400
+    assert opened(site, "/ws", many)[0] == 401

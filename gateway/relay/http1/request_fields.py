@@ -40,6 +40,9 @@ _KEY_CHARACTERS = keys.KEY_CHARACTERS  # looked up once
 # With it begins a subprotocol that may hold a key in base64url.
 _ENCODED_TOKEN = b"base64url."
 
+# Each is searched for a key, if there is one among them. Frontends offer a few.
+_MAX_SUBPROTOCOLS = 64
+
 _UPGRADES = frozenset({b"websocket"})
 
 # Called with the head, the field's name as spelled, and its line.
@@ -149,6 +152,8 @@ def subprotocol(head: RequestHead, name: bytes, line: bytes) -> None:
     if line.find(b"lk_") < 0 and line.find(_ENCODED_TOKEN) < 0:
         head.passed.append(line)
         return
+    if line.count(b",") >= _MAX_SUBPROTOCOLS:
+        raise grammar.Malformed
     found = subprotocols.find(grammar.value(line, name))
     head.purged = True  # a proxy that asks would pass it on
     if not isinstance(found, Offer):
