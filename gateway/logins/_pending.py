@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gateway.concurrency.off_loop import off_loop
@@ -51,3 +52,23 @@ class PendingReplies:
         await self._sessions.temporary_tokens.add(dict.fromkeys([*tokens, *handed_out]))
         report(self._sessions, "login_pending", attempt)
         return Pending.of(reply.without_cookies(self._own_cookies))
+
+    async def require_answer(
+        self, attempt: Attempt, reply: Reply, sent: EchoDetector, names: Sequence[str]
+    ) -> None:
+        """Raise `BackendFailed` if the client may have left the announcement out of a reply.
+
+        names: see `pending.may_be_left_out`
+
+        Raises `UnreadableReply`.
+        """
+        place, is_large = self._place, reply.is_large or sent.is_large
+        if place is None:
+            return
+        if await off_loop(is_large, pending.may_be_left_out, reply, place, sent, names):
+            _log.error(
+                "login %s: the request has not asked for %s, or has chosen what stands there",
+                attempt.request_id,
+                place.pointer,
+            )
+            raise BackendFailed(refusals.NO_TOKEN)

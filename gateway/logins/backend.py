@@ -22,7 +22,7 @@ from gateway.core.logins import (
 from gateway.core.logins.lasting_cookies import lasts, prolonged
 from gateway.core.logins.refresh_tokens import RefreshToken
 from gateway.core.logins.replies import Reply, UnreadableReply
-from gateway.core.logins.reply_tokens import Found, NoToken
+from gateway.core.logins.reply_tokens import Found, InBody, NoToken
 from gateway.core.logins.request_echo import EchoDetector
 from gateway.core.logins.token_places import Auto, TokenPlace
 from gateway.core.sessions import subjects
@@ -123,6 +123,8 @@ class BackendLogin(Login):
     ) -> Reply:
         """Begin a session with the token at a place of a reply. Raises `NoToken`."""
         new = await self._read_token(attempt, reply, place, sent)
+        names = new.found.names if isinstance(new.found, InBody) else ()
+        await self._pending.require_answer(attempt, reply, sent, names)
         # Tried before a session is issued: a reply that cannot be rewritten is refused.
         await swap(reply, new.found, "")
         if _is_foreign(attempt, in_cookie=reply_tokens.is_in_cookie(reply, new.found)):

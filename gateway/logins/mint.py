@@ -83,7 +83,7 @@ class MintLogin(Login):
             is_no = reply.status >= 300 or await off_loop(is_large, denials.says_no, reply, failed)
             if is_no or attempt.method == "OPTIONS":
                 return self._pass_refusal(attempt, scrubbed)
-            found = await off_loop(is_large, reply_claims.collect, reply, self._wanted)
+            found = await self._claims(attempt, reply, sent)
             if await off_loop(is_large, reply_claims.deny_login, reply, self._wanted):
                 return self._pass_refusal(attempt, scrubbed)
             data = await off_loop(is_large, _json_object, scrubbed)
@@ -104,6 +104,15 @@ class MintLogin(Login):
             response_fields(issued) if data is None else data, self._config.reply.pointer, key
         )
         return LoggedIn.of(_with_body(scrubbed, body))
+
+    async def _claims(self, attempt: Attempt, reply: Reply, sent: EchoDetector) -> dict[str, Any]:
+        """The claims in a reply. Raises `BackendFailed`, `BadClaims` and `UnreadableReply`."""
+        found = await off_loop(reply.is_large, reply_claims.collect, reply, self._wanted)
+        if await off_loop(sent.is_large, reply_claims.are_named_by, sent, self._wanted):
+            raise BadClaims("the client may have named them")
+        names = reply_claims.names_of_subject(self._wanted)
+        await self._pending.require_answer(attempt, reply, sent, names)
+        return found
 
     def _pass_refusal(self, attempt: Attempt, scrubbed: Reply) -> Reply:
         """The backend's own answer to a failed login."""

@@ -150,6 +150,82 @@ async def test_graphql_clients_choose_what_is_answered(
         assert await count(place) == 0
 
 
+LEFT_OUT = {
+    "not asked for": ("mutation { login { token } }", {}),
+    "asked for under another name": ("mutation { login { x: mfaRequired token } }", {"x": True}),
+    "another field has its name": (
+        "mutation { login { mfaRequired: isNew token } }",
+        {"mfaRequired": False},
+    ),
+    "skipped": ("mutation { login { mfaRequired @skip(if: true) token } }", {}),
+}
+
+
+@pytest.mark.parametrize(("query", "flags"), LEFT_OUT.values(), ids=LEFT_OUT)
+@pytest.mark.parametrize("in_cookie", [False, True])
+async def test_a_graphql_client_cannot_leave_the_announcement_out(
+    redis: RedisServer, query: str, flags: dict[str, Any], in_cookie: bool
+) -> None:
+    """Without it, a temporary token would look like a session's."""
+    fields = {"Set_Cookie": f"token={TEMPORARY}; HttpOnly"} if in_cookie else {}
+    login = {**flags, **({} if in_cookie else {"token": TEMPORARY})}
+    async with world(redis.url, **sections(pending="/data/login/mfaRequired")) as place:
+        place.backend.answer = answer({"data": {"login": login}}, 200, **fields)
+        body = json.dumps({"query": query}).encode()
+        status, _, got = await place.ask("POST", "/login", body, Content_Type="application/json")
+        assert (status, b"eyJ" in got, await count(place)) == (502, False, 0)
+
+
+async def test_a_graphql_login_that_answers_whether_a_step_follows(redis: RedisServer) -> None:
+    """It begins a session, and so does another part of the API, such as a sign-up."""
+    async with world(redis.url, **sections(pending="/data/login/mfaRequired")) as place:
+        parts: dict[str, dict[str, Any]] = {"login": {"mfaRequired": None}, "signUp": {}}
+        for name, flags in parts.items():
+            place.backend.answer = answer({"data": {name: {**flags, "token": token_of("alice")}}})
+            body = json.dumps({"query": f"mutation {{ {name} {{ mfaRequired token }} }}"}).encode()
+            sent = {"Content_Type": "application/json"}
+            status, _, got = await place.ask("POST", "/login", body, **sent)
+            assert (status, b"lk_" in got) == (200, True)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "mutation { login { user { id } } }",
+        "mutation { login { mfaRequired: isNew user { id } } }",
+        "{ login: author(post: 1) { mfaRequired user { id } } }",
+        "mutation { login { mfaRequired user: invitedBy { id } } }",
+    ],
+)
+async def test_a_graphql_client_chooses_no_name_of_a_minted_session(
+    redis: RedisServer, query: str
+) -> None:
+    """Neither by an alias, nor by leaving out that a second step follows."""
+    login = {
+        **KIND,
+        "kind": "mint",
+        "path": "/login",
+        "claims": {"sub": "/data/login/user/id"},
+        "pending": "/data/login/mfaRequired",
+        "reply": "/data/key",
+    }
+    signing = {
+        "issuer": "https://g.example",
+        "keys": [{"algorithm": "HS256", "secret": SIGNING_SECRET}],
+    }
+    async with world(redis.url, login=login, signing=signing) as place:
+        said = {"user": {"id": "alice"}, **({"mfaRequired": False} if "Req" in query else {})}
+        place.backend.answer = answer({"data": {"login": said}})
+        body = json.dumps({"query": query}).encode()
+        sent = {"Content_Type": "application/json"}
+        status, _, _ = await place.ask("POST", "/login", body, **sent)
+        assert (status, await count(place)) == (502, 0)
+        body = json.dumps({"query": "mutation { login { mfaRequired user { id } } }"}).encode()
+        place.backend.answer = answer({"data": {"login": {**said, "mfaRequired": False}}})
+        status, _, _ = await place.ask("POST", "/login", body, **sent)
+        assert (status, await count(place)) == (200, 1)
+
+
 # The temporary token.
 
 

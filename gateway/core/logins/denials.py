@@ -64,6 +64,19 @@ def says_no(reply: Reply, place: JsonPointer) -> bool:
     return any(_complaints(reply, place))
 
 
+def answers(reply: Reply, place: JsonPointer) -> bool:
+    """Whether a reply has a value at this place, in each of its answers, be it null.
+
+    Raises `UnreadableReply`.
+    """
+    try:
+        document = reply.document()
+    except NotJson:
+        return False
+    parts = document if _is_batch(document) else [document]
+    return all(json_text.values_at(part, pointed(place.pointer)) for part in parts)
+
+
 def may_hand_out(reply: Reply, place: JsonPointer) -> bool:
     """Whether a reply that says no here may still hand out an opaque token.
 
@@ -129,11 +142,14 @@ def _complaints(reply: Reply, place: JsonPointer) -> list[Any]:
         document = reply.document()
     except NotJson:
         return []
-    is_batch = isinstance(document, list) and not isinstance(document, Members)
     # In a batch, the place may be inside each answer, or in the list of them.
-    answers = [document, *document] if is_batch else [document]
+    parts = [document, *document] if _is_batch(document) else [document]
     path = pointed(place.pointer)
-    return [value for answer in answers for value in json_text.values_at(answer, path)]
+    return [value for part in parts for value in json_text.values_at(part, path)]
+
+
+def _is_batch(document: Any) -> bool:
+    return isinstance(document, list) and not isinstance(document, Members)
 
 
 def _names_token(reply: Reply, beside: Sequence[str]) -> bool:

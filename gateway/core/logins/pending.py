@@ -6,7 +6,7 @@ reply as the backend wrote it. A temporary token is good for that step alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from gateway.core.json_text import NotJson, pointed
@@ -36,6 +36,26 @@ def is_set_by_client(place: JsonPointer, sent: EchoDetector) -> bool:
     if path[0] == _GRAPHQL_DATA and any(map(sent.may_name, path[1:])):
         return True
     return sent.may_set(path[-1])
+
+
+def may_be_left_out(
+    reply: Reply, place: JsonPointer, sent: EchoDetector, names: Sequence[str]
+) -> bool:
+    """Whether a GraphQL client may have kept an announcement out of a reply.
+
+    A GraphQL request chooses what is answered: it may not ask for the flag, or give its name to
+    another field. Then a temporary token would look like a session's.
+
+    names: the members that lead to the token, or to the subject; none if it stands in a field
+
+    Raises `UnreadableReply`.
+    """
+    path = pointed(place.pointer)
+    part = path[: len(("data", "part"))]
+    is_elsewhere = bool(names) and tuple(names[: len(part)]) != part
+    if path[0] != _GRAPHQL_DATA or is_elsewhere:
+        return False
+    return not denials.answers(reply, place) or any(map(sent.may_name, path[1:]))
 
 
 def holds_other_tokens(reply: Reply, place: JsonPointer) -> bool:

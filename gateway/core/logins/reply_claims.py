@@ -10,6 +10,8 @@ from gateway.core.json_text import NotJson, pointed
 from gateway.core.logins.denials import is_denial
 from gateway.core.logins.mfa import replies as mfa_replies
 from gateway.core.logins.replies import Reply
+from gateway.core.logins.request_echo import EchoDetector
+from gateway.core.logins.said_claims import GRAPHQL_DATA
 from gateway.core.logins.token_places import ClaimPlace, JsonPointer
 from gateway.core.tokens.minting import BadClaims, check_claims, subject_of
 
@@ -48,10 +50,27 @@ def deny_login(reply: Reply, wanted: Iterable[Wanted]) -> bool:
         document = reply.document()
     except NotJson:
         return False
+    around = mfa_replies.objects_above(document, names_of_subject(wanted))
+    return any(mfa_replies.asks(members) or is_denial(members) for members in around)
+
+
+def names_of_subject(wanted: Iterable[Wanted]) -> tuple[str, ...]:
+    """The members that lead to the subject; none if it stands in a field."""
     places = [place for name, place, _ in wanted if name == "sub"]
     [path] = [pointed(place.pointer) for place in places if isinstance(place, JsonPointer)] or [()]
-    around = mfa_replies.objects_above(document, path)
-    return any(mfa_replies.asks(members) or is_denial(members) for members in around)
+    return path
+
+
+def are_named_by(sent: EchoDetector, wanted: Iterable[Wanted]) -> bool:
+    """Whether the client may have chosen what stands at a claim's place.
+
+    A GraphQL client can give one field the name of another, and all of them are below `data`.
+    """
+    places = (place for _, place, _ in wanted)
+    paths = (pointed(place.pointer) for place in places if isinstance(place, JsonPointer))
+    return any(
+        sent.may_name(name) for path in paths if path[:1] == (GRAPHQL_DATA,) for name in path[1:]
+    )
 
 
 def _body(reply: Reply) -> Any:
