@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from gateway.core.http import path_shapes
 from gateway.core.logins import carriers
 from gateway.core.logins.token_places import TokenPlace
 
@@ -114,6 +115,12 @@ def keeps_refresh_tokens(config: Config) -> frozenset[str]:
         for logout in config.logout
         if logout.upstream is not None and logout.send_refresh_token is not None
     )
+
+
+def shaped_paths(config: Config) -> frozenset[bytes]:
+    """The paths of logins in which clients send temporary tokens (see `path_shapes`)."""
+    paths = [path.path for login in config.login for path in login.paths]
+    return frozenset(path.encode() for path in paths if path_shapes.names(path))
 
 
 def served_methods(config: Config) -> dict[str, frozenset[str]]:

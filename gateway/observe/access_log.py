@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Collection
 
 from gateway.observe.access_record import AccessRecord
 from gateway.observe.sinks import Sink, open_sink
@@ -29,8 +30,16 @@ _TOKEN = re.compile(
 class AccessLog:
     """Collects records and writes them as JSON lines to a sink."""
 
-    def __init__(self, descriptor: int | None, where: str = "") -> None:
-        """`descriptor` is open for writing, or None to log nothing."""
+    def __init__(
+        self, descriptor: int | None, where: str = "", hidden: Collection[bytes] = ()
+    ) -> None:
+        """Take what is logged.
+
+        descriptor: is open for writing, or None to log nothing
+        where: config.yaml's `access_log`
+        hidden: routes that stand in the place of their paths
+        """
+        self._hidden = hidden
         self.sink = Sink(descriptor, where)
         self._is_open = descriptor is not None
         self._records: list[AccessRecord] = []
@@ -51,7 +60,7 @@ class AccessLog:
             if int(record.ended) != second:
                 second = int(record.ended)
                 stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
-            line = render(record, stamp)
+            line = render(record, stamp, self._hidden)
             size += len(line)
             if size > self.sink.max_bytes and batch:
                 self.sink.write(b"".join(batch))
@@ -63,24 +72,23 @@ class AccessLog:
             self.sink.flush()
 
 
-def open_log(where: str) -> AccessLog:
+def open_log(where: str, hidden: Collection[bytes] = ()) -> AccessLog:
     """Open config.yaml's `access_log`: "stdout", "off" or a file.
 
-    Files are appended to.
+    Files are appended to. `hidden` are routes whose paths may hold secrets.
     """
-    return AccessLog(open_sink(where), where)
+    return AccessLog(open_sink(where), where, hidden)
 
 
-def render(record: AccessRecord, stamp: bytes) -> bytes:
-    """Render one JSON line.
+def render(record: AccessRecord, stamp: bytes, hidden: Collection[bytes] = ()) -> bytes:
+    """Render one JSON line. A route that is `hidden` stands in the place of its path.
 
     `stamp` is the record's second as UTC, made once for many records. The line is written by hand,
     in bytes, since every request has one (measured: a third of the cost as text). Only the path can
     need escaping, and only of quotation marks and backslashes: the grammar admits no control byte,
     and config.yaml no such route.
     """
-    # A login's path may hold a temporary token in a segment, which its route names in braces.
-    path = record.path if record.route.find(b"{") < 0 else record.route
+    path = record.route if hidden and record.route in hidden else record.path
     # `find` and not `in`, which first takes the bytes for a number, raises and drops a TypeError
     # (CPython 3.11: 245 ns, against 31).
     if path.find(b"eyJ") >= 0:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import uvloop
 from aiohttp import web
 
+from gateway.config.login_places import shaped_paths
 from gateway.core.http.addresses import BACKLOG
 from gateway.core.sessions.identity_headers import IdentityHeaders
 from gateway.endpoints import admin, app
@@ -73,7 +74,7 @@ async def _serve(assignment: Assignment) -> None:
     config, link = assignment.config, assignment.link
     _follow_signals(link)
     metrics = Metrics(assignment.metrics, assignment.slot)
-    requests_log = access_log.open_log(config.access_log)
+    requests_log = access_log.open_log(config.access_log, shaped_paths(config))
     audit_log = open_audit_log(config.audit_log)
     sinks = (requests_log.sink, audit_log.sink)
 
