@@ -151,6 +151,16 @@ def test_nothing_is_no_second_credential(
     assert status(refused) == 403
 
 
+def test_nothing_is_none_beside_a_key_in_a_field_either(site: Gateway, shop: Upstream) -> None:
+    """wire-rules.md#C2: in whatever order they come."""
+    key = log_in(site.port)
+    fields = (f"X-Key: {key}", "X-Api-Key: null", "Authorization: Bearer undefined")
+    for lines in (fields, fields[::-1], (f"Authorization: Bearer {key}", *fields[1:2])):
+        shop.clear()
+        assert status(ask(site.port, request("GET /api/x", *lines))) == 200
+        assert b"\r\nAuthorization: Bearer ey" in shop.got
+
+
 # What is a client's own, and none of the gateway's business.
 OWN = {
     "Basic": basic("me", "secret"),

@@ -41,6 +41,9 @@ SPELLED_PATTERN = re.compile(
 _LONG_WORD = re.compile(rb"[A-Za-z0-9+/_-]{%d,}={0,2}" % (KEY_CHARACTERS * 4 // 3))
 _PLAIN_BASE64 = bytes.maketrans(b"-_", b"+/")
 
+# What frontends without a key send in its place: the texts of JavaScript for nothing.
+NOTHING = frozenset({b"", b"null", b"undefined"})
+
 # How often percent-encoding is undone to find a key. No server reads a text that is encoded more
 # often.
 _MAX_DECODINGS = 4

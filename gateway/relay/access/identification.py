@@ -226,7 +226,7 @@ def _brings_no_key(route: Route, head: RequestHead) -> bool:
     That is so on optional routes and at logins, but for a JWT that the gateway verifies.
     """
     assert head.presented_key is not None
-    if head.cookie is None and own_authorization.is_nothing(head.presented_key):
+    if head.cookie is None and head.presented_key in keys.NOTHING:
         return True
     if route.access.auth is not Auth.OPTIONAL and not route.is_login:
         return False

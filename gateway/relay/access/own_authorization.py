@@ -14,9 +14,6 @@ from gateway.relay.http1.request_head import RequestHead
 if TYPE_CHECKING:
     from gateway.relay.access.route import Route
 
-# What frontends write that have no key: the texts of JavaScript for nothing.
-_NOTHING = frozenset({b"", b"null", b"undefined"})
-
 _DOTS = 2  # in a JWT; a key has none
 
 
@@ -32,14 +29,11 @@ def line(head: RequestHead, route: Route) -> bytes:
         return b""
     value = given.partition(b":")[2].strip(b" \t\r\n")
     scheme, _, rest = value.partition(b" ")
-    if (scheme.lower() == b"bearer" and rest in _NOTHING) or keys.stands_in_authorization(value):
+    if (scheme.lower() == b"bearer" and rest in keys.NOTHING) or keys.stands_in_authorization(
+        value
+    ):
         return b""
     return given
-
-
-def is_nothing(presented_key: bytes) -> bool:
-    """Whether a frontend without a key has sent this in place of one."""
-    return presented_key in _NOTHING
 
 
 def is_presented(head: RequestHead) -> bool:

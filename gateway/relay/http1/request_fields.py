@@ -94,6 +94,8 @@ def authorization(head: RequestHead, name: bytes, line: bytes) -> None:
             presented_key = keys.bare(presented_key)
         # Some backends hand out the token in the body and in a cookie, so the key comes back twice.
         if head.presented_key is not None:
+            if presented_key in keys.NOTHING:
+                return
             _compare(head, head.presented_key, presented_key)
         head.presented_key, head.cookie, head.key_fields = presented_key, None, ()
 
@@ -103,7 +105,11 @@ def take(head: RequestHead, presented_key: bytes, key_fields: tuple[bytes, ...])
 
     key_fields: the field that held it, if not Authorization
     """
+    if head.presented_key in keys.NOTHING:
+        head.presented_key = None
     if head.presented_key is not None:
+        if presented_key in keys.NOTHING:
+            return
         _compare(head, head.presented_key, presented_key)
     if head.presented_key is None or head.cookie is not None:
         head.key_fields = key_fields
@@ -112,7 +118,7 @@ def take(head: RequestHead, presented_key: bytes, key_fields: tuple[bytes, ...])
 
 def _compare(head: RequestHead, earlier: bytes, presented_key: bytes) -> None:
     """Note that an earlier presented key differs from that of a field."""
-    if earlier != presented_key:
+    if earlier != presented_key and earlier not in keys.NOTHING:
         head.disputed = head.disputed or head.cookie is not None
         head.ambiguous = head.ambiguous or head.cookie is None
 
