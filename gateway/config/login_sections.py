@@ -319,7 +319,8 @@ class UpstreamLoginSection(PasswordLoginSection):
         if not isinstance(value, dict) or "backend_path" in value:
             return value
         path = value.get("path")
-        if isinstance(path, str):  # a wrong path is the problem of `path` itself
+        # A wrong path is the problem of `path` itself.
+        if isinstance(path, str) and path.startswith("/"):
             return {**value, "backend_path": path}
         return value
 

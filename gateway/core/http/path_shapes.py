@@ -23,7 +23,7 @@ def names(path: str) -> list[str]:
     found = [segment[1:-1] for segment in path.split("/") if _NAMED.fullmatch(segment)]
     rest = filled(path, dict.fromkeys(found, _ANY))
     if "{" in rest or "}" in rest:
-        raise BadShape("has braces that name no segment: write it whole, as in /mfa/{token}/verify")
+        raise BadShape("has braces that name no segment: put a name alone between two slashes")
     if len(set(found)) < len(found):
         raise BadShape("names two segments alike")
     return found
