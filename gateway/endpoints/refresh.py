@@ -74,7 +74,7 @@ class RefreshEndpoint:
         calls = self._any if opened is None else await self._calls_for(opened)
         if opened is None or calls is None:
             return replied(await self._any.refuse(attempt, cookie))
-        return replied(await calls.answer(attempt, opened))
+        return replied(await calls.answer(attempt, opened, cookie))
 
     @property
     def _any(self) -> RefreshCalls:

@@ -76,12 +76,15 @@ class RefreshCalls:
             return None
         return replace(token, came=found.came)
 
-    async def answer(self, attempt: Attempt, opened: Opened) -> Reply:
-        """The answer to a call with a refresh key. Raises `BackendFailed`, `StoreUnavailable`."""
+    async def answer(self, attempt: Attempt, opened: Opened, cookie: str = "") -> Reply:
+        """The answer to a call with a refresh key. Raises `BackendFailed`, `StoreUnavailable`.
+
+        `cookie` is the name of the cookie that held it, if one did.
+        """
         key, writer = opened.key, self._sessions.token_writer
         session, _ = await writer.read(key, keys.session_id(key))
         if session is None or not self._may_refresh(session, opened.generation):
-            return await self.refuse(attempt)
+            return await self.refuse(attempt, cookie)
         try:
             session, data = await self._sessions.renewals.refreshed(
                 key, session, self._renewal.for_client(attempt)
@@ -91,7 +94,7 @@ class RefreshCalls:
                 raise BackendFailed(refusals.CROSS_SITE)  # as for a login (CWE-352)
             generation = await self._noted(opened, answer)
         except RenewalRefused:
-            return await self.refuse(attempt)
+            return await self.refuse(attempt, cookie)
         except RenewalFailed:
             raise BackendFailed(refusals.RENEWAL) from None
         self._sessions.touch(session.id)
