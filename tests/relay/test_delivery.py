@@ -66,7 +66,7 @@ def answer_to(method: bytes = b"GET", *, minor: bytes = b"1") -> tuple[Delivery,
     exchange = Exchange(RequestHead(method, b"/", minor))
     route = SimpleNamespace(
         access=SimpleNamespace(cors=None),
-        action=SimpleNamespace(varies=(), websocket=True),
+        action=SimpleNamespace(varies=(), websocket=True, send_token=None),
         in_process=False,
         watch=UNWATCHED,
     )
