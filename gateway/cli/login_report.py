@@ -1,4 +1,4 @@
-"""The report of `gateway try login`, without keys, tokens and other secrets."""
+"""The report of `gateway try login`, without keys, tokens or other secrets"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""`gateway try login`: one login with the parts that `run` would use, and what they made of it.
+"""`gateway try login`: log in once, and report what became of the login.
+
+It uses the parts that `run` would use.
 
 The backend is really asked. The session goes into a store of its own, which ends with the command.
 """

@@ -184,7 +184,7 @@ def _endpoint_paths(config: Config, document: Document) -> Iterator[Problem]:
 
 
 def _is_beside(route: RouteOptions, served: Collection[str] | None) -> bool:
-    """Whether a route names methods that the endpoint at its path leaves to routes.
+    """Whether a route has only methods that the endpoint at its path leaves.
 
     `served`: the endpoint's methods; None: all
     """
@@ -280,7 +280,7 @@ def _captures(config: Config, document: Document) -> Iterator[Problem]:
 
 
 def _beginnings(config: Config, document: Document) -> Iterator[Problem]:
-    """Routes where sessions begin, without one login whose rules hold for them.
+    """Find routes where sessions begin without one login to give the rules.
 
     Without `verify`, texts of users at the named place would be tokens on all paths of a prefix.
     """
@@ -323,7 +323,7 @@ def _field_names(config: Config, document: Document) -> Iterator[Problem]:
 
 
 def _token_sendings(config: Config, document: Document) -> Iterator[Problem]:
-    """Ways to send a token that clash with other settings, or that no proxy can follow."""
+    """Find ways to send a token that clash with other settings or with proxies"""
     identity = {fold(name.encode()) for name in config.identity}
     places: list[tuple[Where, TokenSending | str | None]] = [
         (("upstreams", name, "send_token"), upstream.send_token)

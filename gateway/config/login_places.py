@@ -82,7 +82,7 @@ def backend_paths(config: Config) -> list[tuple[str, str]]:
 
 
 def refresh_paths(config: Config) -> list[LoginPath]:
-    """The paths at which frontends refresh, each once; several logins may share one."""
+    """The paths at which frontends refresh. Several logins may share one."""
     paths = [login.refresh_path for login in config.login]
     return list({path.path: path for path in paths if path is not None}.values())
 
@@ -100,7 +100,7 @@ def taken_paths(config: Config) -> set[str]:
 
 
 def logout_paths(config: Config) -> dict[str, list[tuple[str, str]]]:
-    """The paths of backends' own logouts, each with its upstream, by their methods."""
+    """The upstreams and paths of backends' own logouts, by their methods."""
     found: dict[str, list[tuple[str, str]]] = {}
     for logout in config.logout:
         if logout.upstream is not None and logout.backend_path is not None:
@@ -124,7 +124,7 @@ def shaped_paths(config: Config) -> frozenset[bytes]:
 
 
 def served_methods(config: Config) -> dict[str, frozenset[str]]:
-    """The methods that logins and logouts serve at their paths. HEAD follows GET.
+    """The methods of logins and logouts, by their paths. HEAD follows GET.
 
     Other methods are for routes. A person who looks at the path of a form is sent to its page.
     """

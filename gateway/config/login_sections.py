@@ -89,7 +89,7 @@ _COUNTS = ("per_account", "per_account_everywhere", "per_address", "in_all")
 
 
 class Remember(Shorthand):
-    """Sessions of users who ask to be remembered. A text is short for its `field`."""
+    """Sessions of users who ask to be remembered. A text means its `field`."""
 
     _short_for = "field"
 
@@ -167,7 +167,7 @@ class LoginSection(Model, ABC):
 
     @property
     def userinfo_upstream(self) -> str | None:
-        """The upstream that is asked whose token it is, if it is another than the login's."""
+        """The upstream that answers for userinfo, if it is not the login's own."""
         return None
 
     @property
@@ -187,7 +187,7 @@ class LoginSection(Model, ABC):
 
     @property
     def keeps_tokens_valid(self) -> bool:
-        """The gateway renews its tokens, or mints them, so that sessions outlast one."""
+        """The gateway renews or mints its tokens, so sessions outlast a token."""
         return True
 
     @property

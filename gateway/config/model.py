@@ -94,7 +94,7 @@ class Admin(Model):
 
 
 class IdentityField(Shorthand):
-    """What a field shows: a claim, or the session's handle. A text is short for `claim`."""
+    """What a field shows: a claim, or the session's handle. A text is a claim."""
 
     _short_for = "claim"
 
@@ -216,7 +216,7 @@ class SessionList(Shorthand):
 
 
 class Whoami(Shorthand):
-    """The endpoint that tells a client of its session. A text is short for its `path`."""
+    """The endpoint that tells clients of their session. A text is its `path`."""
 
     _short_for = "path"
 

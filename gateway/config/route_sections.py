@@ -97,7 +97,7 @@ class RouteMatch(Model):
 
 
 class Impersonates(Model):
-    """Who may act as another subject, by a token that the upstream hands out for it."""
+    """Who may act as another subject, with a token that the upstream issues."""
 
     claims: Annotated[dict[ClaimAddress, RequiredClaim], Field(min_length=1)]
 

@@ -37,7 +37,7 @@ def token_sendings(config: Config) -> list[TokenSending]:
 
 
 def token_fields(config: Config) -> list[str]:
-    """The fields of their own in which upstreams get tokens, as far as config.yaml names them."""
+    """The fields other than Authorization in which config.yaml sends tokens."""
     sendings = token_sendings(config)
     named = [sending.name for sending in sendings if isinstance(sending, InField)]
     named += [place.name for place in key_places(config) if isinstance(place, Header)]

@@ -241,7 +241,7 @@ def _may_set_cookies(config: Config) -> bool:
 
 
 def _is_loopback(host: str) -> bool:
-    """Whether no other machine reaches this address. A name may be any address."""
+    """Whether only this machine reaches an address. A name may be any of them."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -47,7 +47,7 @@ class BackendLogout:
     async def __call__(
         self, request: web.Request, config: Logout, session: Session | None
     ) -> Reply | None:
-        """The backend's reply, without any token. None if it is not called, or fails.
+        """The backend's reply, without tokens. None if it is not called, or fails.
 
         The session has ended already, whatever the backend answers (wire-rules.md#E4).
 
@@ -110,7 +110,7 @@ def _without_body(fields: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]
 
 
 def _joined(passed: Fields, added: Fields) -> Fields:
-    """The fields with others, which replace those of their names; cookies join the others."""
+    """Fields with others that replace those of their names. Cookies join."""
     cookies = [value for name, value in passed if name.lower() == "cookie"]
     new = {name.lower() for name, _ in added}
     kept = [line for line in passed if line[0].lower() not in new]

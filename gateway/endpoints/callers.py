@@ -83,7 +83,7 @@ def passed_fields(request: web.Request) -> Iterator[tuple[str, str]]:
 def with_token(
     request: web.Request, target: str, sending: TokenSending | None
 ) -> tuple[str, list[tuple[str, str]]]:
-    """A target and the client's fields, with the session's token as an upstream reads it.
+    """A target and the client's fields with the token, as upstreams get it.
 
     `sending` says how it is sent; None: as it came.
     """
@@ -110,7 +110,7 @@ def with_token(
 
 
 def session_token(request: web.Request) -> str:
-    """The token of the caller's session, which the relay has put in the key's place."""
+    """The token of the caller's session, which the relay sends for the key."""
     return request.headers.get("Authorization", "").partition(" ")[2]
 
 
@@ -180,7 +180,7 @@ async def require_readable_key(request: web.Request, body: bytes) -> None:
 
 
 def _may_hold_key(body: bytes, packings: Sequence[str]) -> bool:
-    """Whether a key stands in a body, or might: in one that cannot be unpacked.
+    """Whether a body holds a key, or cannot be unpacked and might hold one.
 
     `packings` are the values of Content-Encoding.
     """

@@ -1,4 +1,4 @@
-"""Routes whose replies are read as a whole, to capture tokens or to end sessions.
+"""Routes that read replies whole, to capture tokens or to end sessions.
 
 Where a route captures, a token in a reply replaces the session's token, or begins a session.
 

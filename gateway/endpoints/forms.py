@@ -35,7 +35,7 @@ def form_field(request: web.Request, body: bytes, name: str) -> str:
 
 
 def login_field(request: web.Request, body: bytes, name: str) -> Any:
-    """The value of a field of a login: of its form, of its JSON, or of its query.
+    """The value of a login's field, in its form, its JSON or its query.
 
     None without one. A `name` with a slash is a place in JSON (RFC 6901).
     """

@@ -59,7 +59,7 @@ class Impersonation:
         }
 
     async def parent(self, request: web.Request, key: Key) -> Session:
-        """The caller's session, which may impersonate: the relay has checked its claims.
+        """The caller's session. The relay has checked that it may impersonate.
 
         Raises `EndpointRefused` for a second session, and for a request of another site's page.
         """
@@ -79,7 +79,7 @@ class Impersonation:
         key: Key,
         throttled: ThrottledRequest,
     ) -> web.Response:
-        """Answer with the upstream's reply; a second session has the key of its token.
+        """Answer with the upstream's reply. Its token begins a second session.
 
         Raises `BackendFailed` and `StoreUnavailable`.
         """
@@ -135,7 +135,7 @@ class _SameCookie(KeyCookie):
 
 
 def back_to(request: web.Request, key: str, seconds: int | None) -> str:
-    """A Set-Cookie value by which a browser has the key of the first session again.
+    """A Set-Cookie value that brings back the key of the first session.
 
     `seconds` are those for which its cookie lasts, if it does.
     """

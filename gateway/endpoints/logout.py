@@ -89,13 +89,13 @@ class LogoutEndpoint:
         return request
 
     def _asks_first(self, request: web.Request) -> bool:
-        """Whether a person is asked on a page: another site may have led the browser here."""
+        """Whether a page asks first: another site may have led the browser here."""
         if request.method not in SAFE_METHODS or "POST" not in self._config.methods:
             return False
         return pages.wants_page(request) and not may_act(request)
 
     async def _log_out(self, request: web.Request, *, reason: str = "") -> web.Response:
-        """End the caller's own session, and answer: by the backend's reply, or a page."""
+        """End the caller's session. Answer with the backend's reply, or a page."""
         logged_out = await self._logouts.log_out(request, self._config, reason=reason)
         if logged_out.is_whole:
             return logged_out.response

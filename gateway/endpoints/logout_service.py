@@ -92,7 +92,7 @@ class LogoutService:
         return LoggedOut(response, is_whole)
 
     async def _first_session(self, left: Session) -> tuple[Key, Session] | None:
-        """The session that has impersonated by the one that ends, if it lives; and its key."""
+        """The living parent of an impersonation that ends, and its key."""
         key = left.parent_key
         if key is None:
             return None
@@ -164,7 +164,7 @@ class LogoutService:
         return entry.session if isinstance(entry, ResolvedSession) else None
 
     async def _lead_on(self, request: web.Request, left: Session, response: web.Response) -> None:
-        """Send a person's browser to the provider of the session, to log out there as well."""
+        """Send the browser to the session's provider, to log out there as well."""
         login = self._providers.get(left.login)
         if login is not None and pages.navigates(request) and pages.wants_page(request):
             onward = await login.logout_url(left, own_origin(request, self._keys))

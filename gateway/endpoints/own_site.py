@@ -55,7 +55,7 @@ def comes_from_other_site(request: web.Request) -> bool:
 
 
 def is_visit(request: web.Request) -> bool:
-    """Whether a person goes to this page, by a link or a redirect from anywhere.
+    """Whether a browser comes to a page by a link or redirect from anywhere.
 
     Frames, images and scripts do not: browsers mark these (Fetch Metadata §2).
     """

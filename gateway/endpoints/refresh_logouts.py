@@ -1,4 +1,4 @@
-"""Logouts with a refresh key alone, as frontends revoke a refresh token (RFC 7009).
+"""Logouts with a refresh key alone, as for token revocation (RFC 7009).
 
 simplejwt's blacklist and Keycloak's end of a session get nothing else.
 """
@@ -19,7 +19,7 @@ from gateway.store.sessions import Sessions
 
 
 def key_of(request: web.Request, body: bytes, sessions: Sessions) -> Key | None:
-    """The key of the session whose refresh key came: in the body, a field or a cookie.
+    """The session's key, by a refresh key in the body, a field or a cookie.
 
     Raises `EndpointRefused` if another site's page may have had a browser send the cookie.
     """

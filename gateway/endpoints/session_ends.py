@@ -1,4 +1,4 @@
-"""Sessions that end after a request has succeeded, as a route's `ends` says.
+"""Sessions that end after a successful request, by a route's `ends`.
 
 After a password change, no client of the old password stays logged in (CWE-613).
 """

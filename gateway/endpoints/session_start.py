@@ -55,7 +55,7 @@ class SessionStart:
     async def __call__(
         self, request: web.Request, reply: Reply, throttled: ThrottledRequest
     ) -> web.Response:
-        """Answer with the upstream's reply. Its token, if it holds one, begins a session.
+        """Answer with the upstream's reply. A token in it begins a session.
 
         Raises `BackendFailed` and `StoreUnavailable`.
         """

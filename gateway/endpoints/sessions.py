@@ -91,7 +91,7 @@ class SessionsEndpoint:
         return found, max(0, number - len(found))
 
     async def _without_orphans(self, found: dict[str, SessionInfo]) -> dict[str, SessionInfo]:
-        """The sessions without the impersonations whose parent has ended: these have, too."""
+        """Leave out impersonations with an ended parent: they have ended, too."""
         parents = {info.parent_id for info in found.values() if info.parent_id}
         living = await self._directory.infos(sorted(parents)) if parents else {}
         return {
@@ -144,7 +144,7 @@ class SessionsEndpoint:
 
 
 def _scoped_logout(logouts: Iterable[Logout]) -> str | None:
-    """The path of a logout by which the page's forms can end several sessions at once."""
+    """The path of a logout that ends several sessions, for the page's forms."""
     served = {"GET", "POST"}
     paths = (one.path for one in logouts if one.scope is None and served <= set(one.methods))
     return next(paths, None)

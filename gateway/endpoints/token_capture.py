@@ -127,7 +127,7 @@ class TokenCapture:
     def with_lasting_cookie(
         self, swapped: Reply, reply: Reply, captured: Captured, text: str
     ) -> Reply:
-        """The swapped reply, whose cookie with the key ends with the session if it lasts.
+        """The swapped reply. A lasting cookie in it ends with the session.
 
         reply: as the upstream sent it
         text: the key in the swapped reply
@@ -141,7 +141,7 @@ class TokenCapture:
         return prolonged(swapped, text, seconds)
 
     async def swapped(self, reply: Reply, captured: Captured, key: Key, text: str) -> Reply:
-        """The reply with `text` in the token's place, and a refresh key in its own.
+        """The reply with `text` and a refresh key in place of its tokens.
 
         text: the key for the client; "" if it has it in a cookie, where no script may read it
 

@@ -1,4 +1,4 @@
-"""The whoami endpoint: tells a frontend whose session it has, and when it ends.
+"""The whoami endpoint: tells clients whose session they have, and its end.
 
 A frontend with an opaque key, or with the key in a cookie, learns here what it would read in a
 token. Asking leaves the session as idle as it was, unless config.yaml says otherwise.

@@ -71,7 +71,7 @@ class Attempt:
 
     @property
     def target(self) -> str:
-        """The parts of its target that the client chose: segments of the path, and the query."""
+        """The parts of a target that clients choose: segments and the query."""
         return "/".join(self.segments.values()) + self.query
 
     def field(self, name: str) -> str:

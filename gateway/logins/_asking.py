@@ -48,7 +48,7 @@ async def ask(backends: Backends, config: UpstreamLoginSection, attempt: Attempt
 
 
 def of_client(config: UpstreamLoginSection, attempt: Attempt) -> list[tuple[str, str]]:
-    """The fields about the client: its address, the host that it asked, and the scheme.
+    """The fields about the client: its address, and the host and the scheme.
 
     A backend may redirect what did not come over HTTPS, or choose the tenant by the host. Raises
     `BackendFailed`.
@@ -68,8 +68,9 @@ def _fields(config: UpstreamLoginSection, attempt: Attempt) -> Iterable[tuple[st
 
 
 def _for_one_host(attempt: Attempt) -> list[tuple[str, str]]:
-    """The fields, all naming the host of the realm: by another one, a backend might let in a user
-    of another tenant.
+    """The fields, with the realm's host in all that name one.
+
+    By another host, a backend might let in a user of another tenant.
 
     Raises `BackendFailed` if the request names no plain host.
     """
@@ -120,7 +121,7 @@ async def swap(
     refresh: RefreshToken | None = None,
     refresh_key: str = "",
 ) -> Reply:
-    """The reply with the key in the token's place, and a refresh key in its own.
+    """The reply with the key and a refresh key in place of its tokens.
 
     Raises `UnreadableReply`.
     """

@@ -176,7 +176,10 @@ class BackendRenewal:
             raise RenewalFailed from None
 
     async def _with_answer(self, renewed: Renewed, reply: Reply, found: Found) -> Renewed:
-        """The renewed token with the answer to refresh calls. Raises `UnreadableReply`."""
+        """The renewed token, and the answer to refresh calls.
+
+        Raises `UnreadableReply`.
+        """
         if not self._grace:
             return renewed
         refresh, mark = refresh_tokens.find(reply, self._config.refresh_token), token_hex(16)

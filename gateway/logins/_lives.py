@@ -1,4 +1,4 @@
-"""How long the sessions of a login last, and whether browsers keep their cookies when they close.
+"""How long a login's sessions last, and whether their cookies last.
 
 A user who asks to be remembered, by a field of the login, gets a session with other timeouts, and
 its key in a lasting cookie.

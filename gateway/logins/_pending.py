@@ -1,4 +1,4 @@
-"""Pending logins: the reply to a first step passes whole, and makes no session."""
+"""Pending logins: the reply to a first step passes, and makes no session."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _log = logging.getLogger("gateway.logins")
 
 
 class PendingReplies:
-    """Passes the replies that announce a second step, as one login's `pending` says."""
+    """Passes replies that announce a second step, by one login's `pending`."""
 
     def __init__(self, config: UpstreamLoginSection, services: LoginServices) -> None:
         self._place = config.pending

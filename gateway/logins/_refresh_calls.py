@@ -1,4 +1,4 @@
-"""Refresh calls: a frontend asks for a new token, as it would ask its backend.
+"""Refresh calls: a frontend asks for a new token as it asks its backend.
 
 Its reply holds the session's key, which stays the same: other tabs, and requests under way, go on.
 The refresh key changes where the backend's refresh token does, so frontends store what they expect.
@@ -69,7 +69,7 @@ class RefreshCalls:
         return refresh_keys.new(key, generation, self._sessions.sealer, random)
 
     def refresh_token_in(self, reply: Reply, session: Session) -> RefreshToken | None:
-        """The session's refresh token, where a captured reply holds it; None if it does not."""
+        """The session's refresh token at its place in a captured reply, or None."""
         token = _refresh_token(session)
         found = refresh_tokens.find(reply, self._place)
         if token is None or found is None or found.secret != token.secret:
@@ -77,9 +77,9 @@ class RefreshCalls:
         return replace(token, came=found.came)
 
     async def answer(self, attempt: Attempt, opened: Opened, cookie: str = "") -> Reply:
-        """The answer to a call with a refresh key. Raises `BackendFailed`, `StoreUnavailable`.
+        """Answer a refresh call. Raises `BackendFailed`, `StoreUnavailable`.
 
-        `cookie` is the name of the cookie that held it, if one did.
+        `cookie` is the name of the cookie that held the refresh key, if one did.
         """
         key, writer = opened.key, self._sessions.token_writer
         session, _ = await writer.read(key, keys.session_id(key))
@@ -137,7 +137,7 @@ class RefreshCalls:
         return scrubbed if is_known else replace(scrubbed, status=_UNAUTHENTICATED, reason="")
 
     async def preflight(self, attempt: Attempt) -> Reply:
-        """The backend's answer to a browser that asks if a page of another origin may refresh."""
+        """The backend's answer to a preflight of a refresh call."""
         try:
             reply = await scrub(await self._renewal.preflight(attempt))
         except UnreadableReply:
@@ -160,7 +160,9 @@ class RefreshCalls:
         )
 
     async def _noted(self, opened: Opened, answer: RefreshAnswer) -> int:
-        """Note in the session what its frontend gets: the refresh key, and a double submit's value.
+        """Note in the session what its frontend gets.
+
+        That is the refresh key, and the value of a double submit.
 
         Returns the generation of the refresh key. A new one begins if the answer holds one, and
         the last one has not just begun: all calls within the grace period get the same, so

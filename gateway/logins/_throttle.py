@@ -136,7 +136,7 @@ class LoginThrottle:
                 await self._failures.release(counted)
 
     async def has_begun(self, continues: Collection[str]) -> bool:
-        """Whether a first step has handed out one of these texts. Raises `StoreUnavailable`."""
+        """Whether a first step issued one of the texts. Raises `StoreUnavailable`."""
         return await self._failures.has_begun(continues)
 
     async def remember(self, counted: CountedAttempt, handed_out: Collection[str]) -> None:

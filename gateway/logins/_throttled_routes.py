@@ -82,7 +82,7 @@ class ThrottledRequest:
             self.outcome = "undecided"
 
     async def began(self, reply: Reply) -> None:
-        """Note the answer that holds a key, or announces the second step of a login."""
+        """Note an answer that holds a key or announces a login's second step."""
         self.status = reply.status
         if not isinstance(reply, Pending):
             self.outcome = "succeeded"
@@ -176,7 +176,7 @@ async def _guess(attempt: Attempt, throttle: LoginThrottle, *, is_start: bool) -
 def _throttle_keys(
     attempt: Attempt, throttle: LoginThrottle, guess: Guess, session_id: str | None
 ) -> Mapping[str, Collection[str]]:
-    """The accounts that a request names, or else the login or the session that it is part of."""
+    """The accounts that a request names, or else its login or its session."""
     keys = {**throttle.keys(attempt)}
     if session_id is not None and keys.pop(HIDDEN, None) is not None:
         keys[f"session {session_id}"] = ()

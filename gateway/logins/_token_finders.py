@@ -1,4 +1,4 @@
-"""Finding the token in a reply of one login, and what it, or the backend, says of its user."""
+"""Finds the token in a login's reply, and what is said of its user."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class JwtFinder(TokenFinder):
     async def find(
         self, reply: Reply, place: TokenPlace, sent: EchoDetector, of_client: Fields
     ) -> HandedOut:
-        """The token of a reply. A pointer may also name the user in the reply beside it."""
+        """The token of a reply. A pointer may name the user beside the token."""
         found = await find_token(reply, place, sent, is_verified=self._is_verified)
         claims = await self._read(found.token)
         name = claims.subject(self._names)
@@ -94,7 +94,7 @@ class JwtFinder(TokenFinder):
 
 
 class OpaqueFinder(TokenFinder):
-    """Finds opaque tokens. The reply, or a userinfo answer, says whose they are."""
+    """Finds opaque tokens. The reply or a userinfo answer names the user."""
 
     def __init__(self, config: BackendSection, services: LoginServices) -> None:
         self._config = config
@@ -129,7 +129,7 @@ class OpaqueFinder(TokenFinder):
     def _expiry(
         self, reply: Reply, found: Found, said: Mapping[str, Any], now: float
     ) -> float | None:
-        """When the token expires: as configured, as the reply says, or with its cookie."""
+        """When the token expires: by config.yaml, by the reply or with its cookie."""
         lifetime = self._config.lifetime
         if isinstance(lifetime, float):
             return now + lifetime
@@ -191,7 +191,7 @@ def _name_in(
 
 
 def _require_own_name(name: str, sent: EchoDetector) -> None:
-    """Raise `BadToken` for a place that a GraphQL client may have named itself."""
+    """Raise `BadToken` for a place that a GraphQL client may have named."""
     outer, *inner = claim_names.path_of(name)
     if outer == said_claims.GRAPHQL_DATA and any(map(sent.may_name, inner)):
         raise BadToken("named_by_client")

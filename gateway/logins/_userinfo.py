@@ -1,4 +1,4 @@
-"""Asking a backend whose token this is, at a userinfo path (as OpenID Connect Core §5.3)."""
+"""Asks a backend whose token it is (like OpenID Connect Core §5.3)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Userinfo:
     """Asks about the tokens of one login."""
 
     def __init__(self, config: UserinfoSection, upstream: str, services: LoginServices) -> None:
-        """`upstream` is the login's own, which is asked unless `config` names another."""
+        """`upstream` is the login's own. It is asked unless `config` names one."""
         self._config = config
         self._upstream = config.upstream or upstream
         self._sending = services.token_sendings.get(self._upstream)

@@ -235,7 +235,7 @@ class BackendLogin(Login):
         issued: Issued,
         refresh: RefreshToken | None,
     ) -> tuple[Reply, list[tuple[str, str]]]:
-        """The reply with the key in the token's place, and a refresh key in its own.
+        """The reply with the key and a refresh key in place of its tokens.
 
         If the key goes into the gateway's cookie, the body holds neither: no script may read them.
         If the token came in a cookie of the backend's, the key stays in that one.
@@ -286,7 +286,7 @@ def _kept_cookie(
 
 
 def _is_foreign(attempt: Attempt, *, in_cookie: bool) -> bool:
-    """Whether another site would log its visitor in as another user, or out (CWE-352).
+    """Whether another site would log its visitor in or out (CWE-352).
 
     `endpoints.login` refuses that before it asks a backend, unless a cookie of the backend's brings
     the token (`in_cookie`): this shows up in the reply only.

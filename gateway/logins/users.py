@@ -147,7 +147,7 @@ def _clients(attempt: Attempt, given: LoginForm) -> list[str]:
 def _reply(
     attempt: Attempt, given: LoginForm, issued: Issued, key: str, return_origins: Collection[str]
 ) -> Reply:
-    """Hand out the key: as the text `key` in JSON, or in a cookie with a redirect for a form.
+    """Hand out the key: as `key` in JSON, or for a form in a cookie.
 
     return_origins: the other sites to which the redirect may lead
     """

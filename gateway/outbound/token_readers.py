@@ -47,7 +47,7 @@ def without_temporary(read: ReadToken, temporary: TemporaryTokens) -> ReadToken:
 
 
 def in_task(read: ReadToken) -> ReadToken:
-    """A reader that runs in a task of its own, for callers that run in none (`loop/eager.py`)."""
+    """A reader in its own task, for callers without one (`loop/eager.py`)."""
 
     async def read_in_task(token: str) -> Claims:
         return await asyncio.ensure_future(read(token))

@@ -44,7 +44,7 @@ class Issued:
 
     @property
     def cookie_seconds(self) -> int | None:
-        """For how long a browser is to keep a cookie with the key; None: until it closes."""
+        """How long a browser keeps the cookie (seconds); None: until it closes."""
         return cookie_seconds(self.session, time.time())
 
 

@@ -1,4 +1,4 @@
-"""Lasting cookies: a browser keeps one as long as its session lasts, and little longer.
+"""Lasting cookies: browsers keep them about as long as sessions last.
 
 A session that is used ends later, so its cookie has to be set anew now and then. The record knows
 until when the browser keeps it; a look-up that finds it due has the answer set it.
@@ -54,7 +54,7 @@ class LastingCookies:
         return self.end_of(session) if is_cookie_due(session, time.time(), idle) else None
 
     def set_again(self, session: Session) -> int | None:
-        """For how many seconds a cookie is kept that an answer sets again; this notes its end.
+        """Note that a cookie is set again. Return how long it lasts (seconds).
 
         None if the session has no lasting cookie.
         """
@@ -65,7 +65,7 @@ class LastingCookies:
         return max(1, until - int(time.time()))
 
     def note(self, session_id: str, until: int) -> None:
-        """Note the new end of a cookie. If that fails, the next look-up sets it again."""
+        """Note the new end of a cookie. After a failure the next look-up tries."""
         task = asyncio.get_running_loop().create_task(self._write(session_id, until))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

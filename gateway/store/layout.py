@@ -35,7 +35,7 @@ class Layout:
         return f"{self.prefix}r:{{{session_id}}}"
 
     def answer(self, session_id: str) -> str:
-        """The last answer to the session's refresh calls: a string that expires soon."""
+        """The last answer to the session's refresh calls. It expires soon."""
         return f"{self.prefix}a:{{{session_id}}}"
 
     @property

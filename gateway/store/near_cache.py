@@ -160,7 +160,7 @@ class NearCache:
             self._asked[session_id] = True
 
     def trust(self) -> None:
-        """Redis pushes changes from now on. Clear the cache: earlier changes were missed."""
+        """Redis pushes changes from now on. Clear the cache: some were missed."""
         self.clear()
         self.trusted = True
 

@@ -41,7 +41,7 @@ class RefreshAnswers:
             await self._ask(self._client.set(name, sealed, px=max(1, int(lasts * 1000))))
 
     async def get(self, key: Key, session: Session) -> bytes | None:
-        """The answer that came with the session's present token. Raises `StoreUnavailable`."""
+        """The answer beside the session's token. Raises `StoreUnavailable`."""
         sealed = await self._ask(self._client.get(self._layout.answer(session.id)))
         if sealed is None:
             return None
@@ -55,5 +55,5 @@ class RefreshAnswers:
 
 
 def _beside(session: Session) -> bytes:
-    """What the seal authenticates: an answer belongs to one token of one session."""
+    """What the seal authenticates: an answer belongs to a session's token."""
     return b"answer\n%b\n%b" % (session.id.encode(), hashlib.sha256(session.token.raw).digest())

@@ -17,7 +17,9 @@ class ReplayGuard:
         self._timeout = timeout
 
     async def claim(self, name: str, lifetime: float) -> bool:
-        """Claim `name` for `lifetime` seconds. True for the first caller only (SET NX PX).
+        """Claim `name` for `lifetime` seconds (SET NX PX).
+
+        True for the first caller only.
 
         Raises `StoreUnavailable`; then it may count as used.
         """

@@ -152,7 +152,7 @@ class Resolver:
         return found if isinstance(found, ResolvedSession) else None
 
     async def _with_parent(self, session: Session, *, extend: bool) -> Session | Unresolved:
-        """An impersonation, if the session lives that it came from. Its use is that one's, too."""
+        """An impersonation, if its parent lives. Using it touches the parent, too."""
         self._near.ends_with(session.id, session.parent_id)
         record = await self._looking(extend=extend).get(session.parent_id)
         if record is None or self._is_gone(session.parent_id):
@@ -194,7 +194,7 @@ class Resolver:
             return _UNREADABLE
 
     def _left_or(self, error: StoreUnavailable, session_id: str) -> ResolvedSession:
-        """The session from before the outage. Raises `error` if it may not be used."""
+        """The session from before an outage. Raises `error` if it may not serve."""
         if isinstance(error, NewerSession):
             raise error
         self._answers = False

@@ -187,7 +187,7 @@ class Sessions:
         return {session_id for session_id, exists in zip(ids, found, strict=True) if exists}
 
     async def seconds_left(self, session_id: str) -> float | None:
-        """In how many seconds a session ends unless it is used; None if it has ended.
+        """Seconds until a session ends if it is not used; None if it has ended.
 
         Raises `StoreUnavailable`.
         """

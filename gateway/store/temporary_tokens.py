@@ -1,4 +1,4 @@
-"""Temporary tokens, which pending logins handed out: no session ever has one."""
+"""Temporary tokens, which pending logins issue. No session ever has one."""
 
 from __future__ import annotations
 

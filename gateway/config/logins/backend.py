@@ -130,7 +130,7 @@ class BackendSection(UpstreamLoginSection):
         return refresh is not None and renew is not None and refresh.path is None
 
     def _usual_refresh_path(self, renew: Renew) -> str | None:
-        """The path at which frontends reach `renew.path`, if it is reached as the login is.
+        """The public path of `renew.backend_path`, by the rule of the login's own.
 
         What stands in `path` before `backend_path` stands before it, too.
         """

@@ -1,4 +1,4 @@
-"""Origins that config.yaml allows, and whether a browser's origin is one of them.
+"""Origins that config.yaml allows, and whether a browser's is one of them.
 
 An origin is that of a site, or of an app's own pages: Capacitor, Ionic and Tauri have schemes of
 their own, and so have browser extensions. `https://*.preview.example` stands for names of exactly

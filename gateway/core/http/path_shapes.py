@@ -1,4 +1,4 @@
-"""Shapes of paths: paths with segments that a client fills in, as in `/mfa/{token}/verify`.
+"""Paths with segments that clients fill in, such as `/mfa/{token}/verify`.
 
 Temporary tokens of logins and links in mails stand in such segments. A segment is never empty.
 """
@@ -35,7 +35,7 @@ def filled(path: str, values: Mapping[str, str]) -> str:
 
 
 def values(shape: str, path: str) -> dict[str, str]:
-    """The segments of a path that has this shape, by their names, as they came."""
+    """The filled-in segments of a path of this shape, by name, as they came."""
     pairs = zip(shape.split("/"), path.split("/"), strict=False)  # a prefix is shorter
     return {name[1:-1]: value for name, value in pairs if _NAMED.fullmatch(name)}
 

@@ -1,4 +1,4 @@
-"""Domains under which anybody may have a name: no pattern may stand for all of those.
+"""Domains where anyone can register a name. No pattern may cover these.
 
 The list of publicsuffix.org has 10,000 lines. Here stand its rules for the domains of frontends:
 those of countries, by their shape, and those of hosting platforms, by name.
@@ -28,7 +28,7 @@ _COUNTRY_LETTERS = 2
 
 
 def is_public(domain: str) -> bool:
-    """Whether strangers may have names directly below a domain (in lower case).
+    """Whether anyone can register a name directly below a domain (lower case).
 
     `localhost` is not public: its names are this machine (RFC 6761 §6.3).
     """

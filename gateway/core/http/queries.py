@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 
 def cut(query: bytes, name: bytes) -> tuple[bytes, list[bytes]]:
-    """The query without the parameters of a name, and their values, as they are spelled.
+    """Split a query: the rest, and the values of one name, as spelled.
 
     query: with its question mark, or empty
     """
@@ -33,7 +33,7 @@ def cut(query: bytes, name: bytes) -> tuple[bytes, list[bytes]]:
 
 
 def added(query: bytes, name: bytes, value: bytes) -> bytes:
-    """The query with one more parameter at its end; both texts are spelled as they are sent."""
+    """Append a parameter to a query. Both texts are already percent-encoded."""
     return b"%b%b=%b" % (query + b"&" if len(query) > 1 else b"?", name, value)
 
 

@@ -1,4 +1,4 @@
-"""Where a browser goes after a login: to a path of this site, or to an allowed origin.
+"""Where a browser goes after a login: a path here, or an allowed origin.
 
 A login page that sends people to any URL in its query helps phishing (CWE-601).
 """
@@ -24,7 +24,7 @@ _PLAIN_IN_QUERY = "/?=:@!$'()*,~"
 
 
 def safe(back: str, origins: Collection[str] = ()) -> str:
-    """The path with its query, or a URL of one of these origins; `/` for all else.
+    """The path with its query, or a URL of an allowed origin; otherwise `/`.
 
     origins: as browsers spell them
     """

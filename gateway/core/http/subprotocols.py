@@ -1,4 +1,4 @@
-"""Keys among the subprotocols that a WebSocket client offers (RFC 6455 §1.9).
+"""Keys among the subprotocols that WebSockets offer (RFC 6455 §1.9).
 
 A browser's WebSocket can set no field but this one. Frontends write their token in one of two ways:
 as a pair, `bearer` and the token, or as Kubernetes has it: `base64url.bearer.authorization.k8s.io.`
@@ -52,7 +52,7 @@ class Offer:
         )
 
     def answered(self, picked: bytes | None, token: bytes | None) -> bytes | None:
-        """The subprotocol for the client, which has to be one of those that it has offered.
+        """The subprotocol to answer. A client accepts only what it has offered.
 
         Browsers close a connection for which none is picked. A backend that was shown none, or
         that knows of none, picks none.
@@ -72,7 +72,7 @@ class Offer:
 
 
 def find(value: bytes) -> Offer | tuple[bytes, ...]:
-    """The offer with a key in it. Without one: the subprotocols in which no key hides."""
+    """Cut the key out of the offer, or the subprotocols that might hide a key."""
     offered = tuple(name.strip(b" \t") for name in value.split(b","))
     found = [(at, *_read(name)) for at, name in enumerate(offered)]
     held = [(at, prefix, key) for at, prefix, key in found if key]

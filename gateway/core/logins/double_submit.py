@@ -1,4 +1,4 @@
-"""A backend's own CSRF protection by double submit, whose value belongs to its token.
+"""A backend's double submit: a CSRF value that belongs to its token.
 
 Such a backend (Flask-JWT-Extended, for instance) sets a second cookie beside its token's. The
 frontend repeats its value in a field, and the backend compares that with a claim of the token. When
@@ -31,30 +31,30 @@ def is_name(name: str) -> bool:
 
 
 def value_for_token(reply: Reply) -> str:
-    """The value that a reply sets for its token; "" for none, or if it could be either of two."""
+    """The CSRF value that a reply sets for its token; "" for none, or for two."""
     return _only([value for name, value in _cookies(reply) if not _REFRESH.search(name)])
 
 
 def cookie_for_refresh_token(reply: Reply) -> str:
-    """The cookie, `name=value`, that a reply sets for its refresh token; "" for none."""
+    """The CSRF cookie of a reply's refresh token, `name=value`; "" for none."""
     cookies = [f"{name}={value}" for name, value in _cookies(reply) if _REFRESH.search(name)]
     return _only(cookies)
 
 
 def renewed(kept: str, value: str) -> str:
-    """What a session keeps once its token has another value, of which its browser knows nothing."""
+    """What a session keeps after a renewal that its browser has not seen."""
     shown = kept.partition(" ")[0]
     return f"{shown} {value}" if shown and value and shown != value else kept
 
 
 def values(kept: str) -> tuple[bytes, bytes] | None:
-    """The value that the browser has, and the present one; None if they are the same."""
+    """The browser's value and the present one; None if they are the same."""
     shown, _, present = kept.partition(" ")
     return (shown.encode(), present.encode()) if present else None
 
 
 def with_present(lines: Sequence[bytes], shown: bytes, present: bytes) -> list[bytes]:
-    """A client's field lines, with the present value wherever the browser's stands."""
+    """Field lines with the present value in place of the browser's."""
     return [
         _with_present(line, shown, present) if line.find(shown) >= 0 else line for line in lines
     ]

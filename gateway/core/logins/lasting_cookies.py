@@ -1,4 +1,4 @@
-"""Set-Cookie values of cookies with keys that last: their end is that of the session.
+"""Set-Cookie values of lasting cookies, which end with their session.
 
 A backend lets its cookie end with its token. The gateway may renew the token, so the cookie with
 the key in the token's place has to last as long as the session.
@@ -16,7 +16,7 @@ _ENDS = frozenset({"max-age", "expires"})
 
 
 def lasts(value: str) -> bool:
-    """Whether a browser keeps the cookie of this Set-Cookie value when it closes."""
+    """Whether a browser keeps the cookie of a Set-Cookie value when it closes."""
     return not _ENDS.isdisjoint(set_cookies.read(value).attributes)
 
 
@@ -28,7 +28,7 @@ def ending_in(value: str, seconds: int) -> str:
 
 
 def prolonged(reply: Reply, key: str, seconds: int) -> Reply:
-    """The reply whose cookie with the key, if there is one, ends in some seconds."""
+    """The reply with `Max-Age` (seconds) in the cookie with the key, if any."""
     fields = tuple(
         (name, ending_in(value, seconds))
         if key in value and field_and_cookie((name, value))[1]

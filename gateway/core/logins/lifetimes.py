@@ -30,7 +30,7 @@ _FOREVER = 2.0**53
 
 
 def expiry_at(document: Any, path: Sequence[str], now: float) -> float | None:
-    """When the token expires (UNIX seconds), by the value at a configured place.
+    """When the token expires (UNIX seconds), by a value at a configured place.
 
     None if there is no value, or null. Raises `BadToken` for one that says no time, or a past one.
     """
@@ -44,7 +44,7 @@ def expiry_at(document: Any, path: Sequence[str], now: float) -> float | None:
 
 
 def expiry_beside(document: Any, path: Sequence[str], now: float) -> float | None:
-    """When the token at a path expires, by a member of a known name beside or above it.
+    """When the token expires, by a known member beside or above its place.
 
     Raises `BadToken` for a past time.
     """

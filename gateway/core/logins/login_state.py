@@ -145,7 +145,7 @@ def ended(cookies: Collection[str], state: str, like: KeyCookie) -> list[str]:
 def deletions_if_too_many(
     cookies: Mapping[str, str], like: KeyCookie, new: Sequence[str]
 ) -> list[str]:
-    """Set-Cookie values that delete all login states, if with the `new` ones there are too many."""
+    """Set-Cookie values that delete all login states if `new` makes too many."""
     pending = {name: value for name, value in cookies.items() if name.startswith(f"{like.name}-")}
     logins = [name for name in pending if _PIECE not in name]
     characters = sum(map(len, (*pending.keys(), *pending.values(), *new)))
@@ -155,7 +155,7 @@ def deletions_if_too_many(
 
 
 def _names(state: str, like: KeyCookie) -> Iterator[str]:
-    """The names of a login's own cookies: one, and more for what does not fit into it."""
+    """The names of a login's cookies: one, and more if the state needs them."""
     name = _name(state, like)
     return (name if at == 1 else f"{name}{_PIECE}{at}" for at in count(1))
 

@@ -23,7 +23,7 @@ _GRAPHQL_DATA = "data"
 
 
 def is_pending(reply: Reply, place: JsonPointer) -> bool:
-    """Whether a reply announces a second step at this place. Raises `UnreadableReply`."""
+    """Whether a reply announces a second step here. Raises `UnreadableReply`."""
     return reply.status < _BROKEN and denials.says_no(reply, place)
 
 

@@ -1,4 +1,4 @@
-"""Answers to refresh calls: the backend's own reply, with marks in place of its tokens.
+"""Answers to refresh calls: the backend's reply with marks for its tokens.
 
 Several calls of one session may get the same answer, each with a refresh key of its own.
 """

@@ -32,7 +32,7 @@ def refresh_key_in(body: bytes) -> bytes | None:
 
 
 def is_refresh_grant(query: str, content_type: str, body: bytes) -> bool:
-    """Whether an OAuth request at a token endpoint is a refresh call (RFC 6749 §6).
+    """Whether a request at a token endpoint is a refresh call (RFC 6749 §6).
 
     It is if all that it says of its `grant_type` is `refresh_token`, or if a refresh key stands in
     its body: no backend gets one.
@@ -57,7 +57,7 @@ def sending(content_type: str, body: bytes, cookie: str) -> Sending:
 
 
 def _members(query: str, content_type: str, body: bytes) -> Iterator[tuple[str, object]]:
-    """The parameters of a query, and of a body that is a form or a JSON object."""
+    """The parameters of a query and of a body: a form or a JSON object."""
     yield from _pairs(query.removeprefix("?"))
     if len(body) > MAX_BODY:
         return

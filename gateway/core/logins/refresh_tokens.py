@@ -207,7 +207,7 @@ def _is_in_refresh(container: Container | None) -> bool:
 
 
 def is_name(name: str) -> bool:
-    """Whether refresh tokens are called so; `csrf_refresh_token` belongs to one, and is none."""
+    """Whether a name means a refresh token. `csrf_refresh_token` does not."""
     return _REFRESH.search(name) is not None and not double_submit.is_name(name)
 
 

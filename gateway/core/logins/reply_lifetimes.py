@@ -1,4 +1,4 @@
-"""Lifetimes in a reply: they tell how long the session lasts, and not its token.
+"""Lifetimes in a reply, which tell clients how long their session lasts.
 
 A frontend that refreshes by a timer reads `expires_in`, or another name of that kind, beside the
 token. Where the gateway renews tokens, the token's life means nothing to it. Each value keeps its
@@ -58,7 +58,7 @@ class Life:
 
 
 def of(session: Session, now: float) -> Life | None:
-    """The life of a session; None if it ends with its token, so that a reply tells it already."""
+    """The life of a session; None if it ends with its token, as replies say."""
     if math.isinf(session.renew_at) and session.ends_at >= session.expires_at:
         return None
     return Life(now, session.ends_at, session.expires_at)
@@ -97,7 +97,7 @@ def _body(reply: Reply, secrets: Collection[str], life: Life) -> bytes:
 def _edits(
     text: str, strings: list[String], secrets: Collection[str], life: Life
 ) -> Iterator[tuple[int, int, str]]:
-    """The values to replace: where each begins and ends, and what takes its place."""
+    """The values to replace: their start, their end and the new text."""
     around = set(_around(strings, secrets))
     for string in strings:
         if not string.is_name or string.container is None:
@@ -125,7 +125,7 @@ def _around(strings: list[String], secrets: Collection[str]) -> Iterator[Contain
 
 
 def _value(name: str, text: str, life: Life) -> str | None:
-    """The session's life in the unit and the notation of a value; None if it is no lifetime."""
+    """The session's life in a value's unit and notation; None: no lifetime."""
     if _DIGITS.fullmatch(text.partition(".")[0]):
         return _number(name, float(text), life)
     return _date(text, life)

@@ -71,7 +71,7 @@ def filled(reply: Reply, texts: Mapping[str, str]) -> Reply:
 
 
 def _place(reply: Reply, refresh: RefreshToken) -> int:
-    """The index of the field line in which a refresh token came; `_BODY` for the body."""
+    """The index of the field line that held a refresh token, or `_BODY`."""
     if refresh.came.way == "json":
         return _BODY
     secret = refresh.secret.reveal()
@@ -105,7 +105,7 @@ class _Eraser:
         return text
 
     def field(self, value: str) -> str:
-        """A field's value. What is put there is no text to erase, whatever its name."""
+        """A field's value. A text that was put there is kept, whatever its name."""
         for token, put in self.put.items():
             before, found, after = value.partition(token)
             if found:
@@ -134,7 +134,7 @@ class _Eraser:
 
 
 def _rewritten(reply: Reply, places: Mapping[int, Put], key: str = "", token: str = "") -> Reply:
-    """The reply without tokens, but for those replaced in some field lines, or in the body.
+    """Erase tokens, except in field lines or a body where they are replaced.
 
     These are the JWTs, and `token`, which may be opaque. `key` is what may take its place.
     """
@@ -177,5 +177,5 @@ def _certain(reply: Reply, key: str, opaque: str) -> Reply:
 
 
 def _spellings(token: str) -> tuple[str, ...]:
-    """A token as it is, and percent-encoded, as it stands in a cookie or a URL."""
+    """A token's spellings: as it is, and percent-encoded for a cookie or URL."""
     return tuple(dict.fromkeys((token, quote(token, safe="")))) if token else ()

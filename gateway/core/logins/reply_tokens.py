@@ -142,7 +142,7 @@ def sending(reply: Reply, found: Found) -> TokenSending:
 
 
 def csrf_value(reply: Reply, found: Found) -> str:
-    """The value of a double submit that came with a token in a cookie; "" for none."""
+    """The double submit's value beside a token in a cookie; "" for none."""
     return double_submit.value_for_token(reply) if is_in_cookie(reply, found) else ""
 
 

@@ -106,7 +106,7 @@ class EchoDetector:
         return self.may_hold(re.escape(member))
 
     def may_hold(self, names: str) -> bool:
-        """Whether the client may have sent a member or a field whose name has this pattern."""
+        """Whether the client may have sent a member or field of a matching name."""
         given = re.compile(_GIVEN % names, re.IGNORECASE)
         try:
             return any(given.search(text) for text in self.texts())

@@ -1,4 +1,4 @@
-"""Claims of an opaque token: what its backend says of it, in a reply or a userinfo answer."""
+"""Claims of an opaque token, from a reply or a userinfo answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GRAPHQL_DATA = "data"
 
 
 def document(reply: Reply) -> dict[str, Any]:
-    """The JSON object of a reply; empty if there is none. Raises `UnreadableReply`.
+    """The JSON object of a reply; empty without one. Raises `UnreadableReply`.
 
     A name that stands twice in an object has two readings, so such a reply says nothing.
     """
@@ -36,7 +36,7 @@ def document(reply: Reply) -> dict[str, Any]:
 
 
 def without_tokens(reply: Reply, found: Found) -> Reply:
-    """The reply without the token and without others. Raises `UnreadableReply`."""
+    """The reply without any token. Raises `UnreadableReply`."""
     return reply_rewriting.swap(reply, found, "")
 
 

@@ -1,4 +1,4 @@
-"""What stands in a reply in place of a token, for the log: kinds and places, and no values."""
+"""What a reply holds in place of a token: kinds and places, no values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_SHOWN = 8
 
 
 def without_token(reply: Reply, place: TokenPlace) -> str:
-    """What stands at the place of a reply without a token, and where JWTs stand."""
+    """What stands at the configured place instead, and where JWTs stand."""
     there = _stands_at(reply, place)
     found = list(islice(places_of_jwts(reply), _MAX_SHOWN))
     hint = f"{there}; JWTs: {', '.join(found) or 'none'}"

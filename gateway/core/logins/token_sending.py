@@ -1,4 +1,4 @@
-"""How a session's token is sent upstream: in which field, cookie or parameter.
+"""How a token is sent upstream: in which field, cookie or parameter.
 
 config.yaml says it for an upstream or a route (`send_token`). With `auto`, the token goes as it
 came: the session keeps the place in which its login handed the token out.
@@ -87,7 +87,7 @@ BEARER = InField(AUTHORIZATION, "Bearer")
 
 
 class BadTokenSending(ValueError):
-    """The text names no way to send a token. The hint is the text that may be meant."""
+    """The text names no way to send a token. `hint` is what may be meant."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -107,7 +107,7 @@ class Request(NamedTuple):
 
 
 def parse_token_sending(text: str) -> TokenSending | Literal["auto"]:
-    """Parse `auto`, `bearer`, `scheme:Token`, `header:Name`, `cookie:name` or `query:name`.
+    """Parse `auto`, `bearer`, `scheme:…`, `header:…`, `cookie:…` or `query:…`.
 
     Raises `BadTokenSending`.
     """
@@ -134,14 +134,14 @@ def parse_token_sending(text: str) -> TokenSending | Literal["auto"]:
 
 
 def kept(sending: TokenSending) -> str:
-    """What a session keeps of the way in which its token came; "" for a bearer token."""
+    """What a session keeps of how its token came; "" for a bearer token."""
     text = "" if sending == BEARER else str(sending)
     return text if "\t" not in text and "\n" not in text else ""
 
 
 @lru_cache(maxsize=1024)
 def as_it_came(text: str) -> TokenSending | None:
-    """How a token came of which a session keeps this text; None: as a bearer token."""
+    """How a token came, by the text that its session keeps; None: as a bearer."""
     if not text:
         return None
     try:
@@ -157,7 +157,7 @@ def bearer_line(token: bytes) -> bytes:
 
 
 def put(sending: TokenSending, token: bytes, target: bytes, lines: list[bytes]) -> Request:
-    """A request with the token in its place, where nothing of the client's stays.
+    """The request with the token in its place, where no client's text stays.
 
     `lines` have no Authorization.
     """
@@ -180,7 +180,7 @@ def put(sending: TokenSending, token: bytes, target: bytes, lines: list[bytes]) 
 def put_as_it_came(
     sending: TokenSending, token: bytes, target: bytes, lines: list[bytes], *, by_cookie: bool
 ) -> Request:
-    """A request with the token in the place in which it came, and maybe as a bearer token as well.
+    """The request with the token in the place in which it came.
 
     A backend that answers in a field of its own may read that field, or Authorization. And a
     client that sends its key in a field does not rely on the backend's cookie.
@@ -195,7 +195,7 @@ def put_as_it_came(
 
 
 def _with_cookie(lines: list[bytes], name: bytes, cookie: bytes) -> tuple[list[bytes], bytes]:
-    """The lines with a cookie in place of all of its name, or that cookie's own line.
+    """Put a cookie in place of all of its name, or on a line of its own.
 
     It comes first: of several cookies with one name, most backends read the first one. All stand
     in one line, since a request has one (RFC 6265 §5.4).
@@ -212,7 +212,7 @@ def _with_cookie(lines: list[bytes], name: bytes, cookie: bytes) -> tuple[list[b
 
 
 def _is_named(pair: bytes, name: bytes) -> bool:
-    """Whether a backend may take a cookie for one of this name: PHP reads `a.b` as `a_b`."""
+    """Whether a backend may read a cookie by this name (PHP: `a.b` as `a_b`)."""
     if len(pair) < len(name):  # the length first: a field may have thousands of cookies
         return False
     given = unquote_to_bytes(pair.partition(b"=")[0].strip(b' \t"'))

@@ -1,4 +1,4 @@
-"""Names of claims in config.yaml: a member of the claims, or a place inside of one.
+"""Names of claims in config.yaml: a member, or a JSON pointer.
 
 `/realm_access/roles` (RFC 6901) and `user.id` are such places. A member of exactly this name comes
 first, so `https://shop.example/roles` and `com.example.roles` are found as they are.

@@ -38,7 +38,7 @@ class Shown(Protocol):
 
 
 class Unsendable(ValueError):
-    """No field can hold the value. The message says why, and which setting helps."""
+    """No field can hold the value. The message says why and what helps."""
 
 
 class IdentityHeaders:
@@ -72,7 +72,7 @@ class IdentityHeaders:
 
 
 def rendered(value: Any, join: str, encode: Encoding | None) -> bytes:
-    """A claim as the value of a field; empty if there is none. Raises `Unsendable`."""
+    """A claim as a field's value; empty without one. Raises `Unsendable`."""
     if value is None or value == "" or value == []:
         return b""
     if join == AS_JSON:

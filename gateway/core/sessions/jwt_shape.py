@@ -29,7 +29,7 @@ _HEADER = {"typ": "JWT", "alg": "latchkey"}
 
 
 def spelled(key: Key, session: Session, names: Sequence[str], now: float) -> tuple[str, list[str]]:
-    """A key in the shape of a JWT, and the names of claims for which it has no room.
+    """A key in the shape of a JWT, and the claims for which it has no room.
 
     names: the claims to show, the most important one first
     now: UNIX seconds

@@ -78,7 +78,7 @@ def parse_key(text: bytes) -> Key | None:
 
 
 def bare(credential: bytes) -> bytes:
-    """The key alone of a credential in the shape of a JWT; any other credential as it is.
+    """The key in a credential of a JWT's shape; other credentials as they are.
 
     Whatever stands before the key is ignored: a client may have written it.
     """

@@ -136,7 +136,7 @@ def _read_own(own: bytes) -> tuple[Life, int]:
 
 
 def _beside(session_id: str, own: bytes, texts: bytes) -> bytes:
-    """What the seal authenticates. The cookie's end changes without a key, so it is not in it."""
+    """What the seal authenticates: not the cookie's end, which needs no key."""
     beside = b"%b\n%b" % (session_id.encode(), texts)
     return beside + b"\n" + own[: _LIFE.size] if own else beside
 
@@ -164,7 +164,7 @@ def read_info(record: bytes) -> SessionInfo:
 
 
 def idle_end(record: bytes, idle_timeout: float) -> float:
-    """When a session becomes idle unless it is touched, at the earliest (UNIX seconds).
+    """The earliest time when a session may become idle (UNIX seconds).
 
     Infinite for a named key's, which never does: it lives without a touch for longer than that.
     """
@@ -173,7 +173,7 @@ def idle_end(record: bytes, idle_timeout: float) -> float:
 
 
 def parts(record: bytes) -> tuple[bytes, bytes, bytes]:
-    """What the head has more, the texts (address, label, subject) and the seal.
+    """The rest of the head, the texts (address, label, subject), the seal.
 
     Raises `Foreign`.
     """

@@ -1,4 +1,4 @@
-"""Refresh keys: opaque secrets that frontends hold in place of refresh tokens.
+"""Refresh keys: opaque secrets that frontends get for refresh tokens.
 
 A refresh key is sealed text: under random bytes of its own and the gateway's secret it holds the
 session's key. So the gateway stores nothing for it, it opens nothing in a dump of Redis, and it
@@ -55,7 +55,7 @@ class Opened:
 
 
 def new(key: Key, generation: int, sealer: Sealer, random: bytes) -> RefreshKey:
-    """A refresh key for the session of `key`; `random` are `RANDOM_BYTES` fresh random bytes."""
+    """A refresh key for the session of `key`. `random`: `RANDOM_BYTES` bytes."""
     if len(random) != RANDOM_BYTES:
         raise ValueError(f"a refresh key is made of {RANDOM_BYTES} random bytes")
     head = PREFIX + _base64url(random[:_RANDOM_BYTES])

@@ -22,7 +22,7 @@ _OF_WORDS = ("scope", "scp")
 
 
 def clauses(name: str, any_of: Iterable[Value], all_of: Iterable[Value] = ()) -> Clauses:
-    """What `is_met` asks of a claim: one value of `any_of`, and each of `all_of`.
+    """What `is_met` asks of a claim: one value of `any_of`, all of `all_of`.
 
     Subjects are texts, so a number in config.yaml becomes one.
     """

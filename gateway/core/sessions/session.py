@@ -44,7 +44,7 @@ class Token(SecretBytes):
 
 
 class OpaqueToken(Token):
-    """A token that says nothing by itself. Its backend has said the claims of its session."""
+    """A token that says nothing by itself, with the claims from its backend."""
 
     __slots__ = ("_claims_text",)
 
@@ -66,7 +66,7 @@ def token_of(text: str, claims_text: bytes | None) -> Token:
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """How long one session lasts, in whole seconds, where its login says so. 0: as all sessions."""
+    """The timeouts of one session (whole seconds). 0: those of all sessions."""
 
     idle_timeout: int = 0
     max_age: int = 0
@@ -202,7 +202,7 @@ def renewal_time(now: float, expiry: float, before: float) -> float:
 
 
 def cookie_end(now: float, idle_timeout: float, ends_at: float) -> int:
-    """When a lasting cookie of now ends (UNIX seconds): not before its session.
+    """When a lasting cookie that is set now ends (UNIX seconds).
 
     While the session is used, its cookie is set anew once half of what it outlives the session by
     is over (`is_cookie_due`).
@@ -217,7 +217,7 @@ def is_cookie_due(session: Session, now: float, idle_timeout: float) -> bool:
 
 
 def cookie_seconds(session: Session, now: float) -> int | None:
-    """For how long a browser keeps the session's lasting cookie; None if it has none."""
+    """How long a browser keeps the lasting cookie (seconds); None without one."""
     return max(1, math.ceil(session.cookie_until - now)) if session.cookie_until else None
 
 

@@ -1,4 +1,4 @@
-"""Claims of a session's token that its client may read, as config.yaml chooses them."""
+"""Claims of a session's token that config.yaml lets its client read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway.core.sessions.session import SUBJECT, Session
 
 
 def chosen(session: Session, names: Sequence[str]) -> dict[str, Any]:
-    """The claims of these names, at their places in the token, as the backend wrote them.
+    """The named claims, at their places, as the backend wrote them.
 
     A name may point into a claim (`/realm_access/roles`): then nothing else of it is shown. `sub`
     is the session's subject if the token has no such claim.

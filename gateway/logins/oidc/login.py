@@ -293,7 +293,7 @@ def _cookie(attempt: Attempt) -> KeyCookie:
 
 
 def _return_place(query: str, origins: Collection[str]) -> str:
-    """The path, or the URL of an allowed origin, to which the browser goes afterwards."""
+    """Where the browser goes afterwards: a path, or to an allowed origin."""
     try:
         given = parse_qs(query.removeprefix("?"), max_num_fields=_MAX_PARAMETERS)
     except ValueError:

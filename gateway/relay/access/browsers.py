@@ -108,7 +108,7 @@ def refusal_for_caller(refused: Refused, head: RequestHead, route: Route) -> Ref
 
 
 def _is_browser(head: RequestHead) -> bool:
-    """Whether a browser may have sent it, which would ask its user for a name and a password."""
+    """Whether a browser may have sent it, and would show its password dialog."""
     agent = head.passed_value(b"user-agent") or ""
     named = (head.passed_value(b"sec-fetch-mode"), head.passed_value(b"origin"))
     return agent.startswith("Mozilla/") or any(named)

@@ -46,12 +46,12 @@ def lines(head: RequestHead, route: Route, entry: ResolvedSession | None) -> byt
 
 
 def _beside_token(own: bytes) -> bytes:
-    """The client's own Authorization under another name: the session's token has that one."""
+    """The client's own Authorization, renamed: the token takes that name."""
     return caller_fields.line(caller_fields.AUTHORIZATION, own.partition(b":")[2].strip())
 
 
 def _refresh_lines(head: RequestHead) -> bytes:
-    """The refresh keys of a refresh call: in a field, with any scheme, and in a cookie."""
+    """The refresh keys of a refresh call: in a field, and in a cookie."""
     given = (head.refresh_key, head.presented_key, head.authorization)
     found = REFRESH_KEY_PATTERN.search(b" ".join(filter(None, given)))
     lines = b"" if found is None else caller_fields.line(caller_fields.REFRESH_KEY, found[0])

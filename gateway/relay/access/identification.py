@@ -103,7 +103,7 @@ class SessionFinder:
     async def _find_without(
         self, route: Route, head: RequestHead, peer: Peer
     ) -> ResolvedSession | None:
-        """The session of the cookies: what came in a field is none of the gateway's keys."""
+        """The session of the cookies: the field holds none of the gateway's keys."""
         head.presented_key, head.key_fields = None, ()
         if not head.key_cookies:
             return None
@@ -159,7 +159,7 @@ class SessionFinder:
         return None
 
     def _prolong_cookie(self, route: Route, head: RequestHead, session: Session) -> None:
-        """Set a lasting cookie anew if it is due, as this look-up has extended its session.
+        """Set a lasting cookie anew if it is due: the session lasts longer now.
 
         The endpoints set cookies themselves. A proxy that asks may keep the answer's cookies from
         the browser: so it gets the cookie with each look-up, until a request passes through here.
@@ -221,7 +221,7 @@ def _refused(error: StoreUnavailable | RenewalFailed, presented_key: bytes) -> R
 
 
 def _brings_no_key(route: Route, head: RequestHead) -> bool:
-    """Whether what a field presents as a key is nothing, or is for the upstream.
+    """Whether a field presents no key, or one that is for the upstream.
 
     That is so on optional routes and at logins, but for a JWT that the gateway verifies.
     """

@@ -1,4 +1,4 @@
-"""Keys in the query and among subprotocols, on the routes that take them there.
+"""Keys in queries and among subprotocols, on routes that take them there.
 
 `RequestReader` has cut them out already, so they go upstream on no route.
 """

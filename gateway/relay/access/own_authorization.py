@@ -1,4 +1,4 @@
-"""The client's own Authorization: for the upstream, and none of the gateway's business.
+"""The client's own Authorization, which is for the upstream alone.
 
 It is Basic, Digest, the signature of a request, or a bearer token of another kind. It goes upstream
 where no session is required and none is there, and to a backend's login.
@@ -18,7 +18,7 @@ _DOTS = 2  # in a JWT; a key has none
 
 
 def line(head: RequestHead, route: Route) -> bytes:
-    """The field line; empty if there is none, several, or one with a key in it.
+    """The field line; empty if there is none, several, or one with a key.
 
     A JWT that the gateway was to verify is not passed on.
     """

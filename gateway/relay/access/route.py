@@ -197,7 +197,7 @@ class Action:
         return not prefix or strict == prefix or strict.startswith(prefix + b"/")
 
     def hides_as_much_as(self, other: Action) -> bool:
-        """Whether it shows no token that the other hides, and ends what the other ends."""
+        """Whether it hides all tokens and ends all sessions that the other does."""
         return (
             (self.captures or not other.captures)
             and other.token in (None, self.token)

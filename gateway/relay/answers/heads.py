@@ -217,7 +217,7 @@ def _passed_lines(response: ResponseHead, request: RequestHead, forward: Forward
 
 
 def _without_parameter(line: bytes, name: bytes, token: bytes) -> bytes:
-    """A redirect without the parameter that held the token: backends repeat the query."""
+    """A redirect without the token's parameter: backends repeat the query."""
     if line[:9].lower() != b"location:" or token not in line:
         return line
     url, hash_, fragment = line[:-2].partition(b"#")

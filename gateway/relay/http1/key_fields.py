@@ -1,4 +1,4 @@
-"""Reads keys in fields: in Authorization behind the configured schemes, and in others.
+"""Reads keys in fields: in Authorization behind known schemes, in others.
 
 The rule of gateways that take bearer keys alone is `request_fields.authorization`: it is the one
 that most requests meet.
@@ -44,7 +44,7 @@ class KeyFields:
         }
 
     def _authorization(self, head: RequestHead, name: bytes, line: bytes) -> None:
-        """Take a key behind one of the schemes. Behind `Bearer`, all else counts as one too."""
+        """Take a key behind a scheme. Behind `Bearer`, any text counts as a key."""
         value = grammar.value(line, name)
         scheme, _, rest = value.partition(b" ")
         scheme = scheme.lower()

@@ -138,7 +138,10 @@ class RequestReader:
         return not self._guards(name)
 
     def _take_query_key(self, head: RequestHead) -> None:
-        """Cut a key out of the query, where some route takes one. Raises `Malformed` for two."""
+        """Cut a key out of the query, where a route takes one.
+
+        Raises `Malformed` for two keys.
+        """
         for name in self._query_keys:
             path, mark, query = head.target.partition(b"?")
             rest, values = queries.cut(mark + query, name)

@@ -115,7 +115,7 @@ def is_code(name: str, value: str) -> bool:
 
 
 def is_called_code(name: str, value: str) -> bool:
-    """Whether this is the code of a second step by its plain name and its length."""
+    """Whether a plain name and a length are those of a second step's code."""
     return _CODE_NAME.search(name) is not None and 0 < len(value) <= _MAX_CODE
 
 
