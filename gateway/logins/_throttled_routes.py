@@ -190,8 +190,8 @@ def _reached(
 ) -> LoginThrottle | None:
     """The throttle of the login whose path a backend may read in this one."""
     try:
-        loose = paths.read(path.encode("latin-1", "replace")).loose
+        readings = paths.read(path.encode("latin-1", "replace")).at_backends
     except AmbiguousPath:
         return None
-    found = (throttle for login, throttle in logins if login.hold(loose, suffixes=True))
+    found = (throttle for login, throttle in logins if login.hold(readings, suffixes=True))
     return next(found, None)

@@ -224,6 +224,33 @@ def test_a_guarded_path_with_a_suffix(guarded: bytes, path: bytes, held: bool) -
     assert paths.BackendPaths([guarded]).hold(loose, suffixes=True) is held
 
 
+@pytest.mark.parametrize(
+    "segment",
+    [
+        b"T",
+        b"a%2Fb",
+        b"a%2fb",
+        b"a%5Cb",
+        b"a;b",
+        b".",
+        b"%2e",
+        b"...",
+        b"%20",
+        b"%c3%a9",
+        b"a.b",
+        b";",
+    ],
+)
+@pytest.mark.parametrize("end", [b"", b"/", b".json"])
+def test_a_guarded_path_with_a_segment_to_fill_in(segment: bytes, end: bytes) -> None:
+    """Backends that split a path before they decode it take any text for the segment."""
+    guarded = paths.BackendPaths([b"/api/{tenant}/login"])
+    readings = paths.read(b"/API/" + segment + b"/login" + end)
+    assert guarded.hold(readings.at_backends, suffixes=True)
+    for other in (b"/api/" + segment, b"/" + segment + b"/login"):
+        assert not guarded.hold(paths.read(other).at_backends, suffixes=True)
+
+
 def test_suffixes_may_tell_paths_apart() -> None:
     """For a route that names such a path, `/login.html` is not `/login`; `/login/` still is."""
     guarded = paths.BackendPaths([b"/login"])

@@ -44,6 +44,8 @@ _MAX_PARTS = 8
 # ASCII in two to four bytes: RFC 3629 §3 forbids it, and old decoders accept it (`%c0%af` is `/`).
 _OVERLONG = re.compile(rb"(?:([\xc0\xc1])|(?:\xe0|\xf0\x80)([\x80\x81]))([\x80-\xbf])")
 
+_BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
+
 # A percent sign that is escaped several times in a row, by clients that escape an escaped path.
 _ESCAPED_AGAIN = re.compile(rb"%(?:25)+(?=[0-9A-Fa-f]{2})")
 
@@ -95,6 +97,12 @@ class Readings:
     resolved: bytes
     loose: tuple[Folded, ...]
     without_controls: tuple[bytes, ...] = ()  # other readings of a path with control bytes
+    named: tuple[Folded, ...] = ()  # each segment is a name, whatever stands in it
+
+    @property
+    def at_backends(self) -> tuple[Folded, ...]:
+        """What the path may be to a backend, some of whose paths have segments to fill in."""
+        return self.loose + self.named
 
 
 def read(path: bytes) -> Readings:
@@ -110,7 +118,8 @@ def read(path: bytes) -> Readings:
     loose = sum(map(_loose, others), start=_loose(resolved))
     if b"/../" in plain + b"/":
         loose += _loose(plain)  # some backends take `..` for a name
-    return Readings(plain, resolved, loose, others)
+    named = () if _PLAIN.fullmatch(plain) else _named(plain, loose)
+    return Readings(plain, resolved, loose, others, named)
 
 
 def strict(path: bytes) -> bytes:
@@ -166,7 +175,7 @@ class BackendPaths:
     def hold(self, loose: Iterable[Folded], *, suffixes: bool) -> bool:
         """Whether the backend may take a request's path for one of these.
 
-        loose: the loose readings of the request's path
+        loose: the readings of the request's path, see `Readings.at_backends`
         suffixes: whether a path with a format suffix counts as well
         """
         for whole, *stems in loose:
@@ -242,6 +251,20 @@ def _loose(resolved: bytes) -> tuple[Folded, ...]:
     if script is not None:
         ways += (whole[: script.end()], _without(script))
     return tuple((way, *_stems(way)) for way in ways)
+
+
+def _named(plain: bytes, loose: tuple[Folded, ...]) -> tuple[Folded, ...]:
+    """The reading of backends that split a path before they decode it.
+
+    An escaped slash, a dot or a space is then a segment's text, which fills in a `{name}`.
+    """
+    plain = _BEYOND_ASCII.sub(_escaped, plain)
+    whole = b"".join([fold(b"/" + name) or b"/%2e" for name in plain.split(b"/") if name])
+    return () if any(whole == known for known, *_ in loose) else ((whole, *_stems(whole)),)
+
+
+def _escaped(letter: re.Match[bytes]) -> bytes:
+    return b"%%%02x" % letter[0][0]
 
 
 def _without(script: re.Match[bytes]) -> bytes:

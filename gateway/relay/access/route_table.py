@@ -118,7 +118,7 @@ class RouteTable:
             action = route.action
             upstream = paths.read(action.upstream_path(path)) if action.strip_prefix else readings
             return meant.hold(
-                upstream.loose, suffixes=route.upstream_paths.read_loosely and not named
+                upstream.at_backends, suffixes=route.upstream_paths.read_loosely and not named
             )
 
         if any(leads_to(route, route.upstream_paths.guarded) for route in found.all()):
@@ -128,7 +128,7 @@ class RouteTable:
             logouts = route.upstream_paths.logouts
             return tuple(logout for logout in logouts if leads_to(route, logout.paths))
 
-        at_login = self._logins.hold(readings.loose, suffixes=not named)
+        at_login = self._logins.hold(readings.at_backends, suffixes=not named)
         if not at_login and not any(map(at_logouts, found.all())):
             return found
         return found.mapped(
