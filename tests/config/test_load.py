@@ -385,7 +385,7 @@ def test_what_is_no_share(text: object) -> None:
         ("cors: {origins: app.example}\n", "cors.origins[0]: is not an origin: write https://app"),
         (
             'cors: {origins: ["https://app.example", "https://*.vercel.app"]}\n',
-            "cors.origins[1]: lets strangers in: anybody may have a name below vercel.app",
+            "cors.origins[1]: lets strangers in: anyone can register a name below vercel.app",
         ),
         ('cors: {origins: "null"}\n', "cors.origins[0]: is not an origin"),
         (

@@ -124,7 +124,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize(("verify", "where", "what"), WRONG.values(), ids=WRONG.keys())
-def test_what_is_wrong_is_said_before_anybody_logs_in(
+def test_what_is_wrong_is_said_before_a_login(
     tmp_path: Path, verify: dict[str, Any], where: str, what: str
 ) -> None:
     """With the place, and without repeating a key."""

@@ -14,7 +14,7 @@ from tests.support.store import credential, issue, open_store, resolved, until_n
 UNKNOWN = Unresolved("invalid_key")
 
 
-async def test_the_near_cache_forgets_whatever_anybody_does(store: Sessions, url: str) -> None:
+async def test_the_near_cache_forgets_what_others_change(store: Sessions, url: str) -> None:
     """DEL, SET, expiry and FLUSHALL by another client are pushed."""
     with redis_client.from_url(url) as client:
         for change in ("del", "set", "expire", "flush"):

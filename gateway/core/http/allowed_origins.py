@@ -51,7 +51,7 @@ def parse(text: str) -> str:
             "one label more, capacitor://localhost, or * for all"
         )
     if is_public(starred[1]):
-        raise BadOrigin(f"lets strangers in: anybody may have a name below {starred[1]}")
+        raise BadOrigin(f"lets strangers in: anyone can register a name below {starred[1]}")
     return text
 
 
