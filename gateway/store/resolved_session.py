@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from gateway.core.logins import double_submit
-from gateway.core.logins.token_sending import TokenSending, as_it_came, bearer_line
+from gateway.core.logins.token_sending import as_it_came
 from gateway.core.sessions.session import Session
 
 
-@dataclass(slots=True, eq=False)
 class ResolvedSession:
     """A session that a key has opened, and what a request needs of it."""
 
-    session: Session
-    lines: bytes  # the finished fields that tell upstreams of the subject
-    token: bytes  # the session's, for it is wanted with each request
-    expires: float  # UNIX seconds from which on it must be looked up again, at the latest
-    csrf: tuple[bytes, bytes] | None = field(init=False)  # see `double_submit.values`
-    sending: TokenSending | None = field(init=False)  # how the token came; None: as a bearer token
-    token_line: bytes = field(init=False)  # the finished field with the token, as a bearer token
+    __slots__ = ("csrf", "expires", "lines", "sending", "session", "token")
 
-    def __post_init__(self) -> None:
-        sending = self.session.sending
-        self.sending = as_it_came(sending) if sending else None
-        csrf = self.session.csrf
-        self.csrf = double_submit.values(csrf) if csrf else None
-        self.token_line = bearer_line(self.token)
+    def __init__(self, session: Session, lines: bytes, token: bytes, expires: float) -> None:
+        """Render what requests need, once for each look-up.
+
+        lines: the finished fields that tell upstreams of the subject
+        token: the session's, for it is wanted with each request
+        expires: from then on it must be looked up again, at the latest (UNIX seconds)
+        """
+        sending, csrf = session.sending, session.csrf
+        self.session = session
+        self.lines = lines
+        self.token = token
+        self.expires = expires
+        self.sending = as_it_came(sending) if sending else None  # None: as a bearer token
+        self.csrf = double_submit.values(csrf) if csrf else None  # of a double submit
 
     @property
     def label(self) -> bytes:

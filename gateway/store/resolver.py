@@ -97,11 +97,12 @@ class Resolver:
         if left is not None:
             return left
         self._near.expects(session_id)
+        lookups = self._lookups if extend else self._untouching
         try:
-            record = await self._looking(extend=extend).get(session_id)
+            record = await lookups.get(session_id)
             session = self._opened(key, session_id, record)
             if isinstance(session, Session) and session.parent:
-                session = await self._with_parent(session, extend=extend)
+                session = await self._with_parent(session, lookups)
             if isinstance(session, Session) and renew and session.renew_at <= time.time():
                 session = await self._renewals.current(key, session) or _UNKNOWN
             found = self._entry(session) if isinstance(session, Session) else session
@@ -115,7 +116,7 @@ class Resolver:
             self._near.gave_up(session_id)  # so that the next request is told the same
         else:
             entry = found if isinstance(found, ResolvedSession) else None
-            if entry is not None and record is not None and not extend:
+            if not extend and entry is not None and record is not None:
                 idle_end = records.idle_end(record, self._lifetimes.idle_timeout)
                 entry.expires = min(entry.expires, idle_end)
             self._near.learned(credential, entry, session_id, time.time(), touched=extend)
@@ -138,11 +139,12 @@ class Resolver:
         if key is None:
             return None
         session_id = entry.session.id
+        lookups = self._lookups if extend else self._untouching
         try:
-            record = await self._looking(extend=extend).get(session_id)
+            record = await lookups.get(session_id)
             session = self._opened(key, session_id, record)
             if isinstance(session, Session) and session.parent:
-                session = await self._with_parent(session, extend=extend)
+                session = await self._with_parent(session, lookups)
         except StoreUnavailable:
             return None
         if isinstance(session, Session) and session.token == entry.session.token:
@@ -151,16 +153,13 @@ class Resolver:
         found = self._entry(session) if isinstance(session, Session) else session
         return found if isinstance(found, ResolvedSession) else None
 
-    async def _with_parent(self, session: Session, *, extend: bool) -> Session | Unresolved:
+    async def _with_parent(self, session: Session, lookups: Lookups) -> Session | Unresolved:
         """An impersonation, if its parent lives. Using it touches the parent, too."""
         self._near.ends_with(session.id, session.parent_id)
-        record = await self._looking(extend=extend).get(session.parent_id)
+        record = await lookups.get(session.parent_id)
         if record is None or self._is_gone(session.parent_id):
             return _UNKNOWN
         return session if records.read_info(record).ends_at > time.time() else _UNKNOWN
-
-    def _looking(self, *, extend: bool) -> Lookups:
-        return self._lookups if extend else self._untouching
 
     def _opened(self, key: Key, session_id: str, record: bytes | None) -> Session | Unresolved:
         """The session of a record, if it lives. Raises `NewerSession`."""

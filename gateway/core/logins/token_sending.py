@@ -85,6 +85,9 @@ TokenSending = InField | InCookie | InQuery
 AUTO: Literal["auto"] = "auto"
 BEARER = InField(AUTHORIZATION, "Bearer")
 
+# The field line of a bearer token (RFC 6750 §2.1).
+BEARER_LINE = b"Authorization: Bearer %b\r\n"
+
 
 class BadTokenSending(ValueError):
     """The text names no way to send a token. `hint` is what may be meant."""
@@ -151,11 +154,6 @@ def as_it_came(text: str) -> TokenSending | None:
     return None if sending == AUTO else sending
 
 
-def bearer_line(token: bytes) -> bytes:
-    """The field line of a bearer token (RFC 6750 §2.1)."""
-    return b"Authorization: Bearer %b\r\n" % token
-
-
 def put(sending: TokenSending, token: bytes, target: bytes, lines: list[bytes]) -> Request:
     """The request with the token in its place, where no client's text stays.
 
@@ -191,7 +189,7 @@ def put_as_it_came(
     is_field = isinstance(sending, InField)
     if (is_field and sending.name == AUTHORIZATION) or (not is_field and by_cookie):
         return request
-    return request._replace(token_line=bearer_line(token) + request.token_line)
+    return request._replace(token_line=BEARER_LINE % token + request.token_line)
 
 
 def _with_cookie(lines: list[bytes], name: bytes, cookie: bytes) -> tuple[list[bytes], bytes]:

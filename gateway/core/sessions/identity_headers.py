@@ -49,7 +49,10 @@ class IdentityHeaders:
 
         unsent: is told of a field that is left out, and why
         """
-        self._fields = fields
+        self._fields = [
+            (name, b"%b: " % name.encode("ascii"), field.claim, field.join, field.encode)
+            for name, field in fields.items()
+        ]
         self._unsent = unsent
 
     def __call__(self, session: Session) -> bytes:
@@ -58,29 +61,33 @@ class IdentityHeaders:
         A claim is left out if it is missing, or if no field can hold it: a half-right identity
         would be worse than none.
         """
-        lines = []
-        for name, field in self._fields.items():
-            value = session.id if field.claim is None else session.claim(field.claim)
+        lines: list[bytes] = []
+        for name, start, claim, join, encode in self._fields:
+            value = session.id if claim is None else session.claim(claim)
             try:
-                text = rendered(value, field.join, field.encode)
+                text = rendered(value, join, encode)
             except Unsendable as why:
                 self._unsent(name, str(why))
                 continue
             if text:
-                lines.append(b"%b: %b\r\n" % (name.encode("ascii"), text))
+                lines += (start, text, b"\r\n")
         return b"".join(lines)
 
 
 def rendered(value: Any, join: str, encode: Encoding | None) -> bytes:
     """A claim as a field's value; empty without one. Raises `Unsendable`."""
-    if value is None or value == "" or value == []:
+    if value is None or value == "":
         return b""
     if join == AS_JSON:
         # Escaped to ASCII, which each field can hold.
-        return _encoded(json.dumps(value, separators=(",", ":")), encode)
-    if not isinstance(value, list):
-        return _encoded(_text(value), encode)
-    elements = [_encoded(_text(element), encode) for element in value]
+        return _encoded(json.dumps(value, separators=(",", ":")), encode) if value != [] else b""
+    if isinstance(value, list):
+        return _joined(value, join, encode)
+    return _encoded(_text(value), encode)
+
+
+def _joined(values: list[Any], join: str, encode: Encoding | None) -> bytes:
+    elements = [_encoded(_text(element), encode) for element in values]
     mark = (join.strip() or join).encode("ascii")
     if any(mark in element for element in elements):
         raise Unsendable("an element of a list holds what joins the elements: set join or encode")

@@ -43,6 +43,7 @@ ENDS_AT, SEEN_AT, TEXTS_SIZE_AT, HEAD_SIZE = 2, 10, 14, _HEAD.size
 # The same in records of `OWN_VERSION`: of the idle timeout and of the cookie's end.
 IDLE_AT, COOKIE_AT = HEAD_SIZE + 1, HEAD_SIZE + _LIFE.size + 1
 OWN_HEAD_SIZE = HEAD_SIZE + _LIFE.size + _COOKIE.size
+_HEAD_SIZES = {_VERSION: HEAD_SIZE, OWN_VERSION: OWN_HEAD_SIZE}
 
 # A Lua expression: the size of the head of `record`.
 HEAD_SIZE_LUA = f"(string.byte(record, 1) == {OWN_VERSION} and {OWN_HEAD_SIZE} or {HEAD_SIZE})"
@@ -137,8 +138,10 @@ def _read_own(own: bytes) -> tuple[Life, int]:
 
 def _beside(session_id: str, own: bytes, texts: bytes) -> bytes:
     """What the seal authenticates: not the cookie's end, which needs no key."""
-    beside = b"%b\n%b" % (session_id.encode(), texts)
-    return beside + b"\n" + own[: _LIFE.size] if own else beside
+    beside = [session_id.encode(), texts]
+    if own:
+        beside.append(own[: _LIFE.size])
+    return b"\n".join(beside)
 
 
 def end_seconds(ends_at: float) -> int:
@@ -177,10 +180,10 @@ def parts(record: bytes) -> tuple[bytes, bytes, bytes]:
 
     Raises `Foreign`.
     """
-    if len(record) < HEAD_SIZE or record[0] not in (_VERSION, OWN_VERSION):
+    head = _HEAD_SIZES.get(record[0]) if len(record) >= HEAD_SIZE else None
+    if head is None:
         raise NewerVersion if record[:1] > bytes([OWN_VERSION]) else Foreign
-    head = HEAD_SIZE if record[0] == _VERSION else OWN_HEAD_SIZE
-    start = head + int.from_bytes(record[HEAD_SIZE - 2 : HEAD_SIZE], "big")
+    start = head + (record[HEAD_SIZE - 2] << 8 | record[HEAD_SIZE - 1])
     if len(record) < start:
         raise Foreign
     return record[HEAD_SIZE:head], record[head:start], record[start:]

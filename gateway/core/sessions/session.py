@@ -242,35 +242,30 @@ def load_session(session_id: str, subject: str, data: bytes) -> Session:
     """The session that `dump_session` has written. Raises `UnreadableSession`."""
     try:
         ends, expires, renew = _TIMES.unpack_from(data)
-        line, refresh, token = data[_TIMES.size :].split(b"\n", 2)
+        line, refresh, packed = data[_TIMES.size :].split(b"\n", 2)
+        token, claims_text = token_packing.unpack(packed)
         login, _, more = line.partition(b"\t")
-        cookie = sending = csrf = parent = ""
-        if more:  # most sessions keep none of these
-            cookie, sending, csrf, parent, *_ = *more.decode().split("\t"), "", "", ""
-        return Session(
+        session = Session(
             session_id,
             subject,
-            _unpacked(token),
+            Token(token) if claims_text is None else OpaqueToken(token, claims_text),
             intern(login.decode()),  # all remembered sessions share the few of config.yaml
             ends,
             expires,
             min(math.inf, renew),  # the one infinity that all share
             refresh.decode(),
-            intern(cookie),  # few: as many as backends set
-            intern(sending),
-            csrf,
-            parent,
         )
+        if more:  # most sessions keep none of these
+            kept = *more.decode().split("\t"), "", "", ""
+            cookie, sending, session.csrf, session.parent, *_ = kept
+            session.cookie = intern(cookie)  # few: as many as backends set
+            session.sending = intern(sending)
     except (ValueError, struct.error) as error:
         raise UnreadableSession from error
+    return session
 
 
 def _packed(token: Token) -> bytes:
     if isinstance(token, OpaqueToken):
         return token_packing.pack_opaque(token.raw, token.claims_text)
     return token_packing.pack(token.raw)
-
-
-def _unpacked(packed: bytes) -> Token:
-    raw, claims_text = token_packing.unpack(packed)
-    return Token(raw) if claims_text is None else OpaqueToken(raw, claims_text)

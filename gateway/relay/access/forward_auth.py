@@ -123,7 +123,7 @@ class VerifyEndpoint:
         if entry is None:
             added = own_authorization.line(head, route)
         else:
-            sending, added = route.action.send_token, entry.token_line
+            sending, added = route.action.send_token, token_sending.BEARER_LINE % entry.token
             if sending is not None:
                 _, lines, added = token_sending.put(sending, entry.token, head.target, lines)
             elif entry.sending is not None:

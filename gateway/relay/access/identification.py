@@ -77,7 +77,7 @@ class SessionFinder:
         Raises `Refused`, also when it is awaited. A coroutine in between would cost each look-up.
         """
         assert head.presented_key is not None
-        if not head.ambiguous and _brings_no_key(route, head):
+        if head.presented_key[:3] != b"lk_" and _brings_no_key(route, head):
             return self._find_without(route, head, peer)
         if head.ambiguous or _contradicts_cookies(head):
             # A browser would send its cookies again and again.
@@ -120,7 +120,9 @@ class SessionFinder:
             self.refuse(route, head, peer, "untrusted_cookie")
             return None
         try:
-            found = await self._resolve_key(route, head.presented_key)
+            found = await self._sessions.resolve(
+                head.presented_key, renew=not route.is_endpoint, extend=route.action.extends_session
+            )
         except (StoreUnavailable, RenewalFailed) as error:
             raise _refused(error, head.presented_key) from None
         if isinstance(found, Unresolved):
@@ -180,16 +182,11 @@ class SessionFinder:
         if entry is not None:
             return entry
         try:
-            return await self._resolve_key(route, presented_key)
+            return await self._sessions.resolve(
+                presented_key, renew=not route.is_endpoint, extend=route.action.extends_session
+            )
         except (StoreUnavailable, RenewalFailed) as error:
             raise _refused(error, presented_key) from None
-
-    def _resolve_key(
-        self, route: Route, presented_key: bytes
-    ) -> Awaitable[ResolvedSession | Unresolved]:
-        return self._sessions.resolve(
-            presented_key, renew=_needs_token(route), extend=route.action.extends_session
-        )
 
     async def _verify(self, route: Route, token: bytes) -> ResolvedSession | None:
         """Verify a token that the caller brought in place of a key."""
@@ -207,11 +204,6 @@ class SessionFinder:
             raise Refused(refusals.BAD_TOKEN, event=event) from None
 
 
-def _needs_token(route: Route) -> bool:
-    """Whether the token is used: a logout must not wait for a new one."""
-    return not route.is_endpoint
-
-
 def _refused(error: StoreUnavailable | RenewalFailed, presented_key: bytes) -> Refused:
     """The refusal if a session cannot be read or renewed at the moment."""
     if isinstance(error, NewerSession):
@@ -223,9 +215,12 @@ def _refused(error: StoreUnavailable | RenewalFailed, presented_key: bytes) -> R
 def _brings_no_key(route: Route, head: RequestHead) -> bool:
     """Whether a field presents no key, or one that is for the upstream.
 
-    That is so on optional routes and at logins, but for a JWT that the gateway verifies.
+    That is so on optional routes and at logins, but for a JWT that the gateway verifies. It is not
+    asked of what begins like a key: that counts as a broken one.
     """
     assert head.presented_key is not None
+    if head.ambiguous:
+        return False
     if head.cookie is None and head.presented_key in keys.NOTHING:
         return True
     if route.access.auth is not Auth.OPTIONAL and not route.is_login:

@@ -37,14 +37,10 @@ def line(head: RequestHead, route: Route) -> bytes:
 
 
 def is_presented(head: RequestHead) -> bool:
-    """Whether the client presents a bearer token of its own as a key.
-
-    What begins like a key counts as one that is broken.
-    """
-    presented_key = head.presented_key
-    if presented_key is None or head.cookie is not None or head.key_fields:
+    """Whether the client presents a bearer token of its own as a key."""
+    if head.presented_key is None or head.cookie is not None or head.key_fields:
         return False
-    return head.authorization is not None and not presented_key.startswith(keys.PREFIX.encode())
+    return head.authorization is not None
 
 
 def brings_jwt(head: RequestHead) -> bool:

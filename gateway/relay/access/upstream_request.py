@@ -37,11 +37,9 @@ def request_head(
     host = head.host or action.host  # a client of HTTP/1.0 may leave it out
     request_id = own_id
     target, lines = route.target(head) if route.rewrites else head.target, head.passed
-    token_line = b""
-    if entry is not None:
-        token_line = entry.token_line
-        if action.send_token or entry.sending:
-            target, lines, token_line = _with_token(head, route, entry, target)
+    token_line = None
+    if entry is not None and (action.send_token or entry.sending):
+        target, lines, token_line = _with_token(head, route, entry, target)
     parts = [
         head.method,
         b" ",
@@ -70,10 +68,13 @@ def request_head(
     else:
         parts += (peer.forwarded, b"X-Forwarded-Host: ", host, b"\r\n")
     parts += (b"X-Request-Id: ", request_id, b"\r\n", request_ids.traceparent(head, own_id))
-    if entry is not None:
+    if entry is None:
+        if head.authorization is not None and not route.in_process:
+            parts.append(own_authorization.line(head, route))
+    elif token_line is None:
+        parts += (b"Authorization: Bearer ", entry.token, b"\r\n", entry.lines)
+    else:
         parts += (token_line, entry.lines)
-    elif head.authorization is not None and not route.in_process:
-        parts.append(own_authorization.line(head, route))
     if route.in_process:
         parts.append(caller_lines.lines(head, route, entry))
     parts.append(b"\r\n")
@@ -91,7 +92,7 @@ def _with_token(
     if entry.csrf is not None:
         lines = double_submit.with_present(lines, *entry.csrf)
     if route.in_process:
-        return token_sending.Request(target, lines, entry.token_line)
+        return token_sending.Request(target, lines, token_sending.BEARER_LINE % entry.token)
     if route.action.send_token is not None:
         return token_sending.put(route.action.send_token, entry.token, target, lines)
     assert entry.sending is not None

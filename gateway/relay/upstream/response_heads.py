@@ -29,11 +29,11 @@ class ResponseHeads:
 
         Raises `Malformed`.
         """
-        read = len(self._part)
-        if read:
-            data, self._part = self._part + data, b""
+        part = self._part
+        if part:
+            data, self._part = part + data, b""
         if self._reader.lenient:
-            data = grammar.with_crlf(data, read)
+            data = grammar.with_crlf(data, len(part))
         end = data.find(HEAD_END)
         if end < 0:
             self._keep(data)
