@@ -83,7 +83,7 @@ def rendered(value: Any, join: str, encode: Encoding | None) -> bytes:
         return _encoded(json.dumps(value, separators=(",", ":")), encode) if value != [] else b""
     if isinstance(value, list):
         return _joined(value, join, encode)
-    return _encoded(_text(value), encode)
+    return _encoded(value if isinstance(value, str) else _text(value), encode)
 
 
 def _joined(values: list[Any], join: str, encode: Encoding | None) -> bytes:

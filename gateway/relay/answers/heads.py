@@ -165,6 +165,8 @@ def _confine(response: ResponseHead, request: RequestHead, forward: Forward) -> 
 def _is_page_without_word(response: ResponseHead) -> bool:
     """Whether the answer is HTML without a word on how long it may be kept."""
     head = b"".join(response.passed).lower()
+    if head.find(b"html") < 0:  # so it is with most answers, and takes a tenth of the time
+        return False
     return _PAGE.search(head) is not None and _KEEPING.search(head) is None
 
 
@@ -200,7 +202,7 @@ def _passed_lines(response: ResponseHead, request: RequestHead, forward: Forward
     if forward.route.in_process:
         return joined
     token = None if forward.entry is None else forward.entry.token
-    cookie = request.cookie
+    cookie = request.cookie if response.set_cookies else None
     # `find`: `in` costs 0.2 µs more (CPython 3.11 to 3.13 raises and drops a TypeError inside).
     if cookie is None and (token is None or joined.find(token) < 0):
         return joined

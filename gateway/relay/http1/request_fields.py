@@ -133,6 +133,9 @@ def cookie(head: RequestHead, name: bytes, line: bytes) -> None:
         return
     kept, login_states = [], []
     for pair in line[len(name) + 1 : -2].split(b";"):
+        if pair.find(b"lk_") < 0:
+            kept.append(pair)
+            continue
         found = _KEY_COOKIE.fullmatch(pair)
         if found is None:
             if _LOGIN_STATE_COOKIE.fullmatch(pair):
