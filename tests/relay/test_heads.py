@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.core.http.cors import Policy
+from gateway.core.logins.token_sending import InQuery
 from gateway.relay.access.decision import Forward
 from gateway.relay.access.route import Access, Action, Auth, Route
 from gateway.relay.answers import heads
@@ -154,3 +155,28 @@ def test_a_head_that_opens_a_tunnel() -> None:
     response.upgrade = b"websocket"
     head = heads.upgraded_head(response, asked(), forward())
     assert head.startswith(b"HTTP/1.1 101 OK\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n")
+
+
+OPAQUE = b"1|ab+cd/ef=="
+SPELLED = b"1%7Cab%2Bcd/ef%3D%3D"
+
+
+@pytest.mark.parametrize("token", [OPAQUE, SPELLED, b"1%7cab%2bcd%2fef%3d%3d", b"%31|ab+cd/ef=="])
+@pytest.mark.parametrize("whole", [None, 0])
+def test_a_token_from_the_query_comes_back_in_no_spelling(token: bytes, whole: int | None) -> None:
+    """Backends repeat the query as it came, or encode it again; on routes that capture, too."""
+    sent = forward(send_token=InQuery("key"), whole=whole)
+    assert sent.entry is not None
+    sent.entry.token = OPAQUE
+    lines = render(
+        answer(
+            b"Location: /x/?a=1&key=%b#top" % token,
+            b"Link: </x?page=2&key=%b>; rel=next" % token,
+            b"X-A: 50%",
+            status=301,
+        ),
+        asked(),
+        sent,
+    )
+    assert lines[1:3] == [b"Location: /x/?a=1#top", b"X-A: 50%"]
+    assert not any(b"ab" in line for line in lines)

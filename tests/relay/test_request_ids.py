@@ -27,7 +27,14 @@ def test_an_id_is_128_bits() -> None:
 
 @pytest.mark.parametrize(
     ("value", "is_taken"),
-    [(b"abc-1", True), (b"", False), (b"a b", False), (b'a"', False), (b"x" * 1000, False)],
+    [
+        (b"abc-1", True),
+        (b"", False),
+        (b"a b", False),
+        (b'a"', False),
+        (b"x" * 1000, False),
+        (b"id-lk_" + b"k" * 49, False),
+    ],
 )
 def test_an_id_of_a_trusted_peer_is_a_word(value: bytes, *, is_taken: bool) -> None:
     """It stands in logs and in answers, so it may hold nothing else."""

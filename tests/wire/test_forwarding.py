@@ -159,6 +159,16 @@ def test_the_same_address_stands_everywhere(
     assert refused["address"] == client
 
 
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "X-Forwarded-Server", "X-Request-Id"])
+def test_a_trusted_proxy_passes_no_key_on(gate: Gateway, upstream: Upstream, name: str) -> None:
+    """Proxies pass on what clients write; upstreams and logs see no key."""
+    path, key = next(paths), "lk_" + "k" * 49
+    answer = ask(gate.port, request(f"GET {path}", f"{name}: {key}"))
+    assert status(answer) == 200
+    assert key.encode() not in upstream.got + answer
+    assert key not in json.dumps(gate.records(path=path))
+
+
 def test_who_is_asked_about(gate: Gateway) -> None:
     """At the verify endpoint as elsewhere; a proxy that describes a request in X-Forwarded-* has
     not written Forwarded.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core.http.forwarding import UNKNOWN
 from gateway.core.logins import double_submit, token_sending
+from gateway.core.sessions.keys import KEY_PATTERN
 from gateway.relay.access import caller_lines, keys_aside, own_authorization
 from gateway.relay.http1 import request_ids
 from gateway.relay.http1.request_head import RequestHead
@@ -118,6 +119,8 @@ def _forwarding_lines(head: RequestHead, peer: Peer) -> bytes:
     """
     fields: dict[bytes, list[bytes]] = {}
     for name, value in head.forwarding:
+        if KEY_PATTERN.search(value):
+            continue  # the client's own proxy may have passed on what it wrote
         fields.setdefault(name, []).append(value)
     client = peer.client(head)
     address = client.address.encode()

@@ -6,6 +6,8 @@ import re
 from random import Random
 from typing import TYPE_CHECKING
 
+from gateway.core.sessions.keys import KEY_PATTERN
+
 if TYPE_CHECKING:
     from gateway.relay.http1.request_head import RequestHead
 
@@ -26,10 +28,13 @@ class RequestIds:
 
 
 def given_id(head: RequestHead) -> bytes | None:
-    """The id that a trusted peer has given the request; None without one."""
+    """The id that a trusted peer has given the request; None without one.
+
+    A key is none: a client may have written it, and logs have no keys.
+    """
     for name, value in head.forwarding:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-            return value
+            return None if KEY_PATTERN.search(value) else value
     return None
 
 
