@@ -133,11 +133,11 @@ def build(
                 section,
                 path,
                 answer,
-                config.keys,
-                config.identity,
-                page,
-                services.return_origins,
-                refresh,
+                keys=config.keys,
+                identity=config.identity,
+                login_page=page,
+                return_origins=services.return_origins,
+                refresh=refresh,
             )
             app.router.add_route("*", path.path, endpoint.__call__)
         app.on_cleanup.append(partial(_close, login))

@@ -31,7 +31,7 @@ _OF_THE_BODY = b"content-"
 Fields = list[tuple[str, str]]
 
 
-class BackendLogout:
+class BackendLogoutCaller:
     """Calls backends' logouts with the tokens of sessions that have ended."""
 
     def __init__(self, config: Config, backends: Backends) -> None:

@@ -46,6 +46,7 @@ class LoginEndpoint:
         section: LoginSection,
         path: LoginPath,
         answer: Answer,
+        *,
         keys: Keys,
         identity: Iterable[str],
         login_page: LoginPageEndpoint | None,

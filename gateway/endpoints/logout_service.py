@@ -13,7 +13,7 @@ from gateway.core.sessions.records import SessionInfo
 from gateway.core.sessions.session import Session
 from gateway.endpoints import pages
 from gateway.endpoints.answers import replied
-from gateway.endpoints.backend_logout import BackendLogout
+from gateway.endpoints.backend_logout import BackendLogoutCaller
 from gateway.endpoints.callers import (
     Caller,
     by_cookie,
@@ -61,7 +61,7 @@ class LogoutService:
         """
         self._keys = config.keys
         self._sessions = sessions
-        self._backend_logout = BackendLogout(config, backends)
+        self._backend_logout = BackendLogoutCaller(config, backends)
         self._providers = providers
         self._may_impersonate = any(rule.impersonates is not None for rule in config.routes)
 

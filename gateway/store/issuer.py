@@ -53,13 +53,13 @@ class Issuer:
 
     def __init__(
         self,
+        *,
         client: Client,
         layout: Layout,
         records: Records,
         writes: Writes,
         directory: Directory,
         revoker: Revoker,
-        *,
         lifetimes: Lifetimes,
         max_per_subject: int,
         timeout: float,
@@ -132,22 +132,22 @@ class Issuer:
             device = replace(device, parent_id=parent.id, impersonator=parent.subject)
         idle = self._lifetimes.idle_of(life) if lasts is None else lasts
         session = Session(
-            keys.session_id(key),
-            subject,
-            token_of(token, claims_text),
-            login,
-            ends,
-            expires,
-            renew,
-            refresh,
-            cookie,
-            sending,
-            csrf,
-            "" if parent is None else parent.kept,
-            life,
-            cookie_end(now, idle, ends) if in_lasting_cookie else 0,
+            id=keys.session_id(key),
+            subject=subject,
+            token=token_of(token, claims_text),
+            login=login,
+            ends_at=ends,
+            expires_at=expires,
+            renew_at=renew,
+            refresh=refresh,
+            cookie=cookie,
+            sending=sending,
+            csrf=csrf,
+            parent="" if parent is None else parent.kept,
+            life=life,
+            cookie_until=cookie_end(now, idle, ends) if in_lasting_cookie else 0,
         )
-        number = await self._write(key, session, device, now, idle, names)
+        number = await self._write(key, session, device, now=now, idle=idle, names=names)
         # An impersonation ends none of the subject's own sessions.
         if 0 < self._max_per_subject < number and parent is None:
             await self._make_room(subject)
@@ -158,6 +158,7 @@ class Issuer:
         key: Key,
         session: Session,
         device: Device,
+        *,
         now: float,
         idle: float,
         names: Sequence[str],

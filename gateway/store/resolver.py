@@ -43,6 +43,7 @@ class Resolver:
 
     def __init__(
         self,
+        *,
         near: NearCache,
         lookups: Lookups,
         untouching: Lookups,

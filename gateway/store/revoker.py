@@ -28,6 +28,7 @@ class Revoker:
 
     def __init__(
         self,
+        *,
         layout: Layout,
         writes: Writes,
         directory: Directory,

@@ -110,17 +110,24 @@ class Sessions:
             report=report,
         )
         self.lasting_cookies = LastingCookies(client, layout, lifetimes, timeout)
-        revoker = Revoker(layout, writes, self.directory, near, revocations, latency)
+        revoker = Revoker(
+            layout=layout,
+            writes=writes,
+            directory=self.directory,
+            near=near,
+            revocations=revocations,
+            latency=latency,
+        )
         self.revoke, self.revoke_all = revoker.revoke, revoker.revoke_all
         self.revoke_others = revoker.revoke_others
         self.revoke_issued_before = revoker.revoke_issued_before
         self.issue = Issuer(
-            client,
-            layout,
-            records,
-            writes,
-            self.directory,
-            revoker,
+            client=client,
+            layout=layout,
+            records=records,
+            writes=writes,
+            directory=self.directory,
+            revoker=revoker,
             lifetimes=lifetimes,
             max_per_subject=max_per_subject,
             timeout=timeout,
@@ -140,12 +147,12 @@ class Sessions:
             on_loss=reader.reconnect,
         )
         resolver = Resolver(
-            near,
-            self._lookups,
-            self._untouching,
-            records,
-            self.renewals,
-            render,
+            near=near,
+            lookups=self._lookups,
+            untouching=self._untouching,
+            records=records,
+            renewals=self.renewals,
+            render=render,
             is_available=self._tracking.ready.is_set,
             is_gone=revocations.is_done,
             is_named=self._is_named,

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from gateway.core.logins.replies import Reply
-from gateway.core.logins.reply_lifetimes import Life, told
+from gateway.core.logins.reply_lifetimes import RemainingLife, told
 
 NOW = 1_800_000_000.5
 HOUR, DAY = 3600, 86400
-LIFE = Life(now=NOW, ends_at=NOW + DAY, token_expires_at=NOW + HOUR)
+LIFE = RemainingLife(now=NOW, ends_at=NOW + DAY, token_expires_at=NOW + HOUR)
 END = int(NOW + DAY)  # 2027-01-16T08:00:00Z
 
 

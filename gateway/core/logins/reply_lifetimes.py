@@ -44,7 +44,7 @@ _MAX_AGE, _EXPIRES = "max-age", "expires"
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
+class RemainingLife:
     """How long a session lasts, and its token (UNIX seconds)."""
 
     now: float
@@ -57,14 +57,14 @@ class Life:
         return max(0, int(self.ends_at - self.now))
 
 
-def of(session: Session, now: float) -> Life | None:
+def of(session: Session, now: float) -> RemainingLife | None:
     """The life of a session; None if it ends with its token, as replies say."""
     if math.isinf(session.renew_at) and session.ends_at >= session.expires_at:
         return None
-    return Life(now, session.ends_at, session.expires_at)
+    return RemainingLife(now, session.ends_at, session.expires_at)
 
 
-def told(reply: Reply, secrets: Collection[str], life: Life) -> Reply:
+def told(reply: Reply, secrets: Collection[str], life: RemainingLife) -> Reply:
     """The reply with the session's life in place of its token's.
 
     secrets: the token and the refresh token in it. Lifetimes stand in the objects that hold them,
@@ -81,7 +81,7 @@ def told(reply: Reply, secrets: Collection[str], life: Life) -> Reply:
     return replace(reply, fields=fields, body=_body(reply, secrets, life))
 
 
-def _body(reply: Reply, secrets: Collection[str], life: Life) -> bytes:
+def _body(reply: Reply, secrets: Collection[str], life: RemainingLife) -> bytes:
     text, encoding = reply.text()
     try:
         strings = reply.strings()
@@ -95,7 +95,7 @@ def _body(reply: Reply, secrets: Collection[str], life: Life) -> bytes:
 
 
 def _edits(
-    text: str, strings: list[String], secrets: Collection[str], life: Life
+    text: str, strings: list[String], secrets: Collection[str], life: RemainingLife
 ) -> Iterator[tuple[int, int, str]]:
     """The values to replace: their start, their end and the new text."""
     around = set(_around(strings, secrets))
@@ -124,14 +124,14 @@ def _around(strings: list[String], secrets: Collection[str]) -> Iterator[Contain
             container = container.above
 
 
-def _value(name: str, text: str, life: Life) -> str | None:
+def _value(name: str, text: str, life: RemainingLife) -> str | None:
     """The session's life in a value's unit and notation; None: no lifetime."""
     if _DIGITS.fullmatch(text.partition(".")[0]):
         return _number(name, float(text), life)
     return _date(text, life)
 
 
-def _number(name: str, value: float, life: Life) -> str | None:
+def _number(name: str, value: float, life: RemainingLife) -> str | None:
     if value <= 0:
         return None
     if value >= _MIN_MOMENT_MS:
@@ -141,7 +141,7 @@ def _number(name: str, value: float, life: Life) -> str | None:
     return str(int(life.seconds / _unit(name, value, life)))
 
 
-def _unit(name: str, value: float, life: Life) -> float:
+def _unit(name: str, value: float, life: RemainingLife) -> float:
     """The unit of a duration, in seconds.
 
     Its name tells it, or what is left of the token's life; else it is in seconds (RFC 6749 §5.1).
@@ -157,7 +157,7 @@ def _unit(name: str, value: float, life: Life) -> float:
     return 1
 
 
-def _date(text: str, life: Life) -> str | None:
+def _date(text: str, life: RemainingLife) -> str | None:
     """The session's end as an ISO 8601 date like `text`."""
     try:
         date = datetime.fromisoformat(text)
@@ -173,7 +173,7 @@ def _date(text: str, life: Life) -> str | None:
     return re.sub(r"\+00:00$", "Z", written) if text.endswith("Z") else written
 
 
-def _cookie(value: str, life: Life) -> str:
+def _cookie(value: str, life: RemainingLife) -> str:
     """A Set-Cookie value whose cookie lasts as long as the session.
 
     One that ends with the browser still does.
@@ -182,7 +182,7 @@ def _cookie(value: str, life: Life) -> str:
     return ";".join([pair, *(_attribute(text, life) for text in attributes)])
 
 
-def _attribute(text: str, life: Life) -> str:
+def _attribute(text: str, life: RemainingLife) -> str:
     name = text.partition("=")[0].strip().lower()
     if name == _MAX_AGE:
         return f" Max-Age={life.seconds}"

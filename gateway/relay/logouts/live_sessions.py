@@ -28,7 +28,7 @@ _LOOK_FOR_ACTIVITY = 30.0
 _LOOKS_PER_IDLE_TIMEOUT = 4
 
 
-class Exchange(Protocol):
+class OpenExchange(Protocol):
     """An exchange, as long as it is in flight."""
 
     forward: Forward | None  # the decision
@@ -47,7 +47,7 @@ class LiveSessions:
 
     def __init__(
         self,
-        exchanges: Callable[[], Iterable[Exchange]],
+        exchanges: Callable[[], Iterable[OpenExchange]],
         sessions: Sessions,
         idle_timeout: float,
     ) -> None:
@@ -62,8 +62,8 @@ class LiveSessions:
         self._doubtful: set[str] = set()  # changed, and not yet looked up
         self._checking: asyncio.Task[None] | None = None
         self._looked = 0.0
-        self._moved: dict[Exchange, tuple[int, int]] = {}
-        self._spared: set[Exchange] = set()  # whose answer may be what has ended their session
+        self._moved: dict[OpenExchange, tuple[int, int]] = {}
+        self._spared: set[OpenExchange] = set()  # whose answer may be what has ended their session
 
     def sweep(self, now: float) -> None:
         """Compare exchanges with changed sessions; `now` is monotonic seconds."""
@@ -84,7 +84,7 @@ class LiveSessions:
         if self._checking is not None:
             self._checking.cancel()
 
-    def _live(self) -> list[tuple[Exchange, str]]:
+    def _live(self) -> list[tuple[OpenExchange, str]]:
         return [
             (exchange, session_id)
             for exchange in self._exchanges()
@@ -113,7 +113,7 @@ class LiveSessions:
         finally:
             self._checking = None
 
-    def _end(self, held: Iterable[tuple[Exchange, str]]) -> None:
+    def _end(self, held: Iterable[tuple[OpenExchange, str]]) -> None:
         """End exchanges with their sessions.
 
         Where replies are read whole, the endpoint ends the session that a reply logs out, while its
@@ -127,7 +127,7 @@ class LiveSessions:
                 self._spared.add(exchange)
                 self._doubtful.add(session_id)
 
-    def _keep_active(self, live: list[tuple[Exchange, str]]) -> None:
+    def _keep_active(self, live: list[tuple[OpenExchange, str]]) -> None:
         """Touch the sessions of exchanges over which bytes have moved."""
         before, self._moved = self._moved, {exchange: exchange.activity for exchange, _ in live}
         for exchange, session_id in live:
@@ -136,7 +136,7 @@ class LiveSessions:
                 self._sessions.touch(session_id)
 
 
-def _held_by(exchange: Exchange) -> str | None:
+def _held_by(exchange: OpenExchange) -> str | None:
     """The id of the session that must live for the exchange to go on, if any."""
     forward = exchange.forward
     if forward is None or forward.entry is None or not forward.route.action.close_on_logout:
@@ -146,22 +146,22 @@ def _held_by(exchange: Exchange) -> str | None:
     return forward.entry.session.id or None  # a caller with a JWT has none
 
 
-def _parent(exchange: Exchange) -> str:
+def _parent(exchange: OpenExchange) -> str:
     """The id of the session that impersonates by the exchange's, or ""."""
     forward = exchange.forward
     session = None if forward is None or forward.entry is None else forward.entry.session
     return session.parent_id if session is not None and session.parent else ""
 
 
-def _extends_session(exchange: Exchange) -> bool:
+def _extends_session(exchange: OpenExchange) -> bool:
     return exchange.forward is not None and exchange.forward.route.action.extends_session
 
 
-def _may_log_out(exchange: Exchange) -> bool:
+def _may_log_out(exchange: OpenExchange) -> bool:
     return exchange.forward is not None and exchange.forward.route.action.whole is not None
 
 
-def _ends_at(exchange: Exchange) -> float:
+def _ends_at(exchange: OpenExchange) -> float:
     """When the session ends by itself, in UNIX seconds."""
     forward = exchange.forward
     return math.inf if forward is None or forward.entry is None else forward.entry.session.ends_at
