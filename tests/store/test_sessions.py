@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import time
-from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -30,7 +29,7 @@ async def test_issue_resolve_revoke(store: Sessions) -> None:
     assert entry.session.claims["sub"] == "alice"
     assert (entry.lines, entry.token[:3]) == (b"X-User-Id: alice\r\n", b"eyJ")
     [said] = (await store.revoke(issued.session.id)).values()
-    assert (said.subject, said.label, said.address) == ("alice", *astuple(DEVICE))
+    assert (said.subject, said.label, said.address) == ("alice", DEVICE.label, DEVICE.address)
     assert await store.revoke(issued.session.id) == {}
     assert await store.resolve(credential(issued)) == Unresolved("invalid_key")
 
@@ -51,7 +50,7 @@ async def test_redis_holds_no_secret(store: Sessions, url: str) -> None:
         assert credential(issued) not in dump
         assert issued.session.token.reveal().encode() not in dump
         said = records.read_info(client.get(f"test:s:{{{issued.session.id}}}"))
-    assert (said.subject, said.label, said.address) == ("alice", *astuple(DEVICE))
+    assert (said.subject, said.label, said.address) == ("alice", DEVICE.label, DEVICE.address)
     assert said.created == said.seen < said.ends_at <= issued.session.ends_at
 
 
