@@ -1,4 +1,4 @@
-"""The report of `gateway try login`, without keys, tokens or other secrets"""
+"""The report of `gateway try login`, without keys, tokens or secrets."""
 
 from __future__ import annotations
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from gateway.config.complaints import suggest
 from gateway.config.document import Document, Where
-from gateway.config.login_places import login_of_route, served_methods, with_head
+from gateway.config.login_places import login_of_route, served_methods
 from gateway.config.model import Config
-from gateway.config.own_tokens import JWKS_PATH
+from gateway.config.path_checks import check_paths
 from gateway.config.problems import Problem
 from gateway.config.realm_checks import check_realms
-from gateway.config.route_sections import RouteOptions
 from gateway.config.token_sections import Signing
 from gateway.core.http.addresses import overlap
 from gateway.core.http.field_names import fold, has_meaning
@@ -40,8 +39,7 @@ def check(config: Config, document: Document) -> list[Problem]:
         *_listeners(config, document),
         *_upstream_names(config, document),
         *_nowhere(config, document),
-        *_clashes(config, document),
-        *_endpoint_paths(config, document),
+        *check_paths(config, document),
         *_login_page(config, document),
         *_accepted_tokens(config, document),
         *_sent_refresh_tokens(config, document),
@@ -108,107 +106,6 @@ def _nowhere(config: Config, document: Document) -> Iterator[Problem]:
     for at, route in enumerate(config.routes):
         if route.upstream is None and config.verify is None:
             yield document.problem(("routes", at), "needs upstream, as there is no verify")
-
-
-def _clashes(config: Config, document: Document) -> Iterator[Problem]:
-    """Pairs of routes for the same requests, with none more specific."""
-    for at, route in enumerate(config.routes):
-        for before, other in enumerate(config.routes[:at]):
-            if route.path == other.path and _share_a_method(route, other):
-                yield document.problem(
-                    ("routes", at, "path"), f"matches the same requests as routes[{before}]"
-                )
-
-
-def _share_a_method(one: RouteOptions, other: RouteOptions) -> bool:
-    if one.methods is None or other.methods is None:
-        # A route for every method is the fallback of routes that name methods.
-        return one.methods is None and other.methods is None
-    return bool(set(one.methods) & set(other.methods))
-
-
-def _endpoint_paths(config: Config, document: Document) -> Iterator[Problem]:
-    """Paths of the gateway that stand twice, and routes at such a path.
-
-    The gateway's own paths win over routes, so a route there is never reached.
-    """
-    taken: dict[str, str] = {}
-    logouts: dict[str, set[str]] = {}  # their methods
-    for at, logout in enumerate(config.logout):
-        methods = logouts.setdefault(logout.path, set())
-        if methods & {*with_head(logout.methods)}:
-            message = f"is the path of {taken[logout.path]} as well"
-            yield document.problem(("logout", at, "path"), message)
-        methods.update(with_head(logout.methods))
-        taken.setdefault(logout.path, f"logout[{at}]" if at else "logout")
-    if config.signing is not None:
-        taken[JWKS_PATH] = "signing"
-    verify = None if config.verify is None else config.verify.path
-    with_subpaths = {"sessions": config.sessions.path, "verify": verify}
-    for name, path in with_subpaths.items():
-        if path in taken:
-            yield document.problem((name, "path"), f"is the path of {taken[path]} as well")
-        elif path is not None:
-            taken[path] = name
-    if config.pages.login in taken:
-        other = taken[config.pages.login]
-        yield document.problem(("pages", "login"), f"is the path of {other} as well")
-    elif config.pages.login is not None:
-        taken[config.pages.login] = "pages"
-    if config.whoami is not None:
-        if config.whoami.path in taken:
-            other = taken[config.whoami.path]
-            yield document.problem(("whoami", "path"), f"is the path of {other} as well")
-        taken.setdefault(config.whoami.path, "whoami")
-    for at, login in enumerate(config.login):
-        for answered in login.paths:
-            shared = logouts.get(answered.path)
-            if shared is not None and not shared & {*answered.methods}:
-                continue  # each has methods of its own: POST logs in, DELETE logs out
-            if answered.path in taken:
-                other = taken[answered.path]
-                where = ("login", at, answered.setting)
-                yield _movable(document.problem(where, f"is the path of {other} as well"), other)
-            taken[answered.path] = f"login[{at}]"
-    yield from _refresh_paths(config, taken, document)
-    served = served_methods(config)
-    for at, route in enumerate(config.routes):
-        above = [name for name, path in with_subpaths.items() if route.path.startswith(f"{path}/")]
-        answers = taken.get(route.path, "".join(above[:1]))
-        others = served.get(route.path)
-        if answers and not _is_beside(route, others):
-            problem = document.problem(
-                ("routes", at, "path"), f"is never reached: {answers} answers there"
-            )
-            yield _movable(problem, answers)
-
-
-def _is_beside(route: RouteOptions, served: Collection[str] | None) -> bool:
-    """Whether a route has only methods that the endpoint at its path leaves.
-
-    `served`: the endpoint's methods; None: all
-    """
-    return served is not None and route.methods is not None and not {*route.methods} & {*served}
-
-
-def _refresh_paths(config: Config, taken: dict[str, str], document: Document) -> Iterator[Problem]:
-    """The paths of refresh calls, which are added to those that are `taken`.
-
-    At a login's path, the grant type tells a refresh call.
-    """
-    for at, login in enumerate(config.login):
-        path = login.with_renewal(config.session.renew).refresh_path
-        if path is None:
-            continue
-        other = taken.setdefault(path.path, f"login[{at}].refresh")
-        if not other.startswith("login"):
-            yield document.problem(("login", at, "refresh"), f"is the path of {other} as well")
-
-
-def _movable(problem: Problem, endpoint: str) -> Problem:
-    """Add how to move the list of sessions, which is there by default."""
-    hint = "sessions: /another/path moves it, sessions: off turns it off"
-    return replace(problem, hint=hint) if endpoint == "sessions" else problem
 
 
 def _login_page(config: Config, document: Document) -> Iterator[Problem]:
@@ -323,7 +220,7 @@ def _field_names(config: Config, document: Document) -> Iterator[Problem]:
 
 
 def _token_sendings(config: Config, document: Document) -> Iterator[Problem]:
-    """Find ways to send a token that clash with other settings or with proxies"""
+    """Find ways to send a token that clash with settings or with proxies."""
     identity = {fold(name.encode()) for name in config.identity}
     places: list[tuple[Where, TokenSending | str | None]] = [
         (("upstreams", name, "send_token"), upstream.send_token)
