@@ -204,7 +204,8 @@ class ClientConnection(asyncio.Protocol):
     def update_reading(self) -> None:
         """Read on while the upstream and the buffer have room; else pause."""
         assert self.transport is not None
-        exchange, upload = self.exchange, self._upload
+        exchange = self.exchange
+        upload = None if exchange is None else exchange.upload
         if upload is not None and upload.takes_bytes:
             pause = upload.is_blocked
         else:
