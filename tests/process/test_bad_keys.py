@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.sessions import keys
+from gateway.core.sessions import keys, records
 from tests.conftest import log_in, token_of
 from tests.support.gateway import Gateway, gateway
 from tests.support.raw import Client, Upstream, ask, status
@@ -89,7 +89,6 @@ KEY = keys.new_key(bytes(range(32))).reveal().encode()
 LAST = b"B" if KEY.endswith(b"A") else b"A"
 
 NO_KEYS = {
-    "nothing": b"",
     "too short": KEY[:-1],
     "too long": KEY + b"A",
     "much too long": b"lk_" + b"A" * 20_000,
@@ -236,7 +235,7 @@ def test_a_record_of_a_newer_version(one: Gateway, own_redis: RedisServer) -> No
     """
     key = log_in(one.port).encode()
     name, record = record_of(own_redis, key)
-    newer = bytes([record[0] + 1]) + record[1:]
+    newer = bytes([records.OWN_VERSION + 1]) + record[1:]
     with own_redis.client() as client:
         client.set(name, newer, keepttl=True)
         for request in (API, API.replace(b"GET /api/x", b"POST /logout")):
