@@ -110,8 +110,7 @@ async def _serve(assignment: Assignment) -> None:
             captures=_in_process(endpoints),
             render=render,
             record_sinks=[requests_log],
-            refused=metrics.refused,
-            token_passed=metrics.token_passed,
+            metrics=metrics,
             instance=assignment.instance,
         )
         health = web.AppRunner(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config.load import load
+from gateway.observe.metrics import Metrics
 from gateway.relay.access.route import Auth, Route
 from gateway.relay.loop.deadlines import Clock
 from gateway.relay.loop.write_batch import WriteBatch
@@ -38,7 +39,7 @@ async def build(folder: Path) -> tuple[list[Route], PoolBuilder, Any]:
     async def connect(_factory: object) -> object:
         raise AssertionError("nothing is sent")
 
-    routes = RouteBuilder(config, pools, connect, lambda _name: None)
+    routes = RouteBuilder(config, pools, connect, Metrics("", 0))
     built = [routes.route(number, rule) for number, rule in enumerate(config.routes)]
     return [*built, routes.endpoint("/login", connect)], pools, settings
 

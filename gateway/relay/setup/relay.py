@@ -16,7 +16,6 @@ from gateway.config.login_places import (
 from gateway.config.realms import CALLERS, realms
 from gateway.config.token_places import key_schemes, token_fields
 from gateway.core.http.forwarding import Trusted
-from gateway.core.http.refusals import Refusal
 from gateway.core.http.shares import Shares
 from gateway.core.sessions.session import Session
 from gateway.observe import access_record
@@ -48,6 +47,7 @@ from gateway.relay.upstream.server import Connect
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
+    from gateway.observe.metrics import Metrics
     from gateway.store.sessions import Sessions
 
 # How many connections, and requests in flight, one address may always have.
@@ -63,8 +63,7 @@ def build_relay(
     captures: Connect,
     render: Callable[[Session], bytes],
     record_sinks: Sequence[RecordSink],
-    refused: Callable[[Refusal], None],
-    token_passed: Callable[[str], None],
+    metrics: Metrics,
     instance: str,
 ) -> Relay:
     """Build a relay from config.yaml, in the running event loop.
@@ -73,8 +72,7 @@ def build_relay(
     captures: connects to the endpoint that asks upstreams where tokens are captured
     render: makes the fields that upstreams get for a session
     record_sinks: take note of each request
-    refused: is called with each refusal
-    token_passed: is called with a route's name when its reply first gives a client a JWT
+    metrics: its methods count what the parts of the relay tell them
     instance: the gateway's name in `Via`, by which it finds loops
     """
     loop, settings = asyncio.get_running_loop(), settings_of(config)
@@ -99,7 +97,7 @@ def build_relay(
     )
     load = _load(config, clients)
     cookies = _trusted_cookies(config)
-    routes = RouteBuilder(config, pools, captures, token_passed)
+    routes = RouteBuilder(config, pools, captures, metrics)
     decider = Decider(
         _route_table(config, routes, endpoints, verify_endpoint),
         verify_endpoint,
@@ -125,7 +123,7 @@ def build_relay(
         cookies=cookies,
         ender=SessionEnder(sessions, loop),
         report=sessions.report,
-        refused=refused,
+        refused=metrics.refused,
         pages=RefusalPages(config.pages.templates),
     )
     clock.sweeps += [watch.sweep for watch in routes.watches]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from gateway.relay.upstream.server import Connect
 if TYPE_CHECKING:
     from gateway.config.model import Config
     from gateway.config.route_sections import RouteOptions, RouteToken
+    from gateway.observe.metrics import Metrics
 
 _NO_PATHS = BackendPaths(())
 
@@ -34,15 +35,15 @@ class RouteBuilder:
         config: Config,
         pools: PoolBuilder,
         captures: Connect,
-        token_passed: Callable[[str], None],
+        metrics: Metrics,
     ) -> None:
         """Take what routes are made of.
 
         captures: connects to the endpoint that asks upstreams where tokens are captured
-        token_passed: is called with a route's name when its reply gives a client a JWT
+        metrics: counts routes whose replies give clients a JWT
         """
         self.watches: list[TokenWatch] = []
-        self._token_passed = token_passed
+        self._metrics = metrics
         self._config = config
         self._pools = pools
         self._captures = captures
@@ -85,7 +86,7 @@ class RouteBuilder:
         )
 
     def _watch(self, rule: RouteOptions) -> TokenWatch:
-        watch = TokenWatch(rule.path, self._token_passed, refuses=rule.tokens == "refuse")
+        watch = TokenWatch(rule.path, self._metrics.token_passed, refuses=rule.tokens == "refuse")
         self.watches.append(watch)
         return watch
 
