@@ -92,6 +92,7 @@ def build(
         keeps_refresh_tokens(config),
         has_pending=has_pending(config),
         token_sendings={name: upstream_sending(name, config) for name in config.upstreams},
+        accounts=config.guessing.account,
         return_origins=frozenset(config.pages.return_origins),
     )
     logins = [(section, open_login(section, services)) for section in config.login]

@@ -133,6 +133,7 @@ class LoginServices:
     has_pending: bool = False  # logins hand out temporary tokens
     # By upstream: how its requests bring the token; None: as it came.
     token_sendings: Mapping[str, TokenSending | None] = field(default_factory=dict)
+    accounts: tuple[str, ...] = ()  # the fields of logins that name accounts, see `guessing`
     return_origins: frozenset[str] = frozenset()  # other sites that a browser may go back to
 
     def token_reader(self, config: Verify | None) -> ReadToken:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from gateway.concurrency.off_loop import off_loop
 from gateway.core.http import set_cookies
 from gateway.core.json_text import pointed
-from gateway.core.logins import lifetimes, opaque_tokens, reply_tokens, said_claims
+from gateway.core.logins import (
+    lifetimes,
+    opaque_tokens,
+    reply_tokens,
+    said_claims,
+    throttle_keys,
+)
 from gateway.core.logins.replies import Reply
 from gateway.core.logins.reply_tokens import Found, InBody
 from gateway.core.logins.request_echo import EchoDetector
@@ -100,6 +107,10 @@ class OpaqueFinder(TokenFinder):
         self._config = config
         self._has_pending = services.has_pending
         self._temporary_tokens = services.sessions.temporary_tokens
+        own, subject = config.own_throttle, config.subject
+        accounts = services.accounts if own is None else own.account
+        self._accounts = frozenset(map(throttle_keys.plain_name, accounts))
+        self._accounts |= {throttle_keys.plain_name(name.rpartition("/")[2]) for name in subject}
         self._userinfo = None
         if config.userinfo is not None:
             self._userinfo = Userinfo(config.userinfo, config.upstream, services)
@@ -119,7 +130,7 @@ class OpaqueFinder(TokenFinder):
         expires = self._expiry(reply, found, replied, now)
         if self._userinfo is None:
             name = await off_loop(sent.is_large, _name_in, replied, self._config.subject, sent)
-            kept = await off_loop(sent.is_large, self._kept, replied, sent)
+            kept = await off_loop(replied != {}, self._kept, replied, sent)
         else:
             said = await self._userinfo(reply, found, of_client)
             name = _name_in(said, self._config.subject, None)
@@ -142,6 +153,21 @@ class OpaqueFinder(TokenFinder):
             return set_cookies.ends_at(set_cookies.read(reply.fields[found.index][1]), now)
         return expires
 
+    def _is_written(self, sent: EchoDetector) -> Callable[[str, Any], bool]:
+        """Tells which members of a reply the client may have written.
+
+        The account's name and the subject are none of them: a password belongs to these.
+        """
+        may_set = lru_cache(maxsize=None)(sent.may_set)
+
+        def is_written(name: str, value: Any) -> bool:
+            member = claim_names.path_of(name)[-1]
+            if throttle_keys.plain_name(member) in self._accounts or not may_set(member):
+                return False
+            return isinstance(value, bool) or sent.has_word(str(value))
+
+        return is_written
+
     def _kept(self, said: Mapping[str, Any], sent: EchoDetector) -> dict[str, Any]:
         """The claims of a reply that the session keeps. Raises `BadToken`.
 
@@ -149,12 +175,15 @@ class OpaqueFinder(TokenFinder):
         them and the client has not.
         """
         names = self._config.claims
-        if not names:
-            shown = ((name, said[name]) for name in said if name != said_claims.GRAPHQL_DATA)
-            return {name: value for name, value in shown if value != ""}  # erased tokens are empty
         for name in names:
             _require_own_name(name, sent)
-        return claim_names.chosen(said, names)
+        if names:
+            kept = claim_names.chosen(said, names)
+        else:
+            shown = ((name, said[name]) for name in said if name != said_claims.GRAPHQL_DATA)
+            kept = {name: value for name, value in shown if value != ""}  # erased tokens are empty
+        is_kept = said_claims.text_of(kept) is not None  # so there are not many
+        return said_claims.not_written(kept, self._is_written(sent)) if is_kept else kept
 
     def _claims_text(self, claims: Mapping[str, Any]) -> bytes:
         text = said_claims.text_of(claims)

@@ -319,3 +319,35 @@ async def test_what_a_session_keeps_is_bounded(redis: RedisServer) -> None:
             assert entry.session.subject == "7"
             assert entry.session.claim("/user/role") == role
             assert entry.session.claim("avatar") is None
+
+
+WRITTEN = [
+    ("application/json", {"user": {"role": "admin"}}),
+    ("application/json", {"role": "Admin"}),
+    ("application/x-www-form-urlencoded", "user[role]=admin"),
+    ("application/x-www-form-urlencoded", "r%6fle=admin"),
+]
+
+
+@pytest.mark.parametrize(("content_type", "sent"), WRITTEN)
+async def test_a_client_writes_no_claims(place: World, content_type: str, sent: Any) -> None:
+    """Where a backend repeats its input, a typed role is no claim; what was not typed is one."""
+    user = {"id": 7, "role": "admin", "username": "alice", "plan": "free"}
+    place.backend.answer = answer({"token": TOKEN, "user": user, "role": ["admin"]})
+    typed = {"username": "alice", "password": "wonderland", "plan": "gold"}
+    body = json.dumps({**typed, **sent}) if isinstance(sent, dict) else f"username=alice&{sent}"
+    _, _, got = await place.ask("POST", "/login", body.encode(), Content_Type=content_type)
+    session = (await place.entry(json.loads(got)["token"])).session
+    del user["role"]
+    assert (session.subject, session.claims) == ("7", {"user": user})
+
+
+async def test_a_client_writes_no_claim_that_config_names(redis: RedisServer) -> None:
+    chosen = login(claims=["/user/role", "/user/plan"])
+    async with world(redis.url, login=chosen, guessing="off") as place:
+        user = {"id": 7, "role": "admin", "plan": "free"}
+        place.backend.answer = answer({"token": TOKEN, "user": user})
+        body = b'{"username": "alice", "password": "wonderland", "role": "admin"}'
+        _, _, got = await place.ask("POST", "/login", body, Content_Type="application/json")
+        session = (await place.entry(json.loads(got)["token"])).session
+        assert (session.claim("/user/role"), session.claim("/user/plan")) == (None, "free")

@@ -60,6 +60,7 @@ class EchoDetector:
         self._target = target
         self._fields = list(fields)
         self._body = body
+        self._texts: list[str] | None = None
         self._squeezed: list[bytes] | None = None
         is_packed = any(values(self._fields, "content-encoding"))
         self.is_large = len(body) > MAX_SMALL or (is_packed and body != b"")
@@ -113,9 +114,19 @@ class EchoDetector:
         except UnreadableRequest:
             return True
 
+    def has_word(self, word: str) -> bool:
+        """Whether the client may have sent this text or number, in any case."""
+        whole = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)
+        try:
+            return any(whole.search(text) for text in self.texts())
+        except UnreadableRequest:
+            return True
+
     def texts(self) -> Iterator[str]:
         """The request in all its readings. Raises `UnreadableRequest`."""
-        return readings(self._target, self._fields, self._body)
+        if self._texts is None:
+            self._texts = list(readings(self._target, self._fields, self._body))
+        return iter(self._texts)
 
     def _squeezed_readings(self) -> Iterator[bytes]:
         for text in self.texts():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.core import json_text
@@ -44,3 +44,27 @@ def text_of(claims: Mapping[str, Any]) -> bytes | None:
     """The claims as JSON for the session; None if they are too large."""
     text = json.dumps(claims, separators=(",", ":")).encode("ascii")
     return text if len(text) <= MAX_BYTES else None
+
+
+def not_written(
+    document: Mapping[str, Any], is_written: Callable[[str, Any], bool]
+) -> dict[str, Any]:
+    """A reply's object without the members that its client may have written.
+
+    A backend that repeats its input repeats a `role` that was typed. Objects stay, with what is
+    left of them.
+
+    is_written: whether the request has a member of this name and value; no value is an object
+    """
+
+    def is_kept(name: str, value: Any) -> bool:
+        if isinstance(value, list):
+            return all(is_kept(name, element) for element in value)
+        return isinstance(value, dict) or value is None or not is_written(name, value)
+
+    def kept(value: Any) -> Any:
+        if isinstance(value, list):
+            return [kept(element) for element in value]
+        return not_written(value, is_written) if isinstance(value, dict) else value
+
+    return {name: kept(value) for name, value in document.items() if is_kept(name, value)}
