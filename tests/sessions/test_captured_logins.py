@@ -55,14 +55,15 @@ class Backend:
         if "verify" in typed["query"]:
             if given["code"] != "good":
                 return web.json_response({"errors": ["wrong"], "data": None})
-            return web.json_response({"data": {"login": {"token": token_of(given["t"][-5:])}}})
+            said = {"mfaRequired": False, "token": token_of(given["t"][-5:])}
+            return web.json_response({"data": {"login": said}})
         if given.get("password") != "good":
             return web.json_response({"errors": ["wrong"], "data": None})
         name = given["username"]
         if name.startswith("mfa"):
             said: dict[str, Any] = {"mfaRequired": True, "mfaToken": f"00112233-4455-{name}"}
         else:
-            said = {"token": token_of(name)}
+            said = {"mfaRequired": False, "token": token_of(name)}
         alias = given.get("alias", "login")
         return web.json_response({"data": {alias: said}})
 
@@ -176,7 +177,9 @@ class Visitor:
             got.setdefault(name.lower(), value)
         return status, got, rest
 
-    def graphql(self, query: str = "{ login { token } }", key: str = "", **given: Any) -> Any:
+    def graphql(
+        self, query: str = "{ login { mfaRequired token } }", key: str = "", **given: Any
+    ) -> Any:
         fields = {"Authorization": f"Bearer {key}"} if key else {}
         _, _, body = self.ask("POST", "/graphql", {"query": query, "variables": given}, **fields)
         return json.loads(body)
@@ -306,7 +309,7 @@ def test_a_token_that_is_not_verified_is_502(visitor: Visitor) -> None:
 def test_aliases_open_nothing(visitor: Visitor) -> None:
     """A token under another name is removed."""
     said = visitor.graphql(username="alice", password="good", alias="mine")
-    assert said == {"data": {"mine": {"token": ""}}}
+    assert said == {"data": {"mine": {"mfaRequired": False, "token": ""}}}
     query = "{ login: profile { token: bio } }"
     assert "lk_" not in json.dumps(visitor.graphql(query, username="alice", password="good"))
 
