@@ -55,8 +55,8 @@ class Backend:
         if "verify" in typed["query"]:
             if given["code"] != "good":
                 return web.json_response({"errors": ["wrong"], "data": None})
-            said = {"mfaRequired": False, "token": token_of(given["t"][-5:])}
-            return web.json_response({"data": {"login": said}})
+            signed_in = {"mfaRequired": False, "token": token_of(given["t"][-5:])}
+            return web.json_response({"data": {"login": signed_in}})
         if given.get("password") != "good":
             return web.json_response({"errors": ["wrong"], "data": None})
         name = given["username"]
