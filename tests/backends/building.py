@@ -12,6 +12,9 @@ import pytest
 # How long npm or Maven may take, in seconds. With all to fetch, each takes less than twenty.
 _MAX_BUILD = 300
 
+# A registry may fail once.
+_ATTEMPTS = 3
+
 NPM_CI = ("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
 # The libraries are copied, so that the result needs nothing of Maven's own folder.
 MAVEN_COMPILE = ("mvn", "-q", "-B", "compile", "dependency:copy-dependencies")
@@ -44,11 +47,13 @@ def _build(source: Path, command: Sequence[str], folder: Path) -> None:
     if shutil.which(command[0]) is None:
         pytest.fail(f"{command[0]} is missing: `make test` installs it on Debian")
     unfinished = folder.with_suffix(".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    shutil.copytree(source, unfinished)
-    done = subprocess.run(
-        command, cwd=unfinished, capture_output=True, text=True, timeout=_MAX_BUILD, check=False
-    )
-    if done.returncode:
-        pytest.fail(f"{command[0]} failed in {source}:\n{(done.stdout + done.stderr)[-2000:]}")
-    unfinished.rename(folder)
+    for _ in range(_ATTEMPTS):
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.copytree(source, unfinished)
+        done = subprocess.run(
+            command, cwd=unfinished, capture_output=True, text=True, timeout=_MAX_BUILD, check=False
+        )
+        if not done.returncode:
+            unfinished.rename(folder)
+            return
+    pytest.fail(f"{command[0]} failed in {source}:\n{(done.stdout + done.stderr)[-2000:]}")
