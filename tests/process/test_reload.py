@@ -114,6 +114,24 @@ def tunnel(relay: Gateway) -> Client:
     return client
 
 
+def accepting(relay: Gateway) -> list[int]:
+    """The workers that listen on the gateway's port."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    listening = {
+        f"socket:[{line[9]}]"
+        for line in lines
+        if line[1].endswith(f":{relay.port:04X}") and line[3] == "0A"  # TCP_LISTEN
+    }
+    return [pid for pid in relay.workers() if listening & open_files(pid)]
+
+
+def open_files(pid: int) -> set[str]:
+    """What the descriptors of a process stand for."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return {os.readlink(file) for file in Path(f"/proc/{pid}/fd").iterdir()}
+    return set()
+
+
 def echoes(client: Client) -> bool:
     client.send(b"x")
     return client.exactly(3) == b"\x82\x01x"
@@ -378,6 +396,8 @@ def test_many_reloads_with_tunnels(relay: Gateway) -> None:
         for _ in range(6):
             tunnels.append(stack.enter_context(tunnel(relay)))
             reloaded(relay)
+            # Until it has heard so, the worker of the old generation accepts the next tunnel.
+            eventually(lambda: len(accepting(relay)) == 1)
         assert [close_code(client) for client in tunnels[:3]] == [1012, 1012, 1012]
         assert all(echoes(client) for client in tunnels[3:])
         eventually(lambda: len(relay.workers()) == 4)

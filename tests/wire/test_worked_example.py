@@ -265,7 +265,10 @@ def test_how_a_connection_goes_on(
 
 
 def test_one_connection_carries_all(relay: Gateway, shop: Upstream) -> None:
-    """Keep-alive, pipelining, HEAD, a body: over one connection here and one there."""
+    """Keep-alive, pipelining, HEAD, a body: over one connection here and one there.
+
+    It is no POST: these avoid kept connections for a while after another test has cut one.
+    """
 
     def knows_head(visit: Visit) -> None:
         for request in visit.requests():
@@ -278,7 +281,7 @@ def test_one_connection_carries_all(relay: Gateway, shop: Upstream) -> None:
                 HEAD /public/1 HTTP/1.1
                 Host: a.example
 
-                POST /public/2 HTTP/1.1
+                PUT /public/2 HTTP/1.1
                 Host: a.example
                 Content-Length: 5
 
