@@ -118,7 +118,7 @@ def keeps_refresh_tokens(config: Config) -> frozenset[str]:
 
 
 def shaped_paths(config: Config) -> frozenset[bytes]:
-    """The paths of logins in which clients send temporary tokens (see `path_shapes`)."""
+    """The paths of logins that hold temporary tokens (see `path_shapes`)."""
     paths = [path.path for login in config.login for path in login.paths]
     return frozenset(path.encode() for path in paths if path_shapes.names(path))
 

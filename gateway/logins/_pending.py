@@ -56,7 +56,7 @@ class PendingReplies:
     async def require_answer(
         self, attempt: Attempt, reply: Reply, sent: EchoDetector, names: Sequence[str]
     ) -> None:
-        """Raise `BackendFailed` if the client may have left the announcement out of a reply.
+        """Raise `BackendFailed` if the client may have left the announcement out.
 
         names: see `pending.may_be_left_out`
 

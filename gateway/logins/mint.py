@@ -106,7 +106,10 @@ class MintLogin(Login):
         return LoggedIn.of(_with_body(scrubbed, body))
 
     async def _claims(self, attempt: Attempt, reply: Reply, sent: EchoDetector) -> dict[str, Any]:
-        """The claims in a reply. Raises `BackendFailed`, `BadClaims` and `UnreadableReply`."""
+        """The claims in a reply.
+
+        Raises `BackendFailed`, `BadClaims` and `UnreadableReply`.
+        """
         found = await off_loop(reply.is_large, reply_claims.collect, reply, self._wanted)
         if await off_loop(sent.is_large, reply_claims.are_named_by, sent, self._wanted):
             raise BadClaims("the client may have named them")

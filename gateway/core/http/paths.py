@@ -101,7 +101,7 @@ class Readings:
 
     @property
     def at_backends(self) -> tuple[Folded, ...]:
-        """What the path may be to a backend, some of whose paths have segments to fill in."""
+        """What the path may be to a backend that fills segments in."""
         return self.loose + self.named
 
 

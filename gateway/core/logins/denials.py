@@ -65,9 +65,9 @@ def says_no(reply: Reply, place: JsonPointer) -> bool:
 
 
 def answers(reply: Reply, place: JsonPointer) -> bool:
-    """Whether a reply has a value at this place, in each of its answers, be it null.
+    """Whether a reply has a value at this place, even null.
 
-    Raises `UnreadableReply`.
+    Each of its answers must have one. Raises `UnreadableReply`.
     """
     try:
         document = reply.document()

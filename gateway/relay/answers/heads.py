@@ -222,9 +222,10 @@ def _passed_lines(response: ResponseHead, request: RequestHead, forward: Forward
 
 
 def _without_query_token(lines: Iterable[bytes], name: bytes, token: bytes) -> list[bytes]:
-    """The lines without the token that the upstream got in its query, percent-encoded or not.
+    """The lines without the token that the upstream got in its query.
 
-    A redirect goes on without the token's parameter: backends repeat the query.
+    It may be percent-encoded. A redirect goes on without the token's parameter: backends repeat
+    the query.
     """
     kept = [_without_parameter(line, name) if _spells(line, token) else line for line in lines]
     return [line for line in kept if not _spells(line, token)]
