@@ -4,7 +4,7 @@ import contextlib
 import timeit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.core.http import paths
@@ -267,6 +267,9 @@ def test_encoding_unreserved_characters_changes_nothing(segments: list[str]) -> 
 
 
 @given(st.binary(max_size=60))
+@example(b"\xc2\xcc\x80\xa0")  # an accent between bytes that are a space without it
+@example(b"\xc2\xcc\x80\xcc\x81\xa0")
+@example("\u00bc".encode())  # with a slash of its own: 1/4
 def test_reading_never_crashes_and_is_stable(tail: bytes) -> None:
     """Whatever comes, a resolved or folded path reads as itself."""
     try:

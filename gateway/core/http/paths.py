@@ -58,8 +58,9 @@ _PLAIN_CLIMB = re.compile(rb"(?:/(?:\.|\.\.|[A-Za-z0-9_~!$&'()*+,=:@.-]*[A-Za-z0
 # Java and Windows take these letters for ASCII; Unicode's normal forms (UAX #15) do not.
 _BEST_FIT = str.maketrans({"\u0131": "i", "\u2044": "/", "\u2215": "/", "\u2216": "\\"})
 
-# The combining marks of decomposed letters (Unicode's block U+0300).
-_ACCENT = re.compile("[\u0300-\u036f]+")
+# The combining marks of decomposed letters (Unicode's block U+0300). One behind a byte that is no
+# UTF-8 stays: without it, that byte and the next could be another letter.
+_ACCENT = re.compile("(?<![\udc80-\udcff])[\u0300-\u036f]+")
 
 # In a folded path: a script that gets the rest of the path (PATH_INFO, RFC 3875 §4.1.5).
 _SCRIPT = re.compile(rb"/[^/]*\.(?:php[0-9]?|phtml|f?cgi|pl|cfm|aspx?|ashx|asmx|svc)(?=/|\Z)")
@@ -234,10 +235,12 @@ def _shortest(overlong: re.Match[bytes]) -> bytes:
 
 def _letters(path: bytes) -> bytes:
     """Replace letters by the ASCII letters that libraries take them for."""
-    text = path.decode("utf-8", "surrogateescape").translate(_BEST_FIT)
+    text = path.decode("utf-8", "surrogateescape")
     # One letter at a time: the time to sort a long run of marks grows with the square of its
     # length.
-    text = "".join([unicodedata.normalize("NFKD", letter) for letter in text]).casefold()
+    text = "".join([unicodedata.normalize("NFKD", letter) for letter in text])
+    # After the normal form, in which a fraction such as \u00bc has a slash of its own.
+    text = text.translate(_BEST_FIT).casefold()
     return _ACCENT.sub("", text).encode("utf-8", "surrogateescape")
 
 
