@@ -4,9 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements-dev.txt
-# Most tests wait most of the time, so three run at once on any machine. Files of tests that take a
+# Most tests wait most of the time, so four run at once on any machine. Files of tests that take a
 # core (`busy`) run two at once.
-THREE := --numprocesses 3 --dist worksteal
+FOUR := --numprocesses 4 --dist worksteal
 TWO := --numprocesses 2 --dist loadfile
 # The exit code 5: ARGS names tests of the other kind only.
 OR_NONE := || [ $$? -eq 5 ]
@@ -21,7 +21,7 @@ run: $(VENV)/.run ## Start the demo: a backend, and the gateway in front of it
 	@$(BIN)/python -m demo $(ARGS)
 
 test: $(VENV)/.debian-test check ## Check, then run all tests
-	$(BIN)/python -m pytest $(THREE) -m 'not busy' $(ARGS) $(OR_NONE)
+	$(BIN)/python -m pytest $(FOUR) -m 'not busy' $(ARGS) $(OR_NONE)
 	$(BIN)/python -m pytest $(TWO) -m busy $(ARGS) $(OR_NONE)
 
 check: $(VENV)/.dev ## Format, lint, types, import contracts
