@@ -99,7 +99,7 @@ def render(record: AccessRecord, stamp: bytes, hidden: Collection[bytes] = ()) -
     return (
         b'{"time": "%b.%03dZ", "client": "%b", "method": "%b", "route": "%b", "path": "%b", '
         b'"status": %d, "bytes_in": %d, "bytes_out": %d, "duration_us": %d, "upstream": "%b", '
-        b'"session": "%b", "request_id": "%b"%b}\n'
+        b'"upstream_us": %d, "session": "%b", "request_id": "%b"%b}\n'
     ) % (
         stamp,
         record.ended % 1 * 1000,
@@ -112,6 +112,7 @@ def render(record: AccessRecord, stamp: bytes, hidden: Collection[bytes] = ()) -
         record.bytes_out,
         record.duration * 1_000_000,
         record.server,
+        record.upstream_duration * 1_000_000,
         record.session_id[:SESSION_CHARACTERS],
         record.request_id,
         _reason(record.reason, record.cause) if record.reason else b"",

@@ -27,6 +27,7 @@ class AccessRecord(NamedTuple):
     bytes_in: int  # of the request's body
     bytes_out: int  # of the answer's body
     duration: float  # seconds
+    upstream_duration: float  # seconds from the head sent to the answer's head; 0 without one
     server: bytes
     session_id: bytes
     request_id: bytes
@@ -67,6 +68,7 @@ def refused_record(refusal: Refusal, client: bytes, request_id: bytes) -> Access
         bytes_in=0,
         bytes_out=0,
         duration=0.0,
+        upstream_duration=0.0,
         server=b"",
         session_id=b"",
         request_id=request_id,

@@ -18,15 +18,12 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from gateway import __version__
 from gateway.core.http.refusals import Refusal
 from gateway.observe.events import Event
+from gateway.observe.metric_files import MetricFiles
 from gateway.observe.slots import reloads_file
+from gateway.observe.traffic_metrics import TrafficMetrics
 
 # Seconds. A push over loopback takes less than a millisecond; more than a second is an alarm.
 _PUSH_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-
-# The files of a worker, by the kinds of metrics in them, and their first size (bytes), of which all
-# metrics take a fourth.
-_KINDS = ("counter", "histogram", "gauge_livesum", "gauge_livemin", "gauge_livemax", "gauge_max")
-_FILE_BYTES = 2**16
 
 _log = logging.getLogger("gateway.metrics")
 
@@ -36,7 +33,8 @@ class Metrics:
 
     def __init__(self, folder: str, slot: int) -> None:
         """`slot` is this worker's number, which no other living worker has."""
-        self._folder = folder if _has_room(folder, slot) else ""
+        files = MetricFiles(folder, slot)
+        self._folder = files.folder
         if self._folder:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # the library asks for it by this name
             values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
@@ -110,6 +108,7 @@ class Metrics:
             multiprocess_mode="livemax",
         )
         build.labels(__version__).set(1)
+        self.traffic = TrafficMetrics(files)
 
     def event(self, event: Event) -> None:
         self._events.labels(event.kind, event.reason).inc()
@@ -145,7 +144,7 @@ class Metrics:
         if self._folder and Path(self._folder).is_dir():  # or it has been cleaned away
             MultiProcessCollector(registry, self._folder)  # type: ignore[no-untyped-call]
         else:
-            for metric in vars(self).values():
+            for metric in (*vars(self).values(), *vars(self.traffic).values()):
                 if isinstance(metric, MetricWrapperBase):
                     registry.register(metric)
         return generate_latest(registry) + self._reloads()
@@ -156,35 +155,3 @@ class Metrics:
             return reloads_file(self._folder).read_bytes()
         except OSError:
             return b""
-
-
-def _has_room(folder: str, slot: int) -> bool:
-    """Make this worker's files, with their room on the disk.
-
-    False if there is none. The library maps files with holes. On a full disk, a process that writes
-    into a hole is killed (SIGBUS).
-    """
-    if not folder:
-        return False
-    try:
-        for kind in _KINDS:
-            _make_file(Path(folder, f"{kind}_{slot}.db"))
-    except OSError:
-        return False
-    return True
-
-
-def _make_file(path: Path) -> None:
-    """Make a file with its room, unless it exists. Raises `OSError`.
-
-    Another worker may be reading the folder, so the file appears complete.
-    """
-    if path.exists():
-        return
-    new = path.with_suffix(".new")
-    descriptor = os.open(new, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        os.posix_fallocate(descriptor, 0, _FILE_BYTES)
-    finally:
-        os.close(descriptor)
-    new.rename(path)

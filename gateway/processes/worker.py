@@ -22,6 +22,7 @@ from gateway.observe import access_log, worker_log
 from gateway.observe.audit_log import AuditLog, open_audit_log
 from gateway.observe.events import Event
 from gateway.observe.metrics import Metrics
+from gateway.observe.request_counts import RequestCounts
 from gateway.observe.sinks import Sink
 from gateway.observe.unsent_fields import UnsentFields
 from gateway.outbound.backends import backends
@@ -109,7 +110,7 @@ async def _serve(assignment: Assignment) -> None:
             endpoints={path: _in_process(endpoints) for path in app.paths(config)},
             captures=_in_process(endpoints),
             render=render,
-            record_sinks=[requests_log],
+            record_sinks=[requests_log, RequestCounts(metrics.traffic.publish)],
             metrics=metrics,
             instance=assignment.instance,
         )

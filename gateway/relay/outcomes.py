@@ -11,6 +11,8 @@ from gateway.observe.events import Event
 class Refused(Exception):
     """The request is refused."""
 
+    route = b""  # the label of the route that was found
+
     def __init__(
         self,
         refusal: Refusal,
@@ -30,6 +32,8 @@ class Refused(Exception):
 
 class Answered(Exception):
     """The request gets an answer without a body, which is no refusal."""
+
+    route = b""  # the label of the route that was found
 
     def __init__(self, status: int, fields: Mapping[str, str], event: Event | None = None) -> None:
         """Describe the answer.

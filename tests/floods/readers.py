@@ -229,7 +229,7 @@ def _client(field: bytes) -> Read:
 
 def _record(path: bytes) -> bytes:
     """The line of the access log for a request."""
-    record = AccessRecord(0.0, b"", b"", b"", path, 0, 0, 0, 0.0, b"", b"", b"", "", "")
+    record = AccessRecord(0.0, b"", b"", b"", path, 0, 0, 0, 0.0, 0.0, b"", b"", b"", "", "")
     return render(record, b"")
 
 

@@ -19,6 +19,7 @@ RECORD = AccessRecord(
     bytes_in=3,
     bytes_out=14,
     duration=0.0015,
+    upstream_duration=0.001,
     server=b"http://10.0.0.1:8000",
     session_id=b"0123456789abcdef",
     request_id=b"a1",
@@ -40,6 +41,7 @@ def test_a_line_tells_all_that_is_known() -> None:
         "bytes_out": 14,
         "duration_us": 1500,
         "upstream": "http://10.0.0.1:8000",
+        "upstream_us": 1000,
         "session": "0123456789ab",
         "request_id": "a1",
     }

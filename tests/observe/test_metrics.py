@@ -1,5 +1,6 @@
 """A worker's numbers, where there is no room for the files that workers share."""
 
+import re
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from prometheus_client import values
 
 from gateway.observe.events import Event
 from gateway.observe.metrics import Metrics
+from gateway.observe.request_counts import RouteCounts
 
 
 @pytest.fixture(autouse=True)
@@ -46,11 +48,65 @@ def test_files_without_holes(tmp_path: Path) -> None:
     assert b'latchkey_events_total{event="login",reason=""} 1.0' in metrics.render()
 
 
+def test_a_full_disk_later(tmp_path: Path) -> None:
+    """Routes whose numbers find no room on the disk share those of `other`."""
+    metrics = Metrics(str(tmp_path), 0)
+    metrics.traffic.publish({b"/first/*": requests(2)})
+    size = max(file.stat().st_size for file in tmp_path.iterdir())
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))  # bytes
+    try:
+        for number in range(200):
+            metrics.traffic.publish({b"/later/%d" % number: requests(1)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    text = metrics.render().decode()
+    assert 'latchkey_requests_total{method="GET",route="/first/*",status="2xx"} 2.0' in text
+    counts = re.findall(r"^latchkey_requests_total\{.*\} (\S+)$", text, re.MULTILINE)
+    assert sum(map(float, counts)) == 202
+    assert 'latchkey_requests_total{method="other",route="other",status="2xx"}' in text
+    for file in tmp_path.iterdir():
+        assert file.stat().st_blocks * 512 >= file.stat().st_size
+
+
+def test_files_grow_without_holes(tmp_path: Path) -> None:
+    metrics = Metrics(str(tmp_path), 0)
+    for number in range(300):
+        metrics.traffic.publish({b"/shop/%d/*" % number: requests(1)})
+    assert b'route="/shop/299/*"' in metrics.render()
+    sizes = [file.stat().st_size for file in tmp_path.iterdir()]
+    assert max(sizes) > 2**16
+    for file in tmp_path.iterdir():
+        assert file.stat().st_blocks * 512 >= file.stat().st_size
+
+
+def test_many_routes_are_summed_up(tmp_path: Path) -> None:
+    """A configuration with very many routes has a bounded number of time series."""
+    metrics = Metrics(str(tmp_path), 0)
+    for number in range(1500):
+        metrics.traffic.publish({b"/%d" % number: requests(1)})
+    text = metrics.render().decode()
+    routes = set(re.findall(r'latchkey_requests_total\{.*route="([^"]*)"', text))
+    assert "other" in routes
+    assert len(routes) <= 1001
+
+
+def requests(count: int) -> RouteCounts:
+    """So many GETs that were answered with 200 after a millisecond."""
+    counts = RouteCounts()
+    counts.answers[b"GET", 200] = counts.durations[0] = count
+    counts.seconds = count / 1000
+    return counts
+
+
 def counts_for_itself(metrics: Metrics) -> None:
     metrics.event(Event("login", "alice", "id"))
     metrics.state(entries=7, trusted=True, store_up=True)
     metrics.revoked(0.5)
+    metrics.traffic.publish({b"/api/*": requests(3)})
     text = metrics.render()
     assert b'latchkey_events_total{event="login",reason=""} 1.0' in text
+    assert b'latchkey_requests_total{method="GET",route="/api/*",status="2xx"} 3.0' in text
+    assert b'latchkey_request_duration_seconds_count{route="/api/*"} 3.0' in text
     assert b"latchkey_near_cache_entries 7.0" in text
     assert b"latchkey_revocation_seconds_max 0.5" in text

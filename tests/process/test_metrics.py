@@ -83,6 +83,31 @@ def test_counters_survive_workers(tmp_path: Path, redis: RedisServer, shop: Upst
     assert not folder.exists()
 
 
+def test_requests_by_route(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
+    """By method and class of status, with their durations, over all workers."""
+    shop.clear(accounts)
+    with gateway(tmp_path, redis.url, workers=2, **sections(shop)) as relay:
+        key = log_in(relay.port)
+        shop.clear()
+        for _ in range(10):
+            assert call(relay, key) == 200
+        assert call(relay) == 401
+        assert call(relay, path=b"/nowhere") == 404
+        assert status(ask(relay.port, (API % b"").replace(b"GET", b"STRANGE"))) == 401
+        ask(relay.port, b"nonsense\r\n\r\n")
+        requests = 'latchkey_requests_total{{method="{}",route="{}",status="{}"}}'.format
+        seen = (requests("GET", "/api/*", "2xx"), requests("other", "none", "4xx"))
+        eventually(lambda: [relay.metrics().get(name) for name in seen] == [10, 1])
+        metrics = relay.metrics()
+    assert metrics[requests("GET", "/api/*", "4xx")] == 1
+    assert metrics[requests("other", "/api/*", "4xx")] == 1
+    assert metrics[requests("GET", "none", "4xx")] == 1  # there is no such route
+    assert metrics['latchkey_request_duration_seconds_count{route="/api/*"}'] == 12
+    assert metrics['latchkey_upstream_duration_seconds_count{route="/api/*"}'] == 10
+    whole = metrics['latchkey_request_duration_seconds_sum{route="/api/*"}']
+    assert 0 < metrics['latchkey_upstream_duration_seconds_sum{route="/api/*"}'] < whole
+
+
 def test_how_the_workers_are(tmp_path: Path, shop: Upstream) -> None:
     """What they remember and whether they may, and the store; of living workers alone."""
     shop.clear(accounts)

@@ -195,7 +195,7 @@ def test_a_begun_answer_can_only_be_cut() -> None:
     upload = begun.exchange.upload
     assert upload is not None
     upload.delivery = SimpleNamespace(  # type: ignore[assignment]
-        has_begun=True, ends_by_close=True, size=5
+        has_begun=True, ends_by_close=True, size=5, upstream_duration=0.0
     )
     begun.exchange.fail(refusals.UPSTREAM_CLOSED)
     assert (begun.client.written, begun.client.resets) == (b"", [True])

@@ -14,7 +14,7 @@ SENT = SimpleNamespace(
     upstream="a connection",
     server=SimpleNamespace(label=b"http://shop:1"),
     size=3,
-    delivery=SimpleNamespace(size=7),
+    delivery=SimpleNamespace(size=7, upstream_duration=0.25),
 )
 WAITING = SimpleNamespace(
     upstream=None, server=SimpleNamespace(label=b"http://shop:1"), size=0, delivery=None
@@ -38,6 +38,7 @@ def record(upload: Any = None, **more: Any) -> AccessRecord:
         "status": 200,
         "reason": "",
         "cause": "",
+        "stopped_at": b"",
         "unreached_server": None,
         **more,
     }
@@ -49,6 +50,7 @@ def test_a_request_and_its_answer() -> None:
     assert (made.client, made.method, made.path) == (b"192.0.2.1", b"GET", b"/api/x")
     assert (made.route, made.session_id) == (b"/api/*", b"alice's")
     assert (made.server, made.bytes_in, made.bytes_out) == (b"http://shop:1", 3, 7)
+    assert made.upstream_duration == 0.25
 
 
 def test_only_a_server_that_got_the_request_is_named() -> None:
@@ -64,6 +66,7 @@ def test_a_refused_request_belongs_to_no_route() -> None:
     made = record(forward=None, status=400, reason="malformed_request")
     assert (made.route, made.session_id, made.bytes_out) == (b"", b"", 0)
     assert (made.status, made.reason) == (400, "malformed_request")
+    assert record(forward=None, stopped_at=b"/api/*").route == b"/api/*"
 
 
 def test_of_a_question_by_a_proxy_the_described_request_counts() -> None:

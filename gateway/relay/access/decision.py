@@ -112,7 +112,9 @@ class Decider:
             if route.action.token is not None and entry is not None:
                 entry = _with_route_token(route, entry)
         except Refused as refused:
-            raise browsers.refusal_for_caller(refused, head, route) from None
+            outcome = browsers.refusal_for_caller(refused, head, route)
+            outcome.route = route.label
+            raise outcome from None
         if asked is not route:
             return Forward(
                 asked,

@@ -6,6 +6,7 @@ token for the request, or until the session that it ends has ended.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -39,9 +40,11 @@ class Delivery:
         "_head",
         "_inspection",
         "_response",
+        "_sent",
         "_upstream",
         "head",
         "size",
+        "upstream_duration",
     )
 
     def __init__(
@@ -53,6 +56,8 @@ class Delivery:
         """`upstream` is the connection over which it comes."""
         self.head = exchange.head
         self.size = 0  # bytes of the body so far, or of the tunnel
+        self.upstream_duration = 0.0  # seconds until the answer's head, once it has come
+        self._sent = time.monotonic()
         self._exchange = exchange
         self._forward = forward
         self._upstream = upstream
@@ -97,6 +102,7 @@ class Delivery:
         """Render the head. It leaves with the first bytes of the body."""
         exchange, head = self._exchange, self.head
         self._response = response
+        self.upstream_duration = time.monotonic() - self._sent
         self._framing, line = framing.choose(response, with_body=with_body, old=head.old)
         exchange.begin_answer(response.status, close=self._framing is CLOSE)
         self._head = heads.final_head(

@@ -69,6 +69,7 @@ class Exchange:
     has_sought_token = False  # for one that the upstream refused
     reason = ""  # of a refusal or of a cut
     cause = ""  # what the upstream did wrong
+    stopped_at = b""  # the label of the route where it was refused or answered
     unreached_server: Server | None = None
 
     def __init__(self, client: ClientSide, head: RequestHead, context: Context) -> None:
@@ -150,6 +151,8 @@ class Exchange:
     def _stopped(self, outcome: BaseException) -> None:
         """Refuse or answer the request here, unless the client has gone."""
         self.suspended = None
+        if isinstance(outcome, Refused | Answered):
+            self.stopped_at = outcome.route
         if isinstance(outcome, Refused):
             self._report(outcome.event)
             self.fail(outcome.refusal, outcome.fields)

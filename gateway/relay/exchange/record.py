@@ -27,6 +27,7 @@ class Ended(Protocol):
     status: int
     reason: str  # of a refusal or of a cut; else ""
     cause: str  # what the upstream did wrong; else ""
+    stopped_at: bytes  # the label of the route where the decision ended it; else b""
     unreached_server: Server | None
 
 
@@ -43,12 +44,13 @@ def record_of(exchange: Ended) -> AccessRecord:
         time.time(),
         peer.client(head).address.encode() if peer.trusted else peer.name,
         meant.method,
-        b"" if forward is None else forward.route.label,
+        exchange.stopped_at if forward is None else forward.route.label,
         meant.path,
         exchange.status,
         0 if upload is None else upload.size,
         0 if delivery is None else delivery.size,
         time.monotonic() - exchange.began,
+        0.0 if delivery is None else delivery.upstream_duration,
         b"" if server is None else server.label,
         b"" if forward is None or forward.entry is None else forward.entry.label,
         exchange.request_id,
