@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from gateway.cli.try_login import BackendCall, Trial
+from gateway.config.requirements import claims_condition, condition
 from gateway.config.token_places import token_sending
 from gateway.core import json_text
 from gateway.core.json_text import NotJson, String
@@ -17,7 +18,7 @@ from gateway.core.logins import opaque_tokens, reply_tokens, token_hints
 from gateway.core.logins.replies import Reply, UnreadableReply, field_and_cookie, nothing_sent
 from gateway.core.logins.reply_tokens import Found, InBody, NoToken
 from gateway.core.logins.token_sending import BEARER, as_it_came, put
-from gateway.core.sessions import keys, required_claims, subjects
+from gateway.core.sessions import keys, subjects
 from gateway.core.sessions.identity_headers import IdentityHeaders
 from gateway.core.sessions.refresh_keys import REFRESH_KEY_PATTERN
 from gateway.core.sessions.session import Session
@@ -28,7 +29,7 @@ from gateway.core.tokens.claims import BadToken
 if TYPE_CHECKING:
     from gateway.config.login_sections import LoginSection
     from gateway.config.model import Config
-    from gateway.config.route_sections import RequiredClaim, RouteOptions
+    from gateway.config.route_sections import RouteOptions
 
 # Members of a reply whose texts are secrets, or may be.
 _SECRET_NAME = re.compile(r"token|secret|passw|csrf|otp|refresh|session|api_?key", re.IGNORECASE)
@@ -125,17 +126,22 @@ def _routes(config: Config, session: Session) -> Iterator[str]:
     for route in config.routes:
         if route.auth == "public" or route.upstream is None:
             continue
-        unmet = [name for name, claim in route.claims.items() if not _meets(session, name, claim)]
+        unmet = ", ".join(_unmet(route, config, session))
         if unmet:
-            yield _row("route", f"{route.path} -> 403: its claims are not met ({', '.join(unmet)})")
+            yield _row("route", f"{route.path} -> 403: its claims are not met ({unmet})")
         else:
             line = _token_line(route, config, session)
             yield _row("route", f"{route.path} -> {route.upstream}: {line}; {fields}")
 
 
-def _meets(session: Session, name: str, claim: RequiredClaim) -> bool:
-    required = required_claims.clauses(name, claim.any, claim.all)
-    return required_claims.is_met(name, session.claim(name), required)
+def _unmet(route: RouteOptions, config: Config, session: Session) -> Iterator[str]:
+    """The claims that a session lacks for a route, and `require`."""
+    for name, claim in route.claims.items():
+        if not claims_condition({name: claim}).is_met(session):
+            yield name
+    required = route.require
+    if required is not None and not condition(required, config.require_from).is_met(session):
+        yield "require"
 
 
 def _token_line(route: RouteOptions, config: Config, session: Session) -> str:

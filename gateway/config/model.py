@@ -23,6 +23,7 @@ from pydantic import (
 from gateway.config.base import Model, Shorthand
 from gateway.config.login_sections import Guessing
 from gateway.config.logins import AnyLogin
+from gateway.config.require_sections import RequireFrom
 from gateway.config.route_sections import Cors, RouteOptions
 from gateway.config.store_sections import Store, StoreOutage
 from gateway.config.token_sections import Jwt, Renew, Signing
@@ -310,6 +311,7 @@ class Config(Model):
     whoami: Whoami | None = None
     pages: Pages = Pages()
     routes: tuple[RouteOptions, ...]
+    require_from: RequireFrom = RequireFrom()
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     trusted_proxies: Networks = ()

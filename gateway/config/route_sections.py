@@ -5,17 +5,12 @@ The relay has a rule for the options of each group (`relay/access/route.py`).
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    GetJsonSchemaHandler,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from gateway.config.base import Model
+from gateway.config.require_sections import Require, RequiredClaim
 from gateway.config.units import Duration, Size
 from gateway.config.values import (
     CapturedPlace,
@@ -58,32 +53,6 @@ class RouteToken(Model):
     lifetime: Annotated[Duration, Field(ge=1)] | None = None
 
 
-_ClaimValues = Annotated[tuple[str | int | float | bool, ...], OneOrMany()]
-
-
-class RequiredClaim(Model):
-    """Values of a claim. One value, or a list, is short for `any`."""
-
-    any: _ClaimValues = ()
-    all: _ClaimValues = ()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _lengthen(cls, value: Any) -> Any:
-        return value if isinstance(value, dict) else {"any": value}
-
-    @model_validator(mode="after")
-    def _requires_something(self) -> Self:
-        if not self.any and not self.all:
-            raise ValueError("names no value: write admin, {any: [admin, owner]} or {all: [a, b]}")
-        return self
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: Any, handler: GetJsonSchemaHandler) -> Any:
-        value = {"type": ["string", "number", "boolean"]}
-        return {"anyOf": [value, {"type": "array", "items": value}, handler(schema)]}
-
-
 def _status_as_text(value: Any) -> Any:
     """YAML reads 401 without quotes as a number."""
     return "401" if value == 401 else value
@@ -107,6 +76,7 @@ class RouteAccess(Model):
 
     auth: Literal["required", "optional", "public"] = "required"
     claims: dict[ClaimAddress, RequiredClaim] = {}
+    require: Require | None = None
     impersonates: Impersonates | None = None
     bad_key: Literal["refuse", "anonymous"] = "refuse"
     accept_jwt: Literal["refuse", "verify"] = "refuse"
@@ -123,6 +93,8 @@ class RouteAccess(Model):
     def _access_fits(self) -> RouteAccess:
         if self.claims and self.auth == "public":
             raise ValueError("claims need a session: auth cannot be public")
+        if self.require is not None and self.auth == "public":
+            raise ValueError("require needs a session: auth cannot be public")
         if self.accept_jwt == "verify" and self.auth == "public":
             raise ValueError("accept_jwt needs credentials: auth cannot be public")
         if (self.key_in_query is not None or self.key_in_subprotocol) and self.auth == "public":

@@ -16,6 +16,7 @@ from gateway.config.login_sections import LoginSection, Remember
 from gateway.config.model import Config, SessionSettings
 from gateway.config.problems import Problem, in_order
 from gateway.config.realm_checks import realm_warnings
+from gateway.config.requirements import claims_condition, condition
 from gateway.config.route_sections import Cors, RouteOptions
 from gateway.config.units import WHOLE
 from gateway.config.values import Networks
@@ -24,6 +25,8 @@ from gateway.core.http.allowed_origins import is_pattern
 from gateway.core.http.paths import fold, read
 from gateway.core.logins.token_places import Auto
 from gateway.core.logins.token_sending import InQuery
+from gateway.core.sessions import conditions
+from gateway.core.sessions.conditions import Condition
 
 # By IP version: the largest private networks are 10.0.0.0/8 and fc00::/7 (RFC 1918, RFC 4193).
 # A network with a shorter prefix has more than one owner.
@@ -147,7 +150,7 @@ def _named_spellings(config: Config, document: Document) -> Iterator[Problem]:
             continue
         meant = {path for paths in read(route.path.encode()).loose for path in paths}
         for other_at, other in exact:
-            if fold(other.path.encode()) in meant and _asks_for_less(route, other):
+            if fold(other.path.encode()) in meant and _asks_for_less(route, other, config):
                 yield document.problem(
                     ("routes", at, "path"),
                     f"is a way to write {other.path} (routes[{other_at}]) to many backends, "
@@ -156,12 +159,19 @@ def _named_spellings(config: Config, document: Document) -> Iterator[Problem]:
                 break
 
 
-def _asks_for_less(one: RouteOptions, other: RouteOptions) -> bool:
+def _asks_for_less(one: RouteOptions, other: RouteOptions, config: Config) -> bool:
     if one.path == other.path:
         return False  # they share it by method
     ranks = ("public", "optional", "required")
     less = ranks.index(one.auth) < ranks.index(other.auth)
-    return less or not other.claims.keys() <= one.claims.keys()
+    return less or not conditions.implies(_required(one, config), _required(other, config))
+
+
+def _required(route: RouteOptions, config: Config) -> Condition:
+    parts = [claims_condition(route.claims)]
+    if route.require is not None:
+        parts.append(condition(route.require, config.require_from))
+    return conditions.all_of(parts)
 
 
 def _starred_origins(config: Config, document: Document) -> Iterator[Problem]:

@@ -10,6 +10,10 @@ _LOG_IN = Notice(
     "expired.",
 )
 
+_FORBIDDEN = Notice(
+    "You may not see this page",
+    "You are logged in, but your account does not allow this.",
+)
 _NOT_FOUND = Notice("This page does not exist", "Check the address, or go back.")
 _BUSY = Notice("There is a lot going on right now", "Try again in a moment.")
 _AWAY = Notice(
@@ -87,10 +91,7 @@ ENGLISH = Texts(
             "Too many logins have failed",
             "Please wait a little before you try again.",
         ),
-        "forbidden": Notice(
-            "You may not see this page",
-            "You are logged in, but your account does not allow this.",
-        ),
+        **dict.fromkeys(("forbidden", "insufficient_scope"), _FORBIDDEN),
         "bad_login": Notice("Something is missing", "Enter your user name and your password."),
         "wrong_login": Notice(
             "The name or the password is wrong",

@@ -79,7 +79,8 @@ def sections(model: type[BaseModel], way: tuple[str, ...] = ()) -> Iterator[Any]
     yield way, model
     for name, field in model.model_fields.items():
         for below in models_in(field.annotation):
-            yield from sections(below, (*way, field.alias or name))
+            if below is not model:  # a group in a group of its kind
+                yield from sections(below, (*way, field.alias or name))
 
 
 def document(way: tuple[str, ...], model: type[BaseModel], value: str) -> str:

@@ -143,6 +143,10 @@ routes:
         ("{path: /a, upstream: shop, methods: [get]}", "write it in capitals"),
         ("{path: /a, upstream: shop, methods: [TRACE]}", "is never served"),
         ("{path: /a, upstream: shop, auth: public, claims: {a: b}}", "claims need a session"),
+        (
+            "{path: /a, upstream: shop, auth: public, require: {roles: a}}",
+            "require needs a session",
+        ),
         ("{path: /a, upstream: shop, bad_key: anonymous}", "goes with auth: optional"),
         ("{upstream: shop}", "needs path"),
     ],
@@ -411,3 +415,23 @@ def test_a_login_page_is_needed(tmp_path: Path) -> None:
     assert "routes[0].on_unauthenticated: needs a login_page" in problem
     [problem] = problems(tmp_path, text + "login_page: /signin\n")
     assert "login_page: leads nowhere" in problem
+
+
+@pytest.mark.parametrize(
+    ("required", "complaint"),
+    [
+        ("{}", "requires nothing"),
+        ("{claims: {}}", "requires nothing"),
+        ("{any: []}", "routes[0].require.any: must not be empty"),
+        ("{any: [{}]}", "routes[0].require.any[0]: requires nothing"),
+        ("{scopes: a b}", "routes[0].require.scopes.all[0]: consists of printable ASCII"),
+        ("{scopes: []}", "names no scope"),
+        ("{roles: {any: []}}", "names no role"),
+        ("{role: admin}", "routes[0].require.role: is not known here"),
+    ],
+)
+def test_what_a_route_cannot_require(tmp_path: Path, required: str, complaint: str) -> None:
+    text = f"routes: [{{path: /a, upstream: shop, require: {required}}}]"
+    text = MINIMAL.replace("routes: [{path: /*, upstream: shop}]", text)
+    [problem] = problems(tmp_path, text)
+    assert complaint in problem

@@ -7,9 +7,11 @@ import pytest
 
 from gateway.core.http.forwarding import Trusted
 from gateway.core.http.paths import BackendPaths
+from gateway.core.sessions import conditions
 from gateway.core.tokens.claims import MINTED
 from gateway.relay.access.authorization import authorise, require_minted, sessions_to_end
 from gateway.relay.access.peer import Peer
+from gateway.relay.access.requirements import Requirements
 from gateway.relay.access.route import Access, Auth, BackendLogout, Route
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.outcomes import Refused
@@ -19,7 +21,9 @@ PEER = Peer(("192.0.2.1", 1), instance=INSTANCE, proxies=Trusted(()), describing
 
 REQUIRED = Route("/api/*", Access(Auth.REQUIRED))
 OPTIONAL = Route("/api/*", Access(Auth.OPTIONAL))
-ADMINS = Route("/api/*", Access(Auth.REQUIRED, claims={"role": (("admin",),)}))
+ADMINS = Route(
+    "/api/*", Access(Auth.REQUIRED, requires=Requirements(conditions.OneOf(("role",), ("admin",))))
+)
 LOGOUT = Route(
     "/api/*",
     Access(Auth.PUBLIC),

@@ -12,12 +12,14 @@ from gateway.core.http.forwarding import Trusted
 from gateway.core.http.paths import BackendPaths
 from gateway.core.http.refusals import Refusal
 from gateway.core.http.shares import Shares
+from gateway.core.sessions.conditions import OneOf
 from gateway.core.sessions.keys import new_key
 from gateway.relay.access.admission import Load
 from gateway.relay.access.decision import Decider, Forward
 from gateway.relay.access.forward_auth import VerifyEndpoint
 from gateway.relay.access.key_cookies import TrustedCookies
 from gateway.relay.access.peer import Peer
+from gateway.relay.access.requirements import Requirements
 from gateway.relay.access.route import Access, Action, Auth, Route
 from gateway.relay.access.route_table import RouteTable
 from gateway.relay.http1.request_reader import RequestReader
@@ -60,7 +62,7 @@ def rule(
 
 RULES = [
     rule("/api/*"),
-    rule("/api/admin/*", claims={"role": (("admin",),)}),
+    rule("/api/admin/*", requires=Requirements(OneOf(("role",), ("admin",)))),
     rule("/api/items", "required", "GET", "POST"),
     rule("/small/*", "public", body_limit=10),
     rule("/maybe/*", "optional"),

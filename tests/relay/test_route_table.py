@@ -14,6 +14,8 @@ from gateway.core.http.cors import Policy
 from gateway.core.http.paths import BackendPaths
 from gateway.core.http.refusals import Refusal
 from gateway.core.http.routing import Methods, Table
+from gateway.core.sessions import conditions
+from gateway.relay.access.requirements import Requirements
 from gateway.relay.access.route import Access, Action, Auth, Route, UpstreamPaths
 from gateway.relay.access.route_table import RouteTable
 
@@ -43,6 +45,10 @@ class Rule:
 
 
 def rule(path: str, auth: str = "required", *methods: str, **more: Any) -> Rule:
+    """A rule with these options. `claims` are those that it requires."""
+    if (claims := more.pop("claims", None)) is not None:
+        parts = [conditions.holds((name,), clauses) for name, clauses in claims.items()]
+        more["requires"] = Requirements(conditions.all_of(parts))
     return Rule(path, auth, methods or None, tuple(more.items()))
 
 

@@ -110,6 +110,10 @@ SEVERAL_KEYS = Refusal(
 )
 BAD_TOKEN = Refusal(401, "invalid_token", "The token is not valid here.", fields=_BAD_KEY)
 FORBIDDEN = Refusal(403, "forbidden", "The session does not allow this.")
+# The answer names the scopes (RFC 6750 §3.1).
+INSUFFICIENT_SCOPE = Refusal(
+    403, "insufficient_scope", "The session's token lacks a scope that this needs."
+)
 IMPERSONATES = Refusal(
     403, "impersonating", "This session is another user's: log out of it first, which leads back."
 )

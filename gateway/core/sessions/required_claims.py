@@ -31,11 +31,13 @@ def clauses(name: str, any_of: Iterable[Value], all_of: Iterable[Value] = ()) ->
     return tuple(clause for clause in found if clause)
 
 
-def is_met(name: str, claim: Any, required: Clauses) -> bool:
+def is_met(name: str, claim: Any, required: Clauses, *, of_words: bool = False) -> bool:
     """Whether a claim is a required value, or a list that holds them.
 
     The words of `scope` and `scp` are such a list. A list inside a list, or an object, meets
     nothing.
+
+    of_words: the words of a text are such a list, whatever the claim's name
     """
     value = _distinct(claim)
     for clause in required:  # a loop, since each request takes this way
@@ -43,13 +45,8 @@ def is_met(name: str, claim: Any, required: Clauses) -> bool:
             break
     else:
         return True
-    held = list(_held(name, claim))
+    held = list(_held(claim, of_words=of_words or _is_of_words(name)))
     return all(any(value in clause for value in held) for clause in required)
-
-
-def implies(required: Clauses, other: Clauses) -> bool:
-    """Whether each claim that meets `required` meets `other`, too."""
-    return all(any(set(mine) <= set(theirs) for mine in required) for theirs in other)
 
 
 def _wanted(name: str, value: Value) -> Any:
@@ -57,11 +54,11 @@ def _wanted(name: str, value: Value) -> Any:
     return _distinct(subjects.name_of(value) or value if is_subject else value)
 
 
-def _held(name: str, claim: Any) -> Iterator[Any]:
+def _held(claim: Any, *, of_words: bool) -> Iterator[Any]:
     """The values that a claim holds, each in the form of `_distinct`."""
     for value in claim if isinstance(claim, list) else [claim]:
         yield _distinct(value)
-        if isinstance(value, str) and _is_of_words(name):
+        if of_words and isinstance(value, str):
             yield from value.split()
 
 

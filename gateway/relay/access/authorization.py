@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
-from gateway.core.sessions import required_claims
 from gateway.core.tokens.claims import MINTED
 from gateway.observe.events import Event
 from gateway.relay.access import browsers
 from gateway.relay.access.peer import Peer
+from gateway.relay.access.requirements import Requirements
 from gateway.relay.access.route import Auth, Route
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.outcomes import Refused
@@ -18,8 +18,8 @@ from gateway.store.resolved_session import ResolvedSession
 def authorise(head: RequestHead, route: Route, entry: ResolvedSession | None, peer: Peer) -> None:
     """Raises `Refused` for a caller who may not use the route so.
 
-    That is a caller without a session, another site's page, or a session without the claims that
-    the route requires.
+    That is a caller without a session, another site's page, or a session that does not meet
+    what the route requires.
     """
     access = route.access
     if entry is None and access.auth is Auth.REQUIRED:
@@ -27,9 +27,19 @@ def authorise(head: RequestHead, route: Route, entry: ResolvedSession | None, pe
     by_cookie = entry is not None and head.cookie is not None
     if by_cookie and not browsers.may_act(head, route, peer):
         raise Refused(refusals.CROSS_SITE, event=_event(entry, refusals.CROSS_SITE))
-    for name, required in access.claims.items():
-        if entry is None or not required_claims.is_met(name, entry.session.claim(name), required):
-            raise Refused(refusals.FORBIDDEN, event=_event(entry, refusals.FORBIDDEN))
+    if access.requires is not None:
+        _check(access.requires, entry)
+
+
+def _check(requires: Requirements, entry: ResolvedSession | None) -> None:
+    """Raises `Refused` for a session that does not meet them, and for none."""
+    if entry is None:
+        raise Refused(refusals.FORBIDDEN)
+    try:
+        requires.check(entry.session)
+    except Refused as refused:
+        refused.event = _event(entry, refused.refusal)
+        raise
 
 
 def sessions_to_end(

@@ -104,7 +104,7 @@ class Decider:
                 elif head.cookie is not None and not self._cookies.have(head, peer):
                     self._finder.refuse(route, head, peer, "untrusted_cookie")
                     entry = None
-            if entry is None or route.access.claims or head.cookie is not None:
+            if entry is None or route.access.requires is not None or head.cookie is not None:
                 authorization.authorise(head, route, entry, peer)
             ends: tuple[str, ...] = ()
             if route.at_logouts:

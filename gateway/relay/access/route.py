@@ -7,7 +7,7 @@ new option is a field of the group and a line in its `of`.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,7 @@ from gateway.core.http import paths
 from gateway.core.http.cors import Policy
 from gateway.core.http.paths import BackendPaths
 from gateway.core.logins.token_sending import TokenSending
-from gateway.core.sessions import required_claims
-from gateway.core.sessions.required_claims import Clauses
+from gateway.relay.access.requirements import Requirements
 from gateway.relay.access.route_tokens import RouteTokens
 from gateway.relay.access.token_watch import UNWATCHED, TokenWatch
 from gateway.relay.http1.request_head import SAFE_METHODS, RequestHead
@@ -80,7 +79,7 @@ class Access:
     """Who may pass by a route, and what other callers are told."""
 
     auth: Auth
-    claims: Mapping[str, Clauses] = field(default_factory=dict)
+    requires: Requirements | None = None  # of the session, beyond being one
     bad_key_is_anonymous: bool = False
     accepts_jwt: bool = False  # a caller may bring a JWT in place of a key
     key_in_query: bytes | None = None  # the parameter in which a key may come
@@ -95,7 +94,7 @@ class Access:
         """The access that a rule of config.yaml gives."""
         return cls(
             auth=Auth(options.auth),
-            claims=_claims(options),
+            requires=Requirements.of(options, config),
             bad_key_is_anonymous=options.bad_key == "anonymous",
             accepts_jwt=options.accept_jwt == "verify",
             key_in_query=None if options.key_in_query is None else options.key_in_query.encode(),
@@ -110,9 +109,9 @@ class Access:
         """Whether it refuses all that the other refuses, with the same readers."""
         return (
             _STRICTNESS[self.auth] >= _STRICTNESS[other.auth]
-            and all(
-                name in self.claims and required_claims.implies(self.claims[name], required)
-                for name, required in other.claims.items()
+            and (
+                other.requires is None
+                or (self.requires is not None and self.requires.imply(other.requires))
             )
             and (not self.accepts_jwt or other.accepts_jwt)
             and self.key_in_query in (None, other.key_in_query)
@@ -124,16 +123,6 @@ class Access:
             )
             and self.cors == other.cors
         )
-
-
-def _claims(options: RouteAccess) -> dict[str, Clauses]:
-    """The claims that a route requires, also for an impersonation."""
-    more = {} if options.impersonates is None else options.impersonates.claims
-    found: dict[str, Clauses] = {}
-    for name, claim in (*options.claims.items(), *more.items()):
-        clauses = required_claims.clauses(name, claim.any, claim.all)
-        found[name] = found.get(name, ()) + clauses
-    return found
 
 
 @dataclass(frozen=True, slots=True)

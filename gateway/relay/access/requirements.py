@@ -1,0 +1,65 @@
+"""What a route requires of a session beyond being one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.config.requirements import claims_condition, condition, scopes_condition
+from gateway.core.http import refusals
+from gateway.core.sessions import conditions
+from gateway.core.sessions.conditions import NOTHING, Condition
+from gateway.relay.outcomes import Refused
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config
+    from gateway.config.route_sections import RouteAccess
+    from gateway.core.sessions.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """The requirements of one route. They are met together."""
+
+    condition: Condition  # of the claims, without the scopes
+    scopes: Condition | None = None
+    scope_challenge: Mapping[str, str] | None = None  # for a session that lacks scopes
+
+    @classmethod
+    def of(cls, options: RouteAccess, config: Config) -> Requirements | None:
+        """The requirements of a rule of config.yaml; None if it has none."""
+        claims = [options.claims]
+        if options.impersonates is not None:
+            claims.append(options.impersonates.claims)
+        parts = [claims_condition(section) for section in claims]
+        required, scopes, challenge = options.require, None, None
+        if required is not None:
+            parts.append(condition(required, config.require_from, with_scopes=False))
+            if required.scopes is not None:
+                scopes = scopes_condition(required.scopes, config.require_from)
+                challenge = _challenge((*required.scopes.all, *required.scopes.any))
+        found = cls(conditions.all_of(parts), scopes, challenge)
+        return None if found == cls(NOTHING) else found
+
+    def check(self, session: Session) -> None:
+        """Raises `Refused` for a session that does not meet the requirements."""
+        if not self.condition.is_met(session):
+            raise Refused(refusals.FORBIDDEN)
+        if self.scopes is not None and not self.scopes.is_met(session):
+            raise Refused(refusals.INSUFFICIENT_SCOPE, self.scope_challenge)
+
+    def imply(self, other: Requirements) -> bool:
+        """Whether each session that meets these meets the other ones."""
+        return conditions.implies(self._all, other._all)
+
+    @property
+    def _all(self) -> Condition:
+        parts = [self.condition] if self.scopes is None else [self.condition, self.scopes]
+        return conditions.all_of(parts)
+
+
+def _challenge(scopes: tuple[str, ...]) -> dict[str, str]:
+    """What a token lacks (RFC 6750 §3.1)."""
+    challenge = f'Bearer realm="latchkey", error="insufficient_scope", scope="{" ".join(scopes)}"'
+    return {"WWW-Authenticate": challenge}
