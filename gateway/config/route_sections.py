@@ -118,6 +118,11 @@ class RouteAction(Model):
     send_token: TokenSendingText | None = None
     response_timeout: Annotated[Duration, Field(gt=0)] | None = None
     body_idle: Annotated[Duration, Field(gt=0)] | None = None
+    request_body_idle: Annotated[Duration, Field(gt=0)] | None = None
+    response_body_idle: Annotated[Duration, Field(gt=0)] | None = None
+    stream: bool = False
+    stream_idle: Annotated[Duration, Field(gt=0)] | None = None
+    tunnel_idle: Annotated[Duration, Field(gt=0)] | None = None
     body_size: Size | None = None
     captures: CapturedPlace = None
     login: ExactPath | None = None

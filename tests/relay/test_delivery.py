@@ -8,13 +8,13 @@ from gateway.relay.access.token_watch import UNWATCHED
 from gateway.relay.exchange.delivery import Delivery
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.http1.response_head import ResponseHead
+from gateway.relay.loop.settings import AnswerTimeouts
 
 ID = b"7" * 32
 
 CONTEXT = SimpleNamespace(
     may_trail=lambda name: name == b"x-a",
     clock=SimpleNamespace(now=0.0),
-    settings=SimpleNamespace(tunnel_idle=1.0),
 )
 
 
@@ -66,7 +66,9 @@ def answer_to(method: bytes = b"GET", *, minor: bytes = b"1") -> tuple[Delivery,
     exchange = Exchange(RequestHead(method, b"/", minor))
     route = SimpleNamespace(
         access=SimpleNamespace(cors=None),
-        action=SimpleNamespace(varies=(), websocket=True, send_token=None),
+        action=SimpleNamespace(
+            varies=(), websocket=True, send_token=None, timeouts=AnswerTimeouts(), streams=False
+        ),
         in_process=False,
         watch=UNWATCHED,
     )

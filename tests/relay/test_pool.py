@@ -24,7 +24,6 @@ SETTINGS = Settings(
     body_idle=1,
     write=1,
     continue_=1,
-    tunnel_idle=1,
     linger=1,
     head_size=1024,
     target_size=1024,

@@ -25,7 +25,7 @@ class Client:
         taken, self.buffer = self.buffer, b""
         return taken
 
-    def await_body(self, size: int) -> None:
+    def await_body(self, size: int, idle_timeout: float) -> None:
         self.calls.append(("await_body", size))
 
     def body_ended(self, rest: bytes) -> None:
@@ -119,7 +119,7 @@ class Way:
 def way(method: bytes = b"GET", *, length: int = 0, limit: int = 100, other: bool = False) -> Way:
     head = RequestHead(method, b"/", b"1")
     head.length = length
-    action = SimpleNamespace(timeouts=None, body_limit=limit)
+    action = SimpleNamespace(timeouts=None, body_limit=limit, request_body_idle=30.0)
     route = SimpleNamespace(action=action, in_process=False)
     forward: Any = SimpleNamespace(head=HEAD, route=route, entry=None)
     exchange, pool = Exchange(head), Pool(other)

@@ -1,6 +1,7 @@
 """wire-rules.md#D10: what may pause, and for how long: answers and connections."""
 
 import struct
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -8,6 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.support.gateway import Gateway, gateway
+from tests.support.processes import HANG
 from tests.support.raw import Client, Upstream, Visit
 from tests.support.redis_server import RedisServer
 
@@ -31,6 +33,14 @@ def streams(
         {"path": "/patient/*", "upstream": "shop", "auth": "public", "body_idle": _STREAM_IDLE},
         {"path": "/short/*", "upstream": "short", "auth": "public"},
         {"path": "/hasty/*", "upstream": "shop", "auth": "public", "body_idle": _BODY_IDLE},
+        {"path": "/brief/*", "upstream": "shop", "auth": "public", "stream_idle": 0.2},
+        {"path": "/endless/*", "upstream": "shop", "auth": "public", "stream": True},
+        {"path": "/answer/*", "upstream": "shop", "auth": "public"}
+        | {"response_body_idle": _STREAM_IDLE},
+        {"path": "/upload/*", "upstream": "shop", "auth": "public"}
+        | {"request_body_idle": _STREAM_IDLE},
+        {"path": "/soon/*", "upstream": "shop", "auth": "public", "websocket": True}
+        | {"tunnel_idle": _BODY_IDLE},
         {"path": "/tunnel/*", "upstream": "shop", "auth": "public", "websocket": True},
     ]
     with gateway(
@@ -56,6 +66,9 @@ _KINDS = {
     b"events": b"Text/Event-Stream; charset=utf-8",
     b"close": b"text/event-stream",
     b"lines": b"application/x-ndjson",
+    b"calls": b"application/grpc-web+proto",
+    b"places": b"Application/geo+json-seq",
+    b"likeness": b'text/plain; name="text/event-stream"',
 }
 
 
@@ -77,7 +90,15 @@ _PIECES = {
     "/plain/events": 2,
     "/plain/close": 2,  # an event stream that ends with its connection
     "/plain/lines": 2,
+    "/plain/calls": 2,
+    "/plain/places": 2,
     "/plain/text": 1,
+    "/plain/likeness": 1,
+    "/brief/events": 1,
+    "/brief/text": 1,
+    "/endless/text": 2,
+    "/answer/text": 2,
+    "/upload/text": 1,
     "/patient/text": 2,
     "/hasty/events": 1,
 }
@@ -97,6 +118,60 @@ def test_a_quiet_answer_is_cut_by_the_routes_timeout(streams: Gateway, shop: Ups
             assert answer.count(b"data: ") == _PIECES[path], path
             assert not answer.endswith(b"0\r\n\r\n")
             assert streams.records(path=path, reason="upstream_timeout")
+
+
+@pytest.mark.parametrize("kind", ["events", "close", "lines"])
+def test_an_event_arrives_before_the_next_one_is_written(
+    streams: Gateway, shop: Upstream, kind: str
+) -> None:
+    """The head and each event leave at once: the server goes on only when the client has them."""
+    steps = [threading.Event() for _ in range(5)]
+
+    def one_by_one(visit: Visit) -> None:
+        visit.head()
+        framing = b"" if kind == "close" else b"Transfer-Encoding: chunked\r\n"
+        visit.send(b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\n" % _KINDS[kind.encode()])
+        visit.send(framing + b"\r\n")
+        for number, step in enumerate(steps):
+            assert step.wait(HANG)
+            event = b"data: %d\n\n" % number
+            visit.send(b"%x\r\n%b\r\n" % (len(event), event) if framing else event)
+
+    shop.clear(one_by_one)
+    with Client(streams.port) as client:
+        client.send(f"GET /plain/{kind} HTTP/1.1\r\nHost: a.example\r\n\r\n".encode())
+        client.head()
+        for number, step in enumerate(steps):
+            step.set()
+            client.until(b"data: %d\n\n" % number)
+
+
+def test_each_direction_has_an_idle_timeout_of_its_own(streams: Gateway, shop: Upstream) -> None:
+    """A route says how long the body of a request may pause, and how long that of an answer."""
+    begun = b" HTTP/1.1\r\nHost: a.example\r\nContent-Length: 3\r\n\r\n1"
+    with ExitStack() as clients:
+        asked = {path: clients.enter_context(Client(streams.port)) for path in ("answer", "upload")}
+        for path, client in asked.items():
+            client.send(b"POST /%b/x" % path.encode() + begun)
+        assert asked["answer"].answer()[0] == 408
+        asked["upload"].send(b"2")
+        time.sleep(_QUIET)
+        asked["upload"].send(b"3")
+        assert asked["upload"].answer()[0] == 200
+
+
+def test_a_tunnel_ends_by_the_routes_own_timeout(streams: Gateway, shop: Upstream) -> None:
+    """wire-rules.md#D10: `tunnel_idle` of a route."""
+    shop.clear(lambda visit: visit.send(_SWITCH) if visit.head() else None)
+    with Client(streams.port) as client:
+        client.send(
+            b"GET /soon/ HTTP/1.1\r\nHost: a.example\r\n"
+            b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+        )
+        client.head()
+        began = time.monotonic()
+        assert client.rest() == b""
+        assert time.monotonic() - began < _QUIET
 
 
 def test_an_upstreams_own_idle_timeout_closes_its_connections(

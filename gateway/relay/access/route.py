@@ -23,7 +23,7 @@ from gateway.relay.http1.request_head import SAFE_METHODS, RequestHead
 from gateway.relay.loop.settings import AnswerTimeouts
 
 if TYPE_CHECKING:
-    from gateway.config.model import Config
+    from gateway.config.model import Config, Timeouts
     from gateway.config.route_sections import RouteAccess, RouteAction
     from gateway.relay.upstream.pool import Pool
 
@@ -143,6 +143,8 @@ class Action:
     keeps_no_pages: bool = True  # a session's HTML is not to be stored, unless the upstream says so
     varies: tuple[bytes, ...] = ()  # answers differ by the key in one of these fields
     timeouts: AnswerTimeouts = field(default_factory=AnswerTimeouts)
+    request_body_idle: float = 30.0  # seconds without a piece of a request's body
+    streams: bool = False  # its answers are event streams, whatever their type
     body_limit: int = 2**63  # bytes
 
     @classmethod
@@ -152,7 +154,6 @@ class Action:
         `setup.routes` adds the fields about the upstream, tokens and keys.
         """
         timeouts = config.timeouts
-        response, body_idle = options.response_timeout, options.body_idle
         return cls(
             strip_prefix=(options.strip_prefix or "").encode().rstrip(b"/"),
             websocket=options.websocket,
@@ -161,11 +162,11 @@ class Action:
             extends_session=options.extends_session,
             captures=options.captures is not None,
             ends=options.ends,
-            timeouts=AnswerTimeouts(
-                timeouts.response if response is None else response,
-                body_idle or timeouts.body_idle,
-                body_idle or timeouts.stream_idle,
+            timeouts=_answer_timeouts(options, timeouts),
+            request_body_idle=(
+                options.request_body_idle or options.body_idle or timeouts.body_idle
             ),
+            streams=options.stream,
             body_limit=(
                 config.limits.body_size if options.body_size is None else options.body_size
             ),
@@ -203,6 +204,20 @@ class Action:
             extends_session=all(other.extends_session for other in others),
             body_limit=min(other.body_limit for other in others),
         )
+
+
+def _answer_timeouts(options: RouteAction, timeouts: Timeouts) -> AnswerTimeouts:
+    """A route's own timeouts, else those of all routes.
+
+    `body_idle` of a route holds for event streams as well, unless it says `stream_idle`.
+    """
+    body_idle = options.response_body_idle or options.body_idle
+    return AnswerTimeouts(
+        response=options.response_timeout or timeouts.response,
+        body_idle=body_idle or timeouts.body_idle,
+        stream_idle=options.stream_idle or body_idle or timeouts.stream_idle,
+        tunnel_idle=options.tunnel_idle or timeouts.tunnel_idle,
+    )
 
 
 @dataclass(slots=True, eq=False)

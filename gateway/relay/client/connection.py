@@ -180,7 +180,7 @@ class ClientConnection(asyncio.Protocol):
         taken, self.buffer = self.buffer, b""
         return taken
 
-    def await_body(self, size: int) -> None:
+    def await_body(self, size: int, idle_timeout: float) -> None:
         """Give the client time for more of its body, if the connection is read.
 
         The `size` bytes that have come put the deadline off by the time that they may take, and to
@@ -193,7 +193,7 @@ class ClientConnection(asyncio.Protocol):
             return
         settings, now = self._context.settings, self._context.clock.now
         earned = self.deadline + size * settings.seconds_per_byte
-        self.deadline = min(earned, now + settings.body_idle)
+        self.deadline = min(earned, now + idle_timeout)
 
     def body_ended(self, rest: bytes) -> None:
         """Keep `rest`, which may begin the next request."""
@@ -218,7 +218,7 @@ class ClientConnection(asyncio.Protocol):
             else:
                 self.transport.resume_reading()
                 if exchange is not None and exchange.uploading:
-                    self.deadline = self._context.clock.now + self._context.settings.body_idle
+                    self.deadline = self._context.clock.now + exchange.body_idle
 
     def exchange_ended(self, *, close: bool) -> None:
         """Go on with the next request, or close."""

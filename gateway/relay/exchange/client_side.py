@@ -20,7 +20,7 @@ class ClientSide(Protocol):
     def take(self) -> bytes:
         """Hand over the buffer."""
 
-    def await_body(self, size: int) -> None:
+    def await_body(self, size: int, idle_timeout: float) -> None:
         """Give the client time for more of its body, after these `size` bytes."""
 
     def body_ended(self, rest: bytes) -> None:

@@ -85,7 +85,10 @@ class Delivery:
 
     @property
     def is_event_stream(self) -> bool:
-        return self._response is not None and self._response.is_event_stream
+        response = self._response
+        return response is not None and (
+            self._forward.route.action.streams or response.is_event_stream
+        )
 
     # The answer, step by step.
 
@@ -215,7 +218,7 @@ class Delivery:
             return
         self._response = response
         exchange.tunnel = Tunnel(
-            client, self._upstream, context.clock, context.settings.tunnel_idle
+            client, self._upstream, context.clock, self._forward.route.action.timeouts.tunnel_idle
         )
         exchange.begin_answer(response.status, close=True)
         client.write(heads.upgraded_head(response, self.head, self._forward))

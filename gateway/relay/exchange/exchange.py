@@ -104,6 +104,14 @@ class Exchange:
         return self.head.has_body if self.upload is None else self.upload.uploading
 
     @property
+    def body_idle(self) -> float:
+        """How long the body of the request may pause (seconds)."""
+        forward = self.forward
+        if forward is None:
+            return self.context.settings.body_idle
+        return forward.route.action.request_body_idle
+
+    @property
     def is_over(self) -> bool:
         """Whether it has ended."""
         return self.state is ENDED

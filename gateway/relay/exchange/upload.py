@@ -120,7 +120,7 @@ class Upload:
         if client.buffer or head.expects_continue:
             return False
         self.state = POSTPONED
-        client.await_body(0)
+        client.await_body(0, self._forward.route.action.request_body_idle)
         return True
 
     @property
@@ -205,7 +205,7 @@ class Upload:
             client.body_ended(body.rest)
             upstream.await_answer()
         else:
-            client.await_body(len(data))
+            client.await_body(len(data), self._forward.route.action.request_body_idle)
 
     def ask_for_body(self) -> None:
         """Ask the client for the body, if it waits for that."""

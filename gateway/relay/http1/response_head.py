@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 
 from gateway.core.http import shared_caches
@@ -17,16 +18,12 @@ _MAX_FIELDS = 1000
 
 _LOGIN_STATE = f"={LOGIN_STATE_MARK}".encode()
 
-# Server-sent events (HTML §9.2), sequences of JSON texts (RFC 7464, or a text in each line), and
-# pictures of cameras.
-_EVENT_STREAMS = (
-    b"text/event-stream",
-    b"application/json-seq",
-    b"application/jsonl",
-    b"application/ndjson",
-    b"application/stream+json",
-    b"application/x-ndjson",
-    b"multipart/x-mixed-replace",
+# Server-sent events (HTML §9.2), sequences of JSON texts (RFC 7464 and RFC 8091, or a text in each
+# line), pictures of cameras, and the streams of gRPC-Web and Connect.
+_EVENT_STREAM = re.compile(
+    rb"(?i)content-type:[ \t]*(?:text/event-stream|multipart/x-mixed-replace"
+    rb"|application/(?:(?:x-)?(?:ndjson|jsonl|jsonlines|json-stream)|json-seq|stream\+json"
+    rb"|[\w.-]+\+json-seq|(?:grpc|grpc-web|grpc-web-text|connect)(?:\+[\w.-]+)?))[ \t]*[;\r]"
 )
 
 
@@ -53,8 +50,7 @@ class ResponseHead:
     @property
     def is_event_stream(self) -> bool:
         """Whether the body is a stream of events, with quiet times between."""
-        lines = (line.lower() for line in self.passed if line[:13].lower() == b"content-type:")
-        return any(kind in line for line in lines for kind in _EVENT_STREAMS)
+        return any(_EVENT_STREAM.match(line) for line in self.passed)
 
     @property
     def reusable(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,6 @@ class Settings:
     body_idle: float
     write: float
     continue_: float
-    tunnel_idle: float
     linger: float
     head_size: int
     target_size: int
@@ -35,3 +34,8 @@ class AnswerTimeouts:
     response: float = 60.0  # until the head has come, once the request has been sent
     body_idle: float = 30.0  # without a piece of the body
     stream_idle: float = 3600.0  # without a piece of an event stream
+    tunnel_idle: float = 3600.0  # without a byte in a tunnel
+    either_idle: float = field(init=False)  # after it, the kind of the body is looked at
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "either_idle", min(self.body_idle, self.stream_idle))

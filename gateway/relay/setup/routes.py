@@ -125,6 +125,7 @@ class RouteBuilder:
                 close_on_logout=False,  # a logout must not end itself
                 extends_session=whoami is None or not is_whoami or whoami.extends_session,
                 timeouts=AnswerTimeouts(timeouts.response, timeouts.body_idle),
+                request_body_idle=timeouts.body_idle,
                 body_limit=max_bodies(self._config).get(path, self._config.limits.body_size),
             ),
             pool=self._pools.endpoint(connect),

@@ -25,7 +25,6 @@ def settings_of(config: Config) -> Settings:
         body_idle=timeouts.body_idle,
         write=timeouts.write,
         continue_=timeouts.continue_,
-        tunnel_idle=timeouts.tunnel_idle,
         linger=timeouts.linger,
         head_size=limits.head_size,
         target_size=limits.target_size,

@@ -262,7 +262,7 @@ class UpstreamConnection(asyncio.Protocol):
             exchange.broken(refusals.UPSTREAM_SILENT, "timed out: it takes no more of the request")
         elif self._state is HEAD:
             self._unanswered(exchange, refusals.UPSTREAM_SILENT, "timed out")
-        elif not self._waits_for_event(exchange):
+        elif not self._may_stay_quiet(exchange):
             exchange.broken(refusals.UPSTREAM_SILENT, "timed out, in the answer's body")
 
     def _unanswered(self, exchange: ResponseHandler, refusal: Refusal, how: str) -> None:
@@ -273,13 +273,15 @@ class UpstreamConnection(asyncio.Protocol):
         is_stale = refusal is refusals.UPSTREAM_CLOSED and not (self.fresh or has_begun)
         exchange.unanswered(refusal, f"{how}, {where}", is_stale=is_stale)
 
-    def _waits_for_event(self, exchange: ResponseHandler) -> bool:
-        """Give an event stream its longer time, once. False for other bodies.
+    def _may_stay_quiet(self, exchange: ResponseHandler) -> bool:
+        """Give a body the longer time of its kind, once. False if it has had that.
 
         Only an answer that would be cut now is looked at, so that others cost nothing.
         """
-        left = self._timeouts.stream_idle - self._idle_limit
-        if left <= 0 or not exchange.is_event_stream:
+        timeouts = self._timeouts
+        limit = timeouts.stream_idle if exchange.is_event_stream else timeouts.body_idle
+        left = limit - self._idle_limit
+        if left <= 0:
             return False
         self._idle_limit += left
         self.deadline = self._clock.now + left
@@ -311,7 +313,7 @@ class UpstreamConnection(asyncio.Protocol):
         if head.status in _ERRORS:
             self._owner.erred()
         self._state = BODY
-        self._idle_limit = self._timeouts.body_idle
+        self._idle_limit = self._timeouts.either_idle
         self.deadline = self._clock.now + self._idle_limit
         self._body.begin(exchange, head, data)
 
@@ -321,7 +323,7 @@ class UpstreamConnection(asyncio.Protocol):
             raise Malformed(causes.UNASKED_SWITCH)
         self._owner.answered()
         self._state = TUNNEL
-        self._idle_limit = self._settings.tunnel_idle
+        self._idle_limit = self._timeouts.tunnel_idle
         self.deadline = self._clock.now + self._idle_limit
         exchange.switch(head)
         if rest:
