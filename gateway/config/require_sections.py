@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field, GetJsonSchemaHandler, model_validator
 
 from gateway.config.base import Model
+from gateway.config.units import Duration
 from gateway.config.values import ClaimAddress, OneOrMany
 
 _ClaimValues = Annotated[tuple[str | int | float | bool, ...], OneOrMany()]
@@ -102,4 +103,6 @@ class RequireGroup(Model):
 
 
 class Require(RequireGroup):
-    """What a route requires: conditions of the token's claims."""
+    """What a route requires: of the token's claims, and of the login."""
+
+    max_age: Annotated[Duration, Field(ge=1)] | None = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime
+from typing import Any, TypeGuard
 
 _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
 
@@ -34,3 +36,10 @@ def parse_timestamp(text: str) -> float:
 def rfc3339(at: int) -> str:
     """UNIX seconds as RFC 3339 writes them: 2026-01-31T12:00:00Z."""
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def is_date(value: Any) -> TypeGuard[float]:
+    """Whether a claim is a NumericDate: a number (RFC 7519 §2)."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, int) or math.isfinite(value)

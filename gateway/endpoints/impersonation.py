@@ -114,7 +114,14 @@ class Impersonation:
             may_set_cookie=True,
             is_remembered=parent.cookie_until > 0,
             life=parent.life,
-            parent=Parent(key, parent.id, parent.subject, parent.ends_at, parent.cookie),
+            parent=Parent(
+                key,
+                parent.id,
+                parent.subject,
+                parent.ends_at,
+                parent.logged_in_at,
+                parent.cookie,
+            ),
         )
 
 

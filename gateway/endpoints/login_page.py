@@ -45,7 +45,7 @@ class LoginPageEndpoint:
         back = return_paths.safe(request.query.get("return_to", "/"), self.return_origins)
         if pages.wants_page(request):
             return self.page(request, back)
-        shown = {"forms": self.forms, "providers": self._ways(back)}
+        shown = {"forms": self.forms, "providers": self._ways(request, back)}
         fields = {"Cache-Control": "no-store", "Vary": policy.VARY}
         return web.json_response(shown, headers=fields)
 
@@ -70,14 +70,15 @@ class LoginPageEndpoint:
             status,
             forms=self.forms,
             remember=self._remember,
-            providers=self._ways(back),
+            providers=self._ways(request, back),
             back=back,
             failed=failed,
             notice=notice,
         )
 
-    def _ways(self, back: str) -> list[dict[str, str]]:
+    def _ways(self, request: web.Request, back: str) -> list[dict[str, str]]:
+        max_age = return_paths.max_age_in(request.query.get(return_paths.MAX_AGE, ""))
         return [
-            {"name": name, "path": return_paths.login_url(path, back)}
+            {"name": name, "path": return_paths.login_url(path, back, max_age)}
             for name, path in self._providers
         ]

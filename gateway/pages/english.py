@@ -70,6 +70,9 @@ ENGLISH = Texts(
             ),
             _LOG_IN,
         ),
+        "login_too_old": Notice(
+            "Log in once more", "For this page, your login must be more recent."
+        ),
         "cross_site": Notice(
             "This request was blocked",
             "It was sent by another website, so nothing has been changed.",

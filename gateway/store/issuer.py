@@ -101,6 +101,7 @@ class Issuer:
         parent: Parent | None = None,
         life: Life = AS_ALL,
         in_lasting_cookie: bool = False,
+        auth_time: float | None = None,
     ) -> Issued:
         """Issue a session under a new key.
 
@@ -117,6 +118,7 @@ class Issuer:
         parent: the session that impersonates the subject
         life: the session's own timeouts
         in_lasting_cookie: whether the browser keeps its key in a cookie when it closes
+        auth_time: when the user has logged in (UNIX seconds); 0: not known; None: now
         """
         now = time.time()
         key = keys.new_key(secrets.token_bytes(_KEY_BYTES))
@@ -128,7 +130,7 @@ class Issuer:
             renew_before=renew_before,
         )
         if parent is not None:
-            ends = min(ends, parent.ends_at)
+            ends, auth_time = min(ends, parent.ends_at), parent.logged_in_at
             device = replace(device, parent_id=parent.id, impersonator=parent.subject)
         idle = self._lifetimes.idle_of(life) if lasts is None else lasts
         session = Session(
@@ -144,6 +146,8 @@ class Issuer:
             sending=sending,
             csrf=csrf,
             parent="" if parent is None else parent.kept,
+            auth_time="" if auth_time is None else str(int(auth_time)),
+            issued_at=int(now),
             life=life,
             cookie_until=cookie_end(now, idle, ends) if in_lasting_cookie else 0,
         )

@@ -11,6 +11,7 @@ import redis as redis_client
 
 from gateway.core.sessions import records
 from gateway.core.sessions.keys import new_key
+from gateway.core.sessions.session import Parent
 from gateway.store.errors import StoreUnavailable
 from gateway.store.layout import Layout
 from gateway.store.resolved_session import ResolvedSession
@@ -164,3 +165,20 @@ async def test_a_session_that_is_never_idle_ends(url: str) -> None:
         await asyncio.sleep(0.1)
     assert isinstance(await store.resolve(credential(issued)), Unresolved)
     await store.close()
+
+
+async def test_an_impersonation_is_no_login(store: Sessions) -> None:
+    """Its user has proved nothing: it is as old as the login of the session that it began in."""
+    first = await issue(store)
+    parent = Parent(first.key, first.session.id, "alice", first.session.ends_at, logged_in_at=1000)
+    second = await store.issue(
+        token=token_of("bob"),
+        subject="bob",
+        login="backend",
+        device=DEVICE,
+        token_expiry=None,
+        parent=parent,
+    )
+    assert second.session.logged_in_at == 1000
+    assert (await resolved(store, second)).session.logged_in_at == 1000
+    assert (await resolved(store, first)).session.logged_in_at == first.session.issued_at > 1000

@@ -108,6 +108,8 @@ BAD_REFRESH_KEY = Refusal(
 SEVERAL_KEYS = Refusal(
     401, "several_keys", "The cookies hold keys of several people: log in again.", fields=_BAD_KEY
 )
+# The answer names the age (RFC 9470 §3).
+LOGIN_TOO_OLD = Refusal(401, "login_too_old", "This needs a more recent login: log in again.")
 BAD_TOKEN = Refusal(401, "invalid_token", "The token is not valid here.", fields=_BAD_KEY)
 FORBIDDEN = Refusal(403, "forbidden", "The session does not allow this.")
 # The answer names the scopes (RFC 6750 §3.1).

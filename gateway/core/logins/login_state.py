@@ -56,6 +56,7 @@ class LoginState:
     return_to: str = field(repr=False)
     began: int  # UNIX seconds
     is_remembered: bool = False  # the user asks for a session that lasts
+    max_age: int | None = None  # seconds: the provider is to ask unless its login is younger
 
     @property
     def challenge(self) -> str:
@@ -64,14 +65,20 @@ class LoginState:
 
 
 def begin(
-    random: bytes, *, origin: str, return_to: str, now: float, is_remembered: bool = False
+    random: bytes,
+    *,
+    origin: str,
+    return_to: str,
+    now: float,
+    is_remembered: bool = False,
+    max_age: int | None = None,
 ) -> LoginState:
     """The state of a login that begins now.
 
     `random` are `RANDOM_BYTES` fresh random bytes.
     """
     state, nonce, verifier = (_base64url(random[at : at + 32]) for at in (0, 32, 64))
-    return LoginState(state, nonce, verifier, origin, return_to, int(now), is_remembered)
+    return LoginState(state, nonce, verifier, origin, return_to, int(now), is_remembered, max_age)
 
 
 def cookies(
@@ -104,6 +111,8 @@ def _content(pending: LoginState) -> bytes:
     That alone is compressed, because its size must not tell of the secrets beside it.
     """
     kept = [pending.nonce, pending.verifier, pending.origin, pending.began, pending.is_remembered]
+    if pending.max_age is not None:  # the gateways of an earlier version know no more than these
+        kept.append(pending.max_age)
     return json.dumps(kept).encode() + b"\n" + zlib.compress(pending.return_to.encode())
 
 
@@ -124,13 +133,13 @@ def find(
     try:
         raw = base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
         line, _, packed = sealer.open(_key(state), path.encode(), raw).partition(b"\n")
-        nonce, verifier, origin, began, *remembered = json.loads(line)
+        nonce, verifier, origin, began, *asked = json.loads(line)
         return_to = zlib.decompress(packed).decode()
     except (Unsealable, ValueError, zlib.error):
         return None
     if now >= began + LIFETIME:
         return None
-    return LoginState(state, nonce, verifier, origin, return_to, began, *remembered)
+    return LoginState(state, nonce, verifier, origin, return_to, began, *asked)
 
 
 def ended(cookies: Collection[str], state: str, like: KeyCookie) -> list[str]:

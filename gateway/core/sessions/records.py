@@ -108,6 +108,7 @@ class Records:
         own, texts, seal = parts(record)
         content = self._sealer.open(key, _beside(session_id, own, texts), seal)
         session = load_session(session_id, texts.split(b"\n", 2)[2].decode(), content)
+        session.issued_at = _HEAD.unpack_from(record)[2]
         if own:
             session.life, session.cookie_until = _read_own(own)
         return session

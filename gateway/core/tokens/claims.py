@@ -6,12 +6,11 @@ Verifying a token is its backend's task, unless config.yaml asks for it (see `ve
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.core import json_text
+from gateway.core import json_text, timestamps
 from gateway.core.sessions import claim_names, subjects
 from gateway.core.tokens import jwt_text
 
@@ -82,7 +81,7 @@ def claims_of(payload: Mapping[str, Any], now: float) -> Claims:
     expires = payload.get("exp")
     if expires is None:
         return Claims(payload, None)
-    if not is_date(expires):
+    if not timestamps.is_date(expires):
         raise BadToken("exp_is_no_number")
     if expires <= now:
         raise BadToken("expired")
@@ -102,10 +101,3 @@ def token_kind(token: str, payload: Mapping[str, Any]) -> tuple[object, object, 
 def _decoded(part: str) -> bytes:
     """Base64url without its padding (RFC 7515 §2)."""
     return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
-
-
-def is_date(value: Any) -> bool:
-    """Whether a claim is a NumericDate: a number (RFC 7519 §2)."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return isinstance(value, int) or math.isfinite(value)

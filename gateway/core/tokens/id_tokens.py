@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from gateway.core.tokens import claims, jwt_text
+from gateway.core import timestamps
+from gateway.core.tokens import jwt_text
 from gateway.core.tokens.claims import NotVerified
 
 # The digest of `at_hash`, by the end of the algorithm's name (Core §3.1.3.6). EdDSA is Ed25519
@@ -29,6 +30,9 @@ _LOGOUT_TYPES = ("logout+jwt", "jwt")
 # long.
 LOGOUT_LIFE = 600.0
 
+# A later time counts as this. A float holds every integer below it.
+_FOREVER = 2**53
+
 # In characters, of `sid`, `sub` and `jti`, which are stored.
 _MAX_NAME = 1024
 
@@ -40,7 +44,7 @@ def check_id_token(
 
     The latter only if it has an `at_hash`. Raises `NotVerified`.
     """
-    if not claims.is_date(payload.get("iat")):
+    if not timestamps.is_date(payload.get("iat")):
         raise NotVerified("no_iat")
     audience, party = payload.get("aud"), payload.get("azp")
     alone = not isinstance(audience, list) or len(audience) == 1
@@ -59,6 +63,27 @@ def check_nonce(payload: Mapping[str, Any], nonce: str) -> None:
     """Check that an ID token has the request's nonce. Raises `NotVerified`."""
     if not _is_same(payload.get("nonce"), nonce):
         raise NotVerified("wrong_nonce")
+
+
+def login_time(payload: Mapping[str, Any]) -> float | None:
+    """When the user has logged in at the provider (UNIX seconds), if it says so."""
+    said = payload.get("auth_time")
+    return float(min(said, _FOREVER)) if timestamps.is_date(said) and said >= 0 else None
+
+
+def check_login_time(payload: Mapping[str, Any], earliest: float) -> None:
+    """Check that the user has logged in not before a time. Raises `NotVerified`.
+
+    A provider that was asked with `max_age` says when (Core §2), and the browser may have left out
+    what it was to ask with.
+
+    earliest: UNIX seconds by the provider's clock
+    """
+    at = login_time(payload)
+    if at is None:
+        raise NotVerified("no_auth_time")
+    if at < earliest:
+        raise NotVerified("not_logged_in_again")
 
 
 def session_names(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -89,7 +114,7 @@ def read_logout_token(
     if "nonce" in payload:
         raise NotVerified("nonce")  # it is an ID token, which browsers and other clients may have
     issued = payload.get("iat")
-    if not isinstance(issued, int | float) or not claims.is_date(issued):
+    if not timestamps.is_date(issued):
         raise NotVerified("no_iat")
     if issued < now - leeway - LOGOUT_LIFE:
         raise NotVerified("too_old")

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import jwt
 
-from gateway.core import json_text
+from gateway.core import json_text, timestamps
 from gateway.core.tokens import claims, jwt_text
 from gateway.core.tokens.claims import MAX_TOKEN, BadToken, Claims, NotVerified
 from gateway.core.tokens.verifying_keys import Algorithm, VerifyingKey
@@ -117,7 +117,7 @@ def _check_times(payload: dict[str, Any], rules: Rules, now: float) -> None:
         begins = payload.get(name)
         if begins is None:
             continue
-        if not claims.is_date(begins):
+        if not timestamps.is_date(begins):
             raise NotVerified(f"{name}_is_no_number")
         if begins > now + rules.leeway:
             raise NotVerified("not_yet_valid")

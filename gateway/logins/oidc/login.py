@@ -86,12 +86,12 @@ class OidcLogin(Login):
     async def __call__(self, attempt: Attempt) -> Reply:
         """Send a browser to the provider. Raises `LoginRefused`."""
         config, like = self._config, _cookie(attempt)
-        back = _return_place(attempt.query, self._return_origins)
+        back, max_age = _asked(attempt.query, self._return_origins)
         with reporting_failures(self._sessions, attempt):
             try:
                 metadata = await self._provider.metadata()
             except BackendFailed as failed:
-                again = return_paths.login_url(config.path, back)
+                again = return_paths.login_url(config.path, back, max_age)
                 raise LoginRefused(failed.refusal, again=again) from None
         pending = login_state.begin(
             secrets.token_bytes(login_state.RANDOM_BYTES),
@@ -99,6 +99,7 @@ class OidcLogin(Login):
             return_to=back,
             now=time.time(),
             is_remembered=attempt.is_remembered,
+            max_age=max_age,
         )
         random = secrets.token_bytes(NONCE_BYTES)
         taken = login_state.cookies(pending, config.path, like, self._sessions.sealer, random)
@@ -108,9 +109,12 @@ class OidcLogin(Login):
     def _authorization_url(self, metadata: Metadata, pending: LoginState) -> str:
         """The authorization request.
 
-        OpenID Connect Core 1.0 §3.1.2.1, RFC 7636 §4.3.
+        OpenID Connect Core 1.0 §3.1.2.1, RFC 7636 §4.3. Where a login may not be old, the provider
+        is to ask the user again, whatever session it has.
         """
-        config = self._config
+        config, again = self._config, {}
+        if pending.max_age is not None:
+            again = {"prompt": "login", "max_age": str(pending.max_age)}
         return authorization_code.with_parameters(
             metadata.authorization_endpoint,
             {
@@ -123,6 +127,7 @@ class OidcLogin(Login):
                 "nonce": pending.nonce,
                 "code_challenge": pending.challenge,
                 "code_challenge_method": "S256",
+                **again,
             },
         )
 
@@ -138,7 +143,9 @@ class OidcLogin(Login):
             try:
                 return await self._finish(attempt, pending)
             except BackendFailed as failed:
-                again = return_paths.login_url(self._config.path, pending.return_to)
+                again = return_paths.login_url(
+                    self._config.path, pending.return_to, pending.max_age
+                )
                 ended = login_state.ended(attempt.login_states, pending.state, _cookie(attempt))
                 raise LoginRefused(failed.refusal, again=again, cookies=ended) from None
 
@@ -183,6 +190,7 @@ class OidcLogin(Login):
             ],
             life=_lives.life_of(self._config, remembered=pending.is_remembered),
             in_lasting_cookie=pending.is_remembered,
+            auth_time=id_tokens.login_time(claims.payload) or 0,
         )
         report(self._sessions, "login", attempt, issued.session)
         like = _cookie(attempt)
@@ -224,6 +232,8 @@ class OidcLogin(Login):
             claims = await self._provider.id_claims(tokens.id_token, tokens.access_token)
             id_tokens.check_nonce(claims.payload, pending.nonce)
             now, skew = time.time(), self._sessions.skew
+            if pending.max_age is not None:
+                id_tokens.check_login_time(claims.payload, now - pending.max_age - skew)
             token, expiry = token_response.token_of(
                 tokens, self._config.token, claims, now=now, skew=skew
             )
@@ -292,13 +302,17 @@ def _cookie(attempt: Attempt) -> KeyCookie:
     return attempt.cookie
 
 
-def _return_place(query: str, origins: Collection[str]) -> str:
-    """Where the browser goes afterwards: a path, or to an allowed origin."""
+def _asked(query: str, origins: Collection[str]) -> tuple[str, int | None]:
+    """Where the browser goes afterwards, and how old the login may be (seconds).
+
+    The place is a path, or at an allowed origin.
+    """
     try:
         given = parse_qs(query.removeprefix("?"), max_num_fields=_MAX_PARAMETERS)
     except ValueError:
-        return "/"
-    return return_paths.safe(given.get("return_to", ["/"])[0], origins)
+        return "/", None
+    back = return_paths.safe(given.get("return_to", ["/"])[0], origins)
+    return back, return_paths.max_age_in(given.get(return_paths.MAX_AGE, [""])[0])
 
 
 def _refusal_of(error: str) -> Refusal:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.core.http import negotiation, origins, return_paths
+from gateway.core.http import negotiation, origins, refusals, return_paths
 from gateway.core.http.cors import Policy
 from gateway.core.http.routing import Methods
 from gateway.relay.http1.request_head import SAFE_METHODS, RequestHead
@@ -92,19 +92,28 @@ def refusal_for_caller(refused: Refused, head: RequestHead, route: Route) -> Ref
     ):
         looks = head.method in (b"GET", b"HEAD")
         back = (head.path + head.query).decode("ascii") if looks else "/"
-        location = return_paths.login_url(page, return_paths.safe(back))
+        location = return_paths.login_url(page, return_paths.safe(back), _max_age(refused, route))
         described = head.description
         fields = {"Location": described.site + location if described else location}
         fields["Cache-Control"] = "no-store"
         if described is None or described.redirects:
             return Answered(_SEE_OTHER, fields, refused.event)
         refused.fields |= fields
-    if status == _UNAUTHENTICATED and route.access.asks_for_basic and not _is_browser(head):
+    asks = route.access.asks_for_basic and refused.refusal is not refusals.LOGIN_TOO_OLD
+    if status == _UNAUTHENTICATED and asks and not _is_browser(head):
         challenge = refused.refusal.fields.get("WWW-Authenticate", "")
         refused.fields["WWW-Authenticate"] = f"{challenge}, {_BASIC_CHALLENGE}"
     if route.access.cors is not None:
         refused.fields |= cors_fields(head, route.access.cors)
     return refused
+
+
+def _max_age(refused: Refused, route: Route) -> int | None:
+    """How old a login may be (seconds), if the session's is too old for the route."""
+    requires = route.access.requires
+    if refused.refusal is not refusals.LOGIN_TOO_OLD or requires is None:
+        return None
+    return None if requires.max_age is None else int(requires.max_age)
 
 
 def _is_browser(head: RequestHead) -> bool:

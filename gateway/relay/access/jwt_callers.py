@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from gateway.core.sessions.realms import NoRealm, Realm
 from gateway.core.sessions.session import Session, Token
+from gateway.core.timestamps import is_date
 from gateway.core.tokens.claims import BadToken, Claims
 from gateway.outbound.token_readers import ReadToken
 from gateway.store.resolved_session import ResolvedSession
@@ -65,6 +66,8 @@ class JwtCallers:
             login="",
             ends_at=expires,
             expires_at=expires,
+            # Only its `auth_time` tells of a login.
+            issued_at=int(time.time()) if is_date(claims.payload.get("auth_time")) else 0,
             _claims=claims.payload,
         )
         until = min(time.time() + _REMEMBERED_SECONDS, expires)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ class Requirements:
     condition: Condition  # of the claims, without the scopes
     scopes: Condition | None = None
     scope_challenge: Mapping[str, str] | None = None  # for a session that lacks scopes
+    max_age: float | None = None  # of the login, in seconds
 
     @classmethod
     def of(cls, options: RouteAccess, config: Config) -> Requirements | None:
@@ -38,8 +40,9 @@ class Requirements:
             parts.append(condition(required, config.require_from, with_scopes=False))
             if required.scopes is not None:
                 scopes = scopes_condition(required.scopes, config.require_from)
-                challenge = _challenge((*required.scopes.all, *required.scopes.any))
-        found = cls(conditions.all_of(parts), scopes, challenge)
+                challenge = _scope_challenge((*required.scopes.all, *required.scopes.any))
+        max_age = None if required is None else required.max_age
+        found = cls(conditions.all_of(parts), scopes, challenge, max_age)
         return None if found == cls(NOTHING) else found
 
     def check(self, session: Session) -> None:
@@ -48,10 +51,14 @@ class Requirements:
             raise Refused(refusals.FORBIDDEN)
         if self.scopes is not None and not self.scopes.is_met(session):
             raise Refused(refusals.INSUFFICIENT_SCOPE, self.scope_challenge)
+        if self.max_age is not None and session.logged_in_at < time.time() - self.max_age:
+            raise Refused(refusals.LOGIN_TOO_OLD, _login_challenge(self.max_age))
 
     def imply(self, other: Requirements) -> bool:
         """Whether each session that meets these meets the other ones."""
-        return conditions.implies(self._all, other._all)
+        return conditions.implies(self._all, other._all) and (
+            other.max_age is None or (self.max_age is not None and self.max_age <= other.max_age)
+        )
 
     @property
     def _all(self) -> Condition:
@@ -59,7 +66,14 @@ class Requirements:
         return conditions.all_of(parts)
 
 
-def _challenge(scopes: tuple[str, ...]) -> dict[str, str]:
+def _scope_challenge(scopes: tuple[str, ...]) -> dict[str, str]:
     """What a token lacks (RFC 6750 §3.1)."""
     challenge = f'Bearer realm="latchkey", error="insufficient_scope", scope="{" ".join(scopes)}"'
     return {"WWW-Authenticate": challenge}
+
+
+def _login_challenge(max_age: float) -> dict[str, str]:
+    """How old the login may be (RFC 9470 §3)."""
+    challenge = 'Bearer realm="latchkey", error="insufficient_user_authentication", '
+    challenge += 'error_description="A more recent login is needed", '
+    return {"WWW-Authenticate": f'{challenge}max_age="{int(max_age)}"'}

@@ -1,5 +1,6 @@
 """`kind: oidc` with a provider that does as it should: what it is asked, and what comes of it."""
 
+import time
 from secrets import token_urlsafe
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -374,3 +375,40 @@ async def test_a_browser_asks_to_be_remembered_when_it_leaves(
         [line] = [line for line in headers.getall("Set-Cookie") if line.startswith("latchkey=")]
         assert ("; Max-Age=" in line) == lasts
         assert (await visitor.session()).life.idle_timeout == (8 * 86400 if lasts else 0)
+
+
+async def test_the_provider_is_to_ask_again(place: World, provider: FaultyProvider) -> None:
+    """Where a login may not be old: it is asked so, and it says when the user has logged in."""
+    now = int(time.time())
+    visitor = Visitor(place)
+    asked = await visitor.begin(provider, "/login/id?max_age=600&return_to=/pay")
+    assert (asked["prompt"], asked["max_age"]) == ("login", "600")
+    provider.claims["auth_time"] = now - 60
+    status, headers, _ = await visitor.come_back(provider, asked)
+    assert (status, headers["Location"]) == (303, "/pay")
+    assert (await visitor.session()).logged_in_at == now - 60
+
+
+@pytest.mark.parametrize("age", [None, 3600, "now"])
+async def test_an_old_login_at_the_provider_does_not_count(
+    place: World, provider: FaultyProvider, age: int | str | None
+) -> None:
+    """The browser may have left out what the provider was to be asked with; it is sent nowhere."""
+    at = int(time.time()) - age if isinstance(age, int) else age
+    provider.claims |= {} if at is None else {"auth_time": at}
+    visitor = Visitor(place)
+    asked = await visitor.begin(provider, "/login/id?max_age=600&return_to=/pay")
+    status, headers, _ = await visitor.come_back(provider, asked)
+    assert (status, "Location" in headers) == (502, False)
+    assert not [value for value in visitor.cookies.values() if value.startswith("lk_")]
+    await visitor.log_in(provider)  # an ordinary login may be as old as it is
+    known = at if isinstance(at, int) else 0
+    assert (await visitor.session()).logged_in_at == known
+
+
+@pytest.mark.parametrize("said", ["", "x", "-1", "1e3", "9999999999"])
+async def test_what_is_no_age_is_not_sent_on(
+    place: World, provider: FaultyProvider, said: str
+) -> None:
+    asked = await Visitor(place).begin(provider, f"/login/id?max_age={said}")
+    assert not asked.keys() & {"prompt", "max_age"}
