@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gateway.config.complaints import suggest
 from gateway.config.document import Document, Where
+from gateway.config.limit_checks import check_limits
 from gateway.config.login_places import login_of_route, served_methods
 from gateway.config.model import Config
 from gateway.config.path_checks import check_paths
@@ -53,6 +54,7 @@ def check(config: Config, document: Document) -> list[Problem]:
         *_login_choices(config, document),
         *_login_files(config, document),
         *check_realms(config, document),
+        *check_limits(config, document),
     ]
 
 

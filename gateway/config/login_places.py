@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from gateway.config.own_tokens import JWKS_PATH
 from gateway.core.http import path_shapes
 from gateway.core.logins import carriers
 from gateway.core.logins.token_places import TokenPlace
@@ -85,6 +86,19 @@ def refresh_paths(config: Config) -> list[LoginPath]:
     """The paths at which frontends refresh. Several logins may share one."""
     paths = [login.refresh_path for login in config.login]
     return list({path.path: path for path in paths if path is not None}.values())
+
+
+def endpoint_paths(config: Config) -> list[str]:
+    """The paths and prefixes of the endpoints, which come before all routes."""
+    listed = config.sessions.path
+    below = [] if listed is None else [listed, f"{listed}/*"]
+    shown = [] if config.signing is None else [JWKS_PATH]
+    chosen = [] if config.pages.login is None else [config.pages.login]
+    whoami = [] if config.whoami is None else [config.whoami.path]
+    logins = [path.path for login in config.login for path in login.paths]
+    logins += [path.path for path in refresh_paths(config) if path.path not in logins]
+    logouts = dict.fromkeys(logout.path for logout in config.logout if logout.path not in logins)
+    return [*logins, *chosen, *whoami, *logouts, *below, *shown]
 
 
 def taken_paths(config: Config) -> set[str]:

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from gateway.config.base import Model, Shorthand
+from gateway.config.limit_sections import LimitList, LimitName, RateLimit
 from gateway.config.login_sections import Guessing
 from gateway.config.logins import AnyLogin
 from gateway.config.require_sections import RequireFrom
@@ -147,6 +148,7 @@ class Upstream(Shorthand):
     upstream_idle: Annotated[Duration, Field(gt=0)] | None = None
     lenient: bool = False
     send_token: TokenSendingText = AUTO
+    limits: LimitList = ()
     tls: UpstreamTls = UpstreamTls()
 
 
@@ -314,6 +316,8 @@ class Config(Model):
     require_from: RequireFrom = RequireFrom()
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
+    rate_limits: dict[LimitName, RateLimit] = {}
+    endpoint_limits: dict[ExactPath, LimitList] = {}
     trusted_proxies: Networks = ()
     verify: ForwardAuth | None = None
     identity: dict[FieldName, IdentityField] = {"X-User-Id": IdentityField(claim="sub")}

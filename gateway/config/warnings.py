@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gateway.config.document import Document, Where
+from gateway.config.limit_checks import limit_warnings
 from gateway.config.login_places import logins_with_jwt_keys
 from gateway.config.login_sections import LoginSection, Remember
 from gateway.config.model import Config, SessionSettings
@@ -69,6 +70,7 @@ def warnings(config: Config, document: Document) -> list[Problem]:
             *_tokens_in_queries(config, document),
             *_keys_in_queries(config, document),
             *realm_warnings(config, document),
+            *limit_warnings(config, document),
         ]
     )
 

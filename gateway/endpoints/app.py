@@ -61,19 +61,6 @@ _ADDED_BY_RELAY = 65536
 _FIELDS_BY_RELAY = 64
 
 
-def paths(config: Config) -> list[str]:
-    """The paths and prefixes of the endpoints, which come before all routes."""
-    listed = config.sessions.path
-    below = [] if listed is None else [listed, f"{listed}/*"]
-    shown = [] if config.signing is None else [JWKS_PATH]
-    chosen = [] if config.pages.login is None else [config.pages.login]
-    whoami = [] if config.whoami is None else [config.whoami.path]
-    logins = [path.path for login in config.login for path in login.paths]
-    logins += [path.path for path in refresh_paths(config) if path.path not in logins]
-    logouts = dict.fromkeys(logout.path for logout in config.logout if logout.path not in logins)
-    return [*logins, *chosen, *whoami, *logouts, *below, *shown]
-
-
 def build(
     config: Config, sessions: Sessions, calls: Backends, refused: Callable[[Refusal], None]
 ) -> web.Application:

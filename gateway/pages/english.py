@@ -94,6 +94,10 @@ ENGLISH = Texts(
             "Too many logins have failed",
             "Please wait a little before you try again.",
         ),
+        "rate_limited": Notice(
+            "Too many requests",
+            "You have sent many requests in a short time. Please wait a moment, then try again.",
+        ),
         **dict.fromkeys(("forbidden", "insufficient_scope"), _FORBIDDEN),
         "bad_login": Notice("Something is missing", "Enter your user name and your password."),
         "wrong_login": Notice(

@@ -94,6 +94,10 @@ KOREAN = Texts(
             "로그인에 너무 많이 실패했습니다",
             "잠시 기다린 후 다시 시도해 주세요.",
         ),
+        "rate_limited": Notice(
+            "요청이 너무 많습니다",
+            "짧은 시간에 요청을 너무 많이 보냈습니다. 잠시 기다린 후 다시 시도해 주세요.",
+        ),
         **dict.fromkeys(("forbidden", "insufficient_scope"), _FORBIDDEN),
         "bad_login": Notice(
             "입력하지 않은 항목이 있습니다", "사용자 이름과 비밀번호를 입력해 주세요."

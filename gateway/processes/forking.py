@@ -128,6 +128,7 @@ class Forker:
                 metrics=self.slots.folder,
                 slot=slot,
                 link=end,
+                buckets=generation.buckets,
             )
         )
 

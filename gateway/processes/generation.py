@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import mmap
 import os
 import signal
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gateway.config.limit_places import rate_limits
+from gateway.core.http import token_buckets
 from gateway.processes.listeners import Listeners
 from gateway.processes.worker_link import Order, SupervisorEnd
 
@@ -40,6 +43,11 @@ class Generation:
     store_url: str = ""
     workers: dict[int, Worker] = field(default_factory=dict)
     deadline: float = math.inf  # for all of them to serve, or to have ended (monotonic s)
+    buckets: memoryview | None = field(init=False)  # of rate limits; the workers share them
+
+    def __post_init__(self) -> None:
+        size = len(rate_limits(self.config)) * token_buckets.BYTES
+        self.buckets = memoryview(mmap.mmap(-1, size)) if size else None
 
     def order(self, order: Order) -> None:
         """Send an order to all workers.

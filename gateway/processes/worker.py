@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import uvloop
 from aiohttp import web
 
-from gateway.config.login_places import shaped_paths
+from gateway.config.login_places import endpoint_paths, shaped_paths
 from gateway.core.http.addresses import BACKLOG
 from gateway.core.sessions.identity_headers import IdentityHeaders
 from gateway.endpoints import admin, app
@@ -60,6 +60,7 @@ class Assignment:
     metrics: str  # the folder that all workers of a gateway share
     slot: int  # its slot in that folder
     link: WorkerEnd  # to the supervisor
+    buckets: memoryview | None = None  # of rate limits, which all workers share
 
 
 def main(assignment: Assignment) -> None:
@@ -107,12 +108,13 @@ async def _serve(assignment: Assignment) -> None:
             config,
             sessions=sessions,
             key_sets=calls.key_sets,
-            endpoints={path: _in_process(endpoints) for path in app.paths(config)},
+            endpoints={path: _in_process(endpoints) for path in endpoint_paths(config)},
             captures=_in_process(endpoints),
             render=render,
             record_sinks=[requests_log, RequestCounts(metrics.traffic.publish)],
             metrics=metrics,
             instance=assignment.instance,
+            buckets=assignment.buckets,
         )
         health = web.AppRunner(
             admin.build_admin(

@@ -18,13 +18,16 @@ class Refused(Exception):
         refusal: Refusal,
         fields: Mapping[str, str] | None = None,
         event: Event | None = None,
+        cause: str = "",
     ) -> None:
         """Name the refusal.
 
         fields: more fields of the answer
         event: for the audit log, if a presented key was refused
+        cause: for the access log: the setting by which it was refused
         """
         super().__init__(refusal.reason)
+        self.cause = cause
         self.refusal = refusal
         self.fields = dict(fields or {})
         self.event = event

@@ -43,6 +43,11 @@ class Layout:
         """The prefix of all counts of failed logins, before a colon."""
         return f"{self.prefix}f"
 
+    @property
+    def limits(self) -> str:
+        """The prefix of all counts of shared rate limits, before a colon."""
+        return f"{self.prefix}l"
+
     def known(self, digest: str) -> str:
         """The mark that a network has logged in to an account, until it expires."""
         return f"{self.prefix}k:{digest}"

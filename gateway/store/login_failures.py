@@ -32,9 +32,9 @@ from gateway.core.http.networks import network, site
 from gateway.core.logins.throttle_keys import HIDDEN
 from gateway.core.sessions.sealing import Sealer
 from gateway.store.errors import bounded
-from gateway.store.failure_counts import FailureCounts
 from gateway.store.layout import Layout
 from gateway.store.servers.topology import Client
+from gateway.store.shared_counts import SharedCounts
 
 if TYPE_CHECKING:
     from gateway.config.login_sections import Guessing
@@ -115,7 +115,7 @@ class LoginFailures:
     def __init__(self, client: Client, layout: Layout, sealer: Sealer, timeout: float) -> None:
         """`timeout` bounds an attempt's wait for the store (seconds)."""
         self._client = client
-        self._counts = FailureCounts(client, layout.failures)
+        self._counts = SharedCounts(client, layout.failures)
         self._layout = layout
         self._digest = sealer.digest
         self._timeout = timeout

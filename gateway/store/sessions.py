@@ -34,6 +34,7 @@ from gateway.store.revocations import Revocations
 from gateway.store.revoker import Revoker
 from gateway.store.servers.connect import access, connect
 from gateway.store.servers.topology import Topology
+from gateway.store.shared_limits import SharedLimits
 from gateway.store.temporary_tokens import TemporaryTokens
 from gateway.store.token_updates import TokenWriter
 from gateway.store.tracking import Tracking
@@ -145,6 +146,9 @@ class Sessions:
             timeout,
             on_follow=revocations.repeat,
             on_loss=reader.reconnect,
+        )
+        self.shared_limits = SharedLimits(
+            client, layout, sealer, timeout, self._tracking.ready.is_set
         )
         resolver = Resolver(
             near=near,

@@ -72,7 +72,9 @@ def answer_to(method: bytes = b"GET", *, minor: bytes = b"1") -> tuple[Delivery,
         in_process=False,
         watch=UNWATCHED,
     )
-    forward: Any = SimpleNamespace(route=route, entry=SimpleNamespace(token=b"the-token"))
+    forward: Any = SimpleNamespace(
+        route=route, entry=SimpleNamespace(token=b"the-token"), answer_lines=b""
+    )
     upstream: Any = SimpleNamespace(deadline=0.0)
     return Delivery(exchange, forward, upstream), exchange  # type: ignore[arg-type]
 

@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config.load import load
+from gateway.core.http.rates import Rate
 from gateway.observe.metrics import Metrics
 from gateway.relay.access.route import Auth, Route
 from gateway.relay.loop.deadlines import Clock
 from gateway.relay.loop.write_batch import WriteBatch
+from gateway.relay.setup.limits import LimitBuilder
 from gateway.relay.setup.pools import PoolBuilder
 from gateway.relay.setup.routes import RouteBuilder
 from gateway.relay.setup.settings import settings_of
+from gateway.store.shared_limits import SharedLimit
 from tests.support.configs import write
 
 CONFIG = """
@@ -39,7 +42,11 @@ async def build(folder: Path) -> tuple[list[Route], PoolBuilder, Any]:
     async def connect(_factory: object) -> object:
         raise AssertionError("nothing is sent")
 
-    routes = RouteBuilder(config, pools, connect, Metrics("", 0))
+    def share(_name: str, _rate: Rate) -> SharedLimit:
+        raise AssertionError("no limit is shared")
+
+    limits = LimitBuilder(config, None, share)
+    routes = RouteBuilder(config, pools, connect, Metrics("", 0), limits)
     built = [routes.route(number, rule) for number, rule in enumerate(config.routes)]
     return [*built, routes.endpoint("/login", connect)], pools, settings
 

@@ -33,15 +33,18 @@ class Policy:
     max_age: int  # browsers remember the answer to a preflight for so long (seconds)
 
     @classmethod
-    def of(cls, section: Any) -> Policy | None:
-        """The policy of a section of config.yaml; None without a section."""
+    def of(cls, section: Any, exposed: tuple[str, ...] = ()) -> Policy | None:
+        """The policy of a section of config.yaml; None without a section.
+
+        exposed: fields of the gateway that pages may read as well
+        """
         if section is None:
             return None
         return cls(
             frozenset(section.origins),
             section.methods,
             section.headers,
-            section.exposed,
+            tuple(dict.fromkeys((*section.exposed, *exposed))),
             section.credentials,
             int(section.max_age),
         )

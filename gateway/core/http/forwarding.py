@@ -71,8 +71,9 @@ class Trusted:
         self._unix = "unix" in known
         # Most requests come by the same few proxies.
         self.includes: Callable[[str], bool] = lru_cache(_MAX_REMEMBERED)(self._includes)
+        self.client_network: Callable[[str], str] = lru_cache(_MAX_REMEMBERED)(self._client_network)
 
-    def client_network(self, address: str) -> str:
+    def _client_network(self, address: str) -> str:
         """The network of one client around an address (see `networks.network`).
 
         "" if the text is not an address, or if it is that of a proxy, which names no client.

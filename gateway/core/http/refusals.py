@@ -160,6 +160,7 @@ TOO_MANY_AT_ONCE = Refusal(
     "Too many logins at once: wait for the others to end.",
     fields={"Retry-After": "1"},
 )
+RATE_LIMITED = Refusal(429, "rate_limited", "Too many requests: wait before the next one.")
 HEAD_TOO_LARGE = Refusal(431, "head_too_large", "The request's header section is over the limit.")
 UNKNOWN_CODING = Refusal(501, "unknown_coding", "Only the transfer coding 'chunked' is known.")
 UNKNOWN_METHOD = Refusal(501, "unknown_method", "The gateway itself does not know this method.")

@@ -48,6 +48,7 @@ class Forward:
     head: bytes  # for the upstream
     ends: tuple[str, ...] = ()  # ids of the sessions that end before the request goes on
     answer: Answered | Refusal | None = None  # given in place of an upstream's
+    answer_lines: bytes = b""  # the gateway's own, about limits
 
 
 class Decider:
@@ -87,7 +88,8 @@ class Decider:
         If a proxy asks about a request, the described request goes through the phases. There is
         nothing to prepare then, as the proxy itself sends it on.
         """
-        asked = route = self._match(head)
+        source, asked = head, self._match(head)
+        route, taken = asked, None
         if asked.verifies:
             head.described = self._verify_endpoint.described_request(head, asked, peer)
             head = head.described
@@ -96,6 +98,9 @@ class Decider:
             keys_aside.take(route, head)
         try:
             admission.admit(route, head, peer, self._load)
+            limits = route.action.limits
+            if limits is not None:
+                taken = await limits.admit(source, peer)
             entry = None
             if route.identifies and head.presented_key is not None:
                 entry = self._near.get(head.presented_key, time.time())
@@ -104,6 +109,8 @@ class Decider:
                 elif head.cookie is not None and not self._cookies.have(head, peer):
                     self._finder.refuse(route, head, peer, "untrusted_cookie")
                     entry = None
+            if taken is not None and limits is not None:
+                await limits.admit_caller(taken, source, peer, entry)
             if entry is None or route.access.requires is not None or head.cookie is not None:
                 authorization.authorise(head, route, entry, peer)
             ends: tuple[str, ...] = ()
@@ -126,7 +133,10 @@ class Decider:
         if route.pool is None:
             return Forward(route, entry, b"", ends, refusals.NO_ROUTE)
         prepared = upstream_request.request_head(head, route, entry, peer, own_id)
-        return Forward(route, entry, prepared, ends)
+        forward = Forward(route, entry, prepared, ends)
+        if taken is not None and limits is not None:
+            forward.answer_lines = limits.lines(taken)
+        return forward
 
     async def decide_again(
         self, forward: Forward, head: RequestHead, peer: Peer, own_id: bytes, *, renew: bool
@@ -147,9 +157,8 @@ class Decider:
             return None
         if route.action.token is not None:
             entry = _with_route_token(route, entry)
-        return Forward(
-            route, entry, upstream_request.request_head(head, route, entry, peer, own_id)
-        )
+        prepared = upstream_request.request_head(head, route, entry, peer, own_id)
+        return Forward(route, entry, prepared, answer_lines=forward.answer_lines)
 
     def _match(self, head: RequestHead) -> Route:
         """The route of a request. Raises `Refused` or `Answered`."""

@@ -53,6 +53,8 @@ class Peer:
 
         "" if it cannot be told from other clients.
         """
+        if not self.trusted or not head.forwarding:
+            return self.own_network
         return self._proxies.client_network(self.client(head).address)
 
     @property

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from gateway.config.limit_places import exposed_fields
 from gateway.config.token_places import key_schemes
 from gateway.core.http import paths
 from gateway.core.http.cors import Policy
 from gateway.core.http.paths import BackendPaths
 from gateway.core.logins.token_sending import TokenSending
+from gateway.relay.access.limits import RouteLimits, limits_of_all
 from gateway.relay.access.requirements import Requirements
 from gateway.relay.access.route_tokens import RouteTokens
 from gateway.relay.access.token_watch import UNWATCHED, TokenWatch
@@ -102,7 +104,7 @@ class Access:
             login_page=None if options.on_unauthenticated == "401" else config.login_page,
             sends_all_to_login=options.on_unauthenticated == "login",
             asks_for_basic="basic" in map(str.lower, key_schemes(config)),
-            cors=Policy.of(options.cors or config.cors),
+            cors=Policy.of(options.cors or config.cors, exposed_fields(config)),
         )
 
     def is_as_strict_as(self, other: Access) -> bool:
@@ -146,6 +148,7 @@ class Action:
     request_body_idle: float = 30.0  # seconds without a piece of a request's body
     streams: bool = False  # its answers are event streams, whatever their type
     body_limit: int = 2**63  # bytes
+    limits: RouteLimits | None = None  # how many requests a client may send
 
     @classmethod
     def of(cls, options: RouteAction, config: Config) -> Action:
@@ -203,6 +206,7 @@ class Action:
             keeps_no_pages=any(other.keeps_no_pages for other in others),
             extends_session=all(other.extends_session for other in others),
             body_limit=min(other.body_limit for other in others),
+            limits=limits_of_all([other.limits for other in others]),
         )
 
 

@@ -55,6 +55,7 @@ def final_head(
         b"HTTP/1.1 %d%b\r\n" % (response.status, response.reason),
         _passed_lines(response, request, forward),
         framing,
+        forward.answer_lines,
         b"Via: 1.1 latchkey\r\nX-Request-Id: ",
         request_id,
         b"\r\n",

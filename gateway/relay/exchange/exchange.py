@@ -68,7 +68,7 @@ class Exchange:
     has_interim = False  # the upstream has answered with a 1xx
     has_sought_token = False  # for one that the upstream refused
     reason = ""  # of a refusal or of a cut
-    cause = ""  # what the upstream did wrong
+    cause = ""  # what the upstream did wrong, or the setting by which the gateway refused
     stopped_at = b""  # the label of the route where it was refused or answered
     unreached_server: Server | None = None
 
@@ -163,6 +163,7 @@ class Exchange:
             self.stopped_at = outcome.route
         if isinstance(outcome, Refused):
             self._report(outcome.event)
+            self.cause = outcome.cause
             self.fail(outcome.refusal, outcome.fields)
         elif isinstance(outcome, Answered):
             self._report(outcome.event)

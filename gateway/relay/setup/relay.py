@@ -40,6 +40,7 @@ from gateway.relay.logouts.session_ender import SessionEnder
 from gateway.relay.loop.deadlines import Clock
 from gateway.relay.loop.write_batch import WriteBatch
 from gateway.relay.server import Relay
+from gateway.relay.setup.limits import LimitBuilder
 from gateway.relay.setup.pools import PoolBuilder
 from gateway.relay.setup.routes import RouteBuilder
 from gateway.relay.setup.settings import settings_of
@@ -65,6 +66,7 @@ def build_relay(
     record_sinks: Sequence[RecordSink],
     metrics: Metrics,
     instance: str,
+    buckets: memoryview | None = None,
 ) -> Relay:
     """Build a relay from config.yaml, in the running event loop.
 
@@ -74,6 +76,7 @@ def build_relay(
     record_sinks: take note of each request
     metrics: its methods count what the parts of the relay tell them
     instance: the gateway's name in `Via`, by which it finds loops
+    buckets: of rate limits, which all workers share; None if there is one worker
     """
     loop, settings = asyncio.get_running_loop(), settings_of(config)
     clients: set[ClientConnection] = set()
@@ -97,7 +100,8 @@ def build_relay(
     )
     load = _load(config, clients)
     cookies = _trusted_cookies(config)
-    routes = RouteBuilder(config, pools, captures, metrics)
+    limits = LimitBuilder(config, buckets, sessions.shared_limits.limit)
+    routes = RouteBuilder(config, pools, captures, metrics, limits)
     decider = Decider(
         _route_table(config, routes, endpoints, verify_endpoint),
         verify_endpoint,

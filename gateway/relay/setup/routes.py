@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from gateway.config.limit_places import exposed_fields
 from gateway.config.login_places import backend_paths, logout_paths, max_bodies
 from gateway.config.own_tokens import minter
 from gateway.config.token_places import token_fields, token_sending
@@ -16,6 +17,7 @@ from gateway.relay.access.route import Access, Action, Auth, BackendLogout, Rout
 from gateway.relay.access.route_tokens import RouteTokens
 from gateway.relay.access.token_watch import UNWATCHED, TokenWatch
 from gateway.relay.loop.settings import AnswerTimeouts
+from gateway.relay.setup.limits import LimitBuilder
 from gateway.relay.setup.pools import PoolBuilder
 from gateway.relay.upstream.server import Connect
 
@@ -36,17 +38,20 @@ class RouteBuilder:
         pools: PoolBuilder,
         captures: Connect,
         metrics: Metrics,
+        limits: LimitBuilder,
     ) -> None:
         """Take what routes are made of.
 
         captures: connects to the endpoint that asks upstreams where tokens are captured
         metrics: counts routes whose replies give clients a JWT
+        limits: makes the rate limits of routes
         """
         self.watches: list[TokenWatch] = []
         self._metrics = metrics
         self._config = config
         self._pools = pools
         self._captures = captures
+        self._limits = limits
         self._minter = minter(config)
         self._tokens: dict[tuple[Any, ...], RouteTokens] = {}
         named = [name.encode() for name in (*config.keys.field, *token_fields(config))]
@@ -79,6 +84,7 @@ class RouteBuilder:
                 send_token=token_sending(rule, self._config),
                 whole=number if rule.is_read_whole else None,
                 varies=self._key_fields if rule.auth == "optional" else (),
+                limits=self._limits.of_route(number, rule),
             ),
             pool=pool,
             upstream_paths=self._upstream_paths(rule),
@@ -117,16 +123,18 @@ class RouteBuilder:
     def endpoint(self, path: str, connect: Connect) -> Route:
         """The route of an endpoint: a path, or all paths below one."""
         timeouts, whoami = self._config.timeouts, self._config.whoami
+        cors = Policy.of(self._config.cors, exposed_fields(self._config))
         is_whoami = whoami is not None and whoami.path == path
         return Route(
             name=path,
-            access=Access(Auth.OFFERED, cors=Policy.of(self._config.cors)),
+            access=Access(Auth.OFFERED, cors=cors),
             action=Action(
                 close_on_logout=False,  # a logout must not end itself
                 extends_session=whoami is None or not is_whoami or whoami.extends_session,
                 timeouts=AnswerTimeouts(timeouts.response, timeouts.body_idle),
                 request_body_idle=timeouts.body_idle,
                 body_limit=max_bodies(self._config).get(path, self._config.limits.body_size),
+                limits=self._limits.of_endpoint(path),
             ),
             pool=self._pools.endpoint(connect),
             is_endpoint=True,

@@ -20,7 +20,7 @@ return left
 """
 
 
-class FailureCounts(RedisStorage):
+class SharedCounts(RedisStorage):
     """Counts by name."""
 
     def __init__(self, client: Client, prefix: str) -> None:

@@ -1,0 +1,76 @@
+"""Checks and warnings of rate limits: names must exist, and limits must have something to count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from gateway.config.complaints import suggest
+from gateway.config.document import Document, Where
+from gateway.config.limit_places import limit_lists, rate_limits
+from gateway.config.limit_sections import RateLimit
+from gateway.config.login_places import endpoint_paths
+from gateway.config.model import Config
+from gateway.config.problems import Problem
+from gateway.core.http.rates import ADDRESS, ROUTE
+
+
+def check_limits(config: Config, document: Document) -> Iterator[Problem]:
+    """Find limits that are named and missing, and those of no endpoint."""
+    for where, limits in limit_lists(config):
+        for at, limit in enumerate(limits):
+            if isinstance(limit, str) and limit not in config.rate_limits:
+                hint = suggest(limit, list(config.rate_limits)) or "write a rate, as in 10/s"
+                problem = document.problem((*where, at), "names no limit of rate_limits")
+                yield replace(problem, hint=hint)
+            elif limit in limits[:at]:
+                yield document.problem((*where, at), "stands twice")
+    paths = endpoint_paths(config)
+    for path in config.endpoint_limits:
+        if path not in paths:
+            problem = document.problem(
+                ("endpoint_limits", path), "is no path of the gateway itself", key=True
+            )
+            yield replace(problem, hint=suggest(path, paths))
+
+
+def limit_warnings(config: Config, document: Document) -> Iterator[Problem]:
+    """Find limits that count for no request, or for others than it seems."""
+    named = {
+        limit for _, limits in limit_lists(config) for limit in limits if isinstance(limit, str)
+    }
+    for name in config.rate_limits:
+        if name not in named:
+            message = "limits nothing: name it in limits of a route or an upstream"
+            yield document.problem(("rate_limits", name), message, key=True)
+    for at, rule in enumerate(config.routes):
+        if rule.auth == "public":
+            yield from _of_sessions(("routes", at, "limits"), rule.limits, config, document)
+    by_address = any(limit.per == ADDRESS for limit in rate_limits(config).values())
+    if config.verify is not None and by_address:
+        yield from _untold_clients(config, document)
+
+
+def _of_sessions(
+    where: Where, limits: tuple[str | RateLimit, ...], config: Config, document: Document
+) -> Iterator[Problem]:
+    """Limits by session on a route where no key is looked up."""
+    for at, limit in enumerate(limits):
+        found = config.rate_limits.get(limit) if isinstance(limit, str) else limit
+        if found is not None and found.per not in (ADDRESS, ROUTE):
+            yield document.problem(
+                (*where, at),
+                f"counts by {found.per}, but this route is public: no session is known, so it "
+                "counts by address",
+            )
+
+
+def _untold_clients(config: Config, document: Document) -> Iterator[Problem]:
+    """Proxies that ask, and that are not believed in whom they ask for."""
+    assert config.verify is not None
+    if any(place not in config.trusted_proxies for place in config.verify.trusted):
+        yield document.problem(
+            ("verify",),
+            "is asked by proxies that are not in trusted_proxies, so limits by address count all "
+            "their clients as one; name them there",
+        )

@@ -1,0 +1,44 @@
+"""Where config.yaml has rate limits.
+
+Workers need this, so it imports no pydantic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.config.document import Where
+    from gateway.config.limit_sections import RateLimit
+    from gateway.config.model import Config
+
+# What a page of another origin may read of limits.
+_FIELDS = ("RateLimit", "RateLimit-Policy", "Retry-After")
+
+
+def limit_lists(config: Config) -> Iterator[tuple[Where, tuple[str | RateLimit, ...]]]:
+    """All lists of limits, each with its place in config.yaml."""
+    for at, rule in enumerate(config.routes):
+        yield ("routes", at, "limits"), rule.limits
+    for name, upstream in config.upstreams.items():
+        yield ("upstreams", name, "limits"), upstream.limits
+    for path, limits in config.endpoint_limits.items():
+        yield ("endpoint_limits", path), limits
+
+
+def rate_limits(config: Config) -> dict[Where, RateLimit]:
+    """All limits, those with a name and those in place, by their places in config.yaml."""
+    found: dict[Where, RateLimit] = {
+        ("rate_limits", name): limit for name, limit in config.rate_limits.items()
+    }
+    for where, limits in limit_lists(config):
+        for at, limit in enumerate(limits):
+            if not isinstance(limit, str):
+                found[*where, at] = limit
+    return found
+
+
+def exposed_fields(config: Config) -> tuple[str, ...]:
+    """The fields of limits, which pages of other origins may read if there are limits."""
+    return _FIELDS if rate_limits(config) else ()

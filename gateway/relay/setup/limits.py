@@ -1,0 +1,93 @@
+"""Makes the rate limits of routes and endpoints, as config.yaml says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from gateway.config.limit_places import rate_limits
+from gateway.core.http.token_buckets import BYTES, TokenBuckets
+from gateway.relay.access.limits import RateLimit, RouteLimits
+
+if TYPE_CHECKING:
+    from gateway.config import limit_sections
+    from gateway.config.document import Where
+    from gateway.config.model import Config
+    from gateway.config.route_sections import RouteOptions
+    from gateway.core.http.rates import Rate
+    from gateway.store.shared_limits import SharedLimit
+
+    Share = Callable[[str, Rate], SharedLimit]
+
+
+class LimitBuilder:
+    """Makes the limits of one configuration, and keeps them."""
+
+    def __init__(self, config: Config, memory: memoryview | None, share: Share) -> None:
+        """Make each limit once.
+
+        memory: what all workers share, zero at first; None if there is one worker
+        share: makes the limits of this name and rate that count for all gateways
+        """
+        self._config = config
+        found = rate_limits(config)
+        space = memory or memoryview(bytearray(BYTES * len(found)))
+        self._limits = {
+            where: _limit(where, limit, space[at * BYTES : (at + 1) * BYTES], share)
+            for at, (where, limit) in enumerate(found.items())
+        }
+
+    @property
+    def limits(self) -> Iterable[RateLimit]:
+        """All limits, with their counts of refusals."""
+        return self._limits.values()
+
+    def of_route(self, number: int, rule: RouteOptions) -> RouteLimits | None:
+        """The limits of a rule and of its upstream; `number` is the rule's index."""
+        where: Where = ("routes", number)
+        limits = self._listed((*where, "limits"), rule.limits)
+        if rule.upstream is not None:
+            upstream = self._config.upstreams[rule.upstream]
+            limits += self._listed(("upstreams", rule.upstream, "limits"), upstream.limits)
+        return _of(_setting(where), limits)
+
+    def of_endpoint(self, path: str) -> RouteLimits | None:
+        """The limits of an endpoint: a path, or all paths below one."""
+        path = path.removesuffix("/*")
+        listed = self._config.endpoint_limits.get(path, ())
+        return _of(path, self._listed(("endpoint_limits", path), listed))
+
+    def _listed(
+        self, where: Where, listed: Iterable[str | limit_sections.RateLimit]
+    ) -> list[RateLimit]:
+        return [
+            self._limits["rate_limits", limit]
+            if isinstance(limit, str)
+            else self._limits[*where, at]
+            for at, limit in enumerate(listed)
+        ]
+
+
+def _of(route: str, limits: Iterable[RateLimit]) -> RouteLimits | None:
+    listed = tuple(dict.fromkeys(limits))
+    return RouteLimits(route, listed) if listed else None
+
+
+def _limit(
+    where: Where, limit: limit_sections.RateLimit, memory: memoryview, share: Share
+) -> RateLimit:
+    rate, setting = limit.rate, _setting(where)
+    return RateLimit(
+        name=str(where[1]) if where[0] == "rate_limits" else rate.text,
+        setting=setting,
+        rate=rate,
+        per=limit.per,
+        buckets=TokenBuckets(memory, interval=rate.interval, burst=limit.burst or rate.amount),
+        shared=share(setting, rate) if limit.shared else None,
+    )
+
+
+def _setting(where: Where) -> str:
+    """A place in config.yaml as messages name it: `routes[0].limits[1]`."""
+    steps = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in where]
+    return "".join(steps).removeprefix(".")
