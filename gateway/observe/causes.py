@@ -16,7 +16,7 @@ _LASTING = (TimeoutError, ssl.SSLError, PermissionError)
 # What may be wrong with the head of an answer.
 LONG_HEAD = "its head is over limits.response_head_size"
 UNASKED_SWITCH = "it switches protocols unasked (RFC 9110 §15.2.2)"
-BAD_STATUS = "the status is not within 100 and 599 (RFC 9110 §15)"
+BAD_STATUS = "the status is not within 100 and 999 (RFC 9110 §15)"
 
 
 def cause(error: BaseException) -> str:

@@ -40,10 +40,8 @@ _NOT_ASKED = frozenset({"content-length", "accept-encoding", "expect"})
 # And how the decoded body is framed that the client gets.
 _NOT_PASSED = frozenset({"content-length", "content-encoding", "trailer"})
 
-# RFC 9110 §15: what is below is no answer yet, and no call asks for another protocol; what is above
-# is for `lenient` upstreams.
-_FINAL = range(200, 600)
-_FINAL_IF_LENIENT = range(200, 1000)
+# What is below is no answer yet, and no call asks for another protocol (RFC 9110 §15).
+_MIN_FINAL_STATUS = 200
 
 # How long a call waits before it dials again, while no server can be reached (seconds): each time
 # twice as long. So many calls of one upstream may wait, for each one dials by itself.
@@ -214,9 +212,8 @@ class _Backend:
             raise BackendFailed(refusals.UPSTREAM_BROKEN) from None
 
     def _check_status(self, status: int, server: ServerUrl) -> None:
-        if status not in (_FINAL_IF_LENIENT if self._upstream.lenient else _FINAL):
-            is_low = status < _FINAL.start
-            self._failed(server, causes.UNASKED_SWITCH if is_low else causes.BAD_STATUS)
+        if status < _MIN_FINAL_STATUS:
+            self._failed(server, causes.UNASKED_SWITCH)
             raise BackendFailed(refusals.UPSTREAM_BROKEN)
 
     def _client(self, server: ServerUrl) -> aiohttp.ClientSession:

@@ -35,6 +35,7 @@ def forward(*, access: Access | None = None, endpoint: bool = False, **action: A
 def answer(*lines: bytes, status: int = 200) -> ResponseHead:
     head = ResponseHead(b"1", status, b" OK")
     head.passed = [line + b"\r\n" for line in lines]
+    head.has_date = True
     head.set_cookies = tuple(
         line for line in head.passed if line.lower().startswith(b"set-cookie:")
     )

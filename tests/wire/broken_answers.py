@@ -31,7 +31,9 @@ BAD_ANSWERS = {
 } | {
     "status 99": b"HTTP/1.1 99 Low\r\nContent-Length: 2\r\n\r\nok",
     "status 099": b"HTTP/1.1 099 Low\r\nContent-Length: 2\r\n\r\nok",
-    "status 600": b"HTTP/1.1 600 High\r\nContent-Length: 2\r\n\r\nok",
+    "status 1000": b"HTTP/1.1 1000 High\r\nContent-Length: 2\r\n\r\nok",
+    "status 60x": b"HTTP/1.1 60x High\r\nContent-Length: 2\r\n\r\nok",
+    "a CR behind status 600": b"HTTP/1.1 600 O\rK\r\nContent-Length: 2\r\n\r\nok",
     "status 2000": b"HTTP/1.1 2000 High\r\nContent-Length: 2\r\n\r\nok",
     "status +200": b"HTTP/1.1 +200 OK\r\nContent-Length: 2\r\n\r\nok",
     "no status": b"HTTP/1.1 OK\r\nContent-Length: 2\r\n\r\nok",

@@ -1,6 +1,8 @@
 """wire-rules.md#B1 to #B8: what a proxy passes on, and what it keeps."""
 
 import re
+import time
+from email.utils import parsedate_to_datetime
 
 import pytest
 
@@ -334,3 +336,45 @@ def test_an_expectation_of_the_gateways_own_endpoints(relay: Gateway) -> None:
             client.send(head % (path, 5000))
             assert client.answer()[0] == expected
             assert client.rest() == b""
+
+
+@pytest.mark.parametrize("code", [b"600", b"699", b"999"])
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+def test_statuses_above_599_pass(
+    relay: Gateway, shop: Upstream, code: bytes, method: bytes
+) -> None:
+    """wire-rules.md#A14: they are unknown (RFC 9110 §15), and pass with their body, as they do with
+    nginx and HAProxy; the connection is used again.
+    """
+    head = b"HTTP/1.1 %b Odd\r\nContent-Length: 2\r\n\r\n" % code
+    shop.clear(always(head + (b"ok" if method == b"GET" else b"")))
+    with Client(relay.port) as client:
+        for _ in range(2):
+            client.send(b"%b /public/ HTTP/1.1\r\nHost: a.example\r\n\r\n" % method)
+            answer = client.head()
+            assert answer.startswith(b"HTTP/1.1 %b Odd\r\n" % code)
+            if method == b"GET":
+                assert client.exactly(2) == b"ok"
+    assert len(shop.visits) == 1
+
+
+@pytest.mark.parametrize(
+    ("lines", "dates"),
+    [
+        (b"", 1),
+        (b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n", 0),
+        (b"dAtE:Thu, 01 Jan 1970 00:00:00 GMT\r\n", 0),
+        (b"Connection: date\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n", 1),
+    ],
+)
+def test_an_answer_without_a_date_gets_one(
+    relay: Gateway, shop: Upstream, lines: bytes, dates: int
+) -> None:
+    """RFC 9110 §6.6.1: a recipient with a clock adds it. The upstream's own stays as it is."""
+    shop.clear(always(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n%b\r\n" % lines))
+    before = time.time()
+    answer = ask(relay.port, GET + b"\r\n")
+    found = [line for line in field_lines(answer) if line.lower().startswith(b"date:")]
+    assert len(found) == 1
+    date = parsedate_to_datetime(found[0].partition(b":")[2].strip().decode()).timestamp()
+    assert (date >= int(before)) is bool(dates)

@@ -18,6 +18,7 @@ from gateway.core.logins import double_submit
 from gateway.core.logins.token_sending import InQuery
 from gateway.relay.access import browsers
 from gateway.relay.access.decision import Forward
+from gateway.relay.answers import dates
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.http1.response_head import ResponseHead, cookie_name
 
@@ -60,6 +61,8 @@ def final_head(
         request_id,
         b"\r\n",
     ]
+    if not response.has_date:
+        parts.append(dates.line())
     if request.deletions:
         parts += _deletion_lines(response, request, forward)
     if close:

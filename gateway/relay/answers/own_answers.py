@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from email.utils import formatdate
 from http import HTTPStatus
 
 from gateway.core.http.cors import Policy
 from gateway.core.http.refusals import PROBLEM_TYPE, Refusal
 from gateway.pages.refusals import RefusalPage, RefusalPages
 from gateway.relay.access import browsers
+from gateway.relay.answers import dates
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.outcomes import Answered
 
@@ -107,7 +107,7 @@ def _head(
 ) -> bytes:
     lines = {
         **fields,
-        "Date": formatdate(usegmt=True),
+        "Date": dates.now(),
         "Via": "1.1 latchkey",
         "X-Request-Id": request_id.decode("ascii"),
     }

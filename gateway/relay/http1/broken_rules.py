@@ -31,7 +31,7 @@ def of_status_line(data: bytes) -> str:
         return _BARE_CR
     if not found["version"].startswith(b"1."):
         return "the status line is of another HTTP version (RFC 9110 §2.5)"
-    if len(found["status"]) != 3 or not b"100" <= found["status"] <= b"599":
+    if len(found["status"]) != 3 or not found["status"] >= b"100":
         return causes.BAD_STATUS
     return "the reason holds a control byte (RFC 9112 §4)"
 

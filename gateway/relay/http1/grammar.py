@@ -28,10 +28,11 @@ _TARGET = rb"[\x21\x22\x24-\x3e\x40-\x7e]++(?:\?[\x21\x22\x24-\x7e\x80-\xff]*+)?
 
 # A minor version above 1.1, the highest known one, is read as 1.1 (RFC 9110 §2.5).
 _REQUEST_LINE = re.compile(rb"(%b{1,64}+) (%b) HTTP/1\.([0-9])\r\n" % (TOKEN, _TARGET))
-STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-5][0-9][0-9])( [\t\x20-\x7e\x80-\xff]*+)?\r\n")
 
-# `lenient` upstreams may send any status of three digits, and LF for CRLF.
-LENIENT_STATUS_LINE = re.compile(STATUS_LINE.pattern.replace(b"[1-5]", b"[1-9]"))
+# A status above 599 is unknown, and passes as with nginx and HAProxy (RFC 9110 §15).
+_STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-9][0-9][0-9])( [\t\x20-\x7e\x80-\xff]*+)?\r\n")
+
+# `lenient` upstreams may send LF for CRLF.
 _LENIENT_HEAD_END = re.compile(rb"\n\r?\n")
 _LF = re.compile(rb"(?<!\r)\n")
 
@@ -82,14 +83,12 @@ def request_line(data: bytes) -> tuple[bytes, bytes, bytes, int]:
     return method, target, minor, line.end()
 
 
-def status_line(
-    data: bytes, pattern: re.Pattern[bytes] = STATUS_LINE
-) -> tuple[bytes, int, bytes, int]:
+def status_line(data: bytes) -> tuple[bytes, int, bytes, int]:
     """(minor version, status, reason, offset of the fields) of a response.
 
     The reason has its leading space.
     """
-    line = pattern.match(data)
+    line = _STATUS_LINE.match(data)
     if line is None:
         raise Malformed(broken_rules.of_status_line(data))
     minor, status, reason = line.groups()

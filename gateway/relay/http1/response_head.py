@@ -37,6 +37,7 @@ class ResponseHead:
     keep_alive = False
     named: tuple[bytes, ...] = ()
     upgrade: bytes | None = None
+    has_date = False
     for_caches: tuple[bytes, ...] = ()  # the lines that tell caches what to keep
     set_cookies: tuple[bytes, ...] = ()  # all Set-Cookie lines, with those that do not pass
     clears_cookies = False  # the browser is told to forget all cookies
@@ -71,19 +72,14 @@ class ResponseReader:
         *,
         own_cookies: Collection[bytes],
         lenient: bool = False,
-        any_status: bool = False,
     ) -> None:
         """Take the rules for one upstream's answers.
 
         own_cookies: cookies that hold keys: no upstream may set one, nor one that a browser
             carries on its way to log in (wire-rules.md#E7); without names, any may be set
-        lenient: takes LF for CRLF in heads, chunks in HTTP/1.0, and statuses beyond 599
-        any_status: takes statuses beyond 599
+        lenient: takes LF for CRLF in heads, and chunks in HTTP/1.0
         """
         self.lenient = lenient
-        self.status_line = (
-            grammar.LENIENT_STATUS_LINE if lenient or any_status else grammar.STATUS_LINE
-        )
         self._own_cookies = own_cookies
         self._by_name: dict[bytes, Rule] = {
             b"": _no_field,
@@ -92,6 +88,7 @@ class ResponseReader:
             b"connection": grammar.connection,
             b"upgrade": _upgrade,
             b"vary": _vary,
+            b"date": _date,
             b"clear-site-data": _clear_site_data,
             b"set-cookie": self._set_cookie,
         }
@@ -99,7 +96,7 @@ class ResponseReader:
 
     def read(self, data: bytes, end: int) -> ResponseHead:
         """The head that ends (before its empty line) at `end`. Raises `Malformed`."""
-        minor, status, reason, start = grammar.status_line(data, self.status_line)
+        minor, status, reason, start = grammar.status_line(data)
         head = ResponseHead(minor, status, reason)
         passed = head.passed = []
         rules = self._rules
@@ -184,6 +181,11 @@ def _clear_site_data(head: ResponseHead, name: bytes, line: bytes) -> None:
     head.passed.append(line)
 
 
+def _date(head: ResponseHead, name: bytes, line: bytes) -> None:
+    head.has_date = True
+    head.passed.append(line)
+
+
 def _vary(head: ResponseHead, name: bytes, line: bytes) -> None:
     head.vary += (line,)
     head.passed.append(line)
@@ -199,3 +201,4 @@ def _strip_named(head: ResponseHead) -> None:
     head.passed = list(filter(passes, head.passed))
     head.for_caches = tuple(filter(passes, head.for_caches))
     head.vary = tuple(filter(passes, head.vary))
+    head.has_date = head.has_date and b"date" not in named

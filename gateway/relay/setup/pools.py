@@ -42,9 +42,9 @@ class PoolBuilder:
     def endpoint(self, connect: Connect) -> Pool:
         """The pool of an endpoint, which is an upstream to the relay.
 
-        Its answers may set the cookies with keys, and may have the statuses of `lenient` upstreams.
+        Its answers may set the cookies with keys.
         """
-        reader = ResponseReader(own_cookies=(), any_status=True)
+        reader = ResponseReader(own_cookies=())
         pool = self._pool("gateway", [("gateway", connect)], b"", reader)
         self.pools.append(pool)
         return pool

@@ -47,7 +47,7 @@ class ResponseHeads:
         if data:
             grammar.check_beginning(data)
             if b"\r\n" in data:
-                grammar.status_line(data, self._reader.status_line)
+                grammar.status_line(data)
         if len(data) > self._max_size:
             raise Malformed(causes.LONG_HEAD)
         self._part = data
