@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -90,6 +91,17 @@ def connect_to(port: int) -> Connect:
     )
 
 
+def server_at(port: int, *, places: int = 2, share: int = 100) -> Server:
+    return Server(
+        f"127.0.0.1:{port}",
+        connect_to(port),
+        upstream="shop",
+        places=places,
+        share=share,
+        idle_timeout=HANG,
+    )
+
+
 @contextlib.asynccontextmanager
 async def pool(
     *ports: int, places: int = 2, share: int = 100, connect_timeout: float = HANG
@@ -97,18 +109,7 @@ async def pool(
     """An upstream of servers at these ports of loopback."""
     clock, write_batch = Clock((), 1, 0), WriteBatch(asyncio.get_running_loop())
     reader = ResponseReader(own_cookies=frozenset())
-    servers = [
-        Server(
-            f"127.0.0.1:{port}",
-            connect_to(port),
-            upstream="shop",
-            is_only=len(ports) == 1,
-            places=places,
-            share=share,
-            idle_timeout=HANG,
-        )
-        for port in ports
-    ]
+    servers = [server_at(port, places=places, share=share) for port in ports]
     built = Pool(
         "shop",
         servers,
@@ -123,7 +124,7 @@ async def pool(
     try:
         yield built
     finally:
-        for server in servers:
+        for server in {*servers, *built.servers}:
             for connection in list(server.connections):
                 connection.abort()
         built.close()
@@ -287,3 +288,75 @@ async def test_a_stale_connection_is_replaced_in_its_place(port: int) -> None:
         shop.replace(second, stale)
         assert await second.connection() is not stale
         assert shop.servers[0].load.busy == 1
+
+
+async def test_a_server_that_is_gone_finishes_its_requests(port: int) -> None:
+    """Its idle connections are closed at once, busy ones after their request."""
+    async with pool(port) as shop:
+        before, after = shop.servers[0], server_at(port)
+        idle, busy = acquired(shop), acquired(shop)
+        first, second = await idle.connection(), await busy.connection()
+        shop.release(first, idle, reusable=True)
+        shop.change_servers([after])
+        assert not first.usable
+        assert second.usable
+        shop.release(second, busy, reusable=True)
+        assert second.deadline <= time.monotonic(), "the next tick closes it"
+        following = acquired(shop)
+        assert await following.connection() not in (first, second)
+        assert following.server is after
+        assert before.load.busy == 0
+
+
+async def test_a_server_that_stays_keeps_its_connections_and_its_ejection(port: int) -> None:
+    """It is the same one, so what is known of it counts on."""
+    async with pool(port) as shop:
+        stays = shop.servers[0]
+        first = acquired(shop)
+        connection = await first.connection()
+        shop.release(connection, first, reusable=True)
+        stays.load.eject(time.monotonic())
+        shop.change_servers([stays, server_at(port)])
+        assert connection.usable
+        assert stays.load.ejected_until
+        request = acquired(shop)
+        await request.connection()
+        assert request.server is not stays
+
+
+async def test_a_server_comes_back(port: int) -> None:
+    """It keeps connections again, for as long as before."""
+    async with pool(port) as shop:
+        back = shop.servers[0]
+        shop.change_servers([server_at(port)])
+        shop.change_servers([back])
+        first = acquired(shop)
+        connection = await first.connection()
+        shop.release(connection, first, reusable=True)
+        assert await acquired(shop).connection() is connection
+        assert not back.is_gone
+
+
+async def test_requests_that_wait_get_places_at_a_new_server(port: int) -> None:
+    """Places at one that is gone go to no request."""
+    async with pool(port, places=1) as shop:
+        holder, waiting, last = (acquired(shop) for _ in range(3))
+        connection = await holder.connection()
+        shop.change_servers([after := server_at(port, places=1)])
+        await waiting.connection()
+        assert waiting.server is after
+        shop.release(connection, holder, reusable=True)
+        assert last.queued
+
+
+async def test_a_stale_connection_to_a_server_that_is_gone_is_replaced_elsewhere(port: int) -> None:
+    """The new connection leads to a server that the upstream has now."""
+    async with pool(port) as shop:
+        first = acquired(shop)
+        connection = await first.connection()
+        first.given = asyncio.get_running_loop().create_future()
+        shop.change_servers([after := server_at(port)])
+        shop.replace(first, connection)
+        await first.connection()
+        assert first.server is after
+        assert after.load.busy == 1

@@ -78,7 +78,6 @@ class PoolBuilder:
                     label,
                     connect,
                     upstream=name,
-                    is_only=len(servers) == 1,
                     places=places,
                     share=limits.per_address,
                     idle_timeout=idle_timeout or timeouts.upstream_idle,

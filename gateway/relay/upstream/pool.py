@@ -55,9 +55,7 @@ class Pool:
         connect_timeout: for opening a connection, dialling again, or waiting for one (seconds)
         """
         self.host = host
-        self.servers = tuple(servers)
         self._log = logging.getLogger(f"gateway.upstreams.{name}")
-        self._only = self.servers[0] if len(self.servers) == 1 else None
         self._places = places
         self._share = share
         self._connect_timeout = connect_timeout
@@ -69,6 +67,7 @@ class Pool:
         self._redial: asyncio.TimerHandle | None = (
             None  # while requests wait for a server that cannot be reached
         )
+        self._have(tuple(servers))
 
     def acquire(self, waiter: Waiter) -> None:
         """Give the waiter a connection.
@@ -91,9 +90,14 @@ class Pool:
 
     def replace(self, waiter: Waiter, connection: UpstreamConnection) -> None:
         """Open a new connection in the place of one that was stale."""
+        server = waiter.server
+        assert server is not None
+        if server.is_gone:
+            self.release(connection, waiter, reusable=False)
+            self.acquire(waiter)
+            return
         connection.abort()
-        assert waiter.server is not None
-        self._dial_soon(waiter, waiter.server)
+        self._dial_soon(waiter, server)
 
     def release(self, connection: UpstreamConnection, waiter: Waiter, *, reusable: bool) -> None:
         """Take back a connection and its place after an exchange."""
@@ -110,6 +114,18 @@ class Pool:
             connection.abort()
         if self._queues.by_client and (waiting := self._next_waiting(server)) is not None:
             self._place(waiting, server)
+
+    def change_servers(self, servers: Iterable[Server]) -> None:
+        """Have other servers from now on, at least one. One that stays is the same object.
+
+        Requests at a server that is gone finish there. Requests that wait get places at new ones.
+        """
+        before = self.servers
+        self._have(tuple(servers))
+        for server in set(before).difference(self.servers):
+            server.retire()
+        for server in set(self.servers).difference(before):
+            self._reached(server)
 
     def has_other_than(self, tried: frozenset[Server]) -> bool:
         """Whether there is a server that has not been tried."""
@@ -135,12 +151,18 @@ class Pool:
         for task in self._dials:
             task.cancel()
 
+    def _have(self, servers: tuple[Server, ...]) -> None:
+        self.servers = servers
+        self._only = servers[0] if len(servers) == 1 else None
+        for server in servers:
+            server.join(is_only=len(servers) == 1)
+
     def _pick(self, waiter: Waiter) -> Server:
         self._turn += 1
         now, tried = time.monotonic(), waiter.tried
         servers = self.servers
         if tried:
-            servers = tuple(server for server in servers if server not in tried)
+            servers = tuple(server for server in servers if server not in tried) or servers
         loads = [server.load for server in servers]
         server = servers[balancing.pick(loads, self._turn, now)]
         if server.load.ejected_until and not waiter.is_repeatable:
@@ -289,8 +311,10 @@ class Pool:
     def _next_waiting(self, server: Server) -> Waiter | None:
         """The waiter that gets a free place, taken out of its queue.
 
-        None while the server is ejected and another one is not.
+        None at a server that is gone, and while it is ejected and another one is not.
         """
+        if server.is_gone:
+            return None
         if server.load.ejected_until and self._has_healthy():
             return None
         return self._queues.take(server)

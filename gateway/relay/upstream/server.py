@@ -82,6 +82,7 @@ class Server:
     """One address of an upstream, with the connections to it."""
 
     __slots__ = (
+        "_idle_timeout",
         "_is_only",
         "_log",
         "_upstream",
@@ -90,6 +91,7 @@ class Server:
         "dialling",
         "idle",
         "idle_timeout",
+        "is_gone",
         "label",
         "load",
         "shares",
@@ -102,7 +104,6 @@ class Server:
         connect: Connect,
         *,
         upstream: str,
-        is_only: bool,
         places: int,
         share: int,
         idle_timeout: float,
@@ -111,7 +112,6 @@ class Server:
 
         name: the server's, for the log
         upstream: the upstream's name, for the log
-        is_only: whether the upstream has no other server
         places: how many requests it gets at the same time
         share: how many of the places one client may hold (percent; see `Shares`)
         idle_timeout: how long an idle connection is kept (seconds)
@@ -119,6 +119,7 @@ class Server:
         self.label = name.encode()
         self.connect = connect
         self.idle_timeout = idle_timeout
+        self.is_gone = False  # the upstream has it no more
         self.connections: set[UpstreamConnection] = set()  # that are open
         self.dialling: set[Waiter] = set()  # for which one is being opened
         self.idle: list[UpstreamConnection] = []
@@ -128,7 +129,8 @@ class Server:
         )
         self.shares = Shares(places, share, self.holders)
         self._upstream = upstream
-        self._is_only = is_only
+        self._idle_timeout = idle_timeout
+        self._is_only = False  # the upstream has no other server
         # One logger for each upstream: repeated lines about one do not suppress those about others.
         self._log = logging.getLogger(f"gateway.upstreams.{upstream}")
 
@@ -139,6 +141,20 @@ class Server:
                 yield connection.exchange.network
         for waiter in self.dialling:
             yield waiter.network
+
+    def join(self, *, is_only: bool) -> None:
+        """Be one of the servers of the upstream, or its only one, from now on."""
+        self.is_gone, self._is_only = False, is_only
+        self.idle_timeout = self._idle_timeout
+
+    def retire(self) -> None:
+        """Be none of the servers of the upstream any more.
+
+        Connections that carry a request are closed after it: they are kept for no time.
+        """
+        self.is_gone = True
+        self.idle_timeout = 0.0
+        self.discard_idle()
 
     def discard_idle(self) -> None:
         """Close the idle connections."""
