@@ -41,4 +41,5 @@ def rate_limits(config: Config) -> dict[Where, RateLimit]:
 
 def exposed_fields(config: Config) -> tuple[str, ...]:
     """The fields of limits, which pages of other origins may read if there are limits."""
-    return _FIELDS if rate_limits(config) else ()
+    is_limited = rate_limits(config) or any(rule.concurrency for rule in config.routes)
+    return _FIELDS if is_limited else ()

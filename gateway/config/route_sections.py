@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from gateway.config.base import Model
-from gateway.config.limit_sections import LimitList
+from gateway.config.limit_sections import Concurrency, LimitList
 from gateway.config.require_sections import Require, RequiredClaim
 from gateway.config.units import Duration, Size
 from gateway.config.values import (
@@ -126,6 +126,7 @@ class RouteAction(Model):
     tunnel_idle: Annotated[Duration, Field(gt=0)] | None = None
     body_size: Size | None = None
     limits: LimitList = ()
+    concurrency: Annotated[tuple[Concurrency, ...], OneOrMany()] = ()
     captures: CapturedPlace = None
     login: ExactPath | None = None
     ends: Literal["others", "all"] | None = None

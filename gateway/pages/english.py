@@ -108,6 +108,7 @@ ENGLISH = Texts(
         **dict.fromkeys(("upstream_timeout", "upstream_unreachable", "upstream_closed"), _AWAY),
         **dict.fromkeys(("renewal_failed", "upstream_invalid"), _AWAY),
         **dict.fromkeys(("busy", "too_many_at_once", "over_share"), _BUSY),
+        **dict.fromkeys(("overloaded", "concurrency_limited"), _BUSY),
         "login_lost": Notice(
             "This login has expired",
             "It took too long, was used already, or was begun in another browser. Please log in "

@@ -110,6 +110,7 @@ KOREAN = Texts(
         **dict.fromkeys(("upstream_timeout", "upstream_unreachable", "upstream_closed"), _AWAY),
         **dict.fromkeys(("renewal_failed", "upstream_invalid"), _AWAY),
         **dict.fromkeys(("busy", "too_many_at_once", "over_share"), _BUSY),
+        **dict.fromkeys(("overloaded", "concurrency_limited"), _BUSY),
         "login_lost": Notice(
             "로그인 시간이 만료되었습니다",
             "시간이 너무 오래 걸렸거나, 이미 처리된 로그인이거나, 다른 브라우저에서 시작한 "

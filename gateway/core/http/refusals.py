@@ -161,6 +161,12 @@ TOO_MANY_AT_ONCE = Refusal(
     fields={"Retry-After": "1"},
 )
 RATE_LIMITED = Refusal(429, "rate_limited", "Too many requests: wait before the next one.")
+CONCURRENCY_LIMITED = Refusal(
+    429,
+    "concurrency_limited",
+    "Too many requests at once: wait for the others to end.",
+    fields={"Retry-After": "1"},
+)
 HEAD_TOO_LARGE = Refusal(431, "head_too_large", "The request's header section is over the limit.")
 UNKNOWN_CODING = Refusal(501, "unknown_coding", "Only the transfer coding 'chunked' is known.")
 UNKNOWN_METHOD = Refusal(501, "unknown_method", "The gateway itself does not know this method.")
@@ -227,6 +233,13 @@ LOGIN_REPLY = Refusal(502, "login_reply", "The login's reply cannot be read.", b
 # The gateway or its store is unable to answer now. None of these logs a user out.
 BUSY = Refusal(
     503, "busy", "The gateway is at its limit.", blame="gateway", fields={"Retry-After": "1"}
+)
+OVERLOADED = Refusal(
+    503,
+    "overloaded",
+    "The gateway has too much to do (limits.shed).",
+    blame="gateway",
+    fields={"Retry-After": "1"},
 )
 OVER_SHARE = Refusal(
     503,

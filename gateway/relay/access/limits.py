@@ -7,16 +7,16 @@ request takes a token of each of its route's limits, or of none.
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gateway.core.http import refusals
-from gateway.core.http.rates import ADDRESS, CLAIM, ROUTE, SESSION, Rate
+from gateway.core.http.rates import ADDRESS, ROUTE, Rate
 from gateway.core.http.token_buckets import TokenBuckets
+from gateway.relay.access.limit_keys import key_of
 from gateway.relay.outcomes import Refused
 from gateway.store.errors import StoreUnavailable
 from gateway.store.shared_limits import SharedLimit
@@ -69,7 +69,7 @@ class RateLimit:
         self.buckets = buckets
         self.shared = shared
         self.is_early = per in (ADDRESS, ROUTE)
-        self.key_of = _key_of(per)
+        self.key_of = key_of(per)
         self.policy = f'"{name}";q={rate.amount};w={rate.seconds}'
         self.refusal = replace(
             refusals.RATE_LIMITED,
@@ -152,7 +152,7 @@ class RouteLimits:
         """Take a token of each of these limits. Raises `Refused`; then all are given back."""
         now = time.monotonic()
         for limit in limits:
-            key = limit.key_of(self, head, peer, entry)
+            key = limit.key_of(self.route, head, peer, entry)
             left = limit.buckets.take(key, now)
             if left < 0.0:
                 _give_back(taken)
@@ -202,59 +202,3 @@ def _give_back(taken: Taken) -> None:
     for limit, key, _ in taken:
         limit.buckets.give_back(key)
     taken.clear()
-
-
-KeyOf = Callable[[RouteLimits, "RequestHead", "Peer", "ResolvedSession | None"], str]
-
-
-def _key_of(per: str) -> KeyOf:
-    """The function that names what a request counts for."""
-    if per == ADDRESS:
-        return _by_address
-    if per == ROUTE:
-        return _by_route
-    if per == SESSION:
-        return _by_session
-    return _by_claim(per.removeprefix(CLAIM)) if per.startswith(CLAIM) else _by_subject
-
-
-def _by_address(
-    _limits: RouteLimits, head: RequestHead, peer: Peer, _entry: ResolvedSession | None
-) -> str:
-    """The client's network. Clients that cannot be told apart count together."""
-    return peer.network(head)
-
-
-def _by_route(
-    limits: RouteLimits, _head: RequestHead, _peer: Peer, _entry: ResolvedSession | None
-) -> str:
-    return limits.route
-
-
-def _by_session(
-    limits: RouteLimits, head: RequestHead, peer: Peer, entry: ResolvedSession | None
-) -> str:
-    """The session. A JWT in place of a key has none, and counts for its subject."""
-    id_ = "" if entry is None else entry.session.id
-    return id_ or _by_subject(limits, head, peer, entry)
-
-
-def _by_subject(
-    _limits: RouteLimits, head: RequestHead, peer: Peer, entry: ResolvedSession | None
-) -> str:
-    """The subject. A caller without one counts by its address, which is no name of a subject."""
-    subject = "" if entry is None else entry.session.subject
-    return subject or f"\0{peer.network(head)}"
-
-
-def _by_claim(name: str) -> KeyOf:
-    def key_of(
-        limits: RouteLimits, head: RequestHead, peer: Peer, entry: ResolvedSession | None
-    ) -> str:
-        """The value of the claim. A caller without it counts by its subject."""
-        value = None if entry is None else entry.session.claim(name)
-        if value is None:
-            return f"\0{_by_subject(limits, head, peer, entry)}"
-        return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-
-    return key_of

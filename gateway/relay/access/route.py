@@ -17,6 +17,7 @@ from gateway.core.http import paths
 from gateway.core.http.cors import Policy
 from gateway.core.http.paths import BackendPaths
 from gateway.core.logins.token_sending import TokenSending
+from gateway.relay.access.concurrency import Concurrency
 from gateway.relay.access.limits import RouteLimits, limits_of_all
 from gateway.relay.access.requirements import Requirements
 from gateway.relay.access.route_tokens import RouteTokens
@@ -149,6 +150,7 @@ class Action:
     streams: bool = False  # its answers are event streams, whatever their type
     body_limit: int = 2**63  # bytes
     limits: RouteLimits | None = None  # how many requests a client may send
+    concurrency: tuple[Concurrency, ...] = ()  # how many it may have in flight
 
     @classmethod
     def of(cls, options: RouteAction, config: Config) -> Action:
@@ -207,6 +209,7 @@ class Action:
             extends_session=all(other.extends_session for other in others),
             body_limit=min(other.body_limit for other in others),
             limits=limits_of_all([other.limits for other in others]),
+            concurrency=tuple(dict.fromkeys(one for other in others for one in other.concurrency)),
         )
 
 

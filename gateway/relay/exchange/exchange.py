@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
 from gateway.observe.events import Event
+from gateway.relay.access import concurrency
+from gateway.relay.access.concurrency import Permit
 from gateway.relay.access.decision import Forward
 from gateway.relay.answers import own_answers
 from gateway.relay.exchange import events, logout
@@ -71,6 +73,7 @@ class Exchange:
     cause = ""  # what the upstream did wrong, or the setting by which the gateway refused
     stopped_at = b""  # the label of the route where it was refused or answered
     unreached_server: Server | None = None
+    permits: tuple[Permit, ...] = ()  # on a route that limits its requests at once
 
     def __init__(self, client: ClientSide, head: RequestHead, context: Context) -> None:
         self.state = DECIDING
@@ -151,10 +154,22 @@ class Exchange:
             return
         self.state = PASSING
         self.forward = decision
+        if decision.route.action.concurrency and not self._may_join(decision):
+            return
         if decision.ends:
             logout.log_out(self, decision.ends, "backend_path", then=self._pass_on)
         else:
             self._pass_on()
+
+    def _may_join(self, decision: Forward) -> bool:
+        """Whether the client may have one more request in flight. If not, it is refused."""
+        limits, peer = decision.route.action.concurrency, self.client.peer
+        try:
+            self.permits = concurrency.take(limits, self.head, peer, decision.entry)
+        except Refused as refused:
+            self._stopped(refused)
+            return False
+        return True
 
     def _stopped(self, outcome: BaseException) -> None:
         """Refuse or answer the request here, unless the client has gone."""
@@ -331,6 +346,8 @@ class Exchange:
         load.requests -= 1
         if load.shares.counts:
             load.shares.give_back(self.network, load.requests)
+        if self.permits:
+            concurrency.give_back(self.permits)
         self.context.record(record_of(self))
         upload, self.upload = self.upload, None
         if upload is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway.config.limit_places import rate_limits
 from gateway.core.http.token_buckets import BYTES, TokenBuckets
+from gateway.relay.access.concurrency import Concurrency
 from gateway.relay.access.limits import RateLimit, RouteLimits
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class LimitBuilder:
         memory: what all workers share, zero at first; None if there is one worker
         share: makes the limits of this name and rate that count for all gateways
         """
+        self.concurrency: list[Concurrency] = []  # all of them
         self._config = config
         found = rate_limits(config)
         space = memory or memoryview(bytearray(BYTES * len(found)))
@@ -56,6 +58,21 @@ class LimitBuilder:
         path = path.removesuffix("/*")
         listed = self._config.endpoint_limits.get(path, ())
         return _of(path, self._listed(("endpoint_limits", path), listed))
+
+    def concurrency_of(self, number: int, rule: RouteOptions) -> tuple[Concurrency, ...]:
+        """The limits of a rule on requests in flight."""
+        where: Where = ("routes", number)
+        made = tuple(
+            Concurrency(
+                route=_setting(where),
+                setting=_setting((*where, "concurrency", at)),
+                per=limit.per,
+                max_requests=limit.max,
+            )
+            for at, limit in enumerate(rule.concurrency)
+        )
+        self.concurrency += made
+        return made
 
     def _listed(
         self, where: Where, listed: Iterable[str | limit_sections.RateLimit]

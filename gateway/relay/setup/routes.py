@@ -85,6 +85,7 @@ class RouteBuilder:
                 whole=number if rule.is_read_whole else None,
                 varies=self._key_fields if rule.auth == "optional" else (),
                 limits=self._limits.of_route(number, rule),
+                concurrency=self._limits.concurrency_of(number, rule),
             ),
             pool=pool,
             upstream_paths=self._upstream_paths(rule),
