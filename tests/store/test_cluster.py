@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from gateway.core.http.rates import parse_rate
 from gateway.store.errors import StoreUnavailable
 from gateway.store.issuer import Issued
 from gateway.store.resolved_session import ResolvedSession
 from gateway.store.servers.cluster import Cluster
 from gateway.store.sessions import Sessions
 from tests.support.gateway import Gateway
+from tests.support.processes import HANG
 from tests.support.redis_cluster import RedisCluster, redis_cluster
 from tests.support.redis_gateways import Load, gateways, pair
 from tests.support.redis_server import RedisServer, eventually
@@ -247,4 +249,15 @@ async def test_a_look_up_that_leaves_a_session_idle(cluster: RedisCluster) -> No
         *(store.resolve(credential(issued), extend=False) for issued in some)
     )
     assert all(isinstance(entry, ResolvedSession) for entry in found)
+    await store.close()
+
+
+async def test_shared_limits_count_in_a_cluster(cluster: RedisCluster) -> None:
+    """Each key stands in its own slot, on whichever primary."""
+    store = open_store(cluster.url, timeout=HANG)
+    await store.start()
+    limit = store.shared_limits.limit("api", parse_rate("2/m"))
+    for number in range(9):
+        left = [(await limit.count(f"192.0.2.{number}"))[0] for _ in range(3)]
+        assert left == [1, 0, -1]
     await store.close()

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from gateway.core.http.rates import parse_rate
 from gateway.core.secret import Secret
 from gateway.store.servers.connect import StoreAccess, connect
 from gateway.store.servers.sentinel import SentinelAnswer, SentinelPool, newest_answer
 from tests.support.redis_sentinel import SERVICE, RedisSentinel, redis_sentinel
 from tests.support.redis_server import RedisServer, eventually
+from tests.support.store import open_store
 
 TIMEOUT = 4.0  # seconds; a sentinel may take a quarter of it
 
@@ -140,3 +142,12 @@ async def test_a_sentinel_that_comes_back(setup: RedisSentinel, pool: SentinelPo
     stopped.thaw()
     for _ in range(100):
         assert await pool.primary() == new
+
+
+async def test_shared_limits_count_at_the_primary(setup: RedisSentinel) -> None:
+    """Rate limits for all gateways work behind sentinels as at one server."""
+    store = open_store(setup.url, timeout=TIMEOUT)
+    await store.start()
+    limit = store.shared_limits.limit("api", parse_rate("2/m"))
+    assert [(await limit.count("192.0.2.1"))[0] for _ in range(3)] == [1, 0, -1]
+    await store.close()
