@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import faults, gateways, held, logouts, modes, report
+from bench import faults, gateways, held, logouts, modes, report, streams
 from bench.gateways import Gateway
 from bench.ground import Ground, prepared
 from bench.machine import BenchError, description, missing_packages, raise_file_limit
@@ -31,10 +31,13 @@ _TAKES_PART = {
         gateways.NAIVE,
     ),
     "memory": gateways.ALL,
+    "websocket": gateways.STREAMING,
+    "events": gateways.STREAMING,
     "logout": (gateways.LATCHKEY,),
     "sessions": (gateways.LATCHKEY,),
     "faults": (gateways.LATCHKEY,),  # beside peers of its own
 }
+_STREAMS = ("websocket", "events")
 _LOADS = {
     "warm": modes.warm,
     "cold": modes.cold,
@@ -94,6 +97,13 @@ def _one(
             report.memory_table(memory, taking_part),
             report.memory_verdicts(memory),
             {name: asdict(one) for name, one in memory.items()},
+        )
+    if mode in _STREAMS:
+        streamed = streams.measure_streams(mode, ground, taking_part, effort)
+        return (
+            report.stream_table(streamed, taking_part),
+            report.load_verdicts(mode, streamed),
+            {name: [asdict(sample) for sample in rounds] for name, rounds in streamed.items()},
         )
     if mode == "logout":
         timed = logouts.time_logouts(ground, effort.logouts)

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.credentials import new_key
@@ -117,6 +117,12 @@ def _caddy(ground: Ground, name: str) -> Iterator[Running]:
 
 
 @contextmanager
+def _haproxy(ground: Ground, name: str) -> Iterator[Running]:
+    with _peer(ground, name, "haproxy.cfg", ["haproxy", "-db", "-f"]) as up:
+        yield replace(up, access_log=ground.directory / f"{name}.log")  # its standard output
+
+
+@contextmanager
 def _caddy_forward_auth(ground: Ground, name: str) -> Iterator[Running]:
     command = ["caddy", "run", "--adapter", "caddyfile", "--config"]
     with _peer(ground, name, "Caddyfile", command, authenticate=_FORWARD_AUTH) as up:
@@ -173,6 +179,8 @@ NGINX_LUA = Gateway("nginx-lua", "nginx + Lua + Redis", _nginx_lua)
 NGINX = Gateway("nginx", "nginx, plain proxy", _nginx, identifies=False)
 CADDY = Gateway("caddy", "Caddy, plain proxy", _caddy, identifies=False)
 CADDY_AUTH = Gateway("caddy-auth", "Caddy, forward_auth", _caddy_forward_auth)
+HAPROXY = Gateway("haproxy", "HAProxy, plain proxy", _haproxy, identifies=False)
 NAIVE = Gateway("naive", "aiohttp + redis, naive", _naive)
 
-ALL = (LATCHKEY, NGINX_LUA, NGINX, CADDY, CADDY_AUTH, NAIVE)
+ALL = (LATCHKEY, NGINX_LUA, NGINX, HAPROXY, CADDY, CADDY_AUTH, NAIVE)
+STREAMING = (LATCHKEY, NGINX, HAPROXY, CADDY)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import getpass
 import os
 import secrets
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -32,6 +33,7 @@ class Ground:
     directory: Path
     cores: Cores
     upstream_port: int = field(default_factory=free_port)
+    live_port: int = field(default_factory=free_port)  # of the streams
     auth_port: int = field(default_factory=free_port)
     secret: str = field(default_factory=lambda: secrets.token_hex(32))
     token: str = field(default_factory=lambda: new_token("ada"))
@@ -57,6 +59,7 @@ class Ground:
             "dir": self.directory,
             "user": f"user {getpass.getuser()};" if os.geteuid() == 0 else "",
             "upstream_port": self.upstream_port,
+            "live_port": self.live_port,
             "auth_port": self.auth_port,
             "redis_socket": self.redis_socket,
             "secret": self.secret,
@@ -83,9 +86,11 @@ def prepared() -> Iterator[Ground]:
         ground = Ground(Path(name), cores())
         (ground.directory / "10m").write_bytes(os.urandom(_DOWNLOAD))
         upstream = ["nginx", "-c", str(ground.config("upstream.conf", "upstream"))]
+        live = [sys.executable, "-m", "bench.peers.live", str(ground.live_port)]
         auth = ["nginx", "-c", str(ground.config("auth.conf", "auth"))]
         for command, address in (
             (upstream, ground.upstream_port),
+            (live, ground.live_port),
             (auth, ground.auth_port),
             (redis_server(ground.redis_socket), ground.redis_socket),
         ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -13,6 +13,7 @@ from bench.held import Held
 from bench.load import Sample
 from bench.logouts import Logouts
 from bench.modes import Memory, Samples
+from bench.streams import StreamSample, StreamSamples
 
 _MIB = 1024 * 1024
 _KIB = 1024
@@ -22,7 +23,7 @@ _KIB = 1024
 class Target:
     """The most that Latchkey may cost, as a multiple of a peer's cost.
 
-    Costs are CPU per request.
+    Costs are CPU per request, or per message.
     """
 
     peer: Gateway
@@ -33,7 +34,10 @@ TARGETS = {
     "warm": (Target(NGINX_LUA, 1.15), Target(CADDY, 0.45)),
     "cold": (Target(NGINX_LUA, 2.0),),
     "download": (Target(NGINX, 1.0),),
+    "websocket": (Target(NGINX, 1.15),),
+    "events": (Target(NGINX, 1.2),),
 }
+_UNITS = {"websocket": "message", "events": "message"}
 _IDLE_WORKER = 60.0  # MiB
 _PER_CONNECTION = 6.0  # KiB
 _LOGOUT_P99, _LOGOUT_MAX = 50.0, 1000.0  # ms until it is felt on another gateway
@@ -76,6 +80,24 @@ def load_table(samples: Samples, gateways: Sequence[Gateway]) -> str:
                 f"{_median(rounds, lambda s: s.busy):.0%}",
                 f"{_median(rounds, lambda s: s.others):.0%}",
                 f"{_median(rounds, lambda s: s.lookups):.2f}",
+            ]
+        )
+    return _table(rows)
+
+
+def stream_table(samples: StreamSamples, gateways: Sequence[Gateway]) -> str:
+    """One line a gateway: medians over the rounds."""
+    rows = [["", "CPU µs/message", "Latchkey's is", "messages/s", "core busy", "others"]]
+    for gateway in gateways:
+        rounds = samples[gateway.name]
+        rows.append(
+            [
+                gateway.title,
+                f"{median(sample.cpu_us for sample in rounds):.2f}",
+                _times(ratio(samples, gateway)),
+                f"{median(sample.rate for sample in rounds):,.0f}",
+                f"{median(sample.busy for sample in rounds):.0%}",
+                f"{median(sample.others for sample in rounds):.0%}",
             ]
         )
     return _table(rows)
@@ -139,11 +161,14 @@ def held_table(held: Held) -> str:
     )
 
 
-def load_verdicts(mode: str, samples: Samples) -> list[Verdict]:
+def load_verdicts(
+    mode: str, samples: Mapping[str, Sequence[Sample | StreamSample]]
+) -> list[Verdict]:
     """The targets of the mode that compare with a measured peer."""
+    what = f"{mode}: CPU per {_UNITS.get(mode, 'request')}"
     measured = [(target, ratio(samples, target.peer)) for target in TARGETS[mode]]
     return [
-        Verdict(f"{mode}: CPU per request", value, target.at_most, f"x {target.peer.title}")
+        Verdict(what, value, target.at_most, f"x {target.peer.title}")
         for target, value in measured
         if value is not None
     ]
@@ -174,8 +199,8 @@ def held_verdicts(held: Held) -> list[Verdict]:
     ]
 
 
-def ratio(samples: Samples, peer: Gateway) -> float | None:
-    """Latchkey's CPU per request over the peer's: the median of the rounds."""
+def ratio(samples: Mapping[str, Sequence[Sample | StreamSample]], peer: Gateway) -> float | None:
+    """Latchkey's CPU per request or message over the peer's: the median of the rounds."""
     ours, theirs = samples.get(LATCHKEY.name), samples.get(peer.name)
     if not ours or not theirs:
         return None
