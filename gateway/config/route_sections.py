@@ -25,6 +25,7 @@ from gateway.config.values import (
     ParameterName,
     Path,
     TokenSendingText,
+    UpgradeToken,
 )
 from gateway.core.http import cors
 
@@ -111,6 +112,7 @@ class RouteAction(Model):
     upstream: str | None = None
     strip_prefix: ExactPath | None = None
     websocket: bool = False
+    upgrade: Annotated[tuple[UpgradeToken, ...], OneOrMany()] = ()
     close_on_logout: bool = True
     no_store: bool = True
     tokens: Literal["warn", "refuse", "swap"] = "warn"
@@ -131,6 +133,11 @@ class RouteAction(Model):
     login: ExactPath | None = None
     ends: Literal["others", "all"] | None = None
     max_reply: Size = 2**20
+
+    @property
+    def upgrades(self) -> frozenset[str]:
+        """The protocols to which requests may upgrade. `websocket` is short for one of them."""
+        return frozenset((*self.upgrade, "websocket") if self.websocket else self.upgrade)
 
     @model_validator(mode="before")
     @classmethod
@@ -156,12 +163,12 @@ class RouteAction(Model):
             raise ValueError("tokens: refuse goes with an upstream: its replies are looked at")
         if self.captures is not None and not self.extends_session:
             raise ValueError("captures write the session anew: extends_session cannot be false")
-        if self.ends is not None and (self.upstream is None or self.websocket):
-            raise ValueError("ends waits for an upstream's whole reply: websocket cannot be true")
+        if self.ends is not None and (self.upstream is None or self.upgrades):
+            raise ValueError("ends waits for an upstream's whole reply: nothing can be upgraded")
         if self.ends == "all" and self.captures is not None:
             raise ValueError("ends: all ends the session that captures would go on with")
-        if self.captures is not None and self.websocket:
-            raise ValueError("captures read whole replies: websocket cannot be true")
+        if self.captures is not None and self.upgrades:
+            raise ValueError("captures read whole replies: nothing can be upgraded")
         if self.captures is not None and self.tokens == "refuse":
             raise ValueError("captures hide all tokens of a reply: tokens cannot be refuse")
         if self.captures is None and self.tokens == "swap":
@@ -202,7 +209,7 @@ class RouteOptions(RouteAction, RouteAccess, RouteMatch):
             raise ValueError("login goes with captures and auth: optional, where sessions begin")
         if self.key_in_query is not None and self.upstream is None:
             raise ValueError("key_in_query needs an upstream: a proxy that asks would send it on")
-        if self.key_in_subprotocol and not (self.websocket and self.upstream is not None):
+        if self.key_in_subprotocol and not ("websocket" in self.upgrades and self.upstream):
             raise ValueError("key_in_subprotocol goes with an upstream and websocket: true")
         if self.token is not None and self.auth == "public":
             raise ValueError("token needs a session: auth cannot be public")

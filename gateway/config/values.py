@@ -329,6 +329,22 @@ def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
     return network if mapped is None or bits < 0 else IPv4Network((mapped, bits))
 
 
+# RFC 9110 §7.8. A request that is HTTP by another name would pass all rules by (request smuggling).
+_UPGRADE = re.compile(rf"{_FIELD_NAME.pattern}(?:/{_FIELD_NAME.pattern})?")
+_HTTP_BY_ANOTHER_NAME = frozenset({"h2c", "h2", "h3", "http", "https", "tls", "ssl"})
+
+
+def _upgrade(text: str) -> str:
+    token = text.lower()
+    if not _UPGRADE.fullmatch(token):
+        raise ValueError(f"{text!r} is no protocol of Upgrade: write websocket, tcp or SPDY/3.1")
+    if token.partition("/")[0] in _HTTP_BY_ANOTHER_NAME:
+        raise ValueError(
+            f"{text} would carry requests past all rules of the gateway (request smuggling)"
+        )
+    return token
+
+
 _TEXT = {"type": "string"}
 Path = Annotated[str, AfterValidator(_path)]
 ExactPath = Annotated[str, AfterValidator(_exact_path)]
@@ -336,6 +352,7 @@ ShapedPath = Annotated[str, AfterValidator(_shaped_path)]  # may have segments t
 Target = Annotated[str, AfterValidator(_target)]  # a path, and a query if there is one
 ListPath = Annotated[ExactPath, AfterValidator(_path_of_a_list)]
 Method = Annotated[str, AfterValidator(_method)]
+UpgradeToken = Annotated[str, AfterValidator(_upgrade)]
 FieldName = Annotated[str, AfterValidator(_field_name)]
 SentField = Annotated[str, AfterValidator(_sent_field)]
 Origin = Annotated[str, AfterValidator(_origin)]

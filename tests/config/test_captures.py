@@ -72,7 +72,7 @@ def test_what_is_read_as_a_whole_is_bounded(tmp_path: Path) -> None:
         ("auth: optional, login: /one", "login goes with captures and auth: optional"),
         ("ends: others, auth: optional", "ends needs a session"),
         ("ends: all, accept_jwt: verify", "ends needs a session"),
-        ("ends: others, websocket: true", "ends waits for an upstream's whole reply"),
+        ("ends: others, upgrade: tcp", "ends waits for an upstream's whole reply"),
         ("ends: all, captures: /token", "ends: all ends the session that captures"),
         ("ends: mine", "must be 'others' or 'all'"),
         ("captures: true, websocket: true", "captures read whole replies"),

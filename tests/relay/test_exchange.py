@@ -209,7 +209,12 @@ def test_what_a_session_holds_open_ends_with_it() -> None:
     assert refused.status_line.startswith(b"HTTP/1.1 401 ")
     tunnelled, frames = life(passes), []
     tunnelled.exchange.tunnel = SimpleNamespace(  # type: ignore[assignment]
-        close=lambda status, _reason: frames.append(status)
+        close=lambda status, _reason: frames.append(status), end=lambda: None, sizes=(2, 3)
+    )
+    tunnelled.exchange.upload = SimpleNamespace(  # type: ignore[assignment]
+        upstream=None,
+        delivery=SimpleNamespace(size=0, upstream_duration=0.0),
+        give_back=lambda *, reusable: None,
     )
     tunnelled.exchange.session_ended()
     assert (frames, tunnelled.client.written) == ([1008], b"")

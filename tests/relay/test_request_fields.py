@@ -94,8 +94,8 @@ def test_an_expectation_of_http_1_0_means_nothing() -> None:
 
 def test_only_a_known_protocol_is_an_upgrade() -> None:
     """wire-rules.md#E9: another one is dropped, with the option in Connection that names it."""
-    assert read(fields.upgrade, b"WebSocket").upgrade == b"websocket"
-    other = read(fields.upgrade, b"h2c")
+    assert read(fields.upgrade({b"websocket"}), b"WebSocket").upgrade == b"websocket"
+    other = read(fields.upgrade({b"websocket"}), b"h2c")
     assert (other.upgrade, other.purged) == (None, True)
 
 

@@ -241,13 +241,17 @@ def test_limits_are_those_of_all() -> None:
     """What the stricter one allows and another does not is not allowed."""
     routes = table(
         rule("/*", "public", body_limit=10, close_on_logout=False, extends_session=False),
-        rule("/chat/*", websocket=True, body_limit=20),
+        rule("/chat/*", upgrades=frozenset({b"websocket"}), body_limit=20),
     )
     found = routes.match(b"/Chat/x")
     assert isinstance(found, Methods)
     route = found.pick(b"GET")
     assert route is not None
-    assert (route.name, route.action.websocket, route.action.body_limit) == ("/chat/*", False, 10)
+    assert (route.name, route.action.upgrades, route.action.body_limit) == (
+        "/chat/*",
+        frozenset(),
+        10,
+    )
     assert route.action.close_on_logout
     assert not route.action.extends_session
 

@@ -89,7 +89,7 @@ def test_the_framing_is_written_anew(line: bytes, framing: bytes) -> None:
 def test_an_upgrade_goes_on_where_the_route_allows_it() -> None:
     """wire-rules.md#B13."""
     asked = (b"Connection: upgrade", b"Upgrade: WebSocket")
-    assert b"Upgrade: websocket" in sent(*asked, websocket=True)
+    assert b"Upgrade: websocket" in sent(*asked, upgrades=frozenset({b"websocket"}))
     assert not [line for line in sent(*asked) if b"pgrade" in line]
 
 

@@ -49,6 +49,20 @@ def test_byte_by_byte(size: int, masked: bool) -> None:
         assert followed.between == (at == len(data) - 1)
 
 
+@given(SIZES, st.booleans(), st.integers(0, 7), st.integers(0, 15), st.integers(0, 200))
+def test_a_close_frame_that_has_passed(
+    size: int, fin: bool, rsv: int, opcode: int, cut: int
+) -> None:
+    """Opcode 8 (§5.5.1), whatever bits of extensions stand beside it (§5.2), and no other."""
+    first = bytes([fin << 7 | rsv << 4 | opcode])
+    data = first + frame(size, masked=False)[1:]
+    followed = Frames()
+    followed.feed(data[:cut])
+    followed.feed(data[cut:])
+    assert followed.between
+    assert followed.closed == (opcode == 8)
+
+
 def test_the_close_frame() -> None:
     """FIN, opcode 8, unmasked, status 1008 (§5.5.1)."""
     assert websocket.close(websocket.POLICY_VIOLATION, "over") == b"\x88\x06\x03\xf0over"

@@ -42,7 +42,7 @@ def admit(route: Route, head: RequestHead, peer: Peer, load: Load) -> None:
         _admit_to_share(load, head, peer)
     if head.length > route.action.body_limit:
         raise Refused(refusals.BODY_TOO_LARGE)
-    if head.upgrade is not None and route.action.websocket and head.has_body:
+    if head.upgrade is not None and head.has_body and head.upgrade in route.action.upgrades:
         # A body would be read as tunnel bytes (wire-rules.md#E9).
         raise Refused(refusals.MALFORMED)
     if route.in_process:

@@ -190,7 +190,7 @@ class Decider:
         route = self._match(head)
         if route.in_process or route.at_login or route.watch.refuses:
             raise Refused(refusals.NO_ROUTE)
-        if head.upgrade is not None and not route.action.websocket:
+        if head.upgrade is not None and head.upgrade not in route.action.upgrades:
             raise Refused(refusals.NO_UPGRADE)
         return route
 

@@ -135,7 +135,7 @@ class Action:
     host: bytes = b""  # the upstream's own Host
     keeps_host: bool = True  # the client's Host goes upstream in its place
     strip_prefix: bytes = b""
-    websocket: bool = False
+    upgrades: frozenset[bytes] = frozenset()  # to these protocols (in lower case)
     close_on_logout: bool = True  # exchanges in flight end with their session
     extends_session: bool = True  # its requests keep their session from being idle
     token: RouteTokens | None = None  # makes a token in place of the session's own
@@ -161,7 +161,7 @@ class Action:
         timeouts = config.timeouts
         return cls(
             strip_prefix=(options.strip_prefix or "").encode().rstrip(b"/"),
-            websocket=options.websocket,
+            upgrades=frozenset(token.encode() for token in options.upgrades),
             close_on_logout=options.close_on_logout,
             keeps_no_pages=options.no_store,
             extends_session=options.extends_session,
@@ -203,7 +203,7 @@ class Action:
         """The action with the limits of all these."""
         return replace(
             self,
-            websocket=all(other.websocket for other in others),
+            upgrades=self.upgrades.intersection(*(other.upgrades for other in others)),
             close_on_logout=any(other.close_on_logout for other in others),
             keeps_no_pages=any(other.keeps_no_pages for other in others),
             extends_session=all(other.extends_session for other in others),

@@ -54,7 +54,7 @@ def request_head(
         parts.append(b"Content-Length: %d\r\n" % head.length)
     elif head.chunked:
         parts.append(b"Transfer-Encoding: chunked\r\n")
-    if head.upgrade is not None and action.websocket:
+    if head.upgrade is not None and head.upgrade in action.upgrades:
         parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.upgrade)
         parts.append(keys_aside.subprotocol_line(head, route, entry))
     elif head.trailers:

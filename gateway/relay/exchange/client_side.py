@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 from gateway.relay.access.peer import Peer
@@ -11,6 +12,7 @@ class ClientSide(Protocol):
     """Where requests come from and answers go to."""
 
     peer: Peer
+    transport: asyncio.Transport | None
     buffer: bytes  # bytes that no exchange has taken yet
     deadline: float  # by when the client has to send (the clock's seconds)
 

@@ -55,7 +55,7 @@ class Delivery:
     ) -> None:
         """`upstream` is the connection over which it comes."""
         self.head = exchange.head
-        self.size = 0  # bytes of the body so far, or of the tunnel
+        self.size = 0  # bytes of the body so far, or, at its end, of the tunnel
         self.upstream_duration = 0.0  # seconds until the answer's head, once it has come
         self._sent = time.monotonic()
         self._exchange = exchange
@@ -202,11 +202,7 @@ class Delivery:
     def switches(self, response: ResponseHead) -> bool:
         """Whether this 101 answers an upgrade that came and that the route allows."""
         upgrade = self.head.upgrade
-        return (
-            self._forward.route.action.websocket
-            and upgrade is not None
-            and upgrade == response.upgrade
-        )
+        return upgrade in self._forward.route.action.upgrades and upgrade == response.upgrade
 
     def switch(self, response: ResponseHead) -> None:
         """Become a tunnel."""
@@ -217,17 +213,21 @@ class Delivery:
             exchange.fail(refusals.MALFORMED)
             return
         self._response = response
-        exchange.tunnel = Tunnel(
-            client, self._upstream, context.clock, self._forward.route.action.timeouts.tunnel_idle
-        )
         exchange.begin_answer(response.status, close=True)
         client.write(heads.upgraded_head(response, self.head, self._forward))
+        context.write_batch.flush()  # the tunnel writes past it
+        exchange.tunnel = Tunnel(
+            client,
+            self._upstream,
+            context.clock,
+            idle_timeout=self._forward.route.action.timeouts.tunnel_idle,
+            protocol=response.upgrade or b"",
+        )
         client.update_reading()
 
     def tunnelled(self, data: bytes) -> None:
-        """Pass on bytes from the upstream."""
+        """Pass on bytes that the upstream sent behind its 101."""
         if self._exchange.tunnel is not None:
-            self.size += len(data)
             self._exchange.tunnel.deliver(data)
 
     def tunnel_ended(self) -> None:

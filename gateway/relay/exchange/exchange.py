@@ -328,6 +328,7 @@ class Exchange:
         """End a tunnel with a close frame of this status: its worker ends.
 
         False if there is no tunnel, or if another frame is on its way; then it has to be cut.
+        A tunnel of another protocol than WebSocket just ends.
         """
         if self.tunnel is None or not self.tunnel.close(status, "The gateway restarts."):
             return False
@@ -348,8 +349,17 @@ class Exchange:
             load.shares.give_back(self.network, load.requests)
         if self.permits:
             concurrency.give_back(self.permits)
+        if self.tunnel is not None:
+            self._end_tunnel(self.tunnel)
         self.context.record(record_of(self))
         upload, self.upload = self.upload, None
         if upload is not None:
             upload.give_back(reusable=reusable)
         self.client.exchange_ended(close=self.close)
+
+    def _end_tunnel(self, tunnel: Tunnel) -> None:
+        tunnel.end()
+        upload, delivery = self.upload, self.delivery
+        assert upload is not None
+        assert delivery is not None
+        upload.size, delivery.size = tunnel.sizes

@@ -1,53 +1,164 @@
 """An upgraded connection (RFC 9110 §7.8).
 
-Bytes pass in both directions, until one side closes.
+Bytes pass in both directions. An end that stops writing is passed on as such: the other direction
+goes on until it ends as well.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
-from gateway.relay.exchange.client_side import ClientSide
 from gateway.relay.http1 import websocket
 from gateway.relay.http1.websocket import Frames
 from gateway.relay.loop.deadlines import Clock
 
 if TYPE_CHECKING:
+    from gateway.relay.exchange.client_side import ClientSide
     from gateway.relay.upstream.connection import UpstreamConnection
+
+# How long a tunnel may be silent once one direction has ended, in seconds. A WebSocket is over
+# then, since it has a closing handshake of its own (RFC 6455 §7): its last bytes need a moment.
+_HALF_CLOSED_SECONDS = 30.0
+_HALF_CLOSED_WEBSOCKET_SECONDS = 2.0
 
 
 class Tunnel:
     """Passes bytes on between a client and an upstream."""
 
-    __slots__ = ("_client", "_clock", "_frames", "_idle_timeout", "_upstream")
+    __slots__ = (
+        "_client_end",
+        "_clock",
+        "_frames",
+        "_upstream",
+        "_upstream_end",
+        "idle_timeout",
+    )
 
     def __init__(
-        self, client: ClientSide, upstream: UpstreamConnection, clock: Clock, idle_timeout: float
+        self,
+        client: ClientSide,
+        upstream: UpstreamConnection,
+        clock: Clock,
+        *,
+        idle_timeout: float,
+        protocol: bytes,
     ) -> None:
-        """`idle_timeout` in seconds."""
-        self._client = client
+        """Pass bytes on from now on.
+
+        idle_timeout: how long it may be silent (seconds)
+        protocol: what the connection was upgraded to
+        """
+        self.idle_timeout = idle_timeout
         self._upstream = upstream
         self._clock = clock
-        self._idle_timeout = idle_timeout
-        self._frames = Frames()  # of the upstream's side
+        self._frames = Frames() if protocol == websocket.PROTOCOL else None  # of the upstream
+        client_transport, upstream_transport = client.transport, upstream.transport
+        assert client_transport is not None
+        assert upstream_transport is not None
+        self._client_end = _End(self, client_transport, upstream_transport)
+        self._upstream_end = _End(self, upstream_transport, client_transport, self._frames)
 
-    def upload(self, data: bytes) -> None:
-        """Pass on bytes from the client."""
-        self._upstream.deadline = self._clock.now + self._idle_timeout
-        self._upstream.send(data)
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """The bytes from the client and from the upstream so far."""
+        return self._client_end.size, self._upstream_end.size
 
     def deliver(self, data: bytes) -> None:
-        """Pass on bytes from the upstream."""
-        self._upstream.deadline = self._clock.now + self._idle_timeout
-        self._frames.feed(data)
-        self._client.write(data)
+        """Pass on bytes that the upstream sent behind its 101."""
+        self._upstream_end.data_received(data)
+
+    def put_off(self) -> None:
+        """A byte has passed: the tunnel may be silent for a whole timeout again."""
+        self._upstream.deadline = self._clock.now + self.idle_timeout
+
+    def half_close(self, end: _End) -> bool:
+        """Pass on that an end writes no more. False if no direction is left."""
+        other = self._upstream_end if end is self._client_end else self._client_end
+        if other.has_ended or not end.writer.can_write_eof():  # TLS has no half-close
+            return False
+        end.writer.write_eof()
+        limit = _HALF_CLOSED_SECONDS if self._frames is None else _HALF_CLOSED_WEBSOCKET_SECONDS
+        self.idle_timeout = min(self.idle_timeout, limit)
+        self.put_off()
+        return True
 
     def close(self, status: int, reason: str) -> bool:
-        """Send a close frame (RFC 6455 §7.4).
+        """Tell a WebSocket's client why the tunnel ends (RFC 6455 §7.4).
 
-        False within a frame, which it would break.
+        False within a frame of the upstream, which a close frame would break. Between the frames of
+        a fragmented message it may stand (§5.4), compressed or not (RFC 7692 §6).
         """
-        if not self._frames.between:
+        frames = self._frames
+        if frames is None or frames.closed:
+            return True
+        if not frames.between:
             return False
-        self._client.write(websocket.close(status, reason))
+        self._upstream_end.write(websocket.close(status, reason))
         return True
+
+    def end(self) -> None:
+        """Give the connections their own protocols back."""
+        self._client_end.leave()
+        self._upstream_end.leave()
+
+
+class _End(asyncio.Protocol):
+    """One end of a tunnel: what it reads is written to the other one.
+
+    It stands in for the protocol of its connection, so that a message costs one call. All but bytes
+    it hands on to that.
+    """
+
+    __slots__ = ("_connection", "_frames", "_reader", "_tunnel", "has_ended", "size", "writer")
+
+    def __init__(
+        self,
+        tunnel: Tunnel,
+        reader: asyncio.Transport,
+        writer: asyncio.Transport,
+        frames: Frames | None = None,
+    ) -> None:
+        """Read from now on.
+
+        reader: the transport of this end
+        writer: that of the other one
+        frames: follow the bytes that it reads
+        """
+        self.writer = writer
+        self.size = 0  # bytes that it has read
+        self.has_ended = False  # it reads no more
+        self._tunnel = tunnel
+        self._connection = reader.get_protocol()
+        self._reader = reader
+        self._frames = frames
+        reader.set_protocol(self)
+
+    def leave(self) -> None:
+        """Give the connection its own protocol back."""
+        self._reader.set_protocol(self._connection)
+
+    def data_received(self, data: bytes) -> None:
+        self.size += len(data)
+        self._tunnel.put_off()
+        if self._frames is not None:
+            self._frames.feed(data)
+        self.write(data)
+
+    def write(self, data: bytes) -> None:
+        """Write to the other end. The event loop sends what one turn has written at once."""
+        if not self.writer.is_closing():
+            self.writer.write(data)
+
+    def eof_received(self) -> bool:
+        self.has_ended = True
+        return self._tunnel.half_close(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._connection.connection_lost(error)
+
+    def pause_writing(self) -> None:
+        self._connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._connection.resume_writing()

@@ -78,7 +78,7 @@ class Upload:
         self.delivery: Delivery | None = None  # gets the answer, once the head has been sent
         self.outage: Outage | None = None  # if it waits for a restart
         self.queued = False  # it waits in a queue of the pool
-        self.size = 0  # bytes of the body, or from the tunnel's client, so far
+        self.size = 0  # bytes of the body so far, or, at its end, from the tunnel's client
         self.expectation: Expectation | None = None
         self._body: RequestBody | None = None
         self._exchange = exchange
@@ -179,12 +179,7 @@ class Upload:
 
         Those behind the body go back to the client's connection.
         """
-        tunnel = self._exchange.tunnel
-        if tunnel is None:
-            self._send_body(data, [])
-        else:
-            self.size += len(data)
-            tunnel.upload(data)
+        self._send_body(data, [])
 
     def _send_body(self, data: bytes, out: list[bytes]) -> None:
         """Send a part of the body, behind the bytes in `out`."""
@@ -227,8 +222,10 @@ class Upload:
 
         What a server sends by itself, through a tunnel or as events, shows none.
         """
-        delivery = self.delivery
-        if delivery is None or self._exchange.tunnel is not None or delivery.is_event_stream:
+        delivery, tunnel = self.delivery, self._exchange.tunnel
+        if tunnel is not None:
+            return tunnel.sizes[0], 0
+        if delivery is None or delivery.is_event_stream:
             return self.size, 0
         return self.size, delivery.size
 

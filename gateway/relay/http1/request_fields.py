@@ -6,7 +6,7 @@ A field without a rule passes as it came.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from gateway.core.http import refusals, subprotocols
 from gateway.core.http.forwarding import host_value
@@ -42,8 +42,6 @@ _ENCODED_TOKEN = b"base64url."
 
 # Each is searched for a key, if there is one among them. Frontends offer a few.
 _MAX_SUBPROTOCOLS = 64
-
-_UPGRADES = frozenset({b"websocket"})
 
 # Called with the head, the field's name as spelled, and its line.
 Rule = Callable[[RequestHead, bytes, bytes], None]
@@ -180,12 +178,21 @@ def expect(head: RequestHead, name: bytes, line: bytes) -> None:
     head.expects_continue = not head.old
 
 
-def upgrade(head: RequestHead, name: bytes, line: bytes) -> None:
-    wanted = grammar.value(line, name).lower()
-    if wanted in _UPGRADES:
-        head.upgrade = wanted
-    else:
-        head.purged = True
+def upgrade(protocols: Container[bytes]) -> Rule:
+    """The rule of Upgrade where some route takes these protocols.
+
+    Any other one is dropped, above all `h2c`: its requests would be read by no one
+    (wire-rules.md#B13).
+    """
+
+    def take_upgrade(head: RequestHead, name: bytes, line: bytes) -> None:
+        wanted = grammar.value(line, name).lower()
+        if wanted in protocols:
+            head.upgrade = wanted
+        else:
+            head.purged = True
+
+    return take_upgrade
 
 
 def te(head: RequestHead, name: bytes, line: bytes) -> None:

@@ -24,7 +24,7 @@ from gateway.core.http.field_names import (
 from gateway.core.http.forwarding import host_value
 from gateway.core.sessions.keys import KEY_PATTERN, bare, holds_key
 from gateway.core.sessions.refresh_keys import REFRESH_KEY_PATTERN
-from gateway.relay.http1 import grammar, request_fields
+from gateway.relay.http1 import grammar, request_fields, websocket
 from gateway.relay.http1.field_rules import FieldRules
 from gateway.relay.http1.key_fields import KeyFields
 from gateway.relay.http1.request_fields import Rule
@@ -54,6 +54,7 @@ class RequestReader:
         key_fields: KeyFields | None = None,
         token_fields: Iterable[str] = (),
         query_keys: Iterable[str] = (),
+        upgrades: Iterable[str] = (),
     ) -> None:
         """Take the rules of one gateway.
 
@@ -63,7 +64,9 @@ class RequestReader:
         key_fields: the rules of the fields in which a key may come; None: bearer keys alone
         token_fields: the fields in which upstreams get tokens; no trailer has such a name
         query_keys: the parameters of queries in which some route takes keys
+        upgrades: the protocols to which some route upgrades, beside `websocket`
         """
+        protocols = {websocket.PROTOCOL, *(token.encode() for token in upgrades)}
         self._max_fields = max_fields
         self._query_keys = tuple(dict.fromkeys(name.encode() for name in query_keys))
         self._instance = b"latchkey (" + instance.encode() + b")"
@@ -78,7 +81,7 @@ class RequestReader:
             **(key_fields or KeyFields(schemes=("Bearer",))).rules,
             b"cookie": request_fields.cookie,
             b"expect": request_fields.expect,
-            b"upgrade": request_fields.upgrade,
+            b"upgrade": request_fields.upgrade(protocols),
             b"te": request_fields.te,
             b"via": self._via,
             b"sec-websocket-protocol": request_fields.subprotocol,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import struct
 
+PROTOCOL = b"websocket"  # as in Upgrade
+
 # RFC 6455 §7.4.1, and IANA's registry for 1012. Clients take 1008 as "log in again".
 GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
@@ -17,10 +19,16 @@ SERVICE_RESTART = 1012
 _MIN_HEADER_BYTES = 2
 _LENGTHS = {126: (2, ">H"), 127: (8, ">Q")}
 _MASK_BYTES = 4
+_SHORT_BYTES = 126  # payloads below that have their length in the second byte
+
+_OPCODE, _CLOSE = 0x0F, 0x08
 
 
 def close(status: int, reason: str) -> bytes:
-    """An unmasked close frame. `reason` has at most 123 bytes (§5.5)."""
+    """A close frame of a server: unmasked, whole, and without a bit of an extension (§5.1, §5.5).
+
+    `reason` has at most 123 bytes.
+    """
     payload = struct.pack(">H", status) + reason.encode()
     return bytes([0x88, len(payload)]) + payload
 
@@ -28,19 +36,28 @@ def close(status: int, reason: str) -> bytes:
 class Frames:
     """Follows one direction of a tunnel."""
 
-    __slots__ = ("_header", "_left")
+    __slots__ = ("_header", "_left", "between", "closed")
 
     def __init__(self) -> None:
+        self.between = True  # the last byte that passed was a frame's last
+        self.closed = False  # a close frame has begun: no frame may follow it (§5.5.1)
         self._left = 0  # bytes of the payload that have not come yet
         self._header = b""  # the part of a header that has come
 
-    @property
-    def between(self) -> bool:
-        """Whether the last byte that passed was a frame's last."""
-        return not self._left and not self._header
-
     def feed(self, data: bytes) -> None:
         """Take note of bytes that pass."""
+        size = len(data)
+        if (
+            self.between
+            and size >= _MIN_HEADER_BYTES
+            and data[1] == size - _MIN_HEADER_BYTES < _SHORT_BYTES
+            and data[0] & _OPCODE != _CLOSE
+        ):
+            return  # one short frame, as most messages are
+        self._follow(data)
+        self.between = not self._left and not self._header
+
+    def _follow(self, data: bytes) -> None:
         at, size = min(self._left, len(data)), len(data)
         self._left -= at
         while at < size:
@@ -51,6 +68,7 @@ class Frames:
                 self._header = header
                 return
             self._header = b""
+            self.closed = self.closed or header[0] & _OPCODE == _CLOSE
             at = start + length + _payload_length(header)
             if at > size:
                 self._left = at - size

@@ -92,6 +92,7 @@ def build_relay(
         ),
         token_fields=token_fields(config),
         query_keys=[rule.key_in_query for rule in config.routes if rule.key_in_query is not None],
+        upgrades={token for rule in config.routes for token in rule.upgrades},
     )
     verify_endpoint = VerifyEndpoint(
         requests,

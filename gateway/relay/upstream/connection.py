@@ -32,7 +32,7 @@ class State(enum.Enum):
     HEAD = enum.auto()  # the answer's head, behind interim ones
     HELD = enum.auto()  # nothing: the answer is held back
     BODY = enum.auto()  # the answer's body
-    TUNNEL = enum.auto()  # bytes of another protocol
+    TUNNEL = enum.auto()  # nothing: the tunnel reads it
 
 
 # As names of the module: a look-up in an Enum takes ten times as long on CPython 3.11.
@@ -209,8 +209,6 @@ class UpstreamConnection(asyncio.Protocol):
             elif state is BODY:
                 self.deadline = self._clock.now + self._idle_limit
                 self._body.feed(exchange, data)
-            elif state is TUNNEL:
-                exchange.tunnelled(data)
             elif self._held is not None:
                 head, held = self._held
                 self._held = head, held + data

@@ -53,7 +53,7 @@ class ResponseHandler(Protocol):
         """The connection is a tunnel from here on."""
 
     def tunnelled(self, data: bytes) -> None:
-        """Bytes have come through the tunnel."""
+        """Bytes have come behind the 101."""
 
     def tunnel_ended(self) -> None:
         """The server has closed the tunnel, or it has been quiet for too long."""
