@@ -17,7 +17,8 @@ from gateway.config.realm_checks import check_realms
 from gateway.config.token_sections import Signing
 from gateway.core.http.addresses import overlap
 from gateway.core.http.field_names import fold, has_meaning
-from gateway.core.http.routing import Table
+from gateway.core.http.path_patterns import parse
+from gateway.core.http.routing import Rule, Table
 from gateway.core.logins.token_places import Auto
 from gateway.core.logins.token_sending import InField, InQuery, TokenSending
 from gateway.core.secret import Secret
@@ -119,9 +120,11 @@ def _login_page(config: Config, document: Document) -> Iterator[Problem]:
                 where = ("routes", at, "on_unauthenticated")
                 yield document.problem(where, "needs a login_page to send browsers to")
         return
-    table = Table((route.path, route.methods, route) for route in config.routes)
+    table = Table(
+        Rule(parse(rule.path, bare=rule.bare), rule.methods, rule) for rule in config.routes
+    )
     found = table.match(page.encode())
-    shown = None if found is None else found.pick(b"GET")
+    shown = None if found is None else found.methods.pick(b"GET")
     if not _shows_page(config, page) and (shown is None or shown.auth == "required"):
         message = "leads nowhere" if shown is None else "itself needs a session: make it public"
         yield document.problem(("login_page",), message)
@@ -198,7 +201,7 @@ def _beginnings(config: Config, document: Document) -> Iterator[Problem]:
                 "needs one login of kind backend at its upstream, where sessions begin",
             )
             yield replace(problem, hint=f"name one: login: {paths[0]}" if paths else "")
-        elif login.believes_tokens and route.path.endswith("*"):
+        elif login.believes_tokens and not parse(route.path).is_name:
             yield document.problem(
                 ("routes", at, "captures"),
                 f"needs verify on the login at {login.path}, since sessions begin on all its paths",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gateway.config.login_places import served_methods, with_head
 from gateway.config.own_tokens import JWKS_PATH
+from gateway.core.http.path_patterns import PathPattern, parse
 
 if TYPE_CHECKING:
     from gateway.config.document import Document, Where
@@ -35,12 +36,21 @@ def check_paths(config: Config, document: Document) -> Iterator[Problem]:
 
 def _clashes(config: Config, document: Document) -> Iterator[Problem]:
     """Pairs of routes for the same requests, with none more specific."""
+    known: dict[PathPattern, list[int]] = {}
     for at, route in enumerate(config.routes):
-        for before, other in enumerate(config.routes[:at]):
-            if route.path == other.path and _share_a_method(route, other):
-                yield document.problem(
-                    ("routes", at, "path"), f"matches the same requests as routes[{before}]"
-                )
+        beside = known.setdefault(parse(route.path), [])
+        for before in beside:
+            other = config.routes[before]
+            if _share_a_method(route, other):
+                yield _clash(document, at, before, "matches the same requests as")
+            elif route.bare != other.bare:
+                yield _clash(document, at, before, "must have the same bare as")
+        beside.append(at)
+
+
+def _clash(document: Document, at: int, before: int, what: str) -> Problem:
+    line = document.problem(("routes", before), "").line
+    return document.problem(("routes", at, "path"), f"{what} routes[{before}] in line {line}")
 
 
 def _share_a_method(one: RouteOptions, other: RouteOptions) -> bool:

@@ -23,7 +23,7 @@ from gateway.config.values import (
     OneOrMany,
     Origin,
     ParameterName,
-    Path,
+    RoutePath,
     TokenSendingText,
     UpgradeToken,
 )
@@ -63,7 +63,8 @@ def _status_as_text(value: Any) -> Any:
 class RouteMatch(Model):
     """Which requests a route is for."""
 
-    path: Path
+    path: RoutePath
+    bare: bool = True
     methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] | None = None
 
 

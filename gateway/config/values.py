@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, core_schema
 
 from gateway.config.units import parse_duration
-from gateway.core.http import allowed_origins, cors, path_shapes
+from gateway.core.http import allowed_origins, cors, path_patterns, path_shapes
 from gateway.core.http.addresses import Address, ServerUrl, parse_address, parse_server
 from gateway.core.json_text import pointed
 from gateway.core.logins.provider_metadata import is_address, is_protected
@@ -83,6 +83,11 @@ def _path(value: str) -> str:
     climbs = any(segment in (".", "..") for segment in value.split("/"))
     if not _PATH.fullmatch(value) or "//" in value or climbs:
         raise ValueError("is not a plain path: write it decoded, without //, dots or a query")
+    return value
+
+
+def _route_path(value: str) -> str:
+    path_patterns.parse(value)
     return value
 
 
@@ -346,7 +351,7 @@ def _upgrade(text: str) -> str:
 
 
 _TEXT = {"type": "string"}
-Path = Annotated[str, AfterValidator(_path)]
+RoutePath = Annotated[str, AfterValidator(_route_path)]
 ExactPath = Annotated[str, AfterValidator(_exact_path)]
 ShapedPath = Annotated[str, AfterValidator(_shaped_path)]  # may have segments to fill in
 Target = Annotated[str, AfterValidator(_target)]  # a path, and a query if there is one

@@ -23,6 +23,7 @@ from gateway.config.units import WHOLE
 from gateway.config.values import Networks
 from gateway.core.http.addresses import UnixAddress
 from gateway.core.http.allowed_origins import is_pattern
+from gateway.core.http.path_patterns import parse
 from gateway.core.http.paths import fold, read
 from gateway.core.logins.token_places import Auto
 from gateway.core.logins.token_sending import InQuery
@@ -146,7 +147,7 @@ def _unknown_refresh_paths(config: Config, document: Document) -> Iterator[Probl
 
 def _named_spellings(config: Config, document: Document) -> Iterator[Problem]:
     """Exact paths that a backend may take for that of a stricter route."""
-    exact = [(at, route) for at, route in enumerate(config.routes) if not route.path.endswith("*")]
+    exact = [(at, route) for at, route in enumerate(config.routes) if parse(route.path).is_name]
     for at, route in exact:
         if route.upstream is not None and config.upstreams[route.upstream].paths == "strict":
             continue

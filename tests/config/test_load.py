@@ -122,17 +122,17 @@ routes:
         "config.yaml:3:31: upstreams.gateway: is the gateway's own name",
         "config.yaml:4:48: login.upstream: names no upstream (did you mean shop?)",
         "config.yaml:6:26: routes[0].upstream: names no upstream (did you mean shop?)",
-        "config.yaml:7:12: routes[1].path: matches the same requests as routes[0]",
+        "config.yaml:7:12: routes[1].path: matches the same requests as routes[0] in line 6",
         "config.yaml:8:12: routes[2].path: is never reached: logout answers there",
-        "config.yaml:10:12: routes[4].path: matches the same requests as routes[3]",
+        "config.yaml:10:12: routes[4].path: matches the same requests as routes[3] in line 9",
     ]
 
 
 @pytest.mark.parametrize(
     ("route", "message"),
     [
-        ("{path: /a*, upstream: shop}", "a star stands only at the end"),
-        ("{path: /*/b, upstream: shop}", "a star stands only at the end"),
+        ("{path: /a*, upstream: shop}", "a star ends it, as in /api/*"),
+        ("{path: /*/b, upstream: shop}", "a star ends it, as in /api/*"),
         ("{path: /a//b, upstream: shop}", "not a plain path"),
         ("{path: /a/../b, upstream: shop}", "not a plain path"),
         ("{path: /a/.., upstream: shop}", "not a plain path"),

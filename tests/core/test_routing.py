@@ -1,9 +1,15 @@
 """Which rule serves a path."""
 
-from gateway.core.http.routing import Table
+from gateway.core.http.path_patterns import parse
+from gateway.core.http.routing import Rule, Table
 
-TABLE = Table(
-    [
+
+def table(*rules: tuple[str, list[str] | None, str]) -> Table[str]:
+    return Table(Rule(parse(path), methods, value) for path, methods, value in rules)
+
+
+TABLE = table(
+    *[
         ("/*", None, "all"),
         ("/api/*", ["GET", "POST"], "api"),
         ("/api/*", ["DELETE"], "api delete"),
@@ -16,13 +22,13 @@ TABLE = Table(
 def pick(path: bytes, method: bytes = b"GET") -> str | None:
     found = TABLE.match(path)
     assert found is not None
-    return found.pick(method)
+    return found.methods.pick(method)
 
 
 def test_the_most_specific_pattern_wins() -> None:
     """Exact beats prefix; a longer prefix beats a shorter one."""
     assert pick(b"/") == "all"
-    assert pick(b"/api") == "all"  # `/api/*` begins behind the slash
+    assert pick(b"/api") == "api"  # and `/api` itself
     assert pick(b"/api/") == "api"
     assert pick(b"/api/x/y") == "api"
     assert pick(b"/api/admin/x") == "admin"
@@ -36,7 +42,7 @@ def test_rules_of_one_pattern_share_it_by_method() -> None:
     assert pick(b"/api/x", b"PUT") is None
     found = TABLE.match(b"/api/x")
     assert found is not None
-    assert found.allowed == ["DELETE", "GET", "HEAD", "POST"]  # HEAD follows GET
+    assert found.methods.allowed == ["DELETE", "GET", "HEAD", "POST"]  # HEAD follows GET
 
 
 def test_head_follows_get() -> None:
@@ -45,8 +51,8 @@ def test_head_follows_get() -> None:
     """
     assert pick(b"/api/x", b"HEAD") == "api"
     assert pick(b"/api/admin/health", b"HEAD") == "health"
-    table = Table(
-        [
+    rules = table(
+        *[
             ("/a", None, "other"),
             ("/a", ["GET"], "get"),
             ("/b", ["HEAD"], "head"),
@@ -55,9 +61,9 @@ def test_head_follows_get() -> None:
         ]
     )
     for path, rule in ((b"/a", "get"), (b"/b", "head"), (b"/c", None)):
-        found = table.match(path)
+        found = rules.match(path)
         assert found is not None
-        assert found.pick(b"HEAD") == rule
+        assert found.methods.pick(b"HEAD") == rule
 
 
 def test_methods_are_compared_with_case() -> None:
@@ -67,4 +73,43 @@ def test_methods_are_compared_with_case() -> None:
 
 def test_nothing_matches_without_a_rule() -> None:
     """A table without a rule for everything leaves paths unmatched."""
-    assert Table([("/a", None, 1)]).match(b"/b") is None
+    assert table(("/a", None, "1")).match(b"/b") is None
+
+
+def test_the_order_of_patterns() -> None:
+    """A path, one to fill in, the prefix with more segments; written ones first, then suffixes."""
+    rules = table(
+        *[
+            (path, None, path)
+            for path in (
+                "/*",
+                "/*.css",
+                "/*.min.css",
+                "/users/*",
+                "/users/{id}",
+                "/users/me",
+                "/users/{id}/*",
+                "/users/me/*",
+                "/users/{id}/*.css",
+                "/{a}/{b}",
+            )
+        ]
+    )
+    for path, expected in (
+        (b"/a.css", "/*.css"),
+        (b"/a/b/c.min.css", "/*.min.css"),
+        (b"/users", "/users/*"),
+        (b"/users/", "/users/*"),
+        (b"/users/me", "/users/me"),
+        (b"/users/7", "/users/{id}"),
+        (b"/users/7.css", "/users/{id}"),
+        (b"/users/7/x", "/users/{id}/*"),
+        (b"/users/7/x/y.css", "/users/{id}/*.css"),
+        (b"/users/me/x.css", "/users/me/*"),
+        (b"/users//x", "/users/*"),
+        (b"/x/y", "/{a}/{b}"),
+        (b"/x//", "/*"),
+    ):
+        found = rules.match(path)
+        assert found is not None
+        assert found.methods.pick(b"GET") == expected, path

@@ -23,7 +23,9 @@ from gateway.core.http import (
     shared_caches,
 )
 from gateway.core.http.forwarding import Trusted
+from gateway.core.http.path_patterns import parse
 from gateway.core.http.paths import AmbiguousPath, BackendPaths
+from gateway.core.http.routing import Rule
 from gateway.core.json_text import NotJson
 from gateway.core.logins import (
     authorization_code,
@@ -217,7 +219,13 @@ _A_PART = b"--x\r\nContent-Disposition: form-data; name=%b"
 def _table(path: bytes) -> object:
     """Routes as a configuration may have them."""
     route = Route("/api/*", Access(Auth.PUBLIC))
-    rules = [("/api/*", None, route), ("/*", ["GET"], route), ("/a/b.c", None, route)]
+    rules = [
+        Rule(parse("/api/*"), None, route),
+        Rule(parse("/*"), ["GET"], route),
+        Rule(parse("/a/b.c"), None, route),
+        Rule(parse("/{a}/{b}/c/*"), None, route),
+        Rule(parse("/{a}/*.css"), None, route),
+    ]
     return RouteTable([], rules, logins=BackendPaths([b"/login"])).match(path)
 
 

@@ -9,8 +9,10 @@ import pytest
 
 from gateway.core.http import refusals
 from gateway.core.http.forwarding import Trusted
+from gateway.core.http.path_patterns import parse
 from gateway.core.http.paths import BackendPaths
 from gateway.core.http.refusals import Refusal
+from gateway.core.http.routing import Rule
 from gateway.core.http.shares import Shares
 from gateway.core.sessions.conditions import OneOf
 from gateway.core.sessions.keys import new_key
@@ -97,7 +99,9 @@ async def gate(redis: RedisServer) -> AsyncIterator[Gate]:
     sessions = open_store(redis.url, prefix=f"{uuid.uuid4().hex}:")
     await sessions.start()
     load = Load(100, Shares(100, 100, lambda: ()))
-    table = RouteTable([], RULES, BackendPaths(()))
+    table = RouteTable(
+        [], [Rule(parse(path), methods, route) for path, methods, route in RULES], BackendPaths(())
+    )
     described = VerifyEndpoint(READER, identity=["X-User-Id"])
     cookies = TrustedCookies("session", (), secure="auto")
     yield Gate(Decider(table, described, sessions, load, None, cookies), sessions, load)

@@ -11,13 +11,20 @@ from hypothesis import strategies as st
 
 from gateway.core.http import paths
 from gateway.core.http.cors import Policy
+from gateway.core.http.path_patterns import parse
 from gateway.core.http.paths import BackendPaths
 from gateway.core.http.refusals import Refusal
 from gateway.core.http.routing import Methods, Table
+<<<<<<< HEAD
 from gateway.core.sessions import conditions
 from gateway.relay.access.requirements import Requirements
+=======
+from gateway.core.http.routing import Rule as TableRule
+>>>>>>> 813e8dd (routes: paths with segments to fill in, suffixes, and bare prefixes)
 from gateway.relay.access.route import Access, Action, Auth, Route, UpstreamPaths
 from gateway.relay.access.route_table import RouteTable
+from gateway.relay.http1.request_head import RequestHead
+from gateway.relay.outcomes import Refused
 
 ANY_SITE = Policy(frozenset({"*"}), (), (), (), credentials=False, max_age=0)
 
@@ -54,7 +61,9 @@ def rule(path: str, auth: str = "required", *methods: str, **more: Any) -> Rule:
 
 def table(*rules: Rule, guarded: tuple[bytes, ...] = ()) -> RouteTable:
     login = BackendPaths(guarded)
-    return RouteTable([], [(rule.path, rule.methods, rule.route(login)) for rule in rules], login)
+    return RouteTable(
+        [], [TableRule(parse(rule.path), rule.methods, rule.route(login)) for rule in rules], login
+    )
 
 
 def decided(routes: RouteTable, path: bytes, method: bytes = b"GET") -> str:
@@ -116,7 +125,7 @@ SHOP = table(
         ("/Public/x", "/*"),
         ("/public/Login.PNG", "/public/*"),
         ("/public/app.JS", "/public/*"),
-        ("/public", "/*"),
+        ("/public", "/public/*"),
         ("/public/notes.txt", "/public/notes.txt"),
         ("/public/Notes.TXT", "/public/notes.txt"),
         ("/public/notes", "/public/*"),
@@ -171,7 +180,7 @@ def test_strict_upstreams_tell_spellings_apart() -> None:
         guarded=(b"/api/login",),
     )
     assert decided(strict, b"/API/me") == "/*"
-    assert decided(strict, b"/api") == "/*"
+    assert decided(strict, b"/api") == "/api/*"  # a prefix is its own path, too
     assert decided(strict, b"/api/report.csv") == "/api/*"
     assert decided(strict, b"/api/login.css") == "/api/*"
     for path in (b"/api/login", b"/API/login", b"/api/login/"):
@@ -342,12 +351,60 @@ def test_no_spelling_leads_around_a_rule(rules: list[Rule], path: str, backend: 
     for name, fold in FOLDINGS.items():
         if name in backend:
             taken = fold(taken)
-    by_spelling = Table((rule.path, None, rule) for rule in rules)
+    by_spelling = Table(TableRule(parse(rule.path), None, rule) for rule in rules)
     meant = by_spelling.match(taken.encode())
-    if isinstance(found, Refusal) or meant is None or by_spelling.names(strict):
+    if isinstance(found, Refusal) or meant is None:
+        return
+    named = by_spelling.match(strict)
+    if named is not None and named.pattern.is_name:
         return
     route = found.pick(b"GET")
     assert route is not None
     if route.name != taken.rstrip("/") + "/*":
         ranks = ["public", "optional", "required"]
-        assert ranks.index(route.access.auth.value) >= ranks.index(meant.other[0].auth), taken
+        assert ranks.index(route.access.auth.value) >= ranks.index(meant.methods.other[0].auth), (
+            taken
+        )
+
+
+def head_of(path: bytes) -> RequestHead:
+    head = RequestHead(b"GET", path, b"1")
+    head.path = path
+    return head
+
+
+def test_the_values_of_a_path() -> None:
+    """They are decoded; a path whose backends could read others has none: 400."""
+    route = Route("/t/{id}/*", Access(Auth.REQUIRED), pattern=parse("/t/{id}/*"))
+    for path, value in ((b"/t/7/x", "7"), (b"/t/%ED%95%9C/x", "한"), (b"/%74/a%20b", "a b")):
+        assert route.path_values(head_of(path)) == {"id": value}
+    for path in (b"/t/7;x/y", b"/t/a%2fb/c", b"/T/7/x", b"/t/%0a7/x", b"/t/%ff/x", b"/t/%2537/x"):
+        with pytest.raises(Refused):
+            route.path_values(head_of(path))
+    assert Route("/t/*", Access(Auth.PUBLIC)).path_values(head_of(b"/t/7/x")) == {}
+
+
+def test_suffixes_and_names_hide_no_stricter_route() -> None:
+    """A public `/*.css` serves no page that a backend finds without the suffix."""
+    routes = table(
+        rule("/*", "public"),
+        rule("/*.css", "public"),
+        rule("/api/*"),
+        rule("/profile"),
+        rule("/users/{id}/*", "public"),
+        rule("/users/{id}/mail"),
+    )
+    for path, expected in (
+        (b"/a.css", "/*.css"),
+        (b"/a.CSS", "/*"),
+        (b"/api/a.css", "/api/*"),
+        (b"/API/a.css", "/api/*"),
+        (b"/api", "/api/*"),
+        (b"/profile.css", "/profile"),
+        (b"/Profile.css", "/profile"),
+        (b"/users/7/x", "/users/{id}/*"),
+        (b"/users/7/Mail", "/users/{id}/mail"),
+        (b"/USERS/7/mail.css", "/users/{id}/mail"),
+        (b"/users/7%2fmail", "ambiguous_path"),
+    ):
+        assert decided(routes, path) == expected, path

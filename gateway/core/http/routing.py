@@ -1,19 +1,19 @@
 """A table of rules by path: the most specific pattern serves a path.
 
-A pattern is an exact path, or a prefix if it ends in `/*`. An exact path may have segments that
-clients fill in (see `path_shapes`). A path without them comes first, then one with them, then a
-longer prefix, and then a shorter one. Rules of one pattern share it by method. A rule for GET
-serves HEAD too, unless another rule names HEAD (wire-rules.md#C7, RFC 9110 §9.3.2).
+`path_patterns` says which of two patterns is more specific. Rules of one pattern share it by
+method. A rule for GET serves HEAD too, unless another rule names HEAD (wire-rules.md#C7,
+RFC 9110 §9.3.2).
+
+Patterns stand in a tree of dictionaries by segment, so the number of rules does not matter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
-from gateway.core.http import paths
-from gateway.core.http.path_shapes import Shape
+from gateway.core.http.path_patterns import PathPattern, Rank
 from gateway.core.http.paths import Folded
 
 T = TypeVar("T")
@@ -29,7 +29,6 @@ class Methods(Generic[T]):
 
     named: dict[bytes, T] = field(default_factory=dict)
     other: list[T] = field(default_factory=list)
-    folded: bytes = b""  # the pattern's path, folded for loose readings
 
     def pick(self, method: bytes) -> T | None:
         """The rule for a method (case-sensitive, RFC 9110 §9.1).
@@ -60,87 +59,140 @@ class Methods(Generic[T]):
         return [] if self.other else sorted(method.decode("ascii") for method in self.named)
 
 
+class Rule(NamedTuple, Generic[T]):
+    """A rule, and which requests it is for."""
+
+    pattern: PathPattern
+    methods: Iterable[str] | None  # None: all
+    value: T
+
+
+@dataclass(slots=True, eq=False)
+class Entry(Generic[T]):
+    """One pattern of a table, with its rules."""
+
+    pattern: PathPattern
+    rank: Rank
+    methods: Methods[T] = field(default_factory=Methods)
+
+
 class Table(Generic[T]):
     """Patterns and their rules. It is built once and then only read."""
 
-    def __init__(self, rules: Iterable[tuple[str, Iterable[str] | None, T]]) -> None:
-        """`rules` are (pattern, methods or None for all, rule)."""
-        self._exact: dict[bytes, Methods[T]] = {}
-        self._prefixes: dict[bytes, Methods[T]] = {}
-        self._shapes: dict[bytes, tuple[Shape, Methods[T]]] = {}
-        for pattern, methods, rule in rules:
-            text = pattern.encode("ascii")
-            where, path = (
-                (self._prefixes, text[:-1]) if text.endswith(b"/*") else (self._exact, text)
-            )
-            entry = where.setdefault(path, Methods(folded=paths.fold(path)))
-            if where is self._exact and not (shape := Shape(path)).is_plain:
-                self._shapes.setdefault(path, (shape, entry))
+    def __init__(self, rules: Iterable[Rule[T]]) -> None:
+        entries: dict[PathPattern, Entry[T]] = {}
+        for pattern, methods, value in rules:
+            entry = entries.get(pattern)
+            if entry is None:
+                entry = entries[pattern] = Entry(pattern, pattern.rank)
             if methods is None:
-                entry.other.append(rule)
+                entry.methods.other.append(value)
             else:
-                entry.named.update((method.encode("ascii"), rule) for method in methods)
-        for entry in (*self._exact.values(), *self._prefixes.values()):
-            if b"GET" in entry.named:
-                entry.named.setdefault(b"HEAD", entry.named[b"GET"])
-        self._loose_exact = _by_folded(self._exact.values())
-        self._loose_prefixes = _by_folded(self._prefixes.values())
-        self._longest = max(map(len, self._prefixes), default=0)
+                entry.methods.named.update((method.encode("ascii"), value) for method in methods)
+        self._exact: dict[bytes, Entry[T]] = {}
+        self._patterns: _Tree[T] = _Tree()
+        self._folded: _Tree[T] = _Tree()
+        self._folded_names: set[bytes] = set()
+        for entry in entries.values():
+            self._add(entry)
 
-    def match(self, path: bytes) -> Methods[T] | None:
-        """The rules of the most specific pattern that matches `path`.
+    def _add(self, entry: Entry[T]) -> None:
+        pattern, named = entry.pattern, entry.methods.named
+        if b"GET" in named:
+            named.setdefault(b"HEAD", named[b"GET"])
+        if pattern.is_name:
+            self._exact[pattern.path] = entry
+        else:
+            self._patterns.add(pattern, entry)
+        folded = pattern.folded
+        self._folded.add(folded, entry)
+        if None not in folded.segments and not folded.suffix:
+            self._folded_names.add(folded.path)
 
-        None without one.
-        """
+    def match(self, path: bytes) -> Entry[T] | None:
+        """The most specific pattern that fits `path`. None without one."""
         found = self._exact.get(path)
         if found is not None:
             return found
-        for shape, methods in self._shapes.values():
-            if shape.fits(path):
-                return methods
-        slash = path.find(b"/")
-        while 0 <= slash < self._longest:
-            found = self._prefixes.get(path[: slash + 1], found)
-            slash = path.find(b"/", slash + 1)
-        return found
+        return min(self._patterns.fitting(path), key=_rank, default=None)
 
-    def names(self, path: bytes) -> bool:
-        """Whether an exact pattern is this path."""
-        return path in self._exact
+    def rivals(self, found: Entry[T], loose: Iterable[Folded]) -> list[Entry[T]]:
+        """The other patterns that a loose reading of a path may be meant by.
 
-    def rivals(self, found: Methods[T], loose: Iterable[Folded]) -> list[Methods[T]]:
-        """The rules of other patterns that match a loose reading of a path.
+        They are all that fit it, because a backend may fold one segment and not the next. Where
+        `found` fits as well, they are those that are not less specific.
 
-        found: the rules that match the path as it is spelled
+        found: the pattern that fits the path as it is spelled
         loose: its loose readings
         """
-        rivals: list[Methods[T]] = []
+        rivals: list[Entry[T]] = []
         for folded in loose:
             for path in folded:
-                rivals += self._on_the_way(path, found.folded)
-                if path in self._loose_exact or path in self._loose_prefixes:
+                fitting = self._folded.fitting(path)
+                if any(entry is found for entry in fitting):
+                    fitting = [entry for entry in fitting if entry.rank <= found.rank]
+                rivals += sorted(fitting, key=_rank)
+                if path in self._folded_names:
                     break  # a pattern has this suffix, so it is part of a name
         return [rival for rival in dict.fromkeys(rivals) if rival is not found]
 
-    def _on_the_way(self, path: bytes, start: bytes) -> list[Methods[T]]:
-        """The rules of the exact pattern `path`, and those of its prefixes.
 
-        Of the prefixes, those from `start` on count if `start` is one of them, else all. All of
-        these count, because a backend may fold one segment and not the next.
-        """
-        rules = self._loose_exact.get(path, [])
-        end = len(start) if path == start or path.startswith(start + b"/") else 0
-        while 0 <= end <= self._longest:
-            rules = rules + self._loose_prefixes.get(path[:end], [])
-            if end == len(path):
-                break
-            end = path.find(b"/", end + 1)
-            end = len(path) if end < 0 else end
-        return rules
+def _rank(entry: Entry[T]) -> Rank:
+    return entry.rank
 
 
-def _by_folded(entries: Iterable[Methods[T]]) -> dict[bytes, list[Methods[T]]]:
-    found: dict[bytes, list[Methods[T]]] = {}
-    for entry in entries:
-        found.setdefault(entry.folded, []).append(entry)
-    return found
+class _Node(Generic[T]):
+    """A place in the tree of patterns: the segments so far."""
+
+    __slots__ = ("below", "exact", "filled", "suffixes", "written")
+
+    def __init__(self) -> None:
+        self.written: dict[bytes, _Node[T]] = {}
+        self.filled: _Node[T] | None = None
+        self.exact: tuple[Entry[T], ...] = ()  # end here, prefixes that are bare among them
+        self.below: tuple[Entry[T], ...] = ()  # prefixes
+        self.suffixes: tuple[tuple[bytes, Entry[T]], ...] = ()
+
+
+class _Tree(Generic[T]):
+    """Patterns by their segments."""
+
+    def __init__(self) -> None:
+        self._root: _Node[T] = _Node()
+
+    def add(self, pattern: PathPattern, entry: Entry[T]) -> None:
+        node = self._root
+        for segment in pattern.segments:
+            if segment is not None:
+                node = node.written.setdefault(segment, _Node())
+            else:
+                node.filled = node.filled or _Node()
+                node = node.filled
+        if pattern.suffix:
+            node.suffixes += ((pattern.suffix, entry),)
+        elif pattern.is_prefix:
+            node.below += (entry,)
+        if not pattern.is_prefix or pattern.bare:
+            node.exact += (entry,)
+
+    def fitting(self, path: bytes) -> list[Entry[T]]:
+        """All patterns that fit a path; in a tree of folded ones, a folded path."""
+        found: list[Entry[T]] = []
+        _collect(self._root, path.split(b"/")[1:], 0, found)
+        return found
+
+
+def _collect(node: _Node[T], segments: Sequence[bytes], at: int, found: list[Entry[T]]) -> None:
+    if at == len(segments):
+        found += node.exact
+        return
+    found += node.below
+    for suffix, entry in node.suffixes:
+        if segments[-1].endswith(suffix):
+            found.append(entry)
+    segment = segments[at]
+    written = node.written.get(segment)
+    if written is not None:
+        _collect(written, segments, at + 1, found)
+    if node.filled is not None and segment:
+        _collect(node.filled, segments, at + 1, found)

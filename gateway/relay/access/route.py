@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from gateway.config.limit_places import exposed_fields
 from gateway.config.token_places import key_schemes
-from gateway.core.http import paths
+from gateway.core.http import paths, refusals
 from gateway.core.http.cors import Policy
+from gateway.core.http.path_patterns import PathPattern
 from gateway.core.http.paths import BackendPaths
 from gateway.core.logins.token_sending import TokenSending
 from gateway.relay.access.concurrency import Concurrency
@@ -24,6 +25,7 @@ from gateway.relay.access.route_tokens import RouteTokens
 from gateway.relay.access.token_watch import UNWATCHED, TokenWatch
 from gateway.relay.http1.request_head import SAFE_METHODS, RequestHead
 from gateway.relay.loop.settings import AnswerTimeouts
+from gateway.relay.outcomes import Refused
 
 if TYPE_CHECKING:
     from gateway.config.model import Config, Timeouts
@@ -238,6 +240,7 @@ class Route:
     upstream_paths: UpstreamPaths = UpstreamPaths()
     at_login: bool = False  # an upstream has its login at this path
     at_logouts: tuple[BackendLogout, ...] = ()  # its upstream has these at this path
+    pattern: PathPattern | None = None  # of a rule of config.yaml
     watch: TokenWatch = UNWATCHED  # for JWTs in replies
     is_endpoint: bool = False  # the gateway itself answers
     is_login: bool = False  # and answers logins
@@ -259,6 +262,21 @@ class Route:
             # In the spelling that was matched, whatever spelling was asked for.
             return paths.strict(head.path) + head.query
         return self.action.upstream_path(head.path) + head.query
+
+    def path_values(self, head: RequestHead) -> dict[str, str]:
+        """The segments of a path that the route's pattern names, decoded.
+
+        They are alike in all readings of the path: no slash, no control byte, never empty.
+
+        Raises `Refused` if a backend could read other ones.
+        """
+        if self.pattern is None or not self.pattern.names:
+            return {}
+        try:
+            readings = paths.read(head.path)
+            return self.pattern.values(readings.strict, readings.resolved)
+        except ValueError:
+            raise Refused(refusals.AMBIGUOUS_PATH) from None
 
     def is_as_strict_as(self, other: Route) -> bool:
         """Whether it refuses and hides all that the other does."""

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from gateway.core.http import paths, refusals
+from gateway.core.http.path_patterns import parse
 from gateway.core.http.paths import BackendPaths, Readings
 from gateway.core.http.refusals import Refusal
-from gateway.core.http.routing import Methods, Table
+from gateway.core.http.routing import Entry, Methods, Rule, Table
 from gateway.relay.access.route import BackendLogout, Route
 
 # Clients choose the paths that are remembered: at most about 2 MiB of them.
@@ -28,17 +29,19 @@ class RouteTable:
     def __init__(
         self,
         endpoints: Iterable[tuple[Route, Iterable[str] | None]],
-        routes: Iterable[tuple[str, Iterable[str] | None, Route]],
+        routes: Iterable[Rule[Route]],
         logins: BackendPaths,
     ) -> None:
         """Build the tables.
 
         endpoints: the gateway's own routes, which come first, with the methods that they serve, or
             None for all; routes at the same path serve the others
-        routes: (pattern, methods or None for all methods, route)
+        routes: the rules of config.yaml
         logins: the paths at which any upstream hands out tokens
         """
-        self._endpoints = Table((route.name, methods, route) for route, methods in endpoints)
+        self._endpoints = Table(
+            Rule(parse(route.name), methods, route) for route, methods in endpoints
+        )
         self._routes = Table(routes)
         self._logins = logins
         self._memo: dict[bytes, Methods[Route] | Refusal] = {}
@@ -67,9 +70,10 @@ class RouteTable:
     def _match(self, path: bytes) -> Methods[Route] | Refusal:
         """Raises `AmbiguousPath`."""
         readings = paths.read(path)
-        own = _resolved(self._endpoints, readings)
-        if own is None:
+        entry = _resolved(self._endpoints, readings)
+        if entry is None:
             return self._match_routes(path, readings)
+        own = entry.methods
         return own if own.other else self._beside(own, path, readings)
 
     def _beside(self, own: Methods[Route], path: bytes, readings: Readings) -> Methods[Route]:
@@ -82,12 +86,13 @@ class RouteTable:
 
     def _match_routes(self, path: bytes, readings: Readings) -> Methods[Route] | Refusal:
         """Raises `AmbiguousPath`."""
-        found = _resolved(self._routes, readings)
-        if found is None:
+        entry = _resolved(self._routes, readings)
+        if entry is None:
             return refusals.NO_ROUTE
-        named = self._routes.names(readings.strict)
+        found, named = entry.methods, entry.pattern.is_name
         if not named:
-            found = self._strictest(found, self._routes.rivals(found, readings.loose))
+            rivals = self._routes.rivals(entry, readings.loose)
+            found = self._strictest(found, [rival.methods for rival in rivals])
         if not all(route.action.can_strip(readings.strict) for route in found.all()):
             raise paths.AmbiguousPath
         return self._at_backends(found, path, readings, named=named)
@@ -136,8 +141,8 @@ class RouteTable:
         )
 
 
-def _resolved(table: Table[Route], readings: Readings) -> Methods[Route] | None:
-    """The rules that all readings but the loose ones match.
+def _resolved(table: Table[Route], readings: Readings) -> Entry[Route] | None:
+    """The pattern that all readings but the loose ones match.
 
     Raises `AmbiguousPath`.
     """

@@ -12,6 +12,7 @@ from gateway.config.own_tokens import minter
 from gateway.config.token_places import token_fields, token_sending
 from gateway.core.http.addresses import share_a_server
 from gateway.core.http.cors import Policy
+from gateway.core.http.path_patterns import parse
 from gateway.core.http.paths import BackendPaths
 from gateway.relay.access.route import Access, Action, Auth, BackendLogout, Route, UpstreamPaths
 from gateway.relay.access.route_tokens import RouteTokens
@@ -75,6 +76,7 @@ class RouteBuilder:
             pool = self._pools.endpoint(self._captures)
         return Route(
             name=rule.path,
+            pattern=parse(rule.path, bare=rule.bare),
             access=Access.of(rule, self._config),
             action=replace(
                 Action.of(rule, self._config),
