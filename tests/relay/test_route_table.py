@@ -15,12 +15,9 @@ from gateway.core.http.path_patterns import parse
 from gateway.core.http.paths import BackendPaths
 from gateway.core.http.refusals import Refusal
 from gateway.core.http.routing import Methods, Table
-<<<<<<< HEAD
+from gateway.core.http.routing import Rule as TableRule
 from gateway.core.sessions import conditions
 from gateway.relay.access.requirements import Requirements
-=======
-from gateway.core.http.routing import Rule as TableRule
->>>>>>> 813e8dd (routes: paths with segments to fill in, suffixes, and bare prefixes)
 from gateway.relay.access.route import Access, Action, Auth, Route, UpstreamPaths
 from gateway.relay.access.route_table import RouteTable
 from gateway.relay.http1.request_head import RequestHead
