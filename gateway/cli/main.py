@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from gateway import __version__
 from gateway.cli.arguments import add_config, store_commands
 from gateway.cli.keys import add_keys
+from gateway.cli.rules import add_rules
 from gateway.cli.sessions import add_sessions
 from gateway.cli.trying import add_try
 from gateway.cli.users import add_users
@@ -22,6 +23,8 @@ _SESSIONS = "List, count and end sessions in the store that config.yaml names."
 _KEYS = "Issue, list and end named keys, for scripts."
 
 _TRY = "Try a login at the backend, and see what the gateway makes of it."
+
+_RULES = "Try the rules in Python that routes require."
 
 _USERS = "Add, change, list and remove users in the users file that config.yaml names."
 
@@ -64,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     add_keys(store_commands(commands.add_parser("keys", help=_KEYS, description=_KEYS)))
     add_try(store_commands(commands.add_parser("try", help=_TRY, description=_TRY)))
     add_users(commands.add_parser("users", help=_USERS, description=_USERS))
+    add_rules(commands.add_parser("rules", help=_RULES, description=_RULES))
     command("schema", _schema, "Print the JSON Schema of config.yaml.", config=False)
     command("version", _version, "Print the version.", config=False)
     return parser

@@ -18,6 +18,7 @@ from gateway.config.login_places import taken_paths
 from gateway.config.model import Config
 from gateway.config.openings import check_openings
 from gateway.config.problems import ConfigError, Problem
+from gateway.config.rule_files import with_rules
 from gateway.config.server_locations import with_locations
 from gateway.config.signing import with_signing_keys
 from gateway.config.store_sections import StoreTls
@@ -56,7 +57,9 @@ def load_with_warnings(
     config = _with_login_page(config)
     config, file_problems = _with_files(config, file.parent, document)
     config, key_problems = with_keys(config, file.parent, document)
-    problems = [*document.problems, *file_problems, *key_problems, *check(config, document)]
+    config, rule_problems = with_rules(config, file.parent, document)
+    problems = [*document.problems, *file_problems, *key_problems, *rule_problems]
+    problems += check(config, document)
     if opens:
         problems += check_openings(config, document)
     if problems:

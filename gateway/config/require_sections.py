@@ -8,7 +8,7 @@ from pydantic import Field, GetJsonSchemaHandler, model_validator
 
 from gateway.config.base import Model
 from gateway.config.units import Duration
-from gateway.config.values import ClaimAddress, OneOrMany
+from gateway.config.values import ClaimAddress, OneOrMany, RuleText
 
 _ClaimValues = Annotated[tuple[str | int | float | bool, ...], OneOrMany()]
 
@@ -103,6 +103,7 @@ class RequireGroup(Model):
 
 
 class Require(RequireGroup):
-    """What a route requires: of the token's claims, and of the login."""
+    """What a route requires: of the token's claims, of the login, and by rules."""
 
     max_age: Annotated[Duration, Field(ge=1)] | None = None
+    rules: Annotated[tuple[RuleText, ...], OneOrMany(), Field(min_length=1)] = ()

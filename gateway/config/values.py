@@ -45,6 +45,7 @@ from gateway.core.sessions.realms import SubjectPrefix, parse_prefix
 from gateway.core.store_urls import StoreUrl, parse_store_url
 from gateway.core.tokens.minting import REGISTERED
 from gateway.core.tokens.verifying_keys import Algorithm
+from gateway.rules.loading import RuleSource, parse_source
 
 _PATH = re.compile(r"/[A-Za-z0-9_.~!$&'()+,=:@/-]*(?<!/)\*?|/[A-Za-z0-9_.~!$&'()+,=:@/-]*/\*?|/\*?")
 _QUERY = re.compile(r"[A-Za-z0-9_.~!$&'()*+,;=:@/?%-]+")  # RFC 3986 §3.4
@@ -381,6 +382,7 @@ Group = Annotated[int, BeforeValidator(_group), WithJsonSchema({"type": ["string
 Peers = Annotated[IPv4Network | IPv6Network | Literal["unix"], BeforeValidator(_peers)]
 Networks = Annotated[tuple[Peers, ...], OneOrMany()]
 ServerAddress = Annotated[ServerUrl, *_parsed(parse_server, _TEXT)]
+RuleText = Annotated[RuleSource, *_parsed(parse_source, _TEXT)]
 SecretText = Annotated[Secret, *_parsed(Secret, {**_TEXT, "format": "password", "writeOnly": True})]
 TokenPlaceText = Annotated[TokenPlace, *_parsed(_token_place, _TEXT)]
 CapturedPlace = Annotated[

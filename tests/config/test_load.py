@@ -435,3 +435,24 @@ def test_what_a_route_cannot_require(tmp_path: Path, required: str, complaint: s
     text = MINIMAL.replace("routes: [{path: /*, upstream: shop}]", text)
     [problem] = problems(tmp_path, text)
     assert complaint in problem
+
+
+@pytest.mark.parametrize(
+    ("rules", "complaint"),
+    [
+        ("./none.py:rule", "rules[0]: cannot be read: No such file"),
+        ("[./rules.py:rule, ./rules.py:other]", "rules[1]: names no function of rules.py"),
+        ("rules.py", "names no rule"),
+        ("[]", "rules: must not be empty"),
+        ("./broken.py:rule", "rules[0]: cannot be loaded: broken.py:1: "),
+    ],
+)
+def test_what_is_no_rule(tmp_path: Path, rules: str, complaint: str) -> None:
+    """It is found before the gateway serves, with its line in config.yaml."""
+    (tmp_path / "rules.py").write_text("def rule(request): return True\n")
+    (tmp_path / "broken.py").write_text("def rule(request: return True\n")
+    text = f"routes: [{{path: /a, upstream: shop, require: {{rules: {rules}}}}}]"
+    text = MINIMAL.replace("routes: [{path: /*, upstream: shop}]", text)
+    [problem] = problems(tmp_path, text)
+    assert problem.startswith("config.yaml:4:")
+    assert complaint in problem

@@ -296,4 +296,7 @@ KEYS = Refusal(
     fields={"Retry-After": "5"},
 )
 LOOP = Refusal(508, "loop", "The request has passed through this gateway before.", blame="gateway")
+RULE_FAILED = Refusal(
+    500, "rule_failed", "A rule of the gateway has failed on this request.", blame="gateway"
+)
 INTERNAL = Refusal(500, "internal_error", "The gateway failed.", blame="gateway")

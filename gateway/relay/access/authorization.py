@@ -6,7 +6,7 @@ from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
 from gateway.core.tokens.claims import MINTED
 from gateway.observe.events import Event
-from gateway.relay.access import browsers
+from gateway.relay.access import browsers, rule_check
 from gateway.relay.access.peer import Peer
 from gateway.relay.access.requirements import Requirements
 from gateway.relay.access.route import Auth, Route
@@ -28,15 +28,23 @@ def authorise(head: RequestHead, route: Route, entry: ResolvedSession | None, pe
     if by_cookie and not browsers.may_act(head, route, peer):
         raise Refused(refusals.CROSS_SITE, event=_event(entry, refusals.CROSS_SITE))
     if access.requires is not None:
-        _check(access.requires, entry)
+        _check(access.requires, head, route, entry, peer)
 
 
-def _check(requires: Requirements, entry: ResolvedSession | None) -> None:
+def _check(
+    requires: Requirements,
+    head: RequestHead,
+    route: Route,
+    entry: ResolvedSession | None,
+    peer: Peer,
+) -> None:
     """Raises `Refused` for a session that does not meet them, and for none."""
     if entry is None:
         raise Refused(refusals.FORBIDDEN)
     try:
         requires.check(entry.session)
+        if requires.rules:
+            rule_check.check(requires.rules, head, route, entry.session, peer)
     except Refused as refused:
         refused.event = _event(entry, refused.refusal)
         raise

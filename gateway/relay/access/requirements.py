@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gateway.config.requirements import claims_condition, condition, scopes_condition
@@ -12,6 +12,7 @@ from gateway.core.http import refusals
 from gateway.core.sessions import conditions
 from gateway.core.sessions.conditions import NOTHING, Condition
 from gateway.relay.outcomes import Refused
+from gateway.rules.rule import Rule, RuleSet
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -27,10 +28,14 @@ class Requirements:
     scopes: Condition | None = None
     scope_challenge: Mapping[str, str] | None = None  # for a session that lacks scopes
     max_age: float | None = None  # of the login, in seconds
+    rules: tuple[Rule, ...] = ()  # are asked last
 
     @classmethod
-    def of(cls, options: RouteAccess, config: Config) -> Requirements | None:
-        """The requirements of a rule of config.yaml; None if it has none."""
+    def of(cls, options: RouteAccess, config: Config, known: RuleSet) -> Requirements | None:
+        """The requirements of a route of config.yaml; None if it has none.
+
+        known: the rules of the configuration
+        """
         claims = [options.claims]
         if options.impersonates is not None:
             claims.append(options.impersonates.claims)
@@ -41,12 +46,17 @@ class Requirements:
             if required.scopes is not None:
                 scopes = scopes_condition(required.scopes, config.require_from)
                 challenge = _scope_challenge((*required.scopes.all, *required.scopes.any))
-        max_age = None if required is None else required.max_age
-        found = cls(conditions.all_of(parts), scopes, challenge, max_age)
+        found = cls(conditions.all_of(parts), scopes, challenge)
+        if required is not None:
+            rules = tuple(map(known.rule, required.rules))
+            found = replace(found, max_age=required.max_age, rules=rules)
         return None if found == cls(NOTHING) else found
 
     def check(self, session: Session) -> None:
-        """Raises `Refused` for a session that does not meet the requirements."""
+        """Raises `Refused` for a session that does not meet the requirements.
+
+        The rules are asked with the request (`rule_check`).
+        """
         if not self.condition.is_met(session):
             raise Refused(refusals.FORBIDDEN)
         if self.scopes is not None and not self.scopes.is_met(session):
@@ -56,8 +66,13 @@ class Requirements:
 
     def imply(self, other: Requirements) -> bool:
         """Whether each session that meets these meets the other ones."""
-        return conditions.implies(self._all, other._all) and (
-            other.max_age is None or (self.max_age is not None and self.max_age <= other.max_age)
+        return (
+            conditions.implies(self._all, other._all)
+            and set(self.rules) >= set(other.rules)
+            and (
+                other.max_age is None
+                or (self.max_age is not None and self.max_age <= other.max_age)
+            )
         )
 
     @property

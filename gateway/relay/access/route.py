@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gateway.config.model import Config, Timeouts
     from gateway.config.route_sections import RouteAccess, RouteAction
     from gateway.relay.upstream.pool import Pool
+    from gateway.rules.rule import RuleSet
 
 
 class Auth(enum.Enum):
@@ -95,11 +96,11 @@ class Access:
     cors: Policy | None = None  # which other origins' pages may read the answers
 
     @classmethod
-    def of(cls, options: RouteAccess, config: Config) -> Access:
-        """The access that a rule of config.yaml gives."""
+    def of(cls, options: RouteAccess, config: Config, rules: RuleSet) -> Access:
+        """The access that a route of config.yaml gives; `rules` are those in Python."""
         return cls(
             auth=Auth(options.auth),
-            requires=Requirements.of(options, config),
+            requires=Requirements.of(options, config, rules),
             bad_key_is_anonymous=options.bad_key == "anonymous",
             accepts_jwt=options.accept_jwt == "verify",
             key_in_query=None if options.key_in_query is None else options.key_in_query.encode(),

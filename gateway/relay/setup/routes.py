@@ -21,6 +21,7 @@ from gateway.relay.loop.settings import AnswerTimeouts
 from gateway.relay.setup.limits import LimitBuilder
 from gateway.relay.setup.pools import PoolBuilder
 from gateway.relay.upstream.server import Connect
+from gateway.rules.rule import RuleSet
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -48,6 +49,7 @@ class RouteBuilder:
         limits: makes the rate limits of routes
         """
         self.watches: list[TokenWatch] = []
+        self.rules = RuleSet()
         self._metrics = metrics
         self._config = config
         self._pools = pools
@@ -77,7 +79,7 @@ class RouteBuilder:
         return Route(
             name=rule.path,
             pattern=parse(rule.path, bare=rule.bare),
-            access=Access.of(rule, self._config),
+            access=Access.of(rule, self._config, self.rules),
             action=replace(
                 Action.of(rule, self._config),
                 host=b"" if pool is None else pool.host,

@@ -1,0 +1,53 @@
+"""Asks a route's rules in Python (see `gateway/rules/`)."""
+
+from __future__ import annotations
+
+import re
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from gateway.core.http import paths, refusals
+from gateway.relay.access import browsers
+from gateway.relay.http1.request_head import RequestHead
+from gateway.relay.outcomes import Refused
+from gateway.rules import Request
+from gateway.rules.rule import Rule, RuleFailed
+
+if TYPE_CHECKING:
+    from gateway.core.sessions.session import Session
+    from gateway.relay.access.peer import Peer
+    from gateway.relay.access.route import Route
+
+_PORT = re.compile(r":[0-9]*\Z")
+
+
+def check(
+    rules: tuple[Rule, ...], head: RequestHead, route: Route, session: Session, peer: Peer
+) -> None:
+    """Raises `Refused` if a rule says no, or fails."""
+    request = _request(head, route, session, peer)
+    for rule in rules:
+        try:
+            may_pass = rule.allows(request)
+        except RuleFailed:
+            raise Refused(refusals.RULE_FAILED) from None
+        if not may_pass:
+            raise Refused(refusals.FORBIDDEN)
+
+
+def _request(head: RequestHead, route: Route, session: Session, peer: Peer) -> Request:
+    """What a rule sees.
+
+    Raises `Refused` for a path whose segments a backend might read in another way: the rule would
+    decide about the wrong one.
+    """
+    subject = session.claim("sub")
+    return Request(
+        method=head.method.decode("ascii"),
+        path=paths.strict(head.path).decode("ascii"),
+        host=_PORT.sub("", browsers.asked_host(head, peer)).lower(),
+        params=MappingProxyType(route.path_values(head)),
+        subject=subject,
+        # With the realm, as in a route's `claims`: two realms may give one name to two people.
+        claims=MappingProxyType({**session.claims, "sub": subject}),
+    )

@@ -1,0 +1,134 @@
+"""Loads rules from files of Python.
+
+The file is read once, with config.yaml, so all workers of a configuration run the same code,
+whatever becomes of the file. It is run once in each process that loads it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any
+
+from gateway.rules import Request
+
+Function = Callable[[Request], bool]
+
+_TEXT = re.compile(r"(.+\.py):([A-Za-z_][A-Za-z0-9_]*)")
+
+
+class BadRule(ValueError):
+    """The rule cannot be used; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSource:
+    """Where a rule stands, and the code of its file once that has been read."""
+
+    file: str
+    function: str
+    code: bytes = field(default=b"", repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.function}"
+
+    @property
+    def label(self) -> str:
+        """Its name in logs and metrics."""
+        return f"{Path(self.file).name}:{self.function}"
+
+
+def parse_source(text: str) -> RuleSource:
+    """Read `./rules.py:may_edit`. Raises `BadRule`."""
+    found = _TEXT.fullmatch(text)
+    if found is None:
+        raise BadRule("names no rule: write the file and its function, as ./rules.py:may_edit")
+    return RuleSource(found[1], found[2])
+
+
+class RuleLoader:
+    """Loads rules of one configuration. Rules of one file share its module."""
+
+    def __init__(self) -> None:
+        self._modules: dict[tuple[str, bytes], ModuleType] = {}
+
+    def function(self, source: RuleSource) -> Function:
+        """The function of a rule, whose code has been read. Raises `BadRule`."""
+        place = (source.file, source.code)
+        if place not in self._modules:
+            self._modules[place] = _module(source)
+        known = vars(self._modules[place])
+        if source.function not in known:
+            near = get_close_matches(source.function, known, n=1)
+            hint = f"; is {near[0]} meant?" if near else ""
+            raise BadRule(f"names no function of {Path(source.file).name}{hint}")
+        function = known[source.function]
+        _check(function)
+        return function  # type: ignore[no-any-return]
+
+
+def _module(source: RuleSource) -> ModuleType:
+    """Run the file. Raises `BadRule`."""
+    name = Path(source.file).name
+    module = ModuleType(f"latchkey_rules_{Path(source.file).stem}")
+    module.__file__ = source.file
+    sys.modules[module.__name__] = module  # dataclasses look up their module there
+    try:
+        code = compile(source.code, source.file, "exec", dont_inherit=True)
+        with _importing_beside(source.file):
+            exec(code, vars(module))  # noqa: S102 (the operator's own code)
+    except SyntaxError as error:
+        raise BadRule(f"cannot be loaded: {name}:{error.lineno}: {error.msg}") from None
+    except ImportError as error:
+        place = line_in(source.file, error.__traceback__)
+        raise BadRule(f"cannot be loaded: {name}:{place}: {error.msg}") from None
+    except BaseException as error:
+        place = line_in(source.file, error.__traceback__)
+        raise BadRule(f"cannot be loaded: {name}:{place}: {type(error).__name__}") from None
+    return module
+
+
+@contextmanager
+def _importing_beside(file: str) -> Iterator[None]:
+    """Let a file import its neighbours, after all other modules, and write nothing."""
+    folder, writes = str(Path(file).absolute().parent), sys.dont_write_bytecode
+    sys.path.append(folder)
+    sys.dont_write_bytecode = True
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+        sys.dont_write_bytecode = writes
+
+
+def line_in(file: str, traceback: TracebackType | None) -> int:
+    """The last line of a file that a traceback names; 1 if it names none."""
+    line = 1
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename == file:
+            line = traceback.tb_lineno
+        traceback = traceback.tb_next
+    return line
+
+
+def _check(function: Any) -> None:
+    """Check that a rule can be called with a request. Raises `BadRule`."""
+    if not callable(function) or inspect.isclass(function):
+        raise BadRule("names no function")
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise BadRule("is async, and a rule has nothing to wait for: write def")
+    if inspect.isgeneratorfunction(function):
+        raise BadRule("yields, and a rule returns True or False")
+    try:
+        inspect.signature(function).bind(Request("GET", "/"))
+    except TypeError:
+        raise BadRule("must take one argument, the request") from None
+    except ValueError:
+        return  # a built-in function without a signature

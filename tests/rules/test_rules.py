@@ -1,0 +1,152 @@
+"""Rules in Python: what they see, how they are loaded, run and measured."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.rules import Request
+from gateway.rules.loading import BadRule, RuleLoader, RuleSource, parse_source
+from gateway.rules.rule import SLOW_SECONDS, Rule, RuleFailed, RuleSet
+
+REQUEST = Request("GET", "/items/7", params={"id": "7"}, subject="alice")
+
+
+def source(code: str, function: str = "rule", file: str = "/nowhere/rules.py") -> RuleSource:
+    return RuleSource(file, function, code.encode())
+
+
+def rule(body: str) -> Rule:
+    text = f"def rule(request):\n    {body}\n"
+    return RuleSet().rule(source(text))
+
+
+def test_what_a_rule_sees() -> None:
+    """Claims are found and compared as in a route's `claims`."""
+    claims = {"realm_access": {"roles": ["staff"]}, "scope": "read write", "level": 1}
+    request = Request("GET", "/", claims=claims)
+    assert request.claim("realm_access.roles") == ["staff"]
+    assert request.claim("none", default=0) == 0
+    assert request.has("/realm_access/roles", "staff")
+    assert request.has("scope", "read")
+    assert request.has("level", 1.0)
+    assert not request.has("level", True)
+    assert not request.has("none", "staff")
+    with pytest.raises(AttributeError):
+        request.method = "PUT"  # type: ignore[misc]
+    assert "staff" not in repr(request)
+
+
+def test_yes_no_and_the_counts() -> None:
+    asked = rule('return request.params["id"] == "7"')
+    assert asked.allows(REQUEST)
+    assert not asked.allows(Request("GET", "/items/8", params={"id": "8"}))
+    assert (asked.calls, asked.refusals, asked.errors) == (2, 1, 0)
+    assert 0 < asked.longest <= asked.seconds
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        'return request.claims["none"]',
+        "raise SystemExit",
+        "raise KeyboardInterrupt",
+        "import asyncio; raise asyncio.CancelledError",
+        "return rule(request)",
+        "return None",
+        "return 1",
+        'return "yes"',
+        "return []",
+    ],
+)
+def test_a_rule_that_fails_lets_nothing_pass(body: str) -> None:
+    """Whatever it raises, and whatever it returns that is not True or False."""
+    asked = rule(body)
+    with pytest.raises(RuleFailed):
+        asked.allows(REQUEST)
+    assert (asked.calls, asked.errors, asked.refusals) == (1, 1, 0)
+
+
+def test_a_failure_shows_no_claim(caplog: pytest.LogCaptureFixture) -> None:
+    asked = rule('raise ValueError(request.claims["token"])')
+    with pytest.raises(RuleFailed):
+        asked.allows(Request("GET", "/", claims={"token": "a secret"}))
+    assert "the rule rules.py:rule raised ValueError in line 2" in caplog.text
+    assert "a secret" not in caplog.text
+
+
+def test_a_slow_rule_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    asked = rule(f"import time; time.sleep({SLOW_SECONDS * 2}); return True")
+    assert asked.allows(REQUEST)
+    assert asked.slow == 1
+    assert "all other requests of the worker waited for it" in caplog.text
+
+
+def test_a_file_is_run_once() -> None:
+    """Routes with one rule share it, and rules of one file its module."""
+    code = "count = 0\ncount += 1\ndef one(request): return True\ndef two(request): return True"
+    rules = RuleSet()
+    first, second = rules.rule(source(code, "one")), rules.rule(source(code, "two"))
+    assert rules.rule(source(code, "one")) is first
+    assert rules.all() == [first, second]
+    loader = RuleLoader()
+    one, two = (loader.function(source(code, name)) for name in ("one", "two"))
+    assert one.__globals__ is two.__globals__
+
+
+@pytest.mark.parametrize(
+    ("code", "complaint"),
+    [
+        ("def rule(request:", "cannot be loaded: rules.py:1: "),
+        ("\nimport no_such_module", "rules.py:2: No module named 'no_such_module'"),
+        ('\n\nraise ValueError("a secret")', "cannot be loaded: rules.py:3: ValueError"),
+        ("raise SystemExit", "rules.py:1: SystemExit"),
+        ("def rules(request): return True", "names no function of rules.py; is rules meant?"),
+        ("rule = 1", "names no function"),
+        ("class rule: pass", "names no function"),
+        ("def rule(): return True", "must take one argument"),
+        ("def rule(a, b): return True", "must take one argument"),
+        ("def rule(*, request): return True", "must take one argument"),
+        ("async def rule(request): return True", "is async"),
+        ("def rule(request): yield True", "yields"),
+        ("def rule(request): return True\0", "cannot be loaded"),
+    ],
+)
+def test_what_cannot_be_loaded(code: str, complaint: str) -> None:
+    with pytest.raises(BadRule) as error:
+        RuleLoader().function(source(code))
+    assert complaint in str(error.value)
+    assert "a secret" not in str(error.value)
+
+
+def test_what_a_file_may_hold(tmp_path: Path) -> None:
+    """Neighbours, dataclasses, defaults; nothing is written, and no path is left behind."""
+    (tmp_path / "neighbour_of_rules.py").write_text("ALLOWED = True\n")
+    code = """
+from __future__ import annotations
+from dataclasses import dataclass
+from neighbour_of_rules import ALLOWED
+
+@dataclass
+class Team:
+    name: str
+
+def rule(request, team=Team("a")):
+    return ALLOWED and team.name == "a"
+"""
+    path = list(sys.path)
+    function: Callable[..., Any] = RuleLoader().function(
+        source(code, file=str(tmp_path / "rules.py"))
+    )
+    assert function(REQUEST) is True
+    assert sys.path == path
+    assert [file.name for file in tmp_path.iterdir()] == ["neighbour_of_rules.py"]
+
+
+@pytest.mark.parametrize("text", ["", "rules.py", "rules:may", "rules.py:", "rules.py:a.b", ":a"])
+def test_what_names_no_rule(text: str) -> None:
+    with pytest.raises(BadRule):
+        parse_source(text)
+    assert str(parse_source("./a b/rules.py:may_edit")) == "./a b/rules.py:may_edit"
