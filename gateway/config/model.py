@@ -276,6 +276,7 @@ class Limits(Model):
     requests: Annotated[int, Field(ge=1)] = 5_000
     min_rate: Size = 240
     per_address: Percent = 50
+    shed: Annotated[Annotated[Duration, Field(gt=0)] | None, BeforeValidator(unless_off)] = None
 
 
 def _workers(value: Any) -> Any:

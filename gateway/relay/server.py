@@ -16,6 +16,7 @@ from gateway.relay.client.connection import ClientConnection
 from gateway.relay.exchange.context import Context
 from gateway.relay.http1 import websocket
 from gateway.relay.logouts.live_sessions import LiveSessions
+from gateway.relay.loop.delay import DelayMeter
 from gateway.relay.upstream.pool import Pool
 
 _log = logging.getLogger("gateway.relay")
@@ -43,18 +44,21 @@ class Relay:
         pools: Sequence[Pool],
         live: LiveSessions,
         record_sinks: Sequence[RecordSink],
+        meter: DelayMeter | None = None,
     ) -> None:
         """The parts that run with the relay.
 
         clients: the open connections of clients
         live: ends exchanges with their session
         record_sinks: are flushed at each tick
+        meter: measures the delay of the event loop, if requests are shed
         """
         self._context = context
         self._clients = clients
         self._pools = pools
         self._live = live
         self._record_sinks = record_sinks
+        self._meter = meter
         self._clock = context.clock
         self._servers: list[asyncio.Server] = []
         self._listeners: tuple[socket.socket, ...] = ()
@@ -67,6 +71,8 @@ class Relay:
         self._clock.sweeps.append(self._tell_of_descriptors)
         self._clock.sweeps.append(lambda _now: self._flush_records())
         self._clock.start()
+        if self._meter is not None:
+            self._meter.start()
         self._listeners = tuple(listeners)
         for listener in self._listeners:
             create: Callable[..., Awaitable[asyncio.Server]] = (
@@ -118,6 +124,8 @@ class Relay:
             pool.close()
         await asyncio.sleep(0)
         self._clock.stop()
+        if self._meter is not None:
+            self._meter.stop()
         self._live.stop()
         self._flush_records()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.core.http import refusals
 from gateway.core.http.shares import Shares
+from gateway.core.http.shedding import Shedding
 from gateway.relay.access.peer import Peer
 from gateway.relay.access.route import Route
 from gateway.relay.http1.request_head import RequestHead
@@ -25,20 +26,32 @@ _SINGLE = (
 )
 
 
+# Fewer requests than any that asks.
+_ALWAYS_CROWDED = -1
+
+
 class Load:
     """The requests in flight in this worker, with their limit and shares."""
 
-    __slots__ = ("limit", "requests", "shares")
+    __slots__ = ("crowded", "limit", "requests", "shares", "shedding")
 
-    def __init__(self, limit: int, shares: Shares) -> None:
+    def __init__(self, limit: int, shares: Shares, shedding: Shedding | None = None) -> None:
         self.limit = limit
         self.shares = shares
+        self.shedding = shedding
         self.requests = 0
+        self.crowded = shares.crowded  # up to so many, each request is admitted
+
+    def measured(self, delay: float) -> None:
+        """The event loop was so late (seconds): some of the next requests may be refused."""
+        assert self.shedding is not None
+        self.shedding.measured(delay)
+        self.crowded = _ALWAYS_CROWDED if self.shedding.percent else self.shares.crowded
 
 
 def admit(route: Route, head: RequestHead, peer: Peer, load: Load) -> None:
     """Raises `Refused` for a request too many, too large or unfit."""
-    if load.requests > load.shares.crowded:
+    if load.requests > load.crowded:
         _admit_to_share(load, head, peer)
     if head.length > route.action.body_limit:
         raise Refused(refusals.BODY_TOO_LARGE)
@@ -51,6 +64,8 @@ def admit(route: Route, head: RequestHead, peer: Peer, load: Load) -> None:
 
 def _admit_to_share(load: Load, head: RequestHead, peer: Peer) -> None:
     """Raises `Refused` for one request too many, of all or of this client."""
+    if load.shedding is not None and load.shedding.refuses():
+        raise Refused(refusals.OVERLOADED)
     if load.requests > load.limit:
         raise Refused(refusals.BUSY)
     if not load.shares.allows(peer.network(head), load.requests - 1):

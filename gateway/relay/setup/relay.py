@@ -19,6 +19,7 @@ from gateway.core.http.forwarding import Trusted
 from gateway.core.http.path_patterns import parse
 from gateway.core.http.routing import Rule
 from gateway.core.http.shares import Shares
+from gateway.core.http.shedding import Shedding
 from gateway.core.sessions.session import Session
 from gateway.observe import access_record
 from gateway.observe.access_record import RecordSink
@@ -40,6 +41,7 @@ from gateway.relay.http1.request_reader import RequestReader
 from gateway.relay.logouts.live_sessions import LiveSessions
 from gateway.relay.logouts.session_ender import SessionEnder
 from gateway.relay.loop.deadlines import Clock
+from gateway.relay.loop.delay import DelayMeter
 from gateway.relay.loop.write_batch import WriteBatch
 from gateway.relay.server import Relay
 from gateway.relay.setup.limits import LimitBuilder
@@ -135,7 +137,8 @@ def build_relay(
     )
     clock.sweeps += [watch.sweep for watch in routes.watches]
     live = LiveSessions(lambda: _in_flight(clients), sessions, shortest_idle_timeout(config))
-    return Relay(context, clients, pools.pools, live, record_sinks)
+    meter = None if load.shedding is None else DelayMeter(load.measured)
+    return Relay(context, clients, pools.pools, live, record_sinks, meter)
 
 
 def _route_table(
@@ -165,7 +168,8 @@ def _load(config: Config, clients: set[ClientConnection]) -> Load:
         return (exchange.network for exchange in _in_flight(clients))
 
     shares = Shares(limits.requests, limits.per_address, holders, always=_ALWAYS)
-    return Load(limits.requests, shares)
+    shedding = None if limits.shed is None else Shedding(limits.shed)
+    return Load(limits.requests, shares, shedding)
 
 
 def _connection_shares(config: Config, clients: set[ClientConnection]) -> Shares:
