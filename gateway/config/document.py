@@ -19,7 +19,11 @@ from gateway.config.problems import ConfigError, Problem
 
 Where = tuple[str | int, ...]
 
-_VARIABLE = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)([^}]*))?\}|\$")
+# Values of requests stand in routes, and are put in for each of them.
+_OF_REQUESTS = re.compile(r"\$(?:[0-9]|\{(?:(?:claims|path|session)\.[^{}]*|subject|query)\})")
+_VARIABLE = re.compile(
+    _OF_REQUESTS.pattern + r"|\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)([^}]*))?\}|\$"
+)
 
 # More than any configuration has. Aliases of aliases can multiply a few values.
 _MAX_NODES = 100_000
@@ -195,6 +199,10 @@ class _Builder:
 
     def _substituted(self, text: str, where: Where) -> str:
         def put_in(found: re.Match[str]) -> str:
+            if _OF_REQUESTS.fullmatch(found[0]):
+                if where[0] != "routes":
+                    self._complain(where, f"has {found[0]}, a value for routes: write $$ for a $")
+                return found[0]
             if found[0] == "$$":
                 return "$"
             if found[0] == "$":

@@ -37,6 +37,7 @@ from gateway.config.values import (
     ExactPath,
     FieldName,
     Group,
+    HostName,
     JoinText,
     KeyForm,
     ListenAddress,
@@ -142,7 +143,7 @@ class Upstream(Shorthand):
     _short_for = "servers"
 
     servers: Annotated[tuple[ServerAddress, ...], Field(min_length=1), OneOrMany()]
-    host: Literal["client", "upstream"] = "client"
+    host: Literal["client", "upstream"] | HostName = "client"
     paths: Literal["loose", "strict"] = "loose"
     max_connections: Annotated[int, Field(ge=1)] = 256
     upstream_idle: Annotated[Duration, Field(gt=0)] | None = None
@@ -150,6 +151,24 @@ class Upstream(Shorthand):
     send_token: TokenSendingText = AUTO
     limits: LimitList = ()
     tls: UpstreamTls = UpstreamTls()
+
+    @property
+    def base(self) -> str:
+        """The path below which all its servers are reached."""
+        return self.servers[0].base
+
+    @property
+    def own_host(self) -> str | None:
+        """The Host that it gets; None for the client's."""
+        if self.host == "client":
+            return None
+        return self.servers[0].authority if self.host == "upstream" else self.host
+
+    @model_validator(mode="after")
+    def _one_base(self) -> Upstream:
+        if len({server.base for server in self.servers}) > 1:
+            raise ValueError("servers of one upstream have the same path")
+        return self
 
 
 class Keys(Model):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from gateway.config.base import Model
+from gateway.config.base import Model, Shorthand
 from gateway.config.limit_sections import Concurrency, LimitList
 from gateway.config.require_sections import Require, RequiredClaim
 from gateway.config.units import Duration, Size
@@ -23,11 +23,13 @@ from gateway.config.values import (
     OneOrMany,
     Origin,
     ParameterName,
+    Rewriting,
+    RewrittenPath,
     RoutePath,
     TokenSendingText,
     UpgradeToken,
 )
-from gateway.core.http import cors
+from gateway.core.http import cors, path_rewriting, templates
 
 
 class Cors(Model):
@@ -107,11 +109,34 @@ class RouteAccess(Model):
         return self
 
 
+class PathRewrite(Shorthand):
+    """Another path for the upstream: as a text, or by a regular expression."""
+
+    _short_for = "path"
+
+    path: Rewriting | None = None
+    match: str | None = None
+    to: RewrittenPath | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> PathRewrite:
+        if (self.match is None) == (self.path is None) or (self.match is None) != (self.to is None):
+            raise ValueError("needs a path, or match and to")
+        if self.match is None or self.to is None:
+            return self
+        found = path_rewriting.compiled(self.match).groups
+        if path_rewriting.groups(self.to) > found:
+            raise ValueError(f"names a group that match does not have: it has {found}")
+        return self
+
+
 class RouteAction(Model):
     """Where the requests of a route go, and what happens to them on the way."""
 
     upstream: str | None = None
     strip_prefix: ExactPath | None = None
+    add_prefix: ExactPath | None = None
+    rewrite: PathRewrite | None = None
     websocket: bool = False
     upgrade: Annotated[tuple[UpgradeToken, ...], OneOrMany()] = ()
     close_on_logout: bool = True
@@ -160,6 +185,10 @@ class RouteAction(Model):
         prefix = (self.strip_prefix or "").rstrip("/")
         if self.upstream is None and (prefix or self.captures is not None):
             raise ValueError("strip_prefix and captures go with an upstream")
+        if self.upstream is None and (self.add_prefix or self.rewrite is not None):
+            raise ValueError("add_prefix and rewrite go with an upstream")
+        if self.rewrite is not None and (prefix or self.add_prefix):
+            raise ValueError("rewrite stands for the whole path: without strip_prefix, add_prefix")
         if self.upstream is None and self.tokens == "refuse":
             raise ValueError("tokens: refuse goes with an upstream: its replies are looked at")
         if self.captures is not None and not self.extends_session:
@@ -198,6 +227,13 @@ class RouteOptions(RouteAction, RouteAccess, RouteMatch):
         prefix = (self.strip_prefix or "").rstrip("/")
         if prefix and not (self.path == prefix or self.path.startswith(prefix + "/")):
             raise ValueError(f"path {self.path} does not begin with strip_prefix {prefix}")
+        if self.rewrite is not None and self.rewrite.path is not None:
+            known = {
+                f"path.{name}" for name in path_rewriting.path_values(self.path, self.path.encode())
+            }
+            for name in templates.parse(self.rewrite.path).names:
+                if name not in known:
+                    raise ValueError(f"rewrite: path {self.path} has no ${{{name}}}")
         if self.captures is not None and (self.auth == "public" or self.accept_jwt == "verify"):
             raise ValueError("captures look at keys: auth cannot be public, nor go with accept_jwt")
         if self.impersonates is not None and (self.captures is None or self.auth != "required"):

@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, core_schema
 
 from gateway.config.units import parse_duration
-from gateway.core.http import allowed_origins, cors, path_patterns, path_shapes
+from gateway.core.http import allowed_origins, cors, path_patterns, path_shapes, templates
 from gateway.core.http.addresses import Address, ServerUrl, parse_address, parse_server
 from gateway.core.json_text import pointed
 from gateway.core.logins.provider_metadata import is_address, is_protected
@@ -53,6 +53,8 @@ _METHOD = re.compile(r"[A-Z][A-Z-]*")
 _SOCKET_MODE = re.compile(r"0?[0-7]{3}")
 # Marks that stand between values: no letter, digit or escape of them.
 _SEPARATOR = re.compile(r"[ ,;|:]{1,2}")
+_REWRITTEN_PATH = re.compile(r"/(?:[A-Za-z0-9._~!&'()*+,=:@/-]|\$[0-9])*")
+_HOST_NAME = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
@@ -112,6 +114,22 @@ def _target(value: str) -> str:
     return value
 
 
+def _rewriting(value: str) -> str:
+    """A path with values of the request."""
+    template = templates.parse(value)
+    if "{" in "".join(template.literals):
+        raise ValueError("names segments as ${path.id}")
+    _exact_path(template.filled(lambda _: "x"))
+    return value
+
+
+def _rewritten_path(value: str) -> str:
+    """A path with the groups of a regular expression."""
+    if not _REWRITTEN_PATH.fullmatch(value):
+        raise ValueError("is no path with groups: write it as in /new/$1, without a query")
+    return value
+
+
 def _path_of_a_list(value: str) -> str:
     if value.endswith("/"):
         raise ValueError("cannot end in a slash: other paths begin with it")
@@ -151,6 +169,12 @@ def _sent_field(value: str) -> str:
     if value.lower() in ("cookie", "host") or value.lower().startswith("content-"):
         raise ValueError("is a field that the gateway itself sends")
     return _field_name(value)
+
+
+def _host_name(value: str) -> str:
+    if not _HOST_NAME.fullmatch(value):
+        raise ValueError("is no host: write client, upstream, or a name as in shop.internal:8080")
+    return value
 
 
 def _socket_mode(value: Any) -> int:
@@ -355,6 +379,8 @@ _TEXT = {"type": "string"}
 RoutePath = Annotated[str, AfterValidator(_route_path)]
 ExactPath = Annotated[str, AfterValidator(_exact_path)]
 ShapedPath = Annotated[str, AfterValidator(_shaped_path)]  # may have segments to fill in
+Rewriting = Annotated[str, AfterValidator(_rewriting)]  # a path with `${path.id}` in it
+RewrittenPath = Annotated[str, AfterValidator(_rewritten_path)]
 Target = Annotated[str, AfterValidator(_target)]  # a path, and a query if there is one
 ListPath = Annotated[ExactPath, AfterValidator(_path_of_a_list)]
 Method = Annotated[str, AfterValidator(_method)]
@@ -380,6 +406,7 @@ SocketMode = Annotated[
 ]
 Group = Annotated[int, BeforeValidator(_group), WithJsonSchema({"type": ["string", "integer"]})]
 Peers = Annotated[IPv4Network | IPv6Network | Literal["unix"], BeforeValidator(_peers)]
+HostName = Annotated[str, AfterValidator(_host_name)]
 Networks = Annotated[tuple[Peers, ...], OneOrMany()]
 ServerAddress = Annotated[ServerUrl, *_parsed(parse_server, _TEXT)]
 RuleText = Annotated[RuleSource, *_parsed(parse_source, _TEXT)]

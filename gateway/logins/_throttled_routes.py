@@ -106,14 +106,16 @@ class ThrottledRoutes:
         self._elsewhere = LoginThrottle("", config.guessing, sessions)
         # The paths and throttles of the logins at the servers of each upstream.
         self._logins: dict[str, list[tuple[BackendPaths, LoginThrottle]]] = {}
+        self._bases = {name: upstream.base for name, upstream in config.upstreams.items()}
         asked = [(login, path) for login in config.login for path in login.backend_paths]
         for login, path in asked:
             if path.renews:
                 continue
-            reached = BackendPaths([path.path.encode()])
             throttle = LoginThrottle.of(login, config, sessions)
             for name, upstream in config.upstreams.items():
-                if share_a_server(upstream.servers, config.upstreams[path.upstream].servers):
+                asked_upstream = config.upstreams[path.upstream]
+                if share_a_server(upstream.servers, asked_upstream.servers):
+                    reached = BackendPaths([(asked_upstream.base + path.path).encode()])
                     self._logins.setdefault(name, []).append((reached, throttle))
 
     @asynccontextmanager
@@ -126,7 +128,7 @@ class ThrottledRoutes:
         *,
         is_start: bool,
     ) -> AsyncIterator[ThrottledRequest]:
-        """Count a request to this path of an upstream, if it could be a guess.
+        """Count a request to this path of an upstream, below its base, if it could be a guess.
 
         session_id: the caller's session; None for an anonymous caller
         is_start: sessions begin here, so it may be any step of a login
@@ -134,7 +136,7 @@ class ThrottledRoutes:
         Raises `TooManyFailures` and `StoreUnavailable`.
         """
         logins = self._logins.get(upstream, [])
-        reached = _reached(logins, path)
+        reached = _reached(logins, self._bases[upstream] + path)
         throttle = reached or next((throttle for _, throttle in logins), self._elsewhere)
         guess = await _guess(attempt, throttle, is_start=is_start)
         sent = EchoDetector(attempt.target, attempt.fields, attempt.body)

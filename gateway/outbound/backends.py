@@ -231,9 +231,10 @@ class _Backend:
             for name, value in fields
             if name.lower() not in _NOT_ASKED and name.lower().encode() not in HOP_BY_HOP
         ]
-        if self._upstream.host == "upstream":
+        if self._upstream.host != "client":
             kept = [(name, value) for name, value in kept if name.lower() != "host"]
-            kept.append(("Host", server.authority))
+            named = self._upstream.host != "upstream"
+            kept.append(("Host", self._upstream.host if named else server.authority))
         return [*kept, ("Accept-Encoding", "identity")]
 
     def _failed(self, server: ServerUrl, cause: str) -> None:
@@ -295,7 +296,7 @@ def _connector(server: ServerUrl, upstream: Upstream) -> aiohttp.BaseConnector:
 
 
 def _base(server: ServerUrl) -> str:
-    return f"{'https' if server.tls else 'http'}://{server.authority}"
+    return f"{'https' if server.tls else 'http'}://{server.authority}{server.base}"
 
 
 def _broken_rule(error: BaseException) -> str:

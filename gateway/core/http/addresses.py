@@ -10,7 +10,8 @@ from typing import Literal
 
 _HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*):(?P<port>[0-9]{1,5})")
 _URL = re.compile(
-    r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?/?"
+    r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
+    r"(?P<base>(?:/[A-Za-z0-9._~!$&'()*+,=:@-]+)*)/?"
 )
 _MAX_PORT = 65535
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -60,6 +61,7 @@ class ServerUrl:
 
     A unix socket has a `path`, all others have a `host` and a `port`.
 
+    base: the path below which it is reached; "" for its root
     locations: the addresses that it was resolved to; servers with a common one are the same server
     """
 
@@ -67,10 +69,13 @@ class ServerUrl:
     host: str = ""
     port: int = 0
     path: str = ""
+    base: str = ""
     locations: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
     def __str__(self) -> str:
-        return f"unix:{self.path}" if self.scheme == "unix" else f"{self.scheme}://{self.authority}"
+        if self.scheme == "unix":
+            return f"unix:{self.path}"
+        return f"{self.scheme}://{self.authority}{self.base}"
 
     @property
     def tls(self) -> bool:
@@ -117,7 +122,7 @@ def overlap(one: Address, other: Address) -> bool:
 def parse_server(text: str) -> ServerUrl:
     """Read a server's URL.
 
-    `http://host:port`, `https://host` or `unix:/path`, without a path behind the port.
+    `http://host:port`, `https://host/base` or `unix:/path`.
 
     Raises `BadAddress`.
     """
@@ -126,9 +131,11 @@ def parse_server(text: str) -> ServerUrl:
     found = _URL.fullmatch(text)
     if found is None or int(found["port"] or 1) > _MAX_PORT:
         raise BadAddress("is not a server: write http://host:port, https://host or unix:/path")
+    if {".", ".."} & {*found["base"].split("/")}:
+        raise BadAddress("has a path with dots: write where they lead")
     scheme: Literal["http", "https"] = "https" if found["scheme"] == "https" else "http"
     port = int(found["port"] or _DEFAULT_PORTS[scheme])
-    return ServerUrl(scheme, found["host"].strip("[]"), port)
+    return ServerUrl(scheme, found["host"].strip("[]"), port, base=found["base"])
 
 
 def share_a_server(one: Sequence[ServerUrl], other: Sequence[ServerUrl]) -> bool:

@@ -191,7 +191,7 @@ class BackendPaths:
 def _resolved(path: bytes) -> bytes:
     kept: list[bytes] = []
     may_climb = b"/.." in path and _PLAIN_CLIMB.fullmatch(path) is not None
-    segments = [part.partition(b";")[0] for part in _decoded(path).replace(b"\\", b"/").split(b"/")]
+    segments = [part.partition(b";")[0] for part in decoded(path).replace(b"\\", b"/").split(b"/")]
     for segment in segments:
         if segment == b"..":
             if not kept or not may_climb:
@@ -203,13 +203,17 @@ def _resolved(path: bytes) -> bytes:
     return b"/" + b"/".join(kept) + (b"/" if directory else b"")
 
 
-def _decoded(path: bytes) -> bytes:
+def decoded(path: bytes) -> bytes:
+    """A path without any escape.
+
+    Raises `AmbiguousPath` for a NUL, and for endless escapes.
+    """
     path = _ESCAPED_AGAIN.sub(b"%", path)
     for _ in range(_MAX_DECODINGS):
-        decoded = _OVERLONG.sub(_shortest, unquote_to_bytes(path))
-        if decoded == path:
+        text = _OVERLONG.sub(_shortest, unquote_to_bytes(path))
+        if text == path:
             break
-        path = decoded
+        path = text
     else:
         raise AmbiguousPath
     if b"\0" in path:

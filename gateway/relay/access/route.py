@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 from gateway.config.limit_places import exposed_fields
 from gateway.config.token_places import key_schemes
 from gateway.core.http import paths, refusals
+from gateway.core.http.backend_links import BackendLinks
 from gateway.core.http.cors import Policy
 from gateway.core.http.path_patterns import PathPattern
+from gateway.core.http.path_rewriting import Rewrite
 from gateway.core.http.paths import BackendPaths
 from gateway.core.logins.token_sending import TokenSending
 from gateway.relay.access.concurrency import Concurrency
@@ -138,6 +140,10 @@ class Action:
     host: bytes = b""  # the upstream's own Host
     keeps_host: bool = True  # the client's Host goes upstream in its place
     strip_prefix: bytes = b""
+    add_prefix: bytes = b""  # stands before the path upstream, where the other was
+    base: bytes = b""  # the path below which the upstream is reached
+    rewrite: Rewrite | None = None  # makes another path, in place of strip_prefix
+    links: BackendLinks | None = None  # how answers name the upstream's own URLs
     upgrades: frozenset[bytes] = frozenset()  # to these protocols (in lower case)
     close_on_logout: bool = True  # exchanges in flight end with their session
     extends_session: bool = True  # its requests keep their session from being idle
@@ -164,6 +170,7 @@ class Action:
         timeouts = config.timeouts
         return cls(
             strip_prefix=(options.strip_prefix or "").encode().rstrip(b"/"),
+            add_prefix=(options.add_prefix or "").encode().rstrip(b"/"),
             upgrades=frozenset(token.encode() for token in options.upgrades),
             close_on_logout=options.close_on_logout,
             keeps_no_pages=options.no_store,
@@ -180,8 +187,23 @@ class Action:
             ),
         )
 
+    @property
+    def moves_paths(self) -> bool:
+        """Whether a path is another one upstream."""
+        return bool(self.strip_prefix or self.add_prefix or self.base or self.rewrite is not None)
+
+    @property
+    def prefix(self) -> bytes:
+        """What stands before all paths upstream."""
+        return self.base + self.add_prefix
+
     def upstream_path(self, path: bytes) -> bytes:
-        """The path without the prefix, which may be spelled in escapes."""
+        """The path without the prefix, which may be spelled in escapes, or rewritten.
+
+        Raises `AmbiguousPath` if it cannot be rewritten.
+        """
+        if self.rewrite is not None:
+            return self.rewrite(path)
         if not self.strip_prefix:
             return path
         if not path.startswith(self.strip_prefix):
@@ -254,7 +276,7 @@ class Route:
     def __post_init__(self) -> None:
         self.identifies = self.access.auth is not Auth.PUBLIC
         self.in_process = self.is_endpoint or self.action.whole is not None
-        self.rewrites = self.is_endpoint or bool(self.action.strip_prefix)
+        self.rewrites = self.is_endpoint or self.action.moves_paths
         self.label = self.name.encode()
 
     def target(self, head: RequestHead) -> bytes:
@@ -262,7 +284,10 @@ class Route:
         if self.is_endpoint:
             # In the spelling that was matched, whatever spelling was asked for.
             return paths.strict(head.path) + head.query
-        return self.action.upstream_path(head.path) + head.query
+        action = self.action
+        # The endpoint that reads a reply as a whole calls the upstream below its base by itself.
+        prefix = action.add_prefix if self.in_process else action.prefix
+        return prefix + action.upstream_path(head.path) + head.query
 
     def path_values(self, head: RequestHead) -> dict[str, str]:
         """The segments of a path that the route's pattern names, decoded.

@@ -10,7 +10,7 @@ from gateway.core.http.path_patterns import parse
 from gateway.core.http.paths import BackendPaths, Readings
 from gateway.core.http.refusals import Refusal
 from gateway.core.http.routing import Entry, Methods, Rule, Table
-from gateway.relay.access.route import BackendLogout, Route
+from gateway.relay.access.route import Action, BackendLogout, Route
 
 # Clients choose the paths that are remembered: at most about 2 MiB of them.
 _MAX_PATHS = 4096
@@ -120,8 +120,7 @@ class RouteTable:
         """
 
         def leads_to(route: Route, meant: BackendPaths) -> bool:
-            action = route.action
-            upstream = paths.read(action.upstream_path(path)) if action.strip_prefix else readings
+            upstream = readings if not route.action.moves_paths else _moved(route.action, path)
             return meant.hold(
                 upstream.at_backends, suffixes=route.upstream_paths.read_loosely and not named
             )
@@ -139,6 +138,16 @@ class RouteTable:
         return found.mapped(
             lambda route: replace(route, at_login=at_login, at_logouts=at_logouts(route))
         )
+
+
+def _moved(action: Action, path: bytes) -> Readings:
+    """The readings of a path as the upstream gets it.
+
+    Raises `AmbiguousPath` if it would climb out of what stands before it.
+    """
+    rest = action.upstream_path(path)
+    readings = paths.read(rest)
+    return paths.read(action.prefix + rest) if action.prefix else readings
 
 
 def _resolved(table: Table[Route], readings: Readings) -> Entry[Route] | None:

@@ -6,6 +6,7 @@ added here. So a client cannot remove one of them by naming it in `Connection`.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from gateway.core.http.forwarding import UNKNOWN
@@ -17,8 +18,11 @@ from gateway.relay.http1.request_head import RequestHead
 
 if TYPE_CHECKING:
     from gateway.relay.access.peer import Peer
-    from gateway.relay.access.route import Route
+    from gateway.relay.access.route import Action, Route
     from gateway.store.resolved_session import ResolvedSession
+
+_PREFIX = b"x-forwarded-prefix"
+_OUTER_PREFIX = re.compile(rb"(?:/[A-Za-z0-9._~-]+)+")
 
 _OF_PARTS = frozenset({b"accept-encoding", b"range", b"if-range"})
 
@@ -37,10 +41,12 @@ def request_head(
     action = route.action
     host = head.host or action.host  # a client of HTTP/1.0 may leave it out
     request_id = own_id
-    target, lines = route.target(head) if route.rewrites else head.target, head.passed
+    target, lines = head.target, head.passed
+    if route.rewrites:
+        target, lines = route.target(head), _with_prefix(head, action, peer)
     token_line = None
     if entry is not None and (action.send_token or entry.sending):
-        target, lines, token_line = _with_token(head, route, entry, target)
+        target, lines, token_line = _with_token(head, route, entry, target, lines)
     parts = [
         head.method,
         b" ",
@@ -82,14 +88,25 @@ def request_head(
     return b"".join(parts)
 
 
+def _with_prefix(head: RequestHead, action: Action, peer: Peer) -> list[bytes]:
+    """The lines, and the prefix that clients know and the upstream does not."""
+    if not action.strip_prefix:
+        return head.passed
+    outer = b""
+    if peer.trusted:
+        known = [value for name, value in head.forwarding if name == _PREFIX]
+        outer = known[0] if len(known) == 1 and _OUTER_PREFIX.fullmatch(known[0]) else b""
+        head.forwarding = tuple(pair for pair in head.forwarding if pair[0] != _PREFIX)
+    return [*head.passed, b"X-Forwarded-Prefix: %b%b\r\n" % (outer, action.strip_prefix)]
+
+
 def _with_token(
-    head: RequestHead, route: Route, entry: ResolvedSession, target: bytes
+    head: RequestHead, route: Route, entry: ResolvedSession, target: bytes, lines: list[bytes]
 ) -> token_sending.Request:
     """The target, and the lines with a further one and the token in its place.
 
     The endpoints get it as a bearer token, and learn how it goes to an upstream.
     """
-    lines = head.passed
     if entry.csrf is not None:
         lines = double_submit.with_present(lines, *entry.csrf)
     if route.in_process:

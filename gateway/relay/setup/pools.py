@@ -53,7 +53,7 @@ class PoolBuilder:
         return self._pool(
             name,
             [(str(url), _connect(url, upstream)) for url in upstream.servers],
-            upstream.servers[0].authority.encode(),
+            (upstream.own_host or upstream.servers[0].authority).encode(),
             self._lenient_reader if upstream.lenient else self._reader,
             places=upstream.max_connections,
             idle_timeout=upstream.upstream_idle,

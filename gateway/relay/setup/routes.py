@@ -10,9 +10,12 @@ from gateway.config.limit_places import exposed_fields
 from gateway.config.login_places import backend_paths, logout_paths, max_bodies
 from gateway.config.own_tokens import minter
 from gateway.config.token_places import token_fields, token_sending
+from gateway.core.http import path_rewriting
 from gateway.core.http.addresses import share_a_server
+from gateway.core.http.backend_links import BackendLinks
 from gateway.core.http.cors import Policy
 from gateway.core.http.path_patterns import parse
+from gateway.core.http.path_rewriting import Rewrite
 from gateway.core.http.paths import BackendPaths
 from gateway.relay.access.route import Access, Action, Auth, BackendLogout, Route, UpstreamPaths
 from gateway.relay.access.route_tokens import RouteTokens
@@ -24,7 +27,7 @@ from gateway.relay.upstream.server import Connect
 from gateway.rules.rule import RuleSet
 
 if TYPE_CHECKING:
-    from gateway.config.model import Config
+    from gateway.config.model import Config, Upstream
     from gateway.config.route_sections import RouteOptions, RouteToken
     from gateway.observe.metrics import Metrics
 
@@ -62,13 +65,13 @@ class RouteBuilder:
         self._key_fields = (b"Cookie", *named)
         self._login_paths = {path.path for login in config.login for path in login.paths}
         self._guarded = _reached(config, backend_paths(config))
-        self.logins = _anywhere(backend_paths(config))
+        self.logins = _anywhere(config, backend_paths(config))
         self._logouts: dict[str, tuple[BackendLogout, ...]] = dict.fromkeys(config.upstreams, ())
         self._any_logout: tuple[BackendLogout, ...] = ()
         for method, asked in logout_paths(config).items():
             for name, found in _reached(config, asked).items():
                 self._logouts[name] += (BackendLogout(found, method.encode()),)
-            self._any_logout += (BackendLogout(_anywhere(asked), method.encode()),)
+            self._any_logout += (BackendLogout(_anywhere(config, asked), method.encode()),)
 
     def route(self, number: int, rule: RouteOptions) -> Route:
         """The route of a rule; `number` is the rule's index in config.yaml."""
@@ -83,7 +86,10 @@ class RouteBuilder:
             action=replace(
                 Action.of(rule, self._config),
                 host=b"" if pool is None else pool.host,
-                keeps_host=rule.is_read_whole or upstream is None or upstream.host == "client",
+                keeps_host=rule.is_read_whole or upstream is None or upstream.own_host is None,
+                base=b"" if upstream is None else upstream.base.encode(),
+                rewrite=_rewrite(rule),
+                links=None if upstream is None else _links(rule, upstream),
                 token=self._route_tokens(rule.token),
                 send_token=token_sending(rule, self._config),
                 whole=number if rule.is_read_whole else None,
@@ -156,7 +162,7 @@ def _reached(config: Config, asked: Sequence[tuple[str, str]]) -> dict[str, Back
     """
     return {
         name: BackendPaths(
-            path.encode()
+            (config.upstreams[other].base + path).encode()
             for other, path in asked
             if share_a_server(upstream.servers, config.upstreams[other].servers)
         )
@@ -164,5 +170,27 @@ def _reached(config: Config, asked: Sequence[tuple[str, str]]) -> dict[str, Back
     }
 
 
-def _anywhere(asked: Iterable[tuple[str, str]]) -> BackendPaths:
-    return BackendPaths(path.encode() for _, path in asked)
+def _anywhere(config: Config, asked: Iterable[tuple[str, str]]) -> BackendPaths:
+    """The paths that are `asked` for, with what their upstreams put before them and without."""
+    found = {path for _, path in asked}
+    found |= {config.upstreams[name].base + path for name, path in asked}
+    return BackendPaths(path.encode() for path in found)
+
+
+def _rewrite(rule: RouteOptions) -> Rewrite | None:
+    section = rule.rewrite
+    if section is not None and section.path is not None:
+        return path_rewriting.by_template(rule.path, section.path)
+    if section is not None and section.match is not None and section.to is not None:
+        return path_rewriting.by_pattern(section.match, section.to)
+    return None
+
+
+def _links(rule: RouteOptions, upstream: Upstream) -> BackendLinks | None:
+    """How the answers of a route name its upstream's own URLs; None if as clients know them."""
+    client = (rule.strip_prefix or "").rstrip("/").encode()
+    prefix = (upstream.base + (rule.add_prefix or "").rstrip("/")).encode()
+    if not client and not prefix and upstream.own_host is None:
+        return None
+    names = {server.authority for server in upstream.servers} | {upstream.own_host or ""}
+    return BackendLinks.of(client, prefix, [name.encode() for name in names if name])

@@ -1,0 +1,120 @@
+"""What answers say of a backend's own URLs, as clients know them (RFC 9110 §7.7, §10.2.2).
+
+A route may move paths: `/shop/x` is `/base/x` to its upstream. So `Location: /base/y` is `/shop/y`
+to the client. URLs of other sites, and paths that no client reaches, stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urljoin
+
+_ABSOLUTE = re.compile(rb"((?i:https?:)?//)([^/?#]*)(.*)")
+_SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*:")
+_REFRESH = re.compile(rb"([0-9.]+[ \t]*[;,][ \t]*(?i:url[ \t]*=[ \t]*)?)([\"']?)(.*)")
+_COOKIE_PATH = re.compile(rb"(;[ \t]*(?i:path)[ \t]*=[ \t]*)(/[^;]*)")
+_DEFAULT_PORT = re.compile(rb":(?:80|443)?\Z")
+
+# Browsers read a backslash as a slash (WHATWG URL §4.4): two of them would begin another host.
+_SLASHES = b"/\\"
+
+# A cookie of this name is for the whole site, or for none (RFC 6265bis §4.1.3.2).
+_WHOLE_SITE = b"__host-"
+
+
+@dataclass(frozen=True, slots=True)
+class BackendLinks:
+    """How one route's URLs differ between its clients and its upstream.
+
+    client: the prefix of paths that only clients know
+    upstream: the prefix of paths that only the upstream knows
+    authorities: what the upstream may call itself
+    """
+
+    client: bytes
+    upstream: bytes
+    authorities: frozenset[bytes]
+
+    @classmethod
+    def of(cls, client: bytes, upstream: bytes, authorities: Iterable[bytes]) -> BackendLinks:
+        """The links of a route; default ports of `authorities` do not count."""
+        return cls(client, upstream, frozenset(map(_without_port, authorities)))
+
+    def put_right(
+        self, lines: Iterable[bytes], *, host: bytes, path: bytes, cookies: bool
+    ) -> list[bytes]:
+        """The field lines of an answer, as they are right for the client.
+
+        host: that the client asked
+        path: as the upstream got it
+        cookies: whether the paths of cookies change, too
+        """
+        kept = []
+        for line in lines:
+            name, _, rest = line.partition(b":")
+            lower, value = name.lower(), rest.strip(b" \t\r\n")
+            changed = value
+            if lower in (b"location", b"content-location"):
+                changed = self.url(value, host, path)
+            elif lower == b"refresh":
+                changed = self._refresh(value, host, path)
+            elif lower == b"set-cookie" and cookies:
+                changed = self.cookie(value)
+            kept.append(line if changed == value else b"%b: %b\r\n" % (name, changed))
+        return kept
+
+    def url(self, url: bytes, host: bytes, path: bytes) -> bytes:
+        """A URL of the upstream, as a reference for the client."""
+        absolute = _ABSOLUTE.fullmatch(url)
+        if absolute is not None:
+            start, authority, rest = absolute.groups()
+            plain = _without_port(authority)
+            if plain == _without_port(host):
+                return start + authority + self._moved(rest or b"/")
+            return self._moved(rest or b"/") if plain in self.authorities else url
+        if not url or url[:1] in (b"?", b"#") or _SCHEME.match(url):
+            return url
+        return self._moved(url if url.startswith(b"/") else urljoin(path, url))
+
+    def _refresh(self, value: bytes, host: bytes, path: bytes) -> bytes:
+        found = _REFRESH.fullmatch(value)
+        if found is None:
+            return value
+        url = found[3].rstrip(found[2]) if found[2] else found[3]
+        return found[1] + found[2] + self.url(url, host, path) + found[2]
+
+    def _moved(self, target: bytes) -> bytes:
+        """A path, with what is behind it."""
+        end = min((at for mark in (b"?", b"#") if (at := target.find(mark)) >= 0), default=None)
+        path = target[:end]
+        rest = b"" if end is None else target[end:]
+        if _is_below(path, self.upstream):
+            if not self.upstream and self.client and _is_below(path, self.client):
+                return target  # the upstream knows its X-Forwarded-Prefix
+            path = path[len(self.upstream) :]
+            path = self.client + (b"/" + path.lstrip(_SLASHES) if path or not self.client else b"")
+        return path + rest
+
+    def cookie(self, value: bytes) -> bytes:
+        """A Set-Cookie value with the client's path in place of the upstream's."""
+        if value[: len(_WHOLE_SITE)].lower() == _WHOLE_SITE:
+            return value
+        return _COOKIE_PATH.sub(lambda found: found[1] + self._cookie_path(found[2]), value)
+
+    def _cookie_path(self, path: bytes) -> bytes:
+        if _is_below(self.upstream, path.rstrip(b"/")) and not self._knows_prefix(path):
+            return self.client or b"/"  # it covers all that the route reaches
+        return self._moved(path)
+
+    def _knows_prefix(self, path: bytes) -> bool:
+        return bool(self.client) and _is_below(path, self.client)
+
+
+def _is_below(path: bytes, prefix: bytes) -> bool:
+    return not prefix or path == prefix or path.startswith(prefix + b"/")
+
+
+def _without_port(authority: bytes) -> bytes:
+    return _DEFAULT_PORT.sub(b"", authority.lower())

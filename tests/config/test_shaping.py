@@ -1,0 +1,77 @@
+"""What config.yaml may say of how routes change requests and answers."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gateway.config.load import load
+from gateway.config.problems import ConfigError
+from tests.support.configs import write
+
+SERVER = "http://127.0.0.1:9000"
+
+
+def config(upstream: Any = SERVER, **route: Any) -> str:
+    rule = {"path": "/x/*", "upstream": "api", **route}
+    sections = {
+        "version": 1,
+        "upstreams": {"api": upstream},
+        "routes": [{name: value for name, value in rule.items() if value is not None}],
+    }
+    return yaml.safe_dump(sections, sort_keys=False)
+
+
+def complaint(folder: Path, text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(write(folder, text), {})
+    return "\n".join(map(str, caught.value.problems)).replace(str(folder), "")
+
+
+@pytest.mark.parametrize(
+    ("route", "said"),
+    [
+        ({"rewrite": "/items/${path.id}"}, "path /x/* has no ${path.id}"),
+        ({"rewrite": "/items/${claims.sub}"}, "path /x/* has no ${claims.sub}"),
+        ({"rewrite": "items/${path.*}"}, "begins with a slash"),
+        ({"rewrite": "/items/{id}"}, "names segments as ${path.id}"),
+        ({"rewrite": "/items?x=1"}, "is not a plain path"),
+        ({"rewrite": "/../x"}, "is not a plain path"),
+        ({"rewrite": {"match": "(a*)*", "to": "/"}}, "repeats more than a letter"),
+        ({"rewrite": {"match": "/x/(.*)", "to": "/$2"}}, "names a group that match does not have"),
+        ({"rewrite": {"match": "/x", "to": "//evil/?x"}}, "to: "),
+        ({"rewrite": "/y", "strip_prefix": "/x"}, "rewrite stands for the whole path"),
+        ({"add_prefix": "/v1", "upstream": None}, "upstream"),
+        ({"add_prefix": "v1"}, "begins with a slash"),
+    ],
+)
+def test_paths_that_cannot_be(tmp_path: Path, route: dict[str, Any], said: str) -> None:
+    text = config(**route)
+    if route.get("upstream", "") is None:
+        text += "verify: {}\n"
+    assert said in complaint(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("upstream", "said"),
+    [
+        ({"servers": [SERVER, SERVER + "/base"]}, "have the same path"),
+        (SERVER + "/../base", "has a path with dots"),
+        (SERVER + "/base?x", "is not a server"),
+        ({"servers": SERVER, "host": "a b"}, "host"),
+        ({"servers": SERVER, "host": "a\r\nX: y"}, "host"),
+    ],
+)
+def test_upstreams_that_cannot_be(tmp_path: Path, upstream: Any, said: str) -> None:
+    assert said in complaint(tmp_path, config(upstream))
+
+
+def test_a_base_path_is_that_of_all_servers(tmp_path: Path) -> None:
+    servers = [SERVER + "/base/", "http://127.0.0.1:9001/base"]
+    assert load(write(tmp_path, config({"servers": servers})), {}).upstreams["api"].base == "/base"
+
+
+def test_values_of_requests_stand_in_routes_alone(tmp_path: Path) -> None:
+    """Elsewhere, such a text is a mistyped variable of the environment."""
+    assert "a value for routes" in complaint(tmp_path, config() + "pages: {login: '/${path.id}'}\n")
