@@ -8,9 +8,11 @@ import os
 import sys
 
 from gateway.cli.arguments import EXIT_FAILED, EXIT_USAGE, fail
+from gateway.config.files import Mark
 from gateway.config.load_isolated import ConfigReader, load_in_child
 from gateway.config.problems import ConfigError
 from gateway.observe.sinks import STDERR, Sink, SinkHandler
+from gateway.processes.file_watch import FileWatch
 from gateway.processes.forking import preload
 from gateway.processes.listeners import StartError
 from gateway.processes.signals import block_signals, stop_wanted
@@ -36,13 +38,16 @@ def run(options: argparse.Namespace) -> int:
     def read(seconds: float) -> ConfigReader:
         return ConfigReader(options.config, seconds=seconds)
 
+    files: dict[str, Mark] = {}
     try:
-        config = load_in_child(options.config, is_interrupted=stop_wanted, meanwhile=preload)
+        config = load_in_child(
+            options.config, is_interrupted=stop_wanted, meanwhile=preload, read_files=files
+        )
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE
     try:
-        return Supervisor(config, read, say).run()
+        return Supervisor(config, read, say, FileWatch(files)).run()
     except StartError as error:
         return fail(str(error), EXIT_FAILED)
 

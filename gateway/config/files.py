@@ -11,9 +11,33 @@ from pathlib import Path
 MAX_FILE_BYTES = 16 * 2**20
 
 
+# A file as it was read: device, inode, time of its last change (ns) and size (bytes).
+Mark = tuple[int, int, int, int]
+
+_NO_FILE: Mark = (0, 0, 0, 0)
+
+# The regular files that this process has read for its configuration. Each configuration is read in
+# a process of its own (`load_isolated.py`).
+seen: dict[str, Mark] = {}
+
+
+def mark(path: str | Path) -> Mark:
+    """A file as it is now, also behind symbolic links; zeros if there is none."""
+    try:
+        return _mark(os.stat(path))
+    except OSError:
+        return _NO_FILE
+
+
+def _mark(status: os.stat_result) -> Mark:
+    return (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+
+
 def read_file(path: Path) -> bytes:
     """Read a regular file. Raises `OSError`, also for a pipe or a device."""
+    seen[str(path.absolute())] = _NO_FILE
     with open(path, "rb", opener=_open_without_blocking) as file:
+        seen[str(path.absolute())] = _mark(os.fstat(file.fileno()))
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "is not a regular file", str(path))
         return bounded(file.read(MAX_FILE_BYTES + 1), path)
@@ -25,7 +49,9 @@ def _open_without_blocking(path: str, flags: int) -> int:
 
 def read_stream(path: Path) -> bytes:
     """Read a file, or a pipe until its end, which may block. Raises `OSError`."""
+    seen[str(path.absolute())] = _NO_FILE
     with path.open("rb") as file:
+        seen[str(path.absolute())] = _mark(os.fstat(file.fileno()))
         return bounded(file.read(MAX_FILE_BYTES + 1), path)
 
 

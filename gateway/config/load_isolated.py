@@ -14,12 +14,14 @@ import pickle
 import select
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, MutableMapping
 from itertools import takewhile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from gateway.config import files
+from gateway.config.files import Mark
 from gateway.config.problems import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class ConfigReader:
         self._deadline = time.monotonic() + seconds
         self._data = bytearray()
         self._status: int | None = None  # with which the child has ended
+        self.files: Mapping[str, Mark] = {}  # that the child has read, as they were
         try:
             self.pid, self._pipe = _start_child(self._path, _BESIDE_OTHERS * beside_others, seconds)
         except OSError as error:
@@ -113,7 +116,7 @@ class ConfigReader:
             code = os.waitstatus_to_exitcode(self._status)
             how = f"was killed by signal {-code}" if code < 0 else "has failed"
             raise self._unread(f"the process that reads it {how}")
-        config, problems, warnings = pickle.loads(self._data)  # noqa: S301 (our own child wrote it)
+        config, problems, warnings, self.files = pickle.loads(self._data)  # noqa: S301 (our own child wrote it)
         if problems:
             raise ConfigError(problems)
         for warning in warnings:
@@ -129,8 +132,11 @@ def load_in_child(
     *,
     is_interrupted: Callable[[], bool] = lambda: False,
     meanwhile: Callable[[], None] = lambda: None,
+    read_files: MutableMapping[str, Mark] | None = None,
 ) -> Config:
     """Waits for a `ConfigReader`, and calls `meanwhile` after its start.
+
+    read_files: gets the files that were read, as they were
 
     Raises `ConfigError`, and `KeyboardInterrupt` when it is interrupted.
     """
@@ -138,6 +144,8 @@ def load_in_child(
     meanwhile()
     while not is_interrupted():
         if (config := reader.poll()) is not None:
+            if read_files is not None:
+                read_files.update(reader.files)
             return config
         reader.wait(_POLL_SECONDS)
     reader.cancel()
@@ -173,7 +181,7 @@ def _be_reader(path: Path, writer: int, niceness: int, seconds: float) -> NoRetu
         os.closerange(_FIRST_OWN, writer)
         os.closerange(writer + 1, os.sysconf("SC_OPEN_MAX"))
         with os.fdopen(writer, "wb") as out:
-            pickle.dump(_read(path), out)
+            pickle.dump((*_read(path), files.seen), out)
         code = 0
     finally:
         os._exit(code)

@@ -5,7 +5,6 @@ Once read, durations are seconds and sizes are bytes.
 
 from __future__ import annotations
 
-import os
 from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -21,6 +20,7 @@ from pydantic import (
 )
 
 from gateway.config.base import Model, Shorthand
+from gateway.config.cores import usable_cores
 from gateway.config.limit_sections import LimitList, LimitName, RateLimit
 from gateway.config.login_sections import Guessing
 from gateway.config.logins import AnyLogin
@@ -299,7 +299,7 @@ class Limits(Model):
 
 
 def _workers(value: Any) -> Any:
-    return os.cpu_count() or 1 if value == "auto" else value
+    return usable_cores() if value == "auto" else value
 
 
 class Config(Model):
@@ -314,6 +314,7 @@ class Config(Model):
         Field(ge=1, le=256),
         WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]}),
     ] = 1
+    watch: bool = False
     store: Store = Store()
     store_outage: StoreOutage = StoreOutage()
     session: SessionSettings = SessionSettings()

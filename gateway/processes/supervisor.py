@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from gateway.config.problems import ConfigError
 from gateway.core.http.addresses import Address
 from gateway.observe.slots import Slots
+from gateway.processes.file_watch import FileWatch
 from gateway.processes.forking import EXIT_FAILED, Forker
 from gateway.processes.generation import GRACE_SECONDS, Generation, Worker
 from gateway.processes.listeners import Listeners, StartError, describe
@@ -54,6 +55,7 @@ class Supervisor:
     config: Config
     read: Callable[[float], ConfigReader]  # again, in so many seconds; raises `ConfigError`
     say: Callable[[str], None]
+    files: FileWatch  # that the configuration was read from
     _present: Generation | None = None
     _has_served: bool = False  # all workers of the first generation could serve
     _next: Generation | None = None  # has not taken over yet
@@ -104,7 +106,7 @@ class Supervisor:
             try:
                 self._look_after_reload()
             except (ConfigError, StartError, OSError) as error:
-                self._reading = None
+                self._has_read()
                 self._keep_present("; ".join(str(error).split("\n")))
 
     # Generations.
@@ -117,11 +119,19 @@ class Supervisor:
         if self._reading is not None:
             config = self._reading.poll()
             if config is not None:
-                self._reading = None
+                self._has_read()
                 self._begin_next(config)
-        elif self._wants_reload and self._has_served and self._next is None:
+            return
+        if self.config.watch and self.files.have_changed():
+            self._wants_reload = True
+        if self._wants_reload and self._has_served and self._next is None:
             self._wants_reload = False
             self._reading = self.read(self.config.timeouts.start)
+
+    def _has_read(self) -> None:
+        if self._reading is not None:
+            self.files.follow(self._reading.files)
+        self._reading = None
 
     def _begin_next(self, config: Config) -> None:
         """Raises `StartError`."""
