@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +14,7 @@ from gateway.config.complaints import explain, unique
 from gateway.config.document import Document, read
 from gateway.config.files import read_file
 from gateway.config.login_places import taken_paths
-from gateway.config.model import Config
+from gateway.config.model import Config, UpstreamTls
 from gateway.config.openings import check_openings
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.rule_files import with_rules
@@ -95,12 +94,14 @@ def _with_files(config: Config, folder: Path, document: Document) -> tuple[Confi
     logs = [name for name in ("access_log", "audit_log") if _is_file(getattr(config, name))]
     config = _absolute(config, folder, *logs)
     upstreams = {
-        name: upstream.model_copy(update={"tls": _absolute(upstream.tls, folder, "ca_file")})
+        name: upstream.model_copy(
+            update={"tls": _absolute(upstream.tls, folder, "ca_file", "cert_file", "key_file")}
+        )
         for name, upstream in config.upstreams.items()
     }
     config = config.model_copy(update={"upstreams": upstreams})
     config, problems = with_signing_keys(config, folder, document)
-    problems += _tls_problems(tls, document)
+    problems += _tls_problems(tls, ("store", "tls"), document)
     problems += _upstream_tls_problems(config, document)
     name = config.session.secrets_file
     if name is None:
@@ -136,42 +137,34 @@ def _absolute(section: M, folder: Path, *names: str) -> M:
 
 
 def _upstream_tls_problems(config: Config, document: Document) -> Iterator[Problem]:
-    """Problems of the authorities of upstreams."""
+    """Problems of the files of upstreams."""
     for name, upstream in config.upstreams.items():
-        file = upstream.tls.ca_file
-        if file is None:
-            continue
-        where = ("upstreams", name, "tls", "ca_file")
-        try:
-            read_file(Path(file))
-            client_context(file, None, None, verify=True)
-        except ssl.SSLError:
-            yield document.problem(where, "does not hold a certificate in PEM")
-        except OSError as error:
-            yield document.problem(where, f"cannot be read: {error.strerror}")
+        yield from _tls_problems(upstream.tls, ("upstreams", name, "tls"), document)
 
 
-def _tls_problems(tls: StoreTls, document: Document) -> Iterator[Problem]:
-    """Problems of the files of `store.tls`."""
+def _tls_problems(
+    tls: StoreTls | UpstreamTls, where: tuple[str, ...], document: Document
+) -> Iterator[Problem]:
+    """Problems of the files of a section `tls`, which stands at `where`."""
     names = [name for name in ("ca_file", "cert_file", "key_file") if getattr(tls, name)]
     for name in names:
         try:
             read_file(Path(getattr(tls, name)))
         except OSError as error:
-            yield document.problem(("store", "tls", name), f"cannot be read: {error.strerror}")
+            yield document.problem((*where, name), f"cannot be read: {error.strerror}")
             names = []
     try:
         if "ca_file" in names:
             client_context(tls.ca_file, None, None, verify=tls.verify)
     except OSError:
-        yield document.problem(("store", "tls", "ca_file"), "does not hold a certificate in PEM")
+        yield document.problem((*where, "ca_file"), "does not hold a certificate in PEM")
         return
     try:
         if "cert_file" in names:
             client_context(tls.ca_file, tls.cert_file, tls.key_file, verify=tls.verify)
     except OSError:
         yield document.problem(
-            ("store", "tls", "cert_file"),
+            (*where, "cert_file"),
             "cannot be used: needs a certificate in PEM with its unencrypted key, "
             "in the same file or in key_file",
         )

@@ -34,6 +34,7 @@ from gateway.config.values import (
     AskedSending,
     Carrier,
     ClaimAddress,
+    DnsServer,
     ExactPath,
     FieldName,
     Group,
@@ -51,6 +52,7 @@ from gateway.config.values import (
     ServerAddress,
     SiteOrigin,
     SocketMode,
+    TlsName,
     TokenSendingText,
     unless_none,
     unless_off,
@@ -128,10 +130,28 @@ class SessionSettings(Model):
 
 
 class UpstreamTls(Model):
-    """How the certificates of https servers are checked."""
+    """How the certificates of https servers are checked, and the gateway's own one."""
 
     ca_file: str | None = None
+    server_name: TlsName | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
     verify: bool = True
+
+    @model_validator(mode="after")
+    def _fits(self) -> UpstreamTls:
+        if self.key_file is not None and self.cert_file is None:
+            raise ValueError("key_file goes with a cert_file")
+        return self
+
+
+class Resolve(Shorthand):
+    """How often the names of servers are looked up, and where. A time is `every`."""
+
+    _short_for = "every"
+
+    every: Annotated[Duration, Field(gt=0)] = 5.0
+    resolver: DnsServer | None = None
 
 
 class Upstream(Shorthand):
@@ -150,6 +170,7 @@ class Upstream(Shorthand):
     lenient: bool = False
     send_token: TokenSendingText = AUTO
     limits: LimitList = ()
+    resolve: Resolve | None = None
     tls: UpstreamTls = UpstreamTls()
 
     @property

@@ -2,7 +2,8 @@
 
 A rule about a server (for example: no route reaches its login) holds for each of its names and for
 each link to its socket. So names are resolved once, when the configuration is read. A server whose
-name does not resolve may be any other server on its port.
+name does not resolve may be any other server on its port, and so may one that is looked up again
+(`resolve`): it may lead there later.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -32,7 +34,14 @@ _SAME_PORT = {443: 80}
 def with_locations(config: Config) -> Config:
     """Add locations to the servers. Servers that share one are the same."""
     servers = [url for upstream in config.upstreams.values() for url in upstream.servers]
-    locations = _locations(servers)
+    moving = {
+        _name(url)
+        for upstream in config.upstreams.values()
+        if upstream.resolve is not None
+        for url in upstream.servers
+        if url.has_name
+    }
+    locations = _locations(servers, moving)
     upstreams = {
         name: upstream.model_copy(
             update={
@@ -44,13 +53,16 @@ def with_locations(config: Config) -> Config:
     return config.model_copy(update={"upstreams": upstreams})
 
 
-def _locations(servers: Sequence[ServerUrl]) -> dict[ServerUrl, frozenset[str]]:
+def _locations(
+    servers: Sequence[ServerUrl], moving: AbstractSet[str]
+) -> dict[ServerUrl, frozenset[str]]:
     names: dict[int, set[str]] = {}  # by port
     for url in servers:
         if url.scheme != "unix":
             names.setdefault(_port(url), set()).add(_name(url))
     # The only name on a port needs no resolving: there is none to compare it with.
-    hosts = _resolved(name for others in names.values() if len(others) > 1 for name in others)
+    compared = {name for others in names.values() if len(others) > 1 for name in others}
+    hosts = _resolved(compared - moving)
     found: dict[ServerUrl, frozenset[str]] = {}
     for url in servers:
         if url.scheme == "unix":

@@ -25,7 +25,14 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from gateway.config.units import parse_duration
 from gateway.core.http import allowed_origins, cors, path_patterns, path_shapes, templates
-from gateway.core.http.addresses import Address, ServerUrl, parse_address, parse_server
+from gateway.core.http.addresses import (
+    Address,
+    ServerUrl,
+    TcpAddress,
+    parse_address,
+    parse_dns_server,
+    parse_server,
+)
 from gateway.core.json_text import pointed
 from gateway.core.logins.provider_metadata import is_address, is_protected
 from gateway.core.logins.refresh_tokens import AS_IT_CAME, Sending, parse_sending
@@ -410,6 +417,8 @@ HostName = Annotated[str, AfterValidator(_host_name)]
 Networks = Annotated[tuple[Peers, ...], OneOrMany()]
 ServerAddress = Annotated[ServerUrl, *_parsed(parse_server, _TEXT)]
 RuleText = Annotated[RuleSource, *_parsed(parse_source, _TEXT)]
+TlsName = Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9:._-]*$")]
+DnsServer = Annotated[TcpAddress, *_parsed(parse_dns_server, _TEXT)]
 SecretText = Annotated[Secret, *_parsed(Secret, {**_TEXT, "format": "password", "writeOnly": True})]
 TokenPlaceText = Annotated[TokenPlace, *_parsed(_token_place, _TEXT)]
 CapturedPlace = Annotated[

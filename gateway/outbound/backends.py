@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import ssl
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
@@ -26,6 +25,8 @@ from gateway.observe import causes
 from gateway.outbound.backend_servers import BackendServers
 from gateway.outbound.http_client import BodyTooLarge, open_client, read_body
 from gateway.outbound.jwks import KeySets
+from gateway.outbound.names import OneResolver
+from gateway.outbound.upstream_tls import UpstreamContext
 
 if TYPE_CHECKING:
     from gateway.config.model import Config, Upstream
@@ -138,6 +139,7 @@ class _Backend:
         self._connect_timeout = config.timeouts.connect
         self._max_head_bytes = config.limits.response_head_size
         self._servers = BackendServers(upstream.servers)
+        self._context = UpstreamContext(name, upstream.tls)
         self._clients: dict[ServerUrl, aiohttp.ClientSession] = {}
 
     async def call(self, call: _Call, timeout: float) -> Reply:
@@ -182,6 +184,7 @@ class _Backend:
                     raise
 
     async def _call_server(self, server: ServerUrl, call: _Call) -> Reply:
+        context, server_name = self._context.of(server)
         try:
             async with self._client(server).request(
                 call.method,
@@ -190,6 +193,8 @@ class _Backend:
                 data=call.body or None,
                 skip_auto_headers=("Content-Type",),
                 allow_redirects=False,
+                ssl=context or False,
+                server_hostname=server_name,
             ) as response:
                 self._check_status(response.status, server)
                 reply = await _reply(response, call.max_reply)
@@ -289,10 +294,11 @@ def _connector(server: ServerUrl, upstream: Upstream) -> aiohttp.BaseConnector:
     limit = upstream.max_connections
     if server.scheme == "unix":
         return aiohttp.UnixConnector(server.path, force_close=True, limit=limit)
-    tls: bool | ssl.SSLContext = upstream.tls.verify
-    if server.tls and upstream.tls.verify:
-        tls = ssl.create_default_context(cafile=upstream.tls.ca_file)
-    return aiohttp.TCPConnector(ssl=tls, force_close=True, limit=limit)
+    resolve = upstream.resolve
+    resolver = (
+        None if resolve is None or resolve.resolver is None else OneResolver(resolve.resolver)
+    )
+    return aiohttp.TCPConnector(resolver=resolver, force_close=True, limit=limit)
 
 
 def _base(server: ServerUrl) -> str:

@@ -140,3 +140,30 @@ def test_links_to_a_socket(tmp_path: Path) -> None:
     folder = tmp_path / "linked"
     folder.symlink_to(tmp_path)
     assert are_one(tmp_path, f"unix:{path}", f"unix:{folder}/a.sock")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("http://one.test:9000", "http://other.test:9000", True),
+        ("http://one.test:9000", "http://192.0.2.7:9000", True),
+        ("http://one.test:9000", "http://192.0.2.7:9001", False),
+        ("http://192.0.2.8:9000", "http://192.0.2.7:9000", False),
+    ],
+)
+def test_a_name_that_is_looked_up_again_may_be_any_server_on_its_port(
+    tmp_path: Path, one: str, other: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may lead there later. An address stays what it is."""
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda name, *_, **__: [(0, 0, 0, "", (name_ip(name), 0))]
+    )
+    changed = config(upstreams={"api": {"servers": one, "resolve": "5s"}, "other": other})
+    upstreams = load(write(tmp_path, yaml.safe_dump(changed)), {}).upstreams
+    [first], [second] = upstreams["api"].servers, upstreams["other"].servers
+    assert bool(first.locations & second.locations) is expected
+
+
+def name_ip(name: str) -> str:
+    """Another address for each name."""
+    return {"one.test": "192.0.2.1", "other.test": "192.0.2.2"}.get(name, name)

@@ -214,10 +214,13 @@ def always(data: bytes) -> Answer:
 class Upstream:
     """A server on loopback whose behaviour each test sets, one thread a connection."""
 
-    def __init__(self, answer: Answer | None = None) -> None:
+    def __init__(
+        self, answer: Answer | None = None, *, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
         self.answer = answer or always(OK)
         self.visits: list[Visit] = []
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, port), family=family, backlog=256)
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
 

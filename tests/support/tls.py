@@ -50,7 +50,9 @@ def certificates(folder: Path) -> Certificates:
 
 def _certificate(name: str, key: Key, issuer: str, by: Key, *, ca: bool) -> x509.Certificate:
     now = dt.datetime.now(dt.UTC)
-    names = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
+    names = x509.SubjectAlternativeName(
+        [x509.IPAddress(IPv4Address("127.0.0.1")), x509.DNSName(f"{name}.internal")]
+    )
     return (
         x509.CertificateBuilder()
         .subject_name(_name(name))

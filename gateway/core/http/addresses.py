@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -13,6 +14,9 @@ _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
     r"(?P<base>(?:/[A-Za-z0-9._~!$&'()*+,=:@-]+)*)/?"
 )
+_DNS_SERVER = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[0-9.]+)(?::(?P<port>[0-9]{1,5}))?")
+# What the URL standard calls a host that ends in a number: it is an address, or an error.
+_ENDS_IN_NUMBER = re.compile(r"(?:.*\.)?(?:0[xX][0-9A-Fa-f]*|[0-9]+)\.?")
 _MAX_PORT = 65535
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _EVERY_INTERFACE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 (to be compared with)
@@ -82,6 +86,11 @@ class ServerUrl:
         return self.scheme == "https"
 
     @property
+    def has_name(self) -> bool:
+        """Whether its host is a name, which may have several addresses."""
+        return self.scheme != "unix" and not _is_numeric(self.host)
+
+    @property
     def authority(self) -> str:
         """The Host field for this server (RFC 9110 §7.2).
 
@@ -91,6 +100,27 @@ class ServerUrl:
             return "localhost"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+def _is_numeric(host: str) -> bool:
+    """Whether a host is an address, in any spelling that the system takes (inet_aton(3))."""
+    return ":" in host or _ENDS_IN_NUMBER.fullmatch(host) is not None
+
+
+def parse_dns_server(text: str) -> TcpAddress:
+    """Read the address of a DNS server: an IP address, with a port other than 53 behind it.
+
+    Raises `BadAddress`.
+    """
+    found = _DNS_SERVER.fullmatch(text)
+    try:
+        host = str(ip_address(found["host"].strip("[]"))) if found else ""
+    except ValueError:
+        host = ""
+    port = int(found["port"] or 53) if found else 0
+    if not host or not 1 <= port <= _MAX_PORT:
+        raise BadAddress("is not a DNS server: write 10.0.0.2, 10.0.0.2:53 or [::1]:53")
+    return TcpAddress(host, port)
 
 
 def parse_address(text: str) -> Address:

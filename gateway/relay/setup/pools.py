@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-import ssl
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.config.login_places import key_cookies
-from gateway.core.http.addresses import ServerUrl
+from gateway.outbound.names import look_up_with
+from gateway.outbound.upstream_tls import UpstreamContext
 from gateway.relay.http1.response_head import ResponseReader
 from gateway.relay.loop.deadlines import Clock
 from gateway.relay.loop.settings import Settings
 from gateway.relay.loop.write_batch import WriteBatch
+from gateway.relay.setup.dialling import connects_to
 from gateway.relay.upstream.connection import UpstreamConnection
+from gateway.relay.upstream.names import NamedServers
 from gateway.relay.upstream.pool import Pool
 from gateway.relay.upstream.server import Connect, Server
 
 if TYPE_CHECKING:
-    from gateway.config.model import Config, Upstream
+    from gateway.config.model import Config, Resolve, Upstream
+    from gateway.core.http.addresses import ServerUrl
 
 
 class PoolBuilder:
@@ -50,14 +54,60 @@ class PoolBuilder:
         return pool
 
     def _upstream(self, name: str, upstream: Upstream) -> Pool:
-        return self._pool(
+        context = UpstreamContext(name, upstream.tls)
+        pool = self._pool(
             name,
-            [(str(url), _connect(url, upstream)) for url in upstream.servers],
+            [(str(url), connects_to(url, context)) for url in upstream.servers],
             (upstream.own_host or upstream.servers[0].authority).encode(),
             self._lenient_reader if upstream.lenient else self._reader,
             places=upstream.max_connections,
             idle_timeout=upstream.upstream_idle,
         )
+        if upstream.resolve is not None:
+            self._keep_resolved(name, upstream, upstream.resolve, context, pool)
+        return pool
+
+    def _keep_resolved(
+        self, name: str, upstream: Upstream, resolve: Resolve, context: UpstreamContext, pool: Pool
+    ) -> None:
+        """Have the names of the pool's servers looked up again and again."""
+        look_up = look_up_with(resolve.resolver)
+        groups: list[NamedServers | None] = []  # for each server, if it has a name
+        fixed = pool.servers
+
+        def changed() -> None:
+            """Gather the servers, in the order of config.yaml."""
+            pool.change_servers(
+                itertools.chain.from_iterable(
+                    (server,) if group is None else group.servers
+                    for group, server in zip(groups, fixed, strict=True)
+                )
+            )
+
+        def server_at(url: ServerUrl, address: str) -> Server:
+            return self._server(
+                name,
+                f"{url} ({address})",
+                connects_to(url, context, address),
+                places=upstream.max_connections,
+                idle_timeout=upstream.upstream_idle,
+            )
+
+        for url, server in zip(upstream.servers, fixed, strict=True):
+            groups.append(
+                NamedServers(
+                    url.host,
+                    server,
+                    upstream=name,
+                    interval=resolve.every,
+                    look_up=look_up,
+                    new_server=partial(server_at, url),
+                    changed=changed,
+                )
+                if url.has_name
+                else None
+            )
+        pool.names = [group for group in groups if group is not None]
 
     def _pool(
         self,
@@ -74,14 +124,7 @@ class PoolBuilder:
         return Pool(
             name,
             [
-                Server(
-                    label,
-                    connect,
-                    upstream=name,
-                    places=places,
-                    share=limits.per_address,
-                    idle_timeout=idle_timeout or timeouts.upstream_idle,
-                )
+                self._server(name, label, connect, places=places, idle_timeout=idle_timeout)
                 for label, connect in servers
             ],
             host=host,
@@ -93,20 +136,20 @@ class PoolBuilder:
             ),
         )
 
-
-def _connect(url: ServerUrl, upstream: Upstream) -> Connect:
-    """A function that opens connections to one server."""
-    context: ssl.SSLContext | None = None
-    if url.tls:
-        context = ssl.create_default_context(cafile=upstream.tls.ca_file)
-        if not upstream.tls.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-
-    async def connect(factory: Callable[[], UpstreamConnection]) -> object:
-        loop = asyncio.get_running_loop()
-        if url.scheme == "unix":
-            return await loop.create_unix_connection(factory, url.path)
-        return await loop.create_connection(factory, url.host, url.port, ssl=context)
-
-    return connect
+    def _server(
+        self,
+        upstream: str,
+        label: str,
+        connect: Connect,
+        *,
+        places: int,
+        idle_timeout: float | None,
+    ) -> Server:
+        return Server(
+            label,
+            connect,
+            upstream=upstream,
+            places=places,
+            share=self._config.limits.per_address,
+            idle_timeout=idle_timeout or self._config.timeouts.upstream_idle,
+        )

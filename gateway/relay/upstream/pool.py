@@ -20,6 +20,7 @@ from gateway.relay.upstream.server import Outage, Server, Waiter
 
 if TYPE_CHECKING:
     from gateway.relay.upstream.connection import UpstreamConnection
+    from gateway.relay.upstream.names import NamedServers
 
 
 # How long a pool waits before it dials again, in seconds. The pause doubles up to a tenth of a
@@ -67,6 +68,7 @@ class Pool:
         self._redial: asyncio.TimerHandle | None = (
             None  # while requests wait for a server that cannot be reached
         )
+        self.names: list[NamedServers] = []  # that are looked up again
         self._have(tuple(servers))
 
     def acquire(self, waiter: Waiter) -> None:
@@ -136,6 +138,8 @@ class Pool:
 
         now: monotonic seconds
         """
+        for name in self.names:
+            name.sweep(now)
         for server in self.servers:
             if server.load.errors:
                 server.load.forget()
@@ -146,6 +150,8 @@ class Pool:
         """Close idle connections, and stop dialling."""
         if self._redial is not None:
             self._redial.cancel()
+        for name in self.names:
+            name.close()
         for server in self.servers:
             server.discard_idle()
         for task in self._dials:

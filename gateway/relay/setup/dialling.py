@@ -1,0 +1,57 @@
+"""Opens connections to the servers of upstreams."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import aiohappyeyeballs
+
+from gateway.core.http.addresses import ServerUrl
+from gateway.relay.upstream.server import Connect
+
+if TYPE_CHECKING:
+    from gateway.outbound.upstream_tls import UpstreamContext
+    from gateway.relay.upstream.connection import UpstreamConnection
+
+# Another address of a name is tried beside the one before after so long (RFC 8305 §5).
+_ATTEMPT_SECONDS = 0.25
+
+
+def connects_to(url: ServerUrl, context: UpstreamContext, address: str = "") -> Connect:
+    """A function that opens connections to one server.
+
+    address: one of the name's; without it, each connection looks the name up, and tries them all
+    """
+    context.of(url)  # made now: it reads files, which a request need not wait for
+
+    async def connect(factory: Callable[[], UpstreamConnection]) -> object:
+        loop = asyncio.get_running_loop()
+        if url.scheme == "unix":
+            return await loop.create_unix_connection(factory, url.path)
+        ssl, server_name = context.of(url)
+        if address or not url.has_name:
+            return await loop.create_connection(
+                factory, address or url.host, url.port, ssl=ssl, server_hostname=server_name
+            )
+        connected = await _connected(url)
+        try:
+            return await loop.create_connection(
+                factory, sock=connected, ssl=ssl, server_hostname=server_name
+            )
+        except BaseException:
+            connected.close()
+            raise
+
+    return connect
+
+
+async def _connected(url: ServerUrl) -> socket.socket:
+    """A socket that is connected to one of the name's addresses (RFC 8305)."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+    return await aiohappyeyeballs.start_connection(
+        found, happy_eyeballs_delay=_ATTEMPT_SECONDS, interleave=1, loop=loop
+    )
