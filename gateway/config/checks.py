@@ -107,8 +107,11 @@ def _upstream_names(config: Config, document: Document) -> Iterator[Problem]:
 def _nowhere(config: Config, document: Document) -> Iterator[Problem]:
     """Routes without an upstream, which serve the verify endpoint only."""
     for at, route in enumerate(config.routes):
-        if route.upstream is None and config.verify is None:
+        if route.upstream is None and config.verify is None and not route.is_answered_here:
             yield document.problem(("routes", at), "needs upstream, as there is no verify")
+        file = None if route.respond is None else route.respond.file
+        if file is not None and not Path(file).is_file():
+            yield document.problem(("routes", at, "respond", "file"), "is no file")
 
 
 def _login_page(config: Config, document: Document) -> Iterator[Problem]:

@@ -100,6 +100,13 @@ def _with_files(config: Config, folder: Path, document: Document) -> tuple[Confi
         for name, upstream in config.upstreams.items()
     }
     config = config.model_copy(update={"upstreams": upstreams})
+    routes = tuple(
+        route
+        if route.respond is None
+        else route.model_copy(update={"respond": _absolute(route.respond, folder, "file")})
+        for route in config.routes
+    )
+    config = config.model_copy(update={"routes": routes})
     config, problems = with_signing_keys(config, folder, document)
     problems += _tls_problems(tls, ("store", "tls"), document)
     problems += _upstream_tls_problems(config, document)

@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from gateway.config.answer_sections import MaintenanceText
 from gateway.config.base import Model, Shorthand
 from gateway.config.cores import usable_cores
 from gateway.config.limit_sections import LimitList, LimitName, RateLimit
@@ -168,6 +169,7 @@ class Upstream(Shorthand):
     max_connections: Annotated[int, Field(ge=1)] = 256
     upstream_idle: Annotated[Duration, Field(gt=0)] | None = None
     lenient: bool = False
+    maintenance: MaintenanceText = None
     send_token: TokenSendingText = AUTO
     limits: LimitList = ()
     resolve: Resolve | None = None

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
+from gateway.config.answer_sections import MaintenanceText, Redirect, Respond
 from gateway.config.base import Model, Shorthand
 from gateway.config.limit_sections import Concurrency, LimitList
 from gateway.config.require_sections import Require, RequiredClaim
@@ -134,6 +135,9 @@ class RouteAction(Model):
     """Where the requests of a route go, and what happens to them on the way."""
 
     upstream: str | None = None
+    respond: Respond | None = None
+    redirect: Redirect | None = None
+    maintenance: MaintenanceText = None
     strip_prefix: ExactPath | None = None
     add_prefix: ExactPath | None = None
     rewrite: PathRewrite | None = None
@@ -185,6 +189,9 @@ class RouteAction(Model):
         prefix = (self.strip_prefix or "").rstrip("/")
         if self.upstream is None and (prefix or self.captures is not None):
             raise ValueError("strip_prefix and captures go with an upstream")
+        kinds = (self.upstream, self.respond, self.redirect)
+        if sum(kind is not None for kind in kinds) > 1:
+            raise ValueError("has one of upstream, respond and redirect")
         if self.upstream is None and (self.add_prefix or self.rewrite is not None):
             raise ValueError("add_prefix and rewrite go with an upstream")
         if self.rewrite is not None and (prefix or self.add_prefix):
@@ -218,6 +225,11 @@ class RouteOptions(RouteAction, RouteAccess, RouteMatch):
         return self.captures is not None or self.ends is not None
 
     @property
+    def is_answered_here(self) -> bool:
+        """Whether the gateway itself answers, without an upstream."""
+        return bool(self.respond or self.redirect or self.maintenance)
+
+    @property
     def begins_sessions(self) -> bool:
         """Whether a captured token may begin a session, as a login does."""
         return self.captures is not None and self.auth == "optional"
@@ -227,13 +239,7 @@ class RouteOptions(RouteAction, RouteAccess, RouteMatch):
         prefix = (self.strip_prefix or "").rstrip("/")
         if prefix and not (self.path == prefix or self.path.startswith(prefix + "/")):
             raise ValueError(f"path {self.path} does not begin with strip_prefix {prefix}")
-        if self.rewrite is not None and self.rewrite.path is not None:
-            known = {
-                f"path.{name}" for name in path_rewriting.path_values(self.path, self.path.encode())
-            }
-            for name in templates.parse(self.rewrite.path).names:
-                if name not in known:
-                    raise ValueError(f"rewrite: path {self.path} has no ${{{name}}}")
+        self._check_path_values()
         if self.captures is not None and (self.auth == "public" or self.accept_jwt == "verify"):
             raise ValueError("captures look at keys: auth cannot be public, nor go with accept_jwt")
         if self.impersonates is not None and (self.captures is None or self.auth != "required"):
@@ -253,3 +259,17 @@ class RouteOptions(RouteAction, RouteAccess, RouteMatch):
         if self.token is not None and self.accept_jwt == "verify":
             raise ValueError("token replaces the JWT that accept_jwt would forward unchanged")
         return self
+
+    def _check_path_values(self) -> None:
+        """Each `${path.name}` is a segment that the route's path names. Raises `ValueError`."""
+        names = path_rewriting.path_values(self.path, self.path.encode())
+        texts = {
+            "rewrite": None if self.rewrite is None else self.rewrite.path,
+            "redirect": None if self.redirect is None else self.redirect.to,
+        }
+        for setting, text in texts.items():
+            for name in templates.parse(text or "").names:
+                if name != "query" and name.removeprefix("path.") not in names:
+                    raise ValueError(f"{setting}: path {self.path} has no ${{{name}}}")
+                if name == "query" and setting == "rewrite":
+                    raise ValueError("rewrite: the query goes upstream as it came")

@@ -96,6 +96,8 @@ class Backends:
         waits_for_restart: while no server can be reached, for `timeouts.connect`
         """
         backend = self._backends[upstream]
+        if backend.maintenance is not None:
+            raise BackendFailed(backend.maintenance)
         with backend.calls.place(self._proxies.client_network(address)):
             call = _Call(method, target, tuple(fields), body, max_reply, waits_for_restart)
             return await backend.call(call, timeout)
@@ -133,6 +135,8 @@ class _Backend:
 
     def __init__(self, name: str, upstream: Upstream, config: Config) -> None:
         self.calls = _CallsUnderWay(upstream, config.limits.per_address)
+        section = upstream.maintenance
+        self.maintenance = None if section is None else refusals.maintenance(section.retry_after)
         self._name = name
         self._log = logging.getLogger(f"gateway.upstreams.{name}")
         self._upstream = upstream

@@ -94,6 +94,10 @@ ENGLISH = Texts(
             "Too many logins have failed",
             "Please wait a little before you try again.",
         ),
+        "maintenance": Notice(
+            "We are working on this",
+            "It will be back soon. Please try again later.",
+        ),
         "rate_limited": Notice(
             "Too many requests",
             "You have sent many requests in a short time. Please wait a moment, then try again.",

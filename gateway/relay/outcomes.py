@@ -34,16 +34,24 @@ class Refused(Exception):
 
 
 class Answered(Exception):
-    """The request gets an answer without a body, which is no refusal."""
+    """The request gets an answer of the gateway's own, which is no refusal."""
 
     route = b""  # the label of the route that was found
 
-    def __init__(self, status: int, fields: Mapping[str, str], event: Event | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        fields: Mapping[str, str],
+        event: Event | None = None,
+        body: bytes = b"",
+    ) -> None:
         """Describe the answer.
 
         event: for the audit log, if a presented key was refused all the same
+        body: its content; most have none
         """
         super().__init__(status)
         self.status = status
         self.fields = fields
+        self.body = body
         self.event = event

@@ -13,11 +13,11 @@ from tests.support.configs import write
 SERVER = "http://127.0.0.1:9000"
 
 
-def config(upstream: Any = SERVER, **route: Any) -> str:
+def config(servers: Any = SERVER, **route: Any) -> str:
     rule = {"path": "/x/*", "upstream": "api", **route}
     sections = {
         "version": 1,
-        "upstreams": {"api": upstream},
+        "upstreams": {"api": servers},
         "routes": [{name: value for name, value in rule.items() if value is not None}],
     }
     return yaml.safe_dump(sections, sort_keys=False)
@@ -75,3 +75,36 @@ def test_a_base_path_is_that_of_all_servers(tmp_path: Path) -> None:
 def test_values_of_requests_stand_in_routes_alone(tmp_path: Path) -> None:
     """Elsewhere, such a text is a mistyped variable of the environment."""
     assert "a value for routes" in complaint(tmp_path, config() + "pages: {login: '/${path.id}'}\n")
+
+
+@pytest.mark.parametrize(
+    ("route", "said"),
+    [
+        ({"respond": "x"}, "has one of upstream, respond and redirect"),
+        ({"upstream": None, "respond": {"body": "x", "file": "y"}}, "has a body, or the file"),
+        ({"upstream": None, "respond": {"status": 204, "body": "x"}}, "status 204 has none"),
+        ({"upstream": None, "respond": {"status": 101}}, "status"),
+        ({"upstream": None, "respond": {"file": "no.txt"}}, "is no file"),
+        ({"upstream": None, "respond": {"headers": {"Content-Length": "1"}}}, "itself sends"),
+        ({"upstream": None, "respond": {"headers": {"X-A": "a\r\nb"}}}, "is no field value"),
+        ({"upstream": None, "redirect": "//evil.example"}, "is no target"),
+        ({"upstream": None, "redirect": "/\\evil.example"}, "is no target"),
+        ({"upstream": None, "redirect": "javascript:x"}, "is no target"),
+        ({"upstream": None, "redirect": "https://${path.*}/x"}, "is no target"),
+        ({"upstream": None, "redirect": "https://id.example${path.*}"}, "is no target"),
+        ({"upstream": None, "redirect": "${path.*}"}, "is no target"),
+        ({"upstream": None, "redirect": "/${path.id}"}, "path /x/* has no ${path.id}"),
+        ({"upstream": None, "redirect": "/${claims.sub}"}, "can hold"),
+        ({"upstream": None, "redirect": "/${query}/x"}, "has ${query} at its end"),
+        ({"upstream": None, "redirect": {"to": "/", "status": 304}}, "status"),
+        ({"maintenance": {"retry_after": "0s"}}, "retry_after"),
+        ({"maintenance": {"after": "1s"}}, "after"),
+    ],
+)
+def test_answers_that_cannot_be(tmp_path: Path, route: dict[str, Any], said: str) -> None:
+    assert said in complaint(tmp_path, config(**route))
+
+
+def test_a_route_that_is_answered_here_needs_no_upstream(tmp_path: Path) -> None:
+    for answer in ({"respond": "x"}, {"redirect": "/y"}, {"maintenance": True}):
+        load(write(tmp_path, config(**{"upstream": None, **answer})), {})

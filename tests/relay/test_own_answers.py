@@ -88,7 +88,7 @@ def test_bytes_that_are_no_request_are_not_repeated() -> None:
 @pytest.mark.parametrize(("status", "length"), [(204, False), (303, True)])
 def test_an_answer_without_a_body(status: int, *, length: bool) -> None:
     """RFC 9110 §8.6: a 204 has no Content-Length."""
-    answer = own_answers.bodiless(
+    answer = own_answers.answered(
         Answered(status, {"Allow": "GET"}), asked(), request_id=ID, close=False
     )
     assert answer.endswith(b"\r\n\r\n")

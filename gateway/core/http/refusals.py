@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Literal
 
@@ -50,6 +50,14 @@ class Refusal:
     def phrase(self) -> str:
         """The status's reason phrase, RFC 9110 §15."""
         return HTTPStatus(self.status).phrase
+
+
+def maintenance(retry_after: float) -> Refusal:
+    """A 503 that says when to come back (RFC 9110 §10.2.3).
+
+    retry_after: seconds
+    """
+    return replace(MAINTENANCE, fields={"Retry-After": str(int(retry_after))})
 
 
 PROBLEM_TYPE = "application/problem+json"
@@ -240,6 +248,9 @@ OVERLOADED = Refusal(
     "The gateway has too much to do (limits.shed).",
     blame="gateway",
     fields={"Retry-After": "1"},
+)
+MAINTENANCE = Refusal(
+    503, "maintenance", "This is being worked on: try again later.", blame="gateway"
 )
 OVER_SHARE = Refusal(
     503,

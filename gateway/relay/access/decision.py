@@ -131,7 +131,9 @@ class Decider:
                 self._verify_endpoint.answer(head, route, entry),
             )
         if route.pool is None:
-            return Forward(route, entry, b"", ends, refusals.NO_ROUTE)
+            answer = route.action.answer
+            given = refusals.NO_ROUTE if answer is None else answer(head)
+            return Forward(route, entry, b"", ends, given)
         prepared = upstream_request.request_head(head, route, entry, peer, own_id)
         forward = Forward(route, entry, prepared, ends)
         if taken is not None and limits is not None:
@@ -189,6 +191,8 @@ class Decider:
         """
         route = self._match(head)
         if route.in_process or route.at_login or route.watch.refuses:
+            raise Refused(refusals.NO_ROUTE)
+        if route.action.answer is not None:
             raise Refused(refusals.NO_ROUTE)
         if head.upgrade is not None and head.upgrade not in route.action.upgrades:
             raise Refused(refusals.NO_UPGRADE)

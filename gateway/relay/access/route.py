@@ -23,6 +23,7 @@ from gateway.core.logins.token_sending import TokenSending
 from gateway.relay.access.concurrency import Concurrency
 from gateway.relay.access.limits import RouteLimits, limits_of_all
 from gateway.relay.access.requirements import Requirements
+from gateway.relay.access.route_answers import RouteAnswer
 from gateway.relay.access.route_tokens import RouteTokens
 from gateway.relay.access.token_watch import UNWATCHED, TokenWatch
 from gateway.relay.http1.request_head import SAFE_METHODS, RequestHead
@@ -143,6 +144,7 @@ class Action:
     add_prefix: bytes = b""  # stands before the path upstream, where the other was
     base: bytes = b""  # the path below which the upstream is reached
     rewrite: Rewrite | None = None  # makes another path, in place of strip_prefix
+    answer: RouteAnswer | None = None  # of the gateway itself, in place of an upstream's
     links: BackendLinks | None = None  # how answers name the upstream's own URLs
     upgrades: frozenset[bytes] = frozenset()  # to these protocols (in lower case)
     close_on_logout: bool = True  # exchanges in flight end with their session

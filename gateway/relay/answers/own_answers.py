@@ -1,4 +1,4 @@
-"""The relay's own answers: refusals, and answers without a body."""
+"""The relay's own answers: refusals, and what routes without an upstream answer."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from gateway.relay.access import browsers
 from gateway.relay.answers import dates
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.outcomes import Answered
+
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+
+# RFC 9110 §8.6: a 204 must not have one, and that of a 304 is for what was not sent.
+_WITHOUT_LENGTH = frozenset({204, 304})
 
 
 def refusal(
@@ -48,13 +53,26 @@ def unread(kind: Refusal, *, request_id: bytes) -> bytes:
     return _refusal(kind, {}, request_id, close=True)
 
 
-def bodiless(answer: Answered, head: RequestHead, *, request_id: bytes, close: bool) -> bytes:
-    """A whole answer without a body."""
-    fields = dict(answer.fields)
-    if answer.status != 204:  # RFC 9110 §8.6: which must not have one
-        fields["Content-Length"] = "0"
-    phrase = HTTPStatus(answer.status).phrase
-    return _head(answer.status, phrase, fields, _deletions(head), request_id, close=close)
+def answered(
+    answer: Answered,
+    head: RequestHead,
+    *,
+    request_id: bytes,
+    close: bool,
+    policy: Policy | None = None,
+) -> bytes:
+    """A whole answer.
+
+    policy: who else may read the route's answers
+    """
+    fields = {**answer.fields, **({} if policy is None else browsers.cors_fields(head, policy))}
+    if head.query_key is not None:
+        fields["Referrer-Policy"] = "no-referrer"
+    if answer.status not in _WITHOUT_LENGTH:
+        fields["Content-Length"] = str(len(answer.body))
+    phrase = _PHRASES.get(answer.status, "")
+    lines = _head(answer.status, phrase, fields, _deletions(head), request_id, close=close)
+    return lines if head.method == b"HEAD" else lines + answer.body
 
 
 def _page(kind: Refusal, head: RequestHead, pages: RefusalPages) -> RefusalPage | None:

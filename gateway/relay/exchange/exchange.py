@@ -240,12 +240,18 @@ class Exchange:
             upload.expectation.cancel()
 
     def _answer(self, answered: Answered) -> None:
-        """Answer without the upstream, and without a body."""
+        """Answer without the upstream."""
         if self.state is ENDED:
             return
         self.begin_answer(answered.status, close=False)
         self.client.write(
-            own_answers.bodiless(answered, self.head, request_id=self.request_id, close=self.close)
+            own_answers.answered(
+                answered,
+                self.head,
+                request_id=self.request_id,
+                close=self.close,
+                policy=None if self.forward is None else self.forward.route.access.cors,
+            )
         )
         self.end(reusable=False)
 

@@ -18,6 +18,7 @@ from gateway.core.http.path_patterns import parse
 from gateway.core.http.path_rewriting import Rewrite
 from gateway.core.http.paths import BackendPaths
 from gateway.relay.access.route import Access, Action, Auth, BackendLogout, Route, UpstreamPaths
+from gateway.relay.access.route_answers import answer_of
 from gateway.relay.access.route_tokens import RouteTokens
 from gateway.relay.access.token_watch import UNWATCHED, TokenWatch
 from gateway.relay.loop.settings import AnswerTimeouts
@@ -76,8 +77,11 @@ class RouteBuilder:
     def route(self, number: int, rule: RouteOptions) -> Route:
         """The route of a rule; `number` is the rule's index in config.yaml."""
         upstream = None if rule.upstream is None else self._config.upstreams[rule.upstream]
+        answer = answer_of(rule, self._config)
         pool = None if rule.upstream is None else self._pools.upstreams[rule.upstream]
-        if rule.is_read_whole:
+        if answer is not None:
+            pool = None
+        elif rule.is_read_whole:
             pool = self._pools.endpoint(self._captures)
         return Route(
             name=rule.path,
@@ -89,10 +93,11 @@ class RouteBuilder:
                 keeps_host=rule.is_read_whole or upstream is None or upstream.own_host is None,
                 base=b"" if upstream is None else upstream.base.encode(),
                 rewrite=_rewrite(rule),
+                answer=answer,
                 links=None if upstream is None else _links(rule, upstream),
                 token=self._route_tokens(rule.token),
                 send_token=token_sending(rule, self._config),
-                whole=number if rule.is_read_whole else None,
+                whole=number if rule.is_read_whole and answer is None else None,
                 varies=self._key_fields if rule.auth == "optional" else (),
                 limits=self._limits.of_route(number, rule),
                 concurrency=self._limits.concurrency_of(number, rule),

@@ -1,0 +1,155 @@
+"""Routes that the gateway itself answers: texts, redirects, maintenance."""
+
+import json
+
+import pytest
+
+from tests.conftest import LOGIN, Start, log_in
+from tests.support.gateway import Gateway
+from tests.support.raw import Client, Upstream, ask, field_lines, status
+
+PUBLIC = {"auth": "public"}
+CORS = {"origins": "https://app.example", "credentials": True}
+
+
+@pytest.fixture(scope="module")
+def site(
+    start: Start,
+    upstream: Upstream,
+    login_upstream: Upstream,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Gateway:
+    file = tmp_path_factory.mktemp("site") / "robots.txt"
+    file.write_text("User-agent: *\n")
+    text = {"body": '{"ok": 1}', "content_type": "application/json", "headers": {"X-A": "1"}}
+    return start(
+        upstreams={
+            "accounts": login_upstream.url,
+            "shop": upstream.url,
+            "closed": {"servers": upstream.url, "maintenance": {"retry_after": "2m"}},
+        },
+        login=[
+            LOGIN,
+            {**LOGIN, "path": "/closed-login", "upstream": "closed", "subject_prefix": "c:"},
+        ],
+        cors=CORS,
+        routes=[
+            {"path": "/text", "respond": "hello", **PUBLIC},
+            {"path": "/json", "respond": {"status": 418, **text}, **PUBLIC},
+            {"path": "/robots.txt", "respond": {"file": str(file)}, **PUBLIC},
+            {"path": "/none", "respond": {"status": 204}, **PUBLIC},
+            {"path": "/mine", "respond": "yours"},
+            {"path": "/old/*", "redirect": {"to": "/new/${path.*}${query}"}, **PUBLIC},
+            {"path": "/top/*", "redirect": "/${path.*}", **PUBLIC},
+            {
+                "path": "/u/{id}",
+                "redirect": {"to": "https://id.example/u?id=${path.id}${query}", "status": 308},
+                **PUBLIC,
+            },
+            {"path": "/mine/*", "redirect": "/elsewhere"},
+            {"path": "/works/*", "upstream": "shop", "maintenance": True, **PUBLIC},
+            {"path": "/closed/*", "upstream": "closed", **PUBLIC},
+        ],
+    )
+
+
+def send(site: Gateway, path: str, *lines: str, method: str = "GET") -> bytes:
+    fields = "".join(f"{line}\r\n" for line in lines)
+    head = f"{method} {path} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n{fields}\r\n"
+    return ask(site.port, head.encode())
+
+
+def body(answer: bytes) -> bytes:
+    return answer.partition(b"\r\n\r\n")[2]
+
+
+def test_a_text(site: Gateway) -> None:
+    for method in ("GET", "HEAD", "POST"):
+        answer = send(site, "/text", method=method)
+        assert status(answer) == 200
+        assert b"\r\nContent-Type: text/plain; charset=utf-8\r\n" in answer
+        assert b"\r\nContent-Length: 5\r\n" in answer
+        assert body(answer) == (b"" if method == "HEAD" else b"hello")
+    answer = send(site, "/json")
+    assert answer.startswith(b"HTTP/1.1 418 ")
+    assert {b"X-A: 1", b"Content-Type: application/json"} <= set(field_lines(answer))
+    assert body(answer) == b'{"ok": 1}'
+    assert body(send(site, "/robots.txt")) == b"User-agent: *\n"
+    answer = send(site, "/none")
+    assert status(answer) == 204
+    assert b"Content-Length" not in answer
+
+
+def test_the_connection_goes_on(site: Gateway) -> None:
+    with Client(site.port) as client:
+        for method in (b"GET", b"HEAD", b"GET"):
+            client.send(b"%b /text HTTP/1.1\r\nHost: a.example\r\n\r\n" % method)
+            assert status(client.head()) == 200
+            if method == b"GET":
+                assert client.exactly(5) == b"hello"
+
+
+@pytest.mark.parametrize("path", ["/mine", "/mine/x"])
+def test_a_session_may_be_required(site: Gateway, path: str) -> None:
+    """No cache hands the answer to others."""
+    assert status(send(site, path)) == 401
+    answer = send(site, path, f"Authorization: Bearer {log_in(site.port)}")
+    assert status(answer) in (200, 302)
+    assert b"\r\nCache-Control: no-store\r\n" in answer
+
+
+@pytest.mark.parametrize("path", ["/text", "/old/x", "/works/x"])
+def test_pages_of_other_origins_may_read_it(site: Gateway, path: str) -> None:
+    origin = "Origin: https://app.example"
+    asked = "Access-Control-Request-Method: GET"
+    for answer in (send(site, path, origin), send(site, path, origin, asked, method="OPTIONS")):
+        assert b"Access-Control-Allow-Origin: https://app.example" in field_lines(answer)
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "location"),
+    [
+        ("/old/a/b?x=1", 302, "/new/a/b?x=1"),
+        ("/old/", 302, "/new/"),
+        ("/old/%2e%2e%2Fx", 400, None),
+        ("/u/5", 308, "https://id.example/u?id=5"),
+        ("/u/5?a=b", 308, "https://id.example/u?id=5&a=b"),
+        ("/u/a%26b", 308, "https://id.example/u?id=a%26b"),
+        ("/top//evil.example/x", 302, "/evil.example/x"),
+        ("/top/\\evil.example", 302, "/evil.example"),
+        ("/top/%5Cevil.example", 302, "/%5Cevil.example"),
+        ("/top/%2Fevil.example", 302, "/%2Fevil.example"),
+        ("/top/@evil.example", 302, "/@evil.example"),
+        ("/top/javascript:x", 302, "/javascript:x"),
+        ("/old/x?%0d%0aSet-Cookie:a=b", 302, "/new/x?%0d%0aSet-Cookie:a=b"),
+        ("/old/x?\"'<>", 302, "/new/x?%22'%3C%3E"),
+    ],
+)
+def test_redirects(site: Gateway, path: str, code: int, location: str | None) -> None:
+    """No value of a request says at which site a browser arrives (CWE-601), nor ends a line."""
+    answer = send(site, path)
+    assert status(answer) == code
+    found = [line for line in field_lines(answer) if line.startswith(b"Location: ")]
+    assert found == ([] if location is None else [f"Location: {location}".encode()])
+
+
+@pytest.mark.parametrize(("path", "wait"), [("/works/x", b"300"), ("/closed/x", b"120")])
+def test_maintenance(site: Gateway, shop: Upstream, path: str, wait: bytes) -> None:
+    """Programs get JSON, people a page in their language; the upstream gets nothing."""
+    answer = send(site, path)
+    assert status(answer) == 503
+    assert b"\r\nRetry-After: " + wait + b"\r\n" in answer
+    assert json.loads(body(answer))["reason"] == "maintenance"
+    for language, text in (("en", "working on this"), ("ko", "점검 중")):
+        page = send(site, path, "Accept: text/html", f"Accept-Language: {language}")
+        assert b"\r\nRetry-After: " + wait + b"\r\n" in page
+        assert text in body(page).decode()
+    assert body(send(site, path, method="HEAD")) == b""
+    assert not shop.visits
+
+
+def test_a_login_at_an_upstream_that_is_worked_on(site: Gateway, shop: Upstream) -> None:
+    answer = send(site, "/closed-login", "Content-Length: 0", method="POST")
+    assert status(answer) == 503
+    assert json.loads(body(answer))["reason"] == "maintenance"
+    assert not shop.visits
