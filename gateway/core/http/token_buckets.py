@@ -10,10 +10,14 @@ same bucket within a microsecond may take the same token.
 
 from __future__ import annotations
 
+from struct import Struct
+
 # Buckets stand in sets, as in a cache of a processor. In a full set the fullest bucket gives way: a
 # flood of keys loses its own buckets, and a drained one stays.
 _WAYS = 8
 _SETS = 2**13
+_SET_MASK = _SETS - 1
+_MARKS, _TIMES = Struct(f"={_WAYS}q"), Struct(f"={_WAYS}d")  # of a set
 
 # What a token may lack (tokens): times are kept to some nanoseconds.
 _ROUNDING = 1e-6
@@ -50,27 +54,15 @@ class TokenBuckets:
         """
         # The hash has a random seed, which the workers have from their parent.
         mark = hash(key) or 1
-        marks, full_at = self._marks, self._full_at
-        first = (mark & (_SETS - 1)) * _WAYS
-        for at in range(first, first + _WAYS):
-            found = marks[at]
-            if found == mark:
-                left = full_at[at] - now
-                if left <= 0.0:
-                    left = self.interval
-                elif left > self.slack:
-                    return self.slack - left
-                else:
-                    left += self.interval
-                full_at[at] = now + left
-                return left
-            if not found:
-                break
-        else:
-            at = self._fullest(first)
-        marks[at] = mark
-        full_at[at] = now + self.interval
-        return self.interval
+        at = (mark & _SET_MASK) * _WAYS
+        if self._marks[at] != mark:
+            at = self._place(mark, at)
+        left = self._full_at[at] - now
+        if left > self.slack:
+            return self.slack - left
+        left = left + self.interval if left > 0.0 else self.interval
+        self._full_at[at] = now + left
+        return left
 
     def give_back(self, key: str) -> None:
         """Put a token back that was taken."""
@@ -91,10 +83,17 @@ class TokenBuckets:
     def _find(self, key: str) -> int | None:
         """Where the bucket of a key stands; None if it has given way."""
         mark = hash(key) or 1
-        first = (mark & (_SETS - 1)) * _WAYS
-        ways = self._marks[first : first + _WAYS].tolist()
+        first = (mark & _SET_MASK) * _WAYS
+        ways = _MARKS.unpack_from(self._marks, first * 8)
         return first + ways.index(mark) if mark in ways else None
 
-    def _fullest(self, first: int) -> int:
-        ways = self._full_at[first : first + _WAYS].tolist()
-        return first + ways.index(min(ways))
+    def _place(self, mark: int, first: int) -> int:
+        """Where the bucket of a mark stands in its set; a new one replaces the fullest."""
+        ways = _MARKS.unpack_from(self._marks, first * 8)
+        if mark in ways:
+            return first + ways.index(mark)
+        times = _TIMES.unpack_from(self._full_at, first * 8)
+        at = first + times.index(min(times))
+        self._marks[at] = mark
+        self._full_at[at] = 0.0
+        return at

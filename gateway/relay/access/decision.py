@@ -26,6 +26,7 @@ from gateway.relay.access.forward_auth import VerifyEndpoint
 from gateway.relay.access.identification import SessionFinder
 from gateway.relay.access.jwt_callers import JwtCallers
 from gateway.relay.access.key_cookies import TrustedCookies
+from gateway.relay.access.limits import LimitedRequest
 from gateway.relay.access.peer import Peer
 from gateway.relay.access.route import Route
 from gateway.relay.access.route_table import RouteTable
@@ -89,7 +90,7 @@ class Decider:
         nothing to prepare then, as the proxy itself sends it on.
         """
         source, asked = head, self._match(head)
-        route, taken = asked, None
+        route, limited = asked, None
         if asked.verifies:
             head.described = self._verify_endpoint.described_request(head, asked, peer)
             head = head.described
@@ -98,9 +99,10 @@ class Decider:
             keys_aside.take(route, head)
         try:
             admission.admit(route, head, peer, self._load)
-            limits = route.action.limits
-            if limits is not None:
-                taken = await limits.admit(source, peer)
+            if route.action.limits is not None:
+                limited = LimitedRequest(route.action.limits)
+                if (counting := limited.admit(source, peer)) is not None:
+                    await counting
             entry = None
             if route.identifies and head.presented_key is not None:
                 entry = self._near.get(head.presented_key, time.time())
@@ -109,8 +111,10 @@ class Decider:
                 elif head.cookie is not None and not self._cookies.have(head, peer):
                     self._finder.refuse(route, head, peer, "untrusted_cookie")
                     entry = None
-            if taken is not None and limits is not None:
-                await limits.admit_caller(taken, source, peer, entry)
+            if limited is not None:
+                counting = limited.admit_caller(source, peer, entry)
+                if counting is not None:
+                    await counting
             if entry is None or route.access.requires is not None or head.cookie is not None:
                 authorization.authorise(head, route, entry, peer)
             ends: tuple[str, ...] = ()
@@ -136,8 +140,8 @@ class Decider:
             return Forward(route, entry, b"", ends, given)
         prepared = upstream_request.request_head(head, route, entry, peer, own_id)
         forward = Forward(route, entry, prepared, ends)
-        if taken is not None and limits is not None:
-            forward.answer_lines = limits.lines(taken)
+        if limited is not None:
+            forward.answer_lines = limited.lines()
         return forward
 
     async def decide_again(

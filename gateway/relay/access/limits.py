@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.core.http import refusals
@@ -26,16 +26,11 @@ if TYPE_CHECKING:
     from gateway.relay.http1.request_head import RequestHead
     from gateway.store.resolved_session import ResolvedSession
 
-# What a request has taken: of which limit, for which key, and in how many seconds the bucket is
-# full again.
-Taken = list[tuple["RateLimit", str, float]]
-
 
 class RateLimit:
     """One limit of config.yaml."""
 
     __slots__ = (
-        "_text",
         "buckets",
         "is_early",
         "key_of",
@@ -44,6 +39,7 @@ class RateLimit:
         "refused",
         "setting",
         "shared",
+        "state",
         "unshared",
     )
 
@@ -71,17 +67,13 @@ class RateLimit:
         self.is_early = per in (ADDRESS, ROUTE)
         self.key_of = key_of(per)
         self.policy = f'"{name}";q={rate.amount};w={rate.seconds}'
+        self.state = f'"{name}";r=%d;t=%d'  # tokens, and seconds until the bucket is full
         self.refusal = replace(
             refusals.RATE_LIMITED,
             title=f"Too many requests: wait before the next one ({setting}).",
         )
         self.refused = 0  # requests, for the metrics
         self.unshared = 0  # requests that the store could not count, so this gateway alone did
-        self._text = f'"{name}";r=%d;t=%d'
-
-    def state(self, left: float) -> str:
-        """The limit's member of the field RateLimit, if its bucket is full in `left` seconds."""
-        return self._text % (self.buckets.tokens(left), left + 1)
 
     def refuse(self, wait: float) -> Refused:
         """The refusal of a request that may come again after `wait` seconds."""
@@ -90,83 +82,107 @@ class RateLimit:
         fields = {
             "Retry-After": str(seconds),
             "RateLimit-Policy": self.policy,
-            "RateLimit": self._text % (0, seconds),
+            "RateLimit": self.state % (0, seconds),
         }
         return Refused(self.refusal, fields, cause=self.setting)
 
 
-@dataclass(frozen=True, slots=True)
 class RouteLimits:
     """The limits of one route."""
 
-    route: str  # names the route in limits that count by it
-    limits: tuple[RateLimit, ...]
-    early: tuple[RateLimit, ...] = field(init=False)  # counted before a key is looked up
-    late: tuple[RateLimit, ...] = field(init=False)  # counted after that
-    is_shared: bool = field(init=False)  # the store counts for some of them
-    _policy: str = field(init=False)
+    __slots__ = ("early", "fields", "is_shared", "late", "limits", "route")
 
-    def __post_init__(self) -> None:
-        early = tuple(limit for limit in self.limits if limit.is_early)
-        late = tuple(limit for limit in self.limits if not limit.is_early)
-        policy = ", ".join(limit.policy for limit in (*early, *late))
-        object.__setattr__(self, "early", early)
-        object.__setattr__(self, "late", late)
-        object.__setattr__(self, "is_shared", any(limit.shared for limit in self.limits))
-        line = f"RateLimit-Policy: {policy}\r\nRateLimit: %s\r\n"
-        object.__setattr__(self, "_policy", line)
+    def __init__(self, route: str, limits: tuple[RateLimit, ...]) -> None:
+        """`route` names the route in limits that count by it."""
+        self.route = route
+        self.limits = limits
+        self.early = tuple(limit for limit in limits if limit.is_early)
+        self.late = tuple(limit for limit in limits if not limit.is_early)
+        self.is_shared = any(limit.shared is not None for limit in limits)
+        listed = (*self.early, *self.late)
+        policy = ", ".join(limit.policy for limit in listed)
+        state = ", ".join(limit.state for limit in listed)
+        # Of an answer, without what is left of each limit. Both are lists (RFC 9651), so members of
+        # an upstream may stand in lines of its own (draft-ietf-httpapi-ratelimit-headers-10).
+        self.fields = f"RateLimit-Policy: {policy}\r\nRateLimit: {state}\r\n".encode()
 
-    async def admit(self, head: RequestHead, peer: Peer) -> Taken:
-        """Count a request before its key is looked up. Raises `Refused`.
 
-        Returns what it has taken.
+class LimitedRequest:
+    """A request on a route with limits, and what it has taken of them."""
+
+    __slots__ = ("_limits", "_taken")
+
+    def __init__(self, limits: RouteLimits) -> None:
+        self._limits = limits
+        # Of which limit, for which key, and in how many seconds the bucket is full again.
+        self._taken: list[tuple[RateLimit, str, float]] = []
+
+    def admit(self, head: RequestHead, peer: Peer) -> Awaitable[None] | None:
+        """Count the request before its key is looked up. Returns what to wait for.
+
+        Raises `Refused`, also when it is awaited.
         """
-        taken: Taken = []
-        if self.early:
-            self._take(self.early, taken, head, peer, None)
-            if self.is_shared:
-                await _count(self.early, taken)
-        return taken
+        early = self._limits.early
+        return self._take(early, head, peer, None) if early else None
 
-    async def admit_caller(
-        self, taken: Taken, head: RequestHead, peer: Peer, entry: ResolvedSession | None
-    ) -> None:
-        """Count a request whose session is known by now. Raises `Refused`.
+    def admit_caller(
+        self, head: RequestHead, peer: Peer, entry: ResolvedSession | None
+    ) -> Awaitable[None] | None:
+        """Count the request once its session is known; None is an anonymous caller.
 
-        taken: what it has taken so far; gets what it takes now
-        entry: the session; None for an anonymous caller
+        Returns what to wait for. Raises `Refused`, also when it is awaited.
         """
-        if self.late:
-            self._take(self.late, taken, head, peer, entry)
-            if self.is_shared:
-                await _count(self.late, taken)
+        late = self._limits.late
+        return self._take(late, head, peer, entry) if late else None
+
+    def lines(self) -> bytes:
+        """The fields that tell the client of the limits."""
+        told: tuple[float, ...] = ()
+        for limit, _, left in self._taken:
+            told += limit.buckets.tokens(left), left + 1
+        return self._limits.fields % told
 
     def _take(
         self,
-        limits: Iterable[RateLimit],
-        taken: Taken,
+        limits: tuple[RateLimit, ...],
         head: RequestHead,
         peer: Peer,
         entry: ResolvedSession | None,
-    ) -> None:
-        """Take a token of each of these limits. Raises `Refused`; then all are given back."""
-        now = time.monotonic()
+    ) -> Awaitable[None] | None:
+        """Take a token of each of these limits; if one has none, give all back."""
+        now, of_route = time.monotonic(), self._limits
         for limit in limits:
-            key = limit.key_of(self.route, head, peer, entry)
+            key = limit.key_of(of_route.route, head, peer, entry)
             left = limit.buckets.take(key, now)
             if left < 0.0:
-                _give_back(taken)
+                self._give_back()
                 raise limit.refuse(-left)
-            taken.append((limit, key, left))
+            self._taken.append((limit, key, left))
+        return self._count(limits) if of_route.is_shared else None
 
-    def lines(self, taken: Taken) -> bytes:
-        """The fields that tell a client of the limits.
+    async def _count(self, limits: tuple[RateLimit, ...]) -> None:
+        """Count the request for all gateways, where these limits are shared.
 
-        draft-ietf-httpapi-ratelimit-headers-10: both are lists (RFC 9651), so members of an
-        upstream may stand in lines of its own.
+        A refusal drains the bucket here, so the store is not asked again before it would say yes.
         """
-        states = [limit.state(left) for limit, _, left in taken]
-        return (self._policy % ", ".join(states)).encode()
+        for at, (limit, key, left) in enumerate(self._taken):
+            if limit.shared is None or limit not in limits:
+                continue
+            try:
+                remaining, wait = await limit.shared.count(key)
+            except StoreUnavailable:
+                limit.unshared += 1
+                continue
+            if remaining < 0:
+                self._give_back()
+                limit.buckets.drain(key, time.monotonic() + wait)
+                raise limit.refuse(wait)
+            fewer = (limit.buckets.burst - remaining) * limit.buckets.interval
+            self._taken[at] = (limit, key, max(left, fewer))
+
+    def _give_back(self) -> None:
+        for limit, key, _ in self._taken:
+            limit.buckets.give_back(key)
 
 
 def limits_of_all(routes: Iterable[RouteLimits | None]) -> RouteLimits | None:
@@ -174,31 +190,3 @@ def limits_of_all(routes: Iterable[RouteLimits | None]) -> RouteLimits | None:
     limited = [route for route in routes if route is not None]
     listed = dict.fromkeys(limit for route in limited for limit in route.limits)
     return RouteLimits(limited[0].route, tuple(listed)) if limited else None
-
-
-async def _count(limits: Iterable[RateLimit], taken: Taken) -> None:
-    """Count a request for all gateways. Raises `Refused`.
-
-    A refusal drains the bucket here, so the store is not asked again before it would say yes.
-    """
-    asked = [one for one in taken if one[0].shared is not None and one[0] in limits]
-    for limit, key, left in asked:
-        assert limit.shared is not None
-        try:
-            remaining, wait = await limit.shared.count(key)
-        except StoreUnavailable:
-            limit.unshared += 1
-            continue
-        if remaining < 0:
-            _give_back(taken)
-            limit.buckets.drain(key, time.monotonic() + wait)
-            raise limit.refuse(wait)
-        at = taken.index((limit, key, left))
-        fewer = (limit.buckets.burst - remaining) * limit.buckets.interval
-        taken[at] = (limit, key, max(left, fewer))
-
-
-def _give_back(taken: Taken) -> None:
-    for limit, key, _ in taken:
-        limit.buckets.give_back(key)
-    taken.clear()
