@@ -14,11 +14,12 @@ from gateway.config.model import Config
 from gateway.config.path_checks import check_paths
 from gateway.config.problems import Problem
 from gateway.config.realm_checks import check_realms
+from gateway.config.route_rules import conditions_of, table_rule
 from gateway.config.token_sections import Signing
 from gateway.core.http.addresses import overlap
 from gateway.core.http.field_names import fold, has_meaning
 from gateway.core.http.path_patterns import parse
-from gateway.core.http.routing import Rule, Table
+from gateway.core.http.routing import Table
 from gateway.core.logins.token_places import Auto
 from gateway.core.logins.token_sending import InField, InQuery, TokenSending
 from gateway.core.secret import Secret
@@ -123,14 +124,21 @@ def _login_page(config: Config, document: Document) -> Iterator[Problem]:
                 where = ("routes", at, "on_unauthenticated")
                 yield document.problem(where, "needs a login_page to send browsers to")
         return
-    table = Table(
-        Rule(parse(rule.path, bare=rule.bare), rule.methods, rule) for rule in config.routes
-    )
-    found = table.match(page.encode())
-    shown = None if found is None else found.methods.pick(b"GET")
+    table = Table(table_rule(rule, rule) for rule in config.routes if not conditions_of(rule))
+    sites = [table.site(None), *(table.site(host) for host in _exact_hosts(config))]
+    found = [entry for site in sites for entry in site.chain(page.encode())[:1]]
+    picked = [entry.under(*entry.layers).pick(b"GET") for entry in found]
+    shown = next((rule for rule in picked if rule is not None), None)
+    if any(rule is not None and rule.auth == "required" for rule in picked):
+        shown = next(rule for rule in picked if rule is not None and rule.auth == "required")
     if not _shows_page(config, page) and (shown is None or shown.auth == "required"):
         message = "leads nowhere" if shown is None else "itself needs a session: make it public"
         yield document.problem(("login_page",), message)
+
+
+def _exact_hosts(config: Config) -> list[bytes]:
+    """The hosts that routes name, with one below each pattern."""
+    return [host.replace("*", "x").encode() for rule in config.routes for host in rule.host]
 
 
 def _login_choices(config: Config, document: Document) -> Iterator[Problem]:

@@ -8,6 +8,15 @@ from typing import TYPE_CHECKING
 
 from gateway.config.login_places import served_methods, with_head
 from gateway.config.own_tokens import JWKS_PATH
+from gateway.config.route_rules import conditions_of
+from gateway.core.http.field_names import (
+    FORWARDING,
+    FORWARDING_PREFIXES,
+    HOP_BY_HOP,
+    OVERRIDES,
+    OWN_PREFIX,
+    fold,
+)
 from gateway.core.http.path_patterns import PathPattern, parse
 
 if TYPE_CHECKING:
@@ -15,6 +24,20 @@ if TYPE_CHECKING:
     from gateway.config.model import Config
     from gateway.config.problems import Problem
     from gateway.config.route_sections import RouteOptions
+
+_TAKEN_OUT = {
+    *(HOP_BY_HOP | FORWARDING | OVERRIDES),
+    *(
+        b"host",
+        b"authorization",
+        b"cookie",
+        b"content-length",
+        b"expect",
+        b"sec-websocket-protocol",
+    ),
+}
+
+_PREFIXES = (*FORWARDING_PREFIXES, OWN_PREFIX)
 
 # The gateway's own paths, each with the name of the section that answers there.
 Taken = dict[str, str]
@@ -26,6 +49,7 @@ def check_paths(config: Config, document: Document) -> Iterator[Problem]:
     The gateway's own paths win over routes.
     """
     yield from _clashes(config, document)
+    yield from _unread_fields(config, document)
     taken: Taken = {}
     yield from _logout_paths(config, taken, document)
     yield from _section_paths(config, taken, document)
@@ -36,16 +60,41 @@ def check_paths(config: Config, document: Document) -> Iterator[Problem]:
 
 def _clashes(config: Config, document: Document) -> Iterator[Problem]:
     """Pairs of routes for the same requests, with none more specific."""
-    known: dict[PathPattern, list[int]] = {}
+    known: dict[tuple[str, PathPattern], list[int]] = {}
     for at, route in enumerate(config.routes):
-        beside = known.setdefault(parse(route.path), [])
-        for before in beside:
+        pattern = parse(route.path)
+        places = [known.setdefault((host, pattern), []) for host in route.host or ("",)]
+        for before in sorted({before for beside in places for before in beside}):
             other = config.routes[before]
-            if _share_a_method(route, other):
+            if _share_a_method(route, other) and _clash_in_conditions(route, other):
                 yield _clash(document, at, before, "matches the same requests as")
             elif route.bare != other.bare:
                 yield _clash(document, at, before, "must have the same bare as")
-        beside.append(at)
+        for beside in places:
+            beside.append(at)
+
+
+def _unread_fields(config: Config, document: Document) -> Iterator[Problem]:
+    """Conditions on fields that the gateway reads itself, or takes out."""
+    own = {fold(name.encode()) for name in (*config.identity, *config.keys.field)}
+    for at, route in enumerate(config.routes):
+        for name in route.headers:
+            folded = fold(name.encode())
+            if folded in own or folded in _TAKEN_OUT or folded.startswith(_PREFIXES):
+                problem = document.problem(
+                    ("routes", at, "headers", name),
+                    "is a field that the gateway itself reads or removes",
+                    key=True,
+                )
+                yield (
+                    replace(problem, hint="for Host, write host") if folded == b"host" else problem
+                )
+
+
+def _clash_in_conditions(one: RouteOptions, other: RouteOptions) -> bool:
+    """Whether a request may meet the conditions of both, with none more specific."""
+    ours, theirs = conditions_of(one), conditions_of(other)
+    return ours.rank == theirs.rank and not ours.excludes(theirs)
 
 
 def _clash(document: Document, at: int, before: int, what: str) -> Problem:

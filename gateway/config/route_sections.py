@@ -20,6 +20,7 @@ from gateway.config.values import (
     ClaimName,
     ExactPath,
     FieldName,
+    HostPattern,
     Method,
     OneOrMany,
     Origin,
@@ -29,6 +30,7 @@ from gateway.config.values import (
     RoutePath,
     TokenSendingText,
     UpgradeToken,
+    Wanted,
 )
 from gateway.core.http import cors, path_rewriting, templates
 
@@ -68,6 +70,9 @@ class RouteMatch(Model):
 
     path: RoutePath
     bare: bool = True
+    host: Annotated[tuple[HostPattern, ...], OneOrMany()] = ()
+    headers: dict[FieldName, Wanted] = {}
+    query: dict[Annotated[str, Field(min_length=1)], Wanted] = {}
     methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] | None = None
 
 

@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, core_schema
 
 from gateway.config.units import parse_duration
-from gateway.core.http import allowed_origins, cors, path_patterns, path_shapes, templates
+from gateway.core.http import allowed_origins, cors, hosts, path_patterns, path_shapes, templates
 from gateway.core.http.addresses import (
     Address,
     ServerUrl,
@@ -99,6 +99,11 @@ def _path(value: str) -> str:
 def _route_path(value: str) -> str:
     path_patterns.parse(value)
     return value
+
+
+def _wanted(value: Any) -> Any:
+    """A value of a field or a parameter; YAML reads some as numbers."""
+    return str(value) if isinstance(value, int | float) and type(value) is not bool else value
 
 
 def _exact_path(value: str) -> str:
@@ -383,6 +388,8 @@ def _upgrade(text: str) -> str:
 
 
 _TEXT = {"type": "string"}
+HostPattern = Annotated[str, AfterValidator(hosts.parse)]
+Wanted = Annotated[bool | str, BeforeValidator(_wanted)]
 RoutePath = Annotated[str, AfterValidator(_route_path)]
 ExactPath = Annotated[str, AfterValidator(_exact_path)]
 ShapedPath = Annotated[str, AfterValidator(_shaped_path)]  # may have segments to fill in

@@ -18,6 +18,7 @@ from gateway.config.model import Config, SessionSettings
 from gateway.config.problems import Problem, in_order
 from gateway.config.realm_checks import realm_warnings
 from gateway.config.requirements import claims_condition, condition
+from gateway.config.route_rules import conditions_of, table_rule
 from gateway.config.route_sections import Cors, RouteOptions
 from gateway.config.units import WHOLE
 from gateway.config.values import Networks
@@ -25,6 +26,8 @@ from gateway.core.http.addresses import UnixAddress
 from gateway.core.http.allowed_origins import is_pattern
 from gateway.core.http.path_patterns import parse
 from gateway.core.http.paths import fold, read
+from gateway.core.http.request_conditions import Conditions
+from gateway.core.http.routing import Table
 from gateway.core.logins.token_places import Auto
 from gateway.core.logins.token_sending import InQuery
 from gateway.core.sessions import conditions
@@ -54,6 +57,7 @@ def warnings(config: Config, document: Document) -> list[Problem]:
             *_unchecked_upstreams(config, document),
             *_lenient_upstreams(config, document),
             *_paths_by_spelling(config, document),
+            *_opened_by_conditions(config, document),
             *_named_spellings(config, document),
             *_unverified_tokens(config, document),
             *_unknown_refresh_paths(config, document),
@@ -148,12 +152,15 @@ def _unknown_refresh_paths(config: Config, document: Document) -> Iterator[Probl
 def _named_spellings(config: Config, document: Document) -> Iterator[Problem]:
     """Exact paths that a backend may take for that of a stricter route."""
     exact = [(at, route) for at, route in enumerate(config.routes) if parse(route.path).is_name]
+    by_folded: dict[bytes, list[tuple[int, RouteOptions]]] = {}
+    for at, route in exact:
+        by_folded.setdefault(fold(route.path.encode()), []).append((at, route))
     for at, route in exact:
         if route.upstream is not None and config.upstreams[route.upstream].paths == "strict":
             continue
         meant = {path for paths in read(route.path.encode()).loose for path in paths}
-        for other_at, other in exact:
-            if fold(other.path.encode()) in meant and _asks_for_less(route, other, config):
+        for other_at, other in (pair for path in meant for pair in by_folded.get(path, ())):
+            if set(route.host) == set(other.host) and _asks_for_less(route, other, config):
                 yield document.problem(
                     ("routes", at, "path"),
                     f"is a way to write {other.path} (routes[{other_at}]) to many backends, "
@@ -162,9 +169,35 @@ def _named_spellings(config: Config, document: Document) -> Iterator[Problem]:
                 break
 
 
+def _opened_by_conditions(config: Config, document: Document) -> Iterator[Problem]:
+    """Routes with conditions that ask for less than what serves other requests there."""
+    if not any(conditions_of(route) for route in config.routes):
+        return
+    table = Table(table_rule(route, at) for at, route in enumerate(config.routes))
+    for at, route in enumerate(config.routes):
+        if not conditions_of(route):
+            continue
+        site = table.site(route.host[0].replace("*", "x").encode() if route.host else None)
+        others = (entry.layers.get(Conditions()) for entry in site.fitting(parse(route.path).path))
+        other = next((methods for methods in others if methods is not None), None)
+        numbers = set() if other is None else set(other.all())
+        for number in sorted(numbers):
+            if _asks_less_than(route, config.routes[number], config):
+                yield document.problem(
+                    ("routes", at),
+                    f"asks for less than routes[{number}], and clients choose between the two: "
+                    "its headers and query are theirs to write",
+                )
+                break
+
+
 def _asks_for_less(one: RouteOptions, other: RouteOptions, config: Config) -> bool:
     if one.path == other.path:
         return False  # they share it by method
+    return _asks_less_than(one, other, config)
+
+
+def _asks_less_than(one: RouteOptions, other: RouteOptions, config: Config) -> bool:
     ranks = ("public", "optional", "required")
     less = ranks.index(one.auth) < ranks.index(other.auth)
     return less or not conditions.implies(_required(one, config), _required(other, config))

@@ -108,7 +108,7 @@ ENGLISH = Texts(
             "The name or the password is wrong",
             "Check both and try again.",
         ),
-        **dict.fromkeys(("no_route", "ambiguous_path"), _NOT_FOUND),
+        **dict.fromkeys(("no_route", "ambiguous_path", "ambiguous_host"), _NOT_FOUND),
         **dict.fromkeys(("upstream_timeout", "upstream_unreachable", "upstream_closed"), _AWAY),
         **dict.fromkeys(("renewal_failed", "upstream_invalid"), _AWAY),
         **dict.fromkeys(("busy", "too_many_at_once", "over_share"), _BUSY),

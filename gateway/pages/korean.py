@@ -110,7 +110,7 @@ KOREAN = Texts(
             "이름 또는 비밀번호가 올바르지 않습니다",
             "입력한 내용을 확인한 후 다시 시도해 주세요.",
         ),
-        **dict.fromkeys(("no_route", "ambiguous_path"), _NOT_FOUND),
+        **dict.fromkeys(("no_route", "ambiguous_path", "ambiguous_host"), _NOT_FOUND),
         **dict.fromkeys(("upstream_timeout", "upstream_unreachable", "upstream_closed"), _AWAY),
         **dict.fromkeys(("renewal_failed", "upstream_invalid"), _AWAY),
         **dict.fromkeys(("busy", "too_many_at_once", "over_share"), _BUSY),

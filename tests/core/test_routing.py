@@ -1,7 +1,8 @@
 """Which rule serves a path."""
 
 from gateway.core.http.path_patterns import parse
-from gateway.core.http.routing import Rule, Table
+from gateway.core.http.request_conditions import Conditions
+from gateway.core.http.routing import Entry, Rule, Table
 
 
 def table(*rules: tuple[str, list[str] | None, str]) -> Table[str]:
@@ -19,10 +20,14 @@ TABLE = table(
 )
 
 
+def first(rules: Table[str], path: bytes) -> Entry[str] | None:
+    return next(iter(rules.any_host.chain(path)), None)
+
+
 def pick(path: bytes, method: bytes = b"GET") -> str | None:
-    found = TABLE.match(path)
+    found = first(TABLE, path)
     assert found is not None
-    return found.methods.pick(method)
+    return found.under(Conditions()).pick(method)
 
 
 def test_the_most_specific_pattern_wins() -> None:
@@ -40,9 +45,14 @@ def test_rules_of_one_pattern_share_it_by_method() -> None:
     """A method that none of them names is not passed on to a less specific rule."""
     assert pick(b"/api/x", b"DELETE") == "api delete"
     assert pick(b"/api/x", b"PUT") is None
-    found = TABLE.match(b"/api/x")
+    found = first(TABLE, b"/api/x")
     assert found is not None
-    assert found.methods.allowed == ["DELETE", "GET", "HEAD", "POST"]  # HEAD follows GET
+    assert found.under(Conditions()).allowed == [
+        "DELETE",
+        "GET",
+        "HEAD",
+        "POST",
+    ]  # HEAD follows GET
 
 
 def test_head_follows_get() -> None:
@@ -61,9 +71,9 @@ def test_head_follows_get() -> None:
         ]
     )
     for path, rule in ((b"/a", "get"), (b"/b", "head"), (b"/c", None)):
-        found = rules.match(path)
+        found = first(rules, path)
         assert found is not None
-        assert found.methods.pick(b"HEAD") == rule
+        assert found.under(Conditions()).pick(b"HEAD") == rule
 
 
 def test_methods_are_compared_with_case() -> None:
@@ -73,7 +83,7 @@ def test_methods_are_compared_with_case() -> None:
 
 def test_nothing_matches_without_a_rule() -> None:
     """A table without a rule for everything leaves paths unmatched."""
-    assert table(("/a", None, "1")).match(b"/b") is None
+    assert first(table(("/a", None, "1")), b"/b") is None
 
 
 def test_the_order_of_patterns() -> None:
@@ -110,6 +120,6 @@ def test_the_order_of_patterns() -> None:
         (b"/x/y", "/{a}/{b}"),
         (b"/x//", "/*"),
     ):
-        found = rules.match(path)
+        found = first(rules, path)
         assert found is not None
-        assert found.methods.pick(b"GET") == expected, path
+        assert found.under(Conditions()).pick(b"GET") == expected, path

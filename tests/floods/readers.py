@@ -75,6 +75,7 @@ from gateway.relay.http1 import broken_rules
 from gateway.relay.http1.bodies import ChunkedBody
 from gateway.relay.http1.grammar import HEAD_END, Malformed
 from gateway.relay.http1.key_fields import KeyFields
+from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.http1.request_reader import RequestReader
 from gateway.relay.http1.response_head import ResponseReader
 from gateway.relay.http1.websocket import Frames
@@ -219,6 +220,8 @@ _A_PART = b"--x\r\nContent-Disposition: form-data; name=%b"
 def _table(path: bytes) -> object:
     """Routes as a configuration may have them."""
     route = Route("/api/*", Access(Auth.PUBLIC))
+    head = RequestHead(b"GET", path, b"1")
+    head.path = path
     rules = [
         Rule(parse("/api/*"), None, route),
         Rule(parse("/*"), ["GET"], route),
@@ -226,7 +229,7 @@ def _table(path: bytes) -> object:
         Rule(parse("/{a}/{b}/c/*"), None, route),
         Rule(parse("/{a}/*.css"), None, route),
     ]
-    return RouteTable([], rules, logins=BackendPaths([b"/login"])).match(path)
+    return RouteTable([], rules, logins=BackendPaths([b"/login"])).match(head)
 
 
 def _client(field: bytes) -> Read:

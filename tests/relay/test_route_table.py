@@ -1,5 +1,6 @@
 """Which route decides over a path that can be read in several ways."""
 
+import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -11,12 +12,15 @@ from hypothesis import strategies as st
 
 from gateway.core.http import paths
 from gateway.core.http.cors import Policy
+from gateway.core.http.forwarding import Trusted
 from gateway.core.http.path_patterns import parse
 from gateway.core.http.paths import BackendPaths
 from gateway.core.http.refusals import Refusal
+from gateway.core.http.request_conditions import Conditions
 from gateway.core.http.routing import Methods, Table
 from gateway.core.http.routing import Rule as TableRule
 from gateway.core.sessions import conditions
+from gateway.relay.access.peer import Peer
 from gateway.relay.access.requirements import Requirements
 from gateway.relay.access.route import Access, Action, Auth, Route, UpstreamPaths
 from gateway.relay.access.route_table import RouteTable
@@ -65,7 +69,7 @@ def table(*rules: Rule, guarded: tuple[bytes, ...] = ()) -> RouteTable:
 
 def decided(routes: RouteTable, path: bytes, method: bytes = b"GET") -> str:
     """The pattern of the route that decides, or why none does."""
-    found = routes.match(path)
+    found = routes.match(head_of(path))
     if isinstance(found, Refusal):
         return found.reason
     route = found.pick(method)
@@ -198,7 +202,7 @@ def test_methods() -> None:
     assert decided(routes, b"/api/Items", b"POST") == "/api/*"
     assert decided(routes, b"/api/Items", b"DELETE") == "method_not_allowed"
     assert decided(routes, b"/API/x", b"PUT") == "method_not_allowed"
-    found = routes.match(b"/API/x")
+    found = routes.match(head_of(b"/API/x"))
     assert isinstance(found, Methods)
     assert found.allowed == ["DELETE", "GET", "HEAD", "POST"]
 
@@ -249,7 +253,7 @@ def test_limits_are_those_of_all() -> None:
         rule("/*", "public", body_limit=10, close_on_logout=False, extends_session=False),
         rule("/chat/*", upgrades=frozenset({b"websocket"}), body_limit=20),
     )
-    found = routes.match(b"/Chat/x")
+    found = routes.match(head_of(b"/Chat/x"))
     assert isinstance(found, Methods)
     route = found.pick(b"GET")
     assert route is not None
@@ -342,32 +346,225 @@ def test_no_spelling_leads_around_a_rule(rules: list[Rule], path: str, backend: 
     """Whatever of these a backend does, what it takes the path for is under no stricter rule than
     the one that has decided. (A route that names the path, or the folder, is the operator's word.)
     """
-    found = table(*rules).match(path.encode())
+    found = table(*rules).match(head_of(path.encode()))
     strict = paths.strict(path.encode())  # RFC 3986 §6.2.2.2: so far all of them go
     taken = strict.decode()
     for name, fold in FOLDINGS.items():
         if name in backend:
             taken = fold(taken)
     by_spelling = Table(TableRule(parse(rule.path), None, rule) for rule in rules)
-    meant = by_spelling.match(taken.encode())
+    meant = next(iter(by_spelling.any_host.chain(taken.encode())), None)
     if isinstance(found, Refusal) or meant is None:
         return
-    named = by_spelling.match(strict)
+    named = next(iter(by_spelling.any_host.chain(strict)), None)
     if named is not None and named.pattern.is_name:
         return
     route = found.pick(b"GET")
     assert route is not None
     if route.name != taken.rstrip("/") + "/*":
         ranks = ["public", "optional", "required"]
-        assert ranks.index(route.access.auth.value) >= ranks.index(meant.methods.other[0].auth), (
-            taken
+        needed = ranks.index(meant.under(Conditions()).other[0].auth)
+        assert ranks.index(route.access.auth.value) >= needed, taken
+
+
+def head_of(path: bytes, host: bytes | None = None, *lines: bytes) -> RequestHead:
+    head = RequestHead(b"GET", path, b"1")
+    head.path, mark, query = path.partition(b"?")
+    head.query, head.host, head.passed = mark + query, host, [line + b"\r\n" for line in lines]
+    return head
+
+
+def placed(*rules: tuple[str, str, str, Conditions]) -> RouteTable:
+    """A table of rules: host, path, auth, conditions."""
+    made = [
+        TableRule(
+            parse(path),
+            None,
+            Route(host + path + repr(conditions) * bool(conditions), Access(Auth(auth))),
+            (host,) if host else (),
+            conditions,
+        )
+        for host, path, auth, conditions in rules
+    ]
+    return RouteTable([], made, BackendPaths(()))
+
+
+NO = Conditions()
+
+
+def chosen(routes: RouteTable, head: RequestHead, peer: Any = None) -> tuple[str, str]:
+    """The name of the route that decides and its auth, or why none does."""
+    found = routes.match(head, peer)
+    if isinstance(found, Refusal):
+        return "", found.reason
+    route = found.pick(b"GET")
+    assert route is not None
+    return route.name, route.access.auth.value
+
+
+HOSTS = placed(
+    ("", "/*", "public", NO),
+    ("shop.example", "/api/*", "required", NO),
+    ("*.example", "/*", "optional", NO),
+    ("*.shop.example", "/*", "required", NO),
+    ("[::1]", "/*", "required", NO),
+)
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "expected"),
+    [
+        (b"shop.example", b"/api/x", "required"),
+        (b"SHOP.Example.:8443", b"/api/x", "required"),
+        (b"shop.example:80", b"/API/x", "required"),
+        (b"shop.example", b"/x", "optional"),
+        (b"other.example", b"/x", "optional"),
+        (b"a.b.shop.example", b"/x", "required"),
+        (b"example", b"/x", "public"),
+        (b"[0:0:0:0:0:0:0:1]:81", b"/x", "required"),
+        (None, b"/api/x", "public"),
+        (b"sh%6fp.example", b"/api/x", "ambiguous_host"),
+        (b"shop.example..", b"/api/x", "ambiguous_host"),
+        (b"a,shop.example", b"/api/x", "ambiguous_host"),
+    ],
+)
+def test_a_route_with_a_host_comes_first(host: bytes, path: bytes, expected: str) -> None:
+    """An exact host, then the longest pattern, then none; however the host is spelled."""
+    assert chosen(HOSTS, head_of(path, host))[1] == expected
+
+
+def test_hosts_of_clients_fill_no_memory() -> None:
+    """Unknown hosts share the memory of rules for all hosts, and paths have one limit in all."""
+    for number in range(10_000):
+        path = b"/%d" % number
+        for host in (b"shop.example", b"h%d.test" % number):
+            HOSTS.match(head_of(path, host))
+    assert sum(len(place.memo) for place in HOSTS._places.values()) <= 4096
+    assert len(HOSTS._hosts) <= 4096
+
+
+BETA = Conditions(headers=((b"x-beta", b"1"),))
+ADMIN = Conditions(query=((b"admin", True),))
+SAFE = Conditions(query=((b"edit", False),))
+CONDITIONS = placed(
+    ("", "/*", "public", NO),
+    ("", "/api/*", "required", BETA),
+    ("", "/page", "public", NO),
+    ("", "/page", "required", ADMIN),
+    ("", "/doc", "required", NO),
+    ("", "/doc", "public", SAFE),
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "lines", "expected"),
+    [
+        (b"/api/x", (b"X-Beta: 1",), "required"),
+        (b"/api/x", (b"x-BETA:1",), "required"),
+        (b"/api/x", (b"X-Beta: 2",), "public"),
+        (b"/api/x", (), "public"),
+        (b"/api/x", (b"X-Beta: 2", b"X-Beta: 1"), "required"),
+        (b"/api/x", (b"X-Beta: 2, 1",), "required"),
+        (b"/api/x", (b"X_Beta: 1",), "required"),
+        (b"/API/x", (b"X-Beta: 1",), "required"),
+        (b"/page?a=1", (), "public"),
+        (b"/page?admin", (), "required"),
+        (b"/page?x&%61dmin=2", (), "required"),
+        (b"/page?x;admin=2", (), "required"),
+        (b"/page?ADMIN=2", (), "required"),
+        (b"/page?admin[]=2", (), "required"),
+        (b"/PAGE?admin=2", (), "required"),
+        (b"/doc", (), "public"),
+        (b"/doc?edit=1", (), "required"),
+        (b"/doc?x;edit=1", (), "required"),
+        (b"/doc?Edit", (), "required"),
+    ],
+)
+def test_no_spelling_of_a_condition_opens(
+    path: bytes, lines: tuple[bytes, ...], expected: str
+) -> None:
+    """What a backend may read as the stricter route's request, that route decides."""
+    assert chosen(CONDITIONS, head_of(path, None, *lines))[1] == expected
+
+
+def test_a_trusted_proxy_that_names_another_host() -> None:
+    """The stricter of the two hosts' routes decides."""
+    peer = Peer(("10.0.0.1", 1), instance="i", proxies=ALL, describing=Trusted(()))
+    for told, expected in ((b"shop.example", "required"), (b"x.test", "optional")):
+        head = head_of(b"/api/x", b"y.example")
+        head.forwarding = ((b"x-forwarded-host", told),)
+        assert chosen(HOSTS, head, peer)[1] == expected
+
+
+ALL = Trusted([ipaddress.ip_network("0.0.0.0/0")])
+
+HOST_NAMES = ["", "a.test", "*.test", "*.a.test"]
+MADE = st.lists(
+    st.tuples(
+        st.sampled_from(HOST_NAMES),
+        st.sampled_from(["/*", "/x/*", "/x", "/{n}", "/{n}/*", "/x/{n}", "/*.c", "/x/*.c"]),
+        st.sampled_from([NO, BETA, ADMIN, SAFE]),
+    ),
+    min_size=1,
+    max_size=8,
+    unique=True,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    MADE,
+    st.sampled_from([b"a.test", b"b.a.test", b"c.test", b"d", None]),
+    st.lists(st.sampled_from(["x", "y", "y.c"]), max_size=3),
+    st.sampled_from([b"", b"?admin=1", b"?edit=1"]),
+    st.booleans(),
+)
+def test_the_table_decides_as_a_scan_does(
+    rules: list[tuple[str, str, Conditions]],
+    host: bytes | None,
+    segments: list[str],
+    query: bytes,
+    beta: bool,
+) -> None:
+    """A linear scan in the stated order finds the same rule, for paths in plain spelling."""
+    routes = placed(*((host, path, "required", conditions) for host, path, conditions in rules))
+    path = "/" + "/".join(segments)
+    lines = (b"X-Beta: 1",) if beta else ()
+
+    def fits(rule: tuple[str, str, Conditions]) -> bool:
+        name, pattern, conditions = rule
+        at = (host or b"").decode()
+        shape = re.escape(pattern).replace(r"\{n\}", "[^/]+")
+        shape = re.sub(r"/\\\*\Z", "(?:/.*)?", shape) if pattern != "/*" else "/.*"
+        shape = shape.replace(r"/\*", "/.*")
+        return (
+            (name in ("", at) or (name[:1] == "*" and at.endswith(name[1:])))
+            and re.fullmatch(shape, path) is not None
+            and conditions.read([line + b"\r\n" for line in lines], query).strictly
         )
 
+    def order(rule: tuple[str, str, Conditions]) -> tuple[Any, ...]:
+        name, pattern, conditions = rule
+        return (
+            (name == "", name.startswith("*"), -len(name)),
+            "*" in pattern,
+            "*" in pattern and -pattern.count("/"),
+            tuple(segment.startswith("{") for segment in pattern.split("/")),
+            -len(pattern.partition("*")[2]),
+            conditions.rank,
+        )
 
-def head_of(path: bytes) -> RequestHead:
-    head = RequestHead(b"GET", path, b"1")
-    head.path = path
-    return head
+    best = sorted(filter(fits, rules), key=order)
+    tied = {order(rule) for rule in best[:2]}
+    found = routes.match(head_of(path.encode() + query, host, *lines))
+    if not best:
+        assert isinstance(found, Refusal)
+    elif len(best) == 1 or len(tied) == 2:
+        assert isinstance(found, Methods)
+        route = found.pick(b"GET")
+        assert route is not None
+        host_of, pattern, conditions = best[0]
+        assert route.name == host_of + pattern + repr(conditions) * bool(conditions)
 
 
 def test_the_values_of_a_path() -> None:

@@ -1,22 +1,28 @@
 """A table of rules by path: the most specific pattern serves a path.
 
-`path_patterns` says which of two patterns is more specific. Rules of one pattern share it by
-method. A rule for GET serves HEAD too, unless another rule names HEAD (wire-rules.md#C7,
-RFC 9110 §9.3.2).
+A rule for one host comes before one for `*.example.com`, and that before one for all hosts.
+`path_patterns` says which of two paths is more specific. Then a rule with more conditions comes
+first. Rules of one pattern share it by method. A rule for GET serves HEAD too, unless another rule
+names HEAD (wire-rules.md#C7, RFC 9110 §9.3.2).
 
 Patterns stand in a tree of dictionaries by segment, so the number of rules does not matter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
+from gateway.core.http import hosts
 from gateway.core.http.path_patterns import PathPattern, Rank
 from gateway.core.http.paths import Folded
+from gateway.core.http.request_conditions import Conditions, Holds
 
 T = TypeVar("T")
+
+# More than a host has (RFC 1035 §2.3.4).
+_MAX_LABELS = 128
 
 
 @dataclass(slots=True, eq=False)
@@ -65,56 +71,107 @@ class Rule(NamedTuple, Generic[T]):
     pattern: PathPattern
     methods: Iterable[str] | None  # None: all
     value: T
+    hosts: Sequence[str] = ()  # none: all
+    conditions: Conditions = Conditions()
+
+
+Meets = Mapping[Conditions, Holds]
 
 
 @dataclass(slots=True, eq=False)
 class Entry(Generic[T]):
-    """One pattern of a table, with its rules."""
+    """One path pattern at one host, with its rules by their conditions."""
 
     pattern: PathPattern
     rank: Rank
-    methods: Methods[T] = field(default_factory=Methods)
+    layers: dict[Conditions, Methods[T]] = field(default_factory=dict)  # more conditions first
+    _merged: dict[tuple[Conditions, ...], Methods[T]] = field(default_factory=dict)
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether some rule has no conditions."""
+        return Conditions() in self.layers
+
+    def under(self, *conditions: Conditions) -> Methods[T]:
+        """The rules under these conditions, each for the methods that those before leave."""
+        if conditions not in self._merged:
+            found, *rest = [self.layers[one] for one in conditions]
+            for methods in rest:
+                found = found if found.other else methods.behind(found)
+            self._merged[conditions] = found
+        return self._merged[conditions]
+
+    def met(self, meets: Meets) -> tuple[Methods[T] | None, list[Methods[T]], bool]:
+        """The rules whose conditions a request meets.
+
+        They come as: those by the gateway's reading, or None; those by each other reading; and
+        whether some are met in all readings.
+        """
+        possible = [one for one in self.layers if meets[one] is not Holds.NO]
+        sure = [one for one in possible if meets[one] is Holds.YES]
+        ours = [one for one in possible if meets[one].strictly]
+        others = [[one for one in possible if one in sure or one is other] for other in possible]
+        ways = [self.under(*way) for way in (possible, sure, *others) if way]
+        return self.under(*ours) if ours else None, list(dict.fromkeys(ways)), bool(sure)
 
 
 class Table(Generic[T]):
-    """Patterns and their rules. It is built once and then only read."""
+    """Rules by host and path. It is built once and then only read."""
 
     def __init__(self, rules: Iterable[Rule[T]]) -> None:
-        entries: dict[PathPattern, Entry[T]] = {}
-        for pattern, methods, value in rules:
-            entry = entries.get(pattern)
-            if entry is None:
-                entry = entries[pattern] = Entry(pattern, pattern.rank)
-            if methods is None:
-                entry.methods.other.append(value)
-            else:
-                entry.methods.named.update((method.encode("ascii"), value) for method in methods)
-        self._exact: dict[bytes, Entry[T]] = {}
-        self._patterns: _Tree[T] = _Tree()
-        self._folded: _Tree[T] = _Tree()
-        self._folded_names: set[bytes] = set()
-        for entry in entries.values():
-            self._add(entry)
+        by_host: dict[str, list[Rule[T]]] = {"": []}
+        for rule in rules:
+            for host in rule.hosts or ("",):
+                by_host.setdefault(host, []).append(rule)
+        self._tables = {
+            host.encode(): _PathTable(_host_rank(host), rules) for host, rules in by_host.items()
+        }
+        self._sites: dict[bytes, Site[T]] = {}
+        for name in self._tables:
+            beside = [one for one in (name, *hosts.above(name), b"") if one in self._tables]
+            self._sites[name] = Site([self._tables[one] for one in dict.fromkeys(beside)])
+        self.any_host = self._sites[b""]
+        self.has_hosts = len(self._sites) > 1
+        self.has_conditions = any(rule.conditions for rules in by_host.values() for rule in rules)
 
-    def _add(self, entry: Entry[T]) -> None:
-        pattern, named = entry.pattern, entry.methods.named
-        if b"GET" in named:
-            named.setdefault(b"HEAD", named[b"GET"])
-        if pattern.is_name:
-            self._exact[pattern.path] = entry
-        else:
-            self._patterns.add(pattern, entry)
-        folded = pattern.folded
-        self._folded.add(folded, entry)
-        if None not in folded.segments and not folded.suffix:
-            self._folded_names.add(folded.path)
+    def site(self, host: bytes | None) -> Site[T]:
+        """The rules for a host. None: the request names no host.
 
-    def match(self, path: bytes) -> Entry[T] | None:
-        """The most specific pattern that fits `path`. None without one."""
-        found = self._exact.get(path)
-        if found is not None:
-            return found
-        return min(self._patterns.fitting(path), key=_rank, default=None)
+        Raises `AmbiguousHost`.
+        """
+        if host is None or not self.has_hosts:
+            return self.any_host
+        name = hosts.plain(host)
+        known = (self._sites[one] for one in (name, *hosts.above(name)) if one in self._sites)
+        return next(known, self.any_host)
+
+
+def _host_rank(host: str) -> int:
+    """Exact hosts come first, then longer patterns, then rules for all hosts."""
+    if not host:
+        return 0
+    return -host.count(".") if host.startswith("*") else -_MAX_LABELS
+
+
+class Site(Generic[T]):
+    """The rules for one host: its own, those of patterns that it fits, and those of all hosts."""
+
+    def __init__(self, tables: Sequence[_PathTable[T]]) -> None:
+        self._tables = tables
+
+    def chain(self, path: bytes) -> list[Entry[T]]:
+        """The patterns that fit a path, the most specific first, to one without conditions."""
+        found: list[Entry[T]] = []
+        for table in self._tables:
+            for entry in table.fitting(path):
+                found.append(entry)
+                if entry.is_sure:
+                    return found
+        return found
+
+    def fitting(self, path: bytes) -> list[Entry[T]]:
+        """All patterns that fit a path, the most specific first."""
+        return [entry for table in self._tables for entry in table.fitting(path)]
 
     def rivals(self, found: Entry[T], loose: Iterable[Folded]) -> list[Entry[T]]:
         """The other patterns that a loose reading of a path may be meant by.
@@ -128,13 +185,64 @@ class Table(Generic[T]):
         rivals: list[Entry[T]] = []
         for folded in loose:
             for path in folded:
-                fitting = self._folded.fitting(path)
+                fitting = [entry for table in self._tables for entry in table.fitting_folded(path)]
                 if any(entry is found for entry in fitting):
                     fitting = [entry for entry in fitting if entry.rank <= found.rank]
                 rivals += sorted(fitting, key=_rank)
-                if path in self._folded_names:
+                if any(path in table.folded_names for table in self._tables):
                     break  # a pattern has this suffix, so it is part of a name
         return [rival for rival in dict.fromkeys(rivals) if rival is not found]
+
+
+class _PathTable(Generic[T]):
+    """The rules for one pattern of hosts."""
+
+    def __init__(self, host_rank: int, rules: Iterable[Rule[T]]) -> None:
+        entries: dict[PathPattern, Entry[T]] = {}
+        for rule in sorted(rules, key=lambda rule: rule.conditions.rank):
+            pattern = rule.pattern
+            entry = entries.get(pattern)
+            if entry is None:
+                entry = entries[pattern] = Entry(pattern, (host_rank, *pattern.rank))
+            layer = entry.layers.setdefault(rule.conditions, Methods())
+            if rule.methods is None:
+                layer.other.append(rule.value)
+            else:
+                layer.named.update((method.encode("ascii"), rule.value) for method in rule.methods)
+        self._exact: dict[bytes, Entry[T]] = {}
+        self._patterns: _Tree[T] = _Tree()
+        self._folded: _Tree[T] = _Tree()
+        self.folded_names: set[bytes] = set()
+        for entry in entries.values():
+            self._add(entry)
+
+    def _add(self, entry: Entry[T]) -> None:
+        pattern = entry.pattern
+        for layer in entry.layers.values():
+            if b"GET" in layer.named:
+                layer.named.setdefault(b"HEAD", layer.named[b"GET"])
+        if pattern.is_name:
+            self._exact[pattern.path] = entry
+        else:
+            self._patterns.add(pattern, entry)
+        folded = pattern.folded
+        self._folded.add(folded, entry)
+        if None not in folded.segments and not folded.suffix:
+            self.folded_names.add(folded.path)
+
+    def fitting(self, path: bytes) -> list[Entry[T]]:
+        """The patterns that fit a path, the most specific first."""
+        exact = self._exact.get(path)
+        if exact is not None and exact.is_sure:
+            return [exact]
+        found = self._patterns.fitting(path)
+        if len(found) > 1:
+            found.sort(key=_rank)
+        return found if exact is None else [exact, *found]
+
+    def fitting_folded(self, path: bytes) -> list[Entry[T]]:
+        """The patterns that fit a folded path."""
+        return self._folded.fitting(path)
 
 
 def _rank(entry: Entry[T]) -> Rank:

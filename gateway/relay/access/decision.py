@@ -89,12 +89,12 @@ class Decider:
         If a proxy asks about a request, the described request goes through the phases. There is
         nothing to prepare then, as the proxy itself sends it on.
         """
-        source, asked = head, self._match(head)
+        source, asked = head, self._match(head, peer)
         route, limited = asked, None
         if asked.verifies:
             head.described = self._verify_endpoint.described_request(head, asked, peer)
             head = head.described
-            route = self._match_described(head)
+            route = self._match_described(head, peer)
         if head.brings_key_aside:
             keys_aside.take(route, head)
         try:
@@ -166,7 +166,7 @@ class Decider:
         prepared = upstream_request.request_head(head, route, entry, peer, own_id)
         return Forward(route, entry, prepared, answer_lines=forward.answer_lines)
 
-    def _match(self, head: RequestHead) -> Route:
+    def _match(self, head: RequestHead, peer: Peer) -> Route:
         """The route of a request. Raises `Refused` or `Answered`."""
         if head.path == b"*":
             raise Answered(browsers.NO_CONTENT, browsers.OPTIONS_FIELDS)
@@ -174,7 +174,7 @@ class Decider:
             raise Refused(refusals.LOOP)
         if head.method in _NEVER_SERVED:
             raise Refused(refusals.METHOD)
-        found = self._table.match(head.path)
+        found = self._table.match(head, peer)
         if isinstance(found, Refusal):
             raise Refused(found)
         if head.method == b"OPTIONS":
@@ -186,14 +186,14 @@ class Decider:
             raise Refused(refusals.METHOD, {"Allow": ", ".join(found.allowed)})
         return route
 
-    def _match_described(self, head: RequestHead) -> Route:
+    def _match_described(self, head: RequestHead, peer: Peer) -> Route:
         """The route of a request that a proxy has described. Raises `Refused`.
 
         The proxy sends a request that passes to a backend of its choice, as it came. So none may
         pass that the gateway would answer itself, that goes to a backend's login
         (wire-rules.md#E1), or that asks for an upgrade which the gateway would not grant.
         """
-        route = self._match(head)
+        route = self._match(head, peer)
         if route.in_process or route.at_login or route.watch.refuses:
             raise Refused(refusals.NO_ROUTE)
         if route.action.answer is not None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from gateway.core.http import paths, refusals
+from gateway.core.http import hosts, paths, refusals
 from gateway.core.http.path_patterns import parse
 from gateway.core.http.paths import BackendPaths, Readings
 from gateway.core.http.refusals import Refusal
-from gateway.core.http.routing import Entry, Methods, Rule, Table
+from gateway.core.http.request_conditions import Conditions, Holds
+from gateway.core.http.routing import Entry, Meets, Methods, Rule, Site, Table
 from gateway.relay.access.route import Action, BackendLogout, Route
+
+if TYPE_CHECKING:
+    from gateway.relay.access.peer import Peer
+    from gateway.relay.http1.request_head import RequestHead
 
 # Clients choose the paths that are remembered: at most about 2 MiB of them.
 _MAX_PATHS = 4096
@@ -21,6 +27,11 @@ _MAX_DECIDED = 256
 
 # Stands for all methods that no rule names.
 _UNNAMED = b""
+
+# Hosts that are remembered, of at most 259 bytes each.
+_MAX_HOSTS = 4096
+
+_ALWAYS = Conditions()
 
 
 class RouteTable:
@@ -41,71 +52,169 @@ class RouteTable:
         """
         self._endpoints = Table(
             Rule(parse(route.name), methods, route) for route, methods in endpoints
-        )
+        ).any_host
         self._routes = Table(routes)
         self._logins = logins
-        self._memo: dict[bytes, Methods[Route] | Refusal] = {}
-        self._decided: dict[tuple[Methods[Route], ...], Methods[Route]] = {}
+        self._has_hosts = self._routes.has_hosts
+        self._has_conditions = self._routes.has_conditions
+        self._any_host: _Place = _Place(self._routes.any_host)
+        self._places: dict[Site[Route], _Place] = {self._routes.any_host: self._any_host}
+        self._hosts: dict[bytes, _Place] = {}
+        self._remembered = 0
+        self._decided: dict[tuple[object, ...], Methods[Route]] = {}
 
-    def match(self, path: bytes) -> Methods[Route] | Refusal:
-        """The routes of a path as it came, without its query.
+    def match(self, head: RequestHead, peer: Peer | None = None) -> Methods[Route] | Refusal:
+        """The routes of a request.
 
         A refusal if there is none.
-        """
-        found = self._memo.get(path)
-        if found is None:
-            found = self._look_up(path)
-            if len(path) <= _MAX_PATH_BYTES:
-                if len(self._memo) >= _MAX_PATHS:
-                    self._memo.clear()
-                self._memo[path] = found
-        return found
 
-    def _look_up(self, path: bytes) -> Methods[Route] | Refusal:
+        peer: if it is trusted, what it tells of the host counts as well
+        """
+        if self._has_hosts:
+            return self._at_host(head, peer)
+        found = self._any_host.memo.get(head.path)
+        if found is None:
+            found = self._look_up(self._any_host, head.path)
+        if self._has_conditions and isinstance(found, _Choice):
+            return self._chosen(found, head)
+        return found  # type: ignore[return-value]
+
+    def _at_host(self, head: RequestHead, peer: Peer | None) -> Methods[Route] | Refusal:
+        """The stricter routes, if a trusted peer tells of another host than the request names."""
         try:
-            return self._match(path)
+            found = self._in_place(self._place(head.host), head)
+            if peer is None or not peer.trusted or not head.forwarding:
+                return found
+            told = peer.client(head).host
+            if told is None or isinstance(found, Refusal):
+                return found
+            other = self._in_place(self._place(told), head)
+            return other if isinstance(other, Refusal) else self._strictest(found, [other])
+        except hosts.AmbiguousHost:
+            return refusals.AMBIGUOUS_HOST
         except paths.AmbiguousPath:
             return refusals.AMBIGUOUS_PATH
 
-    def _match(self, path: bytes) -> Methods[Route] | Refusal:
+    def _place(self, host: bytes | None) -> _Place:
+        """Raises `AmbiguousHost`."""
+        if host is None:
+            return self._any_host
+        place = self._hosts.get(host)
+        if place is None:
+            site = self._routes.site(host)
+            place = self._places.setdefault(site, _Place(site))
+            if len(self._hosts) >= _MAX_HOSTS:
+                self._hosts.clear()
+            self._hosts[host] = place
+        return place
+
+    def _in_place(self, place: _Place, head: RequestHead) -> Methods[Route] | Refusal:
+        found = place.memo.get(head.path)
+        if found is None:
+            found = self._look_up(place, head.path)
+        return self._chosen(found, head) if isinstance(found, _Choice) else found
+
+    def _look_up(self, place: _Place, path: bytes) -> Methods[Route] | Refusal | _Choice:
+        try:
+            found = self._match(place.site, path)
+        except paths.AmbiguousPath:
+            found = refusals.AMBIGUOUS_PATH
+        if len(path) <= _MAX_PATH_BYTES:
+            self._remember()
+            place.memo[path] = found
+        return found
+
+    def _remember(self) -> None:
+        """Count one more memory; forget all if there are too many."""
+        if self._remembered >= _MAX_PATHS:
+            for place in self._places.values():
+                place.memo.clear()
+            self._remembered = 0
+        self._remembered += 1
+
+    def _match(self, site: Site[Route], path: bytes) -> Methods[Route] | Refusal | _Choice:
         """Raises `AmbiguousPath`."""
         readings = paths.read(path)
-        entry = _resolved(self._endpoints, readings)
-        if entry is None:
-            return self._match_routes(path, readings)
-        own = entry.methods
-        return own if own.other else self._beside(own, path, readings)
-
-    def _beside(self, own: Methods[Route], path: bytes, readings: Readings) -> Methods[Route]:
-        """The methods of an endpoint, and the others of the routes at its path."""
+        own = _resolved(self._endpoints, readings)
+        if own and own[0].under(_ALWAYS).other:
+            return own[0].under(_ALWAYS)
+        endpoint = own[0].under(_ALWAYS) if own else None
         try:
-            found = self._match_routes(path, readings)
+            chain = _resolved(site, readings)
+            choice = _Choice(site, path, readings, chain, endpoint)
+            if any(set(entry.layers) != {_ALWAYS} for entry in choice.involved()):
+                return choice
+            return self._settled(choice, {_ALWAYS: Holds.YES})
         except paths.AmbiguousPath:
-            return own
-        return own if isinstance(found, Refusal) else found.behind(own)
+            if endpoint is None:
+                raise
+            return endpoint
 
-    def _match_routes(self, path: bytes, readings: Readings) -> Methods[Route] | Refusal:
+    def _chosen(self, choice: _Choice, head: RequestHead) -> Methods[Route] | Refusal:
+        """The routes whose conditions a request meets; remembered."""
+        meets = {one: one.read(head.passed, head.query) for one in choice.conditions()}
+        asked = tuple(meets.values())
+        found = choice.settled.get(asked)
+        if found is None:
+            try:
+                found = self._settled(choice, meets)
+            except paths.AmbiguousPath:
+                found = choice.endpoint or refusals.AMBIGUOUS_PATH
+            self._remember()
+            choice.settled[asked] = found
+        return found
+
+    def _settled(self, choice: _Choice, meets: Meets) -> Methods[Route] | Refusal:
+        """The routes of a path for requests that meet these conditions.
+
+        At an endpoint, they serve the methods that it leaves. Raises `AmbiguousPath`.
+        """
+        found = self._of_routes(choice, meets)
+        if choice.endpoint is None:
+            return found
+        return choice.endpoint if isinstance(found, Refusal) else found.behind(choice.endpoint)
+
+    def _of_routes(self, choice: _Choice, meets: Meets) -> Methods[Route] | Refusal:
         """Raises `AmbiguousPath`."""
-        entry = _resolved(self._routes, readings)
-        if entry is None:
+        found, entry, others = None, None, []
+        for candidate in choice.chain:
+            ours, ways, is_sure = candidate.met(meets)
+            if found is None and ours is not None:
+                found, entry = ours, candidate
+            others += ways
+            if is_sure:
+                break
+        if found is None or entry is None:
             return refusals.NO_ROUTE
-        found, named = entry.methods, entry.pattern.is_name
+        rest = [other for other in others if other is not found]
+        found = self._strictest(found, rest, always=True)
+        named = entry.pattern.is_name
         if not named:
-            rivals = self._routes.rivals(entry, readings.loose)
-            found = self._strictest(found, [rival.methods for rival in rivals])
-        if not all(route.action.can_strip(readings.strict) for route in found.all()):
+            rivals = choice.site.rivals(entry, choice.readings.loose)
+            ways = [way for rival in rivals for way in rival.met(meets)[1]]
+            found = self._strictest(found, ways)
+        if not all(route.action.can_strip(choice.readings.strict) for route in found.all()):
             raise paths.AmbiguousPath
-        return self._at_backends(found, path, readings, named=named)
+        return self._at_backends(found, choice.path, choice.readings, named=named)
 
-    def _strictest(self, found: Methods[Route], rivals: Sequence[Methods[Route]]) -> Methods[Route]:
-        """The strictest of several routes that a path may be meant by; remembered."""
+    def _strictest(
+        self,
+        found: Methods[Route],
+        rivals: Sequence[Methods[Route]],
+        *,
+        always: bool = False,
+    ) -> Methods[Route]:
+        """The strictest of several routes that a request may be meant by; remembered.
+
+        always: also where an upstream tells spellings of a path apart
+        """
         if not rivals:
             return found
-        asked = (found, *rivals)
+        asked = (always, found, *rivals)
         if asked not in self._decided:
             if len(self._decided) >= _MAX_DECIDED:
                 self._decided.clear()
-            self._decided[asked] = _strictest(found, rivals)
+            self._decided[asked] = _strictest(found, rivals, always=always)
         return self._decided[asked]
 
     def _at_backends(
@@ -150,19 +259,51 @@ def _moved(action: Action, path: bytes) -> Readings:
     return paths.read(action.prefix + rest) if action.prefix else readings
 
 
-def _resolved(table: Table[Route], readings: Readings) -> Entry[Route] | None:
-    """The pattern that all readings but the loose ones match.
+@dataclass(slots=True, eq=False)
+class _Place:
+    """The rules for one host, and the paths there that are remembered."""
+
+    site: Site[Route]
+    memo: dict[bytes, Methods[Route] | Refusal | _Choice] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class _Choice:
+    """The routes of a path, of which some have conditions."""
+
+    site: Site[Route]
+    path: bytes
+    readings: Readings
+    chain: list[Entry[Route]]
+    endpoint: Methods[Route] | None  # the gateway's own routes at this path
+    settled: dict[tuple[Holds, ...], Methods[Route] | Refusal] = field(default_factory=dict)
+
+    def involved(self) -> list[Entry[Route]]:
+        """All patterns that the path may be meant by."""
+        loose = self.readings.loose
+        rivals = [rival for entry in self.chain for rival in self.site.rivals(entry, loose)]
+        return list(dict.fromkeys([*self.chain, *rivals]))
+
+    def conditions(self) -> list[Conditions]:
+        """The conditions of all these, without doubles."""
+        return list(dict.fromkeys(one for entry in self.involved() for one in entry.layers))
+
+
+def _resolved(site: Site[Route], readings: Readings) -> list[Entry[Route]]:
+    """The patterns that all readings but the loose ones match.
 
     Raises `AmbiguousPath`.
     """
-    found = table.match(readings.strict)
+    found = site.chain(readings.strict)
     for other in (readings.resolved, *readings.without_controls):
-        if table.match(other) is not found:
+        if other != readings.strict and site.chain(other) != found:
             raise paths.AmbiguousPath
     return found
 
 
-def _strictest(found: Methods[Route], rivals: Sequence[Methods[Route]]) -> Methods[Route]:
+def _strictest(
+    found: Methods[Route], rivals: Sequence[Methods[Route]], *, always: bool
+) -> Methods[Route]:
     """For each method the route that is as strict as all others.
 
     `found` comes first.
@@ -172,22 +313,24 @@ def _strictest(found: Methods[Route], rivals: Sequence[Methods[Route]]) -> Metho
     """
     decided: Methods[Route] = Methods()
     for method in {name for methods in (found, *rivals) for name in methods.named}:
-        route = _decide(method, found, rivals)
+        route = _decide(method, found, rivals, always=always)
         if route is not None:
             decided.named[method] = route
-    other = _decide(_UNNAMED, found, rivals)
+    other = _decide(_UNNAMED, found, rivals, always=always)
     if other is not None:
         decided.other.append(other)
     return decided
 
 
-def _decide(method: bytes, found: Methods[Route], rivals: Sequence[Methods[Route]]) -> Route | None:
+def _decide(
+    method: bytes, found: Methods[Route], rivals: Sequence[Methods[Route]], *, always: bool
+) -> Route | None:
     """The strictest route for one method.
 
     None if one of the patterns does not serve it.
     """
     first = found.pick(method)
-    if first is None or not first.upstream_paths.read_loosely:
+    if first is None or not (always or first.upstream_paths.read_loosely):
         return first
     routes = [first]
     for rival in rivals:

@@ -14,10 +14,9 @@ from gateway.config.login_places import (
     shortest_idle_timeout,
 )
 from gateway.config.realms import CALLERS, realms
+from gateway.config.route_rules import table_rule
 from gateway.config.token_places import key_schemes, token_fields
 from gateway.core.http.forwarding import Trusted
-from gateway.core.http.path_patterns import parse
-from gateway.core.http.routing import Rule
 from gateway.core.http.shares import Shares
 from gateway.core.http.shedding import Shedding
 from gateway.core.sessions.session import Session
@@ -154,8 +153,7 @@ def _route_table(
     if config.verify is not None:
         own += [(route, None) for route in verify_endpoint.routes(config.verify.path)]
     rules = [
-        Rule(parse(rule.path, bare=rule.bare), rule.methods, routes.route(number, rule))
-        for number, rule in enumerate(config.routes)
+        table_rule(rule, routes.route(number, rule)) for number, rule in enumerate(config.routes)
     ]
     return RouteTable(own, rules, routes.logins)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.config.limit_places import exposed_fields
 from gateway.config.login_places import backend_paths, logout_paths, max_bodies
 from gateway.config.own_tokens import minter
+from gateway.config.route_rules import name_of
 from gateway.config.token_places import token_fields, token_sending
 from gateway.core.http import path_rewriting
 from gateway.core.http.addresses import share_a_server
@@ -84,7 +85,7 @@ class RouteBuilder:
         elif rule.is_read_whole:
             pool = self._pools.endpoint(self._captures)
         return Route(
-            name=rule.path,
+            name=name_of(rule),
             pattern=parse(rule.path, bare=rule.bare),
             access=Access.of(rule, self._config, self.rules),
             action=replace(

@@ -1,0 +1,38 @@
+"""The rules of config.yaml in the form in which a table takes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from gateway.core.http import path_patterns
+from gateway.core.http.request_conditions import Conditions
+from gateway.core.http.routing import Rule
+
+if TYPE_CHECKING:
+    from gateway.config.route_sections import RouteMatch
+
+T = TypeVar("T")
+
+
+def table_rule(match: RouteMatch, value: T) -> Rule[T]:
+    """Which requests a rule is for, with what it stands for."""
+    pattern = path_patterns.parse(match.path, bare=match.bare)
+    return Rule(pattern, match.methods, value, match.host, conditions_of(match))
+
+
+def conditions_of(match: RouteMatch) -> Conditions:
+    """The conditions of a rule."""
+    headers = {name.lower(): wanted for name, wanted in match.headers.items()}
+    return Conditions(
+        tuple((name.encode(), _wanted(value)) for name, value in sorted(headers.items())),
+        tuple((name.encode(), _wanted(value)) for name, value in sorted(match.query.items())),
+    )
+
+
+def name_of(match: RouteMatch) -> str:
+    """What names a rule in logs: its path behind its hosts."""
+    return ",".join(match.host) + match.path
+
+
+def _wanted(value: str | bool, /) -> bytes | bool:  # noqa: FBT001 (a value of the file)
+    return value if isinstance(value, bool) else value.encode()

@@ -1,0 +1,84 @@
+"""What a route may say of the requests that it is for."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config.load import load_with_warnings
+from gateway.config.problems import ConfigError
+
+HEAD = "version: 1\nupstreams: {shop: 'http://127.0.0.1:9000'}\nroutes:\n"
+
+
+def found(folder: Path, *routes: str) -> list[str]:
+    """The problems of these routes, or else the warnings about routes."""
+    file = folder / "config.yaml"
+    file.write_text(HEAD + "".join(f"- {{upstream: shop, {route}}}\n" for route in routes))
+    try:
+        _, warnings = load_with_warnings(file, {})
+    except ConfigError as error:
+        return [str(problem).partition("config.yaml:")[2] for problem in error.problems]
+    return [str(one).partition("config.yaml:")[2] for one in warnings if "routes[" in str(one)]
+
+
+@pytest.mark.parametrize(
+    ("route", "message"),
+    [
+        ("path: /x, host: 'a.test:80'", "is a host without a port"),
+        ("path: /x, host: 'a..test'", "is not a host"),
+        ("path: /x, host: '*.127.0.0.1'", "is an address, with no names below it"),
+        ("path: /x, host: 'a.*.test'", "is not a host"),
+        ("path: '/x/{id'", "has braces that name no segment"),
+        ("path: '/x/{id}/{id}'", "names two segments alike"),
+        ("path: '/x*.css'", "a star ends it"),
+        ("path: /x, headers: {Host: a}", "is a field that the gateway itself reads or removes"),
+        ("path: /x, headers: {X_User_Id: a}", "is a field that the gateway itself reads"),
+        ("path: /x, headers: {X-Forwarded-For: a}", "is a field that the gateway itself reads"),
+        ("path: /x, headers: {X-Forwarded-New: a}", "is a field that the gateway itself reads"),
+        ("path: /x, query: {'': a}", "must not be empty"),
+    ],
+)
+def test_bad_matches(tmp_path: Path, route: str, message: str) -> None:
+    """Each is an error at its line."""
+    (problem,) = found(tmp_path, route)
+    assert problem.startswith("4:")
+    assert message in problem
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("path: '/x/{a}'", "path: '/x/{b}'"),
+        ("path: /x, host: A.test", "path: /x, host: [b.test, a.test.]"),
+        ("path: /x, headers: {X-A: true}", "path: /x, query: {b: true}"),
+        ("path: /x, headers: {X-A: '1'}", "path: /x, headers: {x-a: 1}"),
+        ("path: '/*.css', methods: [GET, PUT]", "path: '/*.css', methods: [PUT]"),
+    ],
+)
+def test_routes_that_clash(tmp_path: Path, one: str, other: str) -> None:
+    """None of the two is more specific: an error that names both lines."""
+    (problem,) = found(tmp_path, one, other)
+    assert problem.startswith("5:")
+    assert "the same requests as routes[0] in line 4" in problem
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("path: '/x/{a}'", "path: '/{b}/x'"),
+        ("path: /x, host: a.test", "path: /x, host: '*.test'"),
+        ("path: /x, headers: {X-A: '1'}", "path: /x, headers: {X-A: '2'}"),
+        ("path: /x, headers: {X-A: true}", "path: /x, headers: {X-A: false}"),
+        ("path: /x, headers: {X-A: true}", "path: /x, headers: {X-A: '1'}"),
+        ("path: /x, methods: GET", "path: /x, methods: POST"),
+    ],
+)
+def test_routes_that_do_not_clash(tmp_path: Path, one: str, other: str) -> None:
+    """One of them is more specific, or no request is for both."""
+    assert found(tmp_path, one, other) == []
+
+
+def test_a_condition_that_opens_is_a_warning(tmp_path: Path) -> None:
+    """Clients write fields and queries themselves."""
+    (warning,) = found(tmp_path, "path: '/*'", "path: /x, auth: public, headers: {X-In: true}")
+    assert "asks for less than routes[0], and clients choose between the two" in warning
