@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import faults, gateways, held, logouts, modes, report, streams
+from bench import faults, gateways, held, limits, logouts, modes, report, streams
 from bench.gateways import Gateway
 from bench.ground import Ground, prepared
 from bench.machine import BenchError, description, missing_packages, raise_file_limit
@@ -35,6 +35,7 @@ _TAKES_PART = {
     "events": gateways.STREAMING,
     "logout": (gateways.LATCHKEY,),
     "sessions": (gateways.LATCHKEY,),
+    "limits": (gateways.LATCHKEY,),
     "faults": (gateways.LATCHKEY,),  # beside peers of its own
 }
 _STREAMS = ("websocket", "events")
@@ -111,6 +112,9 @@ def _one(
     if mode == "sessions":
         filled = held.hold(ground, effort.held)
         return report.held_table(filled), report.held_verdicts(filled), asdict(filled)
+    if mode == "limits":
+        checks = limits.time_checks()
+        return report.checks_table(checks), report.checks_verdicts(checks), asdict(checks)
     if mode == "faults":
         seen = faults.measure()
         by_fault = {

@@ -10,6 +10,7 @@ from statistics import median
 from bench.faults import Figures
 from bench.gateways import CADDY, LATCHKEY, NGINX, NGINX_LUA, Gateway
 from bench.held import Held
+from bench.limits import Checks
 from bench.load import Sample
 from bench.logouts import Logouts
 from bench.modes import Memory, Samples
@@ -159,6 +160,21 @@ def held_table(held: Held) -> str:
             ["near cache", f"{held.sessions:,}", f"{held.remembered:.0f}"],
         ]
     )
+
+
+def checks_table(checks: Checks) -> str:
+    return _table(
+        [
+            ["a rate limit's check", "µs"],
+            ["of a known client", f"{checks.known:.2f}"],
+            ["while all buckets are in use", f"{checks.crowded:.2f}"],
+            ["of a new client then", f"{checks.new:.2f}"],
+        ]
+    )
+
+
+def checks_verdicts(checks: Checks) -> list[Verdict]:
+    return [Verdict("limits: a check", checks.known, 1.0, "µs")]
 
 
 def load_verdicts(

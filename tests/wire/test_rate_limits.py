@@ -58,6 +58,8 @@ ROUTES: list[dict[str, Any]] = [
     {"path": "/backend/1/*", "upstream": "limited", "auth": "public"},
     {"path": "/backend/2/*", "upstream": "limited", "auth": "public"},
     rule("/loose/x", "loose"),
+    rule("/nowhere/*", "3/h") | {"upstream": "nowhere"},
+    {"path": "/static/*", "auth": "public", "limits": "2/h", "respond": {"body": "here"}},
     rule("/*"),
 ]
 
@@ -71,6 +73,7 @@ def gate(start: Start, upstream: Upstream, login_upstream: Upstream) -> Gateway:
             "shop": upstream.url,
             "limited": {"servers": upstream.url, "limits": "backend"},
             "accounts": login_upstream.url,
+            "nowhere": "http://127.0.0.1:1",
         },
         login=LOGIN,
         guessing="off",
@@ -255,6 +258,16 @@ def test_an_upstream_limits_all_its_routes(gate: Gateway) -> None:
     """Its limits stand behind those of the route."""
     paths = ("/backend/1/", "/backend/2/", "/backend/1/")
     assert [status(get(gate, path)) for path in paths] == [200, 200, 429]
+
+
+def test_answers_of_the_gateway_tell_it_too(gate: Gateway) -> None:
+    """Those in place of an upstream's, and those of a route that needs none."""
+    failed = get(gate, "/nowhere/")
+    assert status(failed) == 502
+    assert fields_by_name(failed)["RateLimit"].startswith('"3/h";r=2;t=')
+    answers = [get(gate, "/static/") for _ in range(3)]
+    assert list(map(status, answers)) == [200, 200, 429]
+    assert fields_by_name(answers[0])["RateLimit"].startswith('"2/h";r=1;t=')
 
 
 def test_endpoints_have_limits_by_their_paths(gate: Gateway) -> None:

@@ -134,14 +134,14 @@ class Decider:
                 ends,
                 self._verify_endpoint.answer(head, route, entry),
             )
-        if route.pool is None:
-            answer = route.action.answer
-            given = refusals.NO_ROUTE if answer is None else answer(head)
-            return Forward(route, entry, b"", ends, given)
-        prepared = upstream_request.request_head(head, route, entry, peer, own_id)
-        forward = Forward(route, entry, prepared, ends)
+        forward = Forward(route, entry, b"", ends)
         if limited is not None:
             forward.answer_lines = limited.lines()
+        if route.pool is None:
+            answer = route.action.answer
+            forward.answer = refusals.NO_ROUTE if answer is None else answer(head)
+        else:
+            forward.head = upstream_request.request_head(head, route, entry, peer, own_id)
         return forward
 
     async def decide_again(

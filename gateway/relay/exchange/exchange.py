@@ -244,7 +244,7 @@ class Exchange:
         if self.state is ENDED:
             return
         self.begin_answer(answered.status, close=False)
-        self.client.write(
+        self._write_own(
             own_answers.answered(
                 answered,
                 self.head,
@@ -254,6 +254,11 @@ class Exchange:
             )
         )
         self.end(reusable=False)
+
+    def _write_own(self, answer: bytes) -> None:
+        """Write an answer of the gateway's own, with what the decision adds to answers."""
+        lines = b"" if self.forward is None else self.forward.answer_lines
+        self.client.write(answer.replace(b"\r\n", b"\r\n" + lines, 1) if lines else answer)
 
     # Fail.
 
@@ -296,7 +301,7 @@ class Exchange:
 
     def _refuse(self, refusal: Refusal, fields: Mapping[str, str]) -> None:
         self.begin_answer(refusal.status, close=refusal.status == 400)
-        self.client.write(
+        self._write_own(
             own_answers.refusal(
                 refusal,
                 self.head,
