@@ -9,7 +9,7 @@ from pathlib import Path
 from gateway.config.complaints import suggest
 from gateway.config.document import Document, Where
 from gateway.config.limit_checks import check_limits
-from gateway.config.login_places import login_of_route, served_methods
+from gateway.config.login_places import key_cookies, login_of_route, served_methods
 from gateway.config.model import Config
 from gateway.config.path_checks import check_paths
 from gateway.config.problems import Problem
@@ -41,6 +41,7 @@ def check(config: Config, document: Document) -> list[Problem]:
     return [
         *_listeners(config, document),
         *_upstream_names(config, document),
+        *_sticky_cookies(config, document),
         *_nowhere(config, document),
         *check_paths(config, document),
         *_login_page(config, document),
@@ -103,6 +104,15 @@ def _upstream_names(config: Config, document: Document) -> Iterator[Problem]:
         if name not in config.upstreams:
             hint = suggest(name, list(config.upstreams))
             yield replace(document.problem(where, "names no upstream"), hint=hint)
+
+
+def _sticky_cookies(config: Config, document: Document) -> Iterator[Problem]:
+    """Cookies that choose a server, and are those with keys as well."""
+    taken = key_cookies(config)
+    for name, upstream in config.upstreams.items():
+        if upstream.balance.cookie in taken:
+            where = ("upstreams", name, "balance", "name")
+            yield document.problem(where, "is a cookie that holds keys: use another name")
 
 
 def _nowhere(config: Config, document: Document) -> Iterator[Problem]:

@@ -30,6 +30,7 @@ from gateway.config.route_sections import Cors, RouteOptions
 from gateway.config.store_sections import Store, StoreOutage
 from gateway.config.token_sections import Jwt, Renew, Signing
 from gateway.config.units import Duration, Percent, Size
+from gateway.config.upstream_sections import Balance, Breaker, Eject, Health, Retries
 from gateway.config.values import (
     _TEXT,
     AskedSending,
@@ -50,11 +51,11 @@ from gateway.config.values import (
     OneOrMany,
     Scheme,
     SecretText,
-    ServerAddress,
     SiteOrigin,
     SocketMode,
     TlsName,
     TokenSendingText,
+    WeightedServer,
     unless_none,
     unless_off,
 )
@@ -163,7 +164,7 @@ class Upstream(Shorthand):
 
     _short_for = "servers"
 
-    servers: Annotated[tuple[ServerAddress, ...], Field(min_length=1), OneOrMany()]
+    servers: Annotated[tuple[WeightedServer, ...], Field(min_length=1), OneOrMany()]
     host: Literal["client", "upstream"] | HostName = "client"
     paths: Literal["loose", "strict"] = "loose"
     max_connections: Annotated[int, Field(ge=1)] = 256
@@ -173,6 +174,13 @@ class Upstream(Shorthand):
     send_token: TokenSendingText = AUTO
     limits: LimitList = ()
     resolve: Resolve | None = None
+    balance: Balance = Balance()
+    slow_start: Duration = 0.0
+    health: Health | None = None
+    eject: Eject = Eject()
+    retries: Retries = Retries()
+    try_for: Duration | None = None
+    breaker: Breaker | None = None
     tls: UpstreamTls = UpstreamTls()
 
     @property

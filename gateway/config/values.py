@@ -8,6 +8,7 @@ from __future__ import annotations
 import grp
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_interface
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
@@ -330,6 +331,26 @@ def _parsed(parse: Any, schema: dict[str, Any]) -> tuple[Any, Any, Any]:
     return BeforeValidator(from_text), PlainSerializer(str), WithJsonSchema(schema)
 
 
+# A weight of more says nothing that a smaller one cannot say.
+MAX_WEIGHT = 1000
+
+
+def _weighted_server(value: Any) -> ServerUrl:
+    """Parse a server: its URL, or `{url: …, weight: 3}`."""
+    if isinstance(value, str):
+        return parse_server(value)
+    if not isinstance(value, dict) or not isinstance(value.get("url"), str):
+        raise ValueError(  # noqa: TRY004 (pydantic tells of ValueErrors alone)
+            "is not a server: write its URL, or {url: http://host:port, weight: 2}"
+        )
+    if unknown := sorted(map(str, value.keys() - {"url", "weight"})):
+        raise ValueError(f"has an unknown key: {unknown[0]} (a server has url and weight)")
+    weight = value.get("weight", 1)
+    if type(weight) is not int or not 1 <= weight <= MAX_WEIGHT:
+        raise ValueError(f"needs a weight from 1 to {MAX_WEIGHT}")
+    return replace(parse_server(value["url"]), weight=weight)
+
+
 def _address(value: Any) -> Address:
     """Parse an address. A number is a port without a colon.
 
@@ -422,10 +443,30 @@ Group = Annotated[int, BeforeValidator(_group), WithJsonSchema({"type": ["string
 Peers = Annotated[IPv4Network | IPv6Network | Literal["unix"], BeforeValidator(_peers)]
 HostName = Annotated[str, AfterValidator(_host_name)]
 Networks = Annotated[tuple[Peers, ...], OneOrMany()]
-ServerAddress = Annotated[ServerUrl, *_parsed(parse_server, _TEXT)]
 RuleText = Annotated[RuleSource, *_parsed(parse_source, _TEXT)]
 TlsName = Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9:._-]*$")]
 DnsServer = Annotated[TcpAddress, *_parsed(parse_dns_server, _TEXT)]
+WeightedServer = Annotated[
+    ServerUrl,
+    BeforeValidator(_weighted_server),
+    PlainSerializer(str),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _TEXT,
+                {
+                    "type": "object",
+                    "properties": {
+                        "url": _TEXT,
+                        "weight": {"type": "integer", "minimum": 1, "maximum": MAX_WEIGHT},
+                    },
+                    "required": ["url"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
 SecretText = Annotated[Secret, *_parsed(Secret, {**_TEXT, "format": "password", "writeOnly": True})]
 TokenPlaceText = Annotated[TokenPlace, *_parsed(_token_place, _TEXT)]
 CapturedPlace = Annotated[

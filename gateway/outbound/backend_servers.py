@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
 from collections.abc import Iterable, Iterator
 
@@ -16,8 +15,8 @@ class BackendServers:
     """The servers of one upstream. One that fails is ejected, as in the relay."""
 
     def __init__(self, servers: Iterable[ServerUrl]) -> None:
-        self._loads = {server: ServerLoad() for server in servers}
-        self._turns = itertools.count()
+        self._loads = {server: ServerLoad(weight=server.weight) for server in servers}
+        self._turn = 0.0
 
     def __len__(self) -> int:
         """How many there are; one that config.yaml names twice counts once."""
@@ -28,10 +27,12 @@ class BackendServers:
 
         A login is sent once, so it does not find out whether an ejected server is back.
         """
-        turn = next(self._turns)
+        now = time.monotonic()
         left = [server for server in self._loads if server not in tried]
         loads = [self._loads[server] for server in left]
-        return left[balancing.pick(loads, turn, time.monotonic(), probes=False)]
+        index = balancing.pick(loads, self._turn, now, probes=False)
+        self._turn = balancing.take_turn(loads[index], self._turn, now)
+        return left[index]
 
     @contextlib.contextmanager
     def calling(self, server: ServerUrl) -> Iterator[None]:
@@ -44,7 +45,7 @@ class BackendServers:
             load.busy -= 1
 
     def answered(self, server: ServerUrl) -> None:
-        self._loads[server].reinstate()
+        self._loads[server].reinstate(time.monotonic())
 
     def failed(self, server: ServerUrl) -> None:
         self._loads[server].eject(time.monotonic())

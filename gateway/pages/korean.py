@@ -113,6 +113,7 @@ KOREAN = Texts(
         **dict.fromkeys(("no_route", "ambiguous_path", "ambiguous_host"), _NOT_FOUND),
         **dict.fromkeys(("upstream_timeout", "upstream_unreachable", "upstream_closed"), _AWAY),
         **dict.fromkeys(("renewal_failed", "upstream_invalid"), _AWAY),
+        **dict.fromkeys(("upstream_down", "circuit_open"), _AWAY),
         **dict.fromkeys(("busy", "too_many_at_once", "over_share"), _BUSY),
         **dict.fromkeys(("overloaded", "concurrency_limited"), _BUSY),
         "login_lost": Notice(

@@ -15,6 +15,7 @@ from gateway.relay.loop.deadlines import Clock
 from gateway.relay.loop.settings import Settings
 from gateway.relay.loop.write_batch import WriteBatch
 from gateway.relay.upstream.connection import UpstreamConnection
+from gateway.relay.upstream.policy import Sticky
 from gateway.relay.upstream.pool import Pool
 from gateway.relay.upstream.server import Connect, Outage, Server
 from tests.support.processes import HANG, free_port
@@ -62,6 +63,9 @@ class Request:
     def postpones(self) -> bool:
         """Its body is still to come."""
         return True
+
+    def affinity(self, sticky: Sticky) -> bytes:
+        return self.network.encode()
 
     def send(self, upstream: UpstreamConnection) -> None:
         self.given.set_result(upstream)

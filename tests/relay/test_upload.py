@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
 from gateway.relay.exchange.upload import OVER, POSTPONED, SENT, WAITING, Upload
 from gateway.relay.http1.request_head import RequestHead
@@ -38,7 +39,7 @@ class Server:
 
     calls: list[Any] = field(default_factory=list)
 
-    def failed(self, why: str) -> None:
+    def failed(self, why: str, refusal: Refusal) -> None:
         self.calls.append("failed")
 
     def was_stale(self, *, is_lost: bool) -> None:
@@ -64,7 +65,7 @@ class Pool:
     def leave(self, waiter: Upload) -> None:
         self.calls.append("leave")
 
-    def has_other_than(self, tried: frozenset[Any]) -> bool:
+    def may_repeat(self, waiter: Upload) -> bool:
         return self.other
 
 
@@ -209,7 +210,9 @@ def test_a_request_goes_once_more(
     sent = way(method, length=length, other=other)
     sent.send()
     sent.pool.calls.clear()
-    assert sent.upload.goes_again("closed", is_stale=stale) == (again is not None)
+    assert sent.upload.goes_again(refusals.UPSTREAM_CLOSED, "closed", is_stale=stale) == (
+        again is not None
+    )
     assert sent.pool.calls[-1:] == ([] if again is None else [again])
     assert sent.server.calls == [("stale", again is None)] if stale else ["failed"]
 
@@ -217,16 +220,16 @@ def test_a_request_goes_once_more(
 def test_no_other_server_is_asked_twice() -> None:
     sent = way(other=True)
     sent.send()
-    assert sent.upload.goes_again("closed", is_stale=False)
+    assert sent.upload.goes_again(refusals.UPSTREAM_CLOSED, "closed", is_stale=False)
     sent.send()
-    assert not sent.upload.goes_again("closed", is_stale=False)
+    assert not sent.upload.goes_again(refusals.UPSTREAM_CLOSED, "closed", is_stale=False)
 
 
 def test_after_an_interim_answer_a_request_is_not_repeated() -> None:
     sent = way(other=True)
     sent.send()
     sent.exchange.has_interim = True
-    assert not sent.upload.goes_again("closed", is_stale=True)
+    assert not sent.upload.goes_again(refusals.UPSTREAM_CLOSED, "closed", is_stale=True)
 
 
 def test_at_the_end_the_connection_or_the_queue_is_left() -> None:

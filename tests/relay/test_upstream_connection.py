@@ -37,10 +37,10 @@ class Owner:
     def closed(self, connection: UpstreamConnection) -> None:
         self.told.append("closed")
 
-    def answered(self) -> None:
+    def answered(self, status: int) -> None:
         self.told.append("answered")
 
-    def erred(self) -> None:
+    def erred(self, status: int) -> None:
         self.told.append("erred")
 
 

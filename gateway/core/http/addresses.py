@@ -66,6 +66,7 @@ class ServerUrl:
     A unix socket has a `path`, all others have a `host` and a `port`.
 
     base: the path below which it is reached; "" for its root
+    weight: its part of the requests, beside the others' weights
     locations: the addresses that it was resolved to; servers with a common one are the same server
     """
 
@@ -74,6 +75,7 @@ class ServerUrl:
     port: int = 0
     path: str = ""
     base: str = ""
+    weight: int = field(default=1, compare=False)
     locations: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
     def __str__(self) -> str:

@@ -239,6 +239,21 @@ TOKEN_IN_REPLY = Refusal(
 )
 LOGIN_REPLY = Refusal(502, "login_reply", "The login's reply cannot be read.", blame="upstream")
 
+UPSTREAM_DOWN = Refusal(
+    503,
+    "upstream_down",
+    "The upstream has no healthy server.",
+    blame="upstream",
+    fields={"Retry-After": "1"},
+)
+CIRCUIT_OPEN = Refusal(
+    503,
+    "circuit_open",
+    "The upstream fails too often, and is left alone for a while.",
+    blame="upstream",
+    fields={"Retry-After": "1"},
+)
+
 # The gateway or its store is unable to answer now. None of these logs a user out.
 BUSY = Refusal(
     503, "busy", "The gateway is at its limit.", blame="gateway", fields={"Retry-After": "1"}

@@ -270,7 +270,7 @@ class Exchange:
     def unanswered(self, refusal: Refusal, cause: str, *, is_stale: bool) -> None:
         """Send the request once more, or refuse it: no whole head has come."""
         assert self.upload is not None
-        if not self.upload.goes_again(cause, is_stale=is_stale):
+        if not self.upload.goes_again(refusal, cause, is_stale=is_stale):
             self.cause = cause
             self.fail(refusal)
 
@@ -281,7 +281,7 @@ class Exchange:
         has_begun = delivery is not None and delivery.has_begun
         # A body that stops may be a stream without events.
         if server is not None and not (has_begun and refusal is refusals.UPSTREAM_SILENT):
-            server.failed(cause)
+            server.failed(cause, refusal)
         self.cause = cause
         self.fail(refusal)
 

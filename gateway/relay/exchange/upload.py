@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gateway.core.http.refusals import Refusal
 from gateway.relay.access.decision import Forward
 from gateway.relay.answers import heads
+from gateway.relay.exchange import affinity
 from gateway.relay.exchange.delivery import Delivery
 from gateway.relay.exchange.exchange_side import ExchangeSide
 from gateway.relay.exchange.expectation import Expectation
@@ -20,6 +21,7 @@ from gateway.relay.outcomes import Refused
 
 if TYPE_CHECKING:
     from gateway.relay.upstream.connection import UpstreamConnection
+    from gateway.relay.upstream.policy import Sticky
     from gateway.relay.upstream.pool import Pool
     from gateway.relay.upstream.server import Outage, Server
 
@@ -97,6 +99,10 @@ class Upload:
         """
         head = self._exchange.head
         return head.method in _IDEMPOTENT and not head.has_body
+
+    def affinity(self, sticky: Sticky) -> bytes:
+        """The key by which its server is chosen; empty if there is none."""
+        return affinity.key(sticky, self._exchange, self._forward)
 
     # A connection for it.
 
@@ -237,7 +243,7 @@ class Upload:
         self.give_back(reusable=False)
         self.acquire()
 
-    def goes_again(self, cause: str, *, is_stale: bool) -> bool:
+    def goes_again(self, refusal: Refusal, cause: str, *, is_stale: bool) -> bool:
         """Send the request once more, without a whole head of an answer.
 
         False if it is not sent: it has to be repeatable. It goes over a new connection if a kept
@@ -250,12 +256,12 @@ class Upload:
         if is_stale:
             server.was_stale(is_lost=not self.is_repeatable)
         else:
-            server.failed(cause)
+            server.failed(cause, refusal)
             self.asked |= {server}
             self.tried |= {server}
-        goes_elsewhere = is_first and pool.has_other_than(self.tried)
         if not self.is_repeatable or self._exchange.has_interim:
             return False
+        goes_elsewhere = not is_stale and is_first and pool.may_repeat(self)
         if is_stale:
             self.upstream, self.state = None, WAITING
             pool.replace(self, upstream)

@@ -15,8 +15,10 @@ from gateway.relay.loop.deadlines import Clock
 from gateway.relay.loop.settings import Settings
 from gateway.relay.loop.write_batch import WriteBatch
 from gateway.relay.setup.dialling import connects_to
+from gateway.relay.setup.policies import policy_of
 from gateway.relay.upstream.connection import UpstreamConnection
 from gateway.relay.upstream.names import NamedServers
+from gateway.relay.upstream.policy import Policy
 from gateway.relay.upstream.pool import Pool
 from gateway.relay.upstream.server import Connect, Server
 
@@ -49,7 +51,7 @@ class PoolBuilder:
         Its answers may set the cookies with keys.
         """
         reader = ResponseReader(own_cookies=())
-        pool = self._pool("gateway", [("gateway", connect)], b"", reader)
+        pool = self._pool("gateway", [("gateway", connect, 1)], b"", reader)
         self.pools.append(pool)
         return pool
 
@@ -57,11 +59,12 @@ class PoolBuilder:
         context = UpstreamContext(name, upstream.tls)
         pool = self._pool(
             name,
-            [(str(url), connects_to(url, context)) for url in upstream.servers],
+            [(str(url), connects_to(url, context), url.weight) for url in upstream.servers],
             (upstream.own_host or upstream.servers[0].authority).encode(),
             self._lenient_reader if upstream.lenient else self._reader,
             places=upstream.max_connections,
             idle_timeout=upstream.upstream_idle,
+            policy=policy_of(upstream),
         )
         if upstream.resolve is not None:
             self._keep_resolved(name, upstream, upstream.resolve, context, pool)
@@ -91,6 +94,8 @@ class PoolBuilder:
                 connects_to(url, context, address),
                 places=upstream.max_connections,
                 idle_timeout=upstream.upstream_idle,
+                weight=url.weight,
+                policy=pool.policy,
             )
 
         for url, server in zip(upstream.servers, fixed, strict=True):
@@ -112,25 +117,36 @@ class PoolBuilder:
     def _pool(
         self,
         name: str,
-        servers: Sequence[tuple[str, Connect]],
+        servers: Sequence[tuple[str, Connect, int]],
         host: bytes,
         reader: ResponseReader,
         *,
         places: int = 256,
         idle_timeout: float | None = None,
+        policy: Policy | None = None,
     ) -> Pool:
-        """`servers` are the names of the servers, each with what connects to it."""
+        """`servers` are the names of the servers, each with what connects to it and its weight."""
+        policy = policy or Policy()
         timeouts, limits = self._config.timeouts, self._config.limits
         return Pool(
             name,
             [
-                self._server(name, label, connect, places=places, idle_timeout=idle_timeout)
-                for label, connect in servers
+                self._server(
+                    name,
+                    label,
+                    connect,
+                    places=places,
+                    idle_timeout=idle_timeout,
+                    weight=weight,
+                    policy=policy,
+                )
+                for label, connect, weight in servers
             ],
             host=host,
             places=places,
             share=limits.per_address,
             connect_timeout=timeouts.connect,
+            policy=policy,
             new_connection=lambda server: UpstreamConnection(
                 server, reader, self._settings, self._clock, self._write_batch
             ),
@@ -144,6 +160,8 @@ class PoolBuilder:
         *,
         places: int,
         idle_timeout: float | None,
+        weight: int,
+        policy: Policy,
     ) -> Server:
         return Server(
             label,
@@ -152,4 +170,7 @@ class PoolBuilder:
             places=places,
             share=self._config.limits.per_address,
             idle_timeout=idle_timeout or self._config.timeouts.upstream_idle,
+            weight=weight,
+            rules=policy.eject,
+            slow_start=policy.slow_start,
         )

@@ -50,10 +50,10 @@ class Owner(Protocol):
 
     def closed(self, connection: UpstreamConnection) -> None: ...
 
-    def answered(self) -> None:
+    def answered(self, status: int) -> None:
         """The first answer has come over a new connection."""
 
-    def erred(self) -> None:
+    def erred(self, status: int) -> None:
         """An answer with a status of failure has come."""
 
 
@@ -302,14 +302,14 @@ class UpstreamConnection(asyncio.Protocol):
     def _begin_answer(self, exchange: ResponseHandler, head: ResponseHead, data: bytes) -> None:
         if self.fresh:
             self.fresh = False
-            self._owner.answered()
+            self._owner.answered(head.status)
         concerns_key = head.status == 401 or head.set_cookies or head.clears_cookies
         if concerns_key and exchange.withholds(head):
             self.pause()
             self._state, self._held = HELD, (head, data)
             return
         if head.status in _ERRORS:
-            self._owner.erred()
+            self._owner.erred(head.status)
         self._state = BODY
         self._idle_limit = self._timeouts.either_idle
         self.deadline = self._clock.now + self._idle_limit
@@ -319,7 +319,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Become a tunnel, if the request asked for one (RFC 9110 §15.2.2)."""
         if not exchange.switches(head):
             raise Malformed(causes.UNASKED_SWITCH)
-        self._owner.answered()
+        self._owner.answered(head.status)
         self._state = TUNNEL
         self._idle_limit = self._timeouts.tunnel_idle
         self.deadline = self._clock.now + self._idle_limit

@@ -13,8 +13,12 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from gateway.core.http import balancing, refusals
+from gateway.core.http import refusals
+from gateway.core.http.refusals import Refusal
 from gateway.observe import causes
+from gateway.relay.upstream.balancer import Balancer
+from gateway.relay.upstream.health import HealthChecks
+from gateway.relay.upstream.policy import Policy
 from gateway.relay.upstream.queues import Queues
 from gateway.relay.upstream.server import Outage, Server, Waiter
 
@@ -46,6 +50,7 @@ class Pool:
         share: int,
         connect_timeout: float,
         new_connection: Callable[[Server], UpstreamConnection],
+        policy: Policy | None = None,
     ) -> None:
         """The servers, and how they are reached.
 
@@ -53,15 +58,19 @@ class Pool:
         host: the upstream's own Host value
         places: how many requests each server gets at the same time
         share: how many of those that wait for a restart may be one client's (percent; see `Shares`)
-        connect_timeout: for opening a connection, dialling again, or waiting for one (seconds)
+        connect_timeout: for opening a connection, or waiting for one (seconds)
+        policy: how the servers share the requests, and what is done about failures
         """
         self.host = host
+        self.policy = policy = policy or Policy()
+        self._balancer = Balancer(name, policy)
+        self.health = None if policy.health is None else HealthChecks(name, policy.health)
         self._log = logging.getLogger(f"gateway.upstreams.{name}")
         self._places = places
         self._share = share
         self._connect_timeout = connect_timeout
         self._new_connection = new_connection
-        self._turn = 0
+        self._try_for = connect_timeout if policy.try_for is None else policy.try_for
         self._queues = Queues()
         self._dials: set[asyncio.Task[None]] = set()
         self._pause = _FIRST_PAUSE
@@ -79,7 +88,13 @@ class Pool:
         """
         if waiter.uploading and waiter.postpones():
             return
-        server = self._only or self._pick(waiter)
+        server = self._only
+        if server is None:
+            chosen = self._balancer.choose(self.servers, waiter)
+            if isinstance(chosen, Refusal):
+                waiter.fail(chosen)
+                return
+            server = chosen
         busy, shares = server.load.busy, server.shares
         if busy < shares.crowded or shares.allows(waiter.network, busy):
             self._place(waiter, server)
@@ -109,6 +124,8 @@ class Pool:
         server.load.busy -= 1
         if server.shares.counts:
             server.shares.give_back(waiter.network, server.load.busy)
+        if server.breaker is not None:
+            self._balancer.ended()
         if reusable and connection.usable:
             connection.rest()
             server.idle.append(connection)
@@ -127,11 +144,27 @@ class Pool:
         for server in set(before).difference(self.servers):
             server.retire()
         for server in set(self.servers).difference(before):
+            server.load.start_slowly(time.monotonic())
             self._reached(server)
 
     def has_other_than(self, tried: frozenset[Server]) -> bool:
         """Whether there is a server that has not been tried."""
         return not tried.issuperset(self.servers)
+
+    def may_repeat(self, waiter: Waiter) -> bool:
+        """Whether a request that was sent in vain may be sent to another server.
+
+        There has to be one, and the budget for retries must not be spent.
+        """
+        server = waiter.server
+        assert server is not None
+        requests = sum(server.requests for server in self.servers)
+        if not self.has_other_than(waiter.tried) or not self.policy.budget.take(
+            requests, time.monotonic()
+        ):
+            return False
+        server.retries += 1
+        return True
 
     def sweep(self, now: float) -> None:
         """Refuse waiters whose time is over, and let old errors fade.
@@ -140,6 +173,8 @@ class Pool:
         """
         for name in self.names:
             name.sweep(now)
+        if self.health is not None:
+            self.health.sweep(self.servers, now)
         for server in self.servers:
             if server.load.errors:
                 server.load.forget()
@@ -152,6 +187,8 @@ class Pool:
             self._redial.cancel()
         for name in self.names:
             name.close()
+        if self.health is not None:
+            self.health.close()
         for server in self.servers:
             server.discard_idle()
         for task in self._dials:
@@ -159,31 +196,17 @@ class Pool:
 
     def _have(self, servers: tuple[Server, ...]) -> None:
         self.servers = servers
-        self._only = servers[0] if len(servers) == 1 else None
+        breaker, loads = self.policy.breaker, tuple(server.load for server in servers)
+        # The only server needs no choice, unless the upstream may be left alone.
+        is_simple = len(servers) == 1 and breaker is None and self.health is None
+        self._only = servers[0] if is_simple else None
         for server in servers:
-            server.join(is_only=len(servers) == 1)
-
-    def _pick(self, waiter: Waiter) -> Server:
-        self._turn += 1
-        now, tried = time.monotonic(), waiter.tried
-        servers = self.servers
-        if tried:
-            servers = tuple(server for server in servers if server not in tried) or servers
-        loads = [server.load for server in servers]
-        server = servers[balancing.pick(loads, self._turn, now)]
-        if server.load.ejected_until and not waiter.is_repeatable:
-            # The request would be lost if the server is still away.
-            server = servers[balancing.pick(loads, self._turn, now, probes=False)]
-        if server.load.ejected_until:
-            # This request finds out whether the server is back. It gets a new connection, and
-            # others follow when it has been answered.
-            server.load.eject(now)
-            server.discard_idle()
-        return server
+            server.join(loads, breaker)
 
     def _place(self, waiter: Waiter, server: Server) -> None:
         """Give the waiter a place, and a connection in it."""
         waiter.server = server
+        server.requests += 1
         server.load.busy += 1
         if server.shares.counts:
             server.shares.take(waiter.network)
@@ -212,6 +235,7 @@ class Pool:
 
     def _dial_soon(self, waiter: Waiter, server: Server) -> None:
         """Open a new connection in the waiter's place."""
+        server.dials += 1
         server.dialling.add(waiter)
         task = asyncio.get_running_loop().create_task(self._dial(waiter, server))
         self._dials.add(task)
@@ -223,7 +247,6 @@ class Pool:
             async with asyncio.timeout(self._connect_timeout):
                 await server.connect(lambda: connection)
         except (OSError, TimeoutError) as error:
-            self._give_up(waiter, server)
             self._undialled(waiter, server, error)
             return
         except BaseException:
@@ -248,11 +271,19 @@ class Pool:
         cause = causes.cause(error)
         if causes.is_our_own(error):
             self._log.error("no connection can be made: %s", cause)
+            self._give_up(waiter, server)
             if waiter.waits:
                 waiter.fail(refusals.BUSY)
             return
         if waiter.outage is None:  # else the log has it already
-            server.failed(cause)
+            timed_out = isinstance(error, TimeoutError)
+            server.failed(
+                cause, refusals.UPSTREAM_SILENT if timed_out else refusals.UPSTREAM_REFUSED
+            )
+            self._balancer.ended()
+        else:
+            server.errors[refusals.UPSTREAM_REFUSED.reason] += 1
+        self._give_up(waiter, server)
         if not waiter.waits:
             return
         waiter.tried |= {server}
@@ -269,7 +300,7 @@ class Pool:
         False if there is no time or no room for that.
         """
         now = time.monotonic()
-        until = now + self._connect_timeout if waiter.outage is None else waiter.outage.until
+        until = now + self._try_for if waiter.outage is None else waiter.outage.until
         if until < now or not self._queues.have_room(
             waiter, places=_MAX_UNREACHED, share=self._share
         ):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from gateway.core.http.balancing import ServerLoad
-from gateway.core.http.refusals import Refusal
+from gateway.core.http.balancing import EjectionRules, ServerLoad
+from gateway.core.http.refusals import UPSTREAM_REFUSED, Refusal
 from gateway.core.http.shares import Shares
 
 if TYPE_CHECKING:
+    from gateway.core.http.circuit_breaker import CircuitBreaker
     from gateway.relay.upstream.connection import UpstreamConnection
+    from gateway.relay.upstream.policy import Sticky
 
 # Opens a connection to one server.
 Connect = Callable[[Callable[[], "UpstreamConnection"]], Awaitable[object]]
@@ -21,6 +24,13 @@ Connect = Callable[[Callable[[], "UpstreamConnection"]], Awaitable[object]]
 # How long a server's kept connections are not trusted after one was stale, in seconds. In this
 # time, at most one request may be lost.
 _STALE_SECONDS = 300.0
+
+# The kind of errors that are answers; the others have the reason of their refusal.
+_STATUS = "status"
+
+# What the circuit breaker counts: a status by which proxies and overloaded servers say that nothing
+# can be served. Any user's request can be a 500 or a 429.
+_UNAVAILABLE = frozenset({502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,9 @@ class Waiter(Protocol):
     def uploading(self) -> bool:
         """Whether it has a body that is still to come."""
 
+    def affinity(self, sticky: Sticky) -> bytes:
+        """The key by which its server is chosen; empty if there is none."""
+
     def postpones(self) -> bool:
         """Wait for the body first, and ask again when it has begun.
 
@@ -82,18 +95,29 @@ class Server:
     """One address of an upstream, with the connections to it."""
 
     __slots__ = (
+        "_all_loads",
+        "_failures",
         "_idle_timeout",
         "_is_only",
         "_log",
+        "_rules",
+        "_successes",
         "_upstream",
+        "breaker",
         "connect",
         "connections",
         "dialling",
+        "dials",
+        "ejections",
+        "errors",
         "idle",
         "idle_timeout",
         "is_gone",
         "label",
         "load",
+        "opened_connections",
+        "requests",
+        "retries",
         "shares",
         "stale_until",
     )
@@ -107,6 +131,9 @@ class Server:
         places: int,
         share: int,
         idle_timeout: float,
+        weight: int = 1,
+        rules: EjectionRules = EjectionRules(),  # noqa: B008 (frozen)
+        slow_start: float = 0.0,
     ) -> None:
         """The server's name, and how it is reached.
 
@@ -115,7 +142,17 @@ class Server:
         places: how many requests it gets at the same time
         share: how many of the places one client may hold (percent; see `Shares`)
         idle_timeout: how long an idle connection is kept (seconds)
+        weight: its part of the requests, beside the others' weights
+        rules: when it is ejected
+        slow_start: how long it gets less than its part after it was away (seconds)
         """
+        # Counts, for metrics.
+        self.requests = 0  # that got a place, also those that are sent again
+        self.dials = 0  # of new connections
+        self.opened_connections = 0  # of those dials
+        self.errors: Counter[str] = Counter()  # by kind: reasons of refusals, or "status"
+        self.ejections = 0
+        self.retries = 0  # requests that went to another server after this one
         self.label = name.encode()
         self.connect = connect
         self.idle_timeout = idle_timeout
@@ -123,7 +160,8 @@ class Server:
         self.connections: set[UpstreamConnection] = set()  # that are open
         self.dialling: set[Waiter] = set()  # for which one is being opened
         self.idle: list[UpstreamConnection] = []
-        self.load = ServerLoad()  # a connection that is being opened counts as busy
+        # A connection that is being opened counts as busy.
+        self.load = ServerLoad(weight=weight, slow_start=slow_start)
         self.stale_until = (
             0.0  # kept connections may be stale until then (monotonic seconds; 0: never)
         )
@@ -131,6 +169,11 @@ class Server:
         self._upstream = upstream
         self._idle_timeout = idle_timeout
         self._is_only = False  # the upstream has no other server
+        self._all_loads: Sequence[ServerLoad] = (self.load,)  # of the upstream's servers
+        self._rules = rules
+        self._failures = 0  # in a row
+        self._successes = 0  # at the last failure
+        self.breaker: CircuitBreaker | None = None
         # One logger for each upstream: repeated lines about one do not suppress those about others.
         self._log = logging.getLogger(f"gateway.upstreams.{upstream}")
 
@@ -142,9 +185,19 @@ class Server:
         for waiter in self.dialling:
             yield waiter.network
 
-    def join(self, *, is_only: bool) -> None:
-        """Be one of the servers of the upstream, or its only one, from now on."""
-        self.is_gone, self._is_only = False, is_only
+    @property
+    def reused(self) -> int:
+        """How many requests got a kept connection."""
+        return self.requests - self.dials
+
+    def join(self, loads: Sequence[ServerLoad], breaker: CircuitBreaker | None) -> None:
+        """Be one of the servers of the upstream, or its only one, from now on.
+
+        loads: of all its servers
+        breaker: the upstream's; it is told of failures
+        """
+        self.is_gone, self._is_only = False, len(loads) == 1
+        self._all_loads, self.breaker = loads, breaker
         self.idle_timeout = self._idle_timeout
 
     def retire(self) -> None:
@@ -166,6 +219,7 @@ class Server:
 
     def opened(self, connection: UpstreamConnection) -> None:
         self.connections.add(connection)
+        self.opened_connections += 1
 
     def closed(self, connection: UpstreamConnection) -> None:
         """Forget a connection that has been closed by either side."""
@@ -173,34 +227,65 @@ class Server:
         if connection.exchange is None and connection in self.idle:
             self.idle.remove(connection)
 
-    def answered(self) -> None:
+    def answered(self, status: int) -> None:
         """Take the server back: it has answered over a new connection."""
-        if self.load.ejected_until:
-            self.load.reinstate()
+        if self.load.ejected_until and status not in self._rules.statuses:
+            self.load.reinstate(time.monotonic())
             self._log.info("upstream %s: %s answers again", self._upstream, self.label.decode())
 
-    def erred(self) -> None:
+    def erred(self, status: int) -> None:
         """Count an answer of failure.
 
         A server that fails fast would get more and more requests otherwise.
         """
         self.load.errors += 1
+        if self.breaker is not None and status in _UNAVAILABLE:
+            self.breaker.failed()
+        if status in self._rules.statuses:
+            self._may_eject(f"answers with {status}")
+        self.errors[_STATUS] += 1
 
     # What the pool and the exchanges tell it.
 
-    def failed(self, why: str) -> None:
+    def failed(self, why: str, refusal: Refusal = UPSTREAM_REFUSED) -> None:
         """Eject the server, which has not answered, unless it is the only one.
 
         why: for the log
+        refusal: what a client gets for it
         """
-        name = self.label.decode()
-        if self._is_only or self.load.ejected_until:
+        if self.breaker is not None:
+            self.breaker.failed()
+        self._may_eject(why)
+        self.errors[refusal.reason] += 1
+
+    def _may_eject(self, why: str) -> None:
+        """Eject the server if it fails too often, and enough others are left."""
+        name, rules = self.label.decode(), self._rules
+        if (
+            self._is_only
+            or self.load.ejected_until
+            or self._failures_in_a_row() < rules.after
+            or not rules.allows_one_more(self._all_loads)
+        ):
             self._log.warning("upstream %s: %s: %s", self._upstream, name, why)
             return
-        self.load.eject(time.monotonic())
+        self._failures = 0
+        self.ejections += 1
+        self.load.eject(time.monotonic(), rules)
         self._log.warning(
             "upstream %s: %s is passed over for a while: %s", self._upstream, name, why
         )
+
+    def _failures_in_a_row(self) -> int:
+        """Count one more failure.
+
+        Requests that have ended without one show that the row has ended. So a good answer costs
+        nothing here.
+        """
+        successes = self.requests - self.load.busy - self.errors.total()
+        self._failures = 1 if successes > self._successes else self._failures + 1
+        self._successes = max(successes, self._successes)
+        return self._failures
 
     def was_stale(self, *, is_lost: bool) -> None:
         """Note that a kept connection has ended under a request.

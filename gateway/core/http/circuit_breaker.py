@@ -1,0 +1,63 @@
+"""A circuit breaker: an upstream that mostly fails is left alone for a while.
+
+Open, it refuses all requests at once. After that time it is half open: one request at a time tries
+the upstream, and the breaker closes if that one gets an answer (M. Nygard, Release It!, 2007).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class CircuitBreaker:
+    """Judges an upstream by its last requests.
+
+    percent: how many of them may fail
+    of: how many are looked at
+    open_for: how long it stays open (seconds)
+    """
+
+    percent: int
+    of: int
+    open_for: float
+    openings: int = 0
+    refused: int = 0
+    open_until: float = 0.0  # seconds on the caller's clock; 0: it is closed
+    _failed: deque[bool] = field(default_factory=deque)  # of the last requests
+    _failures: int = 0  # that belong to requests which have not ended
+
+    def allows(self, now: float) -> bool:
+        """Whether a request may go on. One that may while it is half open is a trial."""
+        if not self.open_until:
+            return True
+        if now < self.open_until:
+            self.refused += 1
+            return False
+        self.open_until = now + self.open_for  # the next trial, if this one never ends
+        return True
+
+    def failed(self) -> None:
+        """Count a failure, of a request that ends next."""
+        self._failures += 1
+
+    def ended(self, now: float) -> bool:
+        """Count a request that has ended. True if the breaker opens by it."""
+        has_failed = self._failures > 0
+        self._failures -= has_failed
+        if self.open_until:
+            if has_failed:
+                self.open_until = now + self.open_for
+            else:
+                self.open_until = 0.0
+            return False
+        self._failed.append(has_failed)
+        if len(self._failed) > self.of:
+            self._failed.popleft()
+        if len(self._failed) < self.of or sum(self._failed) * 100 < self.percent * self.of:
+            return False
+        self._failed.clear()
+        self.open_until = now + self.open_for
+        self.openings += 1
+        return True

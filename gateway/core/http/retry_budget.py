@@ -1,0 +1,45 @@
+"""A budget for retries: they may add a part to the requests, and no more.
+
+Without one, requests that are sent twice double the load of servers that are already failing
+(Finagle's `RetryBudget` and Envoy's `retry_budget` are such ones).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Requests and retries are compared over so long, as in Finagle.
+_WINDOW_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class RetryBudget:
+    """Counts retries, and compares them with the requests of about the last ten seconds.
+
+    It costs nothing where no request is sent again.
+    """
+
+    percent: int = 20  # of the requests
+    per_second: float = 10.0  # retries that are always allowed
+    retries: int = 0  # that were allowed
+    refused: int = 0
+    _began: float = 0.0  # of the window (the caller's clock)
+    _requests: int = 0  # until then
+    _spent: int = 0  # retries in the window
+
+    def take(self, requests: int, now: float) -> bool:
+        """Whether one more request may be sent again.
+
+        requests: all that have come until now
+        now: seconds on the caller's clock
+        """
+        if now - self._began > _WINDOW_SECONDS:
+            self._began, self._requests, self._spent = now, requests, 0
+        allowed = self.per_second * _WINDOW_SECONDS
+        allowed += (requests - self._requests) * self.percent / 100
+        if self._spent + 1 > allowed:
+            self.refused += 1
+            return False
+        self._spent += 1
+        self.retries += 1
+        return True

@@ -1,0 +1,115 @@
+"""Chooses the server of a request, unless the upstream is left alone."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+from typing import TYPE_CHECKING
+
+from gateway.core.http import balancing, refusals
+from gateway.core.http.refusals import Refusal
+
+if TYPE_CHECKING:
+    from gateway.relay.upstream.policy import Policy
+    from gateway.relay.upstream.server import Server, Waiter
+
+# Of more servers, two are drawn by lot and compared: the choice takes the same time for any number,
+# and the load is nearly as even (M. Mitzenmacher, The Power of Two Choices, 2001).
+_MAX_COMPARED = 8
+
+
+class Balancer:
+    """Finds servers for the requests of one upstream, by its policy."""
+
+    def __init__(self, upstream: str, policy: Policy) -> None:
+        """`upstream` is its name, for refusals and the log."""
+        self._upstream = upstream
+        self._policy = policy
+        self._turn = 0.0
+        self._random = Random()  # noqa: S311 (no secret)
+        self._log = logging.getLogger(f"gateway.upstreams.{upstream}")
+
+    def choose(self, servers: Sequence[Server], waiter: Waiter) -> Server | Refusal:
+        """The server that gets the request next, or why none does."""
+        now = time.monotonic()
+        refusal = self._left_alone(servers, waiter, now)
+        if refusal is not None:
+            return refusal
+        if waiter.tried:
+            left = [server for server in servers if server not in waiter.tried]
+            servers = left or servers
+        server = self._choose(servers, waiter, now, probes=True)
+        if server.load.ejected_until and not waiter.is_repeatable:
+            # The request would be lost if the server is still away.
+            server = self._choose(servers, waiter, now, probes=False)
+        self._turn = balancing.take_turn(server.load, self._turn, now)
+        if server.load.ejected_until:
+            # This request finds out whether the server is back. It gets a new connection, and
+            # others follow when it has been answered.
+            server.load.eject(now, self._policy.eject)
+            server.discard_idle()
+        return server
+
+    def ended(self) -> None:
+        """Tell the breaker that a request has ended."""
+        breaker = self._policy.breaker
+        if breaker is not None and breaker.ended(time.monotonic()):
+            self._log.warning(
+                "upstream %s: the circuit breaker is open for %g s: at least %d %% of the last %d "
+                "requests have failed",
+                self._upstream,
+                breaker.open_for,
+                breaker.percent,
+                breaker.of,
+            )
+
+    def _left_alone(self, servers: Sequence[Server], waiter: Waiter, now: float) -> Refusal | None:
+        """Why the upstream gets no request at all."""
+        breaker, health = self._policy.breaker, self._policy.health
+        if waiter.outage is not None:
+            return None  # it looks whether a server is back
+        waits = self._policy.try_for is not None
+        if health is not None and not waits and all(one.load.is_unhealthy for one in servers):
+            return self._refusal(refusals.UPSTREAM_DOWN, health.interval)
+        if breaker is not None and not breaker.allows(now):
+            return self._refusal(refusals.CIRCUIT_OPEN, breaker.open_until - now)
+        return None
+
+    def _refusal(self, refusal: Refusal, seconds: float) -> Refusal:
+        """The refusal, with the upstream's name, and when to ask again."""
+        return replace(
+            refusal,
+            title=refusal.title.replace("The upstream", f"The upstream {self._upstream}"),
+            fields={"Retry-After": str(max(math.ceil(seconds), 1))},
+        )
+
+    def _choose(
+        self, servers: Sequence[Server], waiter: Waiter, now: float, *, probes: bool
+    ) -> Server:
+        policy = self._policy
+        longest = policy.eject.longest
+        if policy.sticky is not None and (key := waiter.affinity(policy.sticky)):
+            since = now if probes else now - longest
+            order = balancing.preferred(key, [(one.label, one.load.weight) for one in servers])
+            ins = (index for index in order if not servers[index].load.is_out(since))
+            return servers[next(ins, order[0])]
+        if len(servers) > _MAX_COMPARED and not policy.by_turns:
+            servers = self._two_of(servers, now)
+        index = balancing.pick(
+            [server.load for server in servers],
+            self._turn,
+            now,
+            probes=probes,
+            by_turns=policy.by_turns,
+            longest=longest,
+        )
+        return servers[index]
+
+    def _two_of(self, servers: Sequence[Server], now: float) -> Sequence[Server]:
+        """Two servers by lot; all of them if both are out."""
+        two = self._random.sample(servers, 2)
+        return servers if all(server.load.is_out(now) for server in two) else two

@@ -1,0 +1,51 @@
+"""When an upstream is left alone."""
+
+import pytest
+
+from gateway.core.http.circuit_breaker import CircuitBreaker
+
+
+@pytest.fixture
+def breaker() -> CircuitBreaker:
+    return CircuitBreaker(percent=50, of=4, open_for=5.0)
+
+
+def ask(breaker: CircuitBreaker, now: float, outcomes: str) -> str:
+    """Send a request for each outcome, `+` or `-`; a refused one is `.` in what is returned."""
+    found = ""
+    for outcome in outcomes:
+        if not breaker.allows(now):
+            found += "."
+            continue
+        if outcome == "-":
+            breaker.failed()
+        breaker.ended(now)
+        found += outcome
+    return found
+
+
+def test_it_opens_when_so_many_fail(breaker: CircuitBreaker) -> None:
+    """A half of the last four; three alone are too few to judge by."""
+    assert ask(breaker, 100.0, "--") == "--"
+    assert ask(breaker, 100.0, "++-+") == "++.."
+    assert (breaker.openings, breaker.refused) == (1, 2)
+
+
+def test_it_stays_closed_while_fewer_fail(breaker: CircuitBreaker) -> None:
+    assert "." not in ask(breaker, 100.0, "+++-" * 50)
+
+
+def test_one_request_tries_whether_it_may_close(breaker: CircuitBreaker) -> None:
+    """After its time one may go on: an answer closes it, and a failure keeps it open as long."""
+    ask(breaker, 100.0, "----")
+    assert ask(breaker, 104.9, "+") == "."
+    assert ask(breaker, 105.0, "-+") == "-."
+    assert ask(breaker, 110.0, "+++") == "+++"
+
+
+def test_a_trial_that_never_ends(breaker: CircuitBreaker) -> None:
+    """Others are refused meanwhile, and after the same time the next one tries."""
+    ask(breaker, 100.0, "----")
+    assert breaker.allows(105.0)
+    assert not breaker.allows(109.9)
+    assert breaker.allows(110.0)

@@ -1,0 +1,217 @@
+"""Servers by weight and by key, health checks, ejection by choice, retry budgets, breakers."""
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.support.gateway import Gateway, gateway
+from tests.support.processes import eventually, free_port
+from tests.support.raw import Client, Upstream, Visit
+from tests.support.redis_server import RedisServer
+from tests.wire.vectors import cases
+
+_HOST = b"HTTP/1.1\r\nHost: a.example\r\n"
+
+
+class Server(Upstream):
+    """A server that says who it is, and whether it is well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.status = b"200 OK"  # of its answers
+        self.health = b"204 No Content"
+        self.checks = 0
+        self.asked = 0
+        self.clear(self._answer)
+
+    def reset(self) -> None:
+        self.status, self.health = b"200 OK", b"204 No Content"
+        self.asked = 0
+
+    def _answer(self, visit: Visit) -> None:
+        for head in visit.requests():
+            is_check = b" /healthz " in head
+            self.checks += is_check
+            self.asked += not is_check
+            if not is_check and self.status == b"closes":
+                visit.close()
+                return
+            status = self.health if is_check else self.status
+            visit.send(
+                b"HTTP/1.1 %b\r\nX-Port: %d\r\nContent-Length: 0\r\n\r\n" % (status, self.port)
+            )
+
+
+@dataclass
+class Site:
+    """A gateway before two servers, under many upstreams."""
+
+    gateway: Gateway
+    one: Server
+    other: Server
+
+    def ask(self, path: str, fields: bytes = b"", method: str = "GET") -> tuple[int, bytes]:
+        """Send a request over a connection of its own. Returns the status and the whole answer."""
+        length = b"Content-Length: 0\r\n" if method == "POST" else b""
+        with Client(self.gateway.port) as client:
+            client.send(f"{method} {path} ".encode() + _HOST + fields + length + b"\r\n")
+            status, head, body = client.answer()
+            return status, head + b"\r\n\r\n" + body
+
+    def served(self, path: str, count: int, fields: bytes = b"") -> Counter[int]:
+        """By which port so many requests were served."""
+        ports = [re.search(rb"(?i)x-port: (\d+)", self.ask(path, fields)[1]) for _ in range(count)]
+        return Counter(int(port[1]) if port else 0 for port in ports)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Iterator[Site]:
+    one, other, gone = Server(), Server(), free_port()
+    pair = [one.url, other.url]
+    check = {"path": "/healthz", "interval": "500ms", "unhealthy_after": 2, "healthy_after": 1}
+    upstreams = {
+        "weighted": {"servers": [{"url": one.url, "weight": 3}, other.url]},
+        "turns": {
+            "servers": [{"url": one.url, "weight": 3}, other.url],
+            "balance": "round_robin",
+        },
+        "sticky": {"servers": pair, "balance": {"sticky": "cookie", "name": "stay"}},
+        "address": {"servers": pair, "balance": {"sticky": "session"}},
+        "checked": {"servers": pair, "health": check},
+        "alone": {"servers": [one.url], "health": check},
+        "ejecting": {
+            "servers": pair,
+            "balance": "round_robin",
+            "eject": {"statuses": [503], "after": 3, "for": "20s"},
+        },
+        "some": {"servers": pair, "eject": {"max_percent": "40%"}},
+        "frugal": {"servers": pair, "retries": {"budget": "1%", "min_per_second": 0.1}},
+        "broken": {
+            "servers": [one.url],
+            "breaker": {"errors": "50%", "of": "4 requests", "open_for": "1s"},
+        },
+        "hurried": {"servers": [f"http://127.0.0.1:{gone}"], "try_for": "0s"},
+        "patient": {"servers": [f"http://127.0.0.1:{gone}"], "try_for": "1s"},
+    }
+    routes = [{"path": f"/{name}/*", "upstream": name, "auth": "public"} for name in upstreams]
+    with gateway(
+        tmp_path_factory.mktemp("health"), redis.url, upstreams=upstreams, routes=routes
+    ) as started:
+        yield Site(started, one, other)
+    one.stop()
+    other.stop()
+
+
+@pytest.fixture
+def site(running: Site) -> Site:
+    running.one.reset()
+    running.other.reset()
+    return running
+
+
+@cases("name", {"least busy": "weighted", "round robin": "turns"})
+def test_a_server_of_three_times_the_weight(site: Site, name: str) -> None:
+    """It gets three of four requests."""
+    assert site.served(f"/{name}/", 40) == {site.one.port: 30, site.other.port: 10}
+
+
+def test_a_cookie_keeps_a_client_at_one_server(site: Site) -> None:
+    """The gateway sets it once; it names no server, and each server has a part of the clients."""
+    firsts = set()
+    for _ in range(12):
+        status, answer = site.ask("/sticky/")
+        cookie = re.search(rb"(?i)set-cookie: (stay=[A-Za-z0-9_-]{22}); Path=/; HttpOnly; ", answer)
+        assert status == 200
+        assert cookie is not None
+        assert b"127.0.0.1" not in cookie[0]
+        stays = site.served("/sticky/", 4, b"Cookie: a=b; " + cookie[1] + b"\r\n")
+        assert len(stays) == 1
+        firsts |= set(stays)
+        assert b"%d" % next(iter(stays)) in answer, "the first request was there already"
+        again = site.ask("/sticky/", b"Cookie: " + cookie[1] + b"\r\n")[1]
+        assert b"set-cookie" not in again.lower()
+    assert firsts == {site.one.port, site.other.port}
+
+
+def test_a_client_without_a_session_stays_by_its_address(site: Site) -> None:
+    assert len(site.served("/address/", 10)) == 1
+
+
+def test_another_server_takes_over(site: Site) -> None:
+    """The sticky server is away: the other one serves all of its clients."""
+    fields = b"Cookie: stay=any-text\r\n"
+    (home,) = site.served("/sticky/", 2, fields)
+    server = site.one if home == site.one.port else site.other
+    server.status = b"closes"
+    (away,) = site.served("/sticky/", 6, fields)
+    assert away != home
+
+
+def test_an_unhealthy_server_gets_no_requests(site: Site) -> None:
+    """Until it is healthy again; nobody has to fail first."""
+    site.one.health = b"500 Internal Server Error"
+    eventually(lambda: site.served("/checked/", 4) == {site.other.port: 4})
+    site.one.health = b"204 No Content"
+    eventually(lambda: len(site.served("/checked/", 4)) == 2)
+
+
+def test_no_healthy_server(site: Site) -> None:
+    """503 at once, with the upstream's name and when to come again."""
+    assert site.ask("/alone/")[0] == 200
+    site.one.health = b"404 Not Found"
+    eventually(lambda: site.ask("/alone/")[0] == 503)
+    asked = site.one.asked
+    status, answer = site.ask("/alone/")
+    assert (status, site.one.asked) == (503, asked)
+    assert b"Retry-After: 1\r\n" in answer
+    assert b'"reason": "upstream_down"' in answer
+    assert b"upstream alone" in answer
+    site.one.health = b"200 OK"
+    eventually(lambda: site.ask("/alone/")[0] == 200)
+
+
+def test_an_answer_of_choice_ejects(site: Site) -> None:
+    """After so many in a row; they pass to the client all the same."""
+    site.one.status = b"503 Service Unavailable"
+    statuses = [site.ask("/ejecting/", method="POST")[0] for _ in range(40)]
+    assert statuses.count(503) == site.one.asked == 3
+
+
+def test_not_all_servers_may_be_ejected(site: Site) -> None:
+    """40 % of two is none, so a server that fails goes on being asked."""
+    site.one.status = b"closes"
+    statuses = [site.ask("/some/", method="POST")[0] for _ in range(12)]
+    assert statuses.count(502) == site.one.asked > 3
+
+
+def test_retries_have_a_budget(site: Site) -> None:
+    """Of a few requests, one may be sent again in ten seconds; the next failure is told."""
+    site.one.status = site.other.status = b"closes"
+    assert [site.ask("/frugal/")[0] for _ in range(4)] == [502] * 4
+    assert site.one.asked + site.other.asked == 5
+
+
+def test_a_breaker_opens_and_closes(site: Site) -> None:
+    """Open, the server is not asked; after its time, one request tries."""
+    site.one.status = b"503 Service Unavailable"
+    assert [site.ask("/broken/")[0] for _ in range(4)] == [503] * 4
+    status, answer = site.ask("/broken/")
+    assert (status, site.one.asked) == (503, 4)
+    assert b'"reason": "circuit_open"' in answer
+    assert b"upstream broken" in answer
+    assert re.search(rb"Retry-After: [12]\r\n", answer)
+    site.one.status = b"200 OK"
+    eventually(lambda: site.ask("/broken/")[0] == 200)
+    assert [site.ask("/broken/")[0] for _ in range(4)] == [200] * 4
+
+
+def test_how_long_a_restart_is_waited_for(site: Site) -> None:
+    """`try_for`, whatever `timeouts.connect` is; 0 s refuses at once."""
+    for name, least in (("hurried", 0.0), ("patient", 1.0)):
+        began = time.monotonic()
+        assert site.ask(f"/{name}/")[0] == 502
+        assert time.monotonic() - began >= least
