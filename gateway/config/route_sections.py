@@ -5,6 +5,7 @@ The relay has a rule for the options of each group (`relay/access/route.py`).
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
@@ -220,6 +221,10 @@ class RouteAction(Model):
         return self
 
 
+# What a rule of access says of its answers alone, and not of who may pass.
+_OF_ANSWERS = {"cors", "on_unauthenticated"}
+
+
 # Pydantic takes the fields from right to left.
 class RouteOptions(RouteAction, RouteAccess, RouteMatch):
     """One rule: what it matches, who may pass, where it goes."""
@@ -233,6 +238,16 @@ class RouteOptions(RouteAction, RouteAccess, RouteMatch):
     def is_answered_here(self) -> bool:
         """Whether the gateway itself answers, without an upstream."""
         return bool(self.respond or self.redirect or self.maintenance)
+
+    @property
+    def same_route(self) -> str:
+        """A digest of what it matches, who may pass and where it leads.
+
+        Tunnels outlive a reload if a rule of the new configuration has the same.
+        """
+        meant = {*RouteMatch.model_fields, *RouteAccess.model_fields, "upstream"} - _OF_ANSWERS
+        text = self.model_dump_json(include=meant)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     @property
     def begins_sessions(self) -> bool:

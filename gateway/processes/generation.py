@@ -67,6 +67,19 @@ class Generation:
             worker.link.is_ready for worker in self.workers.values()
         )
 
+    def retire(self, after: Generation) -> None:
+        """Let the workers drain: others have taken over.
+
+        Tunnels and streams outlive that, but for those of rules that are not in `after`.
+        """
+        kept = {rule.same_route for rule in after.config.routes}
+        gone = [
+            number for number, rule in enumerate(self.config.routes) if rule.same_route not in kept
+        ]
+        for worker in self.workers.values():
+            worker.link.end_routes(gone)
+        self.order(Order.RETIRE)
+
     def let_listen(self) -> None:
         """Let the workers that can serve listen."""
         for worker in self.workers.values():

@@ -182,7 +182,8 @@ class Supervisor:
         self._replacements.clear()
         self.config = generation.config
         generation.let_listen()
-        before.order(Order.RETIRE)
+        for retired in (*self._retired, before):
+            retired.retire(generation)
         before.listeners.close(kept=generation.listeners)
         self._retired.append(before)
         for oldest in self._retired[:-_MAX_RETIRED]:

@@ -139,7 +139,7 @@ async def _serve(assignment: Assignment) -> None:
         if link.is_retired or link.is_orphan:  # other workers listen on its address
             for site in list(health.sites):
                 await site.stop()
-        await relay.drain(link.ending, link.ending_tunnels)
+        await relay.drain(link)
         await relay.end(SERVICE_RESTART if link.is_retired else GOING_AWAY)
         await sessions.renewals.close()  # while their connections are open
         await health.cleanup()

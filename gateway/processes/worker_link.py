@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 _READY = b"ready\n"
 _MAX_REASON_BYTES = 2000
 _MAX_READ_BYTES = 4096
+_MAX_ORDER_BYTES = 2**17  # the numbers of 10,000 routes take half of it
 
 
 class Order(bytes, enum.Enum):
@@ -27,6 +29,7 @@ class Order(bytes, enum.Enum):
     END_RETIRED = b"e"  # too many old generations: end tunnels, and drain the rest
     END = b"q"  # end now
     REOPEN_LOGS = b"l"
+    END_ROUTES = b"g"  # end the tunnels and streams of these rules, which are no more
 
 
 @dataclass
@@ -39,8 +42,16 @@ class SupervisorEnd:
 
     def order(self, order: Order) -> None:
         """Send an order; without effect if the worker has ended."""
+        self._send(order.value)
+
+    def end_routes(self, numbers: Collection[int]) -> None:
+        """Order the end of the tunnels and streams of these rules."""
+        if numbers:
+            self._send(Order.END_ROUTES.value + json.dumps(sorted(numbers)).encode())
+
+    def _send(self, message: bytes) -> None:
         with contextlib.suppress(OSError):
-            self.sock.send(order.value)
+            self.sock.send(message)
 
     @property
     def is_ready(self) -> bool:
@@ -78,6 +89,7 @@ class WorkerEnd:
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     ending_tunnels: asyncio.Event = field(default_factory=asyncio.Event)
     ending: asyncio.Event = field(default_factory=asyncio.Event)  # at once
+    ended_routes: frozenset[int] = frozenset()  # rules whose tunnels and streams end
     is_retired: bool = False  # other workers have taken over
     is_orphan: bool = False  # the supervisor is gone
     is_ready: bool = False
@@ -99,17 +111,17 @@ class WorkerEnd:
 
         def read() -> None:
             try:
-                data = self.sock.recv(_MAX_READ_BYTES)
+                message = self.sock.recv(_MAX_ORDER_BYTES)
             except BlockingIOError:
                 return
             except OSError:
-                data = b""
-            if not data:
-                loop.remove_reader(self.sock)
-                self.is_orphan = True
-                self.drain()
-            for order in data:
-                self._obey(Order(bytes([order])), reopen_logs)
+                message = b""
+            if message:
+                self._obey(Order(message[:1]), message[1:], reopen_logs)
+                return
+            loop.remove_reader(self.sock)
+            self.is_orphan = True
+            self.drain()
 
         loop.add_reader(self.sock, read)
 
@@ -130,7 +142,7 @@ class WorkerEnd:
     def _end_after_drain(self) -> None:
         asyncio.get_running_loop().call_later(self._drain_seconds, self.ending.set)
 
-    def _obey(self, order: Order, reopen_logs: Callable[[], None]) -> None:
+    def _obey(self, order: Order, more: bytes, reopen_logs: Callable[[], None]) -> None:
         match order:
             case Order.LISTEN:
                 self.listening.set()
@@ -146,6 +158,8 @@ class WorkerEnd:
                 self.end()
             case Order.REOPEN_LOGS:
                 reopen_logs()
+            case Order.END_ROUTES:
+                self.ended_routes = frozenset(json.loads(more))
 
 
 def link() -> tuple[SupervisorEnd, WorkerEnd]:
@@ -153,7 +167,7 @@ def link() -> tuple[SupervisorEnd, WorkerEnd]:
 
     Each process closes the end of the other.
     """
-    ours, theirs = socket.socketpair()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # a message is an order
     ours.setblocking(False)  # noqa: FBT003 (the socket API's own)
     theirs.setblocking(False)  # noqa: FBT003 (the socket API's own)
     return SupervisorEnd(ours), WorkerEnd(theirs)

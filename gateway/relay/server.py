@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Protocol
 
 from gateway.core.http.addresses import BACKLOG
 from gateway.observe.access_record import RecordSink
@@ -32,6 +33,19 @@ _LAST_REQUESTS = 1.0
 
 # How long WebSocket clients have to answer a close frame, in seconds.
 _CLOSE_FRAME_SECONDS = 1.0
+
+
+class DrainOrders(Protocol):
+    """What a draining relay is told.
+
+    ending: end at once
+    ending_tunnels: end tunnels, which may last for days
+    ended_routes: the numbers of rules whose tunnels and streams end
+    """
+
+    ending: asyncio.Event
+    ending_tunnels: asyncio.Event
+    ended_routes: frozenset[int]
 
 
 class Relay:
@@ -95,20 +109,19 @@ class Relay:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 _log.error("connections are refused: %s", error.strerror)
 
-    async def drain(self, ending: asyncio.Event, ending_tunnels: asyncio.Event) -> None:
-        """Stop accepting, and wait until all clients have gone.
-
-        It ends when `ending` is set. Tunnels end when `ending_tunnels` is set, since they may last
-        for days.
-        """
+    async def drain(self, orders: DrainOrders) -> None:
+        """Stop accepting, and wait until all clients have gone, or until an order ends that."""
         self._context.draining = True
         await self._stop_listening()
         await asyncio.sleep(_DRAIN_STEP)  # accepted connections become clients in the next turn
         idle_since: dict[ClientConnection, float] = {}
+        ending = orders.ending
         while self._clients and not ending.is_set():
             idle_since = self._close_idle(idle_since)
-            if ending_tunnels.is_set():
+            if orders.ending_tunnels.is_set():
                 self._close_tunnels(websocket.SERVICE_RESTART)
+            if orders.ended_routes:
+                self._end_streams(orders.ended_routes)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(ending.wait(), _DRAIN_STEP)
 
@@ -147,6 +160,17 @@ class Relay:
                     await loop.connect_accepted_socket(self._new_client, connection)
         for server in self._servers:
             server.close()
+
+    def _end_streams(self, ended: frozenset[int]) -> None:
+        """End the tunnels and streams of these rules."""
+        for client in list(self._clients):
+            exchange = client.exchange
+            if exchange is None or exchange.forward is None or not exchange.is_endless:
+                continue
+            if exchange.forward.route.number in ended and not exchange.close_tunnel(
+                websocket.GOING_AWAY
+            ):
+                client.cut(reset=True)
 
     def _close_idle(
         self, idle_since: dict[ClientConnection, float]

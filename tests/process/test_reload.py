@@ -389,6 +389,65 @@ def test_tunnels_outlive_a_reload(relay: Gateway) -> None:
     eventually(lambda: len(relay.workers()) == 1)
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        [],
+        [{"path": "/ws/x/*", "upstream": "shop", "auth": "public", "websocket": True}],
+        [{"path": "/ws/*", "upstream": "other", "auth": "public", "websocket": True}],
+        [{"path": "/ws/*", "upstream": "shop", "auth": "required", "websocket": True}],
+        [{"path": "/ws/*", "upstream": "shop", "claims": {"role": "admin"}, "websocket": True}],
+    ],
+    ids=["no route", "another path", "another upstream", "a key is needed", "a claim is needed"],
+)
+def test_tunnels_end_with_their_route(
+    relay: Gateway, shop: Upstream, changed: list[dict[str, Any]]
+) -> None:
+    """Going away (1001). An ordinary request in flight is answered."""
+    release = threading.Event()
+
+    def serve(visit: Visit) -> None:
+        answer(visit) if b"pgrade: websocket" in visit.head() else wait_for(release, visit)
+
+    shop.clear(serve)
+    with tunnel(relay) as client, Client(relay.port) as waiting:
+        waiting.send(GET)
+        shop.wait(lambda: b"GET /public/" in shop.got)
+        change(relay, routes=changed, upstreams={**relay.config["upstreams"], "other": shop.url})
+        reloaded(relay)
+        assert close_code(client) == 1001
+        release.set()
+        assert status(waiting.rest()) == 200
+
+
+def test_event_streams_end_with_their_route(relay: Gateway, shop: Upstream) -> None:
+    """And those of the other routes do not."""
+
+    def events(visit: Visit) -> None:
+        visit.head()
+        visit.send(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n9\r\ndata: a\n\n\r\n"
+        )
+        again.wait(HANG)
+        visit.send(b"9\r\ndata: b\n\n\r\n")
+        visit.read()
+
+    again = threading.Event()
+    shop.clear(events)
+    public, _ = relay.config["routes"]
+    with Client(relay.port) as gone, Client(relay.port) as kept:
+        for client, path in ((gone, b"/ws/x"), (kept, b"/public/x")):
+            client.send(KEPT.replace(b"/public/", path))
+            client.until(b"data: a")
+        change(relay, routes=[{**public, "response_timeout": 7}])
+        reloaded(relay)
+        with pytest.raises(ConnectionError):
+            gone.until(b"never")
+        again.set()
+        kept.until(b"data: b")
+
+
 def test_many_reloads_with_tunnels(relay: Gateway) -> None:
     """Of the generations that still hold one, the oldest ends first: service restart (1012)."""
     with ExitStack() as stack:

@@ -266,6 +266,7 @@ class Route:
     at_login: bool = False  # an upstream has its login at this path
     at_logouts: tuple[BackendLogout, ...] = ()  # its upstream has these at this path
     pattern: PathPattern | None = None  # of a rule of config.yaml
+    number: int | None = None  # of that rule
     watch: TokenWatch = UNWATCHED  # for JWTs in replies
     is_endpoint: bool = False  # the gateway itself answers
     is_login: bool = False  # and answers logins

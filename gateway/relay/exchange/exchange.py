@@ -120,6 +120,12 @@ class Exchange:
         return self.state is ENDED
 
     @property
+    def is_endless(self) -> bool:
+        """Whether it may last for days: a tunnel, or a stream of events."""
+        delivery = self.delivery
+        return self.tunnel is not None or (delivery is not None and delivery.is_event_stream)
+
+    @property
     def activity(self) -> tuple[int, int]:
         """The bytes that show a live client: received from it and delivered to it."""
         return (0, 0) if self.upload is None else self.upload.activity

@@ -87,6 +87,7 @@ class RouteBuilder:
         return Route(
             name=name_of(rule),
             pattern=parse(rule.path, bare=rule.bare),
+            number=number,
             access=Access.of(rule, self._config, self.rules),
             action=replace(
                 Action.of(rule, self._config),
