@@ -147,6 +147,13 @@ class UpstreamTls(Model):
         return self
 
 
+class Queue(Model):
+    """The requests that wait for a connection of an upstream."""
+
+    size: Annotated[int, Field(ge=0)] | None = None
+    timeout: Annotated[Duration, Field(gt=0)] | None = None
+
+
 class Resolve(Shorthand):
     """How often the names of servers are looked up, and where. A time is `every`."""
 
@@ -168,6 +175,8 @@ class Upstream(Shorthand):
     host: Literal["client", "upstream"] | HostName = "client"
     paths: Literal["loose", "strict"] = "loose"
     max_connections: Annotated[int, Field(ge=1)] = 256
+    max_streams: Annotated[int, Field(ge=0)] = 1024
+    queue: Queue = Queue()
     upstream_idle: Annotated[Duration, Field(gt=0)] | None = None
     lenient: bool = False
     maintenance: MaintenanceText = None

@@ -113,6 +113,7 @@ ENGLISH = Texts(
         **dict.fromkeys(("renewal_failed", "upstream_invalid"), _AWAY),
         **dict.fromkeys(("upstream_down", "circuit_open"), _AWAY),
         **dict.fromkeys(("busy", "too_many_at_once", "over_share"), _BUSY),
+        **dict.fromkeys(("upstream_full", "streams_full"), _BUSY),
         **dict.fromkeys(("overloaded", "concurrency_limited"), _BUSY),
         "login_lost": Notice(
             "This login has expired",

@@ -115,6 +115,7 @@ KOREAN = Texts(
         **dict.fromkeys(("renewal_failed", "upstream_invalid"), _AWAY),
         **dict.fromkeys(("upstream_down", "circuit_open"), _AWAY),
         **dict.fromkeys(("busy", "too_many_at_once", "over_share"), _BUSY),
+        **dict.fromkeys(("upstream_full", "streams_full"), _BUSY),
         **dict.fromkeys(("overloaded", "concurrency_limited"), _BUSY),
         "login_lost": Notice(
             "로그인 시간이 만료되었습니다",

@@ -28,6 +28,7 @@ from gateway.relay.http1.request_reader import RequestReader
 from gateway.relay.outcomes import Answered, Refused
 from gateway.relay.upstream.connection import UpstreamConnection
 from gateway.relay.upstream.pool import Pool
+from gateway.relay.upstream.streams import StreamPlaces
 from gateway.store.issuer import Issued
 from gateway.store.sessions import Sessions
 from tests.support.redis_server import RedisServer
@@ -57,6 +58,7 @@ def rule(
         share=100,
         connect_timeout=1,
         new_connection=unused,
+        streams=StreamPlaces(1, 100, refusals.BUSY),
     )
     action = Action(body_limit=body_limit)
     return path, methods or None, Route(path, Access(Auth(auth), **access), action, pool)

@@ -62,6 +62,7 @@ class Exchange:
     close: bool = False
     has_interim: bool = False
     logs_out: bool = False
+    is_stream: bool = False
     tunnel: Any = None
     ended: bool | None = None  # with a connection that can be used again
     asked: int = 0  # how often for the body
@@ -73,6 +74,10 @@ class Exchange:
 
     def ask_for_body(self) -> None:
         self.asked += 1
+
+    def becomes_stream(self) -> bool:
+        self.is_stream = True
+        return True
 
     def fail(self, refusal: Any) -> None:
         self.refused = refusal.reason

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -18,7 +19,10 @@ from gateway.relay.upstream.connection import UpstreamConnection
 from gateway.relay.upstream.policy import Sticky
 from gateway.relay.upstream.pool import Pool
 from gateway.relay.upstream.server import Connect, Outage, Server
+from gateway.relay.upstream.streams import StreamPlaces
 from tests.support.processes import HANG, free_port
+
+FULL = refusals.upstream_full("shop", 2, None)
 
 SETTINGS = Settings(
     head=1,
@@ -108,7 +112,11 @@ def server_at(port: int, *, places: int = 2, share: int = 100) -> Server:
 
 @contextlib.asynccontextmanager
 async def pool(
-    *ports: int, places: int = 2, share: int = 100, connect_timeout: float = HANG
+    *ports: int,
+    places: int = 2,
+    share: int = 100,
+    connect_timeout: float = HANG,
+    queue_size: float = math.inf,
 ) -> AsyncIterator[Pool]:
     """An upstream of servers at these ports of loopback."""
     clock, write_batch = Clock((), 1, 0), WriteBatch(asyncio.get_running_loop())
@@ -121,6 +129,9 @@ async def pool(
         places=places,
         share=share,
         connect_timeout=connect_timeout,
+        streams=StreamPlaces(places, share, refusals.streams_full("shop", places)),
+        full=FULL,
+        queue_size=queue_size,
         new_connection=lambda server: UpstreamConnection(
             server, reader, SETTINGS, clock, write_batch
         ),
@@ -226,7 +237,7 @@ async def test_a_request_that_waits_in_vain_is_refused(port: int) -> None:
         await acquired(shop, network="b").connection()
         last = acquired(shop, network="c")
         shop.sweep(asyncio.get_running_loop().time() + 2 * HANG)
-        assert await last.refusal() is refusals.BUSY
+        assert await last.refusal() is FULL
 
 
 async def test_a_client_that_goes_leaves_the_queue(port: int) -> None:
@@ -364,3 +375,39 @@ async def test_a_stale_connection_to_a_server_that_is_gone_is_replaced_elsewhere
         await first.connection()
         assert first.server is after
         assert after.load.busy == 1
+
+
+async def test_a_stream_gives_its_place_to_a_request(port: int) -> None:
+    """It takes another place, and its connection is kept after it."""
+    async with pool(port, places=1) as shop:
+        stream, waiting = acquired(shop), acquired(shop)
+        connection = await stream.connection()
+        assert waiting.queued
+        assert shop.becomes_stream(stream, connection) is None
+        other = await waiting.connection()
+        assert (shop.streams.open, shop.servers[0].load.busy) == (1, 1)
+        shop.release_stream(connection, stream, reusable=True)
+        shop.release(other, waiting, reusable=True)
+        assert (shop.streams.open, shop.servers[0].load.busy) == (0, 0)
+        assert {*shop.servers[0].idle} == {connection, other} == shop.servers[0].connections
+
+
+async def test_a_stream_too_many_is_refused_and_a_client_has_a_share(port: int) -> None:
+    """The request keeps its place; the refusal says which limit it is."""
+    async with pool(port, places=4, share=50) as shop:
+        greedy = [acquired(shop, network="a") for _ in range(3)]
+        refused = [shop.becomes_stream(stream, await stream.connection()) for stream in greedy]
+        assert refused == [None, None, None]
+        last = acquired(shop, network="a")
+        assert shop.becomes_stream(last, await last.connection()) is refusals.OVER_SHARE
+        assert (shop.streams.refused, shop.servers[0].load.busy) == (1, 1)
+
+
+async def test_a_queue_has_a_size(port: int) -> None:
+    """One more is refused at once, in the name of the upstream and its settings."""
+    async with pool(port, places=1, queue_size=1) as shop:
+        holder, waiting, refused = (acquired(shop) for _ in range(3))
+        assert await refused.refusal() is FULL
+        assert (shop.queued, shop.queue_refusals) == (1, 1)
+        shop.release(await holder.connection(), holder, reusable=True)
+        await waiting.connection()

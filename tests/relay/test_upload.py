@@ -92,6 +92,8 @@ class Exchange:
     head: RequestHead
     client: Client = field(default_factory=Client)
     has_interim: bool = False
+    is_stream: bool = False
+    cause: str = ""
     failed: Refusal | None = None
     network: str = ""
     tunnel: Any = None

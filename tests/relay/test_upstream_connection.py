@@ -66,6 +66,9 @@ class Handler:
         holds, self._holds = self._holds, False
         return holds
 
+    def may_stream(self, response: ResponseHead) -> bool:
+        return True
+
     def respond(self, response: ResponseHead, *, with_body: bool) -> None:
         self.calls.append(("respond", response.status, with_body))
 

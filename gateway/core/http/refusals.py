@@ -258,6 +258,26 @@ CIRCUIT_OPEN = Refusal(
 BUSY = Refusal(
     503, "busy", "The gateway is at its limit.", blame="gateway", fields={"Retry-After": "1"}
 )
+
+
+def _upstream_full(reason: str, title: str) -> Refusal:
+    return Refusal(503, reason, title, blame="gateway", fields={"Retry-After": "1"})
+
+
+def upstream_full(name: str, places: int, queue: int | None) -> Refusal:
+    """No request more fits at an upstream; `queue` is how many may wait, if that is limited."""
+    title = f"upstream {name} is full: {places} of upstreams.{name}.max_connections are busy"
+    if queue is not None:
+        title += f", and upstreams.{name}.queue lets {queue} wait"
+    return _upstream_full("upstream_full", title)
+
+
+def streams_full(name: str, places: int) -> Refusal:
+    """No stream more fits at an upstream."""
+    title = f"upstream {name} is full: {places} of upstreams.{name}.max_streams are open"
+    return _upstream_full("streams_full", title)
+
+
 OVERLOADED = Refusal(
     503,
     "overloaded",

@@ -101,6 +101,11 @@ class Delivery:
         elif not head.old:
             exchange.client.write(heads.interim_head(response, head, self._forward))
 
+    def may_stream(self, response: ResponseHead) -> bool:
+        if self._forward.route.action.streams or response.is_event_stream:
+            return self._exchange.becomes_stream()
+        return True
+
     def respond(self, response: ResponseHead, *, with_body: bool) -> None:
         """Render the head. It leaves with the first bytes of the body."""
         exchange, head = self._exchange, self.head
@@ -211,6 +216,8 @@ class Delivery:
         if client.buffer:
             # A client that does not wait for the 101 may mean something else (wire-rules.md#E9).
             exchange.fail(refusals.MALFORMED)
+            return
+        if not exchange.becomes_stream():
             return
         self._response = response
         exchange.begin_answer(response.status, close=True)

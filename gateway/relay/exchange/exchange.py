@@ -66,6 +66,7 @@ class Exchange:
     """
 
     tunnel: Tunnel | None = None  # once the protocol has been switched
+    is_stream = False  # it holds the place of a stream, and none of a request
     logs_out = False  # its session ends with it
     has_interim = False  # the upstream has answered with a 1xx
     has_sought_token = False  # for one that the upstream refused
@@ -245,6 +246,18 @@ class Exchange:
         if upload is not None and upload.expectation is not None:
             upload.expectation.cancel()
 
+    def becomes_stream(self) -> bool:
+        """Take a place among the streams, and give back those of a request."""
+        assert self.upload is not None
+        refusal = self.upload.becomes_stream()
+        if refusal is not None:
+            self.cause = refusal.title
+            self.fail(refusal)
+            return False
+        self.is_stream = True
+        self._leave_load()
+        return True
+
     def _answer(self, answered: Answered) -> None:
         """Answer without the upstream."""
         if self.state is ENDED:
@@ -360,10 +373,8 @@ class Exchange:
         if self.state is ENDED:
             return
         self.state = ENDED
-        load = self.context.load
-        load.requests -= 1
-        if load.shares.counts:
-            load.shares.give_back(self.network, load.requests)
+        if not self.is_stream:
+            self._leave_load()
         if self.permits:
             concurrency.give_back(self.permits)
         if self.tunnel is not None:
@@ -373,6 +384,13 @@ class Exchange:
         if upload is not None:
             upload.give_back(reusable=reusable)
         self.client.exchange_ended(close=self.close)
+
+    def _leave_load(self) -> None:
+        """Give back its place among the requests in flight."""
+        load = self.context.load
+        load.requests -= 1
+        if load.shares.counts:
+            load.shares.give_back(self.network, load.requests)
 
     def _end_tunnel(self, tunnel: Tunnel) -> None:
         tunnel.end()

@@ -31,6 +31,8 @@ class ExchangeSide(Protocol):
     has_interim: bool  # the upstream has answered with a 1xx
     has_sought_token: bool  # for one that the upstream refused
     tunnel: Tunnel | None  # once the protocol has been switched
+    cause: str  # what the upstream did wrong, or the setting by which the gateway refused
+    is_stream: bool  # it holds the place of a stream, and none of a request
     suspended: eager.Suspended[Any] | None  # a question to the store
 
     @property
@@ -46,6 +48,12 @@ class ExchangeSide(Protocol):
 
     def begin_answer(self, status: int, *, close: bool) -> None:
         """Set the status, and whether the connection ends with the answer."""
+
+    def becomes_stream(self) -> bool:
+        """Take a place among the streams, and give back those of a request.
+
+        False if there is none: then the exchange has ended.
+        """
 
     def send_again(self, forward: Forward) -> None:
         """Send the request once more, with another token."""

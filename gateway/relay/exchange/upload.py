@@ -140,6 +140,7 @@ class Upload:
         self.acquire()
 
     def fail(self, refusal: Refusal) -> None:
+        self._exchange.cause = refusal.title
         self._exchange.fail(refusal)
 
     def unreached(self, refusal: Refusal, server: Server, cause: str) -> None:
@@ -207,6 +208,11 @@ class Upload:
             upstream.await_answer()
         else:
             client.await_body(len(data), self._forward.route.action.request_body_idle)
+
+    def becomes_stream(self) -> Refusal | None:
+        """Hold the place of a stream from now on. The refusal if there is none."""
+        assert self.upstream is not None
+        return self._pool.becomes_stream(self, self.upstream)
 
     def ask_for_body(self) -> None:
         """Ask the client for the body, if it waits for that."""
@@ -277,6 +283,9 @@ class Upload:
             self.expectation.cancel()
         if upstream is not None:
             self.upstream = None
-            self._pool.release(upstream, self, reusable=reusable and not self.uploading)
+            release = self._pool.release
+            if self._exchange.is_stream:
+                release = self._pool.release_stream
+            release(upstream, self, reusable=reusable and not self.uploading)
         elif self.queued:
             self._pool.leave(self)

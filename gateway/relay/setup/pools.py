@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.config.login_places import key_cookies
+from gateway.core.http import refusals
+from gateway.core.http.refusals import Refusal
 from gateway.outbound.names import look_up_with
 from gateway.outbound.upstream_tls import UpstreamContext
 from gateway.relay.http1.response_head import ResponseReader
@@ -21,9 +24,10 @@ from gateway.relay.upstream.names import NamedServers
 from gateway.relay.upstream.policy import Policy
 from gateway.relay.upstream.pool import Pool
 from gateway.relay.upstream.server import Connect, Server
+from gateway.relay.upstream.streams import StreamPlaces
 
 if TYPE_CHECKING:
-    from gateway.config.model import Config, Resolve, Upstream
+    from gateway.config.model import Config, Queue, Resolve, Upstream
     from gateway.core.http.addresses import ServerUrl
 
 
@@ -51,7 +55,8 @@ class PoolBuilder:
         Its answers may set the cookies with keys.
         """
         reader = ResponseReader(own_cookies=())
-        pool = self._pool("gateway", [("gateway", connect, 1)], b"", reader)
+        streams = StreamPlaces(256, self._config.limits.per_address, refusals.BUSY)
+        pool = self._pool("gateway", [("gateway", connect, 1)], b"", reader, streams=streams)
         self.pools.append(pool)
         return pool
 
@@ -65,6 +70,13 @@ class PoolBuilder:
             places=upstream.max_connections,
             idle_timeout=upstream.upstream_idle,
             policy=policy_of(upstream),
+            queue=upstream.queue,
+            streams=StreamPlaces(
+                upstream.max_streams,
+                self._config.limits.per_address,
+                refusals.streams_full(name, upstream.max_streams),
+            ),
+            full=refusals.upstream_full(name, upstream.max_connections, upstream.queue.size),
         )
         if upstream.resolve is not None:
             self._keep_resolved(name, upstream, upstream.resolve, context, pool)
@@ -123,7 +135,10 @@ class PoolBuilder:
         *,
         places: int = 256,
         idle_timeout: float | None = None,
+        streams: StreamPlaces,
         policy: Policy | None = None,
+        queue: Queue | None = None,
+        full: Refusal = refusals.BUSY,
     ) -> Pool:
         """`servers` are the names of the servers, each with what connects to it and its weight."""
         policy = policy or Policy()
@@ -147,6 +162,10 @@ class PoolBuilder:
             share=limits.per_address,
             connect_timeout=timeouts.connect,
             policy=policy,
+            streams=streams,
+            full=full,
+            queue_size=math.inf if queue is None or queue.size is None else queue.size,
+            queue_timeout=None if queue is None else queue.timeout,
             new_connection=lambda server: UpstreamConnection(
                 server, reader, self._settings, self._clock, self._write_batch
             ),

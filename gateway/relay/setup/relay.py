@@ -163,7 +163,7 @@ def _load(config: Config, clients: set[ClientConnection]) -> Load:
     limits = config.limits
 
     def holders() -> Iterable[str]:
-        return (exchange.network for exchange in _in_flight(clients))
+        return (exchange.network for exchange in _in_flight(clients) if not exchange.is_stream)
 
     shares = Shares(limits.requests, limits.per_address, holders, always=_ALWAYS)
     shedding = None if limits.shed is None else Shedding(limits.shed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from gateway.relay.upstream.health import HealthChecks
 from gateway.relay.upstream.policy import Policy
 from gateway.relay.upstream.queues import Queues
 from gateway.relay.upstream.server import Outage, Server, Waiter
+from gateway.relay.upstream.streams import StreamPlaces
 
 if TYPE_CHECKING:
     from gateway.relay.upstream.connection import UpstreamConnection
@@ -50,7 +52,11 @@ class Pool:
         share: int,
         connect_timeout: float,
         new_connection: Callable[[Server], UpstreamConnection],
+        streams: StreamPlaces,
         policy: Policy | None = None,
+        full: Refusal = refusals.BUSY,
+        queue_size: float = math.inf,
+        queue_timeout: float | None = None,
     ) -> None:
         """The servers, and how they are reached.
 
@@ -58,8 +64,12 @@ class Pool:
         host: the upstream's own Host value
         places: how many requests each server gets at the same time
         share: how many of those that wait for a restart may be one client's (percent; see `Shares`)
-        connect_timeout: for opening a connection, or waiting for one (seconds)
+        connect_timeout: for opening a connection (seconds)
         policy: how the servers share the requests, and what is done about failures
+        streams: the places of event streams and tunnels
+        full: the refusal of a request that gets no place
+        queue_size: how many requests may wait for a place
+        queue_timeout: for how long (seconds); `connect_timeout` by default
         """
         self.host = host
         self.policy = policy = policy or Policy()
@@ -69,6 +79,11 @@ class Pool:
         self._places = places
         self._share = share
         self._connect_timeout = connect_timeout
+        self.streams = streams
+        self.queue_refusals = 0  # requests that got no place, so far
+        self._full = full
+        self._queue_size = queue_size
+        self._queue_timeout = queue_timeout or connect_timeout
         self._new_connection = new_connection
         self._try_for = connect_timeout if policy.try_for is None else policy.try_for
         self._queues = Queues()
@@ -99,7 +114,7 @@ class Pool:
         if busy < shares.crowded or shares.allows(waiter.network, busy):
             self._place(waiter, server)
         else:
-            self._wait(waiter)
+            self._queue(waiter)
 
     def leave(self, waiter: Waiter) -> None:
         """Take a waiter out of its queue."""
@@ -133,6 +148,39 @@ class Pool:
             connection.abort()
         if self._queues.by_client and (waiting := self._next_waiting(server)) is not None:
             self._place(waiting, server)
+
+    def becomes_stream(self, waiter: Waiter, connection: UpstreamConnection) -> Refusal | None:
+        """Give the place of a request back: its answer is a stream, which takes another place.
+
+        The refusal if there is none.
+        """
+        server = waiter.server
+        assert server is not None
+        refusal = self.streams.take(waiter)
+        if refusal is None:
+            server.connections.discard(connection)  # it holds no place there
+            self._free(waiter, server)
+        return refusal
+
+    def release_stream(
+        self, connection: UpstreamConnection, waiter: Waiter, *, reusable: bool
+    ) -> None:
+        """Take back a connection after a stream."""
+        server = waiter.server
+        assert server is not None
+        self.streams.give_back(waiter)
+        if connection.usable:
+            server.connections.add(connection)
+        # In its last moment it counts as a request, whose place is free then.
+        server.load.busy += 1
+        if server.shares.counts:
+            server.shares.take(waiter.network)
+        self.release(connection, waiter, reusable=reusable)
+
+    @property
+    def queued(self) -> int:
+        """How many requests wait now."""
+        return self._queues.size
 
     def change_servers(self, servers: Iterable[Server]) -> None:
         """Have other servers from now on, at least one. One that stays is the same object.
@@ -333,10 +381,31 @@ class Pool:
         while (waiter := self._next_waiting(server)) is not None:
             self._place(waiter, server)
 
+    def _queue(self, waiter: Waiter) -> None:
+        """Have the waiter wait for a place, or refuse it: too many wait."""
+        size, queues, share = self._queue_size, self._queues, self._share
+        if (
+            waiter.outage is not None
+            or size == math.inf
+            or queues.have_room(waiter, places=int(size), share=share)
+        ):
+            self._wait(waiter)
+        else:
+            self.queue_refusals += 1
+            waiter.fail(self._full if queues.size >= size else refusals.OVER_SHARE)
+
     def _wait(self, waiter: Waiter) -> None:
         outage = waiter.outage
-        until = time.monotonic() + self._connect_timeout if outage is None else outage.until
+        until = time.monotonic() + self._queue_timeout if outage is None else outage.until
         self._queues.add(waiter, until)
+
+    def _free(self, waiter: Waiter, server: Server) -> None:
+        """Give a place to the next waiter, or have it free."""
+        server.load.busy -= 1
+        if server.shares.counts:
+            server.shares.give_back(waiter.network, server.load.busy)
+        if self._queues.by_client and (waiting := self._next_waiting(server)) is not None:
+            self._place(waiting, server)
 
     def _give_up(self, waiter: Waiter, server: Server) -> None:
         """Give back a place in which no connection could be opened."""
@@ -365,5 +434,6 @@ class Pool:
         if (outage := waiter.outage) is not None:
             waiter.unreached(refusals.UPSTREAM_REFUSED, outage.server, outage.cause)
             return
+        self.queue_refusals += 1
         is_full = all(server.load.busy >= self._places for server in self.servers)
-        waiter.fail(refusals.BUSY if is_full else refusals.OVER_SHARE)
+        waiter.fail(self._full if is_full else refusals.OVER_SHARE)

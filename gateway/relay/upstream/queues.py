@@ -62,8 +62,12 @@ class Queues:
 
         share: how many of the places one client may hold (percent; see `Shares`)
         """
-        waiting = sum(map(len, self.by_client.values()))
-        return Shares(places, share, self._clients).allows(waiter.network, waiting)
+        return Shares(places, share, self._clients).allows(waiter.network, self.size)
+
+    @property
+    def size(self) -> int:
+        """How many waiters there are."""
+        return sum(map(len, self.by_client.values()))
 
     def _clients(self) -> Iterator[str]:
         """The clients, once for each of their waiters."""

@@ -53,11 +53,15 @@ class ResponseBody:
         if with_body and head.chunked:
             self._ending, self._chunks = CHUNKED, ChunkedBody()
             pieces = self._chunks.feed(data)  # before the head leaves, so that a bad chunk is a 502
+            if not self._chunks.done and not handler.may_stream(head):
+                return
             handler.respond(head, with_body=True)
             self._deliver_chunks(handler, self._chunks, pieces)
             return
         if with_body and head.length is None:
             self._ending = CLOSE
+            if not handler.may_stream(head):
+                return
         else:
             self._ending, self._left = LENGTH, (head.length or 0) if with_body else 0
         handler.respond(head, with_body=with_body)

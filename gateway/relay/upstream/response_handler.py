@@ -31,6 +31,12 @@ class ResponseHandler(Protocol):
     def withholds(self, response: ResponseHead) -> bool:
         """Whether the answer is held back for now; `release_answer` lets it go."""
 
+    def may_stream(self, response: ResponseHead) -> bool:
+        """Whether an answer may go on whose body has no length, and is not whole.
+
+        A stream needs a place of its own. If there is none, the exchange has ended.
+        """
+
     def respond(self, response: ResponseHead, *, with_body: bool) -> None:
         """The answer has begun.
 
