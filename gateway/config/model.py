@@ -19,8 +19,10 @@ from pydantic import (
     model_validator,
 )
 
+from gateway.config import content_codings
 from gateway.config.answer_sections import MaintenanceText
 from gateway.config.base import Model, Shorthand
+from gateway.config.content_codings import Codings, MediaTypes
 from gateway.config.cores import usable_cores
 from gateway.config.limit_sections import LimitList, LimitName, RateLimit
 from gateway.config.login_sections import Guessing
@@ -374,6 +376,9 @@ class Config(Model):
     whoami: Whoami | None = None
     pages: Pages = Pages()
     routes: tuple[RouteOptions, ...]
+    compress: Codings = ()
+    compress_min: Size = 1024
+    compress_types: MediaTypes = content_codings.TYPES
     require_from: RequireFrom = RequireFrom()
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from gateway.config.answer_sections import MaintenanceText, Redirect, Respond
 from gateway.config.base import Model, Shorthand
+from gateway.config.content_codings import Codings, MediaTypes
 from gateway.config.limit_sections import Concurrency, LimitList
 from gateway.config.require_sections import Require, RequiredClaim
 from gateway.config.units import Duration, Size
@@ -165,6 +166,9 @@ class RouteAction(Model):
     body_size: Size | None = None
     limits: LimitList = ()
     concurrency: Annotated[tuple[Concurrency, ...], OneOrMany()] = ()
+    compress: Codings | None = None
+    compress_min: Size | None = None
+    compress_types: MediaTypes | None = None
     captures: CapturedPlace = None
     login: ExactPath | None = None
     ends: Literal["others", "all"] | None = None

@@ -74,6 +74,7 @@ def warnings(config: Config, document: Document) -> list[Problem]:
             *_trust(config, document),
             *_tokens_in_queries(config, document),
             *_keys_in_queries(config, document),
+            *_compressed_secrets(config, document),
             *realm_warnings(config, document),
             *limit_warnings(config, document),
         ]
@@ -329,6 +330,22 @@ def _keys_in_queries(config: Config, document: Document) -> Iterator[Problem]:
                 "lets keys stand in URLs, which browsers keep and proxies in front may log; "
                 "a cookie is better where the client can send one",
             )
+
+
+def _compressed_secrets(config: Config, document: Document) -> Iterator[Problem]:
+    """Routes that compress what a browser gets for its cookie."""
+    for at, route in enumerate(config.routes):
+        codings = config.compress if route.compress is None else route.compress
+        if codings and route.auth != "public" and _may_set_cookies(config):
+            where: Where = ("compress",) if route.compress is None else ("routes", at, "compress")
+            yield document.problem(
+                where,
+                "compresses responses to requests with cookies: if one repeats text of the request "
+                "beside a secret, another site can guess that by the size (BREACH); compress "
+                "public routes",
+            )
+            if route.compress is None:
+                break
 
 
 def _in_query(where: Where, config: Config, document: Document) -> Problem:

@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.config import content_codings
 from gateway.config.load import load
 from gateway.config.logins.backend import BackendSection
 from gateway.config.problems import ConfigError
@@ -456,3 +457,29 @@ def test_what_is_no_rule(tmp_path: Path, rules: str, complaint: str) -> None:
     [problem] = problems(tmp_path, text)
     assert problem.startswith("config.yaml:4:")
     assert complaint in problem
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ("compress: deflate", "must be true, false, or some of zstd, br, gzip"),
+        ("compress: [gzip, gzip]", "names a coding twice"),
+        ("compress: {gzip: 1}", "must be true, false, or some of"),
+        ("compress_min: -1", "compress_min"),
+        ("compress_types: text", "is a media type"),
+    ],
+)
+def test_what_cannot_be_compressed(tmp_path: Path, options: str, complaint: str) -> None:
+    text = f"routes: [{{path: /a, upstream: shop, {options}}}]"
+    text = MINIMAL.replace("routes: [{path: /*, upstream: shop}]", text)
+    [problem] = problems(tmp_path, text)
+    assert complaint in problem
+
+
+def test_a_coding_without_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A coding that is named has to be there; `true` means what is there."""
+    monkeypatch.setitem(content_codings.LIBRARIES, "zstd", "no_such_library")
+    [problem] = problems(tmp_path, MINIMAL + "compress: [zstd, gzip]\n")
+    assert "zstd needs a library that is not installed: pip install no_such_library" in problem
+    assert load(write(tmp_path, MINIMAL + "compress: true\n")).compress == ("br", "gzip")
+    assert load(write(tmp_path, MINIMAL + "compress: false\n")).compress == ()

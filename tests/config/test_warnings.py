@@ -354,3 +354,24 @@ def test_logins_whose_sessions_end_earlier_than_they_say(
     got = [re.sub(r"^\S+ ", "", line) for line in warned(tmp_path, login=section)]
     assert len(got) == len(expected)
     assert all(wanted in line for line, wanted in zip(got, expected, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"compress": True}, "compress: compresses responses to requests with cookies"),
+        ({"route": {"compress": "gzip"}}, "routes[0].compress: compresses"),
+        ({"compress": True, "route": {"auth": "public"}}, None),
+        ({"compress": True, "route": {"compress": False}}, None),
+        ({"compress": True, "keys": {"carrier": "reply"}}, None),
+    ],
+)
+def test_compressed_answers_for_cookies(
+    tmp_path: Path, changes: dict[str, Any], expected: str | None
+) -> None:
+    """BREACH: the size tells of a secret beside text that another site chooses."""
+    sections = {"login": {"kind": "backend", "path": "/login", "upstream": "api"}, **changes}
+    sections["routes"] = [{"path": "/*", "upstream": "api", **sections.pop("route", {})}]
+    found = [said for said in warned(tmp_path, **sections) if "BREACH" in said]
+    assert len(found) == (expected is not None)
+    assert expected is None or expected in found[0]

@@ -92,6 +92,8 @@ def answer_to(method: bytes = b"GET", *, minor: bytes = b"1") -> tuple[Delivery,
     route = SimpleNamespace(
         access=SimpleNamespace(cors=None),
         action=SimpleNamespace(
+            compression=None,
+            links=None,
             varies=(),
             upgrades={b"websocket"},
             send_token=None,

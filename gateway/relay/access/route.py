@@ -26,6 +26,7 @@ from gateway.relay.access.requirements import Requirements
 from gateway.relay.access.route_answers import RouteAnswer
 from gateway.relay.access.route_tokens import RouteTokens
 from gateway.relay.access.token_watch import UNWATCHED, TokenWatch
+from gateway.relay.compression.compression import Compression
 from gateway.relay.http1.request_head import SAFE_METHODS, RequestHead
 from gateway.relay.loop.settings import AnswerTimeouts
 from gateway.relay.outcomes import Refused
@@ -158,6 +159,7 @@ class Action:
     varies: tuple[bytes, ...] = ()  # answers differ by the key in one of these fields
     timeouts: AnswerTimeouts = field(default_factory=AnswerTimeouts)
     request_body_idle: float = 30.0  # seconds without a piece of a request's body
+    compression: Compression | None = None  # of its answers; None: they stay as they are
     streams: bool = False  # its answers are event streams, whatever their type
     body_limit: int = 2**63  # bytes
     limits: RouteLimits | None = None  # how many requests a client may send
@@ -184,6 +186,13 @@ class Action:
                 options.request_body_idle or options.body_idle or timeouts.body_idle
             ),
             streams=options.stream,
+            # A stream would hold an encoder for as long as it lasts, and a key is not compressed
+            # beside what others choose (BREACH).
+            compression=(
+                None
+                if options.stream or options.captures is not None or options.ends is not None
+                else Compression.of(options, config)
+            ),
             body_limit=(
                 config.limits.body_size if options.body_size is None else options.body_size
             ),
@@ -235,6 +244,7 @@ class Action:
             keeps_no_pages=any(other.keeps_no_pages for other in others),
             extends_session=all(other.extends_session for other in others),
             body_limit=min(other.body_limit for other in others),
+            compression=(self.compression if all(other.compression for other in others) else None),
             limits=limits_of_all([other.limits for other in others]),
             concurrency=tuple(dict.fromkeys(one for other in others for one in other.concurrency)),
         )

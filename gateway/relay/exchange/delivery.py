@@ -16,6 +16,7 @@ from gateway.relay.access.decision import Forward
 from gateway.relay.access.token_watch import Inspection, TokenFound, TokenWatch
 from gateway.relay.answers import framing, heads
 from gateway.relay.answers.framing import CHUNKED, CLOSE, DROPPED, LENGTH
+from gateway.relay.compression.encoders import Encoder
 from gateway.relay.exchange.exchange_side import ExchangeSide
 from gateway.relay.exchange.held_answer import HeldAnswer
 from gateway.relay.exchange.tunnel import Tunnel
@@ -34,6 +35,7 @@ class Delivery:
 
     # Without a dict, for the reason that `Exchange` gives.
     __slots__ = (
+        "_encoder",
         "_exchange",
         "_forward",
         "_framing",
@@ -65,6 +67,7 @@ class Delivery:
         self._head = b""  # as the client gets it, until it is written
         self._framing = LENGTH
         self._inspection: Inspection | None = None  # for tokens in the body
+        self._encoder: Encoder | None = None  # of the body
 
     @property
     def network(self) -> str:
@@ -111,10 +114,13 @@ class Delivery:
         exchange, head = self._exchange, self.head
         self._response = response
         self.upstream_duration = time.monotonic() - self._sent
-        self._framing, line = framing.choose(response, with_body=with_body, old=head.old)
+        shown, compression = response, self._forward.route.action.compression
+        if compression is not None:
+            shown, self._encoder = compression.begin(response, head, with_body=with_body)
+        self._framing, line = framing.choose(shown, with_body=with_body, old=head.old)
         exchange.begin_answer(response.status, close=self._framing is CLOSE)
         self._head = heads.final_head(
-            response,
+            shown,
             head,
             self._forward,
             request_id=exchange.request_id,
@@ -132,6 +138,8 @@ class Delivery:
             if going is None:
                 return
             pieces = going
+        if self._encoder is not None:
+            pieces = self._encoded(self._encoder, pieces)
         out = [self._head] if self._head else []
         self._head = b""
         if self._framing is not DROPPED:
@@ -146,6 +154,8 @@ class Delivery:
         exchange = self._exchange
         if self._inspection is not None:
             self._release()
+        if self._encoder is not None:
+            self._finish_encoding(self._encoder)
         if self._framing is CHUNKED:
             may_trail = exchange.context.may_trail if self.head.trailers else None
             secret = heads.hidden_token(self._forward)
@@ -167,6 +177,20 @@ class Delivery:
         It is while another token is sought, or while the session ends by it.
         """
         return HeldAnswer(self._exchange, self._forward, self._upstream).has_to_wait(response)
+
+    # An answer that is compressed.
+
+    def _encoded(self, encoder: Encoder, pieces: list[bytes]) -> list[bytes]:
+        """The encoded pieces. Of a body without a length, a client can read all that came."""
+        assert self._response is not None
+        encoded = [encoder.encode(piece) for piece in pieces]
+        if pieces and self._response.length is None:
+            encoded.append(encoder.flush())
+        return [piece for piece in encoded if piece]
+
+    def _finish_encoding(self, encoder: Encoder) -> None:
+        self._encoder = None
+        self.deliver([encoder.finish()])
 
     # An answer that is looked at for tokens.
 
@@ -200,7 +224,7 @@ class Delivery:
         Nothing more of it leaves.
         """
         self._exchange.fail(refusals.TOKEN_IN_REPLY)
-        self._inspection, self._framing, self._head = None, DROPPED, b""
+        self._inspection, self._encoder, self._framing, self._head = None, None, DROPPED, b""
 
     # An answer that opens a tunnel.
 

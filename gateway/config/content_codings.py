@@ -1,0 +1,67 @@
+"""The settings `compress`: content codings that are installed, and media types."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from gateway.config.values import OneOrMany
+
+# By coding, the preferred one first: its library; None for the standard library.
+LIBRARIES = {"zstd": "zstandard", "br": "brotli", "gzip": None}
+
+# What compresses well. Pictures, films and archives are compressed already.
+TYPES = (
+    "text/*",
+    "application/atom+xml",
+    "application/geo+json",
+    "application/graphql-response+json",
+    "application/javascript",
+    "application/json",
+    "application/ld+json",
+    "application/manifest+json",
+    "application/problem+json",
+    "application/rss+xml",
+    "application/vnd.api+json",
+    "application/wasm",
+    "application/xhtml+xml",
+    "application/xml",
+    "image/svg+xml",
+)
+
+
+def _installed(coding: str) -> bool:
+    library = LIBRARIES[coding]
+    return library is None or find_spec(library) is not None
+
+
+def _codings(value: Any) -> Any:
+    """`true` is each coding that is installed."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return tuple(filter(_installed, LIBRARIES)) if value else ()
+    listed = value if isinstance(value, list | tuple) else [value]
+    for coding in listed:
+        if not isinstance(coding, str) or coding not in LIBRARIES:
+            raise ValueError(f"must be true, false, or some of {', '.join(LIBRARIES)}")
+        if not _installed(coding):
+            raise ValueError(
+                f"{coding} needs a library that is not installed: pip install {LIBRARIES[coding]}"
+            )
+    if len(set(listed)) < len(listed):
+        raise ValueError("names a coding twice")
+    return tuple(listed)
+
+
+_NAMES = {"enum": list(LIBRARIES)}
+Codings = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_codings),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, _NAMES, {"type": "array", "items": _NAMES}]}),
+]
+MediaTypes = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[a-z0-9.+-]+/(?:\*|[a-z0-9.+-]+)$")], ...], OneOrMany()
+]

@@ -1,0 +1,1 @@
+"""Compresses answers for the clients that take it."""

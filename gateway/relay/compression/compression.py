@@ -1,0 +1,125 @@
+"""Compresses answers on their way to clients, where a route asks for it."""
+
+from __future__ import annotations
+
+import copy
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.core.http import content_codings
+from gateway.relay.compression.encoders import Encoder, encoder_of
+from gateway.relay.http1.request_head import RequestHead
+from gateway.relay.http1.response_head import ResponseHead
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config
+    from gateway.config.route_sections import RouteAction
+
+_VARY = b"Vary: Accept-Encoding\r\n"
+_ALSO_VARIES = re.compile(rb"[:,]\s*(?:\*|accept-encoding)\s*[,\r]", re.IGNORECASE)
+
+# An answer that is a part, or has been encoded, or whose bytes are vouched for, stays as it is
+# (RFC 9110 §15.3.7, §8.4, RFC 9530); and so does one that must not change (RFC 9111 §5.2.2.6).
+_KEPT = re.compile(
+    rb"^(?:content-range|content-encoding|content-digest|repr-digest|digest|content-md5):"
+    rb"|^cache-control:.*no-transform",
+    re.MULTILINE | re.IGNORECASE,
+)
+_TYPE = re.compile(rb"^content-type:[ \t]*([^ \t;\r]+)", re.MULTILINE | re.IGNORECASE)
+_STRONG_TAG = re.compile(rb"(?i:etag):[ \t]*\"")
+_RANGES = b"accept-ranges:"
+
+# Statuses whose answers have no body, or a part of one.
+_BODILESS = frozenset({204, 205, 304})
+_NOT_MODIFIED, _PARTIAL = 304, 206
+
+
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """How the answers of a route are compressed.
+
+    codings: the first one is preferred
+    min_bytes: a shorter body stays as it is
+    types: media types; `text/*` is all of text
+    """
+
+    codings: tuple[str, ...]
+    min_bytes: int
+    types: frozenset[bytes]
+
+    @classmethod
+    def of(cls, options: RouteAction, config: Config) -> Compression | None:
+        """The compression of a route; None without any."""
+        codings = config.compress if options.compress is None else options.compress
+        if not codings:
+            return None
+        least = config.compress_min if options.compress_min is None else options.compress_min
+        types = config.compress_types if options.compress_types is None else options.compress_types
+        return cls(tuple(codings), least, frozenset(kind.encode() for kind in types))
+
+    def begin(
+        self, response: ResponseHead, request: RequestHead, *, with_body: bool
+    ) -> tuple[ResponseHead, Encoder | None]:
+        """The head that the client gets, and what encodes the body, if it is encoded.
+
+        An answer that could be encoded varies by what clients take, encoded or not
+        (RFC 9110 §12.5.5).
+
+        with_body: whether a body follows
+        """
+        if response.status == _NOT_MODIFIED:
+            return _varying(response), None
+        if not self._fits(response):
+            return response, None
+        shown = _varying(response)
+        coding = None
+        if with_body and not request.old:
+            coding = content_codings.chosen(request.passed_list(b"accept-encoding"), self.codings)
+        encoder = None if coding is None else encoder_of(coding)
+        if coding is None or encoder is None:
+            return shown, None
+        return _encoded(shown, coding), encoder
+
+    def _fits(self, response: ResponseHead) -> bool:
+        """Whether the answer may be encoded for clients that take it."""
+        status, length = response.status, response.length
+        if status in _BODILESS or status == _PARTIAL or response.is_event_stream:
+            return False
+        if length is not None and length < self.min_bytes:
+            return False
+        lines = b"".join(response.passed)
+        found = _TYPE.search(lines)
+        if found is None or _KEPT.search(lines) is not None:
+            return False
+        kind = found[1].lower()
+        return kind in self.types or kind.partition(b"/")[0] + b"/*" in self.types
+
+
+def _varying(response: ResponseHead) -> ResponseHead:
+    if any(_ALSO_VARIES.search(line) for line in response.vary):
+        return response
+    shown = copy.copy(response)
+    shown.passed, shown.vary = [*response.passed, _VARY], (*response.vary, _VARY)
+    return shown
+
+
+def _encoded(response: ResponseHead, coding: str) -> ResponseHead:
+    """The head of the encoded answer.
+
+    Its bytes are others, so its tag is weak (RFC 9110 §8.8.1), and its ranges are not served.
+    """
+    shown = copy.copy(response)
+    shown.length = None
+    shown.passed = [
+        _weak(line) for line in response.passed if line[: len(_RANGES)].lower() != _RANGES
+    ]
+    shown.passed.append(b"Content-Encoding: %b\r\n" % coding.encode())
+    return shown
+
+
+def _weak(line: bytes) -> bytes:
+    if _STRONG_TAG.match(line) is None:
+        return line
+    name, _, tag = line.partition(b":")
+    return b"%b: W/%b" % (name, tag.lstrip(b" \t"))
