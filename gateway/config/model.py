@@ -53,6 +53,7 @@ from gateway.config.values import (
     OneOrMany,
     Scheme,
     SecretText,
+    ShapedPath,
     SiteOrigin,
     SocketMode,
     TlsName,
@@ -383,7 +384,7 @@ class Config(Model):
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     rate_limits: dict[LimitName, RateLimit] = {}
-    endpoint_limits: dict[ExactPath, LimitList] = {}
+    endpoint_limits: dict[ShapedPath, LimitList] = {}
     trusted_proxies: Networks = ()
     verify: ForwardAuth | None = None
     identity: dict[FieldName, IdentityField] = {"X-User-Id": IdentityField(claim="sub")}

@@ -32,7 +32,7 @@ class AccessRecord(NamedTuple):
     session_id: bytes
     request_id: bytes
     reason: str  # why it ended otherwise than by an answer
-    cause: str  # what the server did wrong, if that is the reason
+    cause: str  # what the server did wrong, or the setting that has refused; else ""
 
 
 class RecordSink(Protocol):

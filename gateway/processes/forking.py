@@ -107,6 +107,8 @@ class Forker:
             for worker in generation.workers.values():
                 worker.link.close()
             if generation is not own:
+                if generation.buckets is not None:
+                    generation.buckets.release()
                 generation.listeners.close_others(listener.sock for listener in own.listeners.all())
 
     def _work(self, generation: Generation, number: int, slot: int, end: WorkerEnd) -> None:
