@@ -11,6 +11,7 @@ from gateway.cli.arguments import EXIT_FAILED, EXIT_USAGE
 from gateway.config.load import load, load_with_warnings
 from gateway.config.login_places import refresh_paths
 from gateway.config.problems import ConfigError
+from gateway.config.route_rules import described, order_of, required
 from gateway.store.embedded import EmbeddedStoreError, choose_embedded_server
 
 if TYPE_CHECKING:
@@ -60,9 +61,9 @@ def print_routes(options: argparse.Namespace) -> int:
         rows.append((config.whoami.path, "GET,HEAD", "whoami", "gateway"))
     if config.verify is not None:
         rows.append((config.verify.path, "any", "verify", "gateway"))
-    routes = sorted(config.routes, key=lambda rule: (rule.path.endswith("*"), -len(rule.path)))
+    routes = sorted(config.routes, key=order_of)
     rows += [
-        (rule.path, ",".join(rule.methods or ("any",)), rule.auth, rule.upstream or "-")
+        (described(rule), ",".join(rule.methods or ("any",)), required(rule), rule.upstream or "-")
         for rule in routes
     ]
     widths = [max(len(row[at]) for row in rows) for at in range(4)]

@@ -26,6 +26,8 @@ _TRY = "Try a login at the backend, and see what the gateway makes of it."
 
 _RULES = "Try the rules in Python that routes require."
 
+_EXPLAIN = "Say which route serves a request, why others do not, and what its upstream gets."
+
 _USERS = "Add, change, list and remove users in the users file that config.yaml names."
 
 
@@ -60,7 +62,16 @@ def _parser() -> argparse.ArgumentParser:
         "check", _check, "Check a configuration and print everything that is wrong with it."
     )
     checking.add_argument("--strict", action="store_true", help="a warning is exit code 1")
-    command("routes", _routes, "Print the routes, the most specific first.")
+    listing = command("routes", _routes, "Print the routes, the most specific first.")
+    explaining = listing.add_subparsers(title="commands", metavar="COMMAND").add_parser(
+        "explain", help=_EXPLAIN, description=_EXPLAIN
+    )
+    add_config(explaining)
+    explaining.add_argument("method", metavar="METHOD")
+    explaining.add_argument("url", metavar="URL", help="as in https://shop.example/api/x")
+    header = explaining.add_argument("-H", "--header", action="append", default=[])
+    header.metavar, header.help = "'Name: value'", "a field of the request"
+    explaining.set_defaults(command=_explain)
     add_sessions(
         store_commands(commands.add_parser("sessions", help=_SESSIONS, description=_SESSIONS))
     )
@@ -89,6 +100,12 @@ def _routes(options: argparse.Namespace) -> int:
     from gateway.cli.check import print_routes
 
     return print_routes(options)
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from gateway.cli.explain import explain
+
+    return explain(options)
 
 
 def _schema(_options: argparse.Namespace) -> int:

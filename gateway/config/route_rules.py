@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gateway.core.http import path_patterns
 from gateway.core.http.request_conditions import Conditions
-from gateway.core.http.routing import Rule
+from gateway.core.http.routing import Rule, host_rank
 
 if TYPE_CHECKING:
-    from gateway.config.route_sections import RouteMatch
+    from gateway.config.route_sections import RouteMatch, RouteOptions
 
 T = TypeVar("T")
 
@@ -27,6 +27,38 @@ def conditions_of(match: RouteMatch) -> Conditions:
         tuple((name.encode(), _wanted(value)) for name, value in sorted(headers.items())),
         tuple((name.encode(), _wanted(value)) for name, value in sorted(match.query.items())),
     )
+
+
+def order_of(match: RouteMatch) -> tuple[object, ...]:
+    """Sorts rules as a table asks them, and alike ones by their text."""
+    pattern = path_patterns.parse(match.path, bare=match.bare)
+    host = min(map(host_rank, match.host), default=host_rank(""))
+    return host, ",".join(match.host), pattern.rank, match.path, conditions_of(match).rank
+
+
+def described(match: RouteMatch) -> str:
+    """Which requests a rule is for: hosts, path, conditions."""
+    conditions = [*match.headers.items(), *(("?" + name, it) for name, it in match.query.items())]
+    words = {True: " present", False: " absent"}
+    return " ".join(
+        [
+            name_of(match),
+            *(
+                f"[{name}{words[it] if isinstance(it, bool) else f'={it}'}]"
+                for name, it in conditions
+            ),
+        ]
+    )
+
+
+def required(rule: RouteOptions) -> str:
+    """What a rule requires of callers, in short."""
+    asked: list[str] = [rule.auth]
+    if rule.claims:
+        asked.append("claims:" + ",".join(rule.claims))
+    if rule.require is not None:
+        asked.append("require:" + ",".join(sorted(rule.require.model_fields_set)))
+    return "+".join(asked)
 
 
 def name_of(match: RouteMatch) -> str:

@@ -124,7 +124,7 @@ class Table(Generic[T]):
             for host in rule.hosts or ("",):
                 by_host.setdefault(host, []).append(rule)
         self._tables = {
-            host.encode(): _PathTable(_host_rank(host), rules) for host, rules in by_host.items()
+            host.encode(): _PathTable(host_rank(host), rules) for host, rules in by_host.items()
         }
         self._sites: dict[bytes, Site[T]] = {}
         for name in self._tables:
@@ -146,8 +146,8 @@ class Table(Generic[T]):
         return next(known, self.any_host)
 
 
-def _host_rank(host: str) -> int:
-    """Exact hosts come first, then longer patterns, then rules for all hosts."""
+def host_rank(host: str) -> int:
+    """Sort hosts: exact hosts come first, then longer patterns, then rules for all hosts."""
     if not host:
         return 0
     return -host.count(".") if host.startswith("*") else -_MAX_LABELS

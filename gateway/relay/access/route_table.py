@@ -79,6 +79,14 @@ class RouteTable:
             return self._chosen(found, head)
         return found  # type: ignore[return-value]
 
+    def fitting(self, head: RequestHead) -> list[Entry[Route]]:
+        """All patterns that fit a request as it is spelled, in order. For people.
+
+        Raises `AmbiguousHost`.
+        """
+        path = paths.strict(head.path)
+        return [*self._endpoints.fitting(path), *self._place(head.host).site.fitting(path)]
+
     def _at_host(self, head: RequestHead, peer: Peer | None) -> Methods[Route] | Refusal:
         """The stricter routes, if a trusted peer tells of another host than the request names."""
         try:

@@ -86,28 +86,14 @@ def build_relay(
     clock = Clock(clients, settings.write, settings.seconds_per_byte)
     write_batch = WriteBatch(loop)
     pools = PoolBuilder(config, settings, clock, write_batch)
-    requests = RequestReader(
-        instance=instance,
-        identity=config.identity,
-        max_fields=config.limits.fields,
-        key_fields=KeyFields(
-            schemes=key_schemes(config), fields=config.keys.field, maybe=token_fields(config)
-        ),
-        token_fields=token_fields(config),
-        query_keys=[rule.key_in_query for rule in config.routes if rule.key_in_query is not None],
-        upgrades={token for rule in config.routes for token in rule.upgrades},
-    )
-    verify_endpoint = VerifyEndpoint(
-        requests,
-        identity=config.identity,
-        key_fields=(*config.keys.field, *token_fields(config)),
-    )
+    requests = request_reader(config, instance)
+    verify_endpoint = verify_endpoint_of(config, requests)
     load = _load(config, clients)
     cookies = _trusted_cookies(config)
     limits = LimitBuilder(config, buckets, sessions.shared_limits.limit)
     routes = RouteBuilder(config, pools, captures, metrics, limits)
     decider = Decider(
-        _route_table(config, routes, endpoints, verify_endpoint),
+        route_table(config, routes, endpoints, verify_endpoint),
         verify_endpoint,
         sessions,
         load,
@@ -140,12 +126,37 @@ def build_relay(
     return Relay(context, clients, pools.pools, live, record_sinks, meter)
 
 
-def _route_table(
+def request_reader(config: Config, instance: str) -> RequestReader:
+    """Read heads by the rules of a configuration."""
+    return RequestReader(
+        instance=instance,
+        identity=config.identity,
+        max_fields=config.limits.fields,
+        key_fields=KeyFields(
+            schemes=key_schemes(config), fields=config.keys.field, maybe=token_fields(config)
+        ),
+        token_fields=token_fields(config),
+        query_keys=[rule.key_in_query for rule in config.routes if rule.key_in_query is not None],
+        upgrades={token for rule in config.routes for token in rule.upgrades},
+    )
+
+
+def verify_endpoint_of(config: Config, requests: RequestReader) -> VerifyEndpoint:
+    """Make the endpoint that proxies ask."""
+    return VerifyEndpoint(
+        requests,
+        identity=config.identity,
+        key_fields=(*config.keys.field, *token_fields(config)),
+    )
+
+
+def route_table(
     config: Config,
     routes: RouteBuilder,
     endpoints: Mapping[str, Connect],
     verify_endpoint: VerifyEndpoint,
 ) -> RouteTable:
+    """Make the table of the gateway's own routes and those of config.yaml."""
     methods = served_methods(config)
     own = [
         (routes.endpoint(path, connect), methods.get(path)) for path, connect in endpoints.items()

@@ -86,6 +86,7 @@ class RouteBuilder:
             pool = self._pools.endpoint(self._captures)
         return Route(
             name=name_of(rule),
+            number=number,
             pattern=parse(rule.path, bare=rule.bare),
             number=number,
             access=Access.of(rule, self._config, self.rules),
