@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import faults, gateways, held, limits, logouts, modes, report, streams
+from bench import faults, gateways, held, limits, logouts, modes, report, routes, streams
 from bench.gateways import Gateway
 from bench.ground import Ground, prepared
 from bench.machine import BenchError, description, missing_packages, raise_file_limit
@@ -36,6 +36,7 @@ _TAKES_PART = {
     "logout": (gateways.LATCHKEY,),
     "sessions": (gateways.LATCHKEY,),
     "limits": (gateways.LATCHKEY,),
+    "routes": (gateways.LATCHKEY,),
     "faults": (gateways.LATCHKEY,),  # beside peers of its own
 }
 _STREAMS = ("websocket", "events")
@@ -115,6 +116,13 @@ def _one(
     if mode == "limits":
         checks = limits.time_checks()
         return report.checks_table(checks), report.checks_verdicts(checks), asdict(checks)
+    if mode == "routes":
+        matching = routes.time_matching()
+        return (
+            report.matching_table(matching),
+            report.matching_verdicts(matching),
+            {str(size): asdict(one) for size, one in matching.items()},
+        )
     if mode == "faults":
         seen = faults.measure()
         by_fault = {

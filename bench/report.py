@@ -14,6 +14,7 @@ from bench.limits import Checks
 from bench.load import Sample
 from bench.logouts import Logouts
 from bench.modes import Memory, Samples
+from bench.routes import Matching
 from bench.streams import StreamSample, StreamSamples
 
 _MIB = 1024 * 1024
@@ -39,6 +40,7 @@ TARGETS = {
     "events": (Target(NGINX, 1.2),),
 }
 _UNITS = {"websocket": "message", "events": "message"}
+_MANY_ROUTES = 1.3
 _IDLE_WORKER = 60.0  # MiB
 _PER_CONNECTION = 6.0  # KiB
 _LOGOUT_P99, _LOGOUT_MAX = 50.0, 1000.0  # ms until it is felt on another gateway
@@ -175,6 +177,25 @@ def checks_table(checks: Checks) -> str:
 
 def checks_verdicts(checks: Checks) -> list[Verdict]:
     return [Verdict("limits: a check", checks.known, 1.0, "µs")]
+
+
+def matching_table(matching: Mapping[int, Matching]) -> str:
+    rows = [["routes", "µs of a known path", "µs of a new path"]]
+    for size, one in matching.items():
+        rows.append([f"{size:,}", f"{one.remembered:.2f}", f"{one.new:.1f}"])
+    return _table(rows)
+
+
+def matching_verdicts(matching: Mapping[int, Matching]) -> list[Verdict]:
+    fewest, *more = sorted(matching)
+    return [
+        Verdict(f"routes: {size:,}, {what} path", ratio, _MANY_ROUTES, f"x {fewest}")
+        for size in more
+        for what, ratio in (
+            ("a known", matching[size].remembered / matching[fewest].remembered),
+            ("a new", matching[size].new / matching[fewest].new),
+        )
+    ]
 
 
 def load_verdicts(

@@ -88,7 +88,6 @@ class RouteBuilder:
             name=name_of(rule),
             number=number,
             pattern=parse(rule.path, bare=rule.bare),
-            number=number,
             access=Access.of(rule, self._config, self.rules),
             action=replace(
                 Action.of(rule, self._config),
