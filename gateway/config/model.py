@@ -336,6 +336,7 @@ class Limits(Model):
     response_head_size: Annotated[Size, Field(ge=1024)] = 64 * 1024
     connections: Annotated[int, Field(ge=1)] = 10_000
     requests: Annotated[int, Field(ge=1)] = 5_000
+    buffered: Size = 64 * 2**20
     min_rate: Size = 240
     per_address: Percent = 50
     shed: Annotated[Annotated[Duration, Field(gt=0)] | None, BeforeValidator(unless_off)] = None

@@ -164,6 +164,7 @@ class RouteAction(Model):
     stream_idle: Annotated[Duration, Field(gt=0)] | None = None
     tunnel_idle: Annotated[Duration, Field(gt=0)] | None = None
     body_size: Size | None = None
+    buffer_request: Size | None = None
     limits: LimitList = ()
     concurrency: Annotated[tuple[Concurrency, ...], OneOrMany()] = ()
     compress: Codings | None = None
@@ -196,6 +197,8 @@ class RouteAction(Model):
 
     @model_validator(mode="after")
     def _action_fits(self) -> RouteAction:
+        if self.buffer_request is not None and self.upstream is None:
+            raise ValueError("buffer_request goes with an upstream: a proxy that asks sends bodies")
         prefix = (self.strip_prefix or "").rstrip("/")
         if self.upstream is None and (prefix or self.captures is not None):
             raise ValueError("strip_prefix and captures go with an upstream")

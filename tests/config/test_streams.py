@@ -31,3 +31,10 @@ def test_no_upgrade_carries_requests_past_the_rules(token: str) -> None:
 def test_what_is_no_protocol(token: str) -> None:
     with pytest.raises(ValueError, match="no protocol of Upgrade"):
         route(upgrade=token)
+
+
+def test_a_body_is_buffered_for_an_upstream() -> None:
+    """A proxy that asks sends bodies itself."""
+    assert route(buffer_request="1MiB").buffer_request == 2**20
+    with pytest.raises(ValueError, match="buffer_request goes with an upstream"):
+        RouteOptions(path="/x", buffer_request=1)

@@ -122,7 +122,9 @@ class Way:
 def way(method: bytes = b"GET", *, length: int = 0, limit: int = 100, other: bool = False) -> Way:
     head = RequestHead(method, b"/", b"1")
     head.length = length
-    action = SimpleNamespace(timeouts=None, body_limit=limit, request_body_idle=30.0)
+    action = SimpleNamespace(
+        timeouts=None, body_limit=limit, request_body_idle=30.0, buffer_request=None
+    )
     route = SimpleNamespace(action=action, in_process=False)
     forward: Any = SimpleNamespace(head=HEAD, route=route, entry=None)
     exchange, pool = Exchange(head), Pool(other)

@@ -255,6 +255,12 @@ CIRCUIT_OPEN = Refusal(
 )
 
 # The gateway or its store is unable to answer now. None of these logs a user out.
+BUFFER_FULL = Refusal(
+    507,
+    "buffer_full",
+    "There is no room on disk for the request's body: try again later.",
+    blame="gateway",
+)
 BUSY = Refusal(
     503, "busy", "The gateway is at its limit.", blame="gateway", fields={"Retry-After": "1"}
 )

@@ -162,6 +162,7 @@ class Action:
     compression: Compression | None = None  # of its answers; None: they stay as they are
     streams: bool = False  # its answers are event streams, whatever their type
     body_limit: int = 2**63  # bytes
+    buffer_request: int | None = None  # bodies are read first, and up to so many bytes in memory
     limits: RouteLimits | None = None  # how many requests a client may send
     concurrency: tuple[Concurrency, ...] = ()  # how many it may have in flight
 
@@ -193,6 +194,7 @@ class Action:
                 if options.stream or options.captures is not None or options.ends is not None
                 else Compression.of(options, config)
             ),
+            buffer_request=options.buffer_request,
             body_limit=(
                 config.limits.body_size if options.body_size is None else options.body_size
             ),

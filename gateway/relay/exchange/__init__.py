@@ -2,6 +2,7 @@
 
 * `exchange` is the life: decide → pass on → answer → end. `context` is what all exchanges share.
 * `upload` sends the request: its head, its `request_body`, asked for by an `expectation`.
+* `buffered_upload` keeps the body first, in a `body_buffer`.
 * `delivery` brings the answer back; `tunnel` passes bytes both ways after a switch of protocols.
 * `held_answer` has an answer wait: `token_retry` seeks another token for the request, or `logout`
   ends sessions.

@@ -18,6 +18,7 @@ from gateway.relay.access.admission import Load
 from gateway.relay.access.decision import Decider
 from gateway.relay.access.key_cookies import TrustedCookies
 from gateway.relay.access.peer import Peer
+from gateway.relay.exchange.body_buffer import BufferRoom
 from gateway.relay.http1.request_ids import RequestIds
 from gateway.relay.http1.request_reader import RequestReader
 from gateway.relay.logouts.session_ender import SessionEnder
@@ -42,6 +43,7 @@ class Context:
     proxies: Trusted  # their forwarding fields are believed
     describing: Trusted  # they may ask the verify endpoint
     write_batch: WriteBatch
+    buffer_room: BufferRoom  # for bodies of requests
     loop: asyncio.AbstractEventLoop  # asking for the running one costs a system call each time
     cookies: TrustedCookies
     ender: SessionEnder

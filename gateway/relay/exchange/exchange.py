@@ -21,6 +21,7 @@ from gateway.relay.access.concurrency import Permit
 from gateway.relay.access.decision import Forward
 from gateway.relay.answers import own_answers
 from gateway.relay.exchange import events, logout
+from gateway.relay.exchange.buffered_upload import BufferedUpload
 from gateway.relay.exchange.delivery import Delivery
 from gateway.relay.exchange.record import record_of
 from gateway.relay.exchange.tunnel import Tunnel
@@ -214,6 +215,16 @@ class Exchange:
             self.fail(forward.answer)
         else:
             self._answer(forward.answer)
+
+    def buffer_body(self) -> None:
+        """Read the whole body before the request takes a connection."""
+        forward = self.forward
+        assert forward is not None
+        pool, size = forward.route.pool, forward.route.action.buffer_request
+        assert pool is not None
+        assert size is not None
+        upload = self.upload = BufferedUpload(self, forward, pool, size)
+        upload.begin()
 
     def ask_for_body(self) -> None:
         """Ask the client for its body: the upstream wants it."""

@@ -46,6 +46,9 @@ class ExchangeSide(Protocol):
     def ask_for_body(self) -> None:
         """Ask the client for its body: the upstream wants it."""
 
+    def buffer_body(self) -> None:
+        """Read the whole body before the request takes a connection."""
+
     def begin_answer(self, status: int, *, close: bool) -> None:
         """Set the status, and whether the connection ends with the answer."""
 

@@ -35,6 +35,17 @@ class RequestBody:
 
     def frame(self, data: bytes) -> list[bytes]:
         """The body's part of `data` as it goes upstream. Raises `Refused`."""
+        pieces = self.read(data)
+        if not self._chunked:
+            return pieces
+        framed = bodies.chunk(pieces)
+        if self.done:
+            trailers = self._body.trailers
+            framed.append(bodies.last_chunk(trailers, self._may_trail, self._secret))
+        return framed
+
+    def read(self, data: bytes) -> list[bytes]:
+        """The body's part of `data`, without framing. Raises `Refused`."""
         body = self._body
         try:
             pieces = body.feed(data)
@@ -44,12 +55,7 @@ class RequestBody:
         self.size += sum(map(len, pieces))
         if self.size > self._limit:
             raise Refused(refusals.BODY_TOO_LARGE)
-        if not self._chunked:
-            return pieces
-        framed = bodies.chunk(pieces)
-        if self.done:
-            framed.append(bodies.last_chunk(body.trailers, self._may_trail, self._secret))
-        return framed
+        return pieces
 
     @property
     def rest(self) -> bytes:

@@ -37,7 +37,7 @@ class State(enum.Enum):
     One that is sent once more goes back to `WAITING`.
     """
 
-    POSTPONED = enum.auto()  # its body has to begin first
+    POSTPONED = enum.auto()  # its body has to begin first, or to come as a whole
     WAITING = enum.auto()  # for a connection
     SENT = enum.auto()  # its head has left over a connection
     OVER = enum.auto()  # it waits for nothing any more
@@ -122,6 +122,9 @@ class Upload:
         Others may need the connection. A client with an expectation waits itself: the upstream says
         whether it shall begin.
         """
+        if self._forward.route.action.buffer_request is not None:
+            self._exchange.buffer_body()
+            return True
         client, head = self._exchange.client, self._exchange.head
         if client.buffer or head.expects_continue:
             return False

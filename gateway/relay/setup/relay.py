@@ -32,6 +32,7 @@ from gateway.relay.access.jwt_callers import JwtCallers
 from gateway.relay.access.key_cookies import TrustedCookies
 from gateway.relay.access.route_table import RouteTable
 from gateway.relay.client.connection import ClientConnection
+from gateway.relay.exchange.body_buffer import BufferRoom
 from gateway.relay.exchange.context import Context
 from gateway.relay.exchange.exchange import Exchange
 from gateway.relay.http1.key_fields import KeyFields
@@ -113,6 +114,7 @@ def build_relay(
         proxies=Trusted(config.trusted_proxies),
         describing=Trusted(() if config.verify is None else config.verify.trusted),
         write_batch=write_batch,
+        buffer_room=BufferRoom(config.limits.buffered),
         loop=loop,
         cookies=cookies,
         ender=SessionEnder(sessions, loop),

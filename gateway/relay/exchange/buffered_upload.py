@@ -1,0 +1,149 @@
+"""A request whose body is read as a whole before it takes a connection (`buffer_request`).
+
+A server meets no slow client then, and no chunks: the request has a length.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.core.http import refusals
+from gateway.relay.exchange.body_buffer import BodyBuffer
+from gateway.relay.exchange.delivery import Delivery
+from gateway.relay.exchange.expectation import Expectation
+from gateway.relay.exchange.request_body import RequestBody
+from gateway.relay.exchange.upload import OVER, POSTPONED, SENT, Upload
+from gateway.relay.outcomes import Refused
+
+if TYPE_CHECKING:
+    from gateway.relay.access.decision import Forward
+    from gateway.relay.exchange.exchange_side import ExchangeSide
+    from gateway.relay.upstream.connection import UpstreamConnection
+    from gateway.relay.upstream.pool import Pool
+
+# The lines of a head that are about the way of its body to the gateway.
+_CHUNKED = b"\r\nTransfer-Encoding: chunked\r\n"
+_EXPECTS = b"\r\nExpect: 100-continue\r\n"
+
+
+class BufferedUpload(Upload):
+    """Reads the body of one request, and then sends the request."""
+
+    __slots__ = ("_buffer", "_head", "_is_sent")
+
+    _body: RequestBody
+
+    def __init__(self, exchange: ExchangeSide, forward: Forward, pool: Pool, size: int) -> None:
+        """A body of up to `size` bytes stays in memory."""
+        super().__init__(exchange, forward, pool)
+        context = exchange.context
+        self.state = POSTPONED
+        self._body = RequestBody(
+            exchange.head, limit=forward.route.action.body_limit, may_trail=None, secret=None
+        )
+        self._buffer = BodyBuffer(
+            context.buffer_room, context.loop, max_memory=size, failed=self._buffer_failed
+        )
+        self._head = b""  # of the request, until it is sent
+        self._is_sent = False  # with its body
+
+    def begin(self) -> None:
+        """Read the body, and ask for it first if the client waits for that."""
+        client = self._exchange.client
+        if self._exchange.head.expects_continue and not client.buffer:
+            Expectation(client).meet()
+        self.take(client.take())
+
+    # The body, as it comes.
+
+    @property
+    def takes_bytes(self) -> bool:
+        return self.uploading
+
+    @property
+    def awaits_body(self) -> bool:
+        return False  # it takes bytes by itself
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether no more of the body is read for now: its file is being written."""
+        return self._buffer.is_busy
+
+    def take(self, data: bytes) -> None:
+        body, exchange = self._body, self._exchange
+        try:
+            pieces = body.read(data)
+        except Refused as refused:
+            exchange.fail(refused.refusal)
+            return
+        finally:
+            self.size = body.size
+        self._buffer.add(pieces, exchange.client.update_reading)
+        if body.done:
+            self.uploading = False
+            exchange.client.body_ended(body.rest)
+            self._buffer.finish(self.acquire)
+        else:
+            exchange.client.await_body(len(data), self._forward.route.action.request_body_idle)
+
+    def _buffer_failed(self, error: OSError) -> None:
+        exchange = self._exchange
+        exchange.context.log.error("a request's body cannot be buffered: %s", error.strerror)
+        exchange.fail(refusals.BUFFER_FULL)
+
+    # The request, over a connection.
+
+    def send(self, upstream: UpstreamConnection) -> None:
+        """Send the head with the beginning of the body, and the rest as the upstream takes it."""
+        forward, head = self._forward, self._exchange.head
+        self.state = SENT
+        self.upstream = upstream
+        self.delivery = _Delivery(self._exchange, forward, upstream, self)
+        upstream.carry(self.delivery, forward.route.action.timeouts, uploading=True)
+        self._head = forward.head.replace(_EXPECTS, b"\r\n", 1)
+        if head.chunked:
+            length = b"\r\nContent-Length: %d\r\n" % self.size
+            self._head = self._head.replace(_CHUNKED, length, 1)
+        self.send_on()
+
+    def send_on(self) -> None:
+        """Send pieces of the body for as long as the upstream takes them."""
+        while (upstream := self.upstream) is not None and not upstream.blocked:
+            piece = self._buffer.take(self.send_on) if not self._is_sent else None
+            if piece is None:
+                return
+            if piece or self._head:
+                upstream.send(self._head + piece)
+                self._head = b""
+            else:
+                self._is_sent = True
+                upstream.await_answer()
+
+    def give_back(self, *, reusable: bool) -> None:
+        """Give back the connection, and forget the body."""
+        if self.state is not OVER:
+            self._buffer.close()
+        super().give_back(reusable=reusable and self._is_sent)
+
+
+class _Delivery(Delivery):
+    """The answer to such a request.
+
+    Its connection tells it when the server takes more of the body.
+    """
+
+    __slots__ = ("_upload",)
+
+    def __init__(
+        self,
+        exchange: ExchangeSide,
+        forward: Forward,
+        upstream: UpstreamConnection,
+        upload: BufferedUpload,
+    ) -> None:
+        super().__init__(exchange, forward, upstream)
+        self._upload = upload
+
+    def update_reading(self) -> None:
+        super().update_reading()
+        self._upload.send_on()
