@@ -15,6 +15,7 @@ from gateway.config.path_checks import check_paths
 from gateway.config.problems import Problem
 from gateway.config.realm_checks import check_realms
 from gateway.config.route_rules import conditions_of, table_rule
+from gateway.config.token_places import token_fields
 from gateway.config.token_sections import Signing
 from gateway.core.http.addresses import overlap
 from gateway.core.http.field_names import fold, has_meaning
@@ -51,6 +52,7 @@ def check(config: Config, document: Document) -> list[Problem]:
         *_beginnings(config, document),
         *_field_names(config, document),
         *_token_sendings(config, document),
+        *_changed_fields(config, document),
         *_secrets(config, document),
         *_templates(config, document),
         *_minting(config, document),
@@ -243,6 +245,28 @@ def _field_names(config: Config, document: Document) -> Iterator[Problem]:
             message = f"is the same field as {seen[folded]} for many backends"
             yield document.problem(where, message, key=True)
         seen.setdefault(folded, name)
+
+
+def _changed_fields(config: Config, document: Document) -> Iterator[Problem]:
+    """Fields that routes change, and that are the gateway's own."""
+    if not all(route.upstream in (None, *config.upstreams) for route in config.routes):
+        return  # which is told already
+    own = {*config.identity, *config.keys.field, *token_fields(config)}
+    taken = {fold(name.encode()) for name in own}
+    for at, route in enumerate(config.routes):
+        for setting in ("request_headers", "response_headers"):
+            changes = getattr(route, setting)
+            if changes is None:
+                continue
+            where = ("routes", at, setting)
+            of_requests = setting == "request_headers"
+            for name in dict.fromkeys(changes.owned(of_requests=of_requests)):
+                yield document.problem(where, f"cannot change {name}: it is the gateway's own")
+            for name in (*changes.set, *changes.add, *changes.remove):
+                if of_requests and fold(name.encode()) in taken:
+                    yield document.problem(where, f"cannot change {name}: it holds identity")
+            if of_requests and route.auth == "public" and changes.of_sessions:
+                yield document.problem(where, "needs a session: auth cannot be public")
 
 
 def _token_sendings(config: Config, document: Document) -> Iterator[Problem]:

@@ -24,6 +24,7 @@ from gateway.config.answer_sections import MaintenanceText
 from gateway.config.base import Model, Shorthand
 from gateway.config.content_codings import Codings, MediaTypes
 from gateway.config.cores import usable_cores
+from gateway.config.field_sections import SecurityHeadersText
 from gateway.config.limit_sections import LimitList, LimitName, RateLimit
 from gateway.config.login_sections import Guessing
 from gateway.config.logins import AnyLogin
@@ -373,6 +374,7 @@ class Config(Model):
     jwt: Jwt | None = None
     keys: Keys = Keys()
     cors: Cors | None = None
+    security_headers: SecurityHeadersText = None
     login_page: ExactPath | None = None
     sessions: SessionList = SessionList()
     whoami: Whoami | None = None

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from gateway.config.answer_sections import MaintenanceText, Redirect, Respond
 from gateway.config.base import Model, Shorthand
 from gateway.config.content_codings import Codings, MediaTypes
+from gateway.config.field_sections import FieldChanges, SecurityHeadersText
 from gateway.config.limit_sections import Concurrency, LimitList
 from gateway.config.require_sections import Require, RequiredClaim
 from gateway.config.units import Duration, Size
@@ -148,6 +149,9 @@ class RouteAction(Model):
     strip_prefix: ExactPath | None = None
     add_prefix: ExactPath | None = None
     rewrite: PathRewrite | None = None
+    request_headers: FieldChanges | None = None
+    response_headers: FieldChanges | None = None
+    security_headers: SecurityHeadersText = None
     websocket: bool = False
     upgrade: Annotated[tuple[UpgradeToken, ...], OneOrMany()] = ()
     close_on_logout: bool = True
@@ -294,6 +298,10 @@ class RouteOptions(RouteAction, RouteAccess, RouteMatch):
             "rewrite": None if self.rewrite is None else self.rewrite.path,
             "redirect": None if self.redirect is None else self.redirect.to,
         }
+        for changes in (self.request_headers, self.response_headers):
+            for name in () if changes is None else changes.path_names:
+                if name not in names or name == "*":
+                    raise ValueError(f"path {self.path} has no ${{path.{name}}}")
         for setting, text in texts.items():
             for name in templates.parse(text or "").names:
                 if name != "query" and name.removeprefix("path.") not in names:

@@ -47,6 +47,12 @@ _MAX_TIMER_SECONDS = (2**31 - 1) / 1000
 
 _USERINFO = "add userinfo: the backend says whose token it is, at a path that is asked with it"
 
+_ANSWERS = ("respond", "redirect", "maintenance")
+_BEYOND_VERIFY = (
+    *_ANSWERS,
+    *("strip_prefix", "add_prefix", "rewrite", "request_headers", "response_headers"),
+)
+
 _OTHERS_MAY_CONNECT = 0o002  # a bit of a unix socket's mode (unix(7))
 
 
@@ -73,6 +79,7 @@ def warnings(config: Config, document: Document) -> list[Problem]:
             *_unbounded_clients(config, document),
             *_trust(config, document),
             *_tokens_in_queries(config, document),
+            *_beyond_verify(config, document),
             *_keys_in_queries(config, document),
             *_compressed_secrets(config, document),
             *realm_warnings(config, document),
@@ -88,6 +95,20 @@ def _unchecked_upstreams(config: Config, document: Document) -> Iterator[Problem
                 ("upstreams", name, "tls", "verify"),
                 "accepts any certificate: an attacker on the way reads every token; name a ca_file",
             )
+
+
+def _beyond_verify(config: Config, document: Document) -> Iterator[Problem]:
+    """What a proxy that asks does itself, as it sends requests on as they came."""
+    if config.verify is None:
+        return
+    for at, route in enumerate(config.routes):
+        for setting in _BEYOND_VERIFY:
+            if getattr(route, setting) is not None:
+                yield document.problem(
+                    ("routes", at, setting),
+                    "is for requests through the gateway: a proxy that asks (verify) "
+                    + ("gets 404 here" if setting in _ANSWERS else "sends them on as they came"),
+                )
 
 
 def _lenient_upstreams(config: Config, document: Document) -> Iterator[Problem]:

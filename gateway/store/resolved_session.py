@@ -10,7 +10,7 @@ from gateway.core.sessions.session import Session
 class ResolvedSession:
     """A session that a key has opened, and what a request needs of it."""
 
-    __slots__ = ("csrf", "expires", "lines", "sending", "session", "token")
+    __slots__ = ("csrf", "expires", "lines", "rendered", "sending", "session", "token")
 
     def __init__(self, session: Session, lines: bytes, token: bytes, expires: float) -> None:
         """Render what requests need, once for each look-up.
@@ -21,6 +21,7 @@ class ResolvedSession:
         """
         sending, csrf = session.sending, session.csrf
         self.session = session
+        self.rendered: dict[object, list[bytes]] = {}  # lines of routes, by what renders them
         self.lines = lines
         self.token = token
         self.expires = expires

@@ -108,3 +108,56 @@ def test_answers_that_cannot_be(tmp_path: Path, route: dict[str, Any], said: str
 def test_a_route_that_is_answered_here_needs_no_upstream(tmp_path: Path) -> None:
     for answer in ({"respond": "x"}, {"redirect": "/y"}, {"maintenance": True}):
         load(write(tmp_path, config(**{"upstream": None, **answer})), {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        *(
+            ({"set": {name: "x"}}, "cannot change")
+            for name in ("Authorization", "cookie", "Host", "Connection", "Content_Length", "TE")
+        ),
+        ({"add": {"Transfer-Encoding": "x"}}, "cannot change"),
+        ({"remove": "X-Latchkey-Session"}, "cannot change"),
+        ({"set": {"X-Forwarded-For": "x"}}, "cannot change"),
+        ({"set": {"x_user_id": "x"}}, "holds identity"),
+        ({"set": {"From": "${claims.email}"}}, "cannot change From"),
+        ({"add": {"X-A": "${claims.email}"}}, "would stand beside the client's own"),
+        ({"set": {"X-A": "x"}, "remove": "x_a"}, "names a field twice"),
+        ({"set": {"X-A": "a\r\nX-B: c"}}, "is no field value"),
+        ({"set": {"X-A": "caf\u00e9"}}, "is no field value"),
+        ({"set": {"X-A": "${env.x}"}}, "lone $"),
+        ({"set": {"X-A": "${session.key}"}}, "cannot hold ${session.key}"),
+        ({"set": {"X-A": "${claims.}"}}, "cannot hold"),
+        ({"set": {"X-A": "${path.id}"}}, "path /x/* has no ${path.id}"),
+        ({"set": {"X A": "x"}}, "X A"),
+    ],
+)
+def test_fields_that_cannot_be_changed(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    assert said in complaint(tmp_path, config(request_headers=changes))
+
+
+@pytest.mark.parametrize(
+    "name", ["Set-Cookie", "content-length", "Via", "Date", "Access-Control-Allow-Origin"]
+)
+def test_fields_of_answers_that_cannot_be_changed(tmp_path: Path, name: str) -> None:
+    for change in ({"set": {name: "x"}}, {"add": {name: "x"}}, {"remove": name}):
+        assert "cannot change" in complaint(tmp_path, config(response_headers=change))
+
+
+def test_values_of_a_session_need_one(tmp_path: Path) -> None:
+    changes = {"set": {"X-A": "${subject}"}}
+    assert "needs a session" in complaint(tmp_path, config(auth="public", request_headers=changes))
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        ({"hsts": {"max_age": "-1s"}}, "max_age"),
+        ({"frame_options": "ALLOW"}, "frame_options"),
+        ({"referrer_policy": "a\r\nb"}, "is no field value"),
+        ({"csp": "x"}, "csp"),
+    ],
+)
+def test_policies_that_cannot_be(tmp_path: Path, policy: dict[str, Any], said: str) -> None:
+    assert said in complaint(tmp_path, config(security_headers=policy))

@@ -90,6 +90,7 @@ def answer_to(method: bytes = b"GET", *, minor: bytes = b"1") -> tuple[Delivery,
     """The delivery of an answer to a request of HTTP/1.`minor`, and its exchange."""
     exchange = Exchange(RequestHead(method, b"/", minor))
     route = SimpleNamespace(
+        reshapes=False,
         access=SimpleNamespace(cors=None),
         action=SimpleNamespace(
             compression=None,

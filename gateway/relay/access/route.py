@@ -19,8 +19,10 @@ from gateway.core.http.cors import Policy
 from gateway.core.http.path_patterns import PathPattern
 from gateway.core.http.path_rewriting import Rewrite
 from gateway.core.http.paths import BackendPaths
+from gateway.core.http.security_fields import SecurityFields
 from gateway.core.logins.token_sending import TokenSending
 from gateway.relay.access.concurrency import Concurrency
+from gateway.relay.access.field_changes import FieldChanges
 from gateway.relay.access.limits import RouteLimits, limits_of_all
 from gateway.relay.access.requirements import Requirements
 from gateway.relay.access.route_answers import RouteAnswer
@@ -146,6 +148,9 @@ class Action:
     base: bytes = b""  # the path below which the upstream is reached
     rewrite: Rewrite | None = None  # makes another path, in place of strip_prefix
     answer: RouteAnswer | None = None  # of the gateway itself, in place of an upstream's
+    request_fields: FieldChanges | None = None
+    answer_fields: FieldChanges | None = None
+    security: SecurityFields | None = None  # by which browsers protect the site
     links: BackendLinks | None = None  # how answers name the upstream's own URLs
     upgrades: frozenset[bytes] = frozenset()  # to these protocols (in lower case)
     close_on_logout: bool = True  # exchanges in flight end with their session
@@ -285,13 +290,19 @@ class Route:
     verifies: bool = False  # the request describes another one, which is decided on
     identifies: bool = field(init=False)  # a key is looked up
     in_process: bool = field(init=False)  # leads to the gateway's own endpoints
+    reshapes: bool = field(init=False)  # the upstream's answers change
     rewrites: bool = field(init=False)  # the target changes on its way upstream
     label: bytes = field(init=False)  # the name, for the log
 
     def __post_init__(self) -> None:
         self.identifies = self.access.auth is not Auth.PUBLIC
         self.in_process = self.is_endpoint or self.action.whole is not None
-        self.rewrites = self.is_endpoint or self.action.moves_paths
+        self.rewrites = (
+            self.is_endpoint or self.action.moves_paths or self.action.request_fields is not None
+        )
+        action = self.action
+        shapes = (action.links, action.answer_fields, action.security)
+        self.reshapes = any(shape is not None for shape in shapes)
         self.label = self.name.encode()
 
     def target(self, head: RequestHead) -> bytes:

@@ -44,6 +44,8 @@ def request_head(
     target, lines = head.target, head.passed
     if route.rewrites:
         target, lines = route.target(head), _with_prefix(head, action, peer)
+        if action.request_fields is not None:
+            lines = action.request_fields.applied(lines, entry, lambda: route.path_values(head))
     token_line = None
     if entry is not None and (action.send_token or entry.sending):
         target, lines, token_line = _with_token(head, route, entry, target, lines)

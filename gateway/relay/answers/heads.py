@@ -47,18 +47,10 @@ def final_head(
     framing: its framing line, or nothing
     close: whether the client's connection ends with the answer
     """
-    action = forward.route.action
-    if action.links is not None:
-        response.passed = action.links.put_right(
-            response.passed,
-            host=request.host or b"",
-            path=action.prefix + action.upstream_path(request.path),
-            cookies=not forward.route.in_process,  # a key's cookie is for all paths
-        )
     cors = forward.route.access.cors
     if cors is not None:
         _put_cors(response, browsers.cors_fields(request, cors))
-    if request.key_fields or action.varies:
+    if request.key_fields or forward.route.action.varies:
         _confine(response, request, forward)
     parts = [
         b"HTTP/1.1 %d%b\r\n" % (response.status, response.reason),

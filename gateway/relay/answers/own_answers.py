@@ -7,11 +7,15 @@ from http import HTTPStatus
 
 from gateway.core.http.cors import Policy
 from gateway.core.http.refusals import PROBLEM_TYPE, Refusal
+from gateway.core.http.security_fields import SecurityFields
 from gateway.pages.refusals import RefusalPage, RefusalPages
 from gateway.relay.access import browsers
 from gateway.relay.answers import dates
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.outcomes import Answered
+
+# The fields by which browsers protect the site, and whether TLS protects the way to it.
+Protection = tuple[SecurityFields, bool]
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
@@ -28,6 +32,7 @@ def refusal(
     policy: Policy | None,
     fields: Mapping[str, str],
     pages: RefusalPages,
+    protection: Protection | None = None,
 ) -> bytes:
     """The answer to a refused request: a page for a person, or a JSON problem.
 
@@ -45,6 +50,7 @@ def refusal(
         head_only=head.method == b"HEAD",
         cookies=_deletions(head),
         page=_page(kind, head, pages),
+        protection=protection,
     )
 
 
@@ -60,14 +66,17 @@ def answered(
     request_id: bytes,
     close: bool,
     policy: Policy | None = None,
+    protection: Protection | None = None,
 ) -> bytes:
     """A whole answer.
 
     policy: who else may read the route's answers
+    protection: the fields by which browsers protect the site
     """
     fields = {**answer.fields, **({} if policy is None else browsers.cors_fields(head, policy))}
     if head.query_key is not None:
         fields["Referrer-Policy"] = "no-referrer"
+    fields |= _protecting(protection, fields)
     if answer.status not in _WITHOUT_LENGTH:
         fields["Content-Length"] = str(len(answer.body))
     phrase = _PHRASES.get(answer.status, "")
@@ -80,6 +89,11 @@ def _page(kind: Refusal, head: RequestHead, pages: RefusalPages) -> RefusalPage 
     if not browsers.wants_page(head):
         return None
     return pages.page(kind, head.passed_list(b"accept-language") or "")
+
+
+def _protecting(protection: Protection | None, fields: Mapping[str, str]) -> dict[str, str]:
+    """The fields that an answer lacks."""
+    return {} if protection is None else protection[0].beside(fields, https=protection[1])
 
 
 def _deletions(head: RequestHead) -> tuple[str, ...]:
@@ -96,6 +110,7 @@ def _refusal(
     head_only: bool = False,
     cookies: Sequence[str] = (),
     page: RefusalPage | None = None,
+    protection: Protection | None = None,
 ) -> bytes:
     """A refusal.
 
@@ -110,6 +125,7 @@ def _refusal(
         **kind.fields,
         **fields,
     }
+    lines |= _protecting(protection, lines)
     head = _head(kind.status, kind.phrase, lines, cookies, request_id, close=close)
     return head if head_only else head + body
 

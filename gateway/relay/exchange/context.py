@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.core.http.forwarding import Trusted
 from gateway.core.http.refusals import Refusal
+from gateway.core.http.security_fields import SecurityFields
 from gateway.core.http.shares import Shares
 from gateway.observe.access_record import AccessRecord
 from gateway.observe.events import Report
@@ -50,6 +51,7 @@ class Context:
     report: Report  # gets the events of sessions
     refused: Callable[[Refusal], None]  # is called with each refusal
     pages: RefusalPages  # what a person reads instead of JSON
+    security: SecurityFields | None = None  # of answers that no route gives
     draining: bool = False
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("gateway.relay"))
 

@@ -14,7 +14,7 @@ from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
 from gateway.relay.access.decision import Forward
 from gateway.relay.access.token_watch import Inspection, TokenFound, TokenWatch
-from gateway.relay.answers import framing, heads
+from gateway.relay.answers import framing, heads, response_shape
 from gateway.relay.answers.framing import CHUNKED, CLOSE, DROPPED, LENGTH
 from gateway.relay.compression.encoders import Encoder
 from gateway.relay.exchange.exchange_side import ExchangeSide
@@ -113,6 +113,8 @@ class Delivery:
         """Render the head. It leaves with the first bytes of the body."""
         exchange, head = self._exchange, self.head
         self._response = response
+        if self._forward.route.reshapes:
+            response_shape.apply(response, head, self._forward, exchange.client.peer)
         self.upstream_duration = time.monotonic() - self._sent
         shown, compression = response, self._forward.route.action.compression
         if compression is not None:

@@ -281,6 +281,7 @@ class Exchange:
                 request_id=self.request_id,
                 close=self.close,
                 policy=None if self.forward is None else self.forward.route.access.cors,
+                protection=self._protection(),
             )
         )
         self.end(reusable=False)
@@ -289,6 +290,14 @@ class Exchange:
         """Write an answer of the gateway's own, with what the decision adds to answers."""
         lines = b"" if self.forward is None else self.forward.answer_lines
         self.client.write(answer.replace(b"\r\n", b"\r\n" + lines, 1) if lines else answer)
+
+    def _protection(self) -> own_answers.Protection | None:
+        """The fields by which browsers protect the site, for an answer of the gateway's own."""
+        forward = self.forward
+        security = self.context.security if forward is None else forward.route.action.security
+        if security is None:
+            return None
+        return security, self.client.peer.client(self.head).is_protected
 
     # Fail.
 
@@ -340,6 +349,7 @@ class Exchange:
                 policy=None if self.forward is None else self.forward.route.access.cors,
                 fields=fields,
                 pages=self.context.pages,
+                protection=self._protection(),
             )
         )
 

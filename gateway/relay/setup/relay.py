@@ -46,7 +46,7 @@ from gateway.relay.loop.write_batch import WriteBatch
 from gateway.relay.server import Relay
 from gateway.relay.setup.limits import LimitBuilder
 from gateway.relay.setup.pools import PoolBuilder
-from gateway.relay.setup.routes import RouteBuilder
+from gateway.relay.setup.routes import RouteBuilder, security_fields
 from gateway.relay.setup.settings import settings_of
 from gateway.relay.upstream.server import Connect
 
@@ -121,6 +121,7 @@ def build_relay(
         report=sessions.report,
         refused=metrics.refused,
         pages=RefusalPages(config.pages.templates),
+        security=security_fields(config.security_headers),
     )
     clock.sweeps += [watch.sweep for watch in routes.watches]
     live = LiveSessions(lambda: _in_flight(clients), sessions, shortest_idle_timeout(config))
@@ -132,7 +133,7 @@ def request_reader(config: Config, instance: str) -> RequestReader:
     """Read heads by the rules of a configuration."""
     return RequestReader(
         instance=instance,
-        identity=config.identity,
+        identity=_identity(config),
         max_fields=config.limits.fields,
         key_fields=KeyFields(
             schemes=key_schemes(config), fields=config.keys.field, maybe=token_fields(config)
@@ -147,9 +148,16 @@ def verify_endpoint_of(config: Config, requests: RequestReader) -> VerifyEndpoin
     """Make the endpoint that proxies ask."""
     return VerifyEndpoint(
         requests,
-        identity=config.identity,
+        identity=_identity(config),
         key_fields=(*config.keys.field, *token_fields(config)),
     )
+
+
+def _identity(config: Config) -> list[str]:
+    """The fields that hold values of sessions, which no client may set on any route."""
+    changes = [rule.request_headers for rule in config.routes if rule.request_headers is not None]
+    names = [*config.identity, *(name for change in changes for name in change.of_sessions)]
+    return list({name.lower(): name for name in names}.values())
 
 
 def route_table(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from gateway.config.limit_places import exposed_fields
 from gateway.config.login_places import backend_paths, logout_paths, max_bodies
@@ -18,6 +18,9 @@ from gateway.core.http.cors import Policy
 from gateway.core.http.path_patterns import parse
 from gateway.core.http.path_rewriting import Rewrite
 from gateway.core.http.paths import BackendPaths
+from gateway.core.http.security_fields import SecurityFields
+from gateway.observe.unsent_fields import UnsentFields
+from gateway.relay.access.field_changes import FieldChanges
 from gateway.relay.access.route import Access, Action, Auth, BackendLogout, Route, UpstreamPaths
 from gateway.relay.access.route_answers import answer_of
 from gateway.relay.access.route_tokens import RouteTokens
@@ -29,6 +32,8 @@ from gateway.relay.upstream.server import Connect
 from gateway.rules.rule import RuleSet
 
 if TYPE_CHECKING:
+    from gateway.config.field_sections import FieldChanges as FieldChangesSection
+    from gateway.config.field_sections import SecurityHeaders
     from gateway.config.model import Config, Upstream
     from gateway.config.route_sections import RouteOptions, RouteToken
     from gateway.observe.metrics import Metrics
@@ -96,6 +101,9 @@ class RouteBuilder:
                 base=b"" if upstream is None else upstream.base.encode(),
                 rewrite=_rewrite(rule),
                 answer=answer,
+                request_fields=_changes(rule.request_headers),
+                answer_fields=_changes(rule.response_headers),
+                security=security_fields(rule.security_headers or self._config.security_headers),
                 links=None if upstream is None else _links(rule, upstream),
                 token=self._route_tokens(rule.token),
                 send_token=token_sending(rule, self._config),
@@ -147,6 +155,7 @@ class RouteBuilder:
             name=path,
             access=Access(Auth.OFFERED, cors=cors),
             action=Action(
+                security=security_fields(self._config.security_headers),
                 close_on_logout=False,  # a logout must not end itself
                 extends_session=whoami is None or not is_whoami or whoami.extends_session,
                 timeouts=AnswerTimeouts(timeouts.response, timeouts.body_idle),
@@ -182,6 +191,32 @@ def _anywhere(config: Config, asked: Iterable[tuple[str, str]]) -> BackendPaths:
     found = {path for _, path in asked}
     found |= {config.upstreams[name].base + path for name, path in asked}
     return BackendPaths(path.encode() for path in found)
+
+
+def _changes(section: FieldChangesSection | None) -> FieldChanges | None:
+    return None if section is None else FieldChanges(section, UnsentFields())
+
+
+def security_fields(section: SecurityHeaders | Literal["off"] | None) -> SecurityFields | None:
+    """The fields of a policy; None if there are none."""
+    if section is None or isinstance(section, str):
+        return None
+    fields: dict[str, str] = {}
+    if section.hsts is not None:
+        hsts = f"max-age={int(section.hsts.max_age)}"
+        hsts += "; includeSubDomains" if section.hsts.subdomains else ""
+        fields["Strict-Transport-Security"] = hsts + ("; preload" if section.hsts.preload else "")
+    if section.nosniff:
+        fields["X-Content-Type-Options"] = "nosniff"
+    if section.frame_options != "off":
+        fields["X-Frame-Options"] = section.frame_options
+    if section.frame_ancestors is not None:
+        fields["Content-Security-Policy"] = f"frame-ancestors {section.frame_ancestors}"
+    if section.referrer_policy is not None:
+        fields["Referrer-Policy"] = section.referrer_policy
+    if section.permissions_policy is not None:
+        fields["Permissions-Policy"] = section.permissions_policy
+    return SecurityFields(fields) if fields else None
 
 
 def _rewrite(rule: RouteOptions) -> Rewrite | None:

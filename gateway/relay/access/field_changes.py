@@ -1,0 +1,102 @@
+"""Fields that a route sets, adds and removes, with values of the session and of the path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from gateway.core.http import templates
+from gateway.core.http.field_names import fold
+from gateway.core.http.templates import Template
+from gateway.core.sessions import identity_headers
+from gateway.core.sessions.identity_headers import Unsendable
+
+if TYPE_CHECKING:
+    from gateway.config.field_sections import FieldChanges as Section
+    from gateway.core.sessions.session import Session
+    from gateway.observe.unsent_fields import UnsentFields
+    from gateway.store.resolved_session import ResolvedSession
+
+_OF_PATHS = "path."
+
+
+class FieldChanges:
+    """The changes of one route, to requests or to answers."""
+
+    def __init__(self, section: Section, unsent: UnsentFields) -> None:
+        """Take the texts.
+
+        unsent: is told of a field that is left out, and why
+        """
+        fixed: list[bytes] = []
+        self._of_sessions: list[tuple[str, Template]] = []
+        self._of_requests: list[tuple[str, Template]] = []  # with segments of the path
+        for name, text in (*section.set.items(), *section.add.items()):
+            template = templates.parse(text)
+            if any(value.startswith(_OF_PATHS) for value in template.names):
+                self._of_requests.append((name, template))
+            elif template.names:
+                self._of_sessions.append((name, template))
+            else:
+                fixed.append(_line(name, text))
+        self._fixed = fixed
+        self._replaced = frozenset(fold(name.encode()) for name in (*section.set, *section.remove))
+        self._unsent = unsent
+
+    def applied(
+        self,
+        lines: Iterable[bytes],
+        entry: ResolvedSession | None,
+        path_values: Callable[[], Mapping[str, str]],
+    ) -> list[bytes]:
+        """The lines with the changes.
+
+        path_values: tells the segments of the path, by name; may raise `Refused`
+        """
+        replaced = self._replaced
+        kept = [line for line in lines if fold(line.partition(b":")[0]) not in replaced]
+        kept += self._fixed
+        if self._of_sessions and entry is not None:
+            kept += self._session_lines(entry)
+        if self._of_requests:
+            values = path_values()
+            session = None if entry is None else entry.session
+            kept += [self._line(*field, session, values) for field in self._of_requests]
+        return [line for line in kept if line]
+
+    def _session_lines(self, entry: ResolvedSession) -> list[bytes]:
+        """The lines that depend on the session alone: rendered once for each look-up."""
+        lines = entry.rendered.get(self)
+        if lines is None:
+            session = entry.session
+            lines = [self._line(*field, session, {}) for field in self._of_sessions]
+            entry.rendered[self] = lines
+        return lines
+
+    def _line(
+        self, name: str, template: Template, session: Session | None, values: Mapping[str, str]
+    ) -> bytes:
+        """A field line; empty if the session lacks a value, or if no field can hold it."""
+        try:
+            found = {value: _value(value, session, values) for value in template.names}
+        except Unsendable as why:
+            self._unsent(name, str(why))
+            return b""
+        return _line(name, template.filled(found.__getitem__)) if all(found.values()) else b""
+
+
+def _value(name: str, session: Session | None, values: Mapping[str, str]) -> str:
+    """A value as text, which no field's end can be hidden in. Raises `Unsendable`."""
+    if name.startswith(_OF_PATHS):
+        found = values.get(name.removeprefix(_OF_PATHS))
+    elif session is None:
+        return ""
+    elif name == "session.handle":
+        found = session.id
+    else:
+        found = session.claim("sub" if name == "subject" else name.removeprefix("claims."))
+    return identity_headers.rendered(found, ",", None).decode("ascii")
+
+
+def _line(name: str, text: str) -> bytes:
+    return f"{name}: {text}\r\n".encode("ascii")

@@ -1,0 +1,41 @@
+"""What a route changes in the head of an upstream's answer, before the gateway's own fields."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.core.http import shared_caches
+
+if TYPE_CHECKING:
+    from gateway.relay.access.decision import Forward
+    from gateway.relay.access.peer import Peer
+    from gateway.relay.http1.request_head import RequestHead
+    from gateway.relay.http1.response_head import ResponseHead
+
+
+def apply(response: ResponseHead, request: RequestHead, forward: Forward, peer: Peer) -> None:
+    """Put links right, change fields, and add those that protect browsers."""
+    route = forward.route
+    action = route.action
+    if action.links is not None:
+        response.passed = action.links.put_right(
+            response.passed,
+            host=request.host or b"",
+            path=action.prefix + action.upstream_path(request.path),
+            cookies=not route.in_process,  # a key's cookie is for all paths
+        )
+    if action.answer_fields is not None:
+        response.passed = action.answer_fields.applied(
+            response.passed, forward.entry, lambda: route.path_values(request)
+        )
+        _read_again(response)
+    if action.security is not None:
+        https = peer.client(request).is_protected
+        response.passed += action.security.lines(response.passed, https=https)
+
+
+def _read_again(response: ResponseHead) -> None:
+    """Tell what the lines say to caches, for whom private answers are confined."""
+    named = [(line.partition(b":")[0].lower(), line) for line in response.passed]
+    response.for_caches = tuple(line for name, line in named if shared_caches.is_for_caches(name))
+    response.vary = tuple(line for name, line in named if name == b"vary")

@@ -1,0 +1,139 @@
+"""Fields that routes set, add and remove; and those by which browsers protect a site."""
+
+import pytest
+
+from tests.conftest import LOGIN, Start, log_in
+from tests.support.gateway import Gateway
+from tests.support.raw import Upstream, always, ask, field_lines, field_names, status
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"
+HSTS = b"Strict-Transport-Security: max-age=31536000"
+
+
+@pytest.fixture(scope="module")
+def site(start: Start, upstream: Upstream, login_upstream: Upstream) -> Gateway:
+    asked = {
+        "set": {
+            "X-Subject": "user ${subject}",
+            "X-Role": "${claims.role}",
+            "X-Missing": "${claims.no_such}",
+            "X-Id": "${path.id}",
+            "X-Fixed": "1",
+            "X-Handle": "${session.handle}",
+        },
+        "add": {"X-More": "2"},
+        "remove": "X-Gone",
+    }
+    answered = {
+        "set": {"X-Who": "${subject}", "Cache-Control": "public, max-age=60"},
+        "add": {"X-Item": "${path.id}"},
+        "remove": ["Server", "X-Powered-By"],
+    }
+    shop = {"upstream": "shop"}
+    return start(
+        upstreams={"accounts": login_upstream.url, "shop": upstream.url},
+        login=LOGIN,
+        security_headers=True,
+        trusted_proxies="127.0.0.1",
+        routes=[
+            {"path": "/item/{id}", **shop, "request_headers": asked, "response_headers": answered},
+            {"path": "/any/{id}", **shop, "auth": "optional", "request_headers": asked},
+            {"path": "/plain/*", **shop, "auth": "public"},
+            {"path": "/open/*", **shop, "auth": "public", "security_headers": "off"},
+            {
+                "path": "/own/*",
+                "respond": "x",
+                "auth": "public",
+                "security_headers": {"hsts": {"max_age": "1h", "subdomains": True}},
+            },
+        ],
+    )
+
+
+@pytest.fixture(autouse=True)
+def _cleared(shop: Upstream) -> None:
+    shop.clear(always(OK + b"\r\n"))
+
+
+def send(site: Gateway, path: str, *lines: str, key: str = "") -> bytes:
+    fields = "".join(f"{line}\r\n" for line in lines)
+    fields += f"Authorization: Bearer {key}\r\n" if key else ""
+    head = f"GET {path} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n{fields}\r\n"
+    return ask(site.port, head.encode())
+
+
+def test_fields_of_requests(site: Gateway, shop: Upstream) -> None:
+    """Set replaces what came, in every spelling; add lets it stand; a missing claim has no field."""
+    key = log_in(site.port)
+    came = ("X-Fixed: evil", "x_fixed: evil", "X-More: 1", "X-Gone: 1", "x_gone: 1", "X-Kept: 1")
+    for _ in range(2):
+        assert status(send(site, "/item/a%20b", *came, key=key)) == 200
+        lines = field_lines(shop.got)
+        assert {b"X-Subject: user alice", b"X-Id: a b", b"X-Fixed: 1", b"X-Kept: 1"} <= {*lines}
+        assert [line for line in lines if line.startswith(b"X-More")] == [
+            b"X-More: 1",
+            b"X-More: 2",
+        ]
+        assert not {b"x-missing", b"x-gone", b"x_gone", b"x_fixed"} & {*field_names(shop.got)}
+        assert b"evil" not in shop.got
+
+
+@pytest.mark.parametrize("path", ["/any/5", "/plain/x", "/open/x"])
+@pytest.mark.parametrize("name", ["X-Subject", "x_subject", "X.Role", "X-Missing", "x-handle"])
+def test_no_client_sets_a_value_of_sessions(
+    site: Gateway, shop: Upstream, path: str, name: str
+) -> None:
+    """wire-rules.md#B11: on no route of the gateway, whether or not it sets the field itself."""
+    assert status(send(site, path, f"{name}: evil")) == 200
+    assert b"evil" not in shop.got
+    if path == "/any/5":
+        assert b"\r\nX-Fixed: 1\r\n" in shop.got
+
+
+@pytest.mark.parametrize("value", ["a%0d%0aX-Evil:1", "a%0aX-Evil:1", "a%00", "%C3%A9"])
+def test_a_value_of_the_path_ends_no_line(site: Gateway, shop: Upstream, value: str) -> None:
+    """Control bytes are 400; what no field can hold is left out."""
+    answer = send(site, f"/any/{value}")
+    assert status(answer) == (200 if value == "%C3%A9" else 400)
+
+
+def test_fields_of_answers(site: Gateway, shop: Upstream) -> None:
+    """They are confined to their caller all the same (wire-rules.md#B15)."""
+    shop.clear(always(OK + b"Server: x\r\nX-Powered-By: y\r\nCache-Control: no-cache\r\n\r\n"))
+    key = log_in(site.port)
+    lines = field_lines(send(site, "/item/5", key=key))
+    assert {b"X-Who: alice", b"X-Item: 5", b"Cache-Control: public, max-age=60"} <= {*lines}
+    assert not {b"server", b"x-powered-by"} & {*field_names(b"\r\n".join([b"", *lines]))}
+    lines = field_lines(send(site, "/item/5", f"Cookie: latchkey={key}"))
+    assert b"Cache-Control: private, max-age=60" in lines or any(
+        line.startswith(b"Vary:") and b"Cookie" in line for line in lines
+    )
+
+
+def test_security_fields_of_answers(site: Gateway, shop: Upstream) -> None:
+    """The upstream's own stay. HSTS is for https alone (RFC 6797 §7.2)."""
+    shop.clear(always(OK + b"x-frame-options: DENY\r\n\r\n"))
+    secure = "X-Forwarded-Proto: https"
+    lines = field_lines(send(site, "/plain/x", secure))
+    assert {HSTS, b"x-frame-options: DENY", b"X-Content-Type-Options: nosniff"} <= {*lines}
+    assert not any(line.startswith(b"X-Frame-Options") for line in lines)
+    assert b"Referrer-Policy: strict-origin-when-cross-origin" in lines
+    assert HSTS not in field_lines(send(site, "/plain/x"))
+    names = field_names(send(site, "/open/x", secure))
+    assert not {b"strict-transport-security", b"x-content-type-options"} & {*names}
+
+
+@pytest.mark.parametrize("path", ["/none", "/item/5", "/sessions", "/login"])
+def test_security_fields_of_the_gateways_own_answers(site: Gateway, path: str) -> None:
+    """Refusals and endpoints have them too, each once."""
+    for accept in ("*/*", "text/html"):
+        answer = send(site, path, "X-Forwarded-Proto: https", f"Accept: {accept}")
+        assert status(answer) >= 400
+        names = field_names(answer)
+        for name in (b"strict-transport-security", b"x-content-type-options", b"referrer-policy"):
+            assert names.count(name) == 1
+
+
+def test_a_route_has_its_own(site: Gateway) -> None:
+    lines = field_lines(send(site, "/own/x", "X-Forwarded-Proto: https"))
+    assert b"Strict-Transport-Security: max-age=3600; includeSubDomains" in lines
