@@ -17,6 +17,7 @@ from gateway.config.login_sections import LoginSection, Remember
 from gateway.config.model import Config, SessionSettings
 from gateway.config.problems import Problem, in_order
 from gateway.config.realm_checks import realm_warnings
+from gateway.config.require_sections import Require
 from gateway.config.requirements import claims_condition, condition
 from gateway.config.route_rules import conditions_of, table_rule
 from gateway.config.route_sections import Cors, RouteOptions
@@ -222,7 +223,13 @@ def _asks_for_less(one: RouteOptions, other: RouteOptions, config: Config) -> bo
 def _asks_less_than(one: RouteOptions, other: RouteOptions, config: Config) -> bool:
     ranks = ("public", "optional", "required")
     less = ranks.index(one.auth) < ranks.index(other.auth)
-    return less or not conditions.implies(_required(one, config), _required(other, config))
+    less = less or not conditions.implies(_required(one, config), _required(other, config))
+    if less or other.require is None:
+        return less
+    mine, theirs = one.require or Require(), other.require
+    return not set(mine.rules) >= set(theirs.rules) or (
+        theirs.max_age is not None and (mine.max_age is None or mine.max_age > theirs.max_age)
+    )
 
 
 def _required(route: RouteOptions, config: Config) -> Condition:

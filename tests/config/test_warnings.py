@@ -375,3 +375,23 @@ def test_compressed_answers_for_cookies(
     found = [said for said in warned(tmp_path, **sections) if "BREACH" in said]
     assert len(found) == (expected is not None)
     assert expected is None or expected in found[0]
+
+
+@pytest.mark.parametrize(
+    ("require", "is_warned"),
+    [
+        ({"max_age": "10m"}, True),
+        ({"max_age": "1h"}, False),
+        ({"roles": "admin"}, True),
+    ],
+)
+def test_an_exact_spelling_that_requires_less(
+    tmp_path: Path, require: dict[str, Any], *, is_warned: bool
+) -> None:
+    """Of the login's age, and of claims."""
+    rules = [
+        {"path": "/pay", "upstream": "api", "require": require},
+        {"path": "/PAY", "upstream": "api", "require": {"max_age": "1h"}},
+    ]
+    found = [said for said in warned(tmp_path, routes=rules) if "is a way to write /pay" in said]
+    assert bool(found) is is_warned

@@ -74,6 +74,15 @@ async def test_the_page(place: World, language: str, first: str, second: str) ->
     ]
 
 
+async def test_how_old_a_login_may_be_goes_along(place: World) -> None:
+    """To each provider, which is to ask again; what is no age is left out."""
+    for said, expected in (("600", "?max_age=600&return_to=/pay"), ("x", "?return_to=/pay")):
+        target = f"/login?max_age={said}&return_to=/pay"
+        _, _, body = await place.ask("GET", target, Accept="text/html")
+        found = [where for where, _ in Links(body.decode()).found]
+        assert found == [f"/login/one{expected}", f"/login/two{expected}"]
+
+
 async def test_for_apps(place: World) -> None:
     """The same as JSON, for an app's own buttons."""
     status, _, body = await place.ask("GET", "/login", Accept="application/json")
