@@ -63,6 +63,7 @@ def warnings(config: Config, document: Document) -> list[Problem]:
         [
             *_unchecked_upstreams(config, document),
             *_lenient_upstreams(config, document),
+            *_idle_settings(config, document),
             *_paths_by_spelling(config, document),
             *_opened_by_conditions(config, document),
             *_named_spellings(config, document),
@@ -120,6 +121,18 @@ def _lenient_upstreams(config: Config, document: Document) -> Iterator[Problem]:
                 "accepts responses that break HTTP/1.1: if a proxy reads them in another way, one "
                 "user may get another's response; mend the backend",
             )
+
+
+def _idle_settings(config: Config, document: Document) -> Iterator[Problem]:
+    """Settings of upstreams that change nothing with these servers."""
+    for name, upstream in config.upstreams.items():
+        where = ("upstreams", name)
+        if upstream.resolve is not None and not any(url.has_name for url in upstream.servers):
+            message = "changes nothing: no server has a name that could be looked up"
+            yield document.problem((*where, "resolve"), message)
+        if upstream.tls.model_fields_set and not any(url.tls for url in upstream.servers):
+            message = "changes nothing: no server is https"
+            yield document.problem((*where, "tls"), message)
 
 
 def _paths_by_spelling(config: Config, document: Document) -> Iterator[Problem]:

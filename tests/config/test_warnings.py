@@ -64,6 +64,23 @@ def test_a_lenient_upstream(tmp_path: Path) -> None:
     assert warned(tmp_path, upstreams={"api": upstream}) == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"resolve": "5s"}, "upstreams.api.resolve: changes nothing: no server has a name"),
+        ({"tls": {"server_name": "a.test"}}, "upstreams.api.tls: changes nothing: no server is"),
+    ],
+)
+def test_settings_of_an_upstream_that_change_nothing(
+    tmp_path: Path, changes: dict[str, Any], expected: str
+) -> None:
+    """A server that is an address, and one without TLS."""
+    [warning] = warned(tmp_path, upstreams={"api": {"servers": "http://127.0.0.1:9000", **changes}})
+    assert expected in warning
+    there = {"servers": "https://api.localhost", **changes}
+    assert warned(tmp_path, upstreams={"api": there}) == []
+
+
 def test_visits_from_other_sites(tmp_path: Path) -> None:
     """They may log a visitor in as another user; the hint says what prevents it."""
     login = {"kind": "backend", "path": "/callback", "upstream": "api", "token": "cookie:jwt"}
