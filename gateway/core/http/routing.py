@@ -24,6 +24,8 @@ T = TypeVar("T")
 # More than a host has (RFC 1035 §2.3.4).
 _MAX_LABELS = 128
 
+_NONE = Conditions()
+
 
 @dataclass(slots=True, eq=False)
 class Methods(Generic[T]):
@@ -72,7 +74,7 @@ class Rule(NamedTuple, Generic[T]):
     methods: Iterable[str] | None  # None: all
     value: T
     hosts: Sequence[str] = ()  # none: all
-    conditions: Conditions = Conditions()
+    conditions: Conditions = _NONE
 
 
 Meets = Mapping[Conditions, Holds]
@@ -85,12 +87,8 @@ class Entry(Generic[T]):
     pattern: PathPattern
     rank: Rank
     layers: dict[Conditions, Methods[T]] = field(default_factory=dict)  # more conditions first
+    is_sure: bool = False  # some rule has no conditions
     _merged: dict[tuple[Conditions, ...], Methods[T]] = field(default_factory=dict)
-
-    @property
-    def is_sure(self) -> bool:
-        """Whether some rule has no conditions."""
-        return Conditions() in self.layers
 
     def under(self, *conditions: Conditions) -> Methods[T]:
         """The rules under these conditions, each for the methods that those before leave."""
@@ -107,6 +105,9 @@ class Entry(Generic[T]):
         They come as: those by the gateway's reading, or None; those by each other reading; and
         whether some are met in all readings.
         """
+        if len(self.layers) == 1 and self.is_sure:
+            methods = self.layers[_NONE]
+            return methods, [methods], True
         possible = [one for one in self.layers if meets[one] is not Holds.NO]
         sure = [one for one in possible if meets[one] is Holds.YES]
         ours = [one for one in possible if meets[one].strictly]
@@ -177,18 +178,22 @@ class Site(Generic[T]):
         """The other patterns that a loose reading of a path may be meant by.
 
         They are all that fit it, because a backend may fold one segment and not the next. Where
-        `found` fits as well, they are those that are not less specific.
+        `found` fits as well, they are those that are not less specific. A pattern with a suffix
+        fits its paths without the suffix, too: the suffix is part of their name.
 
         found: the pattern that fits the path as it is spelled
         loose: its loose readings
         """
         rivals: list[Entry[T]] = []
         for folded in loose:
+            names_suffix = False
             for path in folded:
                 fitting = [entry for table in self._tables for entry in table.fitting_folded(path)]
-                if any(entry is found for entry in fitting):
+                fits = names_suffix or found in fitting
+                names_suffix = fits and bool(found.pattern.suffix)
+                if fits:
                     fitting = [entry for entry in fitting if entry.rank <= found.rank]
-                rivals += sorted(fitting, key=_rank)
+                rivals += sorted(fitting, key=_rank) if len(fitting) > 1 else fitting
                 if any(path in table.folded_names for table in self._tables):
                     break  # a pattern has this suffix, so it is part of a name
         return [rival for rival in dict.fromkeys(rivals) if rival is not found]
@@ -218,6 +223,7 @@ class _PathTable(Generic[T]):
 
     def _add(self, entry: Entry[T]) -> None:
         pattern = entry.pattern
+        entry.is_sure = _NONE in entry.layers
         for layer in entry.layers.values():
             if b"GET" in layer.named:
                 layer.named.setdefault(b"HEAD", layer.named[b"GET"])

@@ -150,7 +150,7 @@ class RouteTable:
         try:
             chain = _resolved(site, readings)
             choice = _Choice(site, path, readings, chain, endpoint)
-            if any(set(entry.layers) != {_ALWAYS} for entry in choice.involved()):
+            if self._has_conditions and any(choice.conditions()):
                 return choice
             return self._settled(choice, {_ALWAYS: Holds.YES})
         except paths.AmbiguousPath:
@@ -199,8 +199,9 @@ class RouteTable:
         named = entry.pattern.is_name
         if not named:
             rivals = choice.site.rivals(entry, choice.readings.loose)
-            ways = [way for rival in rivals for way in rival.met(meets)[1]]
-            found = self._strictest(found, ways)
+            if rivals:
+                ways = [way for rival in rivals for way in rival.met(meets)[1]]
+                found = self._strictest(found, ways)
         if not all(route.action.can_strip(choice.readings.strict) for route in found.all()):
             raise paths.AmbiguousPath
         return self._at_backends(found, choice.path, choice.readings, named=named)
