@@ -26,7 +26,7 @@ class Ended(Protocol):
     began: float  # monotonic seconds
     status: int
     reason: str  # of a refusal or of a cut; else ""
-    cause: str  # what the upstream did wrong; else ""
+    cause: str  # what the upstream did wrong, or the setting that has refused; else ""
     stopped_at: bytes  # the label of the route where the decision ended it; else b""
     unreached_server: Server | None
 
