@@ -29,3 +29,21 @@ def test_a_logout_closes_open_streams(program: Program) -> None:
         return closing;
     """
     assert program.run(LOG_IN + closed % program.site) == 1008
+
+
+def test_compression_is_agreed_on_by_both_ends(program: Program) -> None:
+    """RFC 7692: ws offers `permessage-deflate`, and its server takes it. A logout's close frame is
+    understood behind compressed messages.
+    """
+    closed = """
+        const socket = chat(token);
+        await new Promise((resolve) => { socket.onmessage = resolve; });
+        const echoed = new Promise((resolve) => { socket.onmessage = ({data}) => resolve(data); });
+        socket.send("x".repeat(100000));
+        const size = (await echoed).length;
+        const closing = new Promise((resolve) => { socket.onclose = ({code}) => resolve(code); });
+        const headers = { Authorization: `Bearer ${token}` };
+        await fetch("%s/logout", { method: "POST", headers });
+        return [socket.extensions, size, await closing];
+    """
+    assert program.run(LOG_IN + closed % program.site) == ["permessage-deflate", 100000, 1008]

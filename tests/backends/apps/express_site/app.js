@@ -96,6 +96,7 @@ app.get('/api/avatar.svg', authenticated, (req, res) => {
 const server = http.createServer(app);
 const chat = new WebSocketServer({
     noServer: true,
+    perMessageDeflate: { threshold: 0 },
     handleProtocols: (protocols) => (protocols.has('chat') ? 'chat' : false),
 });
 chat.on('connection', (socket, req) => {
