@@ -302,7 +302,9 @@ def _connector(server: ServerUrl, upstream: Upstream) -> aiohttp.BaseConnector:
     resolver = (
         None if resolve is None or resolve.resolver is None else OneResolver(resolve.resolver)
     )
-    return aiohttp.TCPConnector(resolver=resolver, force_close=True, limit=limit)
+    return aiohttp.TCPConnector(
+        resolver=resolver, use_dns_cache=resolve is None, force_close=True, limit=limit
+    )
 
 
 def _base(server: ServerUrl) -> str:

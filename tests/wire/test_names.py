@@ -10,7 +10,7 @@ from tests.conftest import Start
 from tests.support.dns_server import DnsServer
 from tests.support.gateway import Gateway
 from tests.support.processes import eventually
-from tests.support.raw import Client, Upstream, always
+from tests.support.raw import Client, Upstream, always, ask, request
 
 GET = b"GET /%b/ HTTP/1.1\r\nHost: a.example\r\n\r\n"
 
@@ -48,7 +48,8 @@ def site(start: Start) -> Iterator[Site]:
             for name in ("shop", "both")
         }
         routes = [{"path": f"/{name}/*", "upstream": name, "auth": "public"} for name in upstreams]
-        yield Site(start(upstreams=upstreams, routes=routes), dns, servers)
+        login = {"kind": "backend", "path": "/login", "upstream": "shop"}
+        yield Site(start(upstreams=upstreams, routes=routes, login=login), dns, servers)
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +71,13 @@ def test_steady_traffic_moves_to_the_new_address(site: Site) -> None:
         old.wait(lambda: all(visit.ended for visit in old.visits))
         site.dns.names["shop.test"] = ["127.0.0.2"]
         eventually(lambda: site.asked(client) == b"127.0.0.2")
+
+
+def test_the_gateways_own_calls_ask_the_same_dns_server(site: Site) -> None:
+    """A login goes to the address that the name has now."""
+    server = site.servers["127.0.0.2"]
+    ask(site.gateway.port, request("POST /login", "Content-Type: application/json", body="{}"))
+    assert b"POST /login" in server.got
 
 
 def test_all_addresses_are_servers(site: Site) -> None:
