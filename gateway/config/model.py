@@ -375,6 +375,7 @@ class Config(Model):
     keys: Keys = Keys()
     cors: Cors | None = None
     security_headers: SecurityHeadersText = None
+    via: bool = True
     login_page: ExactPath | None = None
     sessions: SessionList = SessionList()
     whoami: Whoami | None = None

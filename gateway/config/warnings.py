@@ -82,6 +82,7 @@ def warnings(config: Config, document: Document) -> list[Problem]:
             *_trust(config, document),
             *_tokens_in_queries(config, document),
             *_beyond_verify(config, document),
+            *_circles(config, document),
             *_keys_in_queries(config, document),
             *_compressed_secrets(config, document),
             *realm_warnings(config, document),
@@ -97,6 +98,13 @@ def _unchecked_upstreams(config: Config, document: Document) -> Iterator[Problem
                 ("upstreams", name, "tls", "verify"),
                 "accepts any certificate: an attacker on the way reads every token; name a ca_file",
             )
+
+
+def _circles(config: Config, document: Document) -> Iterator[Problem]:
+    if not config.via:
+        yield document.problem(
+            ("via",), "finds no circles: a request that comes back goes round until places run out"
+        )
 
 
 def _beyond_verify(config: Config, document: Document) -> Iterator[Problem]:

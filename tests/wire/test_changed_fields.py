@@ -137,3 +137,16 @@ def test_security_fields_of_the_gateways_own_answers(site: Gateway, path: str) -
 def test_a_route_has_its_own(site: Gateway) -> None:
     lines = field_lines(send(site, "/own/x", "X-Forwarded-Proto: https"))
     assert b"Strict-Transport-Security: max-age=3600; includeSubDomains" in lines
+
+
+def test_no_via(start: Start, upstream: Upstream, shop: Upstream) -> None:
+    """`via: off`: neither way; a client's own goes on."""
+    public = {"path": "/*", "upstream": "shop", "auth": "public", "websocket": True}
+    site = start(upstreams={"shop": upstream.url}, routes=[public], via=False)
+    answer = send(site, "/x", "Via: 1.0 other")
+    assert b"x-request-id" in field_names(answer)
+    assert b"via" not in field_names(answer)
+    assert [line for line in field_lines(shop.got) if line.lower().startswith(b"via")] == [
+        b"Via: 1.0 other"
+    ]
+    assert b"latchkey" not in shop.got

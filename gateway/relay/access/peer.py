@@ -22,7 +22,7 @@ class Peer:
         """Read the address.
 
         peername: of the socket
-        instance: names this gateway in Via
+        instance: names this gateway in Via; without one, there is no Via
         proxies: are believed in what they say about their clients
         describing: may ask about the requests of others
         """
@@ -31,7 +31,7 @@ class Peer:
         self.name = address.encode()  # for the log
         self.trusted = proxies.includes(address)
         self.describes = describing.includes(address)
-        self.via = f"Via: 1.1 latchkey ({instance})\r\n".encode()
+        self.via = f"Via: 1.1 latchkey ({instance})\r\n".encode() if instance else b""
         self.forwarded = (
             f"X-Forwarded-For: {address}\r\nX-Real-IP: {address}\r\nX-Forwarded-Proto: http\r\n"
         ).encode() + self.via

@@ -55,6 +55,10 @@ class Auth(enum.Enum):
 # A route with a higher number is stricter.
 _STRICTNESS = {Auth.PUBLIC: 0, Auth.OFFERED: 0, Auth.OPTIONAL: 1, Auth.REQUIRED: 2}
 
+# The gateway's own fields of each answer: its name (RFC 9110 §7.6.3), and the request's id.
+VIA = b"Via: 1.1 latchkey\r\n"
+REQUEST_ID = b"X-Request-Id: "
+
 _NO_PATHS = BackendPaths(())
 
 
@@ -151,6 +155,7 @@ class Action:
     request_fields: FieldChanges | None = None
     answer_fields: FieldChanges | None = None
     security: SecurityFields | None = None  # by which browsers protect the site
+    mark: bytes = VIA + REQUEST_ID  # what begins the gateway's own fields of an answer
     links: BackendLinks | None = None  # how answers name the upstream's own URLs
     upgrades: frozenset[bytes] = frozenset()  # to these protocols (in lower case)
     close_on_logout: bool = True  # exchanges in flight end with their session

@@ -18,6 +18,7 @@ from gateway.core.logins import double_submit
 from gateway.core.logins.token_sending import InQuery
 from gateway.relay.access import browsers
 from gateway.relay.access.decision import Forward
+from gateway.relay.access.route import REQUEST_ID
 from gateway.relay.answers import dates
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.http1.response_head import ResponseHead, cookie_name
@@ -57,7 +58,7 @@ def final_head(
         _passed_lines(response, request, forward),
         framing,
         forward.answer_lines,
-        b"Via: 1.1 latchkey\r\nX-Request-Id: ",
+        forward.route.action.mark,
         request_id,
         b"\r\n",
     ]
@@ -86,9 +87,11 @@ def upgraded_head(response: ResponseHead, request: RequestHead, forward: Forward
     lines = [_passed_lines(response, request, forward)]
     if request.deletions:
         lines += _deletion_lines(response, request, forward)
-    return (
-        b"HTTP/1.1 101%b\r\n%bConnection: Upgrade\r\nUpgrade: %b\r\nVia: 1.1 latchkey\r\n\r\n"
-        % (response.reason, b"".join(lines), response.upgrade or b"")
+    return b"HTTP/1.1 101%b\r\n%bConnection: Upgrade\r\nUpgrade: %b\r\n%b\r\n" % (
+        response.reason,
+        b"".join(lines),
+        response.upgrade or b"",
+        forward.route.action.mark.removesuffix(REQUEST_ID),
     )
 
 

@@ -142,7 +142,6 @@ def _head(
     lines = {
         **fields,
         "Date": dates.now(),
-        "Via": "1.1 latchkey",
         "X-Request-Id": request_id.decode("ascii"),
     }
     if close:

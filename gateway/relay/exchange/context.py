@@ -52,6 +52,7 @@ class Context:
     refused: Callable[[Refusal], None]  # is called with each refusal
     pages: RefusalPages  # what a person reads instead of JSON
     security: SecurityFields | None = None  # of answers that no route gives
+    sends_via: bool = True
     draining: bool = False
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("gateway.relay"))
 
@@ -59,7 +60,7 @@ class Context:
         """The other end of a client's connection; `peername` is the socket's."""
         return Peer(
             peername,
-            instance=self.instance,
+            instance=self.instance if self.sends_via else "",
             proxies=self.proxies,
             describing=self.describing,
         )

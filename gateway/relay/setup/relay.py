@@ -122,6 +122,7 @@ def build_relay(
         refused=metrics.refused,
         pages=RefusalPages(config.pages.templates),
         security=security_fields(config.security_headers),
+        sends_via=config.via,
     )
     clock.sweeps += [watch.sweep for watch in routes.watches]
     live = LiveSessions(lambda: _in_flight(clients), sessions, shortest_idle_timeout(config))

@@ -21,7 +21,16 @@ from gateway.core.http.paths import BackendPaths
 from gateway.core.http.security_fields import SecurityFields
 from gateway.observe.unsent_fields import UnsentFields
 from gateway.relay.access.field_changes import FieldChanges
-from gateway.relay.access.route import Access, Action, Auth, BackendLogout, Route, UpstreamPaths
+from gateway.relay.access.route import (
+    REQUEST_ID,
+    VIA,
+    Access,
+    Action,
+    Auth,
+    BackendLogout,
+    Route,
+    UpstreamPaths,
+)
 from gateway.relay.access.route_answers import answer_of
 from gateway.relay.access.route_tokens import RouteTokens
 from gateway.relay.access.token_watch import UNWATCHED, TokenWatch
@@ -62,6 +71,7 @@ class RouteBuilder:
         self.rules = RuleSet()
         self._metrics = metrics
         self._config = config
+        self._mark = VIA + REQUEST_ID if config.via else REQUEST_ID
         self._pools = pools
         self._captures = captures
         self._limits = limits
@@ -101,6 +111,7 @@ class RouteBuilder:
                 base=b"" if upstream is None else upstream.base.encode(),
                 rewrite=_rewrite(rule),
                 answer=answer,
+                mark=self._mark,
                 request_fields=_changes(rule.request_headers),
                 answer_fields=_changes(rule.response_headers),
                 security=security_fields(rule.security_headers or self._config.security_headers),
@@ -156,6 +167,7 @@ class RouteBuilder:
             access=Access(Auth.OFFERED, cors=cors),
             action=Action(
                 security=security_fields(self._config.security_headers),
+                mark=self._mark,
                 close_on_logout=False,  # a logout must not end itself
                 extends_session=whoami is None or not is_whoami or whoami.extends_session,
                 timeouts=AnswerTimeouts(timeouts.response, timeouts.body_idle),
