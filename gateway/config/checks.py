@@ -14,12 +14,11 @@ from gateway.config.model import Config
 from gateway.config.path_checks import check_paths
 from gateway.config.problems import Problem
 from gateway.config.realm_checks import check_realms
-from gateway.config.route_rules import conditions_of, table_rule
+from gateway.config.route_rules import conditions_of, pattern_of, table_rule
 from gateway.config.token_places import token_fields
 from gateway.config.token_sections import Signing
 from gateway.core.http.addresses import overlap
 from gateway.core.http.field_names import fold, has_meaning
-from gateway.core.http.path_patterns import parse
 from gateway.core.http.routing import Table
 from gateway.core.logins.token_places import Auto
 from gateway.core.logins.token_sending import InField, InQuery, TokenSending
@@ -224,7 +223,7 @@ def _beginnings(config: Config, document: Document) -> Iterator[Problem]:
                 "needs one login of kind backend at its upstream, where sessions begin",
             )
             yield replace(problem, hint=f"name one: login: {paths[0]}" if paths else "")
-        elif login.believes_tokens and not parse(route.path).is_name:
+        elif login.believes_tokens and not pattern_of(route).is_name:
             yield document.problem(
                 ("routes", at, "captures"),
                 f"needs verify on the login at {login.path}, since sessions begin on all its paths",

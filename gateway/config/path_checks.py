@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gateway.config.login_places import served_methods, with_head
 from gateway.config.own_tokens import JWKS_PATH
-from gateway.config.route_rules import conditions_of
+from gateway.config.route_rules import conditions_of, pattern_of
 from gateway.core.http.field_names import (
     FORWARDING,
     FORWARDING_PREFIXES,
@@ -17,7 +17,7 @@ from gateway.core.http.field_names import (
     OWN_PREFIX,
     fold,
 )
-from gateway.core.http.path_patterns import PathPattern, parse
+from gateway.core.http.path_patterns import PathPattern
 
 if TYPE_CHECKING:
     from gateway.config.document import Document, Where
@@ -62,7 +62,7 @@ def _clashes(config: Config, document: Document) -> Iterator[Problem]:
     """Pairs of routes for the same requests, with none more specific."""
     known: dict[tuple[str, PathPattern], list[int]] = {}
     for at, route in enumerate(config.routes):
-        pattern = parse(route.path)
+        pattern = replace(pattern_of(route), bare=False)
         places = [known.setdefault((host, pattern), []) for host in route.host or ("",)]
         for before in sorted({before for beside in places for before in beside}):
             other = config.routes[before]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.core.http import path_patterns
+from gateway.core.http.path_patterns import PathPattern
 from gateway.core.http.request_conditions import Conditions
 from gateway.core.http.routing import Rule, host_rank
 
@@ -16,8 +17,14 @@ T = TypeVar("T")
 
 def table_rule(match: RouteMatch, value: T) -> Rule[T]:
     """Which requests a rule is for, with what it stands for."""
-    pattern = path_patterns.parse(match.path, bare=match.bare)
-    return Rule(pattern, match.methods, value, match.host, conditions_of(match))
+    return Rule(pattern_of(match), match.methods, value, match.host, conditions_of(match))
+
+
+def pattern_of(match: RouteMatch) -> PathPattern:
+    """The pattern of a rule."""
+    if match.path_regex is not None:
+        return PathPattern((), regex=match.path_regex)
+    return path_patterns.parse(match.path, bare=match.bare)
 
 
 def conditions_of(match: RouteMatch) -> Conditions:
@@ -31,7 +38,7 @@ def conditions_of(match: RouteMatch) -> Conditions:
 
 def order_of(match: RouteMatch) -> tuple[object, ...]:
     """Sorts rules as a table asks them, and alike ones by their text."""
-    pattern = path_patterns.parse(match.path, bare=match.bare)
+    pattern = pattern_of(match)
     host = min(map(host_rank, match.host), default=host_rank(""))
     return host, ",".join(match.host), pattern.rank, match.path, conditions_of(match).rank
 
@@ -63,7 +70,9 @@ def required(rule: RouteOptions) -> str:
 
 def name_of(match: RouteMatch) -> str:
     """What names a rule in logs: its path behind its hosts."""
-    return ",".join(match.host) + match.path
+    return ",".join(match.host) + (
+        match.path if match.path_regex is None else f"~{match.path_regex}"
+    )
 
 
 def _wanted(value: str | bool, /) -> bytes | bool:  # noqa: FBT001 (a value of the file)

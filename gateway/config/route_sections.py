@@ -28,6 +28,7 @@ from gateway.config.values import (
     OneOrMany,
     Origin,
     ParameterName,
+    RegexText,
     Rewriting,
     RewrittenPath,
     RoutePath,
@@ -71,12 +72,19 @@ def _status_as_text(value: Any) -> Any:
 class RouteMatch(Model):
     """Which requests a route is for."""
 
-    path: RoutePath
+    path: RoutePath = ""
+    path_regex: RegexText | None = None
     bare: bool = True
     host: Annotated[tuple[HostPattern, ...], OneOrMany()] = ()
     headers: dict[FieldName, Wanted] = {}
     query: dict[Annotated[str, Field(min_length=1)], Wanted] = {}
     methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _has_one_path(self) -> RouteMatch:
+        if bool(self.path) == (self.path_regex is not None):
+            raise ValueError("needs path, or path_regex in its place")
+        return self
 
 
 class Impersonates(Model):

@@ -25,7 +25,15 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, core_schema
 
 from gateway.config.units import parse_duration
-from gateway.core.http import allowed_origins, cors, hosts, path_patterns, path_shapes, templates
+from gateway.core.http import (
+    allowed_origins,
+    cors,
+    hosts,
+    path_patterns,
+    path_regex,
+    path_shapes,
+    templates,
+)
 from gateway.core.http.addresses import (
     Address,
     ServerUrl,
@@ -99,6 +107,13 @@ def _path(value: str) -> str:
 
 def _route_path(value: str) -> str:
     path_patterns.parse(value)
+    return value
+
+
+def _path_regex(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError("is not an expression for paths: it begins with a slash")
+    path_regex.compiled(value)
     return value
 
 
@@ -411,6 +426,7 @@ def _upgrade(text: str) -> str:
 _TEXT = {"type": "string"}
 HostPattern = Annotated[str, AfterValidator(hosts.parse)]
 Wanted = Annotated[bool | str, BeforeValidator(_wanted)]
+RegexText = Annotated[str, AfterValidator(_path_regex)]
 RoutePath = Annotated[str, AfterValidator(_route_path)]
 ExactPath = Annotated[str, AfterValidator(_exact_path)]
 ShapedPath = Annotated[str, AfterValidator(_shaped_path)]  # may have segments to fill in

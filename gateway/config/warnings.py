@@ -19,13 +19,12 @@ from gateway.config.problems import Problem, in_order
 from gateway.config.realm_checks import realm_warnings
 from gateway.config.require_sections import Require
 from gateway.config.requirements import claims_condition, condition
-from gateway.config.route_rules import conditions_of, table_rule
+from gateway.config.route_rules import conditions_of, pattern_of, table_rule
 from gateway.config.route_sections import Cors, RouteOptions
 from gateway.config.units import WHOLE
 from gateway.config.values import Networks
 from gateway.core.http.addresses import UnixAddress
 from gateway.core.http.allowed_origins import is_pattern
-from gateway.core.http.path_patterns import parse
 from gateway.core.http.paths import fold, read
 from gateway.core.http.request_conditions import Conditions
 from gateway.core.http.routing import Table
@@ -195,7 +194,7 @@ def _unknown_refresh_paths(config: Config, document: Document) -> Iterator[Probl
 
 def _named_spellings(config: Config, document: Document) -> Iterator[Problem]:
     """Exact paths that a backend may take for that of a stricter route."""
-    exact = [(at, route) for at, route in enumerate(config.routes) if parse(route.path).is_name]
+    exact = [(at, route) for at, route in enumerate(config.routes) if pattern_of(route).is_name]
     by_folded: dict[bytes, list[tuple[int, RouteOptions]]] = {}
     for at, route in exact:
         by_folded.setdefault(fold(route.path.encode()), []).append((at, route))
@@ -222,7 +221,7 @@ def _opened_by_conditions(config: Config, document: Document) -> Iterator[Proble
         if not conditions_of(route):
             continue
         site = table.site(route.host[0].replace("*", "x").encode() if route.host else None)
-        others = (entry.layers.get(Conditions()) for entry in site.fitting(parse(route.path).path))
+        others = (entry.layers.get(Conditions()) for entry in site.fitting(pattern_of(route).path))
         other = next((methods for methods in others if methods is not None), None)
         numbers = set() if other is None else set(other.all())
         for number in sorted(numbers):

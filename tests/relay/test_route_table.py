@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.core.http import paths
 from gateway.core.http.cors import Policy
 from gateway.core.http.forwarding import Trusted
-from gateway.core.http.path_patterns import parse
+from gateway.core.http.path_patterns import PathPattern, parse
 from gateway.core.http.paths import BackendPaths
 from gateway.core.http.refusals import Refusal
 from gateway.core.http.request_conditions import Conditions
@@ -600,5 +600,27 @@ def test_suffixes_and_names_hide_no_stricter_route() -> None:
         (b"/users/7/Mail", "/users/{id}/mail"),
         (b"/USERS/7/mail.css", "/users/{id}/mail"),
         (b"/users/7%2fmail", "ambiguous_path"),
+    ):
+        assert decided(routes, path) == expected, path
+
+
+def test_an_expression_is_the_last_resort() -> None:
+    """Other paths come first; a loose reading of a stricter expression needs a key."""
+    found = placed(("", "/a/*", "public", NO), ("", "/*", "public", NO)).match(head_of(b"/v1/x"))
+    assert isinstance(found, Methods)
+    rules = [
+        TableRule(parse("/a/*"), None, Route("/a/*", Access(Auth.PUBLIC))),
+        TableRule(PathPattern((), regex="/v[0-9]+/.*"), None, Route("~v", Access(Auth.REQUIRED))),
+        TableRule(PathPattern((), regex="/.*"), None, Route("~all", Access(Auth.PUBLIC))),
+    ]
+    routes = RouteTable([], rules, BackendPaths(()))
+    for path, expected in (
+        (b"/a/v1/x", "/a/*"),
+        (b"/v1/x", "~v"),
+        (b"/V1/x", "~v"),
+        (b"/v1", "~v"),
+        (b"/w", "~all"),
+        (b"/%76%31/x", "~v"),
+        (b"/x%2f..%2fv1/x", "ambiguous_path"),
     ):
         assert decided(routes, path) == expected, path

@@ -25,8 +25,8 @@ Rank = tuple[int, ...]
 _SUFFIX = re.compile(r"/\*([A-Za-z0-9_.~!$&'()+,=:@-]*)\Z")
 _TEXT = re.compile(r"(?:/[A-Za-z0-9_.~!$&'()+,=:@-]+)*/?")
 
-# By kind: exact, exact with segments to fill in, prefix. The last resort, a regex, has the next.
-_EXACT, _FILLED, _PREFIX = range(3)
+# By kind: exact, exact with segments to fill in, prefix, and the last resort.
+_EXACT, _FILLED, _PREFIX, _REGEX = range(4)
 
 
 class BadPattern(ValueError):
@@ -41,12 +41,13 @@ class PathPattern:
     is_prefix: bool = False
     suffix: bytes = b""  # of a prefix: how the last segment ends
     bare: bool = False  # of a prefix without a suffix: it is its own path, too
+    regex: str = ""  # the last resort; then the pattern has no segments
     names: tuple[tuple[int, str], ...] = field(default=(), compare=False)  # of segments, by place
 
     @property
     def is_name(self) -> bool:
         """Whether it is one path."""
-        return not self.is_prefix and None not in self.segments
+        return not self.is_prefix and None not in self.segments and not self.regex
 
     @property
     def path(self) -> bytes:
@@ -56,6 +57,8 @@ class PathPattern:
     @property
     def rank(self) -> Rank:
         """Its place among the patterns that fit the same path."""
+        if self.regex:
+            return (_REGEX,)
         filled = tuple(int(segment is None) for segment in self.segments)
         if self.is_prefix:
             return (_PREFIX, -len(filled), *filled, -len(self.suffix))

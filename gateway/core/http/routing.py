@@ -16,6 +16,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from gateway.core.http import hosts
 from gateway.core.http.path_patterns import PathPattern, Rank
+from gateway.core.http.path_regex import compiled
 from gateway.core.http.paths import Folded
 from gateway.core.http.request_conditions import Conditions, Holds
 
@@ -204,16 +205,23 @@ class _PathTable(Generic[T]):
 
     def __init__(self, host_rank: int, rules: Iterable[Rule[T]]) -> None:
         entries: dict[PathPattern, Entry[T]] = {}
+        rules = list(rules)
+        places = {pattern: at for at, pattern in enumerate(dict.fromkeys(r.pattern for r in rules))}
         for rule in sorted(rules, key=lambda rule: rule.conditions.rank):
             pattern = rule.pattern
             entry = entries.get(pattern)
             if entry is None:
-                entry = entries[pattern] = Entry(pattern, (host_rank, *pattern.rank))
+                # Of expressions, the earlier one in config.yaml comes first.
+                last = (places[pattern],) if pattern.regex else ()
+                entry = entries[pattern] = Entry(pattern, (host_rank, *pattern.rank, *last))
             layer = entry.layers.setdefault(rule.conditions, Methods())
             if rule.methods is None:
                 layer.other.append(rule.value)
             else:
                 layer.named.update((method.encode("ascii"), rule.value) for method in rule.methods)
+        self._regexes = sorted(
+            (entry for entry in entries.values() if entry.pattern.regex), key=_rank
+        )
         self._exact: dict[bytes, Entry[T]] = {}
         self._patterns: _Tree[T] = _Tree()
         self._folded: _Tree[T] = _Tree()
@@ -227,6 +235,8 @@ class _PathTable(Generic[T]):
         for layer in entry.layers.values():
             if b"GET" in layer.named:
                 layer.named.setdefault(b"HEAD", layer.named[b"GET"])
+        if pattern.regex:
+            return
         if pattern.is_name:
             self._exact[pattern.path] = entry
         else:
@@ -244,11 +254,18 @@ class _PathTable(Generic[T]):
         found = self._patterns.fitting(path)
         if len(found) > 1:
             found.sort(key=_rank)
+        if self._regexes and not any(entry.is_sure for entry in found):
+            found += [one for one in self._regexes if compiled(one.pattern.regex).fits(path)]
         return found if exact is None else [exact, *found]
 
     def fitting_folded(self, path: bytes) -> list[Entry[T]]:
         """The patterns that fit a folded path."""
-        return self._folded.fitting(path)
+        found = self._folded.fitting(path)
+        for entry in self._regexes:
+            regex = compiled(entry.pattern.regex, ignores_case=True)
+            if regex.fits(path or b"/") or regex.fits(path + b"/"):
+                found.append(entry)
+        return found
 
 
 def _rank(entry: Entry[T]) -> Rank:

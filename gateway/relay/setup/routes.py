@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from gateway.config.limit_places import exposed_fields
 from gateway.config.login_places import backend_paths, logout_paths, max_bodies
 from gateway.config.own_tokens import minter
-from gateway.config.route_rules import name_of
+from gateway.config.route_rules import name_of, pattern_of
 from gateway.config.token_places import token_fields, token_sending
 from gateway.core.http import path_rewriting
 from gateway.core.http.addresses import share_a_server
 from gateway.core.http.backend_links import BackendLinks
 from gateway.core.http.cors import Policy
-from gateway.core.http.path_patterns import parse
 from gateway.core.http.path_rewriting import Rewrite
 from gateway.core.http.paths import BackendPaths
 from gateway.core.http.security_fields import SecurityFields
@@ -102,7 +101,7 @@ class RouteBuilder:
         return Route(
             name=name_of(rule),
             number=number,
-            pattern=parse(rule.path, bare=rule.bare),
+            pattern=pattern_of(rule),
             access=Access.of(rule, self._config, self.rules),
             action=replace(
                 Action.of(rule, self._config),
