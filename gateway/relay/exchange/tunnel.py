@@ -56,8 +56,10 @@ class Tunnel:
         client_transport, upstream_transport = client.transport, upstream.transport
         assert client_transport is not None
         assert upstream_transport is not None
-        self._client_end = _End(self, client_transport, upstream_transport)
-        self._upstream_end = _End(self, upstream_transport, client_transport, self._frames)
+        self._client_end = _End(self, client_transport, upstream_transport, upstream, clock)
+        self._upstream_end = _End(
+            self, upstream_transport, client_transport, upstream, clock, self._frames
+        )
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -110,25 +112,40 @@ class _End(asyncio.Protocol):
     it hands on to that.
     """
 
-    __slots__ = ("_connection", "_frames", "_reader", "_tunnel", "has_ended", "size", "writer")
+    __slots__ = (
+        "_clock",
+        "_connection",
+        "_frames",
+        "_reader",
+        "_tunnel",
+        "_upstream",
+        "has_ended",
+        "size",
+        "writer",
+    )
 
     def __init__(
         self,
         tunnel: Tunnel,
         reader: asyncio.Transport,
         writer: asyncio.Transport,
+        upstream: UpstreamConnection,
+        clock: Clock,
         frames: Frames | None = None,
     ) -> None:
         """Read from now on.
 
         reader: the transport of this end
         writer: that of the other one
+        upstream: its deadline is the tunnel's
         frames: follow the bytes that it reads
         """
         self.writer = writer
         self.size = 0  # bytes that it has read
         self.has_ended = False  # it reads no more
         self._tunnel = tunnel
+        self._upstream = upstream
+        self._clock = clock
         self._connection = reader.get_protocol()
         self._reader = reader
         self._frames = frames
@@ -139,11 +156,14 @@ class _End(asyncio.Protocol):
         self._reader.set_protocol(self._connection)
 
     def data_received(self, data: bytes) -> None:
+        # Calls are spared: a WebSocket's messages are small, and this is all that each costs.
         self.size += len(data)
-        self._tunnel.put_off()
+        self._upstream.deadline = self._clock.now + self._tunnel.idle_timeout
         if self._frames is not None:
             self._frames.feed(data)
-        self.write(data)
+        writer = self.writer
+        if not writer.is_closing():
+            writer.write(data)
 
     def write(self, data: bytes) -> None:
         """Write to the other end. The event loop sends what one turn has written at once."""
