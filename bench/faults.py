@@ -25,6 +25,7 @@ from bench.machine import BenchError, cores, free_port, running, say
 _CLIENTS = 8
 _PAUSE = 0.02  # s between a client's requests: the failures are counted, and not the speed
 _WORK = 0.02  # s that a server takes for an answer
+_SILENCE = 2  # s that a server may be silent
 _PATIENCE = 20.0  # s until a request is given up
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 _UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
@@ -54,7 +55,7 @@ class Backend:
 
     def __init__(self) -> None:
         self.port = free_port()
-        self.behaviour = "works"  # or "closes", "errs"
+        self.behaviour = "works"  # or "closes", "errs", "hangs"
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
 
@@ -79,6 +80,9 @@ class Backend:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 if self.behaviour == "closes":
+                    return
+                if self.behaviour == "hangs":
+                    await reader.read()  # until the proxy closes
                     return
                 if self.behaviour == "errs":
                     writer.write(_UNAVAILABLE)
@@ -161,6 +165,7 @@ def _latchkey(place: Path, port: int, servers: Sequence[int]) -> str:
             "store": {"url": "embedded", "data_dir": str(place / "data")},
             "upstreams": {"api": {"servers": [f"http://127.0.0.1:{server}" for server in servers]}},
             "routes": [{"path": "/*", "upstream": "api", "auth": "public"}],
+            "timeouts": {"response": _SILENCE},
             "access_log": str(place / "access.log"),
             "audit_log": str(place / "audit.log"),
         }
@@ -181,6 +186,7 @@ http {{
         listen 127.0.0.1:{port};
         location / {{
             proxy_pass http://api; proxy_http_version 1.1; proxy_set_header Connection "";
+            proxy_read_timeout {_SILENCE}s;
         }}
     }}
 }}"""
@@ -194,7 +200,7 @@ def _haproxy(place: Path, port: int, servers: Sequence[int]) -> str:
     mode http
     timeout connect 5s
     timeout client 60s
-    timeout server 60s
+    timeout server {_SILENCE}s
 frontend in
     bind 127.0.0.1:{port}
     default_backend api
@@ -210,7 +216,11 @@ def _caddyfile(place: Path, port: int, servers: Sequence[int]) -> str:
 }}
 http://:{port} {{
     bind 127.0.0.1
-    reverse_proxy {to}
+    reverse_proxy {to} {{
+        transport http {{
+            response_header_timeout {_SILENCE}s
+        }}
+    }}
 }}"""
 
 
@@ -222,8 +232,12 @@ def _traefik(place: Path, port: int, servers: Sequence[int]) -> str:
   services:
     api:
       loadBalancer:
+        serversTransport: quick
         servers:
-{lines}"""
+{lines}
+  serversTransports:
+    quick: {{forwardingTimeouts: {{responseHeaderTimeout: "{_SILENCE}s"}}}}
+"""
 
 
 def _traefik_command(config: Path, port: int) -> list[str]:
@@ -436,6 +450,7 @@ FAULTS: dict[str, Fault] = {
     "40 reloads at 250 ms, kept connections": partial(_forty_reloads, kept=True),
     "a stop behind nginx, POSTs, one of 1 s in flight": _stop,
     "one of two servers closes": lambda place, seen: _behaves(place, seen, "closes"),
+    "one of two servers hangs": lambda place, seen: _behaves(place, seen, "hangs"),
     "one of two servers answers 503": lambda place, seen: _behaves(place, seen, "errs"),
     "two servers restart in turn, 1 s each": _rolling,
     "the only server restarts, 1 s": _only,
@@ -452,19 +467,24 @@ def measure() -> Figures:
 
 async def _measure(folder: Path) -> Figures:
     figures: Figures = {}
-    # Reads from servers that are killed fail, and no task waits for them.
-    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
-    for name, fault in FAULTS.items():
+    for name in FAULTS:
         figures[name] = {}
         for peer in PEERS:
-            seen = figures[name][peer.name] = Seen()
-            place = Place(peer, folder, [Backend(), Backend()])
-            async with AsyncExitStack() as stack:
-                for server in place.servers:
-                    await server.start()
-                    stack.push_async_callback(server.stop)
-                await fault(place, seen)
+            seen = figures[name][peer.name] = await suffer(name, peer, folder)
             if seen.requests == seen.failed:
                 raise BenchError(f"{peer.name} let nothing pass: {name}")
             say(f"{name}, {peer.name}: {seen.failed} of {seen.requests}, {seen.slowest:.2f} s")
     return figures
+
+
+async def suffer(name: str, peer: Peer, folder: Path) -> Seen:
+    """What the clients of one peer saw of one fault."""
+    # Reads from servers that are killed fail, and no task waits for them.
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+    seen, place = Seen(), Place(peer, folder, [Backend(), Backend()])
+    async with AsyncExitStack() as stack:
+        for server in place.servers:
+            await server.start()
+            stack.push_async_callback(server.stop)
+        await FAULTS[name](place, seen)
+    return seen

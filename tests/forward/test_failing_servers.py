@@ -1,0 +1,33 @@
+"""Servers that fail, behind Latchkey and behind nginx, HAProxy, Caddy and Traefik."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from bench.faults import LATCHKEY, PEERS, Peer, Seen, suffer
+
+pytestmark = pytest.mark.busy
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "two servers restart in turn, 1 s each",
+        "the only server restarts, 1 s",
+        "one of two servers closes",
+        "one of two servers hangs",
+    ],
+)
+def test_no_proxy_loses_fewer_requests(fault: str, tmp_path: Path) -> None:
+    """All have the same fault at the same time; docs/reliability.md has the figures."""
+
+    def seen(peer: Peer) -> Seen:
+        return asyncio.run(suffer(fault, peer, tmp_path))
+
+    with ThreadPoolExecutor(len(PEERS)) as threads:
+        found = dict(zip((peer.name for peer in PEERS), threads.map(seen, PEERS), strict=True))
+    ours = found.pop(LATCHKEY.name)
+    assert ours.requests > 0
+    assert ours.failed <= min(peer.failed for peer in found.values()), found
