@@ -9,6 +9,7 @@ from pathlib import Path
 from gateway.config.complaints import suggest
 from gateway.config.document import Document, Where
 from gateway.config.limit_checks import check_limits
+from gateway.config.listening import check_entrances
 from gateway.config.login_places import key_cookies, login_of_route, served_methods
 from gateway.config.model import Config
 from gateway.config.path_checks import check_paths
@@ -40,6 +41,7 @@ def check(config: Config, document: Document) -> list[Problem]:
     """Find every problem between the sections of a configuration."""
     return [
         *_listeners(config, document),
+        *check_entrances(config, document),
         *_upstream_names(config, document),
         *_sticky_cookies(config, document),
         *_nowhere(config, document),

@@ -13,6 +13,7 @@ from gateway.config.checks import check
 from gateway.config.complaints import explain, unique
 from gateway.config.document import Document, read
 from gateway.config.files import read_file
+from gateway.config.listening import with_certificates
 from gateway.config.login_places import taken_paths
 from gateway.config.model import Config, UpstreamTls
 from gateway.config.openings import check_openings
@@ -107,8 +108,10 @@ def _with_files(config: Config, folder: Path, document: Document) -> tuple[Confi
         for route in config.routes
     )
     config = config.model_copy(update={"routes": routes})
+    config, listen_problems = with_certificates(config, folder, document)
     config, problems = with_signing_keys(config, folder, document)
     problems += _tls_problems(tls, ("store", "tls"), document)
+    problems += listen_problems
     problems += _upstream_tls_problems(config, document)
     name = config.session.secrets_file
     if name is None:

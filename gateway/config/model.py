@@ -5,6 +5,7 @@ Once read, durations are seconds and sizes are bytes.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -52,6 +53,7 @@ from gateway.config.values import (
     Method,
     Networks,
     OneOrMany,
+    RedirectPort,
     Scheme,
     SecretText,
     ShapedPath,
@@ -63,10 +65,49 @@ from gateway.config.values import (
     unless_none,
     unless_off,
 )
-from gateway.core.http.addresses import Address, UnixAddress, parse_address
+from gateway.core.http.addresses import (
+    Address,
+    CertificateFiles,
+    Entrance,
+    UnixAddress,
+    parse_address,
+)
 from gateway.core.logins.token_sending import AUTO
 from gateway.core.sessions import identity_headers
 from gateway.core.sessions.jwt_shape import OWN_CLAIMS
+
+
+class CertificatePair(Model):
+    """A certificate with its chain, and its key, in PEM."""
+
+    cert_file: Annotated[str, Field(min_length=1)]
+    key_file: Annotated[str, Field(min_length=1)]
+
+
+class ListenTls(Model):
+    """The certificates of a listener, and the oldest version of TLS."""
+
+    cert_file: Annotated[str, Field(min_length=1)] | None = None
+    key_file: Annotated[str, Field(min_length=1)] | None = None
+    certificates: Annotated[tuple[CertificatePair, ...], Field(min_length=1)] | None = None
+    min_version: Annotated[Literal["1.2", "1.3"], BeforeValidator(str)] = "1.2"
+
+    @model_validator(mode="after")
+    def _has_one_way(self) -> ListenTls:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file go together")
+        if (self.cert_file is None) == (self.certificates is None):
+            raise ValueError("needs cert_file and key_file, or certificates")
+        return self
+
+    @property
+    def files(self) -> tuple[CertificateFiles, ...]:
+        """The files of all certificates, the first one for unknown names."""
+        if self.cert_file is not None and self.key_file is not None:
+            return (CertificateFiles(self.cert_file, self.key_file),)
+        return tuple(
+            CertificateFiles(pair.cert_file, pair.key_file) for pair in self.certificates or ()
+        )
 
 
 class Listen(Shorthand):
@@ -77,14 +118,25 @@ class Listen(Shorthand):
     address: ListenAddress
     mode: SocketMode = 0o600
     group: Group | None = None
+    tls: ListenTls | None = None
+    redirect: RedirectPort = 0
+    proxy_protocol: bool = False
 
     def as_address(self) -> Address:
-        """The address, with mode and group for a unix socket. Raises `ValueError`."""
+        """The address with all that goes with it. Raises `ValueError`."""
+        entrance = Entrance(
+            certificates=() if self.tls is None else self.tls.files,
+            min_version="1.2" if self.tls is None else self.tls.min_version,
+            redirect=self.redirect,
+            proxy_protocol=self.proxy_protocol,
+        )
+        if entrance.certificates and entrance.redirect:
+            raise ValueError("redirect is for plain HTTP: it cannot stand beside tls")
         if isinstance(self.address, UnixAddress):
-            return UnixAddress(self.address.path, self.mode, self.group)
-        if self.model_fields_set > {"address"}:
+            return UnixAddress(self.address.path, self.mode, self.group, entrance)
+        if self.model_fields_set & {"mode", "group"}:
             raise ValueError("mode and group go with a unix socket")
-        return self.address
+        return replace(self.address, entrance=entrance)
 
 
 if TYPE_CHECKING:

@@ -66,6 +66,7 @@ from gateway.rules.loading import RuleSource, parse_source
 _PATH = re.compile(r"/[A-Za-z0-9_.~!$&'()+,=:@/-]*(?<!/)\*?|/[A-Za-z0-9_.~!$&'()+,=:@/-]*/\*?|/\*?")
 _QUERY = re.compile(r"[A-Za-z0-9_.~!$&'()*+,;=:@/?%-]+")  # RFC 3986 §3.4
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
+_REDIRECT = re.compile(r"https(?::([0-9]{1,5}))?")
 _SOCKET_MODE = re.compile(r"0?[0-7]{3}")
 # Marks that stand between values: no letter, digit or escape of them.
 _SEPARATOR = re.compile(r"[ ,;|:]{1,2}")
@@ -203,6 +204,14 @@ def _host_name(value: str) -> str:
     if not _HOST_NAME.fullmatch(value):
         raise ValueError("is no host: write client, upstream, or a name as in shop.internal:8080")
     return value
+
+
+def _redirect_port(value: Any) -> int:
+    """The port of `https` or `https:8443`."""
+    found = _REDIRECT.fullmatch(value) if isinstance(value, str) else None
+    if found is None or not 1 <= int(found[1] or 443) <= 65535:
+        raise ValueError("is not a redirect: write https, or https:8443 for another port")
+    return int(found[1] or 443)
 
 
 def _socket_mode(value: Any) -> int:
@@ -448,6 +457,11 @@ PublishedAlgorithm = Annotated[Algorithm, AfterValidator(_published)]
 Scope = Annotated[str, Field(pattern=r"^[!#-\[\]-~]+$")]  # RFC 6749 §3.3
 ListenAddress = Annotated[
     Address, BeforeValidator(_address), PlainSerializer(str), WithJsonSchema(_TEXT)
+]
+RedirectPort = Annotated[
+    int,
+    BeforeValidator(_redirect_port),
+    WithJsonSchema({**_TEXT, "pattern": f"^{_REDIRECT.pattern}$"}),
 ]
 SocketMode = Annotated[
     int,

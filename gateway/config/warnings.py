@@ -321,7 +321,12 @@ def _plain_cookies(config: Config, document: Document) -> Iterator[Problem]:
     if config.keys.secure != "auto" or config.trusted_proxies or not _may_set_cookies(config):
         return
     for at, address in enumerate(config.listen):
-        if not isinstance(address, UnixAddress) and not _is_loopback(address.host):
+        if (
+            not isinstance(address, UnixAddress)
+            and not _is_loopback(address.host)
+            and not address.entrance.certificates
+            and not address.entrance.redirect
+        ):
             yield document.problem(
                 ("listen", at),
                 "serves plain HTTP to other machines, so browsers get keys in cookies that can be "

@@ -117,12 +117,13 @@ class Forker:
         config, listeners = generation.config, generation.listeners
         public = listeners.share(config.listen, number, config.workers)
         admin = listeners.share(config.admin.listen, number, config.workers)
-        listeners.close_others((*public, *admin))
+        listeners.close_others(sock for sock, _ in (*public, *admin))
         worker.main(
             worker.Assignment(
                 config=config,
                 public=public,
-                admin=admin,
+                admin=tuple(sock for sock, _ in admin),
+                certificates=generation.certificates,
                 store_url=generation.store_url,
                 secrets=self.store.secrets(config),
                 instance=self.instance,

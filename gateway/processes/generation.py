@@ -7,13 +7,16 @@ import mmap
 import os
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.config.limit_places import rate_limits
 from gateway.core.http import token_buckets
-from gateway.processes.listeners import Listeners
+from gateway.core.http.addresses import Entrance
+from gateway.processes.listeners import Listeners, StartError
 from gateway.processes.worker_link import Order, SupervisorEnd
+from gateway.relay.client.certificates import Certificates, all_certificates
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -43,9 +46,15 @@ class Generation:
     store_url: str = ""
     workers: dict[int, Worker] = field(default_factory=dict)
     deadline: float = math.inf  # for all of them to serve, or to have ended (monotonic s)
+    certificates: Mapping[Entrance, Certificates] = field(init=False)
     buckets: memoryview | None = field(init=False)  # of rate limits; the workers share them
 
     def __post_init__(self) -> None:
+        """Raises `StartError` if a certificate cannot be used."""
+        try:
+            self.certificates = all_certificates(self.config.listen)
+        except (OSError, ValueError) as error:
+            raise StartError(f"a certificate of listen cannot be used: {error}") from None
         size = len(rate_limits(self.config)) * token_buckets.BYTES
         self.buckets = memoryview(mmap.mmap(-1, size)) if size else None
 

@@ -87,14 +87,14 @@ class Listeners:
 
     def share(
         self, addresses: Iterable[Address], number: int, workers: int
-    ) -> tuple[socket.socket, ...]:
-        """The sockets from which worker `number` of `workers` accepts.
+    ) -> tuple[tuple[socket.socket, Address], ...]:
+        """The sockets from which worker `number` of `workers` accepts, with their addresses.
 
         Every TCP socket belongs to one worker. A unix socket cannot be opened twice, so all workers
         accept from it.
         """
         return tuple(
-            listener.sock
+            (listener.sock, address)
             for address in addresses
             for at, listener in enumerate(self._open[str(address)])
             if isinstance(address, UnixAddress) or at % workers == number
@@ -123,7 +123,8 @@ def describe(address: Address) -> str:
     if isinstance(address, UnixAddress):
         return str(address)
     host = "localhost" if address.host in _HERE else address.host
-    return f"http://{host}:{address.port}"
+    host = f"[{host}]" if ":" in host else host
+    return f"{'https' if address.entrance.certificates else 'http'}://{host}:{address.port}"
 
 
 def listen(address: Address, *, shared: bool = False) -> Listener:

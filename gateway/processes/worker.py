@@ -7,7 +7,7 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ import uvloop
 from aiohttp import web
 
 from gateway.config.login_places import endpoint_paths, shaped_paths
-from gateway.core.http.addresses import BACKLOG
+from gateway.core.http.addresses import BACKLOG, Address, Entrance
 from gateway.core.sessions.identity_headers import IdentityHeaders
 from gateway.endpoints import admin, app
 from gateway.observe import access_log, worker_log
@@ -27,6 +27,7 @@ from gateway.observe.sinks import Sink
 from gateway.observe.unsent_fields import UnsentFields
 from gateway.outbound.backends import backends
 from gateway.processes.worker_link import WorkerEnd
+from gateway.relay.client.certificates import Certificates
 from gateway.relay.http1.websocket import GOING_AWAY, SERVICE_RESTART
 from gateway.relay.setup.relay import build_relay
 from gateway.relay.upstream.connection import UpstreamConnection
@@ -51,8 +52,9 @@ class Assignment:
     """What the supervisor gives to one worker."""
 
     config: Config
-    public: tuple[socket.socket, ...]  # bound, for the relay
+    public: tuple[tuple[socket.socket, Address], ...]  # bound, for the relay
     admin: tuple[socket.socket, ...]  # bound, for the admin listener
+    certificates: Mapping[Entrance, Certificates]  # of the public listeners with TLS
     store_url: str  # of the embedded server, or of config.yaml
     secrets: tuple[str, ...]  # mixed into the seal: the first one seals, all open
     instance: str  # 16 hexadecimal digits, the same for all workers of a gateway
@@ -130,7 +132,7 @@ async def _serve(assignment: Assignment) -> None:
         link.say_ready()
         await link.listening.wait()
         if not link.draining.is_set():
-            await relay.start(assignment.public)
+            await relay.start(assignment.public, assignment.certificates)
             for listener in assignment.admin:  # last: a ready worker must be reachable
                 await web.SockSite(health, listener, backlog=BACKLOG).start()
             _log.info("worker %d serves", assignment.number)

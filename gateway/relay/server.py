@@ -8,12 +8,14 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from gateway.core.http.addresses import BACKLOG
+from gateway.core.http.addresses import Address, Entrance
 from gateway.observe.access_record import RecordSink
-from gateway.relay.client.connection import ClientConnection
+from gateway.relay.client.certificates import Certificates
+from gateway.relay.client.listening import Listening
+from gateway.relay.client.registered import Clients, Registered
 from gateway.relay.exchange.context import Context
 from gateway.relay.http1 import websocket
 from gateway.relay.logouts.live_sessions import LiveSessions
@@ -54,7 +56,7 @@ class Relay:
     def __init__(
         self,
         context: Context,
-        clients: set[ClientConnection],
+        clients: Clients,
         pools: Sequence[Pool],
         live: LiveSessions,
         record_sinks: Sequence[RecordSink],
@@ -74,28 +76,28 @@ class Relay:
         self._record_sinks = record_sinks
         self._meter = meter
         self._clock = context.clock
-        self._servers: list[asyncio.Server] = []
-        self._listeners: tuple[socket.socket, ...] = ()
+        self.listening = Listening(context, clients)
 
-    async def start(self, listeners: Iterable[socket.socket]) -> None:
-        """Accept connections on these bound sockets."""
-        loop = asyncio.get_running_loop()
+    async def start(
+        self,
+        listeners: Iterable[tuple[socket.socket, Address]],
+        certificates: Mapping[Entrance, Certificates],
+    ) -> None:
+        """Accept connections on these bound sockets, each as its address says.
+
+        certificates: of the listeners with TLS
+        """
+        self.listening.certificates = certificates
         self._clock.sweeps += [pool.sweep for pool in self._pools]
         self._clock.sweeps.append(self._live.sweep)
         self._clock.sweeps.append(self._tell_of_descriptors)
         self._clock.sweeps.append(lambda _now: self._flush_records())
+        self._clock.sweeps.append(self.listening.sweep)
         self._clock.start()
         if self._meter is not None:
             self._meter.start()
-        self._listeners = tuple(listeners)
-        for listener in self._listeners:
-            create: Callable[..., Awaitable[asyncio.Server]] = (
-                loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
-            )
-            self._servers.append(await create(self._new_client, sock=listener, backlog=BACKLOG))
-
-    def _new_client(self) -> ClientConnection:
-        return ClientConnection(self._context, self._clients)
+        for listener, address in listeners:
+            await self.listening.listen(listener, address.entrance)
 
     @staticmethod
     def _tell_of_descriptors(_now: float) -> None:
@@ -111,10 +113,10 @@ class Relay:
 
     async def drain(self, orders: DrainOrders) -> None:
         """Stop accepting, and wait until all clients have gone, or until an order ends that."""
-        self._context.draining = True
-        await self._stop_listening()
+        self.listening.drain()
+        await self.listening.stop()
         await asyncio.sleep(_DRAIN_STEP)  # accepted connections become clients in the next turn
-        idle_since: dict[ClientConnection, float] = {}
+        idle_since: dict[Registered, float] = {}
         ending = orders.ending
         while self._clients and not ending.is_set():
             idle_since = self._close_idle(idle_since)
@@ -146,21 +148,6 @@ class Relay:
         for sink in self._record_sinks:
             sink.flush()
 
-    async def _stop_listening(self) -> None:
-        """Close the listeners, after accepting the connections in their queues.
-
-        A worker's successor shares the sockets, and may accept them first.
-        """
-        loop = asyncio.get_running_loop()
-        for listener in self._listeners:
-            with contextlib.suppress(OSError):
-                while True:
-                    connection, _ = listener.accept()
-                    connection.setblocking(False)  # noqa: FBT003 (the socket API's own)
-                    await loop.connect_accepted_socket(self._new_client, connection)
-        for server in self._servers:
-            server.close()
-
     def _end_streams(self, ended: frozenset[int]) -> None:
         """End the tunnels and streams of these rules."""
         for client in list(self._clients):
@@ -172,9 +159,7 @@ class Relay:
             ):
                 client.cut(reset=True)
 
-    def _close_idle(
-        self, idle_since: dict[ClientConnection, float]
-    ) -> dict[ClientConnection, float]:
+    def _close_idle(self, idle_since: dict[Registered, float]) -> dict[Registered, float]:
         """Close connections that have been idle for long enough.
 
         Returns the other idle ones, with the times since when they are (seconds).
@@ -198,7 +183,7 @@ class Relay:
                 return
             await asyncio.sleep(_DRAIN_STEP)
 
-    def _close_tunnels(self, status: int) -> set[ClientConnection]:
+    def _close_tunnels(self, status: int) -> set[Registered]:
         """Send close frames between two frames. Returns the clients that got one."""
         return {
             client

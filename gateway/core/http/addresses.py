@@ -9,7 +9,9 @@ from ipaddress import ip_address
 from pathlib import PurePosixPath
 from typing import Literal
 
-_HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*):(?P<port>[0-9]{1,5})")
+_HOST_PORT = re.compile(
+    r"(?P<host>\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._~-]+)?\]|[A-Za-z0-9._-]*):(?P<port>[0-9]{1,5})"
+)
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
     r"(?P<base>(?:/[A-Za-z0-9._~!$&'()*+,=:@-]+)*)/?"
@@ -34,11 +36,39 @@ class BadAddress(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateFiles:
+    """The files of one certificate with its chain, and of its key."""
+
+    cert_file: str
+    key_file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """What connections to an address begin with, and what they are for.
+
+    certificates: for TLS; the first one is for names that none of them has
+    min_version: the oldest version of TLS that is spoken
+    redirect: the port of HTTPS to which requests are redirected; 0 if they are served
+    proxy_protocol: whether a PROXY header of a trusted proxy comes first
+    """
+
+    certificates: tuple[CertificateFiles, ...] = ()
+    min_version: Literal["1.2", "1.3"] = "1.2"
+    redirect: int = 0
+    proxy_protocol: bool = False
+
+
+PLAIN = Entrance()  # HTTP without anything before it
+
+
+@dataclass(frozen=True, slots=True)
 class TcpAddress:
     """A host (empty for every interface) and a port to listen on."""
 
     host: str
     port: int
+    entrance: Entrance = PLAIN
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -51,6 +81,7 @@ class UnixAddress:
     path: str
     mode: int = 0o600
     group: int | None = None  # the group's number; None: the group of the process
+    entrance: Entrance = PLAIN
 
     def __str__(self) -> str:
         return f"unix:{self.path}"

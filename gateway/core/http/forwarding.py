@@ -101,7 +101,9 @@ class Client(NamedTuple):
         return self.scheme in _PROTECTED
 
 
-def client(peer: str, fields: Iterable[tuple[bytes, bytes]], trusted: Trusted) -> Client:
+def client(
+    peer: str, fields: Iterable[tuple[bytes, bytes]], trusted: Trusted, scheme: bytes = b"http"
+) -> Client:
     """The client, as a trusted peer describes it.
 
     A proxy that sets X-Forwarded-* or X-Real-IP may pass a client's own Forwarded on. So Forwarded
@@ -110,12 +112,13 @@ def client(peer: str, fields: Iterable[tuple[bytes, bytes]], trusted: Trusted) -
     peer: the address of the trusted proxy
     fields: (name in lower case, value) of its forwarding fields
     trusted: the proxies that are believed
+    scheme: of the proxy's own connection, for a proxy that names none
     """
     values: dict[bytes, list[bytes]] = {}
     for name, value in fields:
         values.setdefault(name, []).append(value)
     if _FORWARDED in values and not any(name.startswith(_OTHER_WAYS) for name in values):
-        return _by_forwarded(peer, values[_FORWARDED], trusted)
+        return _by_forwarded(peer, values[_FORWARDED], trusted, scheme)
     # Many proxies set only one of the two, and pass on the other as the client sent it.
     chain = _members(values[_FOR]) if _FOR in values else _members(values.get(_REAL_IP, ()))[-1:]
     address, hops = _walk(peer, map(node, reversed(chain)), trusted)
@@ -124,7 +127,7 @@ def client(peer: str, fields: Iterable[tuple[bytes, bytes]], trusted: Trusted) -
         # The client may have begun the list.
         schemes = schemes[-max(hops, 1) :]
     # Some proxies append to the client's own X-Forwarded-Host, so the last one is our peer's.
-    return _client(address, (schemes or [b""])[0], (hosts or [b""])[-1])
+    return _client(address, (schemes or [scheme])[0], (hosts or [b""])[-1])
 
 
 def host_value(text: bytes) -> bytes | None:
@@ -202,7 +205,7 @@ def _walk(peer: str, named: Iterable[str | None], trusted: Trusted) -> tuple[str
     return address, hops
 
 
-def _by_forwarded(peer: str, lines: Iterable[bytes], trusted: Trusted) -> Client:
+def _by_forwarded(peer: str, lines: Iterable[bytes], trusted: Trusted, scheme: bytes) -> Client:
     """The client by Forwarded (RFC 7239), with an element for each proxy."""
     found = _ELEMENT.findall(b",".join(lines))
     elements = [element for element in found if element.strip(b" \t")]
@@ -210,7 +213,7 @@ def _by_forwarded(peer: str, lines: Iterable[bytes], trusted: Trusted) -> Client
     named = (node(pairs.get(b"for", b"")) for pairs in reversed(proxies))
     address, hops = _walk(peer, named, trusted)
     pairs = proxies[-max(hops, 1)] if proxies else {}
-    return _client(address, pairs.get(b"proto", b""), pairs.get(b"host", b""))
+    return _client(address, pairs.get(b"proto", scheme), pairs.get(b"host", b""))
 
 
 def _pairs(element: bytes) -> dict[bytes, bytes]:

@@ -14,10 +14,25 @@ if TYPE_CHECKING:
 class Peer:
     """The other end of one connection, with the lines for its requests."""
 
-    __slots__ = ("_proxies", "address", "describes", "forwarded", "name", "trusted", "via")
+    __slots__ = (
+        "_proxies",
+        "address",
+        "describes",
+        "forwarded",
+        "name",
+        "scheme",
+        "trusted",
+        "via",
+    )
 
     def __init__(
-        self, peername: Any, *, instance: str, proxies: Trusted, describing: Trusted
+        self,
+        peername: Any,
+        *,
+        instance: str,
+        proxies: Trusted,
+        describing: Trusted,
+        scheme: str = "http",
     ) -> None:
         """Read the address.
 
@@ -25,15 +40,17 @@ class Peer:
         instance: names this gateway in Via; without one, there is no Via
         proxies: are believed in what they say about their clients
         describing: may ask about the requests of others
+        scheme: of the connection
         """
         address = forwarding.plain(peername[0]) if isinstance(peername, tuple) else UNKNOWN
         self.address = address
         self.name = address.encode()  # for the log
+        self.scheme = scheme.encode()
         self.trusted = proxies.includes(address)
         self.describes = describing.includes(address)
         self.via = f"Via: 1.1 latchkey ({instance})\r\n".encode() if instance else b""
         self.forwarded = (
-            f"X-Forwarded-For: {address}\r\nX-Real-IP: {address}\r\nX-Forwarded-Proto: http\r\n"
+            f"X-Forwarded-For: {address}\r\nX-Real-IP: {address}\r\nX-Forwarded-Proto: {scheme}\r\n"
         ).encode() + self.via
         self._proxies = proxies
 
@@ -43,9 +60,11 @@ class Peer:
         No other code reads the forwarding fields.
         """
         if not self.trusted or not head.forwarding:
-            return Client(self.address)
+            return Client(self.address, self.scheme)
         if head.client is None:
-            head.client = forwarding.client(self.address, head.forwarding, self._proxies)
+            head.client = forwarding.client(
+                self.address, head.forwarding, self._proxies, self.scheme
+            )
         return head.client
 
     def network(self, head: RequestHead) -> str:

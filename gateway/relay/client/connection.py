@@ -23,6 +23,7 @@ from gateway.relay.outcomes import Refused
 
 if TYPE_CHECKING:
     from gateway.relay.access.peer import Peer
+    from gateway.relay.client.registered import Clients
     from gateway.relay.exchange.context import Context
     from gateway.relay.exchange.upload import Upload
 
@@ -43,6 +44,7 @@ class ClientConnection(asyncio.Protocol):
     __slots__ = (
         "_clients",
         "_context",
+        "_is_introduced",
         "_lingered",
         "_paused",
         "_pumping",
@@ -57,11 +59,15 @@ class ClientConnection(asyncio.Protocol):
 
     peer: Peer
 
-    def __init__(self, context: Context, clients: set[ClientConnection]) -> None:
+    def __init__(self, context: Context, clients: Clients, peer: Peer | None = None) -> None:
         """The connection adds itself to `clients`, and removes itself.
 
         clients: all open connections of clients of this worker
+        peer: the other end, if it is known by more than the socket's address
         """
+        if peer is not None:
+            self.peer = peer
+        self._is_introduced = peer is not None
         self.transport: asyncio.Transport | None = None
         self.exchange: Exchange | None = None
         self.buffer = b""  # bytes that no exchange has taken yet
@@ -79,7 +85,8 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         context = self._context
         self.transport = transport  # type: ignore[assignment]
-        self.peer = context.peer(transport.get_extra_info("peername"))
+        if not self._is_introduced:
+            self.peer = context.peer(transport.get_extra_info("peername"))
         shares, taken = context.connections, len(self._clients)
         if taken >= context.settings.connections:
             self._refuse(refusals.BUSY)
@@ -355,9 +362,11 @@ class ClientConnection(asyncio.Protocol):
         if self.transport.is_closing():
             return
         self._context.write_batch.flush()
+        if not self.transport.can_write_eof():  # TLS: closing waits for the client's close_notify
+            self.close()
+            return
         self._await_end()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
+        self.transport.write_eof()
         if self._paused:
             self._paused = False
             self.transport.resume_reading()

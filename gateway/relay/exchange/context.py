@@ -56,13 +56,14 @@ class Context:
     draining: bool = False
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("gateway.relay"))
 
-    def peer(self, peername: Any) -> Peer:
+    def peer(self, peername: Any, scheme: str = "http") -> Peer:
         """The other end of a client's connection; `peername` is the socket's."""
         return Peer(
             peername,
             instance=self.instance if self.sends_via else "",
             proxies=self.proxies,
             describing=self.describing,
+            scheme=scheme,
         )
 
     def may_trail(self, name: bytes) -> bool:

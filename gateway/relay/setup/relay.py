@@ -31,7 +31,7 @@ from gateway.relay.access.forward_auth import VerifyEndpoint
 from gateway.relay.access.jwt_callers import JwtCallers
 from gateway.relay.access.key_cookies import TrustedCookies
 from gateway.relay.access.route_table import RouteTable
-from gateway.relay.client.connection import ClientConnection
+from gateway.relay.client.registered import Clients
 from gateway.relay.exchange.body_buffer import BufferRoom
 from gateway.relay.exchange.context import Context
 from gateway.relay.exchange.exchange import Exchange
@@ -83,7 +83,7 @@ def build_relay(
     buckets: of rate limits, which all workers share; None if there is one worker
     """
     loop, settings = asyncio.get_running_loop(), settings_of(config)
-    clients: set[ClientConnection] = set()
+    clients: Clients = set()
     clock = Clock(clients, settings.write, settings.seconds_per_byte)
     write_batch = WriteBatch(loop)
     pools = PoolBuilder(config, settings, clock, write_batch)
@@ -180,7 +180,7 @@ def route_table(
     return RouteTable(own, rules, routes.logins)
 
 
-def _load(config: Config, clients: set[ClientConnection]) -> Load:
+def _load(config: Config, clients: Clients) -> Load:
     """The requests in flight, with what one client may have of them."""
     limits = config.limits
 
@@ -192,7 +192,7 @@ def _load(config: Config, clients: set[ClientConnection]) -> Load:
     return Load(limits.requests, shares, shedding)
 
 
-def _connection_shares(config: Config, clients: set[ClientConnection]) -> Shares:
+def _connection_shares(config: Config, clients: Clients) -> Shares:
     """What one client may have of the connections."""
     limits = config.limits
 
@@ -202,7 +202,7 @@ def _connection_shares(config: Config, clients: set[ClientConnection]) -> Shares
     return Shares(limits.connections, limits.per_address, holders, always=_ALWAYS)
 
 
-def _in_flight(clients: set[ClientConnection]) -> Iterable[Exchange]:
+def _in_flight(clients: Clients) -> Iterable[Exchange]:
     return (client.exchange for client in clients if client.exchange is not None)
 
 

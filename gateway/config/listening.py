@@ -1,0 +1,96 @@
+"""The files of listeners, and checks of what goes with an address."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from gateway.config.document import Document, Where
+from gateway.config.files import read_file
+from gateway.config.model import Config
+from gateway.config.problems import Problem
+from gateway.core.http.addresses import PLAIN, CertificateFiles
+
+
+def with_certificates(
+    config: Config, folder: Path, document: Document
+) -> tuple[Config, list[Problem]]:
+    """Make the paths of certificates absolute, and try each pair."""
+    listen = tuple(
+        replace(
+            address,
+            entrance=replace(
+                address.entrance,
+                certificates=tuple(
+                    CertificateFiles(
+                        str((folder / files.cert_file).absolute()),
+                        str((folder / files.key_file).absolute()),
+                    )
+                    for files in address.entrance.certificates
+                ),
+            ),
+        )
+        for address in config.listen
+    )
+    config = config.model_copy(update={"listen": listen})
+    return config, list(_unusable(config, document))
+
+
+def check_entrances(config: Config, document: Document) -> Iterator[Problem]:
+    """Settings of listeners that need others, or that only `listen` takes."""
+    for at, address in enumerate(config.listen):
+        if address.entrance.proxy_protocol and not config.trusted_proxies:
+            yield document.problem(
+                ("listen", at, "proxy_protocol"),
+                "needs trusted_proxies: the addresses of the proxies that send the header",
+            )
+    for at, address in enumerate(config.admin.listen):
+        if address.entrance != PLAIN:
+            yield document.problem(
+                ("admin", "listen", at),
+                "takes no tls, redirect or proxy_protocol: they are for listen",
+            )
+
+
+def _unusable(config: Config, document: Document) -> Iterator[Problem]:
+    """Certificates that cannot be read, or do not fit their keys."""
+    for at, address in enumerate(config.listen):
+        for number, files in enumerate(address.entrance.certificates):
+            where = _place(at, number, document)
+            unread = [
+                document.problem((*where, name), f"cannot be read: {error.strerror}")
+                for name in ("cert_file", "key_file")
+                if (error := _unreadable(getattr(files, name))) is not None
+            ]
+            yield from unread
+            if not unread and not _fit(files):
+                yield document.problem(
+                    (*where, "cert_file"),
+                    "cannot be used: needs a certificate in PEM and its unencrypted key",
+                )
+
+
+def _place(at: int, number: int, document: Document) -> Where:
+    """Where a pair stands: in `certificates`, or in `tls` itself."""
+    listed: Where = ("listen", at, "tls", "certificates", number)
+    return listed if listed in document.values else ("listen", at, "tls")
+
+
+def _unreadable(file: str) -> OSError | None:
+    try:
+        read_file(Path(file))
+    except OSError as error:
+        return error
+    return None
+
+
+def _fit(files: CertificateFiles) -> bool:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            files.cert_file, files.key_file, password=""
+        )
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,264 @@
+"""Connections that begin with a PROXY header or a TLS handshake.
+
+An opening holds a place among the clients' connections from the moment when it is accepted, with
+the deadline of a head. So a flood of handshakes is bounded like one of heads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import math
+import socket
+import ssl
+from dataclasses import dataclass
+
+from gateway.core.http import proxy_header, refusals
+from gateway.core.http.addresses import BACKLOG, Entrance
+from gateway.core.http.proxy_header import BadProxyHeader
+from gateway.relay.access.peer import Peer
+from gateway.relay.client.certificates import Certificates
+from gateway.relay.client.connection import ClientConnection
+from gateway.relay.client.registered import Clients
+from gateway.relay.exchange.context import Context
+from gateway.relay.exchange.exchange import Exchange
+
+_log = logging.getLogger("gateway.relay")
+
+# How many connections a listener accepts in one turn of the loop.
+_MAX_ACCEPTED_AT_ONCE = 64
+
+_HANDSHAKE = b"\x16"  # the type of the record that begins TLS (RFC 8446 §5.1)
+_MAX_DROPPED_BYTES = 65536
+
+
+@dataclass
+class OpeningCounts:
+    """Plain integers, since the start of the worker."""
+
+    handshakes_failed: int = 0  # TLS did not begin: by an error, its deadline, or another protocol
+    proxy_headers_refused: int = 0  # of untrusted peers, malformed, or not whole in time
+
+
+@dataclass(frozen=True)
+class Door:
+    """What the openings of one listener share."""
+
+    entrance: Entrance
+    certificates: Certificates | None
+    context: Context
+    clients: Clients
+    counts: OpeningCounts
+
+
+class Acceptor:
+    """Accepts the connections of one listener, and opens each."""
+
+    def __init__(self, listener: socket.socket, door: Door) -> None:
+        self._listener = listener
+        self._door = door
+        self._openings: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        self._listener.listen(BACKLOG)
+        self._listener.setblocking(False)  # noqa: FBT003 (the socket API's own)
+        self._door.context.loop.add_reader(self._listener, self._accept)
+
+    def close(self) -> None:
+        self._door.context.loop.remove_reader(self._listener)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        for _ in range(_MAX_ACCEPTED_AT_ONCE):
+            try:
+                sock, _ = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE):
+                    _log.error("a connection is not accepted: %s", error.strerror)
+                return
+            self.take(sock)
+
+    async def take_waiting(self, sock: socket.socket) -> None:
+        self.take(sock)
+
+    def take(self, sock: socket.socket) -> None:
+        """Open a connection that has been accepted."""
+        sock.setblocking(False)  # noqa: FBT003 (the socket API's own)
+        try:
+            opening = Opening(sock, self._door)
+        except OSError:  # the client has gone
+            sock.close()
+            return
+        if opening.is_admitted():
+            task = self._door.context.loop.create_task(opening.run())
+            self._openings.add(task)
+            task.add_done_callback(self._openings.discard)
+
+
+class Opening:
+    """A connection before its first request."""
+
+    exchange: Exchange | None = None
+    buffer = b""
+    blocked = False
+    stall: tuple[int, float] | None = None
+    transport: asyncio.Transport | None = None
+
+    def __init__(self, sock: socket.socket, door: Door) -> None:
+        """Raises `OSError` if the client has gone."""
+        self._sock = sock
+        self._door = door
+        self._task: asyncio.Task[None] | None = None
+        self._scheme = "http" if door.certificates is None else "https"
+        self.peer = door.context.peer(sock.getpeername(), self._scheme)
+        self.deadline = math.inf
+
+    def is_admitted(self) -> bool:
+        """Take a place. If there is none for the client, close."""
+        door, network = self._door, self.peer.own_network
+        shares, taken = door.context.connections, len(door.clients)
+        if not shares.allows(network, taken):
+            is_full = taken >= door.context.settings.connections
+            door.context.refused(refusals.BUSY if is_full else refusals.OVER_SHARE)
+            self._sock.close()
+            return False
+        if door.entrance.proxy_protocol and not self.peer.trusted:
+            self._refuse_header("the peer is not in trusted_proxies")
+            self._sock.close()
+            return False
+        self.deadline = door.context.clock.now + door.context.settings.head
+        door.clients.add(self)
+        if shares.counts:
+            shares.take(network)
+        return True
+
+    async def run(self) -> None:
+        """Read the PROXY header, do the handshake, and hand over to a `ClientConnection`."""
+        self._task = asyncio.current_task()
+        door, handed_over = self._door, False
+        peer = self.peer
+        try:
+            if door.entrance.proxy_protocol:
+                peer = await self._proxied()
+            if door.certificates is not None and not await self._begins_tls():
+                return
+            handed_over = True
+            await self._open(peer)
+        except BadProxyHeader:
+            self._refuse_header("it is malformed")
+        except (OSError, ssl.CertificateError):  # also `ssl.SSLError`: the client's fault
+            door.counts.handshakes_failed += handed_over and door.certificates is not None
+        except asyncio.CancelledError:  # by the deadline, or since the worker ends
+            if door.certificates is not None and handed_over:
+                door.counts.handshakes_failed += 1
+            elif door.entrance.proxy_protocol:
+                self._refuse_header("it did not come in time")
+        finally:
+            self.leave()
+            if not handed_over:
+                self._sock.close()
+
+    def leave(self) -> None:
+        """Give the place back."""
+        door = self._door
+        if self in door.clients:
+            door.clients.discard(self)
+            if door.context.connections.counts:
+                door.context.connections.give_back(self.peer.own_network, len(door.clients))
+
+    def expire(self) -> None:
+        self.cut(reset=True)
+
+    def close(self) -> None:
+        self.cut(reset=False)
+
+    def cut(self, *, reset: bool) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    # The PROXY header.
+
+    async def _proxied(self) -> Peer:
+        """The peer that the header names. Raises `BadProxyHeader` and `OSError`."""
+        address = proxy_header.client(await self._header())
+        if address is None:
+            # What a proxy sends for a client without a name is the client's own writing.
+            peer = self._door.context.peer(self._sock.getpeername(), self._scheme)
+            peer.trusted = False
+            return peer
+        return self._door.context.peer((address, 0), self._scheme)
+
+    async def _header(self) -> bytes:
+        header = b""
+        while not proxy_header.is_whole(header):
+            await self._readable()
+            seen = self._sock.recv(proxy_header.MAX_BYTES, socket.MSG_PEEK)
+            if not seen:
+                raise BadProxyHeader
+            size = proxy_header.size(header + seen)
+            header += self._sock.recv(size - len(header))
+        return header
+
+    def _refuse_header(self, why: str) -> None:
+        self._door.counts.proxy_headers_refused += 1
+        _log.warning("a PROXY header from %s is refused: %s", self.peer.address, why)
+
+    # TLS.
+
+    async def _begins_tls(self) -> bool:
+        """Whether the client begins a handshake. If not, close cleanly."""
+        await self._readable()
+        first = self._sock.recv(1, socket.MSG_PEEK)
+        if first == _HANDSHAKE:
+            return True
+        self._door.counts.handshakes_failed += 1
+        if first:
+            self._sock.recv(_MAX_DROPPED_BYTES)  # unread bytes would make the close a reset
+        return False
+
+    async def _open(self, peer: Peer) -> None:
+        """Raises `OSError`."""
+        context, certificates = self._door.context, self._door.certificates
+        tls: dict[str, object] = {}
+        if certificates is not None:
+            tls = {
+                "ssl": certificates.context,
+                "ssl_handshake_timeout": context.settings.head,
+                "ssl_shutdown_timeout": context.settings.linger,
+            }
+        await context.loop.connect_accepted_socket(
+            lambda: _OpenedConnection(context, self._door.clients, peer, self),
+            self._sock,
+            **tls,  # type: ignore[arg-type]
+        )
+
+    async def _readable(self) -> None:
+        loop = self._door.context.loop
+        readable = loop.create_future()
+
+        def wake() -> None:
+            if not readable.done():
+                readable.set_result(None)
+
+        loop.add_reader(self._sock, wake)
+        try:
+            await readable
+        finally:
+            loop.remove_reader(self._sock)
+
+
+class _OpenedConnection(ClientConnection):
+    """A connection that takes over the place of its opening."""
+
+    __slots__ = ("_opening",)
+
+    def __init__(self, context: Context, clients: Clients, peer: Peer, opening: Opening) -> None:
+        super().__init__(context, clients, peer)
+        self._opening = opening
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._opening.leave()
+        super().connection_made(transport)
