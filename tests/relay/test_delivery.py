@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+from gateway.relay.access.route import REQUEST_ID, VIA
 from gateway.relay.access.token_watch import UNWATCHED
 from gateway.relay.exchange.delivery import Delivery
 from gateway.relay.http1.request_head import RequestHead
@@ -96,6 +97,7 @@ def answer_to(method: bytes = b"GET", *, minor: bytes = b"1") -> tuple[Delivery,
             compression=None,
             links=None,
             varies=(),
+            mark=VIA + REQUEST_ID,
             upgrades={b"websocket"},
             send_token=None,
             timeouts=AnswerTimeouts(),
