@@ -77,8 +77,8 @@ class Tunnel:
     def half_close(self, end: _End) -> bool:
         """Pass on that an end writes no more. False if no direction is left."""
         other = self._upstream_end if end is self._client_end else self._client_end
-        if other.has_ended or not end.writer.can_write_eof():  # TLS has no half-close
-            return False
+        if other.has_ended or not (end.reader.can_write_eof() and end.writer.can_write_eof()):
+            return False  # asyncio closes a TLS connection as a whole
         end.writer.write_eof()
         limit = _HALF_CLOSED_SECONDS if self._frames is None else _HALF_CLOSED_WEBSOCKET_SECONDS
         self.idle_timeout = min(self.idle_timeout, limit)
@@ -116,10 +116,10 @@ class _End(asyncio.Protocol):
         "_clock",
         "_connection",
         "_frames",
-        "_reader",
         "_tunnel",
         "_upstream",
         "has_ended",
+        "reader",
         "size",
         "writer",
     )
@@ -147,13 +147,13 @@ class _End(asyncio.Protocol):
         self._upstream = upstream
         self._clock = clock
         self._connection = reader.get_protocol()
-        self._reader = reader
+        self.reader = reader
         self._frames = frames
         reader.set_protocol(self)
 
     def leave(self) -> None:
         """Give the connection its own protocol back."""
-        self._reader.set_protocol(self._connection)
+        self.reader.set_protocol(self._connection)
 
     def data_received(self, data: bytes) -> None:
         # Calls are spared: a WebSocket's messages are small, and this is all that each costs.
