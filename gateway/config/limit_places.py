@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from gateway.config.once import once
+
 if TYPE_CHECKING:
     from gateway.config.document import Where
     from gateway.config.limit_sections import RateLimit
@@ -27,6 +29,7 @@ def limit_lists(config: Config) -> Iterator[tuple[Where, tuple[str | RateLimit, 
         yield ("endpoint_limits", path), limits
 
 
+@once
 def rate_limits(config: Config) -> dict[Where, RateLimit]:
     """All limits, those with a name and those in place, by their places in config.yaml."""
     found: dict[Where, RateLimit] = {

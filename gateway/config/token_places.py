@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.config.login_places import key_places
+from gateway.config.once import once
 from gateway.core.http.field_names import fold, has_meaning
 from gateway.core.logins.token_places import Header
 from gateway.core.logins.token_sending import AUTHORIZATION, AUTO, NO_SCHEME, InField, TokenSending
@@ -29,6 +30,7 @@ def upstream_sending(upstream: str | None, config: Config) -> TokenSending | Non
     return None if sending == AUTO else sending
 
 
+@once
 def token_sendings(config: Config) -> list[TokenSending]:
     """All the ways in which config.yaml has tokens sent."""
     upstreams = (upstream_sending(name, config) for name in config.upstreams)
