@@ -96,6 +96,7 @@ def life(decide: Callable[[Forward], Awaitable[Forward]], **forward: Any) -> Lif
         ender=SimpleNamespace(log_out=log_out),
         cookies=SimpleNamespace(forget=lambda *_: None),
         pages=RefusalPages(None),
+        security=None,
         draining=False,
         log=logging.getLogger("gateway.relay"),
     )
