@@ -24,6 +24,7 @@ from gateway.processes.file_watch import FileWatch
 from gateway.processes.forking import EXIT_FAILED, Forker
 from gateway.processes.generation import GRACE_SECONDS, Generation, Worker
 from gateway.processes.listeners import Listeners, StartError, describe
+from gateway.processes.notify import Notifier
 from gateway.processes.replacements import Replacements
 from gateway.processes.signals import SIGNALS, STOP, block_signals
 from gateway.processes.store_keeper import StoreKeeper
@@ -65,6 +66,7 @@ class Supervisor:
     _replacements: Replacements = field(default_factory=Replacements)
     _failure: str = ""  # why the gateway has to end
     _slots: Slots = field(default_factory=Slots)
+    _notifier: Notifier = field(default_factory=Notifier)
 
     def __post_init__(self) -> None:
         self._store = StoreKeeper(self.say)
@@ -126,6 +128,7 @@ class Supervisor:
             self._wants_reload = True
         if self._wants_reload and self._has_served and self._next is None:
             self._wants_reload = False
+            self._notifier.reloading()
             self._reading = self.read(self.config.timeouts.start)
 
     def _has_read(self) -> None:
@@ -164,7 +167,7 @@ class Supervisor:
                 self._take_over(generation)
             else:
                 self._has_served = True
-                self.say(f"listening on {', '.join(map(describe, self.config.listen))}")
+                self._announce(f"listening on {', '.join(map(describe, self.config.listen))}")
         elif time.monotonic() > generation.deadline:
             seconds = generation.config.timeouts.start
             self._start_failed(f"the workers did not serve within {seconds:g} s")
@@ -189,7 +192,7 @@ class Supervisor:
         for oldest in self._retired[:-_MAX_RETIRED]:
             oldest.order(Order.END_RETIRED)
         self._slots.note_reload(succeeded=True)
-        self.say("reloaded")
+        self._announce("reloaded")
 
     def _abandon(self, reason: str) -> None:
         """End a generation that has not taken over."""
@@ -204,7 +207,11 @@ class Supervisor:
 
     def _keep_present(self, reason: str) -> None:
         self._slots.note_reload(succeeded=False)
-        self.say(f"the old configuration stays: {reason}")
+        self._announce(f"the old configuration stays: {reason}")
+
+    def _announce(self, state: str) -> None:
+        self.say(state)
+        self._notifier.ready(state)
 
     # Workers.
 
@@ -308,6 +315,7 @@ class Supervisor:
 
         They drain first, unless `at_once` or a second signal ends that.
         """
+        self._notifier.stopping()
         now = time.monotonic()
         until = now + self.config.timeouts.drain + GRACE_SECONDS
         for generation in self._generations():
