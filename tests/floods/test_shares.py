@@ -56,7 +56,11 @@ def shared(
     login_upstream: Upstream,
 ) -> Iterator[Gateway]:
     upstreams = {
-        "shop": {"servers": [upstream.url], "max_connections": PLACES},
+        "shop": {
+            "servers": [upstream.url],
+            "max_connections": PLACES,
+            "max_streams": PLACES,
+        },
         "accounts": {"servers": [login_upstream.url], "max_connections": PLACES},
     }
     with serve(tmp_path_factory, redis, upstreams=upstreams) as running:
