@@ -77,6 +77,7 @@ class Line:
             peer=lambda _peername: PEER,
             write_batch=SimpleNamespace(write=self._write, flush=lambda: None),
             loop=asyncio.get_running_loop(),
+            security=None,
             draining=False,
         )
         self.connection = ClientConnection(context, set())
