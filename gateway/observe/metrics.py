@@ -144,9 +144,9 @@ class Metrics:
         if self._folder and Path(self._folder).is_dir():  # or it has been cleaned away
             MultiProcessCollector(registry, self._folder)  # type: ignore[no-untyped-call]
         else:
-            for metric in (*vars(self).values(), *vars(self.traffic).values()):
-                if isinstance(metric, MetricWrapperBase):
-                    registry.register(metric)
+            own = (one for one in vars(self).values() if isinstance(one, MetricWrapperBase))
+            for metric in (*own, *self.traffic.all):
+                registry.register(metric)
         return generate_latest(registry) + self._reloads()
 
     def _reloads(self) -> bytes:

@@ -6,9 +6,11 @@ The relay counts in plain integers. At each tick of its clock they are published
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Generic, Literal, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
 
 from gateway.observe.metric_files import MetricFiles
 from gateway.observe.request_counts import DURATION_BOUNDS, RouteCounts
@@ -21,6 +23,12 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # What the numbers of further routes and methods are summed up under, and of requests that met none.
 _OTHER = "other"
 _NO_ROUTE = "none"
+
+# How many numbers a metric has at most, such as those of servers whose addresses change.
+_MAX_LABELS = 2000
+
+_Mode = Literal["livesum", "livemin"]
+M = TypeVar("M", Counter, Gauge)
 
 # The room that one number takes, without its route (bytes), and the numbers of a histogram.
 _NUMBER_BYTES = 256
@@ -52,17 +60,76 @@ class TrafficMetrics:
             registry=None,
             buckets=DURATION_BOUNDS,
         )
-        self.in_flight = Gauge(
-            "latchkey_requests_in_flight",
-            "Requests that have not ended.",
-            registry=None,
-            multiprocess_mode="livesum",
+        self.in_flight = self._gauge("requests_in_flight", "Requests that have not ended.")
+        self.connections = self._gauge("client_connections", "Open connections of clients.")
+        self.tunnels = self._gauge("tunnels", "Open tunnels, such as WebSockets.")
+        self.streams = self._gauge("streams", "Event streams that have not ended.")
+        upstream, server = ("upstream",), ("upstream", "server")
+        self.queued = self._gauge(
+            "upstream_queued", "Requests that wait for a connection.", *upstream
         )
-        self.connections = Gauge(
-            "latchkey_client_connections",
-            "Open connections of clients.",
+        self.upstream_refusals = self._counter(
+            "upstream_refusals",
+            "Requests and retries that an upstream's settings refused.",
+            *upstream,
+            "setting",
+        )
+        self.breaker_openings = self._counter(
+            "upstream_breaker_openings", "How often the circuit breaker has opened.", *upstream
+        )
+        self.health_checks = self._counter(
+            "upstream_health_checks", "Active health checks.", *upstream, "result"
+        )
+        self.lookups = self._counter(
+            "upstream_lookups", "Look-ups of the names of servers.", *upstream, "result"
+        )
+        self.server_requests = self._counter(
+            "upstream_requests", "Requests for a server, also those that are sent again.", *server
+        )
+        self.server_errors = self._counter(
+            "upstream_errors", "What went wrong at a server, by the reason.", *server, "reason"
+        )
+        self.server_retries = self._counter(
+            "upstream_retries", "Requests that went to another server after this one.", *server
+        )
+        self.server_ejections = self._counter(
+            "upstream_ejections", "How often a server was passed over for a while.", *server
+        )
+        self.connections_opened = self._counter(
+            "upstream_connections_opened", "Connections that were opened to a server.", *server
+        )
+        self.connections_reused = self._counter(
+            "upstream_connections_reused", "Requests that got a kept connection.", *server
+        )
+        self.server_connections = self._gauge(
+            "upstream_connections", "Connections to a server: busy or idle.", *server, "state"
+        )
+        self.server_available = self._gauge(
+            "upstream_server_available",
+            "1 unless a worker passes the server over, or finds it unhealthy.",
+            *server,
+            mode="livemin",
+        )
+        self.limit_refusals = self._counter(
+            "limit_refusals", "Requests that a limit refused, by its place in config.yaml.", "limit"
+        )
+        self.limit_unshared = self._counter(
+            "limit_unshared", "Requests that a shared limit counted in this gateway alone.", "limit"
+        )
+        self.rule_calls = self._counter(
+            "rule_calls", "How often a rule in Python was asked.", "rule", "result"
+        )
+        self.rule_seconds = self._counter(
+            "rule_seconds", "How long a rule in Python took, in all.", "rule"
+        )
+        self.rule_slow = self._counter(
+            "rule_slow_calls", "How often a rule in Python took longer than 1 ms.", "rule"
+        )
+        self.loop_delay = Histogram(
+            "latchkey_event_loop_delay_seconds",
+            "How late a worker's event loop does what is due.",
             registry=None,
-            multiprocess_mode="livesum",
+            buckets=DURATION_BOUNDS,
         )
         self._routes = {b"": _NO_ROUTE}
         self._answers: dict[tuple[str, str, str], Counter] = {}
@@ -71,6 +138,23 @@ class TrafficMetrics:
         for route in (_OTHER, _NO_ROUTE):
             self.durations.labels(route)
             self.upstream_durations.labels(route)
+
+    @property
+    def all(self) -> Iterable[MetricWrapperBase]:
+        """The metrics, for a registry."""
+        metrics: Iterable[object] = vars(self).values()
+        for one in metrics:
+            if isinstance(one, MetricWrapperBase):
+                yield one
+            elif isinstance(one, Totals | Gauges):
+                yield one.metric
+
+    def _counter(self, name: str, text: str, *labels: str) -> Totals:
+        return Totals(Counter(f"latchkey_{name}", text, labels, registry=None), self._files)
+
+    def _gauge(self, name: str, text: str, *labels: str, mode: _Mode = "livesum") -> Gauges:
+        gauge = Gauge(f"latchkey_{name}", text, labels, registry=None, multiprocess_mode=mode)
+        return Gauges(gauge, self._files, f"gauge_{mode}")
 
     def publish(self, routes: Mapping[bytes, RouteCounts]) -> None:
         """Add the counts of the last tick."""
@@ -106,6 +190,54 @@ class TrafficMetrics:
                 route = method = _OTHER
             counter = self._answers[labels] = self.requests.labels(route, method, status)
         return counter
+
+
+class _Labelled(Generic[M]):
+    """The numbers of a metric, by their labels, as far as there is room for them."""
+
+    def __init__(self, metric: M, files: MetricFiles, kind: str) -> None:
+        self.metric: M = metric
+        self._files = files
+        self._kind = kind
+        self._children: dict[tuple[str, ...], M | None] = {}
+
+    def _child(self, labels: tuple[str, ...]) -> M | None:
+        """None if there are too many, or on a full disk."""
+        if labels not in self._children:
+            size = _NUMBER_BYTES + len(json.dumps(labels))
+            has_room = len(self._children) < _MAX_LABELS and self._files.have_room(self._kind, size)
+            child = None
+            if has_room:
+                child = self.metric.labels(*labels) if labels else self.metric
+            self._children[labels] = child
+        return self._children[labels]
+
+
+class Totals(_Labelled[Counter]):
+    """Counters that grow to totals, which are counted elsewhere."""
+
+    def __init__(self, metric: Counter, files: MetricFiles) -> None:
+        super().__init__(metric, files, "counter")
+        self._last: dict[tuple[str, ...], float] = {}
+
+    def add(self, total: float, *labels: str) -> None:
+        """Add what a total has grown by. One that has become less began anew."""
+        last = self._last.get(labels, 0.0)
+        if total == last and labels in self._last:
+            return
+        counter = self._child(labels)
+        self._last[labels] = total
+        if counter is not None:
+            counter.inc(total - last if total >= last else total)
+
+
+class Gauges(_Labelled[Gauge]):
+    """Gauges that are set to what is counted elsewhere."""
+
+    def set(self, value: float, *labels: str) -> None:
+        gauge = self._child(labels)
+        if gauge is not None:
+            gauge.set(value)
 
 
 def _method(method: bytes) -> str:

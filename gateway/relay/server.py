@@ -67,7 +67,7 @@ class Relay:
         clients: the open connections of clients
         live: ends exchanges with their session
         record_sinks: are flushed at each tick
-        meter: measures the delay of the event loop, if requests are shed
+        meter: measures the delay of the event loop
         """
         self._context = context
         self._clients = clients

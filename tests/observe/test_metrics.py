@@ -91,6 +91,23 @@ def test_many_routes_are_summed_up(tmp_path: Path) -> None:
     assert len(routes) <= 1001
 
 
+def test_totals_become_counters(tmp_path: Path) -> None:
+    """A total that is less than before began anew; the counter goes on."""
+    metrics = Metrics(str(tmp_path), 0)
+    for total in (0, 3, 3, 5, 2):
+        metrics.traffic.server_requests.add(total, "shop", "http://10.0.0.1")
+    text = metrics.render()
+    line = b'latchkey_upstream_requests_total{server="http://10.0.0.1",upstream="shop"} 7.0'
+    assert line in text
+
+
+def test_servers_that_come_and_go_take_bounded_room(tmp_path: Path) -> None:
+    metrics = Metrics(str(tmp_path), 0)
+    for number in range(3000):
+        metrics.traffic.server_requests.add(1, "shop", f"http://10.0.0.{number}")
+    assert metrics.render().count(b"latchkey_upstream_requests_total{") == 2000
+
+
 def requests(count: int) -> RouteCounts:
     """So many GETs that were answered with 200 after a millisecond."""
     counts = RouteCounts()

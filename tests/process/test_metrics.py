@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -106,6 +107,49 @@ def test_requests_by_route(tmp_path: Path, redis: RedisServer, shop: Upstream) -
     assert metrics['latchkey_upstream_duration_seconds_count{route="/api/*"}'] == 10
     whole = metrics['latchkey_request_duration_seconds_sum{route="/api/*"}']
     assert 0 < metrics['latchkey_upstream_duration_seconds_sum{route="/api/*"}'] < whole
+
+
+def test_upstreams_and_limits(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
+    """What two workers have counted together."""
+    shop.clear()
+    away = free_port()
+    changes = {
+        **sections(shop),
+        "upstreams": {
+            "shop": {"servers": [shop.url]},
+            "away": {"servers": [f"http://127.0.0.1:{away}"], "try_for": "100ms"},
+        },
+        "routes": [
+            {"path": "/shop/*", "upstream": "shop", "auth": "public"},
+            {"path": "/away/*", "upstream": "away", "auth": "public"},
+            {"path": "/once/*", "upstream": "shop", "auth": "public", "limits": ["1/h"]},
+        ],
+    }
+    with gateway(tmp_path, redis.url, workers=2, **changes) as relay:
+        for _ in range(8):
+            assert call(relay, path=b"/shop/") == 200
+        assert call(relay, path=b"/away/") == 502
+        assert [call(relay, path=b"/once/") for _ in range(3)] == [200, 429, 429]
+        server = f'server="{shop.url}",upstream="shop"'
+        eventually(lambda: relay.metrics()[f"latchkey_upstream_requests_total{{{server}}}"] == 9)
+        limit = 'latchkey_limit_refusals_total{limit="routes[2].limits[0]"}'
+        eventually(lambda: relay.metrics().get(limit) == 2)
+        errors = (
+            f'latchkey_upstream_errors_total{{reason="upstream_unreachable",'
+            f'server="http://127.0.0.1:{away}",upstream="away"}}'
+        )
+        eventually(lambda: relay.metrics().get(errors, 0) >= 1)
+        metrics = relay.metrics()
+        opened = metrics[f"latchkey_upstream_connections_opened_total{{{server}}}"]
+        reused = metrics[f"latchkey_upstream_connections_reused_total{{{server}}}"]
+        assert opened >= 1
+        assert opened + reused == 9
+        assert metrics[f"latchkey_upstream_server_available{{{server}}}"] == 1
+        assert metrics["latchkey_event_loop_delay_seconds_count"] > 0
+        assert metrics["latchkey_requests_in_flight"] == 0
+        with socket.create_connection(("127.0.0.1", relay.port)):
+            eventually(lambda: relay.metrics()["latchkey_client_connections"] == 1)
+        eventually(lambda: relay.metrics()["latchkey_client_connections"] == 0)
 
 
 def test_how_the_workers_are(tmp_path: Path, shop: Upstream) -> None:

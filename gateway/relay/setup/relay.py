@@ -48,6 +48,7 @@ from gateway.relay.setup.limits import LimitBuilder
 from gateway.relay.setup.pools import PoolBuilder
 from gateway.relay.setup.routes import RouteBuilder, security_fields
 from gateway.relay.setup.settings import settings_of
+from gateway.relay.traffic_report import TrafficReport
 from gateway.relay.upstream.server import Connect
 
 if TYPE_CHECKING:
@@ -126,7 +127,23 @@ def build_relay(
     )
     clock.sweeps += [watch.sweep for watch in routes.watches]
     live = LiveSessions(lambda: _in_flight(clients), sessions, shortest_idle_timeout(config))
-    meter = None if load.shedding is None else DelayMeter(load.measured)
+    report = TrafficReport(
+        metrics.traffic,
+        load=load,
+        clients=clients,
+        upstreams=pools.upstreams,
+        limits=tuple(limits.limits),
+        concurrency=limits.concurrency,
+        rules=routes.rules.all(),
+    )
+    clock.sweeps.append(report.sweep)
+
+    def late(seconds: float) -> None:
+        metrics.traffic.loop_delay.observe(seconds)
+        if load.shedding is not None:
+            load.measured(seconds)
+
+    meter = DelayMeter(late)
     return Relay(context, clients, pools.pools, live, record_sinks, meter)
 
 
