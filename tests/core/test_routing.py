@@ -41,6 +41,15 @@ def test_the_most_specific_pattern_wins() -> None:
     assert pick(b"/api/admin/health/") == "admin"
 
 
+def test_a_slash_at_the_end_belongs_to_a_path_of_its_own() -> None:
+    """The root, too; before any prefix."""
+    for path, prefix in ((b"/", "/*"), (b"/shop/", "/shop/*"), (b"/shop", "/*")):
+        rules = table((path.decode(), None, "own"), (prefix, None, "below"))
+        found = first(rules, path)
+        assert found is not None
+        assert found.under(Conditions()).pick(b"GET") == "own"
+
+
 def test_rules_of_one_pattern_share_it_by_method() -> None:
     """A method that none of them names is not passed on to a less specific rule."""
     assert pick(b"/api/x", b"DELETE") == "api delete"

@@ -52,7 +52,7 @@ class PathPattern:
     @property
     def path(self) -> bytes:
         """The path of a pattern that is one, or below which a prefix fits."""
-        return b"".join([b"/" + (segment or b"{}") for segment in self.segments])
+        return b"".join([b"/" + (b"{}" if part is None else part) for part in self.segments])
 
     @property
     def rank(self) -> Rank:
