@@ -125,6 +125,14 @@ class TrafficMetrics:
         self.rule_slow = self._counter(
             "rule_slow_calls", "How often a rule in Python took longer than 1 ms.", "rule"
         )
+        self.openings_failed = self._counter(
+            "openings_failed",
+            "Connections that were closed before a request: no TLS, or a bad PROXY header.",
+            "cause",
+        )
+        self.certificate_reloads = self._counter(
+            "certificate_reloads", "Changed certificates of listeners.", "result"
+        )
         self.loop_delay = Histogram(
             "latchkey_event_loop_delay_seconds",
             "How late a worker's event loop does what is due.",

@@ -14,6 +14,7 @@ from gateway.observe.traffic_metrics import TrafficMetrics
 from gateway.relay.access.admission import Load
 from gateway.relay.access.concurrency import Concurrency
 from gateway.relay.access.limits import RateLimit
+from gateway.relay.client.listening import Listening
 from gateway.relay.client.registered import Registered
 from gateway.relay.upstream.pool import Pool
 from gateway.relay.upstream.server import Server
@@ -31,6 +32,7 @@ class TrafficReport:
     limits: Iterable[RateLimit]
     concurrency: Iterable[Concurrency]
     rules: Iterable[Rule]
+    listening: Listening
     _servers: dict[str, set[str]] = field(default_factory=dict)  # labels of servers, by upstream
 
     def sweep(self, _now: float) -> None:
@@ -40,6 +42,7 @@ class TrafficReport:
             self._tell_of_upstream(name, pool)
         self._tell_of_limits()
         self._tell_of_rules()
+        self._tell_of_listeners()
 
     def _tell_of_requests(self) -> None:
         metrics = self.metrics
@@ -123,3 +126,11 @@ class TrafficReport:
                 metrics.rule_calls.add(count, label, result)
             metrics.rule_seconds.add(rule.seconds, label)
             metrics.rule_slow.add(rule.slow, label)
+
+    def _tell_of_listeners(self) -> None:
+        metrics, openings = self.metrics, self.listening.openings
+        metrics.openings_failed.add(openings.handshakes_failed, "tls")
+        metrics.openings_failed.add(openings.proxy_headers_refused, "proxy_protocol")
+        if found := [one.counts for one in self.listening.certificates.values()]:
+            metrics.certificate_reloads.add(sum(one.reloads for one in found), "ok")
+            metrics.certificate_reloads.add(sum(one.failures for one in found), "failed")

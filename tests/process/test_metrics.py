@@ -145,6 +145,7 @@ def test_upstreams_and_limits(tmp_path: Path, redis: RedisServer, shop: Upstream
         assert opened >= 1
         assert opened + reused == 9
         assert metrics[f"latchkey_upstream_server_available{{{server}}}"] == 1
+        assert metrics['latchkey_openings_failed_total{cause="tls"}'] == 0
         assert metrics["latchkey_event_loop_delay_seconds_count"] > 0
         assert metrics["latchkey_requests_in_flight"] == 0
         with socket.create_connection(("127.0.0.1", relay.port)):

@@ -127,6 +127,13 @@ def build_relay(
     )
     clock.sweeps += [watch.sweep for watch in routes.watches]
     live = LiveSessions(lambda: _in_flight(clients), sessions, shortest_idle_timeout(config))
+
+    def late(seconds: float) -> None:
+        metrics.traffic.loop_delay.observe(seconds)
+        if load.shedding is not None:
+            load.measured(seconds)
+
+    relay = Relay(context, clients, pools.pools, live, record_sinks, DelayMeter(late))
     report = TrafficReport(
         metrics.traffic,
         load=load,
@@ -135,16 +142,10 @@ def build_relay(
         limits=tuple(limits.limits),
         concurrency=limits.concurrency,
         rules=routes.rules.all(),
+        listening=relay.listening,
     )
     clock.sweeps.append(report.sweep)
-
-    def late(seconds: float) -> None:
-        metrics.traffic.loop_delay.observe(seconds)
-        if load.shedding is not None:
-            load.measured(seconds)
-
-    meter = DelayMeter(late)
-    return Relay(context, clients, pools.pools, live, record_sinks, meter)
+    return relay
 
 
 def request_reader(config: Config, instance: str) -> RequestReader:
