@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 import pytest
 
 from gateway.core.http import refusals
+from gateway.core.http.balancing import FIRST_EJECTION_SECONDS
 from gateway.core.http.refusals import Refusal
 from gateway.relay.http1.response_head import ResponseReader
 from gateway.relay.loop.deadlines import Clock
 from gateway.relay.loop.settings import Settings
 from gateway.relay.loop.write_batch import WriteBatch
 from gateway.relay.upstream.connection import UpstreamConnection
-from gateway.relay.upstream.policy import Sticky
+from gateway.relay.upstream.policy import Policy, Sticky
 from gateway.relay.upstream.pool import Pool
 from gateway.relay.upstream.server import Connect, Outage, Server
 from gateway.relay.upstream.streams import StreamPlaces
@@ -117,6 +118,7 @@ async def pool(
     share: int = 100,
     connect_timeout: float = HANG,
     queue_size: float = math.inf,
+    policy: Policy | None = None,
 ) -> AsyncIterator[Pool]:
     """An upstream of servers at these ports of loopback."""
     clock, write_batch = Clock((), 1, 0), WriteBatch(asyncio.get_running_loop())
@@ -130,6 +132,7 @@ async def pool(
         share=share,
         connect_timeout=connect_timeout,
         streams=StreamPlaces(places, share, refusals.streams_full("shop", places)),
+        policy=policy,
         full=FULL,
         queue_size=queue_size,
         new_connection=lambda server: UpstreamConnection(
@@ -277,6 +280,64 @@ async def test_no_server_is_left() -> None:
     """After the time for connecting, in which they may come back, it is refused."""
     async with pool(free_port(), connect_timeout=0.2) as shop:
         assert await acquired(shop).refusal() is refusals.UPSTREAM_REFUSED
+
+
+async def hangs(_protocol: object) -> None:
+    """Connect to a server that drops what is sent to it."""
+    await asyncio.sleep(HANG)
+
+
+async def test_several_servers_that_stay_away_are_left_alone() -> None:
+    """After the time of a restart, one request at a time looks for one; others are 503 at once."""
+    async with pool(free_port(), free_port(), connect_timeout=0.2) as shop:
+        down = await acquired(shop).refusal()
+        assert (down.status, down.reason) == (503, "upstream_down")
+        assert "The upstream shop" in down.title
+        assert 1 <= int(down.fields["Retry-After"]) <= FIRST_EJECTION_SECONDS
+        dials = [server.dials for server in shop.servers]
+        many = [acquired(shop) for _ in range(10)]
+        assert {(await request.refusal()).reason for request in many} == {"upstream_down"}
+        assert sum(server.dials for server in shop.servers) <= sum(dials) + 2
+
+
+async def test_a_server_that_is_back_is_found_by_a_request() -> None:
+    """Also if its ejection has not ended."""
+    at = free_port()
+    async with pool(at, free_port(), connect_timeout=0.1) as shop:
+        await acquired(shop).refusal()
+        async with listening(at), asyncio.timeout(HANG):
+            while isinstance(await (request := acquired(shop)).given, Refusal):
+                await asyncio.sleep(0.01)
+        assert request.server is shop.servers[0]
+        assert shop.servers[0].load.ejected_until
+
+
+async def test_servers_that_do_not_take_connections_are_left_alone() -> None:
+    """The first request has waited for each of them: the next ones need not."""
+    async with pool(free_port(), free_port(), connect_timeout=0.1) as shop:
+        for server in shop.servers:
+            server.connect = hangs
+        first, parallel = acquired(shop), acquired(shop)
+        assert [(await one.refusal()).status for one in (first, parallel)] == [503, 503]
+        assert not acquired(shop).waits
+        await asyncio.sleep(0.15)
+        probe, other = acquired(shop), acquired(shop)
+        assert (probe.waits, other.waits) == (True, False)
+        assert (await probe.refusal()).reason == "upstream_down"
+
+
+async def test_with_a_time_to_try_each_request_waits() -> None:
+    """`try_for` is how long clients rather wait than get a 503."""
+    async with pool(free_port(), free_port(), policy=Policy(try_for=0.1)) as shop:
+        for _ in range(2):
+            began = time.monotonic()
+            request = acquired(shop)
+            async with asyncio.timeout(HANG):
+                while request.waits:
+                    shop.sweep(time.monotonic())
+                    await asyncio.sleep(0.01)
+            assert (await request.refusal()).reason == "upstream_down"
+            assert time.monotonic() - began >= 0.1
 
 
 async def test_a_server_that_comes_back_is_noticed() -> None:

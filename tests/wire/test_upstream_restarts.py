@@ -1,6 +1,7 @@
 """wire-rules.md#D14: requests wait for a server that restarts, while none can be reached."""
 
 import contextlib
+import re
 import select
 import time
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.support.gateway import Gateway, gateway
+from tests.support.processes import eventually
 from tests.support.raw import OK, Client, Upstream, Visit, status
 from tests.support.redis_server import RedisServer
 from tests.wire.vectors import cases
@@ -163,6 +165,33 @@ def test_a_server_that_stays_away(site: Site) -> None:
     assert (record["reason"], record["cause"]) == ("upstream_unreachable", "Connection refused")
     assert record["upstream"] == site.gateway.config["upstreams"]["gone"]
     assert site.gateway.log.read_text().count("upstream gone: ") == 1
+
+
+def test_several_servers_that_stay_away(site: Site) -> None:
+    """503 that names the upstream: after `timeouts.connect` first, then at once.
+
+    A server that is back is found by the next requests.
+    """
+    site.other.refuse()
+    waits = []
+    for request in (GET, HALF_A_POST, GET):
+        began = time.monotonic()
+        with site.ask("/two/", request) as client:
+            refused, head, body = client.answer()
+        waits.append(time.monotonic() - began)
+        assert refused == 503
+        assert re.search(rb"\r\nRetry-After: [1-9]\d?\r\n", head)
+        assert b'"reason": "upstream_down"' in body
+        assert b"upstream two" in body
+    assert waits[0] > CONNECT / 2 > max(waits[1:])
+    site.other.listen()
+    eventually(lambda: _status(site, "/two/") == 200)
+    assert [_status(site, "/two/") for _ in range(4)] == [200] * 4
+
+
+def _status(site: Site, path: str) -> int:
+    with site.ask(path) as client:
+        return client.answer()[0]
 
 
 def test_what_no_restart_explains(site: Site) -> None:

@@ -15,6 +15,7 @@ from gateway.core.http.refusals import Refusal
 
 if TYPE_CHECKING:
     from gateway.relay.upstream.policy import Policy
+    from gateway.relay.upstream.restarts import Restarts
     from gateway.relay.upstream.server import Server, Waiter
 
 # Of more servers, two are drawn by lot and compared: the choice takes the same time for any number,
@@ -25,10 +26,15 @@ _MAX_COMPARED = 8
 class Balancer:
     """Finds servers for the requests of one upstream, by its policy."""
 
-    def __init__(self, upstream: str, policy: Policy) -> None:
-        """`upstream` is its name, for refusals and the log."""
+    def __init__(self, upstream: str, policy: Policy, restarts: Restarts) -> None:
+        """The upstream's policy.
+
+        upstream: its name, for refusals and the log
+        restarts: says whether its servers are away
+        """
         self._upstream = upstream
         self._policy = policy
+        self._restarts = restarts
         self._turn = 0.0
         self._random = Random()  # noqa: S311 (no secret)
         self._log = logging.getLogger(f"gateway.upstreams.{upstream}")
@@ -54,6 +60,11 @@ class Balancer:
             server.discard_idle()
         return server
 
+    def down(self, servers: Sequence[Server], now: float) -> Refusal:
+        """The refusal while no server can be reached: until the first ejection ends."""
+        ends = min(server.load.ejected_until for server in servers)
+        return self._refusal(refusals.UPSTREAM_DOWN, ends - now)
+
     def ended(self) -> None:
         """Tell the breaker that a request has ended."""
         breaker = self._policy.breaker
@@ -77,6 +88,8 @@ class Balancer:
             return self._refusal(refusals.UPSTREAM_DOWN, health.interval)
         if breaker is not None and not breaker.allows(now):
             return self._refusal(refusals.CIRCUIT_OPEN, breaker.open_until - now)
+        if not waiter.tried and self._restarts.refuse(now):
+            return self.down(servers, now)
         return None
 
     def _refusal(self, refusal: Refusal, seconds: float) -> Refusal:

@@ -21,22 +21,13 @@ from gateway.relay.upstream.balancer import Balancer
 from gateway.relay.upstream.health import HealthChecks
 from gateway.relay.upstream.policy import Policy
 from gateway.relay.upstream.queues import Queues
-from gateway.relay.upstream.server import Outage, Server, Waiter
+from gateway.relay.upstream.restarts import Restarts
+from gateway.relay.upstream.server import Server, Waiter
 from gateway.relay.upstream.streams import StreamPlaces
 
 if TYPE_CHECKING:
     from gateway.relay.upstream.connection import UpstreamConnection
     from gateway.relay.upstream.names import NamedServers
-
-
-# How long a pool waits before it dials again, in seconds. The pause doubles up to a tenth of a
-# second, so that a person does not notice it when the server is back.
-_FIRST_PAUSE = 0.01
-_MAX_PAUSE = 0.1
-
-# How many requests may wait while no server of a pool can be reached: 200 a second for 5 seconds.
-# Each of them may hold 64 KiB of its body, which has been read ahead.
-_MAX_UNREACHED = 1000
 
 
 class Pool:
@@ -73,7 +64,15 @@ class Pool:
         """
         self.host = host
         self.policy = policy = policy or Policy()
-        self._balancer = Balancer(name, policy)
+        self._queues = Queues()
+        self._restarts = Restarts(
+            self._queues,
+            self.acquire,
+            try_for=connect_timeout if policy.try_for is None else policy.try_for,
+            connect_timeout=connect_timeout,
+            share=share,
+        )
+        self._balancer = Balancer(name, policy, self._restarts)
         self.health = None if policy.health is None else HealthChecks(name, policy.health)
         self._log = logging.getLogger(f"gateway.upstreams.{name}")
         self._places = places
@@ -85,13 +84,7 @@ class Pool:
         self._queue_size = queue_size
         self._queue_timeout = queue_timeout or connect_timeout
         self._new_connection = new_connection
-        self._try_for = connect_timeout if policy.try_for is None else policy.try_for
-        self._queues = Queues()
         self._dials: set[asyncio.Task[None]] = set()
-        self._pause = _FIRST_PAUSE
-        self._redial: asyncio.TimerHandle | None = (
-            None  # while requests wait for a server that cannot be reached
-        )
         self.names: list[NamedServers] = []  # that are looked up again
         self._have(tuple(servers))
 
@@ -231,8 +224,7 @@ class Pool:
 
     def close(self) -> None:
         """Close idle connections, and stop dialling."""
-        if self._redial is not None:
-            self._redial.cancel()
+        self._restarts.close()
         for name in self.names:
             name.close()
         if self.health is not None:
@@ -248,6 +240,8 @@ class Pool:
         # The only server needs no choice, unless the upstream may be left alone.
         is_simple = len(servers) == 1 and breaker is None and self.health is None
         self._only = servers[0] if is_simple else None
+        # The only server restarts, whatever it takes: there is no other one that could serve.
+        self._restarts.gives_up = len(servers) > 1 and self.policy.try_for is None
         for server in servers:
             server.join(loads, breaker)
 
@@ -308,7 +302,7 @@ class Pool:
         else:
             connection.fresh = False
             self.release(connection, waiter, reusable=True)
-        if self._redial is not None:
+        if self._restarts.since < math.inf:
             self._reached(server)
 
     def _undialled(self, waiter: Waiter, server: Server, error: OSError) -> None:
@@ -324,10 +318,7 @@ class Pool:
                 waiter.fail(refusals.BUSY)
             return
         if waiter.outage is None:  # else the log has it already
-            timed_out = isinstance(error, TimeoutError)
-            server.failed(
-                cause, refusals.UPSTREAM_SILENT if timed_out else refusals.UPSTREAM_REFUSED
-            )
+            server.failed(cause, _refusal(error))
             self._balancer.ended()
         else:
             server.errors[refusals.UPSTREAM_REFUSED.reason] += 1
@@ -337,47 +328,18 @@ class Pool:
         waiter.tried |= {server}
         if self.has_other_than(waiter.tried):
             self.acquire(waiter)
-        elif isinstance(error, TimeoutError):
-            waiter.unreached(refusals.UPSTREAM_SILENT, server, cause)
-        elif not (causes.may_pass(error) and self._awaits_server(waiter, server, cause)):
-            waiter.unreached(refusals.UPSTREAM_REFUSED, server, cause)
+        elif not self._restarts.have_wait(waiter, server, error):
+            self._unreached(waiter, _refusal(error), server, cause)
 
-    def _awaits_server(self, waiter: Waiter, server: Server, cause: str) -> bool:
-        """Have the waiter wait for a restart.
-
-        False if there is no time or no room for that.
-        """
-        now = time.monotonic()
-        until = now + self._try_for if waiter.outage is None else waiter.outage.until
-        if until < now or not self._queues.have_room(
-            waiter, places=_MAX_UNREACHED, share=self._share
-        ):
-            return False
-        waiter.outage = Outage(until, server, cause)
-        waiter.tried = waiter.asked
-        self._wait(waiter)
-        if self._redial is None:
-            self._redial_soon()
-        return True
-
-    def _redial_soon(self) -> None:
-        self._redial = asyncio.get_running_loop().call_later(self._pause, self._dial_again)
-
-    def _dial_again(self) -> None:
-        """Find out with one of the waiters whether a server is back."""
-        self._redial = None
-        waiter = self._queues.in_outage()
-        if waiter is None:
-            self._pause = _FIRST_PAUSE
-            return
-        self._pause = min(2 * self._pause, _MAX_PAUSE)
-        self._redial_soon()
-        self.leave(waiter)
-        self.acquire(waiter)
+    def _unreached(self, waiter: Waiter, refusal: Refusal, server: Server, cause: str) -> None:
+        """Refuse a request that has tried all servers, `server` last."""
+        if len(self.servers) > 1:
+            refusal = self._balancer.down(self.servers, time.monotonic())
+        waiter.unreached(refusal, server, cause)
 
     def _reached(self, server: Server) -> None:
         """Give the server's places to waiters: it can be reached."""
-        self._pause = _FIRST_PAUSE
+        self._restarts.end()
         while (waiter := self._next_waiting(server)) is not None:
             self._place(waiter, server)
 
@@ -432,8 +394,14 @@ class Pool:
         """Refuse a waiter whose time is over."""
         self.leave(waiter)
         if (outage := waiter.outage) is not None:
-            waiter.unreached(refusals.UPSTREAM_REFUSED, outage.server, outage.cause)
+            self._unreached(waiter, refusals.UPSTREAM_REFUSED, outage.server, outage.cause)
             return
         self.queue_refusals += 1
         is_full = all(server.load.busy >= self._places for server in self.servers)
         waiter.fail(self._full if is_full else refusals.OVER_SHARE)
+
+
+def _refusal(error: OSError) -> Refusal:
+    """What a client gets if its request could not be sent for this reason."""
+    silent = isinstance(error, TimeoutError)
+    return refusals.UPSTREAM_SILENT if silent else refusals.UPSTREAM_REFUSED

@@ -1,0 +1,133 @@
+"""Restarts: what becomes of requests while no server of an upstream can be reached."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from gateway.core.http.balancing import MAX_EJECTION_SECONDS
+from gateway.observe import causes
+from gateway.relay.upstream.server import Outage, Server, Waiter
+
+if TYPE_CHECKING:
+    from gateway.relay.upstream.queues import Queues
+
+# How long a pool waits before it dials again, in seconds. The pause doubles up to a tenth of a
+# second, so that a person does not notice it when the server is back.
+_FIRST_PAUSE = 0.01
+_MAX_PAUSE = 0.1
+
+# How many requests may wait while no server of a pool can be reached: 200 a second for 5 seconds.
+# Each of them may hold 64 KiB of its body, which has been read ahead.
+_MAX_UNREACHED = 1000
+
+
+class Restarts:
+    """Has requests wait until a server is back, and dials with one of them from time to time.
+
+    Servers that stay away do not restart. If `gives_up` is true, requests are refused at once then,
+    except for one at a time, which finds out whether a server is back.
+    """
+
+    def __init__(
+        self,
+        queues: Queues,
+        dial: Callable[[Waiter], None],
+        *,
+        try_for: float,
+        connect_timeout: float,
+        share: int,
+    ) -> None:
+        """How long requests wait, and where.
+
+        dial: has a request try the servers
+        try_for: how long a request waits, and how long a restart may take (seconds)
+        connect_timeout: for one attempt (seconds)
+        share: how many of those that wait may be one client's (percent; see `Shares`)
+        """
+        self.since = math.inf  # no server has been reached since then (monotonic seconds)
+        self.gives_up = False
+        self._failed_at = -math.inf  # when no server was reached last (monotonic seconds)
+        self._next_probe = 0.0  # monotonic seconds
+        self._queues = queues
+        self._dial = dial
+        self._try_for = try_for
+        self._connect_timeout = connect_timeout
+        self._share = share
+        self._pause = _FIRST_PAUSE
+        self._redial: asyncio.TimerHandle | None = None  # while requests wait
+
+    def refuse(self, now: float) -> bool:
+        """Whether a request is refused at once. One that is not finds out for the others."""
+        if not self._last_too_long(now):
+            return False
+        if self._redial is not None or now < self._next_probe:
+            return True
+        self._next_probe = now + self._connect_timeout  # if this one never ends
+        return False
+
+    def have_wait(self, waiter: Waiter, server: Server, error: OSError) -> bool:
+        """Have a request wait that has tried all servers.
+
+        False if no restart explains the error, or there is no time or no room for it.
+
+        server, error: the last one, and what was wrong there
+        """
+        now = time.monotonic()
+        self._note_failure(now, error)
+        if not causes.may_pass(error) or isinstance(error, TimeoutError):
+            return False
+        if waiter.outage is not None:
+            until = waiter.outage.until
+        else:
+            until = 0.0 if self._last_too_long(now) else now + self._try_for
+        if until < now or not self._queues.have_room(
+            waiter, places=_MAX_UNREACHED, share=self._share
+        ):
+            return False
+        waiter.outage = Outage(until, server, causes.cause(error))
+        waiter.tried = waiter.asked
+        self._queues.add(waiter, until)
+        if self._redial is None:
+            self._redial_soon()
+        return True
+
+    def end(self) -> None:
+        """Note that a server can be reached."""
+        self.since = math.inf
+        self._pause = _FIRST_PAUSE
+
+    def close(self) -> None:
+        """Dial no more."""
+        if self._redial is not None:
+            self._redial.cancel()
+
+    def _last_too_long(self, now: float) -> bool:
+        """Whether servers are away for longer than a restart takes."""
+        return self.gives_up and now > self.since + self._try_for
+
+    def _note_failure(self, now: float, error: OSError) -> None:
+        if now > self._failed_at + MAX_EJECTION_SECONDS:
+            self.since = math.inf  # what was known is too old
+        spent = self._connect_timeout if isinstance(error, TimeoutError) else 0.0
+        self.since = min(self.since, now - spent)
+        self._failed_at = now
+        self._next_probe = now + _MAX_PAUSE
+
+    def _redial_soon(self) -> None:
+        self._redial = asyncio.get_running_loop().call_later(self._pause, self._dial_again)
+
+    def _dial_again(self) -> None:
+        """Find out with one of the waiters whether a server is back."""
+        self._redial = None
+        waiter = self._queues.in_outage()
+        if waiter is None:
+            self._pause = _FIRST_PAUSE
+            return
+        self._pause = min(2 * self._pause, _MAX_PAUSE)
+        self._redial_soon()
+        self._queues.remove(waiter)
+        self._dial(waiter)
