@@ -39,6 +39,19 @@ def site(start: Start, upstream: Upstream, login_upstream: Upstream) -> Gateway:
             {"path": "/item/{id}", **shop, "request_headers": asked, "response_headers": answered},
             {"path": "/any/{id}", **shop, "auth": "optional", "request_headers": asked},
             {"path": "/plain/*", **shop, "auth": "public"},
+            {
+                "path": "/shown/{id}",
+                **shop,
+                "auth": "public",
+                "response_headers": {"add": {"X-Item": "${path.id}"}},
+            },
+            {
+                "path": "/fixed/*",
+                **shop,
+                "auth": "public",
+                "request_headers": {"set": {"X-Tier": "free"}, "remove": "X-Debug"},
+            },
+            {"path": "/{name}/*", "bare": False, **shop, "auth": "public"},
             {"path": "/open/*", **shop, "auth": "public", "security_headers": "off"},
             {
                 "path": "/own/*",
@@ -108,6 +121,26 @@ def test_fields_of_answers(site: Gateway, shop: Upstream) -> None:
     assert b"Cache-Control: private, max-age=60" in lines or any(
         line.startswith(b"Vary:") and b"Cookie" in line for line in lines
     )
+
+
+@pytest.mark.parametrize("value", ["a%2Fb", "a%0Ab", "%FF", "a%252Fb", ";x"])
+def test_a_value_for_an_answer_is_read_before_the_request_goes_on(
+    site: Gateway, shop: Upstream, value: str
+) -> None:
+    """What backends may read in two ways is 400, as for a field of the request."""
+    assert status(send(site, f"/shown/{value}")) == 400
+    assert shop.got == b""
+
+
+@pytest.mark.parametrize("path", ["/fixed/x", "/FIXED/x", "/fixed/x/", "/%66ixed/x", "/fixed"])
+def test_no_spelling_of_a_path_saves_a_clients_own_field(
+    site: Gateway, shop: Upstream, path: str
+) -> None:
+    """A route that replaces fields is stricter than one that lets them stand (wire-rules.md#C8)."""
+    assert status(send(site, path, "X-Tier: gold", "x_debug: 1")) == 200
+    assert b"gold" not in shop.got
+    assert b"x_debug" not in shop.got
+    assert b"X-Tier: free" in field_lines(shop.got)
 
 
 def test_security_fields_of_answers(site: Gateway, shop: Upstream) -> None:

@@ -41,6 +41,7 @@ def site(
             {"path": "/mine", "respond": "yours"},
             {"path": "/old/*", "redirect": {"to": "/new/${path.*}${query}"}, **PUBLIC},
             {"path": "/top/*", "redirect": "/${path.*}", **PUBLIC},
+            {"path": "/swap/{id}/*", "redirect": "/${path.*}/${path.id}", **PUBLIC},
             {
                 "path": "/u/{id}",
                 "redirect": {"to": "https://id.example/u?id=${path.id}${query}", "status": 308},
@@ -117,6 +118,9 @@ def test_pages_of_other_origins_may_read_it(site: Gateway, path: str) -> None:
         ("/u/a%26b", 308, "https://id.example/u?id=a%26b"),
         ("/top//evil.example/x", 302, "/evil.example/x"),
         ("/top/\\evil.example", 302, "/evil.example"),
+        ("/swap/evil.example/", 302, "/evil.example"),
+        ("/swap/evil.example", 302, "/evil.example"),
+        ("/swap/a/b", 302, "/b/a"),
         ("/top/%5Cevil.example", 302, "/%5Cevil.example"),
         ("/top/%2Fevil.example", 302, "/%2Fevil.example"),
         ("/top/@evil.example", 302, "/@evil.example"),

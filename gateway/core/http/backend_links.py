@@ -73,7 +73,9 @@ class BackendLinks:
             plain = _without_port(authority)
             if plain == _without_port(host):
                 return start + authority + self._moved(rest or b"/")
-            return self._moved(rest or b"/") if plain in self.authorities else url
+            if plain not in self.authorities:
+                return url
+            return b"/" + self._moved(rest or b"/").lstrip(_SLASHES)
         if not url or url[:1] in (b"?", b"#") or _SCHEME.match(url):
             return url
         return self._moved(url if url.startswith(b"/") else urljoin(path, url))

@@ -28,6 +28,7 @@ class FieldChanges:
 
         unsent: is told of a field that is left out, and why
         """
+        self.section = section
         fixed: list[bytes] = []
         self._of_sessions: list[tuple[str, Template]] = []
         self._of_requests: list[tuple[str, Template]] = []  # with segments of the path
@@ -40,8 +41,13 @@ class FieldChanges:
             else:
                 fixed.append(_line(name, text))
         self._fixed = fixed
-        self._replaced = frozenset(fold(name.encode()) for name in (*section.set, *section.remove))
+        self.replaced = frozenset(fold(name.encode()) for name in (*section.set, *section.remove))
         self._unsent = unsent
+
+    @property
+    def of_paths(self) -> bool:
+        """Whether a value is a segment of the path."""
+        return bool(self._of_requests)
 
     def applied(
         self,
@@ -53,7 +59,7 @@ class FieldChanges:
 
         path_values: tells the segments of the path, by name; may raise `Refused`
         """
-        replaced = self._replaced
+        replaced = self.replaced
         kept = [line for line in lines if fold(line.partition(b":")[0]) not in replaced]
         kept += self._fixed
         if self._of_sessions and entry is not None:
@@ -83,6 +89,13 @@ class FieldChanges:
             self._unsent(name, str(why))
             return b""
         return _line(name, template.filled(found.__getitem__)) if all(found.values()) else b""
+
+
+def replaces_as_much(changes: FieldChanges | None, others: FieldChanges | None) -> bool:
+    """Whether no field of a client stays that the other changes replace."""
+    if others is None or not others.replaced:
+        return True
+    return changes is not None and changes.section == others.section
 
 
 def _value(name: str, session: Session | None, values: Mapping[str, str]) -> str:

@@ -18,11 +18,11 @@ from gateway.core.http.backend_links import BackendLinks
 from gateway.core.http.cors import Policy
 from gateway.core.http.path_patterns import PathPattern
 from gateway.core.http.path_rewriting import Rewrite
-from gateway.core.http.paths import BackendPaths
+from gateway.core.http.paths import BackendPaths, Readings
 from gateway.core.http.security_fields import SecurityFields
 from gateway.core.logins.token_sending import TokenSending
 from gateway.relay.access.concurrency import Concurrency
-from gateway.relay.access.field_changes import FieldChanges
+from gateway.relay.access.field_changes import FieldChanges, replaces_as_much
 from gateway.relay.access.limits import RouteLimits, limits_of_all
 from gateway.relay.access.requirements import Requirements
 from gateway.relay.access.route_answers import RouteAnswer
@@ -240,10 +240,14 @@ class Action:
         return not prefix or strict == prefix or strict.startswith(prefix + b"/")
 
     def hides_as_much_as(self, other: Action) -> bool:
-        """Whether it hides all tokens and ends all sessions that the other does."""
+        """Whether it hides all that the other does, and ends all sessions that the other ends.
+
+        It hides tokens, and what clients write into fields that the other replaces.
+        """
         return (
             (self.captures or not other.captures)
             and other.token in (None, self.token)
+            and replaces_as_much(self.request_fields, other.request_fields)
             and (other.ends in (None, self.ends) or self.ends == "all")
         )
 
@@ -334,6 +338,23 @@ class Route:
             return self.pattern.values(readings.strict, readings.resolved)
         except ValueError:
             raise Refused(refusals.AMBIGUOUS_PATH) from None
+
+    def takes(self, path: Readings) -> bool:
+        """Whether the route has its prefix to strip, and the values of its fields.
+
+        All backends have to find them in the path.
+        """
+        action = self.action
+        if not action.can_strip(path.strict):
+            return False
+        changes = (action.request_fields, action.answer_fields)
+        if self.pattern is None or not any(change and change.of_paths for change in changes):
+            return True
+        try:
+            self.pattern.values(path.strict, path.resolved)
+        except ValueError:
+            return False
+        return True
 
     def is_as_strict_as(self, other: Route) -> bool:
         """Whether it refuses and hides all that the other does."""

@@ -62,11 +62,15 @@ def _redirect(section: Redirect, rule: RouteOptions) -> RouteAnswer:
         def value(name: str) -> str:
             if name == "query":
                 return mark + _NOT_IN_URL.sub(_escaped, query) if query else ""
-            # Two slashes, or a backslash, would begin another host (WHATWG URL §4.4).
             text = values.get(name.removeprefix("path."), "").lstrip("/\\")
             return _NOT_IN_URL.sub(_escaped, text)
 
-        return Answered(section.status, {"Location": template.filled(value), **fields})
+        location = template.filled(value)
+        if location.startswith("/"):
+            # Two slashes, or a backslash, would begin another host (WHATWG URL §4.4). They may meet
+            # where a value between them is empty.
+            location = "/" + location.lstrip("/\\")
+        return Answered(section.status, {"Location": location, **fields})
 
     return redirected
 

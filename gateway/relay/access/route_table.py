@@ -202,7 +202,7 @@ class RouteTable:
             if rivals:
                 ways = [way for rival in rivals for way in rival.met(meets)[1]]
                 found = self._strictest(found, ways)
-        if not all(route.action.can_strip(choice.readings.strict) for route in found.all()):
+        if not all(route.takes(choice.readings) for route in found.all()):
             raise paths.AmbiguousPath
         return self._at_backends(found, choice.path, choice.readings, named=named)
 
