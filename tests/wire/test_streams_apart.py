@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -67,6 +69,7 @@ def _get(path: str, *fields: str) -> bytes:
 
 
 EVENTS = _get("/events")
+_POST = b"POST /slow HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1000\r\n\r\n"
 SOCKET = _get(
     "/socket",
     "Connection: Upgrade",
@@ -125,6 +128,22 @@ def test_a_full_queue_names_the_upstream_and_its_settings(
         assert (code, json.loads(body)["reason"]) == (503, "upstream_full")
         release.set()
         assert [client.answer()[0] for client in clients[:-1]] == [200, 200]
+
+
+def test_a_body_whose_client_goes_is_no_request(site: Gateway, release: threading.Event) -> None:
+    """wire-rules.md#A12: a body that has been read ahead is dropped with its request."""
+    body = _get("/smuggled")
+    with contextlib.ExitStack() as opened:
+        for _ in range(_STREAMS):
+            opened.enter_context(Client(site.port)).send(_get("/slow"))
+        with Client(site.port) as client:
+            client.send(_POST + body)
+            time.sleep(0.1)  # it waits for a connection
+            client.sock.shutdown(socket.SHUT_WR)
+            assert client.rest() == b""
+    _asked(site, _get("/after"))
+    site.records(path="/after")
+    assert "/smuggled" not in site.access_log.read_text()
 
 
 def _asked(site: Gateway, data: bytes) -> tuple[int, bytes, bytes]:

@@ -356,10 +356,12 @@ class Exchange:
     def client_gone(self) -> None:
         """End: the client has gone.
 
-        The upstream's work is cancelled at once (wire-rules.md#D5).
+        The upstream's work is cancelled at once (wire-rules.md#D5). What has come of the body is
+        no next request (#A12).
         """
         if self.state is ENDED:
             return
+        self.close = True
         if self.tunnel is None:
             self.status, self.reason = _CLIENT_GONE, "client_gone"
         if self.suspended is not None:
