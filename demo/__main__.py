@@ -20,7 +20,8 @@ from gateway.config.load import load
 from gateway.config.model import Config
 from gateway.config.problems import ConfigError
 from gateway.core.http.addresses import TcpAddress
-from gateway.processes.listeners import StartError, describe, listen
+from gateway.processes.errors import StartError
+from gateway.processes.listeners import describe, listen
 from gateway.store.end_with_parent import end_with_parent
 
 _ROOT = Path(__file__).parents[1]

@@ -12,9 +12,10 @@ from gateway.config.files import Mark
 from gateway.config.load_isolated import ConfigReader, load_in_child
 from gateway.config.problems import ConfigError
 from gateway.observe.sinks import STDERR, Sink, SinkHandler
+from gateway.processes.errors import StartError
 from gateway.processes.file_watch import FileWatch
 from gateway.processes.forking import preload
-from gateway.processes.listeners import StartError
+from gateway.processes.inherited import take_inherited
 from gateway.processes.signals import block_signals, stop_wanted
 from gateway.processes.supervisor import Supervisor
 
@@ -40,14 +41,14 @@ def run(options: argparse.Namespace) -> int:
 
     files: dict[str, Mark] = {}
     try:
+        inherited = take_inherited(os.environ)
         config = load_in_child(
             options.config, is_interrupted=stop_wanted, meanwhile=preload, read_files=files
         )
+        return Supervisor(config, read, say, FileWatch(files), inherited).run()
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE
-    try:
-        return Supervisor(config, read, say, FileWatch(files)).run()
     except StartError as error:
         return fail(str(error), EXIT_FAILED)
 

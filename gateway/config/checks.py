@@ -18,7 +18,7 @@ from gateway.config.realm_checks import check_realms
 from gateway.config.route_rules import conditions_of, pattern_of, table_rule
 from gateway.config.token_places import token_fields
 from gateway.config.token_sections import Signing
-from gateway.core.http.addresses import overlap
+from gateway.core.http.addresses import SystemdAddress, overlap
 from gateway.core.http.field_names import fold, has_meaning
 from gateway.core.http.routing import Table
 from gateway.core.logins.token_places import Auto
@@ -67,7 +67,8 @@ def check(config: Config, document: Document) -> list[Problem]:
 def _listeners(config: Config, document: Document) -> Iterator[Problem]:
     """Addresses that stand twice in `listen`, or in both listeners.
 
-    The kernel would hand the admin listener some of the public connections.
+    The kernel would hand the admin listener some of the public connections. `systemd` is all of
+    its sockets, those with a name among them.
     """
     for where, addresses in (
         (("listen",), config.listen),
@@ -76,6 +77,12 @@ def _listeners(config: Config, document: Document) -> Iterator[Problem]:
         for at, address in enumerate(addresses):
             if str(address) in map(str, addresses[:at]):
                 yield document.problem((*where, at), f"{address} stands twice")
+            elif isinstance(address, SystemdAddress) and any(
+                overlap(address, other) for other in addresses[:at]
+            ):
+                yield document.problem(
+                    (*where, at), "systemd is all of its sockets: give each a name, or none"
+                )
     for admin in config.admin.listen:
         for public in config.listen:
             if overlap(admin, public):

@@ -15,7 +15,7 @@ from pathlib import Path
 from gateway.config.document import Document
 from gateway.config.model import Config
 from gateway.config.problems import Problem
-from gateway.core.http.addresses import Address, TcpAddress, UnixAddress
+from gateway.core.http.addresses import Address, SystemdAddress, TcpAddress, UnixAddress
 
 
 def check_openings(config: Config, document: Document) -> Iterator[Problem]:
@@ -55,9 +55,13 @@ def _unusable_folder(path: Path) -> str:
 
 def _unusable_address(address: Address) -> str:
     """Why an address cannot be listened on; empty if it can."""
-    if isinstance(address, UnixAddress):
-        return _no_place(Path(address.path))
-    return _unbindable(address)
+    match address:
+        case UnixAddress():
+            return _no_place(Path(address.path))
+        case TcpAddress():
+            return _unbindable(address)
+        case SystemdAddress():
+            return ""  # systemd opens it, for `run` alone
 
 
 def _no_place(path: Path) -> str:

@@ -23,7 +23,7 @@ from gateway.config.route_rules import conditions_of, pattern_of, table_rule
 from gateway.config.route_sections import Cors, RouteOptions
 from gateway.config.units import WHOLE
 from gateway.config.values import Networks
-from gateway.core.http.addresses import UnixAddress
+from gateway.core.http.addresses import TcpAddress, UnixAddress
 from gateway.core.http.allowed_origins import is_pattern
 from gateway.core.http.paths import fold, read
 from gateway.core.http.request_conditions import Conditions
@@ -323,7 +323,7 @@ def _plain_cookies(config: Config, document: Document) -> Iterator[Problem]:
     for at, address in enumerate(config.listen):
         if (
             not isinstance(address, UnixAddress)
-            and not _is_loopback(address.host)
+            and not (isinstance(address, TcpAddress) and _is_loopback(address.host))
             and not address.entrance.certificates
             and not address.entrance.redirect
         ):

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from gateway.config.limit_places import rate_limits
 from gateway.core.http import token_buckets
 from gateway.core.http.addresses import Entrance
-from gateway.processes.listeners import Listeners, StartError
+from gateway.processes.errors import StartError
+from gateway.processes.listeners import Listeners
 from gateway.processes.worker_link import Order, SupervisorEnd
 from gateway.relay.client.certificates import Certificates, all_certificates
 

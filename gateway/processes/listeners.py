@@ -14,7 +14,15 @@ import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from gateway.core.http.addresses import BACKLOG, Address, UnixAddress
+from gateway.core.http.addresses import (
+    BACKLOG,
+    Address,
+    SystemdAddress,
+    TcpAddress,
+    UnixAddress,
+)
+from gateway.processes.errors import StartError
+from gateway.processes.inherited import Inherited
 
 _EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 (to be compared with)
 _HERE = ("", "127.0.0.1", "::1", _EVERY_INTERFACE, "::")
@@ -23,20 +31,19 @@ _HERE = ("", "127.0.0.1", "::1", _EVERY_INTERFACE, "::")
 _OWNER_SECONDS = 1.0
 
 
-class StartError(Exception):
-    """The gateway cannot start. The message says why."""
-
-
 @dataclass(frozen=True, slots=True)
 class Listener:
     """A listening socket.
 
     A unix socket also has its file: the path, and the device and inode.
+
+    is_inherited: systemd opened it, and goes on with it; a reload may want it again
     """
 
     sock: socket.socket
     path: str = ""
     inode: tuple[int, int] = (0, 0)
+    is_inherited: bool = False
 
     @property
     def is_in_place(self) -> bool:
@@ -53,8 +60,12 @@ class Listener:
 
 @dataclass
 class Listeners:
-    """The sockets of all addresses; a TCP address has one for each worker."""
+    """The sockets of all addresses; a TCP address has one for each worker.
 
+    inherited: those that systemd has handed over
+    """
+
+    inherited: Inherited = field(default_factory=Inherited)
     _open: Mapping[str, tuple[Listener, ...]] = field(default_factory=dict)
 
     def extended(self, addresses: Iterable[Address], workers: int) -> Listeners:
@@ -67,6 +78,11 @@ class Listeners:
         try:
             for address in addresses:
                 name = str(address)
+                if isinstance(address, SystemdAddress):
+                    wanted[name] = tuple(
+                        Listener(sock, is_inherited=True) for sock in self.inherited.named(address)
+                    )
+                    continue
                 there = wanted.get(name, self._open.get(name, ()))
                 there = tuple(listener for listener in there if listener.is_in_place)
                 if isinstance(address, UnixAddress):
@@ -83,36 +99,38 @@ class Listeners:
             for listener in new:
                 listener.close()
             raise
-        return Listeners(wanted)
+        return Listeners(self.inherited, wanted)
 
     def share(
         self, addresses: Iterable[Address], number: int, workers: int
     ) -> tuple[tuple[socket.socket, Address], ...]:
         """The sockets from which worker `number` of `workers` accepts, with their addresses.
 
-        Every TCP socket belongs to one worker. A unix socket cannot be opened twice, so all workers
-        accept from it.
+        Every TCP socket belongs to one worker. A unix socket cannot be opened twice, nor can one of
+        systemd, so all workers accept from it.
         """
         return tuple(
             (listener.sock, address)
             for address in addresses
             for at, listener in enumerate(self._open[str(address)])
-            if isinstance(address, UnixAddress) or at % workers == number
+            if not isinstance(address, TcpAddress) or at % workers == number
         )
 
     def close(self, *, kept: Listeners | None = None) -> None:
-        """Close the sockets that are not in `kept`, with their files."""
+        """Close the sockets that are not in `kept`, with their files; without it, all of them."""
         stay = set() if kept is None else {id(listener) for listener in kept.all()}
         for listener in self.all():
-            if id(listener) not in stay:
+            if id(listener) not in stay and not listener.is_inherited:
                 listener.close()
+        if kept is None:
+            self.inherited.close()
 
     def close_others(self, own: Iterable[socket.socket]) -> None:
         """Close all sockets but `own`, in a worker, without removing files."""
         stay = {id(sock) for sock in own}
-        for listener in self.all():
-            if id(listener.sock) not in stay:
-                listener.sock.close()
+        for sock in (*(listener.sock for listener in self.all()), *self.inherited.sockets):
+            if id(sock) not in stay:
+                sock.close()
 
     def all(self) -> list[Listener]:
         return [listener for listeners in self._open.values() for listener in listeners]
@@ -120,14 +138,14 @@ class Listeners:
 
 def describe(address: Address) -> str:
     """An address as you type it into a browser."""
-    if isinstance(address, UnixAddress):
+    if not isinstance(address, TcpAddress):
         return str(address)
     host = "localhost" if address.host in _HERE else address.host
     host = f"[{host}]" if ":" in host else host
     return f"{'https' if address.entrance.certificates else 'http'}://{host}:{address.port}"
 
 
-def listen(address: Address, *, shared: bool = False) -> Listener:
+def listen(address: TcpAddress | UnixAddress, *, shared: bool = False) -> Listener:
     """Open a socket for an address. Raises `StartError`.
 
     A TCP socket does not listen yet: connections would wait in its queue for the worker.

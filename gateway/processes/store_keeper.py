@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.processes.listeners import StartError
+from gateway.processes.errors import StartError
 from gateway.processes.signals import stop_wanted
 from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError
 

@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING
 from gateway.config.problems import ConfigError
 from gateway.core.http.addresses import Address
 from gateway.observe.slots import Slots
+from gateway.processes.errors import StartError
 from gateway.processes.file_watch import FileWatch
 from gateway.processes.forking import EXIT_FAILED, Forker
 from gateway.processes.generation import GRACE_SECONDS, Generation, Worker
-from gateway.processes.listeners import Listeners, StartError, describe
+from gateway.processes.inherited import Inherited
+from gateway.processes.listeners import Listeners, describe
 from gateway.processes.notify import Notifier
 from gateway.processes.replacements import Replacements
 from gateway.processes.signals import SIGNALS, STOP, block_signals
@@ -57,6 +59,7 @@ class Supervisor:
     read: Callable[[float], ConfigReader]  # again, in so many seconds; raises `ConfigError`
     say: Callable[[str], None]
     files: FileWatch  # that the configuration was read from
+    inherited: Inherited = field(default_factory=Inherited)  # sockets of systemd
     _present: Generation | None = None
     _has_served: bool = False  # all workers of the first generation could serve
     _next: Generation | None = None  # has not taken over yet
@@ -77,7 +80,9 @@ class Supervisor:
         block_signals()
         _raise_descriptor_limit()
         try:
-            listeners = Listeners().extended(_addresses(self.config), self.config.workers)
+            listeners = Listeners(self.inherited).extended(
+                _addresses(self.config), self.config.workers
+            )
             self._present = Generation(self.config, listeners)
             self._present.store_url = self._store.start(self.config)
             self._begin(self._present)

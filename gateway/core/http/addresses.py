@@ -19,6 +19,8 @@ _URL = re.compile(
 _DNS_SERVER = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[0-9.]+)(?::(?P<port>[0-9]{1,5}))?")
 # What the URL standard calls a host that ends in a number: it is an address, or an error.
 _ENDS_IN_NUMBER = re.compile(r"(?:.*\.)?(?:0[xX][0-9A-Fa-f]*|[0-9]+)\.?")
+_SYSTEMD = "systemd"
+_SYSTEMD_NAME = re.compile(r"[!-9;-~]{1,255}")  # FileDescriptorName= (systemd.socket(5))
 _MAX_PORT = 65535
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _EVERY_INTERFACE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 (to be compared with)
@@ -87,7 +89,21 @@ class UnixAddress:
         return f"unix:{self.path}"
 
 
-Address = TcpAddress | UnixAddress
+@dataclass(frozen=True, slots=True)
+class SystemdAddress:
+    """Sockets that systemd opens and hands over (sd_listen_fds(3)).
+
+    name: their FileDescriptorName; "" for all that were handed over
+    """
+
+    name: str = ""
+    entrance: Entrance = PLAIN
+
+    def __str__(self) -> str:
+        return f"{_SYSTEMD}:{self.name}" if self.name else _SYSTEMD
+
+
+Address = TcpAddress | UnixAddress | SystemdAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,15 +175,21 @@ def parse_dns_server(text: str) -> TcpAddress:
 def parse_address(text: str) -> Address:
     """Read a listener's address.
 
-    `127.0.0.1:8080`, `[::1]:8080`, `:8080` (every interface) or `unix:/path`.
+    `127.0.0.1:8080`, `[::1]:8080`, `:8080` (every interface), `unix:/path`, `systemd` or
+    `systemd:name`.
 
     Raises `BadAddress`.
     """
     if text.startswith("unix:"):
         return UnixAddress(_unix_path(text[5:]))
+    scheme, colon, name = text.partition(":")
+    if scheme == _SYSTEMD and not name.isdigit():  # else a port of a host with that name
+        if colon and not _SYSTEMD_NAME.fullmatch(name):
+            raise BadAddress("needs a name behind systemd: that of FileDescriptorName in its unit")
+        return SystemdAddress(name)
     found = _HOST_PORT.fullmatch(text)
     if found is None:
-        raise BadAddress("is not an address: write host:port, :port or unix:/path")
+        raise BadAddress("is not an address: write host:port, :port, unix:/path or systemd")
     if not 1 <= int(found["port"]) <= _MAX_PORT:
         raise BadAddress(f"needs a port from 1 to {_MAX_PORT}")
     return TcpAddress(found["host"].strip("[]"), int(found["port"]))
@@ -175,7 +197,9 @@ def parse_address(text: str) -> Address:
 
 def overlap(one: Address, other: Address) -> bool:
     """Whether a listener on one may take connections to the other address."""
-    if isinstance(one, UnixAddress) or isinstance(other, UnixAddress):
+    if isinstance(one, SystemdAddress) and isinstance(other, SystemdAddress):
+        return one.name == other.name or not (one.name and other.name)
+    if not isinstance(one, TcpAddress) or not isinstance(other, TcpAddress):
         return str(one) == str(other)
     hosts = {one.host, other.host}
     same = len(hosts) == 1 or bool(hosts & _EVERY_INTERFACE) or hosts <= _LOOPBACK

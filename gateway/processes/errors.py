@@ -1,0 +1,5 @@
+"""What ends a start."""
+
+
+class StartError(Exception):
+    """The gateway cannot start. The message says why."""
