@@ -7,6 +7,7 @@ prevent it. It never stops the gateway.
 from __future__ import annotations
 
 import ipaddress
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -25,6 +26,8 @@ from gateway.config.units import WHOLE
 from gateway.config.values import Networks
 from gateway.core.http.addresses import TcpAddress, UnixAddress
 from gateway.core.http.allowed_origins import is_pattern
+from gateway.core.http.path_patterns import PathPattern
+from gateway.core.http.path_regex import compiled
 from gateway.core.http.paths import fold, read
 from gateway.core.http.request_conditions import Conditions
 from gateway.core.http.routing import Table
@@ -65,6 +68,7 @@ def warnings(config: Config, document: Document) -> list[Problem]:
             *_idle_settings(config, document),
             *_paths_by_spelling(config, document),
             *_opened_by_conditions(config, document),
+            *_opened_before_expressions(config, document),
             *_named_spellings(config, document),
             *_unverified_tokens(config, document),
             *_unknown_refresh_paths(config, document),
@@ -232,6 +236,36 @@ def _opened_by_conditions(config: Config, document: Document) -> Iterator[Proble
                     "its headers and query are theirs to write",
                 )
                 break
+
+
+def _opened_before_expressions(config: Config, document: Document) -> Iterator[Problem]:
+    """Expressions that ask for more than a path with less, which is tried before them."""
+    for at, route in enumerate(config.routes):
+        if route.path_regex is None:
+            continue
+        regex = compiled(route.path_regex)
+        for number, other in enumerate(config.routes):
+            pattern = pattern_of(other)
+            if pattern.regex or not set(route.host or ("",)) & set(other.host or ("",)):
+                continue
+            is_before = regex.fits_below(_beginning(pattern))
+            if is_before and _asks_less_than(other, route, config):
+                yield replace(
+                    document.problem(
+                        ("routes", at, "path_regex"),
+                        f"asks for more than routes[{number}], which is tried before it and may "
+                        "serve the same paths",
+                    ),
+                    hint="write it as a path, or let the other route ask for as much",
+                )
+                break
+
+
+def _beginning(pattern: PathPattern) -> bytes:
+    """What all paths that fit a pattern begin with, up to a segment to fill in."""
+    written = itertools.takewhile(lambda segment: segment is not None, pattern.segments)
+    begun = b"".join(b"/" + segment for segment in written if segment is not None)
+    return begun if pattern.is_name else begun + b"/"
 
 
 def _asks_for_less(one: RouteOptions, other: RouteOptions, config: Config) -> bool:

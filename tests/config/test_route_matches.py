@@ -82,3 +82,24 @@ def test_a_condition_that_opens_is_a_warning(tmp_path: Path) -> None:
     """Clients write fields and queries themselves."""
     (warning,) = found(tmp_path, "path: '/*'", "path: /x, auth: public, headers: {X-In: true}")
     assert "asks for less than routes[0], and clients choose between the two" in warning
+
+
+@pytest.mark.parametrize(
+    ("other", "warned"),
+    [
+        ("path: '/*', auth: public", True),
+        ("path: '/v1/*', auth: public", True),
+        ("path: '/v1/{id}', auth: optional", True),
+        ("path: /v1/admin, auth: public", True),
+        ("path: '/*'", False),
+        ("path: '/w/*', auth: public", False),
+        ("path: '/*', auth: public, host: a.test", False),
+    ],
+)
+def test_an_expression_behind_a_path_that_asks_for_less(
+    tmp_path: Path, other: str, *, warned: bool
+) -> None:
+    """It comes last, so the path opens what the expression was to protect."""
+    warnings = found(tmp_path, "path_regex: '/v[0-9]+/adm.*'", other)
+    assert [one for one in warnings if "asks for more than routes[1]" in one] == warnings
+    assert bool(warnings) is warned

@@ -143,6 +143,22 @@ def test_no_spelling_of_a_path_saves_a_clients_own_field(
     assert b"X-Tier: free" in field_lines(shop.got)
 
 
+def test_no_trailer_is_a_field_that_a_route_replaces(site: Gateway, shop: Upstream) -> None:
+    """Backends merge trailers with fields (RFC 9110 §6.5.1); clients do so with answers'."""
+    chunked = b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
+    fields = b"Host: a.example\r\nConnection: close, TE\r\nTE: trailers\r\n"
+    trailers = b"X-Tier: gold\r\nx_debug: 1\r\nX-Sum: 1\r\n\r\n"
+    ask(site.port, b"POST /fixed/x HTTP/1.1\r\n" + fields + chunked + trailers)
+    assert b"X-Sum: 1\r\n" in shop.got
+    assert b"gold" not in shop.got
+    assert b"x_debug" not in shop.got
+    shop.clear(always(b"HTTP/1.1 200 OK\r\n" + chunked + b"Server: x\r\nX-Sum: 1\r\n\r\n"))
+    key = f"Authorization: Bearer {log_in(site.port)}\r\n\r\n".encode()
+    answer = ask(site.port, b"GET /item/5 HTTP/1.1\r\n" + fields + key)
+    assert b"X-Sum: 1\r\n" in answer
+    assert b"Server: x" not in answer
+
+
 def test_security_fields_of_answers(site: Gateway, shop: Upstream) -> None:
     """The upstream's own stay. HSTS is for https alone (RFC 6797 §7.2)."""
     shop.clear(always(OK + b"x-frame-options: DENY\r\n\r\n"))

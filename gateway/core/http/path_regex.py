@@ -60,13 +60,22 @@ class PathRegex:
 
     def fits(self, path: bytes) -> bool:
         """Whether the whole path fits."""
+        state = self._after(path)
+        return state is not None and self._accepts[state]
+
+    def fits_below(self, prefix: bytes) -> bool:
+        """Whether some path that begins so fits."""
+        return self._after(prefix) is not None  # each state leads to one that accepts
+
+    def _after(self, path: bytes) -> int | None:
+        """The state behind a path; None if nothing that begins so fits."""
         state, rows = 0, self._next
         for byte in path:
             after = rows[state].get(byte)
             if after is None:
-                return False
+                return None
             state = after
-        return self._accepts[state]
+        return state
 
 
 class _Nodes:

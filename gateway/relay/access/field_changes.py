@@ -98,6 +98,18 @@ def replaces_as_much(changes: FieldChanges | None, others: FieldChanges | None) 
     return changes is not None and changes.section == others.section
 
 
+def trailing(
+    may_trail: Callable[[bytes], bool], changes: FieldChanges | None
+) -> Callable[[bytes], bool]:
+    """Which trailers may pass: of those that may, none that the changes replace.
+
+    Backends merge trailers with fields (RFC 9110 §6.5.1).
+    """
+    if changes is None:
+        return may_trail
+    return lambda name: name not in changes.replaced and may_trail(name)
+
+
 def _value(name: str, session: Session | None, values: Mapping[str, str]) -> str:
     """A value as text, which no field's end can be hidden in. Raises `Unsendable`."""
     if name.startswith(_OF_PATHS):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
 from gateway.relay.access.decision import Forward
+from gateway.relay.access.field_changes import trailing
 from gateway.relay.access.token_watch import Inspection, TokenFound, TokenWatch
 from gateway.relay.answers import framing, heads, response_shape
 from gateway.relay.answers.framing import CHUNKED, CLOSE, DROPPED, LENGTH
@@ -159,7 +160,8 @@ class Delivery:
         if self._encoder is not None:
             self._finish_encoding(self._encoder)
         if self._framing is CHUNKED:
-            may_trail = exchange.context.may_trail if self.head.trailers else None
+            changes, allowed = self._forward.route.action.answer_fields, exchange.context.may_trail
+            may_trail = trailing(allowed, changes) if self.head.trailers else None
             secret = heads.hidden_token(self._forward)
             exchange.client.write(bodies.last_chunk(trailers, may_trail, secret))
         exchange.end(reusable=reusable)

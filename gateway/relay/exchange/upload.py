@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core.http.refusals import Refusal
 from gateway.relay.access.decision import Forward
+from gateway.relay.access.field_changes import trailing
 from gateway.relay.answers import heads
 from gateway.relay.exchange import affinity
 from gateway.relay.exchange.delivery import Delivery
@@ -162,10 +163,11 @@ class Upload:
             upstream.send(forward.head)
             return
         client, context, head = exchange.client, exchange.context, exchange.head
+        changes = forward.route.action.request_fields
         self._body = RequestBody(
             head,
             limit=forward.route.action.body_limit,
-            may_trail=context.may_trail if head.trailers else None,
+            may_trail=trailing(context.may_trail, changes) if head.trailers else None,
             secret=heads.hidden_token(forward),
         )
         if head.expects_continue:
