@@ -77,6 +77,14 @@ class Generation:
             worker.link.is_ready for worker in self.workers.values()
         )
 
+    def answers_within(self, seconds: float) -> bool:
+        """Whether the event loop of each worker that can serve has gone on in that time."""
+        latest = time.monotonic() - seconds
+        return all(
+            not worker.link.is_ready or worker.link.last_beat >= latest
+            for worker in self.workers.values()
+        )
+
     def retire(self, after: Generation) -> None:
         """Let the workers drain: others have taken over.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 
 class Notifier:
@@ -15,6 +16,8 @@ class Notifier:
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         path = environ.get("NOTIFY_SOCKET", "")
         self._address = "\0" + path[1:] if path.startswith("@") else path  # abstract (unix(7))
+        self.beat_seconds = _watchdog_seconds(environ) / 2 if path else math.inf
+        self._next_beat = 0.0  # monotonic seconds
 
     def ready(self, status: str) -> None:
         """The gateway serves: after its start, and after a reload, whether it succeeded or not."""
@@ -26,9 +29,25 @@ class Notifier:
     def stopping(self) -> None:
         self._send("STOPPING=1\nSTATUS=draining")
 
+    def beat(self, *, lives: Callable[[], bool]) -> None:
+        """Tell the watchdog that the gateway lives, at half of the time that it waits."""
+        now = time.monotonic()
+        if now >= self._next_beat and self.beat_seconds < math.inf and lives():
+            self._next_beat = now + self.beat_seconds
+            self._send("WATCHDOG=1")
+
     def _send(self, state: str) -> None:
         if not self._address:
             return
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.setblocking(False)  # noqa: FBT003 (the socket API's own)
             sock.sendto(state.encode(errors="replace"), self._address)
+
+
+def _watchdog_seconds(environ: Mapping[str, str]) -> float:
+    """How long the watchdog waits; infinity without one (sd_watchdog_enabled(3))."""
+    microseconds = environ.get("WATCHDOG_USEC", "")
+    is_ours = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+    if not is_ours or not microseconds.isdecimal() or int(microseconds) == 0:
+        return math.inf
+    return int(microseconds) / 1e6

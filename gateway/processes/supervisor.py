@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 1.0
 _BUSY_POLL_SECONDS = 0.02
 
+# After how long without a beat a worker hangs, at the least; it beats once a second.
+_MIN_HANG_SECONDS = 3.0
+
 # How many old generations may keep their tunnels, which may last for days. In older ones tunnels
 # end, and other requests get `timeouts.drain`. A worker takes 13 MiB.
 _MAX_RETIRED = 3
@@ -95,7 +98,7 @@ class Supervisor:
         while True:
             is_busy = self._reading or self._next or self._replacements or not self._has_served
             poll = _BUSY_POLL_SECONDS if is_busy else _POLL_SECONDS
-            happened = signal.sigtimedwait(SIGNALS, poll)
+            happened = signal.sigtimedwait(SIGNALS, min(poll, self._notifier.beat_seconds / 2))
             number = None if happened is None else happened.si_signo
             if number in STOP:
                 self._stop(at_once=number == signal.SIGQUIT)
@@ -106,6 +109,7 @@ class Supervisor:
                 self._order_all(Order.REOPEN_LOGS)
             self._look_after_children()
             self._store.look_after()
+            self._notifier.beat(lives=self._answers)
             if self._failure:
                 self.say(self._failure)
                 self._stop(at_once=False)
@@ -219,6 +223,11 @@ class Supervisor:
         self._notifier.ready(state)
 
     # Workers.
+
+    def _answers(self) -> bool:
+        """Whether no worker of the present generation hangs."""
+        seconds = max(_MIN_HANG_SECONDS, self._notifier.beat_seconds)
+        return self._present is not None and self._present.answers_within(seconds)
 
     def _workers(self) -> Iterator[Worker]:
         for generation in self._generations():

@@ -136,7 +136,7 @@ async def _serve(assignment: Assignment) -> None:
             for listener in assignment.admin:  # last: a ready worker must be reachable
                 await web.SockSite(health, listener, backlog=BACKLOG).start()
             _log.info("worker %d serves", assignment.number)
-        watching = asyncio.create_task(_watch(metrics, sessions, audit_log, sinks))
+        watching = asyncio.create_task(_watch(link, metrics, sessions, audit_log, sinks))
         await link.draining.wait()
         if link.is_retired or link.is_orphan:  # other workers listen on its address
             for site in list(health.sites):
@@ -151,13 +151,18 @@ async def _serve(assignment: Assignment) -> None:
 
 
 async def _watch(
-    metrics: Metrics, sessions: Sessions, audit_log: AuditLog, sinks: Iterable[Sink]
+    link: WorkerEnd,
+    metrics: Metrics,
+    sessions: Sessions,
+    audit_log: AuditLog,
+    sinks: Iterable[Sink],
 ) -> None:
-    """Update gauges, count dropped log lines and sum up the audit log.
+    """Beat, update gauges, count dropped log lines and sum up the audit log.
 
     It does so once a second.
     """
     while True:
+        link.beat()
         near = sessions.near
         metrics.state(entries=len(near), trusted=near.trusted, store_up=sessions.available)
         audit_log.sum_up()

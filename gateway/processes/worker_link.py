@@ -1,7 +1,8 @@
 """The messages between the supervisor and one worker, over a socket pair.
 
-The worker reports once that it is ready, or why it cannot serve. The supervisor orders it to listen
-and to end. If one of them is gone, the other reads an end of file, on every system.
+The worker reports once that it is ready, or why it cannot serve, and once a second that its event
+loop goes on. The supervisor orders it to listen and to end. If one of them is gone, the other reads
+an end of file, on every system.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import contextlib
 import enum
 import json
 import socket
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 _READY = b"ready\n"
+_BEAT = b"."
 _MAX_REASON_BYTES = 2000
 _MAX_READ_BYTES = 4096
 _MAX_ORDER_BYTES = 2**17  # the numbers of 10,000 routes take half of it
@@ -37,6 +40,7 @@ class SupervisorEnd:
     """The supervisor's end of the link to one worker."""
 
     sock: socket.socket
+    last_beat: float = 0.0  # when the worker was ready, or its last beat was read (monotonic s)
     _heard: bytes = b""
     _is_closed: bool = False
 
@@ -77,7 +81,9 @@ class SupervisorEnd:
             except OSError:
                 data = b""
             self._is_closed = not data
-            self._heard += data
+            self.last_beat = time.monotonic()
+            if data != _BEAT:
+                self._heard += data
 
 
 @dataclass
@@ -99,6 +105,11 @@ class WorkerEnd:
         self.is_ready = True
         with contextlib.suppress(OSError):
             self.sock.send(_READY)
+
+    def beat(self) -> None:
+        """Report that the event loop goes on; lost if the supervisor reads no more of them."""
+        with contextlib.suppress(OSError):
+            self.sock.send(_BEAT)
 
     def say_failed(self, reason: str) -> None:
         with contextlib.suppress(OSError):

@@ -9,7 +9,7 @@ import pytest
 
 from tests.process.conftest import sections
 from tests.support.gateway import gateway, reload
-from tests.support.processes import HANG
+from tests.support.processes import HANG, eventually
 from tests.support.raw import Upstream
 from tests.support.redis_server import RedisServer
 
@@ -37,3 +37,39 @@ def test_states_are_told(
             assert b"READY=1\n" in systemd.recv(4096)
             os.kill(relay.pid, signal.SIGTERM)
             assert systemd.recv(4096).startswith(b"STOPPING=1\n")
+
+
+def test_the_watchdog(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
+    """It is told twice in its time that the gateway lives, until a worker hangs, and when it goes
+    on; a watchdog of another process is not.
+    """
+    path = f"{tmp_path}/notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(path)
+        systemd.settimeout(HANG)
+        env = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "800000"}
+        with gateway(tmp_path, redis.url, env=env, workers=2, **sections(shop)) as relay:
+            while not systemd.recv(4096).startswith(b"READY=1"):
+                pass
+            assert [systemd.recv(4096) for _ in range(12)] == [b"WATCHDOG=1"] * 12  # 5 s
+            hanging = relay.workers()[1]
+            os.kill(hanging, signal.SIGSTOP)
+            try:
+                eventually(lambda: not comes(systemd, seconds=1.5))
+            finally:
+                os.kill(hanging, signal.SIGCONT)
+            assert comes(systemd, seconds=HANG)
+            systemd.settimeout(HANG)
+        other = {**env, "WATCHDOG_PID": "1"}
+        with gateway(tmp_path, redis.url, env=other, **sections(shop)):
+            while comes(systemd, seconds=1.5):
+                pass
+
+
+def comes(systemd: socket.socket, *, seconds: float) -> bool:
+    """Whether a beat comes within this time."""
+    systemd.settimeout(seconds)
+    try:
+        return systemd.recv(4096) == b"WATCHDOG=1"
+    except TimeoutError:
+        return False
