@@ -49,3 +49,20 @@ def test_a_trial_that_never_ends(breaker: CircuitBreaker) -> None:
     assert breaker.allows(105.0)
     assert not breaker.allows(109.9)
     assert breaker.allows(110.0)
+
+
+def test_a_trial_whose_client_goes(breaker: CircuitBreaker) -> None:
+    """It tells nothing: the breaker stays open, and the next one tries after the same time."""
+    ask(breaker, 100.0, "----")
+    assert breaker.allows(105.0)
+    assert not breaker.ended(106.0, is_answered=False)
+    assert not breaker.allows(109.9)
+    assert breaker.allows(110.0)
+
+
+def test_clients_that_go_hide_no_failure(breaker: CircuitBreaker) -> None:
+    """Requests without an answer are none of the last ones."""
+    for _ in range(2):
+        ask(breaker, 100.0, "-")
+        breaker.ended(100.0, is_answered=False)
+    assert ask(breaker, 100.0, "--+") == "--."

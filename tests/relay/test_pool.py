@@ -11,6 +11,7 @@ import pytest
 
 from gateway.core.http import refusals
 from gateway.core.http.balancing import FIRST_EJECTION_SECONDS
+from gateway.core.http.circuit_breaker import CircuitBreaker
 from gateway.core.http.refusals import Refusal
 from gateway.relay.http1.response_head import ResponseReader
 from gateway.relay.loop.deadlines import Clock
@@ -51,6 +52,7 @@ class Request:
 
     network: str = "192.0.2.1"
     is_repeatable: bool = True
+    is_answered: bool = True
     server: Server | None = None
     asked: frozenset[Server] = frozenset()
     tried: frozenset[Server] = frozenset()
@@ -472,3 +474,41 @@ async def test_a_queue_has_a_size(port: int) -> None:
         assert (shop.queued, shop.queue_refusals) == (1, 1)
         shop.release(await holder.connection(), holder, reusable=True)
         await waiting.connection()
+
+
+async def test_a_failed_dial_gives_its_place_to_the_next() -> None:
+    """A request that waits for a place is not left there when a dial, whose client went, fails."""
+    dialled = asyncio.Event()
+    failing = asyncio.Event()
+
+    async def connect(_factory: object) -> None:
+        dialled.set()
+        await failing.wait()
+        raise TimeoutError
+
+    async with pool(free_port(), places=1) as built:
+        [server] = built.servers
+        server.connect = connect
+        gone, waiting = acquired(built), acquired(built, network="192.0.2.2")
+        await dialled.wait()
+        gone.given.set_result(refusals.INTERNAL)
+        assert built.queued == 1
+        failing.set()
+        assert await waiting.refusal() is refusals.UPSTREAM_SILENT
+        assert (built.queued, server.load.busy) == (0, 0)
+
+
+async def test_a_client_that_goes_closes_no_breaker(port: int) -> None:
+    """Only an answer does: of an upstream that hangs, clients go."""
+    breaker = CircuitBreaker(percent=50, of=1, open_for=HANG)
+    async with pool(port) as built:
+        built.policy = built._balancer._policy = Policy(breaker=breaker)
+        built.change_servers(built.servers)
+        requests = [acquired(built, is_answered=is_answered) for is_answered in (False, True)]
+        connections = [await request.connection() for request in requests]
+        breaker.failed()
+        breaker.ended(0.0)
+        assert breaker.open_until
+        for request, connection in zip(requests, connections, strict=True):
+            built.release(connection, request, reusable=False)
+            assert bool(breaker.open_until) is not request.is_answered

@@ -1,6 +1,7 @@
 """Listeners: TLS, redirects to HTTPS, and PROXY headers before all else."""
 
 import os
+import resource
 import shutil
 import socket
 import ssl
@@ -332,3 +333,25 @@ def test_haproxy_sends_the_header(tmp_path: Path, site: Site, version: str, tls:
             client.send(GET)
             assert client.answer()[0] == 200
     assert fields_by_name(site.shop.got)["X-Forwarded-For"] == "127.0.0.9"
+
+
+def test_a_worker_without_descriptors_pauses(site: Site) -> None:
+    """wire-rules.md#D4: it does not spin, and serves what has waited when there are some again."""
+    [worker] = site.relay.workers()
+    limits = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        with socket.create_connection(("127.0.0.1", site.proxied), source_address=(_PROXY_PEER, 0)):
+            before = _cpu_seconds(worker)
+            time.sleep(1.0)
+            assert _cpu_seconds(worker) - before < 0.5
+    finally:
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, limits)
+    with Client(site.proxied, _PROXY_PEER) as client:
+        client.send(V1 + GET)
+        assert client.answer()[0] == 200
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -42,9 +42,14 @@ class CircuitBreaker:
         """Count a failure, of a request that ends next."""
         self._failures += 1
 
-    def ended(self, now: float) -> bool:
-        """Count a request that has ended. True if the breaker opens by it."""
+    def ended(self, now: float, *, is_answered: bool = True) -> bool:
+        """Count a request that has ended. True if the breaker opens by it.
+
+        is_answered: false if its client went before the answer, which says nothing of the upstream
+        """
         has_failed = self._failures > 0
+        if not (has_failed or is_answered):
+            return False
         self._failures -= has_failed
         if self.open_until:
             if has_failed:

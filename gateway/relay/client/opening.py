@@ -29,6 +29,9 @@ _log = logging.getLogger("gateway.relay")
 # How many connections a listener accepts in one turn of the loop.
 _MAX_ACCEPTED_AT_ONCE = 64
 
+# How long a listener pauses when no file descriptor is left (seconds), as asyncio's own do.
+_PAUSE_SECONDS = 1.0
+
 _HANDSHAKE = b"\x16"  # the type of the record that begins TLS (RFC 8446 §5.1)
 _MAX_DROPPED_BYTES = 65536
 
@@ -59,13 +62,16 @@ class Acceptor:
         self._listener = listener
         self._door = door
         self._openings: set[asyncio.Task[None]] = set()
+        self._pause: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         self._listener.listen(BACKLOG)
         self._listener.setblocking(False)  # noqa: FBT003 (the socket API's own)
-        self._door.context.loop.add_reader(self._listener, self._accept)
+        self._go_on()
 
     def close(self) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
         self._door.context.loop.remove_reader(self._listener)
         self._listener.close()
 
@@ -76,10 +82,21 @@ class Acceptor:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                if error.errno not in (errno.EMFILE, errno.ENFILE):
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    self._wait_for_descriptors()
+                else:
                     _log.error("a connection is not accepted: %s", error.strerror)
                 return
             self.take(sock)
+
+    def _wait_for_descriptors(self) -> None:
+        """Pause: the connection that waits in the queue would wake the loop at once."""
+        loop = self._door.context.loop
+        loop.remove_reader(self._listener)
+        self._pause = loop.call_later(_PAUSE_SECONDS, self._go_on)
+
+    def _go_on(self) -> None:
+        self._door.context.loop.add_reader(self._listener, self._accept)
 
     async def take_waiting(self, sock: socket.socket) -> None:
         self.take(sock)

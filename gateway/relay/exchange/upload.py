@@ -93,6 +93,11 @@ class Upload:
         return self._exchange.network
 
     @property
+    def is_answered(self) -> bool:
+        """Whether the head of an answer has come, and has gone on."""
+        return self.delivery is not None and self.delivery.upstream_duration > 0
+
+    @property
     def is_repeatable(self) -> bool:
         """Whether it may be sent twice.
 

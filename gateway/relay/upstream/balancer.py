@@ -65,10 +65,10 @@ class Balancer:
         ends = min(server.load.ejected_until for server in servers)
         return self._refusal(refusals.UPSTREAM_DOWN, ends - now)
 
-    def ended(self) -> None:
-        """Tell the breaker that a request has ended."""
+    def ended(self, *, is_answered: bool = True) -> None:
+        """Tell the breaker that a request has ended, by an answer or without one."""
         breaker = self._policy.breaker
-        if breaker is not None and breaker.ended(time.monotonic()):
+        if breaker is not None and breaker.ended(time.monotonic(), is_answered=is_answered):
             self._log.warning(
                 "upstream %s: the circuit breaker is open for %g s: at least %d %% of the last %d "
                 "requests have failed",

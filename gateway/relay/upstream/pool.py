@@ -133,7 +133,7 @@ class Pool:
         if server.shares.counts:
             server.shares.give_back(waiter.network, server.load.busy)
         if server.breaker is not None:
-            self._balancer.ended()
+            self._balancer.ended(is_answered=waiter.is_answered)
         if reusable and connection.usable:
             connection.rest()
             server.idle.append(connection)
@@ -290,6 +290,7 @@ class Pool:
                 await server.connect(lambda: connection)
         except (OSError, TimeoutError) as error:
             self._undialled(waiter, server, error)
+            self._have_next_dial(server)
             return
         except BaseException:
             self._give_up(waiter, server)
@@ -376,16 +377,27 @@ class Pool:
         if server.shares.counts:
             server.shares.give_back(waiter.network, server.load.busy)
 
-    def _next_waiting(self, server: Server) -> Waiter | None:
+    def _have_next_dial(self, server: Server) -> None:
+        """Give the place of a failed dial to a waiter, which finds out for itself.
+
+        Those that wait for a restart have their turns (`_dial_again`).
+        """
+        waiting = self._next_waiting(server, in_outage=False)
+        if waiting is not None:
+            self._place(waiting, server)
+
+    def _next_waiting(self, server: Server, *, in_outage: bool = True) -> Waiter | None:
         """The waiter that gets a free place, taken out of its queue.
 
         None at a server that is gone, and while it is ejected and another one is not.
+
+        in_outage: whether those that wait for a restart get one, too
         """
         if server.is_gone:
             return None
         if server.load.ejected_until and self._has_healthy():
             return None
-        return self._queues.take(server)
+        return self._queues.take(server, in_outage=in_outage)
 
     def _has_healthy(self) -> bool:
         return any(not server.load.ejected_until for server in self.servers)

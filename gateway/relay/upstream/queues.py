@@ -30,17 +30,20 @@ class Queues:
         if not queue:
             del self.by_client[waiter.network]
 
-    def take(self, server: Server) -> Waiter | None:
+    def take(self, server: Server, *, in_outage: bool = True) -> Waiter | None:
         """Take out the waiter that gets a free place at a server.
 
         Clients that have their share of the server are passed over, and so are waiters that have
         tried it.
+
+        in_outage: false passes over those that wait for a restart
         """
         for _ in range(len(self.by_client)):
             client, queue = self.by_client.popitem(last=False)
             found = None
             if server.shares.allows(client, server.load.busy):
-                found = next((waiter for waiter in queue if server not in waiter.tried), None)
+                fitting = (waiter for waiter in queue if server not in waiter.tried)
+                found = next((one for one in fitting if in_outage or one.outage is None), None)
             self.by_client[client] = queue
             if found is not None:
                 self.remove(found)

@@ -65,6 +65,10 @@ class Waiter(Protocol):
         """Whether it still needs a connection."""
 
     @property
+    def is_answered(self) -> bool:
+        """Whether the head of an answer has come, and has gone on."""
+
+    @property
     def is_repeatable(self) -> bool:
         """Whether it may be sent twice."""
 
