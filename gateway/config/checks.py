@@ -257,7 +257,7 @@ def _field_names(config: Config, document: Document) -> Iterator[Problem]:
 
 def _changed_fields(config: Config, document: Document) -> Iterator[Problem]:
     """Fields that routes change, and that are the gateway's own."""
-    if not all(route.upstream in (None, *config.upstreams) for route in config.routes):
+    if not {route.upstream for route in config.routes} <= {None, *config.upstreams}:
         return  # which is told already
     own = {*config.identity, *config.keys.field, *token_fields(config)}
     taken = {fold(name.encode()) for name in own}

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.composer import Composer
 from yaml.reader import ReaderError
+from yaml.resolver import Resolver
 
 from gateway.config.files import read_stream
 from gateway.config.problems import ConfigError, Problem
@@ -25,8 +28,8 @@ _VARIABLE = re.compile(
     _OF_REQUESTS.pattern + r"|\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)([^}]*))?\}|\$"
 )
 
-# More than any configuration has. Aliases of aliases can multiply a few values.
-_MAX_NODES = 100_000
+# 10,000 routes have so many, with 30 values each. Aliases of aliases can multiply a few values.
+_MAX_NODES = 300_000
 
 _TOO_DEEP = "is nested too deeply, or has an alias inside the value that it names"
 
@@ -97,7 +100,7 @@ def read(file: Path, env: Mapping[str, str]) -> Document:
     """Parse a file. Raises `ConfigError` if it is not YAML."""
     document = Document(str(file))
     try:
-        node = yaml.compose(read_stream(file).decode(), Loader=yaml.SafeLoader)
+        node = _composed(read_stream(file).decode())
     except OSError as error:
         raise ConfigError(
             [Problem(str(file), 1, 1, "", f"cannot be read: {error.strerror}")]
@@ -126,6 +129,29 @@ def read(file: Path, env: Mapping[str, str]) -> Document:
     except RecursionError:
         raise ConfigError([Problem(str(file), 1, 1, "", _TOO_DEEP)]) from None
     return document
+
+
+def _composed(text: str) -> yaml.Node | None:
+    """The nodes of a text. Raises `YAMLError` and `RecursionError`.
+
+    libyaml parses it in half the time; what it refuses, PyYAML explains in better words.
+    """
+    if yaml.__with_libyaml__:
+        with contextlib.suppress(yaml.YAMLError):
+            return _FastLoader(text).get_single_node()
+    return yaml.compose(text, Loader=yaml.SafeLoader)
+
+
+if yaml.__with_libyaml__:
+    from yaml._yaml import CParser
+
+    class _FastLoader(Composer, CParser, Resolver):
+        """Parses in C, and composes in Python: deep values overflow the stack of the C composer."""
+
+        def __init__(self, text: str) -> None:
+            CParser.__init__(self, text)
+            Composer.__init__(self)
+            Resolver.__init__(self)
 
 
 class _Builder:

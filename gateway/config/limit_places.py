@@ -42,6 +42,7 @@ def rate_limits(config: Config) -> dict[Where, RateLimit]:
     return found
 
 
+@once
 def exposed_fields(config: Config) -> tuple[str, ...]:
     """The fields of limits, which pages of other origins may read if there are limits."""
     is_limited = rate_limits(config) or any(rule.concurrency for rule in config.routes)

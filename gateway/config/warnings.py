@@ -199,15 +199,17 @@ def _unknown_refresh_paths(config: Config, document: Document) -> Iterator[Probl
 def _named_spellings(config: Config, document: Document) -> Iterator[Problem]:
     """Exact paths that a backend may take for that of a stricter route."""
     exact = [(at, route) for at, route in enumerate(config.routes) if pattern_of(route).is_name]
-    by_folded: dict[bytes, list[tuple[int, RouteOptions]]] = {}
+    beside: dict[tuple[frozenset[str], bytes], list[tuple[int, RouteOptions]]] = {}
     for at, route in exact:
-        by_folded.setdefault(fold(route.path.encode()), []).append((at, route))
+        place = frozenset(route.host), fold(route.path.encode())
+        beside.setdefault(place, []).append((at, route))
     for at, route in exact:
         if route.upstream is not None and config.upstreams[route.upstream].paths == "strict":
             continue
         meant = {path for paths in read(route.path.encode()).loose for path in paths}
-        for other_at, other in (pair for path in meant for pair in by_folded.get(path, ())):
-            if set(route.host) == set(other.host) and _asks_for_less(route, other, config):
+        places = [(frozenset(route.host), path) for path in meant]
+        for other_at, other in (pair for place in places for pair in beside.get(place, ())):
+            if _asks_for_less(route, other, config):
                 yield document.problem(
                     ("routes", at, "path"),
                     f"is a way to write {other.path} (routes[{other_at}]) to many backends, "

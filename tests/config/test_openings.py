@@ -136,7 +136,7 @@ def test_secrets_with_odd_bytes(tmp_path: Path) -> None:
                 f"{b}: &{b} [{','.join([f'*{a}'] * 10)}]\n"
                 for a, b in zip("abcdefg", "bcdefgh", strict=True)
             ),
-            "has more than 100000 values",
+            "has more than 300000 values",
         ),
     ],
 )

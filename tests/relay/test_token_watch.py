@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.relay.access.token_watch import Inspection, TokenFound, TokenWatch
+from gateway.relay.access.token_watch import Inspection, TokenFound, TokenWatch, TokenWatches
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.http1.response_head import ResponseHead
 
@@ -79,7 +79,9 @@ def test_all_else_leaves_a_guard(some: bytes, times: int, cuts: list[int]) -> No
 def test_a_get_is_looked_at_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
     """Twenty a minute, and other methods more often; after the first token, none."""
     told: list[str] = []
-    watching = watch(told)
+    watching, watches = watch(told), TokenWatches()
+    watches.add(watching)
+    watches.sweep(50.0)
     for _ in range(20):
         assert watching.looks_at_get
         inspection = watching.inspection(asked(), answer(JSON))
@@ -87,7 +89,9 @@ def test_a_get_is_looked_at_now_and_then(caplog: pytest.LogCaptureFixture) -> No
         assert inspection.passed([b"{}"]) == [b"{}"]
         assert inspection.ended() == []
     assert (watching.looks_at_get, watching.looks_at_others) == (False, True)
-    watching.sweep(100.0)
+    watches.sweep(109.0)
+    assert not watching.looks_at_get
+    watches.sweep(110.0)
     assert watching.looks_at_get
     inspection = watching.inspection(asked(b"POST"), answer(JSON))
     assert inspection is not None
@@ -98,7 +102,7 @@ def test_a_get_is_looked_at_now_and_then(caplog: pytest.LogCaptureFixture) -> No
     assert (told, watching.looks_at_get, watching.looks_at_others) == (["/api/*"], False, False)
     assert "the reply to POST /api/x gave a JWT" in caplog.text
     assert TOKEN.decode() not in caplog.text
-    watching.sweep(1000.0)
+    watches.sweep(1000.0)
     assert not watching.looks_at_get
 
 

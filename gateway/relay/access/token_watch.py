@@ -83,7 +83,6 @@ class TokenWatch:
         self._route = route
         self._tell = tell
         self._left: dict[bool, float] = {True: _MAX_SAFE, False: _MAX_OTHER}  # by: it was a GET
-        self._window_ends = 0.0
 
     def inspection(self, request: RequestHead, response: ResponseHead) -> Inspection | None:
         """What looks at the reply to a request. None if nothing does.
@@ -97,13 +96,9 @@ class TokenWatch:
         self._update()
         return _Sample(self, request, response) if is_json else None
 
-    def sweep(self, now: float) -> None:
-        """Begin another minute of looking, if the last one is over.
-
-        `now` is monotonic.
-        """
-        if now >= self._window_ends and self._tell is not None:
-            self._window_ends = now + _WINDOW_SECONDS
+    def begin_window(self) -> None:
+        """Begin another minute of looking."""
+        if self._tell is not None:
             self._left = {True: _MAX_SAFE, False: _MAX_OTHER}
             self._update()
 
@@ -196,6 +191,25 @@ def _holds_token(text: bytes) -> bool:
     if text.find(b"e") < 0:
         return False
     return bool(jwt_text.first(text.replace(b"\0", b"").decode("latin-1")))
+
+
+class TokenWatches:
+    """The watches of all routes, whose minutes begin together."""
+
+    def __init__(self) -> None:
+        self._watches: list[TokenWatch] = []
+        self._window_ends = 0.0
+
+    def add(self, watch: TokenWatch) -> None:
+        """Keep one more watch."""
+        self._watches.append(watch)
+
+    def sweep(self, now: float) -> None:
+        """Begin another minute of looking, if the last one is over (`now` is monotonic)."""
+        if now >= self._window_ends:
+            self._window_ends = now + _WINDOW_SECONDS
+            for watch in self._watches:
+                watch.begin_window()
 
 
 def _is_json(lines: Iterable[bytes]) -> bool:

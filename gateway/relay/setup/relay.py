@@ -125,7 +125,7 @@ def build_relay(
         security=security_fields(config.security_headers),
         sends_via=config.via,
     )
-    clock.sweeps += [watch.sweep for watch in routes.watches]
+    clock.sweeps.append(routes.watches.sweep)
     live = LiveSessions(lambda: _in_flight(clients), sessions, shortest_idle_timeout(config))
 
     def late(seconds: float) -> None:

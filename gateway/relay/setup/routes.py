@@ -32,7 +32,7 @@ from gateway.relay.access.route import (
 )
 from gateway.relay.access.route_answers import answer_of
 from gateway.relay.access.route_tokens import RouteTokens
-from gateway.relay.access.token_watch import UNWATCHED, TokenWatch
+from gateway.relay.access.token_watch import UNWATCHED, TokenWatch, TokenWatches
 from gateway.relay.loop.settings import AnswerTimeouts
 from gateway.relay.setup.limits import LimitBuilder
 from gateway.relay.setup.pools import PoolBuilder
@@ -66,7 +66,7 @@ class RouteBuilder:
         metrics: counts routes whose replies give clients a JWT
         limits: makes the rate limits of routes
         """
-        self.watches: list[TokenWatch] = []
+        self.watches = TokenWatches()
         self.rules = RuleSet()
         self._metrics = metrics
         self._config = config
@@ -129,7 +129,7 @@ class RouteBuilder:
 
     def _watch(self, rule: RouteOptions) -> TokenWatch:
         watch = TokenWatch(rule.path, self._metrics.token_passed, refuses=rule.tokens == "refuse")
-        self.watches.append(watch)
+        self.watches.add(watch)
         return watch
 
     def _upstream_paths(self, rule: RouteOptions) -> UpstreamPaths:
