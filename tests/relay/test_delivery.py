@@ -96,6 +96,7 @@ def answer_to(method: bytes = b"GET", *, minor: bytes = b"1") -> tuple[Delivery,
         action=SimpleNamespace(
             compression=None,
             links=None,
+            answer_fields=None,
             varies=(),
             mark=VIA + REQUEST_ID,
             upgrades={b"websocket"},

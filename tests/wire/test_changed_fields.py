@@ -1,8 +1,10 @@
 """Fields that routes set, add and remove; and those by which browsers protect a site."""
 
+import json
+
 import pytest
 
-from tests.conftest import LOGIN, Start, log_in
+from tests.conftest import LOGIN, Start, log_in, token_of
 from tests.support.gateway import Gateway
 from tests.support.raw import Upstream, always, ask, field_lines, field_names, status
 
@@ -44,6 +46,12 @@ def site(start: Start, upstream: Upstream, login_upstream: Upstream) -> Gateway:
                 **shop,
                 "auth": "public",
                 "response_headers": {"add": {"X-Item": "${path.id}"}},
+            },
+            {
+                "path": "/guarded/*",
+                **shop,
+                "tokens": "refuse",
+                "response_headers": {"set": {"Content-Type": "text/plain"}},
             },
             {
                 "path": "/fixed/*",
@@ -157,6 +165,17 @@ def test_no_trailer_is_a_field_that_a_route_replaces(site: Gateway, shop: Upstre
     answer = ask(site.port, b"GET /item/5 HTTP/1.1\r\n" + fields + key)
     assert b"X-Sum: 1\r\n" in answer
     assert b"Server: x" not in answer
+
+
+def test_a_changed_type_hides_no_token(site: Gateway, shop: Upstream) -> None:
+    """wire-rules.md#E1: what the upstream says of its reply decides whether it is looked at."""
+    key = log_in(site.port)
+    body = json.dumps({"token": token_of("alice")}).encode()
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    shop.clear(always(head % len(body) + body))
+    answer = send(site, "/guarded/x", key=key)
+    assert status(answer) == 502
+    assert body not in answer
 
 
 def test_security_fields_of_answers(site: Gateway, shop: Upstream) -> None:

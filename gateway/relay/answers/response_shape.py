@@ -31,7 +31,8 @@ def apply(response: ResponseHead, request: RequestHead, forward: Forward, peer: 
         _read_again(response)
     if action.security is not None:
         https = peer.client(request).is_protected
-        response.passed += action.security.lines(response.passed, https=https)
+        added = action.security.lines(response.passed, https=https)
+        response.passed = [*response.passed, *added]
 
 
 def _read_again(response: ResponseHead) -> None:

@@ -6,6 +6,7 @@ token for the request, or until the session that it ends has ended.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -113,8 +114,9 @@ class Delivery:
     def respond(self, response: ResponseHead, *, with_body: bool) -> None:
         """Render the head. It leaves with the first bytes of the body."""
         exchange, head = self._exchange, self.head
-        self._response = response
+        self._response = came = response
         if self._forward.route.reshapes:
+            response = self._response = copy.copy(response)
             response_shape.apply(response, head, self._forward, exchange.client.peer)
         self.upstream_duration = time.monotonic() - self._sent
         shown, compression = response, self._forward.route.action.compression
@@ -132,7 +134,7 @@ class Delivery:
         )
         watch = self._forward.route.watch
         if watch.looks_at_get if head.method == b"GET" else watch.looks_at_others:
-            self._inspect(watch, response)
+            self._inspect(watch, came)  # whatever the route makes of its type
 
     def deliver(self, pieces: list[bytes]) -> None:
         """Write bytes of the body, together with the head if that has not left."""
@@ -160,8 +162,10 @@ class Delivery:
         if self._encoder is not None:
             self._finish_encoding(self._encoder)
         if self._framing is CHUNKED:
-            changes, allowed = self._forward.route.action.answer_fields, exchange.context.may_trail
-            may_trail = trailing(allowed, changes) if self.head.trailers else None
+            may_trail = None
+            if self.head.trailers:
+                changes = self._forward.route.action.answer_fields
+                may_trail = trailing(exchange.context.may_trail, changes)
             secret = heads.hidden_token(self._forward)
             exchange.client.write(bodies.last_chunk(trailers, may_trail, secret))
         exchange.end(reusable=reusable)

@@ -168,11 +168,13 @@ class Upload:
             upstream.send(forward.head)
             return
         client, context, head = exchange.client, exchange.context, exchange.head
-        changes = forward.route.action.request_fields
+        may_trail = None
+        if head.trailers:
+            may_trail = trailing(context.may_trail, forward.route.action.request_fields)
         self._body = RequestBody(
             head,
             limit=forward.route.action.body_limit,
-            may_trail=trailing(context.may_trail, changes) if head.trailers else None,
+            may_trail=may_trail,
             secret=heads.hidden_token(forward),
         )
         if head.expects_continue:
