@@ -19,6 +19,7 @@ from gateway.config.problems import ConfigError
 if TYPE_CHECKING:
     from gateway.config.document import Document
     from gateway.config.model import Config
+    from gateway.config.route_sections import RouteOptions
     from gateway.core.http.refusals import Refusal
     from gateway.core.http.routing import Entry
     from gateway.relay.access.peer import Peer
@@ -172,8 +173,30 @@ def _why(config: Config, number: int, head: RequestHead, winner: Route | None) -
     if winner is None or winner.number is None:
         return f"{described(rule)} fits, and does not decide"
     if order_of(rule) > order_of(config.routes[winner.number]):
-        return f"{described(rule)} is less specific"
+        return f"{described(rule)} fits, but {_more_specific(config.routes[winner.number], rule)}"
     return f"{described(rule)} is less strict, or shares the path by method"
+
+
+def _more_specific(winner: RouteOptions, loser: RouteOptions) -> str:
+    """Why the winner is asked before the loser."""
+    from gateway.config.route_rules import conditions_of, order_of, pattern_of
+
+    mine, theirs = pattern_of(winner), pattern_of(loser)
+    if order_of(winner)[0] != order_of(loser)[0]:
+        return "a rule for a more exact host wins"
+    if mine.rank == theirs.rank:
+        more = conditions_of(winner).rank != conditions_of(loser).rank
+        return "a rule with more conditions wins" if more else "another rule comes first"
+    if mine.is_name:
+        return "an exact path wins"
+    if theirs.regex:
+        return "an earlier expression wins" if mine.regex else "a pattern wins over an expression"
+    if theirs.is_prefix and not mine.is_prefix:
+        return "a path without a star wins"
+    if len(mine.segments) != len(theirs.segments):
+        return "a longer prefix wins"
+    same_segments = mine.segments == theirs.segments
+    return "a longer suffix wins" if same_segments else "a segment that is written earlier wins"
 
 
 def _place(document: Document, number: int) -> str:
@@ -198,7 +221,7 @@ def _print_head(head: RequestHead, route: Route, peer: Peer) -> int:
             token=SimpleNamespace(claims={}),  # type: ignore[arg-type]
             login="",
             ends_at=time.time() + 60,
-            _claims={},
+            _claims=_Placeholders(),
         )
         entry = ResolvedSession(session, b"", _TOKEN, time.time() + 60)
     head.authorization = None if route.identifies else head.authorization
@@ -212,6 +235,13 @@ def _print_head(head: RequestHead, route: Route, peer: Peer) -> int:
         shown = name.lower() not in _SECRET or value.endswith(_TOKEN.decode())
         print(f"  {line if shown else f'{name}: <as it came>'}")
     return 0
+
+
+class _Placeholders(dict[str, Any]):
+    """Claims of any name, whose values stand for those of a session."""
+
+    def get(self, name: str, _default: object = None) -> str:
+        return f"<{name} of the session>"
 
 
 def _refused(refusal: Refusal) -> int:

@@ -55,11 +55,33 @@ def test_explain_says_which_route_wins_and_why(file: Path) -> None:
     assert "requires: required+claims:role" in text
     assert f"not routes[3] ({file}:9)" in text
     assert "conditions that the request does not meet" in text
-    assert f"not routes[0] ({file}:6): /* is less specific" in text
+    assert f"not routes[0] ({file}:6): /* fits, but a rule for a more exact host wins" in text
     assert "  GET /api/7?a=1 HTTP/1.1" in text
     assert "  Authorization: Bearer <the session's token>" in text
     assert "  X-A: 1" in text
     assert "s3cret" not in text
+
+
+def test_explain_fills_templates_and_gives_reasons(tmp_path: Path) -> None:
+    """A claim is a placeholder, the path is the rewritten one; odd input is an answer, too."""
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        CONFIG.partition("routes:")[0]
+        + 'routes:\n- {path: "/a/*", upstream: shop}\n- path: "/a/b/*"\n  upstream: shop\n'
+        + '  request_headers: {set: {X-Mail: "${claims.email}"}}\n'
+        + '  rewrite: {path: "/v2/${path.*}"}\n'
+        + '- {path: "/a/*", headers: {X-B: c}, upstream: shop}\n'
+    )
+    text = explain(file, "GET", "http://[::1]:8080/a/b/c", "X-B: c").stdout
+    assert "  GET /v2/c HTTP/1.1" in text
+    assert "  X-Mail: <email of the session>" in text
+    assert text.count("fits, but a longer prefix wins") == 2
+    text = explain(file, "GET", "http://x/a/c", "X-B: c").stdout
+    assert "fits, but a rule with more conditions wins" in text
+    for method, url, field in (("G@T", "http://x/a", "A: b"), ("GET", "http://[zz]/a", "no colon")):
+        done = explain(file, method, url, field)
+        assert (done.returncode, done.stderr) == (1, "")
+        assert "refused: 400 malformed_request" in done.stdout
 
 
 def test_explain_decides_as_the_relay_does(file: Path) -> None:
