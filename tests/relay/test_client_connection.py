@@ -70,7 +70,7 @@ class Line:
             requests=RequestReader(instance=INSTANCE, identity=(), max_fields=8),
             connections=shares,
             load=SimpleNamespace(requests=0, shares=shares),
-            decider=SimpleNamespace(decide=self._decide),
+            decide=self._decide,
             request_ids=SimpleNamespace(new=lambda: ID),
             record=lambda record: self.reasons.append(record.reason),
             refused=lambda _refusal: None,

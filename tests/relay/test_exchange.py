@@ -88,7 +88,7 @@ def life(decide: Callable[[Forward], Awaitable[Forward]], **forward: Any) -> Lif
 
     context: Any = SimpleNamespace(
         load=load,
-        decider=SimpleNamespace(decide=lambda *_: decide(passing)),
+        decide=lambda *_: decide(passing),
         request_ids=SimpleNamespace(new=lambda: ID),
         record=records.append,
         report=events.append,

@@ -24,7 +24,7 @@ class Way:
         )
         context = SimpleNamespace(
             settings=SimpleNamespace(captures=False, renew_on_401=False, end_on_401=False, skew=0),
-            decider=SimpleNamespace(decide_again=self._decide_again),
+            decide_again=self._decide_again,
             cookies=SimpleNamespace(is_of_backend=lambda _name: True, forget=lambda *_: None),
             ender=SimpleNamespace(log_out=lambda *args: self.ending.append(args)),
             log=logging.getLogger("gateway.relay"),

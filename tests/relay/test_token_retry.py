@@ -24,7 +24,7 @@ class Store:
             settings=SimpleNamespace(
                 captures=captures, renew_on_401=renews, end_on_401=ends, skew=0.0
             ),
-            decider=SimpleNamespace(decide_again=self._decide_again),
+            decide_again=self._decide_again,
             ender=SimpleNamespace(end=lambda session_ids, _event: self.ended.extend(session_ids)),
         )
 

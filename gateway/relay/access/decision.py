@@ -9,8 +9,9 @@ can forget it.
 from __future__ import annotations
 
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
@@ -50,6 +51,22 @@ class Forward:
     ends: tuple[str, ...] = ()  # ids of the sessions that end before the request goes on
     answer: Answered | Refusal | None = None  # given in place of an upstream's
     answer_lines: bytes = b""  # the gateway's own, about limits
+
+
+class Decide(Protocol):
+    """Decides on a request: `Decider.decide`, or what stands in its place."""
+
+    def __call__(
+        self, head: RequestHead, peer: Peer, own_id: bytes, /
+    ) -> Coroutine[Any, Any, Forward]: ...
+
+
+class DecideAgain(Protocol):
+    """`Decider.decide_again`."""
+
+    def __call__(
+        self, forward: Forward, head: RequestHead, peer: Peer, own_id: bytes, /, *, renew: bool
+    ) -> Coroutine[Any, Any, Forward | None]: ...
 
 
 class Decider:

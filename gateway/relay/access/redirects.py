@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NoReturn
 
 from gateway.core.http import refusals
-from gateway.relay.access.decision import Decider
 from gateway.relay.access.peer import Peer
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.outcomes import Answered, Refused
@@ -14,10 +13,11 @@ _HTTPS_PORT = 443
 _SAFE = (b"GET", b"HEAD")
 
 
-class Redirects(Decider):
+class Redirects:
     """Decides on each request by its place at HTTPS."""
 
-    def __init__(self, port: int) -> None:  # it needs nothing that phases need
+    def __init__(self, port: int) -> None:
+        """`port`: that of HTTPS."""
         self._port = "" if port == _HTTPS_PORT else f":{port}"
 
     async def decide(self, head: RequestHead, _peer: Peer, _own_id: bytes) -> NoReturn:

@@ -96,6 +96,6 @@ class Listening:
         """The context of requests: that of the relay, or one that redirects them."""
         if not entrance.redirect:
             return self._contexts[0]
-        context = replace(self._contexts[0], decider=Redirects(entrance.redirect))
+        context = replace(self._contexts[0], decide=Redirects(entrance.redirect).decide)
         self._contexts.append(context)
         return context

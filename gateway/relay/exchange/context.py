@@ -16,7 +16,7 @@ from gateway.observe.access_record import AccessRecord
 from gateway.observe.events import Report
 from gateway.pages.refusals import RefusalPages
 from gateway.relay.access.admission import Load
-from gateway.relay.access.decision import Decider
+from gateway.relay.access.decision import Decide, DecideAgain
 from gateway.relay.access.key_cookies import TrustedCookies
 from gateway.relay.access.peer import Peer
 from gateway.relay.exchange.body_buffer import BufferRoom
@@ -35,7 +35,8 @@ class Context:
     settings: Settings
     clock: Clock
     requests: RequestReader
-    decider: Decider
+    decide: Decide
+    decide_again: DecideAgain
     load: Load
     connections: Shares  # of clients
     request_ids: RequestIds

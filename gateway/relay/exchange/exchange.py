@@ -143,7 +143,7 @@ class Exchange:
         load.requests += 1
         if load.shares.counts:
             load.shares.take(self.network)
-        coroutine = self.context.decider.decide(self.head, self.client.peer, self.own_id)
+        coroutine = self.context.decide(self.head, self.client.peer, self.own_id)
         try:
             decision = eager.begin(coroutine)
         except Exception as outcome:

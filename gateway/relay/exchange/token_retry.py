@@ -42,7 +42,7 @@ def seek(
         _refused_for_good(session, context)
         return None
     renew = _may_renew(session, settings)
-    found = eager.begin(context.decider.decide_again(forward, head, peer, own_id, renew=renew))
+    found = eager.begin(context.decide_again(forward, head, peer, own_id, renew=renew))
     return found if isinstance(found, eager.Suspended) else None
 
 

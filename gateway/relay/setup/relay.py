@@ -106,7 +106,8 @@ def build_relay(
         settings=settings,
         clock=clock,
         requests=requests,
-        decider=decider,
+        decide=decider.decide,
+        decide_again=decider.decide_again,
         load=load,
         connections=_connection_shares(config, clients),
         request_ids=RequestIds(Random(SystemRandom().getrandbits(256))),  # noqa: S311 (no secrets)
