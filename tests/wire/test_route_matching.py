@@ -29,6 +29,7 @@ def front(start: Start, app: Upstream) -> Gateway:
         upstreams={"app": app.url},
         login={"kind": "backend", "path": "/in", "upstream": "app", "backend_path": "/login"},
         verify="/ask",
+        trusted_proxies=["127.0.0.1"],
         routes=[
             {"path": "/*", "upstream": "app", "auth": "public"},
             {"path": "/*", "host": "admin.test", "upstream": "app"},
@@ -40,6 +41,17 @@ def front(start: Start, app: Upstream) -> Gateway:
             {"path": "/doc", "upstream": "app", "auth": "public"},
             {"path": "/note", "upstream": "app", "headers": {"X-Edit": True}},
             {"path": "/note", "upstream": "app", "auth": "public"},
+            {"path": "/*", "upstream": "app", "host": "bare.test"},
+            {"path": "/cart/*", "upstream": "app", "host": "bare.test", "auth": "public"},
+            {
+                "path": "/shop/*",
+                "upstream": "app",
+                "host": "bare.test",
+                "auth": "public",
+                "bare": False,
+            },
+            {"path_regex": "/v[0-9]+/private", "upstream": "app", "host": "regex.test"},
+            {"path": "/*", "upstream": "app", "host": "[2001:db8::1]"},
         ],
     )
 
@@ -81,6 +93,20 @@ def asked(front: Gateway, lines: str) -> int:
         ("GET /note HTTP/1.1\nHost: w", 200),
         ("GET /note HTTP/1.1\nHost: w\nX_Edit: 1", 401),
         ("GET /note HTTP/1.1\nHost: w\nx-edit:", 401),
+        ("GET /cart HTTP/1.1\nHost: bare.test", 200),
+        ("GET /shop/x HTTP/1.1\nHost: bare.test", 200),
+        ("GET /shop HTTP/1.1\nHost: bare.test", 401),
+        ("GET /v12/private HTTP/1.1\nHost: regex.test", 401),
+        ("GET /V12/Private/ HTTP/1.1\nHost: regex.test", 401),
+        ("GET /v12/%70rivate HTTP/1.1\nHost: regex.test", 401),
+        ("GET /v/private HTTP/1.1\nHost: regex.test", 200),
+        ("GET /x HTTP/1.1\nHost: [2001:db8::1]:8080", 401),
+        ("GET /x HTTP/1.1\nHost: [2001:DB8:0:0::1]", 401),
+        ("GET /x HTTP/1.1\nHost: [2001:db8::2]", 200),
+        ("GET /x HTTP/1.1\nHost: w\nX-Forwarded-Host: admin.test", 401),
+        ("GET /x HTTP/1.1\nHost: admin.test\nX-Forwarded-Host: w", 401),
+        ("GET /x HTTP/1.1\nHost: w\nX-Forwarded-Host: w\nX-Forwarded-Host: admin.test", 401),
+        ("GET /x HTTP/1.1\nHost: w\nX-Forwarded-Host: w, admin.test", 401),
         ("GET /ask HTTP/1.1\nHost: w\nX-Forwarded-Method: GET\nX-Forwarded-Uri: /x", 200),
         (
             "GET /ask HTTP/1.1\nHost: w\nX-Forwarded-Method: GET\nX-Forwarded-Uri: /x"
