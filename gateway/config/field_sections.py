@@ -29,7 +29,7 @@ _PATH_NAME = re.compile(r"path\.[a-z][a-z0-9_]*")
 _FRAMING = HOP_BY_HOP | {b"content-length", b"trailer", b"via", b"date", b"x-request-id"}
 _OF_REQUESTS = _FRAMING | FORWARDING | OVERRIDES | {b"authorization", b"cookie", b"host"}
 _OF_REQUESTS |= {b"expect", b"max-forwards", b"traceparent"}
-_OF_ANSWERS = _FRAMING | {b"set-cookie", b"www-authenticate"}
+_OF_ANSWERS = _FRAMING | {b"content-encoding", b"content-range", b"set-cookie", b"www-authenticate"}
 _PREFIXES_OF_REQUESTS = (*FORWARDING_PREFIXES, OWN_PREFIX, b"sec-websocket-")
 _PREFIXES_OF_ANSWERS = (OWN_PREFIX, b"access-control-", b"sec-websocket-")
 
