@@ -74,7 +74,7 @@ class BodyBuffer:
         self._room = room
         self._loop = loop
         self._max_memory = max_memory
-        self._failed = failed
+        self._failed: Callable[[OSError], None] | None = failed
         self._held = bytearray()  # the body, or what comes behind the file
         self._file: IO[bytes] | None = None
         self._written = 0  # bytes in the file
@@ -125,6 +125,8 @@ class BodyBuffer:
     def close(self) -> None:
         """Forget the body."""
         self._is_closed = True
+        self._failed = self._then = None  # a cycle with the request would wait for the collector
+        self._ready = b""
         self._drop(len(self._held))
         if self._file is not None and not self.is_busy:
             self._room.threads.submit(self._file.close)  # to free a large file takes time
@@ -167,6 +169,7 @@ class BodyBuffer:
         if self._is_closed:
             self.close()
         elif isinstance(error, OSError):
+            assert self._failed is not None
             self._failed(error)
         else:
             self._drop(work.result())

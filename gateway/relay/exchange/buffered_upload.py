@@ -124,6 +124,7 @@ class BufferedUpload(Upload):
         if self.state is not OVER:
             self._buffer.close()
         super().give_back(reusable=reusable and self._is_sent)
+        self.delivery = None  # it refers to this upload
 
 
 class _Delivery(Delivery):
