@@ -28,6 +28,7 @@ from gateway.relay.http1.request_reader import RequestReader
 from gateway.relay.outcomes import Answered, Refused
 from gateway.relay.upstream.connection import UpstreamConnection
 from gateway.relay.upstream.pool import Pool
+from gateway.relay.upstream.queues import Queues
 from gateway.relay.upstream.streams import StreamPlaces
 from gateway.store.issuer import Issued
 from gateway.store.sessions import Sessions
@@ -55,9 +56,9 @@ def rule(
         (),
         host=b"shop",
         places=1,
-        share=100,
         connect_timeout=1,
         new_connection=unused,
+        queues=Queues(timeout=1, share=100, full=refusals.BUSY),
         streams=StreamPlaces(1, 100, refusals.BUSY),
     )
     action = Action(body_limit=body_limit)

@@ -20,6 +20,7 @@ from gateway.relay.loop.write_batch import WriteBatch
 from gateway.relay.upstream.connection import UpstreamConnection
 from gateway.relay.upstream.policy import Policy, Sticky
 from gateway.relay.upstream.pool import Pool
+from gateway.relay.upstream.queues import Queues
 from gateway.relay.upstream.server import Connect, Outage, Server
 from gateway.relay.upstream.streams import StreamPlaces
 from tests.support.processes import HANG, free_port
@@ -131,12 +132,10 @@ async def pool(
         servers,
         host=b"shop",
         places=places,
-        share=share,
         connect_timeout=connect_timeout,
         streams=StreamPlaces(places, share, refusals.streams_full("shop", places)),
         policy=policy,
-        full=FULL,
-        queue_size=queue_size,
+        queues=Queues(timeout=connect_timeout, share=share, full=FULL, max_size=queue_size),
         new_connection=lambda server: UpstreamConnection(
             server, reader, SETTINGS, clock, write_batch
         ),

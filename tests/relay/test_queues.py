@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.core.http import refusals
 from gateway.relay.upstream.queues import Queues
 
 
@@ -24,6 +25,7 @@ class Server:
     """A server of which these clients have their share."""
 
     sated: set[str] = field(default_factory=set)
+    takes_waiting: bool = True
     load: Any = field(default_factory=lambda: SimpleNamespace(busy=1))
 
     @property
@@ -33,7 +35,7 @@ class Server:
 
 def queues(*waiters: Waiter) -> Any:
     """Queues in which these wait, each for longer than the one before."""
-    found = Queues()
+    found = Queues(timeout=1, share=50, full=refusals.BUSY)
     for until, waiter in enumerate(waiters):
         found.add(waiter, float(until))  # type: ignore[arg-type]
     return found
@@ -81,4 +83,4 @@ def test_the_first_one_in_an_outage_dials_again() -> None:
 def test_no_client_takes_all_the_room(client: str, *, has_room: bool) -> None:
     """A client may hold as many places as are free, and one more."""
     waiting = queues(Waiter("a"), Waiter("a"))
-    assert waiting.have_room(Waiter(client), places=3, share=50) == has_room
+    assert waiting.have_room(Waiter(client), places=3) == has_room

@@ -23,6 +23,7 @@ from gateway.relay.upstream.connection import UpstreamConnection
 from gateway.relay.upstream.names import NamedServers
 from gateway.relay.upstream.policy import Policy
 from gateway.relay.upstream.pool import Pool
+from gateway.relay.upstream.queues import Queues
 from gateway.relay.upstream.server import Connect, Server
 from gateway.relay.upstream.streams import StreamPlaces
 
@@ -159,13 +160,15 @@ class PoolBuilder:
             ],
             host=host,
             places=places,
-            share=limits.per_address,
             connect_timeout=timeouts.connect,
             policy=policy,
             streams=streams,
-            full=full,
-            queue_size=math.inf if queue is None or queue.size is None else queue.size,
-            queue_timeout=None if queue is None else queue.timeout,
+            queues=Queues(
+                timeout=(queue and queue.timeout) or timeouts.connect,
+                share=limits.per_address,
+                full=full,
+                max_size=math.inf if queue is None or queue.size is None else queue.size,
+            ),
             new_connection=lambda server: UpstreamConnection(
                 server, reader, self._settings, self._clock, self._write_batch
             ),

@@ -65,6 +65,15 @@ class Balancer:
         ends = min(server.load.ejected_until for server in servers)
         return self._refusal(refusals.UPSTREAM_DOWN, ends - now)
 
+    def may_repeat(self, servers: Sequence[Server], waiter: Waiter) -> bool:
+        """Whether the budget for retries allows one more, and count it."""
+        assert waiter.server is not None
+        requests = sum(server.requests for server in servers)
+        if not self._policy.budget.take(requests, time.monotonic()):
+            return False
+        waiter.server.retries += 1
+        return True
+
     def ended(self, *, is_answered: bool = True) -> None:
         """Tell the breaker that a request has ended, by an answer or without one."""
         breaker = self._policy.breaker

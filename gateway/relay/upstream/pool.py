@@ -7,7 +7,6 @@ waits without a place, and the pool dials again, since servers restart.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import time
@@ -18,6 +17,7 @@ from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
 from gateway.observe import causes
 from gateway.relay.upstream.balancer import Balancer
+from gateway.relay.upstream.dialler import Dialler
 from gateway.relay.upstream.health import HealthChecks
 from gateway.relay.upstream.policy import Policy
 from gateway.relay.upstream.queues import Queues
@@ -40,74 +40,75 @@ class Pool:
         *,
         host: bytes,
         places: int,
-        share: int,
         connect_timeout: float,
         new_connection: Callable[[Server], UpstreamConnection],
         streams: StreamPlaces,
+        queues: Queues,
         policy: Policy | None = None,
-        full: Refusal = refusals.BUSY,
-        queue_size: float = math.inf,
-        queue_timeout: float | None = None,
     ) -> None:
         """The servers, and how they are reached.
 
         name: the upstream's, for the log
         host: the upstream's own Host value
         places: how many requests each server gets at the same time
-        share: how many of those that wait for a restart may be one client's (percent; see `Shares`)
         connect_timeout: for opening a connection (seconds)
-        policy: how the servers share the requests, and what is done about failures
         streams: the places of event streams and tunnels
-        full: the refusal of a request that gets no place
-        queue_size: how many requests may wait for a place
-        queue_timeout: for how long (seconds); `connect_timeout` by default
+        queues: of requests that wait for a place
+        policy: how the servers share the requests, and what is done about failures
         """
         self.host = host
         self.policy = policy = policy or Policy()
-        self._queues = Queues()
-        self._restarts = Restarts(
-            self._queues,
-            self.acquire,
-            try_for=connect_timeout if policy.try_for is None else policy.try_for,
-            connect_timeout=connect_timeout,
-            share=share,
-        )
-        self._balancer = Balancer(name, policy, self._restarts)
+        self.streams = streams
         self.health = None if policy.health is None else HealthChecks(name, policy.health)
         self._log = logging.getLogger(f"gateway.upstreams.{name}")
         self._places = places
-        self._share = share
-        self._connect_timeout = connect_timeout
-        self.streams = streams
-        self.queue_refusals = 0  # requests that got no place, so far
-        self._full = full
-        self._queue_size = queue_size
-        self._queue_timeout = queue_timeout or connect_timeout
-        self._new_connection = new_connection
-        self._dials: set[asyncio.Task[None]] = set()
+        self._queues = queues
+        self._waiting = queues.by_client
+        self._restarts = Restarts(
+            queues,
+            self.acquire,
+            try_for=connect_timeout if policy.try_for is None else policy.try_for,
+            connect_timeout=connect_timeout,
+        )
+        self._balancer = Balancer(name, policy, self._restarts)
+        self._dialler = Dialler(
+            new_connection, connect_timeout, opened=self._dialled, failed=self._dial_failed
+        )
         self.names: list[NamedServers] = []  # that are looked up again
         self._have(tuple(servers))
 
-    def acquire(self, waiter: Waiter) -> None:
+    def acquire(self, waiter: Waiter, server: Server | None = None) -> None:
         """Give the waiter a connection.
 
         It is an idle one now, a new one soon, or one that becomes free. A request whose body has
         not begun gets none yet, so that many slow clients take no place.
+
+        server: the one that has a place for it; otherwise one is chosen
         """
-        if waiter.uploading and waiter.postpones():
-            return
-        server = self._only
         if server is None:
-            chosen = self._balancer.choose(self.servers, waiter)
-            if isinstance(chosen, Refusal):
-                waiter.fail(chosen)
+            if waiter.uploading and waiter.postpones():
                 return
-            server = chosen
-        busy, shares = server.load.busy, server.shares
-        if busy < shares.crowded or shares.allows(waiter.network, busy):
-            self._place(waiter, server)
-        else:
-            self._queue(waiter)
+            server = self._only or self._chosen(waiter)
+            if server is None:
+                return
+        load, shares = server.load, server.shares
+        busy = load.busy
+        if busy >= shares.crowded and not shares.allows(waiter.network, busy):
+            self._queues.admit(waiter)
+            return
+        waiter.server = server
+        server.requests += 1
+        load.busy = busy + 1
+        if shares.counts:
+            shares.take(waiter.network)
+        if not (server.stale_until and server.needs_new(waiter)):
+            idle = server.idle
+            while idle:
+                connection = idle.pop()
+                if connection.usable:
+                    waiter.send(connection)
+                    return
+        self._dialler.dial(waiter, server)
 
     def leave(self, waiter: Waiter) -> None:
         """Take a waiter out of its queue."""
@@ -122,25 +123,26 @@ class Pool:
             self.acquire(waiter)
             return
         connection.abort()
-        self._dial_soon(waiter, server)
+        self._dialler.dial(waiter, server)
 
     def release(self, connection: UpstreamConnection, waiter: Waiter, *, reusable: bool) -> None:
         """Take back a connection and its place after an exchange."""
         server = waiter.server
         assert server is not None
-        connection.exchange = None
-        server.load.busy -= 1
+        load = server.load
+        load.busy -= 1
         if server.shares.counts:
-            server.shares.give_back(waiter.network, server.load.busy)
+            server.shares.give_back(waiter.network, load.busy)
         if server.breaker is not None:
             self._balancer.ended(is_answered=waiter.is_answered)
         if reusable and connection.usable:
             connection.rest()
             server.idle.append(connection)
         else:
+            connection.exchange = None
             connection.abort()
-        if self._queues.by_client and (waiting := self._next_waiting(server)) is not None:
-            self._place(waiting, server)
+        if self._waiting:
+            self._give_to_next(server)
 
     def becomes_stream(self, waiter: Waiter, connection: UpstreamConnection) -> Refusal | None:
         """Give the place of a request back: its answer is a stream, which takes another place.
@@ -152,7 +154,8 @@ class Pool:
         refusal = self.streams.take(waiter)
         if refusal is None:
             server.connections.discard(connection)  # it holds no place there
-            self._free(waiter, server)
+            server.free_place(waiter)
+            self._give_to_next(server)
         return refusal
 
     def release_stream(
@@ -169,6 +172,11 @@ class Pool:
         if server.shares.counts:
             server.shares.take(waiter.network)
         self.release(connection, waiter, reusable=reusable)
+
+    @property
+    def queue_refusals(self) -> int:
+        """How many requests got no place, so far."""
+        return self._queues.refused
 
     @property
     def queued(self) -> int:
@@ -193,19 +201,9 @@ class Pool:
         return not tried.issuperset(self.servers)
 
     def may_repeat(self, waiter: Waiter) -> bool:
-        """Whether a request that was sent in vain may be sent to another server.
-
-        There has to be one, and the budget for retries must not be spent.
-        """
-        server = waiter.server
-        assert server is not None
-        requests = sum(server.requests for server in self.servers)
-        if not self.has_other_than(waiter.tried) or not self.policy.budget.take(
-            requests, time.monotonic()
-        ):
-            return False
-        server.retries += 1
-        return True
+        """Whether a request that was sent in vain may be sent to another server."""
+        has_other = self.has_other_than(waiter.tried)
+        return has_other and self._balancer.may_repeat(self.servers, waiter)
 
     def sweep(self, now: float) -> None:
         """Refuse waiters whose time is over, and let old errors fade.
@@ -231,8 +229,7 @@ class Pool:
             self.health.close()
         for server in self.servers:
             server.discard_idle()
-        for task in self._dials:
-            task.cancel()
+        self._dialler.close()
 
     def _have(self, servers: tuple[Server, ...]) -> None:
         self.servers = servers
@@ -245,58 +242,16 @@ class Pool:
         for server in servers:
             server.join(loads, breaker)
 
-    def _place(self, waiter: Waiter, server: Server) -> None:
-        """Give the waiter a place, and a connection in it."""
-        waiter.server = server
-        server.requests += 1
-        server.load.busy += 1
-        if server.shares.counts:
-            server.shares.take(waiter.network)
-        if server.stale_until and self._needs_new(waiter, server):
-            self._dial_soon(waiter, server)
-            return
-        while server.idle:
-            connection = server.idle.pop()
-            if connection.usable:
-                waiter.send(connection)
-                return
-        self._dial_soon(waiter, server)
+    def _chosen(self, waiter: Waiter) -> Server | None:
+        """The server that gets the request. None if it is refused."""
+        chosen = self._balancer.choose(self.servers, waiter)
+        if isinstance(chosen, Refusal):
+            waiter.fail(chosen)
+            return None
+        return chosen
 
-    def _needs_new(self, waiter: Waiter, server: Server) -> bool:
-        """Whether the request needs a new connection.
-
-        It would be lost on a stale one.
-        """
-        if time.monotonic() > server.stale_until:
-            server.stale_until = 0.0
-        if not server.stale_until or waiter.is_repeatable:
-            return False
-        if server.idle:
-            server.idle.pop(0).abort()  # the new one takes its place
-        return True
-
-    def _dial_soon(self, waiter: Waiter, server: Server) -> None:
-        """Open a new connection in the waiter's place."""
-        server.dials += 1
-        server.dialling.add(waiter)
-        task = asyncio.get_running_loop().create_task(self._dial(waiter, server))
-        self._dials.add(task)
-        task.add_done_callback(self._dials.discard)
-
-    async def _dial(self, waiter: Waiter, server: Server) -> None:
-        connection = self._new_connection(server)
-        try:
-            async with asyncio.timeout(self._connect_timeout):
-                await server.connect(lambda: connection)
-        except (OSError, TimeoutError) as error:
-            self._undialled(waiter, server, error)
-            self._have_next_dial(server)
-            return
-        except BaseException:
-            self._give_up(waiter, server)
-            connection.abort()
-            raise
-        server.dialling.discard(waiter)
+    def _dialled(self, waiter: Waiter, server: Server, connection: UpstreamConnection) -> None:
+        """Send the waiter's request over a new connection."""
         waiter.outage = None
         if waiter.waits:
             waiter.send(connection)
@@ -306,6 +261,14 @@ class Pool:
         if self._restarts.since < math.inf:
             self._reached(server)
 
+    def _dial_failed(self, waiter: Waiter, server: Server, error: OSError) -> None:
+        """Have the waiter go on, and give its place to the next one, which finds out for itself.
+
+        Those that wait for a restart have their turns (`Restarts`).
+        """
+        self._undialled(waiter, server, error)
+        self._give_to_next(server, in_outage=False)
+
     def _undialled(self, waiter: Waiter, server: Server, error: OSError) -> None:
         """Try another server; after the last one, wait for a restart.
 
@@ -314,7 +277,7 @@ class Pool:
         cause = causes.cause(error)
         if causes.is_our_own(error):
             self._log.error("no connection can be made: %s", cause)
-            self._give_up(waiter, server)
+            server.free_place(waiter)
             if waiter.waits:
                 waiter.fail(refusals.BUSY)
             return
@@ -323,7 +286,7 @@ class Pool:
             self._balancer.ended()
         else:
             server.errors[refusals.UPSTREAM_REFUSED.reason] += 1
-        self._give_up(waiter, server)
+        server.free_place(waiter)
         if not waiter.waits:
             return
         waiter.tried |= {server}
@@ -341,66 +304,21 @@ class Pool:
     def _reached(self, server: Server) -> None:
         """Give the server's places to waiters: it can be reached."""
         self._restarts.end()
-        while (waiter := self._next_waiting(server)) is not None:
-            self._place(waiter, server)
+        while self._give_to_next(server):
+            pass
 
-    def _queue(self, waiter: Waiter) -> None:
-        """Have the waiter wait for a place, or refuse it: too many wait."""
-        size, queues, share = self._queue_size, self._queues, self._share
-        if (
-            waiter.outage is not None
-            or size == math.inf
-            or queues.have_room(waiter, places=int(size), share=share)
-        ):
-            self._wait(waiter)
-        else:
-            self.queue_refusals += 1
-            waiter.fail(self._full if queues.size >= size else refusals.OVER_SHARE)
-
-    def _wait(self, waiter: Waiter) -> None:
-        outage = waiter.outage
-        until = time.monotonic() + self._queue_timeout if outage is None else outage.until
-        self._queues.add(waiter, until)
-
-    def _free(self, waiter: Waiter, server: Server) -> None:
-        """Give a place to the next waiter, or have it free."""
-        server.load.busy -= 1
-        if server.shares.counts:
-            server.shares.give_back(waiter.network, server.load.busy)
-        if self._queues.by_client and (waiting := self._next_waiting(server)) is not None:
-            self._place(waiting, server)
-
-    def _give_up(self, waiter: Waiter, server: Server) -> None:
-        """Give back a place in which no connection could be opened."""
-        server.dialling.discard(waiter)
-        server.load.busy -= 1
-        if server.shares.counts:
-            server.shares.give_back(waiter.network, server.load.busy)
-
-    def _have_next_dial(self, server: Server) -> None:
-        """Give the place of a failed dial to a waiter, which finds out for itself.
-
-        Those that wait for a restart have their turns (`_dial_again`).
-        """
-        waiting = self._next_waiting(server, in_outage=False)
-        if waiting is not None:
-            self._place(waiting, server)
-
-    def _next_waiting(self, server: Server, *, in_outage: bool = True) -> Waiter | None:
-        """The waiter that gets a free place, taken out of its queue.
-
-        None at a server that is gone, and while it is ejected and another one is not.
+    def _give_to_next(self, server: Server, *, in_outage: bool = True) -> bool:
+        """Give a free place of the server to the next waiter. False if none gets one.
 
         in_outage: whether those that wait for a restart get one, too
         """
-        if server.is_gone:
-            return None
-        if server.load.ejected_until and self._has_healthy():
-            return None
-        return self._queues.take(server, in_outage=in_outage)
-
-    def _has_healthy(self) -> bool:
-        return any(not server.load.ejected_until for server in self.servers)
+        if not server.takes_waiting:
+            return False
+        waiter = self._queues.take(server, in_outage=in_outage)
+        if waiter is None:
+            return False
+        self.acquire(waiter, server)
+        return True
 
     def _refuse(self, waiter: Waiter) -> None:
         """Refuse a waiter whose time is over."""
@@ -408,9 +326,8 @@ class Pool:
         if (outage := waiter.outage) is not None:
             self._unreached(waiter, refusals.UPSTREAM_REFUSED, outage.server, outage.cause)
             return
-        self.queue_refusals += 1
         is_full = all(server.load.busy >= self._places for server in self.servers)
-        waiter.fail(self._full if is_full else refusals.OVER_SHARE)
+        self._queues.refuse(waiter, is_full=is_full)
 
 
 def _refusal(error: OSError) -> Refusal:

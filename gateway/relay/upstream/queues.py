@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 
+from gateway.core.http import refusals
+from gateway.core.http.refusals import Refusal
 from gateway.core.http.shares import Shares
 from gateway.relay.upstream.server import Server, Waiter
 
@@ -12,11 +16,49 @@ from gateway.relay.upstream.server import Server, Waiter
 class Queues:
     """The waiters of a pool. Clients take turns: the next one stands first."""
 
-    __slots__ = ("by_client",)
+    __slots__ = ("_full", "_max_size", "_share", "_timeout", "by_client", "refused")
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, timeout: float, share: int, full: Refusal, max_size: float = math.inf
+    ) -> None:
+        """How many requests may wait for a place, and for how long.
+
+        timeout: how long each may wait (seconds)
+        share: how many of those that wait may be one client's (percent; see `Shares`)
+        full: the refusal of a request that gets no place
+        """
+        self.refused = 0  # requests that got no place, so far
+        self._timeout = timeout
+        self._share = share
+        self._full = full
+        self._max_size = max_size
         # With the end of the time of each waiter (monotonic seconds).
         self.by_client: OrderedDict[str, dict[Waiter, float]] = OrderedDict()
+
+    def admit(self, waiter: Waiter) -> None:
+        """Have a request wait for a place, or refuse it: too many wait."""
+        size = self._max_size
+        if (
+            waiter.outage is not None
+            or size == math.inf
+            or self.have_room(waiter, places=int(size))
+        ):
+            self.wait(waiter)
+        else:
+            self.refuse(waiter, is_full=self.size >= size)
+
+    def refuse(self, waiter: Waiter, *, is_full: bool) -> None:
+        """Refuse a request that gets no place.
+
+        is_full: all places are taken; otherwise the client has its share
+        """
+        self.refused += 1
+        waiter.fail(self._full if is_full else refusals.OVER_SHARE)
+
+    def wait(self, waiter: Waiter) -> None:
+        """Have the waiter wait, until the end of its outage or for the timeout."""
+        outage = waiter.outage
+        self.add(waiter, time.monotonic() + self._timeout if outage is None else outage.until)
 
     def add(self, waiter: Waiter, until: float) -> None:
         """Have the waiter wait, at the end of its client's queue."""
@@ -60,12 +102,9 @@ class Queues:
         waiters = (waiter for queue in self.by_client.values() for waiter in queue)
         return next((waiter for waiter in waiters if waiter.outage is not None), None)
 
-    def have_room(self, waiter: Waiter, *, places: int, share: int) -> bool:
-        """Whether one more waiter may wait, of its client and in all.
-
-        share: how many of the places one client may hold (percent; see `Shares`)
-        """
-        return Shares(places, share, self._clients).allows(waiter.network, self.size)
+    def have_room(self, waiter: Waiter, *, places: int) -> bool:
+        """Whether one more waiter may wait, of its client and in all."""
+        return Shares(places, self._share, self._clients).allows(waiter.network, self.size)
 
     @property
     def size(self) -> int:

@@ -39,14 +39,12 @@ class Restarts:
         *,
         try_for: float,
         connect_timeout: float,
-        share: int,
     ) -> None:
         """How long requests wait, and where.
 
         dial: has a request try the servers
         try_for: how long a request waits, and how long a restart may take (seconds)
         connect_timeout: for one attempt (seconds)
-        share: how many of those that wait may be one client's (percent; see `Shares`)
         """
         self.since = math.inf  # no server has been reached since then (monotonic seconds)
         self.gives_up = False
@@ -56,7 +54,6 @@ class Restarts:
         self._dial = dial
         self._try_for = try_for
         self._connect_timeout = connect_timeout
-        self._share = share
         self._pause = _FIRST_PAUSE
         self._redial: asyncio.TimerHandle | None = None  # while requests wait
 
@@ -84,13 +81,11 @@ class Restarts:
             until = waiter.outage.until
         else:
             until = 0.0 if self._last_too_long(now) else now + self._try_for
-        if until < now or not self._queues.have_room(
-            waiter, places=_MAX_UNREACHED, share=self._share
-        ):
+        if until < now or not self._queues.have_room(waiter, places=_MAX_UNREACHED):
             return False
         waiter.outage = Outage(until, server, causes.cause(error))
         waiter.tried = waiter.asked
-        self._queues.add(waiter, until)
+        self._queues.wait(waiter)
         if self._redial is None:
             self._redial_soon()
         return True

@@ -189,6 +189,19 @@ class Server:
         for waiter in self.dialling:
             yield waiter.network
 
+    def free_place(self, waiter: Waiter) -> None:
+        """Take a place back."""
+        self.load.busy -= 1
+        if self.shares.counts:
+            self.shares.give_back(waiter.network, self.load.busy)
+
+    @property
+    def takes_waiting(self) -> bool:
+        """Whether free places go to requests that wait: not while others work and it does not."""
+        if self.is_gone:
+            return False
+        return not self.load.ejected_until or all(load.ejected_until for load in self._all_loads)
+
     @property
     def reused(self) -> int:
         """How many requests got a kept connection."""
@@ -290,6 +303,16 @@ class Server:
         self._failures = 1 if successes > self._successes else self._failures + 1
         self._successes = max(successes, self._successes)
         return self._failures
+
+    def needs_new(self, waiter: Waiter) -> bool:
+        """Whether the request needs a new connection: it would be lost on a stale one."""
+        if time.monotonic() > self.stale_until:
+            self.stale_until = 0.0
+        if not self.stale_until or waiter.is_repeatable:
+            return False
+        if self.idle:
+            self.idle.pop(0).abort()  # the new one takes its place
+        return True
 
     def was_stale(self, *, is_lost: bool) -> None:
         """Note that a kept connection has ended under a request.
