@@ -7,6 +7,7 @@ from gateway.core.http.balancing import (
     MAX_EJECTION_SECONDS,
     EjectionRules,
     ServerLoad,
+    Turns,
     pick,
     preferred,
     take_turn,
@@ -123,6 +124,35 @@ def test_ejections_back_off() -> None:
     server.reinstate(now)
     server.eject(now)
     assert server.ejected_until - now == FIRST_EJECTION_SECONDS
+
+
+def test_many_servers_take_the_turns_of_few() -> None:
+    """The heap chooses as `pick` does, weights included."""
+    loads = [ServerLoad(weight=1 + number % 3) for number in range(30)]
+    turns, turn = Turns(loads), 0.0
+    served: Counter[int] = Counter()
+    for _ in range(600):
+        index = turns.pick(turn, 0.0)
+        assert index is not None
+        turn = take_turn(loads[index], turn, 0.0)
+        served[index] += 1
+    assert [served[number] for number in (0, 1, 2)] == [10, 20, 30]
+
+
+def test_a_server_that_is_out_misses_its_turn() -> None:
+    """It is looked at once in a round; if too many are out, all have to be looked at."""
+    loads = [ServerLoad(is_unhealthy=number == 3) for number in range(10)]
+    turns, turn = Turns(loads), 0.0
+    order = []
+    for _ in range(18):
+        index = turns.pick(turn, 0.0)
+        assert index is not None
+        turn = take_turn(loads[index], turn, 0.0)
+        order.append(index)
+    assert order == 2 * [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    for load in loads:
+        load.is_unhealthy = True
+    assert turns.pick(turn, 0.0) is None
 
 
 def test_a_part_of_the_servers_may_be_ejected() -> None:

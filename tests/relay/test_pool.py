@@ -511,3 +511,29 @@ async def test_a_client_that_goes_closes_no_breaker(port: int) -> None:
         for request, connection in zip(requests, connections, strict=True):
             built.release(connection, request, reusable=False)
             assert bool(breaker.open_until) is not request.is_answered
+
+
+async def test_a_probe_that_fails_is_one_more_ejection(port: int) -> None:
+    """The count says how often a server was passed over, in a row as well."""
+    async with pool(free_port(), port) as shop:
+        away, works = shop.servers
+        for times in (1, 2, 3):
+            while away.ejections < times:
+                request = acquired(shop)
+                shop.release(await request.connection(), request, reusable=True)
+                assert request.server is works
+            assert away.load.ejections == times
+            away.load.ejected_until = time.monotonic()
+
+
+@pytest.mark.parametrize("by_turns", [True, False])
+async def test_many_servers(port: int, *, by_turns: bool) -> None:
+    """By turns each gets the same; otherwise of two by lot, the less busy one."""
+    async with pool(*[port] * 12, places=50, policy=Policy(by_turns=by_turns)) as shop:
+        requests = [acquired(shop) for _ in range(120)]
+        for request in requests:
+            await request.connection()
+        busy = [server.load.busy for server in shop.servers]
+        assert sum(busy) == 120
+        # One by lot would give some server 20 of 120; the better of two keeps all near to 10.
+        assert (min(busy), max(busy)) == (10, 10) if by_turns else max(busy) <= 16

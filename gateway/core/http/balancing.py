@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ MAX_EJECTION_SECONDS = 30.0
 # no more. With two calls a second, one error is forgotten after 9 s.
 _KEPT = 7 / 8
 _FORGOTTEN = 0.1
+
+# How many servers are looked at by `Turns` before it gives up.
+_MAX_MISSED = 8
 
 # A server that starts slowly begins with a tenth of its weight, as Envoy's does.
 _LEAST_RAMP = 0.1
@@ -64,6 +68,7 @@ class ServerLoad:
     is_unhealthy: bool = False  # its health checks fail
     turn: float = 0.0  # a request costs 1/weight: the lowest turn is the next one
     slow_start: float = 0.0  # how long it takes to get its whole part after it was away (seconds)
+    is_probed: bool = False  # a request finds out whether it is back, since its ejection has passed
     back_since: float = 0.0  # the begin of that time (the caller's clock); 0: it is over
 
     def eject(self, now: float, rules: EjectionRules = _RULES) -> None:
@@ -76,9 +81,17 @@ class ServerLoad:
         self.ejected_until = now + rules.seconds(self.ejections)
         self.ejections += 1
 
+    def probe(self, now: float, rules: EjectionRules = _RULES) -> None:
+        """Send it a request that finds out whether it is back.
+
+        Until that is known, it is ejected for longer.
+        """
+        self.is_probed |= now >= self.ejected_until
+        self.eject(now, rules)
+
     def reinstate(self, now: float) -> None:
         """The server has answered: it gets requests again."""
-        self.ejected_until, self.ejections = 0.0, 0
+        self.ejected_until, self.ejections, self.is_probed = 0.0, 0, False
         self.start_slowly(now)
 
     def start_slowly(self, now: float) -> None:
@@ -150,6 +163,33 @@ def take_turn(load: ServerLoad, turn: float, now: float) -> float:
     begins = max(load.turn, turn)
     load.turn = begins + 1 / load.weight_at(now)
     return begins
+
+
+class Turns:
+    """Many servers in the order of their turns.
+
+    It is the choice of `pick` by turns, in logarithmic time.
+    """
+
+    def __init__(self, loads: Sequence[ServerLoad]) -> None:
+        self._loads = loads
+        self._next = [(load.turn, index) for index, load in enumerate(loads)]  # a heap
+        heapq.heapify(self._next)
+
+    def pick(self, turn: float, now: float) -> int | None:
+        """The index of the server whose turn it is. `take_turn` follows.
+
+        A server that is out misses its turn. None if so many are out that all have to be looked at.
+        """
+        for _ in range(_MAX_MISSED):
+            seen, index = self._next[0]
+            load = self._loads[index]
+            if seen == load.turn:
+                if not load.is_out(now):
+                    return index
+                take_turn(load, turn, now)
+            heapq.heapreplace(self._next, (load.turn, index))
+        return None
 
 
 def preferred(key: bytes, labels: Iterable[tuple[bytes, int]]) -> list[int]:

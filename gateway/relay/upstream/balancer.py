@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from gateway.relay.upstream.server import Server, Waiter
 
 # Of more servers, two are drawn by lot and compared: the choice takes the same time for any number,
-# and the load is nearly as even (M. Mitzenmacher, The Power of Two Choices, 2001).
+# and the load is nearly as even (M. Mitzenmacher, The Power of Two Choices, 2001). By turns, they
+# stand in a heap.
 _MAX_COMPARED = 8
 
 
@@ -36,6 +37,7 @@ class Balancer:
         self._policy = policy
         self._restarts = restarts
         self._turn = 0.0
+        self._turns: tuple[Sequence[Server], balancing.Turns] | None = None  # of many servers
         self._random = Random()  # noqa: S311 (no secret)
         self._log = logging.getLogger(f"gateway.upstreams.{upstream}")
 
@@ -56,7 +58,7 @@ class Balancer:
         if server.load.ejected_until:
             # This request finds out whether the server is back. It gets a new connection, and
             # others follow when it has been answered.
-            server.load.eject(now, self._policy.eject)
+            server.load.probe(now, self._policy.eject)
             server.discard_idle()
         return server
 
@@ -119,8 +121,11 @@ class Balancer:
             order = balancing.preferred(key, [(one.label, one.load.weight) for one in servers])
             ins = (index for index in order if not servers[index].load.is_out(since))
             return servers[next(ins, order[0])]
-        if len(servers) > _MAX_COMPARED and not policy.by_turns:
-            servers = self._two_of(servers, now)
+        if len(servers) > _MAX_COMPARED:
+            if not policy.by_turns:
+                servers = self._two_of(servers, now)
+            elif probes and not waiter.tried and (turn := self._in_turn(servers, now)) is not None:
+                return servers[turn]
         index = balancing.pick(
             [server.load for server in servers],
             self._turn,
@@ -130,6 +135,12 @@ class Balancer:
             longest=longest,
         )
         return servers[index]
+
+    def _in_turn(self, servers: Sequence[Server], now: float) -> int | None:
+        """The server whose turn it is; None if all have to be looked at."""
+        if self._turns is None or self._turns[0] is not servers:
+            self._turns = servers, balancing.Turns([server.load for server in servers])
+        return self._turns[1].pick(self._turn, now)
 
     def _two_of(self, servers: Sequence[Server], now: float) -> Sequence[Server]:
         """Two servers by lot; all of them if both are out."""

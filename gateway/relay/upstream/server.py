@@ -278,6 +278,9 @@ class Server:
     def _may_eject(self, why: str) -> None:
         """Eject the server if it fails too often, and enough others are left."""
         name, rules = self.label.decode(), self._rules
+        if self.load.is_probed:  # it has been ejected again, for longer
+            self.load.is_probed = False
+            self.ejections += 1
         if (
             self._is_only
             or self.load.ejected_until
