@@ -52,7 +52,7 @@ def test_a_session_from_its_login_to_its_logout(
         assert call(relay, key, "POST /logout") == 204
         assert call(relay, key) == 401
         [record] = relay.records(route="/logout")
-        [refused] = relay.records(route="", status=401)
+        [refused] = relay.records(route="/api/*", status=401)
         [login] = relay.records(route="/login")
         lines = relay.events()
     for line in lines:
