@@ -46,14 +46,15 @@ class RecordSink(Protocol):
 
 def to_all(sinks: Sequence[RecordSink]) -> Callable[[AccessRecord], None]:
     """What hands a record to each of the sinks; for one sink, its own method."""
-    if len(sinks) == 1:
-        return sinks[0].add
+    adds = [sink.add for sink in sinks]
+    if len(adds) == 1:
+        return adds[0]
 
-    def add(record: AccessRecord) -> None:
-        for sink in sinks:
-            sink.add(record)
+    def add_to_all(record: AccessRecord) -> None:
+        for add in adds:
+            add(record)
 
-    return add
+    return add_to_all
 
 
 def refused_record(refusal: Refusal, client: bytes, request_id: bytes) -> AccessRecord:

@@ -43,12 +43,16 @@ class RequestCounts:
 
     def add(self, record: AccessRecord) -> None:
         """Count a request (measured: 0.46 µs)."""
-        counts = self._routes.get(record.route)
+        # By position: each look-up of a tuple's field by its name costs 30 ns.
+        method, route, _, status, _, _, duration, upstream_duration = record[2:10]
+        counts = self._routes.get(route)
         if counts is None:
-            counts = self._routes[record.route] = RouteCounts()
-        answer = (record.method, record.status)
-        counts.answers[answer] = counts.answers.get(answer, 0) + 1
-        duration, upstream_duration = record.duration, record.upstream_duration
+            counts = self._routes[route] = RouteCounts()
+        answers, answer = counts.answers, (method, status)
+        try:
+            answers[answer] += 1
+        except KeyError:
+            answers[answer] = 1
         counts.durations[bisect_left(DURATION_BOUNDS, duration)] += 1
         counts.seconds += duration
         if upstream_duration:

@@ -299,7 +299,7 @@ class Route:
     verifies: bool = False  # the request describes another one, which is decided on
     identifies: bool = field(init=False)  # a key is looked up
     in_process: bool = field(init=False)  # leads to the gateway's own endpoints
-    reshapes: bool = field(init=False)  # the upstream's answers change
+    reshapes: bool = field(init=False)  # the upstream's answers change, or are compressed
     rewrites: bool = field(init=False)  # the target changes on its way upstream
     label: bytes = field(init=False)  # the name, for the log
 
@@ -310,7 +310,7 @@ class Route:
             self.is_endpoint or self.action.moves_paths or self.action.request_fields is not None
         )
         action = self.action
-        shapes = (action.links, action.answer_fields, action.security)
+        shapes = (action.links, action.answer_fields, action.security, action.compression)
         self.reshapes = any(shape is not None for shape in shapes)
         self.label = self.name.encode()
 

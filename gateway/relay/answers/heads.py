@@ -48,17 +48,18 @@ def final_head(
     framing: its framing line, or nothing
     close: whether the client's connection ends with the answer
     """
-    cors = forward.route.access.cors
+    route = forward.route
+    action, cors = route.action, route.access.cors
     if cors is not None:
         _put_cors(response, browsers.cors_fields(request, cors))
-    if request.key_fields or forward.route.action.varies:
+    if request.key_fields or action.varies:
         _confine(response, request, forward)
     parts = [
         b"HTTP/1.1 %d%b\r\n" % (response.status, response.reason),
         _passed_lines(response, request, forward),
         framing,
         forward.answer_lines,
-        forward.route.action.mark,
+        action.mark,
         request_id,
         b"\r\n",
     ]

@@ -114,14 +114,10 @@ class Delivery:
     def respond(self, response: ResponseHead, *, with_body: bool) -> None:
         """Render the head. It leaves with the first bytes of the body."""
         exchange, head = self._exchange, self.head
-        self._response = came = response
-        if self._forward.route.reshapes:
-            response = self._response = copy.copy(response)
-            response_shape.apply(response, head, self._forward, exchange.client.peer)
+        self._response = shown = response
         self.upstream_duration = time.monotonic() - self._sent
-        shown, compression = response, self._forward.route.action.compression
-        if compression is not None:
-            shown, self._encoder = compression.begin(response, head, with_body=with_body)
+        if self._forward.route.reshapes:
+            shown = self._reshape(response, with_body=with_body)
         self._framing, line = framing.choose(shown, with_body=with_body, old=head.old)
         exchange.begin_answer(response.status, close=self._framing is CLOSE)
         self._head = heads.final_head(
@@ -134,7 +130,7 @@ class Delivery:
         )
         watch = self._forward.route.watch
         if watch.looks_at_get if head.method == b"GET" else watch.looks_at_others:
-            self._inspect(watch, came)  # whatever the route makes of its type
+            self._inspect(watch, response)  # whatever the route makes of its type
 
     def deliver(self, pieces: list[bytes]) -> None:
         """Write bytes of the body, together with the head if that has not left."""
@@ -186,7 +182,18 @@ class Delivery:
         """
         return HeldAnswer(self._exchange, self._forward, self._upstream).has_to_wait(response)
 
-    # An answer that is compressed.
+    # An answer that is changed, or compressed.
+
+    def _reshape(self, response: ResponseHead, *, with_body: bool) -> ResponseHead:
+        """The head as the client gets it."""
+        forward, head = self._forward, self.head
+        changed = self._response = copy.copy(response)
+        response_shape.apply(changed, head, forward, self._exchange.client.peer)
+        compression = forward.route.action.compression
+        if compression is None:
+            return changed
+        shown, self._encoder = compression.begin(changed, head, with_body=with_body)
+        return shown
 
     def _encoded(self, encoder: Encoder, pieces: list[bytes]) -> list[bytes]:
         """The encoded pieces. Of a body without a length, a client can read all that came."""

@@ -266,7 +266,10 @@ class Exchange:
             self.fail(refusal)
             return False
         self.is_stream = True
-        self._leave_load()
+        load = self.context.load
+        load.requests -= 1
+        if load.shares.counts:
+            load.shares.give_back(self.network, load.requests)
         return True
 
     def _answer(self, answered: Answered) -> None:
@@ -397,7 +400,11 @@ class Exchange:
             return
         self.state = ENDED
         if not self.is_stream:
-            self._leave_load()
+            # As in `becomes_stream`. Written out, since a call costs 0.1 µs.
+            load = self.context.load
+            load.requests -= 1
+            if load.shares.counts:
+                load.shares.give_back(self.network, load.requests)
         if self.permits:
             concurrency.give_back(self.permits)
         if self.tunnel is not None:
@@ -407,13 +414,6 @@ class Exchange:
         if upload is not None:
             upload.give_back(reusable=reusable)
         self.client.exchange_ended(close=self.close)
-
-    def _leave_load(self) -> None:
-        """Give back its place among the requests in flight."""
-        load = self.context.load
-        load.requests -= 1
-        if load.shares.counts:
-            load.shares.give_back(self.network, load.requests)
 
     def _end_tunnel(self, tunnel: Tunnel) -> None:
         tunnel.end()

@@ -295,9 +295,10 @@ class Upload:
             self.expectation.cancel()
         if upstream is not None:
             self.upstream = None
-            release = self._pool.release
+            reusable = reusable and not self.uploading
             if self._exchange.is_stream:
-                release = self._pool.release_stream
-            release(upstream, self, reusable=reusable and not self.uploading)
+                self._pool.release_stream(upstream, self, reusable=reusable)
+            else:
+                self._pool.release(upstream, self, reusable=reusable)
         elif self.queued:
             self._pool.leave(self)
