@@ -68,7 +68,7 @@ class Document:
 
         key: the problem is about the name of the value
         """
-        where = self._written(where)
+        where = self.written(where)
         name = ""
         for part in where:
             name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else str(part)
@@ -78,7 +78,7 @@ class Document:
         at = places.get(where) or self.values.get(where, Position(1, 1))
         return Problem(self.file, at.line, at.column, name, message)
 
-    def _written(self, where: Where) -> Where:
+    def written(self, where: Where) -> Where:
         """The path of a value in the file.
 
         A section may stand for a list there, and pydantic's step for its kind is not in the file.

@@ -75,7 +75,7 @@ def _unusable(config: Config, document: Document) -> Iterator[Problem]:
 def _place(at: int, number: int, document: Document) -> Where:
     """Where a pair stands: in `certificates`, or in `tls` itself."""
     listed: Where = ("listen", at, "tls", "certificates", number)
-    return listed if listed in document.values else ("listen", at, "tls")
+    return listed if document.written(listed) in document.values else ("listen", at, "tls")
 
 
 def _unreadable(file: str) -> OSError | None:

@@ -1,6 +1,7 @@
 """Certificates for tests."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -32,6 +33,16 @@ def self_signed(folder: Path) -> Path:
     return file
 
 
+def named(folder: Path, *names: str) -> dict[str, str]:
+    """The files of a certificate for DNS names, which is its own authority."""
+    folder.mkdir(parents=True, exist_ok=True)
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = _certificate(names[0], key, names[0], key, ca=True, names=names)
+    file = folder / f"{names[0].replace('*', 'any')}.pem"
+    file.write_bytes(_private(key) + certificate.public_bytes(serialization.Encoding.PEM))
+    return {"cert_file": str(file), "key_file": str(file)}
+
+
 def certificates(folder: Path) -> Certificates:
     """An authority with a server and a client."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,11 +59,16 @@ def certificates(folder: Path) -> Certificates:
     return Certificates(**made)
 
 
-def _certificate(name: str, key: Key, issuer: str, by: Key, *, ca: bool) -> x509.Certificate:
+def _certificate(
+    name: str, key: Key, issuer: str, by: Key, *, ca: bool, names: Sequence[str] = ()
+) -> x509.Certificate:
+    """A certificate for DNS names, or else for 127.0.0.1 and a name below `internal`."""
     now = dt.datetime.now(dt.UTC)
-    names = x509.SubjectAlternativeName(
-        [x509.IPAddress(IPv4Address("127.0.0.1")), x509.DNSName(f"{name}.internal")]
-    )
+    alternative: list[x509.GeneralName] = [x509.DNSName(dns) for dns in names]
+    alternative = alternative or [
+        x509.IPAddress(IPv4Address("127.0.0.1")),
+        x509.DNSName(f"{name}.internal"),
+    ]
     return (
         x509.CertificateBuilder()
         .subject_name(_name(name))
@@ -61,7 +77,7 @@ def _certificate(name: str, key: Key, issuer: str, by: Key, *, ca: bool) -> x509
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(days=1))
         .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(names, critical=False)
+        .add_extension(x509.SubjectAlternativeName(alternative), critical=False)
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         .sign(by, hashes.SHA256())
     )

@@ -1,0 +1,170 @@
+"""TLS at the listeners: names, resumed sessions, cookies, floods; and listeners over IPv6."""
+
+import json
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+
+import pytest
+from cryptography import x509
+
+from tests.conftest import LOGIN, Start, accounts
+from tests.support.gateway import Gateway
+from tests.support.processes import HANG, free_port
+from tests.support.raw import Client, Upstream, fields_by_name, request, set_cookies, status
+from tests.support.tls import named
+
+GET = request("GET /", "Connection: close")
+_FLOOD = 300
+
+
+@dataclass
+class Site:
+    relay: Gateway
+    shop: Upstream
+    tls: int
+    over_ipv6: int
+    dual: int
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, start: Start) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("certificates")
+    pairs = [
+        named(folder, "first.example"),
+        named(folder, "*.shop.example"),
+        named(folder, "www.shop.example", "shop.example"),
+    ]
+    at, tls, over_ipv6, dual = (free_port() for _ in range(4))
+    with Upstream(accounts) as shop:
+        relay = start(
+            at=at,
+            workers=2,
+            listen=[
+                f"127.0.0.1:{at}",
+                {"address": f"127.0.0.1:{tls}", "tls": {"certificates": pairs}},
+                f"[::1]:{over_ipv6}",
+                f"[::]:{dual}",
+            ],
+            upstreams={"shop": shop.url},
+            login={**LOGIN, "upstream": "shop", "carrier": "cookie"},
+            routes=[{"path": "/*", "upstream": "shop", "auth": "public"}],
+            timeouts={"head": 5},
+        )
+        yield Site(relay, shop, tls, over_ipv6, dual)
+
+
+@pytest.fixture(autouse=True)
+def _fresh(site: Site) -> None:
+    site.shop.clear(accounts)
+
+
+def context(version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
+    """A client that takes any certificate, for the tests look at it."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname = False
+    made.verify_mode = ssl.CERT_NONE
+    made.maximum_version = version
+    return made
+
+
+class TlsClient(Client):
+    """A client over TLS."""
+
+    def __init__(
+        self,
+        port: int,
+        *,
+        name: str = "shop.example",
+        by: ssl.SSLContext | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> None:
+        super().__init__(port)
+        by = by or context()
+        self.tls = self.sock = by.wrap_socket(self.sock, server_hostname=name, session=session)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("www.shop.example", "www.shop.example"),  # exact before the wildcard
+        ("SHOP.example", "www.shop.example"),
+        ("a.shop.example", "*.shop.example"),
+        ("a.b.shop.example", "first.example"),  # a wildcard is one label (RFC 9525 §6.3)
+        ("elsewhere.example", "first.example"),
+    ],
+)
+def test_the_certificate_of_a_name(site: Site, name: str, shown: str) -> None:
+    with TlsClient(site.tls, name=name) as client:
+        found = client.tls.getpeercert(binary_form=True)
+        assert found is not None
+        subject = x509.load_der_x509_certificate(found).subject
+    assert subject.rfc4514_string() == f"CN={shown}"
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_sessions_resume_at_every_worker(site: Site, version: ssl.TLSVersion) -> None:
+    """Connections are spread over two workers, and none does a whole handshake again."""
+    by = context(version)
+    with TlsClient(site.tls, by=by) as client:
+        client.send(GET)
+        assert client.answer()[0] == 200
+        session = client.tls.session  # tickets of TLS 1.3 come after the handshake
+    for _ in range(12):
+        with TlsClient(site.tls, by=by, session=session) as client:
+            assert client.tls.session_reused
+            client.send(GET)
+            assert client.answer()[0] == 200
+
+
+def test_cookies_of_a_login_over_tls(site: Site) -> None:
+    """They are Secure, with the prefix that binds them to the host; the backend hears of https."""
+    body = json.dumps({"username": "alice"})
+    with TlsClient(site.tls) as client:
+        fields = ("Content-Type: application/json", "Origin: https://a.example")
+        client.send(request("POST /login", *fields, body=body))
+        code, head, _ = client.answer()
+    assert code == 200
+    [cookie] = set_cookies(head)
+    assert cookie.startswith("__Host-")
+    assert "; Secure" in cookie
+    assert fields_by_name(site.shop.got)["X-Forwarded-Proto"] == "https"
+
+
+def test_a_flood_of_handshakes(site: Site) -> None:
+    """Hundreds that begin and go no further harm no other client, and end."""
+    with ExitStack() as stack:
+        flood = [stack.enter_context(Client(site.tls)) for _ in range(_FLOOD)]
+        for client in flood:
+            client.send(b"\x16\x03\x01\x02\x00\x01")
+        began = time.monotonic()
+        for _ in range(5):
+            with TlsClient(site.tls) as client:
+                client.send(GET)
+                assert client.answer()[0] == 200
+            assert status(ask_at(("127.0.0.1", site.relay.port))) == 200
+        assert time.monotonic() - began < HANG / 4
+        for client in flood:
+            with suppress(ConnectionResetError):
+                client.rest()  # ends, by the deadline of a head
+
+
+def ask_at(address: tuple[str, int]) -> bytes:
+    with socket.create_connection(address, HANG) as sock:
+        sock.sendall(GET)
+        return b"".join(iter(lambda: sock.recv(65536), b""))
+
+
+def test_listeners_over_ipv6(site: Site) -> None:
+    """Of one address, and of all, which takes IPv4 too; upstreams are told the plain address."""
+    assert status(ask_at(("::1", site.over_ipv6))) == 200
+    assert fields_by_name(site.shop.got)["X-Forwarded-For"] == "::1"
+    with pytest.raises(ConnectionRefusedError):
+        ask_at(("127.0.0.1", site.over_ipv6))
+    for host in ("::1", "127.0.0.1"):
+        site.shop.clear()
+        assert status(ask_at((host, site.dual))) == 200
+        assert fields_by_name(site.shop.got)["X-Forwarded-For"] == host
