@@ -139,8 +139,8 @@ def _naive(ground: Ground, name: str) -> Iterator[Running]:
 @contextmanager
 def _latchkey(ground: Ground, name: str) -> Iterator[Running]:
     command = [sys.executable, "-m", "gateway", "run", "-c"]
-    more = {"admin_port": free_port(), "idle_timeout": "30m"}
-    with _peer(ground, name, "latchkey.yaml", command, **more) as up:
+    more = {"admin_port": free_port(), "proxy_port": free_port(), "idle_timeout": "30m"}
+    with _peer(ground, name, f"{name}.yaml", command, **more) as up:
         yield Running(up.name, up.pid, up.port, log_in(up.port), up.access_log)
 
 
@@ -175,6 +175,7 @@ def log_in(port: int) -> str:
 
 
 LATCHKEY = Gateway("latchkey", "Latchkey", _latchkey)
+LATCHKEY_ALL = Gateway("latchkey-all", "Latchkey, all configured", _latchkey)
 NGINX_LUA = Gateway("nginx-lua", "nginx + Lua + Redis", _nginx_lua)
 NGINX = Gateway("nginx", "nginx, plain proxy", _nginx, identifies=False)
 CADDY = Gateway("caddy", "Caddy, plain proxy", _caddy, identifies=False)
@@ -182,5 +183,5 @@ CADDY_AUTH = Gateway("caddy-auth", "Caddy, forward_auth", _caddy_forward_auth)
 HAPROXY = Gateway("haproxy", "HAProxy, plain proxy", _haproxy, identifies=False)
 NAIVE = Gateway("naive", "aiohttp + redis, naive", _naive)
 
-ALL = (LATCHKEY, NGINX_LUA, NGINX, HAPROXY, CADDY, CADDY_AUTH, NAIVE)
+ALL = (LATCHKEY, LATCHKEY_ALL, NGINX_LUA, NGINX, HAPROXY, CADDY, CADDY_AUTH, NAIVE)
 STREAMING = (LATCHKEY, NGINX, HAPROXY, CADDY)
