@@ -158,6 +158,15 @@ def test_a_head_that_opens_a_tunnel() -> None:
     assert head.startswith(b"HTTP/1.1 101 OK\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n")
 
 
+def test_a_head_that_opens_a_tunnel_has_the_gateways_lines() -> None:
+    """The cookie of a client that opens nothing but tunnels keeps it at its server."""
+    sent = forward()
+    sent.answer_lines = b"Set-Cookie: stay=abc; Path=/\r\n"
+    assert b"\r\nSet-Cookie: stay=abc; Path=/\r\n" in heads.upgraded_head(
+        answer(status=101), asked(), sent
+    )
+
+
 OPAQUE = b"1|ab+cd/ef=="
 SPELLED = b"1%7Cab%2Bcd/ef%3D%3D"
 

@@ -85,7 +85,7 @@ def upgraded_head(response: ResponseHead, request: RequestHead, forward: Forward
     """The 101 that opens a tunnel (RFC 9110 §7.8)."""
     if request.subprotocols is not None:
         _answer_offer(response, request.subprotocols, forward)
-    lines = [_passed_lines(response, request, forward)]
+    lines = [_passed_lines(response, request, forward), forward.answer_lines]
     if request.deletions:
         lines += _deletion_lines(response, request, forward)
     return b"HTTP/1.1 101%b\r\n%bConnection: Upgrade\r\nUpgrade: %b\r\n%b\r\n" % (
