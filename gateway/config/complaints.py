@@ -85,8 +85,13 @@ def explain(errors: Iterable[Any], document: Document) -> list[Problem]:
     """
     problems: dict[Where, Problem] = {}
     kinds: dict[Where, list[str]] = {}
+    errors = list(errors)
+    steps = [error["loc"] for error in errors]
     for error in errors:
-        where = tuple(_written_steps(error["loc"], document))
+        loc = error["loc"]
+        if error["type"] == "too_short" and any(loc == one[: len(loc)] != one for one in steps):
+            continue  # pydantic counts the values that are right
+        where = tuple(_written_steps(loc, document))
         kind = _KINDS.get(error["type"])
         if kind is None:
             problems.setdefault(where, _problem(error, where, document))

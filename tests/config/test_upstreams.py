@@ -75,3 +75,31 @@ def test_the_files_of_tls_are_checked(tmp_path: Path) -> None:
     wrong = {"cert_file": str(files.client), "key_file": str(files.server_key)}
     assert "cannot be used: needs a certificate" in complaint(tmp_path, {"tls": wrong})
     assert "cannot be read" in complaint(tmp_path, {"tls": {"cert_file": "missing.pem"}})
+
+
+@pytest.mark.parametrize(
+    ("upstream", "expected"),
+    [
+        ({"servers": []}, "upstreams.api.servers: must not be empty"),
+        ({"servers": [{"url": "http://a", "weight": 0}]}, "needs a weight from 1 to 1000"),
+        ({"servers": [{"url": "http://a", "weight": 1.5}]}, "needs a weight from 1 to 1000"),
+        ({"servers": [{"weight": 2}]}, "is not a server"),
+        ({"balance": "random"}, "must be 'least_busy' or 'round_robin'"),
+        ({"balance": {"sticky": "header"}}, "must be 'session' or 'cookie'"),
+        ({"balance": {"sticky": "cookie", "name": "a b"}}, "balance.name: is one word"),
+        ({"health": {"interval": "1s"}}, "upstreams.api.health: needs path"),
+        ({"health": {"path": "/x", "status": 99}}, "health.status"),
+        ({"eject": {"statuses": [200]}}, "is not a status of failure"),
+        ({"eject": {"max_percent": "200%"}}, "is not a share"),
+        ({"breaker": {"of": 0}}, "must be at least 2"),
+        ({"try_form": "1s"}, "upstreams.api.try_form: is not known here"),
+        ({"queue": {"size": -1}}, "must be at least 0"),
+    ],
+)
+def test_a_wrong_setting_is_one_problem(
+    tmp_path: Path, upstream: dict[str, Any], expected: str
+) -> None:
+    """With its line, and nothing else beside it."""
+    said = complaint(tmp_path, upstream)
+    assert expected in said
+    assert len(said.splitlines()) == 1
