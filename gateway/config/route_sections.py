@@ -301,7 +301,7 @@ class RouteOptions(RouteAction, RouteAccess, RouteMatch):
 
     def _check_path_values(self) -> None:
         """Each `${path.name}` is a segment that the route's path names. Raises `ValueError`."""
-        names = path_rewriting.path_values(self.path, self.path.encode())
+        names = path_rewriting.written_values(self.path, self.path.encode())
         texts = {
             "rewrite": None if self.rewrite is None else self.rewrite.path,
             "redirect": None if self.redirect is None else self.redirect.to,

@@ -41,15 +41,17 @@ def by_template(pattern: str, text: str) -> Rewrite:
     template = templates.parse(text)
 
     def rewrite(path: bytes) -> bytes:
-        values = path_values(pattern, paths.strict(path))
+        values = written_values(pattern, paths.strict(path))
         filled = template.filled(lambda name: values.get(name.removeprefix("path."), ""))
         return _kept(filled.encode("ascii"))
 
     return rewrite
 
 
-def path_values(pattern: str, path: bytes) -> dict[str, str]:
+def written_values(pattern: str, path: bytes) -> dict[str, str]:
     """What fills in the segments of a route's pattern, and `*`: what stands below a prefix.
+
+    As it is written, for targets and locations; `Route.path_values` decodes it.
 
     path: in its strict reading, without control bytes and letters beyond ASCII
     """

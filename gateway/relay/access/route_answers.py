@@ -56,7 +56,7 @@ def _redirect(section: Redirect, rule: RouteOptions) -> RouteAnswer:
     mark = "&" if "?" in "".join(template.literals) else "?"
 
     def redirected(head: RequestHead) -> Answered:
-        values = path_rewriting.path_values(rule.path, paths.strict(head.path))
+        values = path_rewriting.written_values(rule.path, paths.strict(head.path))
         query = head.query.decode("latin-1")[1:]
 
         def value(name: str) -> str:
