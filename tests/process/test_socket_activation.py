@@ -1,5 +1,6 @@
 """Sockets that systemd hands over (sd_listen_fds(3)), from a parent that does the same."""
 
+import fcntl
 import os
 import shutil
 import socket
@@ -20,13 +21,16 @@ from tests.support.processes import HANG, eventually, free_port, running
 from tests.support.raw import Upstream, ask, status
 from tests.support.redis_server import RedisServer
 
+# The descriptors that become 3, 4, … have higher numbers than those.
+_FIRST_HELD = 100
+
 # Moves descriptors to 3, 4, … and becomes the gateway, whose process id LISTEN_PID has to be.
 _HAND_OVER = """
 import os, sys
-count = int(sys.argv[1])
-for at in range(count):
-    os.dup2(100 + at, 3 + at)
-os.closerange(3 + count, 200)
+held = [int(number) for number in sys.argv[1].split()]
+for at, number in enumerate(held):
+    os.dup2(number, 3 + at)
+os.closerange(3 + len(held), 4096)
 os.environ.setdefault("LISTEN_PID", str(os.getpid()))
 os.execv(sys.argv[2], sys.argv[2:])
 """
@@ -49,18 +53,18 @@ def activated(
     named = [(sock, name) for name, socks in sockets.items() for sock in socks]
     variables = {"LISTEN_FDS": str(len(named)), "LISTEN_FDNAMES": ":".join(n for _, n in named)}
 
-    def hold() -> None:
-        for at, (sock, _) in enumerate(named):
-            os.dup2(sock.fileno(), 100 + at)
-
+    # Numbers that no other test of this process has open, and that the child inherits.
+    held = [fcntl.fcntl(sock, fcntl.F_DUPFD, _FIRST_HELD) for sock, _ in named]
+    numbers = " ".join(map(str, held))
     with (folder / "gateway.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", _HAND_OVER, str(len(named)), *command(folder)],
+            [sys.executable, "-c", _HAND_OVER, numbers, *command(folder)],
             stderr=log,
             env=environment(**{**variables, **env}),
             close_fds=False,
-            preexec_fn=hold,
         )
+    for number in held:
+        os.close(number)
     try:
         yield process
     finally:
