@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
+import random
 import resource
 import shutil
 import socket
@@ -23,6 +25,11 @@ from gateway.store.end_with_parent import end_with_parent
 _TICKS = os.sysconf("SC_CLK_TCK")
 _STARTUP = 20.0  # s until a server must accept connections
 _GOODBYE = 10.0  # s until one that was asked to end is killed
+
+# Below the ports of outgoing connections (Linux: from 32768): one of these could take the port of a
+# server that restarts. Each process begins somewhere else.
+_PORTS = range(10_000, 20_000)
+_TURNS = itertools.count(random.randrange(len(_PORTS)))
 
 NEEDED = {
     "nginx": "nginx",
@@ -195,12 +202,12 @@ def raise_file_limit() -> None:
 
 
 def free_port() -> int:
-    """A free port on loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    assert isinstance(port, int)
-    return port
+    """A free port on loopback, which no other call has given lately."""
+    while True:
+        port = _PORTS[next(_TURNS) % len(_PORTS)]
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def description() -> str:
