@@ -152,7 +152,7 @@ def test_another_server_takes_over(site: Site) -> None:
 
 
 def test_an_unhealthy_server_gets_no_requests(site: Site) -> None:
-    """Until it is healthy again; nobody has to fail first."""
+    """Until it is healthy again; no request has to fail first."""
     site.one.health = b"500 Internal Server Error"
     eventually(lambda: site.served("/checked/", 4) == {site.other.port: 4})
     site.one.health = b"204 No Content"
