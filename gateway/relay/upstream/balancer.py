@@ -47,6 +47,8 @@ class Balancer:
         refusal = self._left_alone(servers, waiter, now)
         if refusal is not None:
             return refusal
+        if len(servers) == 1:
+            return servers[0]
         if waiter.tried:
             left = [server for server in servers if server not in waiter.tried]
             servers = left or servers
