@@ -15,7 +15,7 @@ from gateway.config.document import Document, read
 from gateway.config.files import read_file
 from gateway.config.listening import with_certificates
 from gateway.config.login_places import taken_paths
-from gateway.config.model import Config, UpstreamTls
+from gateway.config.model import Config
 from gateway.config.openings import check_openings
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.rule_files import with_rules
@@ -23,6 +23,7 @@ from gateway.config.server_locations import with_locations
 from gateway.config.signing import with_signing_keys
 from gateway.config.store_sections import StoreTls
 from gateway.config.tls import client_context
+from gateway.config.upstream_sections import UpstreamTls
 from gateway.config.verifying import with_keys
 from gateway.config.warnings import warnings
 from gateway.core.secret import Secret

@@ -1,4 +1,4 @@
-"""The parts of an upstream's section: its servers' shares, health, ejection, retries, breaker."""
+"""The sections of upstreams: their servers, how to reach them, and what if they fail."""
 
 from __future__ import annotations
 
@@ -6,10 +6,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
+from gateway.config.answer_sections import MaintenanceText
 from gateway.config.base import Model, Shorthand
+from gateway.config.limit_sections import LimitList
 from gateway.config.units import WHOLE, Duration, Percent
-from gateway.config.values import OneOrMany
+from gateway.config.values import (
+    DnsServer,
+    HostName,
+    OneOrMany,
+    TlsName,
+    TokenSendingText,
+    WeightedServer,
+)
 from gateway.core.http.balancing import FIRST_EJECTION_SECONDS, MAX_EJECTION_SECONDS
+from gateway.core.logins.token_sending import AUTO
 
 _SECONDS = Annotated[Duration, Field(gt=0)]
 _COUNT = Annotated[int, Field(ge=1)]
@@ -107,3 +117,83 @@ class Breaker(Model):
         WithJsonSchema({"type": ["integer", "string"]}),
     ] = 20
     open_for: _SECONDS = 5.0
+
+
+class UpstreamTls(Model):
+    """How the certificates of https servers are checked, and the gateway's own one."""
+
+    ca_file: str | None = None
+    server_name: TlsName | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    verify: bool = True
+
+    @model_validator(mode="after")
+    def _fits(self) -> UpstreamTls:
+        if self.key_file is not None and self.cert_file is None:
+            raise ValueError("key_file goes with a cert_file")
+        return self
+
+
+class Queue(Model):
+    """The requests that wait for a connection of an upstream."""
+
+    size: Annotated[int, Field(ge=0)] | None = None
+    timeout: Annotated[Duration, Field(gt=0)] | None = None
+
+
+class Resolve(Shorthand):
+    """How often the names of servers are looked up, and where. A time is `every`."""
+
+    _short_for = "every"
+
+    every: Annotated[Duration, Field(gt=0)] = 5.0
+    resolver: DnsServer | None = None
+
+
+class Upstream(Shorthand):
+    """A named backend: its servers, and how to talk to them.
+
+    A text is short for one server.
+    """
+
+    _short_for = "servers"
+
+    servers: Annotated[tuple[WeightedServer, ...], Field(min_length=1), OneOrMany()]
+    host: Literal["client", "upstream"] | HostName = "client"
+    paths: Literal["loose", "strict"] = "loose"
+    max_connections: Annotated[int, Field(ge=1)] = 256
+    max_streams: Annotated[int, Field(ge=0)] = 1024
+    queue: Queue = Queue()
+    upstream_idle: Annotated[Duration, Field(gt=0)] | None = None
+    lenient: bool = False
+    maintenance: MaintenanceText = None
+    send_token: TokenSendingText = AUTO
+    limits: LimitList = ()
+    resolve: Resolve | None = None
+    balance: Balance = Balance()
+    slow_start: Duration = 0.0
+    health: Health | None = None
+    eject: Eject = Eject()
+    retries: Retries = Retries()
+    try_for: Duration | None = None
+    breaker: Breaker | None = None
+    tls: UpstreamTls = UpstreamTls()
+
+    @property
+    def base(self) -> str:
+        """The path below which all its servers are reached."""
+        return self.servers[0].base
+
+    @property
+    def own_host(self) -> str | None:
+        """The Host that it gets; None for the client's."""
+        if self.host == "client":
+            return None
+        return self.servers[0].authority if self.host == "upstream" else self.host
+
+    @model_validator(mode="after")
+    def _one_base(self) -> Upstream:
+        if len({server.base for server in self.servers}) > 1:
+            raise ValueError("servers of one upstream have the same path")
+        return self

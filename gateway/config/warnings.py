@@ -15,13 +15,14 @@ from gateway.config.document import Document, Where
 from gateway.config.limit_checks import limit_warnings
 from gateway.config.login_places import logins_with_jwt_keys
 from gateway.config.login_sections import LoginSection, Remember
-from gateway.config.model import Config, SessionSettings
+from gateway.config.model import Config
 from gateway.config.problems import Problem, in_order
 from gateway.config.realm_checks import realm_warnings
 from gateway.config.require_sections import Require
 from gateway.config.requirements import claims_condition, condition
 from gateway.config.route_rules import conditions_of, pattern_of, table_rule
 from gateway.config.route_sections import Cors, RouteOptions
+from gateway.config.session_sections import SessionSettings
 from gateway.config.units import WHOLE
 from gateway.config.values import Networks
 from gateway.core.http.addresses import TcpAddress, UnixAddress

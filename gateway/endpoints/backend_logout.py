@@ -21,7 +21,8 @@ from gateway.logins._asking import scrub
 from gateway.outbound.backends import BackendFailed, Backends
 
 if TYPE_CHECKING:
-    from gateway.config.model import Config, Logout
+    from gateway.config.endpoint_sections import Logout
+    from gateway.config.model import Config
 
 _log = logging.getLogger("gateway.endpoints")
 

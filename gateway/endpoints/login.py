@@ -31,7 +31,7 @@ from gateway.pages.texts import Notice
 
 if TYPE_CHECKING:
     from gateway.config.login_sections import LoginSection
-    from gateway.config.model import Keys
+    from gateway.config.session_sections import Keys
     from gateway.core.logins.login_paths import LoginPath
 
 # The field of a login form with the path to go to afterwards.

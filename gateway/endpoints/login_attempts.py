@@ -37,7 +37,7 @@ from gateway.logins import Attempt, _lives
 
 if TYPE_CHECKING:
     from gateway.config.login_sections import LoginSection
-    from gateway.config.model import Keys
+    from gateway.config.session_sections import Keys
     from gateway.core.logins.login_paths import LoginPath
 
 # The field of a login form that says how the key is to travel: `cookie` or `reply`.

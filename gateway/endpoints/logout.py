@@ -23,7 +23,7 @@ from gateway.pages.rendering import LOGOUT, REFUSAL
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gateway.config.model import Logout
+    from gateway.config.endpoint_sections import Logout
 
 Scope = Literal["this", "others", "all"]
 

@@ -31,7 +31,8 @@ from gateway.store.resolved_session import ResolvedSession
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gateway.config.model import Config, Logout
+    from gateway.config.endpoint_sections import Logout
+    from gateway.config.model import Config
 
 
 @dataclass(frozen=True, slots=True)

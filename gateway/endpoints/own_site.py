@@ -12,7 +12,7 @@ from gateway.endpoints.answers import EndpointRefused
 from gateway.endpoints.callers import asked_host, by_cookie
 
 if TYPE_CHECKING:
-    from gateway.config.model import Keys
+    from gateway.config.session_sections import Keys
 
 # The origins whose pages may ask beside the site's own.
 CORS: web.AppKey[Policy | None] = web.AppKey("cors")

@@ -19,7 +19,7 @@ from gateway.store.resolved_session import ResolvedSession
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gateway.config.model import Keys
+    from gateway.config.session_sections import Keys
     from gateway.core.logins.login_paths import LoginPath
 
 

@@ -22,7 +22,8 @@ from gateway.pages.rendering import SESSIONS
 from gateway.store.directory import Directory
 
 if TYPE_CHECKING:
-    from gateway.config.model import Config, Logout
+    from gateway.config.endpoint_sections import Logout
+    from gateway.config.model import Config
 
 # A subject may have as many by the default of `session.max_per_subject`.
 MAX_LISTED = 100

@@ -20,7 +20,7 @@ from gateway.endpoints.callers import Caller, caller, presented_key
 from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
-    from gateway.config.model import Whoami
+    from gateway.config.endpoint_sections import Whoami
 
 _METHODS = ("GET", "HEAD")
 

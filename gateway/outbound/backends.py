@@ -29,7 +29,8 @@ from gateway.outbound.names import OneResolver
 from gateway.outbound.upstream_tls import UpstreamContext
 
 if TYPE_CHECKING:
-    from gateway.config.model import Config, Upstream
+    from gateway.config.model import Config
+    from gateway.config.upstream_sections import Upstream
 
 Fields = Iterable[tuple[str, str]]
 

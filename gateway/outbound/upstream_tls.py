@@ -12,7 +12,7 @@ from gateway.config.tls import client_context
 from gateway.observe import causes
 
 if TYPE_CHECKING:
-    from gateway.config.model import UpstreamTls
+    from gateway.config.upstream_sections import UpstreamTls
     from gateway.core.http.addresses import ServerUrl
 
 # The files are looked at so often, in seconds, and only while connections are opened.

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from gateway.config.load import load
-from gateway.config.model import Upstream
 from gateway.config.problems import ConfigError
+from gateway.config.upstream_sections import Upstream
 from gateway.core.http.addresses import TcpAddress, parse_server
 from tests.config.test_warnings import config
 from tests.support.configs import write

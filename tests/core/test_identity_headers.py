@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from gateway.config.model import IdentityField
+from gateway.config.session_sections import IdentityField
 from gateway.core.sessions.identity_headers import IdentityHeaders
 from gateway.core.sessions.session import Session, Token
 

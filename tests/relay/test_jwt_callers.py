@@ -3,7 +3,7 @@
 import math
 import time
 
-from gateway.config.model import IdentityField
+from gateway.config.session_sections import IdentityField
 from gateway.core.sessions.identity_headers import IdentityHeaders
 from gateway.core.sessions.realms import Realm
 from gateway.core.tokens.claims import Claims

@@ -34,8 +34,9 @@ from gateway.relay.loop.settings import AnswerTimeouts
 from gateway.relay.outcomes import Refused
 
 if TYPE_CHECKING:
-    from gateway.config.model import Config, Timeouts
+    from gateway.config.model import Config
     from gateway.config.route_sections import RouteAccess, RouteAction
+    from gateway.config.traffic_sections import Timeouts
     from gateway.relay.upstream.pool import Pool
     from gateway.rules.rule import RuleSet
 

@@ -10,7 +10,7 @@ from gateway.core.http.retry_budget import RetryBudget
 from gateway.relay.upstream.policy import HealthCheck, Policy, Sticky
 
 if TYPE_CHECKING:
-    from gateway.config.model import Upstream
+    from gateway.config.upstream_sections import Upstream
 
 
 def policy_of(upstream: Upstream) -> Policy:

@@ -28,7 +28,8 @@ from gateway.relay.upstream.server import Connect, Server
 from gateway.relay.upstream.streams import StreamPlaces
 
 if TYPE_CHECKING:
-    from gateway.config.model import Config, Queue, Resolve, Upstream
+    from gateway.config.model import Config
+    from gateway.config.upstream_sections import Queue, Resolve, Upstream
     from gateway.core.http.addresses import ServerUrl
 
 

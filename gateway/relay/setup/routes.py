@@ -42,8 +42,9 @@ from gateway.rules.rule import RuleSet
 if TYPE_CHECKING:
     from gateway.config.field_sections import FieldChanges as FieldChangesSection
     from gateway.config.field_sections import SecurityHeaders
-    from gateway.config.model import Config, Upstream
+    from gateway.config.model import Config
     from gateway.config.route_sections import RouteOptions, RouteToken
+    from gateway.config.upstream_sections import Upstream
     from gateway.observe.metrics import Metrics
 
 _NO_PATHS = BackendPaths(())
