@@ -1,6 +1,7 @@
-"""Certificates for tests."""
+"""Certificates for tests, and a client that speaks TLS."""
 
 import datetime as dt
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -9,6 +10,8 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.support.raw import Client
 
 Key = ec.EllipticCurvePrivateKey
 
@@ -22,6 +25,40 @@ class Certificates:
     server_key: Path
     client: Path
     client_key: Path
+
+
+def trusting_all(version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
+    """A context of a client that takes any certificate; `version` is the newest that it speaks."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.maximum_version = version
+    return context
+
+
+class TlsClient(Client):
+    """A client over TLS. `first` leaves in the open, before the handshake."""
+
+    def __init__(
+        self,
+        port: int,
+        *,
+        name: str | None = "shop.example",
+        by: ssl.SSLContext | None = None,
+        session: ssl.SSLSession | None = None,
+        source: str = "127.0.0.1",
+        first: bytes = b"",
+    ) -> None:
+        super().__init__(port, source)
+        self.sock.sendall(first)
+        by = by or trusting_all()
+        self.tls = self.sock = by.wrap_socket(self.sock, server_hostname=name, session=session)
+
+    def shown(self) -> str:
+        """The subject of the server's certificate."""
+        found = self.tls.getpeercert(binary_form=True)
+        assert found is not None
+        return x509.load_der_x509_certificate(found).subject.rfc4514_string()
 
 
 def self_signed(folder: Path) -> Path:

@@ -9,13 +9,12 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import pytest
-from cryptography import x509
 
 from tests.conftest import LOGIN, Start, accounts
 from tests.support.gateway import Gateway
 from tests.support.processes import HANG, free_port
 from tests.support.raw import Client, Upstream, fields_by_name, request, set_cookies, status
-from tests.support.tls import named
+from tests.support.tls import TlsClient, named, trusting_all
 
 GET = request("GET /", "Connection: close")
 _FLOOD = 300
@@ -62,31 +61,6 @@ def _fresh(site: Site) -> None:
     site.shop.clear(accounts)
 
 
-def context(version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
-    """A client that takes any certificate, for the tests look at it."""
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    made.check_hostname = False
-    made.verify_mode = ssl.CERT_NONE
-    made.maximum_version = version
-    return made
-
-
-class TlsClient(Client):
-    """A client over TLS."""
-
-    def __init__(
-        self,
-        port: int,
-        *,
-        name: str = "shop.example",
-        by: ssl.SSLContext | None = None,
-        session: ssl.SSLSession | None = None,
-    ) -> None:
-        super().__init__(port)
-        by = by or context()
-        self.tls = self.sock = by.wrap_socket(self.sock, server_hostname=name, session=session)
-
-
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
@@ -99,16 +73,13 @@ class TlsClient(Client):
 )
 def test_the_certificate_of_a_name(site: Site, name: str, shown: str) -> None:
     with TlsClient(site.tls, name=name) as client:
-        found = client.tls.getpeercert(binary_form=True)
-        assert found is not None
-        subject = x509.load_der_x509_certificate(found).subject
-    assert subject.rfc4514_string() == f"CN={shown}"
+        assert client.shown() == f"CN={shown}"
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_sessions_resume_at_every_worker(site: Site, version: ssl.TLSVersion) -> None:
     """Connections are spread over two workers, and none does a whole handshake again."""
-    by = context(version)
+    by = trusting_all(version)
     with TlsClient(site.tls, by=by) as client:
         client.send(GET)
         assert client.answer()[0] == 200
