@@ -1,0 +1,109 @@
+"""Warnings about what routes do with requests and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gateway.config.document import Document, Where
+from gateway.config.model import Config
+from gateway.config.problems import Problem
+from gateway.config.route_sections import Cors
+from gateway.config.warnings.sessions import may_set_cookies
+from gateway.core.http.allowed_origins import is_pattern
+from gateway.core.logins.token_sending import InQuery
+
+_ANSWERS = ("respond", "redirect", "maintenance")
+
+_BEYOND_VERIFY = (
+    *_ANSWERS,
+    *("strip_prefix", "add_prefix", "rewrite", "request_headers", "response_headers"),
+)
+
+
+def route_warnings(config: Config, document: Document) -> Iterator[Problem]:
+    """Find unsafe actions of routes, and those beyond proxies that ask."""
+    yield from _starred_origins(config, document)
+    yield from _tokens_in_queries(config, document)
+    yield from _beyond_verify(config, document)
+    yield from _circles(config, document)
+    yield from _keys_in_queries(config, document)
+    yield from _compressed_secrets(config, document)
+
+
+def _circles(config: Config, document: Document) -> Iterator[Problem]:
+    if not config.via:
+        yield document.problem(
+            ("via",), "finds no circles: a request that comes back goes round until places run out"
+        )
+
+
+def _beyond_verify(config: Config, document: Document) -> Iterator[Problem]:
+    """What a proxy that asks does itself, as it sends requests on as they came."""
+    if config.verify is None:
+        return
+    for at, route in enumerate(config.routes):
+        for setting in _BEYOND_VERIFY:
+            if getattr(route, setting) is not None:
+                yield document.problem(
+                    ("routes", at, setting),
+                    "is for requests through the gateway: a proxy that asks (verify) "
+                    + ("gets 404 here" if setting in _ANSWERS else "sends them on as they came"),
+                )
+
+
+def _starred_origins(config: Config, document: Document) -> Iterator[Problem]:
+    """Patterns of origins whose pages act as the site's visitors."""
+    places: list[tuple[Where, Cors | None]] = [(("cors",), config.cors)]
+    places += [(("routes", at, "cors"), route.cors) for at, route in enumerate(config.routes)]
+    for where, section in places:
+        if section is None or not section.credentials:
+            continue
+        for at, origin in enumerate(section.origins):
+            if is_pattern(origin):
+                yield document.problem(
+                    (*where, "origins", at),
+                    "lets each page there act as the site's visitors, a forgotten or a test site, "
+                    "too; name the origins, or leave credentials out",
+                )
+
+
+def _tokens_in_queries(config: Config, document: Document) -> Iterator[Problem]:
+    for name, upstream in config.upstreams.items():
+        if isinstance(upstream.send_token, InQuery):
+            yield _in_query(("upstreams", name, "send_token"), config, document)
+    for at, route in enumerate(config.routes):
+        if isinstance(route.send_token, InQuery):
+            yield _in_query(("routes", at, "send_token"), config, document)
+
+
+def _keys_in_queries(config: Config, document: Document) -> Iterator[Problem]:
+    for at, route in enumerate(config.routes):
+        if route.key_in_query is not None:
+            yield document.problem(
+                ("routes", at, "key_in_query"),
+                "lets keys stand in URLs, which browsers keep and proxies in front may log; "
+                "a cookie is better where the client can send one",
+            )
+
+
+def _compressed_secrets(config: Config, document: Document) -> Iterator[Problem]:
+    """Routes that compress what a browser gets for its cookie."""
+    for at, route in enumerate(config.routes):
+        codings = config.compress if route.compress is None else route.compress
+        if codings and route.auth != "public" and may_set_cookies(config):
+            where: Where = ("compress",) if route.compress is None else ("routes", at, "compress")
+            yield document.problem(
+                where,
+                "compresses responses to requests with cookies: if one repeats text of the request "
+                "beside a secret, another site can guess that by the size (BREACH); compress "
+                "public routes",
+            )
+            if route.compress is None:
+                break
+
+
+def _in_query(where: Where, config: Config, document: Document) -> Problem:
+    message = "lets the backend's own logs hold tokens; let it read a field, if it can"
+    if config.verify is not None:
+        message += ". Requests that verify allows go without the token: no field sets a query"
+    return document.problem(where, message)
