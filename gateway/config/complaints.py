@@ -18,7 +18,7 @@ from gateway.config.document import Document, Position, Where
 from gateway.config.model import Config
 from gateway.config.problems import Problem
 
-_TEXT = "a text"
+TEXT = "a text"
 _SECTION = "a section of names and values"
 _LIST = "a list"
 _NUMBER = "a number"
@@ -27,8 +27,8 @@ _TRUTH = "true or false"
 
 # What a value must be, by pydantic's error type. Alternatives are joined by "or".
 _KINDS = {
-    "string_type": _TEXT,
-    "is_instance_of": _TEXT,
+    "string_type": TEXT,
+    "is_instance_of": TEXT,
     "int_type": _WHOLE,
     "int_parsing": _WHOLE,
     "int_from_float": _WHOLE,
@@ -101,7 +101,7 @@ def explain(errors: Iterable[Any], document: Document) -> list[Problem]:
         if noun not in may_be:
             may_be.append(noun)
     for where, may_be in kinds.items():
-        quote = _TEXT in may_be and isinstance(_value(where, document), bool | int | float)
+        quote = TEXT in may_be and isinstance(_value(where, document), bool | int | float)
         problem = document.problem(where, f"must be {', or '.join(may_be)}")
         problems[where] = replace(problem, hint="write it in quotes" if quote else "")
     return list(problems.values())

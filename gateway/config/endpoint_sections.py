@@ -7,20 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchema, model_validator
 
+from gateway.config.address_values import Networks
 from gateway.config.base import Model, Shorthand
+from gateway.config.path_values import ExactPath, ListPath
+from gateway.config.token_values import AskedSending, ClaimAddress
 from gateway.config.units import Duration, Size
-from gateway.config.values import (
-    _TEXT,
-    AskedSending,
-    ClaimAddress,
-    ExactPath,
-    ListPath,
-    Method,
-    Networks,
-    OneOrMany,
-    SiteOrigin,
-    unless_off,
-)
+from gateway.config.values import TEXT, Method, OneOrMany, SiteOrigin, unless_off
 
 
 class Logout(Model):
@@ -62,12 +54,12 @@ class SessionList(Shorthand):
     path: Annotated[
         ListPath | None,
         BeforeValidator(unless_off),
-        WithJsonSchema({"anyOf": [_TEXT, {"const": False}]}),
+        WithJsonSchema({"anyOf": [TEXT, {"const": False}]}),
     ] = "/sessions"
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: GetJsonSchemaHandler) -> Any:
-        return {"anyOf": [_TEXT, {"const": False}, handler(schema)]}
+        return {"anyOf": [TEXT, {"const": False}, handler(schema)]}
 
 
 class Whoami(Shorthand):

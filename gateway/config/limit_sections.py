@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from gateway.config.base import Model, Shorthand
-from gateway.config.values import _TEXT, OneOrMany
+from gateway.config.values import TEXT, OneOrMany
 from gateway.core.http.rates import ADDRESS, CLAIM, ROUTE, SESSION, SUBJECT, Rate, parse_rate
 from gateway.core.sessions import claim_names
 
@@ -43,7 +43,7 @@ class RateLimit(Shorthand):
         Rate,
         BeforeValidator(parse_rate),
         PlainSerializer(str),
-        WithJsonSchema({**_TEXT, "pattern": RATE_PATTERN}),
+        WithJsonSchema({**TEXT, "pattern": RATE_PATTERN}),
     ]
     burst: Annotated[int, Field(ge=1, le=10**9)] | None = None
     per: Per = ADDRESS

@@ -7,15 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
+from gateway.config.address_values import Group, ListenAddress, RedirectPort, SocketMode
 from gateway.config.base import Model, Shorthand
-from gateway.config.values import (
-    Group,
-    ListenAddress,
-    OneOrMany,
-    RedirectPort,
-    SecretText,
-    SocketMode,
-)
+from gateway.config.values import OneOrMany, SecretText
 from gateway.core.http.addresses import (
     Address,
     CertificateFiles,

@@ -18,19 +18,11 @@ from pydantic import (
 )
 
 from gateway.config.base import Model, Shorthand
+from gateway.config.path_values import ExactPath, ShapedPath
 from gateway.config.token_sections import Renew, Verify
+from gateway.config.token_values import PointerText, PrefixText
 from gateway.config.units import Duration, Size
-from gateway.config.values import (
-    Carrier,
-    ExactPath,
-    KeyForm,
-    Method,
-    OneOrMany,
-    PointerText,
-    PrefixText,
-    ShapedPath,
-    off,
-)
+from gateway.config.values import Carrier, KeyForm, Method, OneOrMany, off
 from gateway.core.http import path_shapes
 from gateway.core.logins.login_paths import BackendPath, LoginPath
 from gateway.core.logins.token_places import JsonPointer, TokenPlace, parse_pointer

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from gateway.config import content_codings
+from gateway.config.address_values import Networks
 from gateway.config.base import Model
 from gateway.config.content_codings import Codings, MediaTypes
 from gateway.config.cores import usable_cores
@@ -19,6 +20,7 @@ from gateway.config.limit_sections import LimitList, LimitName, RateLimit
 from gateway.config.listen_sections import Admin, Listens
 from gateway.config.login_sections import Guessing
 from gateway.config.logins import AnyLogin
+from gateway.config.path_values import ExactPath, ShapedPath
 from gateway.config.require_sections import RequireFrom
 from gateway.config.route_sections import Cors, RouteOptions
 from gateway.config.session_sections import IdentityField, Keys, SessionSettings
@@ -27,7 +29,7 @@ from gateway.config.token_sections import Jwt, Signing
 from gateway.config.traffic_sections import Limits, Timeouts
 from gateway.config.units import Size
 from gateway.config.upstream_sections import Upstream
-from gateway.config.values import ExactPath, FieldName, LogPlace, Networks, OneOrMany, ShapedPath
+from gateway.config.values import FieldName, LogPlace, OneOrMany
 from gateway.core.http.addresses import parse_address
 
 

@@ -7,8 +7,9 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field, GetJsonSchemaHandler, model_validator
 
 from gateway.config.base import Model
+from gateway.config.token_values import ClaimAddress
 from gateway.config.units import Duration
-from gateway.config.values import ClaimAddress, OneOrMany, RuleText
+from gateway.config.values import OneOrMany, RuleText
 
 _ClaimValues = Annotated[tuple[str | int | float | bool, ...], OneOrMany()]
 

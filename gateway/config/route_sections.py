@@ -15,27 +15,19 @@ from gateway.config.base import Model, Shorthand
 from gateway.config.content_codings import Codings, MediaTypes
 from gateway.config.field_sections import FieldChanges, SecurityHeadersText
 from gateway.config.limit_sections import Concurrency, LimitList
-from gateway.config.require_sections import Require, RequiredClaim
-from gateway.config.units import Duration, Size
-from gateway.config.values import (
-    CapturedPlace,
-    ClaimAddress,
-    ClaimName,
+from gateway.config.path_values import (
     ExactPath,
-    FieldName,
     HostPattern,
-    Method,
-    OneOrMany,
-    Origin,
-    ParameterName,
     RegexText,
     Rewriting,
     RewrittenPath,
     RoutePath,
-    TokenSendingText,
-    UpgradeToken,
     Wanted,
 )
+from gateway.config.require_sections import Require, RequiredClaim
+from gateway.config.token_values import CapturedPlace, ClaimAddress, ClaimName, TokenSendingText
+from gateway.config.units import Duration, Size
+from gateway.config.values import FieldName, Method, OneOrMany, Origin, ParameterName, UpgradeToken
 from gateway.core.http import cors, path_rewriting, templates
 
 

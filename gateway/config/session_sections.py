@@ -8,10 +8,10 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from gateway.config.base import Model, Shorthand
 from gateway.config.token_sections import Renew
+from gateway.config.token_values import ClaimAddress
 from gateway.config.units import Duration
 from gateway.config.values import (
     Carrier,
-    ClaimAddress,
     FieldName,
     JoinText,
     KeyForm,

@@ -7,21 +7,16 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from gateway.config.base import Model, Shorthand
-from gateway.config.units import Duration, Size
-from gateway.config.values import (
+from gateway.config.path_values import ExactPath, Target
+from gateway.config.token_values import (
     ClaimAddress,
-    ExactPath,
     KeySetUrl,
-    Method,
-    OneOrMany,
     PrefixText,
-    SecretText,
     SendingText,
-    SentField,
-    Target,
     TokenPlaceText,
-    unless_off,
 )
+from gateway.config.units import Duration, Size
+from gateway.config.values import Method, OneOrMany, SecretText, SentField, unless_off
 from gateway.core.logins.refresh_tokens import CSRF_FIELD
 from gateway.core.logins.token_places import parse_token_place
 from gateway.core.tokens.verifying_keys import Algorithm

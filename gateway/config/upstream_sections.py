@@ -6,18 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
+from gateway.config.address_values import DnsServer, HostName, TlsName, WeightedServer
 from gateway.config.answer_sections import MaintenanceText
 from gateway.config.base import Model, Shorthand
 from gateway.config.limit_sections import LimitList
+from gateway.config.token_values import TokenSendingText
 from gateway.config.units import WHOLE, Duration, Percent
-from gateway.config.values import (
-    DnsServer,
-    HostName,
-    OneOrMany,
-    TlsName,
-    TokenSendingText,
-    WeightedServer,
-)
+from gateway.config.values import OneOrMany
 from gateway.core.http.balancing import FIRST_EJECTION_SECONDS, MAX_EJECTION_SECONDS
 from gateway.core.logins.token_sending import AUTO
 

@@ -15,7 +15,8 @@ from gateway.config.token_sections import (
     UserinfoSection,
     Verify,
 )
-from gateway.config.values import ClaimPlaceText, LifetimeText, OneOrMany, TokenPlaceText
+from gateway.config.token_values import ClaimPlaceText, LifetimeText, TokenPlaceText
+from gateway.config.values import OneOrMany
 from gateway.core.logins.login_paths import BackendPath, LoginPath
 from gateway.core.logins.refresh_calls import MAX_BODY
 from gateway.core.logins.token_places import Auto, TokenPlace, parse_token_place

@@ -8,7 +8,7 @@ from pydantic import model_validator
 
 from gateway.config.base import Shorthand
 from gateway.config.login_sections import UpstreamLoginSection
-from gateway.config.values import ClaimAt, PointerText
+from gateway.config.token_values import ClaimAt, PointerText
 from gateway.core.logins.token_places import parse_pointer
 from gateway.core.tokens.minting import REGISTERED
 

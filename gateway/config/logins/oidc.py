@@ -10,20 +10,12 @@ from pydantic import Field, model_validator
 
 from gateway.config.document import Document, Where
 from gateway.config.login_sections import LoginSection
+from gateway.config.path_values import ExactPath, is_plain_path
 from gateway.config.problems import Problem
 from gateway.config.tls import client_context
+from gateway.config.token_values import ClaimAddress, Issuer, PublishedAlgorithm, Scope
 from gateway.config.units import Duration
-from gateway.config.values import (
-    ClaimAddress,
-    ExactPath,
-    Issuer,
-    OneOrMany,
-    PublishedAlgorithm,
-    Scope,
-    SecretText,
-    SiteOrigin,
-    is_plain_path,
-)
+from gateway.config.values import OneOrMany, SecretText, SiteOrigin
 from gateway.core.http.origins import authority
 from gateway.core.logins.authorization_code import PARAMETERS
 from gateway.core.logins.login_paths import LoginPath

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gateway.config.address_values import Networks
 from gateway.config.document import Document, Where
 from gateway.config.model import Config
 from gateway.config.problems import Problem
 from gateway.config.units import WHOLE
-from gateway.config.values import Networks
 from gateway.core.http.addresses import UnixAddress
 
 # By IP version: the largest private networks are 10.0.0.0/8 and fc00::/7 (RFC 1918, RFC 4193).

@@ -1,0 +1,112 @@
+"""Types of paths and hosts in config.yaml."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator
+
+from gateway.core.http import hosts, path_patterns, path_regex, path_shapes, templates
+
+_PATH = re.compile(r"/[A-Za-z0-9_.~!$&'()+,=:@/-]*(?<!/)\*?|/[A-Za-z0-9_.~!$&'()+,=:@/-]*/\*?|/\*?")
+
+_QUERY = re.compile(r"[A-Za-z0-9_.~!$&'()*+,;=:@/?%-]+")  # RFC 3986 §3.4
+
+_REWRITTEN_PATH = re.compile(r"/(?:[A-Za-z0-9._~!&'()*+,=:@/-]|\$[0-9])*")
+
+
+def is_plain_path(value: Any) -> bool:
+    """Whether a text is a valid path in config.yaml."""
+    return isinstance(value, str) and _PATH.fullmatch(value) is not None
+
+
+def _path(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError("is not a path: it begins with a slash")
+    if "*" in value and (not value.endswith("/*") or value.count("*") > 1):
+        raise ValueError("is not a path: a star stands only at the end, as in /api/*")
+    climbs = any(segment in (".", "..") for segment in value.split("/"))
+    if not _PATH.fullmatch(value) or "//" in value or climbs:
+        raise ValueError("is not a plain path: write it decoded, without //, dots or a query")
+    return value
+
+
+def _route_path(value: str) -> str:
+    path_patterns.parse(value)
+    return value
+
+
+def _path_regex(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError("is not an expression for paths: it begins with a slash")
+    path_regex.compiled(value)
+    return value
+
+
+def _wanted(value: Any) -> Any:
+    """A value of a field or a parameter; YAML reads some as numbers."""
+    return str(value) if isinstance(value, int | float) and type(value) is not bool else value
+
+
+def _exact_path(value: str) -> str:
+    if value.endswith("*"):
+        raise ValueError("is one path: it cannot end in a star")
+    return _path(value)
+
+
+def _shaped_path(value: str) -> str:
+    names = path_shapes.names(value)
+    _exact_path(path_shapes.filled(value, dict.fromkeys(names, "x")))
+    return value
+
+
+def _target(value: str) -> str:
+    path, mark, query = value.partition("?")
+    _exact_path(path)
+    if mark and not _QUERY.fullmatch(query):
+        raise ValueError("has a query that is none: escape what is not plain ASCII, as in %20")
+    return value
+
+
+def _rewriting(value: str) -> str:
+    """A path with values of the request."""
+    template = templates.parse(value)
+    if "{" in "".join(template.literals):
+        raise ValueError("names segments as ${path.id}")
+    _exact_path(template.filled(lambda _: "x"))
+    return value
+
+
+def _rewritten_path(value: str) -> str:
+    """A path with the groups of a regular expression."""
+    if not _REWRITTEN_PATH.fullmatch(value):
+        raise ValueError("is no path with groups: write it as in /new/$1, without a query")
+    return value
+
+
+def _path_of_a_list(value: str) -> str:
+    if value.endswith("/"):
+        raise ValueError("cannot end in a slash: other paths begin with it")
+    return value
+
+
+HostPattern = Annotated[str, AfterValidator(hosts.parse)]
+
+Wanted = Annotated[bool | str, BeforeValidator(_wanted)]
+
+RegexText = Annotated[str, AfterValidator(_path_regex)]
+
+RoutePath = Annotated[str, AfterValidator(_route_path)]
+
+ExactPath = Annotated[str, AfterValidator(_exact_path)]
+
+ShapedPath = Annotated[str, AfterValidator(_shaped_path)]  # may have segments to fill in
+
+Rewriting = Annotated[str, AfterValidator(_rewriting)]  # a path with `${path.id}` in it
+
+RewrittenPath = Annotated[str, AfterValidator(_rewritten_path)]
+
+Target = Annotated[str, AfterValidator(_target)]  # a path, and a query if there is one
+
+ListPath = Annotated[ExactPath, AfterValidator(_path_of_a_list)]
