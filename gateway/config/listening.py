@@ -11,7 +11,7 @@ from gateway.config.document import Document, Where
 from gateway.config.files import read_file
 from gateway.config.model import Config
 from gateway.config.problems import Problem
-from gateway.core.http.addresses import PLAIN, CertificateFiles
+from gateway.core.http.addresses import PLAIN, CertificateFiles, SystemdAddress, overlap
 
 
 def with_certificates(
@@ -38,7 +38,38 @@ def with_certificates(
     return config, list(_unusable(config, document))
 
 
-def check_entrances(config: Config, document: Document) -> Iterator[Problem]:
+def check_listeners(config: Config, document: Document) -> Iterator[Problem]:
+    """Find addresses that stand twice, and settings that need others."""
+    yield from _addresses(config, document)
+    yield from _entrances(config, document)
+
+
+def _addresses(config: Config, document: Document) -> Iterator[Problem]:
+    """Addresses that stand twice in `listen`, or in both listeners.
+
+    The kernel would hand the admin listener some of the public connections. `systemd` is all of
+    its sockets, those with a name among them.
+    """
+    for where, addresses in (
+        (("listen",), config.listen),
+        (("admin", "listen"), config.admin.listen),
+    ):
+        for at, address in enumerate(addresses):
+            if str(address) in map(str, addresses[:at]):
+                yield document.problem((*where, at), f"{address} stands twice")
+            elif isinstance(address, SystemdAddress) and any(
+                overlap(address, other) for other in addresses[:at]
+            ):
+                yield document.problem(
+                    (*where, at), "systemd is all of its sockets: give each a name, or none"
+                )
+    for admin in config.admin.listen:
+        for public in config.listen:
+            if overlap(admin, public):
+                yield document.problem(("admin", "listen"), f"{admin} is in listen too: {public}")
+
+
+def _entrances(config: Config, document: Document) -> Iterator[Problem]:
     """Settings of listeners that need others, or that only `listen` takes."""
     for at, address in enumerate(config.listen):
         if address.entrance.proxy_protocol and not config.trusted_proxies:
