@@ -13,6 +13,7 @@ from gateway.cli.arguments import EXIT_FAILED, EXIT_USAGE, add_config, fail
 from gateway.core.http import path_patterns, paths
 from gateway.rules import Request
 from gateway.rules.loading import BadRule, Function, RuleLoader, RuleSource, line_in, parse_source
+from gateway.rules.time_limit import TimeLimit
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -216,8 +217,10 @@ def _try_rule(source: RuleSource, function: Function, examples: Iterable[Example
 def _answer(function: Function, source: RuleSource, request: Request) -> tuple[bool | None, str]:
     """What a rule says of a request; None if it fails. Then the same in a word."""
     try:
-        said: object = function(request)
-    except Exception as error:
+        said: object = TimeLimit().run(lambda: function(request))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit would say how this command has ended
         place = line_in(source.file, error.__traceback__)
         return None, f"raises {type(error).__name__} in line {place} ({error}) on"
     if not isinstance(said, bool):

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 # What is found in a text that is known to be JSON: strings, brackets, and commas, each with the
@@ -196,10 +197,14 @@ def values_at(document: Any, path: Sequence[str]) -> list[Any]:
     return found
 
 
+# A parsed object, which may be read only.
+_OBJECTS = (dict, MappingProxyType)
+
+
 def found_at(value: Any, path: Sequence[str]) -> Any:
     """The value at a path in a parsed JSON text; None if there is none."""
     for part in path:
-        if isinstance(value, dict):
+        if isinstance(value, _OBJECTS):
             value = value.get(part)
         elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
             value = value[int(part)]

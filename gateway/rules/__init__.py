@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from gateway.core.sessions import claim_names, required_claims
@@ -20,7 +21,7 @@ from gateway.core.sessions import claim_names, required_claims
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request of a session, as a rule sees it.
+    """A request of a session, as a rule sees it. What it holds is its own.
 
     method: as it came
     path: decoded as far as it has one reading only, without the query
@@ -37,6 +38,12 @@ class Request:
     subject: str | None = None
     claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
+    def __post_init__(self) -> None:
+        # Other requests have the same session: a list that a rule changes is none of theirs.
+        object.__setattr__(self, "params", MappingProxyType(dict(self.params)))
+        claims = {name: _copy(value) for name, value in self.claims.items()}
+        object.__setattr__(self, "claims", MappingProxyType(claims))
+
     def claim(self, name: str, default: Any = None) -> Any:
         """The claim of this name or place, such as `realm_access.roles`."""
         found = claim_names.find(self.claims, name)
@@ -49,3 +56,10 @@ class Request:
         """
         wanted = required_claims.clauses(name, [value])
         return required_claims.is_met(name, self.claim(name), wanted)
+
+
+def _copy(value: Any) -> Any:
+    """A JSON value with lists and objects of its own."""
+    if isinstance(value, dict):
+        return {name: _copy(item) for name, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value

@@ -1,12 +1,14 @@
-"""Runs rules, and measures them."""
+"""Runs rules, measures them, and ends those that take too long."""
 
 from __future__ import annotations
 
 import logging
+from functools import cached_property, partial
 from time import perf_counter
 
 from gateway.rules import Request
 from gateway.rules.loading import Function, RuleLoader, RuleSource, line_in
+from gateway.rules.time_limit import TimeLimit
 
 _log = logging.getLogger("gateway.rules")
 
@@ -15,7 +17,7 @@ SLOW_SECONDS = 0.001
 
 
 class RuleFailed(Exception):
-    """A rule has raised, or has returned something else than True or False."""
+    """A rule has raised, has taken too long, or has returned something else than True or False."""
 
 
 class Rule:
@@ -26,31 +28,22 @@ class Rule:
     errors: how often it has failed
     slow: how often it took longer than `SLOW_SECONDS`
     seconds: how long it took in all
-    longest: how long it took at most (seconds)
     """
 
-    __slots__ = (
-        "_function",
-        "calls",
-        "errors",
-        "longest",
-        "refusals",
-        "seconds",
-        "slow",
-        "source",
-    )
+    __slots__ = ("_function", "_limit", "calls", "errors", "refusals", "seconds", "slow", "source")
 
-    def __init__(self, source: RuleSource, function: Function) -> None:
+    def __init__(self, source: RuleSource, function: Function, limit: TimeLimit) -> None:
         self.source = source
         self._function = function
+        self._limit = limit
         self.calls = self.refusals = self.errors = self.slow = 0
-        self.seconds = self.longest = 0.0
+        self.seconds = 0.0
 
     def allows(self, request: Request) -> bool:
         """What the rule says of a request. Raises `RuleFailed`."""
         began = perf_counter()
         try:
-            answer = self._function(request)
+            answer: object = self._limit.run(partial(self._function, request))
         except BaseException as error:
             self._measure(perf_counter() - began)
             place = line_in(self.source.file, error.__traceback__)
@@ -66,7 +59,6 @@ class Rule:
     def _measure(self, seconds: float) -> None:
         self.calls += 1
         self.seconds += seconds
-        self.longest = max(self.longest, seconds)
         if seconds > SLOW_SECONDS:
             self.slow += 1
             _log.warning(
@@ -92,8 +84,13 @@ class RuleSet:
     def rule(self, source: RuleSource) -> Rule:
         """The rule of a source. Raises `BadRule`."""
         if source not in self._rules:
-            self._rules[source] = Rule(source, self._loader.function(source))
+            self._rules[source] = Rule(source, self._loader.function(source), self._limit)
         return self._rules[source]
+
+    @cached_property
+    def _limit(self) -> TimeLimit:
+        """It takes a signal of the process, which configurations without rules leave alone."""
+        return TimeLimit()
 
     def all(self) -> list[Rule]:
         """The rules so far, with their counts."""

@@ -64,6 +64,14 @@ def test_one_request(folder: Path) -> None:
     assert "WRONG raises KeyError in line 3 ('id') on GET /items/7" in done.stdout
 
 
+def test_a_rule_does_not_end_the_command(folder: Path) -> None:
+    """Else it would choose the exit code."""
+    (folder / "rules.py").write_text("def may_edit(request):\n    raise SystemExit(0)\n")
+    done = tried(folder)
+    assert done.returncode == 1
+    assert "WRONG raises SystemExit in line 2" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [

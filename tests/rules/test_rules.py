@@ -1,6 +1,7 @@
 """Rules in Python: what they see, how they are loaded, run and measured."""
 
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from gateway.rules import Request
 from gateway.rules.loading import BadRule, RuleLoader, RuleSource, parse_source
 from gateway.rules.rule import SLOW_SECONDS, Rule, RuleFailed, RuleSet
+from gateway.rules.time_limit import TimeLimit
 
 REQUEST = Request("GET", "/items/7", params={"id": "7"}, subject="alice")
 
@@ -44,7 +46,7 @@ def test_yes_no_and_the_counts() -> None:
     assert asked.allows(REQUEST)
     assert not asked.allows(Request("GET", "/items/8", params={"id": "8"}))
     assert (asked.calls, asked.refusals, asked.errors) == (2, 1, 0)
-    assert 0 < asked.longest <= asked.seconds
+    assert asked.seconds > 0
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,8 @@ def test_yes_no_and_the_counts() -> None:
         "return 1",
         'return "yes"',
         "return []",
+        'request.claims["sub"] = "root"',
+        'request.params["id"] = "8"',
     ],
 )
 def test_a_rule_that_fails_lets_nothing_pass(body: str) -> None:
@@ -82,6 +86,35 @@ def test_a_slow_rule_is_told(caplog: pytest.LogCaptureFixture) -> None:
     assert asked.allows(REQUEST)
     assert asked.slow == 1
     assert "all other requests of the worker waited for it" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "while True: pass",
+        "import time; time.sleep(60)",
+        "import re; re.fullmatch('(a+)+', 'a' * 64 + 'b')",
+    ],
+)
+def test_a_rule_that_never_ends_is_ended(body: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It fails then; and the next rule has all its time."""
+    limit = TimeLimit(seconds=0.05)
+    code = f"def rule(request):\n    {body}\n"
+    asked = Rule(source(code), RuleLoader().function(source(code)), limit)
+    with pytest.raises(RuleFailed):
+        asked.allows(REQUEST)
+    assert (asked.calls, asked.errors, asked.slow) == (1, 1, 1)
+    assert "raised TookTooLong in line 2" in caplog.text
+    limit.run(lambda: time.sleep(0.02))
+    time.sleep(0.1)  # the timer has been stopped
+
+
+def test_what_a_rule_changes_is_its_own() -> None:
+    """The claims stand in a session that other requests have as well."""
+    claims = {"roles": ["user"], "realm_access": {"roles": ["user"]}}
+    body = 'request.claims["roles"].append("admin"); request.claim("realm_access").clear()'
+    assert rule(f"{body}; return True").allows(Request("GET", "/", claims=claims))
+    assert claims == {"roles": ["user"], "realm_access": {"roles": ["user"]}}
 
 
 def test_a_file_is_run_once() -> None:

@@ -5,9 +5,17 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import SIGNING_SECRET, Start, token_of
+from tests.conftest import (
+    LOGIN,
+    SIGNING_SECRET,
+    Start,
+    accounts,
+    json_answer,
+    log_in,
+    token_of,
+)
 from tests.support.gateway import Gateway, reload
-from tests.support.raw import Upstream, ask, status
+from tests.support.raw import Upstream, always, ask, fields_by_name, status
 from tests.support.redis_server import eventually
 
 CODE = """
@@ -31,11 +39,27 @@ def returns(request: Request) -> bool:
 def locks(request: Request) -> bool:
     request.claims["sub"] = "root"
     return True
+
+def never_ends(request: Request) -> bool:
+    while True:
+        pass
+
+def promotes(request: Request) -> bool:
+    request.claims["realm_access"]["roles"].append("admin")
+    return True
+
+def is_admin(request: Request) -> bool:
+    return request.has("realm_access.roles", "admin")
 """
 
 
 @pytest.fixture(scope="module")
-def gate(start: Start, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Gateway:
+def gate(
+    start: Start,
+    upstream: Upstream,
+    login_upstream: Upstream,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Gateway:
     file = tmp_path_factory.mktemp("rules") / "rules.py"
     file.write_text(CODE)
 
@@ -46,7 +70,8 @@ def gate(start: Start, upstream: Upstream, tmp_path_factory: pytest.TempPathFact
         }
 
     running = start(
-        upstreams={"shop": upstream.url},
+        upstreams={"shop": upstream.url, "accounts": login_upstream.url},
+        login=LOGIN,
         jwt={"secret": SIGNING_SECRET, "subject_prefix": "services:"},
         verify={},
         routes=[
@@ -56,6 +81,10 @@ def gate(start: Start, upstream: Upstream, tmp_path_factory: pytest.TempPathFact
             rule("/raises", "raises"),
             rule("/returns", "returns"),
             rule("/locks", "locks"),
+            rule("/never/ends", "never_ends"),
+            rule("/promotes", "promotes"),
+            rule("/admin", "is_admin"),
+            rule("/maybe", "is_admin", auth="optional"),
             {"path": "/*", "upstream": "shop", "auth": "public"},
         ],
     )
@@ -64,9 +93,13 @@ def gate(start: Start, upstream: Upstream, tmp_path_factory: pytest.TempPathFact
 
 
 def request(line: str, *, host: str = "a", **claims: Any) -> bytes:
+    return with_key(line, token_of("robot", **claims), host=host)
+
+
+def with_key(line: str, key: str, *, host: str = "a") -> bytes:
     return (
         f"{line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
-        f"Authorization: Bearer {token_of('robot', **claims)}\r\n\r\n"
+        f"Authorization: Bearer {key}\r\n\r\n"
     ).encode()
 
 
@@ -95,7 +128,7 @@ def test_what_a_rule_sees(gate: Gateway, shop: Upstream) -> None:
     assert status(ask(gate.port, asked)) == 200
 
 
-@pytest.mark.parametrize("path", ["/raises", "/returns", "/locks"])
+@pytest.mark.parametrize("path", ["/raises", "/returns", "/locks", "/never/ends"])
 def test_a_rule_that_fails_is_500(gate: Gateway, shop: Upstream, path: str) -> None:
     """Nothing goes upstream; other requests of the worker go on, and no claim is logged."""
     for ask_about in (request, question):
@@ -105,8 +138,29 @@ def test_a_rule_that_fails_is_500(gate: Gateway, shop: Upstream, path: str) -> N
     assert status(ask(gate.port, request("GET /public"))) == 200
     assert b"GET " + path.encode() not in shop.got
     log = gate.log.read_text()
-    assert f"the rule rules.py:{path[1:]} r" in log
+    assert f"the rule rules.py:{path[1:].replace('/', '_')} r" in log
     assert "do not log this" not in log
+
+
+def test_a_rule_changes_no_session(gate: Gateway, login_upstream: Upstream, shop: Upstream) -> None:
+    """The claims that it sees are the request's own; the session has more requests."""
+    token = token_of("mallory", realm_access={"roles": ["user"]})
+    login_upstream.clear(always(json_answer("200 OK", {"token": token})))
+    key = log_in(gate.port)
+    login_upstream.clear(accounts)
+    assert status(ask(gate.port, with_key("GET /promotes", key))) == 200
+    assert status(ask(gate.port, with_key("GET /admin", key))) == 403
+    admin = request("GET /admin", realm_access={"roles": ["admin"]})
+    assert status(ask(gate.port, admin)) == 200
+
+
+def test_without_a_session_there_is_nothing_to_ask(gate: Gateway, shop: Upstream) -> None:
+    """A route whose key is optional needs one where it requires something: a login helps."""
+    answer = ask(gate.port, b"GET /maybe HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert status(answer) == 401
+    assert fields_by_name(answer)["WWW-Authenticate"] == 'Bearer realm="latchkey"'
+    admin = {"roles": ["admin"]}
+    assert status(ask(gate.port, request("GET /maybe", realm_access=admin))) == 200
 
 
 def test_rules_are_asked_in_order(gate: Gateway, shop: Upstream) -> None:

@@ -22,25 +22,19 @@ def authorise(head: RequestHead, route: Route, entry: ResolvedSession | None, pe
     what the route requires.
     """
     access = route.access
-    if entry is None and access.auth is Auth.REQUIRED:
+    if entry is None and (access.auth is Auth.REQUIRED or access.requires is not None):
         raise Refused(refusals.NO_KEY)
     by_cookie = entry is not None and head.cookie is not None
     if by_cookie and not browsers.may_act(head, route, peer):
         raise Refused(refusals.CROSS_SITE, event=_event(entry, refusals.CROSS_SITE))
-    if access.requires is not None:
+    if entry is not None and access.requires is not None:
         _check(access.requires, head, route, entry, peer)
 
 
 def _check(
-    requires: Requirements,
-    head: RequestHead,
-    route: Route,
-    entry: ResolvedSession | None,
-    peer: Peer,
+    requires: Requirements, head: RequestHead, route: Route, entry: ResolvedSession, peer: Peer
 ) -> None:
-    """Raises `Refused` for a session that does not meet them, and for none."""
-    if entry is None:
-        raise Refused(refusals.FORBIDDEN)
+    """Raises `Refused` for a session that does not meet them."""
     try:
         requires.check(entry.session)
         if requires.rules:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from gateway.core.http import paths, refusals
@@ -46,8 +45,8 @@ def _request(head: RequestHead, route: Route, session: Session, peer: Peer) -> R
         method=head.method.decode("ascii"),
         path=paths.strict(head.path).decode("ascii"),
         host=_PORT.sub("", browsers.asked_host(head, peer)).lower(),
-        params=MappingProxyType(route.path_values(head)),
+        params=route.path_values(head),
         subject=subject,
         # With the realm, as in a route's `claims`: two realms may give one name to two people.
-        claims=MappingProxyType({**session.claims, "sub": subject}),
+        claims={**session.claims, "sub": subject},
     )
