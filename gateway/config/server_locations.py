@@ -24,6 +24,9 @@ from gateway.core.http.addresses import ServerUrl
 # For all names together: a name server that does not answer must not delay the start.
 _RESOLVING_SECONDS = 2.0
 
+# So many names are resolved at the same time.
+_MAX_THREADS = 32
+
 # This machine: a server that listens on 0.0.0.0 has all its addresses.
 _HERE = "here"
 
@@ -90,18 +93,26 @@ def _name(url: ServerUrl) -> str:
 def _resolved(names: Iterable[str]) -> Mapping[str, frozenset[str]]:
     """The addresses of the names that resolve in time."""
     found: dict[str, frozenset[str]] = {}
+    left: list[str] = []
 
-    def resolve(name: str) -> None:
-        with contextlib.suppress(OSError, UnicodeError):
-            infos = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-            found[name] = frozenset(_host(str(address[0])) for *_, address in infos)
+    def resolve() -> None:
+        while True:
+            try:
+                name = left.pop()
+            except IndexError:
+                return
+            with contextlib.suppress(OSError, UnicodeError):
+                infos = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+                found[name] = frozenset(_host(str(address[0])) for *_, address in infos)
 
-    resolvers = []
     for name in set(names):
         if name == "localhost" or name.endswith(".localhost"):
             found[name] = frozenset({_HERE})  # RFC 6761 §6.3
         else:
-            resolvers.append(threading.Thread(target=resolve, args=(name,), daemon=True))
+            left.append(name)
+    # Daemons, unlike an executor's: a name that hangs does not hold up the end of the process.
+    count = min(len(left), _MAX_THREADS)
+    resolvers = [threading.Thread(target=resolve, daemon=True) for _ in range(count)]
     for resolver in resolvers:
         resolver.start()
     until = time.monotonic() + _RESOLVING_SECONDS

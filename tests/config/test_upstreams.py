@@ -64,6 +64,26 @@ def test_names_are_told_from_addresses(host: str, expected: bool) -> None:
     assert parse_server(f"http://{host}:80").has_name is expected
 
 
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://10.0.0.999", "no IPv4 address: 10.0.0.999"),
+        ("http://10.0.0.1.5", "no IPv4 address: 10.0.0.1.5"),
+        ("http://256.1", "no IPv4 address: 256.1"),
+        ("http://api.1", "no IPv4 address: api.1"),
+        ("http://[1::2::3]", "no IPv6 address: 1::2::3"),
+        (f"http://{'a' * 64}.test", "has a host that is no name"),
+        (f"http://{'a.' * 127}b", "has a host that is no name"),
+        ("http://api..test", "has a host that is no name"),
+        ("http://.api.test", "has a host that is no name"),
+        ("http://api.test:0", "is not a server"),
+    ],
+)
+def test_a_server_has_a_host_that_can_be_reached(tmp_path: Path, url: str, expected: str) -> None:
+    """What no system connects to is an error before any request fails."""
+    assert expected in complaint(tmp_path, {"servers": url})
+
+
 def test_the_files_of_tls_are_checked(tmp_path: Path) -> None:
     """Their paths are relative to the configuration."""
     files = certificates(tmp_path / "files")

@@ -17,9 +17,10 @@ def ask(breaker: CircuitBreaker, now: float, outcomes: str) -> str:
         if not breaker.allows(now):
             found += "."
             continue
+        request = object()
         if outcome == "-":
-            breaker.failed()
-        breaker.ended(now)
+            breaker.failed(request)
+        breaker.ended(request, now)
         found += outcome
     return found
 
@@ -55,7 +56,7 @@ def test_a_trial_whose_client_goes(breaker: CircuitBreaker) -> None:
     """It tells nothing: the breaker stays open, and the next one tries after the same time."""
     ask(breaker, 100.0, "----")
     assert breaker.allows(105.0)
-    assert not breaker.ended(106.0, is_answered=False)
+    assert not breaker.ended(object(), 106.0, is_answered=False)
     assert not breaker.allows(109.9)
     assert breaker.allows(110.0)
 
@@ -64,5 +65,14 @@ def test_clients_that_go_hide_no_failure(breaker: CircuitBreaker) -> None:
     """Requests without an answer are none of the last ones."""
     for _ in range(2):
         ask(breaker, 100.0, "-")
-        breaker.ended(100.0, is_answered=False)
+        breaker.ended(object(), 100.0, is_answered=False)
     assert ask(breaker, 100.0, "--+") == "--."
+
+
+def test_several_failures_of_one_request_count_once(breaker: CircuitBreaker) -> None:
+    """A 503 whose body breaks off; other requests that end meanwhile have their own outcome."""
+    breaker.failed("first")
+    breaker.failed("first")
+    for request in ("second", "first", "third", "fourth"):
+        assert not breaker.ended(request, 100.0)
+    assert breaker.allows(100.0)

@@ -497,6 +497,45 @@ async def test_a_failed_dial_gives_its_place_to_the_next() -> None:
         assert (built.queued, server.load.busy) == (0, 0)
 
 
+async def test_a_fault_of_our_own_leaves_no_request_waiting(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Dialling fails in an unforeseen way: the request is refused, its place is free."""
+
+    async def connect(_factory: object) -> None:
+        raise ValueError
+
+    async with pool(free_port(), places=1, policy=Policy(try_for=0.0)) as built:
+        [server] = built.servers
+        server.connect = connect
+        first, waiting = acquired(built), acquired(built)
+        assert await first.refusal() is refusals.UPSTREAM_REFUSED
+        assert await waiting.refusal() is refusals.UPSTREAM_REFUSED
+        assert server.load.busy == 0
+    assert "cannot be opened" in caplog.text
+
+
+async def test_sticky_requests_avoid_what_they_have_tried(port: int) -> None:
+    """The order of a key's servers is kept, and changes with the servers."""
+    async with pool(port, port, port, places=9, policy=Policy(sticky=Sticky())) as shop:
+        for _ in range(2):
+            firsts = [acquired(shop) for _ in range(2)]
+            home = firsts[0].server
+            assert home is not None
+            assert home is firsts[1].server
+            away = acquired(shop, tried=frozenset({home}))
+            assert away.server not in (None, home)
+            last = acquired(shop, tried=frozenset(shop.servers) - {home, away.server})
+            assert last.server is home
+            for request in (*firsts, away, last):
+                shop.release(await request.connection(), request, reusable=True)
+            shop.change_servers([server for server in shop.servers if server is not home])
+            moved = acquired(shop)
+            assert moved.server is away.server
+            shop.release(await moved.connection(), moved, reusable=True)
+            shop.change_servers([home, *shop.servers])
+
+
 async def test_a_client_that_goes_closes_no_breaker(port: int) -> None:
     """Only an answer does: of an upstream that hangs, clients go."""
     breaker = CircuitBreaker(percent=50, of=1, open_for=HANG)
@@ -505,8 +544,8 @@ async def test_a_client_that_goes_closes_no_breaker(port: int) -> None:
         built.change_servers(built.servers)
         requests = [acquired(built, is_answered=is_answered) for is_answered in (False, True)]
         connections = [await request.connection() for request in requests]
-        breaker.failed()
-        breaker.ended(0.0)
+        breaker.failed("before")
+        breaker.ended("before", 0.0)
         assert breaker.open_until
         for request, connection in zip(requests, connections, strict=True):
             built.release(connection, request, reusable=False)

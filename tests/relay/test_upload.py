@@ -47,7 +47,7 @@ class Server:
 
     calls: list[Any] = field(default_factory=list)
 
-    def failed(self, why: str, refusal: Refusal) -> None:
+    def failed(self, request: object, why: str, refusal: Refusal) -> None:
         self.calls.append("failed")
 
     def was_stale(self, *, is_lost: bool) -> None:

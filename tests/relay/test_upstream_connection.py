@@ -40,7 +40,7 @@ class Owner:
     def answered(self, status: int) -> None:
         self.told.append("answered")
 
-    def erred(self, status: int) -> None:
+    def erred(self, connection: UpstreamConnection, status: int) -> None:
         self.told.append("erred")
 
 

@@ -18,6 +18,7 @@ _URL = re.compile(
 )
 _DNS_SERVER = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[0-9.]+)(?::(?P<port>[0-9]{1,5}))?")
 # What the URL standard calls a host that ends in a number: it is an address, or an error.
+_NUMBER = re.compile(r"0[xX](?P<hex>[0-9A-Fa-f]*)|0(?P<octal>[0-7]*)|(?P<decimal>[1-9][0-9]*)")
 _ENDS_IN_NUMBER = re.compile(r"(?:.*\.)?(?:0[xX][0-9A-Fa-f]*|[0-9]+)\.?")
 _SYSTEMD = "systemd"
 _SYSTEMD_NAME = re.compile(r"[!-9;-~]{1,255}")  # FileDescriptorName= (systemd.socket(5))
@@ -25,6 +26,10 @@ _MAX_PORT = 65535
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _EVERY_INTERFACE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 (to be compared with)
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+# Of a name that DNS can hold, and of a part of it (RFC 1035 §2.3.4). Its dots are one byte each.
+_MAX_NAME_BYTES = 253
+_MAX_LABEL_BYTES = 63
 
 # sun_path holds 108 bytes with its NUL (unix(7)).
 MAX_UNIX_PATH_BYTES = 107
@@ -216,13 +221,52 @@ def parse_server(text: str) -> ServerUrl:
     if text.startswith("unix:"):
         return ServerUrl("unix", path=_unix_path(text[5:].removeprefix("//")))
     found = _URL.fullmatch(text)
-    if found is None or int(found["port"] or 1) > _MAX_PORT:
+    if found is None or not 1 <= int(found["port"] or 1) <= _MAX_PORT:
         raise BadAddress("is not a server: write http://host:port, https://host or unix:/path")
+    _check_host(found["host"])
     if {".", ".."} & {*found["base"].split("/")}:
         raise BadAddress("has a path with dots: write where they lead")
     scheme: Literal["http", "https"] = "https" if found["scheme"] == "https" else "http"
     port = int(found["port"] or _DEFAULT_PORTS[scheme])
     return ServerUrl(scheme, found["host"].strip("[]"), port, base=found["base"])
+
+
+def _check_host(host: str) -> None:
+    """Refuse what no system connects to. Raises `BadAddress`."""
+    if host.startswith("["):
+        _check_ipv6(host.strip("[]"))
+    elif _is_numeric(host):
+        if not _is_ipv4(host):
+            raise BadAddress(f"has a host that is no IPv4 address: {host}")
+    elif len(host) > _MAX_NAME_BYTES or not all(
+        1 <= len(label) <= _MAX_LABEL_BYTES for label in host.removesuffix(".").split(".")
+    ):
+        raise BadAddress(
+            "has a host that is no name: between its dots stand 1 to 63 letters, 253 in all"
+        )
+
+
+def _check_ipv6(host: str) -> None:
+    try:
+        ip_address(host)
+    except ValueError:
+        raise BadAddress(f"has a host that is no IPv6 address: {host}") from None
+
+
+def _is_ipv4(host: str) -> bool:
+    """Whether it is an address in a spelling that inet_aton(3) takes."""
+    parts = [_NUMBER.fullmatch(part) for part in host.removesuffix(".").split(".")]
+    if len(parts) > 4:
+        return False
+    limits = [2**8] * (len(parts) - 1) + [2 ** (8 * (5 - len(parts)))]
+    return all(
+        part is not None and _value(part) < limit for part, limit in zip(parts, limits, strict=True)
+    )
+
+
+def _value(number: re.Match[str]) -> int:
+    kind = number.lastgroup or "decimal"
+    return int(number[kind] or "0", {"hex": 16, "octal": 8, "decimal": 10}[kind])
 
 
 def share_a_server(one: Sequence[ServerUrl], other: Sequence[ServerUrl]) -> bool:

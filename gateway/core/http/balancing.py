@@ -202,11 +202,12 @@ def preferred(key: bytes, labels: Iterable[tuple[bytes, int]]) -> list[int]:
     key: secret or not: no server can be told from it, nor it from a server
     labels: each server's name and weight
     """
-    scores = [weight / -math.log(_point(key, label)) for label, weight in labels]
+    digest = hashlib.blake2b(key).digest()
+    scores = [weight / -math.log(_point(digest, label)) for label, weight in labels]
     return sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
 
 
-def _point(key: bytes, label: bytes) -> float:
-    """A number between 0 and 1 for a key at a server, both exclusive."""
-    digest = hashlib.blake2b(label, digest_size=6, key=hashlib.blake2b(key).digest()).digest()
-    return (int.from_bytes(digest) + 0.5) / 2**48
+def _point(digest: bytes, label: bytes) -> float:
+    """A number between 0 and 1 for a key, by its digest, at a server; both exclusive."""
+    point = hashlib.blake2b(label, digest_size=6, key=digest).digest()
+    return (int.from_bytes(point) + 0.5) / 2**48

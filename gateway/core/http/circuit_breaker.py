@@ -26,7 +26,7 @@ class CircuitBreaker:
     refused: int = 0
     open_until: float = 0.0  # seconds on the caller's clock; 0: it is closed
     _failed: deque[bool] = field(default_factory=deque)  # of the last requests
-    _failures: int = 0  # that belong to requests which have not ended
+    _failing: set[object] = field(default_factory=set)  # requests that have not ended
 
     def allows(self, now: float) -> bool:
         """Whether a request may go on. One that may while it is half open is a trial."""
@@ -38,19 +38,20 @@ class CircuitBreaker:
         self.open_until = now + self.open_for  # the next trial, if this one never ends
         return True
 
-    def failed(self) -> None:
-        """Count a failure, of a request that ends next."""
-        self._failures += 1
+    def failed(self, request: object) -> None:
+        """Note a failure of a request that ends later. Several failures of one count once."""
+        self._failing.add(request)
 
-    def ended(self, now: float, *, is_answered: bool = True) -> bool:
+    def ended(self, request: object, now: float, *, is_answered: bool = True) -> bool:
         """Count a request that has ended. True if the breaker opens by it.
 
+        request: what `failed` was told
         is_answered: false if its client went before the answer, which says nothing of the upstream
         """
-        has_failed = self._failures > 0
+        has_failed = request in self._failing
+        self._failing.discard(request)
         if not (has_failed or is_answered):
             return False
-        self._failures -= has_failed
         if self.open_until:
             if has_failed:
                 self.open_until = now + self.open_for

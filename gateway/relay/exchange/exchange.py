@@ -323,7 +323,7 @@ class Exchange:
         has_begun = delivery is not None and delivery.has_begun
         # A body that stops may be a stream without events.
         if server is not None and not (has_begun and refusal is refusals.UPSTREAM_SILENT):
-            server.failed(cause, refusal)
+            server.failed(self.upload.upstream, cause, refusal)
         self.cause = cause
         self.fail(refusal)
 

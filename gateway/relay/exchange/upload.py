@@ -274,7 +274,7 @@ class Upload:
         if is_stale:
             server.was_stale(is_lost=not self.is_repeatable)
         else:
-            server.failed(cause, refusal)
+            server.failed(upstream, cause, refusal)
             self.asked |= {server}
             self.tried |= {server}
         if not self.is_repeatable or self._exchange.has_interim:

@@ -51,7 +51,10 @@ def connects_to(url: ServerUrl, context: UpstreamContext, address: str = "") -> 
 async def _connected(url: ServerUrl) -> socket.socket:
     """A socket that is connected to one of the name's addresses (RFC 8305)."""
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+    try:
+        found = await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+    except UnicodeError:  # a label that is too long
+        raise socket.gaierror(socket.EAI_NONAME, "it is no name") from None
     return await aiohappyeyeballs.start_connection(
         found, happy_eyeballs_delay=_ATTEMPT_SECONDS, interleave=1, loop=loop
     )

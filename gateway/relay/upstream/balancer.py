@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
@@ -18,10 +19,15 @@ if TYPE_CHECKING:
     from gateway.relay.upstream.restarts import Restarts
     from gateway.relay.upstream.server import Server, Waiter
 
+# The orders of so many sticky keys are kept. For 50 servers one takes 0.1 ms to find, and 0.5 KiB.
+_MAX_ORDERS = 1024
+
 # Of more servers, two are drawn by lot and compared: the choice takes the same time for any number,
 # and the load is nearly as even (M. Mitzenmacher, The Power of Two Choices, 2001). By turns, they
 # stand in a heap.
 _MAX_COMPARED = 8
+
+OrderOfKey = Callable[[bytes], "Sequence[Server]"]
 
 
 class Balancer:
@@ -38,6 +44,7 @@ class Balancer:
         self._restarts = restarts
         self._turn = 0.0
         self._turns: tuple[Sequence[Server], balancing.Turns] | None = None  # of many servers
+        self._orders: tuple[Sequence[Server], OrderOfKey] | None = None  # of sticky requests
         self._random = Random()  # noqa: S311 (no secret)
         self._log = logging.getLogger(f"gateway.upstreams.{upstream}")
 
@@ -49,9 +56,6 @@ class Balancer:
             return refusal
         if len(servers) == 1:
             return servers[0]
-        if waiter.tried:
-            left = [server for server in servers if server not in waiter.tried]
-            servers = left or servers
         server = self._choose(servers, waiter, now, probes=True)
         if server.load.ejected_until and not waiter.is_repeatable:
             # The request would be lost if the server is still away.
@@ -78,10 +82,12 @@ class Balancer:
         waiter.server.retries += 1
         return True
 
-    def ended(self, *, is_answered: bool = True) -> None:
+    def ended(self, request: object, *, is_answered: bool = True) -> None:
         """Tell the breaker that a request has ended, by an answer or without one."""
         breaker = self._policy.breaker
-        if breaker is not None and breaker.ended(time.monotonic(), is_answered=is_answered):
+        if breaker is None:
+            return
+        if breaker.ended(request, time.monotonic(), is_answered=is_answered):
             self._log.warning(
                 "upstream %s: the circuit breaker is open for %g s: at least %d %% of the last %d "
                 "requests have failed",
@@ -119,10 +125,12 @@ class Balancer:
         policy = self._policy
         longest = policy.eject.longest
         if policy.sticky is not None and (key := waiter.affinity(policy.sticky)):
+            order = self._order_of(servers)(key)
+            left = [one for one in order if one not in waiter.tried] if waiter.tried else order
             since = now if probes else now - longest
-            order = balancing.preferred(key, [(one.label, one.load.weight) for one in servers])
-            ins = (index for index in order if not servers[index].load.is_out(since))
-            return servers[next(ins, order[0])]
+            return next((one for one in left if not one.load.is_out(since)), (left or order)[0])
+        if waiter.tried:
+            servers = [one for one in servers if one not in waiter.tried] or servers
         if len(servers) > _MAX_COMPARED:
             if not policy.by_turns:
                 servers = self._two_of(servers, now)
@@ -137,6 +145,17 @@ class Balancer:
             longest=longest,
         )
         return servers[index]
+
+    def _order_of(self, servers: Sequence[Server]) -> OrderOfKey:
+        """What finds the order in which the servers serve a key."""
+        if self._orders is None or self._orders[0] is not servers:
+            labels = [(server.label, server.load.weight) for server in servers]
+
+            def order(key: bytes) -> Sequence[Server]:
+                return [servers[index] for index in balancing.preferred(key, labels)]
+
+            self._orders = servers, functools.lru_cache(_MAX_ORDERS)(order)
+        return self._orders[1]
 
     def _in_turn(self, servers: Sequence[Server], now: float) -> int | None:
         """The server whose turn it is; None if all have to be looked at."""

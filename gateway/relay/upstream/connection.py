@@ -53,7 +53,7 @@ class Owner(Protocol):
     def answered(self, status: int) -> None:
         """The first answer has come over a new connection."""
 
-    def erred(self, status: int) -> None:
+    def erred(self, connection: UpstreamConnection, status: int) -> None:
         """An answer with a status of failure has come."""
 
 
@@ -309,7 +309,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._state, self._held = HELD, (head, data)
             return
         if head.status in _ERRORS:
-            self._owner.erred(head.status)
+            self._owner.erred(self, head.status)
         self._state = BODY
         self._idle_limit = self._timeouts.either_idle
         self.deadline = self._clock.now + self._idle_limit

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gateway.relay.upstream.connection import UpstreamConnection
     from gateway.relay.upstream.server import Server, Waiter
+
+
+_log = logging.getLogger("gateway.relay")
 
 
 class Dialler:
@@ -50,8 +54,12 @@ class Dialler:
                     await server.connect(lambda: connection)
                 finally:
                     server.dialling.discard(waiter)
-        except (OSError, TimeoutError) as error:
+        except OSError as error:
             self._failed(waiter, server, error)
+        except Exception as error:
+            # A fault of the gateway's own: no request waits for it for ever.
+            _log.exception("a connection to %s cannot be opened", server.label.decode())
+            self._failed(waiter, server, ConnectionError(type(error).__name__))
         except BaseException:
             server.free_place(waiter)
             connection.abort()

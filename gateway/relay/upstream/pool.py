@@ -134,7 +134,7 @@ class Pool:
         if server.shares.counts:
             server.shares.give_back(waiter.network, load.busy)
         if server.breaker is not None:
-            self._balancer.ended(is_answered=waiter.is_answered)
+            self._balancer.ended(connection, is_answered=waiter.is_answered)
         if reusable and connection.usable:
             connection.rest()
             server.idle.append(connection)
@@ -282,8 +282,8 @@ class Pool:
                 waiter.fail(refusals.BUSY)
             return
         if waiter.outage is None:  # else the log has it already
-            server.failed(cause, _refusal(error))
-            self._balancer.ended()
+            server.failed(waiter, cause, _refusal(error))
+            self._balancer.ended(waiter)
         else:
             server.errors[refusals.UPSTREAM_REFUSED.reason] += 1
         server.free_place(waiter)

@@ -250,28 +250,29 @@ class Server:
             self.load.reinstate(time.monotonic())
             self._log.info("upstream %s: %s answers again", self._upstream, self.label.decode())
 
-    def erred(self, status: int) -> None:
+    def erred(self, connection: UpstreamConnection, status: int) -> None:
         """Count an answer of failure.
 
         A server that fails fast would get more and more requests otherwise.
         """
         self.load.errors += 1
         if self.breaker is not None and status in _UNAVAILABLE:
-            self.breaker.failed()
+            self.breaker.failed(connection)
         if status in self._rules.statuses:
             self._may_eject(f"answers with {status}")
         self.errors[_STATUS] += 1
 
     # What the pool and the exchanges tell it.
 
-    def failed(self, why: str, refusal: Refusal = UPSTREAM_REFUSED) -> None:
+    def failed(self, request: object, why: str, refusal: Refusal = UPSTREAM_REFUSED) -> None:
         """Eject the server, which has not answered, unless it is the only one.
 
+        request: by what the breaker knows it: its connection, or its waiter if it got none
         why: for the log
         refusal: what a client gets for it
         """
         if self.breaker is not None:
-            self.breaker.failed()
+            self.breaker.failed(request)
         self._may_eject(why)
         self.errors[refusal.reason] += 1
 
