@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 
 from aiohttp import web
 
 from gateway import __version__
+from gateway.concurrency.off_loop import off_loop
+from gateway.core.http import content_codings
 from gateway.core.http.refusals import Refusal
 from gateway.core.secret import Secret
 from gateway.endpoints.admin_sessions import build_admin_sessions
@@ -15,6 +18,7 @@ from gateway.store.sessions import Sessions
 
 # Prometheus's text format.
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_GZIP_LEVEL = 1  # the fastest: the text repeats itself so much that others save little
 
 
 def build_admin(
@@ -52,8 +56,15 @@ def build_admin(
         warnings = {"warnings": [f"maxmemory-policy {policy}"]} if policy else {}
         return web.json_response({"ready": ready, **warnings}, status=200 if ready else 503)
 
-    async def render(_request: web.Request) -> web.Response:
-        return web.Response(body=metrics(), headers={"Content-Type": _METRICS_TYPE})
+    async def render(request: web.Request) -> web.Response:
+        accepted = ",".join(request.headers.getall("Accept-Encoding", ()))
+        packed = content_codings.chosen(accepted, ["gzip"]) is not None
+        coding = {"Content-Encoding": "gzip"} if packed else {}
+        body = await off_loop(True, _rendered, metrics, packed=packed)  # noqa: FBT003 (it is long)
+        return web.Response(
+            body=body,
+            headers={"Content-Type": _METRICS_TYPE, "Vary": "Accept-Encoding", **coding},
+        )
 
     app = web.Application(middlewares=[refusals_as_problems])
     app[REFUSED] = refused
@@ -63,3 +74,8 @@ def build_admin(
     app.router.add_get("/metrics", render)
     app.add_subapp("/sessions", build_admin_sessions(sessions, secret))
     return app
+
+
+def _rendered(metrics: Callable[[], bytes], *, packed: bool) -> bytes:
+    text = metrics()
+    return gzip.compress(text, _GZIP_LEVEL) if packed else text

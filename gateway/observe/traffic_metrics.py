@@ -6,6 +6,7 @@ The relay counts in plain integers. At each tick of its clock they are published
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Generic, Literal, TypeVar
 
@@ -133,6 +134,9 @@ class TrafficMetrics:
         self.certificate_reloads = self._counter(
             "certificate_reloads", "Changed certificates of listeners.", "result"
         )
+        self.upstream_tls_reloads = self._counter(
+            "upstream_tls_reloads", "Changed files of an upstream's TLS.", *upstream, "result"
+        )
         self.loop_delay = Histogram(
             "latchkey_event_loop_delay_seconds",
             "How late a worker's event loop does what is due.",
@@ -182,7 +186,7 @@ class TrafficMetrics:
         """The label of a route: its name, or `other` for one too many."""
         route = self._routes.get(label)
         if route is None:
-            route = label.decode("latin-1")
+            route = label.decode()
             size = 2 * _BUCKETS * (_NUMBER_BYTES + len(json.dumps(route)))
             if len(self._routes) > _MAX_ROUTES or not self._files.have_room("histogram", size):
                 route = _OTHER
@@ -212,10 +216,11 @@ class _Labelled(Generic[M]):
     def _child(self, labels: tuple[str, ...]) -> M | None:
         """None if there are too many, or on a full disk."""
         if labels not in self._children:
+            if len(self._children) >= _MAX_LABELS:
+                return None
             size = _NUMBER_BYTES + len(json.dumps(labels))
-            has_room = len(self._children) < _MAX_LABELS and self._files.have_room(self._kind, size)
             child = None
-            if has_room:
+            if self._files.have_room(self._kind, size):
                 child = self.metric.labels(*labels) if labels else self.metric
             self._children[labels] = child
         return self._children[labels]
@@ -234,9 +239,9 @@ class Totals(_Labelled[Counter]):
         if total == last and labels in self._last:
             return
         counter = self._child(labels)
-        self._last[labels] = total
         if counter is not None:
             counter.inc(total - last if total >= last else total)
+            self._last[labels] = total
 
 
 class Gauges(_Labelled[Gauge]):
@@ -246,6 +251,10 @@ class Gauges(_Labelled[Gauge]):
         gauge = self._child(labels)
         if gauge is not None:
             gauge.set(value)
+
+    def end(self, *labels: str) -> None:
+        """End the series in this worker, until it is set again."""
+        self.set(math.nan, *labels)
 
 
 def _method(method: bytes) -> str:

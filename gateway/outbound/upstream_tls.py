@@ -30,7 +30,8 @@ class UpstreamContext:
 
     def __init__(self, upstream: str, tls: UpstreamTls) -> None:
         """`upstream` is its name, for the log."""
-        self.reloads = 0  # with files that could be used
+        self.reloads = 0  # changed files that are in use now
+        self.failures = 0  # changed files that could not be used: the old ones stay in use
         self._upstream = upstream
         self._tls = tls
         named = (tls.ca_file, tls.cert_file, tls.key_file)
@@ -63,6 +64,7 @@ class UpstreamContext:
         try:
             self._context = self._made()
         except OSError as error:
+            self.failures += 1
             log.warning(
                 "upstream %s: the files of its tls cannot be used, the old ones stay: %s",
                 self._upstream,

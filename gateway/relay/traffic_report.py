@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gateway.observe.traffic_metrics import TrafficMetrics
+from gateway.outbound.upstream_tls import UpstreamContext
 from gateway.relay.access.admission import Load
 from gateway.relay.access.concurrency import Concurrency
 from gateway.relay.access.limits import RateLimit
@@ -29,6 +30,7 @@ class TrafficReport:
     load: Load
     clients: Collection[Registered]
     upstreams: Mapping[str, Pool]
+    tls: Mapping[str, UpstreamContext]
     limits: Iterable[RateLimit]
     concurrency: Iterable[Concurrency]
     rules: Iterable[Rule]
@@ -75,6 +77,9 @@ class TrafficReport:
         if resolves:
             metrics.lookups.add(resolves - failures, name, "ok")
             metrics.lookups.add(failures, name, "failed")
+        if (tls := self.tls.get(name)) is not None:
+            metrics.upstream_tls_reloads.add(tls.reloads, name, "ok")
+            metrics.upstream_tls_reloads.add(tls.failures, name, "failed")
         for server in pool.servers:
             self._tell_of_server(name, server)
         self._forget_servers(name, {server.label.decode() for server in pool.servers})
@@ -95,11 +100,11 @@ class TrafficReport:
         metrics.server_available.set(is_in, *labels)
 
     def _forget_servers(self, upstream: str, present: set[str]) -> None:
-        """Servers whose addresses have gone hold no connections, and are no alarm."""
+        """End the series of servers whose addresses have gone."""
         for label in self._servers.get(upstream, set()) - present:
             for state in ("busy", "idle"):
-                self.metrics.server_connections.set(0, upstream, label, state)
-            self.metrics.server_available.set(1, upstream, label)
+                self.metrics.server_connections.end(upstream, label, state)
+            self.metrics.server_available.end(upstream, label)
         self._servers[upstream] = present
 
     def _tell_of_limits(self) -> None:

@@ -109,3 +109,17 @@ async def test_metrics_are_text(admin: TestClient) -> None:  # type: ignore[type
     answer = await admin.get("/metrics")
     assert (answer.status, await answer.text()) == (200, "up 1\n")
     assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+
+
+async def test_metrics_are_packed_for_clients_that_ask(admin: TestClient) -> None:  # type: ignore[type-arg]
+    """As Prometheus does. HEAD tells the same without the text, and other methods are 405."""
+    for accepted, coding in (("gzip", "gzip"), ("deflate, gzip;q=0", None), ("identity", None)):
+        answer = await admin.get("/metrics", headers={"Accept-Encoding": accepted})
+        assert answer.headers.get("Content-Encoding") == coding
+        assert answer.headers["Vary"] == "Accept-Encoding"
+        assert await answer.text() == "up 1\n"
+    head = await admin.head("/metrics")
+    assert (head.status, await head.read()) == (200, b"")
+    assert head.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+        assert (await admin.request(method, "/metrics")).status == 405

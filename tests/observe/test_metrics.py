@@ -6,11 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prometheus_client import values
+from prometheus_client import CollectorRegistry, generate_latest, values
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.observe import metric_sums
 from gateway.observe.events import Event
 from gateway.observe.metrics import Metrics
 from gateway.observe.request_counts import RouteCounts
+from gateway.observe.slots import Slots, reloads_file
+from tests.support.gateway import REPOSITORY
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +100,7 @@ def test_many_routes_are_summed_up(tmp_path: Path) -> None:
 def test_totals_become_counters(tmp_path: Path) -> None:
     """A total that is less than before began anew; the counter goes on."""
     metrics = Metrics(str(tmp_path), 0)
+    metrics.traffic.server_available.set(1, "shop", "http://10.0.0.1")
     for total in (0, 3, 3, 5, 2):
         metrics.traffic.server_requests.add(total, "shop", "http://10.0.0.1")
     text = metrics.render()
@@ -105,7 +112,103 @@ def test_servers_that_come_and_go_take_bounded_room(tmp_path: Path) -> None:
     metrics = Metrics(str(tmp_path), 0)
     for number in range(3000):
         metrics.traffic.server_requests.add(1, "shop", f"http://10.0.0.{number}")
+        metrics.traffic.server_available.set(1, "shop", f"http://10.0.0.{number}")
     assert metrics.render().count(b"latchkey_upstream_requests_total{") == 2000
+
+
+def test_the_series_of_a_server_end_with_it(tmp_path: Path) -> None:
+    """When the last worker has seen its address go. It goes on counting when it is back."""
+    labels, workers = ("shop", "http://shop:80 (10.0.0.1)"), []
+    for slot in range(2):
+        worker = Metrics(str(tmp_path), slot).traffic
+        workers.append(worker)
+        worker.server_requests.add(2, *labels)
+        worker.server_connections.set(1, *labels, "busy")
+        worker.server_available.set(1, *labels)
+        worker.queued.set(0, "shop")
+    assert metric_sums.render(tmp_path).count(b"10.0.0.1") == 3
+    first, second = workers
+    first.server_connections.end(*labels, "busy")
+    first.server_available.end(*labels)
+    text = metric_sums.render(tmp_path).decode()
+    assert re.search(r"latchkey_upstream_connections\{.*10\.0\.0\.1.*\} 1\.0$", text, re.MULTILINE)
+    second.server_connections.end(*labels, "busy")
+    second.server_available.end(*labels)
+    assert b"10.0.0.1" not in metric_sums.render(tmp_path)
+    assert b'latchkey_upstream_queued{upstream="shop"} 0.0' in metric_sums.render(tmp_path)
+    first.server_available.set(1, *labels)
+    first.server_requests.add(3, *labels)
+    text = metric_sums.render(tmp_path).decode()
+    assert re.search(r"latchkey_upstream_requests_total\{.*\} 5\.0$", text, re.MULTILINE)
+
+
+def test_the_sums_are_those_of_the_library(tmp_path: Path) -> None:
+    """Its collector is the oracle, and its parser reads the text: with any characters in labels,
+    and for gauges of each mode.
+    """
+    names = ["/api/*", 'a"b', "a\\b", "a\nb", "a\\n", "ü,}=", ""]
+    for slot, metrics in ((slot, Metrics(str(tmp_path), slot)) for slot in range(3)):
+        for number, name in enumerate(names):
+            metrics.traffic.publish({name.encode(): requests(number + slot)})
+            metrics.traffic.limit_refusals.add(number * slot, name)
+        metrics.state(entries=slot, trusted=slot > 0, store_up=True)
+        metrics.revoked(0.001 * slot)
+        metrics.event(Event("login", "alice", "id"))
+        metrics.traffic.server_available.set(slot % 2, "shop", 'http://"1"')
+        metrics.traffic.server_requests.add(slot, "shop", 'http://"1"')
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(tmp_path))  # type: ignore[no-untyped-call]
+    expected = samples(generate_latest(registry).decode())
+    assert len(expected) > 300
+    assert samples(metric_sums.render(tmp_path).decode()) == expected
+
+
+def test_the_documentation_names_each_metric_with_its_labels() -> None:
+    """And no metric that is not there."""
+    metrics = Metrics("", 0)
+    declared = {
+        f"{family.name}_total" if family.type == "counter" else family.name: set(one._labelnames)
+        for one in (*vars(metrics).values(), *metrics.traffic.all)
+        if isinstance(one, MetricWrapperBase)
+        for family in one.collect()
+    }
+    slots = Slots()
+    slots.make()
+    try:
+        for family in text_string_to_metric_families(reloads_file(slots.folder).read_text()):
+            name = family.samples[0].name
+            declared[name] = set(family.samples[0].labels)
+    finally:
+        slots.remove()
+    assert documented() == declared
+
+
+def documented() -> dict[str, set[str]]:
+    """The metrics of docs/operating.md, with their labels."""
+    text = (REPOSITORY / "docs" / "operating.md").read_text()
+    rows = re.findall(r"^\| (`latchkey_.*?) \|", text, re.MULTILINE)
+    found = {}
+    for row in rows:
+        for name, labels in re.findall(r"`(latchkey_\w+)(?:\{([\w,]+)\})?`", row):
+            shared = re.search(r"` `\{([\w,]+)\}`$", row)  # of all metrics in the row
+            written = labels or (shared[1] if shared else "")
+            found[name] = set(filter(None, written.split(",")))
+    return found
+
+
+def samples(text: str) -> set[tuple[object, ...]]:
+    """All samples of a scrape, with the kinds and the texts of their metrics."""
+    return {
+        (
+            family.type,
+            family.documentation,
+            sample.name,
+            frozenset(sample.labels.items()),
+            round(sample.value, 9),
+        )
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
 
 
 def requests(count: int) -> RouteCounts:

@@ -46,6 +46,7 @@ class PoolBuilder:
         own = frozenset(name.encode() for name in key_cookies(config))
         self._reader = ResponseReader(own_cookies=own)
         self._lenient_reader = ResponseReader(own_cookies=own, lenient=True)
+        self.tls: dict[str, UpstreamContext] = {}  # of the upstreams with TLS
         self.upstreams = {
             name: self._upstream(name, upstream) for name, upstream in config.upstreams.items()
         }
@@ -64,6 +65,8 @@ class PoolBuilder:
 
     def _upstream(self, name: str, upstream: Upstream) -> Pool:
         context = UpstreamContext(name, upstream.tls)
+        if any(url.tls for url in upstream.servers):
+            self.tls[name] = context
         pool = self._pool(
             name,
             [(str(url), connects_to(url, context), url.weight) for url in upstream.servers],

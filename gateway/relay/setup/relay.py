@@ -140,6 +140,7 @@ def build_relay(
         load=load,
         clients=clients,
         upstreams=pools.upstreams,
+        tls=pools.tls,
         limits=tuple(limits.limits),
         concurrency=limits.concurrency,
         rules=routes.rules.all(),

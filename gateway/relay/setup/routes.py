@@ -129,7 +129,9 @@ class RouteBuilder:
         )
 
     def _watch(self, rule: RouteOptions) -> TokenWatch:
-        watch = TokenWatch(rule.path, self._metrics.token_passed, refuses=rule.tokens == "refuse")
+        watch = TokenWatch(
+            name_of(rule), self._metrics.token_passed, refuses=rule.tokens == "refuse"
+        )
         self.watches.add(watch)
         return watch
 
