@@ -76,3 +76,24 @@ def test_several_failures_of_one_request_count_once(breaker: CircuitBreaker) -> 
     for request in ("second", "first", "third", "fourth"):
         assert not breaker.ended(request, 100.0)
     assert breaker.allows(100.0)
+
+
+def test_it_is_calm_while_no_answer_would_change_it(breaker: CircuitBreaker) -> None:
+    """It has to see four good answers, again after a failure, and never while it is open."""
+    found = ""
+    for outcome in "++++-++++----":
+        ask(breaker, 100.0, outcome)
+        found += "c" if breaker.is_calm else "."
+    assert found == "...c....c...."
+    assert ask(breaker, 105.0, "+") == "+"
+    assert not breaker.is_calm
+
+
+def test_a_failure_ends_the_calm_before_its_request_ends(breaker: CircuitBreaker) -> None:
+    """Of several requests at once, the others do not hide it."""
+    ask(breaker, 100.0, "++++")
+    breaker.failed("first")
+    breaker.failed("second")
+    assert not breaker.is_calm
+    breaker.ended("first", 100.0)
+    assert breaker.ended("second", 100.0)

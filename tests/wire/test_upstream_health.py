@@ -196,7 +196,7 @@ def test_retries_have_a_budget(site: Site) -> None:
 
 
 def test_a_breaker_opens_and_closes(site: Site) -> None:
-    """Open, the server is not asked; after its time, one request tries."""
+    """Open, the server is not asked; after its time, one request tries, and it may open again."""
     site.one.status = b"503 Service Unavailable"
     assert [site.ask("/broken/")[0] for _ in range(4)] == [503] * 4
     status, answer = site.ask("/broken/")
@@ -207,6 +207,9 @@ def test_a_breaker_opens_and_closes(site: Site) -> None:
     site.one.status = b"200 OK"
     eventually(lambda: site.ask("/broken/")[0] == 200)
     assert [site.ask("/broken/")[0] for _ in range(4)] == [200] * 4
+    site.one.status = b"503 Service Unavailable"
+    reasons = [b"circuit_open" in site.ask("/broken/")[1] for _ in range(3)]
+    assert reasons == [False, False, True]
 
 
 def test_how_long_a_restart_is_waited_for(site: Site) -> None:

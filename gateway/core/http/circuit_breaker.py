@@ -17,6 +17,8 @@ class CircuitBreaker:
     percent: how many of them may fail
     of: how many are looked at
     open_for: how long it stays open (seconds)
+    is_calm: it is closed, and has nothing to count until a request fails: none of the last `of`
+        requests has
     """
 
     percent: int
@@ -25,6 +27,7 @@ class CircuitBreaker:
     openings: int = 0
     refused: int = 0
     open_until: float = 0.0  # seconds on the caller's clock; 0: it is closed
+    is_calm: bool = False
     _failed: deque[bool] = field(default_factory=deque)  # of the last requests
     _failing: set[object] = field(default_factory=set)  # requests that have not ended
 
@@ -41,6 +44,7 @@ class CircuitBreaker:
     def failed(self, request: object) -> None:
         """Note a failure of a request that ends later. Several failures of one count once."""
         self._failing.add(request)
+        self.is_calm = False
 
     def ended(self, request: object, now: float, *, is_answered: bool = True) -> bool:
         """Count a request that has ended. True if the breaker opens by it.
@@ -61,7 +65,9 @@ class CircuitBreaker:
         self._failed.append(has_failed)
         if len(self._failed) > self.of:
             self._failed.popleft()
-        if len(self._failed) < self.of or sum(self._failed) * 100 < self.percent * self.of:
+        is_full, failed = len(self._failed) == self.of, sum(self._failed)
+        self.is_calm = is_full and not (failed or self._failing)
+        if not is_full or failed * 100 < self.percent * self.of:
             return False
         self._failed.clear()
         self.open_until = now + self.open_for

@@ -82,7 +82,7 @@ class Balancer:
         waiter.server.retries += 1
         return True
 
-    def ended(self, request: object, *, is_answered: bool = True) -> None:
+    def ended(self, request: object, *, is_answered: bool) -> None:
         """Tell the breaker that a request has ended, by an answer or without one."""
         breaker = self._policy.breaker
         if breaker is None:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, cast
@@ -43,12 +43,17 @@ class _State:
 class HealthChecks:
     """Asks the servers of one upstream, and marks those that are unhealthy."""
 
-    def __init__(self, upstream: str, check: HealthCheck) -> None:
-        """`upstream` is its name, for the log."""
+    def __init__(self, upstream: str, check: HealthCheck, changed: Callable[[], None]) -> None:
+        """Begin with no verdict.
+
+        upstream: its name, for the log
+        changed: is called when a server has become healthy or unhealthy
+        """
         self.checks = 0  # that have ended
         self.failures = 0  # those of them without an expected answer
         self._upstream = upstream
         self._check = check
+        self._changed = changed
         self._states: dict[Server, _State] = {}
         self._random = Random()  # noqa: S311 (no secret)
         self._log = logging.getLogger(f"gateway.upstreams.{upstream}")
@@ -118,6 +123,7 @@ class HealthChecks:
         else:
             load.reinstate(time.monotonic())
             self._log.info("upstream %s: %s is healthy", self._upstream, name)
+        self._changed()
 
 
 class _Question(asyncio.Protocol):

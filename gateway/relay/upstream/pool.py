@@ -59,7 +59,9 @@ class Pool:
         self.host = host
         self.policy = policy = policy or Policy()
         self.streams = streams
-        self.health = None if policy.health is None else HealthChecks(name, policy.health)
+        self.health: HealthChecks | None = None
+        if policy.health is not None:
+            self.health = HealthChecks(name, policy.health, self._decide_choice)
         self._log = logging.getLogger(f"gateway.upstreams.{name}")
         self._places = places
         self._queues = queues
@@ -133,8 +135,9 @@ class Pool:
         load.busy -= 1
         if server.shares.counts:
             server.shares.give_back(waiter.network, load.busy)
-        if server.breaker is not None:
-            self._balancer.ended(connection, is_answered=waiter.is_answered)
+        breaker = server.breaker
+        if breaker is not None and not breaker.is_calm:
+            self._judge(connection, is_answered=waiter.is_answered)
         if reusable and connection.usable:
             connection.rest()
             server.idle.append(connection)
@@ -234,13 +237,21 @@ class Pool:
     def _have(self, servers: tuple[Server, ...]) -> None:
         self.servers = servers
         breaker, loads = self.policy.breaker, tuple(server.load for server in servers)
-        # The only server needs no choice, unless the upstream may be left alone.
-        is_simple = len(servers) == 1 and breaker is None and self.health is None
-        self._only = servers[0] if is_simple else None
+        self._decide_choice()
         # The only server restarts, whatever it takes: there is no other one that could serve.
         self._restarts.gives_up = len(servers) > 1 and self.policy.try_for is None
         for server in servers:
             server.join(loads, breaker)
+
+    def _decide_choice(self) -> None:
+        """Decide whether servers have to be chosen from now on.
+
+        The only one gets each request, while the upstream is not left alone.
+        """
+        breaker, [server, *others] = self.policy.breaker, self.servers
+        is_closed = breaker is None or not breaker.open_until
+        needs_none = not others and is_closed and not server.load.is_unhealthy
+        self._only = server if needs_none else None
 
     def _chosen(self, waiter: Waiter) -> Server | None:
         """The server that gets the request. None if it is refused."""
@@ -249,6 +260,11 @@ class Pool:
             waiter.fail(chosen)
             return None
         return chosen
+
+    def _judge(self, request: object, *, is_answered: bool) -> None:
+        """Tell the breaker that a request has ended, by an answer or without one."""
+        self._balancer.ended(request, is_answered=is_answered)
+        self._decide_choice()
 
     def _dialled(self, waiter: Waiter, server: Server, connection: UpstreamConnection) -> None:
         """Send the waiter's request over a new connection."""
@@ -283,7 +299,7 @@ class Pool:
             return
         if waiter.outage is None:  # else the log has it already
             server.failed(waiter, cause, _refusal(error))
-            self._balancer.ended(waiter)
+            self._judge(waiter, is_answered=False)
         else:
             server.errors[refusals.UPSTREAM_REFUSED.reason] += 1
         server.free_place(waiter)
