@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from gateway.core.http.path_patterns import parse
 from gateway.core.http.paths import BackendPaths
 from gateway.core.http.routing import Rule
-from gateway.relay.access.route import Access, Auth, Route
+from gateway.relay.access.route import Route
+from gateway.relay.access.route_access import Access, Auth
 from gateway.relay.access.route_table import RouteTable
 from gateway.relay.http1.request_head import RequestHead
 

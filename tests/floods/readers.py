@@ -69,7 +69,8 @@ from gateway.core.tokens.minting import BadClaims
 from gateway.core.tokens.verifying_keys import BadKey, read_key_set
 from gateway.observe.access_log import render
 from gateway.observe.access_record import AccessRecord
-from gateway.relay.access.route import Access, Auth, Route
+from gateway.relay.access.route import Route
+from gateway.relay.access.route_access import Access, Auth
 from gateway.relay.access.route_table import RouteTable
 from gateway.relay.http1 import broken_rules
 from gateway.relay.http1.bodies import ChunkedBody

@@ -12,7 +12,9 @@ from gateway.core.tokens.claims import MINTED
 from gateway.relay.access.authorization import authorise, require_minted, sessions_to_end
 from gateway.relay.access.peer import Peer
 from gateway.relay.access.requirements import Requirements
-from gateway.relay.access.route import Access, Auth, BackendLogout, Route
+from gateway.relay.access.route import Route
+from gateway.relay.access.route_access import Access, Auth
+from gateway.relay.access.upstream_paths import BackendLogout
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.outcomes import Refused
 

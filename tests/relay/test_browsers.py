@@ -8,7 +8,8 @@ from gateway.core.http.forwarding import Trusted
 from gateway.core.http.routing import Methods
 from gateway.relay.access import browsers
 from gateway.relay.access.peer import Peer
-from gateway.relay.access.route import Access, Auth, Route
+from gateway.relay.access.route import Route
+from gateway.relay.access.route_access import Access, Auth
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.http1.request_reader import RequestReader
 from gateway.relay.outcomes import Answered, Refused

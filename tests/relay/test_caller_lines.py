@@ -6,7 +6,9 @@ from gateway.core.http import caller_fields
 from gateway.core.sessions.keys import new_key, parse_key, session_id
 from gateway.core.sessions.session import Session, Token
 from gateway.relay.access import caller_lines
-from gateway.relay.access.route import Access, Action, Auth, Route
+from gateway.relay.access.route import Route
+from gateway.relay.access.route_access import Access, Auth
+from gateway.relay.access.route_action import Action
 from gateway.relay.http1.grammar import HEAD_END
 from gateway.relay.http1.request_reader import RequestReader
 from gateway.store.resolved_session import ResolvedSession

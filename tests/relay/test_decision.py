@@ -22,7 +22,9 @@ from gateway.relay.access.forward_auth import VerifyEndpoint
 from gateway.relay.access.key_cookies import TrustedCookies
 from gateway.relay.access.peer import Peer
 from gateway.relay.access.requirements import Requirements
-from gateway.relay.access.route import Access, Action, Auth, Route
+from gateway.relay.access.route import Route
+from gateway.relay.access.route_access import Access, Auth
+from gateway.relay.access.route_action import Action
 from gateway.relay.access.route_table import RouteTable
 from gateway.relay.http1.request_reader import RequestReader
 from gateway.relay.outcomes import Answered, Refused

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from gateway.relay.access.route import REQUEST_ID, VIA
+from gateway.relay.access.route_action import REQUEST_ID, VIA
 from gateway.relay.access.token_watch import UNWATCHED
 from gateway.relay.exchange.delivery import Delivery
 from gateway.relay.http1.request_head import RequestHead

@@ -16,7 +16,8 @@ from gateway.observe.events import Event
 from gateway.pages.refusals import RefusalPages
 from gateway.relay.access.decision import Forward
 from gateway.relay.access.peer import Peer
-from gateway.relay.access.route import Access, Auth, Route
+from gateway.relay.access.route import Route
+from gateway.relay.access.route_access import Access, Auth
 from gateway.relay.exchange.exchange import ENDED, Exchange
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.outcomes import Answered, Refused

@@ -7,7 +7,9 @@ import pytest
 from gateway.core.http.cors import Policy
 from gateway.core.logins.token_sending import InQuery
 from gateway.relay.access.decision import Forward
-from gateway.relay.access.route import Access, Action, Auth, Route
+from gateway.relay.access.route import Route
+from gateway.relay.access.route_access import Access, Auth
+from gateway.relay.access.route_action import Action
 from gateway.relay.answers import heads
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.http1.response_head import ResponseHead, ResponseReader

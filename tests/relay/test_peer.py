@@ -8,7 +8,8 @@ import pytest
 from gateway.core.http.forwarding import Trusted
 from gateway.relay.access import upstream_request
 from gateway.relay.access.peer import Peer
-from gateway.relay.access.route import Access, Auth, Route
+from gateway.relay.access.route import Route
+from gateway.relay.access.route_access import Access, Auth
 from gateway.relay.http1.request_reader import RequestReader
 
 LOCAL = Trusted([ip_network("10.0.0.0/8"), ip_network("fe80::/10"), "unix"])

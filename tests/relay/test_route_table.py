@@ -22,8 +22,11 @@ from gateway.core.http.routing import Rule as TableRule
 from gateway.core.sessions import conditions
 from gateway.relay.access.peer import Peer
 from gateway.relay.access.requirements import Requirements
-from gateway.relay.access.route import Access, Action, Auth, Route, UpstreamPaths
+from gateway.relay.access.route import Route
+from gateway.relay.access.route_access import Access, Auth
+from gateway.relay.access.route_action import Action
 from gateway.relay.access.route_table import RouteTable
+from gateway.relay.access.upstream_paths import UpstreamPaths
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.outcomes import Refused
 

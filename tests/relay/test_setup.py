@@ -7,7 +7,8 @@ from typing import Any
 from gateway.config.load import load
 from gateway.core.http.rates import Rate
 from gateway.observe.metrics import Metrics
-from gateway.relay.access.route import Auth, Route
+from gateway.relay.access.route import Route
+from gateway.relay.access.route_access import Auth
 from gateway.relay.loop.deadlines import Clock
 from gateway.relay.loop.write_batch import WriteBatch
 from gateway.relay.setup.limits import LimitBuilder

@@ -9,7 +9,8 @@ from gateway.observe.events import Event
 from gateway.relay.access import browsers, rule_check
 from gateway.relay.access.peer import Peer
 from gateway.relay.access.requirements import Requirements
-from gateway.relay.access.route import Auth, Route
+from gateway.relay.access.route import Route
+from gateway.relay.access.route_access import Auth
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.outcomes import Refused
 from gateway.store.resolved_session import ResolvedSession

@@ -22,7 +22,9 @@ from gateway.core.http.field_names import ORIGINALS
 from gateway.core.logins import token_sending
 from gateway.relay.access import own_authorization
 from gateway.relay.access.peer import Peer
-from gateway.relay.access.route import Access, Action, Auth, Route
+from gateway.relay.access.route import Route
+from gateway.relay.access.route_access import Access, Auth
+from gateway.relay.access.route_action import Action
 from gateway.relay.http1.grammar import HEAD_END
 from gateway.relay.http1.request_head import Description, RequestHead
 from gateway.relay.http1.request_reader import RequestReader

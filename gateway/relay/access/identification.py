@@ -18,7 +18,8 @@ from gateway.observe.events import Event
 from gateway.outbound.jwks import KeysUnavailable
 from gateway.relay.access import own_authorization
 from gateway.relay.access.key_cookies import KeyCookie, TrustedCookies
-from gateway.relay.access.route import Auth, Route
+from gateway.relay.access.route import Route
+from gateway.relay.access.route_access import Auth
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.outcomes import Refused
 from gateway.store.errors import NewerSession, StoreUnavailable

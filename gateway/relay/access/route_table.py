@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,10 @@ from gateway.core.http.paths import BackendPaths, Readings
 from gateway.core.http.refusals import Refusal
 from gateway.core.http.request_conditions import Conditions, Holds
 from gateway.core.http.routing import Entry, Meets, Methods, Rule, Site, Table
-from gateway.relay.access.route import Action, BackendLogout, Route
+from gateway.relay.access.route import Route
+from gateway.relay.access.route_action import Action
+from gateway.relay.access.strictest import Strictest
+from gateway.relay.access.upstream_paths import BackendLogout
 
 if TYPE_CHECKING:
     from gateway.relay.access.peer import Peer
@@ -21,12 +24,6 @@ if TYPE_CHECKING:
 # Clients choose the paths that are remembered: at most about 2 MiB of them.
 _MAX_PATHS = 4096
 _MAX_PATH_BYTES = 256
-
-# Remembered sets of routes that a path may be meant by, of about 4 KiB each.
-_MAX_DECIDED = 256
-
-# Stands for all methods that no rule names.
-_UNNAMED = b""
 
 # Hosts that are remembered, of at most 259 bytes each.
 _MAX_HOSTS = 4096
@@ -61,7 +58,7 @@ class RouteTable:
         self._places: dict[Site[Route], _Place] = {self._routes.any_host: self._any_host}
         self._hosts: dict[bytes, _Place] = {}
         self._remembered = 0
-        self._decided: dict[tuple[object, ...], Methods[Route]] = {}
+        self._strictest = Strictest()
 
     def match(self, head: RequestHead, peer: Peer | None = None) -> Methods[Route] | Refusal:
         """The routes of a request.
@@ -97,7 +94,7 @@ class RouteTable:
             if told is None or isinstance(found, Refusal):
                 return found
             other = self._in_place(self._place(told), head)
-            return other if isinstance(other, Refusal) else self._strictest(found, [other])
+            return other if isinstance(other, Refusal) else self._strictest.of(found, [other])
         except hosts.AmbiguousHost:
             return refusals.AMBIGUOUS_HOST
         except paths.AmbiguousPath:
@@ -195,36 +192,16 @@ class RouteTable:
         if found is None or entry is None:
             return refusals.NO_ROUTE
         rest = [other for other in others if other is not found]
-        found = self._strictest(found, rest, always=True)
+        found = self._strictest.of(found, rest, always=True)
         named = entry.pattern.is_name
         if not named:
             rivals = choice.site.rivals(entry, choice.readings.loose)
             if rivals:
                 ways = [way for rival in rivals for way in rival.met(meets)[1]]
-                found = self._strictest(found, ways)
+                found = self._strictest.of(found, ways)
         if not all(route.takes(choice.readings) for route in found.all()):
             raise paths.AmbiguousPath
         return self._at_backends(found, choice.path, choice.readings, named=named)
-
-    def _strictest(
-        self,
-        found: Methods[Route],
-        rivals: Sequence[Methods[Route]],
-        *,
-        always: bool = False,
-    ) -> Methods[Route]:
-        """The strictest of several routes that a request may be meant by; remembered.
-
-        always: also where an upstream tells spellings of a path apart
-        """
-        if not rivals:
-            return found
-        asked = (always, found, *rivals)
-        if asked not in self._decided:
-            if len(self._decided) >= _MAX_DECIDED:
-                self._decided.clear()
-            self._decided[asked] = _strictest(found, rivals, always=always)
-        return self._decided[asked]
 
     def _at_backends(
         self, found: Methods[Route], path: bytes, readings: Readings, *, named: bool
@@ -308,46 +285,3 @@ def _resolved(site: Site[Route], readings: Readings) -> list[Entry[Route]]:
         if other != readings.strict and site.chain(other) != found:
             raise paths.AmbiguousPath
     return found
-
-
-def _strictest(
-    found: Methods[Route], rivals: Sequence[Methods[Route]], *, always: bool
-) -> Methods[Route]:
-    """For each method the route that is as strict as all others.
-
-    `found` comes first.
-
-    Raises `AmbiguousPath` if there is none, because any route would let something pass that another
-    one refuses.
-    """
-    decided: Methods[Route] = Methods()
-    for method in {name for methods in (found, *rivals) for name in methods.named}:
-        route = _decide(method, found, rivals, always=always)
-        if route is not None:
-            decided.named[method] = route
-    other = _decide(_UNNAMED, found, rivals, always=always)
-    if other is not None:
-        decided.other.append(other)
-    return decided
-
-
-def _decide(
-    method: bytes, found: Methods[Route], rivals: Sequence[Methods[Route]], *, always: bool
-) -> Route | None:
-    """The strictest route for one method.
-
-    None if one of the patterns does not serve it.
-    """
-    first = found.pick(method)
-    if first is None or not (always or first.upstream_paths.read_loosely):
-        return first
-    routes = [first]
-    for rival in rivals:
-        route = rival.pick(method)
-        if route is None:
-            return None
-        routes.append(route)
-    for route in routes:
-        if all(route.is_as_strict_as(other) for other in routes):
-            return route.within(routes)
-    raise paths.AmbiguousPath

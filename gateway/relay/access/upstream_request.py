@@ -18,7 +18,8 @@ from gateway.relay.http1.request_head import RequestHead
 
 if TYPE_CHECKING:
     from gateway.relay.access.peer import Peer
-    from gateway.relay.access.route import Action, Route
+    from gateway.relay.access.route import Route
+    from gateway.relay.access.route_action import Action
     from gateway.store.resolved_session import ResolvedSession
 
 _PREFIX = b"x-forwarded-prefix"

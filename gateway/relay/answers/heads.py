@@ -18,7 +18,7 @@ from gateway.core.logins import double_submit
 from gateway.core.logins.token_sending import InQuery
 from gateway.relay.access import browsers
 from gateway.relay.access.decision import Forward
-from gateway.relay.access.route import REQUEST_ID
+from gateway.relay.access.route_action import REQUEST_ID
 from gateway.relay.answers import dates
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.http1.response_head import ResponseHead, cookie_name

@@ -20,19 +20,13 @@ from gateway.core.http.paths import BackendPaths
 from gateway.core.http.security_fields import SecurityFields
 from gateway.observe.unsent_fields import UnsentFields
 from gateway.relay.access.field_changes import FieldChanges
-from gateway.relay.access.route import (
-    REQUEST_ID,
-    VIA,
-    Access,
-    Action,
-    Auth,
-    BackendLogout,
-    Route,
-    UpstreamPaths,
-)
+from gateway.relay.access.route import Route
+from gateway.relay.access.route_access import Access, Auth
+from gateway.relay.access.route_action import REQUEST_ID, VIA, Action
 from gateway.relay.access.route_answers import answer_of
 from gateway.relay.access.route_tokens import RouteTokens
 from gateway.relay.access.token_watch import UNWATCHED, TokenWatch, TokenWatches
+from gateway.relay.access.upstream_paths import BackendLogout, UpstreamPaths
 from gateway.relay.loop.settings import AnswerTimeouts
 from gateway.relay.setup.limits import LimitBuilder
 from gateway.relay.setup.pools import PoolBuilder
