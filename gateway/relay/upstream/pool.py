@@ -248,10 +248,10 @@ class Pool:
 
         The only one gets each request, while the upstream is not left alone.
         """
-        breaker, [server, *others] = self.policy.breaker, self.servers
+        breaker = self.policy.breaker
+        only = self.servers[0] if len(self.servers) == 1 else None
         is_closed = breaker is None or not breaker.open_until
-        needs_none = not others and is_closed and not server.load.is_unhealthy
-        self._only = server if needs_none else None
+        self._only = only if only and is_closed and not only.load.is_unhealthy else None
 
     def _chosen(self, waiter: Waiter) -> Server | None:
         """The server that gets the request. None if it is refused."""
