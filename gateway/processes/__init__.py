@@ -1,6 +1,9 @@
 """The supervisor and its workers.
 
-* `supervisor` keeps generations of workers running, with `signals`, `listeners`, `replacements` and
-  `store_keeper`; a `generation` is the workers of one configuration.
+* `supervisor` starts the gateway and watches over it; `signals`, `listeners` and `store_keeper` are
+  what it keeps.
+* `generations` of workers follow each other by `reloads`; a `generation` is the workers of one
+  configuration.
+* `worker_keeper` replaces workers that have ended, when `replacements` says so.
 * `forking` starts a `worker`; `worker_link` carries the messages between the two.
 """

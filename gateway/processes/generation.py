@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from gateway.config.limit_places import rate_limits
 from gateway.core.http import token_buckets
-from gateway.core.http.addresses import Entrance
+from gateway.core.http.addresses import Address, Entrance
 from gateway.processes.errors import StartError
 from gateway.processes.listeners import Listeners
+from gateway.processes.replacements import Replacements
 from gateway.processes.worker_link import Order, SupervisorEnd
 from gateway.relay.client.certificates import Certificates, all_certificates
 
@@ -43,15 +44,16 @@ class Generation:
     """The workers of one configuration."""
 
     config: Config
-    listeners: Listeners
     store_url: str = ""
+    listeners: Listeners = field(default_factory=Listeners)
     workers: dict[int, Worker] = field(default_factory=dict)
+    replacements: Replacements = field(default_factory=Replacements)  # of workers that ended
     deadline: float = math.inf  # for all of them to serve, or to have ended (monotonic s)
     certificates: Mapping[Entrance, Certificates] = field(init=False)
     buckets: memoryview | None = field(init=False)  # of rate limits; the workers share them
 
     def __post_init__(self) -> None:
-        """Raises `StartError` if a certificate cannot be used."""
+        """Raises `StartError` if a certificate cannot be used, and `OSError`."""
         try:
             self.certificates = all_certificates(self.config.listen)
         except (OSError, ValueError) as error:
@@ -76,6 +78,16 @@ class Generation:
         return len(self.workers) == self.config.workers and all(
             worker.link.is_ready for worker in self.workers.values()
         )
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the time for all its workers to serve, or to have ended, is over."""
+        return time.monotonic() > self.deadline
+
+    @property
+    def why_late(self) -> str:
+        """The reason if its workers do not serve in time."""
+        return f"the workers did not serve within {self.config.timeouts.start:g} s"
 
     def answers_within(self, seconds: float) -> bool:
         """Whether the event loop of each worker that can serve has gone on in that time."""
@@ -114,6 +126,11 @@ class Generation:
 
     def kill_late(self) -> None:
         """Kill the workers that have not ended by the deadline."""
-        if time.monotonic() > self.deadline:
+        if self.is_late:
             for pid in self.workers:
                 os.kill(pid, signal.SIGKILL)
+
+
+def addresses(config: Config) -> tuple[Address, ...]:
+    """All addresses at which a gateway listens."""
+    return (*config.listen, *config.admin.listen)

@@ -51,8 +51,3 @@ class Replacements:
         for number in numbers:
             del self._due[number]
         return numbers
-
-    def clear(self) -> None:
-        """Forget all: another generation has taken over."""
-        self._due.clear()
-        self._short_lives = 0

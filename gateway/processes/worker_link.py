@@ -70,6 +70,8 @@ class SupervisorEnd:
         return "" if self._heard == _READY else self._heard.decode(errors="replace").strip()
 
     def close(self) -> None:
+        """Close the link, after what the worker has reported last."""
+        self._listen()
         self.sock.close()
 
     def _listen(self) -> None:

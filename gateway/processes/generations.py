@@ -1,0 +1,80 @@
+"""The generations of workers: the present one, the next one, and those that drain."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from gateway.processes.generation import Generation, Worker
+from gateway.processes.worker_link import Order
+
+# How many old generations may keep their tunnels, which may last for days. In older ones tunnels
+# end, and other requests get `timeouts.drain`. A worker takes 13 MiB.
+_MAX_RETIRED = 3
+
+
+@dataclass
+class Generations:
+    """All generations with workers.
+
+    next: its workers start; it has not taken over
+    retired: they drain, the oldest first
+    """
+
+    present: Generation
+    next: Generation | None = None
+    retired: list[Generation] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Generation]:
+        """The oldest first."""
+        yield from self.retired
+        yield self.present
+        if self.next is not None:
+            yield self.next
+
+    def workers(self) -> Iterator[Worker]:
+        for generation in self:
+            yield from generation.workers.values()
+
+    def order(self, order: Order) -> None:
+        """Send an order to all workers."""
+        for generation in self:
+            generation.order(order)
+
+    def take_over(self) -> None:
+        """Let the next generation serve, and retire the present one."""
+        assert self.next is not None
+        before, self.present, self.next = self.present, self.next, None
+        self.present.deadline = math.inf
+        self.present.let_listen()
+        for retired in (*self.retired, before):
+            retired.retire(self.present)
+        before.listeners.close(kept=self.present.listeners)
+        self.retired.append(before)
+        for oldest in self.retired[:-_MAX_RETIRED]:
+            oldest.order(Order.END_RETIRED)
+
+    def abandon_next(self) -> None:
+        """End the next generation, which cannot take over."""
+        assert self.next is not None
+        abandoned, self.next = self.next, None
+        abandoned.deadline = math.inf
+        abandoned.order(Order.END)
+        abandoned.listeners.close(kept=self.present.listeners)
+        self.retired.insert(0, abandoned)
+
+    def take_out(self, pid: int) -> tuple[Generation, Worker] | None:
+        """Take out the worker with a process id, which has ended; None if there is none."""
+        for generation in self:
+            worker = generation.workers.pop(pid, None)
+            if worker is not None:
+                worker.link.close()
+                return generation, worker
+        return None
+
+    def look_after_retired(self) -> None:
+        """Forget the generations that have ended, and kill workers that take too long."""
+        self.retired = [generation for generation in self.retired if generation.workers]
+        for generation in self.retired:
+            generation.kill_late()
