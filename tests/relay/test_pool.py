@@ -288,9 +288,9 @@ async def hangs(_protocol: object) -> None:
     await asyncio.sleep(HANG)
 
 
-async def test_several_servers_that_stay_away_are_left_alone() -> None:
-    """After the time of a restart, one request at a time looks for one; others are 503 at once."""
-    async with pool(free_port(), free_port(), connect_timeout=0.2) as shop:
+async def test_several_servers_that_are_away_are_left_alone() -> None:
+    """The first request is refused at once; then one at a time looks whether one is back."""
+    async with pool(free_port(), free_port()) as shop:
         down = await acquired(shop).refusal()
         assert (down.status, down.reason) == (503, "upstream_down")
         assert "The upstream shop" in down.title
@@ -299,6 +299,15 @@ async def test_several_servers_that_stay_away_are_left_alone() -> None:
         many = [acquired(shop) for _ in range(10)]
         assert {(await request.refusal()).reason for request in many} == {"upstream_down"}
         assert sum(server.dials for server in shop.servers) <= sum(dials) + 2
+
+
+async def test_servers_that_were_reached_are_not_away(port: int) -> None:
+    """One has taken the request and failed, the other one refuses: the next ones are still sent."""
+    async with pool(port, free_port()) as shop:
+        failed = frozenset({shop.servers[0]})
+        assert (await acquired(shop, asked=failed, tried=failed).refusal()).status == 503
+        for _ in range(2):
+            await acquired(shop).connection()
 
 
 async def test_a_server_that_is_back_is_found_by_a_request() -> None:

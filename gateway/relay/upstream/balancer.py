@@ -62,10 +62,11 @@ class Balancer:
             server = self._choose(servers, waiter, now, probes=False)
         self._turn = balancing.take_turn(server.load, self._turn, now)
         if server.load.ejected_until:
-            # This request finds out whether the server is back. It gets a new connection, and
-            # others follow when it has been answered.
+            # This request finds out whether the server is back. Others follow when it has been
+            # answered.
             server.load.probe(now, self._policy.eject)
-            server.discard_idle()
+        if server.load.ejected_until or self._restarts.all_are_away:
+            server.discard_idle()  # only a new connection shows whether it can be reached
         return server
 
     def down(self, servers: Sequence[Server], now: float) -> Refusal:

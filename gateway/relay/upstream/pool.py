@@ -8,7 +8,6 @@ waits without a place, and the pool dials again, since servers restart.
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -238,7 +237,7 @@ class Pool:
         self.servers = servers
         breaker, loads = self.policy.breaker, tuple(server.load for server in servers)
         self._decide_choice()
-        # The only server restarts, whatever it takes: there is no other one that could serve.
+        # The only server restarts, whatever it takes: no other one could serve. Several are down.
         self._restarts.gives_up = len(servers) > 1 and self.policy.try_for is None
         for server in servers:
             server.join(loads, breaker)
@@ -274,7 +273,7 @@ class Pool:
         else:
             connection.fresh = False
             self.release(connection, waiter, reusable=True)
-        if self._restarts.since < math.inf:
+        if self._restarts.all_are_away:
             self._reached(server)
 
     def _dial_failed(self, waiter: Waiter, server: Server, error: OSError) -> None:

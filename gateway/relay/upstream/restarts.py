@@ -28,8 +28,9 @@ _MAX_UNREACHED = 1000
 class Restarts:
     """Has requests wait until a server is back, and dials with one of them from time to time.
 
-    Servers that stay away do not restart. If `gives_up` is true, requests are refused at once then,
-    except for one at a time, which finds out whether a server is back.
+    Several servers do not restart at the same time, unless config.yaml says so (`try_for`). Without
+    that, `gives_up` is true: requests are refused at once while none can be reached, except for one
+    at a time, which finds out whether one is back.
     """
 
     def __init__(
@@ -43,12 +44,12 @@ class Restarts:
         """How long requests wait, and where.
 
         dial: has a request try the servers
-        try_for: how long a request waits, and how long a restart may take (seconds)
+        try_for: how long a request waits (seconds)
         connect_timeout: for one attempt (seconds)
         """
-        self.since = math.inf  # no server has been reached since then (monotonic seconds)
+        self.all_are_away = False  # the last request that tried all servers reached none
         self.gives_up = False
-        self._failed_at = -math.inf  # when no server was reached last (monotonic seconds)
+        self._failed_at = -math.inf  # when that was (monotonic seconds)
         self._next_probe = 0.0  # monotonic seconds
         self._queues = queues
         self._dial = dial
@@ -59,9 +60,12 @@ class Restarts:
 
     def refuse(self, now: float) -> bool:
         """Whether a request is refused at once. One that is not finds out for the others."""
-        if not self._last_too_long(now):
+        if not (self.gives_up and self.all_are_away):
             return False
-        if self._redial is not None or now < self._next_probe:
+        if now > self._failed_at + MAX_EJECTION_SECONDS:
+            self.end()  # what was known is too old
+            return False
+        if now < self._next_probe:
             return True
         self._next_probe = now + self._connect_timeout  # if this one never ends
         return False
@@ -74,14 +78,13 @@ class Restarts:
         server, error: the last one, and what was wrong there
         """
         now = time.monotonic()
-        self._note_failure(now, error)
-        if not causes.may_pass(error) or isinstance(error, TimeoutError):
+        if not waiter.asked:  # else one was reached
+            self.all_are_away, self._failed_at = True, now
+            self._next_probe = now + _MAX_PAUSE
+        if self.gives_up or not causes.may_pass(error):
             return False
-        if waiter.outage is not None:
-            until = waiter.outage.until
-        else:
-            until = 0.0 if self._last_too_long(now) else now + self._try_for
-        if until < now or not self._queues.have_room(waiter, places=_MAX_UNREACHED):
+        until = now + self._try_for if waiter.outage is None else waiter.outage.until
+        if until <= now or not self._queues.have_room(waiter, places=_MAX_UNREACHED):
             return False
         waiter.outage = Outage(until, server, causes.cause(error))
         waiter.tried = waiter.asked
@@ -92,25 +95,13 @@ class Restarts:
 
     def end(self) -> None:
         """Note that a server can be reached."""
-        self.since = math.inf
+        self.all_are_away = False
         self._pause = _FIRST_PAUSE
 
     def close(self) -> None:
         """Dial no more."""
         if self._redial is not None:
             self._redial.cancel()
-
-    def _last_too_long(self, now: float) -> bool:
-        """Whether servers are away for longer than a restart takes."""
-        return self.gives_up and now > self.since + self._try_for
-
-    def _note_failure(self, now: float, error: OSError) -> None:
-        if now > self._failed_at + MAX_EJECTION_SECONDS:
-            self.since = math.inf  # what was known is too old
-        spent = self._connect_timeout if isinstance(error, TimeoutError) else 0.0
-        self.since = min(self.since, now - spent)
-        self._failed_at = now
-        self._next_probe = now + _MAX_PAUSE
 
     def _redial_soon(self) -> None:
         self._redial = asyncio.get_running_loop().call_later(self._pause, self._dial_again)
