@@ -94,3 +94,18 @@ def test_an_answer_without_a_body(status: int, *, length: bool) -> None:
     assert answer.endswith(b"\r\n\r\n")
     assert b"\r\nAllow: GET\r\n" in answer
     assert (b"\r\nContent-Length: 0\r\n" in answer) == length
+
+
+def test_a_field_stands_once_however_it_is_spelled() -> None:
+    """RFC 9110 §5.1: names have no case. What a route and CORS vary by is one list."""
+    head = asked(b"GET", b"Origin: " + APP.encode())
+    head.query_key = (b"key", b"1")
+    fields = {"vary": "Accept", "referrer-policy": "unsafe-url"}
+    answer = own_answers.answered(
+        Answered(200, fields), head, request_id=ID, close=False, policy=SHARED
+    )
+    lines = answer.lower().split(b"\r\n")
+    assert [line for line in lines if line.startswith((b"vary", b"referrer"))] == [
+        b"vary: accept, origin",
+        b"referrer-policy: no-referrer",
+    ]

@@ -11,6 +11,16 @@ from tests.support.raw import Client, Upstream, ask, field_lines, status
 PUBLIC = {"auth": "public"}
 CORS = {"origins": "https://app.example", "credentials": True}
 
+CHANGED = {
+    "response_headers": {
+        "set": {"X-Who": "${subject}", "Cache-Control": "private", "X-Id": "${path.id}"},
+        "add": {"x-b": "2"},
+        "remove": "Retry-After",
+    },
+    "cors": CORS,
+    "security_headers": True,
+}
+
 
 @pytest.fixture(scope="module")
 def site(
@@ -50,6 +60,9 @@ def site(
             {"path": "/mine/*", "redirect": "/elsewhere"},
             {"path": "/works/*", "upstream": "shop", "maintenance": True, **PUBLIC},
             {"path": "/closed/*", "upstream": "closed", **PUBLIC},
+            {"path": "/changed/{id}", "respond": {"body": "x", "headers": {"X-B": "1"}}, **CHANGED},
+            {"path": "/changed/{id}/old", "redirect": "/new", **CHANGED},
+            {"path": "/changed/{id}/off", "upstream": "closed", **CHANGED},
         ],
     )
 
@@ -157,3 +170,31 @@ def test_a_login_at_an_upstream_that_is_worked_on(site: Gateway, shop: Upstream)
     assert status(answer) == 503
     assert json.loads(body(answer))["reason"] == "maintenance"
     assert not shop.visits
+
+
+@pytest.mark.parametrize("path", ["", "/old", "/off"])
+@pytest.mark.parametrize("accept", ["*/*", "text/html"])
+def test_fields_of_an_answer_change(site: Gateway, path: str, accept: str) -> None:
+    """As they do in an upstream's answers; refusals of a route with a session have none of it."""
+    key = f"Authorization: Bearer {log_in(site.port)}"
+    fields = (key, f"Accept: {accept}", "Origin: https://app.example")
+    answer = send(site, f"/changed/a%20b{path}", *fields)
+    lines = field_lines(answer)
+    assert {b"X-Who: alice", b"Cache-Control: private", b"X-Id: a b"} <= {*lines}
+    assert {b"Access-Control-Allow-Origin: https://app.example"} <= {*lines}
+    assert {b"X-Content-Type-Options: nosniff"} <= {*lines}
+    names = [line.partition(b":")[0].lower() for line in lines]
+    assert len(names) == len(set(names))
+    assert b"retry-after" not in names
+    assert [line.lower() for line in lines if line.lower().startswith(b"x-b")] == (
+        [b"x-b: 2"] if path else [b"x-b: 1, 2"]
+    )
+    assert b"X-Who" not in send(site, f"/changed/a{path}")
+
+
+@pytest.mark.parametrize("value", ["a%0d%0aX-Evil:1", "%00", "%2f", "..%2f", "%E2%80%A8", "%FF"])
+def test_a_value_of_the_path_ends_no_line(site: Gateway, value: str) -> None:
+    key = f"Authorization: Bearer {log_in(site.port)}"
+    answer = send(site, f"/changed/{value}", key)
+    assert status(answer) == 400
+    assert b"X-Evil" not in answer

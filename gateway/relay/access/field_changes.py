@@ -70,6 +70,25 @@ class FieldChanges:
             kept += [self._line(*field, session, values) for field in self._of_requests]
         return [line for line in kept if line]
 
+    def of_own_answer(
+        self,
+        fields: Mapping[str, str],
+        entry: ResolvedSession | None,
+        path_values: Callable[[], Mapping[str, str]],
+    ) -> dict[str, str]:
+        """The fields of an answer of the gateway's own, with the changes.
+
+        A field that stands twice is one list (RFC 9110 §5.3).
+        """
+        changed: dict[str, str] = {}
+        present = [_line(name, value) for name, value in fields.items()]
+        names = {name.lower(): name for name in fields}
+        for line in self.applied(present, entry, path_values):
+            name, _, value = line.decode("latin-1").partition(": ")
+            name, value = names.setdefault(name.lower(), name), value.removesuffix("\r\n")
+            changed[name] = f"{changed[name]}, {value}" if name in changed else value
+        return changed
+
     def _session_lines(self, entry: ResolvedSession) -> list[bytes]:
         """The lines that depend on the session alone: rendered once for each look-up."""
         lines = entry.rendered.get(self)
@@ -124,4 +143,4 @@ def _value(name: str, session: Session | None, values: Mapping[str, str]) -> str
 
 
 def _line(name: str, text: str) -> bytes:
-    return f"{name}: {text}\r\n".encode("ascii")
+    return f"{name}: {text}\r\n".encode("latin-1")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 
 from gateway.core.http.cors import Policy
@@ -16,6 +16,9 @@ from gateway.relay.outcomes import Answered
 
 # The fields by which browsers protect the site, and whether TLS protects the way to it.
 Protection = tuple[SecurityFields, bool]
+
+# Changes the fields of an answer as its route says.
+Change = Callable[[Mapping[str, str]], dict[str, str]]
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
@@ -32,31 +35,28 @@ def refusal(
     policy: Policy | None,
     fields: Mapping[str, str],
     pages: RefusalPages,
+    change: Change | None = None,
     protection: Protection | None = None,
 ) -> bytes:
     """The answer to a refused request: a page for a person, or a JSON problem.
 
     policy: who else may read the route's answers
     fields: more fields of the answer
+    change: of a route that refuses all its requests
     """
-    cors = {} if policy is None else browsers.cors_fields(head, policy)
-    if head.query_key is not None:
-        cors["Referrer-Policy"] = "no-referrer"
-    return _refusal(
-        kind,
-        {**cors, **fields},
-        request_id,
-        close=close,
-        head_only=head.method == b"HEAD",
-        cookies=_deletions(head),
-        page=_page(kind, head, pages),
-        protection=protection,
-    )
+    page = _page(kind, head, pages)
+    body = kind.body(request_id.decode("ascii")) if page is None else page.body
+    answer = {**_fields_of(kind, len(body), page), **fields}
+    answer = _completed(answer, head, policy=policy, change=change, protection=protection)
+    lines = _head(kind.status, kind.phrase, answer, _deletions(head), request_id, close=close)
+    return lines if head.method == b"HEAD" else lines + body
 
 
 def unread(kind: Refusal, *, request_id: bytes) -> bytes:
     """The answer to what is no request. Nothing of it is repeated."""
-    return _refusal(kind, {}, request_id, close=True)
+    body = kind.body(request_id.decode("ascii"))
+    fields = _fields_of(kind, len(body), None)
+    return _head(kind.status, kind.phrase, fields, (), request_id, close=True) + body
 
 
 def answered(
@@ -66,17 +66,16 @@ def answered(
     request_id: bytes,
     close: bool,
     policy: Policy | None = None,
+    change: Change | None = None,
     protection: Protection | None = None,
 ) -> bytes:
     """A whole answer.
 
     policy: who else may read the route's answers
+    change: what its route changes
     protection: the fields by which browsers protect the site
     """
-    fields = {**answer.fields, **({} if policy is None else browsers.cors_fields(head, policy))}
-    if head.query_key is not None:
-        fields["Referrer-Policy"] = "no-referrer"
-    fields |= _protecting(protection, fields)
+    fields = _completed(answer.fields, head, policy=policy, change=change, protection=protection)
     if answer.status not in _WITHOUT_LENGTH:
         fields["Content-Length"] = str(len(answer.body))
     phrase = _PHRASES.get(answer.status, "")
@@ -91,43 +90,48 @@ def _page(kind: Refusal, head: RequestHead, pages: RefusalPages) -> RefusalPage 
     return pages.page(kind, head.passed_list(b"accept-language") or "")
 
 
-def _protecting(protection: Protection | None, fields: Mapping[str, str]) -> dict[str, str]:
-    """The fields that an answer lacks."""
-    return {} if protection is None else protection[0].beside(fields, https=protection[1])
+def _fields_of(kind: Refusal, length: int, page: RefusalPage | None) -> dict[str, str]:
+    """The fields of a refusal. Of the request it holds the id alone, which the gateway gave it."""
+    return {
+        "Content-Type": PROBLEM_TYPE,
+        "Content-Length": str(length),
+        "Cache-Control": "no-store",
+        **({} if page is None else page.fields),
+        **kind.fields,
+    }
+
+
+def _completed(
+    fields: Mapping[str, str],
+    head: RequestHead,
+    *,
+    policy: Policy | None,
+    change: Change | None,
+    protection: Protection | None,
+) -> dict[str, str]:
+    """The fields with what the route changes, and what browsers need to know."""
+    fields = dict(fields) if change is None else change(fields)
+    if policy is not None:
+        cors = browsers.cors_fields(head, policy)
+        vary = _spelled("Vary", fields)
+        if "Vary" in cors and vary in fields:
+            cors[vary] = f"{fields[vary]}, {cors.pop('Vary')}"
+        fields |= cors
+    if head.query_key is not None:
+        fields[_spelled("Referrer-Policy", fields)] = "no-referrer"
+    if protection is not None:
+        fields |= protection[0].beside(fields, https=protection[1])
+    return fields
+
+
+def _spelled(name: str, fields: Mapping[str, str]) -> str:
+    """A field's name as it stands among the fields, if it does."""
+    return next((known for known in fields if known.lower() == name.lower()), name)
 
 
 def _deletions(head: RequestHead) -> tuple[str, ...]:
     """Set-Cookie values for the cookies that the browser is to forget."""
     return (head.described or head).deletions
-
-
-def _refusal(
-    kind: Refusal,
-    fields: Mapping[str, str],
-    request_id: bytes,
-    *,
-    close: bool,
-    head_only: bool = False,
-    cookies: Sequence[str] = (),
-    page: RefusalPage | None = None,
-    protection: Protection | None = None,
-) -> bytes:
-    """A refusal.
-
-    Of the request it holds the id alone, which the gateway gave it.
-    """
-    body = kind.body(request_id.decode("ascii")) if page is None else page.body
-    lines = {
-        "Content-Type": PROBLEM_TYPE,
-        "Content-Length": str(len(body)),
-        "Cache-Control": "no-store",
-        **({} if page is None else page.fields),
-        **kind.fields,
-        **fields,
-    }
-    lines |= _protecting(protection, lines)
-    head = _head(kind.status, kind.phrase, lines, cookies, request_id, close=close)
-    return head if head_only else head + body
 
 
 def _head(

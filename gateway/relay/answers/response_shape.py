@@ -1,4 +1,4 @@
-"""What a route changes in the head of an upstream's answer, before the gateway's own fields."""
+"""What a route changes in the heads of its answers, before the gateway's own fields."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from gateway.core.http import shared_caches
 if TYPE_CHECKING:
     from gateway.relay.access.decision import Forward
     from gateway.relay.access.peer import Peer
+    from gateway.relay.answers.own_answers import Change
     from gateway.relay.http1.request_head import RequestHead
     from gateway.relay.http1.response_head import ResponseHead
 
@@ -33,6 +34,16 @@ def apply(response: ResponseHead, request: RequestHead, forward: Forward, peer: 
         https = peer.client(request).is_protected
         added = action.security.lines(response.passed, https=https)
         response.passed = [*response.passed, *added]
+
+
+def of_own_answer(request: RequestHead, forward: Forward) -> Change | None:
+    """What a route changes in an answer of the gateway's own; None if nothing."""
+    route, changes = forward.route, forward.route.action.answer_fields
+    if changes is None:
+        return None
+    return lambda fields: changes.of_own_answer(
+        fields, forward.entry, lambda: route.path_values(request)
+    )
 
 
 def _read_again(response: ResponseHead) -> None:

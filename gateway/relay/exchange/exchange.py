@@ -19,7 +19,7 @@ from gateway.observe.events import Event
 from gateway.relay.access import concurrency
 from gateway.relay.access.concurrency import Permit
 from gateway.relay.access.decision import Forward
-from gateway.relay.answers import own_answers
+from gateway.relay.answers import own_answers, response_shape
 from gateway.relay.exchange import events, logout
 from gateway.relay.exchange.buffered_upload import BufferedUpload
 from gateway.relay.exchange.delivery import Delivery
@@ -284,6 +284,7 @@ class Exchange:
                 request_id=self.request_id,
                 close=self.close,
                 policy=None if self.forward is None else self.forward.route.access.cors,
+                change=self._change(),
                 protection=self._protection(),
             )
         )
@@ -293,6 +294,12 @@ class Exchange:
         """Write an answer of the gateway's own, with what the decision adds to answers."""
         lines = b"" if self.forward is None else self.forward.answer_lines
         self.client.write(answer.replace(b"\r\n", b"\r\n" + lines, 1) if lines else answer)
+
+    def _change(self) -> own_answers.Change | None:
+        """What a route changes in its answers, where it has no upstream."""
+        if self.forward is None or self.forward.answer is None:
+            return None
+        return response_shape.of_own_answer(self.head, self.forward)
 
     def _protection(self) -> own_answers.Protection | None:
         """The fields by which browsers protect the site, for an answer of the gateway's own."""
@@ -352,6 +359,7 @@ class Exchange:
                 policy=None if self.forward is None else self.forward.route.access.cors,
                 fields=fields,
                 pages=self.context.pages,
+                change=self._change(),
                 protection=self._protection(),
             )
         )
