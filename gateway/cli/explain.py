@@ -96,20 +96,16 @@ async def _explain(config: Config, document: Document, data: bytes) -> int:
 def _table(config: Config) -> RouteTable:
     """The relay's table, without connections behind it."""
     from gateway.config.login_places import endpoint_paths
-    from gateway.relay.loop.deadlines import Clock
-    from gateway.relay.loop.write_batch import WriteBatch
+    from gateway.relay.setup.basis import basis_of
     from gateway.relay.setup.limits import LimitBuilder
     from gateway.relay.setup.pools import PoolBuilder
     from gateway.relay.setup.relay import request_reader, route_table, verify_endpoint_of
     from gateway.relay.setup.routes import RouteBuilder
-    from gateway.relay.setup.settings import settings_of
 
     async def connect(_factory: object) -> object:
         raise AssertionError("nothing is sent")
 
-    settings = settings_of(config)
-    clock = Clock(set(), settings.write, settings.seconds_per_byte)
-    pools = PoolBuilder(config, settings, clock, WriteBatch(asyncio.get_running_loop()))
+    pools = PoolBuilder(config, basis_of(config))
     uncounted: Any = SimpleNamespace(token_passed=lambda *_: None)
     unshared: Any = lambda *_: None  # noqa: E731
     limits = LimitBuilder(config, None, unshared)

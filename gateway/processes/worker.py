@@ -29,6 +29,8 @@ from gateway.outbound.backends import backends
 from gateway.processes.worker_link import WorkerEnd
 from gateway.relay.client.certificates import Certificates
 from gateway.relay.http1.websocket import GOING_AWAY, SERVICE_RESTART
+from gateway.relay.setup.basis import basis_of
+from gateway.relay.setup.pools import PoolBuilder
 from gateway.relay.setup.relay import build_relay
 from gateway.relay.upstream.connection import UpstreamConnection
 from gateway.relay.upstream.server import Connect
@@ -102,12 +104,14 @@ async def _serve(assignment: Assignment) -> None:
         observe_latency=metrics.revoked,
     )
     await sessions.start()
+    pools = PoolBuilder(config, basis_of(config))
     async with (
         backends(config) as calls,
         app.run(config, sessions, calls, metrics.refused) as endpoints,
     ):
         relay = build_relay(
             config,
+            pools=pools,
             sessions=sessions,
             key_sets=calls.key_sets,
             endpoints={path: _in_process(endpoints) for path in endpoint_paths(config)},

@@ -1,6 +1,5 @@
 """Many routes: the work for each stays the same, however many there are."""
 
-import asyncio
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -14,13 +13,11 @@ from gateway.config.load import load, load_with_warnings
 from gateway.config.model import Config
 from gateway.core.http.rates import Rate
 from gateway.observe.metrics import Metrics
-from gateway.relay.loop.deadlines import Clock
-from gateway.relay.loop.write_batch import WriteBatch
+from gateway.relay.setup.basis import basis_of
 from gateway.relay.setup.limits import LimitBuilder
 from gateway.relay.setup.pools import PoolBuilder
 from gateway.relay.setup.relay import request_reader, route_table, verify_endpoint_of
 from gateway.relay.setup.routes import RouteBuilder
-from gateway.relay.setup.settings import settings_of
 from gateway.store.shared_limits import SharedLimit
 
 HEAD = """
@@ -53,8 +50,7 @@ async def test_work_grows_with_the_number_of_routes(tmp_path: Path, kind: str) -
 
 def build(config: Config) -> None:
     """The pools, limits and routes of a relay."""
-    clock, batch = Clock((), 1, 0), WriteBatch(asyncio.get_running_loop())
-    pools = PoolBuilder(config, settings_of(config), clock, batch)
+    pools = PoolBuilder(config, basis_of(config))
 
     async def connect(_factory: object) -> object:
         raise AssertionError("nothing is sent")

@@ -1,6 +1,5 @@
 """Routes and pools, as config.yaml says (`gateway.relay.setup`)."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +8,10 @@ from gateway.core.http.rates import Rate
 from gateway.observe.metrics import Metrics
 from gateway.relay.access.route import Route
 from gateway.relay.access.route_access import Auth
-from gateway.relay.loop.deadlines import Clock
-from gateway.relay.loop.write_batch import WriteBatch
+from gateway.relay.setup.basis import basis_of
 from gateway.relay.setup.limits import LimitBuilder
 from gateway.relay.setup.pools import PoolBuilder
 from gateway.relay.setup.routes import RouteBuilder
-from gateway.relay.setup.settings import settings_of
 from gateway.store.shared_limits import SharedLimit
 from tests.support.configs import write
 
@@ -36,9 +33,8 @@ routes:
 async def build(folder: Path) -> tuple[list[Route], PoolBuilder, Any]:
     """The routes of the configuration, the pools, and the numbers."""
     config = load(write(folder, CONFIG))
-    settings = settings_of(config)
-    clock, batch = Clock((), 1, 0), WriteBatch(asyncio.get_running_loop())
-    pools = PoolBuilder(config, settings, clock, batch)
+    basis = basis_of(config)
+    pools = PoolBuilder(config, basis)
 
     async def connect(_factory: object) -> object:
         raise AssertionError("nothing is sent")
@@ -49,7 +45,7 @@ async def build(folder: Path) -> tuple[list[Route], PoolBuilder, Any]:
     limits = LimitBuilder(config, None, share)
     routes = RouteBuilder(config, pools, connect, Metrics("", 0), limits)
     built = [routes.route(number, rule) for number, rule in enumerate(config.routes)]
-    return [*built, routes.endpoint("/login", connect)], pools, settings
+    return [*built, routes.endpoint("/login", connect)], pools, basis.settings
 
 
 async def test_a_rule_becomes_a_route(tmp_path: Path) -> None:

@@ -14,9 +14,7 @@ from gateway.core.http.refusals import Refusal
 from gateway.outbound.names import look_up_with
 from gateway.outbound.upstream_tls import UpstreamContext
 from gateway.relay.http1.response_head import ResponseReader
-from gateway.relay.loop.deadlines import Clock
-from gateway.relay.loop.settings import Settings
-from gateway.relay.loop.write_batch import WriteBatch
+from gateway.relay.setup.basis import Basis
 from gateway.relay.setup.dialling import connects_to
 from gateway.relay.setup.policies import policy_of
 from gateway.relay.upstream.connection import UpstreamConnection
@@ -36,13 +34,9 @@ if TYPE_CHECKING:
 class PoolBuilder:
     """Makes the pools of a relay, and keeps them."""
 
-    def __init__(
-        self, config: Config, settings: Settings, clock: Clock, write_batch: WriteBatch
-    ) -> None:
+    def __init__(self, config: Config, basis: Basis) -> None:
         self._config = config
-        self._settings = settings
-        self._clock = clock
-        self._write_batch = write_batch
+        self.basis = basis
         own = frozenset(name.encode() for name in key_cookies(config))
         self._reader = ResponseReader(own_cookies=own)
         self._lenient_reader = ResponseReader(own_cookies=own, lenient=True)
@@ -147,7 +141,7 @@ class PoolBuilder:
     ) -> Pool:
         """`servers` are the names of the servers, each with what connects to it and its weight."""
         policy = policy or Policy()
-        timeouts, limits = self._config.timeouts, self._config.limits
+        timeouts, limits, basis = self._config.timeouts, self._config.limits, self.basis
         return Pool(
             name,
             [
@@ -174,7 +168,7 @@ class PoolBuilder:
                 max_size=math.inf if queue is None or queue.size is None else queue.size,
             ),
             new_connection=lambda server: UpstreamConnection(
-                server, reader, self._settings, self._clock, self._write_batch
+                server, reader, basis.settings, basis.clock, basis.write_batch
             ),
         )
 

@@ -40,14 +40,11 @@ from gateway.relay.http1.request_ids import RequestIds
 from gateway.relay.http1.request_reader import RequestReader
 from gateway.relay.logouts.live_sessions import LiveSessions
 from gateway.relay.logouts.session_ender import SessionEnder
-from gateway.relay.loop.deadlines import Clock
 from gateway.relay.loop.delay import DelayMeter
-from gateway.relay.loop.write_batch import WriteBatch
 from gateway.relay.server import Relay
 from gateway.relay.setup.limits import LimitBuilder
 from gateway.relay.setup.pools import PoolBuilder
 from gateway.relay.setup.routes import RouteBuilder, security_fields
-from gateway.relay.setup.settings import settings_of
 from gateway.relay.traffic_report import TrafficReport
 from gateway.relay.upstream.server import Connect
 
@@ -63,6 +60,7 @@ _ALWAYS = 64
 def build_relay(
     config: Config,
     *,
+    pools: PoolBuilder,
     sessions: Sessions,
     key_sets: KeySets,
     endpoints: Mapping[str, Connect],
@@ -75,6 +73,7 @@ def build_relay(
 ) -> Relay:
     """Build a relay from config.yaml, in the running event loop.
 
+    pools: has the upstreams, which the gateway's own calls ask too
     endpoints: by path (or by prefix, with a star at the end), what connects to its endpoint
     captures: connects to the endpoint that asks upstreams where tokens are captured
     render: makes the fields that upstreams get for a session
@@ -83,11 +82,8 @@ def build_relay(
     instance: the gateway's name in `Via`, by which it finds loops
     buckets: of rate limits, which all workers share; None if there is one worker
     """
-    loop, settings = asyncio.get_running_loop(), settings_of(config)
-    clients: Clients = set()
-    clock = Clock(clients, settings.write, settings.seconds_per_byte)
-    write_batch = WriteBatch(loop)
-    pools = PoolBuilder(config, settings, clock, write_batch)
+    loop, basis = asyncio.get_running_loop(), pools.basis
+    settings, clients, clock = basis.settings, basis.clients, basis.clock
     requests = request_reader(config, instance)
     verify_endpoint = verify_endpoint_of(config, requests)
     load = _load(config, clients)
@@ -115,7 +111,7 @@ def build_relay(
         instance=instance,
         proxies=Trusted(config.trusted_proxies),
         describing=Trusted(() if config.verify is None else config.verify.trusted),
-        write_batch=write_batch,
+        write_batch=basis.write_batch,
         buffer_room=BufferRoom(config.limits.buffered),
         loop=loop,
         cookies=cookies,
