@@ -153,8 +153,8 @@ def test_rules_are_remembered_within_a_limit() -> None:
     """Names are the client's to choose: the memo does not grow with them."""
     rules: FieldRules[str] = FieldRules(lambda name: name.decode())
     long = b"x" * (MAX_NAME_BYTES + 1)
-    assert rules[long] == long.decode()
+    assert rules.learn(long) == long.decode()
     for number in range(MAX_NAMES + 10):
-        assert rules[b"%d" % number] == str(number)
-    assert len(rules) == MAX_NAMES
-    assert long not in rules
+        assert rules.learn(b"%d" % number) == str(number)
+    assert len(rules.known) == MAX_NAMES
+    assert long not in rules.known

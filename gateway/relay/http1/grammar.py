@@ -16,6 +16,7 @@ byte for byte, and bodies without parsing them.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Protocol
 
 from gateway.relay.http1 import broken_rules
@@ -88,11 +89,22 @@ def status_line(data: bytes) -> tuple[bytes, int, bytes, int]:
 
     The reason has its leading space.
     """
-    line = _STATUS_LINE.match(data)
-    if line is None:
-        raise Malformed(broken_rules.of_status_line(data))
-    minor, status, reason = line.groups()
-    return minor, int(status), reason or b" ", line.end()
+    end = data.find(b"\r\n") + 2
+    try:
+        minor, status, reason = _status_line(data[:end])
+    except Malformed:
+        raise Malformed(broken_rules.of_status_line(data)) from None
+    return minor, status, reason, end
+
+
+@lru_cache(maxsize=64)
+def _status_line(line: bytes) -> tuple[bytes, int, bytes]:
+    """An upstream sends a few different ones."""
+    found = _STATUS_LINE.fullmatch(line)
+    if found is None:
+        raise Malformed
+    minor, status, reason = found.groups()
+    return minor, int(status), reason or b" "
 
 
 def with_crlf(data: bytes, read: int = 0) -> bytes:
@@ -116,9 +128,9 @@ def length(text: bytes) -> int:
 
     Raises `Malformed`.
     """
-    if not text.isdigit() or len(text) > _MAX_LENGTH_DIGITS or int(text) > _MAX_LENGTH:
+    if not text.isdigit() or len(text) > _MAX_LENGTH_DIGITS or (found := int(text)) > _MAX_LENGTH:
         raise Malformed("a length is no number (RFC 9110 §8.6)")
-    return int(text)
+    return found
 
 
 def tokens(text: bytes) -> list[bytes]:

@@ -103,10 +103,13 @@ class RequestReader:
             elif self._query_keys and target.find(b"%") >= 0:
                 self._take_query_key(head)
             lines = grammar.fields(data, start, end + 2)
-            passed = head.passed = []
-            rules = self._rules
+            passed = head.passed
+            rules = self._rules.known
             for line, name in lines:
-                rule = rules[name]
+                try:
+                    rule = rules[name]
+                except KeyError:
+                    rule = self._rules.learn(name)
                 if rule is None:
                     passed.append(line)
                 else:

@@ -28,25 +28,43 @@ _EVENT_STREAM = re.compile(
 
 
 class ResponseHead:
-    """One response's head. Defaults stand on the class, as on `RequestHead`."""
+    """One response's head. Each attribute has a slot, as those of `RequestHead`."""
 
-    passed: list[bytes]
-    length: int | None = None
-    chunked = False
-    close = False
-    keep_alive = False
-    named: tuple[bytes, ...] = ()
-    upgrade: bytes | None = None
-    has_date = False
-    for_caches: tuple[bytes, ...] = ()  # the lines that tell caches what to keep
-    set_cookies: tuple[bytes, ...] = ()  # all Set-Cookie lines, with those that do not pass
-    clears_cookies = False  # the browser is told to forget all cookies
-    vary: tuple[bytes, ...] = ()  # the lines that tell caches for which requests
+    __slots__ = (
+        "chunked",
+        "clears_cookies",
+        "close",
+        "for_caches",
+        "has_date",
+        "keep_alive",
+        "length",
+        "named",
+        "old",
+        "passed",
+        "reason",
+        "set_cookies",
+        "status",
+        "upgrade",
+        "vary",
+    )
 
     def __init__(self, minor: bytes, status: int, reason: bytes) -> None:
         self.old = minor == b"0"
         self.status = status
         self.reason = reason  # with its leading space
+        self.passed: list[bytes] = []
+        self.length: int | None = None
+        self.chunked = False
+        self.close = False
+        self.keep_alive = False
+        self.named: tuple[bytes, ...] = ()
+        self.upgrade: bytes | None = None
+        self.has_date = False
+        self.for_caches: tuple[bytes, ...] = ()  # the lines that tell caches what to keep
+        # All Set-Cookie lines, with those that do not pass.
+        self.set_cookies: tuple[bytes, ...] = ()
+        self.clears_cookies = False  # the browser is told to forget all cookies
+        self.vary: tuple[bytes, ...] = ()  # the lines that tell caches for which requests
 
     @property
     def is_event_stream(self) -> bool:
@@ -98,14 +116,17 @@ class ResponseReader:
         """The head that ends (before its empty line) at `end`. Raises `Malformed`."""
         minor, status, reason, start = grammar.status_line(data)
         head = ResponseHead(minor, status, reason)
-        passed = head.passed = []
-        rules = self._rules
+        passed = head.passed
+        rules = self._rules.known
         lines = grammar.fields(data, start, end + 2)
         if len(lines) > _MAX_FIELDS:
             raise Malformed("it has more than a thousand fields")
         try:
             for line, name in lines:
-                rule = rules[name]
+                try:
+                    rule = rules[name]
+                except KeyError:
+                    rule = self._rules.learn(name)
                 if rule is None:
                     passed.append(line)
                 else:
