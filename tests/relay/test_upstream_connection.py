@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gateway.relay.http1.bodies import ChunkedBody
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.http1.response_head import ResponseHead, ResponseReader
 from gateway.relay.loop.deadlines import Clock
@@ -74,6 +75,8 @@ class Handler:
 
     def deliver(self, pieces: list[bytes]) -> None:
         self.calls.append(b"".join(pieces))
+
+    def goes_on(self, body: ChunkedBody) -> None: ...
 
     def answered(self, trailers: list[tuple[bytes, bytes]], *, reusable: bool) -> None:
         self.calls.append(("answered", reusable))

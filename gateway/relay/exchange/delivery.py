@@ -19,10 +19,12 @@ from gateway.relay.access.token_watch import Inspection, TokenFound, TokenWatch
 from gateway.relay.answers import framing, heads, response_shape
 from gateway.relay.answers.framing import CHUNKED, CLOSE, DROPPED, LENGTH
 from gateway.relay.compression.encoders import Encoder
+from gateway.relay.exchange.event_stream import EventStream
 from gateway.relay.exchange.exchange_side import ExchangeSide
 from gateway.relay.exchange.held_answer import HeldAnswer
 from gateway.relay.exchange.tunnel import Tunnel
 from gateway.relay.http1 import bodies
+from gateway.relay.http1.bodies import ChunkedBody
 from gateway.relay.http1.response_head import ResponseHead
 
 if TYPE_CHECKING:
@@ -149,6 +151,24 @@ class Delivery:
             out += bodies.chunk(pieces) if self._framing is CHUNKED else pieces
         if out:
             self._exchange.client.write(b"".join(out))
+
+    def goes_on(self, body: ChunkedBody) -> None:
+        """Pass a stream's chunks on by the short way, if nothing looks at or changes them."""
+        exchange, context = self._exchange, self._exchange.context
+        changes = self._inspection is not None or self._encoder is not None
+        if not exchange.is_stream or exchange.is_over or changes or self._framing is not CHUNKED:
+            return
+        writer = exchange.client.transport
+        assert writer is not None
+        exchange.events = EventStream(
+            self,
+            body,
+            self._upstream,
+            writer,
+            idle_timeout=self._forward.route.action.timeouts.stream_idle,
+            clock=context.clock,
+            write_batch=context.write_batch,
+        )
 
     def answered(self, trailers: list[tuple[bytes, bytes]], *, reusable: bool) -> None:
         """End the body, and with it the exchange."""

@@ -23,6 +23,7 @@ from gateway.relay.answers import own_answers, response_shape
 from gateway.relay.exchange import events, logout
 from gateway.relay.exchange.buffered_upload import BufferedUpload
 from gateway.relay.exchange.delivery import Delivery
+from gateway.relay.exchange.event_stream import EventStream
 from gateway.relay.exchange.record import record_of
 from gateway.relay.exchange.tunnel import Tunnel
 from gateway.relay.exchange.upload import Upload
@@ -67,6 +68,7 @@ class Exchange:
     """
 
     tunnel: Tunnel | None = None  # once the protocol has been switched
+    events: EventStream | None = None  # once the answer is a stream that passes unchanged
     is_stream = False  # it holds the place of a stream, and none of a request
     logs_out = False  # its session ends with it
     has_interim = False  # the upstream has answered with a 1xx
@@ -413,6 +415,8 @@ class Exchange:
             load.requests -= 1
             if load.shares.counts:
                 load.shares.give_back(self.network, load.requests)
+        elif self.events is not None:
+            self.events.leave()
         if self.permits:
             concurrency.give_back(self.permits)
         if self.tunnel is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from gateway.core.http.refusals import Refusal
 from gateway.relay.access.decision import Forward
 from gateway.relay.exchange.client_side import ClientSide
+from gateway.relay.exchange.event_stream import EventStream
 from gateway.relay.exchange.tunnel import Tunnel
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.loop import eager
@@ -31,6 +32,7 @@ class ExchangeSide(Protocol):
     has_interim: bool  # the upstream has answered with a 1xx
     has_sought_token: bool  # for one that the upstream refused
     tunnel: Tunnel | None  # once the protocol has been switched
+    events: EventStream | None  # once the answer is a stream that passes unchanged
     cause: str  # what the upstream did wrong, or the setting by which the gateway refused
     is_stream: bool  # it holds the place of a stream, and none of a request
     suspended: eager.Suspended[Any] | None  # a question to the store

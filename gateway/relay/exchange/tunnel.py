@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from gateway.relay.exchange.stand_in import StandIn
 from gateway.relay.http1 import websocket
 from gateway.relay.http1.websocket import Frames
 from gateway.relay.loop.deadlines import Clock
@@ -105,24 +106,10 @@ class Tunnel:
         self._upstream_end.leave()
 
 
-class _End(asyncio.Protocol):
-    """One end of a tunnel: what it reads is written to the other one.
+class _End(StandIn):
+    """One end of a tunnel: what it reads is written to the other one."""
 
-    It stands in for the protocol of its connection, so that a message costs one call. All but bytes
-    it hands on to that.
-    """
-
-    __slots__ = (
-        "_clock",
-        "_connection",
-        "_frames",
-        "_tunnel",
-        "_upstream",
-        "has_ended",
-        "reader",
-        "size",
-        "writer",
-    )
+    __slots__ = ("_clock", "_frames", "_tunnel", "_upstream", "has_ended", "size", "writer")
 
     def __init__(
         self,
@@ -140,20 +127,14 @@ class _End(asyncio.Protocol):
         upstream: its deadline is the tunnel's
         frames: follow the bytes that it reads
         """
+        super().__init__(reader)
         self.writer = writer
         self.size = 0  # bytes that it has read
         self.has_ended = False  # it reads no more
         self._tunnel = tunnel
         self._upstream = upstream
         self._clock = clock
-        self._connection = reader.get_protocol()
-        self.reader = reader
         self._frames = frames
-        reader.set_protocol(self)
-
-    def leave(self) -> None:
-        """Give the connection its own protocol back."""
-        self.reader.set_protocol(self._connection)
 
     def data_received(self, data: bytes) -> None:
         # Calls are spared: a WebSocket's messages are small, and this is all that each costs.
@@ -166,19 +147,10 @@ class _End(asyncio.Protocol):
             writer.write(data)
 
     def write(self, data: bytes) -> None:
-        """Write to the other end. The event loop sends what one turn has written at once."""
+        """Write to the other end."""
         if not self.writer.is_closing():
             self.writer.write(data)
 
     def eof_received(self) -> bool:
         self.has_ended = True
         return self._tunnel.half_close(self)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._connection.connection_lost(error)
-
-    def pause_writing(self) -> None:
-        self._connection.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._connection.resume_writing()

@@ -7,6 +7,7 @@ chunked anew, so that chunk extensions and the peer's chunk sizes stay on their 
 from __future__ import annotations
 
 import enum
+import functools
 import re
 from collections.abc import Callable
 
@@ -29,6 +30,11 @@ _CHUNK_LINE_BEGINNING = re.compile(
 # No honest chunk line or trailer section is longer. RFC 9112 §7.1.1 asks for a limit.
 _MAX_LINE_BYTES = 4096
 _MAX_TRAILER_BYTES = 16384
+
+# A chunk that is read at once is shorter than 4 GiB.
+_MAX_LONE_DIGITS = 8
+# For how many lengths a line is remembered: 100 bytes each.
+_MAX_REMEMBERED_LINES = 4096
 
 _BAD_CHUNK = "a chunk's size is no number, or its line is too long (RFC 9112 §7.1)"
 _LONG_TRAILERS = "the trailers are too long (RFC 9112 §7.1.2)"
@@ -85,6 +91,11 @@ class ChunkedBody:
         self.done = False
         self.rest = b""
         self.trailers: list[tuple[bytes, bytes]] = []
+
+    @property
+    def is_between_chunks(self) -> bool:
+        """Whether a chunk begins with the next byte."""
+        return self._state is _SIZE and not self._held
 
     def feed(self, data: bytes) -> list[bytes]:
         """The body's data in `data`, in order. Raises `Malformed`."""
@@ -158,6 +169,20 @@ def chunk(pieces: list[bytes]) -> list[bytes]:
     """The pieces as one chunk, ready to be written."""
     size = sum(map(len, pieces))
     return [b"%x\r\n" % size, *pieces, b"\r\n"] if size else []
+
+
+@functools.lru_cache(maxsize=_MAX_REMEMBERED_LINES)
+def line_of_lone_chunk(length: int) -> bytes:
+    """The chunk line with which `length` bytes are one whole chunk, as `chunk` writes it.
+
+    Bytes of that length are one if they begin with the line and end with CRLF. Empty if no chunk,
+    but for the last one, has that length.
+    """
+    for digits in range(1, _MAX_LONE_DIGITS + 1):
+        size = length - digits - len(b"\r\n\r\n")
+        if size > 0 and len(b"%x" % size) == digits:
+            return b"%x\r\n" % size
+    return b""
 
 
 def last_chunk(

@@ -57,6 +57,8 @@ class ResponseBody:
                 return
             handler.respond(head, with_body=True)
             self._deliver_chunks(handler, self._chunks, pieces)
+            if not self._chunks.done:
+                handler.goes_on(self._chunks)
             return
         if with_body and head.length is None:
             self._ending = CLOSE

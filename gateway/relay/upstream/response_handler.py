@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from gateway.core.http.refusals import Refusal
+from gateway.relay.http1.bodies import ChunkedBody
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.http1.response_head import ResponseHead
 
@@ -48,6 +49,9 @@ class ResponseHandler(Protocol):
 
         It is called once without any if there is no body.
         """
+
+    def goes_on(self, body: ChunkedBody) -> None:
+        """The answer is not whole with what has been delivered; `body` reads the rest of it."""
 
     def answered(self, trailers: list[tuple[bytes, bytes]], *, reusable: bool) -> None:
         """The answer is complete. A `reusable` connection may carry another one."""
