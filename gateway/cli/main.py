@@ -24,6 +24,8 @@ _KEYS = "Issue, list and end named keys, for scripts."
 
 _TRY = "Try a login at the backend, and see what the gateway makes of it."
 
+_RELOAD = "Have the running gateway reload, and wait until it has, or says why it has not."
+
 _RULES = "Try the rules in Python that routes require."
 
 _EXPLAIN = "Say which route serves a request, why others do not, and what its upstream gets."
@@ -62,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         "check", _check, "Check a configuration and print everything that is wrong with it."
     )
     checking.add_argument("--strict", action="store_true", help="a warning is exit code 1")
+    command("reload", _reload, _RELOAD)
     listing = command("routes", _routes, "Print the routes, the most specific first.")
     explaining = listing.add_subparsers(title="commands", metavar="COMMAND").add_parser(
         "explain", help=_EXPLAIN, description=_EXPLAIN
@@ -88,6 +91,12 @@ def _run(options: argparse.Namespace) -> int:
     from gateway.cli.run import run
 
     return run(options)
+
+
+def _reload(options: argparse.Namespace) -> int:
+    from gateway.cli.reload import reload
+
+    return reload(options)
 
 
 def _check(options: argparse.Namespace) -> int:

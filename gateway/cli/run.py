@@ -12,6 +12,7 @@ from gateway.config.files import Mark
 from gateway.config.load_isolated import ConfigReader, load_in_child
 from gateway.config.problems import ConfigError
 from gateway.observe.sinks import STDERR, Sink, SinkHandler
+from gateway.processes.control import Control
 from gateway.processes.errors import StartError
 from gateway.processes.file_watch import FileWatch
 from gateway.processes.forking import preload
@@ -45,7 +46,8 @@ def run(options: argparse.Namespace) -> int:
         config = load_in_child(
             options.config, is_interrupted=stop_wanted, meanwhile=preload, read_files=files
         )
-        return Supervisor(config, read, say, FileWatch(files), inherited).run()
+        control = Control(options.config, say)
+        return Supervisor(config, read, say, FileWatch(files), control, inherited).run()
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE

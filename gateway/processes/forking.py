@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from gateway.observe.slots import Slots
+from gateway.processes.control import Control
 from gateway.processes.generation import Generation, Worker
 from gateway.processes.store_keeper import StoreKeeper
 from gateway.processes.worker_link import WorkerEnd, link
@@ -41,6 +42,7 @@ class Forker:
     say: Callable[[str], None]
     slots: Slots
     store: StoreKeeper
+    control: Control
     instance: str = field(default_factory=lambda: secrets.token_hex(8))  # the same for all workers
 
     def fork(self, generation: Generation, number: int, generations: Sequence[Generation]) -> None:
@@ -103,9 +105,10 @@ class Forker:
         It would stay open as long as the worker lives.
         """
         self.store.forget()
+        self.control.forget()
         for generation in generations:
             for worker in generation.workers.values():
-                worker.link.close()
+                worker.link.forget()
             if generation is not own:
                 if generation.buckets is not None:
                     generation.buckets.release()

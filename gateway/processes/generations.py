@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gateway.processes.generation import Generation, Worker
-from gateway.processes.worker_link import Order
+from gateway.processes.worker_link import Order, Report
 
 # How many old generations may keep their tunnels, which may last for days. In older ones tunnels
 # end, and other requests get `timeouts.drain`. A worker takes 13 MiB.
@@ -54,6 +54,17 @@ class Generations:
         self.retired.append(before)
         for oldest in self.retired[:-_MAX_RETIRED]:
             oldest.order(Order.END_RETIRED)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all present workers accept connections, and no retired one does."""
+        return all(
+            worker.link.has_heard(Report.SERVES) for worker in self.present.workers.values()
+        ) and not any(
+            worker.listens and not worker.link.has_heard(Report.CLOSED)
+            for generation in self.retired
+            for worker in generation.workers.values()
+        )
 
     def abandon_next(self) -> None:
         """End the next generation, which cannot take over."""

@@ -5,12 +5,14 @@ What goes wrong before they do leaves the present generation in place.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.config.problems import ConfigError
 from gateway.observe.slots import Slots
+from gateway.processes.control import Control, Outcome, Result
 from gateway.processes.errors import StartError
 from gateway.processes.file_watch import FileWatch
 from gateway.processes.generation import Generation, addresses
@@ -22,6 +24,9 @@ from gateway.processes.worker_keeper import WorkerKeeper
 if TYPE_CHECKING:
     from gateway.config.load_isolated import ConfigReader
     from gateway.config.model import Config
+
+# How long workers may take to begin to accept connections, and to cease; a turn of the loop.
+_MAX_SETTLE_SECONDS = 5.0
 
 
 @dataclass
@@ -40,14 +45,16 @@ class Reloads:
     store: StoreKeeper
     slots: Slots
     notifier: Notifier
+    control: Control
     reading: ConfigReader | None = None  # what will be the next generation's configuration
     _is_wanted: bool = False
+    _settles_until: float = 0.0  # monotonic seconds; zero unless one generation follows another
 
     @property
     def is_busy(self) -> bool:
         """Whether a reload has begun, or can."""
         is_due = self._is_wanted and self.workers.has_served
-        return is_due or self.reading is not None or self.generations.next is not None
+        return bool(is_due or self.reading or self.generations.next or self._settles_until)
 
     def want(self) -> None:
         """Reload, after the reload that has begun, if any."""
@@ -55,23 +62,32 @@ class Reloads:
 
     def look_after(self) -> None:
         """Do what there is to do for a reload."""
+        self.control.open()
+        if self.control.take_requests():
+            self._is_wanted = True
         try:
             if self.reading is not None:
                 self._look_after_reading(self.reading)
             elif self.generations.next is not None:
                 self._look_after_start(self.generations.next)
+            elif self._settles_until:
+                self._look_after_settling()
             else:
                 self._begin_if_wanted()
-        except (ConfigError, StartError, OSError) as error:
+        except ConfigError as error:
             self._has_read()
-            self.fail("; ".join(str(error).split("\n")))
+            self.fail(str(error), Result.WRONG_CONFIGURATION)
+        except (StartError, OSError) as error:
+            self._has_read()
+            self.fail(str(error))
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: str, result: Result = Result.FAILED) -> None:
         """Note that the reload has failed; workers that have been started for it end."""
         if self.generations.next is not None:
             self.generations.abandon_next()
         self.slots.note_reload(succeeded=False)
-        self._announce(f"the old configuration stays: {reason}")
+        self._announce(f"the old configuration stays: {'; '.join(reason.splitlines())}")
+        self.control.tell(Outcome(result, reason))
 
     def cancel(self) -> None:
         """Begin no reload any more: the gateway stops."""
@@ -87,6 +103,7 @@ class Reloads:
         if self._is_wanted and self.workers.has_served:
             self._is_wanted = False
             self.notifier.reloading()
+            self.control.begin()
             self.reading = self.read(present.timeouts.start)
 
     def _look_after_reading(self, reading: ConfigReader) -> None:
@@ -118,10 +135,20 @@ class Reloads:
         """Let a generation take over when all its workers can serve."""
         if generation.is_ready:
             self.generations.take_over()
-            self.slots.note_reload(succeeded=True)
-            self._announce("reloaded")
+            self._settles_until = time.monotonic() + _MAX_SETTLE_SECONDS
         elif generation.is_late:
             self.fail(generation.why_late)
+
+    def _look_after_settling(self) -> None:
+        """End the reload when the new workers accept connections, and the old ones none.
+
+        A worker that hangs is not waited for.
+        """
+        if self.generations.is_settled or time.monotonic() > self._settles_until:
+            self._settles_until = 0.0
+            self.slots.note_reload(succeeded=True)
+            self._announce("reloaded")
+            self.control.tell(Outcome(Result.RELOADED))
 
     def _announce(self, state: str) -> None:
         self.say(state)

@@ -9,7 +9,15 @@ STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 # Blocked and taken by `sigtimedwait`, so no handler runs. Process 1 gets no signals without a
 # handler otherwise (pid_namespaces(7)). SIGUSR2 does nothing.
-SIGNALS = (*STOP, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)
+# SIGIO is for a connection to the control socket.
+SIGNALS = (
+    *STOP,
+    signal.SIGHUP,
+    signal.SIGCHLD,
+    signal.SIGIO,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
 
 
 def block_signals() -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.observe.slots import Slots
+from gateway.processes.control import Control
 from gateway.processes.file_watch import FileWatch
 from gateway.processes.forking import EXIT_FAILED, Forker
 from gateway.processes.generation import GRACE_SECONDS, Generation, addresses
@@ -55,6 +56,7 @@ class Supervisor:
     read: Callable[[float], ConfigReader]  # again, in so many seconds; raises `ConfigError`
     say: Callable[[str], None]
     files: FileWatch  # that the configuration was read from
+    control: Control
     inherited: Inherited = field(default_factory=Inherited)  # sockets of systemd
 
     def __post_init__(self) -> None:
@@ -66,7 +68,7 @@ class Supervisor:
         self._workers = WorkerKeeper(
             say=self.say,
             generations=self._generations,
-            forker=Forker(self.say, self._slots, self._store),
+            forker=Forker(self.say, self._slots, self._store, self.control),
             slots=self._slots,
         )
         self._reloads = Reloads(
@@ -78,6 +80,7 @@ class Supervisor:
             store=self._store,
             slots=self._slots,
             notifier=self._notifier,
+            control=self.control,
         )
 
     def run(self) -> int:
@@ -92,6 +95,7 @@ class Supervisor:
 
     def _start(self) -> None:
         """Raises `StartError`."""
+        self.control.open()
         first = self._generations.present
         listeners = Listeners(self.inherited)
         first.listeners = listeners.extended(addresses(self.config), self.config.workers)
@@ -170,6 +174,7 @@ class Supervisor:
         They drain first, unless `at_once` or a second signal ends that.
         """
         self._notifier.stopping()
+        self.control.close("the gateway stops")
         for generation in self._generations:
             generation.listeners.close()  # first, so that new clients go to another gateway
         self._reloads.cancel()

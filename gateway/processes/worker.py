@@ -26,7 +26,7 @@ from gateway.observe.request_counts import RequestCounts
 from gateway.observe.sinks import Sink
 from gateway.observe.unsent_fields import UnsentFields
 from gateway.outbound.backends import backends
-from gateway.processes.worker_link import WorkerEnd
+from gateway.processes.worker_link import Report, WorkerEnd
 from gateway.relay.client.certificates import Certificates
 from gateway.relay.http1.websocket import GOING_AWAY, SERVICE_RESTART
 from gateway.relay.setup.basis import basis_of
@@ -139,12 +139,15 @@ async def _serve(assignment: Assignment) -> None:
             await relay.start(assignment.public, assignment.certificates)
             for listener in assignment.admin:  # last: a ready worker must be reachable
                 await web.SockSite(health, listener, backlog=BACKLOG).start()
+            link.report(Report.SERVES)
             _log.info("worker %d serves", assignment.number)
         watching = asyncio.create_task(_watch(link, metrics, sessions, audit_log, sinks))
         await link.draining.wait()
         if link.is_retired or link.is_orphan:  # other workers listen on its address
             for site in list(health.sites):
                 await site.stop()
+        await relay.stop_listening()
+        link.report(Report.CLOSED)
         await relay.drain(link)
         await relay.end(SERVICE_RESTART if link.is_retired else GOING_AWAY)
         await sessions.renewals.close()  # while their connections are open
@@ -166,7 +169,7 @@ async def _watch(
     It does so once a second.
     """
     while True:
-        link.beat()
+        link.report(Report.BEAT)
         near = sessions.near
         metrics.state(entries=len(near), trusted=near.trusted, store_up=sessions.available)
         audit_log.sum_up()

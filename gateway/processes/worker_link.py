@@ -16,11 +16,19 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-_READY = b"ready\n"
-_BEAT = b"."
 _MAX_REASON_BYTES = 2000
 _MAX_READ_BYTES = 4096
 _MAX_ORDER_BYTES = 2**17  # the numbers of 10,000 routes take half of it
+
+
+class Report(bytes, enum.Enum):
+    """What a worker reports."""
+
+    READY = b"r"  # it can serve
+    SERVES = b"s"  # it accepts connections
+    CLOSED = b"c"  # it accepts none any more
+    BEAT = b"."  # its event loop goes on
+    FAILED = b"f"  # it cannot serve; the reason follows
 
 
 class Order(bytes, enum.Enum):
@@ -41,7 +49,8 @@ class SupervisorEnd:
 
     sock: socket.socket
     last_beat: float = 0.0  # when the worker was ready, or its last beat was read (monotonic s)
-    _heard: bytes = b""
+    _heard: set[Report] = field(default_factory=set)
+    _reason: str = ""
     _is_closed: bool = False
 
     def order(self, order: Order) -> None:
@@ -60,32 +69,44 @@ class SupervisorEnd:
     @property
     def is_ready(self) -> bool:
         """Whether the worker has reported that it can serve."""
+        return self.has_heard(Report.READY)
+
+    def has_heard(self, report: Report) -> bool:
+        """Whether the worker has ever reported that."""
         self._listen()
-        return self._heard == _READY
+        return report in self._heard
 
     @property
     def reason(self) -> str:
         """Why the worker cannot serve; empty if it has not reported a failure."""
         self._listen()
-        return "" if self._heard == _READY else self._heard.decode(errors="replace").strip()
+        return self._reason
 
     def close(self) -> None:
         """Close the link, after what the worker has reported last."""
         self._listen()
         self.sock.close()
 
+    def forget(self) -> None:
+        """Close it in a process that has inherited it: the supervisor goes on to read."""
+        self.sock.close()
+
     def _listen(self) -> None:
-        while not self._is_closed and len(self._heard) < _MAX_READ_BYTES:
+        while not self._is_closed:
             try:
                 data = self.sock.recv(_MAX_READ_BYTES)
             except BlockingIOError:
                 return
             except OSError:
                 data = b""
-            self._is_closed = not data
+            if not data:
+                self._is_closed = True
+                return
             self.last_beat = time.monotonic()
-            if data != _BEAT:
-                self._heard += data
+            report = Report(data[:1])
+            self._heard.add(report)
+            if report is Report.FAILED:
+                self._reason = data[1:].decode(errors="replace").strip()
 
 
 @dataclass
@@ -105,17 +126,15 @@ class WorkerEnd:
 
     def say_ready(self) -> None:
         self.is_ready = True
-        with contextlib.suppress(OSError):
-            self.sock.send(_READY)
-
-    def beat(self) -> None:
-        """Report that the event loop goes on; lost if the supervisor reads no more of them."""
-        with contextlib.suppress(OSError):
-            self.sock.send(_BEAT)
+        self.report(Report.READY)
 
     def say_failed(self, reason: str) -> None:
+        self.report(Report.FAILED, reason.encode(errors="replace")[:_MAX_REASON_BYTES])
+
+    def report(self, report: Report, more: bytes = b"") -> None:
+        """Send a report; lost if the supervisor reads no more of them."""
         with contextlib.suppress(OSError):
-            self.sock.send(reason.encode(errors="replace")[:_MAX_REASON_BYTES])
+            self.sock.send(report.value + more)
 
     def follow(self, *, drain_seconds: float, reopen_logs: Callable[[], None]) -> None:
         """Obey orders from now on, in the running event loop."""

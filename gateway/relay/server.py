@@ -111,10 +111,13 @@ class Relay:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 _log.error("connections are refused: %s", error.strerror)
 
-    async def drain(self, orders: DrainOrders) -> None:
-        """Stop accepting, and wait until all clients have gone, or until an order ends that."""
+    async def stop_listening(self) -> None:
+        """Accept no connections any more."""
         self.listening.drain()
         await self.listening.stop()
+
+    async def drain(self, orders: DrainOrders) -> None:
+        """Wait until all clients have gone, or until an order ends that."""
         await asyncio.sleep(_DRAIN_STEP)  # accepted connections become clients in the next turn
         idle_since: dict[Registered, float] = {}
         ending = orders.ending

@@ -32,14 +32,27 @@ def in_a_container() -> list[str]:
 
     The user may read files (the interpreter may be another's), which says nothing about writing.
     """
-    become = [
+    space = ["unshare", *([] if os.geteuid() == 0 else ["-Ur"]), "-pf", "--mount", "--mount-proc"]
+    read_only = 'mount --make-rprivate / && mount -o remount,bind,ro / && cd / && exec "$@"'
+    return [*space, "sh", "-c", read_only, "sh", *as_another_user()]
+
+
+def as_another_user() -> list[str]:
+    return [
         *("setpriv", "--reuid=10001", "--regid=10001", "--clear-groups", "--no-new-privs"),
         *("--inh-caps=-all,+dac_read_search", "--ambient-caps=+dac_read_search", "--"),
-    ]
-    is_root = os.geteuid() == 0
-    space = ["unshare", *([] if is_root else ["-Ur"]), "-pf", "--mount", "--mount-proc"]
-    read_only = 'mount --make-rprivate / && mount -o remount,bind,ro / && cd / && exec "$@"'
-    return [*space, "sh", "-c", read_only, "sh", *(become if is_root else [])]
+    ] * (os.geteuid() == 0)
+
+
+def executed(first: int, *arguments: str) -> str:
+    """What a further program says in the container, as with `docker exec`."""
+    enter = ["nsenter", f"--target={first}", "--all", *as_another_user()]
+    command = [*enter, sys.executable, "-P", "-B", *arguments]
+    done = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, timeout=HANG, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_a_container(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
@@ -62,6 +75,7 @@ def test_a_container(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None
         os.kill(first, signal.SIGHUP)
         eventually(lambda: "gateway: reloaded" in log.read_text())
         assert status(ask(port, GET)) == 200
+        assert "reloaded\n" in executed(first, "-m", "gateway", "reload", "-c", str(file))
         os.kill(first, signal.SIGTERM)
         assert process.wait(HANG) == 0, log.read_text()
     finally:
@@ -82,6 +96,14 @@ def test_the_image_s_configuration() -> None:
     for source in re.findall(r"^COPY (?!--)(.*) \S+$", dockerfile, re.MULTILINE):
         for name in source.split():
             assert f"!{name}" in ignored
+
+
+def test_the_unit_reloads_what_it_runs() -> None:
+    """systemd waits for the outcome, at the path of the gateway's own start."""
+    lines = (REPOSITORY / "deploy" / "latchkey.service").read_text().splitlines()
+    unit = dict(line.split("=", 1) for line in lines if "=" in line and line[0] != "#")
+    assert unit["ExecReload"] == unit["ExecStart"].replace(" run ", " reload ")
+    assert unit["Type"] == "notify"
 
 
 def test_compose() -> None:

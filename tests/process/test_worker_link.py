@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.processes.worker_link import Order, SupervisorEnd, WorkerEnd, link
+from gateway.processes.worker_link import Order, Report, SupervisorEnd, WorkerEnd, link
 from tests.support.processes import HANG
 
 Ends = tuple[SupervisorEnd, WorkerEnd]
@@ -38,6 +38,29 @@ def test_a_worker_reports_why_it_cannot_serve(ends: Ends) -> None:
     worker.say_failed("worker 1 cannot serve: no such file")
     assert not supervisor.is_ready
     assert supervisor.reason == "worker 1 cannot serve: no such file"
+
+
+def test_what_a_worker_has_reported_last_is_heard(ends: Ends) -> None:
+    """Also after its end, and after many beats."""
+    supervisor, worker = ends
+    for _ in range(100):
+        worker.report(Report.BEAT)
+    worker.report(Report.SERVES)
+    worker.report(Report.CLOSED)
+    worker.sock.close()
+    supervisor.close()
+    assert supervisor.has_heard(Report.SERVES)
+    assert supervisor.has_heard(Report.CLOSED)
+    assert not supervisor.is_ready
+
+
+def test_what_was_inherited_is_not_read(ends: Ends) -> None:
+    """The reports in a link are for the supervisor, and not for the other workers."""
+    supervisor, worker = ends
+    worker.say_ready()
+    inherited = SupervisorEnd(supervisor.sock.dup())
+    inherited.forget()
+    assert supervisor.is_ready
 
 
 async def test_an_order_to_listen(ends: Ends) -> None:
