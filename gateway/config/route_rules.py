@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.core.http import path_patterns
@@ -25,6 +26,13 @@ def pattern_of(match: RouteMatch) -> PathPattern:
     if match.path_regex is not None:
         return PathPattern((), regex=match.path_regex)
     return path_patterns.parse(match.path, bare=match.bare)
+
+
+def beginning(pattern: PathPattern) -> bytes:
+    """What all paths that fit a pattern begin with, up to a segment to fill in."""
+    written = itertools.takewhile(lambda segment: segment is not None, pattern.segments)
+    begun = b"".join(b"/" + segment for segment in written if segment is not None)
+    return begun if pattern.is_name else begun + b"/"
 
 
 def conditions_of(match: RouteMatch) -> Conditions:

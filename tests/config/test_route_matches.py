@@ -101,5 +101,61 @@ def test_an_expression_behind_a_path_that_asks_for_less(
 ) -> None:
     """It comes last, so the path opens what the expression was to protect."""
     warnings = found(tmp_path, "path_regex: '/v[0-9]+/adm.*'", other)
-    assert [one for one in warnings if "asks for more than routes[1]" in one] == warnings
-    assert bool(warnings) is warned
+    assert any("asks for more than routes[1]" in one for one in warnings) is warned
+
+
+HIDDEN = [
+    ["path: '/*'", "path_regex: '/v[0-9]+/.*'"],
+    ["path: '/v/*'", "path_regex: '/v(/[a-z]*)?'"],
+    ["path_regex: '/a.*'", "path_regex: '/a[bc]+'"],
+    ["path: '/a/{id}'", "path: '/a/{id}/*', bare: false", "path_regex: '/a/[^/]+(/.*)?'"],
+    ["path: '/a/*.css'", "path: '/a/*.js'", "path_regex: '/a/.*[.](css|js)'"],
+    ["path: '/a/*', host: [a.test, b.test]", "path_regex: '/a/.', host: [b.test, a.test]"],
+    ["path: '/a/*', query: {q: true}", "path_regex: '/a/.', query: {q: x}"],
+    ["path: /x, query: {q: true}", "path: /x, query: {q: false}", "path: /x"],
+    ["path: /x, headers: {A: true}", "path: /x, headers: {a: false}", "path: /x, methods: PUT"],
+    ["path: '/a'", "path: '/a/'", "path: '/a/{x}/*'", "path: '/a/*'"],
+    ["path: '/{x}/*'", "path: '/'", "path: '/*'"],
+]
+
+
+@pytest.mark.parametrize("routes", HIDDEN)
+def test_a_route_that_no_request_reaches(tmp_path: Path, routes: list[str]) -> None:
+    """Others take all that it is for, whatever they do with it: a warning that names their lines."""
+    (warning,) = found(tmp_path, *routes)
+    last = len(routes) - 1
+    assert warning.startswith(f"{4 + last}:")
+    assert f"routes[{last}]: is never reached: " in warning
+    for at in range(last):
+        assert f"routes[{at}] in line {4 + at}" in warning
+
+
+REACHED = [
+    ["path: '/v1/*'", "path_regex: '/v[0-9]+/.*'"],
+    ["path: '/v/*', bare: false", "path_regex: '/v(/[a-z]*)?'"],
+    ["path_regex: '/a[bc]+'", "path_regex: '/a.*'"],
+    ["path: '/a/*', host: a.test", "path_regex: '/a/.', host: [b.test, a.test]"],
+    ["path: '/a/*', host: '*.test'", "path_regex: '/a/.', host: a.test"],
+    ["path: '/a/*', query: {q: x}", "path_regex: '/a/.', query: {q: true}"],
+    ["path: '/a/*', methods: GET, query: {q: x}", "path_regex: '/a/.', methods: GET"],
+    ["path: /x, query: {q: x}", "path: /x, query: {q: false}", "path: /x"],
+    ["path: /x, query: {q: true}, methods: GET", "path: /x, query: {q: false}", "path: /x"],
+    ["path: '/a'", "path: '/a/{x}/*'", "path: '/a/*'"],
+    ["path: '/a/'", "path: '/a/{x}/*'", "path: '/a/*'"],
+    ["path: '/{x}'", "path: '/'", "path: '/*'"],
+    ["path: '/~/*'", "path: '/~~/*'", "path: '/*'"],
+    ["path: '/*.css'", "path: '/*.x.css'", "path: '/a/*.css'"],
+]
+
+
+@pytest.mark.parametrize("routes", REACHED)
+def test_a_route_that_some_request_reaches(tmp_path: Path, routes: list[str]) -> None:
+    """No warning where others leave something."""
+    assert not any("is never reached" in one for one in found(tmp_path, *routes))
+
+
+@pytest.mark.parametrize("methods", ["[]", "''"])
+def test_a_route_has_a_method(tmp_path: Path, methods: str) -> None:
+    (problem,) = found(tmp_path, f"path: /x, methods: {methods}")
+    assert problem.startswith("4:")
+    assert "routes[0].methods" in problem

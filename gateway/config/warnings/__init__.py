@@ -16,11 +16,13 @@ from gateway.config.warnings.logins import login_warnings
 from gateway.config.warnings.overlaps import overlap_warnings
 from gateway.config.warnings.routes import route_warnings
 from gateway.config.warnings.sessions import session_warnings
+from gateway.config.warnings.unreached import unreached_warnings
 from gateway.config.warnings.upstreams import upstream_warnings
 
 _WARNINGS = (
     upstream_warnings,
     overlap_warnings,
+    unreached_warnings,
     route_warnings,
     login_warnings,
     session_warnings,

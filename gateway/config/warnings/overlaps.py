@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -11,9 +10,8 @@ from gateway.config.model import Config
 from gateway.config.problems import Problem
 from gateway.config.require_sections import Require
 from gateway.config.requirements import claims_condition, condition
-from gateway.config.route_rules import conditions_of, pattern_of, table_rule
+from gateway.config.route_rules import beginning, conditions_of, pattern_of, table_rule
 from gateway.config.route_sections import RouteOptions
-from gateway.core.http.path_patterns import PathPattern
 from gateway.core.http.path_regex import compiled
 from gateway.core.http.paths import fold, read
 from gateway.core.http.request_conditions import Conditions
@@ -83,7 +81,7 @@ def _opened_before_expressions(config: Config, document: Document) -> Iterator[P
             pattern = pattern_of(other)
             if pattern.regex or not set(route.host or ("",)) & set(other.host or ("",)):
                 continue
-            is_before = regex.fits_below(_beginning(pattern))
+            is_before = regex.fits_below(beginning(pattern))
             if is_before and _asks_less_than(other, route, config):
                 yield replace(
                     document.problem(
@@ -94,13 +92,6 @@ def _opened_before_expressions(config: Config, document: Document) -> Iterator[P
                     hint="write it as a path, or let the other route ask for as much",
                 )
                 break
-
-
-def _beginning(pattern: PathPattern) -> bytes:
-    """What all paths that fit a pattern begin with, up to a segment to fill in."""
-    written = itertools.takewhile(lambda segment: segment is not None, pattern.segments)
-    begun = b"".join(b"/" + segment for segment in written if segment is not None)
-    return begun if pattern.is_name else begun + b"/"
 
 
 def _asks_for_less(one: RouteOptions, other: RouteOptions, config: Config) -> bool:

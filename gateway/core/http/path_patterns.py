@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import unquote_to_bytes
 
 from gateway.core.http import path_shapes, paths
+from gateway.core.http.path_regex import escaped
 
 # Sorts patterns that fit the same path: the more specific one is less.
 Rank = tuple[int, ...]
@@ -63,6 +64,17 @@ class PathPattern:
         if self.is_prefix:
             return (_PREFIX, -len(filled), *filled, -len(self.suffix))
         return (_FILLED if any(filled) else _EXACT, *filled)
+
+    @property
+    def as_regex(self) -> str:
+        """The expression that fits the same paths (see `path_regex`)."""
+        if self.regex:
+            return self.regex
+        parts = [
+            "/" + ("[^/]+" if part is None else escaped(part.decode())) for part in self.segments
+        ]
+        below = "/.*" + escaped(self.suffix.decode()) if self.is_prefix else ""
+        return "".join(parts) + (f"({below})?" if self.bare else below)
 
     @property
     def folded(self) -> PathPattern:

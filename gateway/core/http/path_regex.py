@@ -33,6 +33,11 @@ def compiled(text: str, *, ignores_case: bool = False) -> PathRegex:
     return PathRegex(text, ignores_case=ignores_case)
 
 
+def escaped(text: str) -> str:
+    """The expression that fits this text alone."""
+    return "".join(char if char.isalnum() or char in "/_~" else "\\" + char for char in text)
+
+
 class PathRegex:
     """The automaton of one expression: by state and byte, the next state."""
 
@@ -66,6 +71,21 @@ class PathRegex:
     def fits_below(self, prefix: bytes) -> bool:
         """Whether some path that begins so fits."""
         return self._after(prefix) is not None  # each state leads to one that accepts
+
+    def is_within(self, other: PathRegex) -> bool:
+        """Whether each path that fits this one fits the other as well."""
+        known: set[tuple[int, int | None]] = {(0, 0)}
+        waiting = [*known]
+        while waiting:
+            mine, theirs = waiting.pop()
+            if theirs is None or (self._accepts[mine] and not other._accepts[theirs]):
+                return False  # each state leads to one that accepts
+            for byte, after in self._next[mine].items():
+                pair = after, other._next[theirs].get(byte)
+                if pair not in known:
+                    known.add(pair)
+                    waiting.append(pair)
+        return True
 
     def _after(self, path: bytes) -> int | None:
         """The state behind a path; None if nothing that begins so fits."""

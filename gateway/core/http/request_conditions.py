@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.core.http import queries
 from gateway.core.http.field_names import fold
@@ -58,6 +58,14 @@ class Conditions:
             if name in dict(theirs)
         )
 
+    def imply(self, other: Conditions) -> bool:
+        """Whether each request that meets these meets the others as well."""
+        return all(
+            name in dict(ours) and _implies(dict(ours)[name], value)
+            for ours, theirs in ((self.headers, other.headers), (self.query, other.query))
+            for name, value in theirs
+        )
+
     def read(self, lines: Sequence[bytes], query: bytes) -> Holds:
         """Whether they hold for a request.
 
@@ -72,10 +80,31 @@ class Conditions:
         return Holds((strictly, all(reading is Holds.YES for reading in readings)))
 
 
+def cover(others: Sequence[Conditions], given: Conditions) -> bool:
+    """Whether each request that meets `given` meets one of the others.
+
+    Names that are present in one of them and absent in another are looked at one after the other.
+    """
+    if any(given.imply(other) for other in others):
+        return True
+    for kind in ("headers", "query"):
+        known = dict(getattr(given, kind))
+        pairs = [pair for other in others for pair in getattr(other, kind)]
+        split = {name for name, wanted in pairs if wanted is False and name not in known}
+        for name in sorted(split & {name for name, wanted in pairs if wanted is True}):
+            ways = [replace(given, **{kind: (*known.items(), (name, it))}) for it in (True, False)]
+            return all(cover(others, way) for way in ways)
+    return False
+
+
 def _exclude(one: Wanted, other: Wanted) -> bool:
     if isinstance(one, bool) or isinstance(other, bool):
         return (one is False) != (other is False)
     return one.lower() != other.lower()
+
+
+def _implies(one: Wanted, other: Wanted) -> bool:
+    return one == other or (other is True and one is not False)
 
 
 def _in_fields(lines: Sequence[bytes], name: bytes, wanted: Wanted) -> Holds:

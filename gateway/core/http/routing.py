@@ -136,6 +136,10 @@ class Table(Generic[T]):
         self.has_hosts = len(self._sites) > 1
         self.has_conditions = any(rule.conditions for rules in by_host.values() for rule in rules)
 
+    def site_of(self, host: str) -> Site[T]:
+        """The rules for the hosts of one rule: a host, a pattern, or "" for all hosts."""
+        return self._sites[host.encode()]
+
     def site(self, host: bytes | None) -> Site[T]:
         """The rules for a host. None: the request names no host.
 
