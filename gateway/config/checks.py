@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from gateway.config import files
 from gateway.config.capture_checks import check_captures
 from gateway.config.complaints import suggest
 from gateway.config.document import Document, Where
@@ -75,7 +76,10 @@ def _nowhere(config: Config, document: Document) -> Iterator[Problem]:
         if route.upstream is None and config.verify is None and not route.is_answered_here:
             yield document.problem(("routes", at), "needs upstream, as there is no verify")
         file = None if route.respond is None else route.respond.file
-        if file is not None and not Path(file).is_file():
+        if file is None:
+            continue
+        files.note(Path(file))
+        if not Path(file).is_file():
             yield document.problem(("routes", at, "respond", "file"), "is no file")
 
 
@@ -120,6 +124,8 @@ def _templates(config: Config, document: Document) -> Iterator[Problem]:
     if not Path(folder).is_dir():
         yield document.problem(("pages", "templates"), "is not a folder")
         return
+    for file in rendering.files_of(Path(folder)):
+        files.note(file)
     for flaw in rendering.flaws(folder):
         yield Problem(flaw.file, flaw.line, 1, "pages.templates", flaw.message)
 

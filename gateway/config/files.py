@@ -11,7 +11,8 @@ from pathlib import Path
 MAX_FILE_BYTES = 16 * 2**20
 
 
-# A file as it was read: device, inode, time of its last change (ns) and size (bytes).
+# A file as it was read: device, inode, time of its last change (ns, also of its mode and owner, and
+# when a copy has set the time of its contents) and size (bytes).
 Mark = tuple[int, int, int, int]
 
 _NO_FILE: Mark = (0, 0, 0, 0)
@@ -30,7 +31,12 @@ def mark(path: str | Path) -> Mark:
 
 
 def _mark(status: os.stat_result) -> Mark:
-    return (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+    return (status.st_dev, status.st_ino, status.st_ctime_ns, status.st_size)
+
+
+def note(path: Path) -> None:
+    """Note that the configuration depends on a file that is read elsewhere."""
+    seen[str(path.absolute())] = mark(path)
 
 
 def read_file(path: Path) -> bytes:

@@ -71,6 +71,14 @@ class Flaw:
     message: str
 
 
+def files_of(folder: Path) -> Iterator[Path]:
+    """The files in a folder of templates and texts, and those that may come into it."""
+    yield folder / own_texts.FILE
+    for ours in _OURS.iterdir():
+        yield folder / ours.name
+    yield from (file for file in folder.rglob("*") if file.is_file())
+
+
 def flaws(folder: str) -> Iterator[Flaw]:
     """Find mistakes in a folder of templates and texts.
 

@@ -61,11 +61,11 @@ class Forker:
         try:
             pid = os.fork()
         except OSError:
-            ours.close()
+            ours.forget()
             theirs.sock.close()
             raise
         if pid == 0:
-            ours.close()
+            ours.forget()
             self._be_worker(generation, number, slot, theirs, parent, generations)
         theirs.sock.close()
         generation.workers[pid] = Worker(number, slot, pid, time.monotonic(), ours)
