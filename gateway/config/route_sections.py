@@ -152,6 +152,9 @@ class RouteAction(Model):
     request_headers: FieldChanges | None = None
     response_headers: FieldChanges | None = None
     security_headers: SecurityHeadersText = None
+    proxy_redirect: bool = True
+    proxy_cookie_path: bool = True
+    via: bool | None = None
     websocket: bool = False
     upgrade: Annotated[tuple[UpgradeToken, ...], OneOrMany()] = ()
     close_on_logout: bool = True

@@ -1,5 +1,7 @@
 """What answers say of a backend's own URLs, as its clients know them."""
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.core.http.backend_links import BackendLinks
@@ -52,7 +54,7 @@ def test_locations(links: BackendLinks, url: bytes, expected: bytes) -> None:
     """Relative, absolute and of the same host; no path becomes another host's."""
     for name in (b"Location", b"content-location"):
         lines = [b"%b: %b\r\n" % (name, url)]
-        found = links.put_right(lines, host=HOST, path=links.upstream + b"/a/b", cookies=True)
+        found = links.put_right(lines, host=HOST, path=links.upstream + b"/a/b")
         assert found == [b"%b: %b\r\n" % (name, expected)]
 
 
@@ -65,6 +67,10 @@ def test_locations(links: BackendLinks, url: bytes, expected: bytes) -> None:
         (CUT, b"a=1", b"a=1"),
         (CUT, b"a=1; Path=x", b"a=1; Path=x"),
         (CUT, b"__Host-a=1; Path=/; Secure", b"__Host-a=1; Path=/; Secure"),
+        (CUT, b"a=1; Path=/ ; Secure", b"a=1; Path=/shop ; Secure"),  # a space is no part of it
+        (CUT, b"a=1; Path=/x; Path=/y", b"a=1; Path=/shop/x; Path=/shop/y"),  # the last one counts
+        (CUT, b'a=1; Path="/x"', b'a=1; Path="/x"'),  # no path to browsers (RFC 6265 §5.2.4)
+        (CUT, b"__hOST-a=1; Path=/; Secure", b"__hOST-a=1; Path=/; Secure"),
         (BASE, b"a=1; Path=/base", b"a=1; Path=/"),
         (BASE, b"a=1; Path=/base/x", b"a=1; Path=/x"),
         (BASE, b"a=1; Path=/", b"a=1; Path=/"),
@@ -75,9 +81,10 @@ def test_locations(links: BackendLinks, url: bytes, expected: bytes) -> None:
 def test_paths_of_cookies(links: BackendLinks, cookie: bytes, expected: bytes) -> None:
     """One that covers all of the upstream covers all of the route."""
     lines = [b"Set-Cookie: " + cookie + b"\r\n"]
-    [found] = links.put_right(lines, host=HOST, path=b"/", cookies=True)
+    [found] = links.put_right(lines, host=HOST, path=b"/")
     assert found == b"Set-Cookie: " + expected + b"\r\n"
-    assert links.put_right(lines, host=HOST, path=b"/", cookies=False) == lines
+    off = replace(links, moves_cookies=False)
+    assert off.put_right(lines, host=HOST, path=b"/") == lines
 
 
 @pytest.mark.parametrize(
@@ -89,5 +96,19 @@ def test_paths_of_cookies(links: BackendLinks, cookie: bytes, expected: bytes) -
     ],
 )
 def test_a_refresh(value: bytes, expected: bytes) -> None:
-    [found] = CUT.put_right([b"Refresh: %b\r\n" % value], host=HOST, path=b"/", cookies=True)
+    [found] = CUT.put_right([b"Refresh: %b\r\n" % value], host=HOST, path=b"/")
     assert found == b"Refresh: %b\r\n" % expected
+
+
+def test_links_that_stay() -> None:
+    """`proxy_redirect: off`, but for cookies."""
+    off = replace(BOTH, moves_urls=False)
+    lines = [
+        b"Location: /base/x\r\n",
+        b"Refresh: 0;url=/base/x\r\n",
+        b"Content-Location: /base\r\n",
+    ]
+    assert off.put_right([*lines, b"Set-Cookie: a=1; Path=/base\r\n"], host=HOST, path=b"/") == [
+        *lines,
+        b"Set-Cookie: a=1; Path=/shop\r\n",
+    ]

@@ -218,3 +218,22 @@ def test_no_via(start: Start, upstream: Upstream, shop: Upstream) -> None:
         b"Via: 1.0 other"
     ]
     assert b"latchkey" not in shop.got
+
+
+@pytest.mark.parametrize("way", [True, False])
+def test_a_route_says_whether_there_is_via(
+    start: Start, upstream: Upstream, shop: Upstream, *, way: bool
+) -> None:
+    """In place of the top level, for its own requests and answers, also from a trusted proxy."""
+    public = {"upstream": "shop", "auth": "public"}
+    site = start(
+        upstreams={"shop": upstream.url},
+        routes=[{"path": "/*", **public}, {"path": "/own/*", **public, "via": not way}],
+        via=way,
+        trusted_proxies=["127.0.0.1"],
+    )
+    for path, has_via in (("/x", way), ("/own/x", not way)):
+        for lines in ((), ("X-Forwarded-For: 192.0.2.7",)):
+            shop.clear(always(OK + b"\r\n"))
+            assert (b"via" in field_names(send(site, path, *lines))) is has_via
+            assert (b"via" in field_names(shop.got)) is has_via

@@ -64,6 +64,14 @@ def site(start: Start, server: Upstream) -> Gateway:
                 "captures": "/token",
             },
             {"path": "/host/*", "upstream": "named", **public},
+            {
+                "path": "/left/*",
+                "upstream": "based",
+                "strip_prefix": "/left",
+                "proxy_redirect": False,
+                "proxy_cookie_path": False,
+                **public,
+            },
         ],
     )
 
@@ -188,6 +196,8 @@ def test_no_client_names_a_prefix(relay: Gateway, shop: Upstream) -> None:
         ("/host/a", "Location: http://shop.internal:81/x", "Location: /x"),
         ("/host/a", "Location: https://id.example/x", "Location: https://id.example/x"),
         ("/item/5", "Location: /base/items/6", "Location: /items/6"),
+        ("/left/a", "Location: /base/x", "Location: /base/x"),
+        ("/left/a", "Set-Cookie: a=1; Path=/base", "Set-Cookie: a=1; Path=/base"),
     ],
 )
 def test_the_way_back(site: Gateway, server: Upstream, path: str, line: str, expected: str) -> None:

@@ -31,10 +31,13 @@ def route_warnings(config: Config, document: Document) -> Iterator[Problem]:
 
 
 def _circles(config: Config, document: Document) -> Iterator[Problem]:
-    if not config.via:
-        yield document.problem(
-            ("via",), "finds no circles: a request that comes back goes round until places run out"
-        )
+    places: list[tuple[Where, bool | None]] = [(("via",), config.via)]
+    places += [(("routes", at, "via"), route.via) for at, route in enumerate(config.routes)]
+    for where, via in places:
+        if via is False:
+            yield document.problem(
+                where, "finds no circles: a request that comes back goes round until places run out"
+            )
 
 
 def _beyond_verify(config: Config, document: Document) -> Iterator[Problem]:

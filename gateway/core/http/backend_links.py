@@ -14,7 +14,7 @@ from urllib.parse import urljoin
 _ABSOLUTE = re.compile(rb"((?i:https?:)?//)([^/?#]*)(.*)")
 _SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*:")
 _REFRESH = re.compile(rb"([0-9.]+[ \t]*[;,][ \t]*(?i:url[ \t]*=[ \t]*)?)([\"']?)(.*)")
-_COOKIE_PATH = re.compile(rb"(;[ \t]*(?i:path)[ \t]*=[ \t]*)(/[^;]*)")
+_COOKIE_PATH = re.compile(rb"(;[ \t]*(?i:path)[ \t]*=[ \t]*)(/[^;]*?)(?=[ \t]*(?:;|\Z))")
 _DEFAULT_PORT = re.compile(rb":(?:80|443)?\Z")
 
 # Browsers read a backslash as a slash (WHATWG URL §4.4): two of them would begin another host.
@@ -31,37 +31,42 @@ class BackendLinks:
     client: the prefix of paths that only clients know
     upstream: the prefix of paths that only the upstream knows
     authorities: what the upstream may call itself
+    moves_urls: whether URLs are put right
+    moves_cookies: whether the paths of cookies are
     """
 
     client: bytes
     upstream: bytes
     authorities: frozenset[bytes]
+    moves_urls: bool = True
+    moves_cookies: bool = True
 
     @classmethod
-    def of(cls, client: bytes, upstream: bytes, authorities: Iterable[bytes]) -> BackendLinks:
+    def of(
+        cls, client: bytes, upstream: bytes, authorities: Iterable[bytes], **moves: bool
+    ) -> BackendLinks:
         """The links of a route; default ports of `authorities` do not count."""
-        return cls(client, upstream, frozenset(map(_without_port, authorities)))
+        return cls(client, upstream, frozenset(map(_without_port, authorities)), **moves)
 
-    def put_right(
-        self, lines: Iterable[bytes], *, host: bytes, path: bytes, cookies: bool
-    ) -> list[bytes]:
+    def put_right(self, lines: Iterable[bytes], *, host: bytes, path: bytes) -> list[bytes]:
         """The field lines of an answer, as they are right for the client.
 
         host: that the client asked
         path: as the upstream got it
-        cookies: whether the paths of cookies change, too
         """
         kept = []
         for line in lines:
             name, _, rest = line.partition(b":")
             lower, value = name.lower(), rest.strip(b" \t\r\n")
             changed = value
-            if lower in (b"location", b"content-location"):
+            if lower == b"set-cookie":
+                changed = self.cookie(value) if self.moves_cookies else value
+            elif not self.moves_urls:
+                pass
+            elif lower in (b"location", b"content-location"):
                 changed = self.url(value, host, path)
             elif lower == b"refresh":
                 changed = self._refresh(value, host, path)
-            elif lower == b"set-cookie" and cookies:
-                changed = self.cookie(value)
             kept.append(line if changed == value else b"%b: %b\r\n" % (name, changed))
         return kept
 

@@ -43,14 +43,17 @@ class Route:
     identifies: bool = field(init=False)  # a key is looked up
     in_process: bool = field(init=False)  # leads to the gateway's own endpoints
     reshapes: bool = field(init=False)  # the upstream's answers change, or are compressed
-    rewrites: bool = field(init=False)  # the target changes on its way upstream
+    rewrites: bool = field(init=False)  # the target or a field changes on its way upstream
     label: bytes = field(init=False)  # the name, for the log
 
     def __post_init__(self) -> None:
         self.identifies = self.access.auth is not Auth.PUBLIC
         self.in_process = self.is_endpoint or self.action.whole is not None
         self.rewrites = (
-            self.is_endpoint or self.action.moves_paths or self.action.request_fields is not None
+            self.is_endpoint
+            or self.action.moves_paths
+            or self.action.request_fields is not None
+            or self.action.drops_via
         )
         action = self.action
         shapes = (action.links, action.answer_fields, action.security, action.compression)

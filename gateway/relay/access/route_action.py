@@ -49,6 +49,7 @@ class Action:
     answer_fields: FieldChanges | None = None
     security: SecurityFields | None = None  # by which browsers protect the site
     mark: bytes = VIA + REQUEST_ID  # what begins the gateway's own fields of an answer
+    drops_via: bool = False  # its requests go without the Via of the connection
     links: BackendLinks | None = None  # how answers name the upstream's own URLs
     upgrades: frozenset[bytes] = frozenset()  # to these protocols (in lower case)
     close_on_logout: bool = True  # exchanges in flight end with their session

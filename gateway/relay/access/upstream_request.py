@@ -41,12 +41,14 @@ def request_head(
     """
     action = route.action
     host = head.host or action.host  # a client of HTTP/1.0 may leave it out
-    request_id = own_id
+    request_id, forwarded = own_id, peer.forwarded
     target, lines = head.target, head.passed
     if route.rewrites:
         target, lines = route.target(head), _with_prefix(head, action, peer)
         if action.request_fields is not None:
             lines = action.request_fields.applied(lines, entry, lambda: route.path_values(head))
+        if action.drops_via:
+            forwarded = forwarded.removesuffix(peer.via)
     token_line = None
     if entry is not None and (action.send_token or entry.sending):
         target, lines, token_line = _with_token(head, route, entry, target, lines)
@@ -74,9 +76,10 @@ def request_head(
         parts.append(b"Max-Forwards: %d\r\n" % (head.max_forwards - 1))
     if peer.trusted and head.forwarding:
         parts.append(_forwarding_lines(head, peer))
+        parts.append(b"" if action.drops_via else peer.via)
         request_id = request_ids.given_id(head) or own_id
     else:
-        parts += (peer.forwarded, b"X-Forwarded-Host: ", host, b"\r\n")
+        parts += (forwarded, b"X-Forwarded-Host: ", host, b"\r\n")
     parts += (b"X-Request-Id: ", request_id, b"\r\n", request_ids.traceparent(head, own_id))
     if entry is None:
         if head.authorization is not None and not route.in_process:
@@ -160,4 +163,4 @@ def _forwarding_lines(head: RequestHead, peer: Peer) -> bytes:
     for name in (b"x-real-ip", b"x-request-id", b"x-forwarded-proto", b"x-forwarded-host"):
         fields.pop(name, None)
     lines += [name + b": " + b", ".join(values) for name, values in fields.items()]
-    return b"\r\n".join(lines) + b"\r\n" + peer.via
+    return b"\r\n".join(lines) + b"\r\n"

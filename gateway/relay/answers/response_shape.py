@@ -23,7 +23,6 @@ def apply(response: ResponseHead, request: RequestHead, forward: Forward, peer: 
             response.passed,
             host=request.host or b"",
             path=action.prefix + action.upstream_path(request.path),
-            cookies=not route.in_process,  # a key's cookie is for all paths
         )
     if action.answer_fields is not None:
         response.passed = action.answer_fields.applied(

@@ -44,7 +44,7 @@ from gateway.relay.loop.delay import DelayMeter
 from gateway.relay.server import Relay
 from gateway.relay.setup.limits import LimitBuilder
 from gateway.relay.setup.pools import PoolBuilder
-from gateway.relay.setup.routes import RouteBuilder, security_fields
+from gateway.relay.setup.routes import RouteBuilder, security_fields, via_is_sent
 from gateway.relay.traffic_report import TrafficReport
 from gateway.relay.upstream.server import Connect
 
@@ -120,7 +120,7 @@ def build_relay(
         refused=metrics.refused,
         pages=RefusalPages(config.pages.templates),
         security=security_fields(config.security_headers),
-        sends_via=config.via,
+        sends_via=via_is_sent(config),
     )
     clock.sweeps.append(routes.watches.sweep)
     live = LiveSessions(lambda: _in_flight(clients), sessions, shortest_idle_timeout(config))

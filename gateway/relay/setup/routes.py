@@ -65,7 +65,6 @@ class RouteBuilder:
         self.rules = RuleSet()
         self._metrics = metrics
         self._config = config
-        self._mark = VIA + REQUEST_ID if config.via else REQUEST_ID
         self._pools = pools
         self._captures = captures
         self._limits = limits
@@ -87,6 +86,7 @@ class RouteBuilder:
     def route(self, number: int, rule: RouteOptions) -> Route:
         """The route of a rule; `number` is the rule's index in config.yaml."""
         upstream = None if rule.upstream is None else self._config.upstreams[rule.upstream]
+        via = self._config.via if rule.via is None else rule.via
         answer = answer_of(rule, self._config)
         pool = None if rule.upstream is None else self._pools.upstreams[rule.upstream]
         if answer is not None:
@@ -105,7 +105,8 @@ class RouteBuilder:
                 base=b"" if upstream is None else upstream.base.encode(),
                 rewrite=_rewrite(rule),
                 answer=answer,
-                mark=self._mark,
+                mark=_mark(via),
+                drops_via=via_is_sent(self._config) and not via,
                 request_fields=_changes(rule.request_headers),
                 answer_fields=_changes(rule.response_headers),
                 security=security_fields(rule.security_headers or self._config.security_headers),
@@ -163,7 +164,7 @@ class RouteBuilder:
             access=Access(Auth.OFFERED, cors=cors),
             action=Action(
                 security=security_fields(self._config.security_headers),
-                mark=self._mark,
+                mark=_mark(self._config.via),
                 close_on_logout=False,  # a logout must not end itself
                 extends_session=whoami is None or not is_whoami or whoami.extends_session,
                 timeouts=AnswerTimeouts(timeouts.response, timeouts.body_idle),
@@ -199,6 +200,15 @@ def _anywhere(config: Config, asked: Iterable[tuple[str, str]]) -> BackendPaths:
     found = {path for _, path in asked}
     found |= {config.upstreams[name].base + path for name, path in asked}
     return BackendPaths(path.encode() for path in found)
+
+
+def via_is_sent(config: Config) -> bool:
+    """Whether some route sends Via to its upstream."""
+    return any(config.via if rule.via is None else rule.via for rule in config.routes)
+
+
+def _mark(via: bool, /) -> bytes:  # noqa: FBT001 (a value of the file)
+    return VIA + REQUEST_ID if via else REQUEST_ID
 
 
 def _changes(section: FieldChangesSection | None) -> FieldChanges | None:
@@ -242,5 +252,14 @@ def _links(rule: RouteOptions, upstream: Upstream) -> BackendLinks | None:
     prefix = (upstream.base + (rule.add_prefix or "").rstrip("/")).encode()
     if not client and not prefix and upstream.own_host is None:
         return None
+    if not rule.proxy_redirect and not rule.proxy_cookie_path:
+        return None
     names = {server.authority for server in upstream.servers} | {upstream.own_host or ""}
-    return BackendLinks.of(client, prefix, [name.encode() for name in names if name])
+    return BackendLinks.of(
+        client,
+        prefix,
+        [name.encode() for name in names if name],
+        moves_urls=rule.proxy_redirect,
+        # A key's cookie is for all paths.
+        moves_cookies=rule.proxy_cookie_path and not rule.is_read_whole,
+    )
