@@ -8,16 +8,13 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from gateway.observe.access_record import AccessRecord
 from gateway.observe.sinks import Sink, open_sink
 
 # How many characters of a session id are logged: enough to tell sessions apart (2^72).
 SESSION_CHARACTERS = 12
-
-# A batch is written when it has this many records, or at the next tick of the relay's clock.
-_BATCH = 256
 
 # The three base64url parts of a JWT (RFC 7519 §3), the first of which may stand behind something
 # else; it always begins with `{"`. It is looked for once in each run of such characters.
@@ -28,7 +25,7 @@ _TOKEN = re.compile(
 
 
 class AccessLog:
-    """Collects records and writes them as JSON lines to a sink."""
+    """Writes records as JSON lines to a sink. For the relay it is a `RecordSink`."""
 
     def __init__(
         self, descriptor: int | None, where: str = "", hidden: Collection[bytes] = ()
@@ -42,17 +39,11 @@ class AccessLog:
         self._hidden = hidden
         self.sink = Sink(descriptor, where)
         self._is_open = descriptor is not None
-        self._records: list[AccessRecord] = []
 
-    def add(self, record: AccessRecord) -> None:
-        if self._is_open:
-            self._records.append(record)
-            if len(self._records) >= _BATCH:
-                self.flush()
-
-    def flush(self) -> None:
-        """Write the collected lines. A full log loses lines and delays nothing."""
-        records, self._records = self._records, []
+    def take(self, records: Sequence[AccessRecord]) -> None:
+        """Write a line for each record. A full log loses lines and delays nothing."""
+        if not self._is_open:
+            return
         batch: list[bytes] = []
         size = second = 0
         stamp = b""
@@ -68,8 +59,10 @@ class AccessLog:
             batch.append(line)
         if batch:
             self.sink.write(b"".join(batch))
-        else:
-            self.sink.flush()
+
+    def flush(self) -> None:
+        """Write lines that have to wait, as far as the log takes them."""
+        self.sink.flush()
 
 
 def open_log(where: str, hidden: Collection[bytes] = ()) -> AccessLog:

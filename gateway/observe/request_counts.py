@@ -6,13 +6,27 @@ microsecond, and one here a tenth of that.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any
 
 from gateway.observe.access_record import AccessRecord
 
 # The upper bounds of the durations' buckets, in seconds. A last bucket holds longer ones.
 DURATION_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+def _field(*names: str) -> Callable[[AccessRecord], Any]:
+    """Reads fields of records, by position: by its name, each would take 30 ns."""
+    return itemgetter(*map(AccessRecord._fields.index, names))
+
+
+_route = _field("route")
+_answer = _field("method", "status")
+_duration = _field("duration")
+_upstream_duration = _field("upstream_duration")
 
 
 class RouteCounts:
@@ -27,10 +41,30 @@ class RouteCounts:
     __slots__ = ("answers", "durations", "seconds", "upstream_durations", "upstream_seconds")
 
     def __init__(self) -> None:
-        self.answers: dict[tuple[bytes, int], int] = {}
+        self.answers: Counter[tuple[bytes, int]] = Counter()
         self.durations = [0] * (len(DURATION_BOUNDS) + 1)
         self.upstream_durations = self.durations.copy()
         self.seconds = self.upstream_seconds = 0.0
+
+    def add(self, records: Sequence[AccessRecord]) -> None:
+        """Count requests of this route."""
+        self.answers.update(map(_answer, records))
+        durations = sorted(map(_duration, records))
+        _count(durations, self.durations)
+        self.seconds += sum(durations)
+        durations = sorted(filter(None, map(_upstream_duration, records)))
+        _count(durations, self.upstream_durations)
+        self.upstream_seconds += sum(durations)
+
+
+def _count(durations: Sequence[float], buckets: list[int]) -> None:
+    """Add how many of the durations are in each bucket. They are sorted."""
+    counted = 0
+    for bucket, bound in enumerate(DURATION_BOUNDS):
+        at_most = bisect_right(durations, bound)
+        buckets[bucket] += at_most - counted
+        counted = at_most
+    buckets[-1] += len(durations) - counted
 
 
 class RequestCounts:
@@ -39,27 +73,17 @@ class RequestCounts:
     def __init__(self, publish: Callable[[Mapping[bytes, RouteCounts]], None]) -> None:
         """`publish` gets the counts since its last call, by the names of routes."""
         self._publish = publish
-        self._routes: dict[bytes, RouteCounts] = {}
+        self._routes: defaultdict[bytes, RouteCounts] = defaultdict(RouteCounts)
 
-    def add(self, record: AccessRecord) -> None:
-        """Count a request (measured: 0.46 µs)."""
-        # By position: each look-up of a tuple's field by its name costs 30 ns.
-        method, route, _, status, _, _, duration, upstream_duration = record[2:10]
-        counts = self._routes.get(route)
-        if counts is None:
-            counts = self._routes[route] = RouteCounts()
-        answers, answer = counts.answers, (method, status)
-        try:
-            answers[answer] += 1
-        except KeyError:
-            answers[answer] = 1
-        counts.durations[bisect_left(DURATION_BOUNDS, duration)] += 1
-        counts.seconds += duration
-        if upstream_duration:
-            counts.upstream_durations[bisect_left(DURATION_BOUNDS, upstream_duration)] += 1
-            counts.upstream_seconds += upstream_duration
+    def take(self, records: Sequence[AccessRecord]) -> None:
+        """Count requests: many at once take a half of the time."""
+        by_route: defaultdict[bytes, list[AccessRecord]] = defaultdict(list)
+        for route, record in zip(map(_route, records), records, strict=True):
+            by_route[route].append(record)
+        for route, alike in by_route.items():
+            self._routes[route].add(alike)
 
     def flush(self) -> None:
         if self._routes:
-            routes, self._routes = self._routes, {}
+            routes, self._routes = self._routes, defaultdict(RouteCounts)
             self._publish(routes)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from gateway.core.http.addresses import Address, Entrance
-from gateway.observe.access_record import RecordSink
+from gateway.observe.access_record import Records
 from gateway.relay.client.certificates import Certificates
 from gateway.relay.client.listening import Listening
 from gateway.relay.client.registered import Clients, Registered
@@ -59,21 +59,21 @@ class Relay:
         clients: Clients,
         pools: Sequence[Pool],
         live: LiveSessions,
-        record_sinks: Sequence[RecordSink],
+        records: Records,
         meter: DelayMeter | None = None,
     ) -> None:
         """The parts that run with the relay.
 
         clients: the open connections of clients
         live: ends exchanges with their session
-        record_sinks: are flushed at each tick
+        records: of ended requests; they are flushed at each tick
         meter: measures the delay of the event loop
         """
         self._context = context
         self._clients = clients
         self._pools = pools
         self._live = live
-        self._record_sinks = record_sinks
+        self._records = records
         self._meter = meter
         self._clock = context.clock
         self.listening = Listening(context, clients)
@@ -91,7 +91,7 @@ class Relay:
         self._clock.sweeps += [pool.sweep for pool in self._pools]
         self._clock.sweeps.append(self._live.sweep)
         self._clock.sweeps.append(self._tell_of_descriptors)
-        self._clock.sweeps.append(lambda _now: self._flush_records())
+        self._clock.sweeps.append(lambda _now: self._records.flush())
         self._clock.sweeps.append(self.listening.sweep)
         self._clock.start()
         if self._meter is not None:
@@ -145,11 +145,7 @@ class Relay:
         if self._meter is not None:
             self._meter.stop()
         self._live.stop()
-        self._flush_records()
-
-    def _flush_records(self) -> None:
-        for sink in self._record_sinks:
-            sink.flush()
+        self._records.flush()
 
     def _end_streams(self, ended: frozenset[int]) -> None:
         """End the tunnels and streams of these rules."""

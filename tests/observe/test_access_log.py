@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core.http import refusals
 from gateway.observe.access_log import AccessLog, open_log, render
-from gateway.observe.access_record import AccessRecord, refused_record
+from gateway.observe.access_record import AccessRecord, Records, refused_record
 
 RECORD = AccessRecord(
     ended=1_700_000_000.25,
@@ -75,16 +75,13 @@ def test_paths(path: bytes, written: str) -> None:
 def test_lines_are_written_at_a_tick_or_when_there_are_many(tmp_path: Path) -> None:
     """Each with its own second; a log that is off takes none."""
     file = tmp_path / "access.log"
-    log = open_log(str(file))
-    log.add(RECORD)
-    log.add(RECORD._replace(ended=RECORD.ended + 1))
+    records = Records([open_log(str(file)), AccessLog(None)])
+    records.add(RECORD)
+    records.add(RECORD._replace(ended=RECORD.ended + 1))
     assert file.read_bytes() == b""
-    log.flush()
+    records.flush()
     times = [json.loads(line)["time"] for line in file.read_text().splitlines()]
     assert times == ["2023-11-14T22:13:20.250Z", "2023-11-14T22:13:21.250Z"]
     for _ in range(1000):
-        log.add(RECORD)
+        records.add(RECORD)
     assert file.read_bytes().count(b"\n") > 700
-    off = AccessLog(None)
-    off.add(RECORD)
-    off.flush()

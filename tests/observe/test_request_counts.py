@@ -9,8 +9,8 @@ from tests.observe.test_access_log import RECORD
 def test_requests_are_counted_until_the_next_tick() -> None:
     published: list[Mapping[bytes, RouteCounts]] = []
     counts = RequestCounts(published.append)
-    for record in (RECORD, RECORD, RECORD._replace(status=401), RECORD._replace(route=b"")):
-        counts.add(record)
+    counts.take([RECORD, RECORD, RECORD._replace(status=401)])
+    counts.take([RECORD._replace(route=b"")])
     counts.flush()
     counts.flush()  # since nothing came, nothing is published
     [routes] = published
@@ -23,7 +23,7 @@ def test_durations_have_buckets() -> None:
     published: list[Mapping[bytes, RouteCounts]] = []
     counts = RequestCounts(published.append)
     for seconds in (DURATION_BOUNDS[0], DURATION_BOUNDS[0] * 1.01, 1000.0):
-        counts.add(RECORD._replace(duration=seconds, upstream_duration=0.0))
+        counts.take([RECORD._replace(duration=seconds, upstream_duration=0.0)])
     counts.flush()
     route = published[0][b"/api/*"]
     assert (route.durations[0], route.durations[1], route.durations[-1]) == (1, 1, 1)

@@ -20,8 +20,7 @@ from gateway.core.http.forwarding import Trusted
 from gateway.core.http.shares import Shares
 from gateway.core.http.shedding import Shedding
 from gateway.core.sessions.session import Session
-from gateway.observe import access_record
-from gateway.observe.access_record import RecordSink
+from gateway.observe.access_record import Records, RecordSink
 from gateway.outbound.jwks import KeySets
 from gateway.outbound.token_readers import in_task, open_reader, without_temporary
 from gateway.pages.refusals import RefusalPages
@@ -88,6 +87,7 @@ def build_relay(
     verify_endpoint = verify_endpoint_of(config, requests)
     load = _load(config, clients)
     cookies = _trusted_cookies(config)
+    records = Records(record_sinks)
     limits = LimitBuilder(config, buckets, sessions.shared_limits.limit)
     routes = RouteBuilder(config, pools, captures, metrics, limits)
     decider = Decider(
@@ -107,7 +107,7 @@ def build_relay(
         load=load,
         connections=_connection_shares(config, clients),
         request_ids=RequestIds(Random(SystemRandom().getrandbits(256))),  # noqa: S311 (no secrets)
-        record=access_record.to_all(record_sinks),
+        record=records.add,
         instance=instance,
         proxies=Trusted(config.trusted_proxies),
         describing=Trusted(() if config.verify is None else config.verify.trusted),
@@ -130,7 +130,7 @@ def build_relay(
         if load.shedding is not None:
             load.measured(seconds)
 
-    relay = Relay(context, clients, pools.pools, live, record_sinks, DelayMeter(late))
+    relay = Relay(context, clients, pools.pools, live, records, DelayMeter(late))
     report = TrafficReport(
         metrics.traffic,
         load=load,
