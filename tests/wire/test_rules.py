@@ -193,3 +193,6 @@ def test_a_reload_loads_the_rules_anew_or_changes_nothing(gate: Gateway, shop: U
     assert edits() == 403
     reload(gate)
     eventually(lambda: edits() == 200)
+    file.write_text(CODE)
+    reload(gate)
+    eventually(lambda: edits() == 403)

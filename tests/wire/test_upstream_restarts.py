@@ -51,6 +51,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Ite
         "few": {"servers": [server.url], "max_connections": 2},
         "tls": other.url.replace("http", "https"),
         "gone": gone.url,
+        "away": gone.url,
     }
     routes = [
         {"path": f"/{name}/*", "upstream": name, "auth": "public", "websocket": True}
@@ -164,13 +165,13 @@ def test_more_wait_than_there_are_places(site: Site) -> None:
 def test_a_server_that_stays_away(site: Site) -> None:
     """After `timeouts.connect` the request is refused, and the log says why; once for a request."""
     began = time.monotonic()
-    with site.ask("/gone/at-last") as client:
+    with site.ask("/away/at-last") as client:
         assert client.answer()[0] == 502
     assert time.monotonic() - began > CONNECT / 2
-    (record,) = site.gateway.records(path="/gone/at-last")
+    (record,) = site.gateway.records(path="/away/at-last")
     assert (record["reason"], record["cause"]) == ("upstream_unreachable", "Connection refused")
-    assert record["upstream"] == site.gateway.config["upstreams"]["gone"]
-    assert site.gateway.log.read_text().count("upstream gone: ") == 1
+    assert record["upstream"] == site.gateway.config["upstreams"]["away"]
+    assert site.gateway.log.read_text().count("upstream away: ") == 1
 
 
 def test_several_servers_that_are_away(site: Site) -> None:
