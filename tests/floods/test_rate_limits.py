@@ -1,9 +1,8 @@
 """wire-rules.md#D15: a flood from many addresses, against a limit by address."""
 
-from pathlib import Path
-
 from tests.conftest import Start
 from tests.support.gateway import Gateway
+from tests.support.processes import resident_bytes
 from tests.support.raw import Client, Upstream, ask, request, status
 
 PROXY = "127.0.0.9"  # a trusted one
@@ -17,7 +16,7 @@ MAX_GROWTH_BYTES = 4 * 2**20
 def memory(running: Gateway) -> int:
     """Resident bytes of the one worker."""
     [worker] = running.workers()
-    return int(Path(f"/proc/{worker}/statm").read_text().split()[1]) * 4096
+    return resident_bytes(worker)
 
 
 def asked_from(running: Gateway, address: str) -> int:

@@ -69,6 +69,11 @@ def processor_time(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def resident_bytes(pid: int) -> int:
+    """The memory of a process that is in use."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def wait_for_port(port: int, process: subprocess.Popen[bytes] | None = None) -> None:
     """Returns as soon as something listens."""
     until = time.monotonic() + _START

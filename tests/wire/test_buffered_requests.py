@@ -6,13 +6,12 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import Start
 from tests.support.gateway import Gateway
-from tests.support.processes import HANG, eventually, free_port, running
+from tests.support.processes import HANG, eventually, free_port, resident_bytes, running
 from tests.support.raw import OK, Client, Upstream, Visit, ask, request, status
 
 _MEMORY = 64 * 1024  # of one body
@@ -175,21 +174,16 @@ def test_a_disk_that_is_full_is_507(buffering: Gateway, shop: Upstream) -> None:
 def test_many_bodies_take_no_more_memory_than_they_may(buffering: Gateway, shop: Upstream) -> None:
     """`limits.buffered`: 100 bodies that would fit into memory one by one."""
     [worker] = buffering.workers()
-    before = memory(worker)
+    before = resident_bytes(worker)
     with contextlib.ExitStack() as clients:
         uploads = [clients.enter_context(Client(buffering.port)) for _ in range(100)]
         for client in uploads:
             client.send(_CHUNKED % (b"whole/x", b"") + chunks(bytes(_MEMORY), 9999, b""))
         eventually(lambda: descriptors(buffering, "/") > 80)
-        assert memory(worker) - before < 16 * 2**20
+        assert resident_bytes(worker) - before < 16 * 2**20
         for client in uploads:
             client.send(b"0\r\n\r\n")
         assert all(client.answer()[0] == 200 for client in uploads)
-
-
-def memory(pid: int) -> int:
-    """Its resident memory (bytes)."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def test_a_wsgi_backend_gets_a_length(buffering: Gateway) -> None:

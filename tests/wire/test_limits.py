@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.gateway import Gateway, gateway
-from tests.support.processes import HANG
+from tests.support.processes import HANG, resident_bytes
 from tests.support.raw import OK, Client, Upstream, Visit, always, ask, status
 from tests.support.redis_server import RedisServer
 
@@ -39,11 +39,6 @@ def serving_worker(relay: Gateway, shop: Upstream) -> int:
         assert client.answer()[0] == 200
     [worker] = relay.workers()
     return worker
-
-
-def memory(pid: int) -> int:
-    """Resident bytes of a process."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
 
 
 def test_a_slow_head_is_408(relay: Gateway, shop: Upstream) -> None:
@@ -206,19 +201,19 @@ def test_a_download_to_a_slow_reader_is_paused(relay: Gateway, shop: Upstream) -
     worker = serving_worker(relay, shop)
     producer = Flood(LARGE)
     shop.clear(producer)
-    before = memory(worker)
+    before = resident_bytes(worker)
     with Client(relay.port) as client:
         client.send(GET)
         client.head()
         until_it_rests(producer)
         assert producer.sent < MAX_BUFFERED_BYTES
-        assert memory(worker) - before < MAX_GROWTH_BYTES
+        assert resident_bytes(worker) - before < MAX_GROWTH_BYTES
         view, left = bytearray(4 * MIB), LARGE - len(client.held)
         while left:
             got = client.sock.recv_into(view)
             assert got
             left -= got
-        assert memory(worker) - before < MAX_GROWTH_BYTES
+        assert resident_bytes(worker) - before < MAX_GROWTH_BYTES
 
 
 def test_bytes_behind_the_last_request_cut_nothing(relay: Gateway, shop: Upstream) -> None:
@@ -262,7 +257,7 @@ def test_an_upload_to_a_slow_upstream_is_paused(relay: Gateway, shop: Upstream) 
         visit.send(OK)
 
     shop.clear(slow)
-    before = memory(worker)
+    before = resident_bytes(worker)
     sent = 0
     with Client(relay.port) as client:
         client.send(POST % (b"Content-Length: %d\r\n" % total))
@@ -277,7 +272,7 @@ def test_an_upload_to_a_slow_upstream_is_paused(relay: Gateway, shop: Upstream) 
         while sent < total:
             sent += client.sock.send(piece[: total - sent])
         assert client.answer()[::2] == (200, b"ok")
-    assert memory(worker) - before < MAX_GROWTH_BYTES
+    assert resident_bytes(worker) - before < MAX_GROWTH_BYTES
 
 
 # wire-rules.md#D3's bound for one connection, in bytes.
@@ -299,7 +294,7 @@ def test_readers_that_stop_take_a_bounded_memory(relay: Gateway, shop: Upstream)
         (deaf, POST % b"Content-Length: 100000000\r\n" + bytes(8 * MIB)),
     ):
         shop.clear(behaviour)
-        before = memory(worker)
+        before = resident_bytes(worker)
         with ExitStack() as stack:
             for _ in range(MANY):
                 client = stack.enter_context(Client(relay.port))
@@ -307,7 +302,7 @@ def test_readers_that_stop_take_a_bounded_memory(relay: Gateway, shop: Upstream)
                 with suppress(TimeoutError):
                     client.send(request)
             time.sleep(0.7)
-            assert memory(worker) - before < MANY * MAX_HELD_BYTES
+            assert resident_bytes(worker) - before < MANY * MAX_HELD_BYTES
         stop.set()
 
 

@@ -5,11 +5,9 @@ import base64
 import contextlib
 import hashlib
 import re
-import resource
 import socket
 import zlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -17,7 +15,7 @@ from aiohttp import web
 
 from tests.conftest import LOGIN, Start, accounts, log_in
 from tests.support.gateway import Gateway
-from tests.support.processes import HANG
+from tests.support.processes import HANG, resident_bytes
 from tests.support.raw import OK, Client, Upstream, Visit, ask, status
 from tests.support.serving import serving
 
@@ -329,7 +327,7 @@ def test_hostile_tunnels_harm_no_others(tunnels: Gateway, shop: Upstream) -> Non
 
     shop.clear(switches_and_sends)
     [worker] = tunnels.workers()
-    before = memory(worker)
+    before = resident_bytes(worker)
     with contextlib.ExitStack() as clients:
         flood = [clients.enter_context(Client(tunnels.port)) for _ in range(30)]
         for client in flood:
@@ -341,9 +339,4 @@ def test_hostile_tunnels_harm_no_others(tunnels: Gateway, shop: Upstream) -> Non
                 client.send(bytes(2**22))
         plain = b"GET /plain/ HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n"
         assert status(ask(tunnels.port, plain)) == 200
-        assert memory(worker) - before < 30 * 2**20
-
-
-def memory(pid: int) -> int:
-    """Its resident memory (bytes)."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
+        assert resident_bytes(worker) - before < 30 * 2**20

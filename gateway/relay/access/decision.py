@@ -140,9 +140,8 @@ class Decider:
             if route.action.token is not None and entry is not None:
                 entry = _with_route_token(route, entry)
         except Refused as refused:
-            outcome = browsers.refusal_for_caller(refused, head, route)
-            outcome.route = route.label
-            raise outcome from None
+            # No variable holds it: it holds this frame, and a cycle would wait for the collector.
+            raise _outcome(refused, head, route) from None
         if asked is not route:
             return Forward(
                 asked,
@@ -218,6 +217,13 @@ class Decider:
         if head.upgrade is not None and head.upgrade not in route.action.upgrades:
             raise Refused(refusals.NO_UPGRADE)
         return route
+
+
+def _outcome(refused: Refused, head: RequestHead, route: Route) -> Refused | Answered:
+    """What the caller gets in place of an answer of the route."""
+    outcome = browsers.refusal_for_caller(refused, head, route)
+    outcome.route = route.label
+    return outcome
 
 
 def _with_route_token(route: Route, entry: ResolvedSession) -> ResolvedSession:
