@@ -100,13 +100,15 @@ _PIECES = {
     "/answer/text": 2,
     "/upload/text": 1,
     "/patient/text": 2,
-    "/hasty/events": 1,
+    "/hasty/events": 2,
+    "/hasty/text": 1,
 }
 
 
 def test_a_quiet_answer_is_cut_by_the_routes_timeout(streams: Gateway, shop: Upstream) -> None:
-    """wire-rules.md#D10: an event stream waits for the next event for a time of its own, others for
-    `body_idle`, and a route may say how long. Then it is cut, without an end that looks whole.
+    """wire-rules.md#D10: an event stream waits for the next event for a time of its own, whatever
+    the `body_idle` of its route, others for `body_idle`; and a route may say how long. Then it is
+    cut, without an end that looks whole.
     """
     shop.clear(_events)
     with ExitStack() as clients:

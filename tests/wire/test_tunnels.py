@@ -16,7 +16,7 @@ from aiohttp import web
 from tests.conftest import LOGIN, Start, accounts, log_in
 from tests.support.gateway import Gateway
 from tests.support.processes import HANG, resident_bytes
-from tests.support.raw import OK, Client, Upstream, Visit, ask, status
+from tests.support.raw import OK, Client, Upstream, Visit, ask, fields_by_name, status
 from tests.support.serving import serving
 
 _LOGOUT = b"POST /logout HTTP/1.1\r\nHost: a.example\r\nAuthorization: Bearer %b\r\n\r\n"
@@ -61,6 +61,9 @@ def tunnels(
             | {"upgrade": ["websocket", "TCP", "SPDY/3.1"]},
             {"path": "/mine/*", "upstream": "shop", "upgrade": ["websocket", "tcp"]},
             {"path": "/plain/*", "upstream": "shop", "auth": "public"},
+            {"path": "/shaped/*", "upstream": "shop", "auth": "public", "websocket": True}
+            | {"response_headers": {"set": {"X-Set": "yes"}, "remove": ["X-Powered-By"]}}
+            | {"security_headers": True, "strip_prefix": "/shaped"},
         ],
     )
 
@@ -153,6 +156,28 @@ def test_a_switch_to_what_was_not_asked_for_is_502(
         answered = client.rest()
     assert status(answered) == 502
     assert b"secret" not in answered
+
+
+def test_a_switch_is_shaped_as_any_answer(tunnels: Gateway, shop: Upstream) -> None:
+    """By `response_headers`, `security_headers` and the paths of cookies; and it stays a switch."""
+    fields = b"X-Powered-By: x\r\nX-Kept: 1\r\nSet-Cookie: a=b; Path=/chat\r\n"
+
+    def switches(visit: Visit) -> None:
+        visit.head()
+        visit.send(switched(b"websocket")[:-2] + fields + b"\r\nhello")
+
+    shop.clear(switches)
+    with Client(tunnels.port) as client:
+        client.send(upgrade("/shaped/x", "websocket"))
+        head = client.head()
+        assert client.exactly(5) == b"hello"
+    found = fields_by_name(head)
+    assert head.startswith(b"HTTP/1.1 101 Switching\r\n")
+    assert (found["Connection"], found["Upgrade"]) == ("Upgrade", "websocket")
+    assert (found["X-Set"], found["X-Kept"]) == ("yes", "1")
+    assert found["X-Content-Type-Options"] == "nosniff"
+    assert found["Set-Cookie"] == "a=b; Path=/shaped/chat"
+    assert "X-Powered-By" not in found
 
 
 def test_an_ordinary_answer_to_an_upgrade_opens_no_tunnel(tunnels: Gateway, shop: Upstream) -> None:

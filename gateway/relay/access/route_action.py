@@ -163,12 +163,12 @@ class Action:
 def _answer_timeouts(options: RouteAction, timeouts: Timeouts) -> AnswerTimeouts:
     """A route's own timeouts, else those of all routes.
 
-    `body_idle` of a route holds for event streams as well, unless it says `stream_idle`.
+    Without a `stream_idle` of its own, no event stream gets less time than other bodies.
     """
     body_idle = options.response_body_idle or options.body_idle
     return AnswerTimeouts(
         response=options.response_timeout or timeouts.response,
         body_idle=body_idle or timeouts.body_idle,
-        stream_idle=options.stream_idle or body_idle or timeouts.stream_idle,
+        stream_idle=options.stream_idle or max(body_idle or 0.0, timeouts.stream_idle),
         tunnel_idle=options.tunnel_idle or timeouts.tunnel_idle,
     )

@@ -278,9 +278,11 @@ class Delivery:
             return
         if not exchange.becomes_stream():
             return
-        self._response = response
+        self._response = shown = response
+        if self._forward.route.reshapes:
+            shown = self._reshape(response, with_body=False)
         exchange.begin_answer(response.status, close=True)
-        client.write(heads.upgraded_head(response, self.head, self._forward))
+        client.write(heads.upgraded_head(shown, self.head, self._forward))
         context.write_batch.flush()  # the tunnel writes past it
         exchange.tunnel = Tunnel(
             client,
