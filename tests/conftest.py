@@ -9,6 +9,7 @@ from typing import Any
 
 import jwt
 import pytest
+from hypothesis import settings
 
 from tests.support.gateway import Gateway, gateway
 from tests.support.raw import OK, Client, Upstream, Visit
@@ -21,6 +22,10 @@ TOKEN_START = "eyJ"
 GZIP_START = "\x1f\x8b"
 
 MAX_ID_CHARACTERS = 100
+
+# How fast the machine is, no test may depend on.
+settings.register_profile("at any speed", deadline=None)
+settings.load_profile("at any speed")
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

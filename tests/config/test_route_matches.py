@@ -159,3 +159,53 @@ def test_a_route_has_a_method(tmp_path: Path, methods: str) -> None:
     (problem,) = found(tmp_path, f"path: /x, methods: {methods}")
     assert problem.startswith("4:")
     assert "routes[0].methods" in problem
+
+
+PUBLIC = "auth: public"
+
+
+@pytest.mark.parametrize(
+    ("opening", "protected", "reached"),
+    [
+        ("path: '/pub/*', strip_prefix: /pub", "path: '/api/*'", "/api/*"),
+        ("path: '/*'", "path: '/api/*', strip_prefix: /api", "/*"),
+        ("path: '/x/*', strip_prefix: /x, add_prefix: /api", "path: '/api/{id}'", "/api/{}"),
+        ("path: '/v1/*', add_prefix: /api", "path: '/api/v1/u/*', methods: GET", "/api/v1/u/*"),
+        ("path: '/go/*', rewrite: '/${path.*}'", "path: /api/me", "/api/me"),
+        ("path: '/i/{id}', rewrite: '/items/${path.id}'", "path: /items/x", "/items/x"),
+        ("path: '/o/*', rewrite: {match: '/o/(.*)', to: '/n/$1'}", "path: '/n/*.pdf'", "/n/*.pdf"),
+        ("path: '/b/*', strip_prefix: /b, upstream: based", "path: /base/x", "/base/x"),
+    ],
+)
+def test_another_way_to_what_a_route_protects(
+    tmp_path: Path, opening: str, protected: str, reached: str
+) -> None:
+    """A path that is another one upstream: a warning that names both lines."""
+    opens = opening if "upstream:" in opening else f"upstream: shop, {opening}"
+    head = HEAD.replace("}", ", based: 'http://127.0.0.1:9000/base'}")
+    text = f"{head}- {{{opens}, {PUBLIC}}}\n- {{upstream: shop, {protected}}}\n"
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    known = load_with_warnings(file, {})[1]
+    [warning] = [one for one in known if "clients choose the way" in one.message]
+    assert warning.line == 4
+    assert f"routes[1] in line 5, and both reach paths as {reached} of" in warning.message
+    file.write_text(text.replace(PUBLIC, "methods: GET"))
+    assert not any("the way" in one.message for one in load_with_warnings(file, {})[1])
+
+
+@pytest.mark.parametrize(
+    ("opening", "protected"),
+    [
+        ("path: '/pub/*', strip_prefix: /pub, add_prefix: /public", "path: '/*'"),
+        ("path: /status, rewrite: /health", "path: '/*'"),
+        ("path: '/pub/*', strip_prefix: /pub, methods: GET", "path: '/api/*', methods: POST"),
+        ("path: '/pub/*', strip_prefix: /pub, add_prefix: /v1", "path: '/v2/*'"),
+        ("path: '/a/b/*', strip_prefix: /a", "path: '/a/c/*', strip_prefix: /a"),
+        ("path: '/*'", "path: '/api/*'"),
+    ],
+)
+def test_a_way_that_opens_nothing_else(tmp_path: Path, opening: str, protected: str) -> None:
+    """It names its paths upstream more exactly than the other route, or other ones."""
+    warnings = found(tmp_path, f"{opening}, {PUBLIC}", protected)
+    assert not any("clients choose the way" in one for one in warnings)

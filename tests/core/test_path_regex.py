@@ -23,7 +23,7 @@ REGEXES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(REGEXES, st.text("ab/.1", max_size=8))
 def test_an_expression_fits_what_pythons_does(text: str, path: str) -> None:
     """`re` is the oracle."""
@@ -48,3 +48,13 @@ def test_bad_expressions(text: str) -> None:
     """They are refused with a reason."""
     with pytest.raises(BadRegex):
         compiled(text)
+
+
+@given(REGEXES, REGEXES, st.text("ab/.1", max_size=6))
+def test_an_expression_within_another(one: str, other: str, path: str) -> None:
+    """Then no path fits the first alone; each is within the choice of both."""
+    inner, outer = compiled(one), compiled(other)
+    if inner.is_within(outer) and inner.fits(path.encode()):
+        assert outer.fits(path.encode())
+    assert inner.is_within(compiled(f"{other}|{one}"))
+    assert inner.is_within(compiled("(.|/)*"))

@@ -343,7 +343,7 @@ SPELLED = st.lists(st.tuples(SEPARATORS, SEGMENTS), min_size=1, max_size=6).flat
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(RULES, SPELLED, st.sets(st.sampled_from(sorted(FOLDINGS))))
 def test_no_spelling_leads_around_a_rule(rules: list[Rule], path: str, backend: set[str]) -> None:
     """Whatever of these a backend does, what it takes the path for is under no stricter rule than
@@ -514,7 +514,7 @@ MADE = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     MADE,
     st.sampled_from([b"a.test", b"b.a.test", b"c.test", b"d", None]),

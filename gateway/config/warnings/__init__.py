@@ -13,6 +13,7 @@ from gateway.config.problems import Problem, in_order
 from gateway.config.realm_checks import realm_warnings
 from gateway.config.warnings.clients import client_warnings
 from gateway.config.warnings.logins import login_warnings
+from gateway.config.warnings.moved import moved_warnings
 from gateway.config.warnings.overlaps import overlap_warnings
 from gateway.config.warnings.routes import route_warnings
 from gateway.config.warnings.sessions import session_warnings
@@ -22,6 +23,7 @@ from gateway.config.warnings.upstreams import upstream_warnings
 _WARNINGS = (
     upstream_warnings,
     overlap_warnings,
+    moved_warnings,
     unreached_warnings,
     route_warnings,
     login_warnings,

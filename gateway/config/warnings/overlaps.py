@@ -62,7 +62,7 @@ def _opened_by_conditions(config: Config, document: Document) -> Iterator[Proble
         other = next((methods for methods in others if methods is not None), None)
         numbers = set() if other is None else set(other.all())
         for number in sorted(numbers):
-            if _asks_less_than(route, config.routes[number], config):
+            if asks_less_than(route, config.routes[number], config):
                 yield document.problem(
                     ("routes", at),
                     f"asks for less than routes[{number}], and clients choose between the two: "
@@ -82,7 +82,7 @@ def _opened_before_expressions(config: Config, document: Document) -> Iterator[P
             if pattern.regex or not set(route.host or ("",)) & set(other.host or ("",)):
                 continue
             is_before = regex.fits_below(beginning(pattern))
-            if is_before and _asks_less_than(other, route, config):
+            if is_before and asks_less_than(other, route, config):
                 yield replace(
                     document.problem(
                         ("routes", at, "path_regex"),
@@ -97,10 +97,11 @@ def _opened_before_expressions(config: Config, document: Document) -> Iterator[P
 def _asks_for_less(one: RouteOptions, other: RouteOptions, config: Config) -> bool:
     if one.path == other.path:
         return False  # they share it by method
-    return _asks_less_than(one, other, config)
+    return asks_less_than(one, other, config)
 
 
-def _asks_less_than(one: RouteOptions, other: RouteOptions, config: Config) -> bool:
+def asks_less_than(one: RouteOptions, other: RouteOptions, config: Config) -> bool:
+    """Whether a route lets requests pass that the other one refuses."""
     ranks = ("public", "optional", "required")
     less = ranks.index(one.auth) < ranks.index(other.auth)
     less = less or not conditions.implies(_required(one, config), _required(other, config))

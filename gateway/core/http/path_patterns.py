@@ -87,6 +87,20 @@ class PathPattern:
             bare=self.is_prefix and not self.suffix,
         )
 
+    def meets(self, other: PathPattern) -> bool:
+        """Whether some path fits both. Not for expressions."""
+        if not all(map(_agree, self.segments, other.segments)):
+            return False
+        if self.is_prefix and other.is_prefix:
+            return self.suffix.endswith(other.suffix) or other.suffix.endswith(self.suffix)
+        if not self.is_prefix and not other.is_prefix:
+            return len(self.segments) == len(other.segments)
+        whole, prefix = (other, self) if self.is_prefix else (self, other)
+        if len(whole.segments) <= len(prefix.segments):
+            return prefix.bare and len(whole.segments) == len(prefix.segments)
+        last = whole.segments[-1]
+        return last is None or last.endswith(prefix.suffix)
+
     def values(self, strict: bytes, resolved: bytes) -> dict[str, str]:
         """The segments that the pattern names, decoded, of two readings of one path.
 
@@ -135,6 +149,11 @@ def parse(text: str, *, bare: bool = True) -> PathPattern:
     suffix = star[1].encode()
     is_bare = bare and not suffix and bool(segments)
     return PathPattern(segments, is_prefix=True, suffix=suffix, bare=is_bare, names=names)
+
+
+def _agree(one: bytes | None, other: bytes | None) -> bool:
+    """Whether two segments may be the same. One that is filled in is not empty."""
+    return one == other or (one is None and other != b"") or (other is None and one != b"")
 
 
 def _segments(path: bytes) -> tuple[bytes | None, ...]:
