@@ -28,6 +28,8 @@ from gateway.endpoints import app
 from gateway.observe.unsent_fields import UnsentFields
 from gateway.outbound.backends import Backends
 from gateway.outbound.http_client import open_client
+from gateway.relay.setup.basis import basis_of
+from gateway.relay.setup.pools import PoolBuilder
 from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError
 from gateway.store.issuer import Issued
 from gateway.store.sessions import Sessions, open_sessions
@@ -144,7 +146,7 @@ class _RecordingBackends(Backends):
     """Upstreams, whose replies are noted."""
 
     def __init__(self, config: Config, trial: Trial) -> None:
-        super().__init__(config)
+        super().__init__(config, PoolBuilder(config, basis_of(config)).called)
         self._trial = trial
 
     async def call(self, upstream: str, method: str, target: str, **call: Any) -> Reply:

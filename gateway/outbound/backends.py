@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,18 +15,16 @@ from aiohttp.http_exceptions import LineTooLong
 from yarl import URL
 
 from gateway.core.http import refusals
-from gateway.core.http.addresses import ServerUrl
 from gateway.core.http.field_names import HOP_BY_HOP
 from gateway.core.http.forwarding import Trusted
 from gateway.core.http.refusals import Refusal
 from gateway.core.http.shares import Shares
 from gateway.core.logins.replies import Reply
 from gateway.observe import causes
-from gateway.outbound.backend_servers import BackendServers
+from gateway.outbound.called_servers import Attempts, CalledServers, ServerAddress
 from gateway.outbound.http_client import BodyTooLarge, open_client, read_body
 from gateway.outbound.jwks import KeySets
 from gateway.outbound.names import OneResolver
-from gateway.outbound.upstream_tls import UpstreamContext
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -66,10 +64,12 @@ class Backends:
     `key_sets` are those that identity providers publish.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, servers: Mapping[str, CalledServers]) -> None:
+        """`servers` are those of the upstreams, by their names."""
         self.key_sets = KeySets()
         self._backends = {
-            name: _Backend(name, upstream, config) for name, upstream in config.upstreams.items()
+            name: _Backend(name, upstream, config, servers[name])
+            for name, upstream in config.upstreams.items()
         }
         self._proxies = Trusted(config.trusted_proxies)
 
@@ -110,9 +110,9 @@ class Backends:
 
 
 @contextlib.asynccontextmanager
-async def backends(config: Config) -> AsyncIterator[Backends]:
+async def backends(config: Config, servers: Mapping[str, CalledServers]) -> AsyncIterator[Backends]:
     """The backends of a configuration, closed at the end."""
-    opened = Backends(config)
+    opened = Backends(config, servers)
     try:
         yield opened
     finally:
@@ -134,76 +134,73 @@ class _Call:
 class _Backend:
     """One upstream."""
 
-    def __init__(self, name: str, upstream: Upstream, config: Config) -> None:
+    def __init__(
+        self, name: str, upstream: Upstream, config: Config, servers: CalledServers
+    ) -> None:
         self.calls = _CallsUnderWay(upstream, config.limits.per_address)
         section = upstream.maintenance
         self.maintenance = None if section is None else refusals.maintenance(section.retry_after)
-        self._name = name
         self._log = logging.getLogger(f"gateway.upstreams.{name}")
         self._upstream = upstream
         self._connect_timeout = config.timeouts.connect
         self._max_head_bytes = config.limits.response_head_size
-        self._servers = BackendServers(upstream.servers)
-        self._context = UpstreamContext(name, upstream.tls)
-        self._clients: dict[ServerUrl, aiohttp.ClientSession] = {}
+        self._host = upstream.own_host or upstream.servers[0].authority
+        self._servers = servers
+        self._clients: dict[str, aiohttp.ClientSession] = {}  # by the path of a unix socket, or ""
 
     async def call(self, call: _Call, timeout: float) -> Reply:
-        """Calls the servers until one can be reached. Raises `BackendFailed`."""
-        tried: list[ServerUrl] = []
-        try:
-            async with asyncio.timeout(timeout):
-                return await self._call_patiently(call, tried)
-        except TimeoutError:
-            self._failed(tried[-1], "timed out")
-            raise BackendFailed(refusals.UPSTREAM_SILENT) from None
+        """Call one server after the other, until one can be reached. Raises `BackendFailed`.
+
+        If none can be, all are called again for a while: they may restart.
+        """
+        until = time.monotonic() + min(self._servers.try_for, timeout)
+        deadline = asyncio.get_running_loop().time() + timeout
+        attempts, pause = self._servers.attempts(), _FIRST_PAUSE
+        while True:
+            with attempts.server() as server:
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        return await self._call_server(server, call, attempts)
+                except _NotConnected as failed:
+                    error, has_other = failed.error, attempts.unreached(failed.error)
+                except TimeoutError:
+                    attempts.failed("timed out", refusals.UPSTREAM_SILENT)
+                    raise BackendFailed(refusals.UPSTREAM_SILENT) from None
+            if has_other:
+                continue
+            if time.monotonic() >= until or not self._may_wait(call, error):
+                raise BackendFailed(attempts.given_up(error))
+            attempts.waits(error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _MAX_PAUSE)
 
     async def close(self) -> None:
         for client in self._clients.values():
             await client.close()
 
-    async def _call_patiently(self, call: _Call, tried: list[ServerUrl]) -> Reply:
-        """Call the servers again while none can be reached: they may restart."""
-        until, pause = time.monotonic() + self._connect_timeout, _FIRST_PAUSE
-        while True:
-            tried.clear()
-            try:
-                return await self._call_any(call, tried, logs=pause == _FIRST_PAUSE)
-            except _NotConnected as failed:
-                may_pass = call.waits_for_restart and causes.may_pass(failed.error)
-            if not may_pass or len(self.calls) > _MAX_WAITING or time.monotonic() > until:
-                raise BackendFailed(refusals.UPSTREAM_REFUSED)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _MAX_PAUSE)
+    def _may_wait(self, call: _Call, error: OSError) -> bool:
+        """Whether a call that has reached no server may try again."""
+        is_patient = call.waits_for_restart and causes.may_pass(error)
+        return is_patient and len(self.calls) <= _MAX_WAITING
 
-    async def _call_any(self, call: _Call, tried: list[ServerUrl], *, logs: bool) -> Reply:
-        """Call the servers in turn. Raises `_NotConnected` if none is reached."""
-        while True:
-            tried.append(server := self._servers.pick(tried))
-            try:
-                with self._servers.calling(server):
-                    return await self._call_server(server, call)
-            except _NotConnected as failed:
-                if logs:
-                    self._failed(server, causes.cause(failed.error))
-                if len(tried) == len(self._servers):
-                    raise
-
-    async def _call_server(self, server: ServerUrl, call: _Call) -> Reply:
-        context, server_name = self._context.of(server)
+    async def _call_server(self, server: ServerAddress, call: _Call, attempts: Attempts) -> Reply:
+        context, server_name = server.tls()
         try:
             async with self._client(server).request(
                 call.method,
-                URL(_base(server) + call.target, encoded=True),
-                headers=self._fields(call.fields, server),
+                URL(server.base_url + call.target, encoded=True),
+                headers=self._fields(call.fields),
                 data=call.body or None,
                 skip_auto_headers=("Content-Type",),
                 allow_redirects=False,
                 ssl=context or False,
                 server_hostname=server_name,
             ) as response:
-                self._check_status(response.status, server)
+                if response.status < _MIN_FINAL_STATUS:
+                    attempts.failed(causes.UNASKED_SWITCH, refusals.UPSTREAM_BROKEN)
+                    raise BackendFailed(refusals.UPSTREAM_BROKEN)
                 reply = await _reply(response, call.max_reply)
-                self._servers.answered(server)
+                attempts.answered(response.status)
                 return reply
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             reason = getattr(error, "os_error", error)
@@ -213,29 +210,25 @@ class _Backend:
             raise _NotConnected(reason) from None
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
             how = causes.cause(error) if isinstance(error, OSError) else "closed"
-            self._failed(server, f"{how}, without a whole answer")
+            attempts.failed(f"{how}, without a whole answer", refusals.UPSTREAM_CLOSED)
             raise BackendFailed(refusals.UPSTREAM_CLOSED) from None
         except BodyTooLarge:
             raise BackendFailed(refusals.LOGIN_REPLY) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            self._failed(server, f"its reply is broken: {_broken_rule(error)}")
+            attempts.failed(f"its reply is broken: {_broken_rule(error)}", refusals.UPSTREAM_BROKEN)
             raise BackendFailed(refusals.UPSTREAM_BROKEN) from None
 
-    def _check_status(self, status: int, server: ServerUrl) -> None:
-        if status < _MIN_FINAL_STATUS:
-            self._failed(server, causes.UNASKED_SWITCH)
-            raise BackendFailed(refusals.UPSTREAM_BROKEN)
-
-    def _client(self, server: ServerUrl) -> aiohttp.ClientSession:
-        if server not in self._clients:
-            self._clients[server] = open_client(
-                _connector(server, self._upstream),
+    def _client(self, server: ServerAddress) -> aiohttp.ClientSession:
+        path = server.url.path
+        if path not in self._clients:
+            self._clients[path] = open_client(
+                _connector(path, self._upstream),
                 connect_timeout=self._connect_timeout,
                 max_head_bytes=self._max_head_bytes,
             )
-        return self._clients[server]
+        return self._clients[path]
 
-    def _fields(self, fields: Fields, server: ServerUrl) -> list[tuple[str, str]]:
+    def _fields(self, fields: Fields) -> list[tuple[str, str]]:
         kept = [
             (name, value)
             for name, value in fields
@@ -243,20 +236,15 @@ class _Backend:
         ]
         if self._upstream.host != "client":
             kept = [(name, value) for name, value in kept if name.lower() != "host"]
-            named = self._upstream.host != "upstream"
-            kept.append(("Host", self._upstream.host if named else server.authority))
+        if not any(name.lower() == "host" for name, _ in kept):
+            kept.append(("Host", self._host))
         return [*kept, ("Accept-Encoding", "identity")]
-
-    def _failed(self, server: ServerUrl, cause: str) -> None:
-        """Log why a server has not answered, and ask the others for a while."""
-        self._servers.failed(server)
-        self._log.warning("upstream %s: %s: %s", self._name, server, cause)
 
 
 class _NotConnected(Exception):
     """Nothing has been sent, so another server may be asked; `error` says why."""
 
-    def __init__(self, error: BaseException) -> None:
+    def __init__(self, error: OSError) -> None:
         super().__init__()
         self.error = error
 
@@ -290,26 +278,22 @@ class _CallsUnderWay:
                 shares.give_back(client, len(clients))
 
 
-def _connector(server: ServerUrl, upstream: Upstream) -> aiohttp.BaseConnector:
-    """Gives each call a connection of its own.
+def _connector(path: str, upstream: Upstream) -> aiohttp.BaseConnector:
+    """Gives each call a connection of its own: to a unix socket with this path, or over TCP.
 
     On a kept one that its server is just closing, the call would fail, and a login must not be sent
     twice.
     """
-    limit = upstream.max_connections
-    if server.scheme == "unix":
-        return aiohttp.UnixConnector(server.path, force_close=True, limit=limit)
-    resolve = upstream.resolve
-    resolver = (
-        None if resolve is None or resolve.resolver is None else OneResolver(resolve.resolver)
-    )
+    if path:
+        return aiohttp.UnixConnector(path, force_close=True, limit=upstream.max_connections)
+    resolver = None if upstream.resolve is None else upstream.resolve.resolver
     return aiohttp.TCPConnector(
-        resolver=resolver, use_dns_cache=resolve is None, force_close=True, limit=limit
+        resolver=None if resolver is None else OneResolver(resolver),
+        use_dns_cache=False,
+        force_close=True,
+        limit=0,
+        limit_per_host=upstream.max_connections,
     )
-
-
-def _base(server: ServerUrl) -> str:
-    return f"{'https' if server.tls else 'http'}://{server.authority}{server.base}"
 
 
 def _broken_rule(error: BaseException) -> str:

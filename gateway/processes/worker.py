@@ -106,7 +106,7 @@ async def _serve(assignment: Assignment) -> None:
     await sessions.start()
     pools = PoolBuilder(config, basis_of(config))
     async with (
-        backends(config) as calls,
+        backends(config, pools.called) as calls,
         app.run(config, sessions, calls, metrics.refused) as endpoints,
     ):
         relay = build_relay(

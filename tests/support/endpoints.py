@@ -22,6 +22,8 @@ from gateway.core.sessions.session import Session
 from gateway.endpoints import app
 from gateway.observe.events import Event
 from gateway.outbound.backends import backends
+from gateway.relay.setup.basis import basis_of
+from gateway.relay.setup.pools import PoolBuilder
 from gateway.store.resolved_session import ResolvedSession
 from gateway.store.sessions import Sessions, open_sessions
 from tests.support.processes import HANG
@@ -134,7 +136,7 @@ async def world(redis_url: str, **changes: Any) -> AsyncIterator[World]:
         await sessions.start()
         try:
             async with (
-                backends(config) as calls,
+                backends(config, PoolBuilder(config, basis_of(config)).called) as calls,
                 app.run(config, sessions, calls, refused.append) as endpoints,
                 _client() as client,
             ):

@@ -54,6 +54,10 @@ class Site:
     one: Server
     other: Server
 
+    def reset(self) -> None:
+        self.one.reset()
+        self.other.reset()
+
     def ask(self, path: str, fields: bytes = b"", method: str = "GET") -> tuple[int, bytes]:
         """Send a request over a connection of its own. Returns the status and the whole answer."""
         length = b"Content-Length: 0\r\n" if method == "POST" else b""
@@ -94,12 +98,29 @@ def running(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Ite
             "servers": [one.url],
             "breaker": {"errors": "50%", "of": "4 requests", "open_for": "1s"},
         },
+        "breaking": {
+            "servers": [one.url],
+            "breaker": {"errors": "50%", "of": 2, "open_for": "60s"},
+        },
         "hurried": {"servers": [f"http://127.0.0.1:{gone}"], "try_for": "0s"},
         "patient": {"servers": [f"http://127.0.0.1:{gone}"], "try_for": "1s"},
     }
     routes = [{"path": f"/{name}/*", "upstream": name, "auth": "public"} for name in upstreams]
+    logins = [
+        {
+            "kind": "backend",
+            "path": f"/login/{name}",
+            "upstream": name,
+            "subject_prefix": f"{name}:",
+        }
+        for name in ("checked", "alone", "breaking", "some")
+    ]
     with gateway(
-        tmp_path_factory.mktemp("health"), redis.url, upstreams=upstreams, routes=routes
+        tmp_path_factory.mktemp("health"),
+        redis.url,
+        upstreams=upstreams,
+        routes=routes,
+        login=logins,
     ) as started:
         yield Site(started, one, other)
     one.stop()
@@ -108,8 +129,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Ite
 
 @pytest.fixture
 def site(running: Site) -> Site:
-    running.one.reset()
-    running.other.reset()
+    running.reset()
     return running
 
 
@@ -218,3 +238,59 @@ def test_how_long_a_restart_is_waited_for(site: Site) -> None:
         began = time.monotonic()
         assert site.ask(f"/{name}/")[0] == 502
         assert time.monotonic() - began >= least
+
+
+def _log_in(site: Site, name: str) -> tuple[int, bytes]:
+    return site.ask(f"/login/{name}", method="POST")
+
+
+def test_logins_go_to_a_healthy_server(site: Site) -> None:
+    """A login is sent once, so it would be lost at another one."""
+    site.one.health = b"500 Internal Server Error"
+    eventually(lambda: site.served("/checked/", 4) == {site.other.port: 4})
+    before = site.one.asked, site.other.asked
+    for _ in range(4):
+        _log_in(site, "checked")
+    assert (site.one.asked, site.other.asked) == (before[0], before[1] + 4)
+    site.one.health = b"204 No Content"
+    eventually(lambda: len(site.served("/checked/", 4)) == 2)
+
+
+def test_no_login_at_an_unhealthy_server(site: Site) -> None:
+    """503 at once, as any other request."""
+    site.one.health = b"404 Not Found"
+    eventually(lambda: site.ask("/alone/")[0] == 503)
+    asked = site.one.asked
+    status, answer = _log_in(site, "alone")
+    assert (status, site.one.asked) == (503, asked)
+    assert b"Retry-After: 1\r\n" in answer
+    assert b'"reason": "upstream_down"' in answer
+    site.one.health = b"204 No Content"
+    eventually(lambda: site.ask("/alone/")[0] == 200)
+
+
+def test_logins_and_requests_share_a_breaker(site: Site) -> None:
+    """Two logins that fail open it; then neither a request nor a login is sent."""
+    site.one.status = b"closes"
+    assert [_log_in(site, "breaking")[0] for _ in range(2)] == [502] * 2
+    asked = site.one.asked
+    for status, answer in (site.ask("/breaking/"), _log_in(site, "breaking")):
+        assert status == 503
+        assert b'"reason": "circuit_open"' in answer
+        assert b"Retry-After: " in answer
+    assert site.one.asked == asked
+
+
+def test_logins_and_requests_share_ejections(site: Site) -> None:
+    """What a login has found out, requests need not; at `some`, no server may be ejected."""
+    eventually(lambda: len(site.served("/checked/", 4)) == 2)
+    site.reset()
+    site.one.status = b"closes"
+    for _ in range(6):
+        _log_in(site, "checked")
+    assert site.one.asked == 1
+    assert [site.ask("/checked/", method="POST")[0] for _ in range(6)] == [200] * 6
+    assert site.one.asked == 1
+    for _ in range(8):
+        _log_in(site, "some")
+    assert site.one.asked > 2

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 FIRST_EJECTION_SECONDS = 2.0
 MAX_EJECTION_SECONDS = 30.0
 
+# Statuses by which a server says that it cannot do what it is asked for.
+FAILURES = frozenset({429, *range(500, 600)})
+
 # The part of an error that is left after each call of `ServerLoad.forget`, and the part that counts
 # no more. With two calls a second, one error is forgotten after 9 s.
 _KEPT = 7 / 8
@@ -61,6 +64,7 @@ class ServerLoad:
     """The requests in flight and the recent errors of one server."""
 
     busy: int = 0  # requests in flight
+    calls: int = 0  # the gateway's own ones, which are under way
     errors: float = 0.0  # recent errors; an older one counts less
     ejected_until: float = 0.0  # seconds on the caller's clock; 0 if it has not been ejected
     ejections: int = 0  # in a row
@@ -148,7 +152,7 @@ def pick(
     since = now if probes else now - longest
     chosen, least = 0, (True, math.inf, math.inf)
     for index, load in enumerate(loads):
-        busy = 0.0 if by_turns else (load.busy + load.errors) / load.weight_at(now)
+        busy = 0.0 if by_turns else (load.busy + load.calls + load.errors) / load.weight_at(now)
         rank = (load.is_out(since), busy, max(load.turn, turn))
         if rank < least:
             chosen, least = index, rank

@@ -13,25 +13,26 @@ from gateway.core.http.addresses import ServerUrl
 from gateway.relay.upstream.server import Connect
 
 if TYPE_CHECKING:
-    from gateway.outbound.upstream_tls import UpstreamContext
+    from gateway.outbound.called_servers import ServerAddress
     from gateway.relay.upstream.connection import UpstreamConnection
 
 # Another address of a name is tried beside the one before after so long (RFC 8305 §5).
 _ATTEMPT_SECONDS = 0.25
 
 
-def connects_to(url: ServerUrl, context: UpstreamContext, address: str = "") -> Connect:
+def connects_to(server: ServerAddress) -> Connect:
     """A function that opens connections to one server.
 
-    address: one of the name's; without it, each connection looks the name up, and tries them all
+    Without an address, each connection looks the name up, and tries all that it has.
     """
-    context.of(url)  # made now: it reads files, which a request need not wait for
+    url, address = server.url, server.address
+    server.tls()  # made now: it reads files, which a request need not wait for
 
     async def connect(factory: Callable[[], UpstreamConnection]) -> object:
         loop = asyncio.get_running_loop()
         if url.scheme == "unix":
             return await loop.create_unix_connection(factory, url.path)
-        ssl, server_name = context.of(url)
+        ssl, server_name = server.tls()
         if address or not url.has_name:
             return await loop.create_connection(
                 factory, address or url.host, url.port, ssl=ssl, server_hostname=server_name

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.config.login_places import key_cookies
 from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
+from gateway.outbound.called_servers import ServerAddress
 from gateway.outbound.names import look_up_with
 from gateway.outbound.upstream_tls import UpstreamContext
 from gateway.relay.http1.response_head import ResponseReader
 from gateway.relay.setup.basis import Basis
 from gateway.relay.setup.dialling import connects_to
 from gateway.relay.setup.policies import policy_of
+from gateway.relay.upstream.calls import Calls
 from gateway.relay.upstream.connection import UpstreamConnection
 from gateway.relay.upstream.names import NamedServers
 from gateway.relay.upstream.policy import Policy
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
     from gateway.config.model import Config
     from gateway.config.upstream_sections import Queue, Resolve, Upstream
     from gateway.core.http.addresses import ServerUrl
+
+
+# How many requests of endpoints are under way, and how many of their streams, in one worker.
+_OWN_PLACES = 256
 
 
 class PoolBuilder:
@@ -45,6 +51,8 @@ class PoolBuilder:
             name: self._upstream(name, upstream) for name, upstream in config.upstreams.items()
         }
         self.pools = list(self.upstreams.values())
+        # For the gateway's own calls.
+        self.called = {name: Calls(pool) for name, pool in self.upstreams.items()}
 
     def endpoint(self, connect: Connect) -> Pool:
         """The pool of an endpoint, which is an upstream to the relay.
@@ -52,8 +60,11 @@ class PoolBuilder:
         Its answers may set the cookies with keys.
         """
         reader = ResponseReader(own_cookies=())
-        streams = StreamPlaces(256, self._config.limits.per_address, refusals.BUSY)
-        pool = self._pool("gateway", [("gateway", connect, 1)], b"", reader, streams=streams)
+        streams = StreamPlaces(_OWN_PLACES, self._config.limits.per_address, refusals.BUSY)
+        server = self._server("gateway", "gateway", connect, places=_OWN_PLACES, policy=Policy())
+        pool = self._pool(
+            "gateway", [server], b"", reader, streams=streams, places=_OWN_PLACES, policy=Policy()
+        )
         self.pools.append(pool)
         return pool
 
@@ -61,14 +72,28 @@ class PoolBuilder:
         context = UpstreamContext(name, upstream.tls)
         if any(url.tls for url in upstream.servers):
             self.tls[name] = context
+        policy = policy_of(upstream)
+
+        def server_at(url: ServerUrl, address: str = "") -> Server:
+            at = ServerAddress(url, context, address)
+            return self._server(
+                name,
+                str(at),
+                connects_to(at),
+                at=at,
+                places=upstream.max_connections,
+                idle_timeout=upstream.upstream_idle,
+                weight=url.weight,
+                policy=policy,
+            )
+
         pool = self._pool(
             name,
-            [(str(url), connects_to(url, context), url.weight) for url in upstream.servers],
+            [server_at(url) for url in upstream.servers],
             (upstream.own_host or upstream.servers[0].authority).encode(),
             self._lenient_reader if upstream.lenient else self._reader,
             places=upstream.max_connections,
-            idle_timeout=upstream.upstream_idle,
-            policy=policy_of(upstream),
+            policy=policy,
             queue=upstream.queue,
             streams=StreamPlaces(
                 upstream.max_streams,
@@ -78,84 +103,26 @@ class PoolBuilder:
             full=refusals.upstream_full(name, upstream.max_connections, upstream.queue.size),
         )
         if upstream.resolve is not None:
-            self._keep_resolved(name, upstream, upstream.resolve, context, pool)
+            _keep_resolved(name, upstream, upstream.resolve, pool, server_at)
         return pool
-
-    def _keep_resolved(
-        self, name: str, upstream: Upstream, resolve: Resolve, context: UpstreamContext, pool: Pool
-    ) -> None:
-        """Have the names of the pool's servers looked up again and again."""
-        look_up = look_up_with(resolve.resolver)
-        groups: list[NamedServers | None] = []  # for each server, if it has a name
-        fixed = pool.servers
-
-        def changed() -> None:
-            """Gather the servers, in the order of config.yaml."""
-            pool.change_servers(
-                itertools.chain.from_iterable(
-                    (server,) if group is None else group.servers
-                    for group, server in zip(groups, fixed, strict=True)
-                )
-            )
-
-        def server_at(url: ServerUrl, address: str) -> Server:
-            return self._server(
-                name,
-                f"{url} ({address})",
-                connects_to(url, context, address),
-                places=upstream.max_connections,
-                idle_timeout=upstream.upstream_idle,
-                weight=url.weight,
-                policy=pool.policy,
-            )
-
-        for url, server in zip(upstream.servers, fixed, strict=True):
-            groups.append(
-                NamedServers(
-                    url.host,
-                    server,
-                    upstream=name,
-                    interval=resolve.every,
-                    look_up=look_up,
-                    new_server=partial(server_at, url),
-                    changed=changed,
-                )
-                if url.has_name
-                else None
-            )
-        pool.names = [group for group in groups if group is not None]
 
     def _pool(
         self,
         name: str,
-        servers: Sequence[tuple[str, Connect, int]],
+        servers: Sequence[Server],
         host: bytes,
         reader: ResponseReader,
         *,
-        places: int = 256,
-        idle_timeout: float | None = None,
+        places: int,
         streams: StreamPlaces,
-        policy: Policy | None = None,
+        policy: Policy,
         queue: Queue | None = None,
         full: Refusal = refusals.BUSY,
     ) -> Pool:
-        """`servers` are the names of the servers, each with what connects to it and its weight."""
-        policy = policy or Policy()
         timeouts, limits, basis = self._config.timeouts, self._config.limits, self.basis
         return Pool(
             name,
-            [
-                self._server(
-                    name,
-                    label,
-                    connect,
-                    places=places,
-                    idle_timeout=idle_timeout,
-                    weight=weight,
-                    policy=policy,
-                )
-                for label, connect, weight in servers
-            ],
+            servers,
             host=host,
             places=places,
             connect_timeout=timeouts.connect,
@@ -178,15 +145,17 @@ class PoolBuilder:
         label: str,
         connect: Connect,
         *,
+        at: ServerAddress | None = None,
         places: int,
-        idle_timeout: float | None,
-        weight: int,
+        idle_timeout: float | None = None,
+        weight: int = 1,
         policy: Policy,
     ) -> Server:
         return Server(
             label,
             connect,
             upstream=upstream,
+            at=at,
             places=places,
             share=self._config.limits.per_address,
             idle_timeout=idle_timeout or self._config.timeouts.upstream_idle,
@@ -194,3 +163,41 @@ class PoolBuilder:
             rules=policy.eject,
             slow_start=policy.slow_start,
         )
+
+
+def _keep_resolved(
+    name: str,
+    upstream: Upstream,
+    resolve: Resolve,
+    pool: Pool,
+    server_at: Callable[[ServerUrl, str], Server],
+) -> None:
+    """Have the names of the pool's servers looked up again and again."""
+    look_up = look_up_with(resolve.resolver)
+    groups: list[NamedServers | None] = []  # for each server, if it has a name
+    fixed = pool.servers
+
+    def changed() -> None:
+        """Gather the servers, in the order of config.yaml."""
+        pool.change_servers(
+            itertools.chain.from_iterable(
+                (server,) if group is None else group.servers
+                for group, server in zip(groups, fixed, strict=True)
+            )
+        )
+
+    for url, server in zip(upstream.servers, fixed, strict=True):
+        groups.append(
+            NamedServers(
+                url.host,
+                server,
+                upstream=name,
+                interval=resolve.every,
+                look_up=look_up,
+                new_server=partial(server_at, url),
+                changed=changed,
+            )
+            if url.has_name
+            else None
+        )
+    pool.names = [group for group in groups if group is not None]

@@ -17,7 +17,7 @@ from gateway.core.http.refusals import Refusal
 if TYPE_CHECKING:
     from gateway.relay.upstream.policy import Policy
     from gateway.relay.upstream.restarts import Restarts
-    from gateway.relay.upstream.server import Server, Waiter
+    from gateway.relay.upstream.server import Request, Server, Waiter
 
 # The orders of so many sticky keys are kept. For 50 servers one takes 0.1 ms to find, and 0.5 KiB.
 _MAX_ORDERS = 1024
@@ -48,18 +48,18 @@ class Balancer:
         self._random = Random()  # noqa: S311 (no secret)
         self._log = logging.getLogger(f"gateway.upstreams.{upstream}")
 
-    def choose(self, servers: Sequence[Server], waiter: Waiter) -> Server | Refusal:
+    def choose(self, servers: Sequence[Server], request: Request) -> Server | Refusal:
         """The server that gets the request next, or why none does."""
         now = time.monotonic()
-        refusal = self._left_alone(servers, waiter, now)
+        refusal = self._left_alone(servers, request, now)
         if refusal is not None:
             return refusal
         if len(servers) == 1:
             return servers[0]
-        server = self._choose(servers, waiter, now, probes=True)
-        if server.load.ejected_until and not waiter.is_repeatable:
+        server = self._choose(servers, request, now, probes=True)
+        if server.load.ejected_until and not request.is_repeatable:
             # The request would be lost if the server is still away.
-            server = self._choose(servers, waiter, now, probes=False)
+            server = self._choose(servers, request, now, probes=False)
         self._turn = balancing.take_turn(server.load, self._turn, now)
         if server.load.ejected_until:
             # This request finds out whether the server is back. Others follow when it has been
@@ -98,17 +98,19 @@ class Balancer:
                 breaker.of,
             )
 
-    def _left_alone(self, servers: Sequence[Server], waiter: Waiter, now: float) -> Refusal | None:
+    def _left_alone(
+        self, servers: Sequence[Server], request: Request, now: float
+    ) -> Refusal | None:
         """Why the upstream gets no request at all."""
         breaker, health = self._policy.breaker, self._policy.health
-        if waiter.outage is not None:
+        if request.outage is not None:
             return None  # it looks whether a server is back
         waits = self._policy.try_for is not None
         if health is not None and not waits and all(one.load.is_unhealthy for one in servers):
             return self._refusal(refusals.UPSTREAM_DOWN, health.interval)
         if breaker is not None and not breaker.allows(now):
             return self._refusal(refusals.CIRCUIT_OPEN, breaker.open_until - now)
-        if not waiter.tried and self._restarts.refuse(now):
+        if not request.tried and self._restarts.refuse(now):
             return self.down(servers, now)
         return None
 
@@ -121,21 +123,21 @@ class Balancer:
         )
 
     def _choose(
-        self, servers: Sequence[Server], waiter: Waiter, now: float, *, probes: bool
+        self, servers: Sequence[Server], request: Request, now: float, *, probes: bool
     ) -> Server:
         policy = self._policy
         longest = policy.eject.longest
-        if policy.sticky is not None and (key := waiter.affinity(policy.sticky)):
+        if policy.sticky is not None and (key := request.affinity(policy.sticky)):
             order = self._order_of(servers)(key)
-            left = [one for one in order if one not in waiter.tried] if waiter.tried else order
+            left = [one for one in order if one not in request.tried] if request.tried else order
             since = now if probes else now - longest
             return next((one for one in left if not one.load.is_out(since)), (left or order)[0])
-        if waiter.tried:
-            servers = [one for one in servers if one not in waiter.tried] or servers
+        if request.tried:
+            servers = [one for one in servers if one not in request.tried] or servers
         if len(servers) > _MAX_COMPARED:
             if not policy.by_turns:
                 servers = self._two_of(servers, now)
-            elif probes and not waiter.tried and (turn := self._in_turn(servers, now)) is not None:
+            elif probes and not request.tried and (turn := self._in_turn(servers, now)) is not None:
                 return servers[turn]
         index = balancing.pick(
             [server.load for server in servers],

@@ -8,6 +8,7 @@ import math
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.core.http import refusals
+from gateway.core.http.balancing import FAILURES
 from gateway.observe import causes
 from gateway.relay.http1.grammar import Malformed
 from gateway.relay.http1.response_head import ResponseHead, ResponseReader
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from gateway.relay.loop.settings import AnswerTimeouts, Settings
     from gateway.relay.loop.write_batch import WriteBatch
     from gateway.relay.upstream.response_handler import ResponseHandler
-
-# Statuses by which a server says that it cannot do what it is asked for.
-_ERRORS = frozenset({429, *range(500, 600)})
 
 
 class State(enum.Enum):
@@ -308,7 +306,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.pause()
             self._state, self._held = HELD, (head, data)
             return
-        if head.status in _ERRORS:
+        if head.status in FAILURES:
             self._owner.erred(self, head.status)
         self._state = BODY
         self._idle_limit = self._timeouts.either_idle

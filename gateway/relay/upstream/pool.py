@@ -21,7 +21,7 @@ from gateway.relay.upstream.health import HealthChecks
 from gateway.relay.upstream.policy import Policy
 from gateway.relay.upstream.queues import Queues
 from gateway.relay.upstream.restarts import Restarts
-from gateway.relay.upstream.server import Server, Waiter
+from gateway.relay.upstream.server import Request, Server, Waiter
 from gateway.relay.upstream.streams import StreamPlaces
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class Pool:
             server.shares.give_back(waiter.network, load.busy)
         breaker = server.breaker
         if breaker is not None and not breaker.is_calm:
-            self._judge(connection, is_answered=waiter.is_answered)
+            self.ended(connection, is_answered=waiter.is_answered)
         if reusable and connection.usable:
             connection.rest()
             server.idle.append(connection)
@@ -196,7 +196,8 @@ class Pool:
             server.retire()
         for server in set(self.servers).difference(before):
             server.load.start_slowly(time.monotonic())
-            self._reached(server)
+            self._restarts.end()
+            self._give_all(server)
 
     def has_other_than(self, tried: frozenset[Server]) -> bool:
         """Whether there is a server that has not been tried."""
@@ -206,6 +207,43 @@ class Pool:
         """Whether a request that was sent in vain may be sent to another server."""
         has_other = self.has_other_than(waiter.tried)
         return has_other and self._balancer.may_repeat(self.servers, waiter)
+
+    @property
+    def try_for(self) -> float:
+        """How long a request waits while no server can be reached (seconds)."""
+        return self._restarts.try_for
+
+    def choose(self, request: Request) -> Server | Refusal:
+        """The server that gets a request, or why none does."""
+        return self._balancer.choose(self.servers, request)
+
+    def dial_failed(self, request: Request, server: Server, error: OSError) -> None:
+        """Note that a request could not be sent to a server."""
+        if request.outage is None:  # else the log has it already
+            server.failed(request, causes.cause(error), _refusal(error))
+        else:
+            server.errors[refusals.UPSTREAM_REFUSED.reason] += 1
+
+    def none_reached(self, request: Request) -> None:
+        """Note that a request has tried all servers in vain."""
+        self._restarts.none_reached(request, time.monotonic())
+
+    def reached(self, server: Server) -> None:
+        """Note that a server can be reached: requests that wait for that get its places."""
+        if self._restarts.all_are_away:
+            self._restarts.end()
+            self._give_all(server)
+
+    def ended(self, request: object, *, is_answered: bool) -> None:
+        """Tell the breaker that a request has ended, by an answer or without one."""
+        self._balancer.ended(request, is_answered=is_answered)
+        self._decide_choice()
+
+    def unreachable(self, error: OSError) -> Refusal:
+        """The refusal of a request that has reached no server, for this reason at the last one."""
+        if len(self.servers) > 1:
+            return self._balancer.down(self.servers, time.monotonic())
+        return _refusal(error)
 
     def sweep(self, now: float) -> None:
         """Refuse waiters whose time is over, and let old errors fade.
@@ -254,16 +292,11 @@ class Pool:
 
     def _chosen(self, waiter: Waiter) -> Server | None:
         """The server that gets the request. None if it is refused."""
-        chosen = self._balancer.choose(self.servers, waiter)
+        chosen = self.choose(waiter)
         if isinstance(chosen, Refusal):
             waiter.fail(chosen)
             return None
         return chosen
-
-    def _judge(self, request: object, *, is_answered: bool) -> None:
-        """Tell the breaker that a request has ended, by an answer or without one."""
-        self._balancer.ended(request, is_answered=is_answered)
-        self._decide_choice()
 
     def _dialled(self, waiter: Waiter, server: Server, connection: UpstreamConnection) -> None:
         """Send the waiter's request over a new connection."""
@@ -273,8 +306,7 @@ class Pool:
         else:
             connection.fresh = False
             self.release(connection, waiter, reusable=True)
-        if self._restarts.all_are_away:
-            self._reached(server)
+        self.reached(server)
 
     def _dial_failed(self, waiter: Waiter, server: Server, error: OSError) -> None:
         """Have the waiter go on, and give its place to the next one, which finds out for itself.
@@ -296,11 +328,8 @@ class Pool:
             if waiter.waits:
                 waiter.fail(refusals.BUSY)
             return
-        if waiter.outage is None:  # else the log has it already
-            server.failed(waiter, cause, _refusal(error))
-            self._judge(waiter, is_answered=False)
-        else:
-            server.errors[refusals.UPSTREAM_REFUSED.reason] += 1
+        self.dial_failed(waiter, server, error)
+        self.ended(waiter, is_answered=False)
         server.free_place(waiter)
         if not waiter.waits:
             return
@@ -308,17 +337,10 @@ class Pool:
         if self.has_other_than(waiter.tried):
             self.acquire(waiter)
         elif not self._restarts.have_wait(waiter, server, error):
-            self._unreached(waiter, _refusal(error), server, cause)
+            waiter.unreached(self.unreachable(error), server, cause)
 
-    def _unreached(self, waiter: Waiter, refusal: Refusal, server: Server, cause: str) -> None:
-        """Refuse a request that has tried all servers, `server` last."""
-        if len(self.servers) > 1:
-            refusal = self._balancer.down(self.servers, time.monotonic())
-        waiter.unreached(refusal, server, cause)
-
-    def _reached(self, server: Server) -> None:
-        """Give the server's places to waiters: it can be reached."""
-        self._restarts.end()
+    def _give_all(self, server: Server) -> None:
+        """Give the server's free places to waiters."""
         while self._give_to_next(server):
             pass
 
@@ -339,7 +361,7 @@ class Pool:
         """Refuse a waiter whose time is over."""
         self.leave(waiter)
         if (outage := waiter.outage) is not None:
-            self._unreached(waiter, refusals.UPSTREAM_REFUSED, outage.server, outage.cause)
+            waiter.unreached(self.unreachable(OSError()), outage.server, outage.cause)
             return
         is_full = all(server.load.busy >= self._places for server in self.servers)
         self._queues.refuse(waiter, is_full=is_full)

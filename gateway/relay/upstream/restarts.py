@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core.http.balancing import MAX_EJECTION_SECONDS
 from gateway.observe import causes
-from gateway.relay.upstream.server import Outage, Server, Waiter
+from gateway.relay.upstream.server import Outage, Request, Server, Waiter
 
 if TYPE_CHECKING:
     from gateway.relay.upstream.queues import Queues
@@ -44,7 +44,7 @@ class Restarts:
         """How long requests wait, and where.
 
         dial: has a request try the servers
-        try_for: how long a request waits (seconds)
+        try_for: how long a request waits, unless `gives_up` is true (seconds)
         connect_timeout: for one attempt (seconds)
         """
         self.all_are_away = False  # the last request that tried all servers reached none
@@ -57,6 +57,11 @@ class Restarts:
         self._connect_timeout = connect_timeout
         self._pause = _FIRST_PAUSE
         self._redial: asyncio.TimerHandle | None = None  # while requests wait
+
+    @property
+    def try_for(self) -> float:
+        """How long a request waits (seconds)."""
+        return 0.0 if self.gives_up else self._try_for
 
     def refuse(self, now: float) -> bool:
         """Whether a request is refused at once. One that is not finds out for the others."""
@@ -78,12 +83,10 @@ class Restarts:
         server, error: the last one, and what was wrong there
         """
         now = time.monotonic()
-        if not waiter.asked:  # else one was reached
-            self.all_are_away, self._failed_at = True, now
-            self._next_probe = now + _MAX_PAUSE
-        if self.gives_up or not causes.may_pass(error):
+        self.none_reached(waiter, now)
+        if not causes.may_pass(error):
             return False
-        until = now + self._try_for if waiter.outage is None else waiter.outage.until
+        until = now + self.try_for if waiter.outage is None else waiter.outage.until
         if until <= now or not self._queues.have_room(waiter, places=_MAX_UNREACHED):
             return False
         waiter.outage = Outage(until, server, causes.cause(error))
@@ -92,6 +95,12 @@ class Restarts:
         if self._redial is None:
             self._redial_soon()
         return True
+
+    def none_reached(self, request: Request, now: float) -> None:
+        """Note that a request has tried all servers, and none could be reached."""
+        if not request.asked:  # else one was
+            self.all_are_away, self._failed_at = True, now
+            self._next_probe = now + _MAX_PAUSE
 
     def end(self) -> None:
         """Note that a server can be reached."""

@@ -15,6 +15,7 @@ from gateway.core.http.shares import Shares
 
 if TYPE_CHECKING:
     from gateway.core.http.circuit_breaker import CircuitBreaker
+    from gateway.outbound.called_servers import ServerAddress
     from gateway.relay.upstream.connection import UpstreamConnection
     from gateway.relay.upstream.policy import Sticky
 
@@ -47,13 +48,25 @@ class Outage:
     cause: str
 
 
-class Waiter(Protocol):
-    """A request that needs a connection, as servers and pools see it."""
+class Request(Protocol):
+    """A request that needs a server."""
 
-    server: Server | None  # the server at which it has, or had, a place
     asked: frozenset[Server]  # servers that were sent the request in vain
     tried: frozenset[Server]  # those, and servers that could not be reached
     outage: Outage | None  # if it waits for a restart
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether it may be sent twice."""
+
+    def affinity(self, sticky: Sticky) -> bytes:
+        """The key by which its server is chosen; empty if there is none."""
+
+
+class Waiter(Request, Protocol):
+    """A request that needs a connection, as servers and pools see it."""
+
+    server: Server | None  # the server at which it has, or had, a place
     queued: bool  # it waits in a queue of the pool
 
     @property
@@ -69,15 +82,8 @@ class Waiter(Protocol):
         """Whether the head of an answer has come, and has gone on."""
 
     @property
-    def is_repeatable(self) -> bool:
-        """Whether it may be sent twice."""
-
-    @property
     def uploading(self) -> bool:
         """Whether it has a body that is still to come."""
-
-    def affinity(self, sticky: Sticky) -> bytes:
-        """The key by which its server is chosen; empty if there is none."""
 
     def postpones(self) -> bool:
         """Wait for the body first, and ask again when it has begun.
@@ -107,6 +113,7 @@ class Server:
         "_rules",
         "_successes",
         "_upstream",
+        "at",
         "breaker",
         "connect",
         "connections",
@@ -135,6 +142,7 @@ class Server:
         places: int,
         share: int,
         idle_timeout: float,
+        at: ServerAddress | None = None,
         weight: int = 1,
         rules: EjectionRules = EjectionRules(),  # noqa: B008 (frozen)
         slow_start: float = 0.0,
@@ -146,6 +154,7 @@ class Server:
         places: how many requests it gets at the same time
         share: how many of the places one client may hold (percent; see `Shares`)
         idle_timeout: how long an idle connection is kept (seconds)
+        at: where the gateway's own calls reach it; None: they do not
         weight: its part of the requests, beside the others' weights
         rules: when it is ejected
         slow_start: how long it gets less than its part after it was away (seconds)
@@ -158,6 +167,7 @@ class Server:
         self.ejections = 0
         self.retries = 0  # requests that went to another server after this one
         self.label = name.encode()
+        self.at = at
         self.connect = connect
         self.idle_timeout = idle_timeout
         self.is_gone = False  # the upstream has it no more
@@ -250,14 +260,16 @@ class Server:
             self.load.reinstate(time.monotonic())
             self._log.info("upstream %s: %s answers again", self._upstream, self.label.decode())
 
-    def erred(self, connection: UpstreamConnection, status: int) -> None:
+    def erred(self, request: object, status: int) -> None:
         """Count an answer of failure.
 
         A server that fails fast would get more and more requests otherwise.
+
+        request: by what the breaker knows it
         """
         self.load.errors += 1
         if self.breaker is not None and status in _UNAVAILABLE:
-            self.breaker.failed(connection)
+            self.breaker.failed(request)
         if status in self._rules.statuses:
             self._may_eject(f"answers with {status}")
         self.errors[_STATUS] += 1
@@ -303,7 +315,7 @@ class Server:
         Requests that have ended without one show that the row has ended. So a good answer costs
         nothing here.
         """
-        successes = self.requests - self.load.busy - self.errors.total()
+        successes = self.requests - self.load.busy - self.load.calls - self.errors.total()
         self._failures = 1 if successes > self._successes else self._failures + 1
         self._successes = max(successes, self._successes)
         return self._failures
