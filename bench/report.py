@@ -176,6 +176,7 @@ def checks_table(checks: Checks) -> str:
             ["of a known client", f"{checks.known:.2f}"],
             ["while all buckets are in use", f"{checks.crowded:.2f}"],
             ["of a new client then", f"{checks.new:.2f}"],
+            ["all that it costs a request", f"{checks.request:.2f}"],
         ]
     )
 

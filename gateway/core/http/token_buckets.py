@@ -76,9 +76,9 @@ class TokenBuckets:
         if at is not None:
             self._full_at[at] = max(self._full_at[at], until + self.slack)
 
-    def tokens(self, left: float) -> int:
-        """The tokens in a bucket that is full in so many seconds."""
-        return int(self.burst - left / self.interval + _ROUNDING)
+    def tokens(self, left: float) -> float:
+        """The tokens in a bucket that is full in so many seconds: a whole number."""
+        return (self.slack - left) // self.interval + 1.0
 
     def _find(self, key: str) -> int | None:
         """Where the bucket of a key stands; None if it has given way."""

@@ -27,7 +27,7 @@ from gateway.relay.access.forward_auth import VerifyEndpoint
 from gateway.relay.access.identification import SessionFinder
 from gateway.relay.access.jwt_callers import JwtCallers
 from gateway.relay.access.key_cookies import TrustedCookies
-from gateway.relay.access.limits import LimitedRequest
+from gateway.relay.access.limits import Taken
 from gateway.relay.access.peer import Peer
 from gateway.relay.access.route import Route
 from gateway.relay.access.route_table import RouteTable
@@ -107,7 +107,7 @@ class Decider:
         nothing to prepare then, as the proxy itself sends it on.
         """
         source, asked = head, self._match(head, peer)
-        route, limited = asked, None
+        route = asked
         if asked.verifies:
             head.described = self._verify_endpoint.described_request(head, asked, peer)
             head = head.described
@@ -116,10 +116,12 @@ class Decider:
             keys_aside.take(route, head)
         try:
             admission.admit(route, head, peer, self._load)
-            if route.action.limits is not None:
-                limited = LimitedRequest(route.action.limits)
-                if (counting := limited.admit(source, peer)) is not None:
-                    await counting
+            if (limits := route.action.limits) is not None:
+                taken: list[Taken] = []
+                if limits.early:
+                    counting = limits.take(limits.early, taken, source, peer, None)
+                    if counting is not None:
+                        await counting
             entry = None
             if route.identifies and head.presented_key is not None:
                 entry = self._near.get(head.presented_key, time.time())
@@ -128,8 +130,8 @@ class Decider:
                 elif head.cookie is not None and not self._cookies.have(head, peer):
                     self._finder.refuse(route, head, peer, "untrusted_cookie")
                     entry = None
-            if limited is not None:
-                counting = limited.admit_caller(source, peer, entry)
+            if limits is not None and limits.late:
+                counting = limits.take(limits.late, taken, source, peer, entry)
                 if counting is not None:
                     await counting
             if entry is None or route.access.requires is not None or head.cookie is not None:
@@ -151,8 +153,8 @@ class Decider:
                 self._verify_endpoint.answer(head, route, entry),
             )
         forward = Forward(route, entry, b"", ends)
-        if limited is not None:
-            forward.answer_lines = limited.lines()
+        if limits is not None:
+            forward.answer_lines = limits.lines(taken)
         if route.pool is None:
             answer = route.action.answer
             forward.answer = refusals.NO_ROUTE if answer is None else answer(head)

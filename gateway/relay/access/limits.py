@@ -87,85 +87,72 @@ class RateLimit:
         return Refused(self.refusal, fields, cause=self.setting)
 
 
+# What a request has taken: a token of a limit, for a key; and in how many seconds the bucket of the
+# key is full again.
+Taken = tuple[RateLimit, str, float]
+
+
 class RouteLimits:
     """The limits of one route."""
 
-    __slots__ = ("early", "fields", "is_shared", "late", "limits", "route")
+    __slots__ = ("_fields", "_is_shared", "early", "late", "limits", "name")
 
-    def __init__(self, route: str, limits: tuple[RateLimit, ...]) -> None:
-        """`route` names the route in limits that count by it."""
-        self.route = route
+    def __init__(self, name: str, limits: tuple[RateLimit, ...]) -> None:
+        """`name` is that of the route, in limits that count by it."""
         self.limits = limits
+        self.name = name
         self.early = tuple(limit for limit in limits if limit.is_early)
         self.late = tuple(limit for limit in limits if not limit.is_early)
-        self.is_shared = any(limit.shared is not None for limit in limits)
+        self._is_shared = any(limit.shared is not None for limit in limits)
         listed = (*self.early, *self.late)
         policy = ", ".join(limit.policy for limit in listed)
         state = ", ".join(limit.state for limit in listed)
         # Of an answer, without what is left of each limit. Both are lists (RFC 9651), so members of
         # an upstream may stand in lines of its own (draft-ietf-httpapi-ratelimit-headers-10).
-        self.fields = f"RateLimit-Policy: {policy}\r\nRateLimit: {state}\r\n".encode()
+        self._fields = f"RateLimit-Policy: {policy}\r\nRateLimit: {state}\r\n".encode()
 
-
-class LimitedRequest:
-    """A request on a route with limits, and what it has taken of them."""
-
-    __slots__ = ("_limits", "_taken")
-
-    def __init__(self, limits: RouteLimits) -> None:
-        self._limits = limits
-        # Of which limit, for which key, and in how many seconds the bucket is full again.
-        self._taken: list[tuple[RateLimit, str, float]] = []
-
-    def admit(self, head: RequestHead, peer: Peer) -> Awaitable[None] | None:
-        """Count the request before its key is looked up. Returns what to wait for.
-
-        Raises `Refused`, also when it is awaited.
-        """
-        early = self._limits.early
-        return self._take(early, head, peer, None) if early else None
-
-    def admit_caller(
-        self, head: RequestHead, peer: Peer, entry: ResolvedSession | None
-    ) -> Awaitable[None] | None:
-        """Count the request once its session is known; None is an anonymous caller.
-
-        Returns what to wait for. Raises `Refused`, also when it is awaited.
-        """
-        late = self._limits.late
-        return self._take(late, head, peer, entry) if late else None
-
-    def lines(self) -> bytes:
-        """The fields that tell the client of the limits."""
-        told: tuple[float, ...] = ()
-        for limit, _, left in self._taken:
-            told += limit.buckets.tokens(left), left + 1
-        return self._limits.fields % told
-
-    def _take(
+    def take(
         self,
         limits: tuple[RateLimit, ...],
+        taken: list[Taken],
         head: RequestHead,
         peer: Peer,
         entry: ResolvedSession | None,
     ) -> Awaitable[None] | None:
-        """Take a token of each of these limits; if one has none, give all back."""
-        now, of_route = time.monotonic(), self._limits
+        """Take a token of each of these limits; if one has none, give all back.
+
+        Returns what to wait for. Raises `Refused`, also when it is awaited.
+
+        limits: those before the session is looked up, or those after that
+        taken: what the request has taken so far, and takes
+        entry: the session; None for an anonymous caller, and before it is known
+        """
+        now = time.monotonic()
         for limit in limits:
-            key = limit.key_of(of_route.route, head, peer, entry)
+            key = limit.key_of(self.name, head, peer, entry)
             left = limit.buckets.take(key, now)
             if left < 0.0:
-                self._give_back()
+                _give_back(taken)
                 raise limit.refuse(-left)
-            self._taken.append((limit, key, left))
-        return self._count(limits) if of_route.is_shared else None
+            taken.append((limit, key, left))
+        return self._count(limits, taken) if self._is_shared else None
 
-    async def _count(self, limits: tuple[RateLimit, ...]) -> None:
+    def lines(self, taken: list[Taken]) -> bytes:
+        """The fields that tell the client of the limits, once it has been counted."""
+        if len(taken) == 1:  # as on most routes
+            [(limit, _, left)] = taken
+            return self._fields % (limit.buckets.tokens(left), left + 1)
+        told: list[float] = []
+        for limit, _, left in taken:
+            told += limit.buckets.tokens(left), left + 1
+        return self._fields % tuple(told)
+
+    async def _count(self, limits: tuple[RateLimit, ...], taken: list[Taken]) -> None:
         """Count the request for all gateways, where these limits are shared.
 
         A refusal drains the bucket here, so the store is not asked again before it would say yes.
         """
-        for at, (limit, key, left) in enumerate(self._taken):
+        for at, (limit, key, left) in enumerate(taken):
             if limit.shared is None or limit not in limits:
                 continue
             try:
@@ -174,19 +161,20 @@ class LimitedRequest:
                 limit.unshared += 1
                 continue
             if remaining < 0:
-                self._give_back()
+                _give_back(taken)
                 limit.buckets.drain(key, time.monotonic() + wait)
                 raise limit.refuse(wait)
             fewer = (limit.buckets.burst - remaining) * limit.buckets.interval
-            self._taken[at] = (limit, key, max(left, fewer))
+            taken[at] = (limit, key, max(left, fewer))
 
-    def _give_back(self) -> None:
-        for limit, key, _ in self._taken:
-            limit.buckets.give_back(key)
+
+def _give_back(taken: list[Taken]) -> None:
+    for limit, key, _ in taken:
+        limit.buckets.give_back(key)
 
 
 def limits_of_all(routes: Iterable[RouteLimits | None]) -> RouteLimits | None:
     """The limits of several routes that a request may be meant by; None without any."""
     limited = [route for route in routes if route is not None]
     listed = dict.fromkeys(limit for route in limited for limit in route.limits)
-    return RouteLimits(limited[0].route, tuple(listed)) if limited else None
+    return RouteLimits(limited[0].name, tuple(listed)) if limited else None

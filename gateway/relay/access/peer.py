@@ -20,6 +20,7 @@ class Peer:
         "describes",
         "forwarded",
         "name",
+        "own_network",
         "scheme",
         "trusted",
         "via",
@@ -53,6 +54,8 @@ class Peer:
             f"X-Forwarded-For: {address}\r\nX-Real-IP: {address}\r\nX-Forwarded-Proto: {scheme}\r\n"
         ).encode() + self.via
         self._proxies = proxies
+        # Of the connection itself, which may be a proxy's.
+        self.own_network = proxies.client_network(address)
 
     def client(self, head: RequestHead) -> Client:
         """The client of a request, its scheme and the host that it asked.
@@ -75,8 +78,3 @@ class Peer:
         if not self.trusted or not head.forwarding:
             return self.own_network
         return self._proxies.client_network(self.client(head).address)
-
-    @property
-    def own_network(self) -> str:
-        """The network of the connection itself, which may be a proxy's."""
-        return self._proxies.client_network(self.address)
