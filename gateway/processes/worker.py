@@ -27,6 +27,7 @@ from gateway.observe.sinks import Sink
 from gateway.observe.unsent_fields import UnsentFields
 from gateway.outbound.backends import backends
 from gateway.processes.worker_link import Report, WorkerEnd
+from gateway.relay.client import certificates
 from gateway.relay.client.certificates import Certificates
 from gateway.relay.http1.websocket import GOING_AWAY, SERVICE_RESTART
 from gateway.relay.setup.basis import basis_of
@@ -70,6 +71,7 @@ class Assignment:
 def main(assignment: Assignment) -> None:
     """Serve until an order or a signal ends the worker."""
     worker_log.limit_repeats()
+    certificates.ignore_unreadable_names()
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 20, 50)

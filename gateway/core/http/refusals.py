@@ -64,6 +64,9 @@ PROBLEM_TYPE = "application/problem+json"
 
 # Faults of clients.
 MALFORMED = Refusal(400, "malformed_request", "The request is not valid HTTP/1.1.")
+PLAIN_HTTP = Refusal(
+    400, "plain_http", "This port speaks HTTPS: write https:// in front of the address."
+)
 AMBIGUOUS_HOST = Refusal(400, "ambiguous_host", "The request's host can be read in several ways.")
 AMBIGUOUS_PATH = Refusal(400, "ambiguous_path", "The path can be read in more than one way.")
 UNKNOWN_SCOPE = Refusal(

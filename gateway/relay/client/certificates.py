@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import ssl
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -98,6 +99,21 @@ def server_context(entrance: Entrance) -> ssl.SSLContext:
                 by_name.setdefault(name, context)
         contexts[0].sni_callback = _chooser(by_name)
     return contexts[0]
+
+
+def ignore_unreadable_names() -> None:
+    """Log nothing of a client that asks for a name with bytes beyond ASCII.
+
+    Its handshake is refused before `_chooser` is called. Python would print a traceback with the
+    client's bytes each time.
+    """
+    report = sys.unraisablehook
+
+    def hook(unraisable: sys.UnraisableHookArgs) -> None:
+        if unraisable.exc_type is not UnicodeDecodeError or type(unraisable.object) is not bytes:
+            report(unraisable)
+
+    sys.unraisablehook = hook
 
 
 def _context(files: CertificateFiles, min_version: str) -> ssl.SSLContext:

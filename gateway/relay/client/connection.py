@@ -19,6 +19,7 @@ from gateway.relay.answers import own_answers
 from gateway.relay.exchange.exchange import Exchange
 from gateway.relay.http1 import grammar
 from gateway.relay.http1.grammar import HEAD_END
+from gateway.relay.loop.deadlines import untaken
 from gateway.relay.outcomes import Refused
 
 if TYPE_CHECKING:
@@ -89,9 +90,9 @@ class ClientConnection(asyncio.Protocol):
             self.peer = context.peer(transport.get_extra_info("peername"))
         shares, taken = context.connections, len(self._clients)
         if taken >= context.settings.connections:
-            self._refuse(refusals.BUSY)
+            self.refuse(refusals.BUSY)
         elif taken >= shares.crowded and not shares.allows(self.peer.own_network, taken):
-            self._refuse(refusals.OVER_SHARE, linger=False)  # lingering would cost others time
+            self.refuse(refusals.OVER_SHARE, linger=False)  # lingering would cost others time
         self._clients.add(self)
         if shares.counts:
             shares.take(self.peer.own_network)
@@ -160,14 +161,16 @@ class ClientConnection(asyncio.Protocol):
         The client has run out of time, or does not read.
         """
         exchange = self.exchange
-        if self.blocked or (self._lingered >= 0 and self._has_unsent):
+        if self._ends_tls and not self.blocked:
+            self._end_tls()
+        elif self.blocked or (self._lingered >= 0 and self._has_unsent):
             self.cut(reset=True)
         elif self._lingered >= 0:
             self.close()  # bytes in the socket's buffer are still sent
         elif exchange is not None:
             exchange.fail(refusals.BODY_TIMEOUT)
         elif self.buffer:
-            self._refuse(refusals.HEAD_TIMEOUT)
+            self.refuse(refusals.HEAD_TIMEOUT)
         else:
             self.close()
 
@@ -246,21 +249,26 @@ class ClientConnection(asyncio.Protocol):
         """
         self._lingered = max(self._lingered, 0)
         self._context.write_batch.flush()
-        if self.transport is not None:
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        if transport.can_write_eof():
             settings, now = self._context.settings, self._context.clock.now
-            unsent = self.transport.get_write_buffer_size()
+            unsent = transport.get_write_buffer_size()
             self.deadline = now + settings.write + unsent * settings.seconds_per_byte
-            self.transport.close()
+        else:
+            self._await_end()
+        transport.close()
 
     def cut(self, *, reset: bool) -> None:
         """Close at once. A `reset` shows the client that the body is not whole."""
         transport = self.transport
         assert transport is not None
+        if not reset:
+            self.close()
+            return
         self._lingered = max(self._lingered, 0)
         self._context.write_batch.flush()
-        if not reset:
-            transport.close()
-            return
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -305,7 +313,7 @@ class ClientConnection(asyncio.Protocol):
                 self._check_size(data, end)
             head = context.requests.read(data, end)
         except Refused as refused:
-            self._refuse(refused.refusal)
+            self.refuse(refused.refusal)
             return False
         self.buffer = data[end + 4 :]
         self.deadline = math.inf
@@ -319,7 +327,7 @@ class ClientConnection(asyncio.Protocol):
             if data != b"\r":
                 self._context.requests.check_beginning(data)
         except Refused as refused:
-            self._refuse(refused.refusal)
+            self.refuse(refused.refusal)
         else:
             limit = self._context.clock.now + self._context.settings.head
             self.deadline = min(self.deadline, limit)
@@ -333,7 +341,7 @@ class ClientConnection(asyncio.Protocol):
         if size > settings.head_size:
             raise Refused(refusals.HEAD_TOO_LARGE)
 
-    def _refuse(self, refusal: Refusal, *, linger: bool = True) -> None:
+    def refuse(self, refusal: Refusal, *, linger: bool = True) -> None:
         """Answer bytes that are no request, and close.
 
         Neither the answer nor the log repeats them.
@@ -362,7 +370,7 @@ class ClientConnection(asyncio.Protocol):
         if self.transport.is_closing():
             return
         self._context.write_batch.flush()
-        if not self.transport.can_write_eof():  # TLS: closing waits for the client's close_notify
+        if not self.transport.can_write_eof():  # TLS, which ends in both directions at once
             self.close()
             return
         self._await_end()
@@ -379,6 +387,20 @@ class ClientConnection(asyncio.Protocol):
         settings = self._context.settings
         limit = settings.write if self._has_unsent else settings.linger
         self.deadline = math.inf if self.blocked else self._context.clock.now + limit
+
+    @property
+    def _ends_tls(self) -> bool:
+        """Whether the client has yet to take the last bytes, and to end TLS on its side."""
+        transport = self.transport
+        return transport is not None and transport.is_closing() and not transport.can_write_eof()
+
+    def _end_tls(self) -> None:
+        """Close, unless the client is still taking bytes: then it is as slow as it may be."""
+        assert self.transport is not None
+        if untaken(self.transport) > 0:
+            self.blocked = True
+        else:
+            self.transport.abort()
 
     @property
     def _has_unsent(self) -> bool:

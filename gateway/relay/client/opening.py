@@ -7,9 +7,9 @@ the deadline of a head. So a flood of handshakes is bounded like one of heads.
 from __future__ import annotations
 
 import asyncio
+import enum
 import errno
 import logging
-import math
 import socket
 import ssl
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from gateway.core.http import proxy_header, refusals
 from gateway.core.http.addresses import BACKLOG, Entrance
 from gateway.core.http.proxy_header import BadProxyHeader
+from gateway.core.http.refusals import Refusal
 from gateway.relay.access.peer import Peer
 from gateway.relay.client.certificates import Certificates
 from gateway.relay.client.connection import ClientConnection
@@ -31,6 +32,12 @@ _MAX_ACCEPTED_AT_ONCE = 64
 
 # How long a listener pauses when no file descriptor is left (seconds), as asyncio's own do.
 _PAUSE_SECONDS = 1.0
+
+# uvloop would cut what a slow client has not read yet. The connection has deadlines of its own.
+_SHUTDOWN_SECONDS = 86400.0
+
+# How much waits for a client before its upstream pauses: as without TLS, and not uvloop's 512 KiB.
+_MAX_UNSENT_BYTES = 65536
 
 _HANDSHAKE = b"\x16"  # the type of the record that begins TLS (RFC 8446 §5.1)
 _MAX_DROPPED_BYTES = 65536
@@ -115,6 +122,12 @@ class Acceptor:
             task.add_done_callback(self._openings.discard)
 
 
+class _Stage(enum.Enum):
+    HEADER = enum.auto()  # awaits a PROXY header
+    HANDSHAKE = enum.auto()  # awaits TLS, or is in the midst of it
+    OPEN = enum.auto()  # becomes a `ClientConnection`
+
+
 class Opening:
     """A connection before its first request."""
 
@@ -129,53 +142,47 @@ class Opening:
         self._sock = sock
         self._door = door
         self._task: asyncio.Task[None] | None = None
+        self._stage = _Stage.HEADER if door.entrance.proxy_protocol else _Stage.HANDSHAKE
         self._scheme = "http" if door.certificates is None else "https"
         self.peer = door.context.peer(sock.getpeername(), self._scheme)
-        self.deadline = math.inf
+        self.deadline = door.context.clock.now + door.context.settings.head
 
     def is_admitted(self) -> bool:
         """Take a place. If there is none for the client, close."""
-        door, network = self._door, self.peer.own_network
-        shares, taken = door.context.connections, len(door.clients)
-        if not shares.allows(network, taken):
-            is_full = taken >= door.context.settings.connections
-            door.context.refused(refusals.BUSY if is_full else refusals.OVER_SHARE)
-            self._sock.close()
-            return False
-        if door.entrance.proxy_protocol and not self.peer.trusted:
+        is_refused = self._stage is _Stage.HEADER and not self.peer.trusted
+        if is_refused:
             self._refuse_header("the peer is not in trusted_proxies")
+        if is_refused or not self._enters():
             self._sock.close()
             return False
-        self.deadline = door.context.clock.now + door.context.settings.head
-        door.clients.add(self)
-        if shares.counts:
-            shares.take(network)
         return True
 
     async def run(self) -> None:
         """Read the PROXY header, do the handshake, and hand over to a `ClientConnection`."""
         self._task = asyncio.current_task()
-        door, handed_over = self._door, False
-        peer = self.peer
+        door = self._door
         try:
-            if door.entrance.proxy_protocol:
-                peer = await self._proxied()
-            if door.certificates is not None and not await self._begins_tls():
-                return
-            handed_over = True
-            await self._open(peer)
+            if self._stage is _Stage.HEADER:
+                client = await self._proxied()
+                self.leave()
+                self.peer, self._stage = client, _Stage.HANDSHAKE
+                if not self._enters():  # a share of connections is its own, not the proxy's
+                    return
+            if door.certificates is None:
+                await self._hand_over(None)
+            else:
+                await self._begin_tls(door.certificates)
         except BadProxyHeader:
             self._refuse_header("it is malformed")
+        except EOFError:  # it came without a byte, as a balancer does that looks for the port
+            pass
         except (OSError, ssl.CertificateError):  # also `ssl.SSLError`: the client's fault
-            door.counts.handshakes_failed += handed_over and door.certificates is not None
+            self._count_failure()
         except asyncio.CancelledError:  # by the deadline, or since the worker ends
-            if door.certificates is not None and handed_over:
-                door.counts.handshakes_failed += 1
-            elif door.entrance.proxy_protocol:
-                self._refuse_header("it did not come in time")
+            self._count_failure()
         finally:
             self.leave()
-            if not handed_over:
+            if self._stage is not _Stage.OPEN:
                 self._sock.close()
 
     def leave(self) -> None:
@@ -196,10 +203,33 @@ class Opening:
         if self._task is not None:
             self._task.cancel()
 
+    def _enters(self) -> bool:
+        """Take a place for the client. False, and counted, if it may not have one more."""
+        door, network = self._door, self.peer.own_network
+        shares, taken = door.context.connections, len(door.clients)
+        if not shares.allows(network, taken):
+            is_full = taken >= door.context.settings.connections
+            door.context.refused(refusals.BUSY if is_full else refusals.OVER_SHARE)
+            return False
+        door.clients.add(self)
+        if shares.counts:
+            shares.take(network)
+        return True
+
+    def _count_failure(self) -> None:
+        """Count what ended before a request could come."""
+        if self._stage is _Stage.HEADER:
+            self._refuse_header("it did not come as a whole")
+        elif self._door.certificates is not None:
+            self._door.counts.handshakes_failed += 1
+
     # The PROXY header.
 
     async def _proxied(self) -> Peer:
-        """The peer that the header names. Raises `BadProxyHeader` and `OSError`."""
+        """The peer that the header names.
+
+        Raises `BadProxyHeader`, `OSError`, and `EOFError` if no byte came.
+        """
         address = proxy_header.client(await self._header())
         if address is None:
             # What a proxy sends for a client without a name is the client's own writing.
@@ -214,7 +244,7 @@ class Opening:
             await self._readable()
             seen = self._sock.recv(proxy_header.MAX_BYTES, socket.MSG_PEEK)
             if not seen:
-                raise BadProxyHeader
+                raise BadProxyHeader if header else EOFError
             size = proxy_header.size(header + seen)
             header += self._sock.recv(size - len(header))
         return header
@@ -225,29 +255,42 @@ class Opening:
 
     # TLS.
 
-    async def _begins_tls(self) -> bool:
-        """Whether the client begins a handshake. If not, close cleanly."""
+    async def _begin_tls(self, certificates: Certificates) -> None:
+        """Do the handshake. Plain HTTP gets a refusal, and what is neither is closed.
+
+        Raises `OSError`, and `EOFError` if no byte came.
+        """
         await self._readable()
         first = self._sock.recv(1, socket.MSG_PEEK)
+        if not first:
+            raise EOFError
         if first == _HANDSHAKE:
-            return True
+            await self._hand_over(certificates)
+            return
         self._door.counts.handshakes_failed += 1
-        if first:
+        if first.isupper():  # a method (RFC 9110 §9.1)
+            await self._hand_over(None, refusals.PLAIN_HTTP)
+        else:
             self._sock.recv(_MAX_DROPPED_BYTES)  # unread bytes would make the close a reset
-        return False
 
-    async def _open(self, peer: Peer) -> None:
-        """Raises `OSError`."""
-        context, certificates = self._door.context, self._door.certificates
+    async def _hand_over(
+        self, certificates: Certificates | None, refusal: Refusal | None = None
+    ) -> None:
+        """Make a `ClientConnection`, with TLS or without. Raises `OSError`.
+
+        refusal: all that it answers
+        """
+        context, clients = self._door.context, self._door.clients
         tls: dict[str, object] = {}
         if certificates is not None:
             tls = {
                 "ssl": certificates.context,
                 "ssl_handshake_timeout": context.settings.head,
-                "ssl_shutdown_timeout": context.settings.linger,
+                "ssl_shutdown_timeout": _SHUTDOWN_SECONDS,
             }
+        self._stage = _Stage.OPEN
         await context.loop.connect_accepted_socket(
-            lambda: _OpenedConnection(context, self._door.clients, peer, self),
+            lambda: _OpenedConnection(context, clients, self.peer, self, refusal),
             self._sock,
             **tls,  # type: ignore[arg-type]
         )
@@ -270,12 +313,25 @@ class Opening:
 class _OpenedConnection(ClientConnection):
     """A connection that takes over the place of its opening."""
 
-    __slots__ = ("_opening",)
+    __slots__ = ("_opening", "_refusal")
 
-    def __init__(self, context: Context, clients: Clients, peer: Peer, opening: Opening) -> None:
+    def __init__(
+        self,
+        context: Context,
+        clients: Clients,
+        peer: Peer,
+        opening: Opening,
+        refusal: Refusal | None,
+    ) -> None:
+        """`refusal`: all that the connection answers."""
         super().__init__(context, clients, peer)
         self._opening = opening
+        self._refusal = refusal
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._opening.leave()
         super().connection_made(transport)
+        assert self.transport is not None
+        self.transport.set_write_buffer_limits(_MAX_UNSENT_BYTES)
+        if self._refusal is not None:
+            self.refuse(self._refusal)

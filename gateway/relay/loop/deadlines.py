@@ -88,7 +88,7 @@ class Clock:
         whole write timeout from now. So progress counts, and the buffer need not become empty.
         """
         assert connection.transport is not None
-        waiting, latest = _untaken(connection.transport), now + self._write_timeout
+        waiting, latest = untaken(connection.transport), now + self._write_timeout
         if connection.stall is None:
             connection.stall = (waiting, latest)
             return False
@@ -99,7 +99,7 @@ class Clock:
         return now > due
 
 
-def _untaken(transport: asyncio.Transport) -> int:
+def untaken(transport: asyncio.Transport) -> int:
     """How many bytes the peer has not read, with those in the kernel's buffer.
 
     Those in the transport alone stand still until the peer has read a third of the kernel's buffer,
