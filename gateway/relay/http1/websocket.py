@@ -61,6 +61,11 @@ class Frames:
         at, size = min(self._left, len(data)), len(data)
         self._left -= at
         while at < size:
+            if not self._header and at + 1 < size and data[at + 1] < _SHORT_BYTES:
+                # short and unmasked: a server may send thousands of them in one read
+                self.closed = self.closed or data[at] & _OPCODE == _CLOSE
+                at += _MIN_HEADER_BYTES + data[at + 1]
+                continue
             start = at - len(self._header)
             header = self._header + data[at : at + 14 - len(self._header)]
             length = _header_length(header)
@@ -70,8 +75,7 @@ class Frames:
             self._header = b""
             self.closed = self.closed or header[0] & _OPCODE == _CLOSE
             at = start + length + _payload_length(header)
-            if at > size:
-                self._left = at - size
+        self._left += at - size
 
 
 def _header_length(header: bytes) -> int:
