@@ -8,10 +8,10 @@ from dataclasses import replace
 from gateway.config.complaints import suggest
 from gateway.config.document import Document, Where
 from gateway.config.limit_places import limit_lists, rate_limits
-from gateway.config.limit_sections import RateLimit
 from gateway.config.login_places import endpoint_paths
 from gateway.config.model import Config
 from gateway.config.problems import Problem
+from gateway.config.route_sections import RouteOptions
 from gateway.core.http.rates import ADDRESS, ROUTE
 
 
@@ -45,24 +45,28 @@ def limit_warnings(config: Config, document: Document) -> Iterator[Problem]:
             yield document.problem(("rate_limits", name), message, key=True)
     for at, rule in enumerate(config.routes):
         if rule.auth == "public":
-            yield from _of_sessions(("routes", at, "limits"), rule.limits, config, document)
+            yield from _of_sessions(("routes", at), rule, config, document)
+        if rule.concurrency and rule.upstream is None and not rule.is_answered_here:
+            message = "counts nothing: a proxy that asks sends the requests by itself"
+            yield document.problem(("routes", at, "concurrency"), message)
     by_address = any(limit.per == ADDRESS for limit in rate_limits(config).values())
     if config.verify is not None and by_address:
         yield from _untold_clients(config, document)
 
 
 def _of_sessions(
-    where: Where, limits: tuple[str | RateLimit, ...], config: Config, document: Document
+    where: Where, rule: RouteOptions, config: Config, document: Document
 ) -> Iterator[Problem]:
     """Limits by session on a route where no key is looked up."""
-    for at, limit in enumerate(limits):
-        found = config.rate_limits.get(limit) if isinstance(limit, str) else limit
-        if found is not None and found.per not in (ADDRESS, ROUTE):
-            yield document.problem(
-                (*where, at),
-                f"counts by {found.per}, but this route is public: no session is known, so it "
-                "counts by address",
-            )
+    named = [config.rate_limits.get(one) if isinstance(one, str) else one for one in rule.limits]
+    for setting, limits in (("limits", named), ("concurrency", rule.concurrency)):
+        for at, limit in enumerate(limits):
+            if limit is not None and limit.per not in (ADDRESS, ROUTE):
+                yield document.problem(
+                    (*where, setting, at),
+                    f"counts by {limit.per}, but this route is public: no session is known, so it "
+                    "counts by address",
+                )
 
 
 def _untold_clients(config: Config, document: Document) -> Iterator[Problem]:

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from gateway.config.limit_sections import RateLimit
     from gateway.config.model import Config
 
-# What a page of another origin may read of limits.
-_FIELDS = ("RateLimit", "RateLimit-Policy", "Retry-After")
-
 
 def limit_lists(config: Config) -> Iterator[tuple[Where, tuple[str | RateLimit, ...]]]:
     """All lists of limits, each with its place in config.yaml."""
@@ -40,10 +37,3 @@ def rate_limits(config: Config) -> dict[Where, RateLimit]:
             if not isinstance(limit, str):
                 found[*where, at] = limit
     return found
-
-
-@once
-def exposed_fields(config: Config) -> tuple[str, ...]:
-    """The fields of limits, which pages of other origins may read if there are limits."""
-    is_limited = rate_limits(config) or any(rule.concurrency for rule in config.routes)
-    return _FIELDS if is_limited else ()

@@ -122,9 +122,13 @@ def _check(function: Any) -> None:
     """Check that a rule can be called with a request. Raises `BadRule`."""
     if not callable(function) or inspect.isclass(function):
         raise BadRule("names no function")
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+    # A rule may also be an object that can be called.
+    bodies = (function, type(function).__call__)
+    if any(
+        inspect.iscoroutinefunction(body) or inspect.isasyncgenfunction(body) for body in bodies
+    ):
         raise BadRule("is async, and a rule has nothing to wait for: write def")
-    if inspect.isgeneratorfunction(function):
+    if any(map(inspect.isgeneratorfunction, bodies)):
         raise BadRule("yields, and a rule returns True or False")
     try:
         inspect.signature(function).bind(Request("GET", "/"))

@@ -74,6 +74,16 @@ def test_a_limit_by_session_on_a_public_route(tmp_path: Path) -> None:
     limit = {"rate": "1/s", "per": "session"}
     [warning] = warned(tmp_path, routes=[{**ROUTE, "auth": "public", "limits": limit}])
     assert "counts by address" in warning
+    concurrency = {"max": 1, "per": "session"}
+    [warning] = warned(tmp_path, routes=[{**ROUTE, "auth": "public", "concurrency": concurrency}])
+    assert warning.startswith("routes[0].concurrency: counts by session")
+
+
+def test_requests_that_a_proxy_sends_itself(tmp_path: Path) -> None:
+    """Those in flight are unknown here."""
+    route = {"path": "/a", "concurrency": {"max": 1}}
+    [warning] = warned(tmp_path, verify={}, routes=[route])
+    assert warning.startswith("routes[0].concurrency: counts nothing")
 
 
 def test_proxies_that_ask_and_are_not_trusted(tmp_path: Path) -> None:

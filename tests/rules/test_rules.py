@@ -144,6 +144,8 @@ def test_a_file_is_run_once() -> None:
         ("def rule(*, request): return True", "must take one argument"),
         ("async def rule(request): return True", "is async"),
         ("def rule(request): yield True", "yields"),
+        ("class C:\n async def __call__(self, request): return True\nrule = C()", "is async"),
+        ("class C:\n def __call__(self, request): yield True\nrule = C()", "yields"),
         ("def rule(request): return True\0", "cannot be loaded"),
     ],
 )

@@ -54,6 +54,7 @@ def gate(start: Start, upstream: Upstream) -> Iterator[Gateway]:
             jwt={"secret": SIGNING_SECRET, "subject_prefix": "services:"},
             require_from={"scopes": ["scope", "permissions"]},
             verify={},
+            cors={"origins": "https://app.example"},
             routes=rules,
         )
         with Client(running.port) as client:
@@ -95,6 +96,16 @@ def test_missing_scopes_are_named(gate: Gateway) -> None:
         answer = ask(gate.port, request(path, gate.config["key"]))
         assert b"WWW-Authenticate" not in answer, path
         assert b'"reason": "forbidden"' in answer, path
+
+
+def test_a_page_of_another_origin_may_read_the_challenge(gate: Gateway) -> None:
+    """It says what the token lacks; scripts see no other field than those that are exposed."""
+    key = str(gate.config["key"])
+    answer = ask(gate.port, request("/lacks-scope", key, "Origin: https://app.example"))
+    told = fields_by_name(answer)
+    assert status(answer) == 403
+    assert told["Access-Control-Allow-Origin"] == "https://app.example"
+    assert told["Access-Control-Expose-Headers"] == "WWW-Authenticate"
 
 
 def test_another_spelling_meets_the_stricter_route(gate: Gateway, shop: Upstream) -> None:

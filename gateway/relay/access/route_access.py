@@ -10,7 +10,7 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.config.limit_places import exposed_fields
+from gateway.config.exposed_fields import exposed_fields
 from gateway.config.token_places import key_schemes
 from gateway.core.http.cors import Policy
 from gateway.relay.access.requirements import Requirements

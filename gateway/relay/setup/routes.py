@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from gateway.config.limit_places import exposed_fields
+from gateway.config.exposed_fields import exposed_fields
 from gateway.config.login_places import backend_paths, logout_paths, max_bodies
 from gateway.config.own_tokens import minter
 from gateway.config.route_rules import name_of, pattern_of
