@@ -111,11 +111,13 @@ class Control:
         self._served = []
 
     def close(self, reason: str) -> None:
-        """Answer all who wait, and free the name."""
+        """Free the name, and answer all who wait."""
         self.take_requests()
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
         self.begin()
         self.tell(Outcome(Result.FAILED, reason))
-        self.forget()
 
     def forget(self) -> None:
         """Close all sockets, also those that a worker has inherited."""

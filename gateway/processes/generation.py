@@ -17,7 +17,7 @@ from gateway.core.http.addresses import Address, Entrance
 from gateway.processes.errors import StartError
 from gateway.processes.listeners import Listeners
 from gateway.processes.replacements import Replacements
-from gateway.processes.worker_link import Order, SupervisorEnd
+from gateway.processes.worker_link import Order, Report, SupervisorEnd
 from gateway.relay.client.certificates import Certificates, all_certificates
 
 if TYPE_CHECKING:
@@ -36,7 +36,12 @@ class Worker:
     pid: int
     started: float
     link: SupervisorEnd
-    listens: bool = False
+    listens: bool = False  # it was told to
+
+    @property
+    def accepts(self) -> bool:
+        """Whether it was told to accept connections, and has not reported that it ceased."""
+        return self.listens and not self.link.has_heard(Report.CLOSED)
 
 
 @dataclass(eq=False)

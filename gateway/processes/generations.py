@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -43,8 +45,9 @@ class Generations:
             generation.order(order)
 
     def take_over(self) -> None:
-        """Let the next generation serve, and retire the present one."""
+        """Let the next generation serve, and retire the present one. Raises `OSError` before."""
         assert self.next is not None
+        self.next.listeners.put_in_place()
         before, self.present, self.next = self.present, self.next, None
         self.present.deadline = math.inf
         self.present.let_listen()
@@ -61,9 +64,7 @@ class Generations:
         return all(
             worker.link.has_heard(Report.SERVES) for worker in self.present.workers.values()
         ) and not any(
-            worker.listens and not worker.link.has_heard(Report.CLOSED)
-            for generation in self.retired
-            for worker in generation.workers.values()
+            worker.accepts for generation in self.retired for worker in generation.workers.values()
         )
 
     def abandon_next(self) -> None:
@@ -74,6 +75,12 @@ class Generations:
         abandoned.order(Order.END)
         abandoned.listeners.close(kept=self.present.listeners)
         self.retired.insert(0, abandoned)
+
+    def kill_listening(self) -> None:
+        """Kill the workers that still accept connections."""
+        for worker in self.workers():
+            if worker.accepts:
+                os.kill(worker.pid, signal.SIGKILL)
 
     def take_out(self, pid: int) -> tuple[Generation, Worker] | None:
         """Take out the worker with a process id, which has ended; None if there is none."""

@@ -11,8 +11,8 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from gateway.core.http.addresses import (
     BACKLOG,
@@ -31,24 +31,38 @@ _HERE = ("", "127.0.0.1", "::1", _EVERY_INTERFACE, "::")
 _OWNER_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+# A unix socket whose mode or group changes is opened anew beside the old one: the reload may fail.
+_BESIDE = ".new"
+
+Permissions = tuple[int, int | None]  # mode and group
+
+
+@dataclass(slots=True, eq=False)
 class Listener:
     """A listening socket.
 
     A unix socket also has its file: the path, and the device and inode.
 
+    permissions: of a unix socket
     is_inherited: systemd opened it, and goes on with it; a reload may want it again
     """
 
     sock: socket.socket
     path: str = ""
     inode: tuple[int, int] = (0, 0)
+    permissions: Permissions = (0, None)
     is_inherited: bool = False
 
     @property
     def is_in_place(self) -> bool:
         """Whether the file of a unix socket still belongs to this socket."""
         return not self.path or _inode(self.path) == self.inode
+
+    def put_in_place(self) -> None:
+        """Put a unix socket that was opened beside the old one into its place."""
+        path = self.path.removesuffix(_BESIDE)
+        os.rename(self.path, path)
+        self.path = path
 
     def close(self) -> None:
         """Close the socket, and remove its file if it still belongs to it."""
@@ -67,39 +81,41 @@ class Listeners:
 
     inherited: Inherited = field(default_factory=Inherited)
     _open: Mapping[str, tuple[Listener, ...]] = field(default_factory=dict)
+    _beside: Sequence[Listener] = ()  # until they are put in place
 
     def extended(self, addresses: Iterable[Address], workers: int) -> Listeners:
         """Sockets for these addresses: open ones are kept, missing ones opened.
 
         Raises `StartError`; then no socket was opened.
         """
+        opening = _Opening(self, workers)
         wanted: dict[str, tuple[Listener, ...]] = {}
-        new: list[Listener] = []
         try:
             for address in addresses:
-                name = str(address)
-                if isinstance(address, SystemdAddress):
-                    wanted[name] = tuple(
-                        Listener(sock, is_inherited=True) for sock in self.inherited.named(address)
-                    )
-                    continue
-                there = wanted.get(name, self._open.get(name, ()))
-                there = tuple(listener for listener in there if listener.is_in_place)
-                if isinstance(address, UnixAddress):
-                    if there:
-                        _permit(address)  # a reload may change who may connect
-                    missing = 1 - len(there)
-                else:
-                    missing = workers - len(there)
-                for _ in range(missing):
-                    new.append(listen(address, shared=bool(there)))
-                    there = (*there, new[-1])
-                wanted[name] = there
+                wanted[str(address)] = opening.listeners(address)
         except StartError:
-            for listener in new:
-                listener.close()
+            opening.undo()
             raise
-        return Listeners(self.inherited, wanted)
+        return Listeners(self.inherited, wanted, opening.beside)
+
+    def at(self, address: Address) -> tuple[Listener, ...]:
+        """The open sockets of an address, but for a unix socket whose file was removed."""
+        there = self._open.get(str(address), ())
+        return tuple(listener for listener in there if listener.is_in_place)
+
+    def put_in_place(self) -> None:
+        """Let clients reach the sockets that were opened beside old ones."""
+        for listener in self._beside:
+            listener.put_in_place()
+        self._beside = ()
+
+    def ports(self) -> set[int]:
+        """The TCP ports of all sockets."""
+        return {
+            listener.sock.getsockname()[1]
+            for listener in self.all()
+            if listener.sock.family != socket.AF_UNIX
+        }
 
     def share(
         self, addresses: Iterable[Address], number: int, workers: int
@@ -136,6 +152,48 @@ class Listeners:
         return [listener for listeners in self._open.values() for listener in listeners]
 
 
+class _Opening:
+    """Opens the sockets that `there` lacks."""
+
+    def __init__(self, there: Listeners, workers: int) -> None:
+        self.beside: list[Listener] = []  # in whose places others are yet
+        self._there = there
+        self._ports = there.ports()
+        self._workers = workers
+        self._new: list[Listener] = []
+
+    def listeners(self, address: Address) -> tuple[Listener, ...]:
+        """The sockets of an address: open ones, and new ones. Raises `StartError`."""
+        if isinstance(address, SystemdAddress):
+            sockets = self._there.inherited.named(address)
+            return tuple(Listener(sock, is_inherited=True) for sock in sockets)
+        there = self._there.at(address)
+        if isinstance(address, UnixAddress):
+            return (self._unix(address, there),)
+        # A wider or narrower address has the same port.
+        is_shared = bool(there) or address.port in self._ports
+        missing = self._workers - len(there)
+        return (*there, *(self._opened(address, shared=is_shared) for _ in range(missing)))
+
+    def undo(self) -> None:
+        """Close what was opened."""
+        for listener in self._new:
+            listener.close()
+
+    def _unix(self, address: UnixAddress, there: tuple[Listener, ...]) -> Listener:
+        if not there:
+            return self._opened(address)
+        [listener] = there
+        if listener.permissions == (address.mode, address.group):
+            return listener
+        self.beside.append(self._opened(replace(address, path=address.path + _BESIDE)))
+        return self.beside[-1]
+
+    def _opened(self, address: TcpAddress | UnixAddress, *, shared: bool = False) -> Listener:
+        self._new.append(listen(address, shared=shared))
+        return self._new[-1]
+
+
 def describe(address: Address) -> str:
     """An address as you type it into a browser."""
     if not isinstance(address, TcpAddress):
@@ -150,7 +208,7 @@ def listen(address: TcpAddress | UnixAddress, *, shared: bool = False) -> Listen
 
     A TCP socket does not listen yet: connections would wait in its queue for the worker.
 
-    shared: whether this gateway already has a socket for the address
+    shared: whether this gateway already has a socket for the port
     """
     try:
         if isinstance(address, UnixAddress):
@@ -173,7 +231,7 @@ def _listen_unix(address: UnixAddress) -> Listener:
     except BaseException:
         sock.close()
         raise
-    return Listener(sock, address.path, _inode(address.path))
+    return Listener(sock, address.path, _inode(address.path), (address.mode, address.group))
 
 
 def _remove_stale(address: UnixAddress) -> None:

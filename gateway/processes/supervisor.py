@@ -47,6 +47,9 @@ _MIN_HANG_SECONDS = 3.0
 # How long workers may take to end when told to end at once.
 _AT_ONCE_SECONDS = 2.0
 
+# How long workers may take to close their listeners at a stop. New connections would wait there.
+_MAX_CLOSING_SECONDS = 5.0
+
 
 @dataclass
 class Supervisor:
@@ -180,12 +183,15 @@ class Supervisor:
         self._reloads.cancel()
         self._generations.order(Order.END if at_once else Order.STOP)
         drain = self._generations.present.config.timeouts.drain + GRACE_SECONDS
-        until = time.monotonic() + (_AT_ONCE_SECONDS if at_once else drain)
+        began = time.monotonic()
+        until = began + (_AT_ONCE_SECONDS if at_once else drain)
         while any(self._generations.workers()) and time.monotonic() < until:
             happened = signal.sigtimedwait(SIGNALS, _BUSY_POLL_SECONDS)
             if happened is not None and happened.si_signo in STOP:
                 self._generations.order(Order.END)
                 until = min(until, time.monotonic() + _AT_ONCE_SECONDS)
+            if time.monotonic() > began + _MAX_CLOSING_SECONDS:
+                self._generations.kill_listening()
             for pid, _ in self._reaped():
                 self._generations.take_out(pid)
         for worker in list(self._generations.workers()):

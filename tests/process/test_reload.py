@@ -5,6 +5,7 @@ import re
 import resource
 import signal
 import socket
+import stat
 import struct
 import threading
 import time
@@ -542,6 +543,59 @@ def test_a_unix_socket_that_was_removed(relay: Gateway) -> None:
         client.connect(str(path))
         client.sendall(GET)
         assert status(client.recv(65536)) == 200
+
+
+def test_who_may_connect_changes_with_a_reload(relay: Gateway, shop: Upstream) -> None:
+    """And not with one that fails; what waits at the old socket is answered."""
+    path = relay.log.with_name("a.sock")
+
+    def listen(mode: str, *more: str) -> None:
+        unix = {"address": f"unix:{path}", "mode": mode}
+        change(relay, listen=[relay.config["listen"][0], unix, *more])
+
+    def mode() -> int:
+        return stat.S_IMODE(path.stat().st_mode)
+
+    change(relay, listen=[relay.config["listen"]])
+    listen("0600")
+    reloaded(relay)
+    listen("0666", shop.url[7:])
+    reload(relay)
+    assert "cannot listen" in stays(relay)
+    assert mode() == 0o600
+    listen("0660")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(HANG)
+        for pid in relay.workers():
+            os.kill(pid, signal.SIGSTOP)
+        client.connect(str(path))
+        client.sendall(GET)
+        before = relay.workers()
+        reload(relay)
+        eventually(lambda: mode() == 0o660)
+        for pid in before:
+            os.kill(pid, signal.SIGCONT)
+        assert status(client.recv(65536)) == 200
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(HANG)
+        client.connect(str(path))
+        client.sendall(GET)
+        assert status(client.recv(65536)) == 200
+    assert list(path.parent.glob("*.sock*")) == [path]
+
+
+def test_an_address_becomes_wider_and_narrower(relay: Gateway) -> None:
+    """On the port that it has; a port that another process has stays refused."""
+    for host in ("0.0.0.0", "127.0.0.1", "[::]", "127.0.0.1"):
+        change(relay, listen=f"{host}:{relay.port}")
+        reloaded(relay)
+        assert status(ask(relay.port, GET)) == 200
+    with socket.socket() as other:
+        other.bind(("127.0.0.2", 0))
+        other.listen()
+        change(relay, listen=f"0.0.0.0:{other.getsockname()[1]}")
+        reload(relay)
+        assert "Address already in use" in stays(relay)
 
 
 def test_an_address_that_goes(relay: Gateway) -> None:

@@ -91,6 +91,16 @@ def test_what_waited_to_be_accepted_is_answered(
             assert client.answer()[0] == 200
 
 
+def test_a_worker_that_hangs_during_a_stop(relay: Gateway) -> None:
+    """It would keep its listeners open, where new connections wait: they are refused soon."""
+    os.kill(relay.workers()[1], signal.SIGSTOP)
+    began = time.monotonic()
+    os.kill(relay.pid, signal.SIGTERM)
+    eventually(lambda: not alive(relay.pid))
+    assert time.monotonic() - began < DRAIN - 2
+    assert refuses(relay.port)
+
+
 @pytest.mark.parametrize(
     "signals", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGINT), (signal.SIGQUIT,)]
 )
